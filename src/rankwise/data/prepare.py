@@ -1,0 +1,351 @@
+"""Tables → Prepared: split, class numbers, clean text, tokens. Everything that a run must apply again at prediction is a
+Preprocessing, which travels with the artifact.
+
+Shapes: a split of N texts holds its tokens as one flat array with N + 1 offsets, so nothing is stored padded. Labels are
+class numbers (N,), -1 for a class that training never saw.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankwise.data.audit import check
+from rankwise.data.clean import clean
+from rankwise.data.sources import Table, read_table, resolve
+from rankwise.errors import DataError, nearest
+from rankwise.specs import DataSpec
+
+CHUNK = 2_000  # texts per tokenizer call: enough to use its threads, little enough to bound memory
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From raw text to tokens, the same in training and serving."""
+
+    classes: tuple[str, ...]
+    clean: tuple[str, ...]
+    max_length: int
+    join: str = " . "
+    text: tuple[str | int, ...] = ()
+    """Column names of the training file, for prediction files that say nothing else."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+        return cls(
+            classes=tuple(values["classes"]),
+            clean=tuple(values["clean"]),
+            max_length=int(values["max_length"]),
+            join=values["join"],
+            text=tuple(values["text"]),
+        )
+
+    def apply(self, text: str) -> str:
+        return clean(text, self.clean)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of N texts, end to end; text i is `ids[offsets[i]:offsets[i + 1]]`."""
+
+    ids: NDArray[np.int32]
+    offsets: NDArray[np.int64]
+    types: NDArray[np.int8] | None = None
+    """Segment ids, only where a tokenizer gives any but 0 (XLNet)."""
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each text, special ones included; shape (N,)."""
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class Split:
+    """One of train, validation, test."""
+
+    texts: Sequence[str] = field(repr=False)
+    """Clean texts, N of them."""
+    tokens: Tokens = field(repr=False)
+    labels: NDArray[np.int64] = field(repr=False)
+    rows: Sequence[int] = field(repr=False)
+    """The data row of each text in its file, from 1."""
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What `fit` needs, and what the run must remember."""
+
+    preprocessing: Preprocessing
+    train: Split
+    validation: Split
+    test: Split
+    notes: tuple[str, ...] = ()
+    """What was found and done, one line each, for a person to read."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.preprocessing.classes
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Raw tables and the classes they hold: everything known before a tokenizer is."""
+
+    train: Table
+    validation: Table
+    test: Table
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def read(spec: DataSpec) -> Labelled:
+    """The three tables of a recipe, split where they are not given, and the class names. Raises DataError."""
+    found = resolve(spec)
+    train = read_table(found.train, spec)
+    check(train)
+    notes = [train.layout.describe(), *_dropped(train, "train")]
+    test = read_table(found.test, spec) if found.test else None
+    validation = read_table(found.validation, spec) if found.validation else None
+    for name, table in (("test", test), ("validation", validation)):
+        notes += [table.layout.describe(), *_dropped(table, name)] if table else []
+    seed = spec.split.seed
+    if test is None:
+        train, test = split_off(train, spec.split.test, seed=seed, what="test")
+        notes.append(f"test: {len(test.texts):,} rows set aside (stratified, seed {seed})")
+    if validation is None:
+        train, validation = split_off(train, spec.split.validation, seed=seed + 1, what="validation")
+        notes.append(f"validation: {len(validation.texts):,} rows set aside (stratified, seed {seed})")
+    if spec.rows is not None and spec.rows < len(train.texts):
+        _, train = split_off(train, spec.rows, seed=seed + 2, what="rows")
+        notes.append(f"train: {spec.rows:,} rows kept (stratified, seed {seed})")
+    if spec.test_rows is not None and spec.test_rows < len(test.texts):
+        _, test = split_off(test, spec.test_rows, seed=seed + 3, what="test_rows")
+        notes.append(f"test: {spec.test_rows:,} rows kept (stratified, seed {seed})")
+    classes = class_names(train, spec.classes or found.classes)
+    return Labelled(train, validation, test, classes, tuple(notes))
+
+
+def prepare(spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled | None = None) -> Prepared:
+    """Read, clean and tokenise. `longest` is the most tokens that the encoder takes; `tokenizer` a transformers one.
+
+    Raises DataError for files, columns, labels and texts that cannot be used.
+    """
+    labelled = labelled or read(spec)
+    numbers = label_numbers(labelled, spec)
+    texts = {
+        name: [clean(text, spec.clean) for text in getattr(labelled, name).texts]
+        for name in ("train", "validation", "test")
+    }
+    train_tokens = tokenize(tokenizer, texts["train"], max_length=None)
+    max_length, length_note = choose_length(train_tokens.lengths, spec.max_length, longest)
+    keep, filter_note = _within_percentiles(train_tokens.lengths, spec.length_percentiles)
+    splits = {
+        name: _split(getattr(labelled, name), texts[name], numbers[name], tokenizer, max_length)
+        for name in ("validation", "test")
+    }
+    train = _split(labelled.train, texts["train"], numbers["train"], tokenizer, max_length, known=train_tokens)
+    preprocessing = Preprocessing(
+        classes=labelled.classes,
+        clean=spec.clean,
+        max_length=max_length,
+        join=spec.join,
+        text=tuple(labelled.train.layout.text),
+    )
+    return Prepared(
+        preprocessing=preprocessing,
+        train=_subset(train, keep),
+        validation=splits["validation"],
+        test=splits["test"],
+        notes=(*labelled.notes, length_note, *filter_note),
+    )
+
+
+def class_names(train: Table, given: Sequence[str]) -> tuple[str, ...]:
+    """Class names in the order of their numbers: as given, else sorted (whole numbers by value)."""
+    found = set(train.labels or ())
+    if given and (found <= set(given) or all(map(_is_whole, found))):
+        return tuple(given)
+    if given:
+        strange = sorted(found - set(given))
+        raise DataError(
+            f"{train.layout.path}: label '{strange[0]}' is not among data.classes ({', '.join(given)})"
+            f"{nearest(strange[0], given)} Type --set 'data.classes=[...]' with the names in the file"
+        )
+    return tuple(sorted(found, key=lambda name: (not _is_whole(name), int(name) if _is_whole(name) else 0, name)))
+
+
+def label_numbers(labelled: Labelled, spec: DataSpec) -> dict[str, NDArray[np.int64]]:
+    """Class numbers of each split, (N,) each; -1 for a class that training never saw, where the recipe allows it."""
+    return {
+        name: _numbers(getattr(labelled, name), labelled.classes, spec, split=name)
+        for name in ("train", "validation", "test")
+    }
+
+
+def split_off(table: Table, amount: float, *, seed: int, what: str) -> tuple[Table, Table]:
+    """The table without, and with, a stratified sample: a share below 1 or a number of rows. Raises DataError."""
+    from sklearn.model_selection import train_test_split
+
+    assert table.labels is not None
+    counts = Counter(table.labels)
+    wanted = round(amount * len(table.texts)) if amount < 1 else int(amount)
+    rest = len(table.texts) - wanted
+    rarest, fewest = min(counts.items(), key=lambda item: item[1])
+    if fewest < 2 or min(wanted, rest) < len(counts):
+        raise DataError(
+            f"{table.layout.path}: can't set {wanted} of {len(table.texts)} rows aside for {what}: there are "
+            f"{len(counts)} classes and '{rarest}' has {fewest} row(s); add rows, or give a {what} file "
+            f"(--set data.{what}=FILE)"
+        )
+    kept, taken = train_test_split(
+        np.arange(len(table.texts)), test_size=wanted, random_state=seed, stratify=np.asarray(table.labels)
+    )
+    return take(table, np.sort(kept)), take(table, np.sort(taken))
+
+
+def take(table: Table, rows: NDArray[np.int64]) -> Table:
+    """The table with only these places, in this order."""
+    return Table(
+        texts=tuple(table.texts[place] for place in rows),
+        labels=tuple(table.labels[place] for place in rows) if table.labels is not None else None,
+        layout=table.layout,
+        dropped=table.dropped,
+        rows=tuple(table.rows[place] for place in rows),
+    )
+
+
+def tokenize(tokenizer: Any, texts: Sequence[str], *, max_length: int | None) -> Tokens:
+    """Token ids of N texts with special tokens, cut to `max_length` tokens when it is given."""
+    ids: list[NDArray[np.int32]] = []
+    types: list[NDArray[np.int8]] = []
+    lengths: list[int] = []
+    for start in range(0, len(texts), CHUNK):
+        encoded = tokenizer(
+            list(texts[start : start + CHUNK]),
+            truncation=max_length is not None,
+            max_length=max_length,
+            return_attention_mask=False,
+            verbose=False,
+        )
+        lengths += map(len, encoded["input_ids"])
+        ids += [np.asarray(row, dtype=np.int32) for row in encoded["input_ids"]]
+        types += [np.asarray(row, dtype=np.int8) for row in encoded.get("token_type_ids", ())]
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+    flat_types = np.concatenate(types) if types and any(row.any() for row in types) else None
+    return Tokens(np.concatenate(ids) if ids else np.zeros(0, np.int32), offsets, flat_types)
+
+
+def choose_length(lengths: NDArray[np.int64], wanted: float, longest: int) -> tuple[int, str]:
+    """The max length in tokens, and a line about it. A share up to 1 is coverage, rounded up to a multiple of 8."""
+    if wanted <= 1:
+        covering = int(np.quantile(lengths, wanted, method="inverted_cdf"))
+        chosen = min(8 * math.ceil(covering / 8), longest)
+    else:
+        chosen = int(wanted)
+        if chosen > longest:
+            raise DataError(f"data.max_length is {chosen}, but this encoder takes at most {longest} tokens")
+    cut = float((lengths > chosen).mean())
+    fits_all = min(8 * math.ceil(float(np.quantile(lengths, 0.995)) / 8), longest)
+    hint = f"; {fits_all} would cut 0.5 % or fewer" if cut > 0.05 and fits_all > chosen else ""
+    return chosen, f"max length {chosen} tokens cuts {cut:.1%} of the training texts{hint}"
+
+
+def _is_whole(label: str) -> bool:
+    return label.removeprefix("-").isdecimal()
+
+
+def _dropped(table: Table, name: str) -> list[str]:
+    return [f"{name}: {count:,} rows dropped ({reason})" for reason, count in table.dropped.items() if count]
+
+
+def _numbers(table: Table, classes: Sequence[str], spec: DataSpec, *, split: str) -> NDArray[np.int64]:
+    assert table.labels is not None
+    number = {name: place for place, name in enumerate(classes)}
+    if any(label not in number for label in table.labels) and all(map(_is_whole, table.labels)):
+        number |= _positions(table, classes)
+    strange = [place for place, label in enumerate(table.labels) if label not in number]
+    if strange and spec.unseen_labels == "fail":
+        label = table.labels[strange[0]]
+        raise DataError(
+            f"{table.layout.path}: row {table.rows[strange[0]]}: label '{label}' is not among the classes "
+            f"({', '.join(classes)}){nearest(label, classes)} {len(strange)} rows of {split} like it; correct them, or "
+            f"type --set data.unseen_labels=wrong to count them as mistakes"
+        )
+    return np.array([number.get(label, -1) for label in table.labels], dtype=np.int64)
+
+
+def _positions(table: Table, classes: Sequence[str]) -> dict[str, int]:
+    """Whole-number labels of a file whose classes have names: 0 … C-1 or 1 … C, told apart by 0 and C."""
+    values = {int(label) for label in table.labels or ()}
+    if min(values) < 0 or max(values) > len(classes) or (0 in values and len(classes) in values):
+        raise DataError(
+            f"{table.layout.path}: labels {sorted(values)[:5]} can't number the classes {', '.join(classes)}; "
+            f"expected 0 to {len(classes) - 1} or 1 to {len(classes)}"
+        )
+    if 0 not in values and len(classes) not in values:
+        raise DataError(
+            f"{table.layout.path}: labels {sorted(values)} may count from 0 or from 1; expected one row labelled 0 or "
+            f"{len(classes)} to tell"
+        )
+    first = 0 if 0 in values else 1
+    return {str(place + first): place for place in range(len(classes))}
+
+
+def _within_percentiles(
+    lengths: NDArray[np.int64], percentiles: tuple[float, float] | None
+) -> tuple[NDArray[np.int64], list[str]]:
+    if percentiles is None:
+        return np.arange(len(lengths)), []
+    low, high = np.percentile(lengths, percentiles)
+    keep = np.flatnonzero((lengths >= low) & (lengths <= high))
+    note = f"train: {len(lengths) - len(keep):,} rows outside {low:.0f} to {high:.0f} tokens left out of training"
+    return keep, [note]
+
+
+def _split(
+    table: Table,
+    texts: Sequence[str],
+    labels: NDArray[np.int64],
+    tokenizer: Any,
+    max_length: int,
+    known: Tokens | None = None,
+) -> Split:
+    if known is not None and (not len(known) or known.lengths.max() <= max_length):
+        tokens = known
+    else:
+        tokens = tokenize(tokenizer, texts, max_length=max_length)
+    return Split(texts=texts, tokens=tokens, labels=labels, rows=table.rows)
+
+
+def _subset(split: Split, keep: NDArray[np.int64]) -> Split:
+    if len(keep) == len(split):
+        return split
+    spans = [slice(split.tokens.offsets[place], split.tokens.offsets[place + 1]) for place in keep]
+    lengths = split.tokens.lengths[keep]
+    types = split.tokens.types
+    tokens = Tokens(
+        ids=np.concatenate([split.tokens.ids[span] for span in spans]),
+        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+        types=np.concatenate([types[span] for span in spans]) if types is not None else None,
+    )
+    return Split(
+        texts=[split.texts[place] for place in keep],
+        tokens=tokens,
+        labels=split.labels[keep],
+        rows=[split.rows[place] for place in keep],
+    )

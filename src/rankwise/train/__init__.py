@@ -1,0 +1,1 @@
+"""Fitting a planned classifier to prepared data."""
