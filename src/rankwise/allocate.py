@@ -61,8 +61,8 @@ class Plan:
             "method": self.adapter.method,
             "head": self.head.kind,
             **self.ledger.as_dict(),
-            "ranks": {name: rank for name, rank in self.ranks.items()},
-            "alphas": {name: alpha for name, alpha in self.alphas.items()},
+            "ranks": dict(self.ranks.items()),
+            "alphas": dict(self.alphas.items()),
             "frozen_head": list(self.frozen_head),
             "notes": list(self.notes),
         }
@@ -182,9 +182,7 @@ def _alpha(adapter: AdapterSpec, rank: int) -> float:
     return (adapter.alpha_per_rank or 2.0) * rank
 
 
-def _ledger(
-    encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, ranks: Mapping[str, int], cap: int | None
-) -> Ledger:
+def _ledger(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, ranks: Mapping[str, int], cap: int | None) -> Ledger:
     entries = [*_encoder_entries(encoder, adapter, ranks), *_head_entries(encoder, head)]
     added = sum(entry.parameters for entry in entries if entry.section in ("adapter", "magnitude"))
     return Ledger(tuple(entries), total_parameters=encoder.total_parameters + added, budget=cap)
@@ -324,15 +322,11 @@ def _notes(encoder: Encoder, recipe: Recipe, ranks: Mapping[str, int], ledger: L
     return tuple(notes)
 
 
-def _idle_tiers(
-    encoder: Encoder, tiers: Sequence[float], ranks: Mapping[str, int], recipe: Recipe
-) -> list[str]:
+def _idle_tiers(encoder: Encoder, tiers: Sequence[float], ranks: Mapping[str, int], recipe: Recipe) -> list[str]:
     """One note for each learning-rate tier that owns no trained parameter."""
     if not tiers or recipe.adapter.method in ("full", "bias") or recipe.adapter.bias == "all":
         return []
-    owned = Counter(
-        depth_group(site.layer, encoder.layers, len(tiers)) for site in encoder.sites if site.name in ranks
-    )
+    owned = Counter(depth_group(site.layer, encoder.layers, len(tiers)) for site in encoder.sites if site.name in ranks)
     starts = [-(-group * encoder.layers // len(tiers)) for group in range(len(tiers) + 1)]
     return [
         f"learning-rate tier {group + 1} ({_span(first, end - 1)}, {tiers[group]:g}) owns no trained parameter"

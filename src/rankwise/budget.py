@@ -87,9 +87,7 @@ class Ledger:
             "budget": self.budget,
             "share": self.share,
             "sections": self.sections(),
-            "ledger": [
-                {key: value for key, value in vars(entry).items() if value is not None} for entry in self.entries
-            ],
+            "ledger": [{key: value for key, value in vars(entry).items() if value is not None} for entry in self.entries],
         }
 
 

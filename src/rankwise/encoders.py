@@ -42,6 +42,8 @@ class Encoder:
     """The module that holds the body in the classification model."""
     layers: int
     """Layers with weights of their own (ALBERT's shared layers count once)."""
+    longest: int | None
+    """The longest text in tokens that its position embeddings allow; None where positions are relative."""
     body: tuple[Part, ...] = field(repr=False)
     head: tuple[Part, ...] = field(repr=False)
     """The head's parts in order; the last one is the projection to classes."""
@@ -68,9 +70,7 @@ class Encoder:
     @property
     def biases(self) -> tuple[tuple[str, int], ...]:
         """(name, parameters) of every encoder tensor with `bias` in its name: peft's rule for bias='all'."""
-        return tuple(
-            (name, math.prod(shape)) for part in self.body for name, shape in part.tensors if "bias" in name
-        )
+        return tuple((name, math.prod(shape)) for part in self.body for name, shape in part.tensors if "bias" in name)
 
     def layer_of(self, name: str) -> int | None:
         """The layer that owns a live parameter, adapters included; None for embeddings, poolers and the head."""
@@ -102,7 +102,16 @@ def describe(config: Config, *, name: str, classes: int) -> Encoder:
         *_parts(row, row.after, f"{row.prefix}.", config, dims),
     )
     head = tuple(_parts(row, row.head, "", config, dims))
-    return Encoder(name=name, family=str(model_type), config=config, prefix=row.prefix, layers=dims["L"], body=body, head=head)
+    return Encoder(
+        name=name,
+        family=str(model_type),
+        config=config,
+        prefix=row.prefix,
+        layers=dims["L"],
+        longest=dims["P"] - row.first_position if "P" in dims else None,
+        body=body,
+        head=head,
+    )
 
 
 def find(base: str, *, classes: int, revision: str | None = None) -> Encoder:

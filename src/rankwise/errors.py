@@ -10,7 +10,9 @@
     │   └── NonFiniteLoss         the loss became NaN or infinite; names the step and the rows
     ├── RunError                  a run folder that is missing, damaged, finished or in the way
     ├── MissingExtra              an optional dependency that is not installed; names the extra
-    └── BudgetMismatch            planned, counted and saved parameters differ: a defect of rankwise, exit code 1
+    └── Defect                    a promise of rankwise's own that did not hold: exit code 1
+        ├── BudgetMismatch        planned, counted and saved parameters differ
+        └── ReloadMismatch        what was saved does not give the same logits when loaded
 
 Every message says what was found, what was expected and what to type next. `exit_code` is what the command line returns:
 2 for the user's mistake, 1 for ours.
@@ -70,8 +72,16 @@ class MissingExtra(RankwiseError):
     pass
 
 
-class BudgetMismatch(RankwiseError):
+class Defect(RankwiseError):
     exit_code = 1
+
+
+class BudgetMismatch(Defect):
+    pass
+
+
+class ReloadMismatch(Defect):
+    pass
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -85,7 +95,7 @@ def require(module: str, *, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name is None or module.split(".")[0] != error.name.split(".")[0]:
+        if error.name is None or module.split(".", maxsplit=1)[0] != error.name.split(".")[0]:
             raise
         raise MissingExtra(
             f"'{module}' is not installed, and this needs it; type: pip install 'rankwise[{extra}]'"

@@ -34,6 +34,8 @@ class Family:
     layer: str
     after: str
     head: str
+    first_position: int = 0
+    """Where positions start counting; the embedding has that many rows no text can use."""
     tests: Mapping[str, Callable[[Config, int], bool]] = field(default_factory=dict)
     """(config, layer) → whether a line marked `if=TEST` is there."""
 
@@ -77,6 +79,7 @@ _DENSE_HEAD = """
 _ROBERTA = Family(
     prefix="roberta", letters=_BERT_LETTERS, defaults={**_BERT_DEFAULTS, "vocab_size": 50265},
     before=_BERT_EMBEDDINGS, layer_path="encoder.layer.{layer}", layer=_BERT_LAYER, after="", head=_DENSE_HEAD,
+    first_position=2,  # padding_idx + 1
 )  # fmt: skip
 
 FAMILIES: Mapping[str, Family] = {
@@ -207,6 +210,7 @@ FAMILIES: Mapping[str, Family] = {
         """,
         after="encoder.relative_attention_bias table B N",
         head=_DENSE_HEAD,
+        first_position=2,
     ),
     "xlnet": Family(  # its attention maps are bare 3-D tensors, which low-rank adapters of linear maps cannot reach
         prefix="transformer",

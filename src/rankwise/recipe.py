@@ -18,6 +18,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError
 
 from rankwise.errors import RecipeError, nearest
@@ -107,6 +108,11 @@ def builtin_recipes() -> list[str]:
     return sorted(names, key=lambda name: (order.get(name, len(order)), name))
 
 
+def source_text(name_or_path: str | Path) -> str:
+    """A recipe's YAML as it was written, comments and all. Raises RecipeError."""
+    return _read(name_or_path)[1]
+
+
 _ORDER = (
     "quickstart", "auto", "tiered-rmsprop", "tiered-adamw", "uniform-qkv", "depth-scaled-query", "rank4-adam",
     "distilbert-full", "distilbert-lora", "distilbert-loraplus",
@@ -156,12 +162,13 @@ def _parse(where: str, text: str) -> tuple[dict[str, Any], Lines]:
 
 def _plain(node: Any, path: tuple[str | int, ...], where: str, lines: Lines) -> Any:
     tag = getattr(getattr(node, "tag", None), "value", None)
-    if tag and not str(tag).startswith("tag:yaml.org,2002:") or "python/" in str(tag or ""):
+    if (tag and not str(tag).startswith("tag:yaml.org,2002:")) or "python/" in str(tag or ""):
         raise RecipeError(f"{where}: the tag {tag} is not allowed; a recipe holds plain values")
     if isinstance(node, dict):
         plain = {}
         for key, value in node.items():
-            lines[(*path, str(key))] = f"{where}:{node.lc.key(key)[0] + 1}"
+            if isinstance(node, CommentedMap):
+                lines[(*path, str(key))] = f"{where}:{node.lc.key(key)[0] + 1}"
             plain[str(key)] = _plain(value, (*path, str(key)), where, lines)
         return plain
     if isinstance(node, list):
@@ -230,7 +237,7 @@ def _in_file(loc: tuple[str | int, ...], lines: Lines) -> tuple[str | int, ...]:
     path: tuple[str | int, ...] = ()
     for part in loc:
         is_key = (*path, part) in lines or part in _known_keys(path) or isinstance(part, int)
-        if is_key or part == loc[-1] and not any(mark in str(part) for mark in "[-("):
+        if is_key or (part == loc[-1] and not any(mark in str(part) for mark in "[-(")):
             path = (*path, part)
     return path or loc
 

@@ -107,6 +107,8 @@ class DataSpec(Spec):
     """Rows without text: counted and dropped, or an error."""
     skip_bad_rows: bool = False
     """Drop and count rows with too many or too few fields instead of stopping."""
+    leakage: Literal["fail", "allow"] = "fail"
+    """More than 5 % of the test texts also in training: an error, or told beside a score on the clean rows."""
     unseen_labels: Literal["fail", "wrong"] = "fail"
     """A label in validation or test that training never saw: an error, or scored as wrong."""
 

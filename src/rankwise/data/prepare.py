@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.audit import check
+from rankwise.data.audit import LEAK_LIMIT, check, seen_in
 from rankwise.data.clean import clean
 from rankwise.data.sources import Table, read_table, resolve
 from rankwise.errors import DataError, nearest
@@ -112,16 +112,32 @@ class Labelled:
     classes: tuple[str, ...]
     notes: tuple[str, ...]
 
+    def leaked(self) -> NDArray[np.bool_]:
+        """Which test rows have a text that is also in training; shape (N of test,)."""
+        return seen_in(self.train, self.test)
+
 
 def read(spec: DataSpec) -> Labelled:
     """The three tables of a recipe, split where they are not given, and the class names. Raises DataError."""
     found = resolve(spec)
     train = read_table(found.train, spec)
-    check(train)
-    notes = [train.layout.describe(), *_dropped(train, "train")]
     test = read_table(found.test, spec) if found.test else None
     validation = read_table(found.validation, spec) if found.validation else None
-    for name, table in (("test", test), ("validation", validation)):
+    return complete(spec, train, validation, test, classes=found.classes)
+
+
+def complete(
+    spec: DataSpec,
+    train: Table,
+    validation: Table | None = None,
+    test: Table | None = None,
+    *,
+    classes: tuple[str, ...] = (),
+) -> Labelled:
+    """Three tables from one or more: what is not given is split off the training rows. Raises DataError."""
+    check(train)
+    notes = []
+    for name, table in (("train", train), ("test", test), ("validation", validation)):
         notes += [table.layout.describe(), *_dropped(table, name)] if table else []
     seed = spec.split.seed
     if test is None:
@@ -136,8 +152,9 @@ def read(spec: DataSpec) -> Labelled:
     if spec.test_rows is not None and spec.test_rows < len(test.texts):
         _, test = split_off(test, spec.test_rows, seed=seed + 3, what="test_rows")
         notes.append(f"test: {spec.test_rows:,} rows kept (stratified, seed {seed})")
-    classes = class_names(train, spec.classes or found.classes)
-    return Labelled(train, validation, test, classes, tuple(notes))
+    names = class_names(train, spec.classes or classes)
+    labelled = Labelled(train, validation, test, names, tuple(notes))
+    return replace(labelled, notes=(*notes, *_leakage(labelled, spec)))
 
 
 def prepare(spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled | None = None) -> Prepared:
@@ -148,8 +165,7 @@ def prepare(spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled 
     labelled = labelled or read(spec)
     numbers = label_numbers(labelled, spec)
     texts = {
-        name: [clean(text, spec.clean) for text in getattr(labelled, name).texts]
-        for name in ("train", "validation", "test")
+        name: [clean(text, spec.clean) for text in getattr(labelled, name).texts] for name in ("train", "validation", "test")
     }
     train_tokens = tokenize(tokenizer, texts["train"], max_length=None)
     max_length, length_note = choose_length(train_tokens.lengths, spec.max_length, longest)
@@ -263,6 +279,20 @@ def choose_length(lengths: NDArray[np.int64], wanted: float, longest: int) -> tu
     fits_all = min(8 * math.ceil(float(np.quantile(lengths, 0.995)) / 8), longest)
     hint = f"; {fits_all} would cut 0.5 % or fewer" if cut > 0.05 and fits_all > chosen else ""
     return chosen, f"max length {chosen} tokens cuts {cut:.1%} of the training texts{hint}"
+
+
+def _leakage(labelled: Labelled, spec: DataSpec) -> list[str]:
+    """A note on test rows that are also in training. Raises DataError when they are many."""
+    leaked = labelled.leaked()
+    if not leaked.any():
+        return []
+    found = f"{leaked.sum():,} of {len(leaked):,} test texts ({leaked.mean():.1%}) are also in training"
+    if leaked.mean() > LEAK_LIMIT and spec.leakage == "fail":
+        raise DataError(
+            f"{labelled.test.layout.path}: {found}, so a score on them says little; remove them from training, or type "
+            "--set data.leakage=allow to see a score on the others beside it"
+        )
+    return [f"test: {found}; scores leave nothing out, the clean score is beside them"]
 
 
 def _is_whole(label: str) -> bool:

@@ -7,9 +7,12 @@ wrappings), so what is saved loads with plain `PeftModel.from_pretrained`. Shape
 from __future__ import annotations
 
 import json
+import logging
 import re
+import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,7 +44,8 @@ class Classifier:
 
     @property
     def device(self) -> torch.device:
-        return next(iter(self.model.parameters())).device
+        device: torch.device = next(iter(self.model.parameters())).device
+        return device
 
 
 def build(base: Base, plan: Plan, classes: Sequence[str], *, seed: int) -> Classifier:
@@ -110,11 +114,12 @@ def load(folder: Path, base: Base, plan: Plan, classes: Sequence[str]) -> Classi
         if new:
             raise ModelError(f"{folder.name}: {MODEL_FILE} lacks {', '.join(new[:3])}")
     else:
-        from peft import PeftModel
-
         skip = plan.encoder.head_modules
         model, _ = load_encoder(base, classes, seed=0, quantize=plan.adapter.quantize, skip_modules=skip)
-        model = PeftModel.from_pretrained(model, str(folder))
+        with _quiet_peft():
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, str(folder))
     for weight in model.parameters():
         weight.requires_grad_(False)
     return Classifier(model.eval(), plan, tuple(classes))
@@ -174,7 +179,8 @@ def _start_slim_head(model: Any, plan: Plan, new: Sequence[str]) -> None:
 
 
 def _inject(model: Any, plan: Plan, *, empty: bool = False) -> Any:
-    from peft import LoraConfig, TaskType, get_peft_model
+    with _quiet_peft():
+        from peft import LoraConfig, TaskType, get_peft_model
 
     adapter = plan.adapter
     rank = Counter(plan.ranks.values()).most_common(1)[0][0]
@@ -182,7 +188,7 @@ def _inject(model: Any, plan: Plan, *, empty: bool = False) -> Any:
     config = LoraConfig(
         task_type=TaskType.SEQ_CLS,
         r=rank,
-        lora_alpha=_whole(alpha),
+        lora_alpha=_whole(alpha),  # type: ignore[arg-type]  # peft takes fractions too
         rank_pattern={re.escape(name): r for name, r in plan.ranks.items() if r != rank},
         alpha_pattern={re.escape(name): _whole(a) for name, a in plan.alphas.items() if a != alpha},
         target_modules=list(plan.ranks),
@@ -193,14 +199,27 @@ def _inject(model: Any, plan: Plan, *, empty: bool = False) -> Any:
         use_dora=adapter.method == "dora",
         init_lora_weights="pissa" if adapter.method == "pissa" and not empty else True,
     )
-    peft_model = get_peft_model(model, config, low_cpu_mem_usage=empty)
-    live = {
-        _base_name(name): module.r["default"] for name, module in peft_model.named_modules() if hasattr(module, "lora_A")
-    }
+    with _quiet_peft():
+        peft_model = get_peft_model(model, config, low_cpu_mem_usage=empty)
+    live = {_base_name(name): module.r["default"] for name, module in peft_model.named_modules() if hasattr(module, "lora_A")}
     if live != dict(plan.ranks):
         odd = sorted(set(live.items()) ^ set(plan.ranks.items()))[:3]
         raise BudgetMismatch(f"peft placed adapters otherwise than planned; first differences: {odd}")
     return peft_model
+
+
+@contextmanager
+def _quiet_peft() -> Iterator[None]:
+    """peft announces transformers' renamed attributes and bitsandbytes its missing kernels; neither is the user's doing."""
+    logger = logging.getLogger("bitsandbytes")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _unfreeze(model: Any, plan: Plan) -> Any:
@@ -258,4 +277,3 @@ def _sorted_lists(config: Mapping[str, Any]) -> dict[str, Any]:
         key: sorted(value) if isinstance(value, (list, set)) and all(isinstance(v, str) for v in value) else value
         for key, value in config.items()
     }
-

@@ -103,7 +103,7 @@ def empty_encoder(encoder: Encoder, classes: int) -> Any:
     with _quiet(), torch.device("meta"):
         kind = config.pop("model_type")
         live = AutoConfig.for_model(kind, **config, num_labels=classes)
-        return AutoModelForSequenceClassification.from_config(live)
+        return AutoModelForSequenceClassification.from_config(live)  # type: ignore[no-untyped-call]
 
 
 def check_match(tokenizer: Any, model: Any, name: str) -> None:
@@ -115,14 +115,9 @@ def check_match(tokenizer: Any, model: Any, name: str) -> None:
         )
 
 
-def longest_text(tokenizer: Any, config: Any) -> int:
-    """The most tokens the encoder takes, special ones included."""
-    positions = getattr(config, "max_position_embeddings", None)
-    offset = 0
-    if config.model_type in ("roberta", "xlm-roberta", "camembert", "mpnet"):
-        offset = 2  # these count positions from padding_idx + 1 = 2
-    limits = [tokenizer.model_max_length, *([positions - offset] if positions else [])]
-    return int(min(1_000_000, *limits)) if limits else 512
+def longest_text(tokenizer: Any, encoder: Encoder) -> int:
+    """The most tokens a text may have, special ones included: the tokenizer's limit or the encoder's, the smaller."""
+    return int(min(tokenizer.model_max_length, encoder.longest or 1_000_000))
 
 
 def sha256(path: Path) -> str:
@@ -145,7 +140,7 @@ def _nf4(skip_modules: Sequence[str]) -> Any:
     require("bitsandbytes", extra="qlora")
     from transformers import BitsAndBytesConfig
 
-    return BitsAndBytesConfig(
+    return BitsAndBytesConfig(  # type: ignore[no-untyped-call]
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
@@ -168,11 +163,11 @@ def _quiet() -> Iterator[None]:
     """transformers reports a new head as a warning, with a progress bar; both are expected here."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
         yield
     finally:
         transformers_logging.set_verbosity(verbosity)
         if bars:
-            transformers_logging.enable_progress_bar()
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,0 +1,352 @@
+"""The command line: one verb a function. Heavy imports come late, so that `--help`, `plan`, `recipes` answer at once.
+
+Exit codes: 0; 2 for the user's mistake (a RankwiseError or a wrong option); 1 for ours.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rankwise.errors import DataError, RankwiseError, RecipeError
+
+if TYPE_CHECKING:
+    from rankwise.data.sources import Record
+    from rankwise.recipe import Recipe
+    from rankwise.specs import SourceSpec
+
+app = typer.Typer(
+    name="rankwise",
+    help="Fine-tune text classifiers under a hard cap on trainable parameters: plan, train, prove, hand over.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+recipes_app = typer.Typer(help="List the built-in recipes, or show one.", invoke_without_command=True)
+app.add_typer(recipes_app, name="recipes")
+
+RecipeArg = Annotated[str, typer.Argument(help="A built-in recipe (rankwise recipes) or a YAML file.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a key, such as --set train.epochs=2. Repeatable.", metavar="KEY=VALUE"),
+]
+BudgetOption = Annotated[str | None, typer.Option("--budget", help="Trainable parameters: 1000000, 50k, 1M, or none.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, nothing else.")]
+TextColumn = Annotated[list[str] | None, typer.Option("--text-column", help="Text column, name or position. Repeatable.")]
+LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Label column, name or position.")]
+RunArg = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.")]
+
+
+def main() -> None:
+    """The `rankwise` command."""
+    try:
+        app()
+    except RankwiseError as problem:
+        from rankwise import console
+
+        console.error(str(problem))
+        raise SystemExit(problem.exit_code) from None
+    except KeyboardInterrupt:
+        from rankwise import console
+
+        console.error("stopped; a training goes on from its last checkpoint with --resume")
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of a pipe left, as `head` does
+        raise SystemExit(0) from None
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        import rankwise
+
+        typer.echo(f"rankwise {rankwise.__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def train(
+    recipe: RecipeArg,
+    data: Annotated[str | None, typer.Option("--data", help="A file, a folder of files, hub:NAME, or sample.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The run folder; the next free runs/NAME when left out.")] = None,
+    budget: BudgetOption = None,
+    overrides: SetOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Plan, train and evaluate a recipe; write a run folder."""
+    loaded = _recipe(recipe, overrides, budget, data)
+    from rankwise import console
+    from rankwise.allocate import plan as make_plan
+    from rankwise.data.prepare import read
+
+    if not as_json:  # the plan is known in milliseconds; the libraries that train take seconds to import
+        console.show_plan(loaded.name, make_plan(loaded, classes=len(read(loaded.data).classes)))
+    from rankwise import pipeline
+
+    with console.TrainingProgress() as progress:
+        listeners = [] if as_json else [progress]
+        run = pipeline.train(loaded, out, listeners=listeners, resume=resume, overwrite=overwrite)
+    if as_json:
+        _print_json({"run": str(run.folder), **run.facts, "scores": run.scores, "plan": run.plan_facts})
+    else:
+        console.show_run(run)
+
+
+@app.command()
+def plan(
+    recipe: RecipeArg,
+    budget: BudgetOption = None,
+    classes: Annotated[
+        int | None, typer.Option("--classes", min=2, help="Number of classes; from the data when left out.")
+    ] = None,
+    overrides: SetOption = None,
+    every: Annotated[bool, typer.Option("--ledger", help="Also print every entry: layer, map, rank, cost.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """What a recipe would train and what it costs, exactly, before anything loads."""
+    loaded = _recipe(recipe, overrides, budget, None)
+    from rankwise import console
+    from rankwise.allocate import plan as make_plan
+
+    found = make_plan(loaded, classes=classes or _classes(loaded))
+    if as_json:
+        _print_json({"recipe": loaded.name, "classes": classes or _classes(loaded), **found.as_dict()})
+        return
+    console.show_plan(loaded.name, found)
+    if every:
+        console.show_ledger(found)
+
+
+@recipes_app.callback()
+def recipes(context: typer.Context, as_json: JsonOption = False) -> None:
+    """List the built-in recipes with what they train."""
+    if context.invoked_subcommand is not None:
+        return
+    from rankwise import console
+    from rankwise.allocate import plan as make_plan
+    from rankwise.recipe import Recipe, builtin_recipes
+
+    rows = []
+    for name in builtin_recipes():
+        recipe = Recipe.load(name)
+        ledger = make_plan(recipe, classes=_classes(recipe)).ledger
+        published = recipe.published.model_dump() if recipe.published else None
+        rows.append({
+            "name": name, "summary": recipe.summary, "base": recipe.base, "published": published,
+            "trainable_parameters": ledger.trainable_parameters, "total_parameters": ledger.total_parameters,
+        })  # fmt: skip
+    if as_json:
+        _print_json(rows)
+    else:
+        console.show_recipes(rows)
+
+
+@recipes_app.command("show")
+def show_recipe(
+    name: RecipeArg,
+    overrides: SetOption = None,
+    full: Annotated[bool, typer.Option("--full", help="Every key, defaults filled in.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Print one recipe as YAML: as written, or with every default filled in."""
+    from rankwise.recipe import Recipe, source_text
+
+    recipe = Recipe.load(name, overrides or [])
+    if as_json:
+        _print_json(recipe.to_dict())
+    else:
+        typer.echo(recipe.to_yaml() if full or overrides else source_text(name), nl=False)
+
+
+@app.command()
+def data(
+    source: Annotated[str, typer.Argument(help="A file, a folder with train/validation/test files, hub:NAME, or sample.")],
+    test: Annotated[Path | None, typer.Option("--test", help="A test file to compare with.")] = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    base: Annotated[str, typer.Option("--base", help="Whose tokenizer counts the tokens.")] = "minilm",
+    no_tokens: Annotated[bool, typer.Option("--no-tokens", help="Leave token lengths out; loads no torch.")] = False,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What to know before training: rows, balance, lengths, duplicates, conflicts, leakage."""
+    from rankwise import console
+    from rankwise.data.audit import audit
+    from rankwise.data.sources import read_table, resolve
+    from rankwise.recipe import Recipe
+
+    changes = [f"data.source={json.dumps(source)}", *(overrides or [])]
+    if test is not None:
+        changes.append(f"data.test={json.dumps(str(test))}")
+    spec = Recipe().with_overrides(changes).data
+    spec = spec.model_copy(update={"text": tuple(text_column or spec.text), "label": label_column or spec.label})
+    found = resolve(spec)
+    tables = {
+        name: read_table(where, spec)
+        for name, where in (("train", found.train), ("validation", found.validation), ("test", found.test)) if where
+    }  # fmt: skip
+    lengths = None
+    if not no_tokens:
+        from rankwise.data.prepare import tokenize
+        from rankwise.model.load import load_tokenizer, locate
+
+        lengths = tokenize(load_tokenizer(locate(base)), list(tables["train"].texts), max_length=None).lengths
+    report = audit(tables["train"], validation=tables.get("validation"), test=tables.get("test"), lengths=lengths)
+    layouts = [table.layout.describe() for table in tables.values()]
+    if as_json:
+        _print_json({"layouts": layouts, **report.as_dict()})
+    else:
+        console.show_audit(layouts, report)
+
+
+@app.command()
+def evaluate(
+    run: RunArg,
+    source: Annotated[str, typer.Argument(metavar="DATA", help="Labelled rows: a file, a folder, hub:NAME:SPLIT, sample.")],
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    unseen: Annotated[bool, typer.Option("--unseen-as-wrong", help="Score labels the run never saw as wrong.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a run on labelled data, every score with its interval."""
+    from rankwise import console
+    from rankwise.files import evaluate_file, source_for
+    from rankwise.run import Run
+
+    loaded = Run.load(run)
+    where = _columns(source_for(source, labelled=True), text_column, label_column)
+    spec = loaded.recipe.data.model_copy(update={"unseen_labels": "wrong"} if unseen else {})
+    layout, evaluation = evaluate_file(loaded, where, spec)
+    if as_json:
+        _print_json({"run": str(run), "data": layout.describe(), **evaluation.as_dict()})
+    else:
+        console.dim(layout.describe())
+        console.show_evaluation(evaluation.as_dict(), loaded.preprocessing.classes)
+
+
+@app.command()
+def predict(
+    run: RunArg,
+    source: Annotated[
+        str | None,
+        typer.Argument(metavar="[DATA]", help="A file of texts; - reads one text a line from standard input; sample."),
+    ] = None,
+    text: Annotated[list[str] | None, typer.Option("--text", help="A text to classify. Repeatable.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="A .csv, .tsv, .jsonl or .parquet file; CSV on standard output if not.")
+    ] = None,
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Add every class's probability.")] = False,
+    submission: Annotated[
+        str | None,
+        typer.Option("--submission", metavar="ID,LABEL", help="Two columns only: the file's id (or row from 0), label."),
+    ] = None,
+    numbers: Annotated[bool, typer.Option("--numbers", help="Write class numbers from 0 instead of names.")] = False,
+    mc_dropout: Annotated[int, typer.Option("--mc-dropout", min=0, help="Average N passes with dropout on.")] = 0,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Texts per forward pass.")] = 32,
+    text_column: TextColumn = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Label texts from a file, the command line or standard input."""
+    if (source is None) == (not text):
+        raise DataError("give a file to predict, or --text TEXT; a - reads one text a line from standard input")
+    from rankwise import console
+    from rankwise.data.sinks import Sink, TextSink
+    from rankwise.files import Form, parse_submission, predict_rows, source_for, written_rows
+    from rankwise.run import Run
+
+    loaded = Run.load(run)
+    form = Form(probabilities, parse_submission(submission), numbers)
+    columns = form.columns(loaded.preprocessing.classes)
+    if text and out is None and not as_json and submission is None:
+        console.show_predictions(text, loaded.predictor.predict(text, mc_dropout=mc_dropout), all_classes=probabilities)
+        return
+    if text or source == "-":
+        rows = written_rows(loaded, _records(text or sys.stdin), form, mc_dropout=mc_dropout, batch_size=batch_size)
+    else:
+        where = _columns(source_for(str(source), labelled=False), text_column, None)
+        _, rows = predict_rows(loaded, where, loaded.recipe.data, form, mc_dropout=mc_dropout, batch_size=batch_size)
+    if out is not None:
+        with Sink(out, columns) as sink:
+            for row in rows:
+                sink.write(row)
+        if as_json:
+            _print_json({"rows": sink.rows, "out": str(out)})
+        else:
+            console.dim(f"{sink.rows:,} predictions → {out}")
+    elif as_json:
+        for row in rows:
+            typer.echo(json.dumps(row, ensure_ascii=False))
+    else:
+        stream = TextSink(sys.stdout, columns)
+        for row in rows:
+            stream.write(row)
+
+
+def _recipe(name: str, overrides: list[str] | None, budget: str | None, data: str | None) -> Recipe:
+    """The recipe with what the options change; --data replaces every file of the recipe's."""
+    from rankwise.recipe import Recipe
+
+    changes = []
+    if data is not None:
+        changes = [f"data.source={json.dumps(data)}", "data.train=null", "data.validation=null", "data.test=null"]
+        if "data.classes" not in "".join(overrides or []):
+            changes.append("data.classes=[]")
+    if budget is not None:
+        changes.append(f"budget.parameters={_parameters(budget)}")
+    return Recipe.load(name, [*changes, *(overrides or [])])
+
+
+def _parameters(given: str) -> str:
+    """1000000, 1_000_000, 1,000,000, 50k, 1.5M or none → a whole number or null."""
+    if given.lower() in ("none", "null"):
+        return "null"
+    digits = given.replace(",", "").replace("_", "").lower()
+    scale = {"k": 1_000, "m": 1_000_000}.get(digits[-1:], 1)
+    try:
+        return str(round(float(digits.rstrip("km")) * scale))
+    except ValueError:
+        raise RecipeError(f"--budget {given}: expected a number such as 1000000, 50k or 1M, or none") from None
+
+
+def _classes(recipe: Recipe) -> int:
+    """How many classes: as the recipe says, else as its local data has, else 2."""
+    if recipe.data.classes:
+        return len(recipe.data.classes)
+    source = recipe.data.source or (recipe.data.train.path if recipe.data.train else "")
+    if source == "sample" or Path(source).exists():
+        from rankwise.data.prepare import read
+
+        return len(read(recipe.data).classes)
+    return 2
+
+
+def _columns(source: SourceSpec, text: list[str] | None, label: str | None) -> SourceSpec:
+    """The source with the columns that the options name."""
+    changes: dict[str, object] = {}
+    if text:
+        changes["text"] = tuple(text)
+    if label is not None:
+        changes["label"] = label
+    return source.model_copy(update=changes)
+
+
+def _records(texts: Iterable[str]) -> Iterator[Record]:
+    from rankwise.data.sources import Record
+
+    for number, text in enumerate(texts, start=1):
+        yield Record(number, text.rstrip("\r\n"), None, {})
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,0 +1,306 @@
+"""What a person sees: tables, the picture of a plan, progress. The only file that draws.
+
+Results go to standard output, progress to standard error; a stream that is no terminal gets no colours, no progress.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from rankwise.allocate import Plan
+
+if TYPE_CHECKING:
+    from rankwise.data.audit import Audit, Lengths
+
+SHADES = " ░▒▓█"
+SHORT = {
+    "query": "query", "key": "key", "value": "value", "attention_output": "output", "ffn_in": "ffn in",
+    "ffn_out": "ffn out", "query_key_value": "qkv",
+}  # fmt: skip
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def error(message: str) -> None:
+    err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+
+
+def dim(message: str) -> None:
+    out.print(f"[dim]{escape(message)}[/]", soft_wrap=True)
+
+
+def note(message: str) -> None:
+    out.print(f"[yellow]note:[/] {escape(message)}", soft_wrap=True)
+
+
+def show_plan(name: str, plan: Plan) -> None:
+    """The ledger by section, the map of ranks, the notes."""
+    ledger = plan.ledger
+    out.print(f"[bold]{escape(name)}[/] on {escape(plan.encoder.name)}: {_what_trains(plan)}", soft_wrap=True)
+    table = _table("trained", "parameters", "share of the cap" if ledger.budget else "share of the model")
+    whole = ledger.budget or ledger.total_parameters
+    for section, parameters in ledger.sections().items():
+        table.add_row(_section_name(section, plan), f"{parameters:,}", f"{parameters / whole:.1%}")
+    table.add_section()
+    trained = ledger.trainable_parameters
+    table.add_row("[bold]total trained[/]", f"[bold]{trained:,}[/]", f"[bold]{trained / whole:.1%}[/]")
+    if ledger.budget:
+        table.add_row("cap", f"{ledger.budget:,}", "")
+    table.add_row("whole model", f"{ledger.total_parameters:,}", "")
+    out.print(table)
+    if plan.ranks:
+        out.print(rank_map(plan))
+    for line in plan.notes:
+        note(line)
+
+
+def show_ledger(plan: Plan) -> None:
+    """Every entry: layer, map, rank, cost."""
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for heading in ("what", "module"):
+        table.add_column(heading)
+    for heading in ("layer", "rank", "parameters"):
+        table.add_column(heading, justify="right")
+    for entry in plan.ledger.entries:
+        layer = "" if entry.layer is None else str(entry.layer)
+        table.add_row(entry.section, entry.item, layer, str(entry.rank or ""), f"{entry.parameters:,}")
+    out.print(table)
+
+
+def rank_map(plan: Plan) -> Text:
+    """Layers down (the last on top), maps across; the shade is the rank relative to the largest."""
+    kinds = plan.encoder.kinds
+    largest = max(plan.ranks.values())
+    ranks = {(site.layer, site.kind): plan.ranks.get(site.name, 0) for site in plan.encoder.sites}
+    picture = Text("\n      " + "".join(f"{SHORT[kind]:^9}" for kind in kinds) + "     cost\n", style="dim")
+    for layer in reversed(range(plan.encoder.layers)):
+        picture.append(f"{layer:>4}  ", style="dim")
+        for kind in kinds:
+            rank = ranks.get((layer, kind), 0)
+            shade = SHADES[0] if rank == 0 else SHADES[max(1, round(4 * rank / largest))]
+            label = f"{rank:^4}" if rank else " ·  "
+            picture.append(shade * 2, style="cyan")
+            picture.append(label, style="bold" if rank else "dim")
+            picture.append(shade * 2 + " ", style="cyan")
+        cost = sum(site.cost(plan.ranks[site.name]) for site in plan.sites if site.layer == layer)
+        picture.append(f"{cost:>9,}\n", style="dim")
+    return picture
+
+
+def show_recipes(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Two lines a recipe, so that 80 columns hold them."""
+    out.print(f"[dim]{'recipe':<20}{'trains':>12}  on[/]")
+    for row in rows:
+        out.print(f"[bold]{row['name']:<20}[/]{row['trainable_parameters']:>12,}  {row['base']}")
+        report = f" (report {row['published']['report'][:3]})" if row["published"] else ""
+        out.print(f"  [dim]{escape(row['summary'])}{report}[/]", soft_wrap=True)
+    out.print("\nrankwise recipes show NAME prints one; rankwise train NAME runs it.")
+
+
+def show_run(run: Any) -> None:
+    """The end of a training: scores beside baselines, what was spent, where it is, what to type next."""
+    scores, facts = run.scores, run.facts
+    table = _table("on the test rows", "accuracy %", "macro-F1 %", "ahead by, points")
+    test = scores["test"]
+    table.add_row(f"[bold]{run.recipe.name}[/]", f"[bold]{_percent(test['accuracy'])}[/]", _percent(test["macro_f1"]), "")
+    for name, baseline in scores["baselines"].items():
+        gain = baseline["difference"]
+        points = f"{100 * gain['value']:+.1f} [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
+        table.add_row(name, _percent(baseline["accuracy"]), _percent(baseline["macro_f1"]), points)
+    out.print(table)
+    if clean := scores.get("test_not_in_training"):
+        out.print(f"test texts that are not in training: accuracy {_percent(clean['accuracy'])}")
+    level = test["confidence_level"]
+    out.print(f"[dim]{test['rows']:,} test rows, scored once; {level:.0%} bootstrap intervals in brackets.[/]")
+    ledger = run.plan_facts
+    spent = f"{ledger['trainable_parameters']:,} trained parameters"
+    if ledger["budget"]:
+        spent += f" of {ledger['budget']:,} ({ledger['share']:.1%})"
+    seconds = facts["seconds"]
+    out.print(f"\n[bold]spent[/]   {spent}; {seconds['training']:.0f} s in training, {seconds['all']:.0f} s in all")
+    out.print(f"[bold]run[/]     {escape(str(run.folder))}  (best at step {facts['best']['step']} of {facts['steps']})")
+    out.print(
+        f'[bold]next[/]    rankwise predict {escape(str(run.folder))} --text "Shares fell after the central bank spoke"\n'
+        f"        rankwise evaluate {escape(str(run.folder))} DATA",
+        soft_wrap=True,
+    )
+
+
+def show_evaluation(scores: Mapping[str, Any], classes: Sequence[str]) -> None:
+    """All scores, per-class scores, the confusion matrix and the most confident mistakes."""
+    table = _table(f"{scores['rows']:,} rows", "value", f"{scores['confidence_level']:.0%} interval")
+    for label, key in (
+        ("accuracy", "accuracy"), ("macro-F1", "macro_f1"), ("MCC", "mcc"), ("log-loss", "log_loss"),
+        ("calibration error", "calibration_error"),
+    ):  # fmt: skip
+        interval = scores[key]
+        if interval["value"] is None:
+            table.add_row(label, "n/a", "")
+        else:
+            table.add_row(label, f"{interval['value']:.4f}", f"{interval['low']:.4f} to {interval['high']:.4f}")
+    out.print(table)
+    per_class = _table("class", "rows", "precision %", "recall %", "F1 %")
+    for row in scores["per_class"]:
+        per_class.add_row(
+            escape(row["name"]), f"{row['support']:,}", *(_percent(row[key]) for key in ("precision", "recall", "f1"))
+        )
+    out.print(per_class)
+    confusion = _table("truth ↓  predicted →", *map(escape, classes))
+    for label, counts in zip(classes, scores["confusion"], strict=True):
+        confusion.add_row(
+            escape(label), *(f"[bold]{n:,}[/]" if classes[i] == label else f"{n:,}" for i, n in enumerate(counts))
+        )
+    out.print(confusion)
+    show_mistakes(scores["mistakes"])
+
+
+def show_audit(layouts: Sequence[str], report: Audit) -> None:
+    """Rows and classes, lengths as a picture, repeats and leaks as warnings."""
+    for layout in layouts:
+        dim(layout)
+    rows = ", ".join(f"{count:,} {name}" for name, count in report.rows.items())
+    lost = ", ".join(
+        f"{count:,} {name} ({reason})" for name, reasons in report.dropped.items() for reason, count in reasons.items()
+    )
+    out.print(f"[bold]rows[/]  {rows}" + (f"; dropped: {lost}" if lost else ""))
+    out.print()
+    widest = max(report.classes.values())
+    classes = _table("class", "rows", "share", "", right=(1, 2))
+    for name, count in report.classes.items():
+        classes.add_row(escape(name), f"{count:,}", f"{count / report.rows['train']:.1%}", _bar(count, widest))
+    out.print(classes)
+    _show_lengths(report.tokens or report.characters)
+    for line in report.warnings:
+        note(line)
+    if not report.warnings:
+        out.print("[green]nothing to warn of[/]")
+
+
+def _show_lengths(lengths: Lengths) -> None:
+    table = _table(f"{lengths.unit} per training text", "rows", "", right=(1,))
+    most = max((rows for _, _, rows in lengths.histogram), default=1)
+    for low, high, rows in lengths.histogram:
+        table.add_row(f"{low:,} to {high - 1:,}", f"{rows:,}", _bar(rows, most))
+    out.print()
+    out.print(table)
+    named = ", ".join(f"{name} {value:,}" for name, value in lengths.quantiles.items())
+    out.print(f"[dim]quantiles: {named}[/]", soft_wrap=True)
+    if lengths.coverage:
+        shares = ", ".join(f"{size} tokens {share:.1%}" for size, share in lengths.coverage.items())
+        out.print(f"texts that fit whole: {shares}", soft_wrap=True)
+        out.print(f"[bold]recommended[/]  --set data.max_length={lengths.recommended}  [dim](fits 99.5 %)[/]")
+    out.print()
+
+
+def show_mistakes(mistakes: Sequence[Mapping[str, Any]]) -> None:
+    if not mistakes:
+        return
+    table = _table("most confident mistakes", "truth", "predicted", "sure", right=(3,))
+    table.columns[0].ratio = 1
+    for mistake in mistakes:
+        text = mistake["text"] if len(mistake["text"]) <= 110 else mistake["text"][:107] + "…"
+        table.add_row(
+            f"[dim]{mistake['row']}[/] {escape(text)}", escape(mistake["truth"]), escape(mistake["predicted"]),
+            f"{mistake['confidence']:.1%}",
+        )  # fmt: skip
+    out.print(table)
+
+
+class TrainingProgress:
+    """A listener that draws a bar with loss, speed and ETA on standard error, and a line for each evaluation."""
+
+    def __init__(self) -> None:
+        self.progress = Progress(
+            TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[loss]}"),
+            TimeElapsedColumn(), TextColumn("ETA"), TimeRemainingColumn(), console=err, transient=True,
+            disable=not err.is_terminal,
+        )  # fmt: skip
+        self.task: Any = None
+
+    def __enter__(self) -> TrainingProgress:
+        self.progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+        self.progress.stop()
+
+    def __call__(self, kind: str, values: dict[str, Any]) -> None:
+        if not err.is_terminal:
+            return
+        if kind == "plan":
+            for line in values["notes"]:
+                err.print(f"[yellow]note:[/] {escape(line)}", soft_wrap=True)
+        elif kind == "data":
+            sizes = ", ".join(f"{values[name]:,} {name}" for name in ("train", "validation", "test"))
+            err.print(f"[dim]{sizes} rows; at most {values['max_length']} tokens[/]")
+        elif kind == "start":
+            self.task = self.progress.add_task("training", total=values["total"], completed=values["step"], loss="")
+        elif kind in ("tick", "step") and self.task is not None:
+            if kind == "step":
+                self.progress.update(self.task, loss=f"loss {values['loss']:.3f}")
+            self.progress.update(self.task, completed=values["step"])
+        elif kind == "evaluation":
+            best = " [green]best[/]" if values["best"] else ""
+            scores = f"macro-F1[/] {values['macro_f1']:.1%}[dim]  loss[/] {values['log_loss']:.3f}{best}"
+            err.print(
+                f"[dim]epoch {values['epoch']:g}  train loss {values['train_loss']:.3f}  validation accuracy[/] "
+                f"{values['accuracy']:.1%}[dim]  {scores}"
+            )
+        elif kind == "end" and self.task is not None:
+            self.progress.update(self.task, description="scoring")
+
+
+def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_classes: bool = False) -> None:
+    """Label, score and text, a line each; with every class's probability below when asked."""
+    for text, prediction in zip(texts, predictions, strict=True):
+        shown = text if len(text) <= 90 else text[:87] + "…"
+        out.print(f"[bold]{escape(prediction.label)}[/]  {prediction.score:.1%}  [dim]{escape(shown)}[/]", soft_wrap=True)
+        if all_classes:
+            for name, value in sorted(prediction.probabilities.items(), key=lambda item: -item[1]):
+                out.print(f"  {value:6.1%}  {escape(name)}")
+
+
+def _table(first: str, *rest: str, right: Sequence[int] | None = None) -> Table:
+    """A plain table; columns after the first are right-aligned unless `right` says which are."""
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(first)
+    for place, heading in enumerate(rest, start=1):
+        numeric = right is None or place in right
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric)
+    return table
+
+
+def _bar(value: int, largest: int) -> Text:
+    return Text("█" * max(1 if value else 0, round(36 * value / max(1, largest))), style="cyan")
+
+
+def _percent(interval: Mapping[str, Any]) -> str:
+    if interval["value"] is None:
+        return "n/a"
+    return f"{100 * interval['value']:.1f} [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
+
+
+def _what_trains(plan: Plan) -> str:
+    adapter = plan.adapter
+    if not adapter.has_ranks:
+        return {"full": "every parameter", "head": "the head alone", "bias": "biases and the head"}[adapter.method]
+    ranks = sorted(set(plan.ranks.values()))
+    spread = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]}"
+    return f"{adapter.method}, {spread} on {len(plan.ranks)} maps ({adapter.allocate.policy}), {plan.head.kind} head"
+
+
+def _section_name(section: str, plan: Plan) -> str:
+    names = {
+        "adapter": f"adapters on {len(plan.ranks)} maps", "magnitude": "magnitudes (DoRA)", "bias": "biases",
+        "encoder": "the whole encoder", "head": f"{plan.head.kind} head",
+    }  # fmt: skip
+    return names[section]

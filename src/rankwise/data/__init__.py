@@ -1,0 +1,1 @@
+"""Labelled text on its way from files to tokens: read, cleaned, audited, split."""

@@ -1,0 +1,113 @@
+"""A classifier and a split → probabilities, and scores with intervals.
+
+Rows run in batches of similar length, in eval mode, and come back in their own order. Shapes: N rows, C classes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rankwise import metrics
+from rankwise.data.batches import Padding, collate, scoring_batches
+from rankwise.data.prepare import Split, Tokens
+from rankwise.model.adapters import Classifier
+from rankwise.specs import EvaluateSpec
+
+Probabilities = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A text that the classifier got wrong, and how sure it was."""
+
+    row: int
+    text: str
+    truth: str
+    predicted: str
+    confidence: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one split, with what they were made from."""
+
+    scores: metrics.Scores
+    mistakes: tuple[Mistake, ...]
+    """The most confident ones first."""
+    probabilities: Probabilities = field(repr=False)
+    """(N, C)"""
+    truth: NDArray[np.int64] = field(repr=False)
+    """(N,), -1 for a class the classifier does not know."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**self.scores.as_dict(), "mistakes": [vars(mistake) for mistake in self.mistakes]}
+
+
+def evaluate(
+    classifier: Classifier, split: Split, *, padding: Padding, spec: EvaluateSpec | None = None, mistakes: int = 10
+) -> Evaluation:
+    """Score a split, every score with its bootstrap interval."""
+    spec = spec or EvaluateSpec()
+    probabilities = softmax(logits(classifier, split.tokens, padding=padding, batch_size=spec.batch_size))
+    scores = metrics.score(
+        probabilities, split.labels, classifier.classes, resamples=spec.resamples, confidence=spec.confidence
+    )
+    return Evaluation(scores, _mistakes(classifier, split, probabilities, mistakes), probabilities, split.labels)
+
+
+def quick_scores(classifier: Classifier, split: Split, *, padding: Padding, batch_size: int) -> dict[str, float]:
+    """accuracy, macro_f1, mcc and log_loss of a split, without intervals: what chooses a checkpoint."""
+    probabilities = softmax(logits(classifier, split.tokens, padding=padding, batch_size=batch_size))
+    predicted = probabilities.argmax(-1)
+    matrix = metrics.confusion_matrix(split.labels, predicted, len(classifier.classes))  # leaves unknown classes out
+    return {
+        "accuracy": round(float((predicted == split.labels).mean()), 6),
+        "macro_f1": round(float(metrics.macro_f1(matrix)), 6),
+        "mcc": round(float(metrics.mcc(matrix)), 6),
+        "log_loss": round(float(metrics.log_loss(probabilities, split.labels)), 6),
+    }
+
+
+def logits(
+    classifier: Classifier, tokens: Tokens, *, padding: Padding, batch_size: int, dropout: bool = False
+) -> NDArray[np.float32]:
+    """Logits of every text (N, C), in the texts' order; dropout off unless asked for. The model's mode is put back."""
+    model = classifier.model
+    was_training = model.training
+    model.train(dropout)
+    found = np.empty((len(tokens), len(classifier.classes)), dtype=np.float32)  # (N, C)
+    with torch.inference_mode():
+        for rows in scoring_batches(tokens.lengths, batch_size):
+            inputs = {name: tensor.to(classifier.device) for name, tensor in collate(tokens, rows, padding).items()}
+            found[rows] = model(**inputs).logits.float().cpu().numpy()  # (B, C)
+    model.train(was_training)
+    return found
+
+
+def softmax(values: NDArray[np.float32]) -> Probabilities:
+    """Logits (N, C) → probabilities (N, C), in double precision."""
+    shifted = values.astype(np.float64) - values.max(axis=-1, keepdims=True)
+    exponents = np.exp(shifted)
+    return np.asarray(exponents / exponents.sum(axis=-1, keepdims=True))
+
+
+def _mistakes(classifier: Classifier, split: Split, probabilities: Probabilities, count: int) -> tuple[Mistake, ...]:
+    predicted = probabilities.argmax(-1)
+    confidence = probabilities.max(-1)
+    wrong = np.flatnonzero(predicted != split.labels)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
+    return tuple(
+        Mistake(
+            row=int(split.rows[place]),
+            text=split.texts[place],
+            truth=classifier.classes[split.labels[place]] if split.labels[place] >= 0 else "(unknown class)",
+            predicted=classifier.classes[predicted[place]],
+            confidence=float(confidence[place]),
+        )
+        for place in worst
+    )

@@ -1,0 +1,115 @@
+"""A finished run and a source of texts → scores, or predictions row by row.
+
+The run brings its own cleaning, max length and class names; the file only says where its text is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import tee
+from pathlib import Path
+from typing import Any
+
+from rankwise.data.prepare import Labelled, Split, label_numbers, tokenize
+from rankwise.data.sources import Layout, Record, read_table, resolve, stream
+from rankwise.errors import DataError
+from rankwise.evaluate import Evaluation, evaluate
+from rankwise.predict import Prediction
+from rankwise.run import Run
+from rankwise.specs import DataSpec, SourceSpec
+
+
+@dataclass(frozen=True)
+class Form:
+    """Which columns a prediction is written in."""
+
+    probabilities: bool = False
+    """Every class's probability, as `p_CLASS`."""
+    submission: tuple[str, str] | None = None
+    """Exactly two columns, id and label, by these names."""
+    numbers: bool = False
+    """Class numbers from 0 instead of names."""
+
+    def columns(self, classes: Sequence[str]) -> list[str]:
+        if self.submission:
+            return list(self.submission)
+        return ["row", "label", "score", *([f"p_{name}" for name in classes] if self.probabilities else [])]
+
+
+def source_for(given: str, *, labelled: bool) -> SourceSpec:
+    """The source that `given` means: a file or hub data set as it is; of a folder or `sample`, the rows to be scored."""
+    if given == "sample" and not labelled:
+        train = resolve(DataSpec(source="sample")).train
+        return SourceSpec(path=str(Path(train.path).with_name("unlabelled.csv")))
+    if given == "sample" or Path(given).is_dir():
+        splits = resolve(DataSpec(source=given))
+        return splits.test or splits.validation or splits.train
+    return SourceSpec(path=given)
+
+
+def evaluate_file(run: Run, source: SourceSpec, spec: DataSpec) -> tuple[Layout, Evaluation]:
+    """Scores of a run on labelled rows. Raises DataError."""
+    table = read_table(source, spec)
+    classes = run.preprocessing.classes
+    numbers = label_numbers(Labelled(table, table, table, classes, ()), spec)["test"]
+    predictor = run.predictor
+    texts = [run.preprocessing.apply(text) for text in table.texts]
+    tokens = tokenize(predictor.tokenizer, texts, max_length=run.preprocessing.max_length)
+    split = Split(texts=texts, tokens=tokens, labels=numbers, rows=table.rows)
+    return table.layout, evaluate(predictor.classifier, split, padding=predictor.padding, spec=run.recipe.evaluate)
+
+
+def predict_rows(
+    run: Run, source: SourceSpec, spec: DataSpec, form: Form, *, mc_dropout: int = 0, batch_size: int = 32
+) -> tuple[Layout, Iterator[dict[str, Any]]]:
+    """The source's layout, and one written row per data row, in bounded memory. Raises DataError."""
+    layout, records = stream(source, spec)
+    return layout, written_rows(run, records, form, layout, mc_dropout=mc_dropout, batch_size=batch_size)
+
+
+def written_rows(
+    run: Run,
+    records: Iterable[Record],
+    form: Form,
+    layout: Layout | None = None,
+    *,
+    mc_dropout: int = 0,
+    batch_size: int = 32,
+) -> Iterator[dict[str, Any]]:
+    """Predictions in the form's columns."""
+    id_column = _id_column(form, layout)
+    for_texts, for_rows = tee(records)
+    texts = (record.text for record in for_texts)
+    predictions = run.predictor.stream(texts, batch_size=batch_size, mc_dropout=mc_dropout)
+    for prediction, record in zip(predictions, for_rows, strict=True):
+        yield _row(prediction, record, form, id_column, run.preprocessing.classes)
+
+
+def _row(prediction: Prediction, record: Record, form: Form, id_column: str | None, classes: Sequence[str]) -> dict[str, Any]:
+    label = classes.index(prediction.label) if form.numbers else prediction.label
+    if form.submission:
+        name, label_name = form.submission
+        return {name: record.columns[id_column] if id_column else record.number - 1, label_name: label}
+    row: dict[str, Any] = {"row": record.number, "label": label, "score": round(prediction.score, 6)}
+    if form.probabilities:
+        row |= {f"p_{name}": round(value, 6) for name, value in prediction.probabilities.items()}
+    return row
+
+
+def _id_column(form: Form, layout: Layout | None) -> str | None:
+    """The file's own id column for a submission, by name without case; None to number rows from 0."""
+    if not form.submission or layout is None:
+        return None
+    wanted = form.submission[0].lower()
+    return next((column for column in layout.columns if column.lower() == wanted), None)
+
+
+def parse_submission(given: str | None) -> tuple[str, str] | None:
+    """`ID,Label` → ("ID", "Label"). Raises DataError."""
+    if given is None:
+        return None
+    names = tuple(name.strip() for name in given.split(","))
+    if len(names) != 2 or not all(names):
+        raise DataError(f"--submission {given}: expected two column names, such as ID,Label")
+    return names[0], names[1]

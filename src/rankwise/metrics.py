@@ -1,0 +1,395 @@
+"""How good the predictions are, and how sure we can be: every score is an `Interval`, an estimate between two bounds.
+
+Shapes: N rows, C classes; `probabilities` (N, C) with rows that sum to 1, `truth` (N,) with the class of each row, or
+-1 for a class that the model does not know. Confusion matrices are (..., C, C), truth down and prediction across.
+
+Bounds are percentiles of a bootstrap over rows (Efron 1979). What they do not promise: they describe the sampling of
+rows, not of training seeds or of other data; a score that no resample can move (no mistake, or nothing but mistakes)
+gets an interval of zero width, which is not certainty; and calibration error is biased upwards on few rows, more so
+when resampled, so its estimate can lie below its own interval. A score that is not defined is None or NaN, never 0.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
+Labels = NDArray[np.integer[Any]]
+Bools = NDArray[np.bool_]
+Probabilities = NDArray[np.floating[Any]]
+
+_SUM_TOLERANCE = 1e-3  # a softmax in half precision over a hundred classes stays within it
+_CELLS_AT_ONCE = 2**22  # confusion cells resampled at a time: 32 MiB, whatever the number of classes
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and its bounds. `value` None: not defined; bounds None: no resample in which it was defined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+    def percent(self) -> str:
+        """`89.5 % [88.8, 90.2]`, or `n/a`."""
+        if self.value is None:
+            return "n/a"
+        estimate = f"{100 * self.value:z.1f} %"
+        if self.low is None or self.high is None:
+            return estimate
+        return f"{estimate} [{100 * self.low:z.1f}, {100 * self.high:z.1f}]"
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """One class; `support` is its rows in the truth. All n/a without support, precision also if never predicted."""
+
+    name: str
+    support: int
+    precision: Interval
+    recall: Interval
+    f1: Interval
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Rows whose top-label confidence lies in (low, high]; their means are None when there are none."""
+
+    low: float
+    high: float
+    rows: int
+    confidence: float | None
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What `score` returns. Rows of an unknown class are in `rows`, in no cell of `confusion`."""
+
+    rows: int
+    accuracy: Interval
+    macro_f1: Interval
+    """Over the classes present in the truth."""
+    mcc: Interval
+    log_loss: Interval
+    """In nats."""
+    calibration_error: Interval
+    per_class: tuple[ClassScore, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    reliability: tuple[Bin, ...]
+    confidence_level: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """What JSON gives back: dicts, lists, strings, numbers and None."""
+        return dict(json.loads(json.dumps(asdict(self))))
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Rows that only A and only B got right, and the probability of a split at least this uneven by chance."""
+
+    only_a: int
+    only_b: int
+    p_value: float
+
+
+def score(
+    probabilities: Probabilities,
+    truth: Labels,
+    class_names: Sequence[str],
+    *,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    bins: int = 15,
+) -> Scores:
+    """Every score with its interval; the prediction is the most probable class, the first of equals.
+
+    Rows of an unknown class (truth -1) count as wrong in accuracy and calibration, which judge the top label, and are
+    left out of the other scores, which need the class. A resample that misses a class is scored on the classes it
+    has. `resamples=0` skips the intervals. ValueError: no rows, shapes that disagree, or not probabilities.
+    """
+    _check_settings(resamples, confidence)
+    probabilities, truth = _checked(probabilities, truth)
+    rows, classes = probabilities.shape
+    if len(class_names) != classes:
+        raise ValueError(f"{len(class_names)} class names for {classes} columns of probabilities; name each column")
+    rng = np.random.default_rng(seed)
+    matrix = confusion_matrix(truth, probabilities.argmax(axis=1), classes)
+    losses = np.array([log_loss(probabilities, truth), calibration_error(probabilities, truth, bins)])
+    values = np.concatenate([losses, _count_scores(matrix, rows)])  # (5 + 3C,)
+    loss_draws = _bootstrap_rows(probabilities, truth, bins, resamples=resamples, rng=rng)
+    count_draws = _bootstrap_counts(matrix, rows, resamples=resamples, rng=rng)
+    draws = np.concatenate([loss_draws, count_draws], axis=1)  # (resamples, 5 + 3C)
+    intervals = [_interval(value, column, confidence) for value, column in zip(values, draws.T, strict=True)]
+    by_class = zip(class_names, matrix.sum(axis=1).tolist(), range(5, len(intervals), 3), strict=True)
+    return Scores(
+        rows=rows,
+        log_loss=intervals[0],
+        calibration_error=intervals[1],
+        accuracy=intervals[2],
+        macro_f1=intervals[3],
+        mcc=intervals[4],
+        per_class=tuple(ClassScore(name, support, *intervals[at : at + 3]) for name, support, at in by_class),
+        confusion=tuple(tuple(row) for row in matrix.tolist()),
+        reliability=reliability(probabilities, truth, bins),
+        confidence_level=confidence,
+    )
+
+
+def confusion_matrix(truth: Labels, predicted: Labels, classes: int) -> Counts:
+    """Rows per pair of true and predicted class, (C, C); rows whose truth is -1 are in no cell."""
+    truth, predicted = np.asarray(truth), np.asarray(predicted)
+    if truth.shape != predicted.shape:
+        raise ValueError(f"truth has shape {truth.shape}, predicted {predicted.shape}; give both one class per row")
+    _check_labels(truth, classes, lowest=-1, what="truth")
+    _check_labels(predicted, classes, lowest=0, what="predicted")
+    known = truth >= 0
+    cells = truth[known].astype(np.int64) * classes + predicted[known]
+    return np.bincount(cells, minlength=classes * classes).reshape(classes, classes).astype(np.int64)  # (C, C)
+
+
+def accuracy(m: Counts) -> Floats:
+    """The share of rows on the diagonal, (...); NaN for an empty matrix."""
+    return _ratio(np.trace(m, axis1=-2, axis2=-1), m.sum(axis=(-2, -1)))
+
+
+def precision_recall_f1(m: Counts) -> tuple[Floats, Floats, Floats]:
+    """Three arrays (..., C). NaN: all three of a class absent from the truth, precision of one never predicted."""
+    hits, support, predicted = np.diagonal(m, axis1=-2, axis2=-1), m.sum(axis=-1), m.sum(axis=-2)  # (..., C)
+    precision = np.where(support > 0, _ratio(hits, predicted), np.nan)
+    f1 = np.where(support > 0, _ratio(2 * hits, support + predicted), np.nan)
+    return precision, _ratio(hits, support), f1
+
+
+def macro_f1(m: Counts) -> Floats:
+    """The mean F1 of the classes present in the truth, (...); NaN for an empty matrix."""
+    f1 = precision_recall_f1(m)[2]
+    present = ~np.isnan(f1)
+    return _ratio(np.where(present, f1, 0.0).sum(axis=-1), present.sum(axis=-1))
+
+
+def mcc(m: Counts) -> Floats:
+    """Matthews correlation for C classes, (...): the R_K of Gorodkin (2004). NaN for an empty matrix.
+
+    0 where truth or prediction has a single class and R_K is 0/0, as in scikit-learn.
+    """
+    # In floating point, because the fourth power of the row count overflows int64.
+    hits = np.trace(m, axis1=-2, axis2=-1).astype(np.float64)
+    rows, support, predicted = (m.sum(axis=axes, dtype=np.float64) for axes in ((-2, -1), -1, -2))
+    covariance = hits * rows - (support * predicted).sum(axis=-1)
+    variances = (rows**2 - (support**2).sum(axis=-1)) * (rows**2 - (predicted**2).sum(axis=-1))
+    correlation = np.nan_to_num(_ratio(covariance, np.sqrt(variances)), nan=0.0)
+    return np.where(rows > 0, correlation, np.nan)
+
+
+def log_loss(probabilities: Probabilities, truth: Labels) -> float:
+    """Mean negative log-likelihood of the true class, nats, over rows of known classes; NaN if there are none.
+
+    Probabilities below the machine epsilon of their type count as that epsilon, as in scikit-learn.
+    """
+    probabilities, truth = _checked(probabilities, truth)
+    return float(_ratio(_row_losses(probabilities, truth).sum(), np.sum(truth >= 0)))
+
+
+def calibration_error(probabilities: Probabilities, truth: Labels, bins: int = 15) -> float:
+    """Expected calibration error, 0 to 1: |confidence - accuracy| averaged over equal-width bins weighted by rows.
+
+    Guo et al. 2017 (arXiv 1706.04599), equation 3, on the confidence of the top label.
+    """
+    probabilities, truth = _checked(probabilities, truth)
+    confidence, correct, bin_of_row = _top_label(probabilities, truth, bins)
+    # A bin's rows times its gap is the sum of its rows' gaps, so no division by empty bins.
+    return float(np.abs(np.bincount(bin_of_row, confidence - correct, minlength=bins)).sum() / len(truth))
+
+
+def reliability(probabilities: Probabilities, truth: Labels, bins: int = 15) -> tuple[Bin, ...]:
+    """The bins that `calibration_error` averages over, lowest confidence first; empty ones included."""
+    probabilities, truth = _checked(probabilities, truth)
+    confidence, correct, bin_of_row = _top_label(probabilities, truth, bins)
+    rows = np.bincount(bin_of_row, minlength=bins)
+    means = [_ratio(np.bincount(bin_of_row, x, minlength=bins), rows).tolist() for x in (confidence, correct)]
+    edges = _edges(bins).tolist()
+    columns = zip(edges[:-1], edges[1:], rows.tolist(), *means, strict=True)
+    return tuple(Bin(low, high, n, *((mean, hit) if n else (None, None))) for low, high, n, mean, hit in columns)
+
+
+def mcnemar(correct_a: Bools, correct_b: Bools) -> McNemar:
+    """Whether two models scored on the same rows differ: the exact two-sided McNemar test.
+
+    Rows that only one of them got right are coin flips if they are equally good (McNemar 1947), so the p-value is that
+    of a binomial test at 1/2; 1.0 when they never disagree.
+    """
+    _, only_a, only_b, _ = _outcomes(correct_a, correct_b).tolist()
+    tail = _fair_binomial_tail(min(only_a, only_b), only_a + only_b)
+    return McNemar(only_a, only_b, min(1.0, 2 * tail))
+
+
+def paired_bootstrap(
+    correct_a: Bools, correct_b: Bools, *, resamples: int = 10_000, confidence: float = 0.95, seed: int = 0
+) -> Interval:
+    """Accuracy of A minus accuracy of B on the same rows, -1 to 1."""
+    _check_settings(resamples, confidence)
+    cells = _outcomes(correct_a, correct_b)
+    rows = cells.sum()
+    # As in `_bootstrap_counts`: the four counts are all that the difference depends on.
+    draws = np.random.default_rng(seed).multinomial(rows, cells / rows, size=resamples)  # (resamples, 4)
+    return _interval((cells[1] - cells[2]) / rows, (draws[:, 1] - draws[:, 2]) / rows, confidence)
+
+
+def _check_settings(resamples: int, confidence: float) -> None:
+    if resamples < 0:
+        raise ValueError(f"resamples is {resamples}; give 0 for no intervals, or 1000")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}; give a share between 0 and 1, such as 0.95")
+
+
+def _checked(probabilities: Probabilities, truth: Labels) -> tuple[Probabilities, Labels]:
+    probabilities, truth = np.asarray(probabilities), np.asarray(truth)
+    if probabilities.ndim != 2 or truth.shape != probabilities.shape[:1]:
+        raise ValueError(f"probabilities have shape {probabilities.shape} and truth {truth.shape}; expected (N, C) and (N,)")
+    if not truth.size:
+        raise ValueError("there are 0 rows to score; give a split that has at least one")
+    if not np.issubdtype(probabilities.dtype, np.floating):
+        probabilities = probabilities.astype(np.float64)
+    _check_labels(truth, probabilities.shape[1], lowest=-1, what="truth")
+    _check_probabilities(probabilities)
+    return probabilities, truth
+
+
+def _check_labels(labels: Labels, classes: int, *, lowest: int, what: str) -> None:
+    if labels.size and not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"{what} has dtype {labels.dtype}; expected whole numbers, the index of each row's class")
+    outside = np.flatnonzero((labels < lowest) | (labels >= classes))
+    if outside.size:
+        row = int(outside[0])
+        raise ValueError(f"{what} is {labels[row]} in row {row}; expected {lowest} to {classes - 1}")
+
+
+def _check_probabilities(probabilities: Probabilities) -> None:
+    # A comparison with NaN is false, so what is not finite fails here too.
+    with np.errstate(invalid="ignore"):
+        sums = probabilities.sum(axis=1, dtype=np.float64)
+    wrong = ~((np.abs(sums - 1) <= _SUM_TOLERANCE) & (probabilities >= 0).all(axis=1))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"row {row} holds {probabilities[row].tolist()[:8]} (first 8) and sums to {sums[row]:.6g}; expected finite "
+            "probabilities, none negative, that sum to 1: pass logits through a softmax first"
+        )
+
+
+def _ratio(part: Any, whole: Any) -> Floats:
+    """`part / whole`, NaN where `whole` is 0."""
+    ratio: Floats = np.full(np.shape(whole), np.nan)
+    np.divide(part, whole, out=ratio, where=np.asarray(whole) > 0)
+    return ratio
+
+
+def _bootstrap_rows(
+    probabilities: Probabilities, truth: Labels, bins: int, *, resamples: int, rng: np.random.Generator
+) -> Floats:
+    """Log-loss and calibration error of each resample, (resamples, 2)."""
+    known, losses = truth >= 0, _row_losses(probabilities, truth)
+    confidence, correct, bin_of_row = _top_label(probabilities, truth, bins)
+    gaps, rows = confidence - correct, len(truth)
+    sums = np.empty((resamples, 3))
+    # One resample at a time: memory stays at a few arrays of N, and from thousands of rows on numpy does the work.
+    for r in range(resamples):
+        drawn = rng.integers(rows, size=rows)
+        bin_gaps = np.bincount(bin_of_row[drawn], gaps[drawn], minlength=bins)
+        sums[r] = losses[drawn].sum(), known[drawn].sum(), np.abs(bin_gaps).sum()
+    return np.stack([_ratio(sums[:, 0], sums[:, 1]), sums[:, 2] / rows], axis=1)
+
+
+def _row_losses(probabilities: Probabilities, truth: Labels) -> Floats:
+    """-log p of the true class, (N,); 0 for an unknown one."""
+    of_truth = probabilities[np.arange(len(truth)), truth]  # (N,); -1 picks the last class, masked on return
+    losses = -np.log(np.maximum(of_truth, np.finfo(probabilities.dtype).eps).astype(np.float64))
+    return np.where(truth >= 0, losses, 0.0)
+
+
+def _top_label(probabilities: Probabilities, truth: Labels, bins: int) -> tuple[Floats, Bools, Counts]:
+    """Confidence of the top label, whether it is right, and its bin; each (N,)."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    # Rounding may leave a confidence a hair above 1: it belongs to the last bin.
+    bin_of_row = np.minimum(np.searchsorted(_edges(bins), confidence, side="left") - 1, bins - 1)
+    return confidence, probabilities.argmax(axis=1) == truth, bin_of_row
+
+
+def _edges(bins: int) -> Floats:
+    if bins < 1:
+        raise ValueError(f"bins is {bins}; give at least 1, or 15 as in Guo et al. 2017")
+    return np.linspace(0.0, 1.0, bins + 1)
+
+
+def _count_scores(m: Counts, rows: int) -> Floats:
+    """Accuracy, macro-F1, MCC, then precision, recall and F1 class by class: (..., 3 + 3C)."""
+    hit_rate = np.trace(m, axis1=-2, axis2=-1) / rows  # not `accuracy`: rows of an unknown class are wrong, not absent
+    overall = np.stack([hit_rate, macro_f1(m), mcc(m)], axis=-1)  # (..., 3)
+    by_class = np.stack(precision_recall_f1(m), axis=-1)  # (..., C, 3)
+    return np.concatenate([overall, by_class.reshape(*overall.shape[:-1], -1)], axis=-1)
+
+
+def _bootstrap_counts(matrix: Counts, rows: int, *, resamples: int, rng: np.random.Generator) -> Floats:
+    """`_count_scores` of each resample, (resamples, 3 + 3C)."""
+    # Drawing N rows with replacement and counting them per cell is, by definition, one multinomial draw over the cells:
+    # the same distribution as resampling rows, at a cost that grows with the cells in use and not with N. Rows of an
+    # unknown class are one more cell, so that resamples vary in how many they hold.
+    cells = np.append(matrix.ravel(), rows - matrix.sum())  # (C * C + 1,)
+    used = np.flatnonzero(cells)
+    scores = np.empty((resamples, 3 + 3 * len(matrix)))
+    at_once = max(1, _CELLS_AT_ONCE // cells.size)
+    for start in range(0, resamples, at_once):
+        drawn = np.zeros((min(at_once, resamples - start), cells.size), dtype=np.int64)
+        drawn[:, used] = rng.multinomial(rows, cells[used] / rows, size=len(drawn))
+        scores[start : start + at_once] = _count_scores(drawn[:, :-1].reshape(-1, *matrix.shape), rows)
+    return scores
+
+
+def _interval(value: float, draws: Floats, confidence: float) -> Interval:
+    if math.isnan(value):
+        return Interval(None, None, None)
+    defined = draws[~np.isnan(draws)]
+    if not defined.size:
+        return Interval(float(value), None, None)
+    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
+    return Interval(float(value), low, high)
+
+
+def _outcomes(correct_a: Bools, correct_b: Bools) -> Counts:
+    """Rows that both, only A, only B and neither got right, (4,)."""
+    a, b = np.asarray(correct_a), np.asarray(correct_b)
+    if a.ndim != 1 or a.shape != b.shape or a.dtype != np.bool_ or b.dtype != np.bool_:
+        raise ValueError(
+            f"A has shape {a.shape} of {a.dtype}, B {b.shape} of {b.dtype}; expected one bool per row, for the same "
+            "rows in the same order: give predicted == truth of each"
+        )
+    if not a.size:
+        raise ValueError("there are 0 rows to compare; give a split that has at least one")
+    return np.array([np.sum(a & b), np.sum(a & ~b), np.sum(~a & b), np.sum(~a & ~b)], dtype=np.int64)
+
+
+def _fair_binomial_tail(k: int, n: int) -> float:
+    """P(X <= k) of n fair coin flips, for k <= n / 2."""
+    # The largest term goes through logarithms, so large counts neither overflow nor underflow on the way; the others
+    # follow from it by their ratios, which fall fast enough that a few standard deviations are all there is.
+    log_largest = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2)
+    total = term = 1.0
+    for i in range(k, 0, -1):
+        term *= i / (n - i + 1)
+        total += term
+        if term < 1e-18 * total:
+            break
+    return math.exp(log_largest + math.log(total))

@@ -1,0 +1,253 @@
+"""From a recipe to a run folder, straight down the page: read, plan, prepare, build, fit, evaluate, save.
+
+Whoever reads one file reads this one. Nothing here prints; listeners hear the events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import ProjectConfiguration
+from numpy.typing import NDArray
+
+from rankwise.allocate import Plan
+from rankwise.allocate import plan as make_plan
+from rankwise.baselines import baselines
+from rankwise.card import model_card
+from rankwise.data.batches import Padding
+from rankwise.data.prepare import Labelled, Prepared, complete, prepare, read, tokenize
+from rankwise.data.sources import table_of
+from rankwise.errors import RunError, require
+from rankwise.evaluate import Evaluation, evaluate
+from rankwise.metrics import score
+from rankwise.model.adapters import Classifier, build
+from rankwise.model.load import check_match, load_tokenizer, locate, longest_text
+from rankwise.recipe import Recipe
+from rankwise.run import PROBE_ROWS, STARTED, Run, portable, save, write_json
+from rankwise.train.checkpoint import Checkpoints
+from rankwise.train.events import EventFile, Events, Listener
+from rankwise.train.loop import Fitted, check_precision, fit
+
+
+def train(
+    recipe: Recipe | str | Path,
+    out: str | Path | None = None,
+    *,
+    overrides: Iterable[str] = (),
+    texts: Sequence[str] | None = None,
+    labels: Sequence[str | int] | None = None,
+    listeners: Iterable[Listener] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Run:
+    """Train a recipe (or a built-in name, or a YAML file) and return its finished run.
+
+    `out` is the run folder; the next free `runs/NAME` when left out. A folder with something in it is refused unless
+    `resume` (go on where it stopped; a finished run is returned as it is) or `overwrite`. `texts` and `labels` train on
+    Python lists instead of the recipe's files. `listeners` are called with each event. Raises a RankwiseError that says
+    what to change: nothing is downloaded or trained before recipe, data and budget are found in order.
+    """
+    started = time.monotonic()
+    recipe = recipe.with_overrides(overrides) if isinstance(recipe, Recipe) else Recipe.load(recipe, overrides)
+    if recipe.train.threads:
+        torch.set_num_threads(recipe.train.threads)
+
+    labelled = read(recipe.data) if texts is None else complete(recipe.data, table_of(texts, labels or ()))
+    plan = make_plan(recipe, classes=len(labelled.classes))
+    accelerator = _accelerator(recipe)
+    check_precision(recipe.train.precision, accelerator.device)
+    folder, finished = open_folder(recipe, out, digest(labelled), resume=resume, overwrite=overwrite)
+    if finished is not None:
+        return finished
+
+    with EventFile(folder / "events.jsonl") as event_file:
+        events = Events(event_file, *listeners, *_trackers(accelerator, recipe, folder))
+        events.emit("plan", recipe=recipe.name, classes=list(labelled.classes), **_plan_summary(plan))
+
+        base = locate(recipe.base, revision=recipe.revision)
+        tokenizer = load_tokenizer(base)
+        data = prepare(recipe.data, tokenizer, longest=longest_text(tokenizer, plan.encoder), labelled=labelled)
+        events.emit("data", **_sizes(data), max_length=data.preprocessing.max_length, notes=list(data.notes))
+
+        classifier = build(base, plan, data.classes, seed=recipe.train.seed)
+        check_match(tokenizer, classifier.model, recipe.base)
+        checkpoints = Checkpoints(
+            folder / "checkpoints", keep=recipe.train.keep, fingerprint=f"{recipe.fingerprint}:{digest(labelled)}"
+        )
+        fitted = fit(
+            classifier, data, recipe.train, padding=Padding.of(tokenizer), checkpoints=checkpoints,
+            accelerator=accelerator, events=events, scoring=recipe.evaluate, resume=resume,
+        )  # fmt: skip
+
+        scores = _final_scores(classifier, data, recipe, fitted, Padding.of(tokenizer), labelled)
+        events.emit("scores", **{key: scores["test"][key] for key in ("accuracy", "macro_f1", "log_loss")})
+        accelerator.end_training()
+
+    if recipe.train.keep == 1:
+        checkpoints.remove()
+    facts = {
+        "data_sha256": digest(labelled),
+        "trained_parameters": {"planned": plan.ledger.trainable_parameters, "counted": _counted(classifier)},
+        "best": fitted.best,
+        "steps": fitted.steps,
+        "stopped_early": fitted.stopped_early,
+        "seconds": {"training": round(fitted.seconds, 2), "all": round(time.monotonic() - started, 2)},
+        "threads": torch.get_num_threads(),
+        "device": str(accelerator.device),
+        "notes": list(data.notes),
+    }
+    return save(
+        folder, recipe=recipe, base=base, classifier=classifier, tokenizer=tokenizer, preprocessing=data.preprocessing,
+        scores=scores, facts=facts, card=model_card(recipe, plan, base, scores),
+        probe=tokenize(tokenizer, data.validation.texts[:PROBE_ROWS], max_length=data.preprocessing.max_length),
+    )  # fmt: skip
+
+
+def open_folder(
+    recipe: Recipe, out: str | Path | None, data_sha256: str, *, resume: bool, overwrite: bool
+) -> tuple[Path, Run | None]:
+    """The folder to train into, and the run in it if it is already complete. Raises RunError when something is in the way."""
+    folder = Path(out) if out is not None else _next_free(Path("runs") / recipe.name, resume=resume)
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file; give a folder: --out runs/NAME")
+    started = folder / STARTED
+    if folder.exists() and any(folder.iterdir()):
+        if overwrite:
+            _clear(folder)
+        elif not resume:
+            raise RunError(f"{folder} is not empty; type --resume to go on with it, --overwrite to start again, or --out")
+        elif (folder / "manifest.json").is_file():
+            run = Run.load(folder)
+            _check_same(run.recipe, portable(recipe), run.facts["data_sha256"], data_sha256, folder)
+            return folder, run
+        elif started.is_file():
+            before = json.loads(started.read_text("utf-8"))
+            _check_same(Recipe.from_dict(before["recipe"]), portable(recipe), before["data_sha256"], data_sha256, folder)
+        else:
+            raise RunError(f"{folder} holds no run to resume; type --overwrite to replace what is there, or --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(started, {"recipe": portable(recipe).to_dict(), "data_sha256": data_sha256})
+    return folder, None
+
+
+def digest(labelled: Labelled) -> str:
+    """sha256 over every text and label of the three splits, in order."""
+    total = hashlib.sha256()
+    for table in (labelled.train, labelled.validation, labelled.test):
+        for text, label in zip(table.texts, table.labels or (), strict=True):
+            total.update(f"{len(text)} {text} {label}\n".encode("utf-8", "surrogatepass"))
+        total.update(b"\n")
+    return total.hexdigest()
+
+
+def _accelerator(recipe: Recipe) -> Accelerator:
+    return Accelerator(log_with=list(recipe.train.trackers) or None, cpu=not torch.cuda.is_available())
+
+
+def _trackers(accelerator: Accelerator, recipe: Recipe, folder: Path) -> list[Listener]:
+    """A listener that hands numbers to Accelerate's trackers, where the recipe asks for any."""
+    if not recipe.train.trackers:
+        return []
+    for tracker in recipe.train.trackers:
+        require(tracker, extra=tracker)
+    accelerator.project_configuration = ProjectConfiguration(str(folder), logging_dir=str(folder / "trackers"))
+    flat = {"recipe": recipe.name, "base": recipe.base, "fingerprint": recipe.fingerprint}
+    accelerator.init_trackers("rankwise", config=flat)
+
+    def log(kind: str, values: dict[str, Any]) -> None:
+        if kind in ("step", "evaluation"):
+            numbers = {f"{kind}/{key}": value for key, value in values.items() if isinstance(value, float)}
+            accelerator.log(numbers, step=values["step"])
+
+    return [log]
+
+
+def _next_free(folder: Path, *, resume: bool) -> Path:
+    """runs/NAME, or runs/NAME-2 and so on; when resuming, the newest that exists."""
+    numbered = [folder, *(folder.with_name(f"{folder.name}-{number}") for number in range(2, 10_000))]
+    free = next(place for place, path in enumerate(numbered) if not path.exists())
+    return numbered[max(0, free - 1)] if resume else numbered[free]
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a run wrote. Raises RunError when the folder holds anything else."""
+    if not any((folder / name).is_file() for name in (STARTED, "manifest.json")):
+        raise RunError(f"{folder} holds no run of rankwise, so --overwrite won't empty it; give another --out")
+    shutil.rmtree(folder)
+
+
+def _check_same(before: Recipe, now: Recipe, data_before: str, data_now: str, folder: Path) -> None:
+    changed = list(_differences(before.to_dict(), now.to_dict()))
+    if data_before != data_now:
+        changed.append("the texts or labels of the data")
+    if changed:
+        raise RunError(
+            f"{folder} was started with other settings, so it can't be resumed:\n  " + "\n  ".join(changed)
+            + "\nType the same command as before, or --overwrite to start again"
+        )  # fmt: skip
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterable[str]:
+    for key in {**before, **now}:
+        if key in ("name", "summary", "published"):
+            continue
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _differences(old, new, f"{path}{key}.")
+        elif old != new:
+            yield f"{path}{key}: {old} → {new}"
+
+
+def _plan_summary(plan: Plan) -> dict[str, Any]:
+    return {
+        "trainable_parameters": plan.ledger.trainable_parameters,
+        "total_parameters": plan.ledger.total_parameters,
+        "budget": plan.ledger.budget,
+        "notes": list(plan.notes),
+    }
+
+
+def _sizes(data: Prepared) -> dict[str, int]:
+    return {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)}
+
+
+def _final_scores(
+    classifier: Classifier, data: Prepared, recipe: Recipe, fitted: Fitted, padding: Padding, labelled: Labelled
+) -> dict[str, Any]:
+    """The only time the test split is scored; where texts leaked from training, also on the others alone."""
+    test = evaluate(classifier, data.test, padding=padding, spec=recipe.evaluate)
+    beside = baselines(data, test.probabilities.argmax(-1), recipe.evaluate) if recipe.evaluate.baselines else []
+    return {
+        "classes": list(data.classes),
+        "test": test.as_dict(),
+        "validation": fitted.best,
+        "baselines": {
+            baseline.name: {**baseline.scores.as_dict(), "difference": baseline.difference.as_dict()} for baseline in beside
+        },
+        "history": fitted.history,
+        **_clean_scores(test, labelled.leaked(), recipe),
+    }
+
+
+def _clean_scores(test: Evaluation, leaked: NDArray[np.bool_], recipe: Recipe) -> dict[str, Any]:
+    if not leaked.any() or leaked.all():
+        return {}
+    names = [row.name for row in test.scores.per_class]
+    clean = score(
+        test.probabilities[~leaked], test.truth[~leaked], names,
+        resamples=recipe.evaluate.resamples, confidence=recipe.evaluate.confidence,
+    )  # fmt: skip
+    return {"test_not_in_training": {key: getattr(clean, key).as_dict() for key in ("accuracy", "macro_f1")}}
+
+
+def _counted(classifier: Classifier) -> int:
+    return sum(weight.numel() for weight in classifier.trainable().values())

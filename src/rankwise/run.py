@@ -1,0 +1,243 @@
+"""The run folder: a trained classifier on disk, in the formats that the Hugging Face ecosystem reads, and its proof.
+
+    adapter_config.json, adapter_model.safetensors   the adapter and the head (config.json, model.safetensors for methods
+                                                     without ranks): plain peft and transformers load the folder
+    tokenizer.json, …         the tokenizer
+    recipe.yaml               the resolved recipe
+    plan.json                 ranks, alphas, ledger
+    preprocessing.json        classes, cleaning steps, max length, columns
+    scores.json               test scores with intervals, baselines, validation history
+    run.json                  format, base encoder (name, hub id, sha256), counts, best step, seconds
+    versions.json             of everything that computed it
+    events.jsonl              what happened, a line each
+    README.md                 the model card
+    manifest.json             sha256 of every file; written last, so a folder that has it is whole
+
+Nothing is pickled and nothing names a path of the machine it was made on.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rankwise.allocate import Plan
+from rankwise.allocate import plan as make_plan
+from rankwise.data.batches import Padding
+from rankwise.data.prepare import Preprocessing, Tokens
+from rankwise.errors import ReloadMismatch, RunError
+from rankwise.evaluate import logits
+from rankwise.model import adapters
+from rankwise.model.adapters import Classifier
+from rankwise.model.load import Base, load_tokenizer, locate, sha256
+from rankwise.predict import Prediction, Predictor
+from rankwise.recipe import Recipe
+
+FORMAT = 1
+STARTED = "started.json"  # in a folder whose run is not finished: recipe and data, so that resuming can compare
+PROBE_ROWS = 16  # texts whose logits are compared after reloading
+PACKAGES = (
+    "rankwise",
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "scikit-learn",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run on disk."""
+
+    folder: Path
+    recipe: Recipe
+    preprocessing: Preprocessing
+    scores: Mapping[str, Any] = field(repr=False)
+    facts: Mapping[str, Any] = field(repr=False)
+    """run.json: format, base, counts, best step, seconds."""
+    plan_facts: Mapping[str, Any] = field(repr=False)
+    """plan.json"""
+
+    @classmethod
+    def load(cls, folder: str | Path, *, verify: bool = True) -> Run:
+        """Open a run folder, checking every file against the manifest. Raises RunError."""
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise RunError(f"{folder}: no such folder; expected a run folder, such as rankwise train writes")
+        if not (folder / "manifest.json").is_file():
+            hint = "; its training did not finish: type the same train command with --resume"
+            raise RunError(f"{folder}: no manifest.json{hint if (folder / 'events.jsonl').exists() else ', so no run'}")
+        if verify:
+            check_manifest(folder)
+        facts = _read(folder / "run.json")
+        if facts["format"] > FORMAT:
+            raise RunError(f"{folder}: format {facts['format']}, this rankwise reads up to {FORMAT}; upgrade rankwise")
+        return cls(
+            folder=folder,
+            recipe=Recipe.load(folder / "recipe.yaml"),
+            preprocessing=Preprocessing.from_dict(_read(folder / "preprocessing.json")),
+            scores=_read(folder / "scores.json"),
+            facts=facts,
+            plan_facts=_read(folder / "plan.json"),
+        )
+
+    def base(self) -> Base:
+        """The base encoder, found again and checked. Raises ModelError or RunError."""
+        facts = self.facts["base"]
+        name = os.path.normpath(self.folder / facts["path"]) if facts["path"] else facts["name"]
+        base = locate(name, revision=facts["revision"])
+        if facts["sha256"] and base.sha256 and base.sha256 != facts["sha256"]:
+            raise RunError(
+                f"{self.folder}: base '{facts['name']}' has other weights now (sha256 {base.sha256[:12]}…) than in training "
+                f"({facts['sha256'][:12]}…)"
+            )
+        return base
+
+    def plan(self) -> Plan:
+        """The plan, made again from the recipe."""
+        path = self.facts["base"]["path"]
+        recipe = self.recipe
+        if path:
+            recipe = recipe.model_copy(update={"base": os.path.normpath(self.folder / path)})
+        return make_plan(recipe, classes=len(self.preprocessing.classes))
+
+    def classifier(self) -> Classifier:
+        """The classifier in eval mode, with the logits it had when it was saved."""
+        return adapters.load(self.folder, self.base(), self.plan(), self.preprocessing.classes)
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """Loaded once, then kept."""
+        tokenizer = load_tokenizer(Base(self.recipe.base, None, str(self.folder), None, None))
+        return Predictor(self.classifier(), tokenizer, self.preprocessing)
+
+    def predict(self, texts: Sequence[str], *, mc_dropout: int = 0) -> list[Prediction]:
+        """Label, score and probabilities of each raw text; cleaning and max length as in training."""
+        return self.predictor.predict(texts, mc_dropout=mc_dropout)
+
+
+def save(
+    folder: Path,
+    *,
+    recipe: Recipe,
+    base: Base,
+    classifier: Classifier,
+    tokenizer: Any,
+    preprocessing: Preprocessing,
+    scores: Mapping[str, Any],
+    facts: Mapping[str, Any],
+    card: str,
+    probe: Tokens,
+) -> Run:
+    """Write the run folder, load it again, compare the logits of `probe` to the bit, then write the manifest.
+
+    Raises BudgetMismatch when the file holds another number of trained parameters than planned, ReloadMismatch when the
+    logits differ.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    adapters.save(classifier, folder, base=base)
+    tokenizer.save_pretrained(folder)
+    _scrub_tokenizer(folder / "tokenizer_config.json")
+    write_json(folder / "plan.json", classifier.plan.as_dict())
+    write_json(folder / "preprocessing.json", preprocessing.as_dict())
+    write_json(folder / "scores.json", scores)
+    write_json(folder / "versions.json", versions())
+    (folder / "recipe.yaml").write_text(portable(recipe).to_yaml(), "utf-8")
+    path = os.path.relpath(base.location, folder) if base.hub is None else None
+    about_base = {
+        "name": base.name if path is None else Path(base.location).name,
+        "hub": base.hub, "revision": base.revision, "sha256": base.sha256, "path": path,
+    }  # fmt: skip
+    write_json(folder / "run.json", {"format": FORMAT, "base": about_base, **facts})
+    (folder / "README.md").write_text(card, "utf-8")
+    _check_reload(folder, base, classifier, tokenizer, probe)
+    (folder / STARTED).unlink(missing_ok=True)
+    write_manifest(folder)
+    return Run.load(folder)
+
+
+def portable(recipe: Recipe) -> Recipe:
+    """The recipe with absolute paths made relative to the working directory."""
+
+    def relative(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: relative(below) for key, below in value.items()}
+        if isinstance(value, str) and os.path.isabs(value):
+            return os.path.relpath(value)
+        return value
+
+    tree = recipe.to_dict()
+    tree["data"] = relative(tree["data"])
+    tree["base"] = relative(tree["base"])
+    return Recipe.from_dict(tree)
+
+
+def write_manifest(folder: Path) -> None:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
+    digests = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
+    write_json(folder / "manifest.json", {"format": FORMAT, "sha256": digests})
+
+
+def check_manifest(folder: Path) -> None:
+    """Raises RunError naming the first file that is missing or not what was written."""
+    for name, digest in _read(folder / "manifest.json")["sha256"].items():
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise RunError(f"{folder}: manifest.json names '{name}', which is outside the folder")
+        if not path.is_file():
+            raise RunError(f"{folder}: {name} is missing; copy the folder again, or train again")
+        if sha256(path) != digest:
+            raise RunError(f"{folder}: {name} is not what was saved (its sha256 differs); copy the folder again")
+
+
+def versions() -> dict[str, str]:
+    found = {"python": platform.python_version(), "machine": platform.machine(), "system": platform.system()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "unknown"
+    return found
+
+
+def write_json(path: Path, value: Any) -> None:
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _check_reload(folder: Path, base: Base, classifier: Classifier, tokenizer: Any, probe: Tokens) -> None:
+    loaded = adapters.load(folder, base, classifier.plan, classifier.classes)
+    padding = Padding.of(tokenizer)
+    before, after = (logits(model, probe, padding=padding, batch_size=PROBE_ROWS) for model in (classifier, loaded))
+    if not np.array_equal(before, after):
+        raise ReloadMismatch(
+            f"{folder}: reloaded logits differ by up to {np.abs(before - after).max():.2e}; the run was not completed"
+        )
+
+
+def _scrub_tokenizer(path: Path) -> None:
+    config = _read(path)
+    for key in ("name_or_path", "tokenizer_file", "vocab_file", "merges_file", "local_files_only", "is_local"):
+        config.pop(key, None)
+    write_json(path, config)
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise RunError(f"{path.parent}: {path.name} is missing; this is no whole run folder") from error
+    except json.JSONDecodeError as error:
+        raise RunError(f"{path.parent}: {path.name} is not JSON (line {error.lineno})") from error

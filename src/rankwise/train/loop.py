@@ -1,0 +1,281 @@
+"""The training loop: prepared data and a planned classifier in, the best weights and a history out.
+
+One update takes `batch_size` rows of similar length, forward and backward in micro-batches, with the loss divided by
+the whole update's weight, so splitting an update changes nothing but memory. Evaluation and checkpoints come at the
+same moments. Shapes: B rows, T tokens, C classes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch.nn.functional import cross_entropy
+
+from rankwise.data.batches import Padding, Rows, collate, training_batches
+from rankwise.data.prepare import Prepared, Split
+from rankwise.errors import NonFiniteLoss, TrainingError
+from rankwise.evaluate import quick_scores
+from rankwise.model.adapters import Classifier, quiet_dropout
+from rankwise.specs import EvaluateSpec, TrainSpec
+from rankwise.train.checkpoint import Checkpoints, Progress
+from rankwise.train.events import Events
+from rankwise.train.optim import build_optimizers, class_weights, schedule_factor, set_rates
+
+MINIMISED = {"log_loss"}  # metrics of which less is better
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A classifier with its best weights in place, and how it got there."""
+
+    classifier: Classifier
+    best: dict[str, Any]
+    """The evaluation that was best, with its step and epoch."""
+    history: list[dict[str, Any]]
+    """Every evaluation."""
+    steps: int
+    seconds: float
+    """Time spent in training and evaluation, over all resumed parts."""
+    stopped_early: bool
+
+
+def fit(  # noqa: PLR0915 - straight down one page
+    classifier: Classifier,
+    data: Prepared,
+    spec: TrainSpec,
+    *,
+    padding: Padding,
+    checkpoints: Checkpoints,
+    accelerator: Accelerator,
+    events: Events,
+    scoring: EvaluateSpec | None = None,
+    resume: bool = False,
+) -> Fitted:
+    """Train `classifier` in place and leave it with the weights that scored best on the validation split.
+
+    Raises NonFiniteLoss before the update that would spoil the weights, TrainingError for arithmetic that the hardware
+    lacks, RunError for a checkpoint that does not belong here. torch's generator is left as it was found.
+    """
+    scoring = scoring or EvaluateSpec()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(spec.seed)
+
+        # --- what does not change from step to step
+        device = accelerator.device
+        check_precision(spec.precision, device)
+        if spec.encoder_dropout == "off":
+            quiet_dropout(classifier)
+        model = accelerator.prepare(classifier.model)
+        trained = list(classifier.trainable().values())
+        optimizers = build_optimizers(classifier, spec)
+        scaler = torch.amp.GradScaler(device.type, enabled=spec.precision == "fp16")
+        counts = Counter(data.train.labels.tolist())
+        weights = class_weights(spec, {name: counts[place] for place, name in enumerate(data.classes)})
+        total = total_steps(len(data.train), spec)
+        evaluate_at = evaluation_steps(len(data.train), spec)
+
+        # --- where to start
+        progress = (checkpoints.resume(classifier, optimizers) if resume else None) or Progress()
+        events.emit("start", step=progress.step, total=total, rows=len(data.train), epochs=spec.epochs)
+        meter = _Meter()
+        started = time.monotonic() - progress.training_seconds
+        stopped_early = False
+
+        # --- the loop
+        model.train()
+        for epoch, batch, rows in _updates(data.train, spec, progress, total):
+            factor = schedule_factor(progress.step, total=total, spec=spec) * progress.plateau_factor
+            set_rates(optimizers, factor)
+            for micro in _micro_batches(rows, spec):
+                inputs = {name: tensor.to(device) for name, tensor in collate(data.train.tokens, micro, padding).items()}
+                labels = torch.from_numpy(data.train.labels[micro]).to(device)  # (B,)
+                with _autocast(spec.precision, device):
+                    logits = model(**inputs).logits  # (B, C)
+                loss = _loss(logits.float(), labels, weights, spec) / _weight_of(rows, data.train, weights)
+                scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+                meter.add(loss, logits, labels)
+            _check_finite(meter.update_loss, progress.step, rows, data.train)
+            for optimizer in optimizers:
+                scaler.unscale_(optimizer)
+            norm = torch.nn.utils.clip_grad_norm_(trained, spec.clip_norm or math.inf)
+            for optimizer in optimizers:
+                scaler.step(optimizer)
+                optimizer.zero_grad(set_to_none=True)
+            scaler.update()
+            progress.step, progress.epoch, progress.batch = progress.step + 1, epoch, batch + 1
+            meter.end_update()
+
+            if progress.step % spec.log_every == 0 or progress.step == total:
+                rate = optimizers[0].param_groups[0]["lr"]
+                events.emit("step", step=progress.step, total=total, loss=meter.recent_loss(), rate=rate, norm=float(norm))
+            else:
+                events.emit("tick", step=progress.step, total=total)
+
+            if progress.step in evaluate_at:
+                scores = quick_scores(classifier, data.validation, padding=padding, batch_size=scoring.batch_size)
+                model.train()
+                entry = {
+                    "step": progress.step,
+                    "epoch": round(progress.step / steps_per_epoch(len(data.train), spec), 3),
+                    **meter.evaluation(),
+                    **scores,
+                }
+                progress.history.append(entry)
+                progress.training_seconds = time.monotonic() - started
+                _note_best(progress, entry, spec)
+                checkpoints.save(classifier, optimizers, progress)
+                events.emit("evaluation", **entry, best=progress.best["step"] == progress.step)
+                if spec.early_stop and progress.stale >= spec.early_stop.patience:
+                    stopped_early = True
+                    break
+
+        # --- the best weights
+        checkpoints.load_weights(classifier, progress.best["step"])
+        classifier.model.eval()
+        seconds = progress.training_seconds
+        events.emit("end", step=progress.step, best_step=progress.best["step"], training_seconds=round(seconds, 3))
+        return Fitted(classifier, progress.best, progress.history, progress.step, seconds, stopped_early)
+
+
+def steps_per_epoch(rows: int, spec: TrainSpec) -> int:
+    return math.ceil(rows / spec.batch_size)
+
+
+def total_steps(rows: int, spec: TrainSpec) -> int:
+    """Updates that the recipe asks for."""
+    steps = max(1, math.ceil(spec.epochs * steps_per_epoch(rows, spec)))
+    return min(steps, spec.max_steps) if spec.max_steps else steps
+
+
+def evaluation_steps(rows: int, spec: TrainSpec) -> set[int]:
+    """The updates after which to evaluate and checkpoint; always the last one."""
+    total = total_steps(rows, spec)
+    if spec.evaluate_every == "end":
+        return {total}
+    if spec.evaluate_every == "epoch":
+        every = steps_per_epoch(rows, spec)
+    else:
+        every = max(1, round(spec.evaluate_every * total)) if spec.evaluate_every < 1 else int(spec.evaluate_every)
+    return {*range(every, total + 1, every), total}
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raises TrainingError where the hardware lacks the arithmetic."""
+    if precision == "fp32":
+        return
+    if precision == "fp16" and device.type == "cpu":
+        raise TrainingError("train.precision is fp16, which needs a GPU; on a CPU use fp32 or bf16")
+    if precision == "bf16" and not _has_bf16(device):
+        raise TrainingError(f"train.precision is bf16, which this {device.type} has no instructions for; use fp32")
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cpu":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def _autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)
+
+
+def _updates(train: Split, spec: TrainSpec, progress: Progress, total: int) -> Iterator[tuple[int, int, Rows]]:
+    """(epoch, place in the epoch, rows) of each update still to make; the order depends on the seed and epoch only."""
+    first_epoch, first_batch = progress.epoch, progress.batch
+    for epoch in range(first_epoch, math.ceil(spec.epochs) + 1):
+        batches = training_batches(train.tokens.lengths, spec.batch_size, seed=spec.seed, epoch=epoch)
+        for place in range(first_batch if epoch == first_epoch else 0, len(batches)):
+            if progress.step >= total:
+                return
+            yield epoch, place, batches[place]
+
+
+def _micro_batches(rows: Rows, spec: TrainSpec) -> list[Rows]:
+    size = spec.micro_batch_size or spec.batch_size
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def _loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None, spec: TrainSpec) -> torch.Tensor:
+    """Summed cross-entropy of a micro-batch; `_weight_of` says what to divide by."""
+    return cross_entropy(
+        logits,
+        labels,
+        weight=None if weights is None else weights.to(logits),
+        label_smoothing=spec.label_smoothing,
+        reduction="sum",
+    )
+
+
+def _weight_of(rows: Rows, train: Split, weights: torch.Tensor | None) -> float:
+    """What the rows of a whole update weigh together: their number, or the sum of their classes' weights."""
+    if weights is None:
+        return float(len(rows))
+    return float(weights[torch.from_numpy(train.labels[rows])].sum())
+
+
+def _check_finite(loss: float, step: int, rows: Rows, train: Split) -> None:
+    if math.isfinite(loss):
+        return
+    numbers = [train.rows[place] for place in np.sort(rows)]
+    raise NonFiniteLoss(
+        f"the loss became {loss} at update {step + 1}, before the weights were touched; training rows {numbers}; "
+        "lower train.learning_rate, or lengthen train.warmup"
+    )
+
+
+def _note_best(progress: Progress, entry: dict[str, Any], spec: TrainSpec) -> None:
+    """Remember the best evaluation, count the stale ones, and halve the rate on a plateau."""
+    sign = -1 if spec.select_by in MINIMISED else 1
+    min_delta = spec.early_stop.min_delta if spec.early_stop else 0.0
+    if not progress.best or sign * (entry[spec.select_by] - progress.best[spec.select_by]) > min_delta:
+        progress.best, progress.stale = dict(entry), 0
+        return
+    progress.stale += 1
+    if spec.schedule == "reduce-on-plateau":
+        progress.plateau_factor *= 0.5
+
+
+class _Meter:
+    """Running loss and accuracy of the training rows, between logs and between evaluations."""
+
+    def __init__(self) -> None:
+        self.update_loss = 0.0
+        self.recent: list[float] = []
+        self.losses: list[float] = []
+        self.right = 0
+        self.rows = 0
+
+    def add(self, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        self.update_loss += float(loss.detach())
+        self.right += int((logits.detach().argmax(-1) == labels).sum())
+        self.rows += len(labels)
+
+    def end_update(self) -> None:
+        self.recent.append(self.update_loss)
+        self.losses.append(self.update_loss)
+        self.update_loss = 0.0
+
+    def recent_loss(self) -> float:
+        mean = sum(self.recent) / max(1, len(self.recent))
+        self.recent.clear()
+        return round(mean, 6)
+
+    def evaluation(self) -> dict[str, float]:
+        found = {
+            "train_loss": round(sum(self.losses) / max(1, len(self.losses)), 6),
+            "train_accuracy": round(self.right / max(1, self.rows), 6),
+        }
+        self.losses.clear()
+        self.right = self.rows = 0
+        return found
