@@ -225,9 +225,10 @@ def evaluate(
     from rankwise.run import Run
 
     loaded = Run.load(run)
-    where = _columns(source_for(source, labelled=True), text_column, label_column)
+    where, numbering = source_for(source, labelled=True)
+    where = _columns(where, text_column, label_column)
     spec = loaded.recipe.data.model_copy(update={"unseen_labels": "wrong"} if unseen else {})
-    layout, evaluation = evaluate_file(loaded, where, spec)
+    layout, evaluation = evaluate_file(loaded, where, spec, numbering=numbering)
     if as_json:
         _print_json({"run": str(run), "data": layout.describe(), **evaluation.as_dict()})
     else:
@@ -274,7 +275,7 @@ def predict(
     if text or source == "-":
         rows = written_rows(loaded, _records(text or sys.stdin), form, mc_dropout=mc_dropout, batch_size=batch_size)
     else:
-        where = _columns(source_for(str(source), labelled=False), text_column, None)
+        where = _columns(source_for(str(source), labelled=False)[0], text_column, None)
         _, rows = predict_rows(loaded, where, loaded.recipe.data, form, mc_dropout=mc_dropout, batch_size=batch_size)
     if out is not None:
         with Sink(out, columns) as sink:

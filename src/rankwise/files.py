@@ -11,7 +11,7 @@ from itertools import tee
 from pathlib import Path
 from typing import Any
 
-from rankwise.data.prepare import Labelled, Split, label_numbers, tokenize
+from rankwise.data.prepare import Split, numbers_of, tokenize
 from rankwise.data.sources import Layout, Record, read_table, resolve, stream
 from rankwise.errors import DataError
 from rankwise.evaluate import Evaluation, evaluate
@@ -37,22 +37,26 @@ class Form:
         return ["row", "label", "score", *([f"p_{name}" for name in classes] if self.probabilities else [])]
 
 
-def source_for(given: str, *, labelled: bool) -> SourceSpec:
-    """The source that `given` means: a file or hub data set as it is; of a folder or `sample`, the rows to be scored."""
+def source_for(given: str, *, labelled: bool) -> tuple[SourceSpec, tuple[str, ...]]:
+    """The source that `given` means, and the class names in the order of their numbers where a classes.txt has them.
+
+    A file or hub data set stands for itself; of a folder or `sample`, the rows to be scored are meant.
+    """
+    splits = resolve(DataSpec(source=given))
     if given == "sample" and not labelled:
-        train = resolve(DataSpec(source="sample")).train
-        return SourceSpec(path=str(Path(train.path).with_name("unlabelled.csv")))
+        return SourceSpec(path=str(Path(splits.train.path).with_name("unlabelled.csv"))), ()
     if given == "sample" or Path(given).is_dir():
-        splits = resolve(DataSpec(source=given))
-        return splits.test or splits.validation or splits.train
-    return SourceSpec(path=given)
+        return splits.test or splits.validation or splits.train, splits.classes
+    return splits.train, splits.classes
 
 
-def evaluate_file(run: Run, source: SourceSpec, spec: DataSpec) -> tuple[Layout, Evaluation]:
-    """Scores of a run on labelled rows. Raises DataError."""
+def evaluate_file(
+    run: Run, source: SourceSpec, spec: DataSpec, *, numbering: Sequence[str] = ()
+) -> tuple[Layout, Evaluation]:
+    """Scores of a run on labelled rows; `numbering` names the classes that whole-number labels count. Raises DataError."""
     table = read_table(source, spec)
-    classes = run.preprocessing.classes
-    numbers = label_numbers(Labelled(table, table, table, classes, ()), spec)["test"]
+    known = run.preprocessing
+    numbers = numbers_of(table, known.classes, numbering or known.numbering, spec)
     predictor = run.predictor
     texts = [run.preprocessing.apply(text) for text in table.texts]
     tokens = tokenize(predictor.tokenizer, texts, max_length=run.preprocessing.max_length)

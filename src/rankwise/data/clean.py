@@ -74,7 +74,8 @@ def numbers(text: str) -> str:
 
 def agencies(text: str) -> str:
     """News agencies are removed: "(Reuters)", "(SPACE.com)", and datelines "AP - " or "LONDON (Reuters) - "."""
-    return _BRACKETED.sub(" ", _DATELINE.sub("", text))
+    text = _BRACKETED.sub(" ", _DATELINE.sub("", text))
+    return _DATELINE.sub("", text)  # a dateline may follow a bracket: "(AP)AP - The company"
 
 
 def whitespace(text: str) -> str:
@@ -125,7 +126,7 @@ def _mended(match: re.Match[str]) -> str:
 _EMAIL = re.compile(r"(?<![\w.+-])(?:[\w.+-]++@[\w-]++(?:\.[\w-]++)++)++")
 _URL = re.compile(r"\b(?:https?://|ftp://|www\.)(?:[^\s<>\"]*[^\s<>\".,;:!?)\]}'])?", re.IGNORECASE)
 # The look-behinds keep digits that belong to a word (F-16, v2.5), the look-ahead those that start one (3G, 1990's).
-_NUMBER = re.compile(r"(?<!\w)(?<!\w[-.,:/])[+-]?[$€£¥]?\d++(?:[.,:/-]\d++)*+%?+(?!\w|[-'’]\w)")
+_NUMBER = re.compile(r"(?<!\w)(?<!\w[-.,:/])[+-]?[$€£¥]?\d++(?:[.,:/%-]\d++)*+%?+(?!\w|[-'’]\w)")
 
 # ------------------------------------------------------------------------------------------------------------ agencies
 

@@ -35,6 +35,8 @@ class Preprocessing:
     join: str = " . "
     text: tuple[str | int, ...] = ()
     """Column names of the training file, for prediction files that say nothing else."""
+    numbering: tuple[str, ...] = ()
+    """Class names in the order that whole-number labels count them; empty where nobody gave an order."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -47,6 +49,7 @@ class Preprocessing:
             max_length=int(values["max_length"]),
             join=values["join"],
             text=tuple(values["text"]),
+            numbering=tuple(values["numbering"]),
         )
 
     def apply(self, text: str) -> str:
@@ -110,7 +113,9 @@ class Labelled:
     validation: Table
     test: Table
     classes: tuple[str, ...]
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    numbering: tuple[str, ...] = ()
+    """Class names in the order that whole-number labels count them; empty where nobody gave an order."""
 
     def leaked(self) -> NDArray[np.bool_]:
         """Which test rows have a text that is also in training; shape (N of test,)."""
@@ -152,8 +157,9 @@ def complete(
     if spec.test_rows is not None and spec.test_rows < len(test.texts):
         _, test = split_off(test, spec.test_rows, seed=seed + 3, what="test_rows")
         notes.append(f"test: {spec.test_rows:,} rows kept (stratified, seed {seed})")
-    names = class_names(train, spec.classes or classes)
-    labelled = Labelled(train, validation, test, names, tuple(notes))
+    numbering = spec.classes or classes
+    names = class_names(train, numbering)
+    labelled = Labelled(train, validation, test, names, numbering=numbering)
     return replace(labelled, notes=(*notes, *_leakage(labelled, spec)))
 
 
@@ -181,6 +187,7 @@ def prepare(spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled 
         max_length=max_length,
         join=spec.join,
         text=tuple(labelled.train.layout.text),
+        numbering=labelled.numbering,
     )
     return Prepared(
         preprocessing=preprocessing,
@@ -208,7 +215,7 @@ def class_names(train: Table, given: Sequence[str]) -> tuple[str, ...]:
 def label_numbers(labelled: Labelled, spec: DataSpec) -> dict[str, NDArray[np.int64]]:
     """Class numbers of each split, (N,) each; -1 for a class that training never saw, where the recipe allows it."""
     return {
-        name: _numbers(getattr(labelled, name), labelled.classes, spec, split=name)
+        name: numbers_of(getattr(labelled, name), labelled.classes, labelled.numbering, spec)
         for name in ("train", "validation", "test")
     }
 
@@ -303,37 +310,46 @@ def _dropped(table: Table, name: str) -> list[str]:
     return [f"{name}: {count:,} rows dropped ({reason})" for reason, count in table.dropped.items() if count]
 
 
-def _numbers(table: Table, classes: Sequence[str], spec: DataSpec, *, split: str) -> NDArray[np.int64]:
+def numbers_of(table: Table, classes: Sequence[str], numbering: Sequence[str], spec: DataSpec) -> NDArray[np.int64]:
+    """Class numbers (N,) of a table's labels: names as they are, whole numbers through `numbering`. Raises DataError."""
     assert table.labels is not None
     number = {name: place for place, name in enumerate(classes)}
     if any(label not in number for label in table.labels) and all(map(_is_whole, table.labels)):
-        number |= _positions(table, classes)
+        names = _positions(table, numbering, classes)
+        number |= {label: number[name] for label, name in names.items() if name in number}
     strange = [place for place, label in enumerate(table.labels) if label not in number]
     if strange and spec.unseen_labels == "fail":
         label = table.labels[strange[0]]
         raise DataError(
             f"{table.layout.path}: row {table.rows[strange[0]]}: label '{label}' is not among the classes "
-            f"({', '.join(classes)}){nearest(label, classes)} {len(strange)} rows of {split} like it; correct them, or "
+            f"({', '.join(classes)}){nearest(label, classes)} {len(strange)} rows like it; correct them, or "
             f"type --set data.unseen_labels=wrong to count them as mistakes"
         )
     return np.array([number.get(label, -1) for label in table.labels], dtype=np.int64)
 
 
-def _positions(table: Table, classes: Sequence[str]) -> dict[str, int]:
-    """Whole-number labels of a file whose classes have names: 0 … C-1 or 1 … C, told apart by 0 and C."""
+def _positions(table: Table, numbering: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
+    """Whole-number label → class name: 0 … C-1 or 1 … C in a given order, told apart by 0 and C. Never guessed."""
     values = {int(label) for label in table.labels or ()}
-    if min(values) < 0 or max(values) > len(classes) or (0 in values and len(classes) in values):
+    count = len(numbering)
+    if not numbering:
         raise DataError(
-            f"{table.layout.path}: labels {sorted(values)[:5]} can't number the classes {', '.join(classes)}; "
-            f"expected 0 to {len(classes) - 1} or 1 to {len(classes)}"
+            f"{table.layout.path}: its labels are numbers ({', '.join(map(str, sorted(values)[:5]))}), the classes have "
+            f"names ({', '.join(classes)}), and nothing says which is which; put the names in their order into a classes.txt "
+            "beside the file, or type --set 'data.classes=[…]'"
         )
-    if 0 not in values and len(classes) not in values:
+    if min(values) < 0 or max(values) > count or (0 in values and count in values):
+        raise DataError(
+            f"{table.layout.path}: labels {sorted(values)[:5]} can't number the classes {', '.join(numbering)}; "
+            f"expected 0 to {count - 1} or 1 to {count}"
+        )
+    if 0 not in values and count not in values:
         raise DataError(
             f"{table.layout.path}: labels {sorted(values)} may count from 0 or from 1; expected one row labelled 0 or "
-            f"{len(classes)} to tell"
+            f"{count} to tell"
         )
     first = 0 if 0 in values else 1
-    return {str(place + first): place for place in range(len(classes))}
+    return {str(place + first): name for place, name in enumerate(numbering)}
 
 
 def _within_percentiles(

@@ -15,6 +15,7 @@ from itertools import combinations, islice
 from numbers import Integral
 from operator import itemgetter
 from pathlib import Path
+from shlex import quote
 
 from rankwise.data.formats import (
     PROBE,
@@ -156,7 +157,7 @@ def _open(source: SourceSpec, data: DataSpec, needs_label: bool) -> _Reading:
     bad: list[int] = []
     cells = rows.read()
     if rows.columns is None and header:
-        next(cells)
+        next(row for row in cells if row[1])
     if rows.typed:
         cells = written(cells, (*text, *([] if label is None else [label])), columns, source.path)
     return _Reading(layout, _records(cells, layout, _joined(text, data.join), label, bad), bad, rows.classes)
@@ -172,7 +173,7 @@ def _records(
         text = text_of(cells)
         name = None if label is None else cells[label]
         if "\0" in text or (name and "\0" in name):
-            raise DataError(f"{at(layout.path, number, place)}: a NUL byte; remove it: tr -d '\\0' < FILE > CLEAN_FILE")
+            raise DataError(f"{at(layout.path, number, place)}: a NUL character; no text has one, remove it")
         if name is not None and (not name or name.isspace()):
             name = None
         yield Record(number, text, name, dict(zip(layout.columns, cells, strict=True)))
@@ -290,12 +291,12 @@ class _Choice:
 
 def _columns(rows: Rows, choice: _Choice, header: bool | None) -> tuple[tuple[str, ...], bool]:
     """Column names, and whether the first row holds them."""
+    first = rows.columns or next((cells for _, cells in rows.read() if cells), None)
+    if first is None:
+        raise DataError(f"{choice.name}: 0 rows; expected a row for each text")
     if rows.columns is not None:
         names, header = rows.columns, True
     else:
-        first = next((cells for _, cells in rows.read() if cells), None)
-        if first is None:
-            raise DataError(f"{choice.name}: 0 rows; expected a header or a row for each text")
         cells = [cell.strip() for cell in first]
         header = _is_header(cells, choice) if header is None else header
         names = tuple(cell if cell and header else str(place) for place, cell in enumerate(cells))
@@ -393,8 +394,8 @@ def _unclear(choice: _Choice, columns: Sequence[str], header: bool, missing: str
             f"which: {choice.setting}.{missing}=NAME"
         )
     return DataError(
-        f"{choice.name}: no header, and it is unclear which of the {len(columns)} columns is the {missing}; say so by "
-        f"position, such as {choice.setting}.text=1 {choice.setting.split()[-2]} {choice.setting.split()[-1]}.label=0"
+        f"{choice.name}: no known name in the first row, so no header, and it is unclear which of the {len(columns)} "
+        f"columns is the {missing}; say so by position: {choice.setting}.text=1, and .label=0 likewise (or by name)"
     )
 
 
@@ -405,7 +406,7 @@ def _setting(source: SourceSpec, data: DataSpec) -> str:
         if spec == source:
             return f"--set data.{role}"
     role = _role_of(Path(source.path).name) or "train"
-    return f"--set data.{role}.path={source.path} --set data.{role}"
+    return f"--set data.{role}.path={quote(source.path)} --set data.{role}"
 
 
 # -------------------------------------------------------------------------------------------------------------- splits

@@ -1,0 +1,235 @@
+"""What tests share: tiny random encoders of nine families with working tokenizers, a separable data set, short recipes.
+
+The encoders are saved as published ones are, without a classification head, so that heads are new. Hidden width 32, 2 or 3
+layers, a vocabulary of the data set's words. `family` runs a test once for each of the nine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast, XLNetTokenizer
+
+from rankwise.allocate import Plan
+from rankwise.allocate import plan as make_plan
+from rankwise.encoders import find
+from rankwise.model.adapters import Classifier, build
+from rankwise.model.load import Base, locate
+from rankwise.recipe import Recipe
+
+CLASSES = ("fruit", "metal", "river")
+WORDS = {
+    "fruit": "apple pear plum cherry mango melon grape fig lemon peach".split(),
+    "metal": "iron copper zinc tin lead nickel cobalt silver chrome steel".split(),
+    "river": "danube rhine volga nile congo loire tagus ebro oder don".split(),
+}
+FILLER = "the a of and in with near under over very quite some".split()
+LONGEST = 64  # tokens that every tiny encoder takes
+
+# name → (config of the tiny encoder, its special tokens as bos/cls, eos/sep, pad, unk, mask)
+_SMALL = {
+    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "max_position_embeddings": LONGEST,
+}  # fmt: skip
+_BERT_MARKS = ("[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]")
+_ROBERTA_MARKS = ("<s>", "</s>", "<pad>", "<unk>", "<mask>")
+_XLNET_MARKS = ("<cls>", "<sep>", "<pad>", "<unk>", "<mask>")
+FAMILIES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "bert": (_SMALL, _BERT_MARKS),
+    "roberta": ({**_SMALL, "max_position_embeddings": LONGEST + 2, "type_vocab_size": 1}, _ROBERTA_MARKS),
+    "distilbert": (
+        {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 4, "max_position_embeddings": LONGEST},
+        _BERT_MARKS,
+    ),
+    "electra": ({**_SMALL, "embedding_size": 16}, _BERT_MARKS),
+    "deberta-v2": (
+        {
+            **_SMALL, "type_vocab_size": 0, "relative_attention": True, "position_buckets": 16, "share_att_key": True,
+            "norm_rel_ebd": "layer_norm", "pos_att_type": ["p2c", "c2p"], "position_biased_input": False,
+        },
+        _BERT_MARKS,
+    ),
+    "mpnet": ({**_SMALL, "max_position_embeddings": LONGEST + 2}, _ROBERTA_MARKS),
+    "xlnet": ({"d_model": 32, "d_inner": 64, "n_layer": 2, "n_head": 4}, _XLNET_MARKS),
+    "modernbert": (
+        {
+            "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
+            "max_position_embeddings": LONGEST, "local_attention": 16,
+        },
+        _BERT_MARKS,
+    ),
+    "albert": ({**_SMALL, "embedding_size": 16}, _BERT_MARKS),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tiny matrices run faster on one thread, and the machines that run tests have few."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real data: RANKWISE_TEST_DATA, or shared/data beside the repository."""
+    repository = Path(__file__).parents[1]
+    folder = Path(os.environ.get("RANKWISE_TEST_DATA", repository.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("no real data here; set RANKWISE_TEST_DATA to a folder that has ag_news and imdb")
+    return folder
+
+
+# ---------------------------------------------------------------------------------------------------------------- data
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Texts and their class names."""
+
+    texts: list[str]
+    labels: list[str]
+
+    def write(self, path: Path) -> Path:
+        lines = [f"{text},{label}" for text, label in zip(self.texts, self.labels, strict=True)]
+        path.write_text("\n".join(["text,label", *lines, ""]), "utf-8")
+        return path
+
+
+def separable(rows: int, *, seed: int) -> Rows:
+    """Texts of 3 to 20 words, no two the same, whose class words say which class they are; classes take turns."""
+    rng = np.random.default_rng(seed)
+    labels = [CLASSES[place % len(CLASSES)] for place in range(rows)]
+    texts = []
+    for place, label in enumerate(labels):
+        length = int(rng.integers(2, 18))
+        words = [str(rng.choice(WORDS[label] if rng.random() < 0.6 else FILLER)) for _ in range(length)]
+        texts.append(" ".join([str(rng.choice(WORDS[label])), *words, f"row{place % 10}{place // 10}"]))
+    return Rows(texts, labels)
+
+
+@pytest.fixture(scope="session")
+def rows() -> Rows:
+    return separable(60, seed=1)
+
+
+@pytest.fixture(scope="session")
+def data_file(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 separable rows in three classes, as a CSV."""
+    return rows.write(tmp_path_factory.mktemp("data") / "words.csv")
+
+
+# -------------------------------------------------------------------------------------------------------- encoders
+
+
+def tiny_tokenizer(family: str) -> Any:
+    """A working tokenizer of the data set's words, one token a word, with the family's special tokens and template."""
+    first, last, pad, unknown, mask = FAMILIES[family][1]
+    words = [*sorted({*FILLER, *(word for known in WORDS.values() for word in known)}), ".", ",", "!"]
+    if family == "xlnet":
+        pieces = [("<unk>", 0.0), ("▁", -8.0), *((f"▁{word}", -4.0) for word in words)]
+        return XLNetTokenizer(
+            vocab=pieces, model_max_length=LONGEST, model_input_names=["input_ids", "token_type_ids", "attention_mask"]
+        )
+    tokens = [first, pad, last, unknown, mask, *words]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token=unknown))
+    backend.normalizer = normalizers.Lowercase()
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    marks = [(first, vocabulary[first]), (last, vocabulary[last])]
+    pair = f"{first} $A {last} $B:1 {last}:1"
+    backend.post_processor = processors.TemplateProcessing(single=f"{first} $A {last}", pair=pair, special_tokens=marks)
+    segments = family in ("bert", "electra", "albert", "deberta-v2")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, model_max_length=LONGEST, cls_token=first, sep_token=last, pad_token=pad,
+        unk_token=unknown, mask_token=mask, bos_token=first, eos_token=last,
+        model_input_names=["input_ids", *(["token_type_ids"] if segments else []), "attention_mask"],
+    )  # fmt: skip
+
+
+def tiny_model(family: str, **changes: Any) -> Any:
+    """A random encoder without a head, the same every time; `changes` go into its config."""
+    tokenizer = tiny_tokenizer(family)
+    ids = {"pad_token_id": tokenizer.pad_token_id, "bos_token_id": tokenizer.bos_token_id}
+    ids["eos_token_id"] = tokenizer.eos_token_id
+    if family == "modernbert":
+        ids |= {"cls_token_id": tokenizer.cls_token_id, "sep_token_id": tokenizer.sep_token_id}
+    settings = {**FAMILIES[family][0], "vocab_size": len(tokenizer), **ids, "initializer_range": 0.2, **changes}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        return AutoModel.from_config(AutoConfig.for_model(family, **settings))
+
+
+def save_tiny(family: str, folder: Path, **changes: Any) -> Path:
+    """A tiny encoder and its tokenizer in `folder`."""
+    tiny_model(family, **changes).save_pretrained(folder)
+    tiny_tokenizer(family).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Family → the folder of its tiny encoder, made once."""
+
+    @cache
+    def folder_of(family: str) -> Path:
+        return save_tiny(family, tmp_path_factory.mktemp("bases") / f"tiny-{family}")
+
+    return folder_of
+
+
+@pytest.fixture(params=list(FAMILIES))
+def family(request: pytest.FixtureRequest) -> str:
+    """Each of the nine families."""
+    return str(request.param)
+
+
+# ------------------------------------------------------------------------------------------------- recipes and models
+
+
+@pytest.fixture(scope="session")
+def recipe_for(tiny: Callable[[str], Path], data_file: Path) -> Callable[..., Recipe]:
+    """A recipe of a few quick updates on a family's tiny encoder, with dotted overrides as strings."""
+
+    def make(family: str = "bert", *overrides: str) -> Recipe:
+        quick = [
+            f"base={tiny(family)}", f"data.source={data_file}", "data.max_length=24", "data.split.test=12",
+            "data.split.validation=12", "adapter.targets=all", "adapter.rank=2", "budget.parameters=null",
+            "train.epochs=2", "train.batch_size=8", "train.learning_rate=1e-2", "evaluate.resamples=20",
+        ]  # fmt: skip
+        return Recipe(name="tiny").with_overrides([*quick, *overrides])
+
+    return make
+
+
+@dataclass(frozen=True)
+class Built:
+    """A live classifier and what it was made from."""
+
+    classifier: Classifier
+    base: Base
+    plan: Plan
+    recipe: Recipe
+
+
+@pytest.fixture(scope="session")
+def built_for(recipe_for: Callable[..., Recipe]) -> Callable[..., Built]:
+    """A planned and adapted classifier of a family, with dotted overrides as strings."""
+
+    def make(family: str = "bert", *overrides: str) -> Built:
+        recipe = recipe_for(family, *overrides)
+        base = locate(recipe.base)
+        plan = make_plan(recipe, classes=len(CLASSES), encoder=find(recipe.base, classes=len(CLASSES)))
+        return Built(build(base, plan, CLASSES, seed=recipe.train.seed), base, plan, recipe)
+
+    return make

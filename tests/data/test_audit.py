@@ -1,0 +1,150 @@
+"""What an audit counts, what it warns about, and what it refuses."""
+
+import json
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rankwise.data.audit import Audit, audit, check, seen_in
+from rankwise.data.sources import Table, table_of
+from rankwise.errors import DataError
+
+WORDS = ["apple", "river", "stone", "cloud", "green", "seven", "paper", "light", "music", "house", "train", "north"]
+
+
+def table(texts: Sequence[str], labels: Sequence[str | int] | str) -> Table:
+    return table_of(list(texts), list(labels))
+
+
+def distinct(count: int, start: int = 0) -> list[str]:
+    """Texts that share no pair of neighbours."""
+    numbers = range(start, start + count)
+    return [" ".join(WORDS[(place // 12**digit) % 12] for digit in range(4)) + f" {place}" for place in numbers]
+
+
+def warned(found: Audit, *parts: str) -> bool:
+    return any(all(part in warning for part in parts) for warning in found.warnings)
+
+
+def test_a_clean_table_warns_of_nothing() -> None:
+    found = audit(table(distinct(100), "ab" * 50), test=table(distinct(20, 100), "ab" * 10))
+    assert found.warnings == ()
+    assert found.rows == {"train": 100, "test": 20}
+    assert found.classes == {"a": 50, "b": 50}
+    assert found.majority == 0.5
+
+
+def test_an_audit_is_plain_json() -> None:
+    found = audit(table(["x y", "x y", "z"], "aba"), test=table(["x y"], "a"), lengths=np.array([3, 3, 2]))
+    values = json.loads(json.dumps(found.as_dict()))
+    assert values["duplicates"] == 1
+    assert values["tokens"]["recommended"] == 8
+    assert values["overlaps"][0] == {"split": "test", "other": "train", "rows": 1, "share": 1.0, "near": 0}
+
+
+def test_imbalance_is_warned_about_with_the_majoritys_score() -> None:
+    found = audit(table(distinct(100), "a" * 99 + "b"))
+    assert found.imbalance == 99
+    assert warned(found, "99 times", "99.0%", "select_by=macro_f1")
+
+
+def test_repeats_are_counted_once_for_each_row_after_the_first() -> None:
+    found = audit(table(["One text.", "One text.", "ONE  text", "one-text!", "other"], "aaaab"))
+    assert (found.duplicates, found.near_duplicates) == (1, 2)
+    assert warned(found, "1 training rows repeat an earlier text")
+
+
+def test_texts_of_emoji_alone_are_not_near_repeats() -> None:
+    assert audit(table(["😀", "😢", "!!", "??"], "abab")).near_duplicates == 0
+
+
+def test_overlap_between_splits_is_counted_with_its_share() -> None:
+    train = table(distinct(50), "ab" * 25)
+    test = table([*distinct(2), distinct(3)[2].upper(), *distinct(7, 100)], "ab" * 5)
+    found = audit(train, validation=table(distinct(5, 200), "ababa"), test=test)
+    leak = next(overlap for overlap in found.overlaps if (overlap.split, overlap.other) == ("test", "train"))
+    assert (leak.rows, leak.share, leak.near) == (2, 0.2, 1)
+    assert warned(found, "2 test rows (20.0%)", "a score says little", "remove them from train")
+    assert seen_in(train, test).tolist() == [True, True, *[False] * 8]
+
+
+def test_a_text_under_two_labels_is_listed_with_its_rows() -> None:
+    found = audit(table(["x", "y", "x", "y", "z", "z"], "aabacc"))
+    assert found.conflicts == 1
+    assert found.conflict_examples[0].labels == ("a", "b")
+    assert found.conflict_examples[0].rows == (1, 3)
+    assert len(audit(table([f"t{place // 2}" for place in range(20)], "ab" * 10)).conflict_examples) == 5
+
+
+def test_a_label_that_stands_in_its_texts_is_possible_leakage() -> None:
+    texts = [f"{text} [{label}]" for text, label in zip(distinct(40), ["Sports", "World"] * 20, strict=True)]
+    found = audit(table(texts, ["Sports", "World"] * 20))
+    assert {word.label for word in found.label_words} == {"Sports", "World"}
+    assert warned(found, "possible leakage", "'Sports'", "100%")
+
+
+def test_a_label_inside_other_words_or_everywhere_is_no_leakage() -> None:
+    texts = [f"{text} position and neg" for text in distinct(40)]
+    assert audit(table(texts, ["pos", "neg"] * 20)).label_words == ()
+
+
+def test_labels_alike_but_for_case_and_space_are_named() -> None:
+    found = audit(table(distinct(6), ["Sports", " sports ", "World", "SPORTS", "World", "world news"]))
+    assert found.alike_labels == (("Sports", " sports ", "SPORTS"),) or len(found.alike_labels[0]) == 3
+    assert warned(found, "differ only in case or space", "' sports '")
+
+
+def test_suspicious_texts_are_named_with_their_rows() -> None:
+    texts = [*distinct(10), "x" * 20_001, "nan", "cafÃ© au lait", "lost \ufffd letter", "a &lt;b&gt; tag", "k"]
+    found = audit(table(texts, "ab" * 8))
+    assert sorted(found.suspicious.values()) == [(11,), (12,), (13,), (14,), (15,), (16,)]
+    assert warned(found, "HTML", "data.clean=[html,whitespace]", "row 15")
+
+
+@given(st.lists(st.integers(1, 3000), min_size=1, max_size=300))
+@settings(max_examples=50, deadline=None)
+def test_the_recommended_length_is_the_smallest_multiple_of_8_that_covers(lengths: list[int]) -> None:
+    found = audit(table(["x"] * len(lengths), ["a"] * len(lengths)), lengths=np.array(lengths)).tokens
+    assert found is not None
+    assert found.recommended is not None
+    assert found.recommended % 8 == 0
+    assert np.mean(np.array(lengths) <= found.recommended) >= 0.995
+    assert np.mean(np.array(lengths) <= found.recommended - 8) < 0.995
+    assert sum(rows for _, _, rows in found.histogram) == len(lengths)
+    assert found.coverage["128"] == np.mean(np.array(lengths) <= 128)
+    assert found.quantiles["max"] == max(lengths)
+
+
+# ---------------------------------------------------------------------------------------------------------------- check
+
+
+@pytest.mark.parametrize(
+    ("texts", "labels", "says"),
+    [
+        (["x", "y"], None, "rows without labels"),
+        (["x", "y"], ["a", "a"], "every row is 'a'"),
+        (distinct(10), [f"id{place}" for place in range(10)], "10 different labels in 10 rows, such as 'id0'"),
+    ],
+)
+def test_labels_that_cannot_be_learned_are_refused(texts: list[str], labels: list[str] | None, says: str) -> None:
+    with pytest.raises(DataError, match=says):
+        check(table_of(texts, labels))
+
+
+def test_a_class_of_one_row_is_refused_only_where_a_split_needs_two() -> None:
+    lonely = table(distinct(11), "ababababab" + "c")
+    check(lonely)
+    assert warned(audit(lonely), "one row only of 'c'")
+    with pytest.raises(DataError, match="one row only of 'c'"):
+        check(lonely, needs_split=True)
+
+
+def test_a_hundred_thousand_rows_take_seconds() -> None:
+    texts = [f"{text} {' '.join(WORDS * 3)}" for text in distinct(100_000)]
+    start = time.process_time()
+    audit(table(texts, ["World", "Sports", "Business", "Sci/Tech"] * 25_000))
+    assert time.process_time() - start < 10

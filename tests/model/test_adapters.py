@@ -1,0 +1,400 @@
+"""What is planned is what trains and what is saved; what is saved gives the same logits to the bit, with or without us."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import CLASSES, Built, save_tiny
+from peft import PeftModel
+from safetensors.torch import load_file
+from torch import nn
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+from rankwise.errors import BudgetMismatch, PlanError
+from rankwise.model import adapters
+from rankwise.model.adapters import ADAPTER_FILE, MODEL_FILE, count_live, load, quiet_dropout, save, saved_parameters
+
+TEXTS = ["apple pear and the plum", "iron", "danube near the rhine , very quite some long loire tagus ebro oder don"]
+LOW_RANK = {
+    "lora": [],
+    "rslora": ["adapter.method=rslora"],
+    "dora": ["adapter.method=dora"],
+    "pissa": ["adapter.method=pissa"],
+    "lora with dropout": ["adapter.dropout=0.2"],
+    "lora and its maps' biases": ["adapter.bias=lora_only"],
+    "lora and all biases": ["adapter.bias=all"],
+    "ranks by depth": ["adapter.allocate=by-depth", "adapter.alpha_per_rank=1.5"],
+    "one alpha for all ranks": ["adapter.allocate=by-depth", "adapter.alpha=3"],
+    "slim head": ["head.kind=slim"],
+}
+WHOLE_MODEL = {"full": [], "head": [], "bias": [], "head with a slim head": ["head.kind=slim"]}
+
+
+def batch(folder: Path | str) -> dict[str, torch.Tensor]:
+    """TEXTS as a padded batch: (3, T) tensors."""
+    return dict(AutoTokenizer.from_pretrained(folder)(TEXTS, padding=True, return_tensors="pt"))
+
+
+def logits(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+    with torch.inference_mode():
+        return model.eval()(**inputs).logits  # (3, C)
+
+
+def take_step(built: Built) -> None:
+    """One real update, so that no trained tensor is at its start (LoRA's B starts at 0)."""
+    model = built.classifier.model.train()
+    optimizer = torch.optim.AdamW(built.classifier.trainable().values(), lr=1e-2)
+    for _ in range(2):  # A gets a gradient only once B has left 0
+        loss = nn.functional.cross_entropy(model(**batch(built.base.location)).logits, torch.tensor([0, 1, 2]))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.eval()
+
+
+def saved_tensors(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / ADAPTER_FILE)
+
+
+def plain_model(built: Built, folder: Path) -> Any:
+    """What somebody without rankwise loads."""
+    base = AutoModelForSequenceClassification.from_pretrained(
+        built.base.location, num_labels=len(CLASSES), dtype=torch.float32
+    )
+    with warnings.catch_warnings():  # peft still asks transformers for an attribute by its old name
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        return PeftModel.from_pretrained(base, str(folder))
+
+
+# ------------------------------------------------------------------------------------------------------------ counting
+
+
+def test_planned_counted_and_saved_parameters_agree(family, built_for, tmp_path):
+    built = built_for(family)
+    save(built.classifier, tmp_path, base=built.base)
+    planned = built.plan.ledger.trainable_parameters
+    assert sum(weight.numel() for weight in built.classifier.trainable().values()) == planned
+    assert saved_parameters(tmp_path, built.classifier) == planned
+    assert sum(tensor.numel() for tensor in saved_tensors(tmp_path).values()) == planned, "the file holds nothing else"
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "full", "head", "bias"])
+def test_the_ledger_counts_what_a_live_model_without_weights_has(family, built_for, recipe_for, method):
+    built = built_for(family, f"adapter.method={method}")
+    ledger = built.plan.ledger
+    assert count_live(built.plan, len(CLASSES)) == (ledger.trainable_parameters, ledger.total_parameters)
+
+
+def test_a_plan_that_promises_another_count_is_a_defect(built_for):
+    built = built_for("bert")
+    ledger = replace(built.plan.ledger, entries=built.plan.ledger.entries[1:])
+    with pytest.raises(BudgetMismatch, match="planned .* the live model has"):
+        adapters.build(built.base, replace(built.plan, ledger=ledger), CLASSES, seed=0)
+
+
+def test_a_saved_file_that_lacks_a_trained_tensor_is_a_defect(built_for, tmp_path):
+    built = built_for("bert")
+    trained_by_mistake = built.classifier.model.get_parameter("base_model.model.bert.embeddings.LayerNorm.weight")
+    trained_by_mistake.requires_grad_(True)
+    ledger = built.plan.ledger
+    more = replace(ledger.entries[0], parameters=ledger.entries[0].parameters + trained_by_mistake.numel())
+    plan = replace(built.plan, ledger=replace(ledger, entries=(more, *ledger.entries[1:])))
+    with pytest.raises(BudgetMismatch, match="the saved file has"):
+        save(replace(built.classifier, plan=plan), tmp_path, base=built.base)
+
+
+# ----------------------------------------------------------------------------------------------------- save and reload
+
+
+def test_a_reloaded_classifier_gives_the_same_logits_to_the_bit(family, built_for, tmp_path):
+    built = built_for(family)
+    take_step(built)
+    save(built.classifier, tmp_path, base=built.base)
+    inputs = batch(built.base.location)
+    loaded = load(tmp_path, built.base, built.plan, CLASSES)
+    assert torch.equal(logits(loaded.model, inputs), logits(built.classifier.model, inputs))
+
+
+def test_plain_peft_gives_the_same_logits_to_the_bit(family, built_for, tmp_path):
+    built = built_for(family)
+    take_step(built)
+    save(built.classifier, tmp_path, base=built.base)
+    inputs = batch(built.base.location)
+    assert torch.equal(logits(plain_model(built, tmp_path), inputs), logits(built.classifier.model, inputs))
+
+
+@pytest.mark.parametrize("variant", LOW_RANK)
+@pytest.mark.parametrize("name", ["bert", "deberta-v2"])
+def test_each_low_rank_method_survives_a_reload_by_us_and_by_plain_peft(built_for, tmp_path, name, variant):
+    built = built_for(name, *LOW_RANK[variant])
+    take_step(built)
+    save(built.classifier, tmp_path, base=built.base)
+    inputs = batch(built.base.location)
+    trained = logits(built.classifier.model, inputs)
+    assert torch.equal(logits(load(tmp_path, built.base, built.plan, CLASSES).model, inputs), trained)
+    assert torch.equal(logits(plain_model(built, tmp_path), inputs), trained)
+
+
+@pytest.mark.parametrize("variant", WHOLE_MODEL)
+def test_methods_without_ranks_load_by_transformers_alone(family, built_for, tmp_path, variant):
+    built = built_for(family, f"adapter.method={variant.split()[0]}", *WHOLE_MODEL[variant])
+    take_step(built)
+    save(built.classifier, tmp_path, base=built.base)
+    inputs = batch(built.base.location)
+    trained = logits(built.classifier.model, inputs)
+    assert torch.equal(logits(load(tmp_path, built.base, built.plan, CLASSES).model, inputs), trained)
+    assert torch.equal(logits(AutoModelForSequenceClassification.from_pretrained(tmp_path), inputs), trained)
+
+
+def test_a_full_model_runs_in_transformers_pipeline_with_its_class_names(built_for, tmp_path):
+    built = built_for("bert", "adapter.method=full")
+    take_step(built)
+    save(built.classifier, tmp_path, base=built.base)
+    AutoTokenizer.from_pretrained(built.base.location).save_pretrained(tmp_path)
+    found = pipeline("text-classification", str(tmp_path), top_k=None, device="cpu")(TEXTS[1])
+    expected = logits(built.classifier.model, batch(built.base.location)).softmax(-1)[1]
+    scores = {entry["label"]: entry["score"] for entry in found}
+    assert set(scores) == set(CLASSES)
+    assert [scores[name] for name in CLASSES] == pytest.approx(expected.tolist(), abs=1e-6)
+
+
+def test_by_depth_ranks_and_alphas_reach_every_layer_after_a_reload(built_for, tmp_path):
+    built = built_for("roberta", "adapter.allocate=by-depth", "adapter.alpha_per_rank=1.5", "adapter.targets=[query]")
+    save(built.classifier, tmp_path, base=built.base)
+    modules = dict(plain_model(built, tmp_path).named_modules())
+    found = [modules[f"base_model.model.roberta.encoder.layer.{layer}.attention.self.query"] for layer in range(3)]
+    assert [module.r["default"] for module in found] == [2, 4, 8]
+    assert [module.scaling["default"] for module in found] == [1.5, 1.5, 1.5]
+
+
+def test_rslora_scales_by_the_square_root_of_the_rank(built_for):
+    built = built_for("bert", "adapter.method=rslora", "adapter.rank=4", "adapter.alpha=6")
+    scalings = {module.scaling["default"] for module in built.classifier.model.modules() if hasattr(module, "lora_A")}
+    assert scalings == {6 / 4**0.5}
+
+
+def test_an_adapter_starts_as_the_base_itself(family, built_for):
+    built = built_for(family)
+    with built.classifier.model.disable_adapter():
+        # disabling puts the untrained head back, so compare what comes before it
+        bare = body_output(built)
+    assert torch.equal(body_output(built), bare)
+
+
+def test_a_pissa_start_moves_the_base_by_rounding_only(built_for):
+    built, bare = built_for("bert", "adapter.method=pissa"), built_for("bert", "adapter.method=head")
+    assert torch.allclose(body_output(built), body_output(bare), atol=1e-5)
+    largest = max(
+        weight.abs().max() for name, weight in built.classifier.trainable().items() if "lora_B" in name
+    )  # fmt: skip
+    assert largest > 0, "PiSSA starts B at the principal components, not at 0"
+
+
+def body_output(built: Built) -> torch.Tensor:
+    model = built.classifier.model
+    body = getattr(model.get_base_model() if hasattr(model, "get_base_model") else model, built.plan.encoder.prefix)
+    with torch.inference_mode():
+        return body.eval()(**batch(built.base.location))[0]
+
+
+def test_adapter_config_names_no_path_of_this_machine_and_wraps_nothing_twice(family, built_for, tmp_path):
+    built = built_for(family)
+    save(built.classifier, tmp_path, base=built.base)
+    text = (tmp_path / "adapter_config.json").read_text("utf-8")
+    assert json.loads(text)["base_model_name_or_path"] == f"tiny-{family}"
+    assert str(Path(built.base.location).parent) not in text
+    for name in saved_tensors(tmp_path):
+        assert name.count("lora_") <= 1
+        assert "base_layer" not in name
+        assert not ("lora_" in name and any(f".{head}." in name for head in built.plan.encoder.head_modules))
+
+
+def test_the_same_adapter_is_written_as_the_same_bytes(built_for, tmp_path):
+    for name in ("one", "two"):
+        built = built_for("bert", "adapter.allocate=by-depth")
+        save(built.classifier, tmp_path / name, base=built.base)
+    for file in ("adapter_config.json", ADAPTER_FILE):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+# --------------------------------------------------------------------------------------------------------------- heads
+
+
+def test_every_new_tensor_is_trained_and_saved(family, built_for, tmp_path):
+    built = built_for(family)
+    fresh, info = AutoModelForSequenceClassification.from_pretrained(
+        built.base.location, num_labels=len(CLASSES), output_loading_info=True
+    )
+    save(built.classifier, tmp_path, base=built.base)
+    saved = {name.removeprefix("base_model.model.") for name in saved_tensors(tmp_path)}
+    trained = {adapters._saved_name(name).removeprefix("base_model.model.") for name in built.classifier.trainable()}
+    assert info["missing_keys"], "the tiny encoders have no head"
+    assert set(info["missing_keys"]) <= saved
+    assert set(info["missing_keys"]) <= trained
+
+
+def test_debertas_pooler_is_trained_and_saved(built_for, tmp_path):
+    built = built_for("deberta-v2")
+    name = "base_model.model.pooler.modules_to_save.default.dense.weight"
+    before = built.classifier.trainable()[name].detach().clone()
+    take_step(built)
+    save(built.classifier, tmp_path, base=built.base)
+    after = saved_tensors(tmp_path)["base_model.model.pooler.dense.weight"]
+    assert torch.equal(after, built.classifier.trainable()[name])
+    assert not torch.equal(after, before)
+
+
+def test_a_checkpoint_without_its_pooler_is_refused_by_name(built_for, tmp_path):
+    from transformers import AutoConfig, AutoModel
+
+    built = built_for("bert")
+    headless = AutoModel.from_config(AutoConfig.from_pretrained(built.base.location), add_pooling_layer=False)
+    headless.save_pretrained(tmp_path)
+    base = replace(built.base, location=str(tmp_path))
+    with pytest.raises(PlanError, match=r"lacks bert\.pooler\.dense\.bias, bert\.pooler\.dense\.weight"):
+        adapters.build(base, built.plan, CLASSES, seed=0)
+
+
+def test_a_full_fine_tune_accepts_a_checkpoint_without_its_pooler(built_for, tmp_path):
+    from transformers import AutoConfig, AutoModel
+
+    built = built_for("bert", "adapter.method=full")
+    headless = AutoModel.from_config(AutoConfig.from_pretrained(built.base.location), add_pooling_layer=False)
+    headless.save_pretrained(tmp_path)
+    base = replace(built.base, location=str(tmp_path))
+    assert "bert.pooler.dense.weight" in adapters.build(base, built.plan, CLASSES, seed=0).trainable()
+
+
+@pytest.mark.parametrize("start", ["identity", "orthogonal", "random"])
+@pytest.mark.parametrize("name", ["roberta", "distilbert", "electra", "deberta-v2", "mpnet", "xlnet", "modernbert"])
+def test_a_slim_head_trains_only_its_last_projection_and_saves_the_frozen_layer(built_for, tmp_path, name, start):
+    built = built_for(name, "head.kind=slim", f"head.start={start}")
+    plan = built.plan
+    *before_last, last = (part.path for part in plan.encoder.head)
+    head = {adapters._saved_name(n).removeprefix("base_model.model.") for n in built.classifier.trainable() if "lora" not in n}
+    assert head == {f"{last}.weight", f"{last}.bias"}
+    frozen = {path: weight_at(built, path).detach().clone() for path in before_last}
+    take_step(built)
+    save(built.classifier, tmp_path, base=built.base)
+    for path, weight in frozen.items():
+        assert torch.equal(saved_tensors(tmp_path)[f"base_model.model.{path}.weight"], weight)
+    first = frozen[before_last[0]]  # (H, H)
+    gram = first @ first.T
+    assert torch.equal(first, torch.eye(32)) == (start == "identity")
+    assert torch.allclose(gram, torch.eye(32), atol=1e-5) == (start in ("identity", "orthogonal"))
+    assert first.std().item() == pytest.approx(32**-0.5, rel=0.1) or start == "identity"
+
+
+def weight_at(built: Built, path: str) -> torch.Tensor:
+    found = [
+        weight for name, weight in built.classifier.model.named_parameters()
+        if adapters._saved_name(name).endswith(f".{path}.weight") and "original_module" not in name
+    ]  # fmt: skip
+    assert len(found) == 1
+    return found[0]
+
+
+def test_a_slim_head_keeps_a_frozen_layer_that_came_with_the_checkpoint(built_for, tmp_path):
+    built = built_for("roberta", "adapter.method=full")
+    save(built.classifier, tmp_path, base=built.base)
+    came = load_file(tmp_path / MODEL_FILE)["classifier.dense.weight"]
+    slim = built_for("roberta", "head.kind=slim")
+    classifier = adapters.build(replace(slim.base, location=str(tmp_path)), slim.plan, CLASSES, seed=3)
+    found = classifier.model.get_parameter("base_model.model.classifier.modules_to_save.default.dense.weight")
+    assert torch.equal(found, came)
+
+
+# ----------------------------------------------------------------------------------------------------------- quantized
+
+
+def test_qlora_trains_on_a_cpu_and_reloads_to_the_bit(built_for, tmp_path):
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    built = built_for("bert", "adapter.quantize=nf4")
+    kinds = [type(module) for module in built.classifier.model.modules()]
+    assert kinds.count(bitsandbytes.nn.Linear4bit) == 3 * 6 + 1, "six maps a layer and the pooler; not the head"
+    before = {name: weight.detach().clone() for name, weight in built.classifier.trainable().items()}
+    take_step(built)
+    assert all(not torch.equal(weight, before[name]) for name, weight in built.classifier.trainable().items())
+    save(built.classifier, tmp_path, base=built.base)
+    inputs = batch(built.base.location)
+    loaded = load(tmp_path, built.base, built.plan, CLASSES)
+    assert torch.equal(logits(loaded.model, inputs), logits(built.classifier.model, inputs))
+
+
+def test_a_qlora_adapter_loads_by_plain_peft_on_a_whole_base(built_for, tmp_path):
+    pytest.importorskip("bitsandbytes")
+    built = built_for("bert", "adapter.quantize=nf4")
+    take_step(built)
+    save(built.classifier, tmp_path, base=built.base)
+    plain = plain_model(built, tmp_path)
+    tensors = saved_tensors(tmp_path)
+    name = "base_model.model.bert.encoder.layer.0.attention.self.query.lora_B.weight"
+    assert torch.equal(plain.get_parameter(name.replace("lora_B", "lora_B.default")), tensors[name])
+
+
+# ---------------------------------------------------------------------------------------------------------- randomness
+
+
+def test_building_leaves_torchs_generator_as_it_was(built_for):
+    before = torch.get_rng_state()
+    built_for("roberta", "head.kind=slim", "head.start=random")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_seed_decides_every_random_start(built_for):
+    def starts(seed: int) -> list[torch.Tensor]:
+        return [w.detach() for w in built_for("deberta-v2", f"train.seed={seed}").classifier.trainable().values()]
+
+    one, again, other = starts(1), starts(1), starts(2)
+    assert all(map(torch.equal, one, again))
+    drawn = [place for place, weight in enumerate(one) if weight.ndim == 2 and weight.any()]
+    assert drawn
+    assert not any(torch.equal(one[place], other[place]) for place in drawn)
+
+
+# ------------------------------------------------------------------------------------------------------------- dropout
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_encoder_dropout_off_makes_the_encoder_deterministic_in_training(family, built_for, method):
+    built = built_for(family, f"adapter.method={method}")
+    quiet_dropout(built.classifier)
+    built.classifier.model.train()
+    body = {n: m for n, m in built.classifier.model.named_modules() if n.endswith(f"{built.plan.encoder.prefix}")}
+    encoder = body[max(body, key=len)]
+    inputs = batch(built.base.location)
+    assert torch.equal(encoder(**inputs)[0], encoder(**inputs)[0])
+
+
+def test_encoder_dropout_kept_makes_two_training_passes_differ(family, built_for, tmp_path):
+    # ModernBERT has none by default, as published
+    built = built_for(family)
+    built.classifier.model.train()
+    inputs = batch(built.base.location)
+    differs = not torch.equal(built.classifier.model(**inputs).logits, built.classifier.model(**inputs).logits)
+    assert differs == (family != "modernbert")
+
+
+def test_encoder_dropout_off_leaves_the_heads_and_the_adapters_alone(family, built_for, tmp_path):
+    changes = {"bert": {}, "modernbert": {"classifier_dropout": 0.3, "attention_dropout": 0.1, "mlp_dropout": 0.1}}
+    folder = save_tiny(family, tmp_path / family, **changes.get(family, {}))
+    built = built_for(family, f"base={folder}", "adapter.dropout=0.2")
+
+    def outside() -> dict[str, float]:
+        inside = f"base_model.model.{built.plan.encoder.prefix}."
+        return {
+            name: module.p for name, module in built.classifier.model.named_modules()
+            if isinstance(module, nn.Dropout) and ("lora_" in name or not name.startswith(inside))
+        }  # fmt: skip
+
+    before = outside()
+    assert any("lora_" in name for name in before)
+    assert any("lora_" not in name and p > 0 for name, p in before.items())
+    quiet_dropout(built.classifier)
+    assert outside() == before
