@@ -28,11 +28,11 @@ from rankwise.recipe import Recipe
 
 CLASSES = ("fruit", "metal", "river")
 WORDS = {
-    "fruit": "apple pear plum cherry mango melon grape fig lemon peach".split(),
-    "metal": "iron copper zinc tin lead nickel cobalt silver chrome steel".split(),
-    "river": "danube rhine volga nile congo loire tagus ebro oder don".split(),
+    "fruit": ["apple", "pear", "plum", "cherry", "mango", "melon", "grape", "fig", "lemon", "peach"],
+    "metal": ["iron", "copper", "zinc", "tin", "lead", "nickel", "cobalt", "silver", "chrome", "steel"],
+    "river": ["danube", "rhine", "volga", "nile", "congo", "loire", "tagus", "ebro", "oder", "don"],
 }
-FILLER = "the a of and in with near under over very quite some".split()
+FILLER = ["the", "a", "of", "and", "in", "with", "near", "under", "over", "very", "quite", "some"]
 LONGEST = 64  # tokens that every tiny encoder takes
 
 # name → (config of the tiny encoder, its special tokens as bos/cls, eos/sep, pad, unk, mask)

@@ -75,13 +75,11 @@ def plan(recipe: Recipe, *, classes: int, encoder: Encoder | None = None) -> Pla
     """
     encoder = encoder or find(recipe.base, classes=classes, revision=recipe.revision)
     cap = recipe.budget.parameters
-    adapter = recipe.adapter
-    if adapter.rank == "max" and adapter.has_ranks:
-        adapter = adapter.model_copy(update={"rank": _largest_rank(encoder, adapter, recipe.head, cap)})
+    adapter = _solved(encoder, recipe.adapter, recipe.head, cap)
     ranks = allocate(encoder, adapter)
     ledger = _ledger(encoder, adapter, recipe.head, ranks, cap)
     if not ledger.fits:
-        raise _over_budget(encoder, adapter, recipe.head, ledger)
+        raise _over_budget(encoder, recipe.adapter, recipe.head, ledger)
     return Plan(
         encoder=encoder,
         adapter=adapter,
@@ -98,11 +96,10 @@ def allocate(encoder: Encoder, adapter: AdapterSpec) -> dict[str, int]:
     """The rank of each adapted site, by module path; sites of rank 0 are left out. `adapter.rank` is a number here."""
     if not adapter.has_ranks:
         return {}
-    sites = _targeted(encoder, adapter)
     if isinstance(adapter.allocate, Explicit):
         ranks = _explicit(encoder, adapter.allocate)
     else:
-        unit = int(adapter.rank)
+        unit, sites = int(adapter.rank), _targeted(encoder, adapter)
         ranks = {site.name: unit * layer_weight(adapter, site.layer, encoder.layers) for site in sites}
     ranks = {name: rank for name, rank in ranks.items() if rank > 0}
     for site in encoder.sites:
@@ -166,7 +163,7 @@ def _explicit(encoder: Encoder, policy: Explicit) -> dict[str, int]:
     for pattern in policy.ranks:
         if not any(fnmatchcase(address, pattern) for address in addresses):
             raise PlanError(
-                f"adapter.allocate.ranks: '{pattern}' matches no map of {encoder.name}{nearest(pattern, addresses)} "
+                f"adapter.allocate.ranks: '{pattern}' matches no map of {encoder.name}{nearest(pattern, addresses) or '.'} "
                 f"Patterns look like '*.query' or '{encoder.layers - 1}.*'"
             )
     ranks = {}
@@ -216,6 +213,13 @@ def _rank_entries(encoder: Encoder, adapter: AdapterSpec, ranks: Mapping[str, in
 def _head_entries(encoder: Encoder, head: HeadSpec) -> list[Entry]:
     parts = encoder.head[-1:] if head.kind == "slim" else encoder.head
     return [Entry("head", part.path, part.parameters) for part in parts]
+
+
+def _solved(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int | None) -> AdapterSpec:
+    """The adapter with `rank: max` as a number."""
+    if adapter.rank != "max" or not adapter.has_ranks:
+        return adapter
+    return adapter.model_copy(update={"rank": _largest_rank(encoder, adapter, head, cap)})
 
 
 def _largest_rank(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int | None) -> int:
@@ -273,7 +277,8 @@ def _fixes(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int) -> 
         tries.append(("--set adapter.method=head --set head.kind=slim", AdapterSpec(method="head"), slim))
     found = {}
     for typed, changed, with_head in tries:
-        trained = _ledger(encoder, changed, with_head, allocate(encoder, changed), None).trainable_parameters
+        solved = _solved(encoder, changed, with_head, cap)
+        trained = _ledger(encoder, solved, with_head, allocate(encoder, solved), None).trainable_parameters
         if trained < cap:
             found[typed + _typed_change(adapter, changed)] = trained
     return dict(sorted(found.items(), key=lambda fix: -fix[1]))
@@ -289,7 +294,7 @@ def _smaller(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int) -
 
 
 def _lower_rank(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int) -> list[AdapterSpec]:
-    if isinstance(adapter.allocate, Explicit):
+    if isinstance(adapter.allocate, Explicit) or adapter.rank == "max":
         return []
     rank = _largest_rank(encoder, adapter, head, cap)
     return [adapter.model_copy(update={"rank": rank})] if rank < int(adapter.rank) else []
@@ -336,4 +341,6 @@ def _idle_tiers(encoder: Encoder, tiers: Sequence[float], ranks: Mapping[str, in
 
 
 def _span(first: int, last: int) -> str:
+    if first > last:
+        return "no layer"  # more tiers than layers
     return f"layer {first}" if first == last else f"layers {first}-{last}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rankwise.errors import DataError, RankwiseError, RecipeError
+from rankwise.families import KNOWN
 
 if TYPE_CHECKING:
     from rankwise.data.sources import Record
@@ -103,7 +104,7 @@ def train(
         console.show_run(run)
 
 
-@app.command()
+@app.command(epilog=f"Bases that need no network to plan: {', '.join(KNOWN)}; or a folder, or a Hugging Face id.")
 def plan(
     recipe: RecipeArg,
     budget: BudgetOption = None,

@@ -14,6 +14,7 @@ from pathlib import Path
 from rankwise.budget import Site
 from rankwise.errors import ModelError, nearest
 from rankwise.families import FAMILIES, KNOWN, Config, Family
+from rankwise.hub import is_reachable
 
 
 @dataclass(frozen=True)
@@ -201,13 +202,14 @@ def _fetch_config(base: str, revision: str | None) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     hint = nearest(base, KNOWN) or "."
+    reachable = is_reachable()
     try:
-        return Path(hf_hub_download(base, "config.json", revision=revision, etag_timeout=3))
+        return Path(hf_hub_download(base, "config.json", revision=revision, local_files_only=not reachable))
     except HFValidationError as error:
         raise ModelError(f"'{base}' is neither a known base, nor a folder, nor a Hugging Face id{hint}") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        known = ", ".join(KNOWN)
+        reason = "the hub has no such model" if reachable else "it is not cached and the hub can't be reached from here"
         raise ModelError(
-            f"base '{base}' is not cached and the hub can't be reached or has no such model{hint} "
-            f"Known without a network: {known}; or give a local folder"
+            f"base '{base}': {reason}{hint} Give a local folder or a base whose configuration ships "
+            f"with rankwise, such as {', '.join(list(KNOWN)[:4])} (rankwise plan --help lists all {len(KNOWN)})"
         ) from error

@@ -145,10 +145,10 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "deberta-v2": Family(
         prefix="deberta",
-        letters={**_BERT_LETTERS, "B": "position_buckets"},
+        letters={**_BERT_LETTERS, "B": "position_buckets", "K": "conv_kernel_size"},
         defaults={
             **_BERT_DEFAULTS, "vocab_size": 128100, "hidden_size": 1536, "num_hidden_layers": 24,
-            "intermediate_size": 6144, "type_vocab_size": 0, "position_buckets": -1,
+            "intermediate_size": 6144, "type_vocab_size": 0, "position_buckets": -1, "conv_kernel_size": 0,
         },
         before="""
             embeddings.word_embeddings        table   V H
@@ -172,6 +172,9 @@ FAMILIES: Mapping[str, Family] = {
         after="""
             encoder.rel_embeddings            table   2*B H  if=relative
             encoder.LayerNorm                 norm    H      if=relative-norm
+            encoder.conv.conv.weight          free    H H K  if=convolution
+            encoder.conv.conv.bias            free    H      if=convolution
+            encoder.conv.LayerNorm            norm    H      if=convolution
         """,
         head="""
             pooler.dense                      linear  H H
@@ -182,6 +185,7 @@ FAMILIES: Mapping[str, Family] = {
             "segments": lambda config, _: config.get("type_vocab_size", 0) > 0,
             "relative": lambda config, _: bool(config.get("relative_attention", False)),
             "relative-norm": lambda config, _: "layer_norm" in str(config.get("norm_rel_ebd", "none")),
+            "convolution": lambda config, _: config.get("conv_kernel_size", 0) > 0,
             "own-position-keys": lambda config, _: _own_position(config, "c2p"),
             "own-position-queries": lambda config, _: _own_position(config, "p2c"),
         },
@@ -301,8 +305,9 @@ FAMILIES: Mapping[str, Family] = {
 
 
 def _own_position(config: Config, kind: str) -> bool:
-    """DeBERTa-v2 has position projections of its own unless it shares the content ones."""
-    return not config.get("share_att_key", False) and kind in str(config.get("pos_att_type", ""))
+    """DeBERTa-v2 has position projections of its own where attention is relative and doesn't share the content ones."""
+    own = config.get("relative_attention", False) and not config.get("share_att_key", False)
+    return bool(own) and kind in str(config.get("pos_att_type", ""))
 
 
 def _roberta(layers: int, hidden: int, intermediate: int) -> Config:

@@ -133,7 +133,7 @@ def _read(name_or_path: str | Path) -> tuple[str, str]:
         if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
             raise RecipeError(f"{name}: no such file; expected a YAML file or a built-in recipe (rankwise recipes)")
         known = ", ".join(builtin_recipes())
-        raise RecipeError(f"no recipe is called '{name}'{nearest(name, builtin_recipes())} Built in: {known}")
+        raise RecipeError(f"no recipe is called '{name}'{nearest(name, builtin_recipes()) or '.'} Built in: {known}")
     if path.stat().st_size > MAX_RECIPE_BYTES:
         raise RecipeError(f"{name} has {path.stat().st_size:,} bytes; a recipe has fewer than {MAX_RECIPE_BYTES:,}")
     try:
@@ -153,7 +153,7 @@ def _parse(where: str, text: str) -> tuple[dict[str, Any], Lines]:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         raise RecipeError(f"{where}{line}: {(error.problem or 'not YAML').splitlines()[0]}") from error
-    except (ValueError, TypeError) as error:  # what ruamel raises for a broken number or tag
+    except (ValueError, TypeError, RecursionError) as error:  # what ruamel raises for a broken number, tag or nesting
         raise RecipeError(f"{where}: {error}") from error
     if not isinstance(loaded, dict):
         raise RecipeError(f"{where}: expected a mapping such as 'base: minilm', found {type(loaded).__name__}")
@@ -167,8 +167,8 @@ def _plain(node: Any, path: tuple[str | int, ...], where: str, lines: Lines) -> 
     if isinstance(node, dict):
         plain = {}
         for key, value in node.items():
-            if isinstance(node, CommentedMap):
-                lines[(*path, str(key))] = f"{where}:{node.lc.key(key)[0] + 1}"
+            if isinstance(node, CommentedMap) and (mark := (node.lc.data or {}).get(key)):  # merged keys have no mark
+                lines[(*path, str(key))] = f"{where}:{mark[0] + 1}"
             plain[str(key)] = _plain(value, (*path, str(key)), where, lines)
         return plain
     if isinstance(node, list):
@@ -192,6 +192,8 @@ def _override(tree: dict[str, Any], lines: Lines, override: str) -> None:
         value = _plain(YAML(typ="rt").load(text) if text.strip() else "", (), source, {})
     except MarkedYAMLError as error:
         raise RecipeError(f"{source}: the value is not YAML ({error.problem})") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise RecipeError(f"{source}: {error}") from error
     node: dict[str, Any] = tree
     for depth, key in enumerate(keys[:-1], start=1):
         below = node.get(key)
@@ -225,7 +227,8 @@ def _explain(problem: Any, lines: Lines, where: str) -> str:
     place = _place(path, lines, where)
     dotted = ".".join(map(str, path))
     if problem["type"] == "extra_forbidden":
-        return f"{place}: unknown key '{dotted}'{nearest(str(path[-1]), _known_keys(path[:-1]))}"
+        others = _known_keys(path[:-1]) - {str(path[-1])}  # a key of another policy is known, but not here
+        return f"{place}: unknown key '{dotted}'{nearest(str(path[-1]), others)}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] in ("value_error", "missing"):
         return f"{place}: {dotted}: {message}"

@@ -23,9 +23,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from rankwise.errors import DataError, nearest, require
+from rankwise.hub import is_reachable
 from rankwise.specs import SourceSpec
 
 MAX_FIELD = 10_000_000  # characters in one cell; a longer one is another kind of file or an unclosed quote
@@ -130,7 +132,7 @@ def hub_parts(path: str) -> tuple[str, str | None]:
 
 def hub_splits(name: str) -> list[str]:
     """The splits that a hub data set has. Raises DataError when it cannot be reached."""
-    datasets = require("datasets", extra="hub")
+    datasets = _datasets(name)
     try:
         return list(datasets.get_dataset_split_names(name))
     except _HUB_ERRORS as error:
@@ -425,8 +427,8 @@ _HUB_ERRORS = (OSError, ValueError, RuntimeError)  # not found or offline; unkno
 
 
 def _hub(path: str) -> Rows:
-    datasets = require("datasets", extra="hub")
     name, split = hub_parts(path)
+    datasets = _datasets(name)
     try:
         examples = datasets.load_dataset(name, split=split or "train", streaming=True)
         features = examples.features or dict.fromkeys(next(iter(examples), {}))
@@ -451,6 +453,16 @@ def _named(value: Any, names: tuple[str, ...] | None) -> Any:
     if names is None or not isinstance(value, int):
         return value
     return names[value] if 0 <= value < len(names) else None
+
+
+def _datasets(name: str) -> ModuleType:
+    """The datasets library, when it has a way to the data set."""
+    if not Path(name).exists() and not is_reachable():
+        raise DataError(
+            f"hub:{name}: the Hugging Face hub can't be reached from here; give files instead: --data FILE_OR_FOLDER, or "
+            "hub:./FOLDER for a data set saved on this machine"
+        )
+    return require("datasets", extra="hub")
 
 
 def _hub_error(name: str, error: Exception) -> DataError:

@@ -23,7 +23,7 @@ from torch import nn
 
 from rankwise.allocate import Plan
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
-from rankwise.model.load import Base, load_encoder
+from rankwise.model.load import Base, load_encoder, quiet
 
 ADAPTER_FILE = "adapter_model.safetensors"
 MODEL_FILE = "model.safetensors"
@@ -74,10 +74,10 @@ def adapt(model: Any, plan: Plan, classes: Sequence[str], *, new: Sequence[str],
 
 def quiet_dropout(classifier: Classifier) -> int:
     """Turn the encoder's own dropout off (adapters and head keep theirs); returns how many modules changed."""
-    encoder_name = f"{classifier.plan.encoder.prefix}."
+    encoder = f"{classifier.plan.encoder.prefix}."
     changed = 0
     for name, module in classifier.model.named_modules():
-        inside = f".{encoder_name}" in f".{name}." and "lora_" not in name
+        inside = f"{_base_name(name)}.".startswith(encoder) and "lora_" not in name
         if inside and isinstance(module, nn.Dropout) and module.p > 0:
             module.p = 0.0
             changed += 1
@@ -97,7 +97,8 @@ def save(classifier: Classifier, folder: Path, *, base: Base) -> None:
         _rewrite_config(folder / "adapter_config.json", base)
         (folder / "README.md").unlink(missing_ok=True)  # peft's template card; the run writes its own
     else:
-        classifier.model.save_pretrained(folder)
+        with quiet():
+            classifier.model.save_pretrained(folder)
         _drop_path(folder / "config.json")
     saved = saved_parameters(folder, classifier)
     if saved != classifier.plan.ledger.trainable_parameters:
@@ -251,6 +252,7 @@ def _base_name(name: str) -> str:
 
 def _saved_name(name: str) -> str:
     """A live parameter's name → its name in the saved file."""
+    name = name.replace(".lora_magnitude_vector.default.weight", ".lora_magnitude_vector")  # as peft writes DoRA's
     return name.replace(".modules_to_save.default", "").replace(".default", "")
 
 

