@@ -1,11 +1,12 @@
 # make quickstart   install, then train the sample recipe
 # make test         install, lint, type-check, run the tests
+# make tables       fill the README's tables
 # make slow         the tests that train on the real encoder for minutes
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install quickstart test slow lint clean
+.PHONY: install quickstart test slow tables lint clean
 
 install: .venv/installed
 
@@ -23,6 +24,9 @@ test: install lint
 
 slow: install
 	$(BIN)/python -m pytest -m slow
+
+tables: install
+	$(BIN)/python benchmarks/tables.py
 
 lint: install
 	$(BIN)/ruff check .

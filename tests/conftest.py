@@ -6,7 +6,9 @@ layers, a vocabulary of the data set's words. `family` runs a test once for each
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -16,15 +18,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast, XLNetTokenizer
 
 from rankwise.allocate import Plan
 from rankwise.allocate import plan as make_plan
+from rankwise.data.batches import Padding
+from rankwise.data.prepare import Prepared, prepare
 from rankwise.encoders import find
 from rankwise.model.adapters import Classifier, build
-from rankwise.model.load import Base, locate
+from rankwise.model.load import Base, load_tokenizer, locate
+from rankwise.pipeline import train
 from rankwise.recipe import Recipe
+from rankwise.run import Run, write_manifest
+from rankwise.train.checkpoint import Checkpoints
+from rankwise.train.events import Events, Listener
+from rankwise.train.loop import Fitted, fit
 
 CLASSES = ("fruit", "metal", "river")
 WORDS = {
@@ -233,3 +243,80 @@ def built_for(recipe_for: Callable[..., Recipe]) -> Callable[..., Built]:
         return Built(build(base, plan, CLASSES, seed=recipe.train.seed), base, plan, recipe)
 
     return make
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A training that ran to its end, and what it left behind."""
+
+    built: Built
+    data: Prepared
+    fitted: Fitted
+    checkpoints: Checkpoints
+    events: list[tuple[str, dict[str, Any]]]
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return {name: weight.detach().clone() for name, weight in self.built.classifier.trainable().items()}
+
+    def heard(self, kind: str) -> list[dict[str, Any]]:
+        return [values for name, values in self.events if name == kind]
+
+
+@pytest.fixture
+def fit_for(built_for: Callable[..., Built], tmp_path: Path) -> Callable[..., Trained]:
+    """Train a family's tiny encoder on the separable rows, keeping its checkpoints in `folder` of the test's own."""
+
+    def run(
+        *overrides: str,
+        family: str = "bert",
+        folder: str = "run",
+        resume: bool = False,
+        listener: Listener | None = None,
+        on_built: Callable[[Built], object] = lambda _: None,
+    ) -> Trained:
+        built = built_for(family, *overrides)
+        on_built(built)
+        data = prepared(built.recipe)
+        checkpoints = Checkpoints(tmp_path / folder, keep=built.recipe.train.keep, fingerprint="one recipe and its data")
+        events: list[tuple[str, dict[str, Any]]] = []
+        listeners = [lambda kind, values: events.append((kind, values)), *([listener] if listener else [])]
+        fitted = fit(
+            built.classifier, data, built.recipe.train, padding=Padding.of(load_tokenizer(built.base)),
+            checkpoints=checkpoints, accelerator=Accelerator(cpu=True), events=Events(*listeners), resume=resume,
+        )  # fmt: skip
+        return Trained(built, data, fitted, checkpoints, events)
+
+    return run
+
+
+def prepared(recipe: Recipe) -> Prepared:
+    """The recipe's data in the tokens of its base."""
+    return prepare(recipe.data, load_tokenizer(locate(recipe.base)), longest=LONGEST)
+
+
+@pytest.fixture(scope="session")
+def run_for(recipe_for: Callable[..., Recipe], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Run]:
+    """A finished run of a family's tiny encoder, trained once for the same overrides; don't change its folder."""
+
+    @cache
+    def make(family: str = "bert", *overrides: str) -> Run:
+        folder = tmp_path_factory.mktemp("runs") / f"run-{family}"
+        return train(recipe_for(family, "data.clean=[html, whitespace]", *overrides), folder)
+
+    return make
+
+
+@pytest.fixture
+def copy_of(tmp_path: Path) -> Callable[[Run], Path]:
+    """A copy of a run's folder to tamper with, as far from its base as the original."""
+
+    def copy(run: Run) -> Path:
+        folder = tmp_path / "copy"
+        shutil.copytree(run.folder, folder)
+        facts = json.loads((folder / "run.json").read_text("utf-8"))
+        facts["base"]["path"] = os.path.relpath(run.base().location, folder)
+        (folder / "run.json").write_text(json.dumps(facts), "utf-8")
+        write_manifest(folder)
+        return folder
+
+    return copy

@@ -122,7 +122,9 @@ def find(base: str, *, classes: int, revision: str | None = None) -> Encoder:
     """
     if base in KNOWN:
         return describe(KNOWN[base].config, name=base, classes=classes)
-    return describe(_read_config(base, revision), name=base, classes=classes)
+    folder = Path(base).expanduser()
+    name = folder.resolve().name if folder.is_dir() else base  # plans and cards are shared: no path of this machine
+    return describe(_read_config(base, revision), name=name, classes=classes)
 
 
 def _dimensions(row: Family, config: Config, name: str, classes: int) -> dict[str, int]:

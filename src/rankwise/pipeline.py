@@ -61,7 +61,7 @@ def train(
     if recipe.train.threads:
         torch.set_num_threads(recipe.train.threads)
 
-    labelled = read(recipe.data) if texts is None else complete(recipe.data, table_of(texts, labels or ()))
+    labelled = read(recipe.data) if texts is None else complete(recipe.data, table_of(texts, labels))
     plan = make_plan(recipe, classes=len(labelled.classes))
     accelerator = _accelerator(recipe)
     check_precision(recipe.train.precision, accelerator.device)
@@ -179,10 +179,19 @@ def _next_free(folder: Path, *, resume: bool) -> Path:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what a run wrote. Raises RunError when the folder holds anything else."""
-    if not any((folder / name).is_file() for name in (STARTED, "manifest.json")):
+    """Remove a run, finished or not. Raises RunError when the folder holds none."""
+    if not (_holds(folder / STARTED, "data_sha256") or _holds(folder / "manifest.json", "sha256")):
         raise RunError(f"{folder} holds no run of rankwise, so --overwrite won't empty it; give another --out")
     shutil.rmtree(folder)
+
+
+def _holds(path: Path, key: str) -> bool:
+    """Whether a JSON object with `key` is there; web pages, too, come with a manifest.json."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(found, dict) and key in found
 
 
 def _check_same(before: Recipe, now: Recipe, data_before: str, data_now: str, folder: Path) -> None:

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from rankwise.errors import RecipeError, nearest
 from rankwise.specs import (
@@ -89,7 +90,7 @@ class Recipe(Spec):
         writer = YAML()
         writer.width = 110
         writer.default_flow_style = None
-        writer.dump(self.to_dict(), stream)
+        writer.dump(_quoted(self.to_dict()), stream)
         return stream.getvalue()
 
     @property
@@ -179,6 +180,17 @@ def _plain(node: Any, path: tuple[str | int, ...], where: str, lines: Lines) -> 
         if isinstance(node, kind):
             return kind(node)
     raise RecipeError(f"{where}: {node!r} ({type(node).__name__}) is not a value that a recipe holds; quote it")
+
+
+def _quoted(node: Any) -> Any:
+    """Plain values, with quotes around strings that ruamel would write bare and read back as another value: `[?]`, `[:)]`."""
+    if isinstance(node, dict):
+        return {_quoted(key): _quoted(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_quoted(value) for value in node]
+    if isinstance(node, str) and (node.startswith(("?", ":")) or "\x85" in node):
+        return DoubleQuotedScalarString(node)
+    return node
 
 
 def _override(tree: dict[str, Any], lines: Lines, override: str) -> None:

@@ -172,16 +172,15 @@ def save(
 def portable(recipe: Recipe) -> Recipe:
     """The recipe with absolute paths made relative to the working directory."""
 
-    def relative(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: relative(below) for key, below in value.items()}
-        if isinstance(value, str) and os.path.isabs(value):
-            return os.path.relpath(value)
-        return value
+    def relative(path: str | None) -> str | None:
+        return os.path.relpath(path) if path is not None and os.path.isabs(path) else path
 
     tree = recipe.to_dict()
-    tree["data"] = relative(tree["data"])
     tree["base"] = relative(tree["base"])
+    data = tree["data"]
+    data["source"] = relative(data["source"])
+    for source in filter(None, (data["train"], data["validation"], data["test"])):
+        source["path"] = relative(source["path"])
     return Recipe.from_dict(tree)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TextIO
@@ -37,10 +38,13 @@ class Sink:
         self.rows += 1
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.writer.close()
-        if kind is None:
-            self.draft.replace(self.path)
-        else:
+        try:
+            with closing(self.writer):
+                if kind is None:
+                    self.writer.flush()
+            if kind is None:
+                self.draft.replace(self.path)
+        finally:
             self.draft.unlink(missing_ok=True)
 
 
@@ -70,6 +74,9 @@ class _TextWriter:
         else:
             self.csv.writerow(row)
 
+    def flush(self) -> None:
+        self.file.flush()
+
     def close(self) -> None:
         self.file.close()
 
@@ -83,14 +90,13 @@ class _ParquetWriter:
     def write(self, row: Mapping[str, Any]) -> None:
         self.held.append(row)
         if len(self.held) >= PARQUET_ROWS:
-            self._flush()
+            self.flush()
 
     def close(self) -> None:
-        self._flush()
         if self.file is not None:
             self.file.close()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 

@@ -36,6 +36,8 @@ class EventFile:
         self.file: TextIO | None = None
 
     def __enter__(self) -> EventFile:
+        if self.path.exists():
+            _drop_cut_line(self.path)
         self.file = self.path.open("a", encoding="utf-8")
         return self
 
@@ -52,6 +54,14 @@ class EventFile:
         seconds = round(time.monotonic() - self.started, 3)
         self.file.write(json.dumps({"event": kind, "seconds": seconds, **values}) + "\n")
         self.file.flush()
+
+
+def _drop_cut_line(path: Path) -> None:
+    """Remove a last line that a kill cut short, so that what is appended starts on a line of its own."""
+    written = path.read_bytes()
+    whole = written.rfind(b"\n") + 1
+    if whole < len(written):
+        path.write_bytes(written[:whole])
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:

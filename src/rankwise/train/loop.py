@@ -88,11 +88,11 @@ def fit(  # noqa: PLR0915 - straight down one page
         events.emit("start", step=progress.step, total=total, rows=len(data.train), epochs=spec.epochs)
         meter = _Meter()
         started = time.monotonic() - progress.training_seconds
-        stopped_early = False
+        stopped_early = _has_stalled(progress, spec)  # a run resumed after its early stop stays stopped
 
         # --- the loop
         model.train()
-        for epoch, batch, rows in _updates(data.train, spec, progress, total):
+        for epoch, batch, rows in _updates(data.train, spec, progress, 0 if stopped_early else total):
             factor = schedule_factor(progress.step, total=total, spec=spec) * progress.plateau_factor
             set_rates(optimizers, factor)
             for micro in _micro_batches(rows, spec):
@@ -134,8 +134,7 @@ def fit(  # noqa: PLR0915 - straight down one page
                 _note_best(progress, entry, spec)
                 checkpoints.save(classifier, optimizers, progress)
                 events.emit("evaluation", **entry, best=progress.best["step"] == progress.step)
-                if spec.early_stop and progress.stale >= spec.early_stop.patience:
-                    stopped_early = True
+                if stopped_early := _has_stalled(progress, spec):
                     break
 
         # --- the best weights
@@ -244,6 +243,10 @@ def _note_best(progress: Progress, entry: dict[str, Any], spec: TrainSpec) -> No
     progress.stale += 1
     if spec.schedule == "reduce-on-plateau":
         progress.plateau_factor *= 0.5
+
+
+def _has_stalled(progress: Progress, spec: TrainSpec) -> bool:
+    return spec.early_stop is not None and progress.stale >= spec.early_stop.patience
 
 
 class _Meter:

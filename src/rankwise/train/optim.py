@@ -17,6 +17,7 @@ from torch import nn
 
 from rankwise.allocate import depth_group
 from rankwise.encoders import Encoder
+from rankwise.errors import TrainingError, nearest
 from rankwise.model.adapters import Classifier
 from rankwise.specs import OptimizerSpec, TrainSpec
 
@@ -93,12 +94,20 @@ def set_rates(optimizers: list[torch.optim.Optimizer], factor: float) -> None:
 
 
 def class_weights(spec: TrainSpec, counts: Mapping[str, int]) -> torch.Tensor | None:
-    """Loss weight of each class (C,), in the order of `counts`; balanced means rows / (C · rows of the class)."""
+    """Loss weight of each class (C,), in the order of `counts`; balanced means rows / (C · rows of the class).
+
+    Raises TrainingError for a weight of a class that is not there.
+    """
     if spec.class_weights == "none":
         return None
     if spec.class_weights == "balanced":
         rows = sum(counts.values())
         return torch.tensor([rows / (len(counts) * max(1, count)) for count in counts.values()])
+    for name in spec.class_weights:
+        if name not in counts:
+            raise TrainingError(
+                f"train.class_weights has '{name}', which is no class; expected {', '.join(counts)}{nearest(name, counts)}"
+            )
     return torch.tensor([float(spec.class_weights.get(name, 1.0)) for name in counts])
 
 

@@ -1,0 +1,85 @@
+"""Train built-in recipes side by side on one base and one data set; append a line each to benchmarks/results/recipes.csv.
+
+    python benchmarks/recipes.py --data ../shared/data/ag_news --rows 2000 --test-rows 2000
+    python benchmarks/recipes.py --data ../shared/data/imdb --rows 2000 --test-rows 2000 --recipes distilbert-lora
+
+Seconds depend on the machine and on what else it does; parameters do not, and scores are the same for the same versions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import tempfile
+import time
+from pathlib import Path
+
+from rankwise import Recipe, builtin_recipes
+from rankwise.pipeline import train
+
+RESULTS = Path(__file__).parent / "results" / "recipes.csv"
+COLUMNS = (
+    "data", "train_rows", "test_rows", "base", "recipe", "changes", "trained_parameters", "epochs", "accuracy", "low", "high",
+    "macro_f1", "tfidf_accuracy", "training_seconds",
+)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--rows", type=int, default=None)
+    parser.add_argument("--test-rows", type=int, default=None)
+    parser.add_argument("--base", default="minilm")
+    parser.add_argument("--recipes", nargs="*", default=[name for name in builtin_recipes() if name != "quickstart"])
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key in every recipe")
+    options = parser.parse_args()
+    for name in options.recipes:
+        row = measure(name, options)
+        append(row)
+        print(*(f"{key}={value}" for key, value in row.items() if value != ""), flush=True)
+
+
+def measure(name: str, options: argparse.Namespace) -> dict[str, object]:
+    changes = [f"base={options.base}", f"data.source={options.data}", "data.classes=[]", *options.set]
+    changes += [f"data.rows={options.rows}"] if options.rows else []
+    changes += [f"data.test_rows={options.test_rows}"] if options.test_rows else []
+    recipe = Recipe.load(name, changes)
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.monotonic()
+        run = train(recipe, Path(folder) / "run", listeners=[lambda kind, values: watch(name, started, kind, values)])
+        test = run.scores["test"]
+        return {
+            "data": Path(options.data).name,
+            "train_rows": options.rows or "all",
+            "test_rows": test["rows"],
+            "base": options.base,
+            "recipe": name,
+            "changes": " ".join(options.set),
+            "trained_parameters": run.plan_facts["trainable_parameters"],
+            "epochs": f"{recipe.train.epochs:g}",
+            "accuracy": round(test["accuracy"]["value"], 4),
+            "low": round(test["accuracy"]["low"], 4),
+            "high": round(test["accuracy"]["high"], 4),
+            "macro_f1": round(test["macro_f1"]["value"], 4),
+            "tfidf_accuracy": round(run.scores["baselines"]["TF-IDF + logistic"]["accuracy"]["value"], 4),
+            "training_seconds": round(run.facts["seconds"]["training"]),
+        }
+
+
+def watch(name: str, started: float, kind: str, values: dict[str, object]) -> None:
+    if kind == "evaluation":
+        print(f"  {name}: {time.monotonic() - started:.0f} s, epoch {values['epoch']}, validation {values['accuracy']}", flush=True)
+
+
+def append(row: dict[str, object]) -> None:
+    RESULTS.parent.mkdir(exist_ok=True)
+    new = not RESULTS.exists()
+    with RESULTS.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+if __name__ == "__main__":
+    main()

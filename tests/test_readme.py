@@ -1,0 +1,62 @@
+"""The README is true: its commands and its Python run in order, its tables are what the commands print."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+COMMANDS = [line for kind, text in BLOCKS if kind == "console" for line in text.splitlines() if line.startswith("rankwise ")]
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "80"}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900, check=False)
+
+
+def rankwise(command: str) -> list[str]:
+    return [str(Path(sys.executable).with_name("rankwise")), *shlex.split(command)[1:]]
+
+
+def test_the_readme_has_commands_and_one_python_example() -> None:
+    assert len(COMMANDS) >= 10
+    assert [kind for kind, _ in BLOCKS].count("python") == 1
+
+
+def test_the_tables_are_what_their_command_prints() -> None:
+    done = run([sys.executable, str(ROOT / "benchmarks" / "tables.py"), "--check"], ROOT)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("rankwise plan")])
+def test_a_plan_command_prints_what_trains(command: str, tmp_path: Path) -> None:
+    done = run(rankwise(command), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "total trained" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.slow
+def test_every_command_and_the_python_example_run_in_order(tmp_path: Path) -> None:
+    for command in COMMANDS:
+        done = run(rankwise(command), tmp_path)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        too_wide = [line for line in done.stdout.splitlines() if len(line) > 80 and "next" not in line and "--" not in line]
+        assert not too_wide, f"{command} prints lines wider than 80 columns: {too_wide[:3]}"
+    with (tmp_path / "predictions.csv").open(newline="", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == 32
+    assert (tmp_path / "submission.csv").read_text("utf-8").startswith("ID,Label\n")
+    example = next(text for kind, text in BLOCKS if kind == "python")
+    done = run([sys.executable, "-c", example], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Sports" in done.stdout
