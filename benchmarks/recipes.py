@@ -68,7 +68,10 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, object]:
 
 def watch(name: str, started: float, kind: str, values: dict[str, object]) -> None:
     if kind == "evaluation":
-        print(f"  {name}: {time.monotonic() - started:.0f} s, epoch {values['epoch']}, validation {values['accuracy']}", flush=True)
+        print(
+            f"  {name}: {time.monotonic() - started:.0f} s, epoch {values['epoch']}, validation {values['accuracy']}",
+            flush=True,
+        )
 
 
 def append(row: dict[str, object]) -> None:

@@ -1,6 +1,6 @@
 """Fill the README's tables from the planner and from benchmarks/results; `--check` only says whether they are current.
 
-    python benchmarks/tables.py
+python benchmarks/tables.py
 """
 
 from __future__ import annotations

@@ -114,7 +114,7 @@ def test_a_shipped_encoder_describes_its_live_model_name_by_name_and_shape_by_sh
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_the_biases_are_the_live_models_by_pefts_rule(name):
+def test_the_biases_are_what_the_live_encoder_calls_so(name):
     encoder, live = known(name)
     body = f"{encoder.prefix}."
     expected = {key: weight.numel() for key, weight in live.named_parameters() if "bias" in key and key.startswith(body)}
@@ -304,14 +304,14 @@ def test_a_model_that_is_no_known_encoder_is_refused_with_the_families(family, t
     base = write_config(tmp_path, model_type=family, n_layer=2)
     with pytest.raises(ModelError) as caught:
         find(base, classes=4)
-    assert str(caught.value).startswith(f"{base}: model type '{family}' is no encoder that rankwise knows")
+    assert str(caught.value).startswith(f"{tmp_path.name}: model type '{family}' is no encoder that rankwise knows")
     assert all(known in str(caught.value) for known in FAMILIES)
 
 
-def test_a_local_folder_is_described_by_its_config(tmp_path):
+def test_a_local_folder_is_called_by_its_name_and_described_by_its_config(tmp_path):
     base = write_config(tmp_path, model_type="bert", **TINY)
     encoder = find(base, classes=3)
-    assert (encoder.name, encoder.family, encoder.layers) == (base, "bert", 2)
+    assert (encoder.name, encoder.family, encoder.layers) == (tmp_path.name, "bert", 2)
     assert encoder.tensors() == shapes(live_model(encoder))
 
 

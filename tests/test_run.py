@@ -44,10 +44,12 @@ def test_a_run_folder_holds_exactly_its_promised_files(run_for, method):
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_no_text_file_names_a_path_of_this_machine(run_for, data_file, method):
-    run = run_for("bert", f"adapter.method={method}")
-    here = {str(run.folder.parent), str(Path(run.base().location).parent), str(data_file.parent)}
-    here |= {str(Path.cwd()), str(Path.home()), sys.prefix, str(Path(__file__).parents[1])} - {"/"}
+def test_no_text_file_names_a_path_of_this_machine(recipe_for, data_file, tmp_path, monkeypatch, method):
+    recipe = recipe_for("bert", f"adapter.method={method}", "train.max_steps=1")
+    monkeypatch.chdir(data_file.parents[1])  # what lies below is named from here
+    run = train(recipe, tmp_path / "run")
+    here = {str(tmp_path), str(Path(recipe.base).parent), str(data_file.parent), str(Path.cwd()), str(Path.home())}
+    here |= {sys.prefix, str(Path(__file__).parents[1])} - {"/"}
     for path in text_files(run.folder):
         text = path.read_text("utf-8")
         assert not [place for place in here if place in text], path.name

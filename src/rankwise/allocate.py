@@ -190,8 +190,10 @@ def _encoder_entries(encoder: Encoder, adapter: AdapterSpec, ranks: Mapping[str,
         return [Entry("encoder", part.path, part.parameters) for part in encoder.body]
     if adapter.method == "head":
         return []
-    if adapter.method == "bias" or adapter.bias == "all":
+    if adapter.method == "bias":
         biases = [Entry("bias", name, parameters) for name, parameters in encoder.biases]
+    elif adapter.bias == "all":  # peft's rule: tensors that are called bias, not those whose name only has it
+        biases = [Entry("bias", name, parameters) for name, parameters in encoder.biases if name.endswith(".bias")]
     elif adapter.bias == "lora_only":
         adapted = [site for site in encoder.sites if site.name in ranks and site.bias]
         biases = [Entry("bias", f"{site.name}.bias", site.d_out, site.layer, site.kind) for site in adapted]
@@ -238,8 +240,8 @@ def _largest_rank(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: i
 
 def _trained(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, rank: int) -> int:
     """Parameters that `rank` would train, without asking whether the maps are large enough for it."""
-    sites = _targeted(encoder, adapter)
-    ranks = {site.name: rank * layer_weight(adapter, site.layer, encoder.layers) for site in sites}
+    weights = {site.name: layer_weight(adapter, site.layer, encoder.layers) for site in _targeted(encoder, adapter)}
+    ranks = {name: rank * weight for name, weight in weights.items() if weight}
     return _ledger(encoder, adapter, head, ranks, None).trainable_parameters
 
 
@@ -267,14 +269,18 @@ def _over_budget(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, ledger:
 def _fixes(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int) -> dict[str, int]:
     """What to type to fit, and what that trains; the changes that give up least come first."""
     slim = HeadSpec(kind="slim")
-    tries: list[tuple[str, AdapterSpec, HeadSpec]] = [("--set head.kind=slim", adapter, slim)]
+    slimmer = head.kind == "stock" and len(encoder.head) > 1
+    tries: list[tuple[str, AdapterSpec, HeadSpec]] = [("--set head.kind=slim", adapter, slim)] if slimmer else []
     if adapter.has_ranks:
         tries += [("", rest, head) for rest in _smaller(encoder, adapter, head, cap)]
-        tries += [("--set head.kind=slim ", rest, slim) for rest in _lower_rank(encoder, adapter, slim, cap)]
+        if slimmer:
+            tries += [("--set head.kind=slim ", rest, slim) for rest in _lower_rank(encoder, adapter, slim, cap)]
     else:
-        tries.append(("--set adapter.method=bias", AdapterSpec(method="bias"), head))
-        tries.append(("--set adapter.method=head", AdapterSpec(method="head"), head))
-        tries.append(("--set adapter.method=head --set head.kind=slim", AdapterSpec(method="head"), slim))
+        biases, alone = (adapter.model_copy(update={"method": method}) for method in ("bias", "head"))
+        tries.append(("--set adapter.method=bias", biases, head))
+        tries.append(("--set adapter.method=head", alone, head))
+        if slimmer and adapter.method != "head":
+            tries.append(("--set adapter.method=head --set head.kind=slim", alone, slim))
     found = {}
     for typed, changed, with_head in tries:
         solved = _solved(encoder, changed, with_head, cap)

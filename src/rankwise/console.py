@@ -126,7 +126,7 @@ def show_run(run: Any) -> None:
     if ledger["budget"]:
         spent += f" of {ledger['budget']:,} ({ledger['share']:.1%})"
     seconds = facts["seconds"]
-    out.print(f"\n[bold]spent[/]   {spent}; {seconds['training']:.0f} s in training, {seconds['all']:.0f} s in all")
+    out.print(f"\n[bold]spent[/]   {spent}; {seconds['all']:.0f} s")
     out.print(f"[bold]run[/]     {escape(str(run.folder))}  (best at step {facts['best']['step']} of {facts['steps']})")
     out.print(
         f'[bold]next[/]    rankwise predict {escape(str(run.folder))} --text "Shares fell after the central bank spoke"\n'
@@ -234,12 +234,12 @@ class TrainingProgress:
         self.progress.stop()
 
     def __call__(self, kind: str, values: dict[str, Any]) -> None:
+        if kind == "data":
+            for warning in values["warnings"]:
+                note(warning)
         if not err.is_terminal:
             return
-        if kind == "plan":
-            for line in values["notes"]:
-                err.print(f"[yellow]note:[/] {escape(line)}", soft_wrap=True)
-        elif kind == "data":
+        if kind == "data":
             sizes = ", ".join(f"{values[name]:,} {name}" for name in ("train", "validation", "test"))
             err.print(f"[dim]{sizes} rows; at most {values['max_length']} tokens[/]")
         elif kind == "start":
@@ -249,11 +249,10 @@ class TrainingProgress:
                 self.progress.update(self.task, loss=f"loss {values['loss']:.3f}")
             self.progress.update(self.task, completed=values["step"])
         elif kind == "evaluation":
-            best = " [green]best[/]" if values["best"] else ""
-            scores = f"macro-F1[/] {values['macro_f1']:.1%}[dim]  loss[/] {values['log_loss']:.3f}{best}"
+            best = "  [green]best[/]" if values["best"] else ""
             err.print(
-                f"[dim]epoch {values['epoch']:g}  train loss {values['train_loss']:.3f}  validation accuracy[/] "
-                f"{values['accuracy']:.1%}[dim]  {scores}"
+                f"[dim]epoch {values['epoch']:g}  training loss {values['train_loss']:.3f}  validation[/] "
+                f"{values['accuracy']:.1%}[dim], loss {values['log_loss']:.3f}[/]{best}"
             )
         elif kind == "end" and self.task is not None:
             self.progress.update(self.task, description="scoring")

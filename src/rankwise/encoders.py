@@ -70,7 +70,7 @@ class Encoder:
 
     @property
     def biases(self) -> tuple[tuple[str, int], ...]:
-        """(name, parameters) of every encoder tensor with `bias` in its name: peft's rule for bias='all'."""
+        """(name, parameters) of every encoder tensor with `bias` in its name, MPNet's and XLNet's relative ones too."""
         return tuple((name, math.prod(shape)) for part in self.body for name, shape in part.tensors if "bias" in name)
 
     def layer_of(self, name: str) -> int | None:

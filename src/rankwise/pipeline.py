@@ -23,6 +23,7 @@ from rankwise.allocate import Plan
 from rankwise.allocate import plan as make_plan
 from rankwise.baselines import baselines
 from rankwise.card import model_card
+from rankwise.data.audit import audit
 from rankwise.data.batches import Padding
 from rankwise.data.prepare import Labelled, Prepared, complete, prepare, read, tokenize
 from rankwise.data.sources import table_of
@@ -76,7 +77,10 @@ def train(
         base = locate(recipe.base, revision=recipe.revision)
         tokenizer = load_tokenizer(base)
         data = prepare(recipe.data, tokenizer, longest=longest_text(tokenizer, plan.encoder), labelled=labelled)
-        events.emit("data", **_sizes(data), max_length=data.preprocessing.max_length, notes=list(data.notes))
+        warnings = audit(labelled.train, validation=labelled.validation, test=labelled.test).warnings
+        events.emit(
+            "data", **_sizes(data), max_length=data.preprocessing.max_length, notes=list(data.notes), warnings=list(warnings)
+        )
 
         classifier = build(base, plan, data.classes, seed=recipe.train.seed)
         check_match(tokenizer, classifier.model, recipe.base)
@@ -103,7 +107,7 @@ def train(
         "seconds": {"training": round(fitted.seconds, 2), "all": round(time.monotonic() - started, 2)},
         "threads": torch.get_num_threads(),
         "device": str(accelerator.device),
-        "notes": list(data.notes),
+        "notes": [*data.notes, *warnings],
     }
     return save(
         folder, recipe=recipe, base=base, classifier=classifier, tokenizer=tokenizer, preprocessing=data.preprocessing,
@@ -150,6 +154,8 @@ def digest(labelled: Labelled) -> str:
 
 
 def _accelerator(recipe: Recipe) -> Accelerator:
+    for tracker in recipe.train.trackers:
+        require(tracker, extra=tracker)
     return Accelerator(log_with=list(recipe.train.trackers) or None, cpu=not torch.cuda.is_available())
 
 
@@ -157,8 +163,6 @@ def _trackers(accelerator: Accelerator, recipe: Recipe, folder: Path) -> list[Li
     """A listener that hands numbers to Accelerate's trackers, where the recipe asks for any."""
     if not recipe.train.trackers:
         return []
-    for tracker in recipe.train.trackers:
-        require(tracker, extra=tracker)
     accelerator.project_configuration = ProjectConfiguration(str(folder), logging_dir=str(folder / "trackers"))
     flat = {"recipe": recipe.name, "base": recipe.base, "fingerprint": recipe.fingerprint}
     accelerator.init_trackers("rankwise", config=flat)

@@ -214,6 +214,8 @@ def _override(tree: dict[str, Any], lines: Lines, override: str) -> None:
         node[key] = dict(below) if isinstance(below, Mapping) else {}
         node = node[key]
     node[keys[-1]] = value
+    for path in [path for path in lines if path[: len(keys)] == keys]:
+        del lines[path]  # what stood below is gone
     lines[keys] = source
 
 
@@ -230,21 +232,30 @@ def _validated(tree: dict[str, Any], lines: Lines, where: str) -> Recipe:
     try:
         return Recipe.model_validate(tree)
     except ValidationError as error:
-        raise RecipeError("\n".join(_explain(problem, lines, where) for problem in error.errors())) from None
+        raise RecipeError("\n".join(_explained(error.errors(), lines, where))) from None
 
 
-def _explain(problem: Any, lines: Lines, where: str) -> str:
-    """One line for one pydantic problem: where it stands, the key, what was expected."""
+def _explained(problems: Iterable[Any], lines: Lines, where: str) -> list[str]:
+    """One line for each wrong key; what the members of a union expected is joined by `or`."""
+    found: dict[str, list[str]] = {}
+    for problem in problems:
+        key, message = _explain(problem, lines, where)
+        found.setdefault(key, []).append(message)
+    return [f"{key}{', or '.join(messages)}" for key, messages in found.items()]
+
+
+def _explain(problem: Any, lines: Lines, where: str) -> tuple[str, str]:
+    """Of one pydantic problem: where it stands with its key, and what was found and expected."""
     path = _in_file(problem["loc"], lines)
     place = _place(path, lines, where)
     dotted = ".".join(map(str, path))
     if problem["type"] == "extra_forbidden":
         others = _known_keys(path[:-1]) - {str(path[-1])}  # a key of another policy is known, but not here
-        return f"{place}: unknown key '{dotted}'{nearest(str(path[-1]), others)}"
+        return f"{place}: ", f"unknown key '{dotted}'{nearest(str(path[-1]), others)}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] in ("value_error", "missing"):
-        return f"{place}: {dotted}: {message}"
-    return f"{place}: {dotted}: {message}, found {problem['input']!r}"
+        return f"{place}: {dotted}: ", message
+    return f"{place}: {dotted}: found {problem['input']!r}, expected ", message.removeprefix("Input should be ")
 
 
 def _in_file(loc: tuple[str | int, ...], lines: Lines) -> tuple[str | int, ...]:

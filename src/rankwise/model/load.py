@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -168,13 +169,13 @@ def _keep_gradients(model: Any) -> None:
 def _explained(base: Base, what: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         if base.hub == base.location and _local_only(base):
             raise ModelError(
                 f"base '{base.name}': its {what} ({base.location}) is not cached and the hub can't be reached from here; "
                 "try again with a network, give a local folder, or take the embedded one: --set base=minilm"
             ) from error
-        reason = str(error).strip().splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"{base.name}: can't load the {what} from '{base.location}': {reason}") from error
 
 
