@@ -184,7 +184,8 @@ def data(
     """What to know before training: rows, balance, lengths, duplicates, conflicts, leakage."""
     from rankwise import console
     from rankwise.data.audit import audit
-    from rankwise.data.sources import read_table, resolve
+    from rankwise.data.sources import read_table
+    from rankwise.data.splits import resolve
     from rankwise.recipe import Recipe
 
     changes = [f"data.source={json.dumps(source)}", *(overrides or [])]

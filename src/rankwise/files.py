@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from rankwise.data.prepare import Split, numbers_of, tokenize
-from rankwise.data.sources import Layout, Record, read_table, resolve, stream
+from rankwise.data.sources import Layout, Record, read_table, stream
+from rankwise.data.splits import resolve
 from rankwise.errors import DataError
 from rankwise.evaluate import Evaluation, evaluate
 from rankwise.predict import Prediction

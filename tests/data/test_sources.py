@@ -15,8 +15,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from rankwise.data import formats
-from rankwise.data.sources import Layout, Splits, Table, read_table, resolve, stream, table_of
+from rankwise.data import textfile
+from rankwise.data.sources import Layout, Table, read_table, stream, table_of
+from rankwise.data.splits import Splits, resolve
 from rankwise.errors import DataError
 from rankwise.specs import DataSpec, SourceSpec
 
@@ -321,7 +322,7 @@ def test_a_pipe_is_refused(tmp_path: Path) -> None:
 def test_a_gzip_bomb_is_stopped_by_size_and_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = write(tmp_path / "bomb.csv.gz", gzip.compress(b"text,label\n" + b"x,a\n" * 100_000))
     assert len(read(bomb).texts) == 100_000  # a high ratio alone is no bomb
-    monkeypatch.setattr(formats, "MAX_UNPACKED", 100_000)
+    monkeypatch.setattr(textfile, "MAX_UNPACKED", 100_000)
     assert "over 200 times as many" in failing(bomb)
 
 

@@ -7,16 +7,12 @@ typed values, which `written` turns into strings. A row's place is its line numb
 
 from __future__ import annotations
 
-import codecs
 import csv
-import gzip
-import io
 import json
 import math
 import os
 import stat
 import threading
-import zlib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,14 +22,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from rankwise.data.textfile import MAX_FIELD, TextFile, read_lines, refuse_utf16
 from rankwise.errors import DataError, nearest, require
 from rankwise.hub import is_reachable
 from rankwise.specs import SourceSpec
 
-MAX_FIELD = 10_000_000  # characters in one cell; a longer one is another kind of file or an unclosed quote
-MAX_UNPACKED = 200_000_000  # bytes a .gz may grow to before its ratio is looked at
-MAX_RATIO = 200  # plain text shrinks 3 to 10 times
 PROBE = 1000  # rows looked at to find columns
+
+ROLES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 
 Place = int | str
 Row = tuple[Place, Sequence[Any] | None]  # None: a bad row that the recipe says to skip
@@ -57,7 +53,7 @@ def open_rows(source: SourceSpec, *, setting: str, skip_bad: bool) -> Rows:
     if source.path.startswith("hub:"):
         return _hub(source.path)
     path = checked_path(source.path)
-    file = _File(path, source.path, source.encoding, setting, skip_bad)
+    file = TextFile(path, source.path, source.encoding, setting, skip_bad)
     if path.is_dir():
         return _folder(file)
     suffix = data_suffix(path)
@@ -124,6 +120,12 @@ def class_folders(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if _is_class(entry))
 
 
+def role_of(name: str) -> str | None:
+    """Which split a file or folder of this name holds; None for other names."""
+    stem = name.lower().split(".")[0]
+    return next((role for role, names in ROLES.items() if stem in names), None)
+
+
 def hub_parts(path: str) -> tuple[str, str | None]:
     """`hub:NAME:SPLIT` → NAME and SPLIT, None when no split is named."""
     name, colon, split = path.removeprefix("hub:").rpartition(":")
@@ -139,133 +141,11 @@ def hub_splits(name: str) -> list[str]:
         raise _hub_error(name, error) from error
 
 
-# --------------------------------------------------------------------------------------------------- text, line by line
-
-
-@dataclass(frozen=True)
-class _File:
-    path: Path
-    name: str  # as given, for messages
-    encoding: str
-    setting: str
-    skip_bad: bool
-
-    @property
-    def compressed(self) -> bool:
-        return self.path.name.lower().endswith(".gz")
-
-    @property
-    def compression(self) -> str | None:
-        return "gzip" if self.compressed else None
-
-
-class _Unzipped(io.RawIOBase):
-    """A .gz read through a limit, so that a bomb stops early."""
-
-    def __init__(self, file: _File) -> None:
-        self._name = file.name
-        self._packed = file.path.stat().st_size
-        self._stream = gzip.GzipFile(file.path, "rb")
-        self._seen = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            chunk = self._stream.read(len(buffer))
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(f"{self._name}: a damaged .gz ({error}); compress the file again: gzip FILE") from error
-        self._seen += len(chunk)
-        if self._seen > max(MAX_UNPACKED, MAX_RATIO * self._packed):
-            raise DataError(
-                f"{self._name}: {self._packed:,} bytes grow to more than {self._seen:,}, over {MAX_RATIO} times as "
-                f"many; if you trust it, unpack it first: gunzip {self._name}"
-            )
-        buffer[: len(chunk)] = chunk
-        return len(chunk)
-
-    def close(self) -> None:
-        self._stream.close()
-        super().close()
-
-
-def _bytes(file: _File) -> io.BufferedReader:
-    return io.BufferedReader(_Unzipped(file), 1 << 17) if file.compressed else file.path.open("rb")
-
-
-def _lines(file: _File) -> Iterator[str]:
-    """Lines with their ends, each at most MAX_FIELD characters."""
-    with _bytes(file) as raw, io.TextIOWrapper(raw, encoding=_codec(file), newline="") as stream:
-        number = 0
-        try:
-            while line := stream.readline(MAX_FIELD + 1):
-                number += 1
-                if len(line) > MAX_FIELD:
-                    raise DataError(f"{file.name}, line {number}: over {MAX_FIELD:,} characters; cut or remove it")
-                yield line
-        except UnicodeError as error:
-            raise _misread(file, _first_bad_byte(file)) from error
-
-
-def _codec(file: _File) -> str:
-    try:
-        codec = codecs.lookup(file.encoding).name
-    except LookupError as error:
-        raise DataError(
-            f"{file.name}: no encoding is called '{file.encoding}'; type {file.setting}.encoding=utf-8"
-        ) from error
-    return "utf-8-sig" if codec == "utf-8" else codec
-
-
-def _first_bad_byte(file: _File) -> int:
-    """Where decoding fails, counted in (unpacked) bytes. Read again, because a text stream does not say."""
-    decoder = codecs.getincrementaldecoder(file.encoding)()
-    offset = 0
-    with _bytes(file) as stream:
-        while True:
-            chunk = stream.read(1 << 16)
-            pending = decoder.getstate()[0]
-            try:
-                decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError as error:
-                return offset - len(pending) + error.start
-            except UnicodeError:  # UTF-16 without its mark
-                return 0
-            if not chunk:
-                return offset
-            offset += len(chunk)
-
-
-def _misread(file: _File, offset: int) -> DataError:
-    with _bytes(file) as stream:
-        likely = _likely_encoding(stream.read(4096))
-    return DataError(
-        f"{file.name}: not {file.encoding} at byte {offset:,}; perhaps {likely}: type {file.setting}.encoding={likely}"
-    )
-
-
-def _likely_encoding(head: bytes) -> str:
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return "utf-16"
-    if head.count(0) * 5 > len(head):
-        return "utf-16-le" if head[1::2].count(0) > head[0::2].count(0) else "utf-16-be"
-    return "latin-1"
-
-
-def _refuse_utf16(file: _File) -> None:
-    """UTF-16 without a mark is valid UTF-8 full of NUL characters; say so before columns are looked for."""
-    with _bytes(file) as stream:
-        head = stream.read(4096)
-    if _codec(file) == "utf-8-sig" and _likely_encoding(head).startswith("utf-16"):
-        raise _misread(file, 0 if head[0] > 127 or not head[0] else 1)
-
-
 # ---------------------------------------------------------------------------------------------------------- the formats
 
 
-def _csv(file: _File) -> Rows:
-    _refuse_utf16(file)
+def _csv(file: TextFile) -> Rows:
+    refuse_utf16(file)
     tabs = data_suffix(file.path) in (".tsv", ".tab")
     delimiter = "\t" if tabs else _sniffed(file)
     return Rows(
@@ -273,9 +153,9 @@ def _csv(file: _File) -> Rows:
     )
 
 
-def _sniffed(file: _File) -> str:
+def _sniffed(file: TextFile) -> str:
     """The delimiter that cuts the first lines into the most even rows; a comma when none does."""
-    sample = [line[:1000] for line in islice(_lines(file), 100)]
+    sample = [line[:1000] for line in islice(read_lines(file), 100)]
     return max(",;\t|", key=lambda delimiter: _evenness(sample, delimiter))
 
 
@@ -287,8 +167,8 @@ def _evenness(sample: Sequence[str], delimiter: str) -> float:
     return rows / len(widths) if width == widths[0] > 1 else 0.0
 
 
-def _csv_rows(file: _File, delimiter: str) -> Iterator[Row]:
-    reader = csv.reader(_lines(file), delimiter=delimiter, strict=True)
+def _csv_rows(file: TextFile, delimiter: str) -> Iterator[Row]:
+    reader = csv.reader(read_lines(file), delimiter=delimiter, strict=True)
     width = 0
     while True:
         line = reader.line_num + 1
@@ -327,7 +207,7 @@ def _next_cells(reader: Iterator[list[str]]) -> list[str] | None:
             csv.field_size_limit(before)
 
 
-def _quote_problem(file: _File, first: int, last: int, reason: str) -> DataError:
+def _quote_problem(file: TextFile, first: int, last: int, reason: str) -> DataError:
     if "limit" in reason and first == last:
         return DataError(f"{file.name}, line {first}: a field of more than {MAX_FIELD:,} characters; cut or remove it")
     until = "never closes" if "end of data" in reason else f"is not closed well by line {last}"
@@ -337,20 +217,20 @@ def _quote_problem(file: _File, first: int, last: int, reason: str) -> DataError
     )
 
 
-def _jsonl(file: _File) -> Rows:
-    _refuse_utf16(file)
+def _jsonl(file: TextFile) -> Rows:
+    refuse_utf16(file)
     found = (entry for _, entry in islice(_objects(file), PROBE) if entry is not None)
     columns = tuple(dict.fromkeys(key for entry in found for key in entry))
     return Rows("JSONL", lambda: _json_rows(file, columns), columns, file.compression, typed=True)
 
 
-def _json_rows(file: _File, columns: Sequence[str]) -> Iterator[Row]:
+def _json_rows(file: TextFile, columns: Sequence[str]) -> Iterator[Row]:
     for line, entry in _objects(file):
         yield line, None if entry is None else [entry.get(column) for column in columns]
 
 
-def _objects(file: _File) -> Iterator[tuple[int, dict[str, Any] | None]]:
-    for number, line in enumerate(_lines(file), start=1):
+def _objects(file: TextFile) -> Iterator[tuple[int, dict[str, Any] | None]]:
+    for number, line in enumerate(read_lines(file), start=1):
         if line.isspace():
             continue
         try:
@@ -375,7 +255,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return entry
 
 
-def _parquet(file: _File) -> Rows:
+def _parquet(file: TextFile) -> Rows:
     import pyarrow
     import pyarrow.parquet  # late: a CSV needs no Arrow, and `rankwise data` should answer at once
 
@@ -386,7 +266,7 @@ def _parquet(file: _File) -> Rows:
     return Rows("Parquet", lambda: _parquet_rows(file), columns, typed=True)
 
 
-def _parquet_rows(file: _File) -> Iterator[Row]:
+def _parquet_rows(file: TextFile) -> Iterator[Row]:
     import pyarrow
     import pyarrow.parquet
 
@@ -401,7 +281,7 @@ def _parquet_rows(file: _File) -> Iterator[Row]:
         raise DataError(f"{file.name}: cannot be read after row {number:,} ({_first_line(error)})") from error
 
 
-def _folder(file: _File) -> Rows:
+def _folder(file: TextFile) -> Rows:
     if not class_folders(file.path):
         files = sorted(entry.name for entry in file.path.iterdir() if entry.is_file())[:5]
         inside = f"it holds {', '.join(files)}; name one of them" if files else "it holds no files"
@@ -409,14 +289,14 @@ def _folder(file: _File) -> Rows:
     return Rows("folder of class folders", lambda: _folder_rows(file), ("file", "text", "label"))
 
 
-def _folder_rows(file: _File) -> Iterator[Row]:
+def _folder_rows(file: TextFile) -> Iterator[Row]:
     for folder in class_folders(file.path):
         for path in sorted(folder.glob("*.txt")):
             name = f"{folder.name}/{path.name}"
-            one = _File(path, f"{file.name}/{name}", file.encoding, file.setting, file.skip_bad)
+            one = TextFile(path, f"{file.name}/{name}", file.encoding, file.setting, file.skip_bad)
             if path.stat().st_size > MAX_FIELD:
                 raise DataError(f"{one.name}: {path.stat().st_size:,} bytes; one text has at most {MAX_FIELD:,}")
-            yield name, [name, "".join(_lines(one)), folder.name]
+            yield name, [name, "".join(read_lines(one)), folder.name]
 
 
 def _is_class(entry: Path) -> bool:
@@ -472,7 +352,7 @@ def _hub_error(name: str, error: Exception) -> DataError:
     )
 
 
-_READERS: dict[str, Callable[[_File], Rows]] = {
+_READERS: dict[str, Callable[[TextFile], Rows]] = {
     ".csv": _csv, ".tsv": _csv, ".tab": _csv, ".jsonl": _jsonl, ".ndjson": _jsonl, ".json": _jsonl,
     ".parquet": _parquet, ".pq": _parquet,
 }  # fmt: skip

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from rankwise.data.audit import LEAK_LIMIT, check, seen_in
 from rankwise.data.clean import clean
-from rankwise.data.sources import Table, read_table, resolve
+from rankwise.data.sources import Table, read_table
+from rankwise.data.splits import resolve
 from rankwise.errors import DataError, nearest
 from rankwise.specs import DataSpec
 

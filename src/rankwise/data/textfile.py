@@ -1,0 +1,137 @@
+"""A text file, plain or gzipped, as lines: in bounded memory, in its encoding, with the place of what is wrong."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rankwise.errors import DataError
+
+MAX_FIELD = 10_000_000  # characters in one cell; a longer one is another kind of file or an unclosed quote
+MAX_UNPACKED = 200_000_000  # bytes a .gz may grow to before its ratio is looked at
+MAX_RATIO = 200  # plain text shrinks 3 to 10 times
+
+
+@dataclass(frozen=True)
+class TextFile:
+    path: Path
+    name: str  # as given, for messages
+    encoding: str
+    setting: str
+    skip_bad: bool
+
+    @property
+    def compressed(self) -> bool:
+        return self.path.name.lower().endswith(".gz")
+
+    @property
+    def compression(self) -> str | None:
+        return "gzip" if self.compressed else None
+
+
+class _Unzipped(io.RawIOBase):
+    """A .gz read through a limit, so that a bomb stops early."""
+
+    def __init__(self, file: TextFile) -> None:
+        self._name = file.name
+        self._packed = file.path.stat().st_size
+        self._stream = gzip.GzipFile(file.path, "rb")
+        self._seen = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            chunk = self._stream.read(len(buffer))
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise DataError(f"{self._name}: a damaged .gz ({error}); compress the file again: gzip FILE") from error
+        self._seen += len(chunk)
+        if self._seen > max(MAX_UNPACKED, MAX_RATIO * self._packed):
+            raise DataError(
+                f"{self._name}: {self._packed:,} bytes grow to more than {self._seen:,}, over {MAX_RATIO} times as "
+                f"many; if you trust it, unpack it first: gunzip {self._name}"
+            )
+        buffer[: len(chunk)] = chunk
+        return len(chunk)
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+
+def open_bytes(file: TextFile) -> io.BufferedReader:
+    return io.BufferedReader(_Unzipped(file), 1 << 17) if file.compressed else file.path.open("rb")
+
+
+def read_lines(file: TextFile) -> Iterator[str]:
+    """Lines with their ends, each at most MAX_FIELD characters."""
+    with open_bytes(file) as raw, io.TextIOWrapper(raw, encoding=codec(file), newline="") as stream:
+        number = 0
+        try:
+            while line := stream.readline(MAX_FIELD + 1):
+                number += 1
+                if len(line) > MAX_FIELD:
+                    raise DataError(f"{file.name}, line {number}: over {MAX_FIELD:,} characters; cut or remove it")
+                yield line
+        except UnicodeError as error:
+            raise _misread(file, _first_bad_byte(file)) from error
+
+
+def codec(file: TextFile) -> str:
+    try:
+        codec = codecs.lookup(file.encoding).name
+    except LookupError as error:
+        raise DataError(
+            f"{file.name}: no encoding is called '{file.encoding}'; type {file.setting}.encoding=utf-8"
+        ) from error
+    return "utf-8-sig" if codec == "utf-8" else codec
+
+
+def _first_bad_byte(file: TextFile) -> int:
+    """Where decoding fails, counted in (unpacked) bytes. Read again, because a text stream does not say."""
+    decoder = codecs.getincrementaldecoder(file.encoding)()
+    offset = 0
+    with open_bytes(file) as stream:
+        while True:
+            chunk = stream.read(1 << 16)
+            pending = decoder.getstate()[0]
+            try:
+                decoder.decode(chunk, final=not chunk)
+            except UnicodeDecodeError as error:
+                return offset - len(pending) + error.start
+            except UnicodeError:  # UTF-16 without its mark
+                return 0
+            if not chunk:
+                return offset
+            offset += len(chunk)
+
+
+def _misread(file: TextFile, offset: int) -> DataError:
+    with open_bytes(file) as stream:
+        likely = _likely_encoding(stream.read(4096))
+    return DataError(
+        f"{file.name}: not {file.encoding} at byte {offset:,}; perhaps {likely}: type {file.setting}.encoding={likely}"
+    )
+
+
+def _likely_encoding(head: bytes) -> str:
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if head.count(0) * 5 > len(head):
+        return "utf-16-le" if head[1::2].count(0) > head[0::2].count(0) else "utf-16-be"
+    return "latin-1"
+
+
+def refuse_utf16(file: TextFile) -> None:
+    """UTF-16 without a mark is valid UTF-8 full of NUL characters; say so before columns are looked for."""
+    with open_bytes(file) as stream:
+        head = stream.read(4096)
+    if codec(file) == "utf-8-sig" and _likely_encoding(head).startswith("utf-16"):
+        raise _misread(file, 0 if head[0] > 127 or not head[0] else 1)
