@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from rankwise.data import textfile
+from rankwise.data import formats, textfile
 from rankwise.data.sources import Layout, Table, read_table, stream, table_of
 from rankwise.data.splits import Splits, resolve
 from rankwise.errors import DataError
