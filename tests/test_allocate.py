@@ -312,6 +312,7 @@ def test_by_depth_is_report_002s_rule(base, ranks):
         ("roberta-base", "40", range(12)),
         ("minilm", "half", range(3, 6)),
         ("minilm", "third", range(4, 6)),
+        ("minilm", "quarter", range(4, 6)),
         ("minilm", "2", range(4, 6)),
         ("roberta-large", "third", range(16, 24)),
         ("albert-base-v2", "quarter", range(1)),

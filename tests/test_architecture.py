@@ -6,6 +6,7 @@ import ast
 import importlib
 import importlib.metadata
 import json
+import os
 import subprocess
 import sys
 from functools import cache
@@ -166,9 +167,11 @@ def test_the_version_is_the_installed_distributions():
 
 
 def fresh(program: str, *arguments: str) -> str:
-    """What a program prints in a process of its own."""
+    """What a program prints in a process of its own, with none of the variables that this one may have set."""
+    kept = ("PATH", "HOME", "TMPDIR", "SYSTEMROOT", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV")
+    environment = {name: os.environ[name] for name in kept if name in os.environ}
     command = [sys.executable, "-W", "error", "-c", program, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -251,5 +254,4 @@ def test_importing_every_module_changes_nothing_outside_it():
                 theirs.add(node.module)
     ours = [module.removesuffix(".__init__") for module in MODULES]
     assert {"torch", "numpy"} <= theirs
-    program = UNTOUCHED
-    assert fresh(program, json.dumps([sorted(theirs - {"__future__"}), ours])).strip() == "[]"
+    assert fresh(UNTOUCHED, json.dumps([sorted(theirs - {"__future__"}), ours])).strip() == "[]"

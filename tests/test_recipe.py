@@ -405,8 +405,7 @@ def test_an_override_whose_value_is_no_yaml_is_refused(override):
         ("train.epoch=1", "--set train.epoch=1: unknown key 'train.epoch'; did you mean 'epochs'?"),
         (
             "train.epochs=x",
-            "--set train.epochs=x: train.epochs: found 'x', expected a valid number, "
-            "unable to parse string as a number",
+            "--set train.epochs=x: train.epochs: found 'x', expected a valid number, unable to parse string as a number",
         ),
     ],
 )

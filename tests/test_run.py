@@ -56,6 +56,12 @@ def test_no_text_file_names_a_path_of_this_machine(recipe_for, data_file, tmp_pa
         assert not re.search(r'[\s"\'=(](/[A-Za-z_.-]+){2,}', text.replace("</", "")), path.name
 
 
+def test_the_tokenizers_config_says_nothing_of_where_it_was_loaded_from(run_for):
+    config = json.loads((run_for().folder / "tokenizer_config.json").read_text("utf-8"))
+    assert config["tokenizer_class"]
+    assert not {"name_or_path", "tokenizer_file", "vocab_file", "is_local", "local_files_only"} & config.keys()
+
+
 def test_nothing_in_a_run_folder_is_a_pickle(run_for):
     for path in run_for().folder.rglob("*"):
         assert path.suffix in (".json", ".jsonl", ".yaml", ".md", ".safetensors"), path.name

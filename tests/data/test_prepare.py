@@ -282,3 +282,16 @@ def test_max_length_by_coverage_counts_training_tokens(recipe_for):
     cut = [len(TOKENIZER(text)["input_ids"]) > data.preprocessing.max_length for text in data.train.texts]
     assert np.mean(cut) <= 0.1
     assert data.train.tokens.lengths.max() <= data.preprocessing.max_length
+
+
+def test_real_news_keep_their_class_names_their_test_rows_and_their_coverage(shared_data):
+    spec = DataSpec.model_validate({
+        "source": str(shared_data / "ag_news"), "rows": 400, "test_rows": 200, "max_length": "95%",
+        "split": {"validation": 100}, "clean": ["html", "whitespace"], "leakage": "allow",
+    })  # fmt: skip
+    data = prepare(spec, TOKENIZER, longest=512)
+    assert data.classes == ("World", "Sports", "Business", "Sci/Tech")
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [400, 100, 200]
+    assert np.bincount(data.train.labels).tolist() == pytest.approx([100] * 4, abs=5)
+    whole = tokenize(TOKENIZER, list(data.train.texts), max_length=None).lengths
+    assert 0.95 <= (whole <= data.preprocessing.max_length).mean() < 1

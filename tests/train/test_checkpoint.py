@@ -133,7 +133,7 @@ def test_a_line_cut_short_is_left_out_and_what_comes_after_a_resume_is_read(tmp_
 
 def test_a_training_killed_and_resumed_writes_the_same_adapter_as_one_left_alone(recipe_for, tmp_path):
     recipe = recipe_for(
-        "bert", "train.epochs=60", "train.evaluate_every=5", "train.log_every=1", "train.threads=1",
+        "bert", "train.epochs=40", "train.evaluate_every=5", "train.log_every=1", "train.threads=1",
         "evaluate.baselines=false",
     )  # fmt: skip
     (tmp_path / "recipe.yaml").write_text(recipe.to_yaml(), "utf-8")
@@ -158,9 +158,10 @@ def test_a_training_killed_and_resumed_writes_the_same_adapter_as_one_left_alone
     assert done.returncode == 0, done.stderr
     first, second = (event for event in read_events(killed / "events.jsonl") if event["event"] == "start")
     assert first["step"] == 0
-    assert 20 <= second["step"] < second["total"] == 300
+    assert 20 <= second["step"] < second["total"] == 200
     alone = pipeline.train(Recipe.load(tmp_path / "recipe.yaml"), tmp_path / "alone")
-    assert (killed / "adapter_model.safetensors").read_bytes() == (alone.folder / "adapter_model.safetensors").read_bytes()
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        assert (killed / name).read_bytes() == (alone.folder / name).read_bytes(), name
     assert without_seconds(json.loads(done.stdout)["scores"]) == without_seconds(dict(alone.scores))
 
 
