@@ -19,9 +19,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import RobertaConfig
 
-from rankwise import Recipe
+from rankwise import Recipe, train
 from rankwise.model.load import load_tokenizer, locate
-from rankwise.pipeline import train
 
 RESULTS = Path(__file__).parent / "results" / "head_start.csv"
 COLUMNS = ("data", "train_rows", "epochs", "head", "trained_parameters", "seeds", "validation_accuracy", "spread", "log_loss")

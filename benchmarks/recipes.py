@@ -14,8 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from rankwise import Recipe, builtin_recipes
-from rankwise.pipeline import train
+from rankwise import Recipe, builtin_recipes, train
 
 RESULTS = Path(__file__).parent / "results" / "recipes.csv"
 COLUMNS = (

@@ -27,14 +27,14 @@ from rankwise.allocate import plan as make_plan
 from rankwise.data.batches import Padding
 from rankwise.data.prepare import Prepared, prepare
 from rankwise.encoders import find
+from rankwise.fitting.checkpoint import Checkpoints
+from rankwise.fitting.events import Events, Listener
+from rankwise.fitting.loop import Fitted, fit
 from rankwise.model.adapters import Classifier, build
 from rankwise.model.load import Base, load_tokenizer, locate
 from rankwise.pipeline import train
 from rankwise.recipe import Recipe
 from rankwise.run import Run, write_manifest
-from rankwise.train.checkpoint import Checkpoints
-from rankwise.train.events import Events, Listener
-from rankwise.train.loop import Fitted, fit
 
 CLASSES = ("fruit", "metal", "river")
 WORDS = {

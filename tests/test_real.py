@@ -14,9 +14,8 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from rankwise import Recipe, Run
+from rankwise import Recipe, Run, train
 from rankwise.model.load import locate
-from rankwise.pipeline import train
 
 pytestmark = pytest.mark.slow
 SMALL = ["base=minilm", "data.source=sample", "data.classes=[]", "train.max_steps=20", "evaluate.baselines=false"]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rankwise.allocate import plan as plan
     from rankwise.data.prepare import prepare as prepare
     from rankwise.errors import RankwiseError as RankwiseError
-    from rankwise.evaluate import evaluate as evaluate
+    from rankwise.evaluation import evaluate as evaluate
     from rankwise.pipeline import train as train
     from rankwise.recipe import Recipe as Recipe
     from rankwise.recipe import builtin_recipes as builtin_recipes
@@ -26,7 +26,7 @@ _HOME = {
     "Recipe": "rankwise.recipe",
     "Run": "rankwise.run",
     "builtin_recipes": "rankwise.recipe",
-    "evaluate": "rankwise.evaluate",
+    "evaluate": "rankwise.evaluation",
     "plan": "rankwise.allocate",
     "prepare": "rankwise.data.prepare",
     "train": "rankwise.pipeline",

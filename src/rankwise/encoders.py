@@ -80,6 +80,15 @@ class Encoder:
                 return part.layer
         return None
 
+    def depth_of(self, name: str) -> int:
+        """The layer of a live parameter of the body; embeddings count to the first layer, what follows to the last."""
+        layer = self.layer_of(name)
+        if layer is not None:
+            return layer
+        first = next(place for place, part in enumerate(self.body) if part.layer is not None)
+        below = any(f".{part.path}." in f".{name}." for part in self.body[:first])
+        return 0 if below else self.layers - 1
+
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Every tensor of the classification model, name → shape."""
         return {name: shape for part in (*self.body, *self.head) for name, shape in part.tensors}

@@ -15,7 +15,7 @@ from rankwise.data.prepare import Split, numbers_of, tokenize
 from rankwise.data.sources import Layout, Record, read_table, stream
 from rankwise.data.splits import resolve
 from rankwise.errors import DataError
-from rankwise.evaluate import Evaluation, evaluate
+from rankwise.evaluation import Evaluation, evaluate
 from rankwise.predict import Prediction
 from rankwise.run import Run
 from rankwise.specs import DataSpec, SourceSpec

@@ -28,15 +28,15 @@ from rankwise.data.batches import Padding
 from rankwise.data.prepare import Labelled, Prepared, complete, prepare, read, tokenize
 from rankwise.data.sources import table_of
 from rankwise.errors import RunError, require
-from rankwise.evaluate import Evaluation, evaluate
+from rankwise.evaluation import Evaluation, evaluate
+from rankwise.fitting.checkpoint import Checkpoints
+from rankwise.fitting.events import EventFile, Events, Listener
+from rankwise.fitting.loop import Fitted, check_precision, fit
 from rankwise.metrics import score
 from rankwise.model.adapters import Classifier, build
 from rankwise.model.load import check_match, load_tokenizer, locate, longest_text
 from rankwise.recipe import Recipe
 from rankwise.run import PROBE_ROWS, STARTED, Run, portable, save, write_json
-from rankwise.train.checkpoint import Checkpoints
-from rankwise.train.events import EventFile, Events, Listener
-from rankwise.train.loop import Fitted, check_precision, fit
 
 
 def train(
@@ -62,6 +62,9 @@ def train(
     if recipe.train.threads:
         torch.set_num_threads(recipe.train.threads)
 
+    if texts is not None:  # the run's recipe names no files, for none were read
+        given = recipe.data.model_copy(update=dict.fromkeys(("source", "train", "validation", "test")))
+        recipe = recipe.model_copy(update={"data": given})
     labelled = read(recipe.data) if texts is None else complete(recipe.data, table_of(texts, labels))
     plan = make_plan(recipe, classes=len(labelled.classes))
     accelerator = _accelerator(recipe)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rankwise.data.batches import Padding
 from rankwise.data.prepare import Preprocessing, tokenize
 from rankwise.errors import DataError
-from rankwise.evaluate import logits, softmax
+from rankwise.evaluation import logits, softmax
 from rankwise.model.adapters import Classifier
 
 CHUNK = 2_048  # texts tokenised and sorted by length together

@@ -35,7 +35,7 @@ from rankwise.allocate import plan as make_plan
 from rankwise.data.batches import Padding
 from rankwise.data.prepare import Preprocessing, Tokens
 from rankwise.errors import ReloadMismatch, RunError
-from rankwise.evaluate import logits
+from rankwise.evaluation import logits
 from rankwise.model import adapters
 from rankwise.model.adapters import Classifier
 from rankwise.model.load import Base, load_tokenizer, locate, sha256
@@ -95,8 +95,10 @@ class Run:
         )
 
     def base(self) -> Base:
-        """The base encoder, found again and checked. Raises ModelError or RunError."""
+        """The base encoder, found again and checked; a whole model is its own base. Raises ModelError or RunError."""
         facts = self.facts["base"]
+        if not self.recipe.adapter.has_ranks:
+            return Base(facts["name"], facts["hub"], str(self.folder), None, None)
         name = os.path.normpath(self.folder / facts["path"]) if facts["path"] else facts["name"]
         base = locate(name, revision=facts["revision"])
         if facts["sha256"] and base.sha256 and base.sha256 != facts["sha256"]:
@@ -109,10 +111,10 @@ class Run:
     def plan(self) -> Plan:
         """The plan, made again from the recipe."""
         path = self.facts["base"]["path"]
-        recipe = self.recipe
-        if path:
-            recipe = recipe.model_copy(update={"base": os.path.normpath(self.folder / path)})
-        return make_plan(recipe, classes=len(self.preprocessing.classes))
+        base = os.path.normpath(self.folder / path) if path else self.recipe.base
+        if not self.recipe.adapter.has_ranks:
+            base = str(self.folder)  # its config.json describes the encoder, wherever the base is now
+        return make_plan(self.recipe.model_copy(update={"base": base}), classes=len(self.preprocessing.classes))
 
     def classifier(self) -> Classifier:
         """The classifier in eval mode, with the logits it had when it was saved."""

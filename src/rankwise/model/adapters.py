@@ -7,12 +7,9 @@ wrappings), so what is saved loads with plain `PeftModel.from_pretrained`. Shape
 from __future__ import annotations
 
 import json
-import logging
 import re
-import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -117,7 +114,7 @@ def load(folder: Path, base: Base, plan: Plan, classes: Sequence[str]) -> Classi
     else:
         skip = plan.encoder.head_modules
         model, _ = load_encoder(base, classes, seed=0, quantize=plan.adapter.quantize, skip_modules=skip)
-        with _quiet_peft():
+        with quiet():
             from peft import PeftModel
 
             model = PeftModel.from_pretrained(model, str(folder))
@@ -180,7 +177,7 @@ def _start_slim_head(model: Any, plan: Plan, new: Sequence[str]) -> None:
 
 
 def _inject(model: Any, plan: Plan, *, empty: bool = False) -> Any:
-    with _quiet_peft():
+    with quiet():
         from peft import LoraConfig, TaskType, get_peft_model
 
     adapter = plan.adapter
@@ -200,27 +197,13 @@ def _inject(model: Any, plan: Plan, *, empty: bool = False) -> Any:
         use_dora=adapter.method == "dora",
         init_lora_weights="pissa" if adapter.method == "pissa" and not empty else True,
     )
-    with _quiet_peft():
+    with quiet():
         peft_model = get_peft_model(model, config, low_cpu_mem_usage=empty)
     live = {_base_name(name): module.r["default"] for name, module in peft_model.named_modules() if hasattr(module, "lora_A")}
     if live != dict(plan.ranks):
         odd = sorted(set(live.items()) ^ set(plan.ranks.items()))[:3]
         raise BudgetMismatch(f"peft placed adapters otherwise than planned; first differences: {odd}")
     return peft_model
-
-
-@contextmanager
-def _quiet_peft() -> Iterator[None]:
-    """peft announces transformers' renamed attributes and bitsandbytes its missing kernels; neither is the user's doing."""
-    logger = logging.getLogger("bitsandbytes")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 def _unfreeze(model: Any, plan: Plan) -> Any:

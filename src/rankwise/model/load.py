@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,7 +85,8 @@ def load_encoder(
     labels["label2id"] = {name: number for number, name in enumerate(classes)}
     more: dict[str, Any] = {}
     if quantize == "nf4":
-        more["quantization_config"] = _nf4(skip_modules)
+        with quiet():
+            more["quantization_config"] = _nf4(skip_modules)
     with quiet(), _explained(base, "model"), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model, info = AutoModelForSequenceClassification.from_pretrained(
@@ -181,14 +184,22 @@ def _explained(base: Base, what: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """transformers reports a new head as a warning, loading and saving as progress bars; all are expected here."""
+    """transformers reports a new head as a warning and loading as a progress bar, bitsandbytes its missing kernels as a
+    warning, and peft uses an attribute that transformers has renamed; none is the user's doing.
+    """
+    bitsandbytes = logging.getLogger("bitsandbytes")
+    level = bitsandbytes.level
+    bitsandbytes.setLevel(logging.ERROR)
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+            yield
     finally:
+        bitsandbytes.setLevel(level)
         transformers_logging.set_verbosity(verbosity)
         if bars:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -12,9 +12,9 @@ from transformers import AutoTokenizer
 from conftest import Rows, prepared, save_tiny, separable
 from rankwise.data.batches import Padding, collate, training_batches
 from rankwise.errors import NonFiniteLoss, TrainingError
+from rankwise.fitting.loop import check_precision, evaluation_steps, steps_per_epoch, total_steps
 from rankwise.model.load import load_tokenizer
 from rankwise.specs import TrainSpec
-from rankwise.train.loop import check_precision, evaluation_steps, steps_per_epoch, total_steps
 
 PLAIN = ["train.optimizer=sgd", "train.schedule=constant", "train.clip_norm=null", "train.learning_rate=0.5"]
 WEIGHTED = ["train.class_weights={fruit: 3, metal: 1, river: 0.25}"]

@@ -23,12 +23,12 @@ from torch.nn.functional import cross_entropy
 from rankwise.data.batches import Padding, Rows, collate, training_batches
 from rankwise.data.prepare import Prepared, Split
 from rankwise.errors import NonFiniteLoss, TrainingError
-from rankwise.evaluate import quick_scores
+from rankwise.evaluation import quick_scores
+from rankwise.fitting.checkpoint import Checkpoints, Progress
+from rankwise.fitting.events import Events
+from rankwise.fitting.optim import build_optimizers, class_weights, schedule_factor, set_rates
 from rankwise.model.adapters import Classifier, quiet_dropout
 from rankwise.specs import EvaluateSpec, TrainSpec
-from rankwise.train.checkpoint import Checkpoints, Progress
-from rankwise.train.events import Events
-from rankwise.train.optim import build_optimizers, class_weights, schedule_factor, set_rates
 
 MINIMISED = {"log_loss"}  # metrics of which less is better
 

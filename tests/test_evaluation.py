@@ -10,7 +10,7 @@ from sklearn import metrics as sk
 from conftest import CLASSES, prepared
 from rankwise.data.batches import Padding, collate
 from rankwise.data.prepare import Split
-from rankwise.evaluate import evaluate, logits, quick_scores, softmax
+from rankwise.evaluation import evaluate, logits, quick_scores, softmax
 from rankwise.model.load import load_tokenizer
 from rankwise.specs import EvaluateSpec
 

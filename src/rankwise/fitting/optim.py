@@ -42,9 +42,8 @@ def learning_rate(name: str, encoder: Encoder, spec: TrainSpec) -> tuple[str, fl
     """(a label for its group, the peak rate) of a trained parameter."""
     if is_head(name, encoder):
         return "head", spec.rates.head or spec.learning_rate
-    layer = encoder.layer_of(name)
     tiers = spec.rates.tiers
-    tier = depth_group(layer or 0, encoder.layers, len(tiers)) if tiers else None
+    tier = depth_group(encoder.depth_of(name), encoder.layers, len(tiers)) if tiers else None
     rate = spec.learning_rate if tier is None else tiers[tier]
     label = "encoder" if tier is None else f"tier {tier + 1}"
     if "lora_B" in name:

@@ -11,8 +11,8 @@ from transformers import get_scheduler
 
 from conftest import CLASSES
 from rankwise.errors import TrainingError
+from rankwise.fitting.optim import build_optimizers, class_weights, parameter_groups, schedule_factor, set_rates, warmup_steps
 from rankwise.specs import TrainSpec
-from rankwise.train.optim import build_optimizers, class_weights, parameter_groups, schedule_factor, set_rates, warmup_steps
 
 COUNTS = {"fruit": 5, "metal": 20, "river": 1}
 

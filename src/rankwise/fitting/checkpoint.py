@@ -58,7 +58,7 @@ class Checkpoints:
         draft.mkdir(parents=True)
         save_file(_weights(classifier), draft / "weights.safetensors")
         tensors, numbers = _optimizer_state(optimizers)
-        save_file({**tensors, "generator": torch.get_rng_state()}, draft / "optimizer.safetensors")
+        save_file({**tensors, **_generators()}, draft / "optimizer.safetensors")
         state = {"fingerprint": self.fingerprint, "progress": asdict(progress), "optimizer": numbers}
         (draft / "state.json").write_text(json.dumps(state, indent=1), "utf-8")
         shutil.rmtree(target, ignore_errors=True)
@@ -84,6 +84,8 @@ class Checkpoints:
         _load_weights(classifier, folder / "weights.safetensors")
         tensors = _read(folder / "optimizer.safetensors")
         torch.set_rng_state(tensors.pop("generator"))
+        if "generator_cuda" in tensors:
+            torch.cuda.set_rng_state(tensors.pop("generator_cuda"))
         _load_optimizer_state(optimizers, tensors, state["optimizer"])
         return Progress(**state["progress"])
 
@@ -98,6 +100,12 @@ class Checkpoints:
         for step in self.steps()[: -self.keep]:
             if step != keep_step:
                 shutil.rmtree(self.folder / f"step-{step}")
+
+
+def _generators() -> dict[str, torch.Tensor]:
+    """The states of the generators that dropout draws from."""
+    states = {"generator": torch.get_rng_state()}
+    return {**states, "generator_cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else states
 
 
 def _weights(classifier: Classifier) -> dict[str, torch.Tensor]:

@@ -14,11 +14,11 @@ import torch
 
 from rankwise import pipeline
 from rankwise.errors import RunError
+from rankwise.fitting.checkpoint import Checkpoints, Progress
+from rankwise.fitting.events import EventFile, read_events
+from rankwise.fitting.optim import build_optimizers
 from rankwise.recipe import Recipe
 from rankwise.run import Run
-from rankwise.train.checkpoint import Checkpoints, Progress
-from rankwise.train.events import EventFile, read_events
-from rankwise.train.optim import build_optimizers
 
 RANKWISE = [sys.executable, "-c", "from rankwise.cli import main; main()"]
 
