@@ -234,12 +234,18 @@ def _check_finite(loss: float, step: int, rows: Rows, train: Split) -> None:
 
 
 def _note_best(progress: Progress, entry: dict[str, Any], spec: TrainSpec) -> None:
-    """Remember the best evaluation, count the stale ones, and halve the rate on a plateau."""
+    """Remember the best evaluation, count the stale ones, and halve the rate on a plateau.
+
+    On few validation rows scores are often equal; then the one with the lower log-loss is the better.
+    """
     sign = -1 if spec.select_by in MINIMISED else 1
     min_delta = spec.early_stop.min_delta if spec.early_stop else 0.0
-    if not progress.best or sign * (entry[spec.select_by] - progress.best[spec.select_by]) > min_delta:
+    gain = sign * (entry[spec.select_by] - progress.best[spec.select_by]) if progress.best else math.inf
+    if gain > min_delta:
         progress.best, progress.stale = dict(entry), 0
         return
+    if gain == 0 and entry["log_loss"] < progress.best["log_loss"]:
+        progress.best = dict(entry)
     progress.stale += 1
     if spec.schedule == "reduce-on-plateau":
         progress.plateau_factor *= 0.5

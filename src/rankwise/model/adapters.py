@@ -259,6 +259,6 @@ def _drop_path(path: Path) -> None:
 def _sorted_lists(config: Mapping[str, Any]) -> dict[str, Any]:
     """peft keeps module names in sets; sorted, the same run writes the same bytes."""
     return {
-        key: sorted(value) if isinstance(value, (list, set)) and all(isinstance(v, str) for v in value) else value
+        key: sorted(set(value)) if isinstance(value, (list, set)) and all(isinstance(v, str) for v in value) else value
         for key, value in config.items()
     }
