@@ -134,7 +134,7 @@ def test_every_site_is_a_live_linear_map_of_that_shape(name):
 @pytest.mark.parametrize("name", KNOWN)
 def test_the_sites_are_all_the_linear_maps_of_the_layers(name):
     encoder, live = known(name)
-    layers = f"{encoder.prefix}.{FAMILIES[encoder.family].layer_path}".partition("{layer}")[0]
+    layers = f"{encoder.prefix}.{FAMILIES[encoder.family].layer_path}".partition("{")[0]
     maps = {key for key, module in live.named_modules() if isinstance(module, nn.Linear) and key.startswith(layers)}
     assert {site.name for site in encoder.sites} == maps
 
@@ -151,10 +151,27 @@ def test_the_head_is_what_stands_outside_the_body_and_ends_in_the_classes(name):
 @pytest.mark.parametrize("name", KNOWN)
 def test_layer_of_gives_the_number_in_a_parameters_name(name):
     encoder, live = known(name)
-    prefix, _, suffix = f"{encoder.prefix}.{FAMILIES[encoder.family].layer_path}".partition("{layer}")
+    prefix = f"{encoder.prefix}.{FAMILIES[encoder.family].layer_path}".partition("{")[0]
     for key, _ in live.named_parameters():
-        inside = key.startswith(prefix) and suffix in key
+        inside = key.startswith(prefix) and key.removeprefix(prefix).split(".")[0].isdecimal()
         assert encoder.layer_of(key) == (int(key.removeprefix(prefix).split(".")[0]) if inside else None)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"model_type": "deberta-v2", "relative_attention": True},
+        {"model_type": "deberta-v2", "relative_attention": True, "max_relative_positions": 20},
+        {"model_type": "deberta-v2", "relative_attention": True, "position_buckets": 16, "norm_rel_ebd": "layer_norm"},
+        {"model_type": "albert", "num_hidden_groups": 2, "inner_group_num": 2, "num_hidden_layers": 4, "embedding_size": 16},
+        {"model_type": "xlnet", "d_model": 32, "d_inner": 64, "n_layer": 2, "n_head": 4, "vocab_size": 50},
+    ],
+)
+def test_a_configuration_off_the_beaten_track_has_the_live_tensors(more):
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 50}
+    encoder = describe({**({} if more["model_type"] == "xlnet" else small), **more}, name="odd", classes=3)
+    live = {name: tuple(weight.shape) for name, weight in empty_encoder(encoder, 3).named_parameters()}
+    assert encoder.tensors() == live
 
 
 def test_layer_of_sees_through_adapters():

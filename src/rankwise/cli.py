@@ -63,15 +63,21 @@ def main() -> None:
         raise SystemExit(0) from None
 
 
-@app.callback()
-def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
-) -> None:
-    if version:
+def _print_version(wanted: bool) -> None:
+    if wanted:
         import rankwise
 
         typer.echo(f"rankwise {rankwise.__version__}")
         raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    del version  # its callback has answered
 
 
 @app.command()
@@ -317,8 +323,8 @@ def _parameters(given: str) -> str:
     digits = given.replace(",", "").replace("_", "").lower()
     scale = {"k": 1_000, "m": 1_000_000}.get(digits[-1:], 1)
     try:
-        return str(round(float(digits.rstrip("km")) * scale))
-    except ValueError:
+        return str(round(float(digits if scale == 1 else digits[:-1]) * scale))
+    except (ValueError, OverflowError):
         raise RecipeError(f"--budget {given}: expected a number such as 1000000, 50k or 1M, or none") from None
 
 
@@ -328,9 +334,9 @@ def _classes(recipe: Recipe) -> int:
         return len(recipe.data.classes)
     source = recipe.data.source or (recipe.data.train.path if recipe.data.train else "")
     if source == "sample" or Path(source).exists():
-        from rankwise.data.prepare import read
+        from rankwise.data.prepare import classes_of
 
-        return len(read(recipe.data).classes)
+        return len(classes_of(recipe.data))
     return 2
 
 

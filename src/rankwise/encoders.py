@@ -146,11 +146,13 @@ def _dimensions(row: Family, config: Config, name: str, classes: int) -> dict[st
                 raise ModelError(f"{name}: config.json has no usable '{factor}' (found {number!r})")
             value *= number
         dims[letter] = value
+    dims |= {letter: count(config) for letter, count in row.derived.items()}
     return dims
 
 
 def _layer(row: Family, layer: int, config: Config, dims: Mapping[str, int]) -> Iterator[Part]:
-    prefix = f"{row.prefix}.{row.layer_path.format(layer=layer)}."
+    inner = dims.get("inner", 1)  # ALBERT: layers of a group, each with weights of its own
+    prefix = f"{row.prefix}.{row.layer_path.format(layer=layer, outer=layer // inner, inner=layer % inner)}."
     return _parts(row, row.layer, prefix, config, dims, layer)
 
 

@@ -36,6 +36,8 @@ class Family:
     head: str
     first_position: int = 0
     """Where positions start counting; the embedding has that many rows no text can use."""
+    derived: Mapping[str, Callable[[Config], int]] = field(default_factory=dict)
+    """Letters that no single key gives."""
     tests: Mapping[str, Callable[[Config, int], bool]] = field(default_factory=dict)
     """(config, layer) → whether a line marked `if=TEST` is there."""
 
@@ -46,6 +48,14 @@ class Known:
 
     hub: str
     config: Config
+
+
+def _relative_positions(config: Config) -> int:
+    """How far DeBERTa-v2's relative positions reach each way: its buckets, else its limit, else all positions."""
+    for key in ("position_buckets", "max_relative_positions"):
+        if (number := config.get(key, -1)) > 0:
+            return int(number)
+    return int(config.get("max_position_embeddings", 512))
 
 
 _BERT_LETTERS = {
@@ -145,10 +155,11 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "deberta-v2": Family(
         prefix="deberta",
-        letters={**_BERT_LETTERS, "B": "position_buckets", "K": "conv_kernel_size"},
+        letters={**_BERT_LETTERS, "K": "conv_kernel_size"},
+        derived={"B": _relative_positions},
         defaults={
             **_BERT_DEFAULTS, "vocab_size": 128100, "hidden_size": 1536, "num_hidden_layers": 24,
-            "intermediate_size": 6144, "type_vocab_size": 0, "position_buckets": -1, "conv_kernel_size": 0,
+            "intermediate_size": 6144, "type_vocab_size": 0, "conv_kernel_size": 0,
         },
         before="""
             embeddings.word_embeddings        table   V H
@@ -218,9 +229,10 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "xlnet": Family(  # its attention maps are bare 3-D tensors, which low-rank adapters of linear maps cannot reach
         prefix="transformer",
-        letters={"L": "n_layer", "H": "d_model", "I": "d_inner", "V": "vocab_size", "N": "n_head", "D": "d_head"},
+        letters={"L": "n_layer", "H": "d_model", "I": "d_inner", "V": "vocab_size", "N": "n_head"},
+        derived={"D": lambda config: config.get("d_head") or config.get("d_model", 1024) // config.get("n_head", 16)},
         defaults={
-            "n_layer": 24, "d_model": 1024, "d_inner": 4096, "vocab_size": 32000, "n_head": 16, "d_head": 64,
+            "n_layer": 24, "d_model": 1024, "d_inner": 4096, "vocab_size": 32000, "n_head": 16,
         },
         before="""
             mask_emb                        free    1 1 H
@@ -275,7 +287,9 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "albert": Family(  # all layers of a group share their weights, so a layer here is a group's inner layer
         prefix="albert",
-        letters={**_BERT_LETTERS, "L": "num_hidden_groups*inner_group_num", "E": "embedding_size"},
+        letters={
+            **_BERT_LETTERS, "L": "num_hidden_groups*inner_group_num", "inner": "inner_group_num", "E": "embedding_size",
+        },
         defaults={
             **_BERT_DEFAULTS, "vocab_size": 30000, "hidden_size": 4096, "intermediate_size": 16384,
             "embedding_size": 128, "num_hidden_groups": 1, "inner_group_num": 1,
@@ -287,7 +301,7 @@ FAMILIES: Mapping[str, Family] = {
             embeddings.LayerNorm              norm    E
             encoder.embedding_hidden_mapping_in  linear  E H
         """,
-        layer_path="encoder.albert_layer_groups.{layer}.albert_layers.0",
+        layer_path="encoder.albert_layer_groups.{outer}.albert_layers.{inner}",
         layer="""
             full_layer_layer_norm             norm    H
             attention.query                   linear  H H  kind=query

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 3.0
@@ -26,8 +27,18 @@ def is_reachable() -> bool:
         return True
     endpoint = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
     port = endpoint.port or (80 if endpoint.scheme == "http" else 443)
+    answered: list[bool] = []
+    address = (endpoint.hostname or "huggingface.co", port)
+    # in a thread, for neither looking a name up nor trying its addresses one by one has a limit of its own
+    asking = threading.Thread(target=_connect, args=(address, answered), daemon=True)
+    asking.start()
+    asking.join(TIMEOUT_SECONDS)
+    return bool(answered)
+
+
+def _connect(address: tuple[str, int], answered: list[bool]) -> None:
     try:
-        socket.create_connection((endpoint.hostname or "huggingface.co", port), TIMEOUT_SECONDS).close()
+        socket.create_connection(address, TIMEOUT_SECONDS).close()
     except OSError:
-        return False
-    return True
+        return
+    answered.append(True)

@@ -253,6 +253,9 @@ def _explain(problem: Any, lines: Lines, where: str) -> tuple[str, str]:
         others = _known_keys(path[:-1]) - {str(path[-1])}  # a key of another policy is known, but not here
         return f"{place}: ", f"unknown key '{dotted}'{nearest(str(path[-1]), others)}"
     message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"].startswith("union_tag"):
+        policies = problem["ctx"].get("expected_tags", "'uniform', 'by-depth', 'last-k' and so on")
+        return f"{place}: {dotted}: ", f"its policy is one of {policies}"
     if problem["type"] in ("value_error", "missing"):
         return f"{place}: {dotted}: ", message
     return f"{place}: {dotted}: found {problem['input']!r}, expected ", message.removeprefix("Input should be ")

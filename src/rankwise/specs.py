@@ -132,7 +132,7 @@ class DataSpec(Spec):
 Kind = Literal[
     "query", "key", "value", "attention_output", "ffn_in", "ffn_out", "query_key_value",
 ]  # fmt: skip
-Rank = Annotated[int, Field(ge=1)] | Literal["max"]
+Rank = Annotated[int, Field(ge=1, strict=True)] | Literal["max"]
 Fraction = Literal["half", "third", "quarter"]
 
 

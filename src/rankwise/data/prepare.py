@@ -132,6 +132,14 @@ def read(spec: DataSpec) -> Labelled:
     return complete(spec, train, validation, test, classes=found.classes)
 
 
+def classes_of(spec: DataSpec) -> tuple[str, ...]:
+    """The class names of a recipe's data, in the order of their numbers, without splitting it. Raises DataError."""
+    found = resolve(spec)
+    train = read_table(found.train, spec)
+    check(train)
+    return class_names(train, spec.classes or found.classes)
+
+
 def complete(
     spec: DataSpec,
     train: Table,
@@ -227,7 +235,7 @@ def split_off(table: Table, amount: float, *, seed: int, what: str) -> tuple[Tab
 
     assert table.labels is not None
     counts = Counter(table.labels)
-    wanted = round(amount * len(table.texts)) if amount < 1 else int(amount)
+    wanted = max(round(amount * len(table.texts)), len(counts)) if amount < 1 else int(amount)
     rest = len(table.texts) - wanted
     rarest, fewest = min(counts.items(), key=lambda item: item[1])
     if fewest < 2 or min(wanted, rest) < len(counts):
