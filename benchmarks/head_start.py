@@ -10,12 +10,12 @@ benchmarks/results/head_start.csv. Scores are of validation rows: this is a choi
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
 import tempfile
 from pathlib import Path
 
 import torch
+from results_file import append
 from safetensors.torch import load_file, save_file
 from transformers import RobertaConfig
 
@@ -43,7 +43,7 @@ def main() -> None:
         base = as_roberta(Path(folder) / "base")
         for head, changes in HEADS.items():
             row = measure(head, changes, base, options)
-            append(row)
+            append(RESULTS, COLUMNS, row)
             print(*(f"{key}={value}" for key, value in row.items()), flush=True)
 
 
@@ -93,16 +93,6 @@ def as_roberta(folder: Path) -> Path:
     tokenizer.add_special_tokens({"pad_token": tokenizer.convert_ids_to_tokens(1)})
     tokenizer.save_pretrained(folder)
     return folder
-
-
-def append(row: dict[str, object]) -> None:
-    RESULTS.parent.mkdir(exist_ok=True)
-    new = not RESULTS.exists()
-    with RESULTS.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ Seconds depend on the machine and on what else it does; parameters do not, and s
 from __future__ import annotations
 
 import argparse
-import csv
 import tempfile
 import time
 from pathlib import Path
+
+from results_file import append
 
 from rankwise import Recipe, builtin_recipes, train
 
@@ -34,7 +35,7 @@ def main() -> None:
     options = parser.parse_args()
     for name in options.recipes:
         row = measure(name, options)
-        append(row)
+        append(RESULTS, COLUMNS, row)
         print(*(f"{key}={value}" for key, value in row.items() if value != ""), flush=True)
 
 
@@ -71,16 +72,6 @@ def watch(name: str, started: float, kind: str, values: dict[str, object]) -> No
             f"  {name}: {time.monotonic() - started:.0f} s, epoch {values['epoch']}, validation {values['accuracy']}",
             flush=True,
         )
-
-
-def append(row: dict[str, object]) -> None:
-    RESULTS.parent.mkdir(exist_ok=True)
-    new = not RESULTS.exists()
-    with RESULTS.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 if __name__ == "__main__":

@@ -234,6 +234,8 @@ class TrainingProgress:
         self.progress.stop()
 
     def __call__(self, kind: str, values: dict[str, Any]) -> None:
+        if kind == "complete":
+            dim(f"{values['folder']} is already complete")
         if kind == "data":
             for warning in values["warnings"]:
                 note(warning)

@@ -71,6 +71,7 @@ def train(
     check_precision(recipe.train.precision, accelerator.device)
     folder, finished = open_folder(recipe, out, digest(labelled), resume=resume, overwrite=overwrite)
     if finished is not None:
+        Events(*listeners).emit("complete", folder=str(folder))
         return finished
 
     with EventFile(folder / "events.jsonl") as event_file:
