@@ -132,7 +132,7 @@ def test_a_finished_run_resumed_returns_at_once(quick, tmp_path):
     first = train(quick(), tmp_path / "run")
     before, heard = contents(first.folder), []
     again = train(quick(), tmp_path / "run", resume=True, listeners=[lambda kind, _: heard.append(kind)])
-    assert heard == []
+    assert heard == ["complete"]
     assert contents(again.folder) == before
     assert again.scores == first.scores
 
@@ -276,3 +276,16 @@ def test_without_leaks_there_is_one_score(quick, tmp_path):
 def test_scores_on_disk_are_the_scores_returned(quick, tmp_path):
     run = train(quick(), tmp_path / "run")
     assert json.loads((run.folder / "scores.json").read_text("utf-8")) == run.scores == Run.load(run.folder).scores
+
+
+def test_tensorboard_gets_the_losses_and_the_scores(quick, tmp_path):
+    pytest.importorskip("tensorboard", reason="the extra rankwise[tensorboard] is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = train(quick("train.trackers=[tensorboard]", "train.log_every=2"), tmp_path / "run")
+    (written,) = {path.parent for path in run.folder.rglob("events.out.tfevents.*") if path.parent.name == "rankwise"}
+    reader = EventAccumulator(str(written))
+    reader.Reload()
+    assert {"step/loss", "step/rate", "evaluation/accuracy"} <= set(reader.Tags()["scalars"])
+    assert reader.Scalars("evaluation/accuracy")[-1].step == run.facts["steps"]
+    assert reader.Scalars("evaluation/accuracy")[-1].value == pytest.approx(run.scores["history"][-1]["accuracy"])

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import ProjectConfiguration
 from numpy.typing import NDArray
 
@@ -67,15 +67,18 @@ def train(
         recipe = recipe.model_copy(update={"data": given})
     labelled = read(recipe.data) if texts is None else complete(recipe.data, table_of(texts, labels))
     plan = make_plan(recipe, classes=len(labelled.classes))
-    accelerator = _accelerator(recipe)
-    check_precision(recipe.train.precision, accelerator.device)
+    check_precision(recipe.train.precision, PartialState().device)
+    for tracker in recipe.train.trackers:
+        require(tracker, extra=tracker)
     folder, finished = open_folder(recipe, out, digest(labelled), resume=resume, overwrite=overwrite)
     if finished is not None:
         Events(*listeners).emit("complete", folder=str(folder))
         return finished
 
+    trackers = ProjectConfiguration(str(folder), logging_dir=str(folder / "trackers"))
+    accelerator = Accelerator(log_with=list(recipe.train.trackers) or None, project_config=trackers)
     with EventFile(folder / "events.jsonl") as event_file:
-        events = Events(event_file, *listeners, *_trackers(accelerator, recipe, folder))
+        events = Events(event_file, *listeners, *_tracking(accelerator, recipe))
         events.emit("plan", recipe=recipe.name, classes=list(labelled.classes), **_plan_summary(plan))
 
         base = locate(recipe.base, revision=recipe.revision)
@@ -99,6 +102,7 @@ def train(
         scores = _final_scores(classifier, data, recipe, fitted, Padding.of(tokenizer), labelled)
         events.emit("scores", **{key: scores["test"][key] for key in ("accuracy", "macro_f1", "log_loss")})
         accelerator.end_training()
+        classifier.model.to("cpu")  # where the saved folder is loaded again and compared, bit by bit
 
     if recipe.train.keep == 1:
         checkpoints.remove()
@@ -157,18 +161,11 @@ def digest(labelled: Labelled) -> str:
     return total.hexdigest()
 
 
-def _accelerator(recipe: Recipe) -> Accelerator:
-    for tracker in recipe.train.trackers:
-        require(tracker, extra=tracker)
-    return Accelerator(log_with=list(recipe.train.trackers) or None, cpu=not torch.cuda.is_available())
-
-
-def _trackers(accelerator: Accelerator, recipe: Recipe, folder: Path) -> list[Listener]:
+def _tracking(accelerator: Accelerator, recipe: Recipe) -> list[Listener]:
     """A listener that hands numbers to Accelerate's trackers, where the recipe asks for any."""
     if not recipe.train.trackers:
         return []
-    accelerator.project_configuration = ProjectConfiguration(str(folder), logging_dir=str(folder / "trackers"))
-    flat = {"recipe": recipe.name, "base": recipe.base, "fingerprint": recipe.fingerprint}
+    flat = {"recipe": recipe.name, "base": portable(recipe).base, "fingerprint": recipe.fingerprint}
     accelerator.init_trackers("rankwise", config=flat)
 
     def log(kind: str, values: dict[str, Any]) -> None:
