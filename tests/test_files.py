@@ -8,6 +8,7 @@ from conftest import CLASSES, Rows, separable
 from rankwise.data.sources import Record
 from rankwise.errors import DataError
 from rankwise.files import Form, evaluate_file, parse_submission, predict_rows, source_for, written_rows
+from rankwise.pipeline import train
 from rankwise.specs import SourceSpec
 
 
@@ -33,6 +34,18 @@ def test_each_row_of_a_file_has_a_prediction_with_its_number(run, tmp_path):
     assert [row["label"] for row in found] == [prediction.label for prediction in expected]
     assert [row["score"] for row in found] == [round(prediction.score, 6) for prediction in expected]
     assert list(found[0]) == Form().columns(CLASSES)
+
+
+def test_the_columns_of_training_are_read_again_whatever_they_are_called(recipe_for, tmp_path):
+    data = separable(60, seed=3)
+    lines = [f"{place},{text},{label}" for place, (text, label) in enumerate(zip(data.texts, data.labels, strict=True))]
+    (tmp_path / "tickets.csv").write_text("\n".join(["nr,wording,queue", *lines]) + "\n", "utf-8")
+    columns = ["data.train.text=wording", "data.train.label=queue", "data.source=null", "train.max_steps=1"]
+    trained = train(recipe_for("bert", f"data.train={tmp_path / 'tickets.csv'}", *columns), tmp_path / "run")
+    (tmp_path / "new.csv").write_text("nr,note,wording\n1,zinc,apple\n2,zinc,pear\n", "utf-8")
+    found = predicted(trained, tmp_path / "new.csv")
+    expected = trained.predict(["apple", "pear"])
+    assert [row["score"] for row in found] == [round(prediction.score, 6) for prediction in expected]
 
 
 def test_a_row_without_text_keeps_its_place(run, tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rankwise.data.prepare import Split, numbers_of, tokenize
-from rankwise.data.sources import Layout, Record, read_table, stream
+from rankwise.data.sources import Layout, Record, first_row, read_table, stream
 from rankwise.data.splits import resolve
 from rankwise.errors import DataError
 from rankwise.evaluation import Evaluation, evaluate
@@ -51,11 +51,19 @@ def source_for(given: str, *, labelled: bool) -> tuple[SourceSpec, tuple[str, ..
     return splits.train, splits.classes
 
 
+def with_text_columns(run: Run, source: SourceSpec) -> SourceSpec:
+    """The source read from the columns that training read, where it has them by name and nothing else is asked for."""
+    trained = run.preprocessing.text
+    if source.text or run.recipe.data.text or not set(trained) <= set(first_row(source, run.recipe.data)):
+        return source
+    return source.model_copy(update={"text": trained})
+
+
 def evaluate_file(
     run: Run, source: SourceSpec, spec: DataSpec, *, numbering: Sequence[str] = ()
 ) -> tuple[Layout, Evaluation]:
     """Scores of a run on labelled rows; `numbering` names the classes that whole-number labels count. Raises DataError."""
-    table = read_table(source, spec)
+    table = read_table(with_text_columns(run, source), spec)
     known = run.preprocessing
     numbers = numbers_of(table, known.classes, numbering or known.numbering, spec)
     predictor = run.predictor
@@ -69,7 +77,7 @@ def predict_rows(
     run: Run, source: SourceSpec, spec: DataSpec, form: Form, *, mc_dropout: int = 0, batch_size: int = 32
 ) -> tuple[Layout, Iterator[dict[str, Any]]]:
     """The source's layout, and one written row per data row, in bounded memory. Raises DataError."""
-    layout, records = stream(source, spec)
+    layout, records = stream(with_text_columns(run, source), spec)
     return layout, written_rows(run, records, form, layout, mc_dropout=mc_dropout, batch_size=batch_size)
 
 

@@ -93,6 +93,12 @@ def table_of(texts: Sequence[str], labels: Sequence[str | int] | None = None) ->
     return _collect(_Reading(layout, _listed(texts, labels), [], {}), DataSpec(), labels is not None)
 
 
+def first_row(source: SourceSpec, data: DataSpec) -> tuple[str, ...]:
+    """The source's column names, or what stands in its first row and may be names; empty for an empty file."""
+    rows = open_rows(source, setting=setting_of(source, data), skip_bad=data.skip_bad_rows)
+    return tuple(rows.columns or next((cells for _, cells in rows.read() if cells), ()))
+
+
 def hub_classes(source: SourceSpec, data: DataSpec) -> tuple[str, ...]:
     """Class names in the order of their numbers, from a hub data set's features; empty when they have none."""
     reading = _open(source, data, needs_label=True)
