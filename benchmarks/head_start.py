@@ -29,6 +29,8 @@ HEADS = {
     "slim identity": ["head.kind=slim", "head.start=identity"],
     "slim orthogonal": ["head.kind=slim", "head.start=orthogonal"],
     "slim random": ["head.kind=slim", "head.start=random"],
+    "slim identity, head rate x10": ["head.kind=slim", "head.start=identity", "train.rates.head=5e-3"],
+    "stock, head rate x10": ["head.kind=stock", "train.rates.head=5e-3"],
 }
 
 
@@ -38,11 +40,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--epochs", type=float, default=1)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--heads", nargs="*", default=list(HEADS), choices=list(HEADS))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         base = as_roberta(Path(folder) / "base")
-        for head, changes in HEADS.items():
-            row = measure(head, changes, base, options)
+        for head in options.heads:
+            row = measure(head, HEADS[head], base, options)
             append(RESULTS, COLUMNS, row)
             print(*(f"{key}={value}" for key, value in row.items()), flush=True)
 
