@@ -20,7 +20,7 @@ def main() -> None:
     readme = ROOT / "README.md"
     before = readme.read_text("utf-8")
     after = before
-    for name, table in (("recipes", recipes_table()), ("results", results_table())):
+    for name, table in (("recipes", recipes_table()), ("results", results_table()), ("heads", heads_table())):
         after = re.sub(
             rf"(<!-- begin: {name} [^>]*-->\n).*?(<!-- end: {name} )",
             lambda found, table=table: f"{found[1]}{table}{found[2]}",
@@ -59,6 +59,21 @@ def results_table() -> str:
             lines.append(
                 f"| {row['data']} | {row['train_rows']} | {recipe} | {int(row['trained_parameters']):,} | {row['epochs']} "
                 f"| {accuracy} | {percent(row['tfidf_accuracy'])} | {row['training_seconds']} |"
+            )
+    return "\n".join(lines) + "\n"
+
+
+def heads_table() -> str:
+    """Head starts, as benchmarks/head_start.py wrote them."""
+    lines = [
+        "| head | trained parameters | rows | seeds | validation accuracy | log-loss |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    with (RESULTS.parent / "head_start.csv").open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            lines.append(
+                f"| {row['head']} | {int(row['trained_parameters']):,} | {row['train_rows']} | {row['seeds']} "
+                f"| {percent(row['validation_accuracy'])} | {float(row['log_loss']):.2f} |"
             )
     return "\n".join(lines) + "\n"
 
