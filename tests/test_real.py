@@ -42,6 +42,8 @@ def test_a_method_trains_on_the_real_encoder_and_reloads(changes: list[str], tmp
     assert again.probabilities == run.predict(["The striker scored twice"])[0].probabilities
 
 
+# plain peft uses an attribute that transformers has renamed; rankwise keeps that from its users, this test is not rankwise
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_plain_peft_gives_the_probabilities_of_the_run(tmp_path: Path) -> None:
     run = train(Recipe.load("quickstart", [*SMALL, "data.clean=[]"]), tmp_path / "run")
     texts = ["Rates rise again in Ankara", "A probe reaches the comet"]
