@@ -25,10 +25,10 @@ from rankwise.model.load import load_tokenizer, locate
 RESULTS = Path(__file__).parent / "results" / "head_start.csv"
 COLUMNS = ("data", "train_rows", "epochs", "head", "trained_parameters", "seeds", "validation_accuracy", "spread", "log_loss")
 HEADS = {
-    "stock": ["head.kind=stock"],
-    "slim identity": ["head.kind=slim", "head.start=identity"],
-    "slim orthogonal": ["head.kind=slim", "head.start=orthogonal"],
-    "slim random": ["head.kind=slim", "head.start=random"],
+    "stock": ["head.kind=stock", "train.rates.head=5e-4"],
+    "slim identity": ["head.kind=slim", "head.start=identity", "train.rates.head=5e-4"],
+    "slim orthogonal": ["head.kind=slim", "head.start=orthogonal", "train.rates.head=5e-4"],
+    "slim random": ["head.kind=slim", "head.start=random", "train.rates.head=5e-4"],
     "slim identity, head rate x10": ["head.kind=slim", "head.start=identity", "train.rates.head=5e-3"],
     "stock, head rate x10": ["head.kind=stock", "train.rates.head=5e-3"],
 }

@@ -10,6 +10,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,8 @@ from rankwise.baselines import baselines
 from rankwise.card import model_card
 from rankwise.data.audit import audit
 from rankwise.data.batches import Padding
-from rankwise.data.prepare import Labelled, Prepared, complete, prepare, read, tokenize
-from rankwise.data.sources import table_of
+from rankwise.data.prepare import Labelled, Prepared, Split, complete, prepare, read, take, tokenize
+from rankwise.data.sources import Table, table_of
 from rankwise.errors import RunError, require
 from rankwise.evaluation import Evaluation, evaluate
 from rankwise.fitting.checkpoint import Checkpoints
@@ -84,7 +85,8 @@ def train(
         base = locate(recipe.base, revision=recipe.revision)
         tokenizer = load_tokenizer(base)
         data = prepare(recipe.data, tokenizer, longest=longest_text(tokenizer, plan.encoder), labelled=labelled)
-        warnings = audit(labelled.train, validation=labelled.validation, test=labelled.test).warnings
+        cleaned = {name: _cleaned(getattr(labelled, name), getattr(data, name)) for name in ("train", "validation", "test")}
+        warnings = audit(cleaned["train"], validation=cleaned["validation"], test=cleaned["test"]).warnings
         events.emit(
             "data", **_sizes(data), max_length=data.preprocessing.max_length, notes=list(data.notes), warnings=list(warnings)
         )
@@ -228,6 +230,12 @@ def _plan_summary(plan: Plan) -> dict[str, Any]:
         "budget": plan.ledger.budget,
         "notes": list(plan.notes),
     }
+
+
+def _cleaned(table: Table, split: Split) -> Table:
+    """The table's rows that are in the split, with the texts that the encoder reads."""
+    kept = take(table, np.flatnonzero(np.isin(table.rows, split.rows)))
+    return replace(kept, texts=tuple(split.texts))
 
 
 def _sizes(data: Prepared) -> dict[str, int]:
