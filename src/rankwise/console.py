@@ -35,11 +35,11 @@ def error(message: str) -> None:
 
 
 def dim(message: str) -> None:
-    out.print(f"[dim]{escape(message)}[/]", soft_wrap=True)
+    out.print(f"[dim]{escape(message)}[/]")
 
 
 def note(message: str) -> None:
-    out.print(f"[yellow]note:[/] {escape(message)}", soft_wrap=True)
+    out.print(f"[yellow]note:[/] {escape(message)}")
 
 
 def show_plan(name: str, plan: Plan) -> None:
@@ -193,10 +193,10 @@ def _show_lengths(lengths: Lengths) -> None:
     out.print()
     out.print(table)
     named = ", ".join(f"{name} {value:,}" for name, value in lengths.quantiles.items())
-    out.print(f"[dim]quantiles: {named}[/]", soft_wrap=True)
+    out.print(f"[dim]quantiles: {named}[/]")
     if lengths.coverage:
-        shares = ", ".join(f"{size} tokens {share:.1%}" for size, share in lengths.coverage.items())
-        out.print(f"texts that fit whole: {shares}", soft_wrap=True)
+        shares = ", ".join(f"{share:.1%} in {size}" for size, share in lengths.coverage.items())
+        out.print(f"texts that fit whole: {shares} tokens")
         out.print(f"[bold]recommended[/]  --set data.max_length={lengths.recommended}  [dim](fits 99.5 %)[/]")
     out.print()
 
