@@ -45,7 +45,7 @@ def note(message: str) -> None:
 def show_plan(name: str, plan: Plan) -> None:
     """The ledger by section, the map of ranks, the notes."""
     ledger = plan.ledger
-    out.print(f"[bold]{escape(name)}[/] on {escape(plan.encoder.name)}: {_what_trains(plan)}", soft_wrap=True)
+    out.print(f"[bold]{escape(name)}[/] on {escape(plan.encoder.name)}: {_what_trains(plan)}")
     table = _table("trained", "parameters", "share of the cap" if ledger.budget else "share of the model")
     whole = ledger.budget or ledger.total_parameters
     for section, parameters in ledger.sections().items():
