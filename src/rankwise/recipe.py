@@ -217,6 +217,8 @@ def _override(tree: dict[str, Any], lines: Lines, override: str) -> None:
     for path in [path for path in lines if path[: len(keys)] == keys]:
         del lines[path]  # what stood below is gone
     lines[keys] = source
+    for depth in range(1, len(keys)):
+        lines.setdefault(keys[:depth], source)  # a section that only the override names
 
 
 _SHORTHAND: dict[tuple[str, ...], str] = {
