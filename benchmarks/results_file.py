@@ -1,4 +1,4 @@
-"""A CSV of results that benchmarks append to, so that an interrupted one keeps what it had."""
+"""CSVs of results: appended to, so that an interrupted benchmark keeps what it had, or written whole."""
 
 from __future__ import annotations
 
@@ -16,3 +16,10 @@ def append(path: Path, columns: Sequence[str], row: Mapping[str, object]) -> Non
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def write(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
+    """Replace the file by these rows."""
+    path.unlink(missing_ok=True)
+    for row in rows:
+        append(path, columns, row)

@@ -32,6 +32,7 @@ from rankwise.fitting.events import Events, Listener
 from rankwise.fitting.loop import Fitted, fit
 from rankwise.model.adapters import Classifier, build
 from rankwise.model.load import Base, load_tokenizer, locate
+from rankwise.model.prefix import PrefixCache
 from rankwise.pipeline import train
 from rankwise.recipe import Recipe
 from rankwise.run import Run, write_manifest
@@ -85,9 +86,16 @@ FAMILIES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 def one_thread() -> Iterator[None]:
     """Tiny matrices run faster on one thread, and the machines that run tests have few."""
     before = torch.get_num_threads()
+    os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Cached hidden states of tests stay out of the user's cache."""
+    os.environ["RANKWISE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")
@@ -273,6 +281,7 @@ def fit_for(built_for: Callable[..., Built], tmp_path: Path) -> Callable[..., Tr
         resume: bool = False,
         listener: Listener | None = None,
         on_built: Callable[[Built], object] = lambda _: None,
+        cache: PrefixCache | None = None,
     ) -> Trained:
         built = built_for(family, *overrides)
         on_built(built)
@@ -283,6 +292,7 @@ def fit_for(built_for: Callable[..., Built], tmp_path: Path) -> Callable[..., Tr
         fitted = fit(
             built.classifier, data, built.recipe.train, padding=Padding.of(load_tokenizer(built.base)),
             checkpoints=checkpoints, accelerator=Accelerator(cpu=True), events=Events(*listeners), resume=resume,
+            cache=cache,
         )  # fmt: skip
         return Trained(built, data, fitted, checkpoints, events)
 

@@ -15,6 +15,7 @@ import pytest
 import rankwise
 from rankwise import cli
 from rankwise.allocate import plan
+from rankwise.data.sources import read_table
 from rankwise.errors import Defect
 from rankwise.recipe import Recipe, builtin_recipes, source_text
 
@@ -160,6 +161,43 @@ def test_plan_takes_a_file(type_, tmp_path):
     assert (found["recipe"], found["trainable_parameters"]) == ("mine", 741_124)
 
 
+def test_plan_predicts_what_a_run_costs_in_text_and_json(type_, news):
+    local = ["plan", "quickstart", "--set", f"data.source={news}"]
+    assert re.search(r"predicted: about \S+ (s|min) on \d cores?, \S+ GB of memory, \S+ [GT]flop", type_(*local).out)
+    found = type_(*local, "--json").json["forecast"]
+    assert found["work"]["train_rows"] == 32  # of 40, a tenth for the test and a tenth of the rest for validation
+    assert found["work"]["source"] == "characters"
+    assert found["steps"] == found["planned_steps"] == 6
+    assert 1e8 < found["peak_bytes"] < 1e10
+    assert found["seconds"] > 1
+
+
+def test_plan_predicts_for_a_thousand_rows_where_no_data_is_here(type_):
+    answer = " ".join(type_("plan", "uniform-qkv").out.split())
+    assert "predicted for 1,000 rows of 256 tokens: about" in answer
+
+
+def test_plan_says_what_minutes_and_memory_will_cut(type_):
+    answer = type_("plan", "quickstart", "--minutes", "30", "--memory-gb", "0.95", "--set", "train.epochs=20000").out
+    assert re.search(r"30 min are enough for about [\d,]+ of 800,000 updates", answer)
+    assert re.search(r"to stay under 0.95 GB, \d+ rows? at a time in training", answer)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--memory-gb", "0.2"], "error: budget.memory_gb is 0.2, but one row of"),
+        (["--minutes", "0.01"], "error: budget.minutes is 0.01, but starting"),
+        (["--minutes", "0"], "budget.minutes"),
+        (["--memory-gb", "-1"], "budget.memory_gb"),
+    ],
+)
+def test_a_budget_that_nothing_fits_is_refused_before_anything_loads(type_, words, said):
+    answer = type_("plan", "quickstart", *words)
+    assert (answer.code, answer.out) == (2, "")
+    assert said in answer.err
+
+
 # ---------------------------------------------------------------------------------------------------------- recipes
 
 
@@ -226,6 +264,34 @@ def test_data_takes_columns_by_name(type_, tmp_path):
     assert "label = kind, text = words" in found["layouts"][0]
 
 
+# --------------------------------------------------------------------------------------------------- predict, evaluate
+
+
+def test_predict_and_evaluate_on_onnx_answer_as_on_torch_and_tell_how_close(type_, run_for, data_file):
+    folder = str(run_for("distilbert", "train.epochs=6").folder)
+    for words in (["predict", folder, str(data_file)], ["evaluate", folder, str(data_file), "--json"]):
+        one, other = type_(*words), type_(*words, "--engine", "onnx")
+        assert (one.code, one.err, other.code) == (0, "", 0)
+        told = r"ONNX Runtime: logits within \de-\d\d of torch's \(tolerance 1e-04\); \S+\.onnx\n"
+        assert re.fullmatch(told, other.err)
+        labels = [[re.sub(r"\d\.\d+", "", line) for line in answer.out.splitlines()] for answer in (one, other)]
+        assert labels[0] == labels[1]
+
+
+# ------------------------------------------------------------------------------------------------------------ train
+
+
+def test_train_reads_its_data_once(type_, recipe_for, monkeypatch, tmp_path):
+    from rankwise.data import prepare
+
+    read = []
+    monkeypatch.setattr(prepare, "read_table", lambda *given: read.append(given) or read_table(*given))
+    (tmp_path / "tiny.yaml").write_text(recipe_for("bert", "train.max_steps=1").to_yaml(), "utf-8")
+    answer = type_("train", "tiny.yaml", "--out", "run")
+    assert (answer.code, len(read)) == (0, 1)
+    assert "spent" in answer.out
+
+
 # ---------------------------------------------------------------------------------------------------------- mistakes
 
 MISTAKES = {
@@ -255,6 +321,9 @@ MISTAKES = {
     "missing training data": (["train", "auto", "--data", "nope.csv"], "nope.csv: no such file or folder"),
     "missing run": (["evaluate", "nope", "sample"], "nope: no such folder; expected a run folder"),
     "nothing to predict": (["predict", "nope"], "give a file to predict, or --text TEXT"),
+    "dropout on onnx": (
+        ["predict", "nope", "x.csv", "--engine", "onnx", "--mc-dropout", "3"], "--mc-dropout needs dropout, which --engine",
+    ),
 }  # fmt: skip
 
 
@@ -284,6 +353,7 @@ def test_a_budget_in_two_units_is_a_mistake_too(type_):
         (["plan", "auto", "--bugdet", "3"], "No such option: --bugdet"),
         (["plan", "auto", "--classes", "1"], "Invalid value for '--classes'"),
         (["plan", "auto", "--classes", "many"], "Invalid value for '--classes'"),
+        (["predict", "run", "x.csv", "--engine", "tensorrt"], "Invalid value for '--engine'"),
     ],
 )
 def test_a_wrong_option_is_explained_with_exit_code_2(type_, words, message):

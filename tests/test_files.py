@@ -109,7 +109,26 @@ def test_mc_dropout_reaches_the_written_rows(run, tmp_path):
     assert [row["score"] for row in plain] != [row["score"] for row in dropped]
 
 
+def test_onnx_writes_the_rows_that_torch_writes(run, tmp_path):
+    path = separable(20, seed=5).write(tmp_path / "new.csv")
+    by_torch, by_onnx = predicted(run, path), predicted(run, path, engine="onnx")
+    assert [(row["row"], row["label"]) for row in by_torch] == [(row["row"], row["label"]) for row in by_onnx]
+    assert [row["score"] for row in by_torch] == pytest.approx([row["score"] for row in by_onnx], abs=2e-6)
+
+
 # ----------------------------------------------------------------------------------------------------------- evaluation
+
+
+def test_onnx_scores_as_torch_does(run, tmp_path):
+    path = separable(30, seed=5).write(tmp_path / "test.csv")
+    (_, one), (_, other) = (
+        evaluate_file(run, SourceSpec(path=str(path)), run.recipe.data, engine=engine) for engine in ("torch", "onnx")
+    )
+    assert one.scores.accuracy == other.scores.accuracy
+    assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
+    assert [(mistake.row, mistake.predicted) for mistake in one.mistakes] == [
+        (mistake.row, mistake.predicted) for mistake in other.mistakes
+    ]
 
 
 def test_the_test_rows_in_a_file_score_as_they_did_in_training(run, data_file, tmp_path):

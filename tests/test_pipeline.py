@@ -201,6 +201,15 @@ def test_whole_numbers_do_as_labels(quick, rows, tmp_path):
     assert run.preprocessing.classes == ("1", "2", "3")
 
 
+def test_data_that_the_caller_has_read_is_not_read_again(quick, rows, tmp_path):
+    path = rows.write(tmp_path / "words.csv")
+    recipe = quick(f"data.source={path}")
+    labelled = read(recipe.data)
+    alone = train(recipe, tmp_path / "alone")
+    path.unlink()
+    assert train(recipe, tmp_path / "run", labelled=labelled).facts["data_sha256"] == alone.facts["data_sha256"]
+
+
 def test_texts_without_labels_are_refused(quick, rows, tmp_path):
     with pytest.raises(DataError, match="label"):
         train(quick(), tmp_path / "run", texts=rows.texts)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import torch
@@ -67,16 +69,117 @@ def test_a_text_beyond_the_max_length_is_cut(run):
     assert run.predict(["zinc " * 21 + "apple"]) != run.predict(["zinc " * 22])
 
 
-def test_a_stream_gives_what_a_list_gives_in_bounded_chunks(run, monkeypatch):
+# --------------------------------------------------------------------------------------------------------------- streams
+
+
+@pytest.fixture
+def small_windows(monkeypatch):
+    monkeypatch.setattr(predict, "CHUNK", 3)
+
+
+def labels(predictions):
+    return [prediction.label for prediction in predictions]
+
+
+def tokenising_threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("rankwise-tokens")]
+
+
+def failing(texts, problem):
+    yield from texts
+    raise problem
+
+
+def test_a_stream_gives_what_a_list_gives(run, monkeypatch):
     whole = run.predict(TEXTS)
     monkeypatch.setattr(predict, "CHUNK", 3)
+    found = list(run.predictor.stream(iter(TEXTS)))
+    assert labels(found) == labels(whole)
+    assert [p.score for p in found] == pytest.approx([p.score for p in whole], abs=1e-5)
+
+
+def test_a_stream_takes_one_window_ahead_and_no_more(run, small_windows):
     taken = []
     stream = run.predictor.stream(taken.append(text) or text for text in TEXTS)
-    first = next(stream)
-    assert len(taken) == 3, "no more texts are taken than a chunk needs"
-    found = [first, *stream]
-    assert [p.label for p in found] == [p.label for p in whole]
-    assert [p.score for p in found] == pytest.approx([p.score for p in whole], abs=1e-5)
+    next(stream)
+    assert len(taken) == 6
+    stream.close()
+    assert len(taken) == 6
+
+
+def test_windows_grow_from_a_small_first_one_to_the_chunk(run, monkeypatch):
+    sizes = []
+    tokens = predict.Predictor._tokens
+    monkeypatch.setattr(predict, "FIRST", 1)
+    monkeypatch.setattr(predict, "CHUNK", 4)
+    monkeypatch.setattr(
+        predict.Predictor, "_tokens", lambda self, texts, first: sizes.append(len(texts)) or tokens(self, texts, first)
+    )
+    assert len(list(run.predictor.stream(TEXTS * 2))) == 14
+    assert sizes == [1, 2, 4, 4, 3]
+
+
+def test_the_next_window_is_tokenised_while_this_one_is_computed(run, small_windows, monkeypatch):
+    tokenised, waiting = [], threading.Event()
+    tokens, logits = predict.Predictor._tokens, predict.logits
+
+    def tokenise(self, texts, first):
+        tokenised.append((first, threading.current_thread() is threading.main_thread()))
+        if first == 3:
+            waiting.set()
+        return tokens(self, texts, first)
+
+    def compute(*given, **how):
+        assert waiting.wait(30), "the second window is not tokenised while the first is computed"
+        return logits(*given, **how)
+
+    monkeypatch.setattr(predict.Predictor, "_tokens", tokenise)
+    monkeypatch.setattr(predict, "logits", compute)
+    assert len(list(run.predictor.stream(TEXTS))) == len(TEXTS)
+    assert tokenised == [(0, False), (3, False), (6, False)]
+
+
+@pytest.mark.parametrize("how", ["finished", "closed", "failed"])
+def test_a_stream_leaves_no_thread_behind(run, small_windows, how):
+    stream = run.predictor.stream(failing(TEXTS, OSError("disk")) if how == "failed" else TEXTS)
+    next(stream)
+    assert len(tokenising_threads()) == 1
+    if how == "closed":
+        stream.close()
+    elif how == "finished":
+        list(stream)
+    else:
+        with pytest.raises(OSError, match="disk"):
+            list(stream)
+    assert tokenising_threads() == []
+
+
+@pytest.mark.parametrize("before", [0, 1, 3, 4, 7])
+def test_what_stops_the_source_comes_after_the_predictions_of_the_texts_before_it(run, small_windows, before):
+    stream = run.predictor.stream(failing(TEXTS[:before], OSError("disk")))
+    found = []
+    with pytest.raises(OSError, match="disk"):
+        found.extend(stream)
+    assert labels(found) == labels(run.predict(TEXTS[:before]))
+
+
+def test_a_text_that_is_none_is_named_by_its_place_in_the_stream_after_the_windows_before(run, small_windows):
+    found = []
+    with pytest.raises(DataError, match="text 4 is NoneType"):
+        found.extend(run.predictor.stream([*TEXTS[:4], None]))
+    assert len(found) == 3
+
+
+def test_the_source_is_read_by_the_callers_thread(run, small_windows):
+    readers = set()
+    list(run.predictor.stream(readers.add(threading.get_ident()) or text for text in TEXTS))
+    assert readers == {threading.get_ident()}
+
+
+def test_streams_of_one_predictor_may_be_read_in_turns(run, small_windows):
+    expected = labels(run.predict(TEXTS * 3))
+    pairs = list(zip(run.predictor.stream(TEXTS * 3), run.predictor.stream(TEXTS * 3), strict=True))
+    assert labels(one for one, _ in pairs) == labels(other for _, other in pairs) == expected
 
 
 # ----------------------------------------------------------------------------------------------------------- MC dropout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +18,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 from conftest import CLASSES, save_tiny
 from rankwise.card import model_card
 from rankwise.data.prepare import tokenize
-from rankwise.errors import ReloadMismatch, RunError
-from rankwise.model.load import Base, load_tokenizer
+from rankwise.errors import ModelError, ReloadMismatch, RunError
+from rankwise.machine import cache_folder
+from rankwise.model.load import Base, load_tokenizer, sha256
 from rankwise.pipeline import train
 from rankwise.recipe import Recipe
-from rankwise.run import Run, portable, save, write_json
+from rankwise.run import Run, _probe_batches, portable, save, write_json
 
 TEXTS = ["apple &amp; pear", "iron   zinc over the copper", "", "the rhine and the volga near danube"]
 PEFT_ASKS_BY_AN_OLD_NAME = "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
@@ -232,6 +234,68 @@ def test_transformers_pipeline_loads_a_full_run_folder_by_itself(run_for):
         assert found == pytest.approx(run.predict([text])[0].probabilities, abs=1e-5)
 
 
+# -------------------------------------------------------------------------------------------------------------- engines
+
+
+@pytest.fixture(scope="module")
+def quick_run(run_for):
+    return run_for("distilbert", "train.epochs=6")
+
+
+def test_onnx_predicts_what_torch_predicts(quick_run):
+    one, other = quick_run.predict(TEXTS), quick_run.predict(TEXTS, engine="onnx")
+    assert [p.label for p in one] == [p.label for p in other]
+    assert [p.score for p in one] == pytest.approx([p.score for p in other], abs=1e-5)
+
+
+def test_a_run_is_exported_once_and_found_again_by_its_manifest(quick_run, copy_of, monkeypatch):
+    before = quick_run.exported()
+    monkeypatch.setattr("rankwise.run.export", lambda *_, **__: pytest.fail("exported again"))
+    assert Run.load(quick_run.folder).exported().path == before.path
+    assert before.path.parent == cache_folder() / "onnx"
+    assert before.path.stem == sha256(quick_run.folder / "manifest.json")
+    with pytest.raises(pytest.fail.Exception, match="exported again"):
+        Run.load(copy_of(quick_run)).exported()  # a folder with another manifest
+
+
+def test_a_run_is_exported_to_a_given_path(quick_run, tmp_path, monkeypatch):
+    cached = quick_run.exported().path
+    monkeypatch.setattr("rankwise.run.export", lambda *given, **_: shutil.copy(cached, given[-1]))
+    assert quick_run.exported(tmp_path / "mine.onnx", threads=2).path == tmp_path / "mine.onnx"
+    assert (tmp_path / "mine.onnx").exists()
+
+
+def test_another_runs_export_is_refused(quick_run, copy_of):
+    other = Run.load(copy_of(quick_run))
+    with pytest.raises(RunError, match=r"exported from another run than .*; delete it, or give another path"):
+        other.exported(quick_run.exported().path)
+
+
+def test_each_engine_is_loaded_once(quick_run):
+    assert quick_run.predictor_on("onnx") is quick_run.predictor_on("onnx")
+    assert quick_run.predictor_on("torch") is quick_run.predictor
+
+
+def test_an_unknown_engine_is_refused(quick_run):
+    with pytest.raises(ModelError, match="engine 'onxx'; expected one of torch, fast, onnx; did you mean 'onnx'"):
+        quick_run.predict(TEXTS, engine="onxx")
+
+
+def test_mc_dropout_needs_torch(quick_run):
+    with pytest.raises(ModelError, match=r"for mc_dropout, type --engine torch \(engine='torch'\)"):
+        quick_run.predict(TEXTS, mc_dropout=2, engine="onnx")
+
+
+def test_an_export_is_checked_in_many_shapes_up_to_the_longest(quick_run):
+    batches = _probe_batches(quick_run.predictor.tokenizer, 24)
+    shapes = [tuple(batch["input_ids"].shape) for batch in batches]
+    assert shapes[0][0] == 2
+    assert (1, 2) in shapes  # a text of nothing but its two special tokens
+    assert max(width for _, width in shapes) == 24
+    assert len(set(shapes)) >= 4
+    assert any((batch["attention_mask"] == 0).any() for batch in batches[1:])
+
+
 # ------------------------------------------------------------------------------------------------------------ model card
 
 
@@ -278,3 +342,10 @@ def test_a_moved_run_that_finds_its_base_loads(run_for, copy_of):
     moved = Run.load(copy_of(run))
     assert moved.predict(TEXTS) == run.predict(TEXTS)
     assert replace(moved, folder=run.folder).facts["best"] == run.facts["best"]
+
+
+def test_the_fast_engine_says_nearly_the_same(quick_run, rows):
+    exact, fast = (quick_run.predict(rows.texts[:8], engine=engine) for engine in ("torch", "fast"))
+    assert [row.label for row in exact] == [row.label for row in fast]
+    for one, other in zip(exact, fast, strict=True):
+        assert other.score == pytest.approx(one.score, abs=0.03)

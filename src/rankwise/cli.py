@@ -6,10 +6,11 @@ Exit codes: 0; 2 for the user's mistake (a RankwiseError or a wrong option); 1 f
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -17,8 +18,12 @@ from rankwise.errors import DataError, RankwiseError, RecipeError
 from rankwise.families import KNOWN
 
 if TYPE_CHECKING:
+    from rankwise.allocate import Plan
+    from rankwise.cost import Forecast
     from rankwise.data.sources import Record
+    from rankwise.data.volume import Volume
     from rankwise.recipe import Recipe
+    from rankwise.run import Run
     from rankwise.specs import SourceSpec
 
 app = typer.Typer(
@@ -38,10 +43,26 @@ SetOption = Annotated[
     typer.Option("--set", help="Change a key, such as --set train.epochs=2. Repeatable.", metavar="KEY=VALUE"),
 ]
 BudgetOption = Annotated[str | None, typer.Option("--budget", help="Trainable parameters: 1000000, 50k, 1M, or none.")]
+MinutesOption = Annotated[
+    float | None, typer.Option("--minutes", help="Time for the whole run; updates and schedule are made to fit.")
+]
+MemoryOption = Annotated[
+    float | None, typer.Option("--memory-gb", help="Peak memory in GB; micro-batches are made to fit.", metavar="GB")
+]
+FastOption = Annotated[
+    bool, typer.Option("--fast", help="bf16 where the hardware has it, no dropout in the encoder: twice the speed on most.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, nothing else.")]
 TextColumn = Annotated[list[str] | None, typer.Option("--text-column", help="Text column, name or position. Repeatable.")]
 LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Label column, name or position.")]
 RunArg = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.")]
+EngineOption = Annotated[
+    Literal["torch", "fast", "onnx"],
+    typer.Option("--engine", help="torch: fp32; fast: bf16 where the hardware has it; onnx: ONNX Runtime (extra onnx)."),
+]
+
+
+FAST = ("train.precision=auto", "train.encoder_dropout=off")  # what --fast means; --set goes before it
 
 
 def main() -> None:
@@ -86,24 +107,36 @@ def train(
     data: Annotated[str | None, typer.Option("--data", help="A file, a folder of files, hub:NAME, or sample.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="The run folder; the next free runs/NAME when left out.")] = None,
     budget: BudgetOption = None,
+    minutes: MinutesOption = None,
+    memory_gb: MemoryOption = None,
+    fast: FastOption = False,
     overrides: SetOption = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Plan, train and evaluate a recipe; write a run folder."""
-    loaded = _recipe(recipe, overrides, budget, data)
+    loaded = _recipe(recipe, overrides, budget, data, minutes=minutes, memory_gb=memory_gb, fast=fast)
     from rankwise import console
     from rankwise.allocate import plan as make_plan
     from rankwise.data.prepare import read
+    from rankwise.data.volume import Volume
+    from rankwise.work import character_counts
 
-    if not as_json:  # the plan is known in milliseconds; the libraries that train take seconds to import
-        console.show_plan(loaded.name, make_plan(loaded, classes=len(read(loaded.data).classes)))
+    labelled = read(loaded.data)
+    quiet = as_json or not _is_main_process()
+    if not quiet:  # the plan is known in milliseconds; the libraries that train take seconds to import
+        found = make_plan(loaded, classes=len(labelled.classes))
+        rows = (len(labelled.train.texts), len(labelled.validation.texts), len(labelled.test.texts))
+        known = Volume(labelled.classes, rows, character_counts(labelled.train.texts))
+        console.show_plan(loaded.name, found, _forecast(loaded, found, known))
     from rankwise import pipeline
 
     with console.TrainingProgress() as progress:
-        listeners = [] if as_json else [progress]
-        run = pipeline.train(loaded, out, listeners=listeners, resume=resume, overwrite=overwrite)
+        listeners = [] if quiet else [progress]
+        run = pipeline.train(loaded, out, labelled=labelled, listeners=listeners, resume=resume, overwrite=overwrite)
+    if not _is_main_process():
+        return
     if as_json:
         _print_json({"run": str(run.folder), **run.facts, "scores": run.scores, "plan": run.plan_facts})
     else:
@@ -114,6 +147,9 @@ def train(
 def plan(
     recipe: RecipeArg,
     budget: BudgetOption = None,
+    minutes: MinutesOption = None,
+    memory_gb: MemoryOption = None,
+    fast: FastOption = False,
     classes: Annotated[
         int | None, typer.Option("--classes", min=2, help="Number of classes; from the data when left out.")
     ] = None,
@@ -121,16 +157,19 @@ def plan(
     every: Annotated[bool, typer.Option("--ledger", help="Also print every entry: layer, map, rank, cost.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """What a recipe would train and what it costs, exactly, before anything loads."""
-    loaded = _recipe(recipe, overrides, budget, None)
+    """What a recipe would train, to the parameter, and what the run is predicted to cost, before anything loads."""
+    loaded = _recipe(recipe, overrides, budget, None, minutes=minutes, memory_gb=memory_gb, fast=fast)
     from rankwise import console
     from rankwise.allocate import plan as make_plan
 
-    found = make_plan(loaded, classes=classes or _classes(loaded))
+    known = _volume(loaded)
+    many = classes or len(loaded.data.classes) or (len(known.classes) if known else 2)
+    found = make_plan(loaded, classes=many)
+    cost = _forecast(loaded, found, known)
     if as_json:
-        _print_json({"recipe": loaded.name, "classes": classes or _classes(loaded), **found.as_dict()})
+        _print_json({"recipe": loaded.name, "classes": many, **found.as_dict(), "forecast": cost.as_dict()})
         return
-    console.show_plan(loaded.name, found)
+    console.show_plan(loaded.name, found, cost)
     if every:
         console.show_ledger(found)
 
@@ -206,10 +245,10 @@ def data(
     }  # fmt: skip
     lengths = None
     if not no_tokens:
-        from rankwise.data.prepare import tokenize
+        from rankwise.data.prepare import tokenize_to_disk
         from rankwise.model.load import load_tokenizer, locate
 
-        lengths = tokenize(load_tokenizer(locate(base)), list(tables["train"].texts), max_length=None).lengths
+        lengths = tokenize_to_disk(load_tokenizer(locate(base)), tables["train"].texts, max_length=None).lengths
     report = audit(tables["train"], validation=tables.get("validation"), test=tables.get("test"), lengths=lengths)
     layouts = [table.layout.describe() for table in tables.values()]
     if as_json:
@@ -225,6 +264,7 @@ def evaluate(
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     unseen: Annotated[bool, typer.Option("--unseen-as-wrong", help="Score labels the run never saw as wrong.")] = False,
+    engine: EngineOption = "torch",
     as_json: JsonOption = False,
 ) -> None:
     """Score a run on labelled data, every score with its interval."""
@@ -236,7 +276,8 @@ def evaluate(
     where, numbering = source_for(source, labelled=True)
     where = _columns(where, text_column, label_column)
     spec = loaded.recipe.data.model_copy(update={"unseen_labels": "wrong"} if unseen else {})
-    layout, evaluation = evaluate_file(loaded, where, spec, numbering=numbering)
+    _tell_engine(loaded, engine)
+    layout, evaluation = evaluate_file(loaded, where, spec, numbering=numbering, engine=engine)
     if as_json:
         _print_json({"run": str(run), "data": layout.describe(), **evaluation.as_dict()})
     else:
@@ -263,28 +304,34 @@ def predict(
     numbers: Annotated[bool, typer.Option("--numbers", help="Write class numbers from 0 instead of names.")] = False,
     mc_dropout: Annotated[int, typer.Option("--mc-dropout", min=0, help="Average N passes with dropout on.")] = 0,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Texts per forward pass.")] = 32,
+    engine: EngineOption = "torch",
     text_column: TextColumn = None,
     as_json: JsonOption = False,
 ) -> None:
     """Label texts from a file, the command line or standard input."""
     if (source is None) == (not text):
         raise DataError("give a file to predict, or --text TEXT; a - reads one text a line from standard input")
+    if mc_dropout and engine == "onnx":
+        raise DataError(f"--mc-dropout needs dropout, which --engine {engine} has none of; type --engine torch")
     from rankwise import console
     from rankwise.data.sinks import Sink, TextSink
     from rankwise.files import Form, parse_submission, predict_rows, source_for, written_rows
     from rankwise.run import Run
 
     loaded = Run.load(run)
+    _tell_engine(loaded, engine)
     form = Form(probabilities, parse_submission(submission), numbers)
     columns = form.columns(loaded.preprocessing.classes)
     if text and out is None and not as_json and submission is None:
-        console.show_predictions(text, loaded.predictor.predict(text, mc_dropout=mc_dropout), all_classes=probabilities)
+        found = loaded.predict(text, mc_dropout=mc_dropout, engine=engine)
+        console.show_predictions(text, found, all_classes=probabilities)
         return
+    how: dict[str, Any] = {"mc_dropout": mc_dropout, "batch_size": batch_size, "engine": engine}
     if text or source == "-":
-        rows = written_rows(loaded, _records(text or sys.stdin), form, mc_dropout=mc_dropout, batch_size=batch_size)
+        rows = written_rows(loaded, _records(text or sys.stdin), form, **how)
     else:
         where = _columns(source_for(str(source), labelled=False)[0], text_column, None)
-        _, rows = predict_rows(loaded, where, loaded.recipe.data, form, mc_dropout=mc_dropout, batch_size=batch_size)
+        _, rows = predict_rows(loaded, where, loaded.recipe.data, form, **how)
     if out is not None:
         with Sink(out, columns) as sink:
             for row in rows:
@@ -302,17 +349,33 @@ def predict(
             stream.write(row)
 
 
-def _recipe(name: str, overrides: list[str] | None, budget: str | None, data: str | None) -> Recipe:
+def _is_main_process() -> bool:
+    """Whether this is the process that speaks, of those that torchrun or accelerate launch have started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _recipe(
+    name: str,
+    overrides: list[str] | None,
+    budget: str | None,
+    data: str | None,
+    *,
+    minutes: float | None = None,
+    memory_gb: float | None = None,
+    fast: bool = False,
+) -> Recipe:
     """The recipe with what the options change; --data replaces every file of the recipe's."""
     from rankwise.recipe import Recipe
 
-    changes = []
+    changes = list(FAST) if fast else []
     if data is not None:
-        changes = [f"data.source={json.dumps(data)}", "data.train=null", "data.validation=null", "data.test=null"]
+        changes += [f"data.source={json.dumps(data)}", "data.train=null", "data.validation=null", "data.test=null"]
         if "data.classes" not in "".join(overrides or []):
             changes.append("data.classes=[]")
     if budget is not None:
         changes.append(f"budget.parameters={_parameters(budget)}")
+    changes += [f"budget.minutes={minutes}"] if minutes is not None else []
+    changes += [f"budget.memory_gb={memory_gb}"] if memory_gb is not None else []
     return Recipe.load(name, [*changes, *(overrides or [])])
 
 
@@ -332,12 +395,41 @@ def _classes(recipe: Recipe) -> int:
     """How many classes: as the recipe says, else as its local data has, else 2."""
     if recipe.data.classes:
         return len(recipe.data.classes)
-    source = recipe.data.source or (recipe.data.train.path if recipe.data.train else "")
-    if source == "sample" or Path(source).exists():
+    if _is_local(recipe):
         from rankwise.data.prepare import classes_of
 
         return len(classes_of(recipe.data))
     return 2
+
+
+def _is_local(recipe: Recipe) -> bool:
+    source = recipe.data.source or (recipe.data.train.path if recipe.data.train else "")
+    return source == "sample" or Path(source or "-").exists()
+
+
+def _volume(recipe: Recipe) -> Volume | None:
+    """How much data the recipe has; None where it is not on this machine."""
+    if not _is_local(recipe):
+        return None
+    from rankwise.data.volume import volume
+
+    return volume(recipe.data)
+
+
+def _forecast(recipe: Recipe, plan: Plan, known: Volume | None) -> Forecast:
+    """What a run is predicted to cost on this machine's CPU; for 1,000 texts of full length where no data is known."""
+    from rankwise import machine
+    from rankwise.cost import forecast
+    from rankwise.work import Work
+
+    longest = plan.encoder.longest
+    if known is None:
+        work = Work.assumed(max_length=recipe.data.max_length, encoder_longest=longest)
+    else:
+        work = known.work(recipe.data, encoder_longest=longest)
+    threads, gflops = machine.fastest(recipe.train.threads or min(machine.cores(), machine.threads()))
+    bf16 = recipe.train.precision == "bf16" or (recipe.train.precision == "auto" and machine.has_bf16())
+    return forecast(plan, recipe, work, gflops=gflops, threads=threads, bf16=bf16)
 
 
 def _columns(source: SourceSpec, text: list[str] | None, label: str | None) -> SourceSpec:
@@ -348,6 +440,19 @@ def _columns(source: SourceSpec, text: list[str] | None, label: str | None) -> S
     if label is not None:
         changes["label"] = label
     return source.model_copy(update=changes)
+
+
+def _tell_engine(run: Run, engine: str) -> None:
+    """Load ONNX Runtime, and say on standard error how close it comes to torch; torch itself needs no word."""
+    if engine == "onnx":
+        from rich.markup import escape
+
+        from rankwise import console
+        from rankwise.model.onnx import TOLERANCE
+
+        exported: Any = run.predictor_on(engine).classifier
+        found = f"logits within {exported.difference:.0e} of torch's (tolerance {TOLERANCE:.0e})"
+        console.err.print(f"[dim]ONNX Runtime: {found}; {escape(str(exported.path))}[/]", soft_wrap=True)
 
 
 def _records(texts: Iterable[str]) -> Iterator[Record]:

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rankwise.allocate import Plan
+from rankwise.cost import Forecast
 
 if TYPE_CHECKING:
     from rankwise.data.audit import Audit, Lengths
@@ -42,8 +43,8 @@ def note(message: str) -> None:
     out.print(f"[yellow]note:[/] {escape(message)}")
 
 
-def show_plan(name: str, plan: Plan) -> None:
-    """The ledger by section, the map of ranks, the notes."""
+def show_plan(name: str, plan: Plan, forecast: Forecast | None = None) -> None:
+    """The ledger by section, the map of ranks, what the run is predicted to cost, the notes."""
     ledger = plan.ledger
     out.print(f"[bold]{escape(name)}[/] on {escape(plan.encoder.name)}: {_what_trains(plan)}")
     table = _table("trained", "parameters", "share of the cap" if ledger.budget else "share of the model")
@@ -59,6 +60,8 @@ def show_plan(name: str, plan: Plan) -> None:
     out.print(table)
     if plan.ranks:
         out.print(rank_map(plan))
+    for line in forecast.lines() if forecast else ():
+        out.print(escape(line))
     for line in plan.notes:
         note(line)
 
@@ -241,9 +244,17 @@ class TrainingProgress:
                 note(warning)
         if not err.is_terminal:
             return
-        if kind == "data":
+        if kind == "machine":
+            err.print(f"[dim]{_machine(values)}[/]")
+        elif kind == "data":
             sizes = ", ".join(f"{values[name]:,} {name}" for name in ("train", "validation", "test"))
             err.print(f"[dim]{sizes} rows; at most {values['max_length']} tokens[/]")
+        elif kind == "prefix":
+            err.print(f"[dim]{_prefix(values)}[/]")
+        elif kind == "head":
+            err.print(f"[dim]head fitted on {values['rows']:,} texts[/]")
+        elif kind == "memory":
+            err.print(f"memory ran out: going on with micro-batches of {values['micro_batch_size']}")
         elif kind == "start":
             self.task = self.progress.add_task("training", total=values["total"], completed=values["step"], loss="")
         elif kind in ("tick", "step") and self.task is not None:
@@ -258,6 +269,26 @@ class TrainingProgress:
             )
         elif kind == "end" and self.task is not None:
             self.progress.update(self.task, description="scoring")
+
+
+def _machine(values: Mapping[str, Any]) -> str:
+    """`2 threads (1: 92, 2: 168 GFLOP/s; --set train.threads=N for another number), bf16`."""
+    threads, measured = values["threads"], values["gflops"]
+    speeds = ", ".join(f"{count}: {speed:.0f}" for count, speed in measured.items())
+    because = f" ({speeds} GFLOP/s; train.threads sets another number)" if measured else ""
+    processes = f"{values['processes']} processes of " if values["processes"] > 1 else ""
+    return f"{processes}{threads} {'thread' if threads == 1 else 'threads'}{because}, {values['precision']}"
+
+
+def _prefix(values: Mapping[str, Any]) -> str:
+    """What became of the prefix cache for one split."""
+    if not values["stored"]:
+        return "frozen layers: no room in the cache (RANKWISE_CACHE_GB), so they run every time"
+    how = "read from" if values["reused"] else "run once into"
+    return (
+        f"frozen layers below {values['layer']}, {values['split']}: {how} the cache, {values['bytes'] / 1e9:.2f} GB, "
+        f"{values['took']:.1f} s"
+    )
 
 
 def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_classes: bool = False) -> None:

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from rankwise.budget import Site
@@ -79,6 +80,12 @@ class Encoder:
             if part.layer is not None and f".{part.path}." in f".{name}.":
                 return part.layer
         return None
+
+    def layer_path(self, layer: int) -> str:
+        """The module that holds a layer."""
+        paths = [part.path.split(".") for part in self.body if part.layer == layer]
+        shared = takewhile(lambda names: len(set(names)) == 1, zip(*paths, strict=False))
+        return ".".join(names[0] for names in shared)
 
     def depth_of(self, name: str) -> int:
         """The layer of a live parameter of the body; embeddings count to the first layer, what follows to the last."""

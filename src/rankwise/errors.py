@@ -4,7 +4,9 @@
     ├── RecipeError               a recipe or an override that does not make sense: file, line, key, fix
     ├── DataError                 text, labels or files that cannot be used: file, row, column, fix
     ├── PlanError                 adapters that cannot be placed on this encoder
-    │   └── OverBudget            a plan that costs more than the cap; carries the cheapest ways to fit
+    │   ├── OverBudget            a plan that costs more than the cap; carries the cheapest ways to fit
+    │   ├── OverMemory            less memory than a single row needs
+    │   └── OverTime              less time than a few updates and saving need
     ├── ModelError                a base encoder or tokenizer that cannot be loaded or used
     ├── TrainingError             training that cannot start or go on
     │   └── NonFiniteLoss         the loss became NaN or infinite; names the step and the rows
@@ -50,6 +52,14 @@ class OverBudget(PlanError):
         self.trained = trained
         self.cap = cap
         self.fixes = fixes
+
+
+class OverMemory(PlanError):
+    pass
+
+
+class OverTime(PlanError):
+    pass
 
 
 class ModelError(RankwiseError):

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from rankwise import metrics
 from rankwise.data.batches import Padding, collate, scoring_batches
 from rankwise.data.prepare import Split, Tokens
 from rankwise.model.adapters import Classifier
+from rankwise.model.prefix import Prefix
 from rankwise.specs import EvaluateSpec
 
 Probabilities = NDArray[np.float64]
@@ -49,20 +51,30 @@ class Evaluation:
 
 
 def evaluate(
-    classifier: Classifier, split: Split, *, padding: Padding, spec: EvaluateSpec | None = None, mistakes: int = 10
+    classifier: Classifier,
+    split: Split,
+    *,
+    padding: Padding,
+    spec: EvaluateSpec | None = None,
+    mistakes: int = 10,
+    precision: str = "fp32",
+    accelerator: Accelerator | None = None,
 ) -> Evaluation:
     """Score a split, every score with its bootstrap interval."""
     spec = spec or EvaluateSpec()
-    probabilities = softmax(logits(classifier, split.tokens, padding=padding, batch_size=spec.batch_size))
+    found = logits(
+        classifier, split.tokens, padding=padding, batch_size=spec.batch_size, precision=precision, accelerator=accelerator
+    )
+    probabilities = softmax(found)
     scores = metrics.score(
         probabilities, split.labels, classifier.classes, resamples=spec.resamples, confidence=spec.confidence
     )
     return Evaluation(scores, _mistakes(classifier, split, probabilities, mistakes), probabilities, split.labels)
 
 
-def quick_scores(classifier: Classifier, split: Split, *, padding: Padding, batch_size: int) -> dict[str, float]:
-    """accuracy, macro_f1, mcc and log_loss of a split, without intervals: what chooses a checkpoint."""
-    probabilities = softmax(logits(classifier, split.tokens, padding=padding, batch_size=batch_size))
+def quick_scores(classifier: Classifier, split: Split, **how: Any) -> dict[str, float]:
+    """accuracy, macro_f1, mcc and log_loss of a split, which choose a checkpoint; no intervals. `how` goes to `logits`."""
+    probabilities = softmax(logits(classifier, split.tokens, **how))
     predicted = probabilities.argmax(-1)
     matrix = metrics.confusion_matrix(split.labels, predicted, len(classifier.classes))  # leaves unknown classes out
     return {
@@ -74,18 +86,35 @@ def quick_scores(classifier: Classifier, split: Split, *, padding: Padding, batc
 
 
 def logits(
-    classifier: Classifier, tokens: Tokens, *, padding: Padding, batch_size: int, dropout: bool = False
+    classifier: Classifier,
+    tokens: Tokens,
+    *,
+    padding: Padding,
+    batch_size: int,
+    dropout: bool = False,
+    precision: str = "fp32",
+    prefix: Prefix | None = None,
+    accelerator: Accelerator | None = None,
 ) -> NDArray[np.float32]:
-    """Logits of every text (N, C), in the texts' order; dropout off unless asked for. The model's mode is put back."""
+    """Logits of every text (N, C), in the texts' order; dropout off unless asked for. The model's mode is put back.
+
+    `prefix` holds what enters the lowest adapted layer, where it is known. With an `accelerator` of several processes each
+    takes its share of the batches and all get the whole.
+    """
     model = classifier.model
     was_training = model.training
     model.train(dropout)
-    found = np.empty((len(tokens), len(classifier.classes)), dtype=np.float32)  # (N, C)
+    found = np.zeros((len(tokens), len(classifier.classes)), dtype=np.float32)  # (N, C)
+    index, processes = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     with torch.inference_mode():
-        for rows in scoring_batches(tokens.lengths, batch_size):
+        for rows in scoring_batches(tokens.lengths, batch_size)[index::processes]:
             inputs = {name: tensor.to(classifier.device) for name, tensor in collate(tokens, rows, padding).items()}
-            found[rows] = model(**inputs).logits.float().cpu().numpy()  # (B, C)
+            entering = None if prefix is None else prefix.take(rows, classifier.device)
+            found[rows] = classifier.logits(inputs, precision=precision, entering=entering).cpu().numpy()  # (B, C)
     model.train(was_training)
+    if accelerator is not None and processes > 1:
+        shared = accelerator.reduce(torch.from_numpy(found).to(classifier.device), "sum")
+        found = shared.cpu().numpy()
     return found
 
 

@@ -11,7 +11,7 @@ from itertools import tee
 from pathlib import Path
 from typing import Any
 
-from rankwise.data.prepare import Split, numbers_of, tokenize
+from rankwise.data.prepare import Split, clean_all, numbers_of, tokenize_to_disk
 from rankwise.data.sources import Layout, Record, first_row, read_table, stream
 from rankwise.data.splits import resolve
 from rankwise.errors import DataError
@@ -60,25 +60,31 @@ def with_text_columns(run: Run, source: SourceSpec) -> SourceSpec:
 
 
 def evaluate_file(
-    run: Run, source: SourceSpec, spec: DataSpec, *, numbering: Sequence[str] = ()
+    run: Run, source: SourceSpec, spec: DataSpec, *, numbering: Sequence[str] = (), engine: str = "torch"
 ) -> tuple[Layout, Evaluation]:
     """Scores of a run on labelled rows; `numbering` names the classes that whole-number labels count. Raises DataError."""
     table = read_table(with_text_columns(run, source), spec)
     known = run.preprocessing
     numbers = numbers_of(table, known.classes, numbering or known.numbering, spec)
-    predictor = run.predictor
-    texts = [run.preprocessing.apply(text) for text in table.texts]
-    tokens = tokenize(predictor.tokenizer, texts, max_length=run.preprocessing.max_length)
+    predictor = run.predictor_on(engine)
+    texts = clean_all(table.texts, known.clean)
+    tokens = tokenize_to_disk(predictor.tokenizer, texts, max_length=known.max_length)
     split = Split(texts=texts, tokens=tokens, labels=numbers, rows=table.rows)
-    return table.layout, evaluate(predictor.classifier, split, padding=predictor.padding, spec=run.recipe.evaluate)
+    scores = evaluate(
+        predictor.classifier, split, padding=predictor.padding, spec=run.recipe.evaluate, precision=predictor.precision
+    )
+    return table.layout, scores
 
 
 def predict_rows(
-    run: Run, source: SourceSpec, spec: DataSpec, form: Form, *, mc_dropout: int = 0, batch_size: int = 32
+    run: Run, source: SourceSpec, spec: DataSpec, form: Form, **how: Any
 ) -> tuple[Layout, Iterator[dict[str, Any]]]:
-    """The source's layout, and one written row per data row, in bounded memory. Raises DataError."""
+    """The source's layout, and one written row per data row, in bounded memory; `how` goes to `written_rows`.
+
+    Raises DataError.
+    """
     layout, records = stream(with_text_columns(run, source), spec)
-    return layout, written_rows(run, records, form, layout, mc_dropout=mc_dropout, batch_size=batch_size)
+    return layout, written_rows(run, records, form, layout, **how)
 
 
 def written_rows(
@@ -89,12 +95,13 @@ def written_rows(
     *,
     mc_dropout: int = 0,
     batch_size: int = 32,
+    engine: str = "torch",
 ) -> Iterator[dict[str, Any]]:
     """Predictions in the form's columns."""
     id_column = _id_column(form, layout)
     for_texts, for_rows = tee(records)
     texts = (record.text for record in for_texts)
-    predictions = run.predictor.stream(texts, batch_size=batch_size, mc_dropout=mc_dropout)
+    predictions = run.predictor_on(engine).stream(texts, batch_size=batch_size, mc_dropout=mc_dropout)
     for prediction, record in zip(predictions, for_rows, strict=True):
         yield _row(prediction, record, form, id_column, run.preprocessing.classes)
 

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,10 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import ProjectConfiguration
+from accelerate.utils import ProjectConfiguration, broadcast_object_list, parse_flag_from_env
 from numpy.typing import NDArray
 
+from rankwise import machine
 from rankwise.allocate import Plan
 from rankwise.allocate import plan as make_plan
 from rankwise.baselines import baselines
@@ -28,14 +31,17 @@ from rankwise.data.audit import audit
 from rankwise.data.batches import Padding
 from rankwise.data.prepare import Labelled, Prepared, Split, complete, prepare, read, take, tokenize
 from rankwise.data.sources import Table, table_of
-from rankwise.errors import RunError, require
+from rankwise.errors import RecipeError, RunError, require
 from rankwise.evaluation import Evaluation, evaluate
 from rankwise.fitting.checkpoint import Checkpoints
 from rankwise.fitting.events import EventFile, Events, Listener
-from rankwise.fitting.loop import Fitted, check_precision, fit
+from rankwise.fitting.loop import Fitted, fit
 from rankwise.metrics import score
 from rankwise.model.adapters import Classifier, build
+from rankwise.model.kernels import resolve_precision
 from rankwise.model.load import check_match, load_tokenizer, locate, longest_text
+from rankwise.model.prefix import PrefixCache
+from rankwise.model.threads import fastest_threads
 from rankwise.recipe import Recipe
 from rankwise.run import PROBE_ROWS, STARTED, Run, portable, save, write_json
 
@@ -47,6 +53,7 @@ def train(
     overrides: Iterable[str] = (),
     texts: Sequence[str] | None = None,
     labels: Sequence[str | int] | None = None,
+    labelled: Labelled | None = None,
     listeners: Iterable[Listener] = (),
     resume: bool = False,
     overwrite: bool = False,
@@ -55,38 +62,45 @@ def train(
 
     `out` is the run folder; the next free `runs/NAME` when left out. A folder with something in it is refused unless
     `resume` (go on where it stopped; a finished run is returned as it is) or `overwrite`. `texts` and `labels` train on
-    Python lists instead of the recipe's files. `listeners` are called with each event. Raises a RankwiseError that says
-    what to change: nothing is downloaded or trained before recipe, data and budget are found in order.
+    Python lists instead of the recipe's files; `labelled` are the recipe's files, where the caller has read them already.
+    `listeners` are called with each event. Raises a RankwiseError that says what to change: nothing is downloaded or
+    trained before recipe, data and budget are found in order.
     """
     started = time.monotonic()
     recipe = recipe.with_overrides(overrides) if isinstance(recipe, Recipe) else Recipe.load(recipe, overrides)
-    if recipe.train.threads:
-        torch.set_num_threads(recipe.train.threads)
+    on_cpu = not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
+    state = PartialState(cpu=on_cpu)  # told outright: otherwise several processes on CPUs don't find each other
+    threads, measured = _choose_threads(recipe, state)
 
     if texts is not None:  # the run's recipe names no files, for none were read
         given = recipe.data.model_copy(update=dict.fromkeys(("source", "train", "validation", "test")))
         recipe = recipe.model_copy(update={"data": given})
-    labelled = read(recipe.data) if texts is None else complete(recipe.data, table_of(texts, labels))
+    if labelled is None:
+        labelled = read(recipe.data) if texts is None else complete(recipe.data, table_of(texts, labels))
+    data_sha256 = digest(labelled)
     plan = make_plan(recipe, classes=len(labelled.classes))
-    check_precision(recipe.train.precision, PartialState().device)
+    precision = resolve_precision(recipe.train.precision, state.device)
     for tracker in recipe.train.trackers:
         require(tracker, extra=tracker)
-    folder, finished = open_folder(recipe, out, digest(labelled), resume=resume, overwrite=overwrite)
+    folder, finished = _opened(recipe, out, data_sha256, state, resume=resume, overwrite=overwrite)
     if finished is not None:
-        Events(*listeners).emit("complete", folder=str(folder))
+        Events(*listeners if state.is_main_process else ()).emit("complete", folder=str(folder))
         return finished
 
     trackers = ProjectConfiguration(str(folder), logging_dir=str(folder / "trackers"))
-    accelerator = Accelerator(log_with=list(recipe.train.trackers) or None, project_config=trackers)
-    with EventFile(folder / "events.jsonl") as event_file:
-        events = Events(event_file, *listeners, *_tracking(accelerator, recipe))
+    accelerator = Accelerator(cpu=on_cpu, log_with=list(recipe.train.trackers) or None, project_config=trackers)
+    with ExitStack() as open_files:
+        heard: list[Listener] = []  # of several processes only the main one tells, writes and saves
+        if accelerator.is_main_process:
+            heard = [open_files.enter_context(EventFile(folder / "events.jsonl")), *listeners]
+        events = Events(*heard, *_tracking(accelerator, recipe))
         events.emit("plan", recipe=recipe.name, classes=list(labelled.classes), **_plan_summary(plan))
+        events.emit("machine", threads=threads, gflops=measured, precision=precision, processes=accelerator.num_processes)
 
         base = locate(recipe.base, revision=recipe.revision)
         tokenizer = load_tokenizer(base)
         data = prepare(recipe.data, tokenizer, longest=longest_text(tokenizer, plan.encoder), labelled=labelled)
-        cleaned = {name: _cleaned(getattr(labelled, name), getattr(data, name)) for name in ("train", "validation", "test")}
-        warnings = audit(cleaned["train"], validation=cleaned["validation"], test=cleaned["test"]).warnings
+        warnings = _warnings(labelled, data)
         events.emit(
             "data", **_sizes(data), max_length=data.preprocessing.max_length, notes=list(data.notes), warnings=list(warnings)
         )
@@ -94,36 +108,82 @@ def train(
         classifier = build(base, plan, data.classes, seed=recipe.train.seed)
         check_match(tokenizer, classifier.model, recipe.base)
         checkpoints = Checkpoints(
-            folder / "checkpoints", keep=recipe.train.keep, fingerprint=f"{recipe.fingerprint}:{digest(labelled)}"
+            folder / "checkpoints", keep=recipe.train.keep, fingerprint=f"{recipe.fingerprint}:{data_sha256}"
         )
         fitted = fit(
             classifier, data, recipe.train, padding=Padding.of(tokenizer), checkpoints=checkpoints,
-            accelerator=accelerator, events=events, scoring=recipe.evaluate, resume=resume,
+            accelerator=accelerator, events=events, scoring=recipe.evaluate, resume=resume, cache=prefix_cache(),
         )  # fmt: skip
 
-        scores = _final_scores(classifier, data, recipe, fitted, Padding.of(tokenizer), labelled)
+        scores = _final_scores(classifier, data, recipe, fitted, Padding.of(tokenizer), labelled, accelerator)
         events.emit("scores", **{key: scores["test"][key] for key in ("accuracy", "macro_f1", "log_loss")})
-        accelerator.end_training()
         classifier.model.to("cpu")  # where the saved folder is loaded again and compared, bit by bit
 
     if recipe.train.keep == 1:
         checkpoints.remove()
     facts = {
-        "data_sha256": digest(labelled),
+        "data_sha256": data_sha256,
         "trained_parameters": {"planned": plan.ledger.trainable_parameters, "counted": _counted(classifier)},
         "best": fitted.best,
         "steps": fitted.steps,
         "stopped_early": fitted.stopped_early,
         "seconds": {"training": round(fitted.seconds, 2), "all": round(time.monotonic() - started, 2)},
-        "threads": torch.get_num_threads(),
+        "rows": _sizes(data),
+        "threads": threads,
+        "precision": precision,
+        "processes": accelerator.num_processes,
         "device": str(accelerator.device),
         "notes": [*data.notes, *warnings],
     }
-    return save(
-        folder, recipe=recipe, base=base, classifier=classifier, tokenizer=tokenizer, preprocessing=data.preprocessing,
-        scores=scores, facts=facts, card=model_card(recipe, plan, base, scores),
-        probe=tokenize(tokenizer, data.validation.texts[:PROBE_ROWS], max_length=data.preprocessing.max_length),
-    )  # fmt: skip
+    if accelerator.is_main_process:
+        save(
+            folder, recipe=recipe, base=base, classifier=classifier, tokenizer=tokenizer, preprocessing=data.preprocessing,
+            scores=scores, facts=facts, card=model_card(recipe, plan, base, scores),
+            probe=tokenize(tokenizer, data.validation.texts[:PROBE_ROWS], max_length=data.preprocessing.max_length),
+        )  # fmt: skip
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return Run.load(folder)
+
+
+def prefix_cache() -> PrefixCache:
+    """The machine's cache of frozen layers' outputs: RANKWISE_CACHE or the user's cache folder, up to RANKWISE_CACHE_GB."""
+    given = os.environ.get("RANKWISE_CACHE_GB", "10")
+    try:
+        limit_bytes = round(float(given) * 1e9)
+    except ValueError:
+        raise RecipeError(
+            f"RANKWISE_CACHE_GB is '{given}'; expected a number of gigabytes, such as 10, or 0 for none"
+        ) from None
+    return PrefixCache(machine.cache_folder() / "prefix", limit_bytes=limit_bytes)
+
+
+def _choose_threads(recipe: Recipe, state: PartialState) -> tuple[int, dict[int, float]]:
+    """Set torch's threads, those of the recipe or else the fastest of a short measurement; (threads, GFLOP/s by threads).
+
+    OMP_NUM_THREADS is an upper limit, as is this process's share of the cores.
+    """
+    if recipe.train.threads:
+        torch.set_num_threads(recipe.train.threads)
+        return recipe.train.threads, {}
+    share = max(1, min(machine.cores(), machine.threads()) // max(1, state.num_processes))
+    threads, measured = fastest_threads(share)
+    torch.set_num_threads(threads)
+    return threads, {count: round(speed, 1) for count, speed in measured.items()}
+
+
+def _opened(
+    recipe: Recipe, out: str | Path | None, data_sha256: str, state: PartialState, *, resume: bool, overwrite: bool
+) -> tuple[Path, Run | None]:
+    """`open_folder` by the main process, and its answer for all."""
+    answer: list[Any] = [None, None]
+    if state.is_main_process:
+        folder, finished = open_folder(recipe, out, data_sha256, resume=resume, overwrite=overwrite)
+        answer = [str(folder), finished is not None]
+    if state.num_processes > 1:
+        broadcast_object_list(answer)
+    folder = Path(answer[0])
+    return folder, Run.load(folder) if answer[1] else None
 
 
 def open_folder(
@@ -232,10 +292,20 @@ def _plan_summary(plan: Plan) -> dict[str, Any]:
     }
 
 
+def _warnings(labelled: Labelled, data: Prepared) -> tuple[str, ...]:
+    """What an audit warns about in the texts that the encoder reads."""
+    train, validation, test = (
+        _cleaned(getattr(labelled, name), getattr(data, name)) for name in ("train", "validation", "test")
+    )
+    return audit(train, validation=validation, test=test).warnings
+
+
 def _cleaned(table: Table, split: Split) -> Table:
     """The table's rows that are in the split, with the texts that the encoder reads."""
-    kept = take(table, np.flatnonzero(np.isin(table.rows, split.rows)))
-    return replace(kept, texts=tuple(split.texts))
+    kept = table
+    if len(split) < len(table.texts):
+        kept = take(table, np.flatnonzero(np.isin(table.rows, split.rows)))
+    return replace(kept, texts=split.texts)
 
 
 def _sizes(data: Prepared) -> dict[str, int]:
@@ -243,11 +313,18 @@ def _sizes(data: Prepared) -> dict[str, int]:
 
 
 def _final_scores(
-    classifier: Classifier, data: Prepared, recipe: Recipe, fitted: Fitted, padding: Padding, labelled: Labelled
+    classifier: Classifier,
+    data: Prepared,
+    recipe: Recipe,
+    fitted: Fitted,
+    padding: Padding,
+    labelled: Labelled,
+    accelerator: Accelerator,
 ) -> dict[str, Any]:
-    """The only time the test split is scored; where texts leaked from training, also on the others alone."""
-    test = evaluate(classifier, data.test, padding=padding, spec=recipe.evaluate)
-    beside = baselines(data, test.probabilities.argmax(-1), recipe.evaluate) if recipe.evaluate.baselines else []
+    """The only time the test split is scored, in fp32; where texts leaked from training, also on the others alone."""
+    test = evaluate(classifier, data.test, padding=padding, spec=recipe.evaluate, accelerator=accelerator)
+    wanted = recipe.evaluate.baselines and accelerator.is_main_process
+    beside = baselines(data, test.probabilities.argmax(-1), recipe.evaluate) if wanted else []
     return {
         "classes": list(data.classes),
         "test": test.as_dict(),
@@ -256,7 +333,7 @@ def _final_scores(
             baseline.name: {**baseline.scores.as_dict(), "difference": baseline.difference.as_dict()} for baseline in beside
         },
         "history": fitted.history,
-        **_clean_scores(test, labelled.leaked(), recipe),
+        **_clean_scores(test, labelled.leaked, recipe),
     }
 
 

@@ -29,22 +29,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from rankwise import machine
 from rankwise.allocate import Plan
 from rankwise.allocate import plan as make_plan
-from rankwise.data.batches import Padding
-from rankwise.data.prepare import Preprocessing, Tokens
-from rankwise.errors import ReloadMismatch, RunError
+from rankwise.data.batches import Padding, collate
+from rankwise.data.prepare import Preprocessing, Tokens, tokenize
+from rankwise.errors import ModelError, ReloadMismatch, RunError, nearest
 from rankwise.evaluation import logits
 from rankwise.model import adapters
 from rankwise.model.adapters import Classifier
+from rankwise.model.kernels import resolve_precision
 from rankwise.model.load import Base, load_tokenizer, locate, sha256
+from rankwise.model.onnx import OnnxClassifier, export, load_onnx
 from rankwise.predict import Prediction, Predictor
 from rankwise.recipe import Recipe
 
 FORMAT = 1
 STARTED = "started.json"  # in a folder whose run is not finished: recipe and data, so that resuming can compare
-PROBE_ROWS = 16  # texts whose logits are compared after reloading
+PROBE_ROWS = 16  # texts whose logits are compared after reloading, or on two engines
+ENGINES = ("torch", "fast", "onnx")  # what computes logits
 PACKAGES = (
     "rankwise",
     "torch",
@@ -120,15 +125,53 @@ class Run:
         """The classifier in eval mode, with the logits it had when it was saved."""
         return adapters.load(self.folder, self.base(), self.plan(), self.preprocessing.classes)
 
-    @cached_property
+    @property
     def predictor(self) -> Predictor:
         """Loaded once, then kept."""
-        tokenizer = load_tokenizer(Base(self.recipe.base, None, str(self.folder), None, None))
-        return Predictor(self.classifier(), tokenizer, self.preprocessing)
+        return self.predictor_on("torch")
 
-    def predict(self, texts: Sequence[str], *, mc_dropout: int = 0) -> list[Prediction]:
-        """Label, score and probabilities of each raw text; cleaning and max length as in training."""
-        return self.predictor.predict(texts, mc_dropout=mc_dropout)
+    def predictor_on(self, engine: str) -> Predictor:
+        """The predictor on an engine, loaded once, then kept. Raises ModelError for an engine that is none.
+
+        `torch` computes in fp32, `fast` in bf16 where the hardware multiplies it, `onnx` in ONNX Runtime on the CPU.
+        """
+        if engine not in ENGINES:
+            raise ModelError(f"engine '{engine}'; expected one of {', '.join(ENGINES)}{nearest(engine, ENGINES)}")
+        if engine not in self._predictors:
+            tokenizer = load_tokenizer(Base(self.recipe.base, None, str(self.folder), None, None))
+            classifier = self.exported() if engine == "onnx" else self.classifier()
+            precision = resolve_precision("auto", classifier.device) if engine == "fast" else "fp32"
+            self._predictors[engine] = Predictor(classifier, tokenizer, self.preprocessing, precision=precision)
+        return self._predictors[engine]
+
+    def exported(self, path: Path | None = None, *, threads: int | None = None) -> OnnxClassifier:
+        """The classifier in ONNX Runtime, on as many threads as torch uses when none are given.
+
+        Exported once to `path`, or into the user's cache under the manifest's digest, and held against torch's logits; a
+        file that is there is used. Raises MissingExtra without the extra `onnx`, ModelError for an encoder that can't be
+        exported, ReloadMismatch when the logits differ, RunError for a `path` that has another run's.
+        """
+        digest = sha256(self.folder / "manifest.json")
+        path = path or machine.cache_folder() / "onnx" / f"{digest}.onnx"
+        if not path.exists():
+            tokenizer = load_tokenizer(Base(self.recipe.base, None, str(self.folder), None, None))
+            export(self.classifier(), _probe_batches(tokenizer, self.preprocessing.max_length), path, source=digest)
+        loaded = load_onnx(path, self.plan(), self.preprocessing.classes, threads=threads)
+        if loaded.source != digest:
+            raise RunError(f"{path}: exported from another run than {self.folder}; delete it, or give another path")
+        return loaded
+
+    def predict(self, texts: Sequence[str], *, mc_dropout: int = 0, engine: str = "torch") -> list[Prediction]:
+        """Label, score and probabilities of each raw text; cleaning and max length as in training.
+
+        `engine` is `torch` (fp32), `fast` (bf16 where the hardware multiplies it) or `onnx` (ONNX Runtime on the CPU).
+        """
+        return self.predictor_on(engine).predict(texts, mc_dropout=mc_dropout)
+
+    @cached_property
+    def _predictors(self) -> dict[str, Predictor]:
+        """By engine, as they are asked for."""
+        return {}
 
 
 def save(
@@ -226,6 +269,23 @@ def _check_reload(folder: Path, base: Base, classifier: Classifier, tokenizer: A
         raise ReloadMismatch(
             f"{folder}: reloaded logits differ by up to {np.abs(before - after).max():.2e}; the run was not completed"
         )
+
+
+def _probe_batches(tokenizer: Any, max_length: int) -> list[dict[str, torch.Tensor]]:
+    """Batches of random words in many shapes: an example of 2 texts, then 1 to 4 texts of 0 words up to the max length."""
+    words = sorted(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens))
+    rng = np.random.default_rng(0)
+    counts = np.geomspace(1, max_length, PROBE_ROWS).round().astype(int) - 1
+    texts = [" ".join(rng.choice(words, size=count)) for count in counts]
+    tokens = tokenize(tokenizer, texts, max_length=max_length)
+    padding = Padding.of(tokenizer)
+    middle = len(texts) // 2
+    shapes = [
+        range(middle, middle + 2),
+        range(1),
+        *(range(start, min(start + 4, len(texts))) for start in range(1, len(texts), 4)),
+    ]
+    return [collate(tokens, list(rows), padding) for rows in shapes]
 
 
 def _scrub_tokenizer(path: Path) -> None:

@@ -236,8 +236,10 @@ class HeadSpec(Spec):
 
     kind: Literal["stock", "slim"] = "stock"
     """stock: the architecture's own, all of it trained. slim: the same, only its last projection trained."""
-    start: Literal["identity", "orthogonal", "random"] = "identity"
-    """Where a slim head's frozen layer stands."""
+    start: Literal["identity", "orthogonal", "random", "fitted"] = "identity"
+    """Where a slim head's frozen layer stands. fitted: identity, and the last projection starts as a logistic regression on
+    the frozen encoder's features.
+    """
 
 
 class BudgetSpec(Spec):
@@ -245,6 +247,10 @@ class BudgetSpec(Spec):
 
     parameters: Count | None = 1_000_000
     """Fewer than this many trained parameters, head included; null for no cap."""
+    minutes: Positive | None = None
+    """Time for the whole run, from start to saved folder; updates are planned to fit, and so is the learning rate."""
+    memory_gb: Positive | None = None
+    """Peak memory in GB (10⁹ bytes): of the process on a CPU, allocated on a GPU. Micro-batches are made to fit."""
 
 
 # --------------------------------------------------------------------------------------------------------------- train
@@ -288,6 +294,19 @@ class EarlyStopSpec(Spec):
     """What counts as better."""
 
 
+class SpeedSpec(Spec):
+    """What makes a step cheaper and leaves its mathematics alone; all on, and each can be turned off to see what it gives."""
+
+    fold: bool = True
+    """Adapters folded into the frozen weights under them; query, key and value as one product."""
+    first_token: bool = True
+    """The last layer for the first token only, where the head reads nothing else."""
+    random_words: bool = True
+    """Dropout masks cut from 64-bit random words."""
+    similar_lengths: bool = True
+    """Batches of texts of similar length, instead of at random and padded."""
+
+
 Schedule = Literal["linear", "cosine", "polynomial", "constant", "reduce-on-plateau"]
 Metric = Literal["accuracy", "macro_f1", "mcc", "log_loss"]
 
@@ -319,10 +338,13 @@ class TrainSpec(Spec):
     """Share of the target spread over all classes."""
     class_weights: Literal["none", "balanced"] | dict[str, Positive] = "none"
     """none, balanced (rows / (C · rows of the class)), or a weight per class name."""
-    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Arithmetic of the forward pass; refused where the hardware lacks it."""
-    encoder_dropout: Literal["keep", "off"] = "keep"
-    """keep: the encoder's own dropout, as transformers trains. off: none in the frozen encoder, about a third faster."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of the products; refused where the hardware lacks it. auto: bf16 where the hardware has it, else fp32."""
+    encoder_dropout: Literal["keep", "adapted", "off"] = "keep"
+    """keep: the encoder's own, as transformers trains. adapted: none in layers below the lowest adapted one. off: none."""
+    prefix_cache: Literal["auto", "off"] = "auto"
+    """auto: layers below the lowest adapted one run once per text, where they don't drop and it pays. off: every time."""
+    speed: SpeedSpec = SpeedSpec()
     evaluate_every: Annotated[float, BeforeValidator(_share), Field(gt=0)] | Literal["epoch", "end"] = "epoch"
     """Evaluate and checkpoint each epoch, every N updates, or only at the end."""
     log_every: Count = 10
@@ -337,7 +359,7 @@ class TrainSpec(Spec):
     trackers: tuple[Literal["tensorboard", "mlflow", "trackio", "wandb"], ...] = ()
     """Experiment trackers to log to, through Accelerate."""
     threads: Count | None = None
-    """CPU threads; what torch chooses when left out."""
+    """CPU threads; chosen by a short measurement when left out."""
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainSpec:

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Sequence
+import tracemalloc
+from collections.abc import Iterable
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from rankwise.errors import DataError
 WORDS = ["apple", "river", "stone", "cloud", "green", "seven", "paper", "light", "music", "house", "train", "north"]
 
 
-def table(texts: Sequence[str], labels: Sequence[str | int] | str) -> Table:
+def table(texts: Iterable[str], labels: Iterable[str | int]) -> Table:
     return table_of(list(texts), list(labels))
 
 
@@ -141,6 +142,20 @@ def test_a_class_of_one_row_is_refused_only_where_a_split_needs_two() -> None:
     assert warned(audit(lonely), "one row only of 'c'")
     with pytest.raises(DataError, match="one row only of 'c'"):
         check(lonely, needs_split=True)
+
+
+def test_more_rows_take_hardly_more_memory() -> None:
+    def most_bytes(rows: int) -> int:
+        known = table((f"{place:0500}" for place in range(rows)), "ab" * (rows // 2))
+        tracemalloc.start()
+        try:
+            audit(known, test=table(distinct(10), "ab" * 5))
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    most_bytes(1_000)  # the first one also imports
+    assert most_bytes(5_000) - most_bytes(1_000) < 5e5, "of 2 MB of text"
 
 
 def test_a_hundred_thousand_rows_take_seconds() -> None:

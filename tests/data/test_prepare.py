@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -10,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import CLASSES, LONGEST, Rows, prepared, separable, tiny_tokenizer
-from rankwise.data.prepare import Preprocessing, choose_length, complete, numbers_of, prepare, split_off, tokenize
+from rankwise.data import prepare as prepare_module
+from rankwise.data.prepare import (
+    Preprocessing,
+    choose_length,
+    complete,
+    numbers_of,
+    prepare,
+    split_off,
+    tokenize,
+    tokenize_to_disk,
+)
 from rankwise.data.sources import table_of
 from rankwise.errors import DataError
 from rankwise.predict import Predictor
@@ -55,7 +66,7 @@ def test_a_split_loses_no_row_repeats_none_and_keeps_the_order():
 
 def test_a_seed_decides_the_split():
     def taken(seed):
-        return split_off(skewed(), 0.2, seed=seed, what="test")[1].rows
+        return split_off(skewed(), 0.2, seed=seed, what="test")[1].rows.tolist()
 
     assert taken(1) == taken(1) != taken(2)
 
@@ -202,8 +213,8 @@ def test_the_percentile_filter_leaves_out_training_rows_only():
 def test_a_filtered_row_keeps_its_own_tokens_label_and_number():
     rows = separable(60, seed=2)
     cut = ready(rows, DataSpec.model_validate({"length_percentiles": [20, 80]}))
-    again = tokenize(TOKENIZER, list(cut.train.texts), max_length=cut.preprocessing.max_length)
-    assert np.array_equal(cut.train.tokens.ids, again.ids)
+    again = tokenize(TOKENIZER, cut.train.texts, max_length=cut.preprocessing.max_length)
+    assert np.array_equal(cut.train.tokens.ids[:], again.ids)
     assert np.array_equal(cut.train.tokens.offsets, again.offsets)
     for text, label, row in zip(cut.train.texts, cut.train.labels, cut.train.rows, strict=True):
         assert rows.texts[row - 1] == text
@@ -256,17 +267,53 @@ def test_segment_ids_are_kept_only_where_they_say_something(family):
         assert types is None
 
 
-def test_texts_in_many_tokenizer_calls_are_the_same_tokens(monkeypatch):
-    from rankwise.data import prepare as module
-
+@pytest.mark.parametrize(("name", "limit"), [("CHUNK", 4), ("CHUNK_CHARACTERS", 1), ("CHUNK_CHARACTERS", 150)])
+def test_texts_in_many_tokenizer_calls_are_the_same_tokens(monkeypatch, name, limit):
     texts = separable(11, seed=3).texts
     at_once = tokenize(TOKENIZER, texts, max_length=7)
-    monkeypatch.setattr(module, "CHUNK", 4)
+    monkeypatch.setattr(prepare_module, name, limit)
     assert spans(tokenize(TOKENIZER, texts, max_length=7)) == spans(at_once)
 
 
-def test_no_texts_are_no_tokens():
-    assert len(tokenize(TOKENIZER, [], max_length=8)) == 0
+@given(st.lists(st.integers(0, 40), max_size=30), st.integers(1, 9), st.integers(1, 60))
+def test_a_tokenizer_call_has_no_more_texts_and_characters_than_allowed(lengths, texts, characters):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prepare_module, "CHUNK", texts)
+        patch.setattr(prepare_module, "CHUNK_CHARACTERS", characters)
+        chunks = list(prepare_module._chunks("x" * length for length in lengths))
+    assert [len(text) for chunk in chunks for text in chunk] == lengths
+    assert all(0 < len(chunk) <= texts for chunk in chunks)
+    assert all(len(chunk) == 1 or sum(map(len, chunk)) <= characters for chunk in chunks)
+
+
+@pytest.mark.parametrize("tokens_of", [tokenize, tokenize_to_disk])
+def test_no_texts_are_no_tokens(tokens_of):
+    assert len(tokens_of(TOKENIZER, [], max_length=8)) == 0
+
+
+def test_tokens_on_disk_are_those_in_memory(family):
+    tokenizer, texts = tiny_tokenizer(family), separable(11, seed=3).texts
+    stored, held = (tokens_of(tokenizer, texts, max_length=7) for tokens_of in (tokenize_to_disk, tokenize))
+    assert spans(stored) == spans(held)
+    assert (stored.types is None) == (held.types is None)
+    assert held.types is None or stored.types[:].tolist() == held.types.tolist()
+
+
+def test_token_ids_beyond_16_bits_are_kept(monkeypatch):
+    monkeypatch.setattr(type(TOKENIZER), "__len__", lambda _: 2**16 + 1)
+    assert tokenize_to_disk(TOKENIZER, ["apple"], max_length=None).ids.dtype == np.int32
+
+
+@pytest.mark.parametrize("length_percentiles", [None, (10, 90)])
+def test_texts_that_are_cut_are_tokenised_as_at_prediction(family, length_percentiles):
+    rows, tokenizer = separable(60, seed=2), tiny_tokenizer(family)
+    spec = DataSpec(max_length=12, length_percentiles=length_percentiles)
+    train = prepare(spec, tokenizer, longest=LONGEST, labelled=complete(spec, table_of(rows.texts, rows.labels))).train
+    served = tokenize(tokenizer, train.texts, max_length=12)
+    assert spans(train.tokens) == spans(served)
+    assert 0 < (served.lengths == 12).sum() < len(train), "some are cut, some are whole"
+    assert (train.tokens.types is None) == (served.types is None)
+    assert served.types is None or train.tokens.types[:].tolist() == served.types.tolist()
 
 
 def test_preprocessing_survives_its_trip_through_json():
@@ -284,6 +331,28 @@ def test_max_length_by_coverage_counts_training_tokens(recipe_for):
     assert data.train.tokens.lengths.max() <= data.preprocessing.max_length
 
 
+def test_more_rows_take_hardly_more_memory(tmp_path, monkeypatch):
+    def most_bytes(rows):
+        path = tmp_path / f"{rows}.csv"
+        with path.open("w", encoding="utf-8") as file:
+            file.write("text,label\n")
+            file.writelines(f"{place:0600} iron,{CLASSES[place % 3]}\n" for place in range(rows))
+        spec = DataSpec.model_validate({
+            "source": str(path), "clean": ["whitespace"], "max_length": 8, "split": {"test": 12, "validation": 12},
+        })  # fmt: skip
+        tracemalloc.start()
+        try:
+            found = prepare(spec, TOKENIZER, longest=LONGEST)
+            assert len(found.train) == rows - 24
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    monkeypatch.setattr(prepare_module, "CHUNK", 500)
+    most_bytes(1_000)  # the first one also imports
+    assert most_bytes(6_000) - most_bytes(1_000) < 1e6, "of 3 MB of text"
+
+
 def test_real_news_keep_their_class_names_their_test_rows_and_their_coverage(shared_data):
     spec = DataSpec.model_validate({
         "source": str(shared_data / "ag_news"), "rows": 400, "test_rows": 200, "max_length": "95%",
@@ -293,5 +362,5 @@ def test_real_news_keep_their_class_names_their_test_rows_and_their_coverage(sha
     assert data.classes == ("World", "Sports", "Business", "Sci/Tech")
     assert [len(part) for part in (data.train, data.validation, data.test)] == [400, 100, 200]
     assert np.bincount(data.train.labels).tolist() == pytest.approx([100] * 4, abs=5)
-    whole = tokenize(TOKENIZER, list(data.train.texts), max_length=None).lengths
+    whole = tokenize(TOKENIZER, data.train.texts, max_length=None).lengths
     assert 0.95 <= (whole <= data.preprocessing.max_length).mean() < 1

@@ -78,7 +78,7 @@ def test_a_dialect_is_found_out_and_stated(tmp_path: Path, name: str, content: s
 def test_quoted_delimiters_quotes_and_line_ends_stay_inside_one_row(tmp_path: Path) -> None:
     table = read(write(tmp_path / "t.csv", 'text,label\n"one, ""two""\nthree",a\r\nfour,b\n'))
     assert table.texts == ('one, "two"\nthree', "four")
-    assert table.rows == (1, 2)
+    assert table.rows.tolist() == [1, 2]
 
 
 def test_the_words_na_null_and_none_stay_text(tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_missing_json_values_and_parquet_nulls_are_no_text(tmp_path: Path) -> No
     pq.write_table(pa.table({"text": [None, None, "x"], "label": ["a", "a", "b"]}), parquet)
     for path in (jsonl, parquet):
         table = read(path)
-        assert (table.texts, table.rows, table.dropped) == (("x",), (3,), {"empty text": 2})
+        assert (table.texts, table.rows.tolist(), table.dropped) == (("x",), [3], {"empty text": 2})
 
 
 def test_parquet_categories_and_numbers_are_labels(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_any_text_survives_being_written_and_read(tmp_path: Path, suffix: str, t
 def test_rows_without_text_are_counted_and_dropped_or_fail(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", 'text,label\nx,a\n,a\n"  ",b\ny,b\n')
     table = read(path)
-    assert (table.texts, table.rows, table.dropped) == (("x", "y"), (1, 4), {"empty text": 2})
+    assert (table.texts, table.rows.tolist(), table.dropped) == (("x", "y"), [1, 4], {"empty text": 2})
     assert "2 of 4 rows have no text in text (rows 2, 3)" in failing(path, empty_text="fail")
 
 
@@ -235,9 +235,9 @@ def test_a_few_missing_labels_are_counted_and_many_are_an_error(tmp_path: Path) 
 def test_bad_rows_are_counted_when_asked(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", 'text,label\nx,a\ny,b,c\nz\n"q"x,a\nw,d\n')
     table = read(path, skip_bad_rows=True)
-    assert (table.texts, table.rows, table.dropped) == (("x", "w"), (1, 5), {"bad row": 3})
+    assert (table.texts, table.rows.tolist(), table.dropped) == (("x", "w"), [1, 5], {"bad row": 3})
     broken = write(tmp_path / "t.jsonl", '{"text":"x","label":"a"}\n{oops\n{"text":"y","label":"b"}')
-    assert read(broken, skip_bad_rows=True).rows == (1, 3)
+    assert read(broken, skip_bad_rows=True).rows.tolist() == [1, 3]
 
 
 # ------------------------------------------------------------------------------------------------ what is refused
@@ -371,7 +371,7 @@ def test_utf_16_is_read_when_named(tmp_path: Path) -> None:
 
 def test_lists_become_a_table() -> None:
     table = table_of(["x", "", "y"], [1, 2, 2])
-    assert (table.texts, table.labels, table.rows) == (("x", "y"), ("1", "2"), (1, 3))
+    assert (table.texts, table.labels, table.rows.tolist()) == (("x", "y"), ("1", "2"), [1, 3])
     assert isinstance(table.layout, Layout)
     assert table_of(["x"], None).labels is None
 

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 from conftest import Rows, prepared, save_tiny, separable
 from rankwise.data.batches import Padding, collate, training_batches
 from rankwise.errors import NonFiniteLoss, TrainingError
-from rankwise.fitting.loop import check_precision, evaluation_steps, steps_per_epoch, total_steps
+from rankwise.fitting.loop import evaluation_steps, resolve_precision, steps_per_epoch, total_steps
 from rankwise.model.load import load_tokenizer
 from rankwise.specs import TrainSpec
 
@@ -147,12 +147,12 @@ def test_fp16_is_refused_on_a_cpu(fit_for):
 
 
 def test_fp32_is_allowed_everywhere():
-    check_precision("fp32", torch.device("cpu"))
+    resolve_precision("fp32", torch.device("cpu"))
 
 
 def test_bf16_trains_weights_that_stay_in_fp32(fit_for):
     try:
-        check_precision("bf16", torch.device("cpu"))
+        resolve_precision("bf16", torch.device("cpu"))
     except TrainingError as refusal:
         pytest.skip(str(refusal))
     weights = fit_for("train.precision=bf16", "train.epochs=1").weights().values()

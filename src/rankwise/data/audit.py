@@ -1,9 +1,9 @@
 """An audit says what a person should know about labelled text before training: balance, repeats, leaks, lengths.
 
 `check` refuses tables that no classifier can learn from; `audit` counts the rest and says in plain words what to do. Texts
-are compared by 8-byte hashes (blake2b), so a million rows take megabytes, and fewer than one such table in ten million
-has two texts with one hash. A repeat is a row whose text stood in an earlier row; a near repeat differs from it in case,
-space or punctuation.
+stream past, never a list of them, and are compared by 8-byte hashes (blake2b): a million rows take megabytes, and fewer than
+one such table in ten million has two texts with one hash. A repeat is a row whose text stood in an earlier row; a near
+repeat differs from it in case, space or punctuation.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from itertools import combinations
@@ -143,7 +143,7 @@ def audit(
     exact = {name: hashes(table.texts) for name, table in tables.items()}
     near = {name: hashes(map(_plain, table.texts)) for name, table in tables.items()}
     counts = dict(Counter(train.labels or ()).most_common())
-    groups = _conflicts(train, exact["train"])
+    groups = list(_conflicts(train, exact["train"]))
     duplicates = _repeats(exact["train"])
     found = Audit(
         rows={name: len(table.texts) for name, table in tables.items()},
@@ -154,12 +154,12 @@ def audit(
         duplicates=duplicates,
         near_duplicates=_repeats(near["train"]) - duplicates,
         conflicts=len(groups),
-        conflict_examples=tuple(_conflict(train, places) for places in groups[:5]),
+        conflict_examples=tuple(_conflict(train, places) for places in sorted(groups)[:5]),
         overlaps=tuple(_overlap(one, two, exact, near) for one, two in combinations(tables, 2)),
         label_words=_label_words(train, counts),
         alike_labels=_alike(counts),
         single_classes=tuple(label for label, count in counts.items() if count == 1),
-        suspicious={name: rows for name, looks in _SUSPICIOUS.items() if (rows := _first_rows(train, looks))},
+        suspicious=_suspicious(train),
         characters=_lengths(np.fromiter(map(len, train.texts), dtype=np.int64), "characters"),
         tokens=None if lengths is None else _lengths(np.asarray(lengths, dtype=np.int64), "tokens"),
         warnings=(),
@@ -169,7 +169,9 @@ def audit(
 
 def hashes(texts: Iterable[str]) -> Hashes:
     """An 8-byte hash of each text, (N,)."""
-    digests = b"".join(blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest() for text in texts)
+    digests = bytearray()
+    for text in texts:
+        digests += blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()
     return np.frombuffer(digests, dtype=np.uint64)
 
 
@@ -199,21 +201,24 @@ def _overlap(other: str, split: str, exact: Mapping[str, Hashes], near: Mapping[
     return Overlap(split, other, rows, rows / max(1, len(same)), alike - rows)
 
 
-def _conflicts(table: Table, keys: Hashes) -> list[list[int]]:
-    """Places of the rows that share a text but not a label, a list for each text, in the order of the table."""
+def _conflicts(table: Table, keys: Hashes) -> Iterator[list[int]]:
+    """Places of the rows that share a text but not a label, rising, a list for each text."""
     if table.labels is None:
-        return []
-    _, codes, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    groups: dict[int, list[int]] = {}
-    for place in np.flatnonzero(counts[codes] > 1).tolist():
-        groups.setdefault(int(codes[place]), []).append(place)
-    return [places for places in groups.values() if len({table.labels[place] for place in places}) > 1]
+        return
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.concatenate([[True], keys[order][1:] != keys[order][:-1]]))  # of runs of one text
+    counts = np.diff(starts, append=len(keys))
+    repeated = counts > 1
+    for start, count in zip(starts[repeated].tolist(), counts[repeated].tolist(), strict=True):
+        places: list[int] = order[start : start + count].tolist()
+        if len({table.labels[place] for place in places}) > 1:
+            yield places
 
 
 def _conflict(table: Table, places: list[int]) -> Conflict:
     assert table.labels is not None
     labels = dict.fromkeys(table.labels[place] for place in places)
-    return Conflict(table.texts[places[0]][:200], tuple(labels), tuple(table.rows[place] for place in places[:5]))
+    return Conflict(table.texts[places[0]][:200], tuple(labels), tuple(table.rows[places[:5]].tolist()))
 
 
 # -------------------------------------------------------------------------------------------------------------- labels
@@ -221,18 +226,20 @@ def _conflict(table: Table, places: list[int]) -> Conflict:
 
 def _label_words(table: Table, counts: Mapping[str, int]) -> tuple[LabelWord, ...]:
     """Labels that give themselves away: in a fifth of their class or more, and almost nowhere else."""
-    texts = [text.casefold() for text in table.texts]
-    own: Counter[str] = Counter()
     words = {label: _word(label) for label in counts}
-    for text, label in zip(texts, table.labels or (), strict=False):
-        own[label] += _has(text, words[label])
-    found = []
-    for label, rows in own.items():
-        if rows >= max(5, 0.2 * counts[label]):
-            precision = rows / sum(_has(text, words[label]) for text in texts)
-            if precision >= 0.98:
-                found.append(LabelWord(label, rows / counts[label], precision))
-    return tuple(found)
+    own: Counter[str] = Counter()
+    for text, label in zip(table.texts, table.labels or (), strict=False):
+        own[label] += _has(text.casefold(), words[label])
+    frequent = [label for label, rows in own.items() if rows >= max(5, 0.2 * counts[label])]
+    everywhere: Counter[str] = Counter()
+    for text in table.texts if frequent else ():
+        folded = text.casefold()
+        everywhere.update(label for label in frequent if _has(folded, words[label]))
+    return tuple(
+        LabelWord(label, own[label] / counts[label], own[label] / everywhere[label])
+        for label in frequent
+        if own[label] / everywhere[label] >= 0.98
+    )
 
 
 def _word(label: str) -> tuple[str, re.Pattern[str]]:
@@ -264,9 +271,14 @@ _SUSPICIOUS: Mapping[str, Callable[[str], object]] = {
 }
 
 
-def _first_rows(table: Table, looks: Callable[[str], object]) -> tuple[int, ...]:
-    rows = (row for row, text in zip(table.rows, table.texts, strict=True) if looks(text))
-    return tuple(row for _, row in zip(range(5), rows, strict=False))
+def _suspicious(table: Table) -> dict[str, tuple[int, ...]]:
+    """What looks wrong → the first five rows that do, where any does."""
+    found: dict[str, list[int]] = {name: [] for name in _SUSPICIOUS}
+    for place, text in enumerate(table.texts):
+        for name, looks in _SUSPICIOUS.items():
+            if len(found[name]) < 5 and looks(text):
+                found[name].append(int(table.rows[place]))
+    return {name: tuple(rows) for name, rows in found.items() if rows}
 
 
 def _lengths(lengths: NDArray[np.int64], unit: str) -> Lengths:

@@ -36,10 +36,12 @@ class Padding:
         return cls(tokenizer.pad_token_id, segment, left=tokenizer.padding_side == "left")
 
 
-def training_batches(lengths: Rows, batch_size: int, *, seed: int, epoch: int) -> list[Rows]:
+def training_batches(lengths: Rows, batch_size: int, *, seed: int, epoch: int, similar_lengths: bool = True) -> list[Rows]:
     """Row numbers of each batch of one epoch; the last batch may be smaller."""
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(len(lengths))
+    if not similar_lengths:
+        return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
     window = WINDOW * batch_size
     batches: list[Rows] = []
     for start in range(0, len(order), window):

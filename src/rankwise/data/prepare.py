@@ -1,29 +1,35 @@
 """Tables → Prepared: split, class numbers, clean text, tokens. Everything that a run must apply again at prediction is a
 Preprocessing, which travels with the artifact.
 
-Shapes: a split of N texts holds its tokens as one flat array with N + 1 offsets, so nothing is stored padded. Labels are
-class numbers (N,), -1 for a class that training never saw.
+Texts and tokens go from file to file on disk, a chunk of them in memory. Shapes: a split of N texts holds its tokens end to
+end with N + 1 offsets, so nothing is stored padded. Labels are class numbers (N,), -1 for a class that training never saw.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from rankwise.data.audit import LEAK_LIMIT, check, seen_in
 from rankwise.data.clean import clean
 from rankwise.data.sources import Table, read_table
 from rankwise.data.splits import resolve
+from rankwise.data.store import Numbers, Texts
 from rankwise.errors import DataError, nearest
 from rankwise.specs import DataSpec
 
 CHUNK = 2_000  # texts per tokenizer call: enough to use its threads, little enough to bound memory
+CHUNK_CHARACTERS = 1_000_000  # ... also where texts are long: a tokenizer holds some 100 bytes a token
+
+Integers = NDArray[np.integer[Any]]
+Encoded = tuple[Integers, Integers]  # ids and segment ids of one text
+_NO_SEGMENTS = np.zeros(0, dtype=np.int8)  # of a tokenizer that gives none, or none but 0
 
 
 @dataclass(frozen=True)
@@ -61,9 +67,9 @@ class Preprocessing:
 class Tokens:
     """Token ids of N texts, end to end; text i is `ids[offsets[i]:offsets[i + 1]]`."""
 
-    ids: NDArray[np.int32]
+    ids: Integers | Numbers
     offsets: NDArray[np.int64]
-    types: NDArray[np.int8] | None = None
+    types: Integers | Numbers | None = None
     """Segment ids, only where a tokenizer gives any but 0 (XLNet)."""
 
     def __len__(self) -> int:
@@ -83,8 +89,8 @@ class Split:
     """Clean texts, N of them."""
     tokens: Tokens = field(repr=False)
     labels: NDArray[np.int64] = field(repr=False)
-    rows: Sequence[int] = field(repr=False)
-    """The data row of each text in its file, from 1."""
+    rows: NDArray[np.int64] = field(repr=False)
+    """The data row of each text in its file, from 1; shape (N,)."""
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -114,13 +120,11 @@ class Labelled:
     validation: Table
     test: Table
     classes: tuple[str, ...]
+    leaked: NDArray[np.bool_]
+    """Which test rows have a text that is also in training; shape (N of test,)."""
     notes: tuple[str, ...] = ()
     numbering: tuple[str, ...] = ()
     """Class names in the order that whole-number labels count them; empty where nobody gave an order."""
-
-    def leaked(self) -> NDArray[np.bool_]:
-        """Which test rows have a text that is also in training; shape (N of test,)."""
-        return seen_in(self.train, self.test)
 
 
 def read(spec: DataSpec) -> Labelled:
@@ -168,8 +172,9 @@ def complete(
         notes.append(f"test: {spec.test_rows:,} rows kept (stratified, seed {seed})")
     numbering = spec.classes or classes
     names = class_names(train, numbering)
-    labelled = Labelled(train, validation, test, names, numbering=numbering)
-    return replace(labelled, notes=(*notes, *_leakage(labelled, spec)))
+    leaked = seen_in(train, test)
+    notes += _leakage(leaked, test, spec)
+    return Labelled(train, validation, test, names, leaked, tuple(notes), numbering)
 
 
 def prepare(spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled | None = None) -> Prepared:
@@ -179,17 +184,17 @@ def prepare(spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled 
     """
     labelled = labelled or read(spec)
     numbers = label_numbers(labelled, spec)
-    texts = {
-        name: [clean(text, spec.clean) for text in getattr(labelled, name).texts] for name in ("train", "validation", "test")
-    }
-    train_tokens = tokenize(tokenizer, texts["train"], max_length=None)
-    max_length, length_note = choose_length(train_tokens.lengths, spec.max_length, longest)
-    keep, filter_note = _within_percentiles(train_tokens.lengths, spec.length_percentiles)
-    splits = {
-        name: _split(getattr(labelled, name), texts[name], numbers[name], tokenizer, max_length)
-        for name in ("validation", "test")
-    }
-    train = _split(labelled.train, texts["train"], numbers["train"], tokenizer, max_length, known=train_tokens)
+    texts = clean_all(labelled.train.texts, spec.clean)
+    tokens = tokenize_to_disk(tokenizer, texts, max_length=None)
+    max_length, length_note = choose_length(tokens.lengths, spec.max_length, longest)
+    keep, filter_note = _within_percentiles(tokens.lengths, spec.length_percentiles)
+    tokens = _cut(tokens, texts, tokenizer, max_length)
+    train = _subset(Split(texts, tokens, numbers["train"], labelled.train.rows), keep)
+
+    def scored(name: str, table: Table) -> Split:
+        texts = clean_all(table.texts, spec.clean)
+        return Split(texts, tokenize_to_disk(tokenizer, texts, max_length=max_length), numbers[name], table.rows)
+
     preprocessing = Preprocessing(
         classes=labelled.classes,
         clean=spec.clean,
@@ -200,9 +205,9 @@ def prepare(spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled 
     )
     return Prepared(
         preprocessing=preprocessing,
-        train=_subset(train, keep),
-        validation=splits["validation"],
-        test=splits["test"],
+        train=train,
+        validation=scored("validation", labelled.validation),
+        test=scored("test", labelled.test),
         notes=(*labelled.notes, length_note, *filter_note),
     )
 
@@ -235,6 +240,7 @@ def split_off(table: Table, amount: float, *, seed: int, what: str) -> tuple[Tab
 
     assert table.labels is not None
     counts = Counter(table.labels)
+    number = {name: place for place, name in enumerate(sorted(counts))}
     wanted = max(round(amount * len(table.texts)), len(counts)) if amount < 1 else int(amount)
     rest = len(table.texts) - wanted
     rarest, fewest = min(counts.items(), key=lambda item: item[1])
@@ -244,42 +250,41 @@ def split_off(table: Table, amount: float, *, seed: int, what: str) -> tuple[Tab
             f"{len(counts)} classes and '{rarest}' has {fewest} row(s); add rows, or give a {what} file "
             f"(--set data.{what}=FILE)"
         )
-    kept, taken = train_test_split(
-        np.arange(len(table.texts)), test_size=wanted, random_state=seed, stratify=np.asarray(table.labels)
-    )
+    classes = np.fromiter((number[label] for label in table.labels), dtype=np.int64)
+    kept, taken = train_test_split(np.arange(len(classes)), test_size=wanted, random_state=seed, stratify=classes)
     return take(table, np.sort(kept)), take(table, np.sort(taken))
 
 
 def take(table: Table, rows: NDArray[np.int64]) -> Table:
     """The table with only these places, in this order."""
     return Table(
-        texts=tuple(table.texts[place] for place in rows),
+        texts=Texts.of(table.texts).take(rows),
         labels=tuple(table.labels[place] for place in rows) if table.labels is not None else None,
         layout=table.layout,
         dropped=table.dropped,
-        rows=tuple(table.rows[place] for place in rows),
+        rows=table.rows[rows],
     )
 
 
+def clean_all(texts: Sequence[str], steps: Sequence[str]) -> Sequence[str]:
+    """Clean texts, on disk; the texts themselves where there is no step."""
+    return Texts.of(clean(text, steps) for text in texts) if steps else texts
+
+
 def tokenize(tokenizer: Any, texts: Sequence[str], *, max_length: int | None) -> Tokens:
-    """Token ids of N texts with special tokens, cut to `max_length` tokens when it is given."""
-    ids: list[NDArray[np.int32]] = []
-    types: list[NDArray[np.int8]] = []
-    lengths: list[int] = []
-    for start in range(0, len(texts), CHUNK):
-        encoded = tokenizer(
-            list(texts[start : start + CHUNK]),
-            truncation=max_length is not None,
-            max_length=max_length,
-            return_attention_mask=False,
-            verbose=False,
-        )
-        lengths += map(len, encoded["input_ids"])
-        ids += [np.asarray(row, dtype=np.int32) for row in encoded["input_ids"]]
-        types += [np.asarray(row, dtype=np.int8) for row in encoded.get("token_type_ids", ())]
-    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
-    flat_types = np.concatenate(types) if types and any(row.any() for row in types) else None
-    return Tokens(np.concatenate(ids) if ids else np.zeros(0, np.int32), offsets, flat_types)
+    """Token ids of N texts with special tokens, cut to `max_length` tokens when it is given; in memory, for a chunk."""
+    ids, types = [], []
+    for row_ids, row_types in _encoded(tokenizer, texts, max_length):
+        ids.append(row_ids)
+        types.append(row_types)
+    offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+    flat, flat_types = (np.concatenate(rows) if rows else np.zeros(0, np.int32) for rows in (ids, types))
+    return Tokens(flat, offsets, flat_types if flat_types.any() else None)
+
+
+def tokenize_to_disk(tokenizer: Any, texts: Sequence[str], *, max_length: int | None) -> Tokens:
+    """The same for any number of texts, on disk."""
+    return _written(_encoded(tokenizer, texts, max_length), len(texts), _narrowest(tokenizer))
 
 
 def choose_length(lengths: NDArray[np.int64], wanted: float, longest: int) -> tuple[int, str]:
@@ -297,15 +302,14 @@ def choose_length(lengths: NDArray[np.int64], wanted: float, longest: int) -> tu
     return chosen, f"max length {chosen} tokens cuts {cut:.1%} of the training texts{hint}"
 
 
-def _leakage(labelled: Labelled, spec: DataSpec) -> list[str]:
+def _leakage(leaked: NDArray[np.bool_], test: Table, spec: DataSpec) -> list[str]:
     """A note on test rows that are also in training. Raises DataError when they are many."""
-    leaked = labelled.leaked()
     if not leaked.any():
         return []
     found = f"{leaked.sum():,} of {len(leaked):,} test texts ({leaked.mean():.1%}) are also in training"
     if leaked.mean() > LEAK_LIMIT and spec.leakage == "fail":
         raise DataError(
-            f"{labelled.test.layout.path}: {found}, so a score on them says little; remove them from training, or type "
+            f"{test.layout.path}: {found}, so a score on them says little; remove them from training, or type "
             "--set data.leakage=allow to see a score on the others beside it"
         )
     return [f"test: {found}; scores leave nothing out, the clean score is beside them"]
@@ -323,18 +327,20 @@ def numbers_of(table: Table, classes: Sequence[str], numbering: Sequence[str], s
     """Class numbers (N,) of a table's labels: names as they are, whole numbers through `numbering`. Raises DataError."""
     assert table.labels is not None
     number = {name: place for place, name in enumerate(classes)}
-    if any(label not in number for label in table.labels) and all(map(_is_whole, table.labels)):
+    kinds = set(table.labels)
+    if not kinds <= number.keys() and all(map(_is_whole, kinds)):
         names = _positions(table, numbering, classes)
         number |= {label: number[name] for label, name in names.items() if name in number}
-    strange = [place for place, label in enumerate(table.labels) if label not in number]
-    if strange and spec.unseen_labels == "fail":
+    found = np.fromiter((number.get(label, -1) for label in table.labels), dtype=np.int64)
+    strange = np.flatnonzero(found < 0)
+    if len(strange) and spec.unseen_labels == "fail":
         label = table.labels[strange[0]]
         raise DataError(
             f"{table.layout.path}: row {table.rows[strange[0]]}: label '{label}' is not among the classes "
             f"({', '.join(classes)}){nearest(label, classes)} {len(strange)} rows like it; correct them, or "
             f"type --set data.unseen_labels=wrong to count them as mistakes"
         )
-    return np.array([number.get(label, -1) for label in table.labels], dtype=np.int64)
+    return found
 
 
 def _positions(table: Table, numbering: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
@@ -363,44 +369,81 @@ def _positions(table: Table, numbering: Sequence[str], classes: Sequence[str]) -
 
 def _within_percentiles(
     lengths: NDArray[np.int64], percentiles: tuple[float, float] | None
-) -> tuple[NDArray[np.int64], list[str]]:
+) -> tuple[NDArray[np.bool_], list[str]]:
     if percentiles is None:
-        return np.arange(len(lengths)), []
+        return np.ones(len(lengths), dtype=np.bool_), []
     low, high = np.percentile(lengths, percentiles)
-    keep = np.flatnonzero((lengths >= low) & (lengths <= high))
-    note = f"train: {len(lengths) - len(keep):,} rows outside {low:.0f} to {high:.0f} tokens left out of training"
+    keep = (lengths >= low) & (lengths <= high)
+    note = f"train: {(~keep).sum():,} rows outside {low:.0f} to {high:.0f} tokens left out of training"
     return keep, [note]
 
 
-def _split(
-    table: Table,
-    texts: Sequence[str],
-    labels: NDArray[np.int64],
-    tokenizer: Any,
-    max_length: int,
-    known: Tokens | None = None,
-) -> Split:
-    if known is not None and (not len(known) or known.lengths.max() <= max_length):
-        tokens = known
-    else:
-        tokens = tokenize(tokenizer, texts, max_length=max_length)
-    return Split(texts=texts, tokens=tokens, labels=labels, rows=table.rows)
+def _cut(tokens: Tokens, texts: Sequence[str], tokenizer: Any, max_length: int) -> Tokens:
+    """Texts of more tokens tokenised again, because the tokenizer knows what stands at the end of a cut; the others kept."""
+    long = tokens.lengths > max_length
+    if not long.any():
+        return tokens
+    cut = _encoded(tokenizer, Texts.of(texts).take(long), max_length)
+    rows = (next(cut) if is_long else row for is_long, row in zip(long, _rows(tokens, range(len(long))), strict=True))
+    return _written(rows, len(long), _narrowest(tokenizer))
 
 
-def _subset(split: Split, keep: NDArray[np.int64]) -> Split:
-    if len(keep) == len(split):
+def _subset(split: Split, keep: NDArray[np.bool_]) -> Split:
+    if keep.all():
         return split
-    spans = [slice(split.tokens.offsets[place], split.tokens.offsets[place + 1]) for place in keep]
-    lengths = split.tokens.lengths[keep]
-    types = split.tokens.types
-    tokens = Tokens(
-        ids=np.concatenate([split.tokens.ids[span] for span in spans]),
-        offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-        types=np.concatenate([types[span] for span in spans]) if types is not None else None,
-    )
-    return Split(
-        texts=[split.texts[place] for place in keep],
-        tokens=tokens,
-        labels=split.labels[keep],
-        rows=[split.rows[place] for place in keep],
-    )
+    places = np.flatnonzero(keep)
+    tokens = _written(_rows(split.tokens, places), len(places), split.tokens.ids.dtype)
+    return Split(Texts.of(split.texts).take(places), tokens, split.labels[places], split.rows[places])
+
+
+def _rows(tokens: Tokens, places: Iterable[int]) -> Iterator[Encoded]:
+    for place in places:
+        span = slice(tokens.offsets[place], tokens.offsets[place + 1])
+        yield tokens.ids[span], _NO_SEGMENTS if tokens.types is None else tokens.types[span]
+
+
+def _encoded(tokenizer: Any, texts: Sequence[str], max_length: int | None) -> Iterator[Encoded]:
+    """Each text's ids and segment ids, tokenised in chunks."""
+    narrowest = _narrowest(tokenizer)
+    for chunk in _chunks(texts):
+        encoded = tokenizer(
+            chunk,
+            truncation=max_length is not None,
+            max_length=max_length,
+            return_attention_mask=False,
+            verbose=False,
+        )
+        rows = encoded["input_ids"]
+        for ids, types in zip(rows, encoded.get("token_type_ids") or [()] * len(rows), strict=True):
+            yield np.asarray(ids, dtype=narrowest), np.asarray(types, dtype=np.int8)
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    characters = 0
+    for text in texts:
+        if len(chunk) == CHUNK or (chunk and characters + len(text) > CHUNK_CHARACTERS):
+            yield chunk
+            chunk, characters = [], 0
+        chunk.append(text)
+        characters += len(text)
+    if chunk:
+        yield chunk
+
+
+def _written(rows: Iterable[Encoded], count: int, ids_type: DTypeLike) -> Tokens:
+    """The tokens of `count` texts, on disk; segment ids only where there is one but 0."""
+    ids, types = Numbers(ids_type), Numbers(np.int8)
+    offsets = np.zeros(count + 1, dtype=np.int64)
+    segments = False
+    for place, (row_ids, row_types) in enumerate(rows, start=1):
+        ids.append(row_ids)
+        types.append(row_types)
+        offsets[place] = len(ids)
+        segments = segments or bool(row_types.any())
+    return Tokens(ids, offsets, types if segments else None)
+
+
+def _narrowest(tokenizer: Any) -> type[np.integer[Any]]:
+    """The integer type that holds every token id in the fewest bytes."""
+    return np.uint16 if len(tokenizer) <= 2**16 else np.int32

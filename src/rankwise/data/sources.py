@@ -1,25 +1,25 @@
 """Labelled text from any source becomes a Table: texts, labels, where they stood, and what was dropped on the way.
 
-`read_table` reads a source whole, `stream` record by
-record in bounded memory, both along the same path. Row numbers count data rows from 1, column positions from 0. A blank
-cell is no text and no label; "NA", "null" and "None" are words. Labels are strings, kept to the letter.
+`read_table` reads a source whole, its texts to disk, `stream` record by record, both along the same path and in bounded
+memory. Row numbers count data rows from 1, column positions from 0. A blank cell is no text and no label; "NA", "null" and
+"None" are words. Labels are strings, kept to the letter.
 """
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from operator import itemgetter
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rankwise.data.columns import Choice, choose_columns, name_columns, setting_of
-from rankwise.data.formats import (
-    Row,
-    at,
-    open_rows,
-    written,
-)
+from rankwise.data.formats import Row, at, open_rows, written
+from rankwise.data.store import Texts
 from rankwise.errors import DataError
 from rankwise.specs import DataSpec, SourceSpec
 
@@ -62,15 +62,16 @@ class Layout:
         return f"{name}: {', '.join(kind)}; {label}, text = {many}{' + '.join(self.text)}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """Texts with their labels, in the source's order. `rows` is each text's data row, `dropped` is reason → count."""
 
-    texts: tuple[str, ...]
+    texts: Sequence[str]
+    """On disk, when they were read from a source; see store.py."""
     labels: tuple[str, ...] | None
     layout: Layout
     dropped: Mapping[str, int]
-    rows: tuple[int, ...]
+    rows: NDArray[np.int64]
 
 
 def read_table(source: SourceSpec, data: DataSpec, *, needs_label: bool = True) -> Table:
@@ -90,7 +91,7 @@ def table_of(texts: Sequence[str], labels: Sequence[str | int] | None = None) ->
         raise DataError(f"{len(texts):,} texts and {len(labels):,} labels; expected one label for each text")
     label = None if labels is None else "label"
     layout = Layout("list", "list", None, None, True, ("text", *filter(None, [label])), ("text",), label, "utf-8")
-    return _collect(_Reading(layout, _listed(texts, labels), [], {}), DataSpec(), labels is not None)
+    return _collect(_Reading(layout, _listed(texts, labels), array("q"), {}), DataSpec(), labels is not None)
 
 
 def first_row(source: SourceSpec, data: DataSpec) -> tuple[str, ...]:
@@ -109,7 +110,7 @@ def hub_classes(source: SourceSpec, data: DataSpec) -> tuple[str, ...]:
 class _Reading:
     layout: Layout
     records: Iterable[Record]
-    bad: list[int]  # filled while records are read
+    bad: array[int]  # filled while records are read
     classes: Mapping[str, tuple[str, ...]]
 
 
@@ -125,7 +126,7 @@ def _open(source: SourceSpec, data: DataSpec, needs_label: bool) -> _Reading:
         columns=columns, text=tuple(columns[place] for place in text), label=None if label is None else columns[label],
         encoding=source.encoding,
     )  # fmt: skip
-    bad: list[int] = []
+    bad = array("q")
     cells = rows.read()
     if rows.columns is None and header:
         next(row for row in cells if row[1])
@@ -135,7 +136,7 @@ def _open(source: SourceSpec, data: DataSpec, needs_label: bool) -> _Reading:
 
 
 def _records(
-    rows: Iterator[Row], layout: Layout, text_of: Callable[[Sequence[str]], str], label: int | None, bad: list[int]
+    rows: Iterator[Row], layout: Layout, text_of: Callable[[Sequence[str]], str], label: int | None, bad: array[int]
 ) -> Iterator[Record]:
     for number, (place, cells) in enumerate(rows, start=1):
         if cells is None:
@@ -159,25 +160,34 @@ def _joined(text: Sequence[int], join: str) -> Callable[[Sequence[str]], str]:
 
 
 def _collect(reading: _Reading, data: DataSpec, needs_label: bool) -> Table:
-    texts, labels, rows = [], [], []
-    empty: list[int] = []
-    missing: list[int] = []
-    for record in reading.records:
-        if not record.text or record.text.isspace():
-            empty.append(record.number)
-        elif record.label is None and needs_label:
-            missing.append(record.number)
-        else:
-            texts.append(record.text)
-            labels.append(record.label)
-            rows.append(record.number)
+    labels: list[str | None] = []
+    rows, empty, missing = array("q"), array("q"), array("q")
+    known: dict[str, str] = {}  # one string for each class, whatever the number of rows
+
+    def kept() -> Iterator[str]:
+        for record in reading.records:
+            if not record.text or record.text.isspace():
+                empty.append(record.number)
+            elif record.label is None and needs_label:
+                missing.append(record.number)
+            else:
+                labels.append(None if record.label is None else known.setdefault(record.label, record.label))
+                rows.append(record.number)
+                yield record.text
+
+    texts = Texts.of(kept())
     dropped = {"empty text": empty, "missing label": missing, "bad row": reading.bad}
     _refuse_losses(reading.layout, len(texts), dropped, data.empty_text == "fail")
-    known = [label for label in labels if label is not None]
     _refuse_twins(reading.layout, known)
-    complete = reading.layout.label is not None and len(known) == len(texts)
+    complete = tuple(label for label in labels if label is not None)
     counts = {reason: len(numbers) for reason, numbers in dropped.items() if numbers}
-    return Table(tuple(texts), tuple(known) if complete else None, reading.layout, counts, tuple(rows))
+    return Table(
+        texts=texts,
+        labels=complete if reading.layout.label is not None and len(complete) == len(texts) else None,
+        layout=reading.layout,
+        dropped=counts,
+        rows=np.frombuffer(rows, dtype=np.int64),
+    )
 
 
 def _refuse_losses(layout: Layout, kept: int, dropped: Mapping[str, Sequence[int]], fail_empty: bool) -> None:

@@ -11,7 +11,6 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +21,16 @@ from torch.nn.functional import cross_entropy
 
 from rankwise.data.batches import Padding, Rows, collate, training_batches
 from rankwise.data.prepare import Prepared, Split
-from rankwise.errors import NonFiniteLoss, TrainingError
+from rankwise.errors import NonFiniteLoss
 from rankwise.evaluation import quick_scores
 from rankwise.fitting.checkpoint import Checkpoints, Progress
 from rankwise.fitting.events import Events
+from rankwise.fitting.frozen import cached_prefix, fit_head, pays, prefix_layer
 from rankwise.fitting.optim import build_optimizers, class_weights, schedule_factor, set_rates
+from rankwise.machine import is_out_of_memory
 from rankwise.model.adapters import Classifier, quiet_dropout
+from rankwise.model.kernels import cut_dropout_from_words, resolve_precision
+from rankwise.model.prefix import Prefix, PrefixCache
 from rankwise.specs import EvaluateSpec, TrainSpec
 
 MINIMISED = {"log_loss"}  # metrics of which less is better
@@ -59,35 +62,50 @@ def fit(  # noqa: PLR0915 - straight down one page
     events: Events,
     scoring: EvaluateSpec | None = None,
     resume: bool = False,
+    cache: PrefixCache | None = None,
 ) -> Fitted:
     """Train `classifier` in place and leave it with the weights that scored best on the validation split.
 
-    Raises NonFiniteLoss before the update that would spoil the weights, TrainingError for arithmetic that the hardware
-    lacks, RunError for a checkpoint that does not belong here. torch's generator is left as it was found.
+    Under several processes each takes its share of every update's rows, and gradients are summed, so the update is the one
+    that a single process would make. Raises NonFiniteLoss before the update that would spoil the weights, TrainingError for
+    arithmetic that the hardware lacks, RunError for a checkpoint that does not belong here. torch's generator is left as it
+    was found.
     """
     scoring = scoring or EvaluateSpec()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(spec.seed)
+        torch.manual_seed(spec.seed + 1_000_003 * accelerator.process_index)  # each process draws dropout of its own
 
         # --- what does not change from step to step
         device = accelerator.device
-        check_precision(spec.precision, device)
-        if spec.encoder_dropout == "off":
-            quiet_dropout(classifier)
-        model = accelerator.prepare(classifier.model)
+        precision = resolve_precision(spec.precision, device)
+        if spec.encoder_dropout != "keep":
+            quiet_dropout(classifier, below=classifier.plan.lowest_layer if spec.encoder_dropout == "adapted" else None)
+        if spec.speed.random_words:
+            cut_dropout_from_words(classifier.model)
+        model = classifier.model.to(device)
         trained = list(classifier.trainable().values())
         optimizers = build_optimizers(classifier, spec)
-        scaler = torch.amp.GradScaler(device.type, enabled=spec.precision == "fp16")
+        scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         counts = Counter(data.train.labels.tolist())
         weights = class_weights(spec, {name: counts[place] for place, name in enumerate(data.classes)})
         total = total_steps(len(data.train), spec)
         evaluate_at = evaluation_steps(len(data.train), spec)
+        started = time.monotonic()
+        prefixes = _prefixes(classifier, data, spec, padding, precision, cache, events)
+        update = _Update(classifier, data.train, spec, padding, precision, weights, scaler, prefixes.get("train"), events)
 
         # --- where to start
-        progress = (checkpoints.resume(classifier, optimizers) if resume else None) or Progress()
+        progress = checkpoints.resume(classifier, optimizers) if resume else None
+        if progress is None:
+            progress = Progress()
+            if classifier.plan.head.start == "fitted":
+                fitted_on = fit_head(
+                    classifier, data.train, padding=padding, precision=precision, seed=spec.seed, prefix=prefixes.get("train")
+                )
+                events.emit("head", rows=fitted_on)
         events.emit("start", step=progress.step, total=total, rows=len(data.train), epochs=spec.epochs)
         meter = _Meter()
-        started = time.monotonic() - progress.training_seconds
+        started -= progress.training_seconds
         stopped_early = _has_stalled(progress, spec)  # a run resumed after its early stop stays stopped
 
         # --- the loop
@@ -95,15 +113,11 @@ def fit(  # noqa: PLR0915 - straight down one page
         for epoch, batch, rows in _updates(data.train, spec, progress, 0 if stopped_early else total):
             factor = schedule_factor(progress.step, total=total, spec=spec) * progress.plateau_factor
             set_rates(optimizers, factor)
-            for micro in _micro_batches(rows, spec):
-                inputs = {name: tensor.to(device) for name, tensor in collate(data.train.tokens, micro, padding).items()}
-                labels = torch.from_numpy(data.train.labels[micro]).to(device)  # (B,)
-                with _autocast(spec.precision, device):
-                    logits = model(**inputs).logits  # (B, C)
-                loss = _loss(logits.float(), labels, weights, spec) / _weight_of(rows, data.train, weights)
-                scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-                meter.add(loss, logits, labels)
-            _check_finite(meter.update_loss, progress.step, rows, data.train)
+            loss, right = _shared(
+                accelerator, trained, *update(rows[accelerator.process_index :: accelerator.num_processes], rows)
+            )
+            meter.add(loss, right, len(rows))
+            _check_finite(loss, progress.step, rows, data.train)
             for optimizer in optimizers:
                 scaler.unscale_(optimizer)
             norm = torch.nn.utils.clip_grad_norm_(trained, spec.clip_norm or math.inf)
@@ -112,7 +126,6 @@ def fit(  # noqa: PLR0915 - straight down one page
                 optimizer.zero_grad(set_to_none=True)
             scaler.update()
             progress.step, progress.epoch, progress.batch = progress.step + 1, epoch, batch + 1
-            meter.end_update()
 
             if progress.step % spec.log_every == 0 or progress.step == total:
                 rate = optimizers[0].param_groups[0]["lr"]
@@ -121,7 +134,10 @@ def fit(  # noqa: PLR0915 - straight down one page
                 events.emit("tick", step=progress.step, total=total)
 
             if progress.step in evaluate_at:
-                scores = quick_scores(classifier, data.validation, padding=padding, batch_size=scoring.batch_size)
+                scores = quick_scores(
+                    classifier, data.validation, padding=padding, batch_size=scoring.batch_size, precision=precision,
+                    prefix=prefixes.get("validation"), accelerator=accelerator,
+                )  # fmt: skip
                 model.train()
                 entry = {
                     "step": progress.step,
@@ -132,12 +148,14 @@ def fit(  # noqa: PLR0915 - straight down one page
                 progress.history.append(entry)
                 progress.training_seconds = time.monotonic() - started
                 _note_best(progress, entry, spec)
-                checkpoints.save(classifier, optimizers, progress)
+                if accelerator.is_main_process:
+                    checkpoints.save(classifier, optimizers, progress)
                 events.emit("evaluation", **entry, best=progress.best["step"] == progress.step)
                 if stopped_early := _has_stalled(progress, spec):
                     break
 
         # --- the best weights
+        accelerator.wait_for_everyone()
         checkpoints.load_weights(classifier, progress.best["step"])
         classifier.model.eval()
         seconds = progress.training_seconds
@@ -167,42 +185,109 @@ def evaluation_steps(rows: int, spec: TrainSpec) -> set[int]:
     return {*range(every, total + 1, every), total}
 
 
-def check_precision(precision: str, device: torch.device) -> None:
-    """Raises TrainingError where the hardware lacks the arithmetic."""
-    if precision == "fp32":
-        return
-    if precision == "fp16" and device.type == "cpu":
-        raise TrainingError("train.precision is fp16, which needs a GPU; on a CPU use fp32 or bf16")
-    if precision == "bf16" and not _has_bf16(device):
-        raise TrainingError(f"train.precision is bf16, which this {device.type} has no instructions for; use fp32")
-
-
-def _has_bf16(device: torch.device) -> bool:
-    if device.type == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
-
-
-def _autocast(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    if precision == "fp32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)
-
-
 def _updates(train: Split, spec: TrainSpec, progress: Progress, total: int) -> Iterator[tuple[int, int, Rows]]:
     """(epoch, place in the epoch, rows) of each update still to make; the order depends on the seed and epoch only."""
     first_epoch, first_batch = progress.epoch, progress.batch
     for epoch in range(first_epoch, math.ceil(spec.epochs) + 1):
-        batches = training_batches(train.tokens.lengths, spec.batch_size, seed=spec.seed, epoch=epoch)
+        batches = training_batches(
+            train.tokens.lengths, spec.batch_size, seed=spec.seed, epoch=epoch, similar_lengths=spec.speed.similar_lengths
+        )
         for place in range(first_batch if epoch == first_epoch else 0, len(batches)):
             if progress.step >= total:
                 return
             yield epoch, place, batches[place]
 
 
-def _micro_batches(rows: Rows, spec: TrainSpec) -> list[Rows]:
-    size = spec.micro_batch_size or spec.batch_size
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
+class _Update:
+    """Gradients of one update: forward and backward over its micro-batches, smaller ones from then on if memory runs out."""
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        train: Split,
+        spec: TrainSpec,
+        padding: Padding,
+        precision: str,
+        weights: torch.Tensor | None,
+        scaler: torch.amp.GradScaler,
+        prefix: Prefix | None,
+        events: Events,
+    ) -> None:
+        self.classifier, self.train, self.spec, self.padding, self.precision = classifier, train, spec, padding, precision
+        self.weights, self.scaler, self.prefix, self.events = weights, scaler, prefix, events
+        self.micro_batch_size = spec.micro_batch_size or spec.batch_size
+
+    def __call__(self, mine: Rows, rows: Rows) -> tuple[float, int]:
+        """Loss and right answers of this process's rows, out of all `rows` of the update; gradients are left in place."""
+        while True:
+            try:
+                return self._accumulate(mine, _weight_of(rows, self.train, self.weights))
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or self.micro_batch_size == 1:
+                    raise
+                self.micro_batch_size = (self.micro_batch_size + 1) // 2
+                self.classifier.model.zero_grad(set_to_none=True)
+                self.events.emit("memory", micro_batch_size=self.micro_batch_size)
+
+    def _accumulate(self, mine: Rows, weight: float) -> tuple[float, int]:
+        device = self.classifier.device
+        found = torch.zeros(2, dtype=torch.float64, device="cpu" if device.type == "mps" else device)  # loss, right answers
+        for start in range(0, len(mine), self.micro_batch_size):
+            micro = mine[start : start + self.micro_batch_size]
+            inputs = {name: tensor.to(device) for name, tensor in collate(self.train.tokens, micro, self.padding).items()}
+            labels = torch.from_numpy(self.train.labels[micro]).to(device)  # (B,)
+            entering = None if self.prefix is None else self.prefix.take(micro, device)
+            logits = self.classifier.logits(
+                inputs, precision=self.precision, speed=self.spec.speed, entering=entering
+            )  # (B, C)
+            loss = _loss(logits, labels, self.weights, self.spec) / weight
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            right = (logits.detach().argmax(-1) == labels).sum()
+            found += torch.stack([loss.detach().double(), right.double()]).to(found.device)
+        loss_sum, rights = found.tolist()  # the one moment in an update when a GPU is waited for
+        return loss_sum, round(rights)
+
+
+def _shared(accelerator: Accelerator, trained: list[torch.nn.Parameter], loss: float, right: int) -> tuple[float, int]:
+    """Gradients, loss and right answers summed over the processes: one small message, for under a million numbers train."""
+    if accelerator.num_processes == 1:
+        return loss, right
+    for weight in trained:
+        if weight.grad is None:  # a process that had no row of this update
+            weight.grad = torch.zeros_like(weight)
+    gradients = [weight.grad for weight in trained if weight.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients] + [gradients[0].new_tensor([loss, right])])
+    flat = accelerator.reduce(flat, "sum")
+    for gradient, summed in zip(gradients, flat.split([gradient.numel() for gradient in gradients] + [2]), strict=False):
+        gradient.copy_(summed.view_as(gradient))
+    return float(flat[-2]), round(float(flat[-1]))
+
+
+def _prefixes(
+    classifier: Classifier,
+    data: Prepared,
+    spec: TrainSpec,
+    padding: Padding,
+    precision: str,
+    cache: PrefixCache | None,
+    events: Events,
+) -> dict[str, Prefix]:
+    """Hidden states of the training and validation texts from the prefix cache, where there is one and it pays."""
+    layer = prefix_layer(classifier, spec)
+    if cache is None or layer is None or not pays(spec):
+        return {}
+    found: dict[str, Prefix] = {}
+    for name in ("train", "validation"):
+        started = time.monotonic()
+        tokens = getattr(data, name).tokens
+        made = cached_prefix(classifier, tokens, layer=layer, padding=padding, precision=precision, cache=cache)
+        if made is None:
+            events.emit("prefix", split=name, layer=layer, stored=False)
+            return {}
+        found[name], reused = made
+        took = round(time.monotonic() - started, 3)
+        events.emit("prefix", split=name, layer=layer, stored=True, reused=reused, bytes=found[name].bytes, took=took)
+    return found
 
 
 def _loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None, spec: TrainSpec) -> torch.Tensor:
@@ -226,7 +311,7 @@ def _weight_of(rows: Rows, train: Split, weights: torch.Tensor | None) -> float:
 def _check_finite(loss: float, step: int, rows: Rows, train: Split) -> None:
     if math.isfinite(loss):
         return
-    numbers = [train.rows[place] for place in np.sort(rows)]
+    numbers = [int(train.rows[place]) for place in np.sort(rows)]
     raise NonFiniteLoss(
         f"the loss became {loss} at update {step + 1}, before the weights were touched; training rows {numbers}; "
         "lower train.learning_rate, or lengthen train.warmup"
@@ -259,21 +344,16 @@ class _Meter:
     """Running loss and accuracy of the training rows, between logs and between evaluations."""
 
     def __init__(self) -> None:
-        self.update_loss = 0.0
         self.recent: list[float] = []
         self.losses: list[float] = []
         self.right = 0
         self.rows = 0
 
-    def add(self, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        self.update_loss += float(loss.detach())
-        self.right += int((logits.detach().argmax(-1) == labels).sum())
-        self.rows += len(labels)
-
-    def end_update(self) -> None:
-        self.recent.append(self.update_loss)
-        self.losses.append(self.update_loss)
-        self.update_loss = 0.0
+    def add(self, loss: float, right: int, rows: int) -> None:
+        self.recent.append(loss)
+        self.losses.append(loss)
+        self.right += right
+        self.rows += rows
 
     def recent_loss(self) -> float:
         mean = sum(self.recent) / max(1, len(self.recent))

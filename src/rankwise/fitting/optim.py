@@ -116,7 +116,8 @@ def _optimizer(groups: list[Group], spec: OptimizerSpec) -> torch.optim.Optimize
     if spec.name == "sgd":
         return torch.optim.SGD(groups, momentum=spec.momentum)
     kind = torch.optim.Adam if spec.name == "adam" else torch.optim.AdamW
-    return kind(groups, betas=spec.betas, eps=spec.eps)
+    on_gpu = all(weight.is_cuda for group in groups for weight in group["params"])
+    return kind(groups, betas=spec.betas, eps=spec.eps, fused=on_gpu or None)  # one kernel for all tensors
 
 
 def _muon(groups: list[Group], spec: OptimizerSpec) -> torch.optim.Optimizer:

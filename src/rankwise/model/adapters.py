@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,13 @@ from torch import nn
 
 from rankwise.allocate import Plan
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
+from rankwise.model.kernels import FAST, LAYOUTS, Entering, Forward
 from rankwise.model.load import Base, load_encoder, quiet
+from rankwise.specs import SpeedSpec
 
 ADAPTER_FILE = "adapter_model.safetensors"
 MODEL_FILE = "model.safetensors"
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,62 @@ class Classifier:
     def trainable(self) -> dict[str, nn.Parameter]:
         """Trained parameters by name, in the model's order."""
         return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+
+    def logits(
+        self,
+        inputs: Mapping[str, torch.Tensor],
+        *,
+        precision: str = "fp32",
+        speed: SpeedSpec = FAST,
+        entering: Entering | None = None,
+    ) -> torch.Tensor:
+        """Logits (B, C) in fp32 of padded inputs (B, T), by the short way where the family has one.
+
+        `entering` are hidden states of layers that have run before. Products are made in `precision`: fp32, bf16 or fp16.
+        """
+        dtype = PRECISIONS[precision]
+        if self.forward is not None:
+            return self.forward.logits(inputs, dtype=dtype, speed=speed, entering=entering)
+        if entering is not None:
+            raise ValueError(f"{self.plan.encoder.family} has no forward pass in parts")
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            found: torch.Tensor = self.model(**inputs).logits.float()
+        return found
+
+    def below(self, inputs: Mapping[str, torch.Tensor], layer: int, *, precision: str) -> torch.Tensor:
+        """What enters `layer` (B, T, H); past the last layer (B, 1, H). Only where `forward` is not None."""
+        assert self.forward is not None, "this family has no forward pass in parts"
+        dtype = PRECISIONS[precision]
+        return self.forward.run(self.forward.embed(inputs), inputs, dtype=dtype, stop=layer)
+
+    @property
+    def has_encoder_dropout(self) -> bool:
+        """Whether the encoder drops anything while it trains."""
+        prefix = f"{self.plan.encoder.prefix}."
+        return any(
+            isinstance(module, nn.Dropout) and module.p > 0
+            for name, module in self.model.named_modules()
+            if f"{_base_name(name)}.".startswith(prefix) and "lora_" not in name
+        )
+
+    @property
+    def last_projection(self) -> Any:
+        """The head's live projection to classes, an nn.Linear."""
+        path = self.plan.encoder.head[-1].path
+        if not self.plan.adapter.has_ranks:
+            return self.model.get_submodule(path)
+        top, _, rest = path.partition(".")
+        saved = self.model.get_base_model().get_submodule(top).modules_to_save["default"]
+        return saved.get_submodule(rest) if rest else saved
+
+    @cached_property
+    def forward(self) -> Forward | None:
+        """The forward pass in parts; None where the family's layers are built otherwise."""
+        encoder = self.plan.encoder
+        if encoder.family not in LAYOUTS:
+            return None
+        model = self.model.get_base_model() if self.plan.adapter.has_ranks else self.model
+        return Forward(model, family=encoder.family, prefix=encoder.prefix)
 
     @property
     def device(self) -> torch.device:
@@ -69,12 +129,17 @@ def adapt(model: Any, plan: Plan, classes: Sequence[str], *, new: Sequence[str],
     return classifier
 
 
-def quiet_dropout(classifier: Classifier) -> int:
-    """Turn the encoder's own dropout off (adapters and head keep theirs); returns how many modules changed."""
-    encoder = f"{classifier.plan.encoder.prefix}."
+def quiet_dropout(classifier: Classifier, *, below: int | None = None) -> int:
+    """Turn the encoder's own dropout off (adapters and head keep theirs); returns how many modules changed.
+
+    With `below`, only in the embeddings and in the layers below that one.
+    """
+    encoder = classifier.plan.encoder
+    spared = () if below is None else tuple(f"{encoder.layer_path(layer)}." for layer in range(below, encoder.layers))
     changed = 0
     for name, module in classifier.model.named_modules():
-        inside = f"{_base_name(name)}.".startswith(encoder) and "lora_" not in name
+        path = f"{_base_name(name)}."
+        inside = path.startswith(f"{encoder.prefix}.") and "lora_" not in name and not path.startswith(spared)
         if inside and isinstance(module, nn.Dropout) and module.p > 0:
             module.p = 0.0
             changed += 1

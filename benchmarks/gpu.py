@@ -1,0 +1,112 @@
+"""The speed table on a machine with a GPU: Trainer + peft in fp32 and bf16 beside rankwise in fp32, bf16 and compiled.
+
+    python benchmarks/gpu.py --data ../shared/data/ag_news
+
+`rank4-adam` on the embedded encoder, the same rows, batch size and updates; medians of the repeats after one warm-up each.
+Without a GPU it says so and stops; `--cpu` runs it there, to try the script. Writes results/gpu.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import torch
+from accelerate import Accelerator
+from peers import quiet, trainer_peft
+from results_file import write
+from speed import Bench, Work, show
+
+from rankwise import plan
+from rankwise.fitting.checkpoint import Checkpoints
+from rankwise.fitting.events import Events
+from rankwise.fitting.loop import fit
+from rankwise.model.adapters import build
+
+RESULTS = Path(__file__).parent / "results" / "gpu.csv"
+COLUMNS = ("work", "side", "rows", "updates", "repeats", "seconds", "rows_per_second", "peak_gb", "device", "torch")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--cpu", action="store_true")
+    options = parser.parse_args()
+    if not torch.cuda.is_available() and not options.cpu:
+        raise SystemExit("no CUDA device here; --cpu tries the script on a CPU")
+    quiet()
+    on_cpu = not torch.cuda.is_available()
+    bench = Bench(SimpleNamespace(data=options.data))
+    data = bench.cut(16 * options.steps, 8)
+    train = (list(data.train.texts), data.train.labels)
+
+    def ours(*changes: str, compiled: bool = False) -> Callable[[], float]:
+        recipe = bench.recipe.with_overrides(changes)
+
+        def run() -> float:
+            classifier = build(bench.base, plan(recipe, classes=len(data.classes)), data.classes, seed=0)
+            if compiled and classifier.forward is not None:
+                classifier.forward.run = torch.compile(classifier.forward.run, dynamic=True)
+            with tempfile.TemporaryDirectory() as folder:
+                checkpoints = Checkpoints(Path(folder), keep=1, fingerprint="bench")
+                started = time.monotonic()
+                fit(
+                    classifier, data, recipe.train, padding=bench.padding, checkpoints=checkpoints,
+                    accelerator=Accelerator(cpu=on_cpu), events=Events(),
+                )  # fmt: skip
+                return time.monotonic() - started
+
+        return run
+
+    def peer(*, pad_to_max: bool = False, bf16: bool = False) -> Callable[[], float]:
+        return lambda: trainer_peft(bench.recipe, data.classes, train, pad_to_max=pad_to_max, seed=0, bf16=bf16).seconds
+
+    work = Work(
+        "rank4-adam",
+        16 * options.steps,
+        options.steps,
+        0,
+        {
+            "Trainer + peft, dynamic padding": peer(),
+            "Trainer + peft, padded to 128": peer(pad_to_max=True),
+            "Trainer + peft, dynamic padding, bf16": peer(bf16=True),
+            "rankwise, the recipe as it is": ours(),
+            "rankwise --fast": ours("train.precision=auto", "train.encoder_dropout=off"),
+            "rankwise --fast, torch.compile": ours("train.precision=auto", "train.encoder_dropout=off", compiled=True),
+        },
+    )
+    peaks = {}
+    for side, once in work.sides.items():  # the warm-up: kernels are chosen, graphs compiled
+        if not on_cpu:
+            torch.cuda.reset_peak_memory_stats()
+        once()
+        peaks[side] = "" if on_cpu else round(torch.cuda.max_memory_allocated() / 1e9, 2)
+    work.run(options.repeats)
+    rows = [
+        {
+            "work": work.name,
+            "side": side,
+            "rows": work.rows,
+            "updates": work.updates,
+            "repeats": options.repeats,
+            "seconds": round(work.median(side), 2),
+            "rows_per_second": round(work.rows / work.median(side), 1),
+            "peak_gb": peaks[side],
+            "device": "CPU" if on_cpu else torch.cuda.get_device_name(),
+            "torch": torch.__version__,
+        }
+        for side in work.sides
+    ]
+    if not on_cpu:
+        write(RESULTS, COLUMNS, rows)
+    show(rows, COLUMNS)
+
+
+if __name__ == "__main__":
+    main()

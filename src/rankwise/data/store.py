@@ -1,0 +1,136 @@
+"""Sequences on disk: texts and token ids of which memory holds the places only, so that a million rows are some megabytes.
+
+Each is a file without a name in the temporary folder (TMPDIR says where), written from front to back and gone when nobody
+holds it any more. Reading is by position and maps nothing into memory, so threads may share one and none of it counts as
+resident. Texts are UTF-8, lone surrogates included.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import weakref
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from rankwise.errors import DataError
+
+CHUNK = 1024  # places that become Python numbers together
+
+Places = NDArray[np.int64]
+
+
+class Texts(Sequence[str]):
+    """Strings on disk, equal to any sequence of the same ones. A slice and `take` are views that share the file."""
+
+    def __init__(self, disk: _Disk, starts: Places, ends: Places) -> None:
+        self._disk = disk
+        self._starts = starts
+        self._ends = ends
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> Texts:
+        """Writes texts to a new file, one at a time, unless they are on disk already.
+
+        Raises DataError where the temporary folder takes no more.
+        """
+        if isinstance(texts, Texts):
+            return texts
+        disk, offsets = _Disk(), array("q", [0])
+        for text in texts:
+            offsets.append(disk.append(text.encode("utf-8", "surrogatepass")))
+        places = np.frombuffer(offsets, dtype=np.int64)  # (N + 1,)
+        return cls(disk, places[:-1], places[1:])
+
+    def take(self, places: NDArray[np.integer[Any] | np.bool_]) -> Texts:
+        """The texts at these places, in this order, or where a mask says so."""
+        return Texts(self._disk, self._starts[places], self._ends[places])
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+    @overload
+    def __getitem__(self, place: slice) -> Texts: ...
+    def __getitem__(self, place: int | slice) -> str | Texts:
+        if isinstance(place, slice):
+            return Texts(self._disk, self._starts[place], self._ends[place])
+        return self._read(int(self._starts[place]), int(self._ends[place]))
+
+    def __iter__(self) -> Iterator[str]:
+        for start in range(0, len(self), CHUNK):
+            chunk = slice(start, start + CHUNK)
+            yield from map(self._read, self._starts[chunk].tolist(), self._ends[chunk].tolist())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Sequence) or isinstance(other, str):
+            return NotImplemented
+        return len(self) == len(other) and all(one == two for one, two in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} texts on disk>"
+
+    def _read(self, start: int, end: int) -> str:
+        return self._disk.read(start, end).decode("utf-8", "surrogatepass")
+
+
+class Numbers:
+    """Whole numbers on disk, end to end; a slice of them, from a place to a place, is an array."""
+
+    def __init__(self, dtype: DTypeLike) -> None:
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        self._disk = _Disk()
+
+    def append(self, values: NDArray[np.integer[Any]]) -> None:
+        """Writes them behind the others. Raises DataError where the temporary folder takes no more."""
+        assert values.dtype == self.dtype
+        self._disk.append(values.tobytes())
+
+    def __len__(self) -> int:
+        return self._disk.size // self.dtype.itemsize
+
+    def __getitem__(self, span: slice) -> NDArray[np.integer[Any]]:
+        start, end, _ = span.indices(len(self))
+        size = self.dtype.itemsize
+        return np.frombuffer(self._disk.read(start * size, max(start, end) * size), self.dtype)
+
+
+class _Disk:
+    """Bytes that are appended and read at any place; gone when nobody holds them any more."""
+
+    def __init__(self) -> None:
+        try:
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - open as long as this lives
+        except OSError as error:
+            raise _no_room(error) from error
+        weakref.finalize(self, self._file.close)
+        self.size = 0
+
+    def append(self, data: bytes) -> int:
+        """The size after it."""
+        self.size += len(data)
+        try:
+            while data:  # a disk that is nearly full takes a part
+                data = data[self._file.write(data) :]
+        except OSError as error:
+            raise _no_room(error) from error
+        return self.size
+
+    def read(self, start: int, end: int) -> bytes:
+        data = os.pread(self._file.fileno(), end - start, start)
+        assert len(data) == end - start
+        return data
+
+
+def _no_room(error: OSError) -> DataError:
+    return DataError(
+        f"a temporary file for texts and tokens can't be written ({error.strerror}); name a folder with room for the data "
+        "three times over: TMPDIR=FOLDER rankwise train …"
+    )

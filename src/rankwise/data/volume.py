@@ -1,0 +1,59 @@
+"""How much data a recipe has, from one reading: class names, rows of each split, characters of the training texts.
+
+Nothing is split, cleaned or tokenised, so the answer comes at once; it is what a plan says its predictions for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankwise.data.audit import check
+from rankwise.data.prepare import class_names
+from rankwise.data.sources import read_table
+from rankwise.data.splits import resolve
+from rankwise.specs import DataSpec
+from rankwise.work import Work, character_counts
+
+
+@dataclass(frozen=True)
+class Volume:
+    """What is known of a data set before it is split."""
+
+    classes: tuple[str, ...]
+    rows: tuple[int, int, int]
+    """Of train, validation and test, as a run will split and cut them."""
+    characters: NDArray[np.int64]
+    """Of every text in the training source."""
+
+    def work(self, spec: DataSpec, *, encoder_longest: int | None) -> Work:
+        """Rows and estimated tokens, long texts cut."""
+        return Work.of_characters(self.characters, self.rows, max_length=spec.max_length, encoder_longest=encoder_longest)
+
+
+def volume(spec: DataSpec) -> Volume:
+    """Reads the sources of a recipe's data. Raises DataError."""
+    found = resolve(spec)
+    table = read_table(found.train, spec)
+    check(table)
+    classes = class_names(table, spec.classes or found.classes)
+    train = len(table.texts)
+    if found.test:
+        test = len(read_table(found.test, spec).texts)
+    else:
+        test = _taken(train, spec.split.test, len(classes))
+        train -= test
+    if found.validation:
+        validation = len(read_table(found.validation, spec).texts)
+    else:
+        validation = _taken(train, spec.split.validation, len(classes))
+        train -= validation
+    train, test = min(train, spec.rows or train), min(test, spec.test_rows or test)
+    return Volume(classes, (max(1, train), validation, test), character_counts(table.texts))
+
+
+def _taken(rows: int, amount: float, classes: int) -> int:
+    """Rows that a split takes: a share of them, though at least one of each class, or a number."""
+    return min(rows, max(round(amount * rows), classes) if amount < 1 else int(amount))
