@@ -31,7 +31,7 @@ from rankwise.fitting.checkpoint import Checkpoints
 from rankwise.fitting.events import Events, Listener
 from rankwise.fitting.loop import Fitted, fit
 from rankwise.model.adapters import Classifier, build
-from rankwise.model.load import Base, load_tokenizer, locate
+from rankwise.model.load import Base, load_tokenizer, locate, quiet
 from rankwise.model.prefix import PrefixCache
 from rankwise.pipeline import train
 from rankwise.recipe import Recipe
@@ -190,8 +190,9 @@ def tiny_model(family: str, **changes: Any) -> Any:
 
 def save_tiny(family: str, folder: Path, **changes: Any) -> Path:
     """A tiny encoder and its tokenizer in `folder`."""
-    tiny_model(family, **changes).save_pretrained(folder)
-    tiny_tokenizer(family).save_pretrained(folder)
+    with quiet():
+        tiny_model(family, **changes).save_pretrained(folder)
+        tiny_tokenizer(family).save_pretrained(folder)
     return folder
 
 

@@ -21,11 +21,10 @@ from rankwise.cost import (
     forecast,
     operations,
     planned_steps,
-    steps_per_epoch,
 )
 from rankwise.errors import OverTime
 from rankwise.families import KNOWN
-from rankwise.fitting import loop
+from rankwise.fitting.pace import Pace
 from rankwise.recipe import Recipe
 from rankwise.specs import TrainSpec
 from rankwise.work import Work
@@ -149,10 +148,13 @@ SPECS = st.builds(
 
 @given(SPECS, st.integers(1, 400))
 def test_the_loop_makes_as_many_updates_and_evaluations_as_are_counted_here(spec, rows):
-    steps = planned_steps(rows, spec)
-    assert steps_per_epoch(rows, spec) == loop.steps_per_epoch(rows, spec)
-    assert steps == loop.total_steps(rows, spec)
-    assert evaluations(steps, evaluation_interval(rows, spec)) == len(loop.evaluation_steps(rows, spec))
+    pace = Pace(planned_steps(rows, spec), every=evaluation_interval(rows, spec))
+    scored = 0
+    while not pace.done:
+        pace.note_update(1, 1)
+        scored += pace.evaluates
+    assert pace.step == planned_steps(rows, spec)
+    assert scored == evaluations(pace.step, evaluation_interval(rows, spec))
 
 
 @given(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +164,73 @@ def test_more_threads_are_used_only_where_they_are_faster(monkeypatch):
     speeds = {1: 100.0, 2: 180.0, 4: 110.0}
     monkeypatch.setattr(machine, "gflops", speeds.get)
     assert [machine.fastest(cores) for cores in (1, 2, 4)] == [(1, 100.0), (2, 180.0), (1, 100.0)]
+
+
+# ------------------------------------------------------------------------------------------------------- under a limit
+
+
+def test_freed_memory_goes_back_to_the_system_where_the_c_library_can():
+    pieces = [bytearray(100_000) for _ in range(2000)]  # small enough to come from the heap
+    held = machine.resident_bytes()
+    del pieces[::2]  # holes
+    if machine.return_freed_memory() and held is not None:
+        assert machine.resident_bytes() < held - 50 * MEGABYTE
+
+
+def test_the_kernel_cache_is_bounded_unless_the_environment_says_otherwise(monkeypatch):
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
+    machine.bound_kernel_cache()
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "32"
+    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "7")
+    machine.bound_kernel_cache()
+    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "7"
+
+
+@dataclass
+class Memory:
+    """A process whose memory a test sets."""
+
+    resident: int = 50
+    peak: int = 60
+    given_back: int = 0
+
+    def give_back(self):
+        self.given_back += 1
+        return True
+
+    def ceiling(self, limit):
+        return machine.Ceiling(limit, resident=lambda: self.resident, peak=lambda: self.peak, give_back=self.give_back)
+
+
+def test_memory_far_below_its_limit_is_left_alone():
+    memory = Memory()
+    assert memory.ceiling(100).micro_batch(16) == 16
+    assert memory.given_back == 0
+
+
+def test_memory_near_its_limit_is_given_back():
+    memory = Memory(resident=90, peak=95)
+    assert memory.ceiling(100).micro_batch(16) == 16
+    assert memory.given_back == 1
+
+
+def test_a_limit_that_was_passed_halves_the_rows_once_each_time_it_is_passed_further():
+    memory = Memory()
+    ceiling = memory.ceiling(100)
+    memory.peak = 120
+    sizes = [ceiling.micro_batch(5), ceiling.micro_batch(3)]
+    memory.peak = 130
+    assert [*sizes, ceiling.micro_batch(3), ceiling.micro_batch(2), ceiling.micro_batch(1)] == [3, 3, 2, 2, 1]
+
+
+def test_what_a_process_held_before_training_is_no_fault_of_the_rows():
+    assert Memory(peak=500).ceiling(100).micro_batch(16) == 16
+
+
+def test_no_limit_asks_for_nothing():
+    memory = Memory(resident=10**12, peak=10**12)
+    assert memory.ceiling(None).micro_batch(16) == 16
+    assert memory.given_back == 0
 
 
 # ------------------------------------------------------------------------------------------------------- out of memory

@@ -36,7 +36,7 @@ def test_a_run_tells_its_story_in_order(quick, tmp_path):
     heard = []
     train(quick(), tmp_path / "run", listeners=[lambda kind, _: heard.append(kind)])
     in_order = [kind for kind in dict.fromkeys(heard) if kind != "tick"]
-    assert in_order == ["plan", "data", "start", "step", "evaluation", "end", "scores"]
+    assert in_order == ["plan", "machine", "data", "forecast", "start", "step", "evaluation", "end", "scores"]
     assert heard.count("scores") == 1, "the test split is scored once"
 
 

@@ -6,6 +6,7 @@ pair in memory, so of more than MOST_ROWS texts it is fitted on a sample that it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,13 +30,20 @@ class Baseline:
     """The classifier's accuracy minus the baseline's, paired bootstrap."""
 
 
-def baselines(data: Prepared, predicted: np.ndarray, spec: EvaluateSpec) -> list[Baseline]:
-    """Both baselines on the test split; `predicted` holds the classifier's class numbers (N,) there."""
-    truth = data.test.labels
+def fitted_baselines(data: Prepared) -> dict[str, np.ndarray]:
+    """Each baseline's probabilities (N, C) on the test split, by its name."""
     rows = _sample(data.train.labels, MOST_ROWS)
     tfidf = "TF-IDF + logistic" + (f", {len(rows):,} rows" if len(rows) < len(data.train) else "")
+    return {"majority class": _majority(data), tfidf: _tfidf(data, rows)}
+
+
+def baselines(
+    data: Prepared, predicted: np.ndarray, spec: EvaluateSpec, fitted: Mapping[str, np.ndarray] | None = None
+) -> list[Baseline]:
+    """The baselines' scores on the test split; `predicted` holds the classifier's class numbers (N,) there."""
+    truth = data.test.labels
     found = []
-    for name, probabilities in (("majority class", _majority(data)), (tfidf, _tfidf(data, rows))):
+    for name, probabilities in (fitted_baselines(data) if fitted is None else fitted).items():
         scores = metrics.score(probabilities, truth, data.classes, resamples=spec.resamples, confidence=spec.confidence)
         right = probabilities.argmax(-1) == truth
         difference = metrics.paired_bootstrap(predicted == truth, right, confidence=spec.confidence)

@@ -25,8 +25,9 @@ from numpy.typing import NDArray
 from rankwise import machine
 from rankwise.allocate import Plan
 from rankwise.allocate import plan as make_plan
-from rankwise.baselines import baselines
+from rankwise.baselines import baselines, fitted_baselines
 from rankwise.card import model_card
+from rankwise.cost import Forecast, forecast
 from rankwise.data.audit import audit
 from rankwise.data.batches import Padding
 from rankwise.data.prepare import Labelled, Prepared, Split, complete, prepare, read, take, tokenize
@@ -44,6 +45,7 @@ from rankwise.model.prefix import PrefixCache
 from rankwise.model.threads import fastest_threads
 from rankwise.recipe import Recipe
 from rankwise.run import PROBE_ROWS, STARTED, Run, portable, save, write_json
+from rankwise.work import Work
 
 
 def train(
@@ -105,6 +107,11 @@ def train(
             "data", **_sizes(data), max_length=data.preprocessing.max_length, notes=list(data.notes), warnings=list(warnings)
         )
 
+        cost = _forecast(plan, recipe, data, measured.get(threads), threads, precision)
+        events.emit("forecast", **cost.as_dict())
+        wanted = recipe.evaluate.baselines and accelerator.is_main_process
+        beside = fitted_baselines(data) if wanted else {}  # before training, whose time is what they leave
+
         classifier = build(base, plan, data.classes, seed=recipe.train.seed)
         check_match(tokenizer, classifier.model, recipe.base)
         checkpoints = Checkpoints(
@@ -113,9 +120,10 @@ def train(
         fitted = fit(
             classifier, data, recipe.train, padding=Padding.of(tokenizer), checkpoints=checkpoints,
             accelerator=accelerator, events=events, scoring=recipe.evaluate, resume=resume, cache=prefix_cache(),
+            cost=cost, ends_at=started + 60 * recipe.budget.minutes if recipe.budget.minutes else None,
         )  # fmt: skip
 
-        scores = _final_scores(classifier, data, recipe, fitted, Padding.of(tokenizer), labelled, accelerator)
+        scores = _final_scores(classifier, data, recipe, fitted, Padding.of(tokenizer), labelled, accelerator, beside)
         events.emit("scores", **{key: scores["test"][key] for key in ("accuracy", "macro_f1", "log_loss")})
         classifier.model.to("cpu")  # where the saved folder is loaded again and compared, bit by bit
 
@@ -128,6 +136,8 @@ def train(
         "steps": fitted.steps,
         "stopped_early": fitted.stopped_early,
         "seconds": {"training": round(fitted.seconds, 2), "all": round(time.monotonic() - started, 2)},
+        "promised": {"seconds": round(cost.seconds, 1), "peak_bytes": cost.peak_bytes, "updates": cost.steps},
+        "actual": {"peak_bytes": _peak_bytes(accelerator.device)},
         "rows": _sizes(data),
         "threads": threads,
         "precision": precision,
@@ -170,6 +180,13 @@ def _choose_threads(recipe: Recipe, state: PartialState) -> tuple[int, dict[int,
     threads, measured = fastest_threads(share)
     torch.set_num_threads(threads)
     return threads, {count: round(speed, 1) for count, speed in measured.items()}
+
+
+def _forecast(plan: Plan, recipe: Recipe, data: Prepared, gflops: float | None, threads: int, precision: str) -> Forecast:
+    """What the run will cost, from the texts' real lengths and the speed just measured."""
+    work = Work.of_tokens(data.train.tokens.lengths, data.validation.tokens.lengths, data.test.tokens.lengths)
+    speed = machine.gflops(threads) if gflops is None else gflops
+    return forecast(plan, recipe, work, gflops=speed, threads=threads, bf16=precision == "bf16")
 
 
 def _opened(
@@ -308,6 +325,11 @@ def _cleaned(table: Table, split: Split) -> Table:
     return replace(kept, texts=split.texts)
 
 
+def _peak_bytes(device: torch.device) -> int | None:
+    """The most memory that was taken so far: resident on a CPU, allocated on a GPU; None where the system does not say."""
+    return torch.cuda.max_memory_allocated() if device.type == "cuda" else machine.peak_resident_bytes()
+
+
 def _sizes(data: Prepared) -> dict[str, int]:
     return {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)}
 
@@ -320,11 +342,11 @@ def _final_scores(
     padding: Padding,
     labelled: Labelled,
     accelerator: Accelerator,
+    fitted_beside: Mapping[str, NDArray[np.float64]],
 ) -> dict[str, Any]:
     """The only time the test split is scored, in fp32; where texts leaked from training, also on the others alone."""
     test = evaluate(classifier, data.test, padding=padding, spec=recipe.evaluate, accelerator=accelerator)
-    wanted = recipe.evaluate.baselines and accelerator.is_main_process
-    beside = baselines(data, test.probabilities.argmax(-1), recipe.evaluate) if wanted else []
+    beside = baselines(data, test.probabilities.argmax(-1), recipe.evaluate, fitted_beside)
     return {
         "classes": list(data.classes),
         "test": test.as_dict(),

@@ -32,6 +32,8 @@ class Progress:
     epoch: int = 0
     batch: int = 0
     """Updates made within the epoch."""
+    fraction: float = 0.0
+    """How much of the schedule is behind."""
     plateau_factor: float = 1.0
     stale: int = 0
     """Evaluations since the best."""

@@ -19,6 +19,7 @@ import torch
 from accelerate import Accelerator
 from torch.nn.functional import cross_entropy
 
+from rankwise.cost import Forecast, evaluation_interval, planned_steps, steps_per_epoch
 from rankwise.data.batches import Padding, Rows, collate, training_batches
 from rankwise.data.prepare import Prepared, Split
 from rankwise.errors import NonFiniteLoss
@@ -27,6 +28,8 @@ from rankwise.fitting.checkpoint import Checkpoints, Progress
 from rankwise.fitting.events import Events
 from rankwise.fitting.frozen import cached_prefix, fit_head, pays, prefix_layer
 from rankwise.fitting.optim import build_optimizers, class_weights, schedule_factor, set_rates
+from rankwise.fitting.pace import Pace
+from rankwise.footprint import halved
 from rankwise.machine import is_out_of_memory
 from rankwise.model.adapters import Classifier, quiet_dropout
 from rankwise.model.kernels import cut_dropout_from_words, resolve_precision
@@ -63,8 +66,13 @@ def fit(  # noqa: PLR0915 - straight down one page
     scoring: EvaluateSpec | None = None,
     resume: bool = False,
     cache: PrefixCache | None = None,
+    cost: Forecast | None = None,
+    ends_at: float | None = None,
 ) -> Fitted:
     """Train `classifier` in place and leave it with the weights that scored best on the validation split.
+
+    `cost` says how many rows fit into memory at a time. With `ends_at`, a moment of time.monotonic() at which the whole run
+    is to be over, updates are made as there is time for, and the schedule ends with the last of them.
 
     Under several processes each takes its share of every update's rows, and gradients are summed, so the update is the one
     that a single process would make. Raises NonFiniteLoss before the update that would spoil the weights, TrainingError for
@@ -88,11 +96,13 @@ def fit(  # noqa: PLR0915 - straight down one page
         scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         counts = Counter(data.train.labels.tolist())
         weights = class_weights(spec, {name: counts[place] for place, name in enumerate(data.classes)})
-        total = total_steps(len(data.train), spec)
-        evaluate_at = evaluation_steps(len(data.train), spec)
+        in_epoch = steps_per_epoch(len(data.train), spec)
         started = time.monotonic()
         prefixes = _prefixes(classifier, data, spec, padding, precision, cache, events)
         update = _Update(classifier, data.train, spec, padding, precision, weights, scaler, prefixes.get("train"), events)
+        if cost is not None:
+            update.micro_batch_size = cost.micro_batch_size
+            scoring = scoring.model_copy(update={"batch_size": cost.evaluation_batch_size})
 
         # --- where to start
         progress = checkpoints.resume(classifier, optimizers) if resume else None
@@ -103,15 +113,19 @@ def fit(  # noqa: PLR0915 - straight down one page
                     classifier, data.train, padding=padding, precision=precision, seed=spec.seed, prefix=prefixes.get("train")
                 )
                 events.emit("head", rows=fitted_on)
-        events.emit("start", step=progress.step, total=total, rows=len(data.train), epochs=spec.epochs)
+        pace = _pace(progress, len(data.train), spec, accelerator, cost, ends_at)
+        events.emit("start", step=progress.step, total=pace.total, rows=len(data.train), epochs=spec.epochs)
         meter = _Meter()
         started -= progress.training_seconds
         stopped_early = _has_stalled(progress, spec)  # a run resumed after its early stop stays stopped
 
         # --- the loop
         model.train()
-        for epoch, batch, rows in _updates(data.train, spec, progress, 0 if stopped_early else total):
-            factor = schedule_factor(progress.step, total=total, spec=spec) * progress.plateau_factor
+        noted = time.monotonic()
+        for epoch, batch, rows in _updates(data.train, spec, progress):
+            if stopped_early or pace.done:
+                break
+            factor = schedule_factor(pace.position, total=pace.planned, spec=spec) * progress.plateau_factor
             set_rates(optimizers, factor)
             loss, right = _shared(
                 accelerator, trained, *update(rows[accelerator.process_index :: accelerator.num_processes], rows)
@@ -126,14 +140,18 @@ def fit(  # noqa: PLR0915 - straight down one page
                 optimizer.zero_grad(set_to_none=True)
             scaler.update()
             progress.step, progress.epoch, progress.batch = progress.step + 1, epoch, batch + 1
+            passed, noted = time.monotonic() - noted, time.monotonic()
+            pace.note_update(float(data.train.tokens.lengths[rows].sum()), passed)
 
-            if progress.step % spec.log_every == 0 or progress.step == total:
+            if progress.step % spec.log_every == 0 or pace.done:
                 rate = optimizers[0].param_groups[0]["lr"]
-                events.emit("step", step=progress.step, total=total, loss=meter.recent_loss(), rate=rate, norm=float(norm))
+                events.emit(
+                    "step", step=progress.step, total=pace.total, loss=meter.recent_loss(), rate=rate, norm=float(norm)
+                )
             else:
-                events.emit("tick", step=progress.step, total=total)
+                events.emit("tick", step=progress.step, total=pace.total)
 
-            if progress.step in evaluate_at:
+            if pace.evaluates:
                 scores = quick_scores(
                     classifier, data.validation, padding=padding, batch_size=scoring.batch_size, precision=precision,
                     prefix=prefixes.get("validation"), accelerator=accelerator,
@@ -141,18 +159,20 @@ def fit(  # noqa: PLR0915 - straight down one page
                 model.train()
                 entry = {
                     "step": progress.step,
-                    "epoch": round(progress.step / steps_per_epoch(len(data.train), spec), 3),
+                    "epoch": round(progress.step / in_epoch, 3),
                     **meter.evaluation(),
                     **scores,
                 }
                 progress.history.append(entry)
                 progress.training_seconds = time.monotonic() - started
+                progress.fraction = pace.fraction
                 _note_best(progress, entry, spec)
                 if accelerator.is_main_process:
                     checkpoints.save(classifier, optimizers, progress)
                 events.emit("evaluation", **entry, best=progress.best["step"] == progress.step)
-                if stopped_early := _has_stalled(progress, spec):
-                    break
+                stopped_early = _has_stalled(progress, spec)
+                passed, noted = time.monotonic() - noted, time.monotonic()
+                pace.note_evaluation(passed)
 
         # --- the best weights
         accelerator.wait_for_everyone()
@@ -163,38 +183,32 @@ def fit(  # noqa: PLR0915 - straight down one page
         return Fitted(classifier, progress.best, progress.history, progress.step, seconds, stopped_early)
 
 
-def steps_per_epoch(rows: int, spec: TrainSpec) -> int:
-    return math.ceil(rows / spec.batch_size)
+def _pace(
+    progress: Progress, rows: int, spec: TrainSpec, accelerator: Accelerator, cost: Forecast | None, ends_at: float | None
+) -> Pace:
+    """The recipe's number of updates, or what there is time for; several processes agree on the fewest."""
+    every = evaluation_interval(rows, spec)
+    if cost is None or ends_at is None:
+        return Pace(planned_steps(rows, spec), every=every, step=progress.step, fraction=progress.fraction)
+
+    def agree(count: int) -> int:
+        counts = torch.tensor([count], device=accelerator.device)
+        return int(accelerator.gather(counts).min())
+
+    return Pace.of(
+        cost, deadline_seconds=ends_at - time.monotonic(), every=every, step=progress.step, fraction=progress.fraction,
+        agree=agree if accelerator.num_processes > 1 else int,
+    )  # fmt: skip
 
 
-def total_steps(rows: int, spec: TrainSpec) -> int:
-    """Updates that the recipe asks for."""
-    steps = max(1, math.ceil(spec.epochs * steps_per_epoch(rows, spec)))
-    return min(steps, spec.max_steps) if spec.max_steps else steps
-
-
-def evaluation_steps(rows: int, spec: TrainSpec) -> set[int]:
-    """The updates after which to evaluate and checkpoint; always the last one."""
-    total = total_steps(rows, spec)
-    if spec.evaluate_every == "end":
-        return {total}
-    if spec.evaluate_every == "epoch":
-        every = steps_per_epoch(rows, spec)
-    else:
-        every = max(1, round(spec.evaluate_every * total)) if spec.evaluate_every < 1 else int(spec.evaluate_every)
-    return {*range(every, total + 1, every), total}
-
-
-def _updates(train: Split, spec: TrainSpec, progress: Progress, total: int) -> Iterator[tuple[int, int, Rows]]:
-    """(epoch, place in the epoch, rows) of each update still to make; the order depends on the seed and epoch only."""
+def _updates(train: Split, spec: TrainSpec, progress: Progress) -> Iterator[tuple[int, int, Rows]]:
+    """(epoch, place in the epoch, rows) of each update from where training stands; the order depends on seed and epoch."""
     first_epoch, first_batch = progress.epoch, progress.batch
     for epoch in range(first_epoch, math.ceil(spec.epochs) + 1):
         batches = training_batches(
             train.tokens.lengths, spec.batch_size, seed=spec.seed, epoch=epoch, similar_lengths=spec.speed.similar_lengths
         )
         for place in range(first_batch if epoch == first_epoch else 0, len(batches)):
-            if progress.step >= total:
-                return
             yield epoch, place, batches[place]
 
 
@@ -223,9 +237,9 @@ class _Update:
             try:
                 return self._accumulate(mine, _weight_of(rows, self.train, self.weights))
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or self.micro_batch_size == 1:
+                if not is_out_of_memory(error):
                     raise
-                self.micro_batch_size = (self.micro_batch_size + 1) // 2
+                self.micro_batch_size = halved(self.micro_batch_size)
                 self.classifier.model.zero_grad(set_to_none=True)
                 self.events.emit("memory", micro_batch_size=self.micro_batch_size)
 

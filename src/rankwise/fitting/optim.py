@@ -67,7 +67,7 @@ def build_optimizers(classifier: Classifier, spec: TrainSpec) -> list[torch.opti
     return [*found, *([_optimizer(rest, spec.optimizer.model_copy(update={"name": "adamw"}))] if rest else [])]
 
 
-def schedule_factor(step: int, *, total: int, spec: TrainSpec) -> float:
+def schedule_factor(step: float, *, total: int, spec: TrainSpec) -> float:
     """The factor on the peak rates for update `step` (from 0) of `total`; a plateau's halvings come on top."""
     warmup = warmup_steps(spec, total)
     if step < warmup:
