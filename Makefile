@@ -1,12 +1,15 @@
 # make quickstart   install, then train the sample recipe
 # make test         install, lint, type-check, run the tests
 # make tables       fill the README's tables
+# make bench        the fast path beside Trainer + peft, under 15 minutes; DATA=FOLDER where AG News is
 # make slow         the tests that train on the real encoder for minutes
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install quickstart test slow tables lint clean
+DATA ?= ../shared/data/ag_news
+
+.PHONY: install quickstart test slow bench tables lint clean
 
 install: .venv/installed
 
@@ -24,6 +27,10 @@ test: install lint
 
 slow: install
 	$(BIN)/python -m pytest -m slow
+
+bench: install
+	$(BIN)/python benchmarks/speed.py --data $(DATA)
+	$(BIN)/python benchmarks/tables.py
 
 tables: install
 	$(BIN)/python benchmarks/tables.py

@@ -1,11 +1,12 @@
-"""Memory and seconds of `rankwise train` by rows of data; append a line each to benchmarks/results/scale.csv.
+"""Memory and seconds of `rankwise train` by rows of data; write benchmarks/results/scale.csv anew, a line each.
 
     python benchmarks/scale.py --data ../shared/data/ag_news/train.csv
 
 Rows are real ones, repeated: each time with its words in another order and one of them replaced by the row's number, so
 lengths stay as they are and no two texts are equal. Every size trains the same 60 updates and scores the same number of
 rows, each in a process of its own, so what grows is what the data costs. Peak memory is the process's largest resident
-set, as the kernel counts it. Seconds depend on the machine and on what else it does.
+set, as the kernel counts it. Stages: read (with imports), prepare (clean, tokenise, audit), build (the baselines and the
+classifier), train, score, save. Seconds depend on the machine and on what else it does.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
-from results_file import append
+from results_file import write
 
 RESULTS = Path(__file__).parent / "results" / "scale.csv"
 STAGES = ("read", "prepare", "build", "train", "score", "save")
@@ -37,12 +38,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe")
     options = parser.parse_args()
-    found = []
+    found: list[dict[str, object]] = []
     for rows in options.rows:
         with tempfile.TemporaryDirectory() as folder:
             repeat(options.data, rows, Path(folder) / "train.csv")
             found.append(measure(Path(folder), rows, options))
-        append(RESULTS, COLUMNS, found[-1])
+        write(RESULTS, COLUMNS, found)
         show(found[-1], found[0])
 
 

@@ -20,7 +20,11 @@ def main() -> None:
     readme = ROOT / "README.md"
     before = readme.read_text("utf-8")
     after = before
-    for name, table in (("recipes", recipes_table()), ("results", results_table()), ("heads", heads_table())):
+    tables = {
+        "recipes": recipes_table(), "results": results_table(), "heads": heads_table(), "speed": speed_table(),
+        "levers": levers_table(), "parity": parity_table(), "warm": warm_table(), "scale": scale_table(),
+    }  # fmt: skip
+    for name, table in tables.items():
         after = re.sub(
             rf"(<!-- begin: {name} [^>]*-->\n).*?(<!-- end: {name} )",
             lambda found, table=table: f"{found[1]}{table}{found[2]}",
@@ -76,6 +80,76 @@ def heads_table() -> str:
                 f"| {percent(row['validation_accuracy'])} | {float(row['log_loss']):.2f} |"
             )
     return "\n".join(lines) + "\n"
+
+
+def speed_table() -> str:
+    """Ours beside Trainer + peft and pipeline(), as benchmarks/speed.py wrote them."""
+    lines = [
+        "| work | side | rows a second | times as fast | utilisation | peak memory |",
+        "|---|---|---:|---:|---:|---:|",
+    ]
+    for row in rows_of("speed.csv"):
+        peak = f"{row['peak_gb']} GB" if row["peak_gb"] else ""
+        lines.append(
+            f"| {row['work']} | {row['side']} | {row['rows_per_second']} | {row['ratio']} | {row['utilisation']} | {peak} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def levers_table() -> str:
+    """Each lever off in turn, as benchmarks/speed.py wrote them."""
+    lines = ["| `--fast`, but | seconds, times those of all on |", "|---|---:|"]
+    lines += [f"| {row['lever']} | {row['gain']} |" for row in rows_of("levers.csv")]
+    return "\n".join(lines) + "\n"
+
+
+def parity_table() -> str:
+    """Accuracy of both sides by seed, as benchmarks/accuracy_peers.py wrote it."""
+    lines = ["| side | accuracy by seed | mean | minus the peer's, points |", "|---|---|---:|---:|"]
+    sides: dict[str, list[float]] = {}
+    for row in rows_of("parity.csv"):
+        name = "Trainer + peft" if row["side"] == "peer" else f"rankwise {row['changes'] or 'as it is'}"
+        sides.setdefault(name, []).append(float(row["accuracy"]))
+    peer = sides.get("Trainer + peft", [])
+    for name, found in sides.items():
+        mean = sum(found) / len(found)
+        ahead = "" if name == "Trainer + peft" or not peer else f"{100 * (mean - sum(peer) / len(peer)):+.2f}"
+        lines.append(f"| {name} | {', '.join(percent2(value) for value in found)} | {percent2(mean)} | {ahead} |")
+    return "\n".join(lines) + "\n"
+
+
+def warm_table() -> str:
+    """Head starts by updates made and under shift, as benchmarks/warm_start.py wrote them."""
+    rows = rows_of("warm_start.csv")
+    moments = [key for key in (rows[0] if rows else {}) if key.startswith("validation_after_")]
+    shifts = [key for key in (rows[0] if rows else {}) if key.startswith("test_") and key != "test_rows"]
+    names = [f"after {key.removeprefix('validation_after_')} updates" for key in moments]
+    names += [f"test, {key.removeprefix('test_').replace('_', ' ')}" for key in shifts]
+    lines = ["| last projection starts | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
+    for row in rows:
+        lines.append(f"| {row['head']} | " + " | ".join(percent(row[key]) for key in (*moments, *shifts)) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def scale_table() -> str:
+    """Memory and time by rows, as benchmarks/scale.py wrote them."""
+    lines = ["| rows | peak memory | seconds in all |", "|---:|---:|---:|"]
+    for row in rows_of("scale.csv"):
+        lines.append(f"| {int(row['rows']):,} | {row['peak_mb']} MB | {row['seconds']} |")
+    return "\n".join(lines) + "\n"
+
+
+def rows_of(name: str) -> list[dict[str, str]]:
+    """The rows of a results file; none where it has not been written."""
+    path = RESULTS.parent / name
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def percent2(share: float) -> str:
+    return f"{100 * share:.2f}"
 
 
 def percent(share: str) -> str:

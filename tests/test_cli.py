@@ -267,9 +267,14 @@ def test_data_takes_columns_by_name(type_, tmp_path):
 # --------------------------------------------------------------------------------------------------- predict, evaluate
 
 
-def test_predict_and_evaluate_on_onnx_answer_as_on_torch_and_tell_how_close(type_, run_for, data_file):
-    folder = str(run_for("distilbert", "train.epochs=6").folder)
-    for words in (["predict", folder, str(data_file)], ["evaluate", folder, str(data_file), "--json"]):
+@pytest.fixture(scope="module")
+def run_folder(run_for):
+    """A finished run; made before `type_` changes the folder, for other tests read its data by a relative path."""
+    return str(run_for("distilbert", "train.epochs=6").folder)
+
+
+def test_predict_and_evaluate_on_onnx_answer_as_on_torch_and_tell_how_close(type_, run_folder, data_file):
+    for words in (["predict", run_folder, str(data_file)], ["evaluate", run_folder, str(data_file), "--json"]):
         one, other = type_(*words), type_(*words, "--engine", "onnx")
         assert (one.code, one.err, other.code) == (0, "", 0)
         told = r"ONNX Runtime: logits within \de-\d\d of torch's \(tolerance 1e-04\); \S+\.onnx\n"

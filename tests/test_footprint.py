@@ -62,6 +62,17 @@ def test_what_needs_less_is_predicted_to_need_less(less, more):
     assert peak(*less, rows=64) < peak(*more, rows=64)
 
 
+def test_a_budget_bounds_the_kernels_that_many_updates_would_gather():
+    few = Work(64, 10, 10, 64 * 55.0, 550.0, 550.0, 128)
+    added = [peak(work=work) - peak("budget.memory_gb=9", work=work) for work in (few, WORK)]
+    assert 0 < added[0] < 0.3 * added[1]
+
+
+def test_a_gpu_holds_weights_and_activations_and_no_libraries():
+    on_gpu = peak_bytes(*planned(), WORK, rows=16, scored=1, gpu=True)
+    assert 4 * 23_046_532 < on_gpu < peak(rows=16) - 500_000_000
+
+
 def test_bf16_takes_less_for_activations():
     assert peak(rows=256, bf16=True) < peak(rows=256)
 
@@ -102,13 +113,13 @@ def test_the_largest_split_that_fits_is_chosen(memory_gb, batch_size):
     try:
         rows = fit_micro_batch(found, capped, WORK)
     except OverMemory:
-        assert peak(rows=1) > memory_gb * GB
+        assert peak_bytes(found, capped, WORK, rows=1, scored=1) > memory_gb * GB
         return
     assert rows in splits(batch_size)
     larger = [size for size in splits(batch_size) if size > rows]
-    assert all(peak_bytes(found, recipe, WORK, rows=size, scored=size) > memory_gb * GB for size in larger)
+    assert all(peak_bytes(found, capped, WORK, rows=size, scored=size) > memory_gb * GB for size in larger)
     scored = fit_evaluation_batch(found, capped, WORK, rows=rows)
-    assert peak_bytes(found, recipe, WORK, rows=rows, scored=scored) <= memory_gb * GB
+    assert peak_bytes(found, capped, WORK, rows=rows, scored=scored) <= memory_gb * GB
 
 
 def test_without_a_budget_the_recipes_sizes_stay():

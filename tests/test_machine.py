@@ -177,13 +177,13 @@ def test_freed_memory_goes_back_to_the_system_where_the_c_library_can():
         assert machine.resident_bytes() < held - 50 * MEGABYTE
 
 
-def test_the_kernel_cache_is_bounded_unless_the_environment_says_otherwise(monkeypatch):
-    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", raising=False)
+def test_the_kernel_caches_are_bounded_unless_the_environment_says_otherwise(monkeypatch):
+    for name in machine.KERNEL_CACHES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LRU_CACHE_CAPACITY", "7")
     machine.bound_kernel_cache()
-    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "32"
-    monkeypatch.setenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "7")
-    machine.bound_kernel_cache()
-    assert os.environ["ONEDNN_PRIMITIVE_CACHE_CAPACITY"] == "7"
+    assert [os.environ[name] for name in machine.KERNEL_CACHES] == ["32", "7"]
+    monkeypatch.delenv("ONEDNN_PRIMITIVE_CACHE_CAPACITY")
 
 
 @dataclass

@@ -36,12 +36,12 @@ from rankwise.work import Work
 
 # --- time: constants measured on two shared cores of an AMD EPYC with AVX-512, MiniLM on AG News; re-tune with
 # benchmarks/memory.py, which prints predicted and actual seconds
-TRAINING_UTILISATION = 0.70  # of the measured fp32 matrix-product speed, on real tokens
-INFERENCE_UTILISATION = 0.75
+TRAINING_UTILISATION = 0.85  # of the measured fp32 matrix-product speed, on real tokens
+INFERENCE_UTILISATION = 0.85
 BF16_GAIN = 1.5  # over fp32, where the hardware multiplies bf16
 UPDATE_SECONDS = 0.008  # of an update beside its products: collating, clipping, the optimiser's many small tensors
 OPTIMIZER_SECONDS_PER_WEIGHT = 6e-9  # Adam reads and writes about 28 bytes for each trained weight
-START_SECONDS = 9.0  # importing the libraries, loading the encoder and the tokenizer
+START_SECONDS = 6.0  # importing the libraries, loading the encoder and the tokenizer
 END_SECONDS = 4.0  # intervals, saving, loading the folder again and comparing
 BASELINE_SECONDS_PER_TOKEN = 20e-6  # TF-IDF with word pairs and logistic regression
 BASELINE_SECONDS_PER_TOKEN_FEW = 60e-6  # ... where rows are so few that pairs that come once are kept
@@ -89,9 +89,9 @@ class Forecast:
     evaluation_seconds: float
     """Of one pass over the validation texts."""
     start_seconds: float
-    """Before the first update: imports, loading, tokenising, filling the cache."""
+    """Before the first update: imports, loading, tokenising, baselines, filling the cache."""
     end_seconds: float
-    """After the last evaluation: the test texts, baselines, intervals, saving, checking."""
+    """After the last evaluation: the test texts, intervals, saving, checking."""
     test_seconds: float
     """The part of it that is the pass over the test texts."""
     micro_batch_size: int
@@ -99,6 +99,7 @@ class Forecast:
     threads: int
     gflops: float
     work: Work
+    gpu: bool = False
     minutes: float | None = None
     memory_gb: float | None = None
 
@@ -110,7 +111,7 @@ class Forecast:
 
     def lines(self) -> list[str]:
         """What a person reads: one line of predictions, and one for each budget that changes something."""
-        cores = "1 core" if self.threads == 1 else f"{self.threads} cores"
+        cores = "the GPU" if self.gpu else "1 core" if self.threads == 1 else f"{self.threads} cores"
         cache = f", cache {_gigabytes(self.cache_bytes)}" if self.cache_bytes else ""
         costs = f"{_duration(self.seconds)} on {cores}, {_gigabytes(self.peak_bytes)} of memory"
         rows = f" for {self.work.train_rows:,} rows of {self.work.longest} tokens" if self.work.source == "assumed" else ""
@@ -127,8 +128,12 @@ class Forecast:
         return found
 
 
-def forecast(plan: Plan, recipe: Recipe, work: Work, *, gflops: float, threads: int, bf16: bool = False) -> Forecast:
+def forecast(
+    plan: Plan, recipe: Recipe, work: Work, *, gflops: float, threads: int, bf16: bool = False, gpu: bool = False
+) -> Forecast:
     """The cost of a recipe's run at `gflops` fp32 matrix-product speed on all `threads` together; `bf16` where used.
+
+    On a GPU, `gflops` is its speed, and memory is what is allocated there.
 
     A budget of minutes cuts the updates, one of memory the rows at a time. Raises OverTime and OverMemory where even the
     least is too much.
@@ -152,8 +157,8 @@ def forecast(plan: Plan, recipe: Recipe, work: Work, *, gflops: float, threads: 
     evaluation_seconds = evaluation / inference_speed
     tokens = work.train_tokens + work.validation_tokens + work.test_tokens
     start_seconds = START_SECONDS + TOKENIZE_SECONDS_PER_TOKEN * tokens + prefix / inference_speed
-    baselines = _baseline_seconds(work) if recipe.evaluate.baselines else 0.0
-    end_seconds = END_SECONDS + baselines + test / inference_speed
+    start_seconds += _baseline_seconds(work) if recipe.evaluate.baselines else 0.0
+    end_seconds = END_SECONDS + test / inference_speed
 
     every = evaluation_interval(work.train_rows, spec)
     steps = planned
@@ -168,11 +173,11 @@ def forecast(plan: Plan, recipe: Recipe, work: Work, *, gflops: float, threads: 
         steps = max(steps, least)
     passes = evaluations(steps, every)
     seconds = start_seconds + steps * update_seconds + passes * evaluation_seconds + end_seconds
-    rows = fit_micro_batch(plan, recipe, work, bf16=bf16)
-    scored = fit_evaluation_batch(plan, recipe, work, rows=rows, bf16=bf16)
+    rows = fit_micro_batch(plan, recipe, work, bf16=bf16, gpu=gpu)
+    scored = fit_evaluation_batch(plan, recipe, work, rows=rows, bf16=bf16, gpu=gpu)
     return Forecast(
         seconds=seconds,
-        peak_bytes=peak_bytes(plan, recipe, work, rows=rows, scored=scored, bf16=bf16),
+        peak_bytes=peak_bytes(plan, recipe, work, rows=rows, scored=scored, bf16=bf16, gpu=gpu),
         operations=prefix + steps * update + passes * evaluation + test,
         cache_bytes=cache_bytes(plan, spec, work),
         steps=steps,
@@ -188,6 +193,7 @@ def forecast(plan: Plan, recipe: Recipe, work: Work, *, gflops: float, threads: 
         threads=threads,
         gflops=gflops,
         work=work,
+        gpu=gpu,
         minutes=minutes,
         memory_gb=recipe.budget.memory_gb,
     )

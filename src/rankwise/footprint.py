@@ -18,19 +18,22 @@ from rankwise.work import Work
 
 GB = 10**9
 
-# Fitted to peaks of MiniLM runs on a CPU with glibc's allocator, torch 2 in fp32; what a float stands for is in the names.
-PROCESS_BYTES = 630_000_000  # Python with torch, transformers, peft and scikit-learn imported and used once
+# Fitted to peaks of MiniLM runs on a CPU, torch 2 and glibc, freed memory given back every 16 updates and between phases.
+PROCESS_BYTES = 585_000_000  # Python with torch, transformers and peft imported and used once
+SCORING_BYTES = 45_000_000  # what scikit-learn adds at the end
+KERNEL_BYTES, KERNEL_UPDATES = (
+    590_000_000,
+    45,
+)  # oneDNN's kernels for each width of a batch; none where machine.py bounds them
 # Floats that one token keeps in one layer until backward: H hidden, I inner, A heads · tokens of its text
 KEPT_HIDDEN, KEPT_HIDDEN_DROPOUT = 8.0, 2.0  # query, key, value, their scaled copy, mix, norms' inputs; dropout's masks
-KEPT_INNER = 2.0  # what enters and leaves the activation
-KEPT_INNER_UNADAPTED = 1.5  # ... where ffn_out has no adapter that reads it again
-KEPT_ATTENTION, KEPT_ATTENTION_DROPOUT = 1.0, 2.0  # shares; their mask and product
+KEPT_INNER, KEPT_INNER_UNADAPTED = 1.6, 0.9  # the activation's two sides; less where no adapter of ffn_out reads it again
+KEPT_ATTENTION, KEPT_ATTENTION_DROPOUT = 0.66, 1.0  # shares; their mask
 # ... and what one layer holds at a time
 HELD_HIDDEN, HELD_INNER, HELD_ATTENTION = 8.0, 2.0, 3.0
 HELD_IN_BACKWARD = 0.3  # of that, beside what is kept
-BF16_KEPT = 0.65  # of fp32's activations: products are halved, sums and norms are not
-ALLOCATOR = 1.05  # what the C allocator takes beyond what is in use
-RETAINED = 0.7  # of training's activations, what it holds on to afterwards, in pieces too small for what comes next
+HELD_IN_SCORING = 1.25  # pieces that batches of falling width leave behind
+BF16_KEPT = 0.95  # of fp32's activations: sums, norms and shares stay in fp32
 PROBE_ROWS = 16  # texts whose logits are compared after reloading, as run.py has it
 ROW_BYTES = 100  # a text's label, its places on disk, its probabilities
 BASELINE_TOKEN_BYTES = 200  # of TF-IDF's word pairs and the logistic regression's working vectors
@@ -44,18 +47,27 @@ FAST_FAMILIES = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "elect
 _TOGETHER = ("query", "key", "value")  # one product, so one copy of their weights
 
 
-def peak_bytes(plan: Plan, recipe: Recipe, work: Work, *, rows: int, scored: int, bf16: bool = False) -> int:
+def peak_bytes(
+    plan: Plan, recipe: Recipe, work: Work, *, rows: int, scored: int, bf16: bool = False, gpu: bool = False
+) -> int:
     """The most memory at any time, with `rows` texts a forward pass in training and `scored` in scoring."""
     weights = 4 * plan.ledger.total_parameters
     trained = 4 * plan.ledger.trainable_parameters
     optimizer = trained * (1 + OPTIMIZER_FLOATS[recipe.train.optimizer.name])  # with the gradients
-    shrink = ALLOCATOR * (BF16_KEPT if bf16 else 1.0)
-    training, scoring = shrink * _kept(plan, recipe.train, work, rows), shrink * _held(plan, work, scored)
-    checking = weights + shrink * _held(plan, work, min(scored, PROBE_ROWS))  # the saved folder, loaded again to compare
+    shrink = BF16_KEPT if bf16 else 1.0
     baselines = baseline_bytes(work) if recipe.evaluate.baselines else 0.0
-    busiest = max(training, RETAINED * training + max(scoring, baselines, checking))
+    checking = weights + shrink * _held(plan, work, min(scored, PROBE_ROWS))  # the saved folder, loaded again to compare
+    busiest = max(  # these follow each other
+        shrink * _kept(plan, recipe.train, work, rows),
+        SCORING_BYTES + max(shrink * HELD_IN_SCORING * _held(plan, work, scored), baselines, checking),
+    )
+    if gpu:  # texts, baselines and the check stay in the computer's own memory
+        used = max(shrink * _kept(plan, recipe.train, work, rows), shrink * _held(plan, work, scored))
+        return round(weights + _folded_bytes(plan, bf16) + optimizer + used)
+    batches = work.train_rows / recipe.train.batch_size * recipe.train.epochs
+    kernels = 0.0 if recipe.budget.memory_gb else KERNEL_BYTES * min(1.0, batches / KERNEL_UPDATES)
     data = ROW_BYTES * (work.train_rows + work.validation_rows + work.test_rows)
-    return round(PROCESS_BYTES + weights + _folded_bytes(plan, bf16) + optimizer + busiest + data)
+    return round(PROCESS_BYTES + kernels + weights + _folded_bytes(plan, bf16) + optimizer + busiest + data)
 
 
 def baseline_bytes(work: Work) -> float:
@@ -64,7 +76,7 @@ def baseline_bytes(work: Work) -> float:
     return each * work.mean_tokens * min(work.train_rows, BASELINE_MOST)
 
 
-def fit_micro_batch(plan: Plan, recipe: Recipe, work: Work, *, bf16: bool = False) -> int:
+def fit_micro_batch(plan: Plan, recipe: Recipe, work: Work, *, bf16: bool = False, gpu: bool = False) -> int:
     """The most rows a forward pass in training, and as many in scoring, with a predicted peak under `budget.memory_gb`.
 
     They split `batch_size` evenly, so the same rows make an update. Raises OverMemory where one row is too much.
@@ -75,9 +87,9 @@ def fit_micro_batch(plan: Plan, recipe: Recipe, work: Work, *, bf16: bool = Fals
         return largest
     for rows in (size for size in splits(spec.batch_size) if size <= largest):
         scored = min(rows, recipe.evaluate.batch_size)
-        if peak_bytes(plan, recipe, work, rows=rows, scored=scored, bf16=bf16) <= limit * GB:
+        if peak_bytes(plan, recipe, work, rows=rows, scored=scored, bf16=bf16, gpu=gpu) <= limit * GB:
             return rows
-    needed = peak_bytes(plan, recipe, work, rows=1, scored=1, bf16=bf16) / GB
+    needed = peak_bytes(plan, recipe, work, rows=1, scored=1, bf16=bf16, gpu=gpu) / GB
     ways = _ways_to_shrink(plan, recipe, work)
     raise OverMemory(
         f"budget.memory_gb is {limit:g}, but one row of {work.longest} tokens on {plan.encoder.name} is predicted to need "
@@ -85,11 +97,11 @@ def fit_micro_batch(plan: Plan, recipe: Recipe, work: Work, *, bf16: bool = Fals
     )
 
 
-def fit_evaluation_batch(plan: Plan, recipe: Recipe, work: Work, *, rows: int, bf16: bool = False) -> int:
+def fit_evaluation_batch(plan: Plan, recipe: Recipe, work: Work, *, rows: int, bf16: bool = False, gpu: bool = False) -> int:
     """The most rows a forward pass in scoring after training with `rows`, halved until the peak is under the budget."""
     scored, limit = recipe.evaluate.batch_size, recipe.budget.memory_gb
     while limit is not None and scored > 1:
-        if peak_bytes(plan, recipe, work, rows=rows, scored=scored, bf16=bf16) <= limit * GB:
+        if peak_bytes(plan, recipe, work, rows=rows, scored=scored, bf16=bf16, gpu=gpu) <= limit * GB:
             break
         scored = math.ceil(scored / 2)
     return scored
