@@ -1,7 +1,7 @@
 """Accuracy of the fast path beside Trainer + peft, on the same rows, for several seeds; appends to results/parity.csv.
 
-    python benchmarks/accuracy_peers.py --data ../shared/data/ag_news --seeds 3 --side peer
-    python benchmarks/accuracy_peers.py --data ../shared/data/ag_news --seeds 3 --side ours
+    python benchmarks/accuracy_peers.py --data ../shared/data/ag_news --side peer
+    python benchmarks/accuracy_peers.py --data ../shared/data/ag_news --side ours
 
 `rank4-adam` on the embedded encoder, one epoch. `--set` changes our side only (a lever), and is written beside its rows.
 """
@@ -27,13 +27,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
     parser.add_argument("--rows", type=int, default=None)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--side", choices=("peer", "ours"), required=True)
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     options = parser.parse_args()
     changes = ["base=minilm", f"data.source={options.data}", "data.classes=[]", "evaluate.baselines=false"]
     changes += [f"data.rows={options.rows}"] if options.rows else []
-    for seed in range(options.seeds):
+    for seed in options.seeds:
         recipe = Recipe.load("rank4-adam", [*changes, f"train.seed={seed}", *(options.set if options.side == "ours" else [])])
         measured = peer(recipe, seed) if options.side == "peer" else ours(recipe)
         row = {

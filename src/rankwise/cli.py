@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -116,6 +117,7 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Plan, train and evaluate a recipe; write a run folder."""
+    started = time.monotonic()
     loaded = _recipe(recipe, overrides, budget, data, minutes=minutes, memory_gb=memory_gb, fast=fast)
     from rankwise import console
     from rankwise.allocate import plan as make_plan
@@ -134,7 +136,9 @@ def train(
 
     with console.TrainingProgress() as progress:
         listeners = [] if quiet else [progress]
-        run = pipeline.train(loaded, out, labelled=labelled, listeners=listeners, resume=resume, overwrite=overwrite)
+        run = pipeline.train(
+            loaded, out, labelled=labelled, listeners=listeners, resume=resume, overwrite=overwrite, started=started
+        )
     if not _is_main_process():
         return
     if as_json:

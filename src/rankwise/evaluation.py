@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 from rankwise import metrics
 from rankwise.data.batches import Padding, collate, scoring_batches
 from rankwise.data.prepare import Split, Tokens
+from rankwise.machine import return_freed_memory
 from rankwise.model.adapters import Classifier
 from rankwise.model.prefix import Prefix
 from rankwise.specs import EvaluateSpec
+
+TRIM_EVERY = 16  # batches after which freed memory goes back to the system
 
 Probabilities = NDArray[np.float64]
 
@@ -107,7 +110,9 @@ def logits(
     found = np.zeros((len(tokens), len(classifier.classes)), dtype=np.float32)  # (N, C)
     index, processes = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
     with torch.inference_mode():
-        for rows in scoring_batches(tokens.lengths, batch_size)[index::processes]:
+        for number, rows in enumerate(scoring_batches(tokens.lengths, batch_size)[index::processes]):
+            if number % TRIM_EVERY == TRIM_EVERY - 1:
+                return_freed_memory()
             inputs = {name: tensor.to(classifier.device) for name, tensor in collate(tokens, rows, padding).items()}
             entering = None if prefix is None else prefix.take(rows, classifier.device)
             found[rows] = classifier.logits(inputs, precision=precision, entering=entering).cpu().numpy()  # (B, C)

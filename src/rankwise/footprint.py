@@ -34,7 +34,7 @@ HELD_HIDDEN, HELD_INNER, HELD_ATTENTION = 8.0, 2.0, 3.0
 HELD_IN_BACKWARD = 0.3  # of that, beside what is kept
 HELD_IN_SCORING = 1.25  # pieces that batches of falling width leave behind
 BF16_KEPT = 0.95  # of fp32's activations: sums, norms and shares stay in fp32
-PROBE_ROWS = 16  # texts whose logits are compared after reloading, as run.py has it
+PROBE_BATCH = 4  # texts whose logits are compared at a time after reloading, as run.py has it
 ROW_BYTES = 100  # a text's label, its places on disk, its probabilities
 BASELINE_TOKEN_BYTES = 200  # of TF-IDF's word pairs and the logistic regression's working vectors
 BASELINE_TOKEN_BYTES_FEW = 850  # ... where rows are so few that pairs that come once are kept
@@ -56,7 +56,7 @@ def peak_bytes(
     optimizer = trained * (1 + OPTIMIZER_FLOATS[recipe.train.optimizer.name])  # with the gradients
     shrink = BF16_KEPT if bf16 else 1.0
     baselines = baseline_bytes(work) if recipe.evaluate.baselines else 0.0
-    checking = weights + shrink * _held(plan, work, min(scored, PROBE_ROWS))  # the saved folder, loaded again to compare
+    checking = weights + shrink * _held(plan, work, min(scored, PROBE_BATCH))  # the saved folder, loaded again to compare
     busiest = max(  # these follow each other
         shrink * _kept(plan, recipe.train, work, rows),
         SCORING_BYTES + max(shrink * HELD_IN_SCORING * _held(plan, work, scored), baselines, checking),

@@ -42,13 +42,13 @@ from rankwise.model.adapters import Classifier, build
 from rankwise.model.kernels import resolve_precision
 from rankwise.model.load import check_match, load_tokenizer, locate, longest_text
 from rankwise.model.prefix import PrefixCache
-from rankwise.model.threads import fastest_threads
+from rankwise.model.threads import fastest_threads, gflops
 from rankwise.recipe import Recipe
 from rankwise.run import PROBE_ROWS, STARTED, Run, portable, save, write_json
 from rankwise.work import Work
 
 
-def train(
+def train(  # noqa: PLR0915 - straight down one page
     recipe: Recipe | str | Path,
     out: str | Path | None = None,
     *,
@@ -59,6 +59,7 @@ def train(
     listeners: Iterable[Listener] = (),
     resume: bool = False,
     overwrite: bool = False,
+    started: float | None = None,
 ) -> Run:
     """Train a recipe (or a built-in name, or a YAML file) and return its finished run.
 
@@ -68,10 +69,12 @@ def train(
     `listeners` are called with each event. Raises a RankwiseError that says what to change: nothing is downloaded or
     trained before recipe, data and budget are found in order.
     """
-    started = time.monotonic()
+    started = time.monotonic() if started is None else started
     recipe = recipe.with_overrides(overrides) if isinstance(recipe, Recipe) else Recipe.load(recipe, overrides)
     on_cpu = not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
     state = PartialState(cpu=on_cpu)  # told outright: otherwise several processes on CPUs don't find each other
+    if recipe.budget.memory_gb:
+        machine.bound_kernel_cache()
     threads, measured = _choose_threads(recipe, state)
 
     if texts is not None:  # the run's recipe names no files, for none were read
@@ -107,7 +110,7 @@ def train(
             "data", **_sizes(data), max_length=data.preprocessing.max_length, notes=list(data.notes), warnings=list(warnings)
         )
 
-        cost = _forecast(plan, recipe, data, measured.get(threads), threads, precision)
+        cost = _forecast(plan, recipe, data, measured.get(threads), threads, precision, accelerator.device)
         events.emit("forecast", **cost.as_dict())
         wanted = recipe.evaluate.baselines and accelerator.is_main_process
         beside = fitted_baselines(data) if wanted else {}  # before training, whose time is what they leave
@@ -123,7 +126,9 @@ def train(
             cost=cost, ends_at=started + 60 * recipe.budget.minutes if recipe.budget.minutes else None,
         )  # fmt: skip
 
-        scores = _final_scores(classifier, data, recipe, fitted, Padding.of(tokenizer), labelled, accelerator, beside)
+        scoring = recipe.evaluate.model_copy(update={"batch_size": cost.evaluation_batch_size})
+        recipe_scored = recipe.model_copy(update={"evaluate": scoring})
+        scores = _final_scores(classifier, data, recipe_scored, fitted, Padding.of(tokenizer), labelled, accelerator, beside)
         events.emit("scores", **{key: scores["test"][key] for key in ("accuracy", "macro_f1", "log_loss")})
         classifier.model.to("cpu")  # where the saved folder is loaded again and compared, bit by bit
 
@@ -182,11 +187,15 @@ def _choose_threads(recipe: Recipe, state: PartialState) -> tuple[int, dict[int,
     return threads, {count: round(speed, 1) for count, speed in measured.items()}
 
 
-def _forecast(plan: Plan, recipe: Recipe, data: Prepared, gflops: float | None, threads: int, precision: str) -> Forecast:
+def _forecast(
+    plan: Plan, recipe: Recipe, data: Prepared, speed: float | None, threads: int, precision: str, device: torch.device
+) -> Forecast:
     """What the run will cost, from the texts' real lengths and the speed just measured."""
     work = Work.of_tokens(data.train.tokens.lengths, data.validation.tokens.lengths, data.test.tokens.lengths)
-    speed = machine.gflops(threads) if gflops is None else gflops
-    return forecast(plan, recipe, work, gflops=speed, threads=threads, bf16=precision == "bf16")
+    gpu = device.type != "cpu"
+    if gpu or speed is None:
+        speed = gflops(threads, device=device)
+    return forecast(plan, recipe, work, gflops=speed, threads=threads, bf16=precision != "fp32", gpu=gpu)
 
 
 def _opened(

@@ -48,6 +48,7 @@ from rankwise.recipe import Recipe
 
 FORMAT = 1
 STARTED = "started.json"  # in a folder whose run is not finished: recipe and data, so that resuming can compare
+PROBE_BATCH = 4  # of them at a time: sixteen long ones would be the run's peak of memory
 PROBE_ROWS = 16  # texts whose logits are compared after reloading, or on two engines
 ENGINES = ("torch", "fast", "onnx")  # what computes logits
 PACKAGES = (
@@ -264,7 +265,7 @@ def write_json(path: Path, value: Any) -> None:
 def _check_reload(folder: Path, base: Base, classifier: Classifier, tokenizer: Any, probe: Tokens) -> None:
     loaded = adapters.load(folder, base, classifier.plan, classifier.classes)
     padding = Padding.of(tokenizer)
-    before, after = (logits(model, probe, padding=padding, batch_size=PROBE_ROWS) for model in (classifier, loaded))
+    before, after = (logits(model, probe, padding=padding, batch_size=PROBE_BATCH) for model in (classifier, loaded))
     if not np.array_equal(before, after):
         raise ReloadMismatch(
             f"{folder}: reloaded logits differ by up to {np.abs(before - after).max():.2e}; the run was not completed"

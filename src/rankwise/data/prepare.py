@@ -80,6 +80,15 @@ class Tokens:
         """Tokens of each text, special ones included; shape (N,)."""
         return np.diff(self.offsets)
 
+    def take(self, places: NDArray[np.int64]) -> Tokens:
+        """The tokens of these texts alone, copied into memory."""
+        spans = [slice(int(self.offsets[place]), int(self.offsets[place + 1])) for place in places]
+        return Tokens(
+            ids=np.concatenate([self.ids[span] for span in spans]),
+            offsets=np.concatenate([[0], np.cumsum(self.lengths[places])]).astype(np.int64),
+            types=None if self.types is None else np.concatenate([self.types[span] for span in spans]),
+        )
+
 
 @dataclass(frozen=True)
 class Split:

@@ -23,19 +23,21 @@ from rankwise.cost import Forecast, evaluation_interval, planned_steps, steps_pe
 from rankwise.data.batches import Padding, Rows, collate, training_batches
 from rankwise.data.prepare import Prepared, Split
 from rankwise.errors import NonFiniteLoss
-from rankwise.evaluation import quick_scores
+from rankwise.evaluation import logits, quick_scores
 from rankwise.fitting.checkpoint import Checkpoints, Progress
 from rankwise.fitting.events import Events
 from rankwise.fitting.frozen import cached_prefix, fit_head, pays, prefix_layer
 from rankwise.fitting.optim import build_optimizers, class_weights, schedule_factor, set_rates
 from rankwise.fitting.pace import Pace
-from rankwise.footprint import halved
-from rankwise.machine import is_out_of_memory
+from rankwise.footprint import GB, halved
+from rankwise.machine import Ceiling, is_out_of_memory, return_freed_memory
 from rankwise.model.adapters import Classifier, quiet_dropout
 from rankwise.model.kernels import cut_dropout_from_words, resolve_precision
 from rankwise.model.prefix import Prefix, PrefixCache
 from rankwise.specs import EvaluateSpec, TrainSpec
 
+TRIM_EVERY = 16  # updates after which freed memory goes back to the system: it costs next to nothing, and keeps the peak flat
+PROBE_STEP = 3  # the update after which a few texts are scored, to learn what an evaluation takes
 MINIMISED = {"log_loss"}  # metrics of which less is better
 
 
@@ -113,6 +115,7 @@ def fit(  # noqa: PLR0915 - straight down one page
                     classifier, data.train, padding=padding, precision=precision, seed=spec.seed, prefix=prefixes.get("train")
                 )
                 events.emit("head", rows=fitted_on)
+        ceiling = Ceiling(cost.memory_gb * GB if cost is not None and cost.memory_gb and device.type == "cpu" else None)
         pace = _pace(progress, len(data.train), spec, accelerator, cost, ends_at)
         events.emit("start", step=progress.step, total=pace.total, rows=len(data.train), epochs=spec.epochs)
         meter = _Meter()
@@ -142,6 +145,13 @@ def fit(  # noqa: PLR0915 - straight down one page
             progress.step, progress.epoch, progress.batch = progress.step + 1, epoch, batch + 1
             passed, noted = time.monotonic() - noted, time.monotonic()
             pace.note_update(float(data.train.tokens.lengths[rows].sum()), passed)
+            update.micro_batch_size = ceiling.micro_batch(update.micro_batch_size)
+            if device.type == "cpu" and progress.step % TRIM_EVERY == 0:
+                return_freed_memory()
+            if ends_at is not None and progress.step == PROBE_STEP:
+                pace.note_probe(*_probed(classifier, data.validation, padding, precision, prefixes.get("validation")))
+                model.train()
+                noted = time.monotonic()
 
             if progress.step % spec.log_every == 0 or pace.done:
                 rate = optimizers[0].param_groups[0]["lr"]
@@ -173,6 +183,7 @@ def fit(  # noqa: PLR0915 - straight down one page
                 stopped_early = _has_stalled(progress, spec)
                 passed, noted = time.monotonic() - noted, time.monotonic()
                 pace.note_evaluation(passed)
+                return_freed_memory()
 
         # --- the best weights
         accelerator.wait_for_everyone()
@@ -199,6 +210,18 @@ def _pace(
         cost, deadline_seconds=ends_at - time.monotonic(), every=every, step=progress.step, fraction=progress.fraction,
         agree=agree if accelerator.num_processes > 1 else int,
     )  # fmt: skip
+
+
+def _probed(
+    classifier: Classifier, split: Split, padding: Padding, precision: str, prefix: Prefix | None
+) -> tuple[float, float]:
+    """(share of a split's tokens, seconds) of scoring a few of its texts: how long an evaluation will take."""
+    places = np.linspace(0, len(split) - 1, max(1, len(split) // 50)).astype(np.int64)
+    started = time.monotonic()
+    some = split.tokens.take(places)
+    known = None if prefix is None else prefix.of(places)
+    logits(classifier, some, padding=padding, batch_size=16, precision=precision, prefix=known)
+    return float(some.lengths.sum() / split.tokens.lengths.sum()), time.monotonic() - started
 
 
 def _updates(train: Split, spec: TrainSpec, progress: Progress) -> Iterator[tuple[int, int, Rows]]:

@@ -46,6 +46,12 @@ class Prefix:
     def bytes(self) -> int:
         return int(self.hidden.nbytes)
 
+    def of(self, places: NDArray[np.int64]) -> Prefix:
+        """The hidden states of these texts alone, copied into memory."""
+        pieces = [self.hidden[self.offsets[place] : self.offsets[place + 1]] for place in places]
+        offsets = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64)
+        return Prefix(np.concatenate(pieces), offsets, self.layer)
+
     def take(self, rows: NDArray[np.int64], device: torch.device) -> Entering:
         """The hidden states of some texts, (B, T, H) in fp32, padded at the end with zeros."""
         starts, ends = self.offsets[rows], self.offsets[rows + 1]
