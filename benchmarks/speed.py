@@ -39,6 +39,7 @@ from rankwise.fitting.checkpoint import Checkpoints
 from rankwise.fitting.events import Events
 from rankwise.fitting.loop import fit
 from rankwise.model.adapters import build
+from rankwise.model.kernels import resolve_precision
 from rankwise.model.load import load_tokenizer, locate
 from rankwise.model.prefix import PrefixCache
 from rankwise.model.threads import gflops
@@ -132,8 +133,8 @@ class Bench:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
-    parser.add_argument("--steps", type=int, default=24, help="updates of 16 rows in the training work")
-    parser.add_argument("--top-rows", type=int, default=192, help="rows of the top-third work; half as many are scored")
+    parser.add_argument("--steps", type=int, default=20, help="updates of 16 rows in the training work")
+    parser.add_argument("--top-rows", type=int, default=128, help="rows of the top-third work; half as many are scored")
     parser.add_argument("--predict-rows", type=int, default=384)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=machine.threads())
@@ -220,13 +221,17 @@ def predict_work(bench: Bench, _: Path) -> Work:
     )  # fmt: skip
     classifier = build(bench.base, plan(bench.recipe, classes=4), bench.data.classes, seed=0)
     classifier.model.eval()
-    predictor = Predictor(classifier, bench.tokenizer, bench.data.preprocessing)
-    predictor.predict(texts[:4])
 
-    def ours() -> float:
-        started = time.monotonic()
-        predictor.predict(texts)
-        return time.monotonic() - started
+    def ours(precision: str) -> Callable[[], float]:
+        predictor = Predictor(classifier, bench.tokenizer, bench.data.preprocessing, precision=precision)
+        predictor.predict(texts[:4])
+
+        def run() -> float:
+            started = time.monotonic()
+            predictor.predict(texts)
+            return time.monotonic() - started
+
+        return run
 
     tokens = tokenize(bench.tokenizer, texts, max_length=128)
     return Work(
@@ -237,7 +242,8 @@ def predict_work(bench: Bench, _: Path) -> Work:
         {
             "pipeline(), batch 1": lambda: pipeline_predict(trained, texts, batch_size=1)[1],
             "pipeline(), batch 32": lambda: pipeline_predict(trained, texts, batch_size=32)[1],
-            "rankwise": ours,
+            "rankwise": ours("fp32"),
+            "rankwise --engine fast": ours(resolve_precision("auto", torch.device("cpu"))),
         },
     )
 

@@ -178,9 +178,9 @@ def test_plan_predicts_for_a_thousand_rows_where_no_data_is_here(type_):
 
 
 def test_plan_says_what_minutes_and_memory_will_cut(type_):
-    answer = type_("plan", "quickstart", "--minutes", "30", "--memory-gb", "0.95", "--set", "train.epochs=20000").out
+    answer = type_("plan", "quickstart", "--minutes", "30", "--memory-gb", "1.1", "--set", "train.epochs=20000").out
     assert re.search(r"30 min are enough for about [\d,]+ of 800,000 updates", answer)
-    assert re.search(r"to stay under 0.95 GB, \d+ rows? at a time in training", answer)
+    assert re.search(r"to stay under 1.1 GB, \d+ rows? at a time in training", answer)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ HELD_IN_BACKWARD = 0.3  # of that, beside what is kept
 HELD_IN_SCORING = 1.25  # pieces that batches of falling width leave behind
 BF16_KEPT = 0.95  # of fp32's activations: sums, norms and shares stay in fp32
 PROBE_BATCH = 4  # texts whose logits are compared at a time after reloading, as run.py has it
+HEADROOM = 0.87  # of a budget that a predicted peak may take, for predictions have been 15 % too low
 ROW_BYTES = 100  # a text's label, its places on disk, its probabilities
 BASELINE_TOKEN_BYTES = 200  # of TF-IDF's word pairs and the logistic regression's working vectors
 BASELINE_TOKEN_BYTES_FEW = 850  # ... where rows are so few that pairs that come once are kept
@@ -87,9 +88,9 @@ def fit_micro_batch(plan: Plan, recipe: Recipe, work: Work, *, bf16: bool = Fals
         return largest
     for rows in (size for size in splits(spec.batch_size) if size <= largest):
         scored = min(rows, recipe.evaluate.batch_size)
-        if peak_bytes(plan, recipe, work, rows=rows, scored=scored, bf16=bf16, gpu=gpu) <= limit * GB:
+        if peak_bytes(plan, recipe, work, rows=rows, scored=scored, bf16=bf16, gpu=gpu) <= HEADROOM * limit * GB:
             return rows
-    needed = peak_bytes(plan, recipe, work, rows=1, scored=1, bf16=bf16, gpu=gpu) / GB
+    needed = peak_bytes(plan, recipe, work, rows=1, scored=1, bf16=bf16, gpu=gpu) / GB / HEADROOM
     ways = _ways_to_shrink(plan, recipe, work)
     raise OverMemory(
         f"budget.memory_gb is {limit:g}, but one row of {work.longest} tokens on {plan.encoder.name} is predicted to need "
@@ -101,7 +102,7 @@ def fit_evaluation_batch(plan: Plan, recipe: Recipe, work: Work, *, rows: int, b
     """The most rows a forward pass in scoring after training with `rows`, halved until the peak is under the budget."""
     scored, limit = recipe.evaluate.batch_size, recipe.budget.memory_gb
     while limit is not None and scored > 1:
-        if peak_bytes(plan, recipe, work, rows=rows, scored=scored, bf16=bf16, gpu=gpu) <= limit * GB:
+        if peak_bytes(plan, recipe, work, rows=rows, scored=scored, bf16=bf16, gpu=gpu) <= HEADROOM * limit * GB:
             break
         scored = math.ceil(scored / 2)
     return scored
