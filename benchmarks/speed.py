@@ -13,6 +13,7 @@ results/speed.csv and results/levers.csv.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import os
 import platform
@@ -135,7 +136,7 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--steps", type=int, default=20, help="updates of 16 rows in the training work")
     parser.add_argument("--top-rows", type=int, default=128, help="rows of the top-third work; half as many are scored")
-    parser.add_argument("--predict-rows", type=int, default=384)
+    parser.add_argument("--predict-rows", type=int, default=768)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=machine.threads())
     parser.add_argument("--only", nargs="*", choices=("train", "top", "predict", "levers"), default=None)
@@ -158,7 +159,7 @@ def main() -> None:
             speeds.append(gflops(options.threads))
             rows += lines_of(work, max(speeds), options)
     if rows:
-        write(RESULTS / "speed.csv", SPEED_COLUMNS, rows)
+        write(RESULTS / "speed.csv", SPEED_COLUMNS, [*others(rows), *rows])
         show(rows, SPEED_COLUMNS[:-1])
     if "levers" in wanted:
         levers = lever_lines(bench)
@@ -298,6 +299,15 @@ def lines_of(work: Work, peak_gflops: float, options: argparse.Namespace) -> lis
             "processor": processor(),
         })  # fmt: skip
     return lines
+
+
+def others(rows: list[dict[str, object]]) -> list[dict[str, str]]:
+    """The rows already written, of work that was not run now."""
+    path = RESULTS / "speed.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [row for row in csv.DictReader(file) if row["work"] not in {new["work"] for new in rows}]
 
 
 def peak_in_own_process(work: Work, side: str, options: argparse.Namespace) -> float | str:

@@ -22,7 +22,7 @@ def main() -> None:
     after = before
     tables = {
         "recipes": recipes_table(), "results": results_table(), "heads": heads_table(), "speed": speed_table(),
-        "levers": levers_table(), "parity": parity_table(), "warm": warm_table(), "scale": scale_table(),
+        "levers": levers_table(), "parity": parity_table(), "scale": scale_table(),
     }  # fmt: skip
     for name, table in tables.items():
         after = re.sub(
@@ -85,13 +85,14 @@ def heads_table() -> str:
 def speed_table() -> str:
     """Ours beside Trainer + peft and pipeline(), as benchmarks/speed.py wrote them."""
     lines = [
-        "| work | side | rows a second | times as fast | utilisation | peak memory |",
-        "|---|---|---:|---:|---:|---:|",
+        "| work | side | threads | rows a second | times as fast | utilisation | peak memory |",
+        "|---|---|---:|---:|---:|---:|---:|",
     ]
     for row in rows_of("speed.csv"):
         peak = f"{row['peak_gb']} GB" if row["peak_gb"] else ""
         lines.append(
-            f"| {row['work']} | {row['side']} | {row['rows_per_second']} | {row['ratio']} | {row['utilisation']} | {peak} |"
+            f"| {row['work']} | {row['side']} | {row['threads']} | {row['rows_per_second']} | {row['ratio']} "
+            f"| {row['utilisation']} | {peak} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -115,19 +116,6 @@ def parity_table() -> str:
         mean = sum(found) / len(found)
         ahead = "" if name == "Trainer + peft" or not peer else f"{100 * (mean - sum(peer) / len(peer)):+.2f}"
         lines.append(f"| {name} | {', '.join(percent2(value) for value in found)} | {percent2(mean)} | {ahead} |")
-    return "\n".join(lines) + "\n"
-
-
-def warm_table() -> str:
-    """Head starts by updates made and under shift, as benchmarks/warm_start.py wrote them."""
-    rows = rows_of("warm_start.csv")
-    moments = [key for key in (rows[0] if rows else {}) if key.startswith("validation_after_")]
-    shifts = [key for key in (rows[0] if rows else {}) if key.startswith("test_") and key != "test_rows"]
-    names = [f"after {key.removeprefix('validation_after_')} updates" for key in moments]
-    names += [f"test, {key.removeprefix('test_').replace('_', ' ')}" for key in shifts]
-    lines = ["| last projection starts | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
-    for row in rows:
-        lines.append(f"| {row['head']} | " + " | ".join(percent(row[key]) for key in (*moments, *shifts)) + " |")
     return "\n".join(lines) + "\n"
 
 
