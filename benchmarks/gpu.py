@@ -26,6 +26,7 @@ from rankwise.fitting.checkpoint import Checkpoints
 from rankwise.fitting.events import Events
 from rankwise.fitting.loop import fit
 from rankwise.model.adapters import build
+from rankwise.options import FAST
 
 RESULTS = Path(__file__).parent / "results" / "gpu.csv"
 COLUMNS = ("work", "side", "rows", "updates", "repeats", "seconds", "rows_per_second", "peak_gb", "device", "torch")
@@ -77,8 +78,8 @@ def main() -> None:
             "Trainer + peft, padded to 128": peer(pad_to_max=True),
             "Trainer + peft, dynamic padding, bf16": peer(bf16=True),
             "rankwise, the recipe as it is": ours(),
-            "rankwise --fast": ours("train.precision=auto", "train.encoder_dropout=off"),
-            "rankwise --fast, torch.compile": ours("train.precision=auto", "train.encoder_dropout=off", compiled=True),
+            "rankwise --fast": ours(*FAST),
+            "rankwise --fast, torch.compile": ours(*FAST, compiled=True),
         },
     )
     peaks = {}

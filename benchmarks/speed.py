@@ -35,7 +35,8 @@ from results_file import write
 
 from rankwise import Recipe, machine, plan
 from rankwise.data.batches import Padding
-from rankwise.data.prepare import Prepared, Split, prepare, tokenize
+from rankwise.data.prepare import Prepared, Split, prepare
+from rankwise.data.tokens import tokenize
 from rankwise.fitting.checkpoint import Checkpoints
 from rankwise.fitting.events import Events
 from rankwise.fitting.loop import fit
@@ -43,11 +44,11 @@ from rankwise.model.adapters import build
 from rankwise.model.kernels import resolve_precision
 from rankwise.model.load import load_tokenizer, locate
 from rankwise.model.prefix import PrefixCache
-from rankwise.model.threads import gflops
+from rankwise.model.speed import gflops
+from rankwise.options import FAST
 from rankwise.predict import Predictor
 
 RESULTS = Path(__file__).parent / "results"
-FAST = ("train.precision=auto", "train.encoder_dropout=off")
 TOP = ("adapter.allocate={policy: last-k, k: third}", "train.epochs=5")
 LEVERS: dict[str, tuple[str, ...]] = {  # what each row of the lever table changes in the fast path
     "all on": (),
@@ -338,8 +339,7 @@ def first(split: Split, rows: int) -> Split:
 def processor() -> str:
     """What the processor calls itself, and whether it multiplies bf16."""
     names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
-    bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return f"{names[0] if names else platform.processor()}{', bf16' if bf16 else ''}"
+    return f"{names[0] if names else platform.processor()}{', bf16' if machine.has_bf16() else ''}"
 
 
 def _cpuinfo() -> list[str]:

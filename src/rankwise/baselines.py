@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from rankwise import metrics
 from rankwise.data.prepare import Prepared
 from rankwise.data.store import Texts
+from rankwise.footprint import BASELINE_MOST
 from rankwise.specs import EvaluateSpec
 
-MOST_ROWS = 50_000  # their word pairs and the fit's vectors take some 400 MB
+MOST_ROWS = BASELINE_MOST  # their word pairs and the fit's vectors take some 400 MB
 
 
 @dataclass(frozen=True)

@@ -15,17 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from rankwise.errors import DataError, RankwiseError, RecipeError
+from rankwise.errors import DataError, RankwiseError
 from rankwise.families import KNOWN
 
 if TYPE_CHECKING:
-    from rankwise.allocate import Plan
-    from rankwise.cost import Forecast
     from rankwise.data.sources import Record
-    from rankwise.data.volume import Volume
-    from rankwise.recipe import Recipe
-    from rankwise.run import Run
-    from rankwise.specs import SourceSpec
 
 app = typer.Typer(
     name="rankwise",
@@ -61,9 +55,6 @@ EngineOption = Annotated[
     Literal["torch", "fast", "onnx"],
     typer.Option("--engine", help="torch: fp32; fast: bf16 where the hardware has it; onnx: ONNX Runtime (extra onnx)."),
 ]
-
-
-FAST = ("train.precision=auto", "train.encoder_dropout=off")  # what --fast means; --set goes before it
 
 
 def main() -> None:
@@ -117,8 +108,10 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Plan, train and evaluate a recipe; write a run folder."""
+    from rankwise.options import forecast_of, recipe_of
+
     started = time.monotonic()
-    loaded = _recipe(recipe, overrides, budget, data, minutes=minutes, memory_gb=memory_gb, fast=fast)
+    loaded = recipe_of(recipe, overrides, budget, data, minutes=minutes, memory_gb=memory_gb, fast=fast)
     from rankwise import console
     from rankwise.allocate import plan as make_plan
     from rankwise.data.prepare import read
@@ -131,7 +124,7 @@ def train(
         found = make_plan(loaded, classes=len(labelled.classes))
         rows = (len(labelled.train.texts), len(labelled.validation.texts), len(labelled.test.texts))
         known = Volume(labelled.classes, rows, character_counts(labelled.train.texts))
-        console.show_plan(loaded.name, found, _forecast(loaded, found, known))
+        console.show_plan(loaded.name, found, forecast_of(loaded, found, known))
     from rankwise import pipeline
 
     with console.TrainingProgress() as progress:
@@ -162,14 +155,16 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """What a recipe would train, to the parameter, and what the run is predicted to cost, before anything loads."""
-    loaded = _recipe(recipe, overrides, budget, None, minutes=minutes, memory_gb=memory_gb, fast=fast)
+    from rankwise.options import forecast_of, recipe_of, volume_of
+
+    loaded = recipe_of(recipe, overrides, budget, None, minutes=minutes, memory_gb=memory_gb, fast=fast)
     from rankwise import console
     from rankwise.allocate import plan as make_plan
 
-    known = _volume(loaded)
+    known = volume_of(loaded)
     many = classes or len(loaded.data.classes) or (len(known.classes) if known else 2)
     found = make_plan(loaded, classes=many)
-    cost = _forecast(loaded, found, known)
+    cost = forecast_of(loaded, found, known)
     if as_json:
         _print_json({"recipe": loaded.name, "classes": many, **found.as_dict(), "forecast": cost.as_dict()})
         return
@@ -185,12 +180,13 @@ def recipes(context: typer.Context, as_json: JsonOption = False) -> None:
         return
     from rankwise import console
     from rankwise.allocate import plan as make_plan
+    from rankwise.options import classes_of
     from rankwise.recipe import Recipe, builtin_recipes
 
     rows = []
     for name in builtin_recipes():
         recipe = Recipe.load(name)
-        ledger = make_plan(recipe, classes=_classes(recipe)).ledger
+        ledger = make_plan(recipe, classes=classes_of(recipe)).ledger
         published = recipe.published.model_dump() if recipe.published else None
         rows.append({
             "name": name, "summary": recipe.summary, "base": recipe.base, "published": published,
@@ -249,7 +245,7 @@ def data(
     }  # fmt: skip
     lengths = None
     if not no_tokens:
-        from rankwise.data.prepare import tokenize_to_disk
+        from rankwise.data.tokens import tokenize_to_disk
         from rankwise.model.load import load_tokenizer, locate
 
         lengths = tokenize_to_disk(load_tokenizer(locate(base)), tables["train"].texts, max_length=None).lengths
@@ -274,13 +270,14 @@ def evaluate(
     """Score a run on labelled data, every score with its interval."""
     from rankwise import console
     from rankwise.files import evaluate_file, source_for
+    from rankwise.options import with_columns
     from rankwise.run import Run
 
     loaded = Run.load(run)
     where, numbering = source_for(source, labelled=True)
-    where = _columns(where, text_column, label_column)
+    where = with_columns(where, text_column, label_column)
     spec = loaded.recipe.data.model_copy(update={"unseen_labels": "wrong"} if unseen else {})
-    _tell_engine(loaded, engine)
+    console.show_engine(loaded, engine)
     layout, evaluation = evaluate_file(loaded, where, spec, numbering=numbering, engine=engine)
     if as_json:
         _print_json({"run": str(run), "data": layout.describe(), **evaluation.as_dict()})
@@ -323,7 +320,7 @@ def predict(
     from rankwise.run import Run
 
     loaded = Run.load(run)
-    _tell_engine(loaded, engine)
+    console.show_engine(loaded, engine)
     form = Form(probabilities, parse_submission(submission), numbers)
     columns = form.columns(loaded.preprocessing.classes)
     if text and out is None and not as_json and submission is None:
@@ -334,7 +331,9 @@ def predict(
     if text or source == "-":
         rows = written_rows(loaded, _records(text or sys.stdin), form, **how)
     else:
-        where = _columns(source_for(str(source), labelled=False)[0], text_column, None)
+        from rankwise.options import with_columns
+
+        where = with_columns(source_for(str(source), labelled=False)[0], text_column, None)
         _, rows = predict_rows(loaded, where, loaded.recipe.data, form, **how)
     if out is not None:
         with Sink(out, columns) as sink:
@@ -356,107 +355,6 @@ def predict(
 def _is_main_process() -> bool:
     """Whether this is the process that speaks, of those that torchrun or accelerate launch have started."""
     return os.environ.get("RANK", "0") == "0"
-
-
-def _recipe(
-    name: str,
-    overrides: list[str] | None,
-    budget: str | None,
-    data: str | None,
-    *,
-    minutes: float | None = None,
-    memory_gb: float | None = None,
-    fast: bool = False,
-) -> Recipe:
-    """The recipe with what the options change; --data replaces every file of the recipe's."""
-    from rankwise.recipe import Recipe
-
-    changes = list(FAST) if fast else []
-    if data is not None:
-        changes += [f"data.source={json.dumps(data)}", "data.train=null", "data.validation=null", "data.test=null"]
-        if "data.classes" not in "".join(overrides or []):
-            changes.append("data.classes=[]")
-    if budget is not None:
-        changes.append(f"budget.parameters={_parameters(budget)}")
-    changes += [f"budget.minutes={minutes}"] if minutes is not None else []
-    changes += [f"budget.memory_gb={memory_gb}"] if memory_gb is not None else []
-    return Recipe.load(name, [*changes, *(overrides or [])])
-
-
-def _parameters(given: str) -> str:
-    """1000000, 1_000_000, 1,000,000, 50k, 1.5M or none → a whole number or null."""
-    if given.lower() in ("none", "null"):
-        return "null"
-    digits = given.replace(",", "").replace("_", "").lower()
-    scale = {"k": 1_000, "m": 1_000_000}.get(digits[-1:], 1)
-    try:
-        return str(round(float(digits if scale == 1 else digits[:-1]) * scale))
-    except (ValueError, OverflowError):
-        raise RecipeError(f"--budget {given}: expected a number such as 1000000, 50k or 1M, or none") from None
-
-
-def _classes(recipe: Recipe) -> int:
-    """How many classes: as the recipe says, else as its local data has, else 2."""
-    if recipe.data.classes:
-        return len(recipe.data.classes)
-    if _is_local(recipe):
-        from rankwise.data.prepare import classes_of
-
-        return len(classes_of(recipe.data))
-    return 2
-
-
-def _is_local(recipe: Recipe) -> bool:
-    source = recipe.data.source or (recipe.data.train.path if recipe.data.train else "")
-    return source == "sample" or Path(source or "-").exists()
-
-
-def _volume(recipe: Recipe) -> Volume | None:
-    """How much data the recipe has; None where it is not on this machine."""
-    if not _is_local(recipe):
-        return None
-    from rankwise.data.volume import volume
-
-    return volume(recipe.data)
-
-
-def _forecast(recipe: Recipe, plan: Plan, known: Volume | None) -> Forecast:
-    """What a run is predicted to cost on this machine's CPU; for 1,000 texts of full length where no data is known."""
-    from rankwise import machine
-    from rankwise.cost import forecast
-    from rankwise.work import Work
-
-    longest = plan.encoder.longest
-    if known is None:
-        work = Work.assumed(max_length=recipe.data.max_length, encoder_longest=longest)
-    else:
-        work = known.work(recipe.data, encoder_longest=longest)
-    threads, gflops = machine.fastest(recipe.train.threads or min(machine.cores(), machine.threads()))
-    bf16 = recipe.train.precision == "bf16" or (recipe.train.precision == "auto" and machine.has_bf16())
-    return forecast(plan, recipe, work, gflops=gflops, threads=threads, bf16=bf16)
-
-
-def _columns(source: SourceSpec, text: list[str] | None, label: str | None) -> SourceSpec:
-    """The source with the columns that the options name."""
-    changes: dict[str, object] = {}
-    if text:
-        changes["text"] = tuple(text)
-    if label is not None:
-        changes["label"] = label
-    return source.model_copy(update=changes)
-
-
-def _tell_engine(run: Run, engine: str) -> None:
-    """Load ONNX Runtime, and say on standard error how close it comes to torch; torch itself needs no word."""
-    if engine == "onnx":
-        from rich.markup import escape
-
-        from rankwise import console
-        from rankwise.model.onnx import TOLERANCE
-
-        exported: Any = run.predictor_on(engine).classifier
-        found = f"logits within {exported.difference:.0e} of torch's (tolerance {TOLERANCE:.0e})"
-        console.err.print(f"[dim]ONNX Runtime: {found}; {escape(str(exported.path))}[/]", soft_wrap=True)
 
 
 def _records(texts: Iterable[str]) -> Iterator[Record]:

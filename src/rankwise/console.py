@@ -291,6 +291,16 @@ def _prefix(values: Mapping[str, Any]) -> str:
     )
 
 
+def show_engine(run: Any, engine: str) -> None:
+    """Load ONNX Runtime, and say on standard error how close it comes to torch; torch itself needs no word."""
+    if engine == "onnx":
+        from rankwise.model.onnx import TOLERANCE
+
+        exported = run.predictor_on(engine).classifier
+        found = f"logits within {exported.difference:.0e} of torch's (tolerance {TOLERANCE:.0e})"
+        err.print(f"[dim]ONNX Runtime: {found}; {escape(str(exported.path))}[/]", soft_wrap=True)
+
+
 def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_classes: bool = False) -> None:
     """Label, score and text, a line each; with every class's probability below when asked."""
     for text, prediction in zip(texts, predictions, strict=True):

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from rankwise import metrics
 from rankwise.data.batches import Padding, collate, scoring_batches
-from rankwise.data.prepare import Split, Tokens
-from rankwise.machine import return_freed_memory
+from rankwise.data.prepare import Split
+from rankwise.data.tokens import Tokens
+from rankwise.machine import TRIM_EVERY, return_freed_memory
 from rankwise.model.adapters import Classifier
 from rankwise.model.prefix import Prefix
 from rankwise.specs import EvaluateSpec
-
-TRIM_EVERY = 16  # batches after which freed memory goes back to the system
 
 Probabilities = NDArray[np.float64]
 

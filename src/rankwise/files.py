@@ -11,9 +11,11 @@ from itertools import tee
 from pathlib import Path
 from typing import Any
 
-from rankwise.data.prepare import Split, clean_all, numbers_of, tokenize_to_disk
+from rankwise.data.labels import numbers_of
+from rankwise.data.prepare import Split, clean_all
 from rankwise.data.sources import Layout, Record, first_row, read_table, stream
 from rankwise.data.splits import resolve
+from rankwise.data.tokens import tokenize_to_disk
 from rankwise.errors import DataError
 from rankwise.evaluation import Evaluation, evaluate
 from rankwise.predict import Prediction

@@ -21,6 +21,9 @@ from typing import Any
 
 ROOT = Path("/")
 KERNEL_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")  # oneDNN's own, and torch's before it
+TRIM_EVERY = (
+    16  # updates or batches after which freed memory is given back: it costs next to nothing, and keeps the peak flat
+)
 NEAR = 0.85  # of a memory limit, from where freed memory is given back after each update
 SAMPLE_SECONDS = 0.02  # of matrix products: the best of some dozens is steady to 2 %, however busy the machine is
 SAMPLE_SIZE = 256  # rows and columns: large enough for full speed, and over (0.3 ms) before another process cuts in
@@ -112,11 +115,18 @@ def gflops(threads: int = 1, *, seconds: float = SAMPLE_SECONDS) -> float:
     return 2 * SAMPLE_SIZE**3 / best / 1e9 if best < math.inf else 0.0
 
 
-def fastest(cores: int) -> tuple[int, float]:
-    """(threads, GFLOP/s): all `cores`, or 1 where they are not at least 15 % faster, as on a busy or throttled machine."""
-    alone = gflops(1)
-    together = gflops(cores) if cores > 1 else 0.0
-    return (cores, together) if together > 1.15 * alone else (1, alone)
+def fastest(cores: int, measure: Callable[[int], float] = gflops) -> tuple[int, dict[int, float]]:
+    """(the threads to use, GFLOP/s by threads) among powers of two up to `cores`, and `cores`.
+
+    On a busy or throttled machine two threads are often slower than one: more must be at least 15 % faster than fewer.
+    """
+    counts = sorted({2**power for power in range(cores.bit_length())} | {cores})
+    measured = {count: measure(count) for count in counts}
+    best = counts[0]
+    for count in counts[1:]:
+        if measured[count] > 1.15 * measured[best]:
+            best = count
+    return best, measured
 
 
 def has_bf16(root: Path = ROOT) -> bool:

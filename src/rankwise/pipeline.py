@@ -30,8 +30,9 @@ from rankwise.card import model_card
 from rankwise.cost import Forecast, forecast
 from rankwise.data.audit import audit
 from rankwise.data.batches import Padding
-from rankwise.data.prepare import Labelled, Prepared, Split, complete, prepare, read, take, tokenize
+from rankwise.data.prepare import Labelled, Prepared, Split, complete, prepare, read, take
 from rankwise.data.sources import Table, table_of
+from rankwise.data.tokens import tokenize
 from rankwise.errors import RecipeError, RunError, require
 from rankwise.evaluation import Evaluation, evaluate
 from rankwise.fitting.checkpoint import Checkpoints
@@ -42,7 +43,7 @@ from rankwise.model.adapters import Classifier, build
 from rankwise.model.kernels import resolve_precision
 from rankwise.model.load import check_match, load_tokenizer, locate, longest_text
 from rankwise.model.prefix import PrefixCache
-from rankwise.model.threads import fastest_threads, gflops
+from rankwise.model.speed import gflops
 from rankwise.recipe import Recipe
 from rankwise.run import PROBE_ROWS, STARTED, Run, portable, save, write_json
 from rankwise.work import Work
@@ -182,7 +183,7 @@ def _choose_threads(recipe: Recipe, state: PartialState) -> tuple[int, dict[int,
         torch.set_num_threads(recipe.train.threads)
         return recipe.train.threads, {}
     share = max(1, min(machine.cores(), machine.threads()) // max(1, state.num_processes))
-    threads, measured = fastest_threads(share)
+    threads, measured = machine.fastest(share, gflops)
     torch.set_num_threads(threads)
     return threads, {count: round(speed, 1) for count, speed in measured.items()}
 

@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from rankwise.data.batches import Padding
-from rankwise.data.prepare import Preprocessing, Tokens, tokenize
+from rankwise.data.prepare import Preprocessing
+from rankwise.data.tokens import Tokens, tokenize
 from rankwise.errors import DataError
 from rankwise.evaluation import logits, softmax
 from rankwise.model.adapters import Classifier

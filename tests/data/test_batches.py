@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from conftest import separable, tiny_tokenizer
 from rankwise.data.batches import WINDOW, Padding, collate, scoring_batches, training_batches
-from rankwise.data.prepare import tokenize
+from rankwise.data.tokens import tokenize
 
 LENGTHS = st.lists(st.integers(2, 40), min_size=1, max_size=300).map(np.array)
 SIZES = st.integers(1, 17)

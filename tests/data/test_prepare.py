@@ -11,18 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import CLASSES, LONGEST, Rows, prepared, separable, tiny_tokenizer
-from rankwise.data import prepare as prepare_module
-from rankwise.data.prepare import (
-    Preprocessing,
-    choose_length,
-    complete,
-    numbers_of,
-    prepare,
-    split_off,
-    tokenize,
-    tokenize_to_disk,
-)
+from rankwise.data import tokens as tokens_module
+from rankwise.data.labels import numbers_of
+from rankwise.data.prepare import Preprocessing, choose_length, complete, prepare, split_off
 from rankwise.data.sources import table_of
+from rankwise.data.tokens import tokenize, tokenize_to_disk
 from rankwise.errors import DataError
 from rankwise.predict import Predictor
 from rankwise.specs import DataSpec
@@ -271,16 +264,16 @@ def test_segment_ids_are_kept_only_where_they_say_something(family):
 def test_texts_in_many_tokenizer_calls_are_the_same_tokens(monkeypatch, name, limit):
     texts = separable(11, seed=3).texts
     at_once = tokenize(TOKENIZER, texts, max_length=7)
-    monkeypatch.setattr(prepare_module, name, limit)
+    monkeypatch.setattr(tokens_module, name, limit)
     assert spans(tokenize(TOKENIZER, texts, max_length=7)) == spans(at_once)
 
 
 @given(st.lists(st.integers(0, 40), max_size=30), st.integers(1, 9), st.integers(1, 60))
 def test_a_tokenizer_call_has_no_more_texts_and_characters_than_allowed(lengths, texts, characters):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prepare_module, "CHUNK", texts)
-        patch.setattr(prepare_module, "CHUNK_CHARACTERS", characters)
-        chunks = list(prepare_module._chunks("x" * length for length in lengths))
+        patch.setattr(tokens_module, "CHUNK", texts)
+        patch.setattr(tokens_module, "CHUNK_CHARACTERS", characters)
+        chunks = list(tokens_module._chunks("x" * length for length in lengths))
     assert [len(text) for chunk in chunks for text in chunk] == lengths
     assert all(0 < len(chunk) <= texts for chunk in chunks)
     assert all(len(chunk) == 1 or sum(map(len, chunk)) <= characters for chunk in chunks)
@@ -348,7 +341,7 @@ def test_more_rows_take_hardly_more_memory(tmp_path, monkeypatch):
         finally:
             tracemalloc.stop()
 
-    monkeypatch.setattr(prepare_module, "CHUNK", 500)
+    monkeypatch.setattr(tokens_module, "CHUNK", 500)
     most_bytes(1_000)  # the first one also imports
     assert most_bytes(6_000) - most_bytes(1_000) < 1e6, "of 3 MB of text"
 

@@ -13,7 +13,7 @@ from torch import nn
 
 from conftest import CLASSES, FAMILIES, LONGEST, separable, tiny_tokenizer
 from rankwise.data.batches import Padding, collate
-from rankwise.data.prepare import tokenize
+from rankwise.data.tokens import tokenize
 from rankwise.errors import MissingExtra, ModelError, ReloadMismatch
 from rankwise.evaluation import logits
 from rankwise.model import onnx

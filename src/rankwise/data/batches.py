@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rankwise.data.prepare import Tokens
+from rankwise.data.tokens import Tokens
 
 WINDOW = 50  # batches sorted together: long enough to even out lengths, short enough to keep the order random
 

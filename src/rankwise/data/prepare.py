@@ -9,27 +9,22 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from rankwise.data.audit import LEAK_LIMIT, check, seen_in
 from rankwise.data.clean import clean
+from rankwise.data.labels import class_names, numbers_of
 from rankwise.data.sources import Table, read_table
 from rankwise.data.splits import resolve
-from rankwise.data.store import Numbers, Texts
-from rankwise.errors import DataError, nearest
+from rankwise.data.store import Texts
+from rankwise.data.tokens import Tokens, cut, tokenize_to_disk
+from rankwise.errors import DataError
 from rankwise.specs import DataSpec
-
-CHUNK = 2_000  # texts per tokenizer call: enough to use its threads, little enough to bound memory
-CHUNK_CHARACTERS = 1_000_000  # ... also where texts are long: a tokenizer holds some 100 bytes a token
-
-Integers = NDArray[np.integer[Any]]
-Encoded = tuple[Integers, Integers]  # ids and segment ids of one text
-_NO_SEGMENTS = np.zeros(0, dtype=np.int8)  # of a tokenizer that gives none, or none but 0
 
 
 @dataclass(frozen=True)
@@ -61,33 +56,6 @@ class Preprocessing:
 
     def apply(self, text: str) -> str:
         return clean(text, self.clean)
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """Token ids of N texts, end to end; text i is `ids[offsets[i]:offsets[i + 1]]`."""
-
-    ids: Integers | Numbers
-    offsets: NDArray[np.int64]
-    types: Integers | Numbers | None = None
-    """Segment ids, only where a tokenizer gives any but 0 (XLNet)."""
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each text, special ones included; shape (N,)."""
-        return np.diff(self.offsets)
-
-    def take(self, places: NDArray[np.int64]) -> Tokens:
-        """The tokens of these texts alone, copied into memory."""
-        spans = [slice(int(self.offsets[place]), int(self.offsets[place + 1])) for place in places]
-        return Tokens(
-            ids=np.concatenate([self.ids[span] for span in spans]),
-            offsets=np.concatenate([[0], np.cumsum(self.lengths[places])]).astype(np.int64),
-            types=None if self.types is None else np.concatenate([self.types[span] for span in spans]),
-        )
 
 
 @dataclass(frozen=True)
@@ -197,7 +165,7 @@ def prepare(spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled 
     tokens = tokenize_to_disk(tokenizer, texts, max_length=None)
     max_length, length_note = choose_length(tokens.lengths, spec.max_length, longest)
     keep, filter_note = _within_percentiles(tokens.lengths, spec.length_percentiles)
-    tokens = _cut(tokens, texts, tokenizer, max_length)
+    tokens = cut(tokens, texts, tokenizer, max_length)
     train = _subset(Split(texts, tokens, numbers["train"], labelled.train.rows), keep)
 
     def scored(name: str, table: Table) -> Split:
@@ -219,20 +187,6 @@ def prepare(spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled 
         test=scored("test", labelled.test),
         notes=(*labelled.notes, length_note, *filter_note),
     )
-
-
-def class_names(train: Table, given: Sequence[str]) -> tuple[str, ...]:
-    """Class names in the order of their numbers: as given, else sorted (whole numbers by value)."""
-    found = set(train.labels or ())
-    if given and (found <= set(given) or all(map(_is_whole, found))):
-        return tuple(given)
-    if given:
-        strange = sorted(found - set(given))
-        raise DataError(
-            f"{train.layout.path}: label '{strange[0]}' is not among data.classes ({', '.join(given)})"
-            f"{nearest(strange[0], given)} Type --set 'data.classes=[...]' with the names in the file"
-        )
-    return tuple(sorted(found, key=lambda name: (not _is_whole(name), int(name) if _is_whole(name) else 0, name)))
 
 
 def label_numbers(labelled: Labelled, spec: DataSpec) -> dict[str, NDArray[np.int64]]:
@@ -280,22 +234,6 @@ def clean_all(texts: Sequence[str], steps: Sequence[str]) -> Sequence[str]:
     return Texts.of(clean(text, steps) for text in texts) if steps else texts
 
 
-def tokenize(tokenizer: Any, texts: Sequence[str], *, max_length: int | None) -> Tokens:
-    """Token ids of N texts with special tokens, cut to `max_length` tokens when it is given; in memory, for a chunk."""
-    ids, types = [], []
-    for row_ids, row_types in _encoded(tokenizer, texts, max_length):
-        ids.append(row_ids)
-        types.append(row_types)
-    offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
-    flat, flat_types = (np.concatenate(rows) if rows else np.zeros(0, np.int32) for rows in (ids, types))
-    return Tokens(flat, offsets, flat_types if flat_types.any() else None)
-
-
-def tokenize_to_disk(tokenizer: Any, texts: Sequence[str], *, max_length: int | None) -> Tokens:
-    """The same for any number of texts, on disk."""
-    return _written(_encoded(tokenizer, texts, max_length), len(texts), _narrowest(tokenizer))
-
-
 def choose_length(lengths: NDArray[np.int64], wanted: float, longest: int) -> tuple[int, str]:
     """The max length in tokens, and a line about it. A share up to 1 is coverage, rounded up to a multiple of 8."""
     if wanted <= 1:
@@ -324,56 +262,8 @@ def _leakage(leaked: NDArray[np.bool_], test: Table, spec: DataSpec) -> list[str
     return [f"test: {found}; scores leave nothing out, the clean score is beside them"]
 
 
-def _is_whole(label: str) -> bool:
-    return label.removeprefix("-").isdecimal()
-
-
 def _dropped(table: Table, name: str) -> list[str]:
     return [f"{name}: {count:,} rows dropped ({reason})" for reason, count in table.dropped.items() if count]
-
-
-def numbers_of(table: Table, classes: Sequence[str], numbering: Sequence[str], spec: DataSpec) -> NDArray[np.int64]:
-    """Class numbers (N,) of a table's labels: names as they are, whole numbers through `numbering`. Raises DataError."""
-    assert table.labels is not None
-    number = {name: place for place, name in enumerate(classes)}
-    kinds = set(table.labels)
-    if not kinds <= number.keys() and all(map(_is_whole, kinds)):
-        names = _positions(table, numbering, classes)
-        number |= {label: number[name] for label, name in names.items() if name in number}
-    found = np.fromiter((number.get(label, -1) for label in table.labels), dtype=np.int64)
-    strange = np.flatnonzero(found < 0)
-    if len(strange) and spec.unseen_labels == "fail":
-        label = table.labels[strange[0]]
-        raise DataError(
-            f"{table.layout.path}: row {table.rows[strange[0]]}: label '{label}' is not among the classes "
-            f"({', '.join(classes)}){nearest(label, classes)} {len(strange)} rows like it; correct them, or "
-            f"type --set data.unseen_labels=wrong to count them as mistakes"
-        )
-    return found
-
-
-def _positions(table: Table, numbering: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
-    """Whole-number label → class name: 0 … C-1 or 1 … C in a given order, told apart by 0 and C. Never guessed."""
-    values = {int(label) for label in table.labels or ()}
-    count = len(numbering)
-    if not numbering:
-        raise DataError(
-            f"{table.layout.path}: its labels are numbers ({', '.join(map(str, sorted(values)[:5]))}), the classes have "
-            f"names ({', '.join(classes)}), and nothing says which is which; put the names in their order into a classes.txt "
-            "beside the file, or type --set 'data.classes=[…]'"
-        )
-    if min(values) < 0 or max(values) > count or (0 in values and count in values):
-        raise DataError(
-            f"{table.layout.path}: labels {sorted(values)[:5]} can't number the classes {', '.join(numbering)}; "
-            f"expected 0 to {count - 1} or 1 to {count}"
-        )
-    if 0 not in values and count not in values:
-        raise DataError(
-            f"{table.layout.path}: labels {sorted(values)} may count from 0 or from 1; expected one row labelled 0 or "
-            f"{count} to tell"
-        )
-    first = 0 if 0 in values else 1
-    return {str(place + first): name for place, name in enumerate(numbering)}
 
 
 def _within_percentiles(
@@ -387,72 +277,9 @@ def _within_percentiles(
     return keep, [note]
 
 
-def _cut(tokens: Tokens, texts: Sequence[str], tokenizer: Any, max_length: int) -> Tokens:
-    """Texts of more tokens tokenised again, because the tokenizer knows what stands at the end of a cut; the others kept."""
-    long = tokens.lengths > max_length
-    if not long.any():
-        return tokens
-    cut = _encoded(tokenizer, Texts.of(texts).take(long), max_length)
-    rows = (next(cut) if is_long else row for is_long, row in zip(long, _rows(tokens, range(len(long))), strict=True))
-    return _written(rows, len(long), _narrowest(tokenizer))
-
-
 def _subset(split: Split, keep: NDArray[np.bool_]) -> Split:
     if keep.all():
         return split
     places = np.flatnonzero(keep)
-    tokens = _written(_rows(split.tokens, places), len(places), split.tokens.ids.dtype)
+    tokens = split.tokens.take_to_disk(places)
     return Split(Texts.of(split.texts).take(places), tokens, split.labels[places], split.rows[places])
-
-
-def _rows(tokens: Tokens, places: Iterable[int]) -> Iterator[Encoded]:
-    for place in places:
-        span = slice(tokens.offsets[place], tokens.offsets[place + 1])
-        yield tokens.ids[span], _NO_SEGMENTS if tokens.types is None else tokens.types[span]
-
-
-def _encoded(tokenizer: Any, texts: Sequence[str], max_length: int | None) -> Iterator[Encoded]:
-    """Each text's ids and segment ids, tokenised in chunks."""
-    narrowest = _narrowest(tokenizer)
-    for chunk in _chunks(texts):
-        encoded = tokenizer(
-            chunk,
-            truncation=max_length is not None,
-            max_length=max_length,
-            return_attention_mask=False,
-            verbose=False,
-        )
-        rows = encoded["input_ids"]
-        for ids, types in zip(rows, encoded.get("token_type_ids") or [()] * len(rows), strict=True):
-            yield np.asarray(ids, dtype=narrowest), np.asarray(types, dtype=np.int8)
-
-
-def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
-    chunk: list[str] = []
-    characters = 0
-    for text in texts:
-        if len(chunk) == CHUNK or (chunk and characters + len(text) > CHUNK_CHARACTERS):
-            yield chunk
-            chunk, characters = [], 0
-        chunk.append(text)
-        characters += len(text)
-    if chunk:
-        yield chunk
-
-
-def _written(rows: Iterable[Encoded], count: int, ids_type: DTypeLike) -> Tokens:
-    """The tokens of `count` texts, on disk; segment ids only where there is one but 0."""
-    ids, types = Numbers(ids_type), Numbers(np.int8)
-    offsets = np.zeros(count + 1, dtype=np.int64)
-    segments = False
-    for place, (row_ids, row_types) in enumerate(rows, start=1):
-        ids.append(row_ids)
-        types.append(row_types)
-        offsets[place] = len(ids)
-        segments = segments or bool(row_types.any())
-    return Tokens(ids, offsets, types if segments else None)
-
-
-def _narrowest(tokenizer: Any) -> type[np.integer[Any]]:
-    """The integer type that holds every token id in the fewest bytes."""
-    return np.uint16 if len(tokenizer) <= 2**16 else np.int32

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.audit import check
-from rankwise.data.prepare import class_names
+from rankwise.data.labels import class_names
 from rankwise.data.sources import read_table
 from rankwise.data.splits import resolve
 from rankwise.specs import DataSpec

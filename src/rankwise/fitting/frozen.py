@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 
 from rankwise.data.batches import Padding, collate, scoring_batches
-from rankwise.data.prepare import Split, Tokens
+from rankwise.data.prepare import Split
+from rankwise.data.tokens import Tokens
 from rankwise.model.adapters import Classifier
-from rankwise.model.prefix import Prefix, PrefixCache, key_of
+from rankwise.model.prefix import Prefix, PrefixCache, Writer, key_of
 from rankwise.specs import TrainSpec
 
 BATCH = 32  # texts per forward pass while a cache is filled
@@ -54,11 +55,11 @@ def cached_prefix(
     was_training = model.training
     model.eval()
 
-    def fill(writer: object) -> None:
+    def fill(writer: Writer) -> None:
         with torch.inference_mode():
             for rows in scoring_batches(tokens.lengths, BATCH):
                 inputs = {name: tensor.to(classifier.device) for name, tensor in collate(tokens, rows, padding).items()}
-                writer.put(rows, classifier.below(inputs, layer, precision=precision))  # type: ignore[attr-defined]
+                writer.put(rows, classifier.below(inputs, layer, precision=precision))
 
     key = key_of(forward.frozen_below(layer), _pieces(tokens), tokens.offsets, layer=layer)
     try:

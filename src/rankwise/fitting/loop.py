@@ -30,13 +30,12 @@ from rankwise.fitting.frozen import cached_prefix, fit_head, pays, prefix_layer
 from rankwise.fitting.optim import build_optimizers, class_weights, schedule_factor, set_rates
 from rankwise.fitting.pace import Pace
 from rankwise.footprint import GB, halved
-from rankwise.machine import Ceiling, is_out_of_memory, return_freed_memory
+from rankwise.machine import TRIM_EVERY, Ceiling, is_out_of_memory, return_freed_memory
 from rankwise.model.adapters import Classifier, quiet_dropout
 from rankwise.model.kernels import cut_dropout_from_words, resolve_precision
 from rankwise.model.prefix import Prefix, PrefixCache
 from rankwise.specs import EvaluateSpec, TrainSpec
 
-TRIM_EVERY = 16  # updates after which freed memory goes back to the system: it costs next to nothing, and keeps the peak flat
 PROBE_STEP = 3  # the update after which a few texts are scored, to learn what an evaluation takes
 MINIMISED = {"log_loss"}  # metrics of which less is better
 

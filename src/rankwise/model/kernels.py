@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rankwise import machine
 from rankwise.errors import TrainingError
 from rankwise.specs import SpeedSpec
 
@@ -70,7 +71,7 @@ LAYOUTS = {
 }
 
 
-FAST = SpeedSpec()
+ALL_ON = SpeedSpec()
 
 
 class Entering(NamedTuple):
@@ -99,7 +100,7 @@ class Forward:
         self.layers = [_Layer(layer, layout, heads) for layer in self.stack]
 
     def logits(
-        self, inputs: Inputs, *, dtype: torch.dtype, speed: SpeedSpec = FAST, entering: Entering | None = None
+        self, inputs: Inputs, *, dtype: torch.dtype, speed: SpeedSpec = ALL_ON, entering: Entering | None = None
     ) -> Tensor:
         """Logits (B, C) in fp32; from the embeddings up, or from the layer that known hidden states enter."""
         hidden, start = entering or (self.embed(inputs), 0)
@@ -120,7 +121,7 @@ class Forward:
         inputs: Inputs,
         *,
         dtype: torch.dtype,
-        speed: SpeedSpec = FAST,
+        speed: SpeedSpec = ALL_ON,
         start: int = 0,
         stop: int | None = None,
     ) -> Tensor:
@@ -169,7 +170,7 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cpu":
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        return machine.has_bf16()
     return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 

@@ -1,0 +1,74 @@
+"""Labels → class numbers: by name, or as whole numbers through an order that somebody gave; never by a guess."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankwise.data.sources import Table
+from rankwise.errors import DataError, nearest
+from rankwise.specs import DataSpec
+
+
+def class_names(train: Table, given: Sequence[str]) -> tuple[str, ...]:
+    """Class names in the order of their numbers: as given, else sorted (whole numbers by value)."""
+    found = set(train.labels or ())
+    if given and (found <= set(given) or all(map(_is_whole, found))):
+        return tuple(given)
+    if given:
+        strange = sorted(found - set(given))
+        raise DataError(
+            f"{train.layout.path}: label '{strange[0]}' is not among data.classes ({', '.join(given)})"
+            f"{nearest(strange[0], given)} Type --set 'data.classes=[...]' with the names in the file"
+        )
+    return tuple(sorted(found, key=lambda name: (not _is_whole(name), int(name) if _is_whole(name) else 0, name)))
+
+
+def numbers_of(table: Table, classes: Sequence[str], numbering: Sequence[str], spec: DataSpec) -> NDArray[np.int64]:
+    """Class numbers (N,) of a table's labels: names as they are, whole numbers through `numbering`. Raises DataError."""
+    assert table.labels is not None
+    number = {name: place for place, name in enumerate(classes)}
+    kinds = set(table.labels)
+    if not kinds <= number.keys() and all(map(_is_whole, kinds)):
+        names = _positions(table, numbering, classes)
+        number |= {label: number[name] for label, name in names.items() if name in number}
+    found = np.fromiter((number.get(label, -1) for label in table.labels), dtype=np.int64)
+    strange = np.flatnonzero(found < 0)
+    if len(strange) and spec.unseen_labels == "fail":
+        label = table.labels[strange[0]]
+        raise DataError(
+            f"{table.layout.path}: row {table.rows[strange[0]]}: label '{label}' is not among the classes "
+            f"({', '.join(classes)}){nearest(label, classes)} {len(strange)} rows like it; correct them, or "
+            f"type --set data.unseen_labels=wrong to count them as mistakes"
+        )
+    return found
+
+
+def _positions(table: Table, numbering: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
+    """Whole-number label → class name: 0 … C-1 or 1 … C in a given order, told apart by 0 and C. Never guessed."""
+    values = {int(label) for label in table.labels or ()}
+    count = len(numbering)
+    if not numbering:
+        raise DataError(
+            f"{table.layout.path}: its labels are numbers ({', '.join(map(str, sorted(values)[:5]))}), the classes have "
+            f"names ({', '.join(classes)}), and nothing says which is which; put the names in their order into a classes.txt "
+            "beside the file, or type --set 'data.classes=[…]'"
+        )
+    if min(values) < 0 or max(values) > count or (0 in values and count in values):
+        raise DataError(
+            f"{table.layout.path}: labels {sorted(values)[:5]} can't number the classes {', '.join(numbering)}; "
+            f"expected 0 to {count - 1} or 1 to {count}"
+        )
+    if 0 not in values and count not in values:
+        raise DataError(
+            f"{table.layout.path}: labels {sorted(values)} may count from 0 or from 1; expected one row labelled 0 or "
+            f"{count} to tell"
+        )
+    first = 0 if 0 in values else 1
+    return {str(place + first): name for place, name in enumerate(numbering)}
+
+
+def _is_whole(label: str) -> bool:
+    return label.removeprefix("-").isdecimal()

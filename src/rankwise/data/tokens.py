@@ -1,0 +1,131 @@
+"""Texts → token ids, end to end: in memory for a chunk, on disk for any number. A tokenizer sees a chunk of texts at a time.
+
+Shapes: N texts have N + 1 offsets, so nothing is stored padded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from rankwise.data.store import Numbers, Texts
+
+CHUNK = 2_000  # texts per tokenizer call: enough to use its threads, little enough to bound memory
+CHUNK_CHARACTERS = 1_000_000  # ... also where texts are long: a tokenizer holds some 100 bytes a token
+
+Integers = NDArray[np.integer[Any]]
+Encoded = tuple[Integers, Integers]  # ids and segment ids of one text
+_NO_SEGMENTS = np.zeros(0, dtype=np.int8)  # of a tokenizer that gives none, or none but 0
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids of N texts, end to end; text i is `ids[offsets[i]:offsets[i + 1]]`."""
+
+    ids: Integers | Numbers
+    offsets: NDArray[np.int64]
+    types: Integers | Numbers | None = None
+    """Segment ids, only where a tokenizer gives any but 0 (XLNet)."""
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each text, special ones included; shape (N,)."""
+        return np.diff(self.offsets)
+
+    def take(self, places: NDArray[np.int64]) -> Tokens:
+        """The tokens of these texts alone, in memory."""
+        return _gathered(self._rows(places))
+
+    def take_to_disk(self, places: NDArray[np.int64]) -> Tokens:
+        """The same for any number of texts, on disk."""
+        return _written(self._rows(places), len(places), self.ids.dtype)
+
+    def _rows(self, places: Iterable[int]) -> Iterator[Encoded]:
+        for place in places:
+            span = slice(self.offsets[place], self.offsets[place + 1])
+            yield self.ids[span], _NO_SEGMENTS if self.types is None else self.types[span]
+
+
+def tokenize(tokenizer: Any, texts: Sequence[str], *, max_length: int | None) -> Tokens:
+    """Token ids of N texts with special tokens, cut to `max_length` tokens when it is given; in memory, for a chunk."""
+    return _gathered(_encoded(tokenizer, texts, max_length))
+
+
+def tokenize_to_disk(tokenizer: Any, texts: Sequence[str], *, max_length: int | None) -> Tokens:
+    """The same for any number of texts, on disk."""
+    return _written(_encoded(tokenizer, texts, max_length), len(texts), _narrowest(tokenizer))
+
+
+def cut(tokens: Tokens, texts: Sequence[str], tokenizer: Any, max_length: int) -> Tokens:
+    """Texts of more tokens tokenised again, because the tokenizer knows what stands at the end of a cut; the others kept."""
+    long = tokens.lengths > max_length
+    if not long.any():
+        return tokens
+    again = _encoded(tokenizer, Texts.of(texts).take(long), max_length)
+    rows = (next(again) if is_long else row for is_long, row in zip(long, tokens._rows(range(len(long))), strict=True))
+    return _written(rows, len(long), _narrowest(tokenizer))
+
+
+def _encoded(tokenizer: Any, texts: Sequence[str], max_length: int | None) -> Iterator[Encoded]:
+    """Each text's ids and segment ids, tokenised in chunks."""
+    narrowest = _narrowest(tokenizer)
+    for chunk in _chunks(texts):
+        encoded = tokenizer(
+            chunk,
+            truncation=max_length is not None,
+            max_length=max_length,
+            return_attention_mask=False,
+            verbose=False,
+        )
+        rows = encoded["input_ids"]
+        for ids, types in zip(rows, encoded.get("token_type_ids") or [()] * len(rows), strict=True):
+            yield np.asarray(ids, dtype=narrowest), np.asarray(types, dtype=np.int8)
+
+
+def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
+    chunk: list[str] = []
+    characters = 0
+    for text in texts:
+        if len(chunk) == CHUNK or (chunk and characters + len(text) > CHUNK_CHARACTERS):
+            yield chunk
+            chunk, characters = [], 0
+        chunk.append(text)
+        characters += len(text)
+    if chunk:
+        yield chunk
+
+
+def _gathered(rows: Iterable[Encoded]) -> Tokens:
+    """The tokens of some texts, in memory."""
+    ids, types = [], []
+    for row_ids, row_types in rows:
+        ids.append(row_ids)
+        types.append(row_types)
+    offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+    flat, flat_types = (np.concatenate(found) if found else np.zeros(0, np.int32) for found in (ids, types))
+    return Tokens(flat, offsets, flat_types if flat_types.any() else None)
+
+
+def _written(rows: Iterable[Encoded], count: int, ids_type: DTypeLike) -> Tokens:
+    """The tokens of `count` texts, on disk; segment ids only where there is one but 0."""
+    ids, types = Numbers(ids_type), Numbers(np.int8)
+    offsets = np.zeros(count + 1, dtype=np.int64)
+    segments = False
+    for place, (row_ids, row_types) in enumerate(rows, start=1):
+        ids.append(row_ids)
+        types.append(row_types)
+        offsets[place] = len(ids)
+        segments = segments or bool(row_types.any())
+    return Tokens(ids, offsets, types if segments else None)
+
+
+def _narrowest(tokenizer: Any) -> type[np.integer[Any]]:
+    """The integer type that holds every token id in the fewest bytes."""
+    return np.uint16 if len(tokenizer) <= 2**16 else np.int32

@@ -1,0 +1,107 @@
+"""What the command line's options mean: a recipe with its changes, its data's size, a source's columns, a forecast.
+
+Imports of what is heavier than a recipe come late, for `plan` and `recipes` answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankwise.errors import RecipeError
+from rankwise.recipe import Recipe
+
+if TYPE_CHECKING:
+    from rankwise.allocate import Plan
+    from rankwise.cost import Forecast
+    from rankwise.data.volume import Volume
+    from rankwise.specs import SourceSpec
+
+FAST = ("train.precision=auto", "train.encoder_dropout=off")  # what --fast means; --set goes before it
+
+
+def recipe_of(
+    name: str,
+    overrides: list[str] | None,
+    budget: str | None,
+    data: str | None,
+    *,
+    minutes: float | None = None,
+    memory_gb: float | None = None,
+    fast: bool = False,
+) -> Recipe:
+    """The recipe with what the options change; --data replaces every file of the recipe's."""
+    changes = list(FAST) if fast else []
+    if data is not None:
+        changes += [f"data.source={json.dumps(data)}", "data.train=null", "data.validation=null", "data.test=null"]
+        if "data.classes" not in "".join(overrides or []):
+            changes.append("data.classes=[]")
+    if budget is not None:
+        changes.append(f"budget.parameters={_parameters(budget)}")
+    changes += [f"budget.minutes={minutes}"] if minutes is not None else []
+    changes += [f"budget.memory_gb={memory_gb}"] if memory_gb is not None else []
+    return Recipe.load(name, [*changes, *(overrides or [])])
+
+
+def _parameters(given: str) -> str:
+    """1000000, 1_000_000, 1,000,000, 50k, 1.5M or none → a whole number or null."""
+    if given.lower() in ("none", "null"):
+        return "null"
+    digits = given.replace(",", "").replace("_", "").lower()
+    scale = {"k": 1_000, "m": 1_000_000}.get(digits[-1:], 1)
+    try:
+        return str(round(float(digits if scale == 1 else digits[:-1]) * scale))
+    except (ValueError, OverflowError):
+        raise RecipeError(f"--budget {given}: expected a number such as 1000000, 50k or 1M, or none") from None
+
+
+def classes_of(recipe: Recipe) -> int:
+    """How many classes: as the recipe says, else as its local data has, else 2."""
+    if recipe.data.classes:
+        return len(recipe.data.classes)
+    if _is_local(recipe):
+        from rankwise.data import prepare
+
+        return len(prepare.classes_of(recipe.data))
+    return 2
+
+
+def _is_local(recipe: Recipe) -> bool:
+    source = recipe.data.source or (recipe.data.train.path if recipe.data.train else "")
+    return source == "sample" or Path(source or "-").exists()
+
+
+def volume_of(recipe: Recipe) -> Volume | None:
+    """How much data the recipe has; None where it is not on this machine."""
+    if not _is_local(recipe):
+        return None
+    from rankwise.data.volume import volume
+
+    return volume(recipe.data)
+
+
+def forecast_of(recipe: Recipe, plan: Plan, known: Volume | None) -> Forecast:
+    """What a run is predicted to cost on this machine's CPU; for 1,000 texts of full length where no data is known."""
+    from rankwise import machine
+    from rankwise.cost import forecast
+    from rankwise.work import Work
+
+    longest = plan.encoder.longest
+    if known is None:
+        work = Work.assumed(max_length=recipe.data.max_length, encoder_longest=longest)
+    else:
+        work = known.work(recipe.data, encoder_longest=longest)
+    threads, measured = machine.fastest(recipe.train.threads or min(machine.cores(), machine.threads()))
+    bf16 = recipe.train.precision == "bf16" or (recipe.train.precision == "auto" and machine.has_bf16())
+    return forecast(plan, recipe, work, gflops=measured[threads], threads=threads, bf16=bf16)
+
+
+def with_columns(source: SourceSpec, text: list[str] | None, label: str | None) -> SourceSpec:
+    """The source with the columns that the options name."""
+    changes: dict[str, object] = {}
+    if text:
+        changes["text"] = tuple(text)
+    if label is not None:
+        changes["label"] = label
+    return source.model_copy(update=changes)
