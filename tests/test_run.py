@@ -8,6 +8,7 @@ import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,13 +18,14 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 from conftest import CLASSES, save_tiny
 from rankwise.card import model_card
-from rankwise.data.prepare import tokenize
+from rankwise.data.tokens import tokenize
 from rankwise.errors import ModelError, ReloadMismatch, RunError
 from rankwise.machine import cache_folder
+from rankwise.model import adapters
 from rankwise.model.load import Base, load_tokenizer, sha256
 from rankwise.pipeline import train
 from rankwise.recipe import Recipe
-from rankwise.run import Run, _probe_batches, portable, save, write_json
+from rankwise.run import Run, _check_reload, _probe_batches, portable, save, write_json
 
 TEXTS = ["apple &amp; pear", "iron   zinc over the copper", "", "the rhine and the volga near danube"]
 PEFT_ASKS_BY_AN_OLD_NAME = "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
@@ -174,6 +176,23 @@ def test_a_base_that_changed_after_training_is_noticed(recipe_for, tmp_path):
     save_tiny("bert", base, initializer_range=0.1)
     with pytest.raises(RunError, match="base 'base' has other weights now"):
         Run.load(run.folder).predict(["apple"])
+
+
+def test_a_trained_weight_that_reloads_one_bit_off_is_a_defect(built_for, tmp_path, monkeypatch):
+    built = built_for("bert")
+
+    def off_by_one_bit(*given):
+        loaded = adapters.load(*given)
+        weight = next(weight for name, weight in loaded.model.named_parameters() if "lora_A" in name)
+        weight.copy_(torch.nextafter(weight, weight + 1))
+        return loaded
+
+    monkeypatch.setattr("rankwise.run.adapters", SimpleNamespace(load=off_by_one_bit))
+    tokenizer = load_tokenizer(built.base)
+    probe = tokenize(tokenizer, TEXTS, max_length=24)
+    adapters.save(built.classifier, tmp_path, base=built.base)
+    with pytest.raises(ReloadMismatch, match=r"lora_A.* is not what was trained when loaded again"):
+        _check_reload(tmp_path, built.base, built.classifier, tokenizer, probe)
 
 
 def test_a_save_that_does_not_reload_to_the_same_logits_is_a_defect(built_for, tmp_path):

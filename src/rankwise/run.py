@@ -35,7 +35,8 @@ from rankwise import machine
 from rankwise.allocate import Plan
 from rankwise.allocate import plan as make_plan
 from rankwise.data.batches import Padding, collate
-from rankwise.data.prepare import Preprocessing, Tokens, tokenize
+from rankwise.data.prepare import Preprocessing
+from rankwise.data.tokens import Tokens, tokenize
 from rankwise.errors import ModelError, ReloadMismatch, RunError, nearest
 from rankwise.evaluation import logits
 from rankwise.model import adapters
@@ -49,6 +50,7 @@ from rankwise.recipe import Recipe
 FORMAT = 1
 STARTED = "started.json"  # in a folder whose run is not finished: recipe and data, so that resuming can compare
 PROBE_BATCH = 4  # of them at a time: sixteen long ones would be the run's peak of memory
+ROUNDING = 1e-5  # relative and absolute, of logits in fp32
 PROBE_ROWS = 16  # texts whose logits are compared after reloading, or on two engines
 ENGINES = ("torch", "fast", "onnx")  # what computes logits
 PACKAGES = (
@@ -188,10 +190,10 @@ def save(
     card: str,
     probe: Tokens,
 ) -> Run:
-    """Write the run folder, load it again, compare the logits of `probe` to the bit, then write the manifest.
+    """Write the run folder, load it again, compare its weights to the bit and the logits of `probe`, write the manifest.
 
-    Raises BudgetMismatch when the file holds another number of trained parameters than planned, ReloadMismatch when the
-    logits differ.
+    Raises BudgetMismatch when the file holds another number of trained parameters than planned, ReloadMismatch when a
+    trained weight differs at all or logits differ by more than rounding.
     """
     folder.mkdir(parents=True, exist_ok=True)
     adapters.save(classifier, folder, base=base)
@@ -263,10 +265,15 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def _check_reload(folder: Path, base: Base, classifier: Classifier, tokenizer: Any, probe: Tokens) -> None:
+    """Weights to the bit; logits within rounding, since BLAS may sum equal numbers in another order."""
     loaded = adapters.load(folder, base, classifier.plan, classifier.classes)
+    weights = dict(loaded.model.named_parameters())
+    for name, weight in classifier.trainable().items():
+        if not torch.equal(weight, weights[name]):
+            raise ReloadMismatch(f"{folder}: {name} is not what was trained when loaded again; the run was not completed")
     padding = Padding.of(tokenizer)
     before, after = (logits(model, probe, padding=padding, batch_size=PROBE_BATCH) for model in (classifier, loaded))
-    if not np.array_equal(before, after):
+    if not np.allclose(before, after, rtol=ROUNDING, atol=ROUNDING):
         raise ReloadMismatch(
             f"{folder}: reloaded logits differ by up to {np.abs(before - after).max():.2e}; the run was not completed"
         )

@@ -21,7 +21,7 @@ from torch import nn
 
 from rankwise.allocate import Plan
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
-from rankwise.model.kernels import FAST, LAYOUTS, Entering, Forward
+from rankwise.model.kernels import ALL_ON, LAYOUTS, Entering, Forward
 from rankwise.model.load import Base, load_encoder, quiet
 from rankwise.specs import SpeedSpec
 
@@ -48,7 +48,7 @@ class Classifier:
         inputs: Mapping[str, torch.Tensor],
         *,
         precision: str = "fp32",
-        speed: SpeedSpec = FAST,
+        speed: SpeedSpec = ALL_ON,
         entering: Entering | None = None,
     ) -> torch.Tensor:
         """Logits (B, C) in fp32 of padded inputs (B, T), by the short way where the family has one.
@@ -170,7 +170,7 @@ def save(classifier: Classifier, folder: Path, *, base: Base) -> None:
 
 
 def load(folder: Path, base: Base, plan: Plan, classes: Sequence[str]) -> Classifier:
-    """The classifier that `save` wrote, in eval mode: logits equal to the bit. Raises ModelError."""
+    """The classifier that `save` wrote, in eval mode: weights equal to the bit. Raises ModelError."""
     if not plan.adapter.has_ranks:
         where = Base(base.name, None, str(folder), None, None)
         model, new = load_encoder(where, classes, seed=0)
