@@ -28,9 +28,18 @@ def test_every_row_comes_once_an_epoch(lengths, size, seed, epoch):
 @given(LENGTHS, SIZES)
 @settings(max_examples=60, deadline=None)
 def test_every_row_is_scored_once_longest_first(lengths, size):
-    order = np.concatenate(scoring_batches(lengths, size))
+    batches = scoring_batches(lengths, size)
+    assert max(map(len, batches)) <= size
+    order = np.concatenate(batches)
     assert sorted(order) == list(range(len(lengths)))
     assert (np.diff(lengths[order]) <= 0).all()
+
+
+def test_texts_much_shorter_than_a_batch_s_longest_are_scored_apart_but_never_in_crumbs():
+    lengths = np.array([100] * 9 + [60] * 9 + [10] * 3)
+    assert [lengths[rows].tolist() for rows in scoring_batches(lengths, 16)] == [[100] * 9, [60] * 9, [10] * 3]
+    steep = np.array([100, 50, 25, 12, 6, 3, 2, 1, 1, 1])
+    assert [len(rows) for rows in scoring_batches(steep, 16)] == [8, 2], "eight texts at least, while there are eight"
 
 
 def order_of(seed, epoch):

@@ -9,7 +9,7 @@ import torch
 from conftest import prepared
 from rankwise.data.batches import Padding
 from rankwise.evaluation import logits
-from rankwise.fitting.frozen import cached_prefix, fit_head, pays, prefix_layer
+from rankwise.fitting.frozen import cached_prefix, fit_head, frozen_digest, pays, prefix_layer
 from rankwise.model.adapters import quiet_dropout
 from rankwise.model.load import load_tokenizer
 from rankwise.model.prefix import PrefixCache
@@ -30,14 +30,17 @@ def test_logits_from_the_cache_are_those_without_to_half_precision(built_for, tm
     layer = prefix_layer(classifier, built.recipe.train)
     assert layer == classifier.plan.lowest_layer > 0
     cache = PrefixCache(tmp_path, limit_bytes=10**8)
-    made = cached_prefix(classifier, data.train.tokens, layer=layer, padding=padding, precision="fp32", cache=cache)
+    weights = frozen_digest(classifier, layer)
+    how = {"layer": layer, "weights": weights, "padding": padding, "precision": "fp32"}
+    made = cached_prefix(classifier, data.train.tokens, cache=cache, **how)
     prefix, reused = made
     assert not reused
     with_it = logits(classifier, data.train.tokens, padding=padding, batch_size=8, prefix=prefix)
     without = logits(classifier, data.train.tokens, padding=padding, batch_size=8)
     np.testing.assert_allclose(with_it, without, rtol=1e-2, atol=5e-3)
     again = built_for(family, *changes, "train.seed=5").classifier  # another run: other adapters, the same frozen layers
-    _, reused = cached_prefix(again, data.train.tokens, layer=layer, padding=padding, precision="fp32", cache=cache)
+    assert frozen_digest(again, layer) == weights
+    _, reused = cached_prefix(again, data.train.tokens, cache=cache, **how)
     assert reused
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from rankwise.model.prefix import PrefixCache, key_of
+from rankwise.model.prefix import PrefixCache, digest_of, key_of
 
 OFFSETS = np.array([0, 3, 4, 9], dtype=np.int64)
 WIDTH = 4
@@ -111,10 +111,10 @@ def test_what_is_larger_than_the_limit_does_not_fit(tmp_path):
 
 
 def test_the_key_depends_on_weights_tokens_lengths_and_layer():
-    weights, ids = [torch.arange(4.0)], [np.arange(9, dtype=np.int32)]
+    weights, ids = digest_of([torch.arange(4.0)]), [np.arange(9, dtype=np.int32)]
     keys = [
         key_of(weights, ids, OFFSETS, layer=2),
-        key_of([torch.arange(4.0).nextafter(torch.tensor(9.0))], ids, OFFSETS, layer=2),
+        key_of(digest_of([torch.arange(4.0).nextafter(torch.tensor(9.0))]), ids, OFFSETS, layer=2),
         key_of(weights, [np.arange(9, dtype=np.int32)[::-1]], OFFSETS, layer=2),
         key_of(weights, ids, np.array([0, 2, 4, 9]), layer=2),
         key_of(weights, ids, OFFSETS, layer=3),
@@ -124,8 +124,8 @@ def test_the_key_depends_on_weights_tokens_lengths_and_layer():
 
 def test_the_key_does_not_depend_on_how_ids_are_cut_or_stored():
     ids = np.arange(9, dtype=np.int32)
-    whole = key_of([], [ids], OFFSETS, layer=1)
-    assert key_of([], [ids[:4], ids[4:].astype(np.uint16)], OFFSETS, layer=1) == whole
+    whole = key_of("", [ids], OFFSETS, layer=1)
+    assert key_of("", [ids[:4], ids[4:].astype(np.uint16)], OFFSETS, layer=1) == whole
 
 
 def build_slowly(folder, log):

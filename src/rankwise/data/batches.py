@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from rankwise.data.tokens import Tokens
 
 WINDOW = 50  # batches sorted together: long enough to even out lengths, short enough to keep the order random
+FEW = 8  # rows that are worth a forward pass of their own
+SHORTER = 0.8  # of a batch's longest text: shorter ones wait for the next batch
 
 Rows = NDArray[np.int64]
 
@@ -52,9 +54,20 @@ def training_batches(lengths: Rows, batch_size: int, *, seed: int, epoch: int, s
 
 
 def scoring_batches(lengths: Rows, batch_size: int) -> list[Rows]:
-    """Row numbers of batches sorted by length, longest first so that memory runs out at once or never."""
+    """Row numbers of batches sorted by length, longest first so that memory runs out at once or never.
+
+    A batch of FEW rows or more ends early where the next text is much shorter than its first.
+    """
     order = np.argsort(-lengths, kind="stable")
-    return [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    batches, start = [], 0
+    while start < len(order):
+        end = min(start + batch_size, len(order))
+        short = np.flatnonzero(lengths[order[start + FEW : end]] < SHORTER * lengths[order[start]])
+        if len(short):
+            end = start + FEW + int(short[0])
+        batches.append(order[start:end])
+        start = end
+    return batches
 
 
 def collate(tokens: Tokens, rows: Rows | Sequence[int], padding: Padding) -> dict[str, torch.Tensor]:

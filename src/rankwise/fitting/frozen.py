@@ -16,7 +16,7 @@ from rankwise.data.batches import Padding, collate, scoring_batches
 from rankwise.data.prepare import Split
 from rankwise.data.tokens import Tokens
 from rankwise.model.adapters import Classifier
-from rankwise.model.prefix import Prefix, PrefixCache, Writer, key_of
+from rankwise.model.prefix import Prefix, PrefixCache, Writer, digest_of, key_of
 from rankwise.specs import TrainSpec
 
 BATCH = 32  # texts per forward pass while a cache is filled
@@ -39,10 +39,19 @@ def pays(spec: TrainSpec) -> bool:
     return spec.epochs > 1.5
 
 
+def frozen_digest(classifier: Classifier, layer: int) -> str:
+    """A hash of every weight that the hidden states entering `layer` depend on."""
+    assert classifier.forward is not None, "prefix_layer asks for a forward pass in parts"
+    return digest_of(classifier.forward.frozen_below(layer))
+
+
 def cached_prefix(
-    classifier: Classifier, tokens: Tokens, *, layer: int, padding: Padding, precision: str, cache: PrefixCache
+    classifier: Classifier, tokens: Tokens, *, layer: int, weights: str, padding: Padding, precision: str, cache: PrefixCache
 ) -> tuple[Prefix, bool] | None:
-    """The hidden states that enter `layer`, and whether they were on disk already; None where they don't fit there."""
+    """The hidden states that enter `layer`, and whether they were on disk already; None where they don't fit there.
+
+    `weights` is `frozen_digest` of that layer.
+    """
     forward = classifier.forward
     assert forward is not None, "prefix_layer asks for a forward pass in parts"
     encoder = classifier.plan.encoder
@@ -61,7 +70,7 @@ def cached_prefix(
                 inputs = {name: tensor.to(classifier.device) for name, tensor in collate(tokens, rows, padding).items()}
                 writer.put(rows, classifier.below(inputs, layer, precision=precision))
 
-    key = key_of(forward.frozen_below(layer), _pieces(tokens), tokens.offsets, layer=layer)
+    key = key_of(weights, _pieces(tokens), tokens.offsets, layer=layer)
     try:
         return cache.get(key, offsets, width, layer, fill)
     finally:

@@ -26,7 +26,7 @@ from rankwise.errors import NonFiniteLoss
 from rankwise.evaluation import logits, quick_scores
 from rankwise.fitting.checkpoint import Checkpoints, Progress
 from rankwise.fitting.events import Events
-from rankwise.fitting.frozen import cached_prefix, fit_head, pays, prefix_layer
+from rankwise.fitting.frozen import cached_prefix, frozen_digest, fit_head, pays, prefix_layer
 from rankwise.fitting.optim import build_optimizers, class_weights, schedule_factor, set_rates
 from rankwise.fitting.pace import Pace
 from rankwise.footprint import GB, halved
@@ -313,10 +313,13 @@ def _prefixes(
     if cache is None or layer is None or not pays(spec):
         return {}
     found: dict[str, Prefix] = {}
+    weights = frozen_digest(classifier, layer)
     for name in ("train", "validation"):
         started = time.monotonic()
         tokens = getattr(data, name).tokens
-        made = cached_prefix(classifier, tokens, layer=layer, padding=padding, precision=precision, cache=cache)
+        made = cached_prefix(
+            classifier, tokens, layer=layer, weights=weights, padding=padding, precision=precision, cache=cache
+        )
         if made is None:
             events.emit("prefix", split=name, layer=layer, stored=False)
             return {}

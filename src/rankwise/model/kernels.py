@@ -262,13 +262,17 @@ class _Layer:
         else:
             seen = key.shape[2]
             flat = rows * heads
-            scores = torch.bmm(
-                query.reshape(flat, tokens, width) * width**-0.5, key.reshape(flat, seen, width).transpose(1, 2)
-            )
-            scores = scores.view(rows, heads, tokens, seen)
-            shares = torch.softmax(scores if mask is None else scores + mask, dim=-1)
-            shares = dropout(shares, p)  # (B, N, T, T)
-            mixed = torch.bmm(shares.view(flat, tokens, seen), value.reshape(flat, seen, width))
+            if mask is None:
+                hidden, beta = query.new_empty((1, 1, 1)), 0  # not read
+            else:
+                hidden, beta = mask.expand(rows, heads, 1, seen).reshape(flat, 1, seen), 1
+            scores = torch.baddbmm(
+                hidden, query.reshape(flat, tokens, width), key.reshape(flat, seen, width).transpose(1, 2),
+                beta=beta, alpha=width**-0.5,
+            )  # fmt: skip
+            shares = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)  # bf16's own takes twice as long
+            shares = dropout(shares, p)  # (B·N, T, T)
+            mixed = torch.bmm(shares, value.reshape(flat, seen, width))
             mixed = mixed.view(rows, heads, tokens, width)
         return mixed.transpose(1, 2).reshape(rows, tokens, heads * width)
 

@@ -142,15 +142,22 @@ class PrefixCache:
                 continue  # being built or checked by another process
 
 
-def key_of(
-    weights: Iterable[torch.Tensor], ids: Iterable[NDArray[np.integer]], offsets: NDArray[np.int64], *, layer: int
-) -> str:
-    """The name of an entry: a hash of everything that its hidden states depend on. `ids` come in pieces."""
-    total = hashlib.sha256(f"rankwise prefix {FORMAT} layer {layer} fp16 ".encode())
+def digest_of(weights: Iterable[torch.Tensor]) -> str:
+    """A hash of frozen weights: their numbers, shapes and order."""
+    total = hashlib.sha256()
     for weight in weights:
         flat = weight.detach().to("cpu", torch.float32).contiguous().view(-1).numpy()
         total.update(f"{tuple(weight.shape)}".encode())
-        total.update(flat.tobytes())
+        total.update(memoryview(flat).cast("B"))
+    return total.hexdigest()
+
+
+def key_of(weights: str, ids: Iterable[NDArray[np.integer]], offsets: NDArray[np.int64], *, layer: int) -> str:
+    """The name of an entry: a hash of everything that its hidden states depend on.
+
+    `weights` is their digest; `ids` come in pieces.
+    """
+    total = hashlib.sha256(f"rankwise prefix {FORMAT} layer {layer} fp16 {weights} ".encode())
     total.update(np.ascontiguousarray(offsets, dtype=np.int64).tobytes())
     for piece in ids:
         total.update(np.ascontiguousarray(piece, dtype=np.int32).tobytes())
