@@ -27,7 +27,7 @@ FLOORS = {
     **dict.fromkeys(("fitting", "evaluation", "predict", "baselines"), 2),
     **dict.fromkeys(("card", "run"), 3),
     **dict.fromkeys(("pipeline", "files"), 4),
-    **dict.fromkeys(("console", "options", "cli", "__init__", "__main__"), 5),
+    **dict.fromkeys(("console", "arguments", "options", "cli", "__init__", "__main__"), 5),
 }
 HEAVY = {"torch", "transformers", "peft", "accelerate", "sklearn", "safetensors", "tokenizers", "datasets"}
 PUBLIC = [

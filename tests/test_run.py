@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import ModelCard
@@ -25,17 +26,43 @@ from rankwise.model import adapters
 from rankwise.model.load import Base, load_tokenizer, sha256
 from rankwise.pipeline import train
 from rankwise.recipe import Recipe
-from rankwise.run import Run, _check_reload, _probe_batches, portable, save, write_json
+from rankwise.run import Run, ScoredRows, _check_reload, _probe_batches, portable, save, write_json
 
 TEXTS = ["apple &amp; pear", "iron   zinc over the copper", "", "the rhine and the volga near danube"]
 PEFT_ASKS_BY_AN_OLD_NAME = "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
 
 
 def text_files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".safetensors"]
+    return [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".safetensors", ".parquet")]
 
 
 # ------------------------------------------------------------------------------------------------------------- contents
+
+
+def test_a_run_keeps_what_it_said_of_each_test_row(run_for):
+    run = run_for("bert")
+    kept = run.scored_rows()
+    assert kept.probabilities.shape == (run.scores["test"]["rows"], len(CLASSES))
+    assert (kept.probabilities.argmax(-1) == kept.truth).mean() == pytest.approx(run.scores["test"]["accuracy"]["value"])
+    assert len(set(kept.rows)) == len(kept.rows)
+
+
+def test_test_rows_of_unknown_classes_come_back_as_such(tmp_path):
+    kept = ScoredRows(np.array([0, 7]), np.array([1, -1]), np.array([[0.25, 0.75], [0.5, 0.5]], dtype=np.float32))
+    kept.write(tmp_path / "rows.parquet", ("a", "b"))
+    again = ScoredRows.read(tmp_path / "rows.parquet", ("a", "b"))
+    for name, values in vars(kept).items():
+        np.testing.assert_array_equal(getattr(again, name), values)
+
+
+def test_a_run_without_test_rows_says_what_to_do(run_for, tmp_path):
+    folder = shutil.copytree(run_for("bert").folder, tmp_path / "run")
+    (folder / "test.parquet").unlink()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["sha256"]["test.parquet"]
+    write_json(folder / "manifest.json", manifest)
+    with pytest.raises(RunError, match=r"test\.parquet is missing"):
+        Run.load(folder).scored_rows()
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
@@ -43,7 +70,16 @@ def test_a_run_folder_holds_exactly_its_promised_files(run_for, method):
     names = {path.name for path in run_for("bert", f"adapter.method={method}").folder.iterdir()}
     model = {"adapter_config.json", "adapter_model.safetensors"} if method == "lora" else {"config.json", "model.safetensors"}
     tokenizer = {"tokenizer.json", "tokenizer_config.json"}
-    ours = {"recipe.yaml", "plan.json", "preprocessing.json", "scores.json", "run.json", "versions.json", "events.jsonl"}
+    ours = {
+        "recipe.yaml",
+        "plan.json",
+        "preprocessing.json",
+        "scores.json",
+        "run.json",
+        "versions.json",
+        "events.jsonl",
+        "test.parquet",
+    }
     assert names == {*model, *tokenizer, *ours, "README.md", "manifest.json"}
 
 
@@ -68,7 +104,7 @@ def test_the_tokenizers_config_says_nothing_of_where_it_was_loaded_from(run_for)
 
 def test_nothing_in_a_run_folder_is_a_pickle(run_for):
     for path in run_for().folder.rglob("*"):
-        assert path.suffix in (".json", ".jsonl", ".yaml", ".md", ".safetensors"), path.name
+        assert path.suffix in (".json", ".jsonl", ".yaml", ".md", ".safetensors", ".parquet"), path.name
         assert not path.read_bytes().startswith((b"\x80\x04", b"PK\x03\x04")), "neither a pickle nor a zip archive"
 
 

@@ -11,10 +11,24 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rankwise.arguments import (
+    BudgetOption,
+    EngineOption,
+    FastOption,
+    JsonOption,
+    LabelColumn,
+    MemoryOption,
+    MinutesOption,
+    RecipeArg,
+    RunArg,
+    SetOption,
+    TextColumn,
+    print_json,
+)
 from rankwise.errors import DataError, RankwiseError
 from rankwise.families import KNOWN
 
@@ -31,30 +45,6 @@ app = typer.Typer(
 )
 recipes_app = typer.Typer(help="List the built-in recipes, or show one.", invoke_without_command=True)
 app.add_typer(recipes_app, name="recipes")
-
-RecipeArg = Annotated[str, typer.Argument(help="A built-in recipe (rankwise recipes) or a YAML file.")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change a key, such as --set train.epochs=2. Repeatable.", metavar="KEY=VALUE"),
-]
-BudgetOption = Annotated[str | None, typer.Option("--budget", help="Trainable parameters: 1000000, 50k, 1M, or none.")]
-MinutesOption = Annotated[
-    float | None, typer.Option("--minutes", help="Time for the whole run; updates and schedule are made to fit.")
-]
-MemoryOption = Annotated[
-    float | None, typer.Option("--memory-gb", help="Peak memory in GB; micro-batches are made to fit.", metavar="GB")
-]
-FastOption = Annotated[
-    bool, typer.Option("--fast", help="bf16 where the hardware has it, no dropout in the encoder: twice the speed on most.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, nothing else.")]
-TextColumn = Annotated[list[str] | None, typer.Option("--text-column", help="Text column, name or position. Repeatable.")]
-LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Label column, name or position.")]
-RunArg = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.")]
-EngineOption = Annotated[
-    Literal["torch", "fast", "onnx"],
-    typer.Option("--engine", help="torch: fp32; fast: bf16 where the hardware has it; onnx: ONNX Runtime (extra onnx)."),
-]
 
 
 def main() -> None:
@@ -135,7 +125,7 @@ def train(
     if not _is_main_process():
         return
     if as_json:
-        _print_json({"run": str(run.folder), **run.facts, "scores": run.scores, "plan": run.plan_facts})
+        print_json({"run": str(run.folder), **run.facts, "scores": run.scores, "plan": run.plan_facts})
     else:
         console.show_run(run)
 
@@ -166,7 +156,7 @@ def plan(
     found = make_plan(loaded, classes=many)
     cost = forecast_of(loaded, found, known)
     if as_json:
-        _print_json({"recipe": loaded.name, "classes": many, **found.as_dict(), "forecast": cost.as_dict()})
+        print_json({"recipe": loaded.name, "classes": many, **found.as_dict(), "forecast": cost.as_dict()})
         return
     console.show_plan(loaded.name, found, cost)
     if every:
@@ -193,7 +183,7 @@ def recipes(context: typer.Context, as_json: JsonOption = False) -> None:
             "trainable_parameters": ledger.trainable_parameters, "total_parameters": ledger.total_parameters,
         })  # fmt: skip
     if as_json:
-        _print_json(rows)
+        print_json(rows)
     else:
         console.show_recipes(rows)
 
@@ -210,7 +200,7 @@ def show_recipe(
 
     recipe = Recipe.load(name, overrides or [])
     if as_json:
-        _print_json(recipe.to_dict())
+        print_json(recipe.to_dict())
     else:
         typer.echo(recipe.to_yaml() if full or overrides else source_text(name), nl=False)
 
@@ -252,7 +242,7 @@ def data(
     report = audit(tables["train"], validation=tables.get("validation"), test=tables.get("test"), lengths=lengths)
     layouts = [table.layout.describe() for table in tables.values()]
     if as_json:
-        _print_json({"layouts": layouts, **report.as_dict()})
+        print_json({"layouts": layouts, **report.as_dict()})
     else:
         console.show_audit(layouts, report)
 
@@ -280,7 +270,7 @@ def evaluate(
     console.show_engine(loaded, engine)
     layout, evaluation = evaluate_file(loaded, where, spec, numbering=numbering, engine=engine)
     if as_json:
-        _print_json({"run": str(run), "data": layout.describe(), **evaluation.as_dict()})
+        print_json({"run": str(run), "data": layout.describe(), **evaluation.as_dict()})
     else:
         console.dim(layout.describe())
         console.show_evaluation(evaluation.as_dict(), loaded.preprocessing.classes)
@@ -340,7 +330,7 @@ def predict(
             for row in rows:
                 sink.write(row)
         if as_json:
-            _print_json({"rows": sink.rows, "out": str(out)})
+            print_json({"rows": sink.rows, "out": str(out)})
         else:
             console.dim(f"{sink.rows:,} predictions → {out}")
     elif as_json:
@@ -362,7 +352,3 @@ def _records(texts: Iterable[str]) -> Iterator[Record]:
 
     for number, text in enumerate(texts, start=1):
         yield Record(number, text.rstrip("\r\n"), None, {})
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

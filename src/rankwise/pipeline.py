@@ -45,7 +45,7 @@ from rankwise.model.load import check_match, load_tokenizer, locate, longest_tex
 from rankwise.model.prefix import PrefixCache
 from rankwise.model.speed import gflops
 from rankwise.recipe import Recipe
-from rankwise.run import PROBE_ROWS, STARTED, Run, portable, save, write_json
+from rankwise.run import PROBE_ROWS, STARTED, Run, ScoredRows, portable, save, write_json
 from rankwise.work import Work
 
 
@@ -128,8 +128,10 @@ def train(  # noqa: PLR0915 - straight down one page
         )  # fmt: skip
 
         scoring = recipe.evaluate.model_copy(update={"batch_size": cost.evaluation_batch_size})
-        recipe_scored = recipe.model_copy(update={"evaluate": scoring})
-        scores = _final_scores(classifier, data, recipe_scored, fitted, Padding.of(tokenizer), labelled, accelerator, beside)
+        test = evaluate(  # the only time the test split is scored, in fp32
+            classifier, data.test, padding=Padding.of(tokenizer), spec=scoring, accelerator=accelerator
+        )
+        scores = _final_scores(test, data, recipe, fitted, labelled, beside)
         events.emit("scores", **{key: scores["test"][key] for key in ("accuracy", "macro_f1", "log_loss")})
         classifier.model.to("cpu")  # where the saved folder is loaded again and compared, bit by bit
 
@@ -156,6 +158,7 @@ def train(  # noqa: PLR0915 - straight down one page
             folder, recipe=recipe, base=base, classifier=classifier, tokenizer=tokenizer, preprocessing=data.preprocessing,
             scores=scores, facts=facts, card=model_card(recipe, plan, base, scores),
             probe=tokenize(tokenizer, data.validation.texts[:PROBE_ROWS], max_length=data.preprocessing.max_length),
+            scored_rows=ScoredRows(data.test.rows, test.truth, test.probabilities.astype(np.float32)),
         )  # fmt: skip
     accelerator.wait_for_everyone()
     accelerator.end_training()
@@ -345,17 +348,14 @@ def _sizes(data: Prepared) -> dict[str, int]:
 
 
 def _final_scores(
-    classifier: Classifier,
+    test: Evaluation,
     data: Prepared,
     recipe: Recipe,
     fitted: Fitted,
-    padding: Padding,
     labelled: Labelled,
-    accelerator: Accelerator,
     fitted_beside: Mapping[str, NDArray[np.float64]],
 ) -> dict[str, Any]:
-    """The only time the test split is scored, in fp32; where texts leaked from training, also on the others alone."""
-    test = evaluate(classifier, data.test, padding=padding, spec=recipe.evaluate, accelerator=accelerator)
+    """The test split's scores beside the baselines'; where texts leaked from training, also of the others alone."""
     beside = baselines(data, test.probabilities.argmax(-1), recipe.evaluate, fitted_beside)
     return {
         "classes": list(data.classes),

@@ -29,7 +29,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
+from numpy.typing import NDArray
+from pyarrow import parquet
 
 from rankwise import machine
 from rankwise.allocate import Plan
@@ -49,6 +52,7 @@ from rankwise.recipe import Recipe
 
 FORMAT = 1
 STARTED = "started.json"  # in a folder whose run is not finished: recipe and data, so that resuming can compare
+SCORED_ROWS = "test.parquet"
 PROBE_BATCH = 4  # of them at a time: sixteen long ones would be the run's peak of memory
 ROUNDING = 1e-5  # relative and absolute, of logits in fp32
 PROBE_ROWS = 16  # texts whose logits are compared after reloading, or on two engines
@@ -101,6 +105,13 @@ class Run:
             facts=facts,
             plan_facts=_read(folder / "plan.json"),
         )
+
+    def scored_rows(self) -> ScoredRows:
+        """What it said of each test row. Raises RunError for a run that did not keep that."""
+        path = self.folder / SCORED_ROWS
+        if not path.is_file():
+            raise RunError(f"{self.folder}: {SCORED_ROWS} is missing, which an older rankwise did not write; train again")
+        return ScoredRows.read(path, self.preprocessing.classes)
 
     def base(self) -> Base:
         """The base encoder, found again and checked; a whole model is its own base. Raises ModelError or RunError."""
@@ -177,6 +188,36 @@ class Run:
         return {}
 
 
+@dataclass(frozen=True)
+class ScoredRows:
+    """What a run said of each test row, so that runs can be compared row by row: N rows, C classes."""
+
+    rows: NDArray[np.int64]
+    """(N,) places in the test file, from 0."""
+    truth: NDArray[np.int64]
+    """(N,) class numbers, -1 for a class the run does not know."""
+    probabilities: NDArray[np.float32]
+    """(N, C)"""
+
+    def write(self, path: Path, classes: Sequence[str]) -> None:
+        width = self.probabilities.shape[1]
+        flat = pa.array(np.ascontiguousarray(self.probabilities).reshape(-1))
+        named = [classes[label] if label >= 0 else None for label in self.truth]
+        columns = {
+            "row": pa.array(self.rows), "label": pa.array(named, pa.string()),
+            "probabilities": pa.FixedSizeListArray.from_arrays(flat, width),
+        }  # fmt: skip
+        parquet.write_table(pa.table(columns), path)
+
+    @classmethod
+    def read(cls, path: Path, classes: Sequence[str]) -> ScoredRows:
+        table = parquet.read_table(path)
+        number = {name: place for place, name in enumerate(classes)}
+        truth = np.array([number.get(label, -1) for label in table["label"].to_pylist()], dtype=np.int64)
+        flat = table["probabilities"].combine_chunks().flatten().to_numpy()
+        return cls(table["row"].to_numpy(), truth, flat.reshape(len(table), -1))
+
+
 def save(
     folder: Path,
     *,
@@ -189,6 +230,7 @@ def save(
     facts: Mapping[str, Any],
     card: str,
     probe: Tokens,
+    scored_rows: ScoredRows | None = None,
 ) -> Run:
     """Write the run folder, load it again, compare its weights to the bit and the logits of `probe`, write the manifest.
 
@@ -202,6 +244,8 @@ def save(
     write_json(folder / "plan.json", classifier.plan.as_dict())
     write_json(folder / "preprocessing.json", preprocessing.as_dict())
     write_json(folder / "scores.json", scores)
+    if scored_rows is not None:
+        scored_rows.write(folder / SCORED_ROWS, classifier.classes)
     write_json(folder / "versions.json", versions())
     (folder / "recipe.yaml").write_text(portable(recipe).to_yaml(), "utf-8")
     path = os.path.relpath(base.location, folder) if base.hub is None else None

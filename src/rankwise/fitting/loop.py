@@ -26,7 +26,7 @@ from rankwise.errors import NonFiniteLoss
 from rankwise.evaluation import logits, quick_scores
 from rankwise.fitting.checkpoint import Checkpoints, Progress
 from rankwise.fitting.events import Events
-from rankwise.fitting.frozen import cached_prefix, frozen_digest, fit_head, pays, prefix_layer
+from rankwise.fitting.frozen import cached_prefix, fit_head, frozen_digest, pays, prefix_layer
 from rankwise.fitting.optim import build_optimizers, class_weights, schedule_factor, set_rates
 from rankwise.fitting.pace import Pace
 from rankwise.footprint import GB, halved

@@ -148,7 +148,7 @@ def digest_of(weights: Iterable[torch.Tensor]) -> str:
     for weight in weights:
         flat = weight.detach().to("cpu", torch.float32).contiguous().view(-1).numpy()
         total.update(f"{tuple(weight.shape)}".encode())
-        total.update(memoryview(flat).cast("B"))
+        total.update(flat.data.cast("B"))
     return total.hexdigest()
 
 
