@@ -3,9 +3,9 @@
     python benchmarks/memory.py --data ../shared/data/ag_news --long-data ../shared/data/imdb
     python benchmarks/memory.py --data ../shared/data/ag_news --only batch-64 full --threads 1
 
-A ratio above 1 means that the prediction was too high. Constants to re-fit: for memory the upper-case names at the top of
-src/rankwise/footprint.py (PROCESS_BYTES from the smallest batch, KEPT_* and HELD_* from how peaks grow with rows and
-tokens), for time those of src/rankwise/cost.py.
+Writes results/memory.csv. A ratio above 1 means that the prediction was too high. Constants to re-fit: for memory the
+upper-case names at the top of src/rankwise/footprint.py (PROCESS_BYTES from the smallest batch, KEPT_* and HELD_* from how
+peaks grow with rows and tokens), for time those of src/rankwise/cost.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
+from results_file import write
+
+RESULTS = Path(__file__).parent / "results" / "memory.csv"
+COLUMNS = ("setting", "changes", "predicted_gb", "actual_gb", "predicted_s", "actual_s")
 SETTINGS = {  # name → changes to `quickstart` on minilm: all maps adapted at rank 8, batch 16, no encoder dropout
     "batch-16": [],
     "batch-64": ["train.batch_size=64"],
@@ -50,6 +55,7 @@ def main() -> None:
         print(json.dumps(measure(json.loads(options.child))))
         return
     print(f"{'setting':<16}{'predicted GB':>13}{'actual GB':>11}{'ratio':>7}{'predicted s':>13}{'actual s':>10}{'ratio':>7}")
+    rows: list[dict[str, object]] = []
     for name in options.only:
         source = options.long_data if name.startswith("long") else options.data
         if source is None:
@@ -68,6 +74,11 @@ def main() -> None:
             f"{seconds[0]:>13.1f}{seconds[1]:>10.1f}{seconds[0] / seconds[1]:>7.2f}",
             flush=True,
         )
+        rows.append({
+            "setting": name, "changes": " ".join(SETTINGS[name]), "predicted_gb": round(memory[0] / 1e9, 3),
+            "actual_gb": round(memory[1] / 1e9, 3), "predicted_s": round(seconds[0], 1), "actual_s": round(seconds[1], 1),
+        })  # fmt: skip
+    write(RESULTS, COLUMNS, rows)
 
 
 def measure(changes: list[str]) -> dict[str, float]:
@@ -76,6 +87,7 @@ def measure(changes: list[str]) -> dict[str, float]:
     from rankwise.allocate import plan as make_plan
     from rankwise.cost import forecast
     from rankwise.data.prepare import prepare
+    from rankwise.model import speed
     from rankwise.model.load import load_tokenizer, locate
     from rankwise.work import Work
 
@@ -84,8 +96,8 @@ def measure(changes: list[str]) -> dict[str, float]:
     data = prepare(recipe.data, tokenizer, longest=512)
     work = Work.of_tokens(*(split.tokens.lengths for split in (data.train, data.validation, data.test)))
     plan = make_plan(recipe, classes=len(data.classes))
-    threads, gflops = machine.fastest(recipe.train.threads or min(machine.cores(), machine.threads()))
-    predicted = forecast(plan, recipe, work, gflops=gflops, threads=threads, bf16=recipe.train.precision == "bf16")
+    threads, measured = machine.fastest(recipe.train.threads or min(machine.cores(), machine.threads()), speed.gflops)
+    predicted = forecast(plan, recipe, work, gflops=measured[threads], threads=threads, bf16=recipe.train.precision == "bf16")
     preparing = time.monotonic() - started
     with tempfile.TemporaryDirectory() as folder:
         os.environ["RANKWISE_CACHE"] = folder

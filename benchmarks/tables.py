@@ -22,7 +22,8 @@ def main() -> None:
     after = before
     tables = {
         "recipes": recipes_table(), "results": results_table(), "heads": heads_table(), "speed": speed_table(),
-        "levers": levers_table(), "parity": parity_table(), "scale": scale_table(),
+        "levers": levers_table(), "parity": parity_table(), "scale": scale_table(), "warm": warm_table(),
+        "memory": memory_table(),
     }  # fmt: skip
     for name, table in tables.items():
         after = re.sub(
@@ -124,6 +125,31 @@ def scale_table() -> str:
     lines = ["| rows | peak memory | seconds in all |", "|---:|---:|---:|"]
     for row in rows_of("scale.csv"):
         lines.append(f"| {int(row['rows']):,} | {row['peak_mb']} MB | {row['seconds']} |")
+    return "\n".join(lines) + "\n"
+
+
+def warm_table() -> str:
+    """What a fitted head gives, as benchmarks/warm_start.py wrote it."""
+    rows = rows_of("warm_start.csv")
+    if not rows:
+        return ""
+    steps = [key for key in rows[0] if key.startswith("validation_after_")]
+    tests = [key for key in rows[0] if key.startswith("test_") and key != "test_rows"]
+    names = [f"validation, {key.removeprefix('validation_after_')} updates" for key in steps]
+    names += [f"test, {key.removeprefix('test_').replace('_', ' ')}" for key in tests]
+    lines = [f"| head at the start | {' | '.join(names)} |", f"|---|{'---:|' * len(names)}"]
+    lines += [f"| {row['head']} | {' | '.join(percent(row[key]) for key in (*steps, *tests))} |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def memory_table() -> str:
+    """Predicted beside actual memory and time, as benchmarks/memory.py wrote them."""
+    lines = ["| changes | predicted memory | actual | predicted seconds | actual |", "|---|---:|---:|---:|---:|"]
+    for row in rows_of("memory.csv"):
+        changes = f"`{row['changes']}`" if row["changes"] else "none"
+        lines.append(
+            f"| {changes} | {row['predicted_gb']} GB | {row['actual_gb']} GB | {row['predicted_s']} | {row['actual_s']} |"
+        )
     return "\n".join(lines) + "\n"
 
 
