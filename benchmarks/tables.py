@@ -10,6 +10,10 @@ import re
 import sys
 from pathlib import Path
 
+import accuracy
+import allocation
+import methods
+
 from rankwise import Recipe, builtin_recipes, plan
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +27,8 @@ def main() -> None:
     tables = {
         "recipes": recipes_table(), "results": results_table(), "heads": heads_table(), "speed": speed_table(),
         "levers": levers_table(), "parity": parity_table(), "scale": scale_table(), "warm": warm_table(),
-        "memory": memory_table(),
+        "memory": memory_table(), "allocation": "\n".join(allocation.table()) + "\n",
+        "accuracy": "\n".join(accuracy.table()) + "\n", "suspects": suspects_table(), "methods": methods.table(),
     }  # fmt: skip
     for name, table in tables.items():
         after = re.sub(
@@ -150,6 +155,18 @@ def memory_table() -> str:
         lines.append(
             f"| {changes} | {row['predicted_gb']} GB | {row['actual_gb']} GB | {row['predicted_s']} | {row['actual_s']} |"
         )
+    return "\n".join(lines) + "\n"
+
+
+def suspects_table() -> str:
+    """Wrong labels found, as benchmarks/suspects.py wrote them."""
+    lines = ["| wrong labels | features | list | rows | precision | recall |", "|---|---|---|---:|---|---|"]
+    for row in rows_of("suspects.csv"):
+        scores = (
+            f"{percent(row[name])} [{percent(row[f'{name}_low'])}, {percent(row[f'{name}_high'])}]"
+            for name in ("precision", "recall")
+        )
+        lines.append(f"| {row['noise']} | {row['features']} | {row['list']} | {int(row['rows']):,} | {' | '.join(scores)} |")
     return "\n".join(lines) + "\n"
 
 

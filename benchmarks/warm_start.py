@@ -51,17 +51,16 @@ def measure(start: str, options: argparse.Namespace) -> dict[str, object]:
             "data.split.validation=500", "adapter.targets=[query,value]", "adapter.rank=8", f"head.start={start}",
             f"train.max_steps={max(MOMENTS)}", "train.evaluate_every=5", f"train.seed={seed}", "evaluate.baselines=false",
         ])  # fmt: skip
-        test = read(recipe.data).test
+        texts = read(recipe.data).test.texts
         with tempfile.TemporaryDirectory() as folder:
             run = train(recipe, Path(folder) / "run")
             for entry in run.scores["history"]:
                 if entry["step"] in seen:
                     seen[entry["step"]].append(entry["accuracy"])
+            truth, predictor = run.scored_rows().truth, run.predictor_on("fast")
             for name, change in SHIFTS.items():
-                found = run.predict([change(text) or "-" for text in test.texts], engine="fast")
-                shifted[name].append(
-                    float(np.mean([row.label == label for row, label in zip(found, test.labels, strict=True)]))
-                )
+                found = predictor.probabilities([change(text) or "-" for text in texts]).argmax(-1)
+                shifted[name].append(float(np.mean(found == truth)))
         print(f"  {start}, seed {seed}: {shifted['as it is'][-1]:.3f}", flush=True)
     return {
         "head": "fitted" if start == "fitted" else "random",

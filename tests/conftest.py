@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
+import socket
+import subprocess
+import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -331,3 +336,69 @@ def copy_of(tmp_path: Path) -> Callable[[Run], Path]:
         return folder
 
     return copy
+
+
+# ------------------------------------------------------------------------------------------------------ sweeps
+
+TINY_SPACE = """\
+name: tiny
+base: rank4-adam
+search: {search}
+space:
+  adapter.rank: [2, 4, 8, 16]
+  train.learning_rate: [1e-3, 1e-2]
+"""
+
+
+@pytest.fixture
+def space_file(tmp_path: Path) -> Callable[..., Path]:
+    """A space of eight configurations, searched as the test says."""
+
+    def write(search: str = "{sampler: grid, finalists: 0}", text: str = TINY_SPACE) -> Path:
+        path = tmp_path / "space.yaml"
+        path.write_text(text.replace("{search}", search), "utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """A server on a free port of this machine, started for the tests and stopped after them."""
+    found = [str(path.parent) for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    initdb = shutil.which("initdb") or (f"{sorted(found)[-1]}/initdb" if found else None)
+    if initdb is None:
+        pytest.skip("no PostgreSQL server here: initdb is not installed (apt install postgresql)")
+    binaries = Path(initdb).resolve().parent
+    as_user = {"user": _other_user()} if os.getuid() == 0 else {}  # the server refuses to be root
+    folder = tempfile.mkdtemp(prefix="rankwise-postgres-")  # not in pytest's folder, which other users can't enter
+    if as_user:
+        os.chown(folder, pwd.getpwnam(as_user["user"]).pw_uid, -1)
+    data = f"{folder}/data"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    how = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, **as_user}
+    subprocess.run([binaries / "initdb", "-D", data, "-U", "rankwise", "--auth=trust", "--no-sync"], check=True, **how)
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+    subprocess.run([binaries / "pg_ctl", "-D", data, "-w", "-l", f"{folder}/log", "-o", options, "start"], check=True, **how)
+    try:
+        yield f"postgresql://rankwise@127.0.0.1:{port}"
+    finally:
+        subprocess.run([binaries / "pg_ctl", "-D", data, "-w", "-m", "immediate", "stop"], check=True, **how)
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres(postgres_server: str) -> str:
+    """The URL of an empty database."""
+    psycopg = pytest.importorskip("psycopg")
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(f"{postgres_server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    return f"{postgres_server}/{name}"
+
+
+def _other_user() -> str:
+    known = {user.pw_name for user in pwd.getpwall()}
+    return "postgres" if "postgres" in known else "nobody"

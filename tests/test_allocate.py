@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rankwise.allocate import Plan, depth_group, last_layers, plan
 from rankwise.encoders import describe, find
-from rankwise.errors import OverBudget, PlanError
+from rankwise.errors import OverBudget, PlanError, RecipeError
 from rankwise.families import KNOWN
 from rankwise.model.adapters import count_live
 from rankwise.recipe import Recipe, builtin_recipes
@@ -182,6 +182,94 @@ def test_rank_max_stops_where_the_deepest_group_has_its_full_rank():
 def test_rank_max_without_a_cap_is_refused():
     with pytest.raises(PlanError, match="give a cap: --budget 1000000"):
         planned("adapter.rank=max", "budget.parameters=null")
+
+
+# ----------------------------------------------------------------------------------------------------- by importance
+
+
+def scored_plan(family, scores, *overrides):
+    """A plan by importance on a family's small encoder."""
+    policy = json.dumps({"policy": "by-importance", "scores": scores})
+    return planned("adapter.targets=all", f"adapter.allocate={policy}", *overrides, on=family)
+
+
+def next_ranks(found: Plan):
+    """What one more rank of each map would train, magnitudes and biases of a first one too."""
+    for site in found.encoder.sites:
+        rank = found.ranks.get(site.name, 0)
+        if rank < site.largest_rank:
+            magnitude = site.d_out if found.adapter.method == "dora" and not rank else 0
+            yield (
+                site.cost(1) + magnitude + (site.d_out if found.adapter.bias == "lora_only" and site.bias and not rank else 0)
+            )
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.sampled_from(sorted(SMALL)),
+    st.sampled_from(["lora", "dora"]),
+    st.sampled_from(["none", "lora_only", "all"]),
+    st.integers(400, 30_000),
+    st.data(),
+)
+def test_by_importance_fills_the_cap_until_no_rank_fits(family, method, bias, cap, data):
+    gains = st.lists(st.floats(0, 1), min_size=1, max_size=4).map(lambda found: sorted(found, reverse=True))
+    scores = {site.address: data.draw(gains) for site in encoder(family).sites}
+    changes = (f"adapter.method={method}", f"adapter.bias={bias}", f"budget.parameters={cap}", "adapter.rank=max")
+    try:
+        found = scored_plan(family, scores, *changes)
+    except OverBudget:
+        with pytest.raises(OverBudget):  # nor does any other policy find room for one rank
+            planned("adapter.targets=all", *changes[:3], "adapter.rank=1", on=family)
+        return
+    left = cap - 1 - found.ledger.trainable_parameters
+    assert 0 <= left < min(next_ranks(found), default=10**9)
+
+
+def test_ranks_go_where_a_parameter_brings_most():
+    sites = encoder("bert").sites
+    scores = {site.address: [0.0] for site in sites} | {"1.query": [0.9, 0.5, 0.1], "2.ffn_in": [0.9, 0.9]}
+    query, wide = (next(site for site in sites if site.address == name) for name in ("1.query", "2.ffn_in"))
+    assert (query.cost(1), wide.cost(1)) == (32, 40)  # per parameter: .028, .016, .003 against .0225, .0225, .015 (a third)
+    head = planned("adapter.method=head", on="bert").ledger.trainable_parameters
+    for spend, expected in ((32, (1, 0)), (72, (1, 1)), (112, (1, 2)), (144, (2, 2)), (184, (2, 3))):
+        found = scored_plan("bert", scores, f"budget.parameters={head + spend + 1}", "adapter.rank=max")
+        assert (found.ranks.get(query.name, 0), found.ranks.get(wide.name, 0)) == expected
+        assert found.ledger.trainable_parameters == head + spend
+
+
+def test_one_score_a_map_shares_rank_in_proportion():
+    scores = {site.address: [0.0] for site in encoder("bert").sites} | {"0.query": [0.3], "1.query": [0.2], "2.query": [0.1]}
+    found = scored_plan("bert", scores, "adapter.rank=2", "adapter.targets=[query]", "budget.parameters=null")
+    assert by_layer(found) == [3, 2, 1]
+
+
+def test_a_number_spends_what_a_uniform_rank_would():
+    scores = {site.address: [1 / (place + 1)] for place, site in enumerate(encoder("bert").sites)}
+    uniform = small_plan("bert", "adapter.rank=3", "adapter.bias=lora_only").ledger.trainable_parameters
+    found = scored_plan("bert", scores, "adapter.rank=3", "adapter.bias=lora_only", "budget.parameters=null")
+    assert uniform - min(next_ranks(found)) < found.ledger.trainable_parameters <= uniform
+    assert len(set(found.ranks.values())) > 2
+
+
+def test_a_plan_by_importance_tells_its_scores_and_how_many_maps_get_none():
+    scores = {site.address: [1.0 if site.kind == "value" else 1e-9] for site in encoder("bert").sites}
+    found = scored_plan("bert", scores, "adapter.rank=1", "budget.parameters=null")
+    assert f"{len(encoder('bert').sites) - len(found.ranks)} maps get none" in found.notes[0]
+    assert found.as_dict()["scores"]["2.value"] == [1.0]
+    assert found.as_dict()["policy"] == "by-importance"
+
+
+def test_by_importance_without_scores_says_who_probes():
+    with pytest.raises(PlanError, match="rankwise plan and rankwise train"):
+        planned("adapter.allocate=by-importance")
+
+
+def test_by_importance_over_a_cap_that_the_head_fills_is_refused_with_ways_to_fit():
+    scores = {site.address: [1.0] for site in encoder("roberta-base").sites}
+    policy = json.dumps({"policy": "by-importance", "scores": scores})
+    problem = refusal(f"adapter.allocate={policy}", "adapter.rank=max", "budget.parameters=500000")
+    assert problem.fixes["--set head.kind=slim"] < 500_000
 
 
 # ------------------------------------------------------------------------------------------------ over the cap, fixes
@@ -443,6 +531,138 @@ def test_a_rank_larger_than_the_map_is_refused_with_the_map(overrides, where):
 
 def test_the_full_rank_of_a_map_is_allowed():
     assert set(planned("adapter.rank=768", "budget.parameters=null").ranks.values()) == {768}
+
+
+# --------------------------------------------------------------------------------------- adalora, ia3, prefix tuning
+
+IA3_FAMILIES = [family for family in SMALL if family not in ("modernbert", "xlnet")]
+PREFIX_FAMILIES = ["bert", "roberta", "electra"]
+BESIDE_LORA = [
+    *((family, "adapter.method=adalora") for family in SMALL),
+    *((family, "adapter.method=ia3") for family in IA3_FAMILIES),
+    *((family, "adapter.method=prefix", "adapter.virtual_tokens=5") for family in PREFIX_FAMILIES),
+]
+
+
+@pytest.mark.parametrize("choice", BESIDE_LORA, ids=" ".join)
+@pytest.mark.parametrize("head", ["stock", "slim"])
+def test_a_method_beside_lora_counts_what_the_live_model_has(choice, head):
+    family, *overrides = choice
+    found = small_plan(family, *overrides, f"head.kind={head}")
+    assert count_live(found, 4) == (found.ledger.trainable_parameters, found.ledger.total_parameters)
+
+
+def test_methods_beside_lora_on_minilm_by_hand():
+    head, maps = 384 * 4 + 4, 4 * (384 + 384) + 2 * (384 + 1536)  # of one rank in one layer
+    counts = {
+        "adapter.method=adalora": head + 6 * 12 * (maps + 6),  # a singular value for each rank of each of 6 maps
+        "adapter.method=ia3": head + 6 * (384 + 384 + 1536),
+        "adapter.method=prefix": head + 6 * 20 * 2 * 384,
+    }
+    for override, count in counts.items():
+        assert planned(override, recipe="quickstart").ledger.trainable_parameters == count
+
+
+def test_adalora_counts_the_rank_it_starts_at():
+    found = planned("adapter.method=adalora", recipe="quickstart")
+    assert (found.adapter.rank, set(found.ranks.values())) == (8, {12})
+    assert {entry.rank for entry in found.ledger.entries if entry.section == "adapter"} == {12}
+    assert set(found.alphas.values()) == {24}
+    assert found.notes == (
+        "adalora starts at rank 12, which the cap counts, and prunes to a mean of 8",
+        "adalora learns slowly at a rate of 0.001; try --set train.learning_rate=0.005",
+    )
+    assert len(planned("adapter.method=adalora", "train.learning_rate=5e-3", recipe="quickstart").notes) == 1
+    assert set(planned("adapter.method=adalora", "adapter.init_rank=9", recipe="quickstart").ranks.values()) == {9}
+
+
+@pytest.mark.parametrize("cap", [100_000, 300_000, 1_000_000, 900_000_000])
+def test_rank_max_under_adalora_is_the_largest_whose_start_fits(cap):
+    adalora = ("adapter.method=adalora", f"budget.parameters={cap}")
+    found = planned(*adalora, "adapter.rank=max", "head.kind=slim", recipe="quickstart")
+    assert found.ledger.trainable_parameters < cap
+    with pytest.raises(PlanError):  # OverBudget, or larger than a map
+        planned(*adalora, f"adapter.rank={found.adapter.rank + 1}", "head.kind=slim", recipe="quickstart")
+
+
+@pytest.mark.parametrize("choice", BESIDE_LORA, ids=" ".join)
+@pytest.mark.parametrize("cap", [80, 100, 150, 300, 500, 800, 1500])
+def test_each_fix_of_a_method_beside_lora_fits_when_typed(choice, cap):
+    family, *overrides = choice
+    overrides += [f"budget.parameters={cap}", "adapter.targets=all"]
+    try:
+        assert planned(*overrides, on=family).ledger.trainable_parameters < cap
+        return
+    except OverBudget as problem:
+        fixes = problem.fixes
+    for typed, promised in fixes.items():
+        fixed = planned(*overrides, *applied(typed), on=family)
+        assert fixed.ledger.trainable_parameters == promised < fixed.ledger.budget
+
+
+def test_the_fixes_name_what_the_method_has():
+    problem = refusal("adapter.method=prefix", "adapter.virtual_tokens=60", "budget.parameters=200000", recipe="quickstart")
+    assert problem.fixes == {
+        "--set adapter.virtual_tokens=43": 199_684,
+        "--set adapter.method=bias --set adapter.virtual_tokens=null": 27_652,
+        "--set adapter.method=head --set adapter.virtual_tokens=null": 1_540,
+        "--budget 278021": 278_020,
+    }
+    problem = refusal("adapter.method=adalora", "adapter.init_rank=40", recipe="quickstart")
+    assert problem.fixes["--set adapter.init_rank=null"] == 499_636
+    problem = refusal("adapter.method=adalora", "adapter.init_rank=40", "budget.parameters=300000", recipe="quickstart")
+    assert problem.fixes["--set adapter.init_rank=null --set adapter.rank=4"] == 250_588
+    problem = refusal("adapter.method=ia3", "budget.parameters=10000", recipe="quickstart")
+    assert problem.fixes["--set adapter.allocate.policy=last-k --set adapter.allocate.k=half"] == 8_452
+
+
+def test_ia3_stays_in_the_layers_that_the_policy_gives():
+    found = planned("adapter.method=ia3", "adapter.allocate={policy: last-k, k: 2}", recipe="quickstart")
+    assert {site.layer for site in found.sites} == {4, 5}
+    assert found.lowest_layer == 4
+    assert planned("adapter.method=prefix", recipe="quickstart").lowest_layer == 0
+
+
+@pytest.mark.parametrize("family", ["modernbert", "xlnet"])
+def test_ia3_without_maps_for_keys_and_values_is_refused(family):
+    with pytest.raises(PlanError, match="no maps of its own for keys and values, which ia3 scales; type --set"):
+        small_plan(family, "adapter.method=ia3")
+
+
+@pytest.mark.parametrize("family", [family for family in SMALL if family not in PREFIX_FAMILIES])
+def test_a_prefix_where_transformers_takes_none_is_refused_with_the_families_that_do(family):
+    with pytest.raises(PlanError, match="works for bert, roberta, xlm-roberta, camembert, electra only; type --set"):
+        small_plan(family, "adapter.method=prefix", "adapter.virtual_tokens=5")
+
+
+def test_a_prefix_leaves_room_for_a_text():
+    assert "a text has at most 492 tokens" in planned("adapter.method=prefix", recipe="quickstart").notes[0]
+    with pytest.raises(PlanError, match="has 20 positions, and a prefix of 17 leaves no room for a text"):
+        small_plan("bert", "adapter.method=prefix", "adapter.virtual_tokens=17")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["adapter.init_rank=12"], "init_rank belongs to the method adalora; method is 'lora'"),
+        (["adapter.virtual_tokens=5"], "virtual_tokens belongs to the method prefix; method is 'lora'"),
+        (["adapter.method=adalora", "adapter.init_rank=8"], "init_rank 8 is not above rank 8"),
+        (["adapter.method=adalora", "adapter.init_rank=8", "adapter.rank=max"], "leave init_rank out"),
+        (
+            ["adapter.method=adalora", "adapter.allocate=by-depth"],
+            "adalora shares ranks among maps itself, and so does by-depth",
+        ),
+        (["adapter.method=ia3", 'adapter.allocate={policy: explicit, ranks: {"*.key": 4}}'], "ia3 has none"),
+        (["adapter.method=ia3", "adapter.bias=all"], "bias and quantize belong to low-rank methods; method is 'ia3'"),
+        (
+            ["adapter.method=prefix", "adapter.quantize=nf4"],
+            "bias and quantize belong to low-rank methods; method is 'prefix'",
+        ),
+    ],
+)
+def test_an_option_of_another_method_is_refused(overrides, message):
+    with pytest.raises(RecipeError, match=message):
+        planned(*overrides, recipe="quickstart")
 
 
 # ---------------------------------------------------------------------------------------- alpha, heads, tiers, notes

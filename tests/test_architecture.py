@@ -22,12 +22,14 @@ ROOT = Path(rankwise.__file__).parent
 # A module or a folder → its floor. A file imports only from floors below its own, or sideways on its own.
 FLOORS = {
     **dict.fromkeys(("errors", "specs", "recipe", "hub", "families", "encoders", "budget", "allocate", "metrics"), 0),
-    **dict.fromkeys(("machine", "work", "footprint", "cost"), 0),
+    **dict.fromkeys(("machine", "work", "footprint", "cost", "significance", "published"), 0),
     **dict.fromkeys(("data", "model"), 1),
-    **dict.fromkeys(("fitting", "evaluation", "predict", "baselines"), 2),
+    **dict.fromkeys(("fitting", "evaluation", "predict", "baselines", "suspects", "importance"), 2),
     **dict.fromkeys(("card", "run"), 3),
-    **dict.fromkeys(("pipeline", "files"), 4),
-    **dict.fromkeys(("console", "arguments", "options", "cli", "__init__", "__main__"), 5),
+    **dict.fromkeys(
+        ("pipeline", "files", "shift", "learning_curve", "comparison", "reproduction", "sweep", "trial", "report"), 4
+    ),
+    **dict.fromkeys(("console", "arguments", "options", "verbs", "cli", "__init__", "__main__"), 5),
 }
 HEAVY = {"torch", "transformers", "peft", "accelerate", "sklearn", "safetensors", "tokenizers", "datasets"}
 PUBLIC = [
@@ -193,6 +195,7 @@ VERBS = {
     "--help": ["--help"],
     "plan": ["plan", "uniform-qkv"],
     "recipes": ["recipes"],
+    "reproduce": ["reproduce"],
     "recipes show": ["recipes", "show", "auto"],
     "data --no-tokens": ["data", "sample", "--no-tokens"],
 }

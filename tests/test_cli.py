@@ -72,11 +72,13 @@ def test_the_command_is_the_installed_script():
 def test_help_lists_the_verbs(type_):
     answer = type_("--help")
     commands = answer.out.partition("Commands:")[2]
-    assert re.findall(r"^  (\w+) ", commands, re.MULTILINE) == ["train", "plan", "data", "evaluate", "predict", "recipes"]
+    assert re.findall(r"^  ([\w-]+) ", commands, re.MULTILINE) == [
+        "train", "plan", "data", "evaluate", "predict", "learn-curve", "compare", "reproduce", "report", "sweep", "recipes",
+    ]  # fmt: skip
     assert (answer.code, answer.err) == (0, "")
 
 
-@pytest.mark.parametrize("verb", ["train", "plan", "data", "evaluate", "predict", "recipes"])
+@pytest.mark.parametrize("verb", ["train", "plan", "data", "evaluate", "predict", "learn-curve", "recipes"])
 def test_every_verb_has_help_and_json(type_, verb):
     answer = type_(verb, "-h")
     assert answer.code == 0

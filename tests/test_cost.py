@@ -265,3 +265,18 @@ def test_without_data_the_lines_speak_of_a_thousand_rows_and_minutes_are_left_as
 def test_times_are_told_in_a_fitting_unit(seconds, said):
     values = {**vars(predicted()), "seconds": seconds}
     assert f"about {said} on" in Forecast(**values).lines()[0]
+
+
+def test_choosing_by_the_worst_shift_makes_evaluations_dearer_by_its_kinds():
+    plain, all_kinds, two = (
+        predicted(*settings)
+        for settings in (
+            [],
+            ["train.select_by=worst_shift"],
+            ["train.select_by=worst_shift", "evaluate.shifts=[typos, title]"],
+        )
+    )
+    assert all_kinds.evaluation_seconds == pytest.approx(5 * plain.evaluation_seconds)  # half of the tokens in each of 8
+    assert two.evaluation_seconds == pytest.approx(2 * plain.evaluation_seconds)
+    assert all_kinds.seconds > two.seconds > plain.seconds
+    assert all_kinds.update_seconds == plain.update_seconds

@@ -80,7 +80,7 @@ def _front_matter(recipe: Recipe, plan: Plan, base: Base, scores: Mapping[str, A
     }
     matter = {
         **({"base_model": base.hub} if base.hub else {}),
-        "library_name": "peft" if plan.adapter.has_ranks else "transformers",
+        "library_name": "peft" if plan.adapter.is_apart else "transformers",
         "pipeline_tag": "text-classification",
         "tags": ["rankwise", plan.adapter.method, "text-classification"],
         "model-index": [{"name": recipe.name, "results": [result]}],
@@ -100,7 +100,7 @@ def _score_rows(scores: Mapping[str, Any]) -> list[str]:
 
 
 def _plain_loading(plan: Plan, base: Base, classes: int) -> list[str]:
-    if not plan.adapter.has_ranks:
+    if not plan.adapter.is_apart:
         return ["from transformers import pipeline", "", 'pipeline("text-classification", "path/to/this/folder")']
     return [
         "from peft import PeftModel",

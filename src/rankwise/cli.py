@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -31,6 +31,11 @@ from rankwise.arguments import (
 )
 from rankwise.errors import DataError, RankwiseError
 from rankwise.families import KNOWN
+from rankwise.verbs.compare import compare
+from rankwise.verbs.learn_curve import learn_curve
+from rankwise.verbs.report import report
+from rankwise.verbs.reproduce import reproduce
+from rankwise.verbs.sweep import sweep
 
 if TYPE_CHECKING:
     from rankwise.data.sources import Record
@@ -98,7 +103,7 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Plan, train and evaluate a recipe; write a run folder."""
-    from rankwise.options import forecast_of, recipe_of
+    from rankwise.options import forecast_of, recipe_of, scored
 
     started = time.monotonic()
     loaded = recipe_of(recipe, overrides, budget, data, minutes=minutes, memory_gb=memory_gb, fast=fast)
@@ -111,6 +116,7 @@ def train(
     labelled = read(loaded.data)
     quiet = as_json or not _is_main_process()
     if not quiet:  # the plan is known in milliseconds; the libraries that train take seconds to import
+        loaded = scored(loaded, labelled)
         found = make_plan(loaded, classes=len(labelled.classes))
         rows = (len(labelled.train.texts), len(labelled.validation.texts), len(labelled.test.texts))
         known = Volume(labelled.classes, rows, character_counts(labelled.train.texts))
@@ -145,9 +151,9 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """What a recipe would train, to the parameter, and what the run is predicted to cost, before anything loads."""
-    from rankwise.options import forecast_of, recipe_of, volume_of
+    from rankwise.options import forecast_of, recipe_of, scored, volume_of
 
-    loaded = recipe_of(recipe, overrides, budget, None, minutes=minutes, memory_gb=memory_gb, fast=fast)
+    loaded = scored(recipe_of(recipe, overrides, budget, None, minutes=minutes, memory_gb=memory_gb, fast=fast))
     from rankwise import console
     from rankwise.allocate import plan as make_plan
 
@@ -213,10 +219,20 @@ def data(
     label_column: LabelColumn = None,
     base: Annotated[str, typer.Option("--base", help="Whose tokenizer counts the tokens.")] = "minilm",
     no_tokens: Annotated[bool, typer.Option("--no-tokens", help="Leave token lengths out; loads no torch.")] = False,
+    suspects: Annotated[
+        bool, typer.Option("--suspects", help="Instead: training rows whose label is probably wrong.")
+    ] = False,
+    features: Annotated[
+        Literal["tfidf", "encoder"], typer.Option("--features", help="What suspects are judged by; encoder: the --base.")
+    ] = "tfidf",
+    truth: Annotated[
+        str | None, typer.Option("--truth", metavar="COLUMN", help="True labels: print the suspects' precision and recall.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write every suspect to a .csv, .jsonl or .parquet file.")] = None,
     overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What to know before training: rows, balance, lengths, duplicates, conflicts, leakage."""
+    """What to know before training: rows, balance, lengths, duplicates, conflicts, leakage; or wrong labels."""
     from rankwise import console
     from rankwise.data.audit import audit
     from rankwise.data.sources import read_table
@@ -228,6 +244,13 @@ def data(
         changes.append(f"data.test={json.dumps(str(test))}")
     spec = Recipe().with_overrides(changes).data
     spec = spec.model_copy(update={"text": tuple(text_column or spec.text), "label": label_column or spec.label})
+    if suspects:
+        from rankwise.verbs.suspects import name_suspects
+
+        name_suspects(spec, features=features, base=base, truth=truth, out=out, as_json=as_json)
+        return
+    if truth is not None or out is not None:
+        raise DataError("--truth and --out belong to --suspects; type it too")
     found = resolve(spec)
     tables = {
         name: read_table(where, spec)
@@ -254,6 +277,9 @@ def evaluate(
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
     unseen: Annotated[bool, typer.Option("--unseen-as-wrong", help="Score labels the run never saw as wrong.")] = False,
+    shift: Annotated[
+        bool, typer.Option("--shift", help="Also under typos, letter case, title only and more; writes RUN/shift.json.")
+    ] = False,
     engine: EngineOption = "torch",
     as_json: JsonOption = False,
 ) -> None:
@@ -268,6 +294,11 @@ def evaluate(
     where = with_columns(where, text_column, label_column)
     spec = loaded.recipe.data.model_copy(update={"unseen_labels": "wrong"} if unseen else {})
     console.show_engine(loaded, engine)
+    if shift:
+        from rankwise.verbs.shift import evaluate_under_shift
+
+        evaluate_under_shift(loaded, where, spec, numbering=numbering, engine=engine, as_json=as_json)
+        return
     layout, evaluation = evaluate_file(loaded, where, spec, numbering=numbering, engine=engine)
     if as_json:
         print_json({"run": str(run), "data": layout.describe(), **evaluation.as_dict()})
@@ -340,6 +371,13 @@ def predict(
         stream = TextSink(sys.stdout, columns)
         for row in rows:
             stream.write(row)
+
+
+app.command("learn-curve")(learn_curve)
+app.command("compare")(compare)
+app.command("reproduce")(reproduce)
+app.command("report")(report)
+app.command("sweep")(sweep)
 
 
 def _is_main_process() -> bool:

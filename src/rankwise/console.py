@@ -44,10 +44,10 @@ def note(message: str) -> None:
 
 
 def show_plan(name: str, plan: Plan, forecast: Forecast | None = None) -> None:
-    """The ledger by section, the map of ranks, what the run is predicted to cost, the notes."""
+    """The ledger by section, the map of what is adapted, what the run is predicted to cost, the notes."""
     ledger = plan.ledger
     out.print(f"[bold]{escape(name)}[/] on {escape(plan.encoder.name)}: {_what_trains(plan)}")
-    table = _table("trained", "parameters", "share of the cap" if ledger.budget else "share of the model")
+    table = plain_table("trained", "parameters", "share of the cap" if ledger.budget else "share of the model")
     whole = ledger.budget or ledger.total_parameters
     for section, parameters in ledger.sections().items():
         table.add_row(_section_name(section, plan), f"{parameters:,}", f"{parameters / whole:.1%}")
@@ -58,8 +58,8 @@ def show_plan(name: str, plan: Plan, forecast: Forecast | None = None) -> None:
         table.add_row("cap", f"{ledger.budget:,}", "")
     table.add_row("whole model", f"{ledger.total_parameters:,}", "")
     out.print(table)
-    if plan.ranks:
-        out.print(rank_map(plan))
+    if plan.sites:
+        out.print(plan_map(plan))
     for line in forecast.lines() if forecast else ():
         out.print(escape(line))
     for line in plan.notes:
@@ -79,22 +79,26 @@ def show_ledger(plan: Plan) -> None:
     out.print(table)
 
 
-def rank_map(plan: Plan) -> Text:
-    """Layers down (the last on top), maps across; the shade is the rank relative to the largest."""
+def plan_map(plan: Plan) -> Text:
+    """Layers down (the last on top), maps across; the shade is the size relative to the largest.
+
+    A size is an adapter's rank, a prefix's length or the number of scales.
+    """
     kinds = plan.encoder.kinds
-    largest = max(plan.ranks.values())
-    ranks = {(site.layer, site.kind): plan.ranks.get(site.name, 0) for site in plan.encoder.sites}
+    entries = [entry for entry in plan.ledger.entries if entry.section in ("adapter", "vector", "prefix")]
+    sizes = {(entry.layer, entry.kind): entry.rank or plan.adapter.prefix_length or entry.parameters for entry in entries}
+    largest = max(sizes.values())
     picture = Text("\n      " + "".join(f"{SHORT[kind]:^9}" for kind in kinds) + "     cost\n", style="dim")
     for layer in reversed(range(plan.encoder.layers)):
         picture.append(f"{layer:>4}  ", style="dim")
         for kind in kinds:
-            rank = ranks.get((layer, kind), 0)
-            shade = SHADES[0] if rank == 0 else SHADES[max(1, round(4 * rank / largest))]
-            label = f"{rank:^4}" if rank else " ·  "
+            size = sizes.get((layer, kind), 0)
+            shade = SHADES[0] if size == 0 else SHADES[max(1, round(4 * size / largest))]
+            label = f"{size:^4}" if size else " ·  "
             picture.append(shade * 2, style="cyan")
-            picture.append(label, style="bold" if rank else "dim")
+            picture.append(label, style="bold" if size else "dim")
             picture.append(shade * 2 + " ", style="cyan")
-        cost = sum(site.cost(plan.ranks[site.name]) for site in plan.sites if site.layer == layer)
+        cost = sum(entry.parameters for entry in entries if entry.layer == layer)
         picture.append(f"{cost:>9,}\n", style="dim")
     return picture
 
@@ -112,16 +116,15 @@ def show_recipes(rows: Sequence[Mapping[str, Any]]) -> None:
 def show_run(run: Any) -> None:
     """The end of a training: scores beside baselines, what was spent, where it is, what to type next."""
     scores, facts = run.scores, run.facts
-    table = _table("on the test rows", "accuracy %", "macro-F1 %", "ahead by, points")
+    table = plain_table("on the test rows", "accuracy %", "macro-F1 %", "ahead by, points")
     test = scores["test"]
-    table.add_row(f"[bold]{run.recipe.name}[/]", f"[bold]{_percent(test['accuracy'])}[/]", _percent(test["macro_f1"]), "")
+    table.add_row(f"[bold]{run.recipe.name}[/]", f"[bold]{percent(test['accuracy'])}[/]", percent(test["macro_f1"]), "")
     for name, baseline in scores["baselines"].items():
-        gain = baseline["difference"]
-        points = f"{100 * gain['value']:+.1f} [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
-        table.add_row(name, _percent(baseline["accuracy"]), _percent(baseline["macro_f1"]), points)
+        gain = points(baseline["difference"])
+        table.add_row(name, percent(baseline["accuracy"]), percent(baseline["macro_f1"]), gain)
     out.print(table)
     if clean := scores.get("test_not_in_training"):
-        out.print(f"test texts that are not in training: accuracy {_percent(clean['accuracy'])}")
+        out.print(f"test texts that are not in training: accuracy {percent(clean['accuracy'])}")
     level = test["confidence_level"]
     out.print(f"[dim]{test['rows']:,} test rows, scored once; {level:.0%} bootstrap intervals in brackets.[/]")
     ledger = run.plan_facts
@@ -130,6 +133,9 @@ def show_run(run: Any) -> None:
         spent += f" of {ledger['budget']:,} ({ledger['share']:.1%})"
     seconds = facts["seconds"]
     out.print(f"\n[bold]spent[/]   {spent}; {seconds['all']:.0f} s")
+    if left := facts.get("ranks"):
+        each = f"{min(left.values())} to {max(left.values())} a map"
+        out.print(f"[bold]ranks[/]   {sum(left.values())} of {sum(ledger['ranks'].values())} are left, {each}")
     out.print(f"[bold]run[/]     {escape(str(run.folder))}  (best at step {facts['best']['step']} of {facts['steps']})")
     out.print(
         f'[bold]next[/]    rankwise predict {escape(str(run.folder))} --text "Shares fell after the central bank spoke"\n'
@@ -140,7 +146,7 @@ def show_run(run: Any) -> None:
 
 def show_evaluation(scores: Mapping[str, Any], classes: Sequence[str]) -> None:
     """All scores, per-class scores, the confusion matrix and the most confident mistakes."""
-    table = _table(f"{scores['rows']:,} rows", "value", f"{scores['confidence_level']:.0%} interval")
+    table = plain_table(f"{scores['rows']:,} rows", "value", f"{scores['confidence_level']:.0%} interval")
     for label, key in (
         ("accuracy", "accuracy"), ("macro-F1", "macro_f1"), ("MCC", "mcc"), ("log-loss", "log_loss"),
         ("calibration error", "calibration_error"),
@@ -151,13 +157,13 @@ def show_evaluation(scores: Mapping[str, Any], classes: Sequence[str]) -> None:
         else:
             table.add_row(label, f"{interval['value']:.4f}", f"{interval['low']:.4f} to {interval['high']:.4f}")
     out.print(table)
-    per_class = _table("class", "rows", "precision %", "recall %", "F1 %")
+    per_class = plain_table("class", "rows", "precision %", "recall %", "F1 %")
     for row in scores["per_class"]:
         per_class.add_row(
-            escape(row["name"]), f"{row['support']:,}", *(_percent(row[key]) for key in ("precision", "recall", "f1"))
+            escape(row["name"]), f"{row['support']:,}", *(percent(row[key]) for key in ("precision", "recall", "f1"))
         )
     out.print(per_class)
-    confusion = _table("truth ↓  predicted →", *map(escape, classes))
+    confusion = plain_table("truth ↓  predicted →", *map(escape, classes))
     for label, counts in zip(classes, scores["confusion"], strict=True):
         confusion.add_row(
             escape(label), *(f"[bold]{n:,}[/]" if classes[i] == label else f"{n:,}" for i, n in enumerate(counts))
@@ -177,9 +183,9 @@ def show_audit(layouts: Sequence[str], report: Audit) -> None:
     out.print(f"[bold]rows[/]  {rows}" + (f"; dropped: {lost}" if lost else ""))
     out.print()
     widest = max(report.classes.values())
-    classes = _table("class", "rows", "share", "", right=(1, 2))
+    classes = plain_table("class", "rows", "share", "", right=(1, 2))
     for name, count in report.classes.items():
-        classes.add_row(escape(name), f"{count:,}", f"{count / report.rows['train']:.1%}", _bar(count, widest))
+        classes.add_row(escape(name), f"{count:,}", f"{count / report.rows['train']:.1%}", bar(count, widest))
     out.print(classes)
     _show_lengths(report.tokens or report.characters)
     for line in report.warnings:
@@ -189,10 +195,10 @@ def show_audit(layouts: Sequence[str], report: Audit) -> None:
 
 
 def _show_lengths(lengths: Lengths) -> None:
-    table = _table(f"{lengths.unit} per training text", "rows", "", right=(1,))
+    table = plain_table(f"{lengths.unit} per training text", "rows", "", right=(1,))
     most = max((rows for _, _, rows in lengths.histogram), default=1)
     for low, high, rows in lengths.histogram:
-        table.add_row(f"{low:,} to {high - 1:,}", f"{rows:,}", _bar(rows, most))
+        table.add_row(f"{low:,} to {high - 1:,}", f"{rows:,}", bar(rows, most))
     out.print()
     out.print(table)
     named = ", ".join(f"{name} {value:,}" for name, value in lengths.quantiles.items())
@@ -207,7 +213,7 @@ def _show_lengths(lengths: Lengths) -> None:
 def show_mistakes(mistakes: Sequence[Mapping[str, Any]]) -> None:
     if not mistakes:
         return
-    table = _table("most confident mistakes", "truth", "predicted", "sure", right=(3,))
+    table = plain_table("most confident mistakes", "truth", "predicted", "sure", right=(3,))
     table.columns[0].ratio = 1
     for mistake in mistakes:
         text = mistake["text"] if len(mistake["text"]) <= 110 else mistake["text"][:107] + "…"
@@ -263,9 +269,10 @@ class TrainingProgress:
             self.progress.update(self.task, completed=values["step"])
         elif kind == "evaluation":
             best = "  [green]best[/]" if values["best"] else ""
+            worst = f", under the worst shift {values['worst_shift']:.1%}" if "worst_shift" in values else ""
             err.print(
                 f"[dim]epoch {values['epoch']:g}  training loss {values['train_loss']:.3f}  validation[/] "
-                f"{values['accuracy']:.1%}[dim], loss {values['log_loss']:.3f}[/]{best}"
+                f"{values['accuracy']:.1%}[dim], loss {values['log_loss']:.3f}{worst}[/]{best}"
             )
         elif kind == "end" and self.task is not None:
             self.progress.update(self.task, description="scoring")
@@ -311,7 +318,7 @@ def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_cl
                 out.print(f"  {value:6.1%}  {escape(name)}")
 
 
-def _table(first: str, *rest: str, right: Sequence[int] | None = None) -> Table:
+def plain_table(first: str, *rest: str, right: Sequence[int] | None = None) -> Table:
     """A plain table; columns after the first are right-aligned unless `right` says which are."""
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(first)
@@ -321,28 +328,49 @@ def _table(first: str, *rest: str, right: Sequence[int] | None = None) -> Table:
     return table
 
 
-def _bar(value: int, largest: int) -> Text:
+def bar(value: int, largest: int) -> Text:
     return Text("█" * max(1 if value else 0, round(36 * value / max(1, largest))), style="cyan")
 
 
-def _percent(interval: Mapping[str, Any]) -> str:
+def percent(interval: Mapping[str, Any]) -> str:
     if interval["value"] is None:
         return "n/a"
     return f"{100 * interval['value']:.1f} [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
 
 
+def points(interval: Mapping[str, Any]) -> str:
+    """A difference of shares in percentage points: `+4.1 [+3.0, +5.2]`."""
+    if interval["value"] is None:
+        return "n/a"
+    return f"{100 * interval['value']:+.1f} [{100 * interval['low']:+.1f}, {100 * interval['high']:+.1f}]"
+
+
+def hanging(mark: str, text: str) -> None:
+    """Print text, with markup, after a mark; further lines begin under its first word."""
+    for number, line in enumerate(Text.from_markup(text).wrap(out, out.width - len(mark) - 1)):
+        line.rstrip()
+        out.print(Text(f"{mark if number == 0 else ' ' * len(mark)} ") + line)
+
+
 def _what_trains(plan: Plan) -> str:
     adapter = plan.adapter
-    if not adapter.has_ranks:
+    if not adapter.is_apart:
         return {"full": "every parameter", "head": "the head alone", "bias": "biases and the head"}[adapter.method]
+    if adapter.method == "ia3":
+        return f"ia3, scales on {len(plan.sites)} maps ({adapter.allocate.policy}), {plan.head.kind} head"
+    if adapter.method == "prefix":
+        return f"a prefix of {adapter.prefix_length} in every layer, {plan.head.kind} head"
     ranks = sorted(set(plan.ranks.values()))
     spread = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]}"
+    if adapter.method == "adalora":
+        spread += f" pruned to {adapter.rank}"
     return f"{adapter.method}, {spread} on {len(plan.ranks)} maps ({adapter.allocate.policy}), {plan.head.kind} head"
 
 
 def _section_name(section: str, plan: Plan) -> str:
     names = {
         "adapter": f"adapters on {len(plan.ranks)} maps", "magnitude": "magnitudes (DoRA)", "bias": "biases",
+        "vector": f"scales on {len(plan.sites)} maps", "prefix": "virtual keys and values",
         "encoder": "the whole encoder", "head": f"{plan.head.kind} head",
     }  # fmt: skip
     return names[section]

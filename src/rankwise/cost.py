@@ -21,11 +21,11 @@ from rankwise.errors import OverTime
 from rankwise.footprint import (
     BASELINE_FEW,
     BASELINE_MOST,
-    FAST_FAMILIES,
     GB,
     fit_evaluation_batch,
     fit_micro_batch,
     has_dropout,
+    has_short_way,
     hidden_width,
     passes_of_a_layer,
     peak_bytes,
@@ -46,6 +46,7 @@ END_SECONDS = 4.0  # intervals, saving, loading the folder again and comparing
 BASELINE_SECONDS_PER_TOKEN = 20e-6  # TF-IDF with word pairs and logistic regression
 BASELINE_SECONDS_PER_TOKEN_FEW = 60e-6  # ... where rows are so few that pairs that come once are kept
 TOKENIZE_SECONDS_PER_TOKEN = 5e-6
+SHIFT_SHARE = 0.5  # of the tokens of a split that a kind of shift changes, on average: letter case none where it is not known
 
 LEAST_UPDATES = 10  # fewer teach nothing
 REFUSED_FROM = 1.25  # times the budget that the least run is predicted to take: below, the prediction may be what is wrong
@@ -149,6 +150,9 @@ def forecast(
     backward = each.backward_token * work.train_tokens + each.backward_row * work.train_rows
     update = (forward + backward) * share
     evaluation = each.forward_token * work.validation_tokens + each.forward_row * work.validation_rows
+    if spec.select_by == "worst_shift":  # shifted texts run through every layer, for none of theirs is cached
+        shifts = SHIFT_SHARE * len(recipe.evaluate.shifts)
+        evaluation += shifts * (each.prefix_token * work.validation_tokens + evaluation)
     prefix = each.prefix_token * (work.train_tokens + work.validation_tokens)
     test = (each.prefix_token + each.forward_token) * work.test_tokens + each.forward_row * work.test_rows
 
@@ -205,9 +209,10 @@ def forecast(
 def operations(plan: Plan, spec: TrainSpec, *, mean_tokens: float) -> Operations:
     """Operations for one token and for one row. Attention's products, 4·H·T for a token of a text of T, are counted."""
     encoder, cached = plan.encoder, cached_layers(plan, spec)
-    first_only = encoder.family in FAST_FAMILIES and spec.speed.first_token
+    first_only = has_short_way(plan) and spec.speed.first_token
     lowest, repeats = _lowest(plan), passes_of_a_layer(encoder)
-    attention = 2 * hidden_width(encoder) * mean_tokens  # two products for each token, of H weights for each other token
+    seen = mean_tokens + plan.adapter.prefix_length
+    attention = 2 * hidden_width(encoder) * seen  # two products for each token, of H weights for each token that it sees
     sums: defaultdict[str, float] = defaultdict(float)
     for layer in range(encoder.layers):
         for kind, weights in (*_maps(encoder, layer), ("attention", attention)):
@@ -234,7 +239,7 @@ def cached_layers(plan: Plan, spec: TrainSpec) -> int:
     below = plan.lowest_layer
     constant = spec.encoder_dropout != "keep" or not has_dropout(plan.encoder)
     pays = spec.prefix_cache == "auto" and spec.epochs > 1.5  # writing and reading back costs about half a pass
-    return below if plan.encoder.family in FAST_FAMILIES and constant and pays else 0
+    return below if has_short_way(plan) and constant and pays else 0
 
 
 def cache_bytes(plan: Plan, spec: TrainSpec, work: Work) -> int:

@@ -46,6 +46,8 @@ class Encoder:
     """Layers with weights of their own (ALBERT's shared layers count once)."""
     longest: int | None
     """The longest text in tokens that its position embeddings allow; None where positions are relative."""
+    takes_prefix: bool
+    """Whether keys and values can go before a layer's own."""
     body: tuple[Part, ...] = field(repr=False)
     head: tuple[Part, ...] = field(repr=False)
     """The head's parts in order; the last one is the projection to classes."""
@@ -126,6 +128,7 @@ def describe(config: Config, *, name: str, classes: int) -> Encoder:
         prefix=row.prefix,
         layers=dims["L"],
         longest=dims["P"] - row.first_position if "P" in dims else None,
+        takes_prefix=row.takes_prefix,
         body=body,
         head=head,
     )

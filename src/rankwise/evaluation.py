@@ -5,6 +5,7 @@ Rows run in batches of similar length, in eval mode, and come back in their own 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from rankwise import metrics
 from rankwise.data.batches import Padding, collate, scoring_batches
 from rankwise.data.prepare import Split
+from rankwise.data.shift import Shifted
 from rankwise.data.tokens import Tokens
 from rankwise.machine import TRIM_EVERY, return_freed_memory
 from rankwise.model.adapters import Classifier
@@ -74,17 +76,36 @@ def evaluate(
     return Evaluation(scores, _mistakes(classifier, split, probabilities, mistakes), probabilities, split.labels)
 
 
-def quick_scores(classifier: Classifier, split: Split, **how: Any) -> dict[str, float]:
-    """accuracy, macro_f1, mcc and log_loss of a split, which choose a checkpoint; no intervals. `how` goes to `logits`."""
-    probabilities = softmax(logits(classifier, split.tokens, **how))
+def quick_scores(
+    classifier: Classifier, split: Split, *, shifted: Sequence[Shifted] = (), prefix: Prefix | None = None, **how: Any
+) -> dict[str, Any]:
+    """accuracy, macro_f1, mcc and log_loss of a split, which choose a checkpoint; no intervals. `how` goes to `logits`.
+
+    Where the split's texts come `shifted` too, also `shifts`, the accuracy under each kind, and `worst_shift`, the lowest of
+    these and of the texts as they are.
+    """
+    probabilities = softmax(logits(classifier, split.tokens, prefix=prefix, **how))
     predicted = probabilities.argmax(-1)
     matrix = metrics.confusion_matrix(split.labels, predicted, len(classifier.classes))  # leaves unknown classes out
-    return {
+    scores: dict[str, Any] = {
         "accuracy": round(float((predicted == split.labels).mean()), 6),
         "macro_f1": round(float(metrics.macro_f1(matrix)), 6),
         "mcc": round(float(metrics.mcc(matrix)), 6),
         "log_loss": round(float(metrics.log_loss(probabilities, split.labels)), 6),
     }
+    if shifted:
+        under = {kind.kind: probabilities_under(classifier, kind, probabilities, **how).argmax(-1) for kind in shifted}
+        scores["shifts"] = {kind: round(float((found == split.labels).mean()), 6) for kind, found in under.items()}
+        scores["worst_shift"] = min(scores["accuracy"], *scores["shifts"].values())
+    return scores
+
+
+def probabilities_under(classifier: Classifier, shifted: Shifted, probabilities: Probabilities, **how: Any) -> Probabilities:
+    """Probabilities (N, C) of texts under a shift, from those of the texts as they are: only changed texts run again."""
+    found = probabilities.copy()
+    if len(shifted.places):
+        found[shifted.places] = softmax(logits(classifier, shifted.tokens, **how))
+    return found
 
 
 def logits(

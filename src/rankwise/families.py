@@ -36,6 +36,8 @@ class Family:
     head: str
     first_position: int = 0
     """Where positions start counting; the embedding has that many rows no text can use."""
+    takes_prefix: bool = False
+    """Whether transformers lets keys and values go before a layer's own, which prefix tuning needs."""
     derived: Mapping[str, Callable[[Config], int]] = field(default_factory=dict)
     """Letters that no single key gives."""
     tests: Mapping[str, Callable[[Config, int], bool]] = field(default_factory=dict)
@@ -90,6 +92,7 @@ _ROBERTA = Family(
     prefix="roberta", letters=_BERT_LETTERS, defaults={**_BERT_DEFAULTS, "vocab_size": 50265},
     before=_BERT_EMBEDDINGS, layer_path="encoder.layer.{layer}", layer=_BERT_LAYER, after="", head=_DENSE_HEAD,
     first_position=2,  # padding_idx + 1
+    takes_prefix=True,
 )  # fmt: skip
 
 FAMILIES: Mapping[str, Family] = {
@@ -102,6 +105,7 @@ FAMILIES: Mapping[str, Family] = {
         layer=_BERT_LAYER,
         after="pooler.dense linear H H",
         head="classifier linear H C",
+        takes_prefix=True,
     ),
     "roberta": _ROBERTA,
     "xlm-roberta": _ROBERTA,
@@ -152,6 +156,7 @@ FAMILIES: Mapping[str, Family] = {
         after="",
         head=_DENSE_HEAD,
         tests={"projected": lambda config, _: config.get("embedding_size", 128) != config.get("hidden_size", 256)},
+        takes_prefix=True,
     ),
     "deberta-v2": Family(
         prefix="deberta",

@@ -13,7 +13,7 @@ from typing import Any
 
 from rankwise.data.labels import numbers_of
 from rankwise.data.prepare import Split, clean_all
-from rankwise.data.sources import Layout, Record, first_row, read_table, stream
+from rankwise.data.sources import Layout, Record, Table, first_row, read_table, stream
 from rankwise.data.splits import resolve
 from rankwise.data.tokens import tokenize_to_disk
 from rankwise.errors import DataError
@@ -65,17 +65,24 @@ def evaluate_file(
     run: Run, source: SourceSpec, spec: DataSpec, *, numbering: Sequence[str] = (), engine: str = "torch"
 ) -> tuple[Layout, Evaluation]:
     """Scores of a run on labelled rows; `numbering` names the classes that whole-number labels count. Raises DataError."""
-    table = read_table(with_text_columns(run, source), spec)
-    known = run.preprocessing
-    numbers = numbers_of(table, known.classes, numbering or known.numbering, spec)
+    table, split = labelled_split(run, source, spec, numbering=numbering, engine=engine)
     predictor = run.predictor_on(engine)
-    texts = clean_all(table.texts, known.clean)
-    tokens = tokenize_to_disk(predictor.tokenizer, texts, max_length=known.max_length)
-    split = Split(texts=texts, tokens=tokens, labels=numbers, rows=table.rows)
     scores = evaluate(
         predictor.classifier, split, padding=predictor.padding, spec=run.recipe.evaluate, precision=predictor.precision
     )
     return table.layout, scores
+
+
+def labelled_split(
+    run: Run, source: SourceSpec, spec: DataSpec, *, numbering: Sequence[str] = (), engine: str = "torch"
+) -> tuple[Table, Split]:
+    """Labelled rows as they were read, and as the run's classifier takes them. Raises DataError."""
+    table = read_table(with_text_columns(run, source), spec)
+    known = run.preprocessing
+    numbers = numbers_of(table, known.classes, numbering or known.numbering, spec)
+    texts = clean_all(table.texts, known.clean)
+    tokens = tokenize_to_disk(run.predictor_on(engine).tokenizer, texts, max_length=known.max_length)
+    return table, Split(texts=texts, tokens=tokens, labels=numbers, rows=table.rows)
 
 
 def predict_rows(

@@ -127,14 +127,14 @@ def halved(micro_batch: int, limit_gb: float | None = None) -> int:
 def _kept(plan: Plan, spec: TrainSpec, work: Work, rows: int) -> float:
     """Bytes of activations that backward waits for, of the longest micro-batch."""
     encoder = plan.encoder
-    hidden, attention = hidden_width(encoder), attention_heads(encoder) * work.longest
+    hidden, attention = hidden_width(encoder), attention_heads(encoder) * (work.longest + plan.adapter.prefix_length)
     dropout = spec.encoder_dropout != "off" and has_dropout(encoder)
     reads_inner = plan.adapter.method == "full" or any(site.kind == "ffn_out" for site in plan.sites)
     each = (KEPT_HIDDEN + dropout * KEPT_HIDDEN_DROPOUT) * hidden
     each += (KEPT_INNER if reads_inner else KEPT_INNER_UNADAPTED) * inner_width(encoder)
     each += (KEPT_ATTENTION + dropout * KEPT_ATTENTION_DROPOUT) * attention
     layers = max(0, encoder.layers - plan.lowest_layer) * passes_of_a_layer(encoder)
-    first_only = bool(layers) and encoder.family in FAST_FAMILIES and spec.speed.first_token
+    first_only = bool(layers) and has_short_way(plan) and spec.speed.first_token
     floats = each * (layers - first_only) + first_only * 3 * hidden  # of the last layer keys and values, of every token
     share = HELD_IN_BACKWARD if layers else 1.0
     return 4 * rows * work.longest * floats + share * _held(plan, work, rows)
@@ -143,7 +143,7 @@ def _kept(plan: Plan, spec: TrainSpec, work: Work, rows: int) -> float:
 def _held(plan: Plan, work: Work, rows: int) -> float:
     """Bytes that one layer works in, of the longest batch."""
     encoder = plan.encoder
-    attention = attention_heads(encoder) * work.longest
+    attention = attention_heads(encoder) * (work.longest + plan.adapter.prefix_length)
     each = HELD_HIDDEN * hidden_width(encoder) + HELD_INNER * inner_width(encoder) + HELD_ATTENTION * attention
     return 4 * rows * work.longest * each
 
@@ -151,7 +151,7 @@ def _held(plan: Plan, work: Work, rows: int) -> float:
 def _folded_bytes(plan: Plan, bf16: bool) -> int:
     """Copies of weights that the short way of forward keeps: query, key and value end to end, adapted maps, bf16 copies."""
     encoder = plan.encoder
-    if encoder.family not in FAST_FAMILIES:
+    if not has_short_way(plan):
         return 0
     adapted = {site.name for site in plan.sites}
     copied = sum(site.d_in * site.d_out for site in encoder.sites if bf16 or site.name in adapted or site.kind in _TOGETHER)
@@ -167,6 +167,11 @@ def _ways_to_shrink(plan: Plan, recipe: Recipe, work: Work) -> str:
     if recipe.base != "minilm":
         ways.append("--set base=minilm")
     return f", or {', or '.join(ways)}" if ways else ""
+
+
+def has_short_way(plan: Plan) -> bool:
+    """Whether kernels.py computes the forward pass: a family that it knows, without keys and values from outside."""
+    return plan.encoder.family in FAST_FAMILIES and plan.adapter.method != "prefix"
 
 
 def passes_of_a_layer(encoder: Encoder) -> int:

@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,12 @@ def peak_resident_bytes(root: Path = ROOT) -> int | None:
     except ModuleNotFoundError:
         return None
     return peak_of(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, sys.platform)
+
+
+def forget_peak(root: Path = ROOT) -> None:
+    """Let the peak count from now on. Where the system can't (it is not Linux, or forbids it), it stays what it was."""
+    with suppress(OSError):
+        (root / "proc/self/clear_refs").write_text("5")
 
 
 def peak_of(ru_maxrss: int, platform: str) -> int:

@@ -15,6 +15,7 @@ from rankwise.recipe import Recipe
 if TYPE_CHECKING:
     from rankwise.allocate import Plan
     from rankwise.cost import Forecast
+    from rankwise.data.prepare import Labelled
     from rankwise.data.volume import Volume
     from rankwise.specs import SourceSpec
 
@@ -22,7 +23,7 @@ FAST = ("train.precision=auto", "train.encoder_dropout=off")  # what --fast mean
 
 
 def recipe_of(
-    name: str,
+    recipe: str | Recipe,
     overrides: list[str] | None,
     budget: str | None,
     data: str | None,
@@ -31,7 +32,7 @@ def recipe_of(
     memory_gb: float | None = None,
     fast: bool = False,
 ) -> Recipe:
-    """The recipe with what the options change; --data replaces every file of the recipe's."""
+    """A recipe, or one by name or path, with what the options change; --data replaces every file of the recipe's."""
     changes = list(FAST) if fast else []
     if data is not None:
         changes += [f"data.source={json.dumps(data)}", "data.train=null", "data.validation=null", "data.test=null"]
@@ -41,7 +42,8 @@ def recipe_of(
         changes.append(f"budget.parameters={_parameters(budget)}")
     changes += [f"budget.minutes={minutes}"] if minutes is not None else []
     changes += [f"budget.memory_gb={memory_gb}"] if memory_gb is not None else []
-    return Recipe.load(name, [*changes, *(overrides or [])])
+    changes += overrides or []
+    return recipe.with_overrides(changes) if isinstance(recipe, Recipe) else Recipe.load(recipe, changes)
 
 
 def _parameters(given: str) -> str:
@@ -95,6 +97,19 @@ def forecast_of(recipe: Recipe, plan: Plan, known: Volume | None) -> Forecast:
     threads, measured = machine.fastest(recipe.train.threads or min(machine.cores(), machine.threads()))
     bf16 = recipe.train.precision == "bf16" or (recipe.train.precision == "auto" and machine.has_bf16())
     return forecast(plan, recipe, work, gflops=measured[threads], threads=threads, bf16=bf16)
+
+
+def scored(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:
+    """The recipe with the scores that `by-importance` plans with; every other recipe as it is, without loading torch."""
+    policy = recipe.adapter.allocate
+    if policy.policy != "by-importance" or policy.scores or not recipe.adapter.has_ranks:
+        return recipe
+    from rankwise import console
+    from rankwise.pipeline import with_scores
+
+    if console.err.is_terminal:
+        console.err.print(f"[dim]probing {policy.rows:,} texts for where rank matters[/]")
+    return with_scores(recipe, labelled)
 
 
 def with_columns(source: SourceSpec, text: list[str] | None, label: str | None) -> SourceSpec:

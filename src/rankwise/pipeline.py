@@ -12,7 +12,7 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import ProjectConfiguration, broadcast_object_list, parse_flag_from_env
 from numpy.typing import NDArray
 
-from rankwise import machine
+from rankwise import importance, machine
 from rankwise.allocate import Plan
 from rankwise.allocate import plan as make_plan
 from rankwise.baselines import baselines, fitted_baselines
@@ -31,6 +31,7 @@ from rankwise.cost import Forecast, forecast
 from rankwise.data.audit import audit
 from rankwise.data.batches import Padding
 from rankwise.data.prepare import Labelled, Prepared, Split, complete, prepare, read, take
+from rankwise.data.shift import shifted_tokens
 from rankwise.data.sources import Table, table_of
 from rankwise.data.tokens import tokenize
 from rankwise.errors import RecipeError, RunError, require
@@ -84,6 +85,7 @@ def train(  # noqa: PLR0915 - straight down one page
     if labelled is None:
         labelled = read(recipe.data) if texts is None else complete(recipe.data, table_of(texts, labels))
     data_sha256 = digest(labelled)
+    recipe = importance.with_scores(recipe, labelled, data_sha256=data_sha256, device=state.device)
     plan = make_plan(recipe, classes=len(labelled.classes))
     precision = resolve_precision(recipe.train.precision, state.device)
     for tracker in recipe.train.trackers:
@@ -105,7 +107,8 @@ def train(  # noqa: PLR0915 - straight down one page
 
         base = locate(recipe.base, revision=recipe.revision)
         tokenizer = load_tokenizer(base)
-        data = prepare(recipe.data, tokenizer, longest=longest_text(tokenizer, plan.encoder), labelled=labelled)
+        longest = longest_text(tokenizer, plan.encoder, prefix=plan.adapter.prefix_length)
+        data = prepare(recipe.data, tokenizer, longest=longest, labelled=labelled)
         warnings = _warnings(labelled, data)
         events.emit(
             "data", **_sizes(data), max_length=data.preprocessing.max_length, notes=list(data.notes), warnings=list(warnings)
@@ -116,6 +119,12 @@ def train(  # noqa: PLR0915 - straight down one page
         wanted = recipe.evaluate.baselines and accelerator.is_main_process
         beside = fitted_baselines(data) if wanted else {}  # before training, whose time is what they leave
 
+        by_shift = recipe.train.select_by == "worst_shift"
+        shifted = shifted_tokens(
+            labelled.validation.texts, data.validation.tokens, recipe.evaluate.shifts if by_shift else (), tokenizer,
+            data.preprocessing,
+        )  # fmt: skip
+
         classifier = build(base, plan, data.classes, seed=recipe.train.seed)
         check_match(tokenizer, classifier.model, recipe.base)
         checkpoints = Checkpoints(
@@ -123,7 +132,8 @@ def train(  # noqa: PLR0915 - straight down one page
         )
         fitted = fit(
             classifier, data, recipe.train, padding=Padding.of(tokenizer), checkpoints=checkpoints,
-            accelerator=accelerator, events=events, scoring=recipe.evaluate, resume=resume, cache=prefix_cache(),
+            accelerator=accelerator, events=events, scoring=recipe.evaluate, shifted=shifted, resume=resume,
+            cache=prefix_cache(),
             cost=cost, ends_at=started + 60 * recipe.budget.minutes if recipe.budget.minutes else None,
         )  # fmt: skip
 
@@ -140,6 +150,7 @@ def train(  # noqa: PLR0915 - straight down one page
     facts = {
         "data_sha256": data_sha256,
         "trained_parameters": {"planned": plan.ledger.trainable_parameters, "counted": _counted(classifier)},
+        **({"ranks": classifier.live_ranks()} if plan.adapter.method == "adalora" else {}),
         "best": fitted.best,
         "steps": fitted.steps,
         "stopped_early": fitted.stopped_early,
@@ -147,6 +158,7 @@ def train(  # noqa: PLR0915 - straight down one page
         "promised": {"seconds": round(cost.seconds, 1), "peak_bytes": cost.peak_bytes, "updates": cost.steps},
         "actual": {"peak_bytes": _peak_bytes(accelerator.device)},
         "rows": _sizes(data),
+        "token_lengths": asdict(data.lengths),
         "threads": threads,
         "precision": precision,
         "processes": accelerator.num_processes,
@@ -163,6 +175,12 @@ def train(  # noqa: PLR0915 - straight down one page
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Run.load(folder)
+
+
+def with_scores(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:
+    """The recipe with the scores that `by-importance` needs to be planned, probed on its data; other recipes as they are."""
+    labelled = read(recipe.data) if labelled is None else labelled
+    return importance.with_scores(recipe, labelled, data_sha256=digest(labelled))
 
 
 def prefix_cache() -> PrefixCache:

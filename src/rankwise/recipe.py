@@ -63,7 +63,7 @@ class Recipe(Spec):
         Raises RecipeError for a missing file, bad YAML, an unknown key or a value out of range, naming the line.
         """
         where, text = _read(name_or_path)
-        tree, lines = _parse(where, text)
+        tree, lines = parse(where, text)
         for override in overrides:
             _override(tree, lines, override)
         return _validated(tree, lines, where)
@@ -80,6 +80,19 @@ class Recipe(Spec):
         for override in overrides:
             _override(tree, lines, override)
         return _validated(tree, lines, self.name)
+
+    def refusal(self, key: str, value: Any, where: str) -> str | None:
+        """Why `key` can't have this value, whatever the other keys are; None when it may. The message begins with `where`."""
+        tree = self.to_dict()
+        lines: Lines = {}
+        _override(tree, lines, f"{key}={json.dumps(value)}")
+        keys = tuple(key.split("."))
+        try:
+            Recipe.model_validate(tree)
+        except ValidationError as error:
+            own = [problem for problem in error.errors() if _in_file(problem["loc"], lines)[: len(keys)] == keys]
+            return "\n".join(_explained(own, dict.fromkeys(lines, where), where)) or None
+        return None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, every default filled in."""
@@ -145,8 +158,8 @@ def _read(name_or_path: str | Path) -> tuple[str, str]:
         raise RecipeError(f"{name}: no permission to read it") from error
 
 
-def _parse(where: str, text: str) -> tuple[dict[str, Any], Lines]:
-    """YAML text → plain values, and the line of each key."""
+def parse(where: str, text: str) -> tuple[dict[str, Any], Lines]:
+    """YAML text → plain values, and the line of each key. Raises RecipeError, which begins with `where`."""
     lines: Lines = {}
     try:
         loaded = YAML(typ="rt").load(text)

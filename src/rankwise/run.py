@@ -1,7 +1,7 @@
 """The run folder: a trained classifier on disk, in the formats that the Hugging Face ecosystem reads, and its proof.
 
-    adapter_config.json, adapter_model.safetensors   the adapter and the head (config.json, model.safetensors for methods
-                                                     without ranks): plain peft and transformers load the folder
+    adapter_config.json, adapter_model.safetensors   the adapter and the head (config.json, model.safetensors for full,
+                                                     head and bias): plain peft and transformers load the folder
     tokenizer.json, …         the tokenizer
     recipe.yaml               the resolved recipe
     plan.json                 ranks, alphas, ledger
@@ -116,7 +116,7 @@ class Run:
     def base(self) -> Base:
         """The base encoder, found again and checked; a whole model is its own base. Raises ModelError or RunError."""
         facts = self.facts["base"]
-        if not self.recipe.adapter.has_ranks:
+        if not self.recipe.adapter.is_apart:
             return Base(facts["name"], facts["hub"], str(self.folder), None, None)
         name = os.path.normpath(self.folder / facts["path"]) if facts["path"] else facts["name"]
         base = locate(name, revision=facts["revision"])
@@ -131,7 +131,7 @@ class Run:
         """The plan, made again from the recipe."""
         path = self.facts["base"]["path"]
         base = os.path.normpath(self.folder / path) if path else self.recipe.base
-        if not self.recipe.adapter.has_ranks:
+        if not self.recipe.adapter.is_apart:
             base = str(self.folder)  # its config.json describes the encoder, wherever the base is now
         return make_plan(self.recipe.model_copy(update={"base": base}), classes=len(self.preprocessing.classes))
 

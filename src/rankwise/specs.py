@@ -6,7 +6,8 @@ become `--help`, the schema and the reference page, so there is one place to rea
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import math
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -42,6 +43,9 @@ Count = Annotated[int, Field(ge=1)]
 # ---------------------------------------------------------------------------------------------------------------- data
 
 CleanStep = Literal["escapes", "html", "emails", "urls", "numbers", "agencies", "whitespace"]
+ShiftKind = Literal[
+    "typos", "lower", "upper", "title", "no_agencies", "masked_numbers", "dropped_words", "shuffled_sentences",
+]  # fmt: skip
 
 
 class SourceSpec(Spec):
@@ -186,8 +190,22 @@ class Explicit(Spec):
     """Such as {"*.query": 4, "11.*": 16}."""
 
 
+class ByImportance(Spec):
+    """Rank goes where the loss asks for it: by score per parameter, one rank at a time, until `rank` is spent."""
+
+    policy: Literal["by-importance"]
+    criterion: Literal["energy", "sensitivity"] = "energy"
+    """energy: squared singular values of each map's gradient. sensitivity: the sum of |weight · gradient|."""
+    rows: Annotated[int, Field(ge=4)] = 512
+    """At most so many training texts to probe: half of them fit the head, the other half give the gradients."""
+    scores: dict[str, Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]] = {}
+    """What probing found, by `layer.kind`: the gains of a map's first ranks; further ones fall as 1/rank. Probed when left
+    out, and kept in the run's recipe.
+    """
+
+
 Policy = Annotated[
-    Annotated[Uniform | ByDepth | LastK | FirstAndLast | Fibonacci | Explicit, Field(discriminator="policy")],
+    Annotated[Uniform | ByDepth | LastK | FirstAndLast | Fibonacci | ByImportance | Explicit, Field(discriminator="policy")],
     BeforeValidator(lambda v: {"policy": v} if isinstance(v, str) else v),
 ]
 
@@ -195,12 +213,20 @@ Policy = Annotated[
 class AdapterSpec(Spec):
     """What is trained in the encoder, and where the rank goes."""
 
-    method: Literal["lora", "rslora", "dora", "pissa", "full", "head", "bias"] = "lora"
-    """lora, rslora (scaled by 1/√R), dora (with magnitudes), pissa (SVD start), full, head only, biases only."""
+    method: Literal["lora", "rslora", "dora", "pissa", "adalora", "ia3", "prefix", "full", "head", "bias"] = "lora"
+    """lora, rslora (scaled by 1/√R), dora (with magnitudes), pissa (SVD start), adalora (ranks pruned while it trains),
+    ia3 (scales of keys, values and inner activations), prefix (virtual keys and values), full, head only, biases only.
+    """
     targets: Annotated[tuple[Kind, ...], BeforeValidator(_one_or_many)] | Literal["all"] = ("query", "value")
     """Kinds of linear map to adapt, or `all`."""
     rank: Rank = 8
-    """The rank, or `max`: the largest that fits the budget."""
+    """The rank, or `max`: the largest that fits the budget. by-importance spends what a uniform rank would. adalora's is the
+    mean rank that pruning leaves.
+    """
+    init_rank: Count | None = None
+    """adalora's rank at the start, which is what the cap counts; half as much again as `rank` when left out."""
+    virtual_tokens: Count | None = None
+    """A prefix's length: so many keys and values go before each layer's, and take as many positions; 20 when left out."""
     alpha: Positive | None = None
     """LoRA's alpha, the same in every map. Give this or `alpha_per_rank`."""
     alpha_per_rank: Positive | None = None
@@ -210,13 +236,30 @@ class AdapterSpec(Spec):
     bias: Literal["none", "lora_only", "all"] = "none"
     """Which of the encoder's biases train too: none, those of adapted maps, all."""
     allocate: Policy = Uniform()
-    """How rank is shared among layers: uniform, by-depth, last-k, first-and-last, fibonacci, explicit."""
+    """How rank is shared: uniform, by-depth, last-k, first-and-last, fibonacci, by-importance, explicit."""
     quantize: Literal["none", "nf4"] = "none"
     """Keep the frozen encoder in 4 bits (QLoRA); needs rankwise[qlora]."""
 
     @property
     def has_ranks(self) -> bool:
-        return self.method in ("lora", "rslora", "dora", "pissa")
+        return self.method in ("lora", "rslora", "dora", "pissa", "adalora")
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether what trains is an adapter beside the encoder, saved as peft saves one; else a run holds the whole model."""
+        return self.has_ranks or self.method in ("ia3", "prefix")
+
+    @property
+    def start_rank(self) -> int:
+        """The rank that training starts at, once `rank` is a number."""
+        if self.method != "adalora":
+            return int(self.rank)
+        return self.init_rank or math.ceil(1.5 * int(self.rank))
+
+    @property
+    def prefix_length(self) -> int:
+        """Virtual tokens before each text; 0 for methods without."""
+        return (self.virtual_tokens or 20) if self.method == "prefix" else 0
 
     @model_validator(mode="after")
     def _consistent(self) -> AdapterSpec:
@@ -228,6 +271,19 @@ class AdapterSpec(Spec):
             raise ValueError("the pissa start takes the encoder's weights apart, so it can't be quantized")
         if isinstance(self.allocate, Explicit) and self.rank == "max":
             raise ValueError("an explicit map says every rank; 'rank: max' leaves nothing to solve")
+        if self.virtual_tokens is not None and self.method != "prefix":
+            raise ValueError(f"virtual_tokens belongs to the method prefix; method is '{self.method}'")
+        if self.init_rank is not None and self.method != "adalora":
+            raise ValueError(f"init_rank belongs to the method adalora; method is '{self.method}'")
+        if self.init_rank is not None and self.rank == "max":
+            raise ValueError("init_rank says what trains, so 'rank: max' has nothing to solve; leave init_rank out")
+        if self.init_rank is not None and self.init_rank <= int(self.rank):
+            raise ValueError(f"init_rank {self.init_rank} is not above rank {self.rank}, so adalora has nothing to prune")
+        policy = self.allocate.policy
+        if self.method == "adalora" and policy not in ("uniform", "last-k"):
+            raise ValueError(f"adalora shares ranks among maps itself, and so does {policy}; allocate: uniform or last-k")
+        if self.method == "ia3" and policy == "explicit":
+            raise ValueError("an explicit map gives ranks, and ia3 has none; allocate: uniform, or last-k for upper layers")
         return self
 
 
@@ -308,7 +364,7 @@ class SpeedSpec(Spec):
 
 
 Schedule = Literal["linear", "cosine", "polynomial", "constant", "reduce-on-plateau"]
-Metric = Literal["accuracy", "macro_f1", "mcc", "log_loss"]
+Metric = Literal["accuracy", "macro_f1", "mcc", "log_loss", "worst_shift"]
 
 
 class TrainSpec(Spec):
@@ -350,7 +406,7 @@ class TrainSpec(Spec):
     log_every: Count = 10
     """Updates between two logged losses."""
     select_by: Metric = "accuracy"
-    """What the best checkpoint is best at, on validation rows."""
+    """What the best checkpoint is best at, on validation rows. worst_shift: the lowest accuracy over `evaluate.shifts`."""
     early_stop: EarlyStopSpec | None = None
     keep: Annotated[int, Field(ge=1)] = 1
     """Checkpoints kept, beside the best."""
@@ -379,6 +435,8 @@ class EvaluateSpec(Spec):
     """The intervals' level."""
     baselines: bool = True
     """Also score the majority class and TF-IDF with logistic regression."""
+    shifts: Annotated[tuple[ShiftKind, ...], BeforeValidator(_one_or_many), Field(min_length=1)] = get_args(ShiftKind)
+    """Kinds of shift that `rankwise evaluate --shift` and `train.select_by: worst_shift` look at; all when left out."""
 
 
 class Published(Spec):

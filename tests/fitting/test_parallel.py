@@ -52,9 +52,11 @@ def test_two_processes_give_the_gradients_of_one(recipe_for, tmp_path, batch_siz
     assert outputs[2].count("whole model") == outputs[1].count("whole model") == 1, "one process prints"
 
 
-def test_a_longer_training_in_two_processes_ends_where_one_does(recipe_for, tmp_path):
+@pytest.mark.parametrize("method", ["lora", "adalora"])
+def test_a_longer_training_in_two_processes_ends_where_one_does(recipe_for, tmp_path, method):
     base = save_tiny("bert", tmp_path / "quiet", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    recipe = recipe_for("bert", f"base={base}", "train.learning_rate=1e-3", "evaluate.baselines=false")
+    settings = [f"base={base}", f"adapter.method={method}", "train.learning_rate=1e-3", "evaluate.baselines=false"]
+    recipe = recipe_for("bert", *settings)
     scores = {}
     for processes in (1, 2):
         train_in(processes, recipe, tmp_path / f"run-{processes}", tmp_path)

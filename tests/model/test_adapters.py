@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import warnings
 from dataclasses import replace
@@ -16,9 +17,18 @@ from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from conftest import CLASSES, Built, save_tiny
-from rankwise.errors import BudgetMismatch, PlanError
+from rankwise.errors import BudgetMismatch, ModelError, PlanError
 from rankwise.model import adapters
-from rankwise.model.adapters import ADAPTER_FILE, MODEL_FILE, count_live, load, quiet_dropout, save, saved_parameters
+from rankwise.model.adapters import (
+    ADAPTER_FILE,
+    MODEL_FILE,
+    count_live,
+    load,
+    merged,
+    quiet_dropout,
+    save,
+    saved_parameters,
+)
 
 TEXTS = ["apple pear and the plum", "iron", "danube near the rhine , very quite some long loire tagus ebro oder don"]
 LOW_RANK = {
@@ -33,6 +43,17 @@ LOW_RANK = {
     "one alpha for all ranks": ["adapter.allocate=by-depth", "adapter.alpha=3"],
     "slim head": ["head.kind=slim"],
 }
+BESIDE_LORA = {
+    "adalora": ["adapter.method=adalora"],
+    "adalora with biases": ["adapter.method=adalora", "adapter.bias=lora_only", "adapter.init_rank=5", "adapter.dropout=0.1"],
+    "adalora above": ["adapter.method=adalora", "adapter.allocate={policy: last-k, k: 1}"],
+    "ia3": ["adapter.method=ia3"],
+    "ia3 above, slim head": ["adapter.method=ia3", "adapter.allocate={policy: last-k, k: 1}", "head.kind=slim"],
+    "prefix": ["adapter.method=prefix", "adapter.virtual_tokens=3"],
+    "prefix, slim head": ["adapter.method=prefix", "head.kind=slim"],
+}
+NAMES = ["bert", "roberta", "distilbert", "electra"]
+PLACES = [(name, variant) for name in NAMES for variant in BESIDE_LORA if name != "distilbert" or "prefix" not in variant]
 WHOLE_MODEL = {"full": [], "head": [], "bias": [], "head with a slim head": ["head.kind=slim"]}
 
 
@@ -228,6 +249,79 @@ def test_the_same_adapter_is_written_as_the_same_bytes(built_for, tmp_path):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
+# ------------------------------------------------------------------------------------------------- methods beside LoRA
+
+
+@pytest.mark.parametrize(("name", "variant"), PLACES)
+def test_a_method_beside_lora_is_counted_saved_and_loaded_by_us_and_by_plain_peft(built_for, tmp_path, name, variant):
+    built = built_for(name, *BESIDE_LORA[variant])
+    ledger = built.plan.ledger
+    assert count_live(built.plan, len(CLASSES)) == (ledger.trainable_parameters, ledger.total_parameters)
+    take_step(built)
+    save(built.classifier, tmp_path, base=built.base)
+    held = sum(tensor.numel() for tensor in saved_tensors(tmp_path).values())
+    frozen = sum(part.parameters for part in built.plan.encoder.head if part.path in built.plan.frozen_head)
+    assert held == ledger.trainable_parameters + frozen, "the file holds nothing else"
+    inputs = batch(built.base.location)
+    trained = logits(built.classifier.model, inputs)
+    assert torch.equal(logits(load(tmp_path, built.base, built.plan, CLASSES).model, inputs), trained)
+    assert torch.equal(logits(plain_model(built, tmp_path), inputs), trained)
+    torch.testing.assert_close(built.classifier.logits(inputs), trained, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("method", ["adalora", "ia3"])
+def test_adalora_and_ia3_start_as_the_base_itself(built_for, name, method):
+    built, bare = built_for(name, f"adapter.method={method}"), built_for(name, "adapter.method=head")
+    torch.testing.assert_close(body_output(built), body_output(bare), rtol=0, atol=1e-6)
+
+
+def test_ia3_scales_keys_values_and_inner_activations(built_for):
+    built = built_for("bert", "adapter.method=ia3")
+    sizes = {plain_name(name): weight.numel() for name, weight in built.classifier.trainable().items() if "ia3_l" in name}
+    layer = {"attention.self.key": 32, "attention.self.value": 32, "output.dense": 64}
+    assert sizes == {f"bert.encoder.layer.{n}.{path}.ia3_l.default": size for n in range(3) for path, size in layer.items()}
+
+
+def test_every_family_that_can_take_a_prefix_is_known(family, built_for):
+    encoder = built_for(family, "adapter.method=head").plan.encoder
+    body = built_for(family, "adapter.method=head").classifier.model.get_submodule(encoder.prefix)
+    assert encoder.takes_prefix == ("past_key_values" in inspect.signature(body.forward).parameters)
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "electra"])
+def test_a_prefix_is_read_by_each_text_of_a_padded_batch(built_for, name):
+    built = built_for(name, "adapter.method=prefix")
+    take_step(built)
+    assert built.classifier.forward is None
+    together = logits(built.classifier.model, batch(built.base.location))
+    tokenizer = AutoTokenizer.from_pretrained(built.base.location)
+    alone = [logits(built.classifier.model, dict(tokenizer([text], return_tensors="pt"))) for text in TEXTS]
+    torch.testing.assert_close(torch.cat(alone), together, rtol=1e-4, atol=1e-5)
+    name = "prompt_encoder.default.embedding.weight"
+    built.classifier.trainable()[name].data.zero_()
+    assert not torch.allclose(logits(built.classifier.model, batch(built.base.location)), together, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("method", ["lora", "dora", "adalora", "ia3", "head"])
+def test_a_merged_model_is_transformers_own_with_the_same_logits(built_for, name, method):
+    built = built_for(name, f"adapter.method={method}")
+    take_step(built)
+    inputs = batch(built.base.location)
+    expected = logits(built.classifier.model, inputs)
+    whole = merged(built.classifier)
+    plain = AutoModelForSequenceClassification.from_pretrained(built.base.location, num_labels=len(CLASSES))
+    assert whole.state_dict().keys() == plain.state_dict().keys()
+    torch.testing.assert_close(logits(whole, inputs), expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(logits(built.classifier.model, inputs), expected), "the classifier stays as it was"
+
+
+def test_a_prefix_cannot_be_merged(built_for):
+    with pytest.raises(ModelError, match="can't be merged into weights"):
+        merged(built_for("bert", "adapter.method=prefix").classifier)
+
+
 # --------------------------------------------------------------------------------------------------------------- heads
 
 
@@ -276,7 +370,7 @@ def test_a_full_fine_tune_accepts_a_checkpoint_without_its_pooler(built_for, tmp
     assert "bert.pooler.dense.weight" in adapters.build(base, built.plan, CLASSES, seed=0).trainable()
 
 
-@pytest.mark.parametrize("start", ["identity", "orthogonal", "random"])
+@pytest.mark.parametrize("start", ["identity", "orthogonal", "random", "fitted"])
 @pytest.mark.parametrize("name", ["roberta", "distilbert", "electra", "deberta-v2", "mpnet", "xlnet", "modernbert"])
 def test_a_slim_head_trains_only_its_last_projection_and_saves_the_frozen_layer(built_for, tmp_path, name, start):
     built = built_for(name, "head.kind=slim", f"head.start={start}")
@@ -291,9 +385,10 @@ def test_a_slim_head_trains_only_its_last_projection_and_saves_the_frozen_layer(
         assert torch.equal(saved_tensors(tmp_path)[f"base_model.model.{path}.weight"], weight)
     first = frozen[before_last[0]]  # (H, H)
     gram = first @ first.T
-    assert torch.equal(first, torch.eye(32)) == (start == "identity")
-    assert torch.allclose(gram, torch.eye(32), atol=1e-5) == (start in ("identity", "orthogonal"))
-    assert first.std().item() == pytest.approx(32**-0.5, rel=0.1) or start == "identity"
+    identity = start in ("identity", "fitted")
+    assert torch.equal(first, torch.eye(32)) == identity
+    assert torch.allclose(gram, torch.eye(32), atol=1e-5) == (identity or start == "orthogonal")
+    assert first.std().item() == pytest.approx(32**-0.5, rel=0.1) or identity
 
 
 def weight_at(built: Built, path: str) -> torch.Tensor:

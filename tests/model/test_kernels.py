@@ -29,11 +29,11 @@ def batch_for(built, rows=6):
 
 
 def stirred(built, seed=3):
-    """The classifier with adapters that are no longer at their start, where B is zero."""
+    """The classifier with adapters that are no longer at their start, where B is zero and scales are 1."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for name, weight in built.classifier.trainable().items():
-            if "lora_" in name:
+            if "lora_" in name or "ia3_l" in name:
                 nn.init.normal_(weight, std=0.3)
     return built.classifier
 
@@ -50,6 +50,7 @@ def gradients(classifier, logits, labels):
         (), ("adapter.targets=[query,value]", "adapter.bias=lora_only"), ("adapter.bias=all",), ("adapter.method=rslora",),
         ("adapter.method=dora",), ("adapter.method=pissa",), ("adapter.method=full",), ("adapter.method=bias",),
         ("adapter.method=head",), ("adapter.allocate.policy=last-k", "adapter.allocate.k=1"), ("head.kind=slim",),
+        ("adapter.method=adalora",), ("adapter.method=ia3",),
     ],
     ids=lambda changes: ",".join(changes) or "lora",
 )  # fmt: skip

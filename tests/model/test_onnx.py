@@ -77,6 +77,7 @@ def test_a_family_is_exported_with_the_logits_of_torch_in_any_shape(built_for, t
     [
         ["adapter.method=dora"], ["adapter.method=rslora"], ["adapter.method=pissa"], ["adapter.method=bias"],
         ["adapter.method=head"], ["adapter.method=full"], ["adapter.bias=lora_only"], ["head.kind=slim"],
+        ["adapter.method=adalora"], ["adapter.method=ia3"],
     ],
     ids=" ".join,
 )  # fmt: skip

@@ -160,8 +160,8 @@ def audit(
         alike_labels=_alike(counts),
         single_classes=tuple(label for label, count in counts.items() if count == 1),
         suspicious=_suspicious(train),
-        characters=_lengths(np.fromiter(map(len, train.texts), dtype=np.int64), "characters"),
-        tokens=None if lengths is None else _lengths(np.asarray(lengths, dtype=np.int64), "tokens"),
+        characters=lengths_of(np.fromiter(map(len, train.texts), dtype=np.int64), "characters"),
+        tokens=None if lengths is None else lengths_of(np.asarray(lengths, dtype=np.int64), "tokens"),
         warnings=(),
     )
     return Audit(**{**vars(found), "warnings": tuple(_warnings(found))})
@@ -281,24 +281,28 @@ def _suspicious(table: Table) -> dict[str, tuple[int, ...]]:
     return {name: tuple(rows) for name, rows in found.items() if rows}
 
 
-def _lengths(lengths: NDArray[np.int64], unit: str) -> Lengths:
+def lengths_of(lengths: NDArray[np.int64], unit: str, *, bars: int = 15, width: int = 8) -> Lengths:
+    """Quantiles and a histogram of N lengths, (N,); of tokens also what a max length would cover.
+
+    Up to `bars` bars, each a multiple of `width` wide, and one for what is longer than nearly all.
+    """
     if not len(lengths):
         return Lengths(unit, {}, (), {}, None)
     shares = {"min": 0, "25%": 0.25, "50%": 0.5, "75%": 0.75, "90%": 0.9, "95%": 0.95, "99%": 0.99, "max": 1}
     quantiles = {name: int(np.quantile(lengths, share, method="inverted_cdf")) for name, share in shares.items()}
-    rows, edges = np.histogram(lengths, bins=_edges(lengths))
-    bars = tuple(zip(edges[:-1].tolist(), edges[1:].tolist(), rows.tolist(), strict=True))
+    rows, edges = np.histogram(lengths, bins=_edges(lengths, bars, width))
+    histogram = tuple(zip(edges[:-1].tolist(), edges[1:].tolist(), rows.tolist(), strict=True))
     if unit == "characters":
-        return Lengths(unit, quantiles, bars, {}, None)
+        return Lengths(unit, quantiles, histogram, {}, None)
     coverage = {str(size): float((lengths <= size).mean()) for size in (64, 128, 256, 512)}
     covering = int(np.quantile(lengths, COVERED, method="inverted_cdf"))
-    return Lengths(unit, quantiles, bars, coverage, 8 * math.ceil(covering / 8))
+    return Lengths(unit, quantiles, histogram, coverage, 8 * math.ceil(covering / 8))
 
 
-def _edges(lengths: NDArray[np.int64]) -> list[int]:
-    """At most 16 equal bars up to the 99th percentile; the last one takes what is longer."""
+def _edges(lengths: NDArray[np.int64], bars: int, width: int) -> list[int]:
+    """Equal bars up to the 99th percentile; one more takes what is longer."""
     top = int(np.quantile(lengths, 0.99, method="inverted_cdf"))
-    step = max(8, 8 * math.ceil(top / 15 / 8))
+    step = max(width, width * math.ceil(top / bars / width))
     edges = list(range(0, top + step, step))
     return edges if lengths.max() < edges[-1] else [*edges, int(lengths.max()) + 1]
 

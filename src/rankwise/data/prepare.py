@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.audit import LEAK_LIMIT, check, seen_in
+from rankwise.data.audit import LEAK_LIMIT, Lengths, check, lengths_of, seen_in
 from rankwise.data.clean import clean
 from rankwise.data.labels import class_names, numbers_of
 from rankwise.data.sources import Table, read_table
@@ -81,6 +81,8 @@ class Prepared:
     train: Split
     validation: Split
     test: Split
+    lengths: Lengths
+    """Tokens of the training texts before any was cut or left out."""
     notes: tuple[str, ...] = ()
     """What was found and done, one line each, for a person to read."""
 
@@ -163,6 +165,7 @@ def prepare(spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled 
     numbers = label_numbers(labelled, spec)
     texts = clean_all(labelled.train.texts, spec.clean)
     tokens = tokenize_to_disk(tokenizer, texts, max_length=None)
+    lengths = lengths_of(tokens.lengths, "tokens", bars=40, width=1)
     max_length, length_note = choose_length(tokens.lengths, spec.max_length, longest)
     keep, filter_note = _within_percentiles(tokens.lengths, spec.length_percentiles)
     tokens = cut(tokens, texts, tokenizer, max_length)
@@ -185,6 +188,7 @@ def prepare(spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled 
         train=train,
         validation=scored("validation", labelled.validation),
         test=scored("test", labelled.test),
+        lengths=lengths,
         notes=(*labelled.notes, length_note, *filter_note),
     )
 

@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rankwise.errors import RunError
+from rankwise.fitting.adalora import Pruning
 from rankwise.model.adapters import Classifier
 
 
@@ -52,7 +53,14 @@ class Checkpoints:
         self.keep = keep
         self.fingerprint = fingerprint
 
-    def save(self, classifier: Classifier, optimizers: Sequence[torch.optim.Optimizer], progress: Progress) -> Path:
+    def save(
+        self,
+        classifier: Classifier,
+        optimizers: Sequence[torch.optim.Optimizer],
+        progress: Progress,
+        *,
+        pruning: Pruning | None = None,
+    ) -> Path:
         """Write the state after `progress.step` updates, then drop what need not be kept."""
         target = self.folder / f"step-{progress.step}"
         draft = self.folder / f".step-{progress.step}.draft"
@@ -60,7 +68,8 @@ class Checkpoints:
         draft.mkdir(parents=True)
         save_file(_weights(classifier), draft / "weights.safetensors")
         tensors, numbers = _optimizer_state(optimizers)
-        save_file({**tensors, **_generators()}, draft / "optimizer.safetensors")
+        ranks = {f"pruning.{name}": tensor for name, tensor in pruning.state().items()} if pruning else {}
+        save_file({**tensors, **ranks, **_generators()}, draft / "optimizer.safetensors")
         state = {"fingerprint": self.fingerprint, "progress": asdict(progress), "optimizer": numbers}
         (draft / "state.json").write_text(json.dumps(state, indent=1), "utf-8")
         shutil.rmtree(target, ignore_errors=True)
@@ -72,7 +81,9 @@ class Checkpoints:
         """Steps that have a whole checkpoint, rising."""
         return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
 
-    def resume(self, classifier: Classifier, optimizers: Sequence[torch.optim.Optimizer]) -> Progress | None:
+    def resume(
+        self, classifier: Classifier, optimizers: Sequence[torch.optim.Optimizer], *, pruning: Pruning | None = None
+    ) -> Progress | None:
         """Put everything back as the newest checkpoint has it; None when there is none. Raises RunError."""
         if not self.steps():
             return None
@@ -88,6 +99,9 @@ class Checkpoints:
         torch.set_rng_state(tensors.pop("generator"))
         if "generator_cuda" in tensors:
             torch.cuda.set_rng_state(tensors.pop("generator_cuda"))
+        ranks = {name: tensors.pop(name) for name in list(tensors) if name.startswith("pruning.")}
+        if pruning is not None:
+            pruning.load({name.removeprefix("pruning."): tensor for name, tensor in ranks.items()})
         _load_optimizer_state(optimizers, tensors, state["optimizer"])
         return Progress(**state["progress"])
 

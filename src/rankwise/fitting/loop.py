@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,10 @@ from torch.nn.functional import cross_entropy
 from rankwise.cost import Forecast, evaluation_interval, planned_steps, steps_per_epoch
 from rankwise.data.batches import Padding, Rows, collate, training_batches
 from rankwise.data.prepare import Prepared, Split
+from rankwise.data.shift import Shifted
 from rankwise.errors import NonFiniteLoss
 from rankwise.evaluation import logits, quick_scores
+from rankwise.fitting.adalora import Pruning
 from rankwise.fitting.checkpoint import Checkpoints, Progress
 from rankwise.fitting.events import Events
 from rankwise.fitting.frozen import cached_prefix, fit_head, frozen_digest, pays, prefix_layer
@@ -65,12 +67,15 @@ def fit(  # noqa: PLR0915 - straight down one page
     accelerator: Accelerator,
     events: Events,
     scoring: EvaluateSpec | None = None,
+    shifted: Sequence[Shifted] = (),
     resume: bool = False,
     cache: PrefixCache | None = None,
     cost: Forecast | None = None,
     ends_at: float | None = None,
 ) -> Fitted:
     """Train `classifier` in place and leave it with the weights that scored best on the validation split.
+
+    `shifted` are the validation texts under each kind of shift, for a spec that selects by the worst of them.
 
     `cost` says how many rows fit into memory at a time. With `ends_at`, a moment of time.monotonic() at which the whole run
     is to be over, updates are made as there is time for, and the schedule ends with the last of them.
@@ -80,6 +85,7 @@ def fit(  # noqa: PLR0915 - straight down one page
     arithmetic that the hardware lacks, RunError for a checkpoint that does not belong here. torch's generator is left as it
     was found.
     """
+    assert shifted or spec.select_by != "worst_shift", "the validation texts under shift choose the checkpoint"
     scoring = scoring or EvaluateSpec()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(spec.seed + 1_000_003 * accelerator.process_index)  # each process draws dropout of its own
@@ -105,8 +111,13 @@ def fit(  # noqa: PLR0915 - straight down one page
             update.micro_batch_size = cost.micro_batch_size
             scoring = scoring.model_copy(update={"batch_size": cost.evaluation_batch_size})
 
+        pruning = None
+        if classifier.plan.adapter.method == "adalora":
+            pruning = Pruning(classifier, total=planned_steps(len(data.train), spec), processes=accelerator.num_processes)
+            update.penalty = pruning.penalty
+
         # --- where to start
-        progress = checkpoints.resume(classifier, optimizers) if resume else None
+        progress = checkpoints.resume(classifier, optimizers, pruning=pruning) if resume else None
         if progress is None:
             progress = Progress()
             if classifier.plan.head.start == "fitted":
@@ -139,16 +150,21 @@ def fit(  # noqa: PLR0915 - straight down one page
             norm = torch.nn.utils.clip_grad_norm_(trained, spec.clip_norm or math.inf)
             for optimizer in optimizers:
                 scaler.step(optimizer)
-                optimizer.zero_grad(set_to_none=True)
             scaler.update()
             progress.step, progress.epoch, progress.batch = progress.step + 1, epoch, batch + 1
             passed, noted = time.monotonic() - noted, time.monotonic()
             pace.note_update(float(data.train.tokens.lengths[rows].sum()), passed)
+            if pruning is not None:
+                pruning(pace.position)  # which reads the gradients
+            for optimizer in optimizers:
+                optimizer.zero_grad(set_to_none=True)
             update.micro_batch_size = ceiling.micro_batch(update.micro_batch_size)
             if device.type == "cpu" and progress.step % TRIM_EVERY == 0:
                 return_freed_memory()
             if ends_at is not None and progress.step == PROBE_STEP:
-                pace.note_probe(*_probed(classifier, data.validation, padding, precision, prefixes.get("validation")))
+                pace.note_probe(
+                    *_probed(classifier, data.validation, shifted, padding, precision, prefixes.get("validation"))
+                )
                 model.train()
                 noted = time.monotonic()
 
@@ -162,8 +178,8 @@ def fit(  # noqa: PLR0915 - straight down one page
 
             if pace.evaluates:
                 scores = quick_scores(
-                    classifier, data.validation, padding=padding, batch_size=scoring.batch_size, precision=precision,
-                    prefix=prefixes.get("validation"), accelerator=accelerator,
+                    classifier, data.validation, shifted=shifted, padding=padding, batch_size=scoring.batch_size,
+                    precision=precision, prefix=prefixes.get("validation"), accelerator=accelerator,
                 )  # fmt: skip
                 model.train()
                 entry = {
@@ -175,10 +191,14 @@ def fit(  # noqa: PLR0915 - straight down one page
                 progress.history.append(entry)
                 progress.training_seconds = time.monotonic() - started
                 progress.fraction = pace.fraction
-                _note_best(progress, entry, spec)
+                if pruning is None or pruning.settled:  # before that, the ranks are not the ones that were asked for
+                    _note_best(progress, entry, spec)
                 if accelerator.is_main_process:
-                    checkpoints.save(classifier, optimizers, progress)
-                events.emit("evaluation", **entry, best=progress.best["step"] == progress.step)
+                    checkpoints.save(classifier, optimizers, progress, pruning=pruning)
+                events.emit("evaluation", **entry, best=progress.best.get("step") == progress.step)
+                if pruning is not None:
+                    live = sum(classifier.live_ranks().values())
+                    events.emit("ranks", step=progress.step, live=live, start=sum(classifier.plan.ranks.values()))
                 stopped_early = _has_stalled(progress, spec)
                 passed, noted = time.monotonic() - noted, time.monotonic()
                 pace.note_evaluation(passed)
@@ -212,15 +232,16 @@ def _pace(
 
 
 def _probed(
-    classifier: Classifier, split: Split, padding: Padding, precision: str, prefix: Prefix | None
+    classifier: Classifier, split: Split, shifted: Sequence[Shifted], padding: Padding, precision: str, prefix: Prefix | None
 ) -> tuple[float, float]:
-    """(share of a split's tokens, seconds) of scoring a few of its texts: how long an evaluation will take."""
+    """(share of an evaluation's tokens, seconds) of scoring a few of a split's texts: how long an evaluation will take."""
     places = np.linspace(0, len(split) - 1, max(1, len(split) // 50)).astype(np.int64)
     started = time.monotonic()
     some = split.tokens.take(places)
     known = None if prefix is None else prefix.of(places)
     logits(classifier, some, padding=padding, batch_size=16, precision=precision, prefix=known)
-    return float(some.lengths.sum() / split.tokens.lengths.sum()), time.monotonic() - started
+    whole = split.tokens.lengths.sum() + sum(kind.tokens.lengths.sum() for kind in shifted)
+    return float(some.lengths.sum() / whole), time.monotonic() - started
 
 
 def _updates(train: Split, spec: TrainSpec, progress: Progress) -> Iterator[tuple[int, int, Rows]]:
@@ -252,6 +273,8 @@ class _Update:
         self.classifier, self.train, self.spec, self.padding, self.precision = classifier, train, spec, padding, precision
         self.weights, self.scaler, self.prefix, self.events = weights, scaler, prefix, events
         self.micro_batch_size = spec.micro_batch_size or spec.batch_size
+        self.penalty: Callable[[], torch.Tensor] | None = None
+        """What is added to an update's loss, whatever its rows."""
 
     def __call__(self, mine: Rows, rows: Rows) -> tuple[float, int]:
         """Loss and right answers of this process's rows, out of all `rows` of the update; gradients are left in place."""
@@ -280,6 +303,10 @@ class _Update:
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             right = (logits.detach().argmax(-1) == labels).sum()
             found += torch.stack([loss.detach().double(), right.double()]).to(found.device)
+        if self.penalty is not None:
+            penalty = self.penalty()
+            self.scaler.scale(penalty).backward()  # type: ignore[no-untyped-call]
+            found[0] += penalty.detach().double().to(found.device)
         loss_sum, rights = found.tolist()  # the one moment in an update when a GPU is waited for
         return loss_sum, round(rights)
 

@@ -1,11 +1,12 @@
 """Plan → a live classifier: peft injects the adapters from one configuration, and the count must come out as planned.
 
-The only file that imports peft. One LoraConfig carries every rank and alpha (patterns over full module paths, never nested
+The only file that imports peft. One configuration carries every rank and alpha (patterns over full module paths, never nested
 wrappings), so what is saved loads with plain `PeftModel.from_pretrained`. Shapes: A (R, d_in), B (d_out, R).
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections import Counter
@@ -35,7 +36,7 @@ class Classifier:
     """A live model that gives logits (B, C), and the plan it was made from."""
 
     model: Any
-    """A PeftModel, or the plain transformers model for methods without ranks."""
+    """A PeftModel, or the plain transformers model for full, head and bias."""
     plan: Plan
     classes: tuple[str, ...]
 
@@ -84,7 +85,7 @@ class Classifier:
     def last_projection(self) -> Any:
         """The head's live projection to classes, an nn.Linear."""
         path = self.plan.encoder.head[-1].path
-        if not self.plan.adapter.has_ranks:
+        if not self.plan.adapter.is_apart:
             return self.model.get_submodule(path)
         top, _, rest = path.partition(".")
         saved = self.model.get_base_model().get_submodule(top).modules_to_save["default"]
@@ -92,12 +93,19 @@ class Classifier:
 
     @cached_property
     def forward(self) -> Forward | None:
-        """The forward pass in parts; None where the family's layers are built otherwise."""
-        encoder = self.plan.encoder
-        if encoder.family not in LAYOUTS:
+        """The forward pass in parts; None where the family's layers are built otherwise, or get keys from a prefix."""
+        encoder, adapter = self.plan.encoder, self.plan.adapter
+        if encoder.family not in LAYOUTS or adapter.method == "prefix":
             return None
-        model = self.model.get_base_model() if self.plan.adapter.has_ranks else self.model
+        model = self.model.get_base_model() if adapter.is_apart else self.model
         return Forward(model, family=encoder.family, prefix=encoder.prefix)
+
+    def live_ranks(self) -> dict[str, int]:
+        """The rank of each low-rank adapter as it stands, by module path: as planned, less what adalora has pruned."""
+        if self.plan.adapter.method != "adalora":
+            return dict(self.plan.ranks)
+        modules = {_base_name(name): module for name, module in self.model.named_modules()}
+        return {name: int(modules[name].lora_E["default"].count_nonzero()) for name in self.plan.ranks}
 
     @property
     def device(self) -> torch.device:
@@ -122,7 +130,7 @@ def adapt(model: Any, plan: Plan, classes: Sequence[str], *, new: Sequence[str],
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         _start_slim_head(model, plan, new)
-        model = _inject(model, plan) if plan.adapter.has_ranks else _unfreeze(model, plan)
+        model = _inject(model, plan) if plan.adapter.is_apart else _unfreeze(model, plan)
     _freeze_head_parts(model, plan)
     classifier = Classifier(model, plan, tuple(classes))
     _check_count(classifier)
@@ -150,11 +158,14 @@ def quiet_dropout(classifier: Classifier, *, below: int | None = None) -> int:
 
 
 def save(classifier: Classifier, folder: Path, *, base: Base) -> None:
-    """Write the adapter (or, for methods without ranks, the whole model) and hold the file against the plan.
+    """Write the adapter (or, for full, head and bias, the whole model) and hold the file against the plan.
 
-    The adapter's config names the base by its hub id, or by its folder's name: never by a path of this machine.
+    The adapter's config names the base by its hub id, or by its folder's name: never by a path of this machine. What adalora
+    has pruned stays in the file as zeros.
     """
-    if classifier.plan.adapter.has_ranks:
+    if classifier.plan.adapter.is_apart:
+        if classifier.plan.adapter.method == "adalora":
+            classifier.model.peft_config["default"].rank_pattern = None  # with one, peft would leave the pruned ranks out
         classifier.model.save_pretrained(folder, save_embedding_layers=False)
         _rewrite_config(folder / "adapter_config.json", base)
         (folder / "README.md").unlink(missing_ok=True)  # peft's template card; the run writes its own
@@ -171,7 +182,7 @@ def save(classifier: Classifier, folder: Path, *, base: Base) -> None:
 
 def load(folder: Path, base: Base, plan: Plan, classes: Sequence[str]) -> Classifier:
     """The classifier that `save` wrote, in eval mode: weights equal to the bit. Raises ModelError."""
-    if not plan.adapter.has_ranks:
+    if not plan.adapter.is_apart:
         where = Base(base.name, None, str(folder), None, None)
         model, new = load_encoder(where, classes, seed=0)
         if new:
@@ -188,9 +199,34 @@ def load(folder: Path, base: Base, plan: Plan, classes: Sequence[str]) -> Classi
     return Classifier(model.eval(), plan, tuple(classes))
 
 
+def merged(classifier: Classifier) -> Any:
+    """A transformers model with the adapters in its weights, on the CPU; `classifier` stays as it is.
+
+    Raises ModelError for a prefix, whose keys and values are no change of weights.
+    """
+    adapter = classifier.plan.adapter
+    if adapter.method == "prefix":
+        raise ModelError(
+            "this run trained a prefix, whose keys and values can't be merged into weights, so it runs in torch only; "
+            "type --engine torch (engine='torch')"
+        )
+    model = copy.deepcopy(classifier.model).cpu()
+    if not adapter.is_apart:
+        return model
+    model.base_model.merge_adapter()
+    whole = model.get_base_model()
+    for name, module in list(whole.named_modules()):  # not merge_and_unload, which fails on IA3 under heads of two layers
+        heads = getattr(module, "modules_to_save", None)
+        inner = heads["default"] if heads is not None else getattr(module, "base_layer", None)
+        if inner is not None:
+            parent, _, child = name.rpartition(".")
+            setattr(whole.get_submodule(parent), child, inner)
+    return whole
+
+
 def saved_parameters(folder: Path, classifier: Classifier) -> int:
     """Trained parameters in the saved file, counted from its header."""
-    name = ADAPTER_FILE if classifier.plan.adapter.has_ranks else MODEL_FILE
+    name = ADAPTER_FILE if classifier.plan.adapter.is_apart else MODEL_FILE
     trained = {_saved_name(parameter) for parameter in classifier.trainable()}
     counted = 0
     with safe_open(folder / name, framework="pt") as file:
@@ -205,13 +241,14 @@ def count_live(plan: Plan, classes: int) -> tuple[int, int]:
     from rankwise.model.load import empty_encoder
 
     model = empty_encoder(plan.encoder, classes)
-    if plan.adapter.has_ranks:
+    if plan.adapter.is_apart:
         model = _inject(model, plan, empty=True)
     else:
         model = _unfreeze(model, plan)
     _freeze_head_parts(model, plan)
-    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    return trained, sum(weight.numel() for name, weight in model.named_parameters() if "original_module" not in name)
+    apart = ("original_module", "ranknum")  # the head's first copy; adalora's notes of its starting rank
+    counted = [weight for name, weight in model.named_parameters() if not any(part in name for part in apart)]
+    return sum(weight.numel() for weight in counted if weight.requires_grad), sum(weight.numel() for weight in counted)
 
 
 def _check_covered(plan: Plan, new: Sequence[str]) -> None:
@@ -231,7 +268,7 @@ def _start_slim_head(model: Any, plan: Plan, new: Sequence[str]) -> None:
         if not isinstance(module, nn.Linear) or f"{path}.weight" not in new:
             continue
         with torch.no_grad():
-            if plan.head.start == "identity":
+            if plan.head.start in ("identity", "fitted"):
                 nn.init.eye_(module.weight)
             elif plan.head.start == "orthogonal":
                 nn.init.orthogonal_(module.weight)
@@ -243,32 +280,43 @@ def _start_slim_head(model: Any, plan: Plan, new: Sequence[str]) -> None:
 
 def _inject(model: Any, plan: Plan, *, empty: bool = False) -> Any:
     with quiet():
-        from peft import LoraConfig, TaskType, get_peft_model
+        from peft import get_peft_model
 
-    adapter = plan.adapter
-    rank = Counter(plan.ranks.values()).most_common(1)[0][0]
-    alpha = Counter(plan.alphas.values()).most_common(1)[0][0]
-    config = LoraConfig(
-        task_type=TaskType.SEQ_CLS,
-        r=rank,
-        lora_alpha=_whole(alpha),  # type: ignore[arg-type]  # peft takes fractions too
-        rank_pattern={re.escape(name): r for name, r in plan.ranks.items() if r != rank},
-        alpha_pattern={re.escape(name): _whole(a) for name, a in plan.alphas.items() if a != alpha},
-        target_modules=list(plan.ranks),
-        modules_to_save=list(plan.encoder.head_modules),
-        lora_dropout=adapter.dropout,
-        bias=adapter.bias,
-        use_rslora=adapter.method == "rslora",
-        use_dora=adapter.method == "dora",
-        init_lora_weights="pissa" if adapter.method == "pissa" and not empty else True,
-    )
-    with quiet():
-        peft_model = get_peft_model(model, config, low_cpu_mem_usage=empty)
-    live = {_base_name(name): module.r["default"] for name, module in peft_model.named_modules() if hasattr(module, "lora_A")}
+        peft_model = get_peft_model(model, _peft_config(plan, empty=empty), low_cpu_mem_usage=empty)
+    modules = [(_base_name(name), module) for name, module in peft_model.named_modules()]
+    live = {name: module.r["default"] for name, module in modules if hasattr(module, "lora_A")}
     if live != dict(plan.ranks):
         odd = sorted(set(live.items()) ^ set(plan.ranks.items()))[:3]
         raise BudgetMismatch(f"peft placed adapters otherwise than planned; first differences: {odd}")
     return peft_model
+
+
+def _peft_config(plan: Plan, *, empty: bool) -> Any:
+    """The plan in peft's words; alphas may be fractions, which peft takes though its types don't say so."""
+    from peft import AdaLoraConfig, IA3Config, LoraConfig, PrefixTuningConfig, TaskType
+
+    adapter = plan.adapter
+    common: dict[str, Any] = {"task_type": TaskType.SEQ_CLS, "modules_to_save": list(plan.encoder.head_modules)}
+    if adapter.method == "prefix":
+        return PrefixTuningConfig(num_virtual_tokens=adapter.prefix_length, **common)
+    if adapter.method == "ia3":
+        inner = [site.name for site in plan.sites if site.kind == "ffn_out"]
+        return IA3Config(target_modules=[site.name for site in plan.sites], feedforward_modules=inner, **common)
+    rank = Counter(plan.ranks.values()).most_common(1)[0][0]
+    alpha = Counter(plan.alphas.values()).most_common(1)[0][0]
+    common |= {"lora_alpha": _whole(alpha), "target_modules": list(plan.ranks)}
+    common |= {"lora_dropout": adapter.dropout, "bias": adapter.bias}
+    if adapter.method == "adalora":  # its schedule is set where the number of updates is known
+        return AdaLoraConfig(init_r=rank, target_r=int(adapter.rank), total_step=1, **common)
+    return LoraConfig(
+        r=rank,
+        rank_pattern={re.escape(name): r for name, r in plan.ranks.items() if r != rank},
+        alpha_pattern={re.escape(name): _whole(a) for name, a in plan.alphas.items() if a != alpha},
+        use_rslora=adapter.method == "rslora",
+        use_dora=adapter.method == "dora",
+        init_lora_weights="pissa" if adapter.method == "pissa" and not empty else True,
+        **common,
+    )
 
 
 def _unfreeze(model: Any, plan: Plan) -> Any:
@@ -295,11 +343,13 @@ def _check_count(classifier: Classifier) -> None:
 
 
 def _base_name(name: str) -> str:
-    return name.removeprefix("base_model.model.")
+    """A live module's or parameter's name → its name in the transformers model, which a prefix wraps once, others twice."""
+    return name.removeprefix("base_model.model.").removeprefix("base_model.")
 
 
 def _saved_name(name: str) -> str:
     """A live parameter's name → its name in the saved file."""
+    name = name.replace("prompt_encoder.default.embedding.weight", "prompt_embeddings")
     name = name.replace(".lora_magnitude_vector.default.weight", ".lora_magnitude_vector")  # as peft writes DoRA's
     return name.replace(".modules_to_save.default", "").replace(".default", "")
 

@@ -1,7 +1,8 @@
 """The forward pass in fewer operations and the same mathematics, for encoders whose layers are built as BERT's are.
 
 - **fold**: an adapter is folded into the frozen weight under it, W' = W + s·B·A, until A or B changes, so that it costs
-  nothing going forward; going back, only what A and B need is computed. Query, key and value are one product.
+  nothing going forward; going back, only what A and B need is computed. Query, key and value are one product. AdaLoRA's
+  singular values E count to A.
 - **first token**: the last layer is computed for the first token only, which is all that the head reads.
 - **random words**: dropout masks are cut from torch's 64-bit random words, 16 bits a mask, a third of the usual cost.
 
@@ -292,18 +293,19 @@ class _Maps:
         if fold and all(_can_fold(module) for module in self.modules):
             adapters = [_adapter(module) for module in self.modules]
             trained = [tensor for adapter in adapters if adapter for tensor in (adapter.a, adapter.b)]
-            return _FoldedMaps.apply(x, self._folded(x.dtype), self._bias(x.dtype), self._places(), *trained)  # type: ignore
+            weight = self._folded(x.dtype, adapters)
+            return _FoldedMaps.apply(x, weight, self._bias(x.dtype), self._places(adapters), *trained)  # type: ignore
         outputs = [_apply(module, x) for module in self.modules]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
 
-    def _places(self) -> tuple[tuple[int, int, float], ...]:
+    def _places(self, adapters: Sequence[_Adapter | None]) -> tuple[tuple[int, int, float], ...]:
         """(first row, end row, scale) of each folded adapter in the common weight."""
         found, row = [], 0
-        for module in self.modules:
-            base = _base(module)
-            if adapter := _adapter(module):
-                found.append((row, row + base.out_features, adapter.scale))
-            row += base.out_features
+        for module, adapter in zip(self.modules, adapters, strict=True):
+            end = row + _base(module).out_features
+            if adapter:
+                found.append((row, end, adapter.scale))
+            row = end
         return tuple(found)
 
     def _bias(self, dtype: torch.dtype) -> Tensor | None:
@@ -313,10 +315,9 @@ class _Maps:
         together = biases[0] if len(biases) == 1 else torch.cat(biases)
         return torch.as_tensor(together.to(dtype))
 
-    def _folded(self, dtype: torch.dtype) -> Tensor:
+    def _folded(self, dtype: torch.dtype, adapters: Sequence[_Adapter | None]) -> Tensor:
         bases = [_base(module) for module in self.modules]
-        adapters = [_adapter(module) for module in self.modules]
-        read = [base.weight for base in bases] + [t for adapter in adapters if adapter for t in (adapter.a, adapter.b)]
+        read = [base.weight for base in bases] + [tensor for adapter in adapters if adapter for tensor in adapter.read]
         state = tuple((tensor.data_ptr(), tensor.device, tensor._version) for tensor in read)
         if self.made_from.get(dtype) == state:
             return self.weights[dtype]
@@ -340,6 +341,8 @@ class _Adapter:
     b: Tensor
     """(d_out, R)"""
     scale: float
+    read: tuple[Tensor, ...]
+    """The live tensors that it is made of."""
 
 
 class _FoldedMaps(torch.autograd.Function):
@@ -383,7 +386,12 @@ def _adapter(module: Any) -> _Adapter | None:
     if not hasattr(module, "lora_A"):
         return None
     (name,) = module.active_adapters
-    return _Adapter(module.lora_A[name].weight, module.lora_B[name].weight, float(module.scaling[name]))
+    scale = float(module.scaling[name])
+    if hasattr(module, "lora_E"):  # AdaLoRA: B·diag(E)·A over the rank that it started with
+        a, b, values = module.lora_A[name], module.lora_B[name], module.lora_E[name]  # (R, d_in), (d_out, R), (R, 1)
+        return _Adapter(a * values / (module.ranknum[name] + 1e-5), b, scale, (a, b, values))
+    a, b = module.lora_A[name].weight, module.lora_B[name].weight
+    return _Adapter(a, b, scale, (a, b))
 
 
 def _can_fold(module: Any) -> bool:
@@ -400,19 +408,28 @@ def _can_fold(module: Any) -> bool:
 
 
 def _apply(module: Any, x: Tensor) -> Tensor:
-    """A map in the dtype of x: linear and plain LoRA maps here, anything else by its own forward in its own dtype."""
+    """A map in the dtype of x: linear, IA3 and plain LoRA maps here, anything else by its own forward in its own dtype."""
     base = _base(module)
     plain = type(base) is nn.Linear and not getattr(module, "lora_variant", None)
     if plain and module is base:
-        return F.linear(x, base.weight.to(x.dtype), None if base.bias is None else base.bias.to(x.dtype))
+        return _linear(base, x)
+    if plain and hasattr(module, "ia3_l") and not module.disable_adapters and not module.merged:
+        (name,) = module.active_adapters
+        scale = module.ia3_l[name].flatten()  # in fp32, for bf16 has no number between 1 and 1.008
+        return _linear(base, (x * scale).to(x.dtype)) if module.is_feedforward else (_linear(base, x) * scale).to(x.dtype)
     adapter = _adapter(module) if plain else None
     if adapter is None:
         return torch.as_tensor(module(x.to(torch.float32)).to(x.dtype))
     before = module.lora_dropout[module.active_adapters[0]]
-    y = F.linear(x, base.weight.to(x.dtype), None if base.bias is None else base.bias.to(x.dtype))
+    y = _linear(base, x)
     down = F.linear(before(x), adapter.a.to(x.dtype))  # (B, T, R)
     rows = torch.addmm(y.flatten(0, -2), down.flatten(0, -2), adapter.b.to(x.dtype).T, alpha=adapter.scale)
     return rows.view(y.shape)
+
+
+def _linear(base: Any, x: Tensor) -> Tensor:
+    """A plain linear map in the dtype of x."""
+    return F.linear(x, base.weight.to(x.dtype), None if base.bias is None else base.bias.to(x.dtype))
 
 
 def _additive(attention_mask: Tensor, dtype: torch.dtype) -> Tensor | None:

@@ -122,9 +122,12 @@ def check_match(tokenizer: Any, model: Any, name: str) -> None:
         )
 
 
-def longest_text(tokenizer: Any, encoder: Encoder) -> int:
-    """The most tokens a text may have, special ones included: the tokenizer's limit or the encoder's, the smaller."""
-    return int(min(tokenizer.model_max_length, encoder.longest or 1_000_000))
+def longest_text(tokenizer: Any, encoder: Encoder, *, prefix: int = 0) -> int:
+    """The most tokens a text may have, special ones included: the tokenizer's limit or the encoder's, the smaller.
+
+    `prefix` virtual tokens take their positions first.
+    """
+    return int(min(tokenizer.model_max_length, (encoder.longest or 1_000_000) - prefix))
 
 
 def sha256(path: Path) -> str:

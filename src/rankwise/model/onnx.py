@@ -6,7 +6,6 @@ int64 (B, T), and gives `logits`, fp32 (B, C). B and T are free. Dropout is gone
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 import tempfile
@@ -24,7 +23,7 @@ from torch import Tensor, nn
 
 from rankwise.allocate import Plan
 from rankwise.errors import ModelError, ReloadMismatch, require
-from rankwise.model.adapters import Classifier
+from rankwise.model.adapters import Classifier, merged
 
 OPSET = 23  # the first with Attention: a smaller graph than 20's, and a few percent faster
 OLDER_OPSETS = {"modernbert": 20}  # 23's RotaryEmbedding gets a table of one row, which ONNX Runtime 1.31 refuses
@@ -169,9 +168,7 @@ def _torch_logits(classifier: Classifier, batches: Sequence[Batch]) -> list[NDAr
 
 def _program(classifier: Classifier, example: Batch) -> Any:
     """The graph of the classifier with its adapters merged; the classifier stays as it is."""
-    model = copy.deepcopy(classifier.model).cpu()
-    if classifier.plan.adapter.has_ranks:
-        model = model.merge_and_unload()
+    model = merged(classifier)
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     try:
         with _quiet(), torch.no_grad():

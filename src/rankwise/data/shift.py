@@ -1,0 +1,192 @@
+"""What a text may look like where a classifier is used: kinds of shift, each a function of the text and a seed alone.
+
+Kinds work on the raw text, before any cleaning, as the world does. They leave the class of a text to a human reader as it
+was; a text of which nothing would be left stays as it is. Where words or letters are drawn, the draw depends on seed, kind
+and text, so the same text is always shifted in the same way, whatever its place. Shares of words are ours; sources of the
+kinds stand with them. `shifted_tokens` turns N texts into tokens once, so that scoring them is all that is left to do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from random import Random
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankwise.data.clean import agencies, whitespace
+from rankwise.data.prepare import Preprocessing
+from rankwise.data.store import Texts
+from rankwise.data.tokens import Tokens, tokenize_to_disk
+from rankwise.errors import DataError, nearest
+
+TYPO_SHARE = 0.15  # of the words of four letters and more
+DROPPED_SHARE = 0.2  # of all words
+LEAST_TITLE = 3  # words before a full stop that ends a sentence: "U.S. stocks", "Ky. Company"
+
+Kind = Callable[[str, Random, str], str]  # text, generator, what joins text columns
+
+
+@dataclass(frozen=True)
+class Shifted:
+    """What one kind makes of N texts: the tokens of those M that it changes, in the eyes of the tokenizer."""
+
+    kind: str
+    places: NDArray[np.int64] = field(repr=False)
+    """(M,) rising; the tokens of all other texts are what they were."""
+    tokens: Tokens = field(repr=False)
+    """Of these M texts."""
+
+
+def shift(text: str, kind: str, *, seed: int = 0, join: str = " . ") -> str:
+    """The text under one kind of shift; `join` is what stands between joined columns. Raises DataError for no such kind."""
+    try:
+        change = KINDS[kind]
+    except KeyError:
+        raise DataError(f"no kind of shift is called '{kind}'{nearest(kind, KINDS)} There are {', '.join(KINDS)}") from None
+    shifted = change(text, Random(f"{seed} {kind} {text}"), join)
+    return text if not shifted or shifted.isspace() else shifted
+
+
+def describe_kinds() -> dict[str, str]:
+    """One line on each kind."""
+    return {name: (kind.__doc__ or "").strip().splitlines()[0] for name, kind in KINDS.items()}
+
+
+def shifted_tokens(
+    texts: Sequence[str], tokens: Tokens, kinds: Iterable[str], tokenizer: Any, preprocessing: Preprocessing, *, seed: int = 0
+) -> tuple[Shifted, ...]:
+    """Each kind's changed tokens, on disk, of raw texts whose clean texts have `tokens`."""
+    found = []
+    for kind in kinds:
+        changed = Texts.of(preprocessing.apply(shift(text, kind, seed=seed, join=preprocessing.join)) for text in texts)
+        after = tokenize_to_disk(tokenizer, changed, max_length=preprocessing.max_length)
+        places = np.array([place for place in range(len(after)) if not _same(tokens, after, place)], dtype=np.int64)
+        found.append(Shifted(kind, places, after.take_to_disk(places)))
+    return tuple(found)
+
+
+def _same(one: Tokens, other: Tokens, place: int) -> bool:
+    first, second = (tokens.ids[tokens.offsets[place] : tokens.offsets[place + 1]] for tokens in (one, other))
+    return np.array_equal(first, second)
+
+
+# --------------------------------------------------------------------------------------------------------------- kinds
+
+
+def typos(text: str, random: Random, join: str) -> str:
+    """One slip inside 15 % of the longer words: letters swapped, left out or doubled, or the next key hit.
+
+    Swaps and keys of Belinkov & Bisk (arXiv 1711.02173), omissions and repetitions of Moradi & Samwald (arXiv 2108.12237);
+    first and last letters stay.
+    """
+    del join
+    return _WORD.sub(lambda word: _misspelt(word[0], random) if random.random() < TYPO_SHARE else word[0], text)
+
+
+def lower(text: str, random: Random, join: str) -> str:
+    """All letters in lower case; nothing to an encoder and cleaning steps that know no case."""
+    del random, join
+    return text.lower()
+
+
+def upper(text: str, random: Random, join: str) -> str:
+    """All letters in upper case; nothing to an encoder and cleaning steps that know no case."""
+    del random, join
+    return text.upper()
+
+
+def title(text: str, random: Random, join: str) -> str:
+    """The title alone: what stands before the first join of text columns, or else the first sentence.
+
+    A sentence ends at a full stop, question or exclamation mark before white space, after three words or more.
+    """
+    del random
+    first, joined, _ = text.partition(join) if join else (text, "", "")
+    if joined and not first.isspace():
+        return first
+    return next((text[: end.end()] for end in _SENTENCE_END.finditer(text) if _words(text, end) >= LEAST_TITLE), text)
+
+
+def no_agencies(text: str, random: Random, join: str) -> str:
+    """Without the names of news agencies, "(Reuters)" and "AP - ", which give away where an item comes from.
+
+    The cleaning step `agencies`; a run that cleans with it loses nothing here.
+    """
+    del random, join
+    without = agencies(text)
+    return text if without == text else whitespace(without)
+
+
+def masked_numbers(text: str, random: Random, join: str) -> str:
+    """Each digit as #, so that dates, prices and scores say nothing (Rush et al., arXiv 1509.00685, prepare news so)."""
+    del random, join
+    return _DIGIT.sub("#", text)
+
+
+def dropped_words(text: str, random: Random, join: str) -> str:
+    """Each word left out with a chance of 20 %, at least one kept: random deletion (Wei & Zou, arXiv 1901.11196)."""
+    del join
+    words = text.split()
+    kept = [word for word in words if random.random() >= DROPPED_SHARE]
+    return " ".join(kept or words[:1])
+
+
+def shuffled_sentences(text: str, random: Random, join: str) -> str:
+    """Sentences in another order, the title among them: sentence permutation (Lewis et al., arXiv 1910.13461)."""
+    del join
+    sentences = _BETWEEN_SENTENCES.split(text.strip())
+    order = random.sample(range(len(sentences)), len(sentences))
+    if order == sorted(order):  # drawn as it was: turned on by one
+        order = [*order[1:], *order[:1]]
+    return " ".join(sentences[place] for place in order)
+
+
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "typos": typos,
+        "lower": lower,
+        "upper": upper,
+        "title": title,
+        "no_agencies": no_agencies,
+        "masked_numbers": masked_numbers,
+        "dropped_words": dropped_words,
+        "shuffled_sentences": shuffled_sentences,
+    }
+)
+
+_WORD = re.compile(r"[^\W\d_]{4,}")
+_DIGIT = re.compile(r"\d")
+_SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"')\]]*+(?=\s)")
+_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+")
+_KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+
+
+def _misspelt(word: str, random: Random) -> str:
+    """One slip at a letter that is neither the first nor the last."""
+    place = random.randrange(1, len(word) - 1)
+    before, letter, after = word[:place], word[place], word[place + 1 :]
+    slip = random.choice(("swap", "omit", "double", "key"))
+    if slip == "swap":
+        place = min(place, len(word) - 3)
+        return word[:place] + word[place + 1] + word[place] + word[place + 2 :]
+    if slip == "omit":
+        return before + after
+    keys = _beside(letter) if slip == "key" else ""
+    return before + (random.choice(keys) if keys else letter * 2) + after
+
+
+def _beside(letter: str) -> str:
+    """The keys left and right of a letter's on an English keyboard, in its case; none for a letter that has no key there."""
+    row = next((row for row in _KEYBOARD if letter.lower() in row), "")
+    place = row.find(letter.lower())
+    keys = row[max(0, place - 1) : place] + row[place + 1 : place + 2] if row else ""
+    return keys.upper() if letter.isupper() else keys
+
+
+def _words(text: str, end: re.Match[str]) -> int:
+    return len(text[: end.end()].split())

@@ -1,0 +1,92 @@
+"""AdaLoRA's schedule: when ranks are pruned, and what keeps them orthogonal (Zhang et al., arXiv 2303.10512).
+
+A map's change is B·diag(E)·A. A rank's importance is a running mean of |weight · gradient| over its parts, times that mean's
+uncertainty. For the first tenth of the updates all ranks train; then, over all maps together, the least important have their
+value in E set to 0, more of them as updates go by, until the mean rank is the target; the last half trains what is left. peft
+computes all of this; here it is called, told the number of updates, stored and put back.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from rankwise.errors import TrainingError
+from rankwise.model.adapters import Classifier
+
+WARMUP = 0.1  # of the updates, before the first rank goes
+SETTLED = 0.5  # of the updates, after the last rank has gone; both are about the paper's, which differ by data set
+LEAST_UPDATES = 4  # one to score ranks by, one to prune them after, and as many to go on
+MOMENTS = 100  # at which ranks are pruned, at most
+
+_PARTS = {"average": "exp_avg_ipt", "uncertainty": "exp_avg_unc"}  # of an importance, and what peft calls them
+
+
+class Pruning:
+    """The ranks of one AdaLoRA classifier, which fall over `total` updates; gradients are summed over `processes`.
+
+    Raises TrainingError for too few updates.
+    """
+
+    def __init__(self, classifier: Classifier, *, total: int, processes: int = 1) -> None:
+        if total < LEAST_UPDATES:
+            raise TrainingError(
+                f"adalora prunes ranks from update to update, and this run makes {total}; give more train.epochs, so that it "
+                f"makes {LEAST_UPDATES}, or type --set adapter.method=lora"
+            )
+        self.classifier = classifier
+        self.processes = processes
+        self.tuner = classifier.model.base_model
+        self.config = classifier.model.peft_config["default"]
+        self.config.total_step = total
+        self.config.tinit, self.config.tfinal = int(WARMUP * total), int(SETTLED * total)
+        self.config.deltaT = max(1, total // MOMENTS)
+        self.last = total - self.config.tfinal
+        """The update after which ranks are final."""
+        self.settled = False
+        """Whether they are."""
+
+    def __call__(self, position: float) -> None:
+        """Prune what this moment asks for: after the optimiser's step, while its gradients are still there.
+
+        `position` counts the recipe's updates; where time cuts some, it moves on by more than one.
+        """
+        moment = self.last + 1 if self.settled else min(int(position), self.last)
+        self.tuner.update_and_allocate(moment)
+        self.settled = moment >= self.last
+
+    def penalty(self) -> torch.Tensor:
+        """What an update adds to the loss: how far A·Aᵀ and Bᵀ·B are from the identity, on average, times a weight.
+
+        The norm is Frobenius's, the weight peft's 0.5. Of several processes each gives its share.
+        """
+        distances = []
+        for name, weight in self.classifier.trainable().items():
+            if "lora_A" in name or "lora_B" in name:
+                gram = weight @ weight.T if "lora_A" in name else weight.T @ weight  # (R, R)
+                distances.append(torch.linalg.norm(gram - torch.eye(len(gram), dtype=gram.dtype, device=gram.device)))
+        share: float = self.config.orth_reg_weight / self.processes
+        return share * torch.stack(distances).mean()
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What a checkpoint has to hold: importances, and after the last pruning which ranks are left."""
+        if self.settled:
+            return {f"kept.{name}": torch.tensor(kept) for name, kept in self.config.rank_pattern.items()}
+        allocator = self.tuner.rankallocator
+        return {
+            f"{part}.{name}": value.detach().cpu().contiguous()
+            for part, attribute in _PARTS.items()
+            for name, value in getattr(allocator, attribute).items()
+        }
+
+    def load(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on from what `state` gave."""
+        found: dict[str, dict[str, torch.Tensor]] = {"kept": {}, **{part: {} for part in _PARTS}}
+        for key, value in state.items():
+            part, _, name = key.partition(".")
+            found[part][name] = value
+        self.settled = bool(found["kept"])
+        self.config.rank_pattern = {name: kept.tolist() for name, kept in found["kept"].items()} or None
+        allocator, device = self.tuner.rankallocator, self.classifier.device
+        allocator.ipt = {name: torch.zeros_like(value, device=device) for name, value in found["average"].items()}
+        for part, attribute in _PARTS.items():
+            setattr(allocator, attribute, {name: value.to(device) for name, value in found[part].items()})

@@ -1,0 +1,260 @@
+"""How a recipe was made: what its budget went to, training, data, and how to make it again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rankwise.report import charts, maps
+from rankwise.report.blocks import (
+    Block,
+    Code,
+    Column,
+    Facts,
+    Figure,
+    Notes,
+    Paragraph,
+    Section,
+    Table,
+    Value,
+    in_words,
+    listed,
+    percent,
+    shown_number,
+)
+from rankwise.report.groups import Group, Line, run_name
+from rankwise.report.lines import lines_figure
+
+KINDS = {
+    "query": "query", "key": "key", "value": "value", "attention_output": "output", "ffn_in": "ffn in",
+    "ffn_out": "ffn out", "query_key_value": "qkv",
+}  # fmt: skip
+PARTS = {
+    "adapter": "adapters", "magnitude": "magnitudes (DoRA)", "vector": "vectors (IA3)", "prefix": "prefixes",
+    "bias": "biases", "encoder": "the encoder", "head": "head",
+}  # fmt: skip
+
+
+def budget_section(group: Group, prefix: str) -> Section:
+    facts = group.first.plan_facts
+    blocks: list[Block] = []
+    if any("layer" in entry and "kind" in entry for entry in facts["ledger"]):
+        blocks.append(_map(facts, group.first.facts.get("ranks", {}), prefix))
+    blocks.append(_spending(facts, prefix))
+    total = facts["total_parameters"]
+    share = f"{percent(facts['trainable_parameters'] / total, 2)} of the model's {total:,}"
+    lead = f"{facts['trainable_parameters']:,} parameters train, {share}: {_method(facts)}."
+    if facts["notes"]:
+        blocks.append(Notes(tuple(facts["notes"])))
+    return Section(f"{prefix}budget-section", "Budget", tuple(blocks), lead=lead)
+
+
+def _method(facts: Mapping[str, Any]) -> str:
+    ranks = sorted(set(facts["ranks"].values()))
+    head = f"{facts['head']} head"
+    if not ranks:
+        return f"{facts['method']}, {head}"
+    spread = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]}"
+    return f"{facts['method']}, {spread} on {len(facts['ranks'])} maps, {head}"
+
+
+def _map(facts: Mapping[str, Any], left: Mapping[str, int], prefix: str) -> Figure:
+    """Layers down, the last on top, projections across; the shade is the rank, or the parameters where there are no ranks.
+
+    `left` holds the ranks that pruning left, by module, where there was any.
+    """
+    placed = [entry for entry in facts["ledger"] if "layer" in entry and "kind" in entry]
+    kinds = facts.get("kinds") or [kind for kind in KINDS if any(entry["kind"] == kind for entry in placed)]
+    layers = facts.get("layers") or 1 + max(entry["layer"] for entry in placed)
+    ranks: dict[tuple[int, str], int] = {}
+    costs: dict[tuple[int, str], int] = {}
+    for entry in placed:
+        at = (entry["layer"], entry["kind"])
+        costs[at] = costs.get(at, 0) + entry["parameters"]
+        if "rank" in entry:
+            ranks[at] = left.get(entry["item"], entry["rank"])
+    ranked = any(ranks.values())
+    shades = ranks if ranked else costs
+    largest, alike = max(shades.values()), len(set(shades.values())) == 1
+    down = list(reversed(range(layers)))
+
+    def cell(layer: int, kind: str) -> maps.Cell:
+        rank, cost = ranks.get((layer, kind)), costs.get((layer, kind), 0)
+        text = str(rank) if rank is not None else f"{cost:,}" if cost else "·"
+        told = f"rank {rank}, " if rank is not None else ""
+        hint = f"layer {layer}, {KINDS.get(kind, kind)}: {told}{cost:,} parameters"
+        shade = maps.shade_of(shades.get((layer, kind), 0), largest)
+        return maps.Cell(text, min(shade, 3) if alike else shade, hint)
+
+    per_layer = [sum(costs.get((layer, kind), 0) for kind in kinds) for layer in down]
+    drawing = maps.heat(
+        [[cell(layer, kind) for kind in kinds] for layer in down], [str(layer) for layer in down],
+        [KINDS.get(kind, kind) for kind in kinds], row_title="layer", beside=[f"{cost:,}" for cost in per_layer],
+        beside_title="parameters",
+    )  # fmt: skip
+    what = "rank" if ranked else "trained parameters"
+    columns = (
+        Column("layer", "layer", "count"), Column("map", "map"), Column("rank", "rank", "count"),
+        Column("parameters", "parameters", "count"), Column("what", "what"),
+    )  # fmt: skip
+    rows = [
+        (
+            entry.get("layer"),
+            KINDS.get(entry.get("kind"), entry["item"]),
+            entry.get("rank"),
+            entry["parameters"],
+            entry["section"],
+        )
+        for entry in facts["ledger"]
+    ]
+    highest = max(down, key=lambda layer: per_layer[down.index(layer)])
+    return Figure(
+        f"The budget by layer and map, shaded by {what}",
+        f"{layers} layers by {len(kinds)} maps; {len(costs)} of {layers * len(kinds)} train. The largest {what} is "
+        f"{largest:,}; layer {highest} takes most, {max(per_layer):,} parameters.",
+        drawing,
+        Table(f"{prefix}ledger", "Every entry of the ledger", columns, tuple(rows)),
+        note="The last layer is on top. A dot: frozen."
+        + (" Ranks are those that pruning left; parameters are those that the cap counts." if left else ""),
+    )
+
+
+def _spending(facts: Mapping[str, Any], prefix: str) -> Figure:
+    parts = [(PARTS.get(section, section), size) for section, size in facts["sections"].items()]
+    budget, trained = facts["budget"], facts["trainable_parameters"]
+    whole = budget or facts["total_parameters"]
+    rest = "left under the cap" if budget else "frozen"
+    rows = [(name, size, size / whole) for name, size in [*parts, ("total trained", trained), (rest, whole - trained)]]
+    of = "cap" if budget else "model"
+    columns = (
+        Column("part", "part"),
+        Column("parameters", "parameters", "count"),
+        Column("share", f"% of the {of}", "share"),
+    )
+    title = f"What the cap of {budget:,} went to" if budget else "What trains, of the whole model"
+    summary = ", ".join(f"{name} {size:,}" for name, size in parts) + f"; {rest} {whole - trained:,} of {whole:,}."
+    table = Table(f"{prefix}budget", "Trained parameters by part", columns, tuple(rows))
+    return Figure(title, summary, maps.stacked(parts, whole, rest if whole > trained else ""), table)
+
+
+def training_section(group: Group, prefix: str) -> Section:
+    """Loss and accuracy over updates and epochs."""
+    last = group.histories[0][-1]
+    per_epoch = last["step"] / last["epoch"]
+    best = group.first.facts["best"]["step"] if len(group.runs) == 1 else None
+    logged = [[(step["step"], step["loss"]) for step in steps] for steps in group.steps]
+    loss = {
+        "training": logged if all(logged) else _histories(group, "train_loss"),
+        "validation": _histories(group, "log_loss"),
+    }
+    accuracy = {
+        "training": _histories(group, "train_accuracy"), "validation": _histories(group, "accuracy"),
+        "worst shift": _histories(group, "worst_shift"),
+    }  # fmt: skip
+    how: dict[str, Any] = {"over": "update", "per_epoch": per_epoch, "ringed": {} if best is None else {"validation": best}}
+    in_nats: dict[str, Any] = {"label": "loss, nats", "kind": "number", "styles": (1, 0)}
+    in_percent: dict[str, Any] = {"label": "accuracy, %", "kind": "share", "styles": (1, 0, 2)}
+    figures = (
+        lines_figure("Loss", f"{prefix}loss", loss, **in_nats, **how),
+        lines_figure("Accuracy", f"{prefix}accuracy-curve", accuracy, **in_percent, **how),
+    )
+    facts = group.first.facts
+    lead = f"{facts['steps']:,} updates of {group.first.recipe.train.batch_size} rows"
+    lead += ", stopped early" if facts["stopped_early"] else ""
+    if best is None:
+        lead += f". Lines are means over {len(group.runs)} seeds, bands reach from the lowest to the highest."
+    else:
+        chosen = group.first.recipe.train.select_by.replace("_", " ")
+        lead += f"; the weights kept are those of update {best:,} (ringed), the best by {chosen}."
+    quiet = Paragraph("Training accuracy is counted while the weights change, with dropout where there is any.", quiet=True)
+    return Section(f"{prefix}training-section", "Training", (*figures, quiet), lead=lead)
+
+
+def _histories(group: Group, key: str) -> list[Line]:
+    return [[(entry["step"], entry[key]) for entry in history if entry.get(key) is not None] for history in group.histories]
+
+
+def data_section(group: Group, prefix: str) -> Section:
+    run = group.first
+    names = {"train": "training", "validation": "validation", "test": "test"}
+    said = listed([f"{count:,} {names[name]}" for name, count in run.facts["rows"].items()])
+    blocks: list[Block] = []
+    lengths = run.facts.get("token_lengths")
+    if lengths and lengths["histogram"]:
+        blocks.append(_lengths(lengths, run.preprocessing.max_length, prefix))
+    else:
+        blocks.append(Paragraph("The run kept no token lengths; one trained by this version of rankwise does.", quiet=True))
+    if run.facts["notes"]:
+        blocks.append(Notes(tuple(run.facts["notes"])))
+    classes = f"{len(run.scores['classes'])} classes"
+    return Section(f"{prefix}data-section", "Data", tuple(blocks), lead=f"{said} rows; {classes}.")
+
+
+def _lengths(lengths: Mapping[str, Any], longest: int, prefix: str) -> Figure:
+    bars = [tuple(bar) for bar in lengths["histogram"]]
+    quantiles, total = lengths["quantiles"], sum(count for *_, count in bars)
+    rows = [(low, high - 1, count, count / total) for low, high, count in bars]
+    columns = (
+        Column("from", "tokens from", "count"), Column("to", "to", "count"), Column("texts", "training texts", "count"),
+        Column("share", "% of them", "share"),
+    )  # fmt: skip
+    drawing = charts.histogram(
+        bars, x_label="tokens, special ones included", y_label="training texts", mark=longest,
+        mark_label=f"max length {longest}",
+    )  # fmt: skip
+    middle = f"Half of the training texts have {quantiles['50%']:,} tokens or fewer, 95 % have {quantiles['95%']:,} or fewer"
+    summary = f"{middle}; the longest has {quantiles['max']:,}. Texts are cut to {longest} tokens."
+    table = Table(f"{prefix}token-lengths", "Token lengths of the training texts", columns, tuple(rows))
+    return Figure("How long the texts are", summary, drawing, table, note=summary)
+
+
+def origin_section(group: Group, prefix: str) -> Section:
+    run, recipe = group.first, group.first.recipe
+    facts, base = run.facts, run.facts["base"]
+    items = [("recipe", recipe.name + (f": {recipe.summary}" if recipe.summary else ""))]
+    if recipe.published:
+        items.append(("report", recipe.published.report))
+    items.append(("base encoder", base["hub"] or base["name"]))
+    if base["sha256"]:
+        items.append(("its weights, sha256", base["sha256"]))
+    items.append(("data", _sources(run)))
+    items.append(("its texts and labels, sha256", facts["data_sha256"]))
+    items.append(("seed" if len(group.runs) == 1 else "seeds", listed([str(seed) for seed in group.seeds])))
+    threads = f"{facts['threads']} {'thread' if facts['threads'] == 1 else 'threads'}"
+    items.append(("computed on", f"{facts['device']}, {facts['precision']}, {threads}"))
+    again = "\n".join(f"rankwise train {run_name(run.folder)}/recipe.yaml" for run in group.runs)
+    kept = run.folder / "versions.json"
+    versions = json.loads(kept.read_text("utf-8")) if kept.is_file() else {}
+    rows = tuple((name, version) for name, version in versions.items())
+    table = Table(f"{prefix}versions", "Versions", (Column("what", "what"), Column("version", "version")), rows, folded=True)
+    recipe_text = (run.folder / "recipe.yaml").read_text("utf-8")
+    blocks: list[Block] = [
+        Code(again, "To make it again, where the data's paths hold"), Facts(tuple(items)),
+        Code(recipe_text, "recipe.yaml", folded=True), table,
+    ]  # fmt: skip
+    if recipe.published:
+        blocks.insert(2, _published(group, prefix))
+    return Section(f"{prefix}origin-section", "Where it came from", tuple(blocks))
+
+
+def _sources(run: Any) -> str:
+    data = run.recipe.data
+    named = [f"{name} {source.path}" for name in ("train", "validation", "test") if (source := getattr(data, name))]
+    return ", ".join(filter(None, [data.source, *named])) or "lists given in Python"
+
+
+def _published(group: Group, prefix: str) -> Table:
+    published = group.first.recipe.published
+    assert published is not None
+    rows: list[tuple[Value, ...]] = [
+        ("trained parameters", _count(published.trainable_parameters), f"{group.trained_parameters:,}")
+    ]
+    rows += [(name, score, "") for name, score in published.scores.items()]
+    rows.append(("test accuracy here", "", in_words(group.score("accuracy"), "share")))
+    columns = (Column("what", "what"), Column("printed", "the report prints"), Column("here", "here"))
+    return Table(f"{prefix}published", "Beside the report", columns, tuple(rows), folded=True)
+
+
+def _count(number: int | None) -> str:
+    return "not given" if number is None else shown_number(number, "count")

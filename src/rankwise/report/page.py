@@ -1,0 +1,83 @@
+"""Report → one HTML file that holds everything it shows, and its figures as SVG and PNG files.
+
+The page asks for nothing over the network, runs no script, and says so in its content security policy. It follows the
+reader's light or dark theme; every text in it comes escaped, whatever the data holds.
+"""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from rankwise.errors import RunError, require
+from rankwise.report.blocks import Block, Figure, Report, shown, shown_bounds
+from rankwise.report.drawing import DARK, LIGHT, png, svg, svg_file
+
+GENERATOR = "rankwise report"  # in a meta tag, by which a later report knows what it may replace
+LONG_TEXT = 600  # characters of a quoted text; longer ones open on demand
+_HEAD = 2_000  # bytes of a page in which its meta tags stand
+
+
+def render(report: Report) -> str:
+    """The page as HTML. Raises MissingExtra without jinja2."""
+    require("jinja2", extra="report")
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, loader=FunctionLoader(_file), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(kind=_kind, svg=_svg, shown=shown, bounds=shown_bounds)
+    page = environment.get_template("page.html")
+    return page.render(report=report, style=style(), generator=GENERATOR, long_text=LONG_TEXT)
+
+
+def write(report: Report, out: Path) -> int:
+    """Write the page, and how many bytes it has. Raises RunError where something else is in the way."""
+    if not out.parent.is_dir():
+        raise RunError(f"{out}: no such folder: {out.parent}; make it first, or give another --out")
+    if out.is_dir():
+        raise RunError(f"{out} is a folder; give a file: --out {out / 'report.html'}")
+    if out.exists() and f'content="{GENERATOR}"'.encode() not in out.read_bytes()[:_HEAD]:
+        raise RunError(f"{out} is no report of rankwise, so it is not replaced; give another --out")
+    return out.write_bytes(render(report).encode())
+
+
+def write_figures(report: Report, folder: Path) -> list[Path]:
+    """Every figure as NAME.svg and NAME.png, its numbers as NAME.csv. Raises RunError, MissingExtra."""
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file; give a folder: --figures figures")
+    require("matplotlib", extra="report")
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for figure in report.figures():
+        files = {
+            "svg": svg_file(figure.drawing, figure.title, figure.summary).encode(),
+            "png": png(figure.drawing, figure.title),
+            "csv": figure.table.as_csv().encode(),
+        }
+        for ending, content in files.items():
+            path = folder / f"{figure.name}.{ending}"
+            path.write_bytes(content)
+            written.append(path)
+    return written
+
+
+def style() -> str:
+    """The style sheet, with the palette as variables in both themes."""
+    light, dark = (";".join(f"--{role}:{value}" for role, value in palette.items()) for palette in (LIGHT, DARK))
+    themes = f":root{{{light}}}\n@media (prefers-color-scheme: dark){{:root{{{dark}}}}}\n@media print{{:root{{{light}}}}}\n"
+    return themes + _file("page.css")
+
+
+def _file(name: str) -> str:
+    return (resources.files("rankwise.report") / name).read_text("utf-8")
+
+
+def _kind(block: Block) -> str:
+    return type(block).__name__
+
+
+def _svg(figure: Figure) -> str:
+    from markupsafe import Markup
+
+    return Markup(svg(figure.drawing, figure.title, figure.summary, name=figure.name))  # every text in it is escaped

@@ -1,0 +1,229 @@
+"""Finished runs → a Report: one recipe at length, or several beside each other and then each at length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from rankwise.comparison import compare
+from rankwise.errors import RunError
+from rankwise.metrics import Interval
+from rankwise.report import charts
+from rankwise.report.blocks import (
+    Column,
+    Figure,
+    Kind,
+    Notes,
+    Paragraph,
+    Report,
+    Section,
+    Stat,
+    Table,
+    Value,
+    in_words,
+    listed,
+    percent,
+    shown,
+    shown_bounds,
+)
+from rankwise.report.groups import Group, Line, differences, front, group
+from rankwise.report.lines import lines_figure
+from rankwise.report.sections import sections, stats
+from rankwise.run import Run, versions
+
+
+def report_of(runs: Sequence[Run]) -> Report:
+    """The report of these runs; those that differ in their seed alone are pooled. Raises RunError."""
+    groups = group(runs)
+    return _of_one(groups[0]) if len(groups) == 1 else _of_many(groups)
+
+
+def foot() -> str:
+    return f"Made by rankwise {versions()['rankwise']}. Every table and figure can be downloaded as CSV."
+
+
+def _of_one(found: Group) -> Report:
+    recipe = found.first.recipe
+    seeds = f" Numbers are means over {len(found.runs)} seeds." if len(found.runs) > 1 else ""
+    base = found.first.facts["base"]
+    summary = f"{recipe.summary.rstrip('.')}. " if recipe.summary else ""
+    what = f"A text classifier for {len(found.first.scores['classes'])} classes on {base['hub'] or base['name']}."
+    return Report(found.name, f"{summary}{what}{seeds}", stats(found), sections(found), foot())
+
+
+def _of_many(groups: Sequence[Group]) -> Report:
+    many = sum(len(found.runs) for found in groups)
+    best = max(groups, key=lambda found: found.score("accuracy").value or 0)
+    leanest = min(groups, key=lambda found: found.trained_parameters)
+    fastest = min(groups, key=lambda found: found.seconds().value or 0)
+    accuracy = best.score("accuracy")
+    first = (
+        Stat("highest accuracy", f"{shown(accuracy, 'share')}\u00a0%", f"{best.name} {shown_bounds(accuracy, 'share')}"),
+        Stat("fewest trained parameters", f"{leanest.trained_parameters:,}", leanest.name),
+        Stat("shortest training", shown(fastest.seconds(), "seconds"), fastest.name),
+    )
+    title = f"{len(groups)} recipes compared"
+    lead = f"{listed([found.name for found in groups])}; {many} runs."
+    own = tuple(_own_section(found, place) for place, found in enumerate(groups))
+    beside = (
+        _leaderboard(groups),
+        _verdicts(groups),
+        _costs(groups),
+        _trade_offs(groups),
+        _curves(groups),
+        _settings(groups),
+    )
+    return Report(title, lead, first, (*beside, *own), foot())
+
+
+def _own_section(found: Group, place: int) -> Section:
+    prefix = f"{place + 1}-"
+    summary = found.first.recipe.summary.rstrip(".")
+    lead = f"{summary}." if summary else ""
+    return Section(f"{prefix}recipe", found.name, sections=sections(found, prefix), lead=lead)
+
+
+def _leaderboard(groups: Sequence[Group]) -> Section:
+    columns = (
+        Column("recipe", "recipe"), Column("seeds", "seeds", "count"),
+        Column("accuracy", "accuracy, %", "share", interval=True), Column("macro_f1", "macro-F1, %", "share", interval=True),
+        Column("log_loss", "log-loss", "number", interval=True), Column("trained_parameters", "trained parameters", "count"),
+        Column("seconds", "training time", "seconds"), Column("peak_gb", "peak memory, GB", "number"),
+    )  # fmt: skip
+    ordered = sorted(groups, key=lambda found: -(found.score("accuracy").value or 0))
+    rows: list[tuple[Value, ...]] = [
+        (
+            found.name, len(found.runs), found.score("accuracy"), found.score("macro_f1"), found.score("log_loss"),
+            found.trained_parameters, found.seconds().value, found.peak_gb().value,
+        )
+        for found in ordered
+    ]  # fmt: skip
+    level = percent(groups[0].confidence, 0)
+    what = "of one run over test rows, of several seeds over rows and seeds, of times over seeds alone"
+    blocks = (
+        Table("leaderboard", "By accuracy on the test rows", columns, tuple(rows)),
+        Paragraph(f"Brackets are {level} intervals: {what}.", quiet=True),
+    )
+    return Section("leaderboard-section", "Leaderboard", blocks)
+
+
+def _verdicts(groups: Sequence[Group]) -> Section:
+    """Each pair of recipes, on the same test rows; where the rows are not the same, why there are no pairs."""
+    title, name = "Which is better", "verdicts-section"
+    try:
+        found = compare([run for one in groups for run in one.runs], confidence=groups[0].confidence)
+    except RunError as problem:
+        return Section(name, title, (Paragraph(f"These runs can't be set against each other row by row: {problem}."),))
+    names = {str(run.folder): one.name for one in groups for run in one.runs}
+    ours = {system.name: names[system.runs[0]] for system in found.systems}
+    pairs = [replace(pair, a=ours[pair.a], b=ours[pair.b]) for pair in found.pairs]
+    columns = (
+        Column("a", "recipe"), Column("b", "minus"), Column("accuracy", "accuracy, points", "signed", interval=True),
+        Column("macro_f1", "macro-F1, points", "signed", interval=True), Column("p", "p", "rate"),
+        Column("p_holm", "p after Holm", "rate"),
+    )  # fmt: skip
+    rows = tuple(
+        (pair.a, pair.b, pair.accuracy.interval, pair.macro_f1.interval, pair.accuracy.p_value, pair.accuracy.p_holm)
+        for pair in pairs
+    )
+    table = Table("differences", f"Differences on the same {found.test_rows:,} test rows", columns, rows)
+    single = [one.name for one in groups if len(one.runs) == 1]
+    seeds = f" Of {listed(single)} there is one seed, so nothing is known of others." if single else ""
+    quiet = f"As rankwise compare finds it. p is of accuracy; Holm's correction counts all pairs.{seeds}"
+    return Section(name, title, (Notes(tuple(map(found.verdict, pairs))), table, Paragraph(quiet, quiet=True)))
+
+
+def _costs(groups: Sequence[Group]) -> Section:
+    """The four charts of report 004: training time, trained parameters, loss, accuracy."""
+
+    def figure(
+        title: str, name: str, kind: Kind, label: str, values: list[Interval], dots: list[tuple[float, ...]]
+    ) -> Figure:
+        rows = [
+            charts.Row(found.name, value, place, dots[place] if len(found.runs) > 1 else ())
+            for place, (found, value) in enumerate(zip(groups, values, strict=True))
+        ]
+        draw = charts.bars if name in ("time", "parameters") else charts.dots
+        words = "; ".join(f"{row.name} {in_words(row.value, kind)}" for row in rows)
+        columns = (Column("recipe", "recipe"), Column(name, label, kind, interval=True))
+        table = Table(f"compare-{name}", title, columns, tuple((row.name, row.value) for row in rows))
+        return Figure(title, words, draw(rows, label=label, kind=kind), table)
+
+    parameters = [Interval(float(found.trained_parameters), None, None) for found in groups]
+    seconds = [tuple(run.facts["seconds"]["training"] for run in found.runs) for found in groups]
+    figures = (
+        figure("Training time", "time", "seconds", "training time", [found.seconds() for found in groups], seconds),
+        figure("Trained parameters", "parameters", "count", "trained parameters", parameters, [()] * len(groups)),
+        figure(
+            "Loss on the test rows", "loss", "number", "log-loss, nats", [found.score("log_loss") for found in groups],
+            [found.scores("log_loss") for found in groups],
+        ),
+        figure(
+            "Accuracy on the test rows", "accuracy", "share", "accuracy, %", [found.score("accuracy") for found in groups],
+            [found.scores("accuracy") for found in groups],
+        ),
+    )  # fmt: skip
+    ticks = any(len(found.runs) > 1 for found in groups)
+    note = (Paragraph("Ticks under a mark are the single runs.", quiet=True),) if ticks else ()
+    return Section("costs-section", "Cost and quality", (*figures, *note))
+
+
+def _trade_offs(groups: Sequence[Group]) -> Section:
+    accuracy = [found.score("accuracy") for found in groups]
+
+    def figure(title: str, name: str, label: str, kind: Kind, costs: list[Interval]) -> Figure:
+        points = [(cost.value or 0.0, score.value or 0.0) for cost, score in zip(costs, accuracy, strict=True)]
+        best = front(points)
+        spots = [
+            charts.Spot(cost.value or 0.0, score, found.name, place)
+            for place, (found, cost, score) in enumerate(zip(groups, costs, accuracy, strict=True))
+        ]
+        columns = (
+            Column("recipe", "recipe"), Column(name, label, kind, interval=True),
+            Column("accuracy", "accuracy, %", "share", interval=True), Column("on_front", "on the Pareto front"),
+        )  # fmt: skip
+        rows = [
+            (found.name, cost, score, "yes" if place in best else "no")
+            for place, (found, cost, score) in enumerate(zip(groups, costs, accuracy, strict=True))
+        ]
+        drawing = charts.scatter(
+            spots, x_label=label, y_label="accuracy, %", x_kind=kind, y_kind="share", front=best, key=True
+        )
+        table = Table(f"accuracy-{name}", title, columns, tuple(rows))
+        return Figure(title, f"On the Pareto front: {listed([groups[place].name for place in best])}.", drawing, table)
+
+    parameters = [Interval(float(found.trained_parameters), None, None) for found in groups]
+    figures = (
+        figure("Accuracy against training time", "against-time", "training time", "seconds", [g.seconds() for g in groups]),
+        figure("Accuracy against trained parameters", "against-parameters", "trained parameters", "count", parameters),
+    )
+    note = "Dashed: the Pareto front, of recipes that no other beats in accuracy at the same cost or less."
+    return Section("trade-off-section", "What more buys", (*figures, Paragraph(note, quiet=True)))
+
+
+def _curves(groups: Sequence[Group]) -> Section:
+    def lines(key: str) -> dict[str, list[Line]]:
+        return {
+            found.name: [[(entry["epoch"], entry[key]) for entry in history] for history in found.histories]
+            for found in groups
+        }
+
+    loss, accuracy = lines("log_loss"), lines("accuracy")
+    figures = (
+        lines_figure("Validation loss", "validation-loss", loss, over="epoch", label="loss, nats", kind="number"),
+        lines_figure("Validation accuracy", "validation-accuracy", accuracy, over="epoch", label="accuracy, %", kind="share"),
+    )
+    bands = any(len(found.runs) > 1 for found in groups)
+    note = (
+        (Paragraph("Lines are means over seeds, bands reach from the lowest to the highest.", quiet=True),) if bands else ()
+    )
+    return Section("curves-section", "On the way", (*figures, *note))
+
+
+def _settings(groups: Sequence[Group]) -> Section:
+    unlike = differences([found.first.recipe for found in groups])
+    columns = (Column("key", "key"), *(Column(found.name, found.name) for found in groups))
+    rows = [(key, *(values[key] for values in unlike)) for key in unlike[0]]
+    table = Table("settings", "Keys in which the recipes are not alike", columns, tuple(rows))
+    empty = Paragraph("The recipes are alike in every key; their data differ.")
+    return Section("settings-section", "What differs", (table if rows else empty,))

@@ -1,0 +1,296 @@
+"""A study → a Report: what was tried, what came of it, which settings mattered.
+
+Scores of trials are those of validation rows; only finalists were scored on test rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rankwise.metrics import Interval
+from rankwise.report import charts, maps
+from rankwise.report.blocks import (
+    Block,
+    Code,
+    Column,
+    Figure,
+    Kind,
+    Paragraph,
+    Report,
+    Section,
+    Stat,
+    Table,
+    Value,
+    listed,
+    percent,
+    shown,
+    typed,
+)
+from rankwise.report.drawing import Point
+from rankwise.report.groups import front, run_name
+from rankwise.report.lines import lines_figure
+from rankwise.report.runs import foot
+from rankwise.report.scales import Axis, axis_of
+from rankwise.sweep.study import Study
+from rankwise.sweep.trials import COSTS, OBJECTIVES, Final, Trial
+
+SCORES = ("accuracy", "macro_f1", "worst_shift", "log_loss")  # columns of the leaderboard, where trials have them
+NAMES: dict[str, tuple[str, Kind]] = {
+    "accuracy": ("accuracy, %", "share"), "accuracy_sd": ("its sd over seeds, points", "share"),
+    "macro_f1": ("macro-F1, %", "share"), "mcc": ("MCC", "number"),
+    "worst_shift": ("accuracy under the worst shift, %", "share"), "log_loss": ("log-loss, nats", "number"),
+    "trained_parameters": ("trained parameters", "count"), "seconds": ("training time", "seconds"),
+}  # fmt: skip
+STATES = {
+    "finished": "finished", "pruned": "pruned", "rejected": "over the cap", "failed": "failed",
+    "running": "running", "waiting": "waiting",
+}  # fmt: skip
+SHOWN = 10  # trials that are seen at once
+FEW = 7  # distinct values of a setting up to which its rail has one place for each
+TOP = 3  # trials that stand out
+
+
+def report_of_study(study: Study, folder: Path | None = None) -> Report:
+    """The report of a study, finished or still running; `folder` is the sweep's, where it has one."""
+    counts = [f"{study.count(state)} {name}" for state, name in STATES.items() if study.count(state)]  # type: ignore[arg-type]
+    lead = f"A search over {listed(study.varied)}: {listed(counts) if counts else 'no trial yet'}."
+    sections = [_leaderboard(study), *_what_mattered(study), *_trade_offs(study), *_progress(study), *_finals(study)]
+    return Report(study.name, lead, _stats(study), (*sections, *_best(study, folder)), foot())
+
+
+def _stats(study: Study) -> tuple[Stat, ...]:
+    best, first = study.best, study.objectives[0]
+    if best is None:
+        return ()
+    label, kind = NAMES[first]
+    value = shown(best.values[first], kind)
+    unit = "\u00a0%" if kind == "share" else ""
+    rows = f"on {best.validation_rows:,} validation rows" if best.validation_rows and first not in COSTS else ""
+    return (
+        Stat(f"best {label.removesuffix(', %')}", value + unit, f"trial {best.number} {rows}".strip()),
+        Stat("its trained parameters", shown(best.trained_parameters, "count")),
+        Stat("its training time", shown(best.seconds, "seconds")),
+        Stat("trials finished", f"{study.count('finished')} of {len(study.trials)}"),
+    )
+
+
+def _leaderboard(study: Study) -> Section:
+    """The best few, and every trial on demand."""
+    scores = [name for name in SCORES if any(name in trial.scores for trial in study.trials)]
+    scores[1:1] = ["accuracy_sd"] if any(trial.spread("accuracy") is not None for trial in study.trials) else []
+    columns = (
+        Column("trial", "trial", "count"),
+        *(Column(name, *NAMES[name]) for name in scores),
+        Column("seeds", "seeds", "count"), Column("trained_parameters", *NAMES["trained_parameters"]),
+        Column("seconds", *NAMES["seconds"]), *_setting_columns(study), Column("state", "state"), Column("reason", "why"),
+    )  # fmt: skip
+    finished = study.finished
+    rows = [_trial_row(trial, study, scores) for trial in (*finished, *(t for t in study.trials if t.state != "finished"))]
+    best = study.best
+    marked = frozenset(place for place, trial in enumerate(finished) if best and trial.number == best.number)
+    label = NAMES[study.objectives[0]][0].removesuffix(", %")
+    every = Table("trials", f"Every trial, by {label}", columns, tuple(rows), marked, folded=len(rows) > SHOWN)
+    chosen = " In bold: the best, by the finalists' fresh seeds." if study.finals else " In bold: the best."
+    quiet = Paragraph(f"Scores are those of validation rows; several seeds as their mean.{chosen}", quiet=True)
+    if not every.folded:
+        return Section("trials-section", "Leaderboard", (every, quiet))
+    top = Table(
+        "best-trials", f"The best {SHOWN}, by {label}", columns[:-2], tuple(row[:-2] for row in rows[:SHOWN]),
+        frozenset(place for place in marked if place < SHOWN),
+    )  # fmt: skip
+    return Section("trials-section", "Leaderboard", (top, every, quiet))
+
+
+def _trial_row(trial: Trial, study: Study, scores: Sequence[str]) -> tuple[Value, ...]:
+    means = [trial.mean(name) if trial.scores.get(name) else None for name in scores]
+    if "accuracy_sd" in scores:
+        means[scores.index("accuracy_sd")] = trial.spread("accuracy")
+    settings = _settings(trial, study)
+    cost = (len(trial.seeds) or None, trial.trained_parameters, trial.seconds)
+    return (trial.number, *means, *cost, *settings, STATES[trial.state], trial.reason)
+
+
+def _settings(trial: Trial, study: Study) -> tuple[Value, ...]:
+    """A trial's values in the order of `_setting_columns`, numbers as numbers."""
+    values = [trial.params.get(key) for key in study.varied]
+    return tuple(value if _is_number(value) else None if value is None else typed(value) for value in values)
+
+
+def _setting_columns(study: Study) -> list[Column]:
+    kinds: list[Kind] = [
+        "rate" if all(_is_number(trial.params.get(key)) for trial in study.trials) else "text" for key in study.varied
+    ]
+    return [Column(key, name, kind) for key, name, kind in zip(study.varied, _short(study.varied), kinds, strict=True)]
+
+
+def _short(keys: Sequence[str]) -> list[str]:
+    """Keys without their section, where that leaves them apart."""
+    short = [key.partition(".")[2] or key for key in keys]
+    return [name if short.count(name) == 1 else key for name, key in zip(short, keys, strict=True)]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _what_mattered(study: Study) -> list[Section]:
+    blocks: list[Block] = []
+    importances = study.importances()
+    if importances:
+        rows = [charts.Row(key, Interval(share, None, None)) for key, share in importances.items()]
+        columns = (Column("setting", "setting"), Column("importance", "% of the spread", "share"))
+        blocks.append(Figure(
+            "Which settings mattered",
+            "; ".join(f"{key} {percent(share)}" for key, share in importances.items()),
+            charts.bars(rows, label="share of the spread that it explains, %", kind="share"),
+            Table("importance", "Importance of each setting", columns, tuple(importances.items())),
+            note="PED-ANOVA; of few trials a rough guide.",
+        ))  # fmt: skip
+    if len(study.finished) > 1 and study.varied:
+        blocks.append(_parallel(study, importances))
+    return [Section("settings-section", "What mattered", tuple(blocks))] if blocks else []
+
+
+def _parallel(study: Study, importances: Mapping[str, float]) -> Figure:
+    """The setting that mattered most next to the result."""
+    trials, first = study.finished, study.objectives[0]
+    label, kind = NAMES[first]
+    keys = sorted(study.varied, key=lambda key: importances.get(key, 0.0))
+    rails = [_setting_rail(key, [trial.params.get(key) for trial in trials]) for key in keys]
+    rails.append(_number_rail(label, [trial.values[first] for trial in trials], kind))
+    columns = (Column("trial", "trial", "count"), *_setting_columns(study), Column(first, label, kind))
+    rows = tuple((trial.number, *_settings(trial, study), trial.values[first]) for trial in trials)
+    top = [str(trial.number) for trial in trials[:TOP]]
+    return Figure(
+        "Settings, and what came of them",
+        f"A line for each of {len(trials)} finished trials; the best, {listed(top)}, stand out.",
+        maps.parallel(rails, list(range(len(top)))),
+        Table("parallel", "Settings of the finished trials", columns, rows),
+        note=f"A line is a trial; the best {len(top)} stand out.",
+    )
+
+
+def _setting_rail(key: str, values: Sequence[Any]) -> maps.Rail:
+    """Few values, or others than numbers, side by side in their order; numbers on an axis."""
+    known = [value for value in values if value is not None]
+    numbers = all(map(_is_number, known))
+    distinct = sorted(set(known)) if numbers else sorted({typed(value) for value in known})
+    if numbers and len(distinct) > FEW:
+        return _number_rail(key, values, "rate")
+    places = {typed(value): (place + 0.5) / len(distinct) for place, value in enumerate(distinct)}
+    ticks = tuple((share, name) for name, share in places.items())
+    return maps.Rail(key, tuple(None if value is None else places[typed(value)] for value in values), ticks)
+
+
+def _number_rail(name: str, values: Sequence[float | None], kind: Kind) -> maps.Rail:
+    axis: Axis = axis_of([value for value in values if value is not None], kind, may_log=kind == "rate")
+    places = tuple(None if value is None else axis.place(value, 0, 1) for value in values)
+    return maps.Rail(name, places, tuple((axis.place(tick, 0, 1), axis.label(tick)) for tick in axis.ticks))
+
+
+def _trade_offs(study: Study) -> list[Section]:
+    first = study.objectives[0]
+    score = first if first not in COSTS else "accuracy"
+    trials = [trial for trial in study.finished if trial.scores.get(score)]
+    if not trials:
+        return []
+    label, kind = NAMES[score]
+    sign = 1 if OBJECTIVES[score] == "maximize" else -1
+    figures = []
+    for cost, of in (("seconds", "training time"), ("trained_parameters", "trained parameters")):
+        known = [trial for trial in trials if getattr(trial, cost) is not None]
+        points = [(float(getattr(trial, cost)), sign * trial.mean(score)) for trial in known]
+        best = front(points)
+        spots = [
+            charts.Spot(
+                x, Interval(sign * y, None, None), str(trial.number),
+                1 if place in best else 5, small=place not in best,
+            )
+            for place, (trial, (x, y)) in enumerate(zip(known, points, strict=True))
+        ]  # fmt: skip
+        title = f"{label.partition(',')[0].capitalize()} against {of}"
+        columns = (Column("trial", "trial", "count"), Column(cost, *NAMES[cost]), Column(score, label, kind),
+                   Column("on_front", "on the Pareto front"))  # fmt: skip
+        rows = tuple(
+            (trial.number, x, sign * y, "yes" if place in best else "no")
+            for place, (trial, (x, y)) in enumerate(zip(known, points, strict=True))
+        )
+        drawing = charts.scatter(spots, x_label=of, y_label=label, x_kind=NAMES[cost][1], y_kind=kind, front=best)
+        summary = f"On the Pareto front: trials {listed([str(known[place].number) for place in best])}."
+        figures.append(Figure(title, summary, drawing, Table(f"{score}-{cost}", title, columns, rows)))
+    quiet = Paragraph("Dashed: the Pareto front, of trials that no other beats at the same cost or less.", quiet=True)
+    return [Section("trade-off-section", "What more buys", (*figures, quiet))]
+
+
+def _progress(study: Study) -> list[Section]:
+    """The best so far, trial by trial, and how the best ones learned."""
+    first = study.objectives[0]
+    label, kind = NAMES[first]
+    better = max if OBJECTIVES[first] == "maximize" else min
+    rows: list[tuple[int, float, float]] = []
+    steps: list[Point] = []
+    for trial in sorted(study.finished, key=lambda trial: trial.number):
+        value = trial.values[first]
+        so_far = better(value, rows[-1][2]) if rows else value
+        steps += [(trial.number, rows[-1][2] if rows else so_far), (trial.number, so_far)]
+        rows.append((trial.number, value, so_far))
+    if len(rows) < 2:
+        return []
+    columns = (Column("trial", "trial", "count"), Column(first, label, kind), Column("best", "best so far", kind))
+    lines = (
+        charts.Curve("best so far", tuple(steps), 0, quiet=True),
+        charts.Curve("trial", tuple((number, value) for number, value, _ in rows), 5, loose=True),
+    )
+    drawing = charts.curves(lines, x_label="trials", y_label=label, kind=kind)
+    summary = f"From {shown(rows[0][2], kind)} at trial {rows[0][0]} to {shown(rows[-1][2], kind)} at trial {rows[-1][0]}."
+    figure = Figure("The best so far", summary, drawing, Table("progress", "Trial by trial", columns, tuple(rows)))
+    return [Section("progress-section", "Trial by trial", (figure, *_learning(study)))]
+
+
+def _learning(study: Study) -> list[Figure]:
+    """Validation accuracy of the best trials over epochs."""
+    best = {
+        f"trial {trial.number}": [[(entry["epoch"], entry["accuracy"]) for entry in one] for one in trial.history]
+        for trial in study.finished[:TOP]
+        if any(trial.history)
+    }
+    if not best:
+        return []
+    how: dict[str, Any] = {"over": "epoch", "label": "validation accuracy, %", "kind": "share"}
+    return [lines_figure("How the best ones learned", "learning", best, **how)]
+
+
+def _finals(study: Study) -> list[Section]:
+    if not study.finals:
+        return []
+    columns = (
+        Column("trial", "trial", "count"), Column("seed", "seed", "count"), Column("folder", "run"),
+        Column("validation_accuracy", "validation accuracy, %", "share"),
+        Column("test_accuracy", "test accuracy, %", "share"), Column("test_macro_f1", "test macro-F1, %", "share"),
+        Column("test_log_loss", "test log-loss", "number"), Column("seconds", *NAMES["seconds"]),
+    )  # fmt: skip
+
+    def row(final: Final) -> tuple[Value, ...]:
+        test = final.test
+        scores = (final.validation.get("accuracy"), test.get("accuracy"), test.get("macro_f1"), test.get("log_loss"))
+        return (final.trial, final.seed, run_name(Path(final.folder)), *scores, final.seconds)
+
+    lead = "The best configurations, trained again on seeds that the search had not used, then scored on the test rows."
+    table = Table("finalists", "Finalists", columns, tuple(map(row, study.finals)))
+    folders = " ".join(run_name(Path(final.folder)) for final in study.finals)
+    blocks = (table, Code(f"rankwise report {folders}", "To see them at length"))
+    return [Section("finalists-section", "Finalists", blocks, lead=lead)]
+
+
+def _best(study: Study, folder: Path | None) -> list[Section]:
+    best = study.best
+    if best is None:
+        return []
+    recipe = Code(study.recipe(best).to_yaml(), "best.yaml", folded=True)
+    if folder is not None and (folder / "best.yaml").is_file():
+        what = Code(f"rankwise train {run_name(folder)}/best.yaml", f"Trial {best.number}, as a whole run")
+    else:
+        what = Code("rankwise train best.yaml", f"Trial {best.number}, as a whole run; best.yaml is below")
+    return [Section("best-section", "The best configuration", (what, recipe))]

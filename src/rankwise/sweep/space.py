@@ -1,0 +1,448 @@
+"""A space is what a sweep tries: a YAML file that names a base recipe, the values of some of its keys, and how to search.
+
+    base: rank4-adam
+    objectives: [accuracy]
+    search: {sampler: grid, pruner: none}
+    space:
+      adapter.rank: [2, 4, 8]                                  # a list: one of these values
+      train.warmup: {low: 0.0, high: 0.2}                      # a range; log: true, step: 0.05
+      optimiser:                                               # no recipe key: one of these groups of keys
+        - {train.optimizer.name: adam, train.learning_rate: {low: 1e-4, high: 1e-2, log: true}}
+        - {train.optimizer.name: sgd, train.learning_rate: [1e-2, 1e-1]}
+
+A range between whole numbers has whole numbers where its key takes no others. Every value is held against the recipe's own
+rules when the file is read; errors carry file, line and the nearest known key.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
+
+from rankwise.errors import RecipeError, nearest
+from rankwise.recipe import MAX_RECIPE_BYTES, Lines, Recipe, parse
+from rankwise.specs import Count, Spec
+from rankwise.sweep.trials import OBJECTIVES
+
+MOST_LISTED = 100_000  # configurations that are enumerated; a grid has no more
+TRIALS = 20  # where nothing says how many
+Scalar = str | int | float | bool | None
+
+
+class PrunerSpec(Spec):
+    """Which trials are stopped before their end. A plain string is its name."""
+
+    name: Literal["none", "halving", "hyperband"] = "none"
+    """halving: only the best share of those that came as far goes on (arXiv 1810.05934). hyperband: several such races, that
+    begin to stop trials sooner or later (arXiv 1603.06560).
+    """
+    keep: Annotated[int, Field(ge=2)] = 3
+    """One in this many goes on, and then for this many times as long."""
+    least: Count = 1
+    """Evaluations that every trial gets."""
+
+
+class SearchSpec(Spec):
+    """How the space is searched."""
+
+    sampler: Literal["grid", "random", "tpe"] = "tpe"
+    """grid: every configuration, in a shuffled order. random. tpe: where scores were good so far (NeurIPS 2011, 4443)."""
+    trials: Count | None = None
+    """Configurations to train; all of a grid, else 20, when left out. What is over the cap is not counted."""
+    seeds: Count = 1
+    """Training seeds of each configuration; scores are their means."""
+    pruner: Annotated[PrunerSpec, BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)] = PrunerSpec()
+    finalists: Annotated[int, Field(ge=0)] = 3
+    """The best configurations, trained again as whole runs."""
+    finalist_seeds: Count = 3
+    """Seeds of each finalist, none of them used in the search."""
+    seed: int = 0
+    """Which order, and which draws."""
+
+
+class _File(Spec):
+    name: str = "sweep"
+    summary: str = ""
+    base: str
+    set: tuple[str, ...] = ()
+    search: SearchSpec = SearchSpec()
+    objectives: Annotated[
+        tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v), Field(min_length=1)
+    ] = ("accuracy",)
+    space: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> _File:
+        for name in self.objectives:
+            if name not in OBJECTIVES:
+                known = ", ".join(OBJECTIVES)
+                raise ValueError(f"'{name}' is no objective{nearest(name, OBJECTIVES) or '; expected some of ' + known}")
+        if len(set(self.objectives)) < len(self.objectives):
+            raise ValueError(f"objectives {list(self.objectives)} name one twice")
+        if len(self.objectives) > 1 and self.search.pruner.name != "none":
+            raise ValueError("a pruner compares one score; with several objectives, search.pruner is none")
+        if not self.space:
+            raise ValueError("space is empty; name a key and its values, such as adapter.rank: [2, 4, 8]")
+        return self
+
+
+@dataclass(frozen=True)
+class Values:
+    """One of some values of a recipe key."""
+
+    values: tuple[Any, ...]
+
+    @property
+    def labels(self) -> list[Scalar]:
+        """What stands for each value in Optuna: the value itself, or its JSON where that is a list or a mapping."""
+        return [value if isinstance(value, Scalar) else json.dumps(value) for value in self.values]
+
+    def points(self) -> list[Scalar]:
+        return self.labels
+
+    def suggest(self, trial: Any, name: str) -> Any:
+        if len(self.values) == 1:
+            return self.values[0]
+        return self.values[self.labels.index(trial.suggest_categorical(name, self.labels))]
+
+
+@dataclass(frozen=True)
+class Range:
+    """A number between two, both included."""
+
+    low: float
+    high: float
+    log: bool = False
+    step: float | None = None
+    whole: bool = False
+
+    def points(self) -> list[Scalar] | None:
+        """All its numbers; None where they can't be listed."""
+        step = self.step or (1 if self.whole and not self.log else None)
+        if step is None:
+            return None
+        count = math.floor((self.high - self.low) / step + 1e-9) + 1
+        found = (self.low + place * step for place in range(count))
+        return [int(value) if self.whole else round(value, 12) for value in found]
+
+    def suggest(self, trial: Any, name: str) -> float:
+        if self.whole:
+            return int(trial.suggest_int(name, int(self.low), int(self.high), log=self.log, step=int(self.step or 1)))
+        return float(trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step))
+
+
+@dataclass(frozen=True)
+class Groups:
+    """One of some groups, each with values or ranges of several keys."""
+
+    options: Mapping[str, Mapping[str, Values | Range]]
+    """By label, such as `adam`."""
+
+    def suggest(self, trial: Any, name: str) -> dict[str, Any]:
+        label = trial.suggest_categorical(name, list(self.options))
+        return {key: domain.suggest(trial, inner_name(key, label)) for key, domain in self.options[label].items()}
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is tried, and how."""
+
+    name: str
+    summary: str
+    base: str
+    set: tuple[str, ...]
+    search: SearchSpec
+    objectives: tuple[str, ...]
+    domains: Mapping[str, Values | Range | Groups]
+
+    @classmethod
+    def load(cls, name_or_path: str | Path, search: Iterable[str] = ()) -> Space:
+        """A built-in space by name, or a YAML file, with `search` settings such as `sampler=random` on top.
+
+        Raises RecipeError naming the line.
+        """
+        where, text = _read(str(name_or_path))
+        tree, lines = parse(where, text)
+        for override in search:
+            key, _, value = override.partition("=")
+            section = tree.setdefault("search", {})
+            section.update(parse(f"--set search.{override}", f"{key}: {value}")[0])
+            lines["search", key] = f"--set search.{override}"
+        try:
+            file = _File.model_validate(tree)
+        except ValidationError as error:
+            raise RecipeError("\n".join(_explained(error, lines, where))) from None
+        reader = _Reader(Recipe.load(file.base, file.set), lines, where)
+        domains = {name: reader.domain(name, given) for name, given in file.space.items()}
+        reader.check_keys(domains)
+        if file.search.sampler == "grid" and _points(domains) is None:
+            raise RecipeError(f"{where}: {_why_no_grid(domains)}; or search.sampler: random")
+        return cls(file.name, file.summary, file.base, file.set, file.search, file.objectives, domains)
+
+    def without(self, keys: Iterable[str]) -> Space:
+        """The space with these recipe keys no longer varied, as `--set` wants it. Raises RecipeError for a key in a group."""
+        gone = {name for key in keys for name in self.domains if name == key or key.startswith(f"{name}.")}
+        left = {name: domain for name, domain in self.domains.items() if name not in gone}
+        grouped = {key: name for name, domain in left.items() if isinstance(domain, Groups) for key in keys_of(name, domain)}
+        for key in keys:
+            if key in grouped:
+                raise RecipeError(
+                    f"--set {key}: the space varies it in the group '{grouped[key]}'; copy the space and change it there"
+                )
+        if not left:
+            raise RecipeError(f"--set {', '.join(sorted(gone))}: then the space varies nothing; type rankwise train instead")
+        return replace(self, domains=left)
+
+    def check(self, base: Recipe) -> None:
+        """Raises RecipeError where the search asks of the base what it does not give."""
+        train, pruner = base.train, self.search.pruner.name
+        at_the_end = train.evaluate_every == "end" or (train.evaluate_every == "epoch" and train.epochs <= 1)
+        if pruner != "none" and at_the_end:
+            raise RecipeError(
+                f"{pruner} compares trials while they train, but here each is evaluated only at its end; type "
+                "--set train.evaluate_every=10%, or --set search.pruner=none"
+            )
+        if "worst_shift" in self.objectives and train.select_by != "worst_shift":
+            raise RecipeError("the objective worst_shift needs --set train.select_by=worst_shift")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The recipe keys that it varies."""
+        return tuple(dict.fromkeys(key for name, domain in self.domains.items() for key in keys_of(name, domain)))
+
+    @property
+    def size(self) -> int | None:
+        """How many configurations; None where they can't be listed."""
+        return _points(self.domains)
+
+    def suggest(self, trial: Any) -> dict[str, Any]:
+        """Recipe keys and their values, drawn by an Optuna trial."""
+        found: dict[str, Any] = {}
+        for name, domain in self.domains.items():
+            if isinstance(domain, Groups):
+                found.update(domain.suggest(trial, name))
+            else:
+                found[name] = domain.suggest(trial, name)
+        return found
+
+    def listed(self) -> Iterator[dict[str, Scalar]]:
+        """Every configuration in the names and labels of Optuna's parameters; the space has a `size`."""
+        axes = [_axis(name, domain) for name, domain in self.domains.items()]
+        for combination in itertools.product(*axes):
+            yield {name: value for part in combination for name, value in part.items()}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values that say whether two spaces are the same."""
+        return {name: _plain(domain) for name, domain in self.domains.items()}
+
+
+def builtin_spaces() -> list[str]:
+    """Names of the spaces that ship with rankwise."""
+    folder = resources.files("rankwise") / "spaces"
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
+def inner_name(key: str, label: str) -> str:
+    """What Optuna calls a key within a group: its ranges may differ from group to group."""
+    return f"{key} ({label})"
+
+
+def keys_of(name: str, domain: Values | Range | Groups) -> list[str]:
+    """The recipe keys that a part of a space varies."""
+    if isinstance(domain, Groups):
+        return list(dict.fromkeys(key for option in domain.options.values() for key in option))
+    return [name]
+
+
+def _read(name: str) -> tuple[str, str]:
+    """Where a space came from, for messages, and its text."""
+    if name in builtin_spaces():
+        return f"{name}.yaml", (resources.files("rankwise") / "spaces" / f"{name}.yaml").read_text("utf-8")
+    path = Path(name)
+    if not path.is_file():
+        known = builtin_spaces()
+        if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+            raise RecipeError(f"{name}: no such file; expected a space in YAML, or a built-in one: {', '.join(known)}")
+        raise RecipeError(f"no space is called '{name}'{nearest(name, known) or '.'} Built in: {', '.join(known)}")
+    if path.stat().st_size > MAX_RECIPE_BYTES:
+        raise RecipeError(f"{name} has {path.stat().st_size:,} bytes; a space has fewer than {MAX_RECIPE_BYTES:,}")
+    try:
+        return name, path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{name}: not UTF-8 at byte {error.start}; a space is UTF-8 YAML") from error
+
+
+class _Reader:
+    """What stands under `space`, held against the base recipe's rules."""
+
+    def __init__(self, base: Recipe, lines: Lines, where: str) -> None:
+        self.base, self.lines, self.where = base, lines, where
+
+    def domain(self, name: str, given: Any) -> Values | Range | Groups:
+        path: tuple[str | int, ...] = ("space", name)
+        is_group = isinstance(given, list) and given and all(isinstance(option, dict) for option in given)
+        if is_group and not self._is_key(name):
+            return self._groups(name, given)
+        self._check_known(name, path)
+        if isinstance(given, list):
+            return self._values(name, given, path)
+        if isinstance(given, dict):
+            return self._range(name, given, path)
+        raise self._error(path, f"{name}: found {given!r}, expected a list of values or a range {{low: …, high: …}}")
+
+    def check_keys(self, domains: Mapping[str, Values | Range | Groups]) -> None:
+        """Raises RecipeError where two parts of the space set the same key."""
+        owners: dict[str, str] = {}
+        for name, domain in domains.items():
+            for key in keys_of(name, domain):
+                for other, owner in owners.items():
+                    if key == other or key.startswith(f"{other}.") or other.startswith(f"{key}."):
+                        raise self._error(("space", name), f"'{key}' is also set by '{owner}'; name a key once")
+            owners.update(dict.fromkeys(keys_of(name, domain), name))
+
+    def _groups(self, name: str, given: list[dict[str, Any]]) -> Groups:
+        options: dict[str, Mapping[str, Values | Range]] = {}
+        for place, option in enumerate(given):
+            inner: dict[str, Values | Range] = {}
+            for key, value in option.items():
+                path = ("space", name, place, key)
+                self._check_known(key, path)
+                if isinstance(value, dict) and "low" in value:
+                    inner[key] = self._range(key, value, path)
+                else:
+                    inner[key] = self._values(key, value if isinstance(value, list) else [value], path)
+            fixed = [
+                str(domain.labels[0]) for domain in inner.values() if isinstance(domain, Values) and len(domain.values) == 1
+            ]
+            label = ", ".join(fixed) or f"option {place + 1}"
+            options[label if label not in options else f"{label} ({place + 1})"] = inner
+        return Groups(options)
+
+    def _values(self, key: str, given: list[Any], path: tuple[str | int, ...]) -> Values:
+        if not given:
+            raise self._error(path, f"{key}: an empty list leaves nothing to try")
+        for value in given:
+            self._check(key, value, path)
+        values = Values(tuple(given))
+        if len(set(map(json.dumps, values.labels))) < len(given):
+            raise self._error(path, f"{key}: {given} names a value twice")
+        return values
+
+    def _range(self, key: str, given: dict[str, Any], path: tuple[str | int, ...]) -> Range:
+        unknown = set(given) - {"low", "high", "log", "step"}
+        if unknown or not {"low", "high"} <= set(given):
+            raise self._error(path, f"{key}: a range is {{low: 1e-5, high: 1e-2}}, with log: true or step: 0.1 if wanted")
+        low, high, log, step = given["low"], given["high"], given.get("log", False), given.get("step")
+        numbers = [low, high, *([step] if step is not None else [])]
+        if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
+            raise self._error(path, f"{key}: low, high and step are numbers; found {given}")
+        if not low < high or (log and low <= 0) or (step is not None and not 0 < step <= high - low):
+            raise self._error(path, f"{key}: found {given}; expected low < high, low above 0 with log, step within the range")
+        if log and step is not None:
+            raise self._error(path, f"{key}: log and step don't go together; give a list of values")
+        self._check(key, low, path)
+        self._check(key, high, path)
+        whole = all(isinstance(number, int) for number in numbers) and bool(
+            self.base.refusal(key, low + 0.5, self.where)  # such as a rank; a learning rate takes fractions
+        )
+        return Range(low, high, bool(log), step, whole)
+
+    def _is_key(self, name: str) -> bool:
+        return "unknown key" not in (self.base.refusal(name, None, self.where) or "")
+
+    def _check_known(self, key: str, path: tuple[str | int, ...]) -> None:
+        if not self._is_key(key):
+            self._check(key, None, path)
+
+    def _check(self, key: str, value: Any, path: tuple[str | int, ...]) -> None:
+        if problem := self.base.refusal(key, value, self._place(path)):
+            raise RecipeError(problem)
+
+    def _error(self, path: tuple[str | int, ...], message: str) -> RecipeError:
+        return RecipeError(f"{self._place(path)}: {message}")
+
+    def _place(self, path: tuple[str | int, ...]) -> str:
+        return _place(path, self.lines, self.where)
+
+
+def _place(path: tuple[str | int, ...], lines: Lines, where: str) -> str:
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path, where)
+
+
+def _explained(error: ValidationError, lines: Lines, where: str) -> Iterator[str]:
+    """One line for each wrong setting outside `space`."""
+    for problem in error.errors():
+        path = problem["loc"]
+        at, dotted = _place(path, lines, where), ".".join(map(str, path))
+        if problem["type"] == "extra_forbidden":
+            specs: tuple[type[Spec], ...] = (_File, SearchSpec, PrunerSpec)
+            yield f"{at}: unknown key '{dotted}'{nearest(str(path[-1]), specs[len(path) - 1].model_fields)}"
+        elif problem["type"] == "missing":
+            yield f"{at}: '{dotted}' is missing; a space names a base recipe and, under space, keys with their values"
+        elif problem["type"] == "value_error":
+            yield f"{at}: {problem['msg'].removeprefix('Value error, ')}"
+        else:
+            yield f"{at}: {dotted}: found {problem['input']!r}, expected {problem['msg'].removeprefix('Input should be ')}"
+
+
+def _axis(name: str, domain: Values | Range | Groups) -> list[dict[str, Scalar]]:
+    """What one part of a space can be, in Optuna's names and labels."""
+    if not isinstance(domain, Groups):
+        points = domain.points()
+        assert points is not None, "listed() is asked of a space that has a size"
+        return [{name: point} if len(points) > 1 else {} for point in points]
+    found: list[dict[str, Scalar]] = []
+    for label, option in domain.options.items():
+        inner = [_axis(inner_name(key, label), part) for key, part in option.items()]
+        for combination in itertools.product(*inner):
+            chosen: dict[str, Scalar] = {name: label}
+            for part in combination:
+                chosen.update(part)
+            found.append(chosen)
+    return found
+
+
+def _points(domains: Mapping[str, Values | Range | Groups]) -> int | None:
+    """How many configurations there are; None where a range has no end of them, or too many to list."""
+    total = 1
+    for domain in domains.values():
+        if isinstance(domain, Groups):
+            sizes = [_points(option) for option in domain.options.values()]
+            size = None if None in sizes else sum(filter(None, sizes))
+        else:
+            points = domain.points()
+            size = None if points is None else len(points)
+        if size is None or total * size > MOST_LISTED:
+            return None
+        total *= size
+    return total
+
+
+def _why_no_grid(domains: Mapping[str, Values | Range | Groups]) -> str:
+    flat = [
+        (key, part) for name, domain in domains.items()
+        for key, part in (
+            [(key, part) for option in domain.options.values() for key, part in option.items()]
+            if isinstance(domain, Groups) else [(name, domain)]
+        )
+    ]  # fmt: skip
+    for key, part in flat:
+        if isinstance(part, Range) and part.points() is None:
+            return f"a grid needs values, and '{key}' is a range; give a list, or a step"
+    return f"this grid has over {MOST_LISTED:,} configurations; give fewer values"
+
+
+def _plain(domain: Values | Range | Groups) -> Any:
+    if isinstance(domain, Groups):
+        return {label: {key: _plain(part) for key, part in option.items()} for label, option in domain.options.items()}
+    return list(domain.values) if isinstance(domain, Values) else vars(domain)

@@ -1,0 +1,338 @@
+"""Where trials are kept and how drivers share them: Optuna's tables in one SQLite file, or in a PostgreSQL of many machines.
+
+A driver is a process that asks for trials, runs them and tells what came of them. Several may work on one study, and any of
+them may be killed at any moment. Four rules make that safe:
+
+- Every change is a transaction. SQLite takes its write lock at the beginning of each, PostgreSQL locks rows, so a waiting
+  trial goes to one driver.
+- A driver's beat is a number that it raises every few seconds. A running trial whose driver's beat stands still is lost, and
+  its configuration waits again; no clocks are compared.
+- A trial writes its configuration's fingerprint before it trains, and yields to another with the same one: to a finished
+  trial, or to a lower number (as in Lamport's bakery, 1974). So no configuration is trained twice.
+- The outcome is written whole before the trial is told as finished; a driver that finds one untold tells it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import platform
+import sqlite3
+import time
+import uuid
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from rankwise.errors import RunError, require
+from rankwise.sweep.trials import Direction, Final, Trial
+
+FILE = "study.db"
+ABOUT = "sweep.json"  # in a sweep's folder: where its study is
+FINALS = "/finals"  # what the finalists' study is called, after the search's
+BEAT_SECONDS = 5.0
+LOOK_SECONDS = 1.0  # from one look at the other drivers to the next
+PATIENCE_SECONDS = 30.0  # how long a beat may stand still
+MOST_DEATHS = 3  # of workers that a configuration may cost
+LOCK_SECONDS = 60  # that a process waits for another's transaction
+TRIES = 5  # to open a database that another process is just setting up
+ALIVE = (TrialState.RUNNING, TrialState.WAITING)
+ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def database_of(storage: str | None, folder: Path) -> str:
+    """SQLAlchemy's URL of a PostgreSQL URL, or of the file in a sweep's folder. Raises RunError or MissingExtra."""
+    if storage is None:
+        return f"sqlite:///{folder / FILE}"
+    scheme, _, rest = storage.partition("://")
+    if scheme.split("+")[0] not in ("postgresql", "postgres") or not rest:
+        raise RunError(f"--storage {storage}: expected postgresql://user@host/database, or leave it out for a file in --out")
+    require("psycopg", extra="postgres")
+    return f"postgresql+psycopg://{rest}"
+
+
+@contextmanager
+def opened(url: str, name: str, directions: Iterable[Direction]) -> Iterator[tuple[optuna.Study, optuna.Study]]:
+    """The search's study of that name and the finalists', made where there are none. Raises RunError."""
+    storage = _storage(url)
+    try:
+        search = optuna.create_study(storage=storage, study_name=name, directions=list(directions), load_if_exists=True)
+        finals = optuna.create_study(storage=storage, study_name=name + FINALS, direction="maximize", load_if_exists=True)
+        yield search, finals
+    finally:
+        storage.engine.dispose()  # a pool that is forgotten leaves its connections open
+
+
+def located(folder_or_url: str | Path) -> tuple[str, str]:
+    """The database's URL and the study's name of a sweep's folder, or of URL#NAME. Raises RunError."""
+    given = str(folder_or_url)
+    if "://" in given:
+        place, _, name = given.partition("#")
+        url = database_of(place, Path())
+    else:
+        folder = Path(given)
+        if not (folder / ABOUT).is_file():
+            raise RunError(f"{folder}: no {ABOUT}; expected a sweep's folder, such as rankwise sweep writes, or a URL#NAME")
+        about = json.loads((folder / ABOUT).read_text("utf-8"))
+        name, url = about["study"], database_of(about["storage"], folder)
+    storage = _storage(url)
+    try:
+        known = [each for each in optuna.get_all_study_names(storage) if not each.endswith(FINALS)]
+    finally:
+        storage.engine.dispose()
+    if not name and len(known) == 1:
+        name = known[0]
+    if name not in known:
+        raise RunError(f"{given}: no study is called '{name}' there; it has {', '.join(known) or 'none'}; type URL#NAME")
+    return url, name
+
+
+def remember(folder: Path, storage: str | None, name: str) -> None:
+    """Write where a folder's study is, so that the folder alone finds it again; a password is left out."""
+    if storage is not None:
+        given = sqlalchemy.make_url(storage)
+        without = sqlalchemy.URL.create(
+            given.drivername, given.username, None, given.host, given.port, given.database, given.query
+        )
+        storage = without.render_as_string(hide_password=False)
+    (folder / ABOUT).write_text(json.dumps({"study": name, "storage": storage}, indent=2) + "\n", "utf-8")
+
+
+def facts_of(study: optuna.Study) -> Mapping[str, Any]:
+    """What a study is about: base recipe, space, objectives. Raises RunError for a study that is not a sweep's."""
+    facts = study.user_attrs.get("sweep")
+    if not isinstance(facts, dict):
+        raise RunError(f"the study '{study.study_name}' was not made by rankwise sweep; give another name: --out sweeps/NAME")
+    return facts
+
+
+class Board:
+    """One driver's view of a study's trials."""
+
+    def __init__(self, study: optuna.Study, driver: str | None = None, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self.study = study
+        self.driver = driver or f"{platform.node()}-{uuid.uuid4().hex[:12]}"
+        self.patience_seconds = patience_seconds
+        self._beats = 0
+        self._beaten = self._looked = -math.inf
+        self._first_seen: dict[tuple[str, Any], float] = {}
+
+    def trials(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
+
+    def beat(self) -> None:
+        """Say that this driver lives, if it is time to."""
+        if time.monotonic() - self._beaten < min(BEAT_SECONDS, self.patience_seconds / 4):
+            return
+        self._beats += 1
+        self.study.set_user_attr(f"beat {self.driver}", self._beats)
+        self._beaten = time.monotonic()
+
+    def enqueue(self, params: Mapping[str, Any], attrs: Mapping[str, Any]) -> None:
+        """A trial that waits for the next driver that asks, with these Optuna parameters."""
+        self.study.enqueue_trial(dict(params), user_attrs=dict(attrs))
+
+    def ask(self) -> optuna.Trial:
+        """A waiting trial, else a new one; it is ours from now on."""
+        trial = self.study.ask()
+        trial.set_user_attr("driver", self.driver)
+        return trial
+
+    def claim(self, trial: optuna.Trial, fingerprint: str, params: Mapping[str, Any], *, most: int | None = None) -> str:
+        """Write what a trial is about to train; why it must not be trained, or nothing where it may be.
+
+        `most` is how many configurations the study may have besides those that were rejected.
+        """
+        trial.set_user_attr("params", dict(params))
+        trial.set_user_attr("fingerprint", fingerprint)
+        while True:
+            others = [other for other in self.trials() if other.number != trial.number]
+            earlier = [other for other in others if other.number < trial.number]
+            if all("fingerprint" in other.user_attrs for other in earlier if other.state == TrialState.RUNNING):
+                break
+            self.beat()
+            self.recover()
+            time.sleep(0.05)
+        for other in others:
+            first = other.state in ENDED or (other.state in ALIVE and other.number < trial.number)
+            if first and other.user_attrs.get("fingerprint") == fingerprint:
+                return f"the same as trial {other.number}"
+        counted = {other.user_attrs["fingerprint"] for other in earlier if counts(other)} - {fingerprint}
+        return "enough without it" if most is not None and len(counted) >= most else ""
+
+    def finish(self, trial: optuna.Trial | FrozenTrial, outcome: Mapping[str, Any]) -> None:
+        """Write what came of a trial, then tell it; nothing happens where another driver has taken it for lost meanwhile."""
+        try:
+            if isinstance(trial, optuna.Trial):
+                if excess := outcome.get("excess"):
+                    trial.set_constraint("budget", excess)
+                trial.set_user_attr("outcome", dict(outcome))
+            finished = outcome["state"] == "finished"
+            state = TrialState.COMPLETE if finished else TrialState.PRUNED
+            self.study.tell(trial.number, outcome["objectives"] if finished else None, state=state, skip_if_finished=True)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return
+
+    def drop(self, number: int) -> None:
+        """Tell that a trial was not trained: it repeats another one, or it was interrupted."""
+        self._looked = -math.inf
+        try:
+            self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+        except optuna.exceptions.UpdateFinishedTrialError:
+            return
+
+    def yield_to(self, trial: optuna.Trial, why: str) -> None:
+        """Give a claimed trial up for good."""
+        trial.set_user_attr("given up", why)
+        self.drop(trial.number)
+
+    def recover(self) -> None:
+        """Take trials of dead drivers back, and let what was lost wait again; at most once a second."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        beats = self.study.user_attrs
+        for trial in self.trials():
+            owner = trial.user_attrs.get("driver")
+            if trial.state != TrialState.RUNNING or owner == self.driver:
+                continue
+            sign = (owner or f"trial {trial.number}", beats.get(f"beat {owner}"))
+            if now - self._first_seen.setdefault(sign, now) > self.patience_seconds:
+                self._take_back(trial)
+        self._requeue()
+
+    def _take_back(self, trial: FrozenTrial) -> None:
+        outcome = trial.user_attrs.get("outcome")
+        if outcome is not None:
+            self.finish(trial, outcome)
+        else:
+            self.drop(trial.number)
+
+    def _requeue(self) -> None:
+        """A waiting trial for each configuration that was only ever lost."""
+        lost: dict[str, FrozenTrial] = {}
+        held: set[str] = set()
+        for trial in self.trials():
+            fingerprint = trial.user_attrs.get("fingerprint")
+            if fingerprint is None:
+                continue
+            if trial.state in (*ALIVE, *ENDED):
+                held.add(fingerprint)
+            elif "given up" not in trial.user_attrs:
+                lost[fingerprint] = trial
+        for fingerprint, trial in lost.items():
+            if fingerprint not in held:
+                kept = {key: value for key, value in trial.user_attrs.items() if key != "driver"}
+                self.enqueue({**trial.system_attrs.get("fixed_params", {}), **trial.params}, kept)
+
+
+def counts(trial: FrozenTrial) -> bool:
+    """Whether a trial is one of those that `search.trials` counts: its configuration is, or will be, trained."""
+    rejected = trial.user_attrs.get("outcome", {}).get("state") == "rejected"
+    return trial.state in (*ALIVE, *ENDED) and not rejected and "fingerprint" in trial.user_attrs
+
+
+def trials_of(study: optuna.Study, objectives: Iterable[str]) -> Iterator[Trial]:
+    """The trials of a search, without those that repeated another or were lost and started again."""
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state == TrialState.FAIL or "params" not in trial.user_attrs:
+            continue
+        params = trial.user_attrs["params"]
+        if trial.state in ALIVE:
+            seen = tuple({"step": step, next(iter(objectives)): value} for step, value in trial.intermediate_values.items())
+            yield Trial(trial.number, "running" if trial.state == TrialState.RUNNING else "waiting", params, history=(seen,))
+            continue
+        outcome = trial.user_attrs["outcome"]
+        finished = outcome["state"] == "finished"
+        yield Trial(
+            number=trial.number,
+            state=outcome["state"],
+            params=params,
+            values=dict(zip(objectives, outcome["objectives"], strict=True)) if finished else {},
+            scores={name: tuple(values) for name, values in outcome.get("scores", {}).items()},
+            seeds=tuple(outcome.get("seeds", ())),
+            seconds=outcome.get("seconds"),
+            trained_parameters=outcome.get("trained_parameters"),
+            history=tuple(tuple(entries) for entries in outcome.get("history", ())),
+            validation_rows=outcome.get("validation_rows"),
+            reason=outcome.get("reason", ""),
+        )
+
+
+def finals_of(study: optuna.Study) -> Iterator[Final]:
+    """The finalists' runs that are done."""
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
+        yield Final(**trial.user_attrs["outcome"]["final"])
+
+
+def importances(directions: Sequence[StudyDirection], complete: Sequence[FrozenTrial]) -> dict[str, float]:
+    """PED-ANOVA's importances for the first objective; empty where there is nothing to tell apart.
+
+    The best tenth is held against all, or at least five trials, or half of them where they are few.
+    """
+    if len(complete) < 4 or len({trial.values[0] for trial in complete}) < 2 or not any(trial.params for trial in complete):
+        return {}
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=min(0.5, max(0.1, 5 / len(complete))))
+    study = optuna.create_study(directions=directions)  # in memory
+    study.add_trials(complete)
+    sign = -1 if directions[0] == StudyDirection.MAXIMIZE else 1  # PED-ANOVA takes the lowest for the best
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of just that, and that it is new
+        found = optuna.importance.get_param_importances(
+            study, evaluator=evaluator, target=lambda trial: sign * trial.values[0]
+        )
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def _storage(url: str) -> optuna.storages.RDBStorage:
+    """Optuna's tables, made where there are none. Raises RunError where the database can't be used."""
+    logging.getLogger("optuna").setLevel(logging.WARNING)
+    for attempt in range(1, TRIES + 1):
+        try:
+            return _sqlite(url) if url.startswith("sqlite") else _postgres(url)
+        except SQLAlchemyError as error:  # two processes may set up the same tables; or there is no server
+            if attempt == TRIES:
+                raise _unusable(url, error) from error
+            time.sleep(0.2 * attempt)
+    raise AssertionError("the last try returns or raises")
+
+
+def _postgres(url: str) -> optuna.storages.RDBStorage:
+    return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+
+
+def _sqlite(url: str) -> optuna.storages.RDBStorage:
+    """A file with a write-ahead log: a killed process leaves it whole, and a commit waits for no disk."""
+    with sqlite3.connect(str(sqlalchemy.make_url(url).database), timeout=LOCK_SECONDS) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.close()
+    storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}})
+    sqlalchemy.event.listen(storage.engine, "connect", _leave_transactions_to_us)
+    sqlalchemy.event.listen(storage.engine, "begin", _take_the_write_lock)
+    storage.engine.dispose()  # connections from before these rules
+    return storage
+
+
+def _leave_transactions_to_us(connection: Any, _: Any) -> None:
+    connection.isolation_level = None
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _take_the_write_lock(connection: Any) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")  # else two processes read the same waiting trial before either writes
+
+
+def _unusable(url: str, error: Exception) -> RunError:
+    shown = sqlalchemy.make_url(url).render_as_string(hide_password=True)
+    reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    return RunError(f"{shown}: can't be used as a study's storage: {reason}")

@@ -1,0 +1,149 @@
+"""What a sweep does with a recipe: `TrialObjective` scores it on validation rows, `whole_run` makes a finalist's run.
+
+A trial is planned first, so that a plan over the cap is refused in milliseconds; it trains as `pipeline.train` does, on the
+same rows with the same seed, and leaves no file behind. The test rows are not among what it prepares. One process runs many
+trials: what they share (tables, tokens, the measured speed, frozen layers on disk) is made once.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import parse_flag_from_env
+
+from rankwise import importance, machine
+from rankwise.allocate import plan as make_plan
+from rankwise.cost import forecast
+from rankwise.data.batches import Padding
+from rankwise.data.prepare import Labelled, Prepared, prepare, read, take
+from rankwise.data.shift import shifted_tokens
+from rankwise.fitting.checkpoint import Checkpoints
+from rankwise.fitting.events import Events
+from rankwise.fitting.loop import fit
+from rankwise.model.adapters import build
+from rankwise.model.kernels import resolve_precision
+from rankwise.model.load import Base, check_match, load_tokenizer, locate, longest_text
+from rankwise.model.speed import gflops
+from rankwise.pipeline import digest, prefix_cache, train
+from rankwise.recipe import Recipe
+from rankwise.sweep.trials import FinalResult, Report, TrialResult
+from rankwise.work import Work
+
+SCORES = ("accuracy", "macro_f1", "mcc", "log_loss")
+KEPT = 4  # data sets, and tokens of one, that a process keeps at hand
+T = TypeVar("T")
+
+
+class TrialObjective:
+    """A recipe → its best evaluation on validation rows. Pickles as what it was when it was new."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, tuple[Labelled, str]] = {}
+        self._tokens: dict[str, tuple[Any, Prepared]] = {}
+        self._speeds: dict[int, float] = {}
+
+    def __reduce__(self) -> tuple[type[TrialObjective], tuple[()]]:
+        return TrialObjective, ()
+
+    def __call__(self, recipe: Recipe, report: Report) -> TrialResult:
+        """Train `recipe` and tell `report` of each evaluation, which may raise Stop.
+
+        Raises PlanError for a plan that is refused, NonFiniteLoss where training diverges, and what reading the data or
+        loading the encoder raises.
+        """
+        started = time.monotonic()
+        on_cpu = not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
+        accelerator = Accelerator(cpu=on_cpu)
+        threads = recipe.train.threads or machine.threads()
+        torch.set_num_threads(threads)
+
+        labelled, data_sha256 = _kept(self._tables, recipe.data.model_dump_json(), lambda: _tables(recipe))
+        recipe = importance.with_scores(recipe, labelled, data_sha256=data_sha256, device=accelerator.device)
+        plan = make_plan(recipe, classes=len(labelled.classes))
+        precision = resolve_precision(recipe.train.precision, accelerator.device)
+        base = locate(recipe.base, revision=recipe.revision)
+
+        def tokens() -> tuple[Any, Prepared]:
+            return _tokens(recipe, base, labelled, lambda tokenizer: longest_text(tokenizer, plan.encoder, prefix=length))
+
+        length = plan.adapter.prefix_length
+        key = json.dumps([recipe.data.model_dump(mode="json"), base.location, base.revision, length])
+        tokenizer, data = _kept(self._tokens, key, tokens)
+        by_shift = recipe.evaluate.shifts if recipe.train.select_by == "worst_shift" else ()
+        shifted = shifted_tokens(labelled.validation.texts, data.validation.tokens, by_shift, tokenizer, data.preprocessing)
+        work = Work.of_tokens(data.train.tokens.lengths, data.validation.tokens.lengths, [])
+        cost = forecast(
+            plan, recipe, work, gflops=self._speed(threads, accelerator.device), threads=threads,
+            bf16=precision != "fp32", gpu=accelerator.device.type != "cpu",
+        )  # fmt: skip
+        trained_parameters = plan.ledger.trainable_parameters
+
+        def hear(kind: str, values: Mapping[str, Any]) -> None:
+            if kind == "evaluation":
+                entry = {name: value for name, value in values.items() if name != "best"}
+                report({**entry, "seconds": time.monotonic() - started, "trained_parameters": trained_parameters})
+
+        classifier = build(base, plan, data.classes, seed=recipe.train.seed)
+        check_match(tokenizer, classifier.model, recipe.base)
+        with tempfile.TemporaryDirectory(prefix="rankwise-trial-") as folder:
+            fitted = fit(
+                classifier, data, recipe.train, padding=Padding.of(tokenizer),
+                checkpoints=Checkpoints(Path(folder), keep=1, fingerprint=recipe.fingerprint), accelerator=accelerator,
+                events=Events(hear), scoring=recipe.evaluate, shifted=shifted, cache=prefix_cache(), cost=cost,
+                ends_at=started + 60 * recipe.budget.minutes if recipe.budget.minutes else None,
+            )  # fmt: skip
+        machine.return_freed_memory()
+        return TrialResult(
+            scores={name: fitted.best[name] for name in (*SCORES, "worst_shift") if name in fitted.best},
+            trained_parameters=trained_parameters,
+            seconds=fitted.seconds,
+            history=tuple(fitted.history),
+            validation_rows=len(data.validation),
+            data_sha256=data_sha256,
+        )
+
+    def _speed(self, threads: int, device: torch.device) -> float:
+        return _kept(self._speeds, threads, lambda: gflops(threads, device=device))
+
+
+objective = TrialObjective()  # this process's
+
+
+def whole_run(recipe: Recipe, folder: str) -> FinalResult:
+    """A finalist's run folder, with its test rows scored once; goes on from a checkpoint, and leaves a finished run alone."""
+    run = train(recipe, folder, resume=True)
+    return FinalResult(
+        validation={name: run.scores["validation"][name] for name in SCORES},
+        test={name: run.scores["test"][name]["value"] for name in SCORES},
+        seconds=run.facts["seconds"]["all"],
+    )
+
+
+def _tables(recipe: Recipe) -> tuple[Labelled, str]:
+    labelled = read(recipe.data)
+    return labelled, digest(labelled)
+
+
+def _tokens(recipe: Recipe, base: Base, labelled: Labelled, longest: Callable[[Any], int]) -> tuple[Any, Prepared]:
+    """The tokenizer, and the training and validation rows in its tokens; one validation row stands for the test rows."""
+    tokenizer = load_tokenizer(base)
+    without_test = replace(labelled, test=take(labelled.validation, np.zeros(1, dtype=np.int64)))
+    return tokenizer, prepare(recipe.data, tokenizer, longest=longest(tokenizer), labelled=without_test)
+
+
+def _kept(cache: dict[Any, T], key: Any, make: Callable[[], T]) -> T:
+    """What is in the cache, or is made and put there; the oldest makes room."""
+    if key not in cache:
+        if len(cache) >= KEPT:
+            cache.pop(next(iter(cache)))
+        cache[key] = make()
+    return cache[key]

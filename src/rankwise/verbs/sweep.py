@@ -1,0 +1,360 @@
+"""`rankwise sweep SPACE`: search a space of recipes, tell how it goes, print the leaderboard and what to type next."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from statistics import fmean, stdev
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from rankwise.arguments import BudgetOption, FastOption, JsonOption, SetOption, print_json
+from rankwise.errors import PlanError, require
+
+if TYPE_CHECKING:
+    from rankwise.recipe import Recipe
+    from rankwise.sweep.space import Space
+    from rankwise.sweep.study import Study
+    from rankwise.sweep.trials import Trial
+
+SHOWN = 10  # rows of the leaderboard that are printed; the file has them all
+SHARES = ("accuracy", "macro_f1", "worst_shift")  # scores that are printed in percent
+NAMES = {
+    "accuracy": "accuracy %", "macro_f1": "macro-F1 %", "worst_shift": "worst shift %", "mcc": "MCC", "log_loss": "log-loss",
+    "trained_parameters": "trained parameters", "seconds": "seconds",
+}  # fmt: skip
+MEMORY_SHARE = 0.8  # of what is free, for all trials together
+GPUS = Path("/proc/driver/nvidia/gpus")
+
+
+def sweep(
+    space: Annotated[
+        str, typer.Argument(help="A built-in space (rank4-grid, lora-hyperparameters) or a YAML file.", metavar="SPACE")
+    ],
+    data: Annotated[str | None, typer.Option("--data", help="A file, a folder of files, hub:NAME, or sample.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The sweep's folder; sweeps/SPACE when left out. The same one goes on.")
+    ] = None,
+    budget: BudgetOption = None,
+    fast: FastOption = False,
+    overrides: SetOption = None,
+    trials: Annotated[int | None, typer.Option("--trials", min=1, help="Configurations to train.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Trials beside each other; as cores and memory allow when left out.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0.1, help="Time for the whole; the same command goes on after it.")
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option("--storage", metavar="URL", help="postgresql://user@host/database, shared by several machines."),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option("--engine", help="local: processes here; ray: the Ray cluster that answers (extra cluster)."),
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option("--address", metavar="HOST:PORT", help="The Ray cluster; RAY_ADDRESS when left out.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Search a space of recipes on validation rows; train the best again, as whole runs on fresh seeds.
+
+    A configuration over the cap is never trained, and none is trained twice. Killed at any moment, the same command goes on.
+    """
+    from rankwise import console
+    from rankwise.options import recipe_of
+    from rankwise.recipe import Recipe
+    from rankwise.sweep.space import Space
+
+    require("optuna", extra="sweep")
+    if engine == "ray":
+        require("ray", extra="cluster")
+    elif address is not None:
+        raise PlanError(f"--address {address} is a Ray cluster's, and --engine is local; type --engine ray, or leave it out")
+    settings = [each for each in overrides or [] if each.startswith("search.")]
+    changes = [each for each in overrides or [] if each not in settings]
+    wanted = [each.removeprefix("search.") for each in settings] + ([f"trials={trials}"] if trials else [])
+    loaded = Space.load(space, wanted)
+    loaded = loaded.without(change.partition("=")[0].strip() for change in changes)
+    base = recipe_of(Recipe.load(loaded.base, loaded.set), changes, budget, data, fast=fast)
+    loaded.check(base)
+    make_engine = None
+    if engine == "ray":
+        from rankwise.sweep.cluster import RayEngine
+
+        make_engine = partial(RayEngine, jobs=jobs, address=address)
+    else:
+        jobs = jobs or fitting_jobs(base)
+
+    from rankwise.sweep.driver import sweep as search
+    from rankwise.sweep.tables import write_tables
+    from rankwise.sweep.trials import Imported
+
+    folder = out or Path("sweeps") / loaded.name
+    with SweepProgress(loaded, quiet=as_json) as progress, interruptible(folder):
+        study = search(
+            base, loaded, Imported("rankwise.trial", "objective"), retrain=Imported("rankwise.trial", "whole_run"),
+            out=folder, storage=storage, jobs=jobs, minutes=minutes, engine=make_engine,
+            listeners=[progress],
+        )  # fmt: skip
+    write_tables(study, folder)
+    if as_json:
+        print_json({"folder": str(folder), **as_dict(study)})
+        return
+    show_study(study, folder)
+    if progress.unfinished:
+        console.note("not all of it is done; the same command goes on")
+
+
+@contextmanager
+def interruptible(folder: Path) -> Iterator[None]:
+    """Ctrl-C says how to go on; what runs is given back by then."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from rankwise import console
+
+        console.error(f"stopped; {folder} keeps what is finished, and the same command goes on")
+        raise typer.Exit(130) from None
+
+
+def fitting_jobs(base: Recipe) -> int:
+    """Trials that fit beside each other: one for each core, as far as memory reaches; one where they would share a GPU."""
+    from rankwise import machine
+    from rankwise.allocate import plan
+    from rankwise.options import classes_of, forecast_of
+
+    if any(GPUS.glob("*")) and os.environ.get("CUDA_VISIBLE_DEVICES") != "":
+        return 1
+    cores = machine.cores()
+    try:
+        peak = forecast_of(base, plan(base, classes=classes_of(base)), None).peak_bytes
+    except PlanError:  # the base itself need not fit; what does is for each trial to say
+        return cores
+    return max(1, min(cores, int(MEMORY_SHARE * machine.memory_bytes().available / peak)))
+
+
+def as_dict(study: Study) -> dict[str, Any]:
+    """Everything as plain JSON values."""
+    best = study.best
+    return {
+        "study": study.name,
+        "objectives": list(study.objectives),
+        "best": None if best is None else asdict(best),
+        "front": [trial.number for trial in study.front()],
+        "importances": study.importances(),
+        "trials": [asdict(trial) for trial in study.trials],
+        "finals": [asdict(final) for final in study.finals],
+    }
+
+
+# ------------------------------------------------------------------------------------------------------------------ printing
+
+
+def show_study(study: Study, folder: Path) -> None:
+    """The leaderboard, what was left out, which settings mattered, the finalists, what to type next."""
+    from rich.markup import escape
+
+    from rankwise import console
+
+    counted = Counter(trial.state for trial in study.trials)
+    states = ", ".join(f"{count} {state}" for state, count in counted.items())
+    console.out.print(f"[bold]{escape(study.name)}[/] on {escape(study.base.base)}: {len(study.trials)} trials: {states}")
+    finished = study.finished
+    if not finished:
+        console.note("no trial has finished yet")
+    else:
+        _show_leaderboard(study, finished)
+        _show_chance(finished[0])
+    _show_left_out(study)
+    if shares := study.importances():
+        table = console.plain_table("what mattered for " + study.objectives[0].replace("_", " "), "share", "", right=(1,))
+        for name, share in shares.items():
+            table.add_row(escape(name), f"{share:.0%}", console.bar(round(1000 * share), 1000))
+        console.out.print(table)
+    if study.finals:
+        _show_finals(study)
+    if best := study.best:
+        console.out.print(
+            f"\n[bold]best[/]   trial {best.number}: {escape(changes_of(best.params, study.varied))}", soft_wrap=True
+        )
+        console.out.print(f"[bold]files[/]  {escape(str(folder))}/leaderboard.csv, trials.csv, best.yaml", soft_wrap=True)
+        console.out.print(f"[bold]next[/]   rankwise train {escape(str(folder))}/best.yaml", soft_wrap=True)
+        console.out.print(f"       rankwise report {escape(str(folder))}", soft_wrap=True)
+
+
+def _show_leaderboard(study: Study, finished: Sequence[Trial]) -> None:
+    """Scores and costs of the best, with what was changed beside them, or below where 80 columns don't hold it."""
+    from rich.markup import escape
+
+    from rankwise import console
+
+    front = {trial.number for trial in study.front()} if len(study.objectives) > 1 else set()
+    scores = [name for name in study.objectives if name in finished[0].scores]
+    headings = [f"{NAMES[name]:>13}" for name in scores]
+    console.out.print(f"[dim]trial{''.join(headings)}     trained  seconds{'  front' if front else ''}  what was changed[/]")
+    shown = [trial for place, trial in enumerate(finished) if place < SHOWN or trial.number in front]
+    for trial in shown:
+        cells = "".join(f"{shown_score(trial, name):>13}" for name in scores)
+        mark = f"  {'●' if trial.number in front else ' ':^5}" if front else ""
+        line = f"{trial.number:>5}[bold]{cells}[/]{trial.trained_parameters or 0:>12,}{trial.seconds or 0.0:>9.1f}{mark}"
+        changed = escape(changes_of(trial.params, study.varied))
+        fits = len(line) - len("[bold][/]") + 2 + len(changed) <= console.out.width
+        console.out.print(f"{line}{'  ' if fits else chr(10) + '      '}[dim]{changed}[/]", soft_wrap=True)
+    if len(finished) > len(shown):
+        console.dim(f"and {len(finished) - len(shown)} more in leaderboard.csv")
+    if front:
+        console.dim("● on the Pareto front: no other trial is better in one objective without being worse in another")
+
+
+def _show_chance(best: Trial) -> None:
+    """What the number of validation rows leaves to chance, for who would read much into small differences."""
+    from rankwise import console
+
+    if best.validation_rows and "accuracy" in best.scores:
+        share = best.mean("accuracy")
+        margin = 1.96 * math.sqrt(share * (1 - share) / best.validation_rows)
+        console.dim(
+            f"on {best.validation_rows:,} validation rows the choice of rows alone makes ±{100 * margin:.1f} points (95 %); "
+            "the best of many is flattered"
+        )
+
+
+def _show_left_out(study: Study) -> None:
+    from rankwise import console
+
+    for state, what in (("rejected", "rejected before training"), ("failed", "failed"), ("pruned", "pruned")):
+        trials = [trial for trial in study.trials if trial.state == state]
+        if trials:
+            console.dim(f"{len(trials)} {what}, such as trial {trials[0].number}: {trials[0].reason}")
+
+
+def _show_finals(study: Study) -> None:
+    from rankwise import console
+
+    score = next((name for name in study.objectives if name in SHARES), "accuracy")
+    table = console.plain_table("finalist", "runs", f"validation {NAMES[score]}", f"test {NAMES[score]}", "")
+    best = study.best
+    for number in dict.fromkeys(final.trial for final in study.finals):
+        runs = [final for final in study.finals if final.trial == number]
+        cells = [_spread([getattr(run, rows)[score] for run in runs]) for rows in ("validation", "test")]
+        table.add_row(f"trial {number}", str(len(runs)), *cells, "[green]best[/]" if best and best.number == number else "")
+    console.out.print(table)
+    console.dim(
+        "finalists: whole runs on seeds that the search did not use; the best by validation; test rows scored once a run"
+    )
+
+
+def shown_score(trial: Trial, name: str) -> str:
+    """`89.1 ± 0.3`: a mean over seeds and its standard deviation, in percent where it is a share."""
+    return _spread(trial.scores[name], share=name in SHARES)
+
+
+def _spread(values: Sequence[float], *, share: bool = True) -> str:
+    scale, digits = (100, 1) if share else (1, 3)
+    around = f" ± {scale * stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{scale * fmean(values):.{digits}f}{around}"
+
+
+def changes_of(params: Mapping[str, Any], varied: Sequence[str]) -> str:
+    """`rank 8, alpha 16, adam`: as much of each key as tells it from the others."""
+    last = Counter(key.rpartition(".")[2] for key in varied)
+    found = []
+    for key, value in params.items():
+        _, _, name = key.rpartition(".")
+        short = name if last[name] == 1 else ".".join(key.split(".")[-2:])
+        found.append(_plainly(value) if key == "train.optimizer.name" else f"{short} {_plainly(value)}")
+    return ", ".join(found)
+
+
+def _plainly(value: Any) -> str:
+    if isinstance(value, list):
+        return "+".join(map(str, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+class SweepProgress:
+    """A listener that draws trials done, the best so far and the time left on standard error, and a line for each trial."""
+
+    def __init__(self, space: Space, *, quiet: bool) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        from rankwise import console
+
+        self.space, self.quiet, self.err = space, quiet, console.err
+        self.unfinished = False
+        self.progress = Progress(
+            TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[best]}"),
+            TimeElapsedColumn(), TextColumn("{task.fields[eta]}"), console=console.err, transient=True,
+            disable=quiet or not console.err.is_terminal,
+        )  # fmt: skip
+        self.task: Any = None
+        self._waited = 0.0
+
+    def __enter__(self) -> SweepProgress:
+        self.progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+        self.progress.stop()
+
+    def __call__(self, kind: str, values: dict[str, Any]) -> None:
+        if kind == "stopped":
+            self.unfinished = True
+        if self.quiet:
+            return
+        if kind == "sweep":
+            self._begin(values)
+        elif kind == "trial":
+            self._trial(values)
+        elif kind == "died":
+            self._say(f"trial {values['number']}: its process died; it is trained again")
+        elif kind == "waiting" and time.monotonic() - self._waited > 10:
+            self._waited = time.monotonic()
+            trials = "a trial" if values["trials"] == 1 else f"{values['trials']} trials"
+            self._say(
+                f"[dim]waiting for {trials} of another driver; what a killed one left is taken over in half a minute[/]"
+            )
+        elif kind == "finalists" and values["runs"]:
+            self.progress.update(self.task, description="finalists", completed=0, total=values["runs"], eta="")
+            runs = "one whole run" if values["runs"] == 1 else f"{values['runs']} whole runs"
+            self._say(f"finalists: trials {', '.join(map(str, values['trials']))}; {runs}")
+        elif kind == "final":
+            self.progress.advance(self.task)
+            told = values.get("reason") or f"test accuracy {values['test']['accuracy']:.1%}"
+            self._say(f"finalist trial {values['trial']}, seed {values['seed']}: {told}")
+
+    def _begin(self, values: Mapping[str, Any]) -> None:
+        self.task = self.progress.add_task("trials", total=values["total"], completed=values["done"], best="", eta="")
+        size = "" if self.space.size is None else f" of {self.space.size:,}"
+        before = f"; {values['done']} are done already" if values["done"] else ""
+        beside = f"{values['jobs']} beside each other" if values["jobs"] > 1 else "one after another"
+        self._say(f"[dim]{values['total']}{size} configurations by {self.space.search.sampler}, {beside}{before}[/]")
+
+    def _trial(self, values: Mapping[str, Any]) -> None:
+        from rich.markup import escape
+
+        shown = {name: f"{value:.1%}" if name in SHARES else f"{value:,.4g}" for name, value in values["values"].items()}
+        scores = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
+        changed = changes_of(values["params"], self.space.keys)
+        told = scores if values["state"] == "finished" else f"{values['state']}: {values['reason']}"
+        best, eta, first = values["best"], values["eta_seconds"], self.space.objectives[0]
+        leading = f"best {best['values'][first]:.1%}" if best is not None and first in SHARES else ""
+        left = "" if eta is None else f"ETA {eta // 60:.0f}:{eta % 60:02.0f}"
+        self.progress.update(self.task, completed=values["done"], best=leading, eta=left)
+        standing = ", ".join(part for part in (f"{values['done']} of {values['total']}", leading, left) if part)
+        bar = "" if self.err.is_terminal else f"[dim]({standing})[/] "  # where no bar is drawn
+        self._say(f"{bar}trial {values['number']}: {escape(told)}  [dim]{escape(changed)}[/]")
+
+    def _say(self, line: str) -> None:
+        self.err.print(line, soft_wrap=True)

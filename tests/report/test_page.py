@@ -1,0 +1,338 @@
+"""Runs → a page: it holds what it shows, as pictures, as words and as CSV, whatever the data says."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import re
+import sys
+from collections import Counter
+
+import pytest
+from pages import checked, downloads
+
+from rankwise.errors import MissingExtra, RunError
+from rankwise.metrics import Interval
+from rankwise.report.blocks import Column, Paragraph, Report, Section, Table, in_words, shown, typed
+from rankwise.report.mistakes import wilson
+from rankwise.report.page import render, write, write_figures
+from rankwise.report.runs import report_of
+
+SEEDS = ([], ["train.seed=1"])
+
+
+@pytest.fixture(scope="session")
+def page(run_for):
+    return checked(render(report_of([run_for("bert")])))
+
+
+def section(root, name):
+    (found,) = [node for node in root.all("section") if node.attributes["id"] == name]
+    return found
+
+
+# ------------------------------------------------------------------------------------------------------------- one run
+
+
+def test_a_run_is_told_in_seven_sections(page):
+    assert [node.text for node in page.all("h2")] == [
+        "Scores", "Budget", "Training", "Data", "Where it is right and wrong", "Under shift", "Where it came from",
+    ]  # fmt: skip
+    links = [node.text for node in page.all("nav")[0].all("a")]
+    assert links == [node.text for node in page.all("h2")]
+
+
+def test_the_first_numbers_are_the_runs(page, run_for):
+    run = run_for("bert")
+    first = {node.all("dt")[0].text: node.all("dd")[0].text for node in page.all("header")[0].all("div")}
+    assert first["accuracy"] == f"{100 * run.scores['test']['accuracy']['value']:.1f} %"
+    assert first["trained parameters"] == f"{run.plan_facts['trainable_parameters']:,}"
+    assert set(first) >= {"accuracy", "ahead of TF-IDF", "trained parameters", "training time"}
+
+
+def test_scores_come_with_intervals_beside_the_baselines(page, run_for):
+    run = run_for("bert")
+    rows = downloads(page)["scores.csv"]
+    assert [row["system"] for row in rows] == ["this run", *run.scores["baselines"]]
+    for key in ("accuracy", "macro_f1", "mcc", "log_loss", "calibration_error"):
+        interval = run.scores["test"][key]
+        assert [float(rows[0][name]) for name in (key, f"{key}_low", f"{key}_high")] == list(interval.values())
+
+
+def test_the_ledger_is_there_entry_by_entry_and_drawn_by_layer_and_map(page, run_for):
+    run = run_for("bert")
+    rows = downloads(page)["ledger.csv"]
+    assert sum(int(row["parameters"]) for row in rows) == run.plan_facts["trainable_parameters"]
+    assert sorted(int(row["rank"]) for row in rows if row["rank"]) == sorted(run.plan_facts["ranks"].values())
+    picture = next(node for node in section(page, "budget-section").all("svg"))
+    hints = [node.text for node in picture.all("rect") if node.text]
+    assert len(hints) == run.plan_facts["layers"] * len(run.plan_facts["kinds"])
+    assert sum("rank 2" in hint for hint in hints) == len(run.plan_facts["ranks"])
+
+
+def test_the_curves_hold_every_evaluation_and_every_logged_loss(page, run_for):
+    run = run_for("bert")
+    history = run.scores["history"]
+    accuracy = downloads(page)["accuracy-curve.csv"]
+    assert [int(row["update"]) for row in accuracy] == [entry["step"] for entry in history]
+    assert [float(row["validation"]) for row in accuracy] == [entry["accuracy"] for entry in history]
+    assert [float(row["epoch"]) for row in accuracy] == pytest.approx([entry["epoch"] for entry in history])
+    loss = downloads(page)["loss.csv"]
+    events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text("utf-8").splitlines()]
+    logged = {event["step"]: event["loss"] for event in events if event["event"] == "step"}
+    assert {int(row["update"]): float(row["training"]) for row in loss if row["training"]} == logged
+    assert f"those of update {run.facts['best']['step']}" in section(page, "training-section").text
+
+
+def test_token_lengths_are_those_of_the_training_texts(page, run_for):
+    run = run_for("bert")
+    rows = downloads(page)["token-lengths.csv"]
+    assert sum(int(row["texts"]) for row in rows) == run.facts["rows"]["train"]
+    said = section(page, "data-section").text
+    assert f"max length {run.preprocessing.max_length}" in said
+    assert "12 test rows" in said
+
+
+def test_mistakes_classes_and_confusion_are_the_test_rows(page, run_for):
+    run = run_for("bert")
+    files, test = downloads(page), run.scores["test"]
+    assert [[int(row[name]) for name in run.scores["classes"]] for row in files["confusion.csv"]] == test["confusion"]
+    assert [int(row["rows"]) for row in files["classes.csv"]] == [found["support"] for found in test["per_class"]]
+    assert sum(int(row["rows"]) for row in files["reliability.csv"]) == test["rows"]
+    for mistake in test["mistakes"]:
+        assert mistake["text"] in page.text
+
+
+def test_it_says_how_to_make_it_again_and_what_made_it(page, run_for):
+    said = section(page, "origin-section").text
+    run = run_for("bert")
+    assert f"rankwise train {run.folder.name}/recipe.yaml" in said
+    assert run.facts["data_sha256"] in said
+    assert "learning_rate: 0.01" in said  # recipe.yaml, whole
+    assert {row["what"] for row in downloads(page)["versions.csv"]} >= {"python", "torch", "rankwise"}
+
+
+def test_without_shift_it_says_how_to_measure_it(page):
+    assert "--shift" in section(page, "shift-section").text
+
+
+def test_shift_is_shown_where_it_was_measured(run_for, copy_of):
+    run = run_for("bert")
+    folder = copy_of(run)
+    interval = {"value": 0.9, "low": 0.8, "high": 0.95}
+    kinds = [("original", 0.0), ("typos", 0.125), ("shuffled_sentences", 0.25)]
+    report = {
+        "rows": 12, "source": "test.csv", "confidence_level": 0.95, "text": "A text",
+        "kinds": [
+            {"kind": kind, "rows": 12, "changed": 6, "accuracy": interval, "macro_f1": interval,
+             "drop": {"value": drop, "low": drop - 0.1, "high": drop + 0.1}, "example": f"A {kind} text"}
+            for kind, drop in kinds
+        ],
+    }  # fmt: skip
+    (folder / "shift.json").write_text(json.dumps(report), "utf-8")
+    root = checked(render(report_of([type(run).load(folder)])))
+    assert "shuffled sentences costs most: 25.0 points" in section(root, "shift-section").text
+    rows = downloads(root)["shift.csv"]
+    assert [row["drop"] for row in rows] == ["", "0.125", "0.25"]
+    assert [row["changed"] for row in rows] == ["", "0.5", "0.5"]
+    assert rows[2]["example"] == "A shuffled_sentences text"
+
+
+HOSTILE = '</td><script>alert(1)</script> "quoted" & =cmd|\' /C calc\'!A0, "x"\nsecond line'
+
+
+def test_whatever_the_data_says_stays_text(run_for):
+    run = run_for("bert")
+    scores = json.loads(json.dumps(dict(run.scores)))
+    scores["classes"][0] = HOSTILE
+    scores["test"]["per_class"][0]["name"] = HOSTILE
+    scores["test"]["mistakes"] = [
+        {"row": 1, "text": HOSTILE * 50, "truth": HOSTILE, "predicted": "b", "confidence": 0.9},
+        {"row": 2, "text": HOSTILE, "truth": "b", "predicted": HOSTILE, "confidence": 0.8},
+    ]
+    recipe = run.recipe.model_copy(update={"name": HOSTILE, "summary": HOSTILE})
+    root = checked(render(report_of([dataclasses.replace(run, scores=scores, recipe=recipe)])))
+    assert root.all("h1")[0].text == " ".join(HOSTILE.split())
+    assert downloads(root)["mistakes.csv"][1]["text"] == HOSTILE
+    assert downloads(root)["classes.csv"][0]["class"] == HOSTILE
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        *(f"adapter.method={method}" for method in ("full", "head", "bias", "dora", "ia3", "prefix", "adalora")),
+        "evaluate.baselines=false", "train.evaluate_every=2", "train.log_every=1000",
+        "train.select_by=worst_shift",
+    ],
+)  # fmt: skip
+def test_every_kind_of_run_has_its_page(run_for, override):
+    run = run_for("bert", override)
+    root = checked(render(report_of([run])))
+    parts = {row["part"]: int(row["parameters"]) for row in downloads(root)["budget.csv"]}
+    assert parts["total trained"] == run.plan_facts["trainable_parameters"]
+
+
+def test_pruned_ranks_are_shown_as_they_were_left(run_for):
+    run = run_for("bert", "adapter.method=adalora")
+    budget = section(checked(render(report_of([run]))), "budget-section")
+    hints = [node.text for node in budget.all("svg")[0].all("rect") if node.text]
+    assert Counter(re.findall(r"rank (\d+)", " ".join(hints))) == Counter(map(str, run.facts["ranks"].values()))
+    assert "pruning left" in budget.text
+
+
+def test_of_many_classes_the_commonest_mistakes_are_listed(run_for):
+    run, many = run_for("bert"), 80
+    scores = json.loads(json.dumps(dict(run.scores)))
+    scores["classes"] = [f"class {number}" for number in range(many)]
+    scores["test"]["confusion"] = [[9 * (row == column) for column in range(many)] for row in range(many)]
+    scores["test"]["confusion"][3][7] = 5
+    scores["test"]["confusion"][7][3] = 2
+    score = scores["test"]["per_class"][0]
+    scores["test"]["per_class"] = [{**score, "name": name} for name in scores["classes"]]
+    root = checked(render(report_of([dataclasses.replace(run, scores=scores)])))
+    pairs = [tuple(row.values()) for row in downloads(root)["confusions.csv"]]
+    assert pairs == [("class 3", "class 7", "5", str(5 / 14)), ("class 7", "class 3", "2", str(2 / 11))]
+    assert "confusion.csv" not in downloads(root)
+
+
+# ---------------------------------------------------------------------------------------------------------- several runs
+
+
+def test_seeds_of_one_recipe_are_one_report(run_for):
+    runs = [run_for("bert", *seed) for seed in SEEDS]
+    root = checked(render(report_of(runs)))
+    assert root.all("h1")[0].text == "tiny"
+    assert [row["seed"] for row in downloads(root)["runs.csv"]] == ["0", "1"]
+    own = downloads(root)["scores.csv"][0]
+    values = [run.scores["test"]["log_loss"]["value"] for run in runs]
+    assert float(own["log_loss"]) == pytest.approx(sum(values) / 2)
+    assert float(own["log_loss_low"]) < min(values) < max(values) < float(own["log_loss_high"])
+    one, other = (run.scores["test"]["confusion"] for run in runs)
+    total = [[a + b for a, b in zip(*rows, strict=True)] for rows in zip(one, other, strict=True)]
+    assert [[int(row[name]) for name in runs[0].scores["classes"]] for row in downloads(root)["confusion.csv"]] == total
+    assert {"validation", "validation_low", "validation_high"} <= set(downloads(root)["loss.csv"][0])
+    assert section(root, "origin-section").text.count("rankwise train") == 2
+
+
+def test_recipes_stand_beside_each_other_and_then_alone(run_for):
+    runs = [*(run_for("bert", *seed) for seed in SEEDS), run_for("bert", "adapter.rank=1")]
+    root = checked(render(report_of(runs)))
+    headings = [node.text for node in root.all("h2")]
+    assert headings == [
+        "Leaderboard", "Which is better", "Cost and quality", "What more buys", "On the way", "What differs",
+        "tiny (rank 2)", "tiny (rank 1)",
+    ]  # fmt: skip
+    files = downloads(root)
+    assert {row["recipe"]: row["seeds"] for row in files["leaderboard.csv"]} == {"tiny (rank 2)": "2", "tiny (rank 1)": "1"}
+    assert [len(files[f"compare-{name}.csv"]) for name in ("time", "parameters", "loss", "accuracy")] == [2] * 4
+    assert files["settings.csv"] == [{"key": "adapter.rank", "tiny (rank 2)": "2", "tiny (rank 1)": "1"}]
+    assert [row["on_front"] for row in files["accuracy-against-parameters.csv"]].count("yes") >= 1
+    verdict = section(root, "verdicts-section").text
+    assert "no difference shown" in verdict or "is better than" in verdict
+    assert {"1-scores.csv", "2-scores.csv", "1-confusion.csv", "2-confusion.csv"} <= set(files)
+
+
+def test_recipes_on_other_rows_are_shown_with_the_reason_why_no_verdict_is(run_for):
+    runs = [run_for("bert"), run_for("bert", "data.split.seed=7")]
+    said = section(checked(render(report_of(runs))), "verdicts-section").text
+    assert "can't be set against each other" in said
+
+
+# --------------------------------------------------------------------------------------------------------------- blocks
+
+
+def test_csv_holds_numbers_as_they_were_computed_and_intervals_in_three_columns():
+    table = Table(
+        "t", "T", (Column("name", "n"), Column("score", "s", "share", interval=True), Column("rows", "r", "count")),
+        (('a "b", c', Interval(0.123456789, 0.1, None), 1000), ("d", Interval(None, None, None), None)),
+    )  # fmt: skip
+    rows = list(csv.reader(io.StringIO(table.as_csv(), newline="")))
+    assert rows == [
+        ["name", "score", "score_low", "score_high", "rows"],
+        ['a "b", c', "0.123456789", "0.1", "", "1000"],
+        ["d", "", "", "", ""],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "words"),
+    [
+        (Interval(0.895, 0.888, 0.902), "share", "89.5\u00a0% [88.8, 90.2]"),
+        (Interval(0.044, -0.011, 0.1), "signed", "+4.4\u00a0points [-1.1, +10.0]"),
+        (Interval(None, None, None), "share", "n/a\u00a0%"),
+        (333_316, "count", "333,316"),
+        (0.3177, "number", "0.318"),
+        (0.0, "seconds", "0 s"),
+        (4.21, "seconds", "4.2 s"),
+        (59.7, "seconds", "1 min 0 s"),
+        (3725, "seconds", "1 h 2 min"),
+        (0.000703552, "rate", "0.000704"),
+        ("text", "text", "text"),
+    ],
+)
+def test_values_in_words(value, kind, words):
+    assert in_words(value, kind) == words
+
+
+def test_nothing_is_shown_as_nothing_and_an_undefined_score_as_such():
+    assert shown(None, "share") == ""
+    assert shown(Interval(None, None, None), "share") == "n/a"
+
+
+def test_settings_are_written_as_one_would_type_them():
+    values = [None, True, 3, 3.0, 1e-4, "third", ["query", "value"], []]
+    assert [typed(value) for value in values] == ["null", "true", "3", "3", "0.0001", "third", "[query,value]", "[]"]
+
+
+def test_a_shares_bounds_are_wilsons():
+    found = wilson(0.9, 100, 0.95)  # Wilson 1927; the bounds are from Newcombe's 1998 formula, worked by hand
+    assert (found.low, found.high) == pytest.approx((0.82563, 0.94477), abs=1e-5)
+    assert wilson(1.0, 3, 0.95).high == 1.0
+    assert wilson(0.0, 3, 0.95).low == 0.0
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+
+EMPTY = Report("t", "l", (), (Section("s", "S", (Paragraph("p"),)),), "f")
+
+
+def test_a_page_replaces_an_older_report_and_nothing_else(tmp_path):
+    out = tmp_path / "report.html"
+    assert write(EMPTY, out) == out.stat().st_size
+    write(EMPTY, out)
+    (tmp_path / "mine.html").write_text("<p>mine", "utf-8")
+    with pytest.raises(RunError, match=r"no report of rankwise.*another --out"):
+        write(EMPTY, tmp_path / "mine.html")
+    assert (tmp_path / "mine.html").read_text("utf-8") == "<p>mine"
+
+
+@pytest.mark.parametrize(("where", "said"), [("missing/report.html", "no such folder"), (".", "is a folder; give a file")])
+def test_a_page_needs_a_place(tmp_path, where, said):
+    with pytest.raises(RunError, match=said):
+        write(EMPTY, tmp_path / where)
+
+
+def test_figures_are_written_three_ways(run_for, tmp_path):
+    report = report_of([run_for("bert")])
+    written = write_figures(report, tmp_path / "figures")
+    names = {path.name for path in written}
+    assert names == {f"{figure.name}.{ending}" for figure in report.figures() for ending in ("svg", "png", "csv")}
+    assert len(names) == 3 * len(report.figures()) >= 24
+    assert all(path.stat().st_size > 100 or path.suffix == ".csv" for path in written)
+    assert (tmp_path / "figures" / "ledger.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(RunError, match="is a file; give a folder"):
+        write_figures(report, tmp_path / "figures" / "ledger.csv")
+
+
+@pytest.mark.parametrize(("module", "call"), [("jinja2", render), ("matplotlib", None)])
+def test_what_is_not_installed_is_named_with_its_extra(monkeypatch, tmp_path, module, call):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(MissingExtra, match=r"rankwise\[report\]"):
+        call(EMPTY) if call else write_figures(EMPTY, tmp_path / "figures")
+
+
+def test_the_same_runs_make_the_same_page(run_for):
+    first, second = (render(report_of([run_for("bert")])) for _ in range(2))
+    assert first == second

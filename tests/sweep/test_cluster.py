@@ -1,0 +1,108 @@
+"""A simulated cluster of two machines: a sweep runs on both, outlives the loss of one, and ends as it does on one machine."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import fakes
+import pytest
+
+from rankwise.errors import RunError
+from rankwise.recipe import Recipe
+from rankwise.sweep.driver import sweep
+from rankwise.sweep.engine import Done, Failed, Reported
+from rankwise.sweep.space import Space
+
+pytest.importorskip("ray")
+pytestmark = [
+    pytest.mark.slow,
+    # what Ray's own modules do as they are loaded and left
+    pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning"),
+]
+CONFIGURATIONS = {(rank, rate) for rank in (2, 4, 8, 16) for rate in (1e-3, 1e-2)}
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """Two nodes of one core each, whose processes find the fakes and write into one log."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(fakes.__file__).parent))
+    monkeypatch.setenv("RANKWISE_FAKE_LOG", str(tmp_path / "log"))
+    monkeypatch.setenv("RANKWISE_FAKE_SECONDS", "2")
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    made.second = made.add_node(num_cpus=1)
+    made.wait_for_nodes()
+    monkeypatch.setenv("RAY_ADDRESS", made.address)
+    yield made
+    made.shutdown()
+
+
+def engine_on(cluster):
+    from rankwise.sweep.cluster import RayEngine
+
+    return partial(RayEngine, address=cluster.address)
+
+
+def test_a_sweep_outlives_the_loss_of_one_of_two_machines(cluster, space_file, tmp_path):
+    log = tmp_path / "log"
+    log.touch()
+
+    def lose_one():
+        until = time.monotonic() + 120
+        while sum(line[0] == "end" for line in fakes.log(log)) < 2 and time.monotonic() < until:
+            time.sleep(0.1)
+        cluster.remove_node(cluster.second, allow_graceful=False)
+
+    losing = threading.Thread(target=lose_one)
+    losing.start()
+    space = Space.load(str(space_file("{sampler: grid, finalists: 1, finalist_seeds: 1}")))
+    study = sweep(
+        Recipe.load("rank4-adam"), space, fakes.scored, retrain=fakes.retrained, out=tmp_path / "sweep",
+        engine=engine_on(cluster),
+    )  # fmt: skip
+    losing.join()
+    assert study.count("finished") == len(study.trials) == len(CONFIGURATIONS)
+    assert {tuple(trial.params.values()) for trial in study.trials} == CONFIGURATIONS
+    ends = Counter(line[1:3] for line in fakes.log(log) if line[0] == "end")
+    assert set(ends.values()) == {1}, "none was trained to its end twice"
+    assert len(study.finals) == 1
+    assert dict(study.best.params) == {"adapter.rank": 8, "train.learning_rate": 1e-3}
+
+
+def test_both_machines_take_tasks_reports_are_answered_and_mistakes_are_told(cluster):
+    engine = engine_on(cluster)(fakes.counted)
+    try:
+        assert engine.slots == 2
+        engine.start(1, 2)
+        engine.start(2, "a mistake of ours")  # range() of a text
+        heard = []
+        until = time.monotonic() + 120
+        while sum(isinstance(event, Done | Failed) for event in heard) < 2 and time.monotonic() < until:
+            for event in engine.events(1.0):
+                heard.append(event)
+                if isinstance(event, Reported):
+                    engine.answer(event.number, go_on=True)
+        assert [event.entry["step"] for event in heard if isinstance(event, Reported)] == [0, 1]
+        assert {type(event) for event in heard if event.number == 1} == {Reported, Done}
+        (failed,) = (event for event in heard if event.number == 2)
+        assert failed.kind == "TypeError"
+        assert not failed.is_mistake
+    finally:
+        engine.close()
+
+
+def test_without_a_cluster_it_says_how_to_start_one(monkeypatch):
+    from rankwise.sweep.cluster import RayEngine
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    assert "RAY_ADDRESS" not in os.environ
+    with pytest.raises(RunError, match="ray start --head"):
+        RayEngine(fakes.where, address="127.0.0.1:1")

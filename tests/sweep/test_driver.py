@@ -1,0 +1,298 @@
+"""What a sweep does with a space, on an engine of threads and objectives that train nothing."""
+
+from __future__ import annotations
+
+import fakes
+import pytest
+from fakes import EVALUATIONS, InlineEngine
+
+from rankwise.errors import DataError, Defect, RecipeError, RunError
+from rankwise.recipe import Recipe
+from rankwise.sweep.driver import sweep
+from rankwise.sweep.space import Space
+from rankwise.sweep.study import Study
+
+BASE = Recipe.load("rank4-adam")
+NO_FINALS = ("finalists=0",)
+
+
+@pytest.fixture
+def run(space_file, tmp_path):
+    """A sweep in `tmp_path/sweep`, with the events that it told and the engine that it ran on."""
+
+    class Sweep:
+        engine: InlineEngine
+        heard: list
+
+        def __call__(self, objective=fakes.scored, *search, text=None, slots=1, base=BASE, **how):
+            path = space_file(text=text) if text else space_file()
+            self.heard = []
+
+            def engine(work):
+                self.engine = InlineEngine(work, slots)
+                return self.engine
+
+            return sweep(
+                base, Space.load(path, search), objective, out=tmp_path / "sweep", engine=engine, patience_seconds=2,
+                listeners=[lambda kind, values: self.heard.append((kind, values))], **how,
+            )  # fmt: skip
+
+        def events(self, kind):
+            return [values for name, values in self.heard if name == kind]
+
+    return Sweep()
+
+
+def settings(study, *states):
+    return sorted((t.params["adapter.rank"], t.params["train.learning_rate"]) for t in study.trials if t.state in states)
+
+
+ALL = sorted((rank, rate) for rank in (2, 4, 8, 16) for rate in (1e-3, 1e-2))
+
+
+# --------------------------------------------------------------------------------------------------------- what is tried
+
+
+def test_a_grid_is_exhausted_exactly_once(run):
+    study = run()
+    assert settings(study, "finished") == ALL
+    assert len(study.trials) == len(run.engine.tasks) == 8
+    best = study.best
+    assert best.params == {"adapter.rank": 8, "train.learning_rate": 1e-3}
+    assert best.values == {"accuracy": pytest.approx(0.9)}
+    assert [entry["step"] for entry in best.history[0]] == [1, 2, 3, 4]
+    assert (best.trained_parameters, best.seeds, best.validation_rows) == (8000, (0,), 100)
+
+
+def test_the_same_call_again_trains_nothing_more(run):
+    first, second = run(), run()
+    assert run.engine.tasks == []
+    assert first.trials == second.trials
+
+
+def test_fewer_trials_are_part_of_the_grid_and_more_go_on_with_it(run):
+    few = run(fakes.scored, "trials=3", "finalists=0")
+    assert len(few.trials) == 3
+    more = run(fakes.scored, "trials=8", "finalists=0")
+    assert more.trials[:3] == few.trials
+    assert settings(more, "finished") == ALL
+
+
+def test_a_random_search_of_few_configurations_repeats_none(run):
+    study = run(fakes.scored, "sampler=random", "trials=8", "finalists=0")
+    assert settings(study, "finished") == ALL
+
+
+def test_tpe_repeats_none_and_ends_when_all_are_tried(run):
+    study = run(fakes.scored, "sampler=tpe", "trials=30", "finalists=0")
+    assert settings(study, "finished") == ALL
+    assert len(run.engine.tasks) == 8
+
+
+def test_tpe_finds_a_good_rate_in_a_range(run):
+    text = (
+        "name: tiny\nbase: rank4-adam\nsearch: {sampler: tpe, trials: 25, finalists: 0}\n"
+        "space: {train.learning_rate: {low: 1e-5, high: 1.0, log: true}}\n"
+    )
+    study = run(text=text)
+    assert len(study.finished) == 25
+    assert study.best.params["train.learning_rate"] < 0.05
+
+
+def test_settings_that_make_the_same_recipe_are_trained_once(run):
+    text = (
+        "name: tiny\nbase: rank4-adam\nsearch: {sampler: grid, finalists: 0}\n"
+        "space: {train.warmup: [0.06, 6%], adapter.rank: [2, 4]}\n"
+    )
+    study = run(text=text)
+    assert len(study.trials) == len(run.engine.tasks) == 2
+
+
+def test_the_first_draws_are_the_same_with_the_same_seed(run, tmp_path):
+    one = run(fakes.scored, "sampler=random", "trials=3", "finalists=0")
+    (tmp_path / "sweep").rename(tmp_path / "other")
+    two = run(fakes.scored, "sampler=random", "trials=3", "finalists=0")
+    assert [trial.params for trial in one.trials] == [trial.params for trial in two.trials]
+
+
+# --------------------------------------------------------------------------------- rejected, failed, pruned, several seeds
+
+
+def test_what_is_over_the_cap_is_rejected_and_the_others_are_trained(run):
+    study = run(fakes.capped)
+    assert settings(study, "rejected") == [(16, 1e-3), (16, 1e-2)]
+    assert study.count("finished") == 6
+    rejected = next(trial for trial in study.trials if trial.state == "rejected")
+    assert rejected.reason == "it would train 16,000 parameters, and fewer than 8,001 may train"
+    assert rejected.values == {}
+
+
+def test_rejected_configurations_do_not_count_as_trials(run):
+    study = run(fakes.capped, "trials=6", "finalists=0")
+    assert study.count("finished") == 6
+
+
+def test_settings_that_contradict_each_other_are_rejected_with_the_reason(run):
+    text = (
+        "name: tiny\nbase: rank4-adam\nsearch: {sampler: grid, finalists: 0}\n"
+        "space: {train.batch_size: [8, 16], train.micro_batch_size: [8, 16]}\n"
+    )
+    study = run(text=text)
+    rejected = [trial for trial in study.trials if trial.state == "rejected"]
+    assert [trial.params for trial in rejected] == [{"train.batch_size": 8, "train.micro_batch_size": 16}]
+    assert "micro_batch_size 16 is larger than batch_size 8" in rejected[0].reason
+    assert study.count("finished") == 3
+
+
+def test_training_that_diverges_is_a_failed_trial_and_the_sweep_goes_on(run):
+    study = run(fakes.diverging)
+    assert settings(study, "failed") == [(8, 1e-3), (8, 1e-2)]
+    assert study.count("finished") == 6
+    assert run(fakes.diverging).trials == study.trials
+    assert run.engine.tasks == [], "it is not tried again"
+
+
+def test_scores_are_means_over_seeds_with_their_spread(run):
+    study = run(fakes.scored, "seeds=3", "finalists=0")
+    best = study.best
+    assert best.seeds == (0, 1, 2)
+    assert best.scores["accuracy"] == pytest.approx((0.9, 0.901, 0.902))
+    assert best.values["accuracy"] == pytest.approx(0.901)
+    assert best.spread("accuracy") == pytest.approx(0.001)
+    assert len(best.history) == 3
+
+
+def test_halving_stops_what_is_behind_and_keeps_what_it_was(run):
+    study = run(fakes.scored, "pruner={name: halving, keep: 2}", "finalists=0", base=BASE.with_overrides(["train.epochs=4"]))
+    pruned = [trial for trial in study.trials if trial.state == "pruned"]
+    assert pruned
+    assert study.count("finished") + len(pruned) == 8
+    for trial in pruned:
+        assert 1 <= len(trial.history[0]) < EVALUATIONS
+        assert trial.reason.startswith(f"behind at evaluation {len(trial.history[0])}: accuracy 0.")
+        assert trial.trained_parameters == 1000 * trial.params["adapter.rank"]
+        assert trial.values == {}
+    assert (
+        run(fakes.scored, "pruner={name: halving, keep: 2}", base=BASE.with_overrides(["train.epochs=4"])).trials
+        == study.trials
+    )
+    assert settings(study, "finished", "pruned") == ALL
+
+
+def test_hyperband_prunes_too(run):
+    epochs = BASE.with_overrides(["train.epochs=4"])
+    study = run(fakes.scored, "pruner={name: hyperband, keep: 2}", "finalists=0", base=epochs)
+    assert settings(study, "finished", "pruned") == ALL
+
+
+def test_several_objectives_give_a_front(run):
+    text = (
+        "name: tiny\nbase: rank4-adam\nobjectives: [accuracy, trained_parameters]\nsearch: {sampler: tpe, finalists: 0}\n"
+        "space: {adapter.rank: [2, 4, 8, 16], train.learning_rate: [1e-3, 1e-2]}\n"
+    )
+    study = run(text=text)
+    assert study.count("finished") == 8
+    assert sorted(trial.params["adapter.rank"] for trial in study.front()) == [2, 4, 8]
+    assert all(trial.params["train.learning_rate"] == 1e-3 for trial in study.front())
+
+
+# ---------------------------------------------------------------------------------------------------------------- finalists
+
+
+def test_the_best_are_trained_again_on_seeds_that_the_search_did_not_use(run):
+    study = run(fakes.scored, "seeds=2", "finalists=2", "finalist_seeds=3", retrain=fakes.retrained)
+    assert [(final.trial, final.seed) for final in study.finals] == [
+        (trial.number, seed) for trial in study.finished[:2] for seed in (2, 3, 4)
+    ]
+    assert study.finals[0].test["accuracy"] == pytest.approx(study.finals[0].validation["accuracy"] - 0.03)
+    assert study.best == study.finished[0]
+    assert len(run.events("final")) == 6
+
+
+def test_finalists_that_are_done_are_not_trained_again(run):
+    how = {"retrain": fakes.retrained}
+    first = run(fakes.scored, "finalists=2", "finalist_seeds=2", **how)
+    again = run(fakes.scored, "finalists=2", "finalist_seeds=2", **how)
+    assert run.engine.tasks == []
+    assert again.finals == first.finals
+    more = run(fakes.scored, "finalists=3", "finalist_seeds=2", **how)
+    assert len(run.engine.tasks) == 2
+    assert len(more.finals) == 6
+
+
+# ------------------------------------------------------------------------------------------------------------- interruptions
+
+
+def test_minutes_bound_the_whole_and_the_same_call_goes_on(run, monkeypatch):
+    monkeypatch.setenv("RANKWISE_FAKE_SECONDS", "0.4")
+    first = run(minutes=4.0 / 60)  # two of these seconds are kept for closing
+    assert 1 <= first.count("finished") < 8
+    assert run.events("stopped")
+    second = run()
+    assert settings(second, "finished") == ALL
+    kept = [
+        trial for trial in second.trials if trial.number in {one.number for one in first.trials if one.state == "finished"}
+    ]
+    assert kept == [trial for trial in first.trials if trial.state == "finished"]
+
+
+@pytest.mark.parametrize(
+    ("objective", "kind", "message"),
+    [(fakes.without_data, DataError, "news.csv: no such file"), (fakes.broken, Defect, "ZeroDivisionError")],
+)
+def test_a_mistake_stops_the_sweep_and_leaves_it_fit_to_go_on(run, objective, kind, message):
+    with pytest.raises(kind, match=message):
+        run(objective)
+    assert settings(run(), "finished") == ALL
+
+
+def test_another_space_or_base_in_the_same_folder_is_refused(run):
+    run(fakes.scored, "trials=1", "finalists=0")
+    with pytest.raises(RunError, match="holds a sweep that differs in the base recipe"):
+        run(base=BASE.with_overrides(["train.epochs=3"]))
+    text = "name: tiny\nbase: rank4-adam\nsearch: {sampler: grid, seeds: 2}\nspace: {adapter.rank: [2, 4]}\n"
+    with pytest.raises(RunError, match=r"differs in the space and search\.seeds"):
+        run(text=text)
+
+
+def test_other_data_is_refused(run):
+    run(fakes.scored, "trials=1", "finalists=0")
+
+    def on_other_data(recipe, report):
+        from dataclasses import replace
+
+        return replace(fakes.scored(recipe, report), data_sha256="other")
+
+    with pytest.raises(RunError, match="the texts or labels are not those that the sweep began with"):
+        run(on_other_data)
+
+
+def test_a_pruner_without_evaluations_to_compare_is_refused_before_anything_is_made(run, tmp_path):
+    with pytest.raises(RecipeError, match="evaluated only at its end"):
+        run(fakes.scored, "pruner=halving")
+    assert not (tmp_path / "sweep").exists()
+
+
+# ------------------------------------------------------------------------------------------------------------------ progress
+
+
+def test_each_trial_is_told_with_the_best_so_far_and_the_time_left(run):
+    study = run()
+    told = run.events("trial")
+    assert [values["done"] for values in told] == list(range(1, 9))
+    assert told[-1]["best"] == {"number": study.best.number, "values": study.best.values, "params": dict(study.best.params)}
+    assert all(values["eta_seconds"] >= 0 for values in told)
+    assert told[-1]["eta_seconds"] == 0
+
+
+def test_a_study_is_read_from_its_folder_while_it_runs(run, tmp_path):
+    seen = []
+
+    def watched(recipe, report):
+        seen.append(Study.load(tmp_path / "sweep"))
+        return fakes.scored(recipe, report)
+
+    run(watched, "trials=2", "finalists=0")
+    assert [study.count("running") for study in seen] == [1, 1]
+    assert [study.count("finished") for study in seen] == [0, 1]
+    assert seen[1].varied == ("adapter.rank", "train.learning_rate")

@@ -1,0 +1,196 @@
+"""A space reads as it is written; what it may not say is refused with the file, the line and what to type instead."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import optuna
+import pytest
+
+from rankwise.errors import RecipeError
+from rankwise.recipe import Recipe
+from rankwise.sweep.space import Groups, Range, Space, Values, builtin_spaces
+from rankwise.sweep.trials import configured
+
+SPACE = """\
+name: news
+base: rank4-adam
+objectives: [accuracy]
+search: {sampler: random, trials: 7, pruner: none}
+space:
+  adapter.rank: [2, 4, max]
+  adapter.dropout: {low: 0.0, high: 0.2, step: 0.1}
+  adapter.targets: [[query], [query, value]]
+  optimiser:
+    - {train.optimizer.name: adam, train.learning_rate: {low: 1e-4, high: 1e-2, log: true}}
+    - {train.optimizer.name: sgd, train.learning_rate: [1e-2, 1e-1]}
+"""
+
+
+@pytest.fixture
+def load(tmp_path):
+    def write(text=SPACE, *search):
+        (tmp_path / "news.yaml").write_text(text, "utf-8")
+        return Space.load(tmp_path / "news.yaml", search)
+
+    return write
+
+
+def drawn(space, seed=0):
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+    return space.suggest(study.ask())
+
+
+def test_lists_ranges_and_groups_are_read(load):
+    space = load()
+    assert space.domains["adapter.rank"] == Values((2, 4, "max"))
+    assert space.domains["adapter.dropout"] == Range(0.0, 0.2, step=0.1)
+    assert space.domains["optimiser"] == Groups({
+        "adam": {"train.optimizer.name": Values(("adam",)), "train.learning_rate": Range(1e-4, 1e-2, log=True)},
+        "sgd": {"train.optimizer.name": Values(("sgd",)), "train.learning_rate": Values((1e-2, 1e-1))},
+    })  # fmt: skip
+    assert space.keys == (
+        "adapter.rank", "adapter.dropout", "adapter.targets", "train.optimizer.name", "train.learning_rate",
+    )  # fmt: skip
+    assert space.search.trials == 7
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_draw_is_a_recipe_with_the_rate_of_its_group(load, seed):
+    space = load()
+    params = drawn(space, seed)
+    recipe = configured(Recipe.load(space.base), params)
+    rate = recipe.train.learning_rate
+    assert recipe.adapter.rank in (2, 4, "max")
+    assert recipe.adapter.targets in (("query",), ("query", "value"))
+    assert rate in (1e-2, 1e-1) if recipe.train.optimizer.name == "sgd" else 1e-4 <= rate <= 1e-2
+
+
+def test_what_can_be_listed_is_listed_once(load):
+    space = load(SPACE.replace("{low: 1e-4, high: 1e-2, log: true}", "[1e-4, 1e-3, 1e-2]"))
+    recipes = [
+        configured(Recipe.load(space.base), space.suggest(optuna.trial.FixedTrial(labels))) for labels in space.listed()
+    ]
+    assert len(recipes) == space.size == 3 * 3 * 2 * (3 + 2)
+    assert len({recipe.fingerprint for recipe in recipes}) == space.size
+
+
+def test_a_space_with_a_range_has_no_size(load):
+    assert load().size is None
+
+
+def test_a_range_is_of_whole_numbers_only_where_the_key_takes_no_others(load):
+    ranges = "name: n\nbase: rank4-adam\nspace: {adapter.rank: {low: 2, high: 9}, adapter.alpha: {low: 1, high: 9}}\n"
+    space = load(ranges)
+    assert space.domains["adapter.rank"].whole
+    assert not space.domains["adapter.alpha"].whole
+    assert space.domains["adapter.rank"].points() == [2, 3, 4, 5, 6, 7, 8, 9]
+    assert space.domains["adapter.alpha"].points() is None
+
+
+def test_search_settings_come_on_top(load):
+    search = load(SPACE, "sampler=tpe", "pruner={name: halving, keep: 2}", "finalists=0").search
+    assert (search.sampler, search.pruner.name, search.pruner.keep, search.finalists) == ("tpe", "halving", 2, 0)
+
+
+def test_set_takes_a_key_out_of_the_space_but_not_out_of_a_group(load):
+    space = load()
+    assert "adapter.rank" not in space.without(["adapter.rank"]).keys
+    with pytest.raises(RecipeError, match="the space varies it in the group 'optimiser'"):
+        space.without(["train.learning_rate"])
+    with pytest.raises(RecipeError, match="the space varies nothing"):
+        space.without(["adapter.rank", "adapter.dropout", "adapter.targets", "optimiser"])
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("adapter.rank", "adapter.rnk", r"news.yaml:6: unknown key 'adapter.rnk'; did you mean 'rank'\?"),
+        ("[2, 4, max]", "[2, four]", r"news.yaml:6: adapter.rank: found 'four', expected a valid integer"),
+        ("[2, 4, max]", "[2, 0]", "news.yaml:6: adapter.rank: found 0, expected greater than or equal to 1"),
+        ("[2, 4, max]", "[]", "news.yaml:6: adapter.rank: an empty list"),
+        ("[2, 4, max]", "[2, 2]", "news.yaml:6: adapter.rank: .* names a value twice"),
+        ("[2, 4, max]", "4", "news.yaml:6: adapter.rank: found 4, expected a list of values or a range"),
+        ("high: 0.2, step", "hihg: 0.2, step", "news.yaml:7: adapter.dropout: a range is"),
+        ("low: 0.0, high: 0.2", "low: 0.5, high: 0.2", "news.yaml:7: adapter.dropout: .* expected low < high"),
+        ("high: 0.2", "high: 1.5", "news.yaml:7: adapter.dropout: found 1.5, expected less than 1"),
+        ("low: 1e-4", "low: 0.0", "news.yaml:10: train.learning_rate: .* low above 0 with log"),
+        ("optimizer.name: sgd", "optimizer.name: sdg", "news.yaml:11: train.optimizer.name: found 'sdg'"),
+        ("optimiser:", "train.optimizer:", "news.yaml:9: unknown key 'train.optimizer.train.optimizer.name'"),
+        ("sampler: random", "sampler: gird", "news.yaml:4: search.sampler: found 'gird', expected 'grid', 'random' or 'tpe'"),
+        ("sampler: random", "sampler: grid", "a grid needs values, and 'train.learning_rate' is a range"),
+        ("trials: 7", "trails: 7", r"news.yaml:4: unknown key 'search.trails'; did you mean 'trials'\?"),
+        ("[accuracy]", "[acuracy]", "'acuracy' is no objective; did you mean 'accuracy'"),
+        ("pruner: none", "pruner: halfing", "news.yaml:4: search.pruner.name: found 'halfing'"),
+        ("[accuracy]", "[accuracy, accuracy]", "name one twice"),
+        ("base: rank4-adam", "bas: rank4-adam", "unknown key 'bas'; did you mean 'base'"),
+        ("base: rank4-adam", "base: rank4-adm", "no recipe is called 'rank4-adm'"),
+        ("name: news", "name: [", "news.yaml:"),
+    ],
+)  # fmt: skip
+def test_what_a_space_may_not_say_is_refused_with_its_line(load, before, after, message):
+    assert before in SPACE
+    with pytest.raises(RecipeError, match=message):
+        load(SPACE.replace(before, after, 1))
+
+
+def test_a_key_is_set_in_one_place_only(load):
+    with pytest.raises(RecipeError, match=r"news.yaml:\d+: 'train.learning_rate' is also set by 'optimiser'"):
+        load(SPACE + "  train.learning_rate: [1e-3, 1e-4]\n")
+    with pytest.raises(RecipeError, match=r"'train.optimizer' is also set by 'optimiser'"):
+        load(SPACE + "  train.optimizer: [adam, sgd]\n")
+
+
+def test_several_objectives_and_a_pruner_do_not_go_together(load):
+    with pytest.raises(RecipeError, match=r"with several objectives, search\.pruner is none"):
+        load(SPACE.replace("[accuracy]", "[accuracy, seconds]"), "pruner=halving")
+
+
+def test_a_pruner_wants_several_evaluations_a_run(load):
+    space = load(SPACE, "pruner=halving")
+    with pytest.raises(RecipeError, match=r"type --set train\.evaluate_every=10%"):
+        space.check(Recipe.load("rank4-adam"))
+    space.check(Recipe.load("rank4-adam", ["train.evaluate_every=10%"]))
+    space.check(Recipe.load("rank4-adam", ["train.epochs=3"]))
+
+
+def test_a_space_that_is_not_there_is_named_with_those_that_are():
+    with pytest.raises(RecipeError, match="no space is called 'rank-grid'; did you mean 'rank4-grid'"):
+        Space.load("rank-grid")
+    with pytest.raises(RecipeError, match="no such file"):
+        Space.load("spaces/mine.yaml")
+
+
+@pytest.mark.parametrize("name", builtin_spaces())
+def test_a_built_in_space_draws_recipes_that_its_base_takes(name):
+    space = Space.load(name)
+    base = Recipe.load(space.base, space.set)
+    assert space.name == name
+    assert space.summary
+    space.check(base)
+    recipes = {configured(base, drawn(space, seed)).fingerprint for seed in range(10)}
+    assert len(recipes) == 10
+
+
+def test_the_grid_of_report_003_holds_its_best_and_asks_for_more_than_the_cap_too():
+    space = Space.load("rank4-grid")
+    best = {
+        "adapter.rank": 4, "adapter.alpha": 16, "adapter.dropout": 0.0, "adapter.bias": "lora_only", "train.batch_size": 16,
+        "train.optimizer.name": "adam", "train.learning_rate": 1e-3,
+    }  # fmt: skip
+    listed = [space.suggest(optuna.trial.FixedTrial(labels)) for labels in space.listed()]
+    assert best in listed
+    assert {params["train.optimizer.name"] for params in listed} == {"adam", "sgd", "muon"}
+    assert max(params["adapter.rank"] for params in listed) == 16
+
+
+def test_the_space_of_the_readme_is_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    (text,) = [block for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL) if "\nspace:" in block]
+    Path("news.yaml").write_text(text, "utf-8")
+    space = Space.load("news.yaml")
+    assert (space.name, space.search.sampler, space.search.pruner.name) == ("news", "tpe", "halving")
+    assert isinstance(space.domains["optimiser"], Groups)
+    space.check(Recipe.load(space.base))

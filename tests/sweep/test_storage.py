@@ -1,0 +1,180 @@
+"""The rules by which drivers share a study, one step at a time, on SQLite and on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+
+from rankwise.errors import RunError
+from rankwise.sweep.storage import Board, database_of, located, opened, remember
+from rankwise.sweep.study import Study
+
+FACTS = {"base": {"name": "b"}, "objectives": ["accuracy"], "varied": ["adapter.rank"], "signature": {}}
+FINISHED = {"state": "finished", "objectives": [0.9], "scores": {"accuracy": [0.9]}, "seconds": 1.0, "trained_parameters": 5}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request, tmp_path):
+    return database_of(None if request.param == "sqlite" else request.getfixturevalue("postgres"), tmp_path)
+
+
+@pytest.fixture
+def studies(url):
+    with opened(url, "first", ["maximize"]) as both:
+        both[0].set_user_attr("sweep", FACTS)
+        yield both
+
+
+def board(studies, name="me", patience=30.0):
+    return Board(studies[0], name, patience_seconds=patience)
+
+
+def begin(board, rank, *, most=None):
+    """A new trial of a rank, claimed; and what stands against it."""
+    trial = board.ask()
+    trial.suggest_categorical("adapter.rank", [2, 4, 8])
+    return trial, board.claim(trial, f"rank {rank}", {"adapter.rank": rank}, most=most)
+
+
+def found(studies):
+    return Study.of(*studies)
+
+
+def test_a_finished_trial_reads_back_as_it_was_told(studies, url):
+    mine = board(studies)
+    trial, against = begin(mine, 4)
+    assert against == ""
+    mine.finish(trial, {**FINISHED, "seeds": [0], "history": [[{"step": 1, "accuracy": 0.9}]], "validation_rows": 50})
+    (read,) = found(studies).trials
+    assert (read.state, read.params, read.values) == ("finished", {"adapter.rank": 4}, {"accuracy": 0.9})
+    assert (read.seeds, read.history, read.validation_rows) == ((0,), (({"step": 1, "accuracy": 0.9},),), 50)
+
+
+def test_a_configuration_that_runs_or_has_finished_is_not_claimed_again(studies):
+    mine, other = board(studies), board(studies, "other")
+    first, _ = begin(mine, 4)
+    _, against = begin(other, 4)
+    assert against == f"the same as trial {first.number}"
+    mine.finish(first, FINISHED)
+    assert begin(other, 4)[1] == f"the same as trial {first.number}"
+    assert begin(other, 8)[1] == ""
+
+
+def test_the_lower_number_goes_first_whoever_writes_first(studies):
+    mine, other = board(studies), board(studies, "other")
+    early, late = mine.ask(), other.ask()
+    late.set_user_attr("fingerprint", "rank 4")
+    assert mine.claim(early, "rank 4", {}) == ""
+    assert other.claim(late, "rank 4", {}) == f"the same as trial {early.number}"
+
+
+def test_who_comes_later_waits_until_the_earlier_has_said_what_it_trains(studies):
+    mine, other = board(studies), board(studies, "other", patience=0.3)
+    silent = mine.ask()
+    started = time.monotonic()
+    trial, against = begin(other, 4)
+    assert against == ""
+    assert time.monotonic() - started >= 0.3, "the silent one was given its time"
+    assert found(studies).count("running") == 1
+    mine.finish(silent, FINISHED)  # too late: it was taken for lost, and nothing happens
+    assert [one.number for one in found(studies).trials] == [trial.number]
+
+
+def test_no_more_configurations_are_claimed_than_wanted(studies):
+    mine = board(studies)
+    assert [begin(mine, rank, most=2)[1] for rank in (2, 4, 8)] == ["", "", "enough without it"]
+
+
+def test_a_waiting_trial_goes_to_one_driver(studies):
+    mine, other = board(studies), board(studies, "other")
+    mine.enqueue({"adapter.rank": 4}, {"fingerprint": "rank 4", "params": {"adapter.rank": 4}})
+    one, two = mine.ask(), other.ask()
+    assert one.user_attrs["fingerprint"] == "rank 4"
+    assert "fingerprint" not in two.user_attrs
+
+
+def test_a_trial_whose_driver_stands_still_waits_again_and_one_that_beats_does_not(studies):
+    dead, alive, mine = board(studies, "dead"), board(studies, "alive", patience=1.0), board(studies, patience=1.0)
+    lost, _ = begin(dead, 4)
+    kept, _ = begin(alive, 8)
+    dead.beat()
+    until = time.monotonic() + 3.5
+    while time.monotonic() < until:
+        alive.beat()
+        mine.recover()
+        time.sleep(0.1)
+    states = {trial.params["adapter.rank"]: trial.state for trial in found(studies).trials}
+    assert states == {4: "waiting", 8: "running"}
+    again = mine.ask()
+    assert again.user_attrs["fingerprint"] == "rank 4"
+    assert again.suggest_categorical("adapter.rank", [2, 4, 8]) == lost.params["adapter.rank"]
+    assert again.number > kept.number
+
+
+def test_an_outcome_that_was_written_but_not_told_is_told(studies):
+    dead, mine = board(studies, "dead"), board(studies, patience=0.0)
+    trial, _ = begin(dead, 4)
+    trial.set_user_attr("outcome", FINISHED)
+    mine.recover()
+    time.sleep(1.1)
+    mine.recover()
+    assert found(studies).count("finished") == 1
+    assert found(studies).count("waiting") == 0
+
+
+def test_a_study_is_found_by_folder_and_by_url(studies, url, tmp_path):
+    storage = None if url.startswith("sqlite") else url.replace("postgresql+psycopg", "postgresql")
+    remember(tmp_path, storage, "first")
+    assert located(tmp_path) == (url, "first")
+    if storage:
+        assert located(f"{storage}#first") == located(storage) == (url, "first")
+        with pytest.raises(RunError, match="no study is called 'second' there; it has first"):
+            located(f"{storage}#second")
+
+
+def test_a_password_is_not_written_down(tmp_path):
+    remember(tmp_path, "postgresql://me:secret@host/db", "first")
+    assert json.loads((tmp_path / "sweep.json").read_text("utf-8")) == {
+        "study": "first", "storage": "postgresql://me@host/db",
+    }  # fmt: skip
+
+
+def test_what_is_no_sweep_or_no_database_is_refused(tmp_path):
+    with pytest.raises(RunError, match=r"no sweep\.json; expected a sweep's folder"):
+        located(tmp_path)
+    with pytest.raises(RunError, match="--storage mysql://host/db: expected postgresql://"):
+        database_of("mysql://host/db", tmp_path)
+    with (
+        pytest.raises(RunError, match=r"postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/db: can't be used as a study's storage"),
+        opened(database_of("postgresql://me:secret@127.0.0.1:1/db", tmp_path), "first", ["maximize"]),
+    ):
+        pass
+
+
+TAKER = """
+import sys
+from rankwise.sweep.storage import Board, opened
+url, name = sys.argv[1:]
+with opened(url, "first", ["maximize"]) as (study, _):
+    board = Board(study, name)
+    taken = []
+    while any(trial.state.name == "WAITING" for trial in board.trials()):
+        trial = board.ask()
+        if "fingerprint" in trial.user_attrs:
+            taken.append(trial.number)
+print(taken)
+"""
+
+
+def test_processes_that_ask_at_once_take_each_waiting_trial_once(studies, url):
+    mine = board(studies)
+    for number in range(40):
+        mine.enqueue({}, {"fingerprint": str(number), "params": {}})
+    takers = [subprocess.Popen([sys.executable, "-c", TAKER, url, str(n)], stdout=subprocess.PIPE) for n in range(3)]
+    taken = [json.loads(taker.communicate(timeout=100)[0]) for taker in takers]
+    assert Counter(number for some in taken for number in some) == Counter(range(40))

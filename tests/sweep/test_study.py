@@ -1,0 +1,100 @@
+"""What a study says of its trials: the best, the front, what mattered."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+
+from rankwise.recipe import Recipe
+from rankwise.sweep.storage import importances
+from rankwise.sweep.study import Study
+from rankwise.sweep.trials import Final, Trial, TrialResult, values_of
+
+BASE = Recipe.load("rank4-adam")
+
+
+def trial(number, accuracy, *, parameters=100, log_loss=0.5, state="finished"):
+    values = {"accuracy": accuracy, "trained_parameters": float(parameters)} if state == "finished" else {}
+    return Trial(
+        number, state, {"adapter.rank": number + 1}, values, {"accuracy": (accuracy,), "log_loss": (log_loss,)},
+        trained_parameters=parameters,
+    )  # fmt: skip
+
+
+def study(*trials, finals=(), objectives=("accuracy",)):
+    return Study("s", objectives, BASE, trials, finals, ("adapter.rank",))
+
+
+def final(number, seed, accuracy):
+    return Final(number, seed, f"finals/{number}-{seed}", {"accuracy": accuracy}, {"accuracy": 0.1}, 1.0)
+
+
+def test_finished_trials_come_best_first_and_the_lower_loss_decides_between_equals():
+    found = study(trial(0, 0.8), trial(1, 0.9, log_loss=0.4), trial(2, 0.9, log_loss=0.3), trial(3, 1.0, state="pruned"))
+    assert [one.number for one in found.finished] == [2, 1, 0]
+    assert found.best.number == 2
+    assert found.count("finished", "pruned") == 4
+
+
+def test_a_cost_is_better_when_it_is_lower():
+    found = study(trial(0, 0.8, parameters=10), trial(1, 0.9, parameters=20), objectives=("trained_parameters", "accuracy"))
+    assert found.best.number == 0
+
+
+def test_the_finalist_with_the_best_validation_on_fresh_seeds_wins_whatever_its_test_scores():
+    finals = (final(0, 1, 0.85), final(0, 2, 0.87), final(1, 1, 0.84), final(1, 2, 0.85))
+    found = study(trial(0, 0.9), trial(1, 0.91), trial(2, 0.95), finals=finals)
+    assert found.best.number == 0, "trial 2 was no finalist, and trial 1 did worse on fresh seeds"
+
+
+def test_nothing_is_best_where_nothing_has_finished():
+    found = study(trial(0, 0.5, state="running"))
+    assert found.best is None
+    assert found.front() == ()
+    assert found.importances() == {}
+
+
+def test_the_front_is_what_no_other_trial_beats():
+    trials = [
+        trial(0, 0.9, parameters=300), trial(1, 0.8, parameters=100), trial(2, 0.8, parameters=200),
+        trial(3, 0.7, parameters=100), trial(4, 0.85, parameters=150), trial(5, 0.85, parameters=150),
+    ]  # fmt: skip
+    front = study(*trials, objectives=("accuracy", "trained_parameters")).front()
+    assert [one.number for one in front] == [0, 4, 5, 1], "equals stay both"
+
+
+def test_a_trials_recipe_is_the_base_with_its_settings():
+    found = study(trial(6, 0.9))
+    assert found.recipe(found.best).adapter.rank == 7
+    assert found.recipe(found.best).train == BASE.train
+
+
+def test_values_are_means_over_seeds():
+    results = [TrialResult({"accuracy": score, "log_loss": 1.0}, 50, seconds) for score, seconds in ((0.8, 2.0), (0.9, 4.0))]
+    found = values_of(("accuracy", "seconds", "trained_parameters"), results)
+    assert found == {"accuracy": pytest.approx(0.85), "seconds": 3.0, "trained_parameters": 50.0}
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+@pytest.mark.parametrize("count", [8, 60])
+def test_the_setting_that_decides_is_the_important_one(direction, count):
+    sampled = optuna.create_study(direction=direction, sampler=optuna.samplers.RandomSampler(seed=1))
+    for _ in range(count):
+        one = sampled.ask()
+        rate = one.suggest_float("rate", 1e-4, 1.0, log=True)
+        one.suggest_categorical("idle", ["a", "b"])
+        sampled.tell(one, rate if direction == "maximize" else -rate)
+    found = importances(sampled.directions, sampled.trials)
+    assert next(iter(found)) == "rate"
+    assert sum(found.values()) == pytest.approx(1)
+    assert found["rate"] > 0.6
+
+
+def test_importances_are_left_out_where_trials_are_few_or_alike():
+    sampled = optuna.create_study()
+    for _ in range(5):
+        one = sampled.ask()
+        one.suggest_float("rate", 0, 1)
+        sampled.tell(one, 1.0)
+    assert importances(sampled.directions, sampled.trials) == {}
+    assert importances(sampled.directions, sampled.trials[:3]) == {}

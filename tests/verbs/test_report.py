@@ -1,0 +1,117 @@
+"""`rankwise report`: a page from run folders or a sweep's, figures beside it, clear words when it can't."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+
+import pytest
+
+from rankwise import cli
+
+
+@dataclass(frozen=True)
+class Answer:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def type_(capsys, monkeypatch, tmp_path):
+    """Type `rankwise …` in an empty folder; what it answers."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["rankwise", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        printed = capsys.readouterr()
+        code = ended.value.code
+        return Answer(code if isinstance(code, int) else int(code is not None), printed.out, printed.err)
+
+    return run
+
+
+def test_it_writes_a_page_and_says_where_and_how_large(type_, run_for, tmp_path):
+    answer = type_("report", run_for("bert").folder)
+    assert (answer.code, answer.err) == (0, "")
+    page = tmp_path / "report.html"
+    assert "<h1>tiny</h1>" in page.read_text("utf-8")
+    assert f"report.html  ({page.stat().st_size / 1000:,.0f} kB)" in answer.out
+
+
+def test_figures_go_where_they_are_wanted(type_, run_for, tmp_path):
+    answer = type_("report", run_for("bert").folder, "--out", "page.html", "--figures", "pictures", "--json")
+    said = json.loads(answer.out)
+    assert said["report"] == "page.html"
+    assert said["bytes"] == (tmp_path / "page.html").stat().st_size
+    assert {path.name for path in (tmp_path / "pictures").iterdir()} == {path.rsplit("/", 1)[1] for path in said["figures"]}
+    assert {"loss.svg", "loss.png", "loss.csv"} <= {path.name for path in (tmp_path / "pictures").iterdir()}
+
+
+def test_several_runs_are_compared(type_, run_for, tmp_path):
+    answer = type_("report", run_for("bert").folder, run_for("bert", "adapter.rank=1").folder)
+    assert answer.code == 0
+    assert "<h1>2 recipes compared</h1>" in (tmp_path / "report.html").read_text("utf-8")
+
+
+def test_it_can_be_opened_at_once(type_, run_for, tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr("typer.launch", opened.append)  # a browser, which a test has none of
+    type_("report", run_for("bert").folder, "--open")
+    assert opened == [(tmp_path / "report.html").as_uri()]
+
+
+def test_it_reads_a_run_that_is_damaged_no_further(type_, run_for, copy_of):
+    folder = copy_of(run_for("bert"))
+    (folder / "scores.json").write_text("{}", "utf-8")
+    answer = type_("report", folder)
+    assert answer.code == 2
+    assert "scores.json is not what was saved" in answer.err
+
+
+def test_a_folder_that_is_none_is_a_clear_mistake(type_):
+    answer = type_("report", "nowhere")
+    assert (answer.code, answer.out) == (2, "")
+    assert "nowhere: no such folder" in answer.err
+
+
+def test_a_study_goes_alone(type_, run_for, tmp_path):
+    (tmp_path / "sweep").mkdir()
+    (tmp_path / "sweep" / "sweep.json").write_text("{}", "utf-8")
+    answer = type_("report", "sweep", run_for("bert").folder)
+    assert answer.code == 2
+    assert "a study is reported alone" in answer.err
+
+
+def test_a_sweeps_folder_is_reported_with_every_trial(type_, tmp_path):
+    made = rankwise_sweep(tmp_path)
+    answer = type_("report", made)
+    assert (answer.code, answer.err) == (0, "")
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert "<h1>tiny</h1>" in page
+    assert "trials.csv" in page
+
+
+def rankwise_sweep(folder):
+    """A real sweep over two ranks, of an objective that trains nothing."""
+    from rankwise.recipe import Recipe
+    from rankwise.sweep.driver import sweep
+    from rankwise.sweep.space import Space
+
+    text = "name: tiny\nbase: rank4-adam\nsearch: {sampler: grid, finalists: 0}\nspace:\n  adapter.rank: [2, 4]\n"
+    (folder / "space.yaml").write_text(text, "utf-8")
+    sweep(Recipe.load("rank4-adam"), Space.load(folder / "space.yaml", ()), scored, out=folder / "tiny", jobs=1)
+    return folder / "tiny"
+
+
+def scored(recipe, report):
+    from rankwise.sweep.trials import TrialResult
+
+    accuracy = 0.8 + recipe.adapter.rank / 100
+    entry = {"step": 1, "epoch": 1.0, "accuracy": accuracy, "log_loss": 1 - accuracy}
+    report({**entry, "seconds": 1.0, "trained_parameters": 1000 * recipe.adapter.rank})
+    scores = {"accuracy": accuracy, "macro_f1": accuracy, "mcc": accuracy, "log_loss": 1 - accuracy}
+    return TrialResult(scores, 1000 * int(recipe.adapter.rank), 4.0, (entry,), 100, "the data")

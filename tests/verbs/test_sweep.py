@@ -1,0 +1,138 @@
+"""`rankwise sweep`: real trials of a tiny encoder in processes, a leaderboard that fits, files that go on to be trained."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from rankwise import machine
+from rankwise.cli import app
+from rankwise.console import out
+from rankwise.errors import RecipeError, RunError
+from rankwise.recipe import Recipe
+from rankwise.run import Run
+from rankwise.sweep.study import Study
+from rankwise.sweep.trials import Trial
+from rankwise.verbs.sweep import changes_of, fitting_jobs, shown_score
+
+SPACE = """\
+name: tiny
+base: {base}
+search: {{sampler: grid, finalists: 1, finalist_seeds: 1}}
+space:
+  adapter.rank: [1, 2, 8]
+"""
+
+
+@pytest.fixture(scope="module")
+def swept(recipe_for, tmp_path_factory):
+    """A space of three ranks, of which one is over the cap; swept once, and asked for again as JSON."""
+    folder = tmp_path_factory.mktemp("sweep")
+    (folder / "base.yaml").write_text(recipe_for("bert", "train.max_steps=4").to_yaml(), "utf-8")
+    (folder / "space.yaml").write_text(SPACE.format(base=folder / "base.yaml"), "utf-8")
+    words = ["sweep", str(folder / "space.yaml"), "--out", str(folder / "out"), "--budget", "6000", "--jobs", "1", "--fast"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(out, "_width", 80)
+        first = CliRunner().invoke(app, words, catch_exceptions=False)
+    again = CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False)
+    return folder / "out", words, first, again
+
+
+def test_it_prints_a_leaderboard_what_was_left_out_and_what_to_type_next(swept):
+    folder, _, first, _ = swept
+    assert first.exit_code == 0
+    lines = first.stdout.splitlines()
+    assert lines[0].startswith("out on ")
+    told = " ".join(first.stdout.split())
+    assert "3 trials: 2 finished, 1 rejected" in told
+    assert "1 rejected before training, such as trial" in told
+    assert max(map(len, lines[1:-4])) <= 80
+    assert "on 12 validation rows" in told
+    assert f"rankwise train {folder}/best.yaml" in first.stdout
+    assert "(2 of 2, best" in first.stderr
+    assert "finalist trial" in first.stderr
+
+
+def test_json_has_every_trial_and_nothing_else_is_printed(swept):
+    folder, _, _, again = swept
+    answer = json.loads(again.stdout)
+    study = Study.load(folder)
+    assert [trial["state"] for trial in answer["trials"]] == [trial.state for trial in study.trials]
+    assert sorted(trial["state"] for trial in answer["trials"]) == ["finished", "finished", "rejected"]
+    assert answer["best"]["number"] == study.best.number
+    assert len(answer["finals"]) == 1
+    assert again.stderr == ""
+
+
+def test_what_is_over_the_cap_was_never_trained(swept):
+    study = Study.load(swept[0])
+    (rejected,) = [trial for trial in study.trials if trial.state == "rejected"]
+    assert rejected.params == {"adapter.rank": 8}
+    assert "6,000" in rejected.reason
+    assert rejected.seconds is None
+
+
+def test_the_tables_have_a_row_a_trial(swept):
+    folder = swept[0]
+    with (folder / "leaderboard.csv").open(newline="", encoding="utf-8") as file:
+        board = list(csv.DictReader(file))
+    with (folder / "trials.csv").open(newline="", encoding="utf-8") as file:
+        trials = list(csv.DictReader(file))
+    assert [row["place"] for row in board] == ["1", "2"]
+    assert float(board[0]["accuracy"]) >= float(board[1]["accuracy"])
+    assert sorted(row["adapter.rank"] for row in trials) == ["1", "2", "8"]
+    assert int(board[0]["trained_parameters"]) < 6000
+
+
+def test_the_best_recipe_is_the_best_trials_and_the_finalist_is_a_run(swept):
+    folder = swept[0]
+    study = Study.load(folder)
+    best = Recipe.load(folder / "best.yaml")
+    assert best.adapter.rank == study.best.params["adapter.rank"]
+    assert best.fingerprint == study.recipe(study.best).fingerprint
+    assert (best.budget.parameters, best.train.encoder_dropout) == (6000, "off")
+    (final,) = study.finals
+    run = Run.load(final.folder)
+    assert run.recipe.train.seed == final.seed == 1
+    assert run.scores["test"]["accuracy"]["value"] == final.test["accuracy"]
+
+
+def test_another_command_in_the_same_folder_is_refused(swept):
+    with pytest.raises(RunError, match="holds a sweep that differs in the base recipe"):
+        CliRunner().invoke(app, [*swept[1], "--set", "train.epochs=7"], catch_exceptions=False)
+
+
+def test_set_fixes_a_key_and_names_search_settings(swept):
+    with pytest.raises(RecipeError, match="then the space varies nothing"):
+        CliRunner().invoke(app, [*swept[1], "--set", "adapter.rank=2"], catch_exceptions=False)
+    with pytest.raises(RecipeError, match=r"--set search\.samplr=tpe: unknown key 'search\.samplr'; did you mean 'sampler'"):
+        CliRunner().invoke(app, [*swept[1], "--set", "search.samplr=tpe"], catch_exceptions=False)
+
+
+def test_trials_beside_each_other_are_as_many_as_cores_and_memory_allow(recipe_for, monkeypatch):
+    recipe = recipe_for("bert")
+    assert 1 <= fitting_jobs(recipe) <= machine.cores()
+    monkeypatch.setattr(machine, "cores", lambda: 8)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: machine.Memory(10**12, 10**12))
+    assert fitting_jobs(recipe) == 8
+    monkeypatch.setattr(machine, "memory_bytes", lambda: machine.Memory(10**9, 10**6))
+    assert fitting_jobs(recipe) == 1
+
+
+def test_changes_are_named_by_as_much_of_a_key_as_tells_them_apart():
+    varied = ("adapter.rank", "train.optimizer.name", "train.rates.head", "train.learning_rate", "adapter.targets")
+    params = {
+        "adapter.rank": 4, "train.optimizer.name": "adam", "train.learning_rate": 0.00123456,
+        "adapter.targets": ["query", "value"],
+    }  # fmt: skip
+    assert changes_of(params, varied) == "rank 4, adam, learning_rate 0.00123, targets query+value"
+    assert changes_of({"a.x": 1, "b.x": 2}, ("a.x", "b.x")) == "a.x 1, b.x 2"
+
+
+def test_a_score_has_its_spread_over_seeds():
+    trial = Trial(0, "finished", {}, scores={"accuracy": (0.9, 0.92), "log_loss": (0.3,)})
+    assert shown_score(trial, "accuracy") == "91.0 ± 1.4"
+    assert shown_score(trial, "log_loss") == "0.300"
