@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conftest import prepared
@@ -14,6 +14,7 @@ from rankwise.specs import EvaluateSpec
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=200), st.integers(1, 200))
+@example([0, 2, 2, 2, 3], 2)
 def test_a_sample_has_each_class_in_its_share_and_no_row_twice(labels, most):
     labels = np.array(labels)
     rows = _sample(labels, most)

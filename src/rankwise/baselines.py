@@ -78,4 +78,4 @@ def _sample(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:
         return np.arange(len(labels))
     shuffled = np.random.default_rng(0).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    return np.sort(by_class[np.linspace(0, len(labels) - 1, most).astype(np.int64)])
+    return np.sort(by_class[((np.arange(most) + 0.5) * (len(labels) / most)).astype(np.int64)])

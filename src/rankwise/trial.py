@@ -2,7 +2,7 @@
 
 A trial is planned first, so that a plan over the cap is refused in milliseconds; it trains as `pipeline.train` does, on the
 same rows with the same seed, and leaves no file behind. The test rows are not among what it prepares. One process runs many
-trials: what they share (tables, tokens, the measured speed, frozen layers on disk) is made once.
+trials: what they share (tables, tokens, frozen layers on disk) is made once.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ class TrialObjective:
     def __init__(self) -> None:
         self._tables: dict[str, tuple[Labelled, str]] = {}
         self._tokens: dict[str, tuple[Any, Prepared]] = {}
-        self._speeds: dict[int, float] = {}
 
     def __reduce__(self) -> tuple[type[TrialObjective], tuple[()]]:
         return TrialObjective, ()
@@ -63,8 +62,7 @@ class TrialObjective:
         started = time.monotonic()
         on_cpu = not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
         accelerator = Accelerator(cpu=on_cpu)
-        threads = recipe.train.threads or machine.threads()
-        torch.set_num_threads(threads)
+        threads, speed = _fastest(recipe, accelerator.device)
 
         labelled, data_sha256 = _kept(self._tables, recipe.data.model_dump_json(), lambda: _tables(recipe))
         recipe = importance.with_scores(recipe, labelled, data_sha256=data_sha256, device=accelerator.device)
@@ -82,7 +80,7 @@ class TrialObjective:
         shifted = shifted_tokens(labelled.validation.texts, data.validation.tokens, by_shift, tokenizer, data.preprocessing)
         work = Work.of_tokens(data.train.tokens.lengths, data.validation.tokens.lengths, [])
         cost = forecast(
-            plan, recipe, work, gflops=self._speed(threads, accelerator.device), threads=threads,
+            plan, recipe, work, gflops=speed, threads=threads,
             bf16=precision != "fp32", gpu=accelerator.device.type != "cpu",
         )  # fmt: skip
         trained_parameters = plan.ledger.trainable_parameters
@@ -111,9 +109,6 @@ class TrialObjective:
             data_sha256=data_sha256,
         )
 
-    def _speed(self, threads: int, device: torch.device) -> float:
-        return _kept(self._speeds, threads, lambda: gflops(threads, device=device))
-
 
 objective = TrialObjective()  # this process's
 
@@ -126,6 +121,16 @@ def whole_run(recipe: Recipe, folder: str) -> FinalResult:
         test={name: run.scores["test"][name]["value"] for name in SCORES},
         seconds=run.facts["seconds"]["all"],
     )
+
+
+def _fastest(recipe: Recipe, device: torch.device) -> tuple[int, float]:
+    """Set torch's threads, those of the recipe or else the fastest of this process's share; (threads, GFLOP/s).
+
+    Measured for each trial: beside other trials two threads are often slower than one.
+    """
+    share = max(1, min(machine.cores(), machine.threads()))
+    threads = recipe.train.threads or machine.fastest(share, gflops)[0]
+    return threads, gflops(threads, device=device)
 
 
 def _tables(recipe: Recipe) -> tuple[Labelled, str]:

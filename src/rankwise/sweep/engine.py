@@ -126,7 +126,7 @@ class LocalEngine:
 
     def __init__(self, work: Work, *, jobs: int, threads: int | None = None) -> None:
         self.slots = jobs
-        self.threads = threads or max(1, machine.cores() // jobs)
+        self.threads = threads or max(1, min(machine.threads(), machine.cores() // jobs))
         self._work = pickle.dumps(work)
         self._context = multiprocessing.get_context("spawn")
         self._idle: list[_Process] = []

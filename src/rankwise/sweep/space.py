@@ -189,6 +189,7 @@ class Space:
 
     def without(self, keys: Iterable[str]) -> Space:
         """The space with these recipe keys no longer varied, as `--set` wants it. Raises RecipeError for a key in a group."""
+        keys = tuple(keys)
         gone = {name for key in keys for name in self.domains if name == key or key.startswith(f"{name}.")}
         left = {name: domain for name, domain in self.domains.items() if name not in gone}
         grouped = {key: name for name, domain in left.items() if isinstance(domain, Groups) for key in keys_of(name, domain)}

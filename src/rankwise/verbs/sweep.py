@@ -328,7 +328,8 @@ class SweepProgress:
         elif kind == "finalists" and values["runs"]:
             self.progress.update(self.task, description="finalists", completed=0, total=values["runs"], eta="")
             runs = "one whole run" if values["runs"] == 1 else f"{values['runs']} whole runs"
-            self._say(f"finalists: trials {', '.join(map(str, values['trials']))}; {runs}")
+            which = "trial" if len(values["trials"]) == 1 else "trials"
+            self._say(f"finalists: {which} {', '.join(map(str, values['trials']))}; {runs}")
         elif kind == "final":
             self.progress.advance(self.task)
             told = values.get("reason") or f"test accuracy {values['test']['accuracy']:.1%}"
