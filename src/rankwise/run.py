@@ -193,7 +193,7 @@ class ScoredRows:
     """What a run said of each test row, so that runs can be compared row by row: N rows, C classes."""
 
     rows: NDArray[np.int64]
-    """(N,) places in the test file, from 0."""
+    """(N,) numbers of the rows in the test file, as its source counts them."""
     truth: NDArray[np.int64]
     """(N,) class numbers, -1 for a class the run does not know."""
     probabilities: NDArray[np.float32]
