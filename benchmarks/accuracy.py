@@ -46,6 +46,7 @@ def main() -> None:
     parser.add_argument("--test-rows", type=int, default=0, help="score so many test rows; all when 0")
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--recipes", nargs="*", default=None, help="those of the reports when left out")
+    parser.add_argument("--auto", action=argparse.BooleanOptionalAction, default=True, help="`auto` at their epochs too")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key in every run")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=None)
@@ -75,11 +76,8 @@ def all_jobs(options: argparse.Namespace) -> list[dict[str, object]]:
             jobs.append({**shared, "recipe": TFIDF, "epochs": "", "seed": ""})
             for seed in options.seeds:
                 for count in sorted(set(epochs.values())):
-                    jobs.append({**shared, "recipe": "auto", "epochs": f"{count:g}", "seed": seed})
-                    jobs += [
-                        {**shared, "recipe": name, "epochs": f"{count:g}", "seed": seed}
-                        for name in recipes if epochs[name] == count
-                    ]  # fmt: skip
+                    names = [*(["auto"] if options.auto else []), *(name for name in recipes if epochs[name] == count)]
+                    jobs += [{**shared, "recipe": name, "epochs": f"{count:g}", "seed": seed} for name in names]
     order = {str(seed): place for place, seed in enumerate(["", *options.seeds])}
     return sorted(jobs, key=lambda job: order[str(job["seed"])])
 
