@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 
 import fakes
@@ -102,6 +103,18 @@ def test_an_idle_process_that_was_killed_is_replaced(engine_for):
         time.sleep(0.01)
     engine.start(2, "b")
     assert told(engine, Done)[-1].result[1] != first
+
+
+def test_a_process_killed_before_it_took_its_task_is_replaced_unseen(engine_for):
+    engine = engine_for(fakes.where)
+    engine.start(1, "a")
+    first = told(engine, Done)[-1].result[1]
+    os.kill(first, signal.SIGSTOP)
+    engine.start(2, "b")
+    os.kill(first, signal.SIGKILL)
+    heard = told(engine, Done)
+    assert heard == [Done(2, ("b", heard[0].result[1], "1"))]
+    assert heard[0].result[1] != first
 
 
 def test_closing_ends_a_running_task(engine_for):

@@ -121,7 +121,8 @@ def _unpickled(work: bytes) -> Work:
 class LocalEngine:
     """Long-lived processes on this machine, each with its share of the cores; they end when this process does.
 
-    A process is started when it is first needed and imports what the work needs once. One that dies is replaced.
+    A process is started when it is first needed and imports what the work needs once. One that dies is replaced: its task is
+    told to have died with it if it had taken it, else another process gets it.
     """
 
     def __init__(self, work: Work, *, jobs: int, threads: int | None = None) -> None:
@@ -131,14 +132,13 @@ class LocalEngine:
         self._context = multiprocessing.get_context("spawn")
         self._idle: list[_Process] = []
         self._busy: dict[int, _Process] = {}
-        self._stillborn = 0  # processes in a row that ended before they could take a task
+        self._stillborn = 0  # processes in a row that ended before they took their task
 
     def start(self, number: int, task: Any) -> None:
         assert len(self._busy) < self.slots, "start() is for a free slot"
         self._idle = [process for process in self._idle if process.lives]
-        process = self._idle.pop() if self._idle else _Process(self._context, self._work, self.threads)
-        self._busy[number] = process
-        process.send(task)
+        self._busy[number] = process = self._idle.pop() if self._idle else self._fresh()
+        process.give(task)
 
     def events(self, timeout: float) -> Iterator[Event]:
         by_connection = {process.connection: number for number, process in self._busy.items()}
@@ -174,19 +174,30 @@ class LocalEngine:
         try:
             kind, *values = process.connection.recv()
         except (EOFError, OSError):  # at the end of the pipe, or within a message
-            self._stillborn += not process.ready
-            return Died(number) if self._stillborn < MOST_STILLBORN else Failed(number, "RunError", _NO_START, True)
-        if kind == "ready":
-            process.ready, self._stillborn = True, 0
+            if process.taken:
+                return Died(number)
+            self._stillborn += 1
+            if self._stillborn >= MOST_STILLBORN:
+                return Failed(number, "RunError", _NO_START, True)
+            process.end()
+            self._busy[number] = self._fresh()
+            self._busy[number].give(process.task)
+            return None
+        if kind == "taken":
+            process.taken, self._stillborn = True, 0
             return None
         return event_of(number, kind, *values)
+
+    def _fresh(self) -> _Process:
+        return _Process(self._context, self._work, self.threads)
 
 
 class _Process:
     """One process of a LocalEngine, and the pipe to it."""
 
     def __init__(self, context: Any, work: bytes, threads: int) -> None:
-        self.ready = False
+        self.task: Any = None
+        self.taken = False  # whether it has said that the task reached it
         self.connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, work, threads), daemon=True)
         self._process.start()
@@ -199,6 +210,10 @@ class _Process:
     @property
     def id(self) -> int:
         return int(self._process.pid)
+
+    def give(self, task: Any) -> None:
+        self.task, self.taken = task, False
+        self.send(task)
 
     def send(self, value: Any) -> None:
         try:
@@ -217,12 +232,12 @@ def _serve(connection: Connection, pickled: bytes, threads: int) -> None:
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
     os.environ["OMP_NUM_THREADS"] = str(threads)  # before anything that counts cores is imported
-    connection.send(("ready",))
     while True:
         try:
             task = connection.recv()
         except EOFError:
             return
+        connection.send(("taken",))
         connection.send(outcome(pickled, task, lambda entry: _ask(connection, entry)))
 
 
