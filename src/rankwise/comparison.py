@@ -33,7 +33,7 @@ Metric = Literal["accuracy", "macro_f1"]
 # Settings of data that leave the test rows alone where a test file is given. The first change the raw texts that a run's
 # digest covers, the others do not.
 _TRAINING_ROWS = {"rows", "split", "validation"}
-_AFTER_READING = {"classes", "clean", "max_length", "length_percentiles", "unseen_labels", "leakage"}
+_AFTER_READING = {"classes", "clean", "max_length", "truncation_side", "length_percentiles", "unseen_labels", "leakage"}
 
 
 @dataclass(frozen=True)

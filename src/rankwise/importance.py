@@ -136,6 +136,7 @@ def _key(recipe: Recipe, policy: ByImportance, base: Base, data_sha256: str) -> 
     data = recipe.data
     what = [
         FORMAT, KNOWN_RANKS, DIGITS, base.sha256 or [base.location, base.revision], data_sha256, policy.criterion,
-        policy.rows, data.split.seed, data.clean, data.max_length, data.length_percentiles,
+        policy.rows, data.split.seed, data.clean, data.max_length, data.truncation_side,
+        data.length_percentiles,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]

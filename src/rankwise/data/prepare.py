@@ -164,6 +164,7 @@ def prepare(spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled 
     labelled = labelled or read(spec)
     numbers = label_numbers(labelled, spec)
     texts = clean_all(labelled.train.texts, spec.clean)
+    tokenizer.truncation_side = spec.truncation_side  # saved with it, so whoever loads the run cuts on the same side
     tokens = tokenize_to_disk(tokenizer, texts, max_length=None)
     lengths = lengths_of(tokens.lengths, "tokens", bars=40, width=1)
     max_length, length_note = choose_length(tokens.lengths, spec.max_length, longest)
