@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import AutoTokenizer
 
 from conftest import CLASSES, LONGEST, Rows, prepared, separable, tiny_tokenizer
 from rankwise.data import tokens as tokens_module
@@ -244,6 +245,21 @@ def test_cutting_keeps_the_closing_special_tokens(family):
     assert len(whole) > 6 == len(cut)
     assert cut[-closing:] == whole[-closing:]
     assert cut[:-closing] == whole[: 6 - closing]
+
+
+def test_a_cut_at_the_beginning_keeps_the_end_and_travels_with_the_tokenizer(family, tmp_path):
+    text = "iron zinc tin lead nickel cobalt silver chrome steel copper"
+    labelled = complete(DataSpec(), table_of([f"{number} {text}" for number in range(30)], list(CLASSES) * 10))
+    tokenizer = tiny_tokenizer(family)
+    (whole,) = spans(tokenize(tokenizer, [labelled.train.texts[0]], max_length=None))
+    data = prepare(DataSpec(max_length=6, truncation_side="left"), tokenizer, longest=LONGEST, labelled=labelled)
+    first = spans(data.train.tokens)[0]
+    opening, closing = {"xlnet": (0, 2)}.get(family, (1, 1))
+    assert first == [*whole[:opening], *whole[len(whole) - 6 + opening :]]
+    assert first[-closing:] == whole[-closing:]
+    tokenizer.save_pretrained(tmp_path)
+    served = AutoTokenizer.from_pretrained(tmp_path)(labelled.train.texts[0], truncation=True, max_length=6)
+    assert served["input_ids"] == first
 
 
 def test_tokens_are_what_the_tokenizer_itself_gives(family):
