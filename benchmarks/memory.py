@@ -84,11 +84,11 @@ def main() -> None:
 def measure(changes: list[str]) -> dict[str, float]:
     started = time.monotonic()
     from rankwise import Recipe, machine, train
-    from rankwise.allocate import plan as make_plan
     from rankwise.cost import forecast
     from rankwise.data.prepare import prepare
     from rankwise.model import speed
     from rankwise.model.load import load_tokenizer, locate
+    from rankwise.planner import plan as make_plan
     from rankwise.work import Work
 
     recipe = Recipe.load("quickstart", changes)

@@ -27,8 +27,6 @@ from accelerate import Accelerator
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast, XLNetTokenizer
 
-from rankwise.allocate import Plan
-from rankwise.allocate import plan as make_plan
 from rankwise.data.batches import Padding
 from rankwise.data.prepare import Prepared, prepare
 from rankwise.encoders import find
@@ -39,6 +37,8 @@ from rankwise.model.adapters import Classifier, build
 from rankwise.model.load import Base, load_tokenizer, locate, quiet
 from rankwise.model.prefix import PrefixCache
 from rankwise.pipeline import train
+from rankwise.planner import Plan
+from rankwise.planner import plan as make_plan
 from rankwise.recipe import Recipe
 from rankwise.run import Run, write_manifest
 

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rankwise.allocate import Plan, depth_group, last_layers, plan
 from rankwise.encoders import describe, find
 from rankwise.errors import OverBudget, PlanError, RecipeError
 from rankwise.families import KNOWN
 from rankwise.model.adapters import count_live
+from rankwise.planner import Plan, plan
+from rankwise.policies import depth_group, last_layers
 from rankwise.recipe import Recipe, builtin_recipes
 
 # recipe → trained parameters with 4 and with 2 classes: report and seeds.md for 4, the head's 1,538 fewer for 2

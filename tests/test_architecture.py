@@ -21,7 +21,24 @@ ROOT = Path(rankwise.__file__).parent
 
 # A module or a folder → its floor. A file imports only from floors below its own, or sideways on its own.
 FLOORS = {
-    **dict.fromkeys(("errors", "specs", "recipe", "hub", "families", "encoders", "budget", "allocate", "metrics"), 0),
+    **dict.fromkeys(
+        (
+            "errors",
+            "specs",
+            "recipe",
+            "hub",
+            "families",
+            "encoders",
+            "budget",
+            "policies",
+            "entries",
+            "allocate",
+            "fixes",
+            "planner",
+            "metrics",
+        ),
+        0,
+    ),
     **dict.fromkeys(("machine", "work", "footprint", "cost", "significance", "published"), 0),
     **dict.fromkeys(("data", "model"), 1),
     **dict.fromkeys(("fitting", "evaluation", "predict", "baselines", "suspects", "importance"), 2),

@@ -14,9 +14,9 @@ import pytest
 
 import rankwise
 from rankwise import cli
-from rankwise.allocate import plan
 from rankwise.data.sources import read_table
 from rankwise.errors import Defect
+from rankwise.planner import plan
 from rankwise.recipe import Recipe, builtin_recipes, source_text
 
 NEWS = "text,label\n" + "".join(

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankwise.allocate import plan
 from rankwise.cost import (
     LEAST_UPDATES,
     Forecast,
@@ -25,6 +24,7 @@ from rankwise.cost import (
 from rankwise.errors import OverTime
 from rankwise.families import KNOWN
 from rankwise.fitting.pace import Pace
+from rankwise.planner import plan
 from rankwise.recipe import Recipe
 from rankwise.specs import TrainSpec
 from rankwise.work import Work

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankwise.allocate import plan
 from rankwise.errors import OverMemory
 from rankwise.footprint import (
     FAST_FAMILIES,
@@ -22,6 +21,7 @@ from rankwise.footprint import (
     splits,
 )
 from rankwise.model.kernels import LAYOUTS
+from rankwise.planner import plan
 from rankwise.recipe import Recipe
 from rankwise.work import Work
 

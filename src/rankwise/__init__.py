@@ -10,24 +10,24 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rankwise.allocate import Plan as Plan
-    from rankwise.allocate import plan as plan
     from rankwise.data.prepare import prepare as prepare
     from rankwise.errors import RankwiseError as RankwiseError
     from rankwise.evaluation import evaluate as evaluate
     from rankwise.pipeline import train as train
+    from rankwise.planner import Plan as Plan
+    from rankwise.planner import plan as plan
     from rankwise.recipe import Recipe as Recipe
     from rankwise.recipe import builtin_recipes as builtin_recipes
     from rankwise.run import Run as Run
 
 _HOME = {
-    "Plan": "rankwise.allocate",
+    "Plan": "rankwise.planner",
     "RankwiseError": "rankwise.errors",
     "Recipe": "rankwise.recipe",
     "Run": "rankwise.run",
     "builtin_recipes": "rankwise.recipe",
     "evaluate": "rankwise.evaluation",
-    "plan": "rankwise.allocate",
+    "plan": "rankwise.planner",
     "prepare": "rankwise.data.prepare",
     "train": "rankwise.pipeline",
 }

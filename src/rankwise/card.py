@@ -11,8 +11,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from rankwise.allocate import Plan
 from rankwise.model.load import Base
+from rankwise.planner import Plan
 from rankwise.recipe import Recipe
 
 

@@ -108,9 +108,9 @@ def train(
     started = time.monotonic()
     loaded = recipe_of(recipe, overrides, budget, data, minutes=minutes, memory_gb=memory_gb, fast=fast)
     from rankwise import console
-    from rankwise.allocate import plan as make_plan
     from rankwise.data.prepare import read
     from rankwise.data.volume import Volume
+    from rankwise.planner import plan as make_plan
     from rankwise.work import character_counts
 
     labelled = read(loaded.data)
@@ -155,7 +155,7 @@ def plan(
 
     loaded = scored(recipe_of(recipe, overrides, budget, None, minutes=minutes, memory_gb=memory_gb, fast=fast))
     from rankwise import console
-    from rankwise.allocate import plan as make_plan
+    from rankwise.planner import plan as make_plan
 
     known = volume_of(loaded)
     many = classes or len(loaded.data.classes) or (len(known.classes) if known else 2)
@@ -175,8 +175,8 @@ def recipes(context: typer.Context, as_json: JsonOption = False) -> None:
     if context.invoked_subcommand is not None:
         return
     from rankwise import console
-    from rankwise.allocate import plan as make_plan
     from rankwise.options import classes_of
+    from rankwise.planner import plan as make_plan
     from rankwise.recipe import Recipe, builtin_recipes
 
     rows = []

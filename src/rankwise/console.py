@@ -15,8 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from rankwise.allocate import Plan
 from rankwise.cost import Forecast
+from rankwise.planner import Plan
 
 if TYPE_CHECKING:
     from rankwise.data.audit import Audit, Lengths

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rankwise.allocate import Plan
 from rankwise.encoders import Encoder
 from rankwise.errors import OverTime
 from rankwise.footprint import (
@@ -30,6 +29,7 @@ from rankwise.footprint import (
     passes_of_a_layer,
     peak_bytes,
 )
+from rankwise.planner import Plan
 from rankwise.recipe import Recipe
 from rankwise.specs import TrainSpec
 from rankwise.work import Work

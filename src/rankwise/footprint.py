@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 
-from rankwise.allocate import Plan
 from rankwise.encoders import Encoder
 from rankwise.errors import OverMemory
+from rankwise.planner import Plan
 from rankwise.recipe import Recipe
 from rankwise.specs import TrainSpec
 from rankwise.work import Work

@@ -25,12 +25,12 @@ from filelock import FileLock
 from torch.nn.functional import cross_entropy
 
 from rankwise import machine
-from rankwise.allocate import plan
 from rankwise.data.batches import Padding, collate, scoring_batches
 from rankwise.data.prepare import Labelled, Split, prepare, take
 from rankwise.fitting.frozen import fit_head
 from rankwise.model.adapters import Classifier, build
 from rankwise.model.load import Base, load_tokenizer, locate, longest_text
+from rankwise.planner import plan
 from rankwise.recipe import Recipe
 from rankwise.specs import AdapterSpec, BudgetSpec, ByImportance, HeadSpec
 

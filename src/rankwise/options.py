@@ -13,10 +13,10 @@ from rankwise.errors import RecipeError
 from rankwise.recipe import Recipe
 
 if TYPE_CHECKING:
-    from rankwise.allocate import Plan
     from rankwise.cost import Forecast
     from rankwise.data.prepare import Labelled
     from rankwise.data.volume import Volume
+    from rankwise.planner import Plan
     from rankwise.specs import SourceSpec
 
 FAST = ("train.precision=auto", "train.encoder_dropout=off")  # what --fast means; --set goes before it

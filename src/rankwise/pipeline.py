@@ -23,8 +23,6 @@ from accelerate.utils import ProjectConfiguration, broadcast_object_list, parse_
 from numpy.typing import NDArray
 
 from rankwise import importance, machine
-from rankwise.allocate import Plan
-from rankwise.allocate import plan as make_plan
 from rankwise.baselines import baselines, fitted_baselines
 from rankwise.card import model_card
 from rankwise.cost import Forecast, forecast
@@ -45,6 +43,8 @@ from rankwise.model.kernels import resolve_precision
 from rankwise.model.load import check_match, load_tokenizer, locate, longest_text
 from rankwise.model.prefix import PrefixCache
 from rankwise.model.speed import gflops
+from rankwise.planner import Plan
+from rankwise.planner import plan as make_plan
 from rankwise.recipe import Recipe
 from rankwise.run import PROBE_ROWS, STARTED, Run, ScoredRows, portable, save, write_json
 from rankwise.work import Work

@@ -13,8 +13,8 @@ from typing import Literal
 from pydantic import Field
 from ruamel.yaml import YAML
 
-from rankwise.allocate import plan
 from rankwise.errors import RecipeError, nearest
+from rankwise.planner import plan
 from rankwise.recipe import Recipe
 from rankwise.specs import Count, Spec
 

@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from rankwise.allocate import plan
 from rankwise.comparison import Answers, Comparison, System, compare
 from rankwise.data.prepare import Labelled, read
 from rankwise.errors import MissingExtra
@@ -28,6 +27,7 @@ from rankwise.fitting.events import Listener
 from rankwise.machine import forget_peak
 from rankwise.model.load import sha256
 from rankwise.pipeline import train
+from rankwise.planner import plan
 from rankwise.published import DataName, Experiment, Report
 from rankwise.recipe import Recipe
 from rankwise.run import Run, ScoredRows

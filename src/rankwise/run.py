@@ -35,8 +35,6 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from rankwise import machine
-from rankwise.allocate import Plan
-from rankwise.allocate import plan as make_plan
 from rankwise.data.batches import Padding, collate
 from rankwise.data.prepare import Preprocessing
 from rankwise.data.tokens import Tokens, tokenize
@@ -47,6 +45,8 @@ from rankwise.model.adapters import Classifier
 from rankwise.model.kernels import resolve_precision
 from rankwise.model.load import Base, load_tokenizer, locate, sha256
 from rankwise.model.onnx import OnnxClassifier, export, load_onnx
+from rankwise.planner import Plan
+from rankwise.planner import plan as make_plan
 from rankwise.predict import Prediction, Predictor
 from rankwise.recipe import Recipe
 

@@ -21,7 +21,6 @@ from accelerate import Accelerator
 from accelerate.utils import parse_flag_from_env
 
 from rankwise import importance, machine
-from rankwise.allocate import plan as make_plan
 from rankwise.cost import forecast
 from rankwise.data.batches import Padding
 from rankwise.data.prepare import Labelled, Prepared, prepare, read, take
@@ -34,6 +33,7 @@ from rankwise.model.kernels import resolve_precision
 from rankwise.model.load import Base, check_match, load_tokenizer, locate, longest_text
 from rankwise.model.speed import gflops
 from rankwise.pipeline import digest, prefix_cache, train
+from rankwise.planner import plan as make_plan
 from rankwise.recipe import Recipe
 from rankwise.sweep.trials import FinalResult, Report, TrialResult
 from rankwise.work import Work

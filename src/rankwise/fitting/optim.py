@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from rankwise.allocate import depth_group
 from rankwise.encoders import Encoder
 from rankwise.errors import TrainingError, nearest
 from rankwise.model.adapters import Classifier
+from rankwise.policies import depth_group
 from rankwise.specs import OptimizerSpec, TrainSpec
 
 Group = dict[str, Any]

@@ -20,10 +20,10 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from rankwise.allocate import Plan
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
 from rankwise.model.kernels import ALL_ON, LAYOUTS, Entering, Forward
 from rankwise.model.load import Base, load_encoder, quiet
+from rankwise.planner import Plan
 from rankwise.specs import SpeedSpec
 
 ADAPTER_FILE = "adapter_model.safetensors"

@@ -21,9 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rankwise.allocate import Plan
 from rankwise.errors import ModelError, ReloadMismatch, require
 from rankwise.model.adapters import Classifier, merged
+from rankwise.planner import Plan
 
 OPSET = 23  # the first with Attention: a smaller graph than 20's, and a few percent faster
 OLDER_OPSETS = {"modernbert": 20}  # 23's RotaryEmbedding gets a table of one row, which ONNX Runtime 1.31 refuses

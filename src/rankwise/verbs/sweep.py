@@ -131,8 +131,8 @@ def interruptible(folder: Path) -> Iterator[None]:
 def fitting_jobs(base: Recipe) -> int:
     """Trials that fit beside each other: one for each core, as far as memory reaches; one where they would share a GPU."""
     from rankwise import machine
-    from rankwise.allocate import plan
     from rankwise.options import classes_of, forecast_of
+    from rankwise.planner import plan
 
     if any(GPUS.glob("*")) and os.environ.get("CUDA_VISIBLE_DEVICES") != "":
         return 1
