@@ -44,8 +44,8 @@ class Study:
             return cls.of(*studies)
 
     @classmethod
-    def of(cls, source: Any, finals: Any) -> Study:
-        """What stands in Optuna's study of the search, and in that of the finalists."""
+    def of(cls, source: Any, finals: Any = None) -> Study:
+        """What stands in Optuna's study of the search, and in that of the finalists where it is given."""
         from rankwise.sweep.storage import facts_of, finals_of, trials_of
 
         facts = facts_of(source)
@@ -54,7 +54,7 @@ class Study:
             objectives=tuple(facts["objectives"]),
             base=Recipe.from_dict(facts["base"]),
             trials=tuple(trials_of(source, facts["objectives"])),
-            finals=tuple(finals_of(finals)),
+            finals=tuple(finals_of(finals)) if finals is not None else (),
             varied=tuple(facts["varied"]),
             source=(
                 source.directions,

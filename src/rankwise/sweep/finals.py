@@ -1,0 +1,97 @@
+"""The second stage of a sweep: the best configurations as whole runs on fresh seeds, each of which scores the test once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+import optuna
+
+from rankwise.errors import RunError
+from rankwise.recipe import Recipe
+from rankwise.sweep.engine import Done, Event
+from rankwise.sweep.stage import Running, Stage, Sweep, waits
+from rankwise.sweep.storage import MOST_DEATHS, Board
+from rankwise.sweep.study import Study
+from rankwise.sweep.trials import FinalResult, Trial, configured
+from rankwise.sweep.work import Rejected, Task
+
+
+class Finals(Stage):
+    """Whole runs of a search's best configurations."""
+
+    def __init__(self, sweep: Sweep, board: Board, found: Study) -> None:
+        super().__init__(sweep, board)
+        self.wanted = _wanted(sweep, found)
+
+    def run(self) -> None:
+        trials = list(dict.fromkeys(number for number, _ in self.wanted))
+        self.sweep.events.emit("finalists", runs=len(self.wanted), trials=trials)
+        self._enqueue()
+        super().run()
+
+    def has_time(self) -> bool:
+        return self.sweep.timing.allows_final()
+
+    def is_wanting(self) -> bool:
+        return waits(self.board.trials())
+
+    def start(self) -> bool:
+        self._enqueue()
+        while self.is_wanting():
+            trial = self.board.ask()
+            params = trial.user_attrs.get("params", {})
+            recipe = self.wanted.get((params.get("trial"), params.get("seed")))
+            if recipe is None:  # another driver took what waited, so Optuna made this one; or a former call wanted it
+                self.board.yield_to(trial, "not wanted")
+            elif why := self.board.claim(trial, trial.user_attrs["fingerprint"], params):
+                self.board.yield_to(trial, why)
+            else:
+                self.hand_over(trial, Task(recipe, (params["seed"],), params["folder"]))
+                return True
+        return False
+
+    def ended(self, running: Running, event: Event) -> None:
+        assert isinstance(event, Done), f"a whole run is not stopped, but here is {event}"
+        result: FinalResult = event.result
+        params = running.trial.user_attrs["params"]
+        score = result.validation.get(self.sweep.space.objectives[0], 0.0)
+        outcome = {"state": "finished", "objectives": [score], "final": {**params, **asdict(result)}}
+        self.board.finish(running.trial, outcome)
+        self.sweep.events.emit("final", **params, **asdict(result))
+
+    def rejected(self, trial: optuna.Trial, rejected: Rejected) -> None:
+        """It diverges with this seed, which is worth knowing."""
+        self.board.finish(trial, {"state": rejected.state, "reason": rejected.reason})
+        self.sweep.events.emit("final", **trial.user_attrs["params"], reason=rejected.reason)
+
+    def died(self, trial: optuna.Trial, deaths: int) -> None:
+        """It waits again, and goes on from its last checkpoint."""
+        self.let_wait(trial, deaths)
+        if deaths >= MOST_DEATHS:
+            raise RunError(
+                f"{trial.user_attrs['params']['folder']}: its process died {MOST_DEATHS} times, as it does where memory runs "
+                "out; try fewer trials at a time: --jobs 1"
+            )
+
+    def _enqueue(self) -> None:
+        """Put what is wanted and not there yet where `ask` finds it."""
+        held = (trial.user_attrs for trial in self.board.trials() if "given up" not in trial.user_attrs)
+        known = {attrs.get("fingerprint") for attrs in held}
+        for (number, seed), recipe in self.wanted.items():
+            fingerprint = f"{recipe.fingerprint}:{seed}"
+            if fingerprint not in known:
+                folder = str(self.sweep.folder / "finals" / f"trial-{number}-seed-{seed}")
+                params = {"trial": number, "seed": seed, "folder": folder}
+                self.board.enqueue({}, {"params": params, "fingerprint": fingerprint})
+
+
+def _wanted(sweep: Sweep, found: Study) -> Mapping[tuple[int, int], Recipe]:
+    """(trial, seed) of each run, and its recipe."""
+    search = sweep.space.search
+    best: Sequence[Trial] = found.front() if len(found.objectives) > 1 else found.finished
+    first = sweep.base.train.seed + search.seeds
+    return {
+        (trial.number, seed): configured(sweep.base, trial.params)
+        for trial in best[: search.finalists] for seed in range(first, first + search.finalist_seeds)
+    }  # fmt: skip

@@ -1,0 +1,200 @@
+"""The first stage of a sweep: ask for configurations, have them trained, tell what came of them."""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from rankwise.errors import RecipeError, RunError
+from rankwise.recipe import Recipe
+from rankwise.sweep.engine import Done, Event
+from rankwise.sweep.space import TRIALS, Space
+from rankwise.sweep.stage import Running, Stage, Sweep, waits
+from rankwise.sweep.storage import MOST_DEATHS, Board, counts
+from rankwise.sweep.study import Study
+from rankwise.sweep.trials import TrialResult, configured, values_of
+from rankwise.sweep.work import Rejected, Task
+
+MOST_REFUSED = 100  # configurations in a row that were repeated or rejected: then the search has nothing new to say
+MOST_REPEATED = 10  # of them before what was never tried is listed, where it can be
+
+
+class Search(Stage):
+    """Trials of the space, until there are enough."""
+
+    def __init__(self, sweep: Sweep, board: Board) -> None:
+        super().__init__(sweep, board)
+        self.most = most(sweep.space)
+        self.refused = 0  # configurations in a row that were not trained
+        self.listed: dict[str, dict[str, Any]] | None = None  # configurations by key, where they are not drawn
+        if sweep.space.search.sampler != "tpe" and sweep.space.size is not None:
+            self.listed = _shuffled(sweep.space)
+
+    def run(self) -> None:
+        self.sweep.events.emit("sweep", jobs=self.sweep.engine.slots, **self.standing())
+        super().run()
+
+    def has_time(self) -> bool:
+        return self.sweep.timing.allows_trial()
+
+    def is_wanting(self) -> bool:
+        trials = self.board.trials()
+        if waits(trials):
+            return True
+        if self.refused >= MOST_REFUSED if self.listed is None else self._untried(trials) is None:
+            return False
+        return self.most is None or len({t.user_attrs["fingerprint"] for t in trials if counts(t)}) < self.most
+
+    def start(self) -> bool:
+        base, search = self.sweep.base, self.sweep.space.search
+        while self.is_wanting():
+            self.board.beat()
+            self._enqueue_listed()
+            trial = self.board.ask()
+            params = self.sweep.space.suggest(trial)
+            recipe, fingerprint = self._resolved(params)
+            if why := self.board.claim(trial, fingerprint, params, most=self.most):
+                self.board.yield_to(trial, why)
+                self.refused += 1
+            elif isinstance(recipe, RecipeError):
+                self.rejected(trial, Rejected("rejected", str(recipe).splitlines()[0], 1.0))
+            else:
+                self.hand_over(trial, Task(recipe, tuple(range(base.train.seed, base.train.seed + search.seeds))))
+                return True
+        return False
+
+    def goes_on(self, running: Running) -> bool:
+        objectives = self.sweep.space.objectives
+        if len(objectives) > 1 or objectives[0] not in running.entries[-1]:
+            return True  # Optuna prunes by one objective
+        try:
+            running.trial.report(running.entries[-1][objectives[0]], step=len(running.entries))
+        except optuna.exceptions.UpdateFinishedTrialError:  # taken for lost while this machine slept
+            return False
+        return not running.trial.should_prune()
+
+    def ended(self, running: Running, event: Event) -> None:
+        self.sweep.timing.took.append(time.monotonic() - running.started)
+        if isinstance(event, Done):
+            self._check_data(event.result[0])
+            self._finish(running.trial, self._score(event.result))
+        else:
+            self._finish(running.trial, self._pruned(running))
+
+    def rejected(self, trial: optuna.Trial, rejected: Rejected) -> None:
+        self._finish(trial, {"state": rejected.state, "reason": rejected.reason, "excess": rejected.excess})
+
+    def died(self, trial: optuna.Trial, deaths: int) -> None:
+        if deaths >= MOST_DEATHS:
+            self.rejected(trial, Rejected("failed", f"its process died {MOST_DEATHS} times", 1.0))
+        else:
+            self.let_wait(trial, deaths)
+
+    def standing(self) -> dict[str, Any]:
+        """Numbers for a progress display, of all drivers together."""
+        study = Study.of(self.board.study)
+        counted = {state: study.count(state) for state in ("finished", "pruned", "rejected", "failed")}
+        done = sum(counted.values()) - counted["rejected"]
+        total, size = self.most, self.sweep.space.size
+        if total is not None and size is not None:
+            total = min(total, size - counted["rejected"])
+        best = study.finished[0] if study.finished else None
+        return {
+            **counted, "done": done, "total": total,
+            "eta_seconds": self.sweep.timing.remaining(max(0, (total or done) - done)),
+            "best": best and {"number": best.number, "values": dict(best.values), "params": dict(best.params)},
+        }  # fmt: skip
+
+    # -------------------------------------------------------------------------------------------------------------- outcomes
+
+    def _score(self, results: Sequence[TrialResult]) -> dict[str, Any]:
+        """The outcome of a trial whose seeds were all trained."""
+        values, first = values_of(self.sweep.space.objectives, results), self.sweep.base.train.seed
+        return {
+            "state": "finished",
+            "objectives": [values[name] for name in self.sweep.space.objectives],
+            "scores": {name: [result.scores[name] for result in results] for name in results[0].scores},
+            "seeds": list(range(first, first + len(results))),
+            "seconds": fmean(result.seconds for result in results),
+            "trained_parameters": results[0].trained_parameters,
+            "history": [[dict(entry) for entry in result.history] for result in results],
+            "validation_rows": results[0].validation_rows,
+        }
+
+    def _pruned(self, running: Running) -> dict[str, Any]:
+        last, first = running.entries[-1], self.sweep.space.objectives[0]
+        plain = [{key: value for key, value in entry.items() if key != "trained_parameters"} for entry in running.entries]
+        return {
+            "state": "pruned", "reason": f"behind at evaluation {len(plain)}: {first} {last[first]:.4g}", "history": [plain],
+            "seconds": last.get("seconds"), "trained_parameters": last.get("trained_parameters"),
+            "seeds": [self.sweep.base.train.seed],
+        }  # fmt: skip
+
+    def _finish(self, trial: optuna.Trial, outcome: Mapping[str, Any]) -> None:
+        self.refused = self.refused + 1 if outcome["state"] == "rejected" else 0
+        self.board.finish(trial, outcome)
+        facts = {key: outcome.get(key) for key in ("state", "reason", "seconds", "trained_parameters")}
+        values = dict(zip(self.sweep.space.objectives, outcome.get("objectives", ()), strict=False))
+        params = trial.user_attrs["params"]
+        self.sweep.events.emit("trial", number=trial.number, params=params, values=values, **facts, **self.standing())
+
+    def _check_data(self, result: TrialResult) -> None:
+        known = self.board.study.user_attrs.get("data_sha256")
+        if known is None:
+            self.board.study.set_user_attr("data_sha256", result.data_sha256)
+        elif known != result.data_sha256:
+            raise RunError(
+                f"{self.sweep.folder}: the texts or labels are not those that the sweep began with, so scores can't be "
+                "compared; give the same data, or another --out"
+            )
+
+    # -------------------------------------------------------------------------------------------------------- configurations
+
+    def _untried(self, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
+        """The list's next configuration that no trial has had, in Optuna's names and labels."""
+        had = {_key({**trial.system_attrs.get("fixed_params", {}), **trial.params}) for trial in trials}
+        return next((labels for key, labels in (self.listed or {}).items() if key not in had), None)
+
+    def _enqueue_listed(self) -> None:
+        """Put the list's next configuration where `ask` finds it; where draws only repeat themselves, make a list first."""
+        trials = self.board.trials()
+        if waits(trials):
+            return
+        if self.listed is None and self.refused >= MOST_REPEATED and self.sweep.space.size is not None:
+            self.listed = _shuffled(self.sweep.space)
+        if labels := self._untried(trials):
+            params = self.sweep.space.suggest(optuna.trial.FixedTrial(labels))
+            self.board.enqueue(labels, {"params": params, "fingerprint": self._resolved(params)[1]})
+
+    def _resolved(self, params: Mapping[str, Any]) -> tuple[Recipe | RecipeError, str]:
+        """The recipe of a configuration, or why there is none; and what tells it from others."""
+        try:
+            recipe = configured(self.sweep.base, params)
+        except RecipeError as problem:
+            return problem, _key(params)
+        return recipe, recipe.fingerprint
+
+
+def most(space: Space) -> int | None:
+    """How many configurations are to be trained: what the search says, else a whole grid, else some."""
+    if space.search.trials is not None:
+        return space.search.trials if space.size is None else min(space.search.trials, space.size)
+    return space.size if space.search.sampler == "grid" else min(TRIALS, space.size or TRIALS)
+
+
+def _shuffled(space: Space) -> dict[str, dict[str, Any]]:
+    """All configurations by key, in an order that covers the space from its beginning."""
+    listed = list(space.listed())
+    random.Random(space.search.seed).shuffle(listed)
+    return {_key(labels): labels for labels in listed}
+
+
+def _key(labels: Mapping[str, Any]) -> str:
+    return json.dumps(labels, sort_keys=True)

@@ -1,0 +1,152 @@
+"""What a sweep's two stages share, the search and its finalists: trials of one study, run in an engine until none is wanted.
+
+A stage says which trial comes next and what its outcome means; the loop, the deaths and the other drivers are here.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from rankwise import errors
+from rankwise.errors import Defect, RankwiseError
+from rankwise.fitting.events import Events
+from rankwise.recipe import Recipe
+from rankwise.sweep.engine import Died, Done, Engine, Event, Failed, Reported
+from rankwise.sweep.space import Space
+from rankwise.sweep.storage import Board
+from rankwise.sweep.timing import Timing
+from rankwise.sweep.work import Rejected, Task
+
+TICK_SECONDS = 1.0  # that a stage waits for an event before it looks at the other drivers again
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What both stages work with."""
+
+    base: Recipe
+    space: Space
+    engine: Engine
+    folder: Path
+    events: Events
+    timing: Timing
+
+
+@dataclass
+class Running:
+    """A trial that is in the engine."""
+
+    trial: optuna.Trial
+    started: float
+    entries: list[Mapping[str, float]] = field(default_factory=list)
+
+
+class Stage(ABC):
+    """One driver's work on one study."""
+
+    def __init__(self, sweep: Sweep, board: Board) -> None:
+        self.sweep, self.board = sweep, board
+        self.running: dict[int, Running] = {}
+
+    def run(self) -> None:
+        """Run trials until none is wanted, or time is up."""
+        engine = self.sweep.engine
+        while not self.sweep.timing.is_late:
+            self.board.beat()
+            self.board.recover()
+            while len(self.running) < engine.slots and self.has_time() and self.start():
+                pass
+            if not self.running:
+                elsewhere = sum(trial.state == TrialState.RUNNING for trial in self.board.trials())
+                if not self.has_time() or not (elsewhere or self.is_wanting()):
+                    return
+                self.sweep.events.emit("waiting", trials=elsewhere)
+                time.sleep(self.board.patience_seconds / 20)
+            for event in engine.events(TICK_SECONDS):
+                self._heard(event)
+
+    @abstractmethod
+    def has_time(self) -> bool:
+        """Whether one more trial is over in time."""
+
+    @abstractmethod
+    def is_wanting(self) -> bool:
+        """Whether a trial is still to be started."""
+
+    @abstractmethod
+    def start(self) -> bool:
+        """Hand one more trial to the engine; False where there is none for now."""
+
+    def goes_on(self, running: Running) -> bool:
+        """Whether a trial that reported its latest entry is to go on."""
+        raise AssertionError(f"trial {running.trial.number} reported, and nothing here is stopped early")
+
+    @abstractmethod
+    def ended(self, running: Running, event: Event) -> None:
+        """A trial is done, or was stopped."""
+
+    @abstractmethod
+    def rejected(self, trial: optuna.Trial, rejected: Rejected) -> None:
+        """A trial gave no score: over the cap, impossible, or diverged."""
+
+    @abstractmethod
+    def died(self, trial: optuna.Trial, deaths: int) -> None:
+        """A trial's process died, for its configuration the `deaths`-th time."""
+
+    def hand_over(self, trial: optuna.Trial, task: Task) -> None:
+        """Let the engine run a trial."""
+        self.running[trial.number] = Running(trial, time.monotonic())
+        self.sweep.engine.start(trial.number, task)
+
+    def let_wait(self, trial: optuna.Trial, deaths: int) -> None:
+        """Let a trial whose process died wait again."""
+        trial.set_user_attr("deaths", deaths)
+        self.board.drop(trial.number)
+        self.sweep.events.emit("died", number=trial.number, params=trial.user_attrs["params"], deaths=deaths)
+
+    def give_back(self) -> int:
+        """Let what was running here wait again, and say how much that was; for when the engine is closed."""
+        for number in self.running:
+            self.board.drop(number)
+        interrupted = len(self.running)
+        self.running.clear()
+        self.board.recover()
+        return interrupted
+
+    def _heard(self, event: Event) -> None:
+        if isinstance(event, Reported):
+            running = self.running[event.number]
+            running.entries.append(event.entry)
+            self.sweep.engine.answer(event.number, go_on=self.goes_on(running))
+            return
+        running = self.running.pop(event.number)
+        if isinstance(event, Failed):
+            self.board.drop(event.number)
+            raise _raised(event)
+        if isinstance(event, Died):
+            self.died(running.trial, int(running.trial.user_attrs.get("deaths", 0)) + 1)
+        elif isinstance(event, Done) and isinstance(event.result, Rejected):
+            self.rejected(running.trial, event.result)
+        else:
+            self.ended(running, event)
+
+
+def waits(trials: list[optuna.trial.FrozenTrial]) -> bool:
+    """Whether a trial waits for a driver that asks."""
+    return any(trial.state == TrialState.WAITING for trial in trials)
+
+
+def _raised(event: Failed) -> Exception:
+    """What a trial raised, to be raised here: the user's mistake as it was, anything else as a defect with its traceback."""
+    if not event.is_mistake:
+        return Defect(f"trial {event.number} raised {event.kind}:\n{event.message}")
+    kind: Any = getattr(errors, event.kind, RankwiseError)
+    return kind(event.message) if kind.__init__ is RankwiseError.__init__ else RankwiseError(event.message)
