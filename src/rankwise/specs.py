@@ -105,8 +105,10 @@ class DataSpec(Spec):
     """Cleaning steps, in order; stored with the run and applied again at prediction."""
     max_length: Annotated[float, BeforeValidator(_share)] = 128
     """Longest text in tokens, or the share of training texts that must fit whole (`99.5%`)."""
-    truncation_side: Literal["right", "left"] = "right"
-    """Where a longer text is cut: right loses its end, left its beginning. Travels with the run's tokenizer."""
+    truncation_side: Literal["right", "left", "auto"] = "right"
+    """Where a longer text is cut: right loses its end, left its beginning; auto keeps the end that tells the classes apart
+    better, by training rows. Travels with the run's tokenizer.
+    """
     length_percentiles: tuple[float, float] | None = None
     """Train only on texts whose token length lies between these percentiles, such as [1, 99]."""
     empty_text: Literal["drop", "fail"] = "drop"

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rankwise.data.audit import LEAK_LIMIT, Lengths, check, lengths_of, seen_in
 from rankwise.data.clean import clean
 from rankwise.data.labels import class_names, numbers_of
+from rankwise.data.sides import better_side
 from rankwise.data.sources import Table, read_table
 from rankwise.data.splits import resolve
 from rankwise.data.store import Texts
@@ -164,10 +165,11 @@ def prepare(spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled 
     labelled = labelled or read(spec)
     numbers = label_numbers(labelled, spec)
     texts = clean_all(labelled.train.texts, spec.clean)
-    tokenizer.truncation_side = spec.truncation_side  # saved with it, so whoever loads the run cuts on the same side
     tokens = tokenize_to_disk(tokenizer, texts, max_length=None)
     lengths = lengths_of(tokens.lengths, "tokens", bars=40, width=1)
     max_length, length_note = choose_length(tokens.lengths, spec.max_length, longest)
+    side, side_note = _side(spec, tokens, numbers["train"], max_length)
+    tokenizer.truncation_side = side  # saved with it, so whoever loads the run cuts on the same side
     keep, filter_note = _within_percentiles(tokens.lengths, spec.length_percentiles)
     tokens = cut(tokens, texts, tokenizer, max_length)
     train = _subset(Split(texts, tokens, numbers["train"], labelled.train.rows), keep)
@@ -190,7 +192,7 @@ def prepare(spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled 
         validation=scored("validation", labelled.validation),
         test=scored("test", labelled.test),
         lengths=lengths,
-        notes=(*labelled.notes, length_note, *filter_note),
+        notes=(*labelled.notes, length_note, *side_note, *filter_note),
     )
 
 
@@ -252,6 +254,14 @@ def choose_length(lengths: NDArray[np.int64], wanted: float, longest: int) -> tu
     fits_all = min(8 * math.ceil(float(np.quantile(lengths, 0.995)) / 8), longest)
     hint = f"; {fits_all} would cut 0.5 % or fewer" if cut > 0.05 and fits_all > chosen else ""
     return chosen, f"max length {chosen} tokens cuts {cut:.1%} of the training texts{hint}"
+
+
+def _side(spec: DataSpec, tokens: Tokens, labels: NDArray[np.int64], max_length: int) -> tuple[str, list[str]]:
+    """The side on which longer texts are cut, and a note where that is not the usual one."""
+    if spec.truncation_side == "auto":
+        side, note = better_side(tokens, labels, max_length)
+        return side, [note]
+    return spec.truncation_side, ["longer texts lose their beginning"] if spec.truncation_side == "left" else []
 
 
 def _leakage(leaked: NDArray[np.bool_], test: Table, spec: DataSpec) -> list[str]:
