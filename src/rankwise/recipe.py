@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -62,7 +62,7 @@ class Recipe(Spec):
 
         Raises RecipeError for a missing file, bad YAML, an unknown key or a value out of range, naming the line.
         """
-        where, text = _read(name_or_path)
+        where, text = text_of(name_or_path, kind="recipe", builtin=builtin_recipes())
         tree, lines = parse(where, text)
         for override in overrides:
             _override(tree, lines, override)
@@ -124,7 +124,7 @@ def builtin_recipes() -> list[str]:
 
 def source_text(name_or_path: str | Path) -> str:
     """A recipe's YAML as it was written, comments and all. Raises RecipeError."""
-    return _read(name_or_path)[1]
+    return text_of(name_or_path, kind="recipe", builtin=builtin_recipes())[1]
 
 
 _ORDER = (
@@ -135,25 +135,27 @@ _ORDER = (
 Lines = dict[tuple[str | int, ...], str]  # key path → "file.yaml:6" or "--set train.epochs=x"
 
 
-def _read(name_or_path: str | Path) -> tuple[str, str]:
-    """Where the recipe came from, for messages, and its text."""
-    name = str(name_or_path)
-    if name in builtin_recipes():
-        return f"{name}.yaml", (resources.files("rankwise") / "recipes" / f"{name}.yaml").read_text("utf-8")
+def text_of(name_or_path: str | Path, *, kind: str, builtin: Sequence[str]) -> tuple[str, str]:
+    """Where a YAML text came from, for messages, and the text: a file's, or that of what ships under this name.
+
+    `kind` is what it holds, a recipe or a space; what ships lies in the package's folder of that name. Raises RecipeError.
+    """
+    name, known = str(name_or_path), ", ".join(builtin)
+    if name in builtin:
+        return f"{name}.yaml", (resources.files("rankwise") / f"{kind}s" / f"{name}.yaml").read_text("utf-8")
     path = Path(name)
     if path.is_dir():
-        raise RecipeError(f"{name} is a folder; expected a YAML file or a built-in recipe (rankwise recipes)")
+        raise RecipeError(f"{name} is a folder; expected a YAML file or a built-in {kind}: {known}")
     if not path.exists():
         if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
-            raise RecipeError(f"{name}: no such file; expected a YAML file or a built-in recipe (rankwise recipes)")
-        known = ", ".join(builtin_recipes())
-        raise RecipeError(f"no recipe is called '{name}'{nearest(name, builtin_recipes()) or '.'} Built in: {known}")
+            raise RecipeError(f"{name}: no such file; expected a YAML file or a built-in {kind}: {known}")
+        raise RecipeError(f"no {kind} is called '{name}'{nearest(name, builtin) or '.'} Built in: {known}")
     if path.stat().st_size > MAX_RECIPE_BYTES:
-        raise RecipeError(f"{name} has {path.stat().st_size:,} bytes; a recipe has fewer than {MAX_RECIPE_BYTES:,}")
+        raise RecipeError(f"{name} has {path.stat().st_size:,} bytes; a {kind} has fewer than {MAX_RECIPE_BYTES:,}")
     try:
         return name, path.read_text("utf-8")
     except UnicodeDecodeError as error:
-        raise RecipeError(f"{name}: not UTF-8 at byte {error.start}; a recipe is UTF-8 YAML") from error
+        raise RecipeError(f"{name}: not UTF-8 at byte {error.start}; a {kind} is UTF-8 YAML") from error
     except PermissionError as error:
         raise RecipeError(f"{name}: no permission to read it") from error
 

@@ -28,7 +28,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from rankwise.errors import RecipeError, nearest
-from rankwise.recipe import MAX_RECIPE_BYTES, Lines, Recipe, parse
+from rankwise.recipe import Lines, Recipe, parse, text_of
 from rankwise.specs import Count, Spec
 from rankwise.sweep.trials import OBJECTIVES
 
@@ -169,7 +169,7 @@ class Space:
 
         Raises RecipeError naming the line.
         """
-        where, text = _read(str(name_or_path))
+        where, text = text_of(str(name_or_path), kind="space", builtin=builtin_spaces())
         tree, lines = parse(where, text)
         for override in search:
             key, _, value = override.partition("=")
@@ -261,24 +261,6 @@ def keys_of(name: str, domain: Values | Range | Groups) -> list[str]:
     if isinstance(domain, Groups):
         return list(dict.fromkeys(key for option in domain.options.values() for key in option))
     return [name]
-
-
-def _read(name: str) -> tuple[str, str]:
-    """Where a space came from, for messages, and its text."""
-    if name in builtin_spaces():
-        return f"{name}.yaml", (resources.files("rankwise") / "spaces" / f"{name}.yaml").read_text("utf-8")
-    path = Path(name)
-    if not path.is_file():
-        known = builtin_spaces()
-        if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
-            raise RecipeError(f"{name}: no such file; expected a space in YAML, or a built-in one: {', '.join(known)}")
-        raise RecipeError(f"no space is called '{name}'{nearest(name, known) or '.'} Built in: {', '.join(known)}")
-    if path.stat().st_size > MAX_RECIPE_BYTES:
-        raise RecipeError(f"{name} has {path.stat().st_size:,} bytes; a space has fewer than {MAX_RECIPE_BYTES:,}")
-    try:
-        return name, path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"{name}: not UTF-8 at byte {error.start}; a space is UTF-8 YAML") from error
 
 
 class _Reader:
