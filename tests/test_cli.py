@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 import pytest
 
 import rankwise
-from rankwise import cli
+from rankwise import cli, options
 from rankwise.data.sources import read_table
 from rankwise.errors import Defect
 from rankwise.planner import plan
@@ -285,6 +285,13 @@ def test_predict_and_evaluate_on_onnx_answer_as_on_torch_and_tell_how_close(type
         assert labels[0] == labels[1]
 
 
+def test_texts_on_the_command_line_get_class_numbers_when_asked(type_, run_folder):
+    answer = type_("predict", run_folder, "--text", "a goal", "--numbers")
+    head, row = answer.out.splitlines()
+    assert (answer.code, head) == (0, "row,label,score")
+    assert re.fullmatch(r"1,\d+,\S+", row)
+
+
 # ------------------------------------------------------------------------------------------------------------ train
 
 
@@ -370,22 +377,29 @@ def test_a_wrong_option_is_explained_with_exit_code_2(type_, words, message):
     assert "Traceback" not in answer.err
 
 
-def test_our_own_mistake_exits_with_1(type_, monkeypatch):
-    def broken():
-        raise Defect("a promise did not hold")
+def raising(problem):
+    def verb(*given, **named):
+        raise problem
 
-    monkeypatch.setattr(cli, "app", broken)
+    return verb
+
+
+def test_our_own_mistake_exits_with_1(type_, monkeypatch):
+    monkeypatch.setattr(options, "recipe_of", raising(Defect("a promise did not hold")))
     assert type_("plan", "auto") == Answer(1, "", "error: a promise did not hold\n")
 
 
-def test_an_interrupted_command_says_how_to_go_on(type_, monkeypatch):
-    def interrupted():
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "app", interrupted)
-    answer = type_("train", "auto")
-    assert answer.code == 130
-    assert "--resume" in answer.err
+@pytest.mark.parametrize(
+    ("verb", "how"),
+    [
+        ("train", "; a training goes on from its last checkpoint with --resume"),
+        ("learn-curve", "; the same command goes on"),
+        ("plan", ""),
+    ],
+)
+def test_an_interrupted_command_says_how_to_go_on(type_, monkeypatch, verb, how):
+    monkeypatch.setattr(options, "recipe_of", raising(KeyboardInterrupt()))
+    assert type_(verb, "auto") == Answer(130, "", f"error: stopped{how}\n")
 
 
 # ------------------------------------------------------------------------------------------------------ as a process
@@ -415,7 +429,8 @@ def test_a_mistake_of_the_user_has_no_traceback():
     assert "Traceback" not in done.stderr
 
 
-def test_a_pipe_whose_reader_leaves_is_no_error():
-    program = f'"{sys.executable}" -c "from rankwise.cli import main; main()" plan uniform-qkv --json | head -n 1'
-    done = subprocess.run(["bash", "-c", f"set -o pipefail; {program}"], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("{\n", "")
+@pytest.mark.parametrize("words", ["plan uniform-qkv --json", "plan uniform-qkv --ledger"])
+def test_a_pipe_whose_reader_leaves_ends_it_without_a_word(words):
+    program = f'"{sys.executable}" -c "from rankwise.cli import main; main()" {words} | true'
+    done = subprocess.run(["bash", "-c", program], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("", "")

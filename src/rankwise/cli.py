@@ -1,6 +1,7 @@
 """The command line: one verb a function. Heavy imports come late, so that `--help`, `plan`, `recipes` answer at once.
 
-Exit codes: 0; 2 for the user's mistake (a RankwiseError or a wrong option); 1 for ours.
+Exit codes: 0; 2 for the user's mistake (a RankwiseError or a wrong option); 1 for ours, or where the reader of a pipe left;
+130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -40,8 +41,34 @@ from rankwise.verbs.sweep import sweep
 if TYPE_CHECKING:
     from rankwise.data.sources import Record
 
+GOING_ON = {  # by verb: how to go on after Ctrl-C
+    "train": "; a training goes on from its last checkpoint with --resume",
+    "learn-curve": "; the same command goes on",
+    "reproduce": "; the same command goes on",
+}
+
+
+class _Verbs(typer.core.TyperGroup):
+    """The verbs; a mistake and Ctrl-C, for which typer itself has a traceback and no word, end one with a clear line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except RankwiseError as problem:
+            from rankwise import console
+
+            console.error(str(problem))
+            raise typer.Exit(problem.exit_code) from None
+        except KeyboardInterrupt:
+            from rankwise import console
+
+            console.error(f"stopped{GOING_ON.get(ctx.invoked_subcommand or '', '')}")
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
     name="rankwise",
+    cls=_Verbs,
     help="Fine-tune text classifiers under a hard cap on trainable parameters: plan, train, prove, hand over.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -54,21 +81,7 @@ app.add_typer(recipes_app, name="recipes")
 
 def main() -> None:
     """The `rankwise` command."""
-    try:
-        app()
-    except RankwiseError as problem:
-        from rankwise import console
-
-        console.error(str(problem))
-        raise SystemExit(problem.exit_code) from None
-    except KeyboardInterrupt:
-        from rankwise import console
-
-        console.error("stopped; a training goes on from its last checkpoint with --resume")
-        raise SystemExit(130) from None
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of a pipe left, as `head` does
-        raise SystemExit(0) from None
+    app()
 
 
 def _print_version(wanted: bool) -> None:
@@ -237,13 +250,13 @@ def data(
     from rankwise.data.audit import audit
     from rankwise.data.sources import read_table
     from rankwise.data.splits import resolve
+    from rankwise.options import with_columns
     from rankwise.recipe import Recipe
 
     changes = [f"data.source={json.dumps(source)}", *(overrides or [])]
     if test is not None:
         changes.append(f"data.test={json.dumps(str(test))}")
-    spec = Recipe().with_overrides(changes).data
-    spec = spec.model_copy(update={"text": tuple(text_column or spec.text), "label": label_column or spec.label})
+    spec = with_columns(Recipe().with_overrides(changes).data, text_column, label_column)
     if suspects:
         from rankwise.verbs.suspects import name_suspects
 
@@ -344,7 +357,7 @@ def predict(
     console.show_engine(loaded, engine)
     form = Form(probabilities, parse_submission(submission), numbers)
     columns = form.columns(loaded.preprocessing.classes)
-    if text and out is None and not as_json and submission is None:
+    if text and out is None and not (as_json or submission or numbers):
         found = loaded.predict(text, mc_dropout=mc_dropout, engine=engine)
         console.show_predictions(text, found, all_classes=probabilities)
         return

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rankwise.errors import RecipeError
 from rankwise.recipe import Recipe
+from rankwise.specs import DataSpec, SourceSpec
 
 if TYPE_CHECKING:
     from rankwise.cost import Forecast
     from rankwise.data.prepare import Labelled
     from rankwise.data.volume import Volume
     from rankwise.planner import Plan
-    from rankwise.specs import SourceSpec
+
+HasColumns = TypeVar("HasColumns", SourceSpec, DataSpec)
 
 FAST = ("train.precision=auto", "train.encoder_dropout=off")  # what --fast means; --set goes before it
 
@@ -36,8 +38,7 @@ def recipe_of(
     changes = list(FAST) if fast else []
     if data is not None:
         changes += [f"data.source={json.dumps(data)}", "data.train=null", "data.validation=null", "data.test=null"]
-        if "data.classes" not in "".join(overrides or []):
-            changes.append("data.classes=[]")
+        changes.append("data.classes=[]")
     if budget is not None:
         changes.append(f"budget.parameters={_parameters(budget)}")
     changes += [f"budget.minutes={minutes}"] if minutes is not None else []
@@ -112,11 +113,11 @@ def scored(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:
     return with_scores(recipe, labelled)
 
 
-def with_columns(source: SourceSpec, text: list[str] | None, label: str | None) -> SourceSpec:
-    """The source with the columns that the options name."""
+def with_columns(spec: HasColumns, text: list[str] | None, label: str | None) -> HasColumns:
+    """The spec with the columns that the options name."""
     changes: dict[str, object] = {}
     if text:
         changes["text"] = tuple(text)
     if label is not None:
         changes["label"] = label
-    return source.model_copy(update=changes)
+    return spec.model_copy(update=changes)
