@@ -76,6 +76,13 @@ def test_recipes_of_one_name_are_told_apart_by_what_differs_in_them():
     assert {one.name for one in found.systems} == {"one adapter.rank=4 head.kind=stock", "one adapter.rank=8 head.kind=slim"}
 
 
+def test_neither_what_probing_found_nor_where_data_lies_is_in_a_name():
+    probed = 'adapter.allocate={policy: by-importance, rows: 36, scores: {"0.query": [0.5, 0.2]}}'
+    found = compare([answers("data.source=here.csv", probed), answers("data.source=there.csv", right=0.6)])
+    policies = ("policy=by-importance adapter.allocate.criterion=energy adapter.allocate.rows=36", "policy=uniform")
+    assert {one.name for one in found.systems} == {f"one adapter.allocate.{policy}" for policy in policies}
+
+
 def test_a_run_that_is_asked_in_another_way_is_a_system_of_that_name():
     asked = [replace(one, name="asked twice") for one in system("one", 0.7)]
     assert {one.name for one in compare([*system("one", 0.7), *asked]).systems} == {"one", "asked twice"}
@@ -226,6 +233,12 @@ def test_other_data_is_refused_by_setting():
 def test_fewer_training_rows_may_be_compared_and_are_told():
     found = compare([answers("data.rows=50", name="a"), answers("data.rows=90", name="b", data="other")])
     assert any("not all were trained on the same rows (data.rows: " in note for note in found.notes)
+
+
+@pytest.mark.parametrize("rows", [(50, 90, 90), (90, 50, 50)])
+def test_data_that_changed_between_two_runs_is_refused_whichever_run_comes_first(rows):
+    runs = [answers(f"data.rows={count}", data=data) for count, data in zip(rows, "abc", strict=True)]
+    assert "texts or labels of the data changed between them" in refused(*runs)
 
 
 def test_a_run_that_kept_no_answers_is_refused(run_for, copy_of):

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from rankwise import metrics
 from rankwise.errors import RunError
 from rankwise.metrics import Interval
-from rankwise.recipe import Recipe
 from rankwise.run import Run, ScoredRows
 from rankwise.significance import SCORES, Sample, difference, holm, mean_score, resampled_scores
 from rankwise.specs import ByImportance
@@ -34,6 +33,11 @@ Metric = Literal["accuracy", "macro_f1"]
 # digest covers, the others do not.
 _TRAINING_ROWS = {"rows", "split", "validation"}
 _AFTER_READING = {"classes", "clean", "max_length", "truncation_side", "length_percentiles", "unseen_labels", "leakage"}
+# What tells no two systems apart: it is no setting, or where the same data lies, or goes with the data (what probing found).
+_UNTOLD = (
+    "name", "summary", "published", "train.seed", "train.trackers", "data.source", "data.train", "data.test",
+    "adapter.allocate.scores",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -210,22 +214,22 @@ def compare(runs: Iterable[Run | Answers], *, confidence: float = 0.95, resample
 def _check_comparable(answers: Sequence[Answers]) -> list[str]:
     """Raises RunError where two runs do not belong side by side; notes on what differs and may."""
     first = answers[0]
-    notes = set()
     for before, after in pairwise(answers):
         if (before.system, before.seed) == (after.system, after.seed):
             raise RunError(
                 f"{before.run.folder} and {after.run.folder} are the same recipe with the same seed; give one of them, or "
                 "train with another seed: --set train.seed=1"
             )
-    for other in answers[1:]:
+    by_data: dict[str, Answers] = {}
+    for other in answers:
+        by_data.setdefault(other.run.facts["data_sha256"], other)
         pair = f"{first.run.folder} and {other.run.folder}"
         ours, theirs = (set(one.run.preprocessing.classes) for one in (first, other))
         if ours != theirs:
             raise RunError(f"{pair} have other classes: {', '.join(sorted(ours ^ theirs))} are in one of them only")
         _check_rows(first, other, pair)
-        if first.run.facts["data_sha256"] != other.run.facts["data_sha256"]:
-            notes.add(_check_data(first.run.recipe, other.run.recipe, pair))
-    return sorted(notes)
+    notes = [_check_data(one.run, other.run) for one, other in combinations(by_data.values(), 2)]
+    return sorted(set(notes[: len(by_data) - 1]))  # what differs from the first says it all
 
 
 def _check_rows(first: Answers, other: Answers, pair: str) -> None:
@@ -246,9 +250,10 @@ def _check_rows(first: Answers, other: Answers, pair: str) -> None:
         )
 
 
-def _check_data(ours: Recipe, theirs: Recipe, pair: str) -> str:
+def _check_data(one: Run, other: Run) -> str:
     """Of two runs whose texts differ: a note if the recipes say that only training does. Raises RunError otherwise."""
-    before, now = ours.to_dict()["data"], theirs.to_dict()["data"]
+    pair = f"{one.folder} and {other.folder}"
+    before, now = one.recipe.to_dict()["data"], other.recipe.to_dict()["data"]
     changed = {key for key in before if before[key] != now[key]} - _AFTER_READING
     if not changed:
         raise RunError(f"{pair}: texts or labels of the data changed between them; train both on the data as it is now")
@@ -319,8 +324,7 @@ def _names(systems: Sequence[Answers]) -> list[str]:
         namesakes = [other for other, its_name in zip(settings, plain, strict=True) if its_name == name]
         apart = [
             key for key in own
-            if key.split(".")[0] not in ("summary", "published") and key != "train.seed"
-            and any(other.get(key) != own[key] for other in namesakes)
+            if not key.startswith(_UNTOLD) and any(other.get(key) != own[key] for other in namesakes)
         ]  # fmt: skip
         names.append(" ".join([name, *(f"{key}={_typed(own[key])}" for key in apart)]))
     return names
