@@ -118,7 +118,9 @@ def show_run(run: Any) -> None:
     scores, facts = run.scores, run.facts
     table = plain_table("on the test rows", "accuracy %", "macro-F1 %", "ahead by, points")
     test = scores["test"]
-    table.add_row(f"[bold]{run.recipe.name}[/]", f"[bold]{percent(test['accuracy'])}[/]", percent(test["macro_f1"]), "")
+    table.add_row(
+        f"[bold]{escape(run.recipe.name)}[/]", f"[bold]{percent(test['accuracy'])}[/]", percent(test["macro_f1"]), ""
+    )
     for name, baseline in scores["baselines"].items():
         gain = points(baseline["difference"])
         table.add_row(name, percent(baseline["accuracy"]), percent(baseline["macro_f1"]), gain)
@@ -136,8 +138,8 @@ def show_run(run: Any) -> None:
     if left := facts.get("ranks"):
         each = f"{min(left.values())} to {max(left.values())} a map"
         out.print(f"[bold]ranks[/]   {sum(left.values())} of {sum(ledger['ranks'].values())} are left, {each}")
-    out.print(f"[bold]run[/]     {escape(str(run.folder))}  (best at step {facts['best']['step']} of {facts['steps']})")
     out.print(
+        f"[bold]run[/]     {escape(str(run.folder))}  (best at step {facts['best']['step']} of {facts['steps']})\n"
         f'[bold]next[/]    rankwise predict {escape(str(run.folder))} --text "Shares fell after the central bank spoke"\n'
         f"        rankwise evaluate {escape(str(run.folder))} DATA",
         soft_wrap=True,
@@ -151,11 +153,9 @@ def show_evaluation(scores: Mapping[str, Any], classes: Sequence[str]) -> None:
         ("accuracy", "accuracy"), ("macro-F1", "macro_f1"), ("MCC", "mcc"), ("log-loss", "log_loss"),
         ("calibration error", "calibration_error"),
     ):  # fmt: skip
-        interval = scores[key]
-        if interval["value"] is None:
-            table.add_row(label, "n/a", "")
-        else:
-            table.add_row(label, f"{interval['value']:.4f}", f"{interval['low']:.4f} to {interval['high']:.4f}")
+        value, low, high = (scores[key][part] for part in ("value", "low", "high"))
+        bounds = "" if low is None or high is None else f"{low:.4f} to {high:.4f}"
+        table.add_row(label, "n/a" if value is None else f"{value:.4f}", bounds)
     out.print(table)
     per_class = plain_table("class", "rows", "precision %", "recall %", "F1 %")
     for row in scores["per_class"]:
@@ -279,7 +279,7 @@ class TrainingProgress:
 
 
 def _machine(values: Mapping[str, Any]) -> str:
-    """`2 threads (1: 92, 2: 168 GFLOP/s; --set train.threads=N for another number), bf16`."""
+    """`2 threads (1: 92, 2: 168 GFLOP/s; train.threads sets another number), bf16`."""
     threads, measured = values["threads"], values["gflops"]
     speeds = ", ".join(f"{count}: {speed:.0f}" for count, speed in measured.items())
     because = f" ({speeds} GFLOP/s; train.threads sets another number)" if measured else ""
@@ -333,16 +333,21 @@ def bar(value: int, largest: int) -> Text:
 
 
 def percent(interval: Mapping[str, Any]) -> str:
-    if interval["value"] is None:
-        return "n/a"
-    return f"{100 * interval['value']:.1f} [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
+    """A share: `89.5 [88.8, 90.2]`."""
+    return _times_100(interval, "z.1f")
 
 
 def points(interval: Mapping[str, Any]) -> str:
     """A difference of shares in percentage points: `+4.1 [+3.0, +5.2]`."""
-    if interval["value"] is None:
+    return _times_100(interval, "+z.1f")
+
+
+def _times_100(interval: Mapping[str, Any], form: str) -> str:
+    """The estimate and, where it has them, its bounds."""
+    value, low, high = (None if interval[key] is None else 100 * interval[key] for key in ("value", "low", "high"))
+    if value is None:
         return "n/a"
-    return f"{100 * interval['value']:+.1f} [{100 * interval['low']:+.1f}, {100 * interval['high']:+.1f}]"
+    return f"{value:{form}}" if low is None or high is None else f"{value:{form}} [{low:{form}}, {high:{form}}]"
 
 
 def hanging(mark: str, text: str) -> None:
