@@ -11,7 +11,7 @@ from rankwise.errors import MissingExtra, OverBudget, RunError
 from rankwise.machine import forget_peak, peak_resident_bytes
 from rankwise.published import find_report
 from rankwise.reproduction import reproduce
-from rankwise.run import Run
+from rankwise.run import Run, ScoredRows
 
 
 @pytest.fixture
@@ -95,6 +95,24 @@ def test_dropout_at_prediction_asks_the_runs_again_and_keeps_the_answers(run_rep
     again, _ = run_report("002", "train.learning_rate=1e-2", only=["mc-dropout"])
     assert kept.stat().st_mtime_ns == written
     assert again == found
+
+
+def test_answers_that_were_being_written_when_it_was_stopped_are_asked_for_again(run_report, tmp_path, monkeypatch):
+    plainly = ScoredRows.write
+
+    def stop(self, path, classes):
+        plainly(self, path, classes)
+        if not path.is_relative_to(tmp_path / "out" / "by-depth-seed-0"):
+            path.write_bytes(path.read_bytes()[:100])
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(ScoredRows, "write", stop)
+    with pytest.raises(KeyboardInterrupt):
+        run_report("002", only=["mc-dropout"])
+    monkeypatch.setattr(ScoredRows, "write", plainly)
+    found, _ = run_report("002", only=["mc-dropout"])
+    assert found.outcomes[1].system is not None
+    assert not list((tmp_path / "out").glob("*.draft"))
 
 
 def test_each_data_set_of_report_004_is_compared_by_itself(run_report):

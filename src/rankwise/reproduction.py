@@ -30,7 +30,7 @@ from rankwise.pipeline import train
 from rankwise.planner import plan
 from rankwise.published import DataName, Experiment, Report
 from rankwise.recipe import Recipe
-from rankwise.run import Run, ScoredRows
+from rankwise.run import Run, ScoredRows, write_json
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def reproduce(
         doubts=(*_miscounts(outcomes), *report.doubts),
     )
     out.mkdir(parents=True, exist_ok=True)
-    (out / "reproduction.json").write_text(json.dumps(found.as_dict(), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    write_json(out / "reproduction.json", found.as_dict())
     return found
 
 
@@ -216,7 +216,9 @@ def _ask(asking: _Trained, asked: _Trained, seed: int, out: Path) -> None:
         before = run.scored_rows()
         probabilities = run.predictor.probabilities(asked.labelled.test.texts, mc_dropout=passes, seed=seed)
         after = ScoredRows(before.rows, before.truth, probabilities.astype(np.float32))
-        after.write(file, run.preprocessing.classes)
+        draft = file.with_suffix(".draft")
+        after.write(draft, run.preprocessing.classes)
+        draft.replace(file)  # answers that have their name are whole
     asking.runs.append(run)
     asking.answers.append(Answers(run, ScoredRows.read(file, run.preprocessing.classes), name=asking.experiment.name))
 
@@ -245,10 +247,10 @@ def _outcome(trained: _Trained, comparison: Comparison | None) -> Outcome:
 
 def _miscounts(outcomes: Sequence[Outcome]) -> list[str]:
     """A line for each printed parameter count that is not what the layers it describes train."""
-    printed = {(one.experiment.trained_parameters, one.counted) for one in outcomes if one.experiment.trained_parameters}
+    printed = {(said, one.counted) for one in outcomes if (said := one.experiment.trained_parameters)}
     return [
         f"It prints {said:,} trained parameters; the layers that it describes train {counted:,}, "
         f"{abs(counted - said):,} {'more' if counted > said else 'fewer'}."
         for said, counted in sorted(printed)
-        if said is not None and said != counted
+        if said != counted
     ]

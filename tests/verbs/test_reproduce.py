@@ -9,8 +9,9 @@ from typer.testing import CliRunner
 
 from rankwise.cli import app
 from rankwise.console import out
-from rankwise.errors import RecipeError
 from rankwise.published import reports
+from rankwise.reproduction import Outcome, Reproduction
+from rankwise.verbs.reproduce import show_reproduction
 
 
 def typed(*words):
@@ -57,6 +58,14 @@ def test_a_report_is_laid_beside_ours(quick, monkeypatch):
     assert "1 of 4" not in shown
 
 
+def test_what_was_left_out_names_the_extra_in_full(monkeypatch, capsys):
+    monkeypatch.setattr(out, "_width", 200)
+    left_out = "'bitsandbytes' is not installed, and this needs it; type: pip install 'rankwise[qlora]'"
+    outcome = Outcome(reports()[0].experiments[3], 1, 1, left_out=left_out)
+    show_reproduction(Reproduction(reports()[0], "minilm", (), (outcome,), {}, ()))
+    assert f"not run: {left_out}" in capsys.readouterr().out
+
+
 def test_json_has_the_outcomes_and_nothing_else_on_standard_output(quick):
     found = json.loads(typed("003", "--only", "grid-best", *quick, "--json").stdout)
     assert found["report"] == "003"
@@ -65,5 +74,6 @@ def test_json_has_the_outcomes_and_nothing_else_on_standard_output(quick):
 
 
 def test_a_misspelt_experiment_is_refused_at_once():
-    with pytest.raises(RecipeError, match="did you mean 'by-depth'"):
-        typed("002", "--only", "by-dept")
+    answer = typed("002", "--only", "by-dept")
+    assert answer.exit_code == 2
+    assert "did you mean 'by-depth'" in answer.stderr

@@ -118,10 +118,13 @@ def _show_scores(found: Reproduction) -> None:
 
 
 def _ours(one: Outcome) -> str:
+    """What came out here, with markup."""
+    from rich.markup import escape
+
     from rankwise import console
 
     if one.system is None:
-        return f"[yellow]not run:[/] {one.left_out}"
+        return f"[yellow]not run:[/] {escape(one.left_out or '')}"
     scores = f"test accuracy {console.percent(vars(one.system.accuracy))}"
     if one.validation_accuracy is not None and one.experiment.asks is None:
         scores += f", validation {100 * one.validation_accuracy:.1f}"
