@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import fakes
+import optuna
 import pytest
 from fakes import EVALUATIONS, InlineEngine
 
 from rankwise.errors import DataError, Defect, RecipeError, RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.driver import sweep
+from rankwise.sweep.engine import Died
 from rankwise.sweep.space import Space
+from rankwise.sweep.storage import Board, database_of, opened
 from rankwise.sweep.study import Study
 
 BASE = Recipe.load("rank4-adam")
@@ -24,12 +27,12 @@ def run(space_file, tmp_path):
         engine: InlineEngine
         heard: list
 
-        def __call__(self, objective=fakes.scored, *search, text=None, slots=1, base=BASE, **how):
+        def __call__(self, objective=fakes.scored, *search, text=None, slots=1, base=BASE, kind=InlineEngine, **how):
             path = space_file(text=text) if text else space_file()
             self.heard = []
 
             def engine(work):
-                self.engine = InlineEngine(work, slots)
+                self.engine = kind(work, slots)
                 return self.engine
 
             return sweep(
@@ -220,6 +223,18 @@ def test_finalists_that_are_done_are_not_trained_again(run):
     assert len(more.finals) == 6
 
 
+def test_a_finalist_that_is_wanted_no_more_is_left_alone_and_the_sweep_is_done(run):
+    def broken(recipe, folder):
+        raise DataError("the disk is full")
+
+    with pytest.raises(DataError, match="the disk is full"):
+        run(fakes.scored, "seed=1", "trials=1", "finalists=1", "finalist_seeds=1", retrain=broken)
+    study = run(fakes.scored, "seed=1", "finalists=1", "finalist_seeds=1", retrain=fakes.retrained)
+    assert study.best.number != 0, "what was the best of one trial is no finalist now"
+    assert [final.trial for final in study.finals] == [study.best.number]
+    assert run.events("stopped") == []
+
+
 # ------------------------------------------------------------------------------------------------------------- interruptions
 
 
@@ -234,6 +249,13 @@ def test_minutes_bound_the_whole_and_the_same_call_goes_on(run, monkeypatch):
         trial for trial in second.trials if trial.number in {one.number for one in first.trials if one.state == "finished"}
     ]
     assert kept == [trial for trial in first.trials if trial.state == "finished"]
+
+
+def test_a_search_that_time_cuts_short_gives_its_own_trials_back(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANKWISE_FAKE_SECONDS", "4")
+    study = run(minutes=3.5 / 60, slots=2, retrain=fakes.retrained)
+    assert (study.count("running"), study.count("waiting")) == (0, 2)
+    assert run.events("stopped")[-1]["interrupted"] == 2
 
 
 @pytest.mark.parametrize(
@@ -255,7 +277,7 @@ def test_another_space_or_base_in_the_same_folder_is_refused(run):
         run(text=text)
 
 
-def test_other_data_is_refused(run):
+def test_other_data_is_refused(run, tmp_path):
     run(fakes.scored, "trials=1", "finalists=0")
 
     def on_other_data(recipe, report):
@@ -265,6 +287,37 @@ def test_other_data_is_refused(run):
 
     with pytest.raises(RunError, match="the texts or labels are not those that the sweep began with"):
         run(on_other_data)
+    left = Study.load(tmp_path / "sweep")
+    assert (left.count("running"), left.count("waiting")) == (0, 1), "the next call need not take the trial for lost first"
+
+
+def test_a_trial_that_was_taken_for_lost_may_still_die(run, tmp_path):
+    class Sleeping(InlineEngine):
+        """A machine that sleeps through its first trial: another driver has it by the time that its process is gone."""
+
+        def start(self, number, task):
+            if number > 0:
+                super().start(number, task)
+                return
+            with opened(database_of(None, tmp_path / "sweep"), "sweep", ["maximize"]) as (study, _):
+                Board(study, "other").drop(number)
+            self.told.put(Died(number))
+
+    study = run(fakes.scored, "trials=2", "finalists=0", kind=Sleeping)
+    assert study.count("finished") == 2
+
+
+def test_a_trial_whose_outcome_is_written_is_told_as_it_is_given_back(run, tmp_path, monkeypatch):
+    tell = optuna.Study.tell
+
+    def interrupted(*_, **__):
+        monkeypatch.setattr(optuna.Study, "tell", tell)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(optuna.Study, "tell", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(fakes.scored, "trials=1", "finalists=0")
+    assert Study.load(tmp_path / "sweep").count("finished") == 1
 
 
 def test_a_pruner_without_evaluations_to_compare_is_refused_before_anything_is_made(run, tmp_path):
@@ -283,6 +336,11 @@ def test_each_trial_is_told_with_the_best_so_far_and_the_time_left(run):
     assert told[-1]["best"] == {"number": study.best.number, "values": study.best.values, "params": dict(study.best.params)}
     assert all(values["eta_seconds"] >= 0 for values in told)
     assert told[-1]["eta_seconds"] == 0
+
+
+def test_no_time_is_kept_for_finalists_where_nothing_trains_them(run):
+    run(fakes.scored, "finalists=3", "finalist_seeds=3")
+    assert run.events("trial")[-1]["eta_seconds"] == 0
 
 
 def test_a_study_is_read_from_its_folder_while_it_runs(run, tmp_path):

@@ -149,6 +149,12 @@ def test_what_is_no_sweep_or_no_database_is_refused(tmp_path):
         located(tmp_path)
     with pytest.raises(RunError, match="--storage mysql://host/db: expected postgresql://"):
         database_of("mysql://host/db", tmp_path)
+    (tmp_path / "study.db").write_text("no database, for all its name", "utf-8")
+    with (
+        pytest.raises(RunError, match=r"study\.db: can't be used as a study's storage: file is not a database"),
+        opened(database_of(None, tmp_path), "first", ["maximize"]),
+    ):
+        pass
     with (
         pytest.raises(RunError, match=r"postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/db: can't be used as a study's storage"),
         opened(database_of("postgresql://me:secret@127.0.0.1:1/db", tmp_path), "first", ["maximize"]),

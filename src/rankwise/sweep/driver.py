@@ -20,7 +20,7 @@ from rankwise.sweep.finals import Finals
 from rankwise.sweep.opening import open_studies
 from rankwise.sweep.search import Search, most
 from rankwise.sweep.space import Space
-from rankwise.sweep.stage import Stage, Sweep, waits
+from rankwise.sweep.stage import Stage, Sweep
 from rankwise.sweep.storage import PATIENCE_SECONDS, Board
 from rankwise.sweep.study import Study
 from rankwise.sweep.timing import Timing
@@ -59,9 +59,10 @@ def sweep(
     work = TrialWork(objective, retrain)
     with ExitStack() as stack:
         study, finals = open_studies(stack, folder, storage, base, space)
-        running = engine(work) if engine else LocalEngine(work, jobs=min(jobs, most(space) or jobs))
+        running = engine(work) if engine else LocalEngine(work, jobs=min(jobs, most(space)))
         earlier = [(trial.seconds or 0.0) * len(trial.seeds) for trial in Study.of(study).finished]
-        timing = Timing(space.search, running, ends_at=ends_at, earlier=earlier)
+        runs = 0 if retrain is None else space.search.finalists * space.search.finalist_seeds
+        timing = Timing(running, seeds=space.search.seeds, finals=runs, ends_at=ends_at, earlier=earlier)
         shared = Sweep(base, space, running, folder, Events(*listeners), timing)
         trials = Board(study, patience_seconds=patience_seconds)
         finalists = Board(finals, trials.driver, patience_seconds=patience_seconds)
@@ -75,6 +76,6 @@ def sweep(
         finally:
             running.close()
             interrupted = sum(stage.give_back() for stage in stages)
-            if interrupted or waits(finalists.trials()) or search.is_wanting():
+            if interrupted or any(stage.is_wanting() for stage in stages):
                 shared.events.emit("stopped", interrupted=interrupted, **search.standing())
         return Study.of(study, finals)

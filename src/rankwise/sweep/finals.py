@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import optuna
+from optuna.trial import FrozenTrial
 
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
@@ -34,17 +35,18 @@ class Finals(Stage):
         return self.sweep.timing.allows_final()
 
     def is_wanting(self) -> bool:
-        return waits(self.board.trials())
+        return waits([trial for trial in self.board.trials() if self._recipe(trial) is not None])
 
     def start(self) -> bool:
         self._enqueue()
         while self.is_wanting():
             trial = self.board.ask()
-            params = trial.user_attrs.get("params", {})
-            recipe = self.wanted.get((params.get("trial"), params.get("seed")))
+            recipe = self._recipe(trial)
             if recipe is None:  # another driver took what waited, so Optuna made this one; or a former call wanted it
                 self.board.yield_to(trial, "not wanted")
-            elif why := self.board.claim(trial, trial.user_attrs["fingerprint"], params):
+                continue
+            params = trial.user_attrs["params"]
+            if why := self.board.claim(trial, trial.user_attrs["fingerprint"], params):
                 self.board.yield_to(trial, why)
             else:
                 self.hand_over(trial, Task(recipe, (params["seed"],), params["folder"]))
@@ -73,6 +75,11 @@ class Finals(Stage):
                 f"{trial.user_attrs['params']['folder']}: its process died {MOST_DEATHS} times, as it does where memory runs "
                 "out; try fewer trials at a time: --jobs 1"
             )
+
+    def _recipe(self, trial: optuna.Trial | FrozenTrial) -> Recipe | None:
+        """What a trial of this study is to train; None where that is not wanted here."""
+        params = trial.user_attrs.get("params", {})
+        return self.wanted.get((params.get("trial"), params.get("seed")))
 
     def _enqueue(self) -> None:
         """Put what is wanted and not there yet where `ask` finds it."""

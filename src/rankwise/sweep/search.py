@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial
 from rankwise.errors import RecipeError, RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.engine import Done, Event
-from rankwise.sweep.space import TRIALS, Space
+from rankwise.sweep.space import MOST_LISTED, TRIALS, Space
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
 from rankwise.sweep.storage import MOST_DEATHS, Board, counts
 from rankwise.sweep.study import Study
@@ -48,9 +48,8 @@ class Search(Stage):
         trials = self.board.trials()
         if waits(trials):
             return True
-        if self.refused >= MOST_REFUSED if self.listed is None else self._untried(trials) is None:
-            return False
-        return self.most is None or len({t.user_attrs["fingerprint"] for t in trials if counts(t)}) < self.most
+        exhausted = self.refused >= MOST_REFUSED if self.listed is None else self._untried(trials) is None
+        return not exhausted and len({t.user_attrs["fingerprint"] for t in trials if counts(t)}) < self.most
 
     def start(self) -> bool:
         base, search = self.sweep.base, self.sweep.space.search
@@ -103,12 +102,12 @@ class Search(Stage):
         counted = {state: study.count(state) for state in ("finished", "pruned", "rejected", "failed")}
         done = sum(counted.values()) - counted["rejected"]
         total, size = self.most, self.sweep.space.size
-        if total is not None and size is not None:
+        if size is not None:
             total = min(total, size - counted["rejected"])
         best = study.finished[0] if study.finished else None
         return {
             **counted, "done": done, "total": total,
-            "eta_seconds": self.sweep.timing.remaining(max(0, (total or done) - done)),
+            "eta_seconds": self.sweep.timing.remaining(max(0, total - done)),
             "best": best and {"number": best.number, "values": dict(best.values), "params": dict(best.params)},
         }  # fmt: skip
 
@@ -182,11 +181,10 @@ class Search(Stage):
         return recipe, recipe.fingerprint
 
 
-def most(space: Space) -> int | None:
+def most(space: Space) -> int:
     """How many configurations are to be trained: what the search says, else a whole grid, else some."""
-    if space.search.trials is not None:
-        return space.search.trials if space.size is None else min(space.search.trials, space.size)
-    return space.size if space.search.sampler == "grid" else min(TRIALS, space.size or TRIALS)
+    wanted = space.search.trials or (MOST_LISTED if space.search.sampler == "grid" else TRIALS)
+    return wanted if space.size is None else min(wanted, space.size)
 
 
 def _shuffled(space: Space) -> dict[str, dict[str, Any]]:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
 
 from rankwise import errors
 from rankwise.errors import Defect, RankwiseError
@@ -68,8 +70,9 @@ class Stage(ABC):
                 elsewhere = sum(trial.state == TrialState.RUNNING for trial in self.board.trials())
                 if not self.has_time() or not (elsewhere or self.is_wanting()):
                     return
-                self.sweep.events.emit("waiting", trials=elsewhere)
-                time.sleep(self.board.patience_seconds / 20)
+                if elsewhere:
+                    self.sweep.events.emit("waiting", trials=elsewhere)
+                    time.sleep(self.board.patience_seconds / 20)
             for event in engine.events(TICK_SECONDS):
                 self._heard(event)
 
@@ -108,28 +111,29 @@ class Stage(ABC):
 
     def let_wait(self, trial: optuna.Trial, deaths: int) -> None:
         """Let a trial whose process died wait again."""
-        trial.set_user_attr("deaths", deaths)
+        with suppress(UpdateFinishedTrialError):  # taken for lost while this machine slept
+            trial.set_user_attr("deaths", deaths)
         self.board.drop(trial.number)
         self.sweep.events.emit("died", number=trial.number, params=trial.user_attrs["params"], deaths=deaths)
 
     def give_back(self) -> int:
         """Let what was running here wait again, and say how much that was; for when the engine is closed."""
-        for number in self.running:
-            self.board.drop(number)
+        for trial in self.board.trials():
+            if trial.number in self.running:
+                self.board.take_back(trial)
         interrupted = len(self.running)
         self.running.clear()
         self.board.recover()
         return interrupted
 
     def _heard(self, event: Event) -> None:
+        """Act on an event. A trial runs here until what came of it is told: where that fails, it is given back."""
+        running = self.running[event.number]
         if isinstance(event, Reported):
-            running = self.running[event.number]
             running.entries.append(event.entry)
             self.sweep.engine.answer(event.number, go_on=self.goes_on(running))
             return
-        running = self.running.pop(event.number)
         if isinstance(event, Failed):
-            self.board.drop(event.number)
             raise _raised(event)
         if isinstance(event, Died):
             self.died(running.trial, int(running.trial.user_attrs.get("deaths", 0)) + 1)
@@ -137,9 +141,10 @@ class Stage(ABC):
             self.rejected(running.trial, event.result)
         else:
             self.ended(running, event)
+        del self.running[event.number]
 
 
-def waits(trials: list[optuna.trial.FrozenTrial]) -> bool:
+def waits(trials: Sequence[FrozenTrial]) -> bool:
     """Whether a trial waits for a driver that asks."""
     return any(trial.state == TrialState.WAITING for trial in trials)
 

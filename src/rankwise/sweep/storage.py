@@ -23,12 +23,13 @@ import time
 import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
 import sqlalchemy
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
@@ -171,7 +172,7 @@ class Board:
 
     def finish(self, trial: optuna.Trial | FrozenTrial, outcome: Mapping[str, Any]) -> None:
         """Write what came of a trial, then tell it; nothing happens where another driver has taken it for lost meanwhile."""
-        try:
+        with suppress(UpdateFinishedTrialError):
             if isinstance(trial, optuna.Trial):
                 if excess := outcome.get("excess"):
                     trial.set_constraint("budget", excess)
@@ -179,16 +180,12 @@ class Board:
             finished = outcome["state"] == "finished"
             state = TrialState.COMPLETE if finished else TrialState.PRUNED
             self.study.tell(trial.number, outcome["objectives"] if finished else None, state=state, skip_if_finished=True)
-        except optuna.exceptions.UpdateFinishedTrialError:
-            return
 
     def drop(self, number: int) -> None:
         """Tell that a trial was not trained: it repeats another one, or it was interrupted."""
         self._looked = -math.inf
-        try:
+        with suppress(UpdateFinishedTrialError):
             self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
-        except optuna.exceptions.UpdateFinishedTrialError:
-            return
 
     def yield_to(self, trial: optuna.Trial, why: str) -> None:
         """Give a claimed trial up for good."""
@@ -208,10 +205,11 @@ class Board:
                 continue
             sign = (owner or f"trial {trial.number}", beats.get(f"beat {owner}"))
             if now - self._first_seen.setdefault(sign, now) > self.patience_seconds:
-                self._take_back(trial)
+                self.take_back(trial)
         self._requeue()
 
-    def _take_back(self, trial: FrozenTrial) -> None:
+    def take_back(self, trial: FrozenTrial) -> None:
+        """Tell what came of a trial that nobody runs any more, where that is written down; else drop it."""
         outcome = trial.user_attrs.get("outcome")
         if outcome is not None:
             self.finish(trial, outcome)
@@ -300,7 +298,7 @@ def _storage(url: str) -> optuna.storages.RDBStorage:
     for attempt in range(1, TRIES + 1):
         try:
             return _sqlite(url) if url.startswith("sqlite") else _postgres(url)
-        except SQLAlchemyError as error:  # two processes may set up the same tables; or there is no server
+        except (SQLAlchemyError, sqlite3.Error) as error:  # two processes may set up the same tables; or there is no server
             if attempt == TRIES:
                 raise _unusable(url, error) from error
             time.sleep(0.2 * attempt)
@@ -313,9 +311,8 @@ def _postgres(url: str) -> optuna.storages.RDBStorage:
 
 def _sqlite(url: str) -> optuna.storages.RDBStorage:
     """A file with a write-ahead log: a killed process leaves it whole, and a commit waits for no disk."""
-    with sqlite3.connect(str(sqlalchemy.make_url(url).database), timeout=LOCK_SECONDS) as connection:
+    with closing(sqlite3.connect(str(sqlalchemy.make_url(url).database), timeout=LOCK_SECONDS)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
-    connection.close()
     storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}})
     sqlalchemy.event.listen(storage.engine, "connect", _leave_transactions_to_us)
     sqlalchemy.event.listen(storage.engine, "begin", _take_the_write_lock)

@@ -7,17 +7,21 @@ from collections.abc import Iterable
 from statistics import median
 
 from rankwise.sweep.engine import Engine
-from rankwise.sweep.space import SearchSpec
 
 CLOSING_SECONDS = 2.0  # of `minutes`, for ending processes and writing tables
 FINAL_FACTOR = 1.5  # a finalist's whole run, over a trial's training: scoring the test rows, saving, checking
 
 
 class Timing:
-    """The end of a sweep, and wall seconds of its trials: of those that ended here, or else of `earlier` ones."""
+    """The end of a sweep, and wall seconds of its trials: of those that ended here, or else of `earlier` ones.
 
-    def __init__(self, search: SearchSpec, engine: Engine, *, ends_at: float | None, earlier: Iterable[float] = ()) -> None:
-        self.search, self.engine = search, engine
+    A trial trains `seeds` times; `finals` whole runs follow the search.
+    """
+
+    def __init__(
+        self, engine: Engine, *, seeds: int, finals: int, ends_at: float | None, earlier: Iterable[float] = ()
+    ) -> None:
+        self.engine, self.seeds, self.finals = engine, seeds, finals
         self.ends_at = None if ends_at is None else ends_at - CLOSING_SECONDS
         self.earlier = list(earlier)
         self.took: list[float] = []
@@ -46,12 +50,12 @@ class Timing:
     @property
     def reserved(self) -> float:
         """Wall seconds for the finalists."""
-        rounds = -(-self.search.finalists * self.search.finalist_seeds // self.engine.slots)
+        rounds = -(-self.finals // self.engine.slots)
         return FINAL_FACTOR * rounds * self._one_seed
 
     @property
     def _one_seed(self) -> float:
-        return self.typical / self.search.seeds
+        return self.typical / self.seeds
 
     def _left(self) -> float:
         return float("inf") if self.ends_at is None else self.ends_at - time.monotonic()
