@@ -64,7 +64,7 @@ LOSS = (
 
 
 def test_curves_share_their_axes():
-    drawing = charts.curves(LOSS, x_label="updates", y_label="loss, nats", kind="number", epochs={1: 60, 2: 120})
+    drawing = charts.curves(LOSS, x_label="updates", y_label="loss, nats", kind="number", per_epoch=60)
     training, validation = (
         [mark for mark in marks(drawing) if mark.hint.startswith(name)] for name in ("training", "validation")
     )
@@ -93,6 +93,18 @@ def test_long_names_and_many_lines_get_a_key_above():
     lines = tuple(charts.Curve(f"quickstart, rank {rank}", ((1, 0.9), (3, 0.95)), rank) for rank in range(6))
     drawing = charts.curves(lines, x_label="epochs", y_label="accuracy, %", kind="share")
     assert {line.name for line in lines} <= set(texts(drawing))
+    assert inside(drawing)
+    assert overlapping(drawing) == []
+
+
+@pytest.mark.parametrize("epochs", [1, 25, 7_000, 123_456])
+def test_of_many_epochs_as_many_are_marked_as_there_is_room_for(epochs):
+    line = charts.Curve("validation", ((1, 0.9), (2 * epochs, 0.3)))
+    drawing = charts.curves((line,), x_label="updates", y_label="loss", kind="number", per_epoch=2)
+    named = [int(text.removeprefix("epoch ")) for text in texts(drawing) if text.startswith("epoch ")]
+    assert 1 <= len(named) <= 10
+    assert 0 < min(named) <= max(named) <= epochs
+    assert len(drawing.items) < 100
     assert inside(drawing)
     assert overlapping(drawing) == []
 

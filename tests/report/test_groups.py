@@ -77,6 +77,12 @@ def test_a_mean_line_runs_where_all_lines_do():
     assert dict(line)[5] == pytest.approx((0.5 + 2 + 0) / 3)  # straight between a line's own points
 
 
+def test_lines_that_share_no_x_have_a_mean_between_them():
+    line, band = mean_line([[(300, 0.9)], [(343, 0.8)]])
+    assert line == [(300, pytest.approx(0.85)), (343, pytest.approx(0.85))]
+    assert band == [(300, 0.8, 0.9), (343, 0.8, 0.9)]
+
+
 def test_one_line_is_itself_without_a_band():
     assert mean_line([[(1, 2.0), (2, 3.0)]]) == ([(1, 2.0), (2, 3.0)], [])
     assert mean_line([[], []]) == ([], [])

@@ -33,6 +33,14 @@ def section(root, name):
     return found
 
 
+def changed(run, *, evaluated_at=None, **facts):
+    """The run with other facts, evaluated once after so many updates."""
+    scores = json.loads(json.dumps(dict(run.scores)))
+    if evaluated_at is not None:
+        scores["history"] = [{**scores["history"][-1], "step": evaluated_at, "epoch": 0.0}]
+    return dataclasses.replace(run, scores=scores, facts={**run.facts, **facts})
+
+
 # ------------------------------------------------------------------------------------------------------------- one run
 
 
@@ -197,7 +205,26 @@ def test_of_many_classes_the_commonest_mistakes_are_listed(run_for):
     assert "confusion.csv" not in downloads(root)
 
 
+def test_a_run_that_ended_soon_after_its_start_has_its_page(run_for):
+    """One update of 1,000,000 rows is epoch 0.000, as the history rounds it."""
+    run = run_for("bert")
+    rows = 10_000 * run.recipe.train.batch_size
+    soon = changed(run, evaluated_at=1, steps=1, rows={**run.facts["rows"], "train": rows})
+    assert float(downloads(checked(render(report_of([soon]))))["accuracy-curve.csv"][0]["epoch"]) == 1 / 10_000
+
+
 # ---------------------------------------------------------------------------------------------------------- several runs
+
+
+def test_seeds_may_end_after_other_numbers_of_updates(run_for):
+    first, second = (run_for("bert", *seed) for seed in SEEDS)
+    runs = [
+        changed(first, evaluated_at=300, steps=300, stopped_early=True),
+        changed(second, evaluated_at=343, steps=343),
+    ]
+    root = checked(render(report_of(runs)))
+    assert section(root, "training-section").text.count("300 to 343 updates of 8 rows, 1 of 2 stopped early") == 1
+    assert [row["update"] for row in downloads(root)["accuracy-curve.csv"]] == ["300", "343"]
 
 
 def test_seeds_of_one_recipe_are_one_report(run_for):

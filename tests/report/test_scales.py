@@ -60,10 +60,15 @@ def test_labels_are_in_the_kinds_units(kind, values, labels):
 
 
 def test_whole_axes_end_where_training_ended():
-    axis = whole_axis(0, 343)
+    axis = whole_axis(343)
     assert (axis.low, axis.high, axis.ticks) == (0, 343, (0, 100, 200, 300))
-    assert whole_axis(0, 0).high > 0
-    assert all(tick == int(tick) for tick in whole_axis(0, 3).ticks)
+    assert whole_axis(0).high > 0
+
+
+@given(st.integers(1, 1000), st.integers(1, 10))
+def test_counts_have_whole_ticks(largest, most):
+    ticks = [*whole_axis(largest, most).ticks, *axis_of([0, largest], "count", most=most).ticks]
+    assert all(tick.is_integer() for tick in ticks)
 
 
 def test_short_numbers():

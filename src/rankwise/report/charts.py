@@ -6,7 +6,7 @@ Every series has a colour, a shape and a dash of its own, so that none is told b
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from rankwise.metrics import Interval
@@ -66,19 +66,19 @@ def curves(
     x_label: str,
     y_label: str,
     kind: Kind,
-    epochs: Mapping[int, float] | None = None,
+    per_epoch: float | None = None,
 ) -> Drawing:
-    """Lines over a shared x axis from 0; `epochs` places each epoch's end on it."""
+    """Lines over a shared x axis from 0; with `per_epoch` of x to an epoch, the ends of epochs are marked."""
     legend, top = _legend(lines) if _needs_legend(lines) else ([], 0.0)
     left, right = 36.0, RIGHT if legend else RIGHT - 8 - max(text_width(line.name) for line in lines)
     top += 40.0
     bottom = top + 170
-    across = whole_axis(0, max(x for line in lines for x, _ in line.points))
+    across = whole_axis(max(x for line in lines for x, _ in line.points))
     heights = [y for line in lines for _, y in line.points] + [y for line in lines for _, *ends in line.band for y in ends]
     up = axis_of(heights, kind)
     items: list[Item] = [*legend, Label(0, top - 28, y_label)]
     items += _ladder(up, left, right, bottom, top)
-    items += _epoch_lines(epochs or {}, across, left, right, top, bottom)
+    items += _epoch_lines(per_epoch, across, left, right, top, bottom) if per_epoch else ()
     items += _x_ticks(across, left, right, bottom, x_label)
 
     def at(point: Point) -> Point:
@@ -127,17 +127,18 @@ def _legend(lines: Sequence[Curve]) -> tuple[list[Item], float]:
     return items, y + 6
 
 
-def _epoch_lines(
-    epochs: Mapping[int, float], across: Axis, left: float, right: float, top: float, bottom: float
-) -> Iterable[Item]:
-    """A hairline where each epoch ends; labelled as far as there is room."""
-    places = {epoch: across.place(x, left, right) for epoch, x in epochs.items() if x <= across.high * (1 + 1e-9)}
-    room = text_width(f"epoch {max(places, default=0)}") + 10
-    every = next(n for n in (1, 2, 5, 10, 20, 50, 100, 1000) if len(places) < 2 or n * (right - left) >= room * len(places))
-    for epoch, x in places.items():
+def _epoch_lines(per_epoch: float, across: Axis, left: float, right: float, top: float, bottom: float) -> Iterable[Item]:
+    """A hairline where an epoch ends, labelled; of many epochs, as many as there is room for."""
+    last = int(across.high / per_epoch + 1e-6)
+    if last == 0:
+        return
+    room = text_width(f"epoch {last}") + 10
+    labelled = whole_axis(last, most=(right - left) / room).ticks[1:]
+    for epoch in sorted({*whole_axis(last, most=MARKED).ticks[1:], *labelled}):
+        x = across.place(epoch * per_epoch, left, right)
         yield Line(((x, top), (x, bottom)), "grid", 1)
-        if epoch % every == 0:
-            yield Label(x, top - 10, f"epoch {epoch}", "end" if x + room / 2 > WIDTH else "middle")
+        if epoch in labelled:
+            yield Label(x, top - 10, f"epoch {epoch:.0f}", "end" if x + room / 2 > WIDTH else "middle")
 
 
 def _sides(band: Sequence[tuple[float, float, float]]) -> tuple[list[Point], list[Point]]:
@@ -159,8 +160,8 @@ class Row:
 
 def dots(rows: Sequence[Row], *, label: str, kind: Kind, zero: bool = False) -> Drawing:
     """A row each: the estimate as a mark, its interval as a line, what it was pooled from as ticks."""
-    ends = [end for row in rows for end in (row.value.value, row.value.low, row.value.high, *row.dots) if end is not None]
-    return _rows(rows, label, kind, axis_of(ends or [0.0], kind, zero=zero), _dot)
+    ends = [*_ends(row.value for row in rows), *(dot for row in rows for dot in row.dots)]
+    return _rows(rows, label, kind, axis_of(ends, kind, zero=zero), _dot)
 
 
 def bars(rows: Sequence[Row], *, label: str, kind: Kind) -> Drawing:
@@ -262,7 +263,6 @@ def scatter(
             corners += [(x, corners[-1][1]), (x, y)]
         items.append(Line(tuple(corners), "edge", 1.5, (4, 3)))
     for spot in spots:
-        x, y = at(spot.x, spot.y.value)
         if spot.y.low is not None and spot.y.high is not None:
             items.append(Line((at(spot.x, spot.y.low), at(spot.x, spot.y.high)), colour(spot.style), 1.25))
     on_front = set(front)
@@ -299,7 +299,7 @@ def histogram(
     """Bars (from, up to, rows), those beyond `mark` in another colour. A wider last bar is drawn as wide as the others."""
     left, right, top, bottom = 36.0, RIGHT, 44.0, 214.0
     step = rows[0][1] - rows[0][0]
-    across = whole_axis(0, max(rows[-1][0] + step, mark * 1.02), most=6)
+    across = whole_axis(max(rows[-1][0] + step, mark * 1.02), most=6)
     up = axis_of([0, max(count for *_, count in rows)], "count", zero=True, most=4)
     items: list[Item] = [Label(0, 12, y_label), *_ladder(up, left, right, bottom, top)]
     items += _x_ticks(across, left, right, bottom, x_label)

@@ -146,12 +146,13 @@ def pooled(intervals: Sequence[Interval], *, confidence: float = 0.95, within: B
 def mean_line(lines: Sequence[Line]) -> tuple[Line, Band]:
     """The mean of several lines (x, y) and, where there are several, their lowest and highest, over the x that all span.
 
-    Between its own points a line is straight.
+    Between its own points a line is straight. Where no x is spanned by all, as of runs that were evaluated once and not after
+    the same update, the mean lies between where the first one ends and the last one begins, and a line goes on level.
     """
     lines = [line for line in lines if line]
     if len(lines) <= 1:
         return (lines[0] if lines else []), []
-    start, end = max(line[0][0] for line in lines), min(line[-1][0] for line in lines)
+    start, end = sorted((max(line[0][0] for line in lines), min(line[-1][0] for line in lines)))
     places = sorted({x for line in lines for x, _ in line if start <= x <= end})
     heights = np.stack([np.interp(places, [x for x, _ in line], [y for _, y in line]) for line in lines])  # (lines, places)
     means, lows, highs = heights.mean(0).tolist(), heights.min(0).tolist(), heights.max(0).tolist()

@@ -44,12 +44,10 @@ def lines_figure(
         (x, *((x / per_epoch,) if per_epoch else ()), *(column.get(x) for column in values))
         for x in sorted({x for column in values for x in column})
     ]
-    last = max(x for column in values for x in column)
-    epochs = {count: count * per_epoch for count in range(1, int(last / per_epoch + 1e-6) + 1)} if per_epoch else {}
     said = "; ".join(
         f"{curve.name} from {shown(curve.points[0][1], kind)} at {over} {curve.points[0][0]:,g} to "
         f"{shown(curve.points[-1][1], kind)} at {over} {curve.points[-1][0]:,g}"
         for curve in drawn
     )
-    drawing = charts.curves(drawn, x_label=f"{over}s", y_label=label, kind=kind, epochs=epochs)
+    drawing = charts.curves(drawn, x_label=f"{over}s", y_label=label, kind=kind, per_epoch=per_epoch)
     return Figure(title, f"{label[0].upper()}{label[1:]}: {said}.", drawing, Table(name, title, tuple(columns), tuple(rows)))

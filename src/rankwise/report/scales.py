@@ -57,13 +57,11 @@ def axis_of(values: Sequence[float], kind: Kind, *, zero: bool = False, may_log:
     return Axis(ticks[0], ticks[-1], ticks, kind)
 
 
-def whole_axis(low: float, high: float, kind: Kind = "count", most: int = 5) -> Axis:
-    """From `low` to `high` exactly, with round ticks between; for updates and epochs."""
-    high = high if high > low else low + 1
-    step = _step((high - low) / most, kind)
-    step = max(1.0, step) if kind == "count" else step
-    ticks = [step * count for count in range(math.ceil(low / step), math.floor(high / step + 1e-9) + 1)]
-    return Axis(low, high, tuple(ticks), kind)
+def whole_axis(high: float, most: float = 5) -> Axis:
+    """From 0 to `high` exactly, with round whole numbers as ticks between; for updates, epochs and tokens."""
+    high = high or 1
+    step = _step(high / most, "count")
+    return Axis(0, high, tuple(step * count for count in range(math.floor(high / step + 1e-9) + 1)), "count")
 
 
 def short(value: float) -> str:
@@ -86,11 +84,14 @@ def _log_axis(low: float, high: float, kind: Kind, most: int) -> Axis:
 
 
 def _step(rough: float, kind: Kind) -> float:
-    """The next round number from `rough` upwards."""
+    """The next round number from `rough` upwards; of counts, the next whole one."""
     if kind == "seconds" and rough > 1:
         return next((float(step) for step in _CLOCK if step >= rough), rough)
+    if kind == "count":
+        rough = max(1.0, rough)
     size = 10.0 ** math.floor(math.log10(rough))
-    return next(size * factor for factor in (1, 2, 2.5, 5, 10) if size * factor >= rough * (1 - 1e-9))
+    steps = [size * factor for factor in (1, 2, 2.5, 5, 10)]
+    return next(step for step in steps if step >= rough * (1 - 1e-9) and (kind != "count" or step.is_integer()))
 
 
 def _clock_label(seconds: float, largest: float) -> str:
