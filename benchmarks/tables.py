@@ -29,6 +29,7 @@ def main() -> None:
         "levers": levers_table(), "parity": parity_table(), "scale": scale_table(), "warm": warm_table(),
         "memory": memory_table(), "allocation": "\n".join(allocation.table()) + "\n",
         "accuracy": "\n".join(accuracy.table()) + "\n", "suspects": suspects_table(), "methods": methods.table(),
+        "sweep": sweep_table(), "shift": shift_table(),
     }  # fmt: skip
     for name, table in tables.items():
         after = re.sub(
@@ -167,6 +168,38 @@ def suspects_table() -> str:
             for name in ("precision", "recall")
         )
         lines.append(f"| {row['noise']} | {row['features']} | {row['list']} | {int(row['rows']):,} | {' | '.join(scores)} |")
+    return "\n".join(lines) + "\n"
+
+
+def sweep_table() -> str:
+    """A sweep beside the same trainings one by one, as benchmarks/sweep.py wrote it."""
+    lines = [
+        "| 16 trainings of 5 epochs | rows | seconds | times as fast | best validation accuracy |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for row in rows_of("sweep.csv"):
+        best = percent(row["best_validation_accuracy"])
+        lines.append(f"| {row['side']} | {row['rows']} | {row['seconds']} | {row['times_as_fast']} | {best} |")
+    return "\n".join(lines) + "\n"
+
+
+def shift_table() -> str:
+    """Accuracy on the rows as they are, and points lost under each kind of shift, as benchmarks/shift.py wrote them."""
+    by_run: dict[tuple[str, str], dict[str, dict[str, str]]] = {}
+    for row in rows_of("shift.csv"):
+        by_run.setdefault((row["recipe"], row["seed"]), {})[row["kind"]] = row
+    if not by_run:
+        return ""
+    names = [f"`{recipe}`" for recipe, _ in by_run]
+    lines = [f"| the test texts | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    for kind in next(iter(by_run.values())):
+        name = "accuracy" if kind == "original" else "drop"
+        cells = (
+            f"{percent(kinds[kind][name])} [{percent(kinds[kind][f'{name}_low'])}, {percent(kinds[kind][f'{name}_high'])}]"
+            for kinds in by_run.values()
+        )
+        label = "as they are: accuracy" if kind == "original" else f"{kind.replace('_', ' ')}: points lost"
+        lines.append(f"| {label} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
