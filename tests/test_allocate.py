@@ -517,17 +517,19 @@ def test_all_targets_are_every_site(base):
 
 
 @pytest.mark.parametrize(
-    ("overrides", "where"),
+    ("overrides", "where", "lower"),
     [
-        (["adapter.rank=769"], "rank 769 at 0.query"),
-        (["adapter.rank=400", "adapter.allocate={policy: by-depth}"], "rank 800 at 4.query"),
-        (['adapter.allocate={policy: explicit, ranks: {"3.key": 2000}}'], "rank 2000 at 3.key"),
+        (["adapter.rank=769"], "rank 769 at 0.query", "adapter.rank=N"),
+        (["adapter.rank=400", "adapter.allocate={policy: by-depth}"], "rank 800 at 4.query", "adapter.rank=N"),
+        (["adapter.method=adalora", "adapter.init_rank=800"], "rank 800 at 0.query", "adapter.init_rank=N"),
+        (['adapter.allocate={policy: explicit, ranks: {"3.key": 2000}}'], "rank 2000 at 3.key", "adapter.allocate.ranks"),
     ],
 )
-def test_a_rank_larger_than_the_map_is_refused_with_the_map(overrides, where):
+def test_a_rank_larger_than_the_map_is_refused_with_the_map_and_the_setting(overrides, where, lower):
     with pytest.raises(PlanError, match="so at most 768") as caught:
         planned(*overrides, "budget.parameters=null")
     assert str(caught.value).startswith(f"{where} is larger than the map itself (768 to 768, so at most 768)")
+    assert lower in str(caught.value)
 
 
 def test_the_full_rank_of_a_map_is_allowed():

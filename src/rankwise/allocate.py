@@ -6,31 +6,37 @@ ranks one by one.
 
 from __future__ import annotations
 
-from rankwise.budget import Site, buy
+from collections.abc import Mapping, Sequence
+from heapq import heapify, heappop, heappush
+
+from rankwise.budget import Site
 from rankwise.encoders import Encoder
 from rankwise.entries import ledger_of
 from rankwise.errors import PlanError
-from rankwise.policies import explicit, layer_weight, targeted
+from rankwise.policies import explicit_ranks, layer_weight, targeted_sites
 from rankwise.specs import AdapterSpec, ByImportance, Explicit, HeadSpec
 
 
 def allocate(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int | None) -> dict[str, int]:
-    """The rank of each adapted site, by module path; sites of rank 0 are left out. `rank: max` is solved already."""
+    """The rank of each adapted site, by module path; sites of rank 0 are left out. `adapter` is `solved` already.
+
+    Raises PlanError for a rank that is larger than its map, or where no map would get one.
+    """
     if not adapter.has_ranks:
         return {}
     if isinstance(adapter.allocate, Explicit):
-        ranks = explicit(encoder, adapter.allocate)
+        ranks = explicit_ranks(encoder, adapter.allocate)
     elif isinstance(adapter.allocate, ByImportance):
         ranks = _bought(encoder, adapter, adapter.allocate, _to_spend(encoder, adapter, head, cap))
     else:
-        unit, sites = adapter.start_rank, targeted(encoder, adapter)
+        unit, sites = adapter.start_rank, targeted_sites(encoder, adapter)
         ranks = {site.name: unit * layer_weight(adapter, site.layer, encoder.layers) for site in sites}
     ranks = {name: rank for name, rank in ranks.items() if rank > 0}
     for site in encoder.sites:
         if ranks.get(site.name, 0) > site.largest_rank:
             raise PlanError(
-                f"rank {ranks[site.name]} at {site.address} is larger than the map itself "
-                f"({site.d_in} to {site.d_out}, so at most {site.largest_rank}); type --set adapter.rank=N with a smaller N"
+                f"rank {ranks[site.name]} at {site.address} is larger than the map itself ({site.d_in} to {site.d_out}, so "
+                f"at most {site.largest_rank}); {_how_to_lower(adapter)}"
             )
     if not ranks:
         raise PlanError("no map would get a rank above 0; give adapter.targets or adapter.allocate that match something")
@@ -57,6 +63,12 @@ def largest_rank(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: in
     return _clamped(encoder, adapter, low)
 
 
+def _how_to_lower(adapter: AdapterSpec) -> str:
+    if isinstance(adapter.allocate, Explicit):
+        return "give it a smaller one in adapter.allocate.ranks"
+    return f"type --set adapter.{'rank' if adapter.init_rank is None else 'init_rank'}=N with a smaller N"
+
+
 def _needed(cap: int | None) -> int:
     if cap is None:
         raise PlanError("adapter.rank is 'max' but budget.parameters is null; give a cap: --budget 1000000")
@@ -66,14 +78,14 @@ def _needed(cap: int | None) -> int:
 def _trained(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, rank: int) -> int:
     """Parameters that `rank` would train, without asking whether the maps are large enough for it."""
     start = adapter.model_copy(update={"rank": rank}).start_rank
-    weights = {site.name: layer_weight(adapter, site.layer, encoder.layers) for site in targeted(encoder, adapter)}
+    weights = {site.name: layer_weight(adapter, site.layer, encoder.layers) for site in targeted_sites(encoder, adapter)}
     ranks = {name: start * weight for name, weight in weights.items() if weight}
     return ledger_of(encoder, adapter, head, ranks, None).trainable_parameters
 
 
 def _clamped(encoder: Encoder, adapter: AdapterSpec, rank: int) -> int:
     """`rank`, lowered where a generous cap would ask for more than a map has."""
-    for site in targeted(encoder, adapter):
+    for site in targeted_sites(encoder, adapter):
         if weight := layer_weight(adapter, site.layer, encoder.layers):
             most = site.largest_rank // weight
             rank = min(rank, 2 * most // 3 if adapter.method == "adalora" else most)  # adalora starts half as high again
@@ -82,14 +94,54 @@ def _clamped(encoder: Encoder, adapter: AdapterSpec, rank: int) -> int:
 
 def _bought(encoder: Encoder, adapter: AdapterSpec, policy: ByImportance, spend: int) -> dict[str, int]:
     """Ranks by score per parameter; where not one fits, the best one alone, to be refused with its count."""
-    sites = targeted(encoder, adapter)
+    sites = targeted_sites(encoder, adapter)
     scores = {site.name: _scores_of(site, policy, encoder) for site in sites}
     along = {site.name: _comes_along(adapter, site) for site in sites}
-    ranks = buy(sites, scores, spend=spend, along=along)
+    ranks = _buy(sites, scores, spend=spend, along=along)
     if any(ranks.values()):
         return ranks
     best = max(sites, key=lambda site: scores[site.name][0] / site.cost(1), default=None)
     return {best.name: 1} if best else {}
+
+
+def _buy(
+    sites: Sequence[Site], scores: Mapping[str, Sequence[float]], *, spend: int, along: Mapping[str, int]
+) -> dict[str, int]:
+    """A rank for each site, by name: bought one by one, the most gain per parameter first, until none fits into `spend`.
+
+    `scores` are each site's gains, as `_gain` reads them; `along` are the parameters that come with its first rank. Gains
+    that fall make this the best use of `spend`, but for the last few parameters. Equal gains go to the lower rank.
+    """
+    ranks = dict.fromkeys((site.name for site in sites), 0)
+
+    def price(site: Site, rank: int) -> int:
+        return site.cost(1) + (along.get(site.name, 0) if rank == 1 else 0)
+
+    def offer(place: int, rank: int) -> tuple[float, int, int]:
+        """A map's next rank, as a heap wants it: the best is the smallest."""
+        site = sites[place]
+        return -_gain(scores[site.name], rank) / price(site, rank), rank, place
+
+    offers = [offer(place, 1) for place in range(len(sites))]
+    heapify(offers)
+    while offers:
+        _, rank, place = heappop(offers)
+        site = sites[place]
+        if price(site, rank) > spend:
+            continue  # nor will it later
+        spend -= price(site, rank)
+        ranks[site.name] = rank
+        if rank < site.largest_rank:
+            heappush(offers, offer(place, rank + 1))
+    return ranks
+
+
+def _gain(scores: Sequence[float], rank: int) -> float:
+    """What a map's `rank`-th rank brings; past the scores that are known it falls as 1/rank.
+
+    With one score a map, ranks come out in proportion to score per parameter (D'Hondt's divisors).
+    """
+    return scores[rank - 1] if rank <= len(scores) else scores[-1] * len(scores) / rank
 
 
 def _scores_of(site: Site, policy: ByImportance, encoder: Encoder) -> tuple[float, ...]:

@@ -13,6 +13,10 @@ from rankwise.specs import AdapterSpec, HeadSpec
 
 
 def ledger_of(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, ranks: Mapping[str, int], cap: int | None) -> Ledger:
+    """All that trains, against `cap`; `ranks` are those of low-rank adapters, by module path.
+
+    Raises PlanError where the encoder has no place for the method.
+    """
     entries = [*_encoder_entries(encoder, adapter, ranks), *head_entries(encoder, head)]
     added = sum(entry.parameters for entry in entries if entry.section in ("adapter", "magnitude", "vector", "prefix"))
     return Ledger(tuple(entries), total_parameters=encoder.total_parameters + added, budget=cap)
@@ -79,12 +83,13 @@ def prefix_entries(encoder: Encoder, adapter: AdapterSpec) -> list[Entry]:
             f"type --set adapter.virtual_tokens=N with N under {encoder.longest - 3}"
         )
     return [
-        Entry("prefix", site.name, adapter.prefix_length * site.d_out, site.layer, site.kind)
+        Entry("prefix", site.name, length * site.d_out, site.layer, site.kind)
         for site in encoder.sites
         if site.kind in ("key", "value")
     ]
 
 
 def head_entries(encoder: Encoder, head: HeadSpec) -> list[Entry]:
+    """All of a stock head; a slim one's last projection alone."""
     parts = encoder.head[-1:] if head.kind == "slim" else encoder.head
     return [Entry("head", part.path, part.parameters) for part in parts]

@@ -11,6 +11,7 @@ from rankwise.specs import AdapterSpec, Explicit, HeadSpec, LastK
 
 
 def over_budget(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, ledger: Ledger) -> OverBudget:
+    """The refusal of a ledger that does not fit; `adapter` as the recipe has it, with `rank: max` where that stands."""
     cap, trained = ledger.budget, ledger.trainable_parameters
     assert cap is not None, "a plan without a cap always fits"
     least = sum(entry.parameters for entry in head_entries(encoder, HeadSpec(kind="slim")))
@@ -27,33 +28,32 @@ def _fixes(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int) -> 
     """What to type to fit, and what that trains; the changes that give up least come first."""
     slim = HeadSpec(kind="slim")
     slimmer = head.kind == "stock" and len(encoder.head) > 1
-    tries: list[tuple[str, AdapterSpec, HeadSpec]] = [("--set head.kind=slim", adapter, slim)] if slimmer else []
+    tries = [(adapter, slim)] if slimmer else []
     if adapter.has_ranks:
-        tries += [("", rest, head) for rest in _smaller(encoder, adapter, head, cap)]
+        tries += [(rest, head) for rest in _smaller(encoder, adapter, head, cap)]
         if slimmer:
-            tries += [("--set head.kind=slim ", rest, slim) for rest in _lower_rank(encoder, adapter, slim, cap)]
+            tries += [(rest, slim) for rest in _lower_rank(encoder, adapter, slim, cap)]
     else:
-        tries += [("", rest, head) for rest in (*_shorter(encoder, adapter, head, cap), *_upper_half(adapter))]
-        changes = ({"method": method, "virtual_tokens": None} for method in ("bias", "head"))
-        biases, alone = (adapter.model_copy(update=change) for change in changes)
-        tries.append(("--set adapter.method=bias", biases, head))
-        tries.append(("--set adapter.method=head", alone, head))
-        if slimmer and adapter.method != "head":
-            tries.append(("--set adapter.method=head --set head.kind=slim", alone, slim))
+        methods = ({"method": method, "virtual_tokens": None} for method in ("bias", "head"))
+        biases, alone = (adapter.model_copy(update=change) for change in methods)
+        tries += [(rest, head) for rest in (*_shorter(encoder, adapter, head, cap), *_upper_half(adapter), biases, alone)]
+        if slimmer:
+            tries.append((alone, slim))
     found = {}
-    for typed, changed, with_head in tries:
+    for changed, with_head in tries:
         exact = solved(encoder, changed, with_head, cap)
         trained = ledger_of(encoder, exact, with_head, allocate(encoder, exact, with_head, cap), None).trainable_parameters
         if trained < cap:
-            found[typed + _typed_change(adapter, changed)] = trained
+            settings = [*(["head.kind=slim"] if with_head != head else []), *_settings(adapter, changed)]
+            found[" ".join(f"--set {setting}" for setting in settings)] = trained
     return dict(sorted(found.items(), key=lambda fix: -fix[1]))
 
 
 def _smaller(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int) -> list[AdapterSpec]:
+    """A lower rank, one kind of map less, or the upper half of the layers."""
     kinds = encoder.kinds if adapter.targets == "all" else adapter.targets
-    fewer = [tuple(kind for kind in kinds if kind != dropped) for dropped in reversed(kinds)] if len(kinds) > 1 else []
-    smaller = [adapter.model_copy(update={"targets": rest}) for rest in fewer[:1]]
-    return [*_lower_rank(encoder, adapter, head, cap), *smaller, *_upper_half(adapter)]
+    fewer = [adapter.model_copy(update={"targets": kinds[:-1]})] if len(kinds) > 1 else []
+    return [*_lower_rank(encoder, adapter, head, cap), *fewer, *_upper_half(adapter)]
 
 
 def _upper_half(adapter: AdapterSpec) -> list[AdapterSpec]:
@@ -64,11 +64,11 @@ def _upper_half(adapter: AdapterSpec) -> list[AdapterSpec]:
 
 
 def _lower_rank(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int) -> list[AdapterSpec]:
+    """The largest rank that fits, where a number stands for it."""
     if isinstance(adapter.allocate, Explicit) or adapter.rank == "max":
         return []
     free = adapter.model_copy(update={"init_rank": None})
-    lower = free.model_copy(update={"rank": min(largest_rank(encoder, free, head, cap), int(adapter.rank))})
-    return [lower] if lower != adapter else []
+    return [free.model_copy(update={"rank": min(largest_rank(encoder, free, head, cap), int(adapter.rank))})]
 
 
 def _shorter(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int) -> list[AdapterSpec]:
@@ -80,18 +80,19 @@ def _shorter(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int) -
     return [adapter.model_copy(update={"virtual_tokens": left // each})] if each <= left else []
 
 
-def _typed_change(before: AdapterSpec, after: AdapterSpec) -> str:
+def _settings(before: AdapterSpec, after: AdapterSpec) -> list[str]:
+    """What makes one adapter of the other."""
+    settings = []
     if after.method != before.method:
-        return "" if after.virtual_tokens == before.virtual_tokens else " --set adapter.virtual_tokens=null"
+        settings.append(f"adapter.method={after.method}")
     if after.virtual_tokens != before.virtual_tokens:
-        return f"--set adapter.virtual_tokens={after.virtual_tokens}"
+        settings.append(f"adapter.virtual_tokens={after.virtual_tokens or 'null'}")
     if after.init_rank != before.init_rank:
-        rank = "" if after.rank == before.rank else f" --set adapter.rank={after.rank}"
-        return f"--set adapter.init_rank=null{rank}"
+        settings.append("adapter.init_rank=null")
     if after.rank != before.rank:
-        return f"--set adapter.rank={after.rank}"
+        settings.append(f"adapter.rank={after.rank}")
     if after.targets != before.targets:
-        return f"--set adapter.targets=[{','.join(after.targets)}]"
+        settings.append(f"adapter.targets=[{','.join(after.targets)}]")
     if after.allocate != before.allocate:
-        return "--set adapter.allocate.policy=last-k --set adapter.allocate.k=half"
-    return ""
+        settings += ["adapter.allocate.policy=last-k", "adapter.allocate.k=half"]
+    return settings

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -13,7 +13,7 @@ from rankwise.budget import Ledger, Site
 from rankwise.encoders import Encoder, find
 from rankwise.entries import ledger_of
 from rankwise.fixes import over_budget
-from rankwise.policies import depth_group, targeted
+from rankwise.policies import depth_group, targeted_sites
 from rankwise.recipe import Recipe
 from rankwise.specs import AdapterSpec, ByImportance, HeadSpec
 
@@ -59,8 +59,8 @@ class Plan:
             "policy": self.adapter.allocate.policy if self.adapter.has_ranks else None,
             "head": self.head.kind,
             **self.ledger.as_dict(),
-            "ranks": dict(self.ranks.items()),
-            "alphas": dict(self.alphas.items()),
+            "ranks": dict(self.ranks),
+            "alphas": dict(self.alphas),
             **self._scores(),
             "frozen_head": list(self.frozen_head),
             "notes": list(self.notes),
@@ -121,10 +121,10 @@ def _method_notes(encoder: Encoder, adapter: AdapterSpec, learning_rate: float) 
 
 
 def _notes(encoder: Encoder, recipe: Recipe, ranks: Mapping[str, int], ledger: Ledger) -> tuple[str, ...]:
-    notes = list(_idle_tiers(encoder, recipe.train.rates.tiers, ledger, recipe))
+    notes = _idle_tiers(encoder, recipe, ledger)
     policy = recipe.adapter.allocate
     if recipe.adapter.has_ranks and isinstance(policy, ByImportance):
-        without = len(targeted(encoder, recipe.adapter)) - len(ranks)
+        without = len(targeted_sites(encoder, recipe.adapter)) - len(ranks)
         probed = f"probed on at most {policy.rows:,} texts"
         notes.append(f"ranks by gradient {policy.criterion}, {probed}; {without} maps get none")
     if recipe.head.kind == "slim" and len(encoder.head) == 1:
@@ -140,8 +140,9 @@ def _notes(encoder: Encoder, recipe: Recipe, ranks: Mapping[str, int], ledger: L
     return tuple(notes)
 
 
-def _idle_tiers(encoder: Encoder, tiers: Sequence[float], ledger: Ledger, recipe: Recipe) -> list[str]:
+def _idle_tiers(encoder: Encoder, recipe: Recipe, ledger: Ledger) -> list[str]:
     """One note for each learning-rate tier that owns no trained parameter."""
+    tiers = recipe.train.rates.tiers
     if not tiers or recipe.adapter.method in ("full", "bias") or recipe.adapter.bias == "all":
         return []
     if recipe.adapter.method == "prefix":

@@ -40,14 +40,8 @@ def last_layers(k: int | str, layers: int) -> int:
     return max(1, round(layers / {"half": 2, "third": 3, "quarter": 4}[k]))
 
 
-def _fibonacci(index: int) -> int:
-    before, number = 0, 1
-    for _ in range(index):
-        before, number = number, before + number
-    return number
-
-
-def targeted(encoder: Encoder, adapter: AdapterSpec) -> list[Site]:
+def targeted_sites(encoder: Encoder, adapter: AdapterSpec) -> list[Site]:
+    """The encoder's maps of the kinds that `adapter.targets` names. Raises PlanError for a kind that it has not."""
     if adapter.targets == "all":
         return list(encoder.sites)
     missing = [kind for kind in adapter.targets if kind not in encoder.kinds]
@@ -59,7 +53,8 @@ def targeted(encoder: Encoder, adapter: AdapterSpec) -> list[Site]:
     return [site for site in encoder.sites if site.kind in adapter.targets]
 
 
-def explicit(encoder: Encoder, policy: Explicit) -> dict[str, int]:
+def explicit_ranks(encoder: Encoder, policy: Explicit) -> dict[str, int]:
+    """The rank of every map, by module path, 0 where no pattern matches. Raises PlanError for a pattern that matches none."""
     addresses = [site.address for site in encoder.sites]
     for pattern in policy.ranks:
         if not any(fnmatchcase(address, pattern) for address in addresses):
@@ -72,3 +67,10 @@ def explicit(encoder: Encoder, policy: Explicit) -> dict[str, int]:
         matching = [rank for pattern, rank in policy.ranks.items() if fnmatchcase(site.address, pattern)]
         ranks[site.name] = matching[-1] if matching else 0
     return ranks
+
+
+def _fibonacci(index: int) -> int:
+    before, number = 0, 1
+    for _ in range(index):
+        before, number = number, before + number
+    return number
