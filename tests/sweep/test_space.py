@@ -94,6 +94,36 @@ def test_search_settings_come_on_top(load):
     assert (search.sampler, search.pruner.name, search.pruner.keep, search.finalists) == ("tpe", "halving", 2, 0)
 
 
+@pytest.mark.parametrize(
+    ("before", "setting", "message"),
+    [
+        ("", "trials", "--set search.trials: expected search.key=value, such as --set search.sampler=random"),
+        ("", "trials=", "--set search.trials=: expected search.key=value"),
+        ("search:\n", "trials=3", r"news.yaml:3: search: found None"),
+        ("search: tpe\n", "trials=3", r"news.yaml:3: search: found 'tpe'"),
+    ],
+)
+def test_search_settings_that_can_not_be_read_are_refused(load, before, setting, message):
+    with pytest.raises(RecipeError, match=message):
+        load(f"name: n\nbase: rank4-adam\n{before}space: {{adapter.rank: [2, 4]}}\n", setting)
+
+
+def test_a_range_of_too_many_numbers_has_no_size_and_is_no_grid(load):
+    seeds = "name: n\nbase: rank4-adam\nspace: {train.seed: {low: 0, high: 1000000000000}}\n"
+    assert load(seeds).size is None
+    with pytest.raises(RecipeError, match=r"a grid needs values, and 'train\.seed' is a range; give a list, or a step"):
+        load(seeds, "sampler=grid")
+    with pytest.raises(RecipeError, match="this grid has over 100,000 configurations"):
+        load(seeds.replace("}}", ", step: 2}}"), "sampler=grid")
+
+
+def test_a_step_is_the_same_number_drawn_or_listed(load):
+    space = load("name: n\nbase: rank4-adam\nspace: {adapter.dropout: {low: 0.0, high: 0.9, step: 0.1}}\n")
+    listed = [labels["adapter.dropout"] for labels in space.listed()]
+    assert listed == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
+    assert {drawn(space, seed)["adapter.dropout"] for seed in range(60)} <= set(listed)
+
+
 def test_set_takes_a_key_out_of_the_space_but_not_out_of_a_group(load):
     space = load()
     assert "adapter.rank" not in space.without(["adapter.rank"]).keys
@@ -115,6 +145,7 @@ def test_set_takes_a_key_out_of_the_space_but_not_out_of_a_group(load):
         ("high: 0.2, step", "hihg: 0.2, step", "news.yaml:7: adapter.dropout: a range is"),
         ("low: 0.0, high: 0.2", "low: 0.5, high: 0.2", "news.yaml:7: adapter.dropout: .* expected low < high"),
         ("high: 0.2", "high: 1.5", "news.yaml:7: adapter.dropout: found 1.5, expected less than 1"),
+        ("step: 0.1", "log: no", "news.yaml:7: adapter.dropout: log is true or false; found 'no'"),
         ("low: 1e-4", "low: 0.0", "news.yaml:10: train.learning_rate: .* low above 0 with log"),
         ("optimizer.name: sgd", "optimizer.name: sdg", "news.yaml:11: train.optimizer.name: found 'sdg'"),
         ("optimiser:", "train.optimizer:", "news.yaml:9: unknown key 'train.optimizer.train.optimizer.name'"),

@@ -125,18 +125,22 @@ class Range:
     whole: bool = False
 
     def points(self) -> list[Scalar] | None:
-        """All its numbers; None where they can't be listed."""
+        """All its numbers; None where they can't be listed, or are too many."""
         step = self.step or (1 if self.whole and not self.log else None)
-        if step is None:
+        if step is None or (self.high - self.low) / step >= MOST_LISTED:
             return None
         count = math.floor((self.high - self.low) / step + 1e-9) + 1
-        found = (self.low + place * step for place in range(count))
-        return [int(value) if self.whole else round(value, 12) for value in found]
+        return [self._stepped(self.low + place * step) for place in range(count)]
 
     def suggest(self, trial: Any, name: str) -> float:
         if self.whole:
             return int(trial.suggest_int(name, int(self.low), int(self.high), log=self.log, step=int(self.step or 1)))
-        return float(trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step))
+        found = float(trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step))
+        return found if self.step is None else self._stepped(found)
+
+    def _stepped(self, value: float) -> float:
+        """0.3 where adding steps of 0.1 made 0.30000000000000004: drawn or listed, it is one configuration."""
+        return int(value) if self.whole else round(value, 12)
 
 
 @dataclass(frozen=True)
@@ -169,13 +173,17 @@ class Space:
 
         Raises RecipeError naming the line.
         """
-        where, text = text_of(str(name_or_path), kind="space", builtin=builtin_spaces())
+        where, text = text_of(name_or_path, kind="space", builtin=builtin_spaces())
         tree, lines = parse(where, text)
         for override in search:
             key, _, value = override.partition("=")
+            source = f"--set search.{override}"
+            if not key or not value.strip():
+                raise RecipeError(f"{source}: expected search.key=value, such as --set search.sampler=random")
             section = tree.setdefault("search", {})
-            section.update(parse(f"--set search.{override}", f"{key}: {value}")[0])
-            lines["search", key] = f"--set search.{override}"
+            if isinstance(section, dict):  # what else stands there is refused below
+                section.update(parse(source, f"{key}: {value}")[0])
+                lines["search", key] = source
         try:
             file = _File.model_validate(tree)
         except ValidationError as error:
@@ -327,6 +335,8 @@ class _Reader:
         numbers = [low, high, *([step] if step is not None else [])]
         if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
             raise self._error(path, f"{key}: low, high and step are numbers; found {given}")
+        if not isinstance(log, bool):
+            raise self._error(path, f"{key}: log is true or false; found {log!r}")
         if not low < high or (log and low <= 0) or (step is not None and not 0 < step <= high - low):
             raise self._error(path, f"{key}: found {given}; expected low < high, low above 0 with log, step within the range")
         if log and step is not None:
@@ -336,7 +346,7 @@ class _Reader:
         whole = all(isinstance(number, int) for number in numbers) and bool(
             self.base.refusal(key, low + 0.5, self.where)  # such as a rank; a learning rate takes fractions
         )
-        return Range(low, high, bool(log), step, whole)
+        return Range(low, high, log, step, whole)
 
     def _is_key(self, name: str) -> bool:
         return "unknown key" not in (self.base.refusal(name, None, self.where) or "")
@@ -420,7 +430,7 @@ def _why_no_grid(domains: Mapping[str, Values | Range | Groups]) -> str:
         )
     ]  # fmt: skip
     for key, part in flat:
-        if isinstance(part, Range) and part.points() is None:
+        if isinstance(part, Range) and part.points() is None and part.step is None:
             return f"a grid needs values, and '{key}' is a range; give a list, or a step"
     return f"this grid has over {MOST_LISTED:,} configurations; give fewer values"
 
