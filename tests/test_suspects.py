@@ -177,6 +177,12 @@ def test_one_class_is_refused():
         find_suspects(["a b", "a c"] * 10 + ["b"], np.array([0] * 20 + [1]), 2)
 
 
+@pytest.mark.parametrize("text", ["word{}", "a b c", "? !"])
+def test_texts_without_words_in_common_are_refused_with_another_way(text):
+    with pytest.raises(DataError, match=r"in 2 of the 20 texts; .*type --features encoder"):
+        find_suspects([text.format(number) for number in range(20)], np.arange(20) % 2, 2)
+
+
 def test_rows_whose_truth_is_unknown_count_for_nothing():
     wrong = np.array([True, True, False, False])
     found = compare(np.array([0, 2]), wrong, np.array([True, True, True, False]))

@@ -28,7 +28,7 @@ from rankwise.errors import DataError
 
 FOLDS = 5
 STRENGTH = 1.0  # C of the logistic regression: noisy labels want it weaker than the baseline's
-PAIRS_FROM = 2  # texts that have a word or a pair of words, for it to count
+LEAST_TEXTS = 2  # that have a word or a pair of words, for it to count
 BATCH = 32  # texts in a forward pass of the encoder
 LONGEST = 128  # tokens of a text that the encoder reads
 AT_ONCE = 2**24  # similarities held at a time: 64 MiB
@@ -81,7 +81,8 @@ def find_suspects(
 ) -> Suspects:
     """The rows of `texts` whose label (N,) is probably wrong; `base` is the encoder in whose eyes texts are near.
 
-    Rows of classes with fewer than FOLDS rows are not judged. Raises DataError where fewer than two classes are left.
+    Rows of classes with fewer than FOLDS rows are not judged. Raises DataError where fewer than two classes are left, or
+    where texts have no word in common.
     """
     judged = np.bincount(labels, minlength=classes)[labels] >= FOLDS
     present, numbers = np.unique(labels[judged], return_inverse=True)
@@ -188,10 +189,16 @@ def neighbours_labels(features: NDArray[np.float32], labels: Labels) -> Floats:
 
 
 def tfidf_features(texts: Sequence[str]) -> Any:
-    """Words and word pairs with sublinear counts, sparse (N, D)."""
+    """Words and word pairs with sublinear counts, sparse (N, D). Raises DataError where texts have no word in common."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=PAIRS_FROM).fit_transform(texts)
+    try:
+        return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=LEAST_TEXTS).fit_transform(texts)
+    except ValueError as error:  # what scikit-learn raises for an empty vocabulary
+        raise DataError(
+            f"found no word of two letters or more in {LEAST_TEXTS} of the {len(texts):,} texts; expected texts with words "
+            "in common, to tell classes apart by: give more rows, or type --features encoder"
+        ) from error
 
 
 def encoder_features(texts: Sequence[str], base: str) -> NDArray[np.float32]:

@@ -16,12 +16,12 @@ from rankwise.console import out
 
 @pytest.fixture
 def noisy(tmp_path):
-    """120 rows: every tenth has the next class's label; the last true label is missing."""
+    """120 rows: every tenth has the next class's label; the last true labels are missing, one of them a blank."""
     data = separable(120, seed=4)
-    lines = ["text,label,truth"]
+    lines, missing = ["text,label,truth"], {118: " ", 119: ""}
     for place, (text, label) in enumerate(zip(data.texts, data.labels, strict=True)):
         given = CLASSES[(CLASSES.index(label) + 1) % 3] if place % 10 == 0 else label
-        lines.append(f"{text},{given},{'' if place == 119 else label}")
+        lines.append(f"{text},{given},{missing.get(place, label)}")
     path = tmp_path / "noisy.csv"
     path.write_text("\n".join(lines) + "\n", "utf-8")
     return str(path)
@@ -49,6 +49,7 @@ def test_json_has_every_suspect_and_the_figures_follow_from_them(noisy):
     found = json.loads(typed(noisy, "--truth", "truth", "--json").stdout)
     assert (found["rows"], found["judged"], found["features"]) == (120, 120, "tfidf")
     known = [row for row in found["suspects"] if row["truth"]]
+    assert all(row["truth"] in CLASSES for row in known)
     wrong = [row for row in known if row["truth"] != row["label"]]
     listed = found["against_truth"]["all listed"]
     assert (listed["listed"], listed["right"], listed["wrong"]) == (len(known), len(wrong), 12)
@@ -76,7 +77,7 @@ def test_the_file_has_every_suspect_with_its_text(noisy, tmp_path):
 
 def test_another_column_of_labels_is_judged(noisy):
     found = json.loads(typed(noisy, "--label-column", "truth", "--json").stdout)
-    assert found["rows"] == 119, "the row without a label is left out"
+    assert found["rows"] == 118, "the rows without a label are left out"
     assert found["probably_wrong"] <= 5
 
 

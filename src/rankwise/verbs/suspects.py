@@ -74,7 +74,8 @@ def _true_labels(source: SourceSpec, spec: DataSpec, table: Table, column: str) 
         known = ", ".join(layout.columns)
         raise DataError(f"{layout.path}: no column '{column}' among {known}{nearest(column, layout.columns)}")
     wanted = set(table.rows.tolist())
-    found = [record.columns[column] for record in records if record.number in wanted]
+    cells = (record.columns[column] for record in records if record.number in wanted)
+    found = ["" if cell.isspace() else cell for cell in cells]
     strange = set(found) - {""}
     if not strange & set(table.labels or ()):
         raise DataError(
