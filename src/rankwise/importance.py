@@ -126,9 +126,8 @@ def _shares(found: Mapping[str, tuple[float, ...]]) -> Scores:
 
 
 def _part(split: Split, start: int, end: int) -> Split:
-    places = np.arange(start, end)
-    texts = [split.texts[place] for place in range(start, end)]
-    return Split(texts, split.tokens.take(places), split.labels[places], split.rows[places])
+    part = slice(start, end)
+    return Split(split.texts[part], split.tokens.take(np.arange(start, end)), split.labels[part], split.rows[part])
 
 
 def _key(recipe: Recipe, policy: ByImportance, base: Base, data_sha256: str) -> str:

@@ -47,6 +47,7 @@ def test_a_kind_without_chance_does_what_it_names(kind):
         ('He said "it is over." Nobody answered.', 'He said "it is over."'),
         ("one sentence without an end", "one sentence without an end"),
         ("   . nothing before the join", "   . nothing before the join"),
+        (" . Nothing before the join. More below.", " . Nothing before the join."),
     ],
 )
 def test_a_text_without_a_join_is_its_first_sentence(text, expected):

@@ -107,7 +107,7 @@ def title(text: str, random: Random, join: str) -> str:
     """
     del random
     first, joined, _ = text.partition(join) if join else (text, "", "")
-    if joined and not first.isspace():
+    if joined and first.strip():
         return first
     return next((text[: end.end()] for end in _SENTENCE_END.finditer(text) if _words(text, end) >= LEAST_TITLE), text)
 

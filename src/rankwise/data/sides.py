@@ -14,7 +14,7 @@ from rankwise.data.tokens import Tokens
 
 LEAST_SHARE = 0.01  # of texts that are cut, below which the side hardly matters
 LEAST_ROWS = 100  # that are cut, below which a comparison says nothing
-MOST_ROWS = 4_000
+MOST_ROWS = 4_000  # that are compared: seconds, whatever the number of texts
 FOLDS = 3
 
 

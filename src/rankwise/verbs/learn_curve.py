@@ -89,7 +89,7 @@ def _numbers(given: str | None) -> list[int]:
     if given is None:
         return []
     try:
-        return [int(number.replace("_", "")) for number in given.split(",")]
+        return [int(number) for number in given.split(",")]
     except ValueError:
         raise DataError(f"--rows {given}: expected whole numbers with commas between them, such as 100,200,400") from None
 
