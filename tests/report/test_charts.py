@@ -26,7 +26,7 @@ def inside(drawing: Drawing) -> bool:
             wide = 0 if item.turned else text_width(item.text, item.size)
             start = item.x - {"start": 0, "middle": wide / 2, "end": wide}[item.anchor]
             points = [(start, item.y), (start + wide, item.y)]
-        if any(not (-4 <= x <= drawing.width + 4 and -4 <= y <= drawing.height + 4) for x, y in points):
+        if any(not (-4 <= x <= WIDTH + 4 and -4 <= y <= drawing.height + 4) for x, y in points):
             return False
     return True
 

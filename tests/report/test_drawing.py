@@ -33,7 +33,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 EVERYTHING = Drawing(
     100,
     (
-        Box(0, 0, 40, 20, "series-1", "edge", 3, "a <box>"),
+        Box(0, 0, 40, 20, "series-1", "edge", "a <box>"),
         Line(((0, 0), (50, 50), (90, 10)), "series-2", 2, (4, 2)),
         Line(((0, 90), (50, 60), (90, 90)), None, fill="series-3", opacity=0.2),
         *(Mark(20.0 * place, 70, "series-4", shape) for place, shape in enumerate(SHAPES)),

@@ -349,8 +349,9 @@ def test_figures_are_written_three_ways(run_for, tmp_path):
     assert len(names) == 3 * len(report.figures()) >= 24
     assert all(path.stat().st_size > 100 or path.suffix == ".csv" for path in written)
     assert (tmp_path / "figures" / "ledger.png").read_bytes().startswith(b"\x89PNG")
-    with pytest.raises(RunError, match="is a file; give a folder"):
-        write_figures(report, tmp_path / "figures" / "ledger.csv")
+    for place in ("ledger.csv", "ledger.csv/below"):
+        with pytest.raises(RunError, match=r"can't be a folder.*give another"):
+            write_figures(report, tmp_path / "figures" / place)
 
 
 @pytest.mark.parametrize(("module", "call"), [("jinja2", render), ("matplotlib", None)])

@@ -167,15 +167,6 @@ class Report:
         """Every figure, in the order of the page."""
         return [block for section in _all(self.sections) for block in section.blocks if isinstance(block, Figure)]
 
-    def tables(self) -> list[Table]:
-        """Every table, those of figures and texts too."""
-        blocks = [block for section in _all(self.sections) for block in section.blocks]
-        return [
-            block if isinstance(block, Table) else block.table
-            for block in blocks
-            if isinstance(block, Table | Figure | Quotes)
-        ]
-
 
 def shown(value: Value, kind: Kind) -> str:
     """A value as a person reads it; of an interval the estimate alone. Nothing where there is nothing to say."""

@@ -59,7 +59,6 @@ class Box:
     height: float
     fill: str | None
     stroke: str | None = None
-    radius: float = 0
     hint: str = ""
 
 
@@ -73,7 +72,6 @@ class Line:
     dash: tuple[float, ...] = ()
     fill: str | None = None
     opacity: float = 1
-    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,11 +109,10 @@ Item = Box | Line | Mark | Label
 
 @dataclass(frozen=True)
 class Drawing:
-    """Items in painting order on a sheet."""
+    """Items in painting order on a sheet as wide as WIDTH."""
 
     height: float
     items: tuple[Item, ...]
-    width: float = WIDTH
 
 
 def text_width(text: str, size: float = 12) -> float:
@@ -139,7 +136,7 @@ def svg(drawing: Drawing, title: str, summary: str, *, name: str) -> str:
     """For inside a page whose style sheet holds the roles as CSS variables; `name` is unique on it."""
     body = "".join(_element(item, _variable) for item in drawing.items)
     return (
-        f'<svg viewBox="0 0 {drawing.width:g} {drawing.height:g}" role="img" aria-labelledby="{name}-title {name}-summary">'
+        f'<svg viewBox="0 0 {WIDTH} {drawing.height:g}" role="img" aria-labelledby="{name}-title {name}-summary">'
         f'<title id="{name}-title">{escape(title)}</title><desc id="{name}-summary">{escape(summary)}</desc>{body}</svg>'
     )
 
@@ -148,7 +145,7 @@ def svg_file(drawing: Drawing, title: str, summary: str) -> str:
     """A file of its own, with its title, in light colours on paper, as any program shows it."""
     x, y, width, height = _sheet(drawing)
     size = f'width="{width:g}" height="{height:g}" viewBox="{x:g} {y:g} {width:g} {height:g}"'
-    items = (Box(x, y, width, height, "paper"), _title(drawing, title), *drawing.items)
+    items = (Box(x, y, width, height, "paper"), _title(title), *drawing.items)
     body = "\n".join(_element(item, LIGHT.__getitem__) for item in items)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="{FONT}" role="img">\n'
@@ -166,7 +163,7 @@ def png(drawing: Drawing, title: str) -> bytes:
     axes = sheet.add_axes((0, 0, 1, 1))
     axes.set(xlim=(x, x + width), ylim=(y + height, y))
     axes.axis("off")
-    for order, item in enumerate((_title(drawing, title), *drawing.items)):
+    for order, item in enumerate((_title(title), *drawing.items)):
         _paint(axes, item, order)
     written = io.BytesIO()
     sheet.savefig(written, format="png", facecolor=LIGHT["paper"])
@@ -175,11 +172,11 @@ def png(drawing: Drawing, title: str) -> bytes:
 
 def _sheet(drawing: Drawing) -> tuple[float, float, float, float]:
     """(x, y, width, height) of a file's sheet: the drawing, a margin, a title."""
-    return -MARGIN, -MARGIN - HEAD, drawing.width + 2 * MARGIN, drawing.height + 2 * MARGIN + HEAD
+    return -MARGIN, -MARGIN - HEAD, WIDTH + 2 * MARGIN, drawing.height + 2 * MARGIN + HEAD
 
 
-def _title(drawing: Drawing, title: str) -> Label:
-    return Label(0, -HEAD + 14, fitted_text(title, drawing.width, 14), fill="ink", size=14, bold=True)
+def _title(title: str) -> Label:
+    return Label(0, -HEAD + 14, fitted_text(title, WIDTH, 14), fill="ink", size=14, bold=True)
 
 
 # ----------------------------------------------------------------------------------------------------------------- SVG
@@ -195,7 +192,6 @@ def _element(item: Item, colour: Callable[[str], str]) -> str:
     fill = f'fill="{colour(item.fill)}"' if item.fill else 'fill="none"'
     if isinstance(item, Box):
         shape = f'rect x="{item.x:.5g}" y="{item.y:.5g}" width="{max(0, item.width):.5g}" height="{max(0, item.height):.5g}"'
-        shape += f' rx="{item.radius:g}"' if item.radius else ""
         return _hinted(f"{shape} {fill}{_stroke(item.stroke, 1, (), colour)}", item.hint)
     if isinstance(item, Mark):
         return _hinted(_mark_shape(item) + f" {fill}{_stroke('paper', 1, (), colour)}", item.hint)
@@ -203,7 +199,7 @@ def _element(item: Item, colour: Callable[[str], str]) -> str:
     opacity = f' opacity="{item.opacity:g}"' if item.opacity < 1 else ""
     ends = ' stroke-linejoin="round"' if item.stroke else ""
     stroke = _stroke(item.stroke, item.width, item.dash, colour)
-    return _hinted(f'path d="{path}{"Z" if item.fill else ""}" {fill}{stroke}{ends}{opacity}', item.hint)
+    return f'<path d="{path}{"Z" if item.fill else ""}" {fill}{stroke}{ends}{opacity}/>'
 
 
 def _stroke(role: str | None, width: float, dash: tuple[float, ...], colour: Callable[[str], str]) -> str:
@@ -273,11 +269,9 @@ def _paint(axes: Any, item: Item, order: int) -> None:
         return
     fill = LIGHT[item.fill] if item.fill else "none"
     if isinstance(item, Box):
-        rounded = f"round,pad=0,rounding_size={item.radius}" if item.radius else "square,pad=0"
         stroke = LIGHT[item.stroke] if item.stroke else "none"
         size = (max(0, item.width), max(0, item.height))
-        box = patches.FancyBboxPatch((item.x, item.y), *size, boxstyle=rounded, fc=fill, ec=stroke, lw=1, zorder=order)
-        axes.add_patch(box)
+        axes.add_patch(patches.Rectangle((item.x, item.y), *size, fc=fill, ec=stroke, lw=1, zorder=order))
     elif isinstance(item, Mark):
         round_one = item.shape == "circle"
         shape: Any = patches.Circle((item.x, item.y), item.radius) if round_one else patches.Polygon(_corners(item))

@@ -105,7 +105,7 @@ class Group:
         """Every run's logged updates; of a run that was resumed, the last time each was made."""
         found = []
         for run in self.runs:
-            events = read_events(run.folder / "events.jsonl") if (run.folder / "events.jsonl").is_file() else []
+            events = read_events(run.folder / "events.jsonl")
             logged = {event["step"]: event for event in events if event["event"] == "step"}
             found.append([logged[step] for step in sorted(logged)])
         return found

@@ -26,6 +26,7 @@ from rankwise.report.blocks import (
 )
 from rankwise.report.groups import Group, Line, run_name
 from rankwise.report.lines import lines_figure
+from rankwise.specs import DataSpec
 
 KINDS = {
     "query": "query", "key": "key", "value": "value", "attention_output": "output", "ffn_in": "ffn in",
@@ -66,8 +67,7 @@ def _map(facts: Mapping[str, Any], left: Mapping[str, int], prefix: str) -> Figu
     `left` holds the ranks that pruning left, by module, where there was any.
     """
     placed = [entry for entry in facts["ledger"] if "layer" in entry and "kind" in entry]
-    kinds = facts.get("kinds") or [kind for kind in KINDS if any(entry["kind"] == kind for entry in placed)]
-    layers = facts.get("layers") or 1 + max(entry["layer"] for entry in placed)
+    kinds, layers = facts["kinds"], facts["layers"]
     ranks: dict[tuple[int, str], int] = {}
     costs: dict[tuple[int, str], int] = {}
     for entry in placed:
@@ -109,7 +109,7 @@ def _map(facts: Mapping[str, Any], left: Mapping[str, int], prefix: str) -> Figu
         )
         for entry in facts["ledger"]
     ]
-    highest = max(down, key=lambda layer: per_layer[down.index(layer)])
+    highest = down[per_layer.index(max(per_layer))]
     return Figure(
         f"The budget by layer and map, shaded by {what}",
         f"{layers} layers by {len(kinds)} maps; {len(costs)} of {layers * len(kinds)} train. The largest {what} is "
@@ -188,12 +188,7 @@ def data_section(group: Group, prefix: str) -> Section:
     run = group.first
     names = {"train": "training", "validation": "validation", "test": "test"}
     said = listed([f"{count:,} {names[name]}" for name, count in run.facts["rows"].items()])
-    blocks: list[Block] = []
-    lengths = run.facts.get("token_lengths")
-    if lengths and lengths["histogram"]:
-        blocks.append(_lengths(lengths, run.preprocessing.max_length, prefix))
-    else:
-        blocks.append(Paragraph("The run kept no token lengths; one trained by this version of rankwise does.", quiet=True))
+    blocks: list[Block] = [_lengths(run.facts["token_lengths"], run.preprocessing.max_length, prefix)]
     if run.facts["notes"]:
         blocks.append(Notes(tuple(run.facts["notes"])))
     classes = f"{len(run.scores['classes'])} classes"
@@ -227,15 +222,14 @@ def origin_section(group: Group, prefix: str) -> Section:
     items.append(("base encoder", base["hub"] or base["name"]))
     if base["sha256"]:
         items.append(("its weights, sha256", base["sha256"]))
-    items.append(("data", _sources(run)))
+    items.append(("data", _sources(recipe.data)))
     items.append(("its texts and labels, sha256", facts["data_sha256"]))
     items.append(("seed" if len(group.runs) == 1 else "seeds", listed([str(seed) for seed in group.seeds])))
     threads = f"{facts['threads']} {'thread' if facts['threads'] == 1 else 'threads'}"
     items.append(("computed on", f"{facts['device']}, {facts['precision']}, {threads}"))
     again = "\n".join(f"rankwise train {run_name(run.folder)}/recipe.yaml" for run in group.runs)
-    kept = run.folder / "versions.json"
-    versions = json.loads(kept.read_text("utf-8")) if kept.is_file() else {}
-    rows = tuple((name, version) for name, version in versions.items())
+    versions = json.loads((run.folder / "versions.json").read_text("utf-8"))
+    rows = tuple(versions.items())
     table = Table(f"{prefix}versions", "Versions", (Column("what", "what"), Column("version", "version")), rows, folded=True)
     recipe_text = (run.folder / "recipe.yaml").read_text("utf-8")
     blocks: list[Block] = [
@@ -247,8 +241,7 @@ def origin_section(group: Group, prefix: str) -> Section:
     return Section(f"{prefix}origin-section", "Where it came from", tuple(blocks))
 
 
-def _sources(run: Any) -> str:
-    data = run.recipe.data
+def _sources(data: DataSpec) -> str:
     named = [f"{name} {source.path}" for name in ("train", "validation", "test") if (source := getattr(data, name))]
     return ", ".join(filter(None, [data.source, *named])) or "lists given in Python"
 

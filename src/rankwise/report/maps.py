@@ -108,9 +108,9 @@ def parallel(rails: Sequence[Rail], best: Sequence[int]) -> Drawing:
     count = len(rails[0].places)
     for place in [*(n for n in range(count) if n not in bright), *best]:
         points = [
-            (left + rail.places[place] * (right - left), 28 + pitch * row)  # type: ignore[operator]
+            (left + share * (right - left), 28 + pitch * row)
             for row, rail in enumerate(rails)
-            if rail.places[place] is not None
+            if (share := rail.places[place]) is not None
         ]
         if len(points) > 1:
             strong = place in bright

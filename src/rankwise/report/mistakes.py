@@ -29,14 +29,12 @@ MISTAKES = 10
 MOST_CLASSES = 60  # whose confusion matrix is drawn
 PAIRS = 50  # of classes that are listed where there are more
 SHADE_SHARES = (0.02, 0.1, 0.3, 0.6)  # of a class's rows, between the shades of the confusion matrix
-SHADE_SHARES = (0.02, 0.1, 0.3, 0.6)  # of a class's rows, between the shades of the confusion matrix
 
 
 def mistakes_section(group: Group, prefix: str) -> Section:
     classes = group.first.scores["classes"]
     confusion = _confusion if len(classes) <= MOST_CLASSES else _confusions
-    blocks: list[Block] = [confusion(group, classes, prefix), _reliability(group, prefix)]
-    blocks.append(_per_class(group, prefix))
+    blocks: list[Block] = [confusion(group, classes, prefix), _reliability(group, prefix), _per_class(group, prefix)]
     if quotes := _quotes(group):
         columns = (
             Column("row", "row", "count"), Column("truth", "truth"), Column("predicted", "predicted"),
@@ -89,7 +87,8 @@ def _confusion(group: Group, classes: Sequence[str], prefix: str) -> Figure:
         if wrong.any()
         else ""
     )
-    over = f" Summed over {len(group.runs)} seeds." if len(group.runs) > 1 else ""
+    over = f"Summed over {len(group.runs)} seeds." if len(group.runs) > 1 else ""
+    words = " ".join(filter(None, (most, over)))
     every = range(len(classes))
     drawing = maps.heat(
         [[cell(row, column) for column in every] for row in every], classes, classes, row_title="truth",
@@ -98,10 +97,8 @@ def _confusion(group: Group, classes: Sequence[str], prefix: str) -> Figure:
     columns = (Column("truth", "truth ↓ predicted →"), *(Column(name, name, "count") for name in classes))
     rows: list[tuple[Value, ...]] = [(name, *row) for name, row in zip(classes, matrix.tolist(), strict=True)]
     table = Table(f"{prefix}confusion", "Confusion matrix", columns, tuple(rows))
-    summary = f"{int(np.trace(matrix)):,} of {int(matrix.sum()):,} rows on the diagonal. {most}{over}"
-    return Figure(
-        "Confusion matrix", summary.strip(), drawing, table, note=f"{most}{over} Shade: share of the true class.".strip()
-    )
+    summary = f"{int(np.trace(matrix)):,} of {int(matrix.sum()):,} rows on the diagonal. {words}".rstrip()
+    return Figure("Confusion matrix", summary, drawing, table, note=f"{words} Shade: share of the true class.".lstrip())
 
 
 def _reliability(group: Group, prefix: str) -> Figure:
@@ -157,7 +154,7 @@ def _per_class(group: Group, prefix: str) -> Table:
 def _quotes(group: Group) -> tuple[Quote, ...]:
     """The most confident mistakes of all runs, each text once."""
     found = [Quote(**mistake) for run in group.runs for mistake in run.scores["test"]["mistakes"]]
-    surest = sorted(found, key=lambda quote: -quote.confidence)
-    return tuple({quote.row: quote for quote in reversed(surest)}[row] for row in dict.fromkeys(q.row for q in surest))[
-        :MISTAKES
-    ]
+    surest: dict[int, Quote] = {}
+    for quote in sorted(found, key=lambda quote: -quote.confidence):
+        surest.setdefault(quote.row, quote)
+    return tuple(surest.values())[:MISTAKES]

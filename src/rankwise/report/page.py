@@ -37,17 +37,18 @@ def write(report: Report, out: Path) -> int:
         raise RunError(f"{out}: no such folder: {out.parent}; make it first, or give another --out")
     if out.is_dir():
         raise RunError(f"{out} is a folder; give a file: --out {out / 'report.html'}")
-    if out.exists() and f'content="{GENERATOR}"'.encode() not in out.read_bytes()[:_HEAD]:
+    if out.exists() and not _is_report(out):
         raise RunError(f"{out} is no report of rankwise, so it is not replaced; give another --out")
     return out.write_bytes(render(report).encode())
 
 
 def write_figures(report: Report, folder: Path) -> list[Path]:
     """Every figure as NAME.svg and NAME.png, its numbers as NAME.csv. Raises RunError, MissingExtra."""
-    if folder.exists() and not folder.is_dir():
-        raise RunError(f"{folder} is a file; give a folder: --figures figures")
     require("matplotlib", extra="report")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"{folder} can't be a folder ({error.strerror}); give another: --figures figures") from error
     written = []
     for figure in report.figures():
         files = {
@@ -67,6 +68,11 @@ def style() -> str:
     light, dark = (";".join(f"--{role}:{value}" for role, value in palette.items()) for palette in (LIGHT, DARK))
     themes = f":root{{{light}}}\n@media (prefers-color-scheme: dark){{:root{{{dark}}}}}\n@media print{{:root{{{light}}}}}\n"
     return themes + _file("page.css")
+
+
+def _is_report(path: Path) -> bool:
+    with path.open("rb") as file:
+        return f'content="{GENERATOR}"'.encode() in file.read(_HEAD)
 
 
 def _file(name: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from rankwise.metrics import Interval
@@ -28,36 +27,32 @@ from rankwise.report.groups import LIMITS, SHARE, Group, run_name
 from rankwise.shift import FILE
 
 NONE = Interval(None, None, None)
-SCORES: tuple[tuple[str, str, Kind], ...] = (
-    ("accuracy", "accuracy, %", "share"), ("macro_f1", "macro-F1, %", "share"), ("mcc", "MCC", "number"),
-    ("log_loss", "log-loss, nats", "number"), ("calibration_error", "calibration error", "number"),
-)  # fmt: skip
+SCORES: Mapping[str, tuple[str, Kind]] = {
+    "accuracy": ("accuracy, %", "share"), "macro_f1": ("macro-F1, %", "share"), "mcc": ("MCC", "number"),
+    "log_loss": ("log-loss, nats", "number"), "calibration_error": ("calibration error", "number"),
+}  # fmt: skip
 MAJORITY = "majority class"
+Scored = tuple[str, dict[str, Interval], Interval]  # a system's name, its scores, how far this recipe's accuracy is above
 
 
 def scores_section(group: Group, prefix: str) -> Section:
     own = "this recipe" if len(group.runs) > 1 else "this run"
-    systems: list[tuple[str, dict[str, Interval], Interval]] = [(own, {key: group.score(key) for key, *_ in SCORES}, NONE)]
+    systems: list[Scored] = [(own, {key: group.score(key) for key in SCORES}, NONE)]
     for name, gain in gains(group).items():
         of = [run.scores["baselines"][name] for run in group.runs]
-        systems.append(
-            (
-                name,
-                {key: group.pooled((scores[key] for scores in of), within=LIMITS.get(key, SHARE)) for key, *_ in SCORES},
-                gain,
-            )
-        )
+        found = {key: group.pooled((scores[key] for scores in of), within=LIMITS.get(key, SHARE)) for key in SCORES}
+        systems.append((name, found, gain))
     columns = (
         Column("system", "on the test rows"),
-        *(Column(key, label, kind, interval=True) for key, label, kind in SCORES),
+        *(Column(key, label, kind, interval=True) for key, (label, kind) in SCORES.items()),
     )
     everything = Table(
         f"{prefix}scores", f"Scores, with {percent(group.confidence, 0)} intervals", columns,
         tuple((name, *found.values()) for name, found, _ in systems), marked=frozenset({0}),
     )  # fmt: skip
     blocks: list[Block] = [
-        _beside(group, systems, prefix, "accuracy", "Accuracy on the test rows", "accuracy, %", "share"),
-        _beside(group, systems, prefix, "log_loss", "Log-loss on the test rows; less is better", "log-loss, nats", "number"),
+        _beside(group, systems, prefix, "accuracy", "Accuracy on the test rows"),
+        _beside(group, systems, prefix, "log_loss", "Log-loss on the test rows; less is better"),
         everything,
     ]
     if len(group.runs) > 1:
@@ -70,30 +65,22 @@ def scores_section(group: Group, prefix: str) -> Section:
     return Section(f"{prefix}scores-section", "Scores", tuple(blocks))
 
 
-def _beside(
-    group: Group,
-    systems: Sequence[tuple[str, dict[str, Interval], Interval]],
-    prefix: str,
-    key: str,
-    title: str,
-    label: str,
-    kind: Kind,
-) -> Figure:
+def _beside(group: Group, systems: Sequence[Scored], prefix: str, key: str, title: str) -> Figure:
     """A score beside the baselines'; that of the majority class in words alone, for it would squeeze the others together."""
+    label, kind = SCORES[key]
     drawn = [(name, found[key]) for name, found, _ in systems if name != MAJORITY]
     own = group.scores(key) if len(group.runs) > 1 else ()
     rows = [charts.Row(name, value, 5 if place else 0, () if place else own) for place, (name, value) in enumerate(drawn)]
-    said = [f"{name} {in_words(found[key], kind)}" for name, found, _ in systems]
-    least = next((words for words in said if words.startswith(MAJORITY)), "")
-    columns = (Column("system", "on the test rows"), Column(key, label, kind, interval=True))
-    table = Table(f"{prefix}{key}", title, columns, tuple((name, found[key]) for name, found, _ in systems))
+    words = {name: in_words(found[key], kind) for name, found, _ in systems}
+    columns = [Column("system", "on the test rows"), Column(key, label, kind, interval=True)]
+    values: list[tuple[Value, ...]] = [(name, found[key]) for name, found, _ in systems]
     if key == "accuracy":
-        ahead = Column("ahead", "ahead by, points", "signed", interval=True)
-        table = replace(
-            table, columns=(*columns, ahead), rows=tuple((name, found[key], gain) for name, found, gain in systems)
-        )
-    note = f"Always answering the {least.replace(MAJORITY, f'{MAJORITY}:')}." if least else ""
-    return Figure(title, "; ".join(said), charts.dots(rows, label=label, kind=kind), table, note)
+        columns.append(Column("ahead", "ahead by, points", "signed", interval=True))
+        values = [(name, found[key], gain) for name, found, gain in systems]
+    said = "; ".join(f"{name} {score}" for name, score in words.items())
+    note = f"Always answering the {MAJORITY}: {words[MAJORITY]}." if MAJORITY in words else ""
+    table = Table(f"{prefix}{key}", title, tuple(columns), tuple(values))
+    return Figure(title, said, charts.dots(rows, label=label, kind=kind), table, note)
 
 
 def gains(group: Group) -> dict[str, Interval]:
@@ -123,7 +110,7 @@ def _each_run(group: Group, prefix: str) -> Table:
 
 
 def _what_intervals_say(group: Group) -> str:
-    level = f"{percent(group.confidence, 0)}"
+    level = percent(group.confidence, 0)
     if len(group.runs) == 1:
         return f"Brackets are {level} bootstrap intervals over test rows; they say nothing of other seeds or other data."
     return (
@@ -141,10 +128,8 @@ def shift_section(group: Group, prefix: str) -> Section:
         lead = "Not measured. What typos, letter case, missing words and more make of the scores, this finds:"
         return Section(name, title, (commands,), lead=lead)
     first = reports[0]
-    alike = [one for one in reports if (one["source"], one["rows"]) == (first["source"], first["rows"])]
-    names = [kind["kind"] for kind in first["kinds"]]
-    alike = [one for one in alike if [kind["kind"] for kind in one["kinds"]] == names]
-    kinds = [_pooled_kind(group, [one["kinds"][place] for one in alike]) for place in range(len(names))]
+    alike = [one for one in reports if _measured(one) == _measured(first)]
+    kinds = [_pooled_kind(group, same) for same in zip(*(one["kinds"] for one in alike), strict=True)]
     columns = (
         Column("kind", "what is changed"), Column("changed", "% of the rows", "share"),
         Column("accuracy", "accuracy, %", "share", interval=True), Column("macro_f1", "macro-F1, %", "share", interval=True),
@@ -162,6 +147,11 @@ def shift_section(group: Group, prefix: str) -> Section:
     drawing = charts.dots([charts.Row(*drop) for drop in drops], label="drop in accuracy, points", kind="share", zero=True)
     alone = Table(f"{prefix}shift-drop", "Drop in accuracy", (columns[0], columns[4]), tuple(drops))
     return Section(name, title, (Figure("What each shift costs", said, drawing, alone), table), lead=lead)
+
+
+def _measured(report: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What two reports have alike that may be pooled: the rows, and what was changed in them."""
+    return report["source"], report["rows"], [kind["kind"] for kind in report["kinds"]]
 
 
 def _pooled_kind(group: Group, of_runs: Sequence[Mapping[str, Any]]) -> tuple[Value, ...]:

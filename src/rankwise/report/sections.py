@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from rankwise.report.blocks import (
-    Section,
-    Stat,
-    percent,
-    shown,
-    shown_bounds,
-)
+from rankwise.report.blocks import Section, Stat, percent, shown, shown_bounds
 from rankwise.report.groups import Group
 from rankwise.report.making import budget_section, data_section, origin_section, training_section
 from rankwise.report.mistakes import mistakes_section
@@ -41,5 +35,5 @@ def stats(group: Group) -> tuple[Stat, ...]:
     found.append(Stat("training time", shown(group.seconds(), "seconds"), f"{whole} in all"))
     peak = group.peak_gb()
     if peak.value is not None:
-        found.append(Stat("peak memory", f"{peak.value:.2f} GB", ""))
+        found.append(Stat("peak memory", f"{peak.value:.2f} GB"))
     return tuple(found)

@@ -32,9 +32,9 @@ from rankwise.report.drawing import Point
 from rankwise.report.groups import front, run_name
 from rankwise.report.lines import lines_figure
 from rankwise.report.runs import foot
-from rankwise.report.scales import Axis, axis_of
+from rankwise.report.scales import axis_of
 from rankwise.sweep.study import Study
-from rankwise.sweep.trials import COSTS, OBJECTIVES, Final, Trial
+from rankwise.sweep.trials import COSTS, OBJECTIVES, Final, State, Trial
 
 SCORES = ("accuracy", "macro_f1", "worst_shift", "log_loss")  # columns of the leaderboard, where trials have them
 NAMES: dict[str, tuple[str, Kind]] = {
@@ -43,7 +43,7 @@ NAMES: dict[str, tuple[str, Kind]] = {
     "worst_shift": ("accuracy under the worst shift, %", "share"), "log_loss": ("log-loss, nats", "number"),
     "trained_parameters": ("trained parameters", "count"), "seconds": ("training time", "seconds"),
 }  # fmt: skip
-STATES = {
+STATES: dict[State, str] = {
     "finished": "finished", "pruned": "pruned", "rejected": "over the cap", "failed": "failed",
     "running": "running", "waiting": "waiting",
 }  # fmt: skip
@@ -54,7 +54,7 @@ TOP = 3  # trials that stand out
 
 def report_of_study(study: Study, folder: Path | None = None) -> Report:
     """The report of a study, finished or still running; `folder` is the sweep's, where it has one."""
-    counts = [f"{study.count(state)} {name}" for state, name in STATES.items() if study.count(state)]  # type: ignore[arg-type]
+    counts = [f"{study.count(state)} {name}" for state, name in STATES.items() if study.count(state)]
     lead = f"A search over {listed(study.varied)}: {listed(counts) if counts else 'no trial yet'}."
     sections = [_leaderboard(study), *_what_mattered(study), *_trade_offs(study), *_progress(study), *_finals(study)]
     return Report(study.name, lead, _stats(study), (*sections, *_best(study, folder)), foot())
@@ -185,7 +185,7 @@ def _setting_rail(key: str, values: Sequence[Any]) -> maps.Rail:
 
 
 def _number_rail(name: str, values: Sequence[float | None], kind: Kind) -> maps.Rail:
-    axis: Axis = axis_of([value for value in values if value is not None], kind, may_log=kind == "rate")
+    axis = axis_of([value for value in values if value is not None], kind, may_log=kind == "rate")
     places = tuple(None if value is None else axis.place(value, 0, 1) for value in values)
     return maps.Rail(name, places, tuple((axis.place(tick, 0, 1), axis.label(tick)) for tick in axis.ticks))
 
