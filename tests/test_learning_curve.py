@@ -14,6 +14,7 @@ from rankwise.data.prepare import read
 from rankwise.data.sources import Table
 from rankwise.errors import DataError, RunError
 from rankwise.learning_curve import TIMES, Law, Point, curve_of, fit_law, learning_curve, nested_order
+from rankwise.run import Run
 
 # ------------------------------------------------------------------------------------------------------------- parts
 
@@ -156,6 +157,24 @@ def test_points_are_trained_kept_and_taken_up_again(recipe_for, tmp_path):
     assert json.loads((tmp_path / "curve" / "curve.json").read_text("utf-8")) == json.loads(json.dumps(more.as_dict()))
     assert sorted(path.name for path in (tmp_path / "curve").iterdir()) == ["curve.json", "points"]
     assert more.validation_rows == 12
+
+
+def test_a_folder_called_training_is_left_alone_and_what_was_stopped_leaves_nothing(recipe_for, tmp_path, monkeypatch):
+    kept = tmp_path / "training" / "notes.txt"
+    kept.parent.mkdir()
+    kept.write_text("mine", "utf-8")
+    recipe = recipe_for("bert", *QUICK)
+    with monkeypatch.context() as patched:
+        patched.setattr(Run, "scored_rows", raise_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            learning_curve(recipe, tmp_path, rows=[9])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["points", "training"]
+    assert [size.rows for size in learning_curve(recipe, tmp_path, rows=[9]).sizes] == [9]
+    assert kept.read_text("utf-8") == "mine"
+
+
+def raise_interrupt(run):
+    raise KeyboardInterrupt
 
 
 def test_another_recipe_or_other_data_need_another_folder(recipe_for, tmp_path, data_file):

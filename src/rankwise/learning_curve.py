@@ -12,11 +12,11 @@ Shapes: S sizes, K seeds, V validation rows, R resamples.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -132,7 +132,7 @@ def learning_curve(
     for size, seed in product(sizes, range(recipe.train.seed, recipe.train.seed + seeds)):
         path = folder / "points" / f"rows-{size}-seed-{seed}.json"
         reused = path.is_file()
-        point = _read(path, fingerprint) if reused else _trained(recipe, labelled, size, seed, folder / "training")
+        point = _read(path, fingerprint) if reused else _trained(recipe, labelled, size, seed, folder)
         if not reused:
             _write(path, point, fingerprint)
         points.append(point)
@@ -263,14 +263,14 @@ def _sizes(wanted: Sequence[int], there: int, classes: int) -> list[int]:
 
 
 def _trained(recipe: Recipe, labelled: Labelled, rows: int, seed: int, folder: Path) -> Point:
-    """A training on the first `rows` of the seed's order, scored on the validation rows."""
+    """A training on the first `rows` of the seed's order, scored on the validation rows; in `folder` while it lasts."""
     assert labelled.train.labels is not None
     places = np.sort(nested_order(labelled.train.labels, seed)[:rows])
     part = replace(labelled, train=take(labelled.train, places))
-    run = train(recipe, folder, overrides=[f"train.seed={seed}", "evaluate.baselines=false"], labelled=part, overwrite=True)
-    said = run.scored_rows()
+    with TemporaryDirectory(prefix="training-", dir=folder) as place:
+        run = train(recipe, place, overrides=[f"train.seed={seed}", "evaluate.baselines=false"], labelled=part)
+        said = run.scored_rows()
     right = said.probabilities.argmax(-1) == said.truth
-    shutil.rmtree(folder)
     return Point(rows, seed, right, float(run.facts["seconds"]["training"]))
 
 
