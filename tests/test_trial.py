@@ -115,6 +115,12 @@ def test_the_frozen_layers_cache_is_shared_between_trials(objective, quick, tmp_
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "prefix").glob("*/hidden.bin")} == entries
 
 
+def test_a_finalist_that_the_worst_shift_chose_has_that_score_too(quick, tmp_path):
+    found = whole_run(quick("train.max_steps=2", "train.select_by=worst_shift"), str(tmp_path / "run"))
+    assert found.validation.keys() == {*SCORES, "worst_shift"}
+    assert found.validation["worst_shift"] <= found.validation["accuracy"]
+
+
 def test_a_finalist_is_a_whole_run_and_is_made_once(quick, tmp_path):
     recipe = quick("train.max_steps=2")
     folder = tmp_path / "run"

@@ -33,8 +33,10 @@ from rankwise.model.kernels import resolve_precision
 from rankwise.model.load import Base, check_match, load_tokenizer, locate, longest_text
 from rankwise.model.speed import gflops
 from rankwise.pipeline import digest, prefix_cache, train
+from rankwise.planner import Plan
 from rankwise.planner import plan as make_plan
 from rankwise.recipe import Recipe
+from rankwise.specs import DataSpec
 from rankwise.sweep.trials import FinalResult, Report, TrialResult
 from rankwise.work import Work
 
@@ -64,18 +66,14 @@ class TrialObjective:
         accelerator = Accelerator(cpu=on_cpu)
         threads, speed = _fastest(recipe, accelerator.device)
 
-        labelled, data_sha256 = _kept(self._tables, recipe.data.model_dump_json(), lambda: _tables(recipe))
+        labelled, data_sha256 = _kept(self._tables, recipe.data.model_dump_json(), lambda: _tables(recipe.data))
         recipe = importance.with_scores(recipe, labelled, data_sha256=data_sha256, device=accelerator.device)
         plan = make_plan(recipe, classes=len(labelled.classes))
         precision = resolve_precision(recipe.train.precision, accelerator.device)
         base = locate(recipe.base, revision=recipe.revision)
 
-        def tokens() -> tuple[Any, Prepared]:
-            return _tokens(recipe, base, labelled, lambda tokenizer: longest_text(tokenizer, plan.encoder, prefix=length))
-
-        length = plan.adapter.prefix_length
-        key = json.dumps([recipe.data.model_dump(mode="json"), base.location, base.revision, length])
-        tokenizer, data = _kept(self._tokens, key, tokens)
+        key = json.dumps([recipe.data.model_dump(mode="json"), base.location, base.revision, plan.adapter.prefix_length])
+        tokenizer, data = _kept(self._tokens, key, lambda: _tokens(recipe.data, plan, base, labelled))
         by_shift = recipe.evaluate.shifts if recipe.train.select_by == "worst_shift" else ()
         shifted = shifted_tokens(labelled.validation.texts, data.validation.tokens, by_shift, tokenizer, data.preprocessing)
         work = Work.of_tokens(data.train.tokens.lengths, data.validation.tokens.lengths, [])
@@ -101,7 +99,7 @@ class TrialObjective:
             )  # fmt: skip
         machine.return_freed_memory()
         return TrialResult(
-            scores={name: fitted.best[name] for name in (*SCORES, "worst_shift") if name in fitted.best},
+            scores=_scores(fitted.best),
             trained_parameters=trained_parameters,
             seconds=fitted.seconds,
             history=tuple(fitted.history),
@@ -117,10 +115,15 @@ def whole_run(recipe: Recipe, folder: str) -> FinalResult:
     """A finalist's run folder, with its test rows scored once; goes on from a checkpoint, and leaves a finished run alone."""
     run = train(recipe, folder, resume=True)
     return FinalResult(
-        validation={name: run.scores["validation"][name] for name in SCORES},
+        validation=_scores(run.scores["validation"]),
         test={name: run.scores["test"][name]["value"] for name in SCORES},
         seconds=run.facts["seconds"]["all"],
     )
+
+
+def _scores(evaluation: Mapping[str, Any]) -> dict[str, float]:
+    """An evaluation's scores on validation rows; worst_shift is among them where it chose the checkpoint."""
+    return {name: evaluation[name] for name in (*SCORES, "worst_shift") if name in evaluation}
 
 
 def _fastest(recipe: Recipe, device: torch.device) -> tuple[int, float]:
@@ -133,16 +136,17 @@ def _fastest(recipe: Recipe, device: torch.device) -> tuple[int, float]:
     return threads, gflops(threads, device=device)
 
 
-def _tables(recipe: Recipe) -> tuple[Labelled, str]:
-    labelled = read(recipe.data)
+def _tables(spec: DataSpec) -> tuple[Labelled, str]:
+    labelled = read(spec)
     return labelled, digest(labelled)
 
 
-def _tokens(recipe: Recipe, base: Base, labelled: Labelled, longest: Callable[[Any], int]) -> tuple[Any, Prepared]:
+def _tokens(spec: DataSpec, plan: Plan, base: Base, labelled: Labelled) -> tuple[Any, Prepared]:
     """The tokenizer, and the training and validation rows in its tokens; one validation row stands for the test rows."""
     tokenizer = load_tokenizer(base)
     without_test = replace(labelled, test=take(labelled.validation, np.zeros(1, dtype=np.int64)))
-    return tokenizer, prepare(recipe.data, tokenizer, longest=longest(tokenizer), labelled=without_test)
+    longest = longest_text(tokenizer, plan.encoder, prefix=plan.adapter.prefix_length)
+    return tokenizer, prepare(spec, tokenizer, longest=longest, labelled=without_test)
 
 
 def _kept(cache: dict[Any, T], key: Any, make: Callable[[], T]) -> T:

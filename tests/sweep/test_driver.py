@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import fakes
 import optuna
 import pytest
@@ -27,7 +29,9 @@ def run(space_file, tmp_path):
         engine: InlineEngine
         heard: list
 
-        def __call__(self, objective=fakes.scored, *search, text=None, slots=1, base=BASE, kind=InlineEngine, **how):
+        def __call__(
+            self, objective=fakes.scored, *search, text=None, slots=1, base=BASE, kind=InlineEngine, out="sweep", **how
+        ):
             path = space_file(text=text) if text else space_file()
             self.heard = []
 
@@ -36,7 +40,7 @@ def run(space_file, tmp_path):
                 return self.engine
 
             return sweep(
-                base, Space.load(path, search), objective, out=tmp_path / "sweep", engine=engine, patience_seconds=2,
+                base, Space.load(path, search), objective, out=tmp_path / out, engine=engine, patience_seconds=2,
                 listeners=[lambda kind, values: self.heard.append((kind, values))], **how,
             )  # fmt: skip
 
@@ -233,6 +237,21 @@ def test_a_finalist_that_is_wanted_no_more_is_left_alone_and_the_sweep_is_done(r
     assert study.best.number != 0, "what was the best of one trial is no finalist now"
     assert [final.trial for final in study.finals] == [study.best.number]
     assert run.events("stopped") == []
+
+
+def test_a_finalist_that_waits_is_trained_in_the_folder_of_who_takes_it(run, tmp_path):
+    def broken(recipe, folder):
+        raise DataError("the disk is full")
+
+    how = ("trials=2", "finalists=1", "finalist_seeds=1")
+    with pytest.raises(DataError, match="the disk is full"):
+        run(fakes.scored, *how, retrain=broken)
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "sweep").rename(tmp_path / "moved" / "sweep")
+    (final,) = run(fakes.scored, *how, retrain=fakes.retrained, out="moved/sweep").finals
+    assert Path(final.folder).is_dir()
+    assert final.folder.startswith(str(tmp_path / "moved"))
+    assert not (tmp_path / "sweep").exists()
 
 
 # ------------------------------------------------------------------------------------------------------------- interruptions

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import optuna
 import pytest
 
@@ -45,6 +47,15 @@ def test_the_finalist_with_the_best_validation_on_fresh_seeds_wins_whatever_its_
     finals = (final(0, 1, 0.85), final(0, 2, 0.87), final(1, 1, 0.84), final(1, 2, 0.85))
     found = study(trial(0, 0.9), trial(1, 0.91), trial(2, 0.95), finals=finals)
     assert found.best.number == 0, "trial 2 was no finalist, and trial 1 did worse on fresh seeds"
+
+
+def test_finalists_are_compared_by_the_searchs_own_score():
+    runs = [
+        replace(final(number, 1, 0.9), validation={"accuracy": 0.9, "log_loss": loss})
+        for number, loss in ((0, 0.4), (1, 0.3))
+    ]
+    trials = [replace(trial(number, 0.9), values={"log_loss": 0.5}) for number in range(3)]
+    assert study(*trials, finals=tuple(runs), objectives=("log_loss",)).best.number == 1
 
 
 def test_nothing_is_best_where_nothing_has_finished():

@@ -45,11 +45,13 @@ class Finals(Stage):
             if recipe is None:  # another driver took what waited, so Optuna made this one; or a former call wanted it
                 self.board.yield_to(trial, "not wanted")
                 continue
-            params = trial.user_attrs["params"]
+            wanted = trial.user_attrs["params"]
+            folder = str(self.sweep.folder / "finals" / f"trial-{wanted['trial']}-seed-{wanted['seed']}")
+            params = {**wanted, "folder": folder}  # this driver's, wherever another one would have put it
             if why := self.board.claim(trial, trial.user_attrs["fingerprint"], params):
                 self.board.yield_to(trial, why)
             else:
-                self.hand_over(trial, Task(recipe, (params["seed"],), params["folder"]))
+                self.hand_over(trial, Task(recipe, (params["seed"],), folder))
                 return True
         return False
 
@@ -88,9 +90,7 @@ class Finals(Stage):
         for (number, seed), recipe in self.wanted.items():
             fingerprint = f"{recipe.fingerprint}:{seed}"
             if fingerprint not in known:
-                folder = str(self.sweep.folder / "finals" / f"trial-{number}-seed-{seed}")
-                params = {"trial": number, "seed": seed, "folder": folder}
-                self.board.enqueue({}, {"params": params, "fingerprint": fingerprint})
+                self.board.enqueue({}, {"params": {"trial": number, "seed": seed}, "fingerprint": fingerprint})
 
 
 def _wanted(sweep: Sweep, found: Study) -> Mapping[tuple[int, int], Recipe]:

@@ -6,7 +6,6 @@ both may still be running. Scores are those of validation rows; the finalists ha
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -78,12 +77,14 @@ class Study:
     def best(self) -> Trial | None:
         """The finalist whose fresh seeds scored best on validation rows; while there are none, the best finished trial."""
         finished, first = self.finished, self.objectives[0]
-        scored = {final.trial: math.nan for final in self.finals}
-        if not scored or first in COSTS:
+        if not self.finals or first in COSTS:
             return finished[0] if finished else None
-        for number in scored:
-            scored[number] = fmean(final.validation[first] for final in self.finals if final.trial == number)
-        return max((trial for trial in finished if trial.number in scored), key=lambda t: _sign(first) * scored[t.number])
+
+        def on_fresh_seeds(trial: Trial) -> float:
+            return _sign(first) * fmean(final.validation[first] for final in self.finals if final.trial == trial.number)
+
+        finalists = {final.trial for final in self.finals}
+        return max((trial for trial in finished if trial.number in finalists), key=on_fresh_seeds)
 
     def front(self) -> tuple[Trial, ...]:
         """The finished trials that no other beats in one objective without losing in another, in the leaderboard's order."""

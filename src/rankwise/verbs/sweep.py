@@ -242,7 +242,7 @@ def _show_left_out(study: Study) -> None:
 def _show_finals(study: Study) -> None:
     from rankwise import console
 
-    score = next((name for name in study.objectives if name in SHARES), "accuracy")
+    score = next((name for name in study.objectives if name in SHARES and name in study.finals[0].test), "accuracy")
     table = console.plain_table("finalist", "runs", f"validation {NAMES[score]}", f"test {NAMES[score]}", "")
     best = study.best
     for number in dict.fromkeys(final.trial for final in study.finals):
@@ -309,6 +309,8 @@ class SweepProgress:
         self.progress.stop()
 
     def __call__(self, kind: str, values: dict[str, Any]) -> None:
+        from rich.markup import escape
+
         if kind == "stopped":
             self.unfinished = True
         if self.quiet:
@@ -332,7 +334,7 @@ class SweepProgress:
             self._say(f"finalists: {which} {', '.join(map(str, values['trials']))}; {runs}")
         elif kind == "final":
             self.progress.advance(self.task)
-            told = values.get("reason") or f"test accuracy {values['test']['accuracy']:.1%}"
+            told = escape(values["reason"]) if "reason" in values else f"test accuracy {values['test']['accuracy']:.1%}"
             self._say(f"finalist trial {values['trial']}, seed {values['seed']}: {told}")
 
     def _begin(self, values: Mapping[str, Any]) -> None:
@@ -351,7 +353,7 @@ class SweepProgress:
         told = scores if values["state"] == "finished" else f"{values['state']}: {values['reason']}"
         best, eta, first = values["best"], values["eta_seconds"], self.space.objectives[0]
         leading = f"best {best['values'][first]:.1%}" if best is not None and first in SHARES else ""
-        left = "" if eta is None else f"ETA {eta // 60:.0f}:{eta % 60:02.0f}"
+        left = "" if eta is None else "ETA {}:{:02}".format(*divmod(round(eta), 60))
         self.progress.update(self.task, completed=values["done"], best=leading, eta=left)
         standing = ", ".join(part for part in (f"{values['done']} of {values['total']}", leading, left) if part)
         bar = "" if self.err.is_terminal else f"[dim]({standing})[/] "  # where no bar is drawn
