@@ -72,7 +72,7 @@ def classes_of(recipe: Recipe) -> int:
 
 def _is_local(recipe: Recipe) -> bool:
     source = recipe.data.source or (recipe.data.train.path if recipe.data.train else "")
-    return source == "sample" or Path(source or "-").exists()
+    return source == "sample" or (source != "" and Path(source).exists())
 
 
 def volume_of(recipe: Recipe) -> Volume | None:

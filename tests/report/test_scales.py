@@ -42,6 +42,7 @@ def test_places_are_in_proportion_and_stay_on_the_axis():
 def test_equal_values_get_room_on_an_axis():
     assert axis_of([0.5, 0.5], "share").low < 0.5 < axis_of([0.5, 0.5], "share").high
     assert axis_of([0], "count", zero=True).high > 0
+    assert (axis_of([1.0], "share").high, axis_of([0.0], "share").low) == (1, 0)  # no accuracy above 100 % or below 0
 
 
 @pytest.mark.parametrize(

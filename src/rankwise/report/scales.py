@@ -49,8 +49,10 @@ def axis_of(values: Sequence[float], kind: Kind, *, zero: bool = False, may_log:
     if zero:
         low, high = min(low, 0.0), max(high, 0.0)
     if high - low < 1e-12:
-        room = abs(high) * 0.1 or 0.1
-        low, high = (0.0, room) if zero else (low - room, high + room)
+        value, room = high, abs(high) * 0.1 or 0.1
+        of_a_whole = kind == "share" and 0 <= value <= 1
+        low = max(0.0, value - room) if zero or of_a_whole else value - room
+        high = min(1.0, value + room) if of_a_whole else value + room
     step = _step((high - low) / most, kind)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(round(step * count, 12) for count in range(first, last + 1))
