@@ -491,10 +491,16 @@ def test_an_explicit_map_needs_no_targets_that_the_encoder_has():
     assert by_layer(found, "query_key_value") == [2] * 22
 
 
-@pytest.mark.parametrize("overrides", [["adapter.targets=[]"], ['adapter.allocate={policy: explicit, ranks: {"*": 0}}']])
-def test_a_plan_that_would_adapt_nothing_is_refused(overrides):
-    with pytest.raises(PlanError, match="no map would get a rank above 0"):
-        planned(*overrides)
+@pytest.mark.parametrize(
+    ("override", "how"),
+    [
+        ("adapter.targets=[]", "type --set adapter.targets=all"),
+        ('adapter.allocate={policy: explicit, ranks: {"*": 0}}', "give one in adapter.allocate.ranks"),
+    ],
+)
+def test_a_plan_that_would_adapt_nothing_is_refused_with_what_to_give(override, how):
+    with pytest.raises(PlanError, match=f"no map would get a rank above 0; {how}"):
+        planned(override)
 
 
 @pytest.mark.parametrize(

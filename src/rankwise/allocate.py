@@ -39,7 +39,9 @@ def allocate(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int | 
                 f"at most {site.largest_rank}); {_how_to_lower(adapter)}"
             )
     if not ranks:
-        raise PlanError("no map would get a rank above 0; give adapter.targets or adapter.allocate that match something")
+        explicit = isinstance(adapter.allocate, Explicit)
+        how = "give one in adapter.allocate.ranks" if explicit else "type --set adapter.targets=all"
+        raise PlanError(f"no map would get a rank above 0; {how}")
     return ranks
 
 
