@@ -133,6 +133,14 @@ def test_a_row_shows_estimate_and_bounds_on_the_axis_of_all():
     assert inside(drawing)
 
 
+def test_a_mark_at_an_end_of_the_axis_is_whole():
+    rows = [row(name, value, style=place) for place, (name, value) in enumerate([("a", 0.0), ("b", 1.0)] * 3)]
+    for mark in marks(charts.dots(rows, label="accuracy, %", kind="share")):
+        reach = 1.25 * mark.radius  # of a diamond, the widest
+        assert 0 <= mark.x - reach
+        assert mark.x + reach <= WIDTH
+
+
 def test_bars_begin_at_0_and_are_as_long_as_their_values():
     drawing = charts.bars([row("a", 100), row("b", 300)], label="parameters", kind="count")
     lengths = [item.width for item in drawing.items if isinstance(item, Box) and item.hint]

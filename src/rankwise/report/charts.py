@@ -181,7 +181,7 @@ Draw = Callable[[Row, float, Callable[[float], float], str], Iterable[Item]]
 
 
 def _rows(rows: Sequence[Row], label: str, kind: Kind, axis: Axis, draw: Draw) -> Drawing:
-    left, right, pitch = 4.0, WIDTH - 4.0, 42.0
+    left, right, pitch = 7.0, WIDTH - 7.0, 42.0  # a mark at an end of the axis is whole
     bottom = pitch * len(rows) + 6
     items: list[Item] = []
     items += _x_ticks(axis, left, right, bottom, label, baseline=False)
