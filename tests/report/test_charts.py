@@ -137,7 +137,7 @@ def test_a_mark_at_an_end_of_the_axis_is_whole():
     rows = [row(name, value, style=place) for place, (name, value) in enumerate([("a", 0.0), ("b", 1.0)] * 3)]
     for mark in marks(charts.dots(rows, label="accuracy, %", kind="share")):
         reach = 1.25 * mark.radius  # of a diamond, the widest
-        assert 0 <= mark.x - reach
+        assert mark.x - reach >= 0
         assert mark.x + reach <= WIDTH
 
 

@@ -188,8 +188,8 @@ def _rows(rows: Sequence[Row], label: str, kind: Kind, axis: Axis, draw: Draw) -
     for place, row in enumerate(rows):
         y = pitch * place
         value = " ".join(filter(None, (shown(row.value, kind), shown_bounds(row.value, kind))))
-        items.append(Label(left, y + 15, fitted_text(row.name, right - left - text_width(value) - 20), fill="ink"))
-        items.append(Label(right, y + 15, value, "end", "ink"))
+        items.append(Label(0, y + 15, fitted_text(row.name, WIDTH - text_width(value) - 20), fill="ink"))
+        items.append(Label(WIDTH, y + 15, value, "end", "ink"))
         for tick in axis.ticks:
             x = axis.place(tick, left, right)
             items.append(Line(((x, y + 20), (x, y + 38)), "edge" if tick == 0 else "grid", 1))
