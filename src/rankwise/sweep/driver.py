@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
 from pathlib import Path
 
 from rankwise import machine
@@ -55,11 +54,9 @@ def sweep(
     folder = Path(out)
     space.check(base)
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = jobs or machine.cores()
     work = TrialWork(objective, retrain)
-    with ExitStack() as stack:
-        study, finals = open_studies(stack, folder, storage, base, space)
-        running = engine(work) if engine else LocalEngine(work, jobs=min(jobs, most(space)))
+    with open_studies(folder, storage, base, space) as (study, finals):
+        running = engine(work) if engine else LocalEngine(work, jobs=min(jobs or machine.cores(), most(space)))
         earlier = [(trial.seconds or 0.0) * len(trial.seeds) for trial in Study.of(study).finished]
         runs = 0 if retrain is None else space.search.finalists * space.search.finalist_seeds
         timing = Timing(running, seeds=space.search.seeds, finals=runs, ends_at=ends_at, earlier=earlier)

@@ -45,9 +45,9 @@ class Finals(Stage):
             if recipe is None:  # another driver took what waited, so Optuna made this one; or a former call wanted it
                 self.board.yield_to(trial, "not wanted")
                 continue
-            wanted = trial.user_attrs["params"]
-            folder = str(self.sweep.folder / "finals" / f"trial-{wanted['trial']}-seed-{wanted['seed']}")
-            params = {**wanted, "folder": folder}  # this driver's, wherever another one would have put it
+            given = trial.user_attrs["params"]
+            folder = str(self.sweep.folder / "finals" / f"trial-{given['trial']}-seed-{given['seed']}")
+            params = {**given, "folder": folder}  # this driver's, wherever another one would have put it
             if why := self.board.claim(trial, trial.user_attrs["fingerprint"], params):
                 self.board.yield_to(trial, why)
             else:

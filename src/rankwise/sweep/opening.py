@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import optuna
@@ -17,30 +18,23 @@ from rankwise.sweep.storage import database_of, facts_of, opened, remember
 from rankwise.sweep.trials import OBJECTIVES
 
 
+@contextmanager
 def open_studies(
-    stack: ExitStack, folder: Path, storage: str | None, base: Recipe, space: Space
-) -> tuple[optuna.Study, optuna.Study]:
+    folder: Path, storage: str | None, base: Recipe, space: Space
+) -> Iterator[tuple[optuna.Study, optuna.Study]]:
     """The search's and the finalists' studies, made or found. Raises RunError where another sweep has this name."""
     name = folder.resolve().name
     url = database_of(storage, folder)
     directions = [OBJECTIVES[objective] for objective in space.objectives]
-    with FileLock(folder / ".lock"):
-        study, finals = stack.enter_context(opened(url, name, directions))
-        mine = signature(base, space)
-        if "sweep" not in study.user_attrs:
-            facts = {"base": base.to_dict(), "objectives": space.objectives, "varied": space.keys, "signature": mine}
-            study.set_user_attr("sweep", facts)
-        theirs = facts_of(study)["signature"]
-        if changed := [part for part in mine if mine[part] != theirs.get(part)]:
-            raise RunError(
-                f"{folder} holds a sweep that differs in {' and '.join(changed)}; type the same command as before to go on "
-                "with it, or give another --out"
-            )
-        remember(folder, storage, name)
-    fresh = not study.get_trials(deepcopy=False)
-    study.sampler = _sampler(space, seed=space.search.seed if fresh else None)  # who joins must not draw the same again
-    study.pruner = _pruner(space)
-    return study, finals
+    with ExitStack() as stack:
+        with FileLock(folder / ".lock"):
+            study, finals = stack.enter_context(opened(url, name, directions))
+            _check_same(study, base, space, folder)
+            remember(folder, storage, name)
+        fresh = not study.get_trials(deepcopy=False)
+        study.sampler = _sampler(space, seed=space.search.seed if fresh else None)  # who joins must not draw the same again
+        study.pruner = _pruner(space)
+        yield study, finals
 
 
 def signature(base: Recipe, space: Space) -> dict[str, str]:
@@ -59,6 +53,20 @@ def signature(base: Recipe, space: Space) -> dict[str, str]:
         "search.seeds": space.search.seeds,
     }
     return {name: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest() for name, part in parts.items()}
+
+
+def _check_same(study: optuna.Study, base: Recipe, space: Space, folder: Path) -> None:
+    """Say in a new study what sweep it is; raises RunError where it is another one."""
+    mine = signature(base, space)
+    if "sweep" not in study.user_attrs:
+        facts = {"base": base.to_dict(), "objectives": space.objectives, "varied": space.keys, "signature": mine}
+        study.set_user_attr("sweep", facts)
+    theirs = facts_of(study)["signature"]
+    if changed := [part for part in mine if mine[part] != theirs.get(part)]:
+        raise RunError(
+            f"{folder} holds a sweep that differs in {' and '.join(changed)}; type the same command as before to go on "
+            "with it, or give another --out"
+        )
 
 
 def _sampler(space: Space, *, seed: int | None) -> optuna.samplers.BaseSampler:
