@@ -83,6 +83,14 @@ def test_neither_what_probing_found_nor_where_data_lies_is_in_a_name():
     assert {one.name for one in found.systems} == {f"one adapter.allocate.{policy}" for policy in policies}
 
 
+def test_a_validation_file_and_a_number_of_test_rows_are_settings():
+    found = compare([answers("data.test_rows=200"), answers(right=0.6)])
+    assert {one.name for one in found.systems} == {"one data.test_rows=200", "one data.test_rows=null"}
+    other = answers("data.validation=b.csv", data="other")
+    assert any("data.validation.path=b.csv" in one.name for one in compare([answers("data.validation=a.csv"), other]).systems)
+    assert len(compare([answers("data.validation=a.csv"), answers("data.validation=b.csv", seed=1)]).systems) == 1
+
+
 def test_a_run_that_is_asked_in_another_way_is_a_system_of_that_name():
     asked = [replace(one, name="asked twice") for one in system("one", 0.7)]
     assert {one.name for one in compare([*system("one", 0.7), *asked]).systems} == {"one", "asked twice"}

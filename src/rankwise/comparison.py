@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +26,6 @@ from rankwise.errors import RunError
 from rankwise.metrics import Interval
 from rankwise.run import Run, ScoredRows
 from rankwise.significance import SCORES, Sample, difference, holm, mean_score, resampled_scores
-from rankwise.specs import ByImportance
 
 Metric = Literal["accuracy", "macro_f1"]
 
@@ -33,11 +33,11 @@ Metric = Literal["accuracy", "macro_f1"]
 # digest covers, the others do not.
 _TRAINING_ROWS = {"rows", "split", "validation"}
 _AFTER_READING = {"classes", "clean", "max_length", "truncation_side", "length_percentiles", "unseen_labels", "leakage"}
-# What tells no two systems apart: it is no setting, or where the same data lies, or goes with the data (what probing found).
-_UNTOLD = (
+# What makes no system: it changes nothing that is computed, is the seed, or goes with the data, whose digest is compared.
+_NO_SETTING = {
     "name", "summary", "published", "train.seed", "train.trackers", "data.source", "data.train", "data.test",
     "adapter.allocate.scores",
-)  # fmt: skip
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,14 @@ class Answers:
     @property
     def system(self) -> str:
         """The same for runs that differ in their seed, or in where the same data lies, alone."""
-        recipe = self.run.recipe
-        data = recipe.data.model_copy(update=dict.fromkeys(("source", "train", "validation", "test")))
-        train = recipe.train.model_copy(update={"seed": 0})
-        adapter = recipe.adapter
-        if isinstance(adapter.allocate, ByImportance):  # what probing found goes with the data, and is no setting
-            adapter = adapter.model_copy(update={"allocate": adapter.allocate.model_copy(update={"scores": {}})})
-        same = recipe.model_copy(update={"data": data, "adapter": adapter, "train": train})
-        return f"{same.fingerprint} {self.run.facts['data_sha256']} {self.name}"
+        settings = {key: value for key, value in self.settings.items() if not _is_under(key, {"data.validation"})}
+        return json.dumps([settings, self.run.facts["data_sha256"], self.name], sort_keys=True)
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The recipe's, by dotted key."""
+        tree = _flat(self.run.recipe.to_dict())
+        return {key: value for key, value in tree if not _is_under(key, _NO_SETTING)}
 
     @property
     def seed(self) -> int:
@@ -318,14 +318,11 @@ def _differences(pairs: Sequence[tuple[_Group, _Group]], metric: str, confidence
 def _names(systems: Sequence[Answers]) -> list[str]:
     """The recipe's name; where several have it, with the settings that tell them apart."""
     plain = [one.name or one.run.recipe.name for one in systems]
-    settings = [dict(_flat(one.run.recipe.to_dict())) for one in systems]
+    settings = [one.settings for one in systems]
     names = []
     for own, name in zip(settings, plain, strict=True):
         namesakes = [other for other, its_name in zip(settings, plain, strict=True) if its_name == name]
-        apart = [
-            key for key in own
-            if not key.startswith(_UNTOLD) and any(other.get(key) != own[key] for other in namesakes)
-        ]  # fmt: skip
+        apart = [key for key in own if any(other.get(key) != own[key] for other in namesakes)]
         names.append(" ".join([name, *(f"{key}={_typed(own[key])}" for key in apart)]))
     return names
 
@@ -343,6 +340,10 @@ def _flat(tree: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:
             yield from _flat(value, f"{path}{key}.")
         else:
             yield f"{path}{key}", value
+
+
+def _is_under(key: str, sections: Set[str]) -> bool:
+    return any(f"{key}.".startswith(f"{section}.") for section in sections)
 
 
 def _system(group: _Group, confidence: float) -> System:
