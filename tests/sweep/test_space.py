@@ -145,6 +145,7 @@ def test_set_takes_a_key_out_of_the_space_but_not_out_of_a_group(load):
         ("high: 0.2, step", "hihg: 0.2, step", "news.yaml:7: adapter.dropout: a range is"),
         ("low: 0.0, high: 0.2", "low: 0.5, high: 0.2", "news.yaml:7: adapter.dropout: .* expected low < high"),
         ("high: 0.2", "high: 1.5", "news.yaml:7: adapter.dropout: found 1.5, expected less than 1"),
+        ("[2, 4, max]", "{low: 2, high: 4, step: 0.5}", "news.yaml:6: adapter.rank: found 2.5, expected a valid integer"),
         ("step: 0.1", "log: no", "news.yaml:7: adapter.dropout: log is true or false; found 'no'"),
         ("low: 1e-4", "low: 0.0", "news.yaml:10: train.learning_rate: .* low above 0 with log"),
         ("optimizer.name: sgd", "optimizer.name: sdg", "news.yaml:11: train.optimizer.name: found 'sdg'"),

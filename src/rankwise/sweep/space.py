@@ -341,8 +341,8 @@ class _Reader:
             raise self._error(path, f"{key}: found {given}; expected low < high, low above 0 with log, step within the range")
         if log and step is not None:
             raise self._error(path, f"{key}: log and step don't go together; give a list of values")
-        self._check(key, low, path)
-        self._check(key, high, path)
+        for number in (low, high, *([low + step] if step is not None else [])):
+            self._check(key, number, path)
         whole = all(isinstance(number, int) for number in numbers) and bool(
             self.base.refusal(key, low + 0.5, self.where)  # such as a rank; a learning rate takes fractions
         )
