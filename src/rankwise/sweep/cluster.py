@@ -65,7 +65,7 @@ class RayEngine:
             try:
                 kind, *values = ray.get(future)
             except ray.exceptions.RayActorError as problem:  # the process or its whole machine is gone
-                del self._busy[number]
+                ray.kill(self._busy.pop(number))  # where its machine is merely out of reach, it would go on
                 self._births.pop(number, None)
                 if "creation task" in str(problem):
                     raise RunError(
