@@ -147,6 +147,10 @@ def test_a_password_is_not_written_down(tmp_path):
 def test_what_is_no_sweep_or_no_database_is_refused(tmp_path):
     with pytest.raises(RunError, match=r"no sweep\.json; expected a sweep's folder"):
         located(tmp_path)
+    remember(tmp_path, None, "first")
+    with pytest.raises(RunError, match=r"no study\.db, where sweep\.json says that the trials are"):
+        located(tmp_path)
+    assert not (tmp_path / "study.db").exists()
     with pytest.raises(RunError, match="--storage mysql://host/db: expected postgresql://"):
         database_of("mysql://host/db", tmp_path)
     (tmp_path / "study.db").write_text("no database, for all its name", "utf-8")

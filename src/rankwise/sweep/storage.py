@@ -84,6 +84,10 @@ def located(folder_or_url: str | Path) -> tuple[str, str]:
         if not (folder / ABOUT).is_file():
             raise RunError(f"{folder}: no {ABOUT}; expected a sweep's folder, such as rankwise sweep writes, or a URL#NAME")
         about = json.loads((folder / ABOUT).read_text("utf-8"))
+        if about["storage"] is None and not (folder / FILE).is_file():  # opening it would make an empty one
+            raise RunError(
+                f"{folder}: no {FILE}, where {ABOUT} says that the trials are; copy it there from the sweep's folder"
+            )
         name, url = about["study"], database_of(about["storage"], folder)
     storage = _storage(url)
     try:
