@@ -7,10 +7,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from conftest import prepared
+from conftest import LONGEST, prepared, tiny_tokenizer
 from rankwise import baselines as module
 from rankwise.baselines import _sample, baselines
-from rankwise.specs import EvaluateSpec
+from rankwise.data.prepare import complete, prepare
+from rankwise.data.sources import table_of
+from rankwise.specs import DataSpec, EvaluateSpec
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=200), st.integers(1, 200))
@@ -33,3 +35,12 @@ def test_many_rows_are_sampled_and_the_name_tells(recipe_for, monkeypatch):
     assert whole == ["majority class", "TF-IDF + logistic"]
     assert (majority.name, tfidf.name) == ("majority class", "TF-IDF + logistic, 24 rows")
     assert tfidf.scores.accuracy.value == pytest.approx(0.9, abs=0.1)
+
+
+def test_texts_without_words_have_their_characters_counted():
+    texts = [("😀😁 " if row % 2 else "😡😢 ") * 3 + str(row % 10) for row in range(60)]
+    labelled = complete(DataSpec(leakage="allow"), table_of(texts, [str(row % 2) for row in range(60)]))
+    data = prepare(DataSpec(leakage="allow"), tiny_tokenizer("bert"), longest=LONGEST, labelled=labelled)
+    _, tfidf = baselines(data, np.zeros(len(data.test), dtype=np.int64), EvaluateSpec(resamples=20))
+    assert tfidf.name == "TF-IDF of characters + logistic"
+    assert tfidf.scores.accuracy.value == 1

@@ -34,8 +34,9 @@ class Baseline:
 def fitted_baselines(data: Prepared) -> dict[str, np.ndarray]:
     """Each baseline's probabilities (N, C) on the test split, by its name."""
     rows = _sample(data.train.labels, MOST_ROWS)
-    tfidf = "TF-IDF + logistic" + (f", {len(rows):,} rows" if len(rows) < len(data.train) else "")
-    return {"majority class": _majority(data), tfidf: _tfidf(data, rows)}
+    unit, probabilities = _tfidf(data, rows)
+    tfidf = f"TF-IDF{unit} + logistic" + (f", {len(rows):,} rows" if len(rows) < len(data.train) else "")
+    return {"majority class": _majority(data), tfidf: probabilities}
 
 
 def baselines(
@@ -58,18 +59,25 @@ def _majority(data: Prepared) -> np.ndarray:
     return np.tile(counts / counts.sum(), (len(data.test), 1))
 
 
-def _tfidf(data: Prepared, rows: NDArray[np.int64]) -> np.ndarray:
-    """Words and word pairs, sublinear counts, logistic regression at its default strength: (N, C)."""
+def _tfidf(data: Prepared, rows: NDArray[np.int64]) -> tuple[str, np.ndarray]:
+    """Words and word pairs, sublinear counts, logistic regression at its default strength: (N, C).
+
+    Texts without words, such as emoji, have their characters counted, which the first value says.
+    """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
 
+    texts, unit = Texts.of(data.train.texts).take(rows), ""
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2 if len(rows) > 2000 else 1)
-    model = make_pipeline(vectorizer, LogisticRegression(max_iter=1000, C=10.0))
-    model.fit(Texts.of(data.train.texts).take(rows), data.train.labels[rows])
+    try:
+        features = vectorizer.fit_transform(texts)
+    except ValueError:  # what scikit-learn raises where no word is left to count
+        unit, vectorizer = " of characters", TfidfVectorizer(analyzer="char", ngram_range=(1, 2), sublinear_tf=True)
+        features = vectorizer.fit_transform(texts)
+    model = LogisticRegression(max_iter=1000, C=10.0).fit(features, data.train.labels[rows])
     probabilities = np.zeros((len(data.test), len(data.classes)))
-    probabilities[:, model.classes_] = model.predict_proba(data.test.texts)
-    return probabilities
+    probabilities[:, model.classes_] = model.predict_proba(vectorizer.transform(data.test.texts))
+    return unit, probabilities
 
 
 def _sample(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:
