@@ -39,8 +39,9 @@ def test_many_rows_are_sampled_and_the_name_tells(recipe_for, monkeypatch):
 
 def test_texts_without_words_have_their_characters_counted():
     texts = [("😀😁 " if row % 2 else "😡😢 ") * 3 + str(row % 10) for row in range(60)]
-    labelled = complete(DataSpec(leakage="allow"), table_of(texts, [str(row % 2) for row in range(60)]))
-    data = prepare(DataSpec(leakage="allow"), tiny_tokenizer("bert"), longest=LONGEST, labelled=labelled)
+    spec = DataSpec(leakage="allow", max_length=LONGEST)
+    labelled = complete(spec, table_of(texts, [str(row % 2) for row in range(60)]))
+    data = prepare(spec, tiny_tokenizer("bert"), longest=LONGEST, labelled=labelled)
     _, tfidf = baselines(data, np.zeros(len(data.test), dtype=np.int64), EvaluateSpec(resamples=20))
     assert tfidf.name == "TF-IDF of characters + logistic"
     assert tfidf.scores.accuracy.value == 1
