@@ -17,15 +17,12 @@ from rich.text import Text
 
 from rankwise.cost import Forecast
 from rankwise.planner import Plan
+from rankwise.specs import SHORT_KINDS
 
 if TYPE_CHECKING:
     from rankwise.data.audit import Audit, Lengths
 
 SHADES = " ░▒▓█"
-SHORT = {
-    "query": "query", "key": "key", "value": "value", "attention_output": "output", "ffn_in": "ffn in",
-    "ffn_out": "ffn out", "query_key_value": "qkv",
-}  # fmt: skip
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -88,7 +85,7 @@ def plan_map(plan: Plan) -> Text:
     entries = [entry for entry in plan.ledger.entries if entry.section in ("adapter", "vector", "prefix")]
     sizes = {(entry.layer, entry.kind): entry.rank or plan.adapter.prefix_length or entry.parameters for entry in entries}
     largest = max(sizes.values())
-    picture = Text("\n      " + "".join(f"{SHORT[kind]:^9}" for kind in kinds) + "     cost\n", style="dim")
+    picture = Text("\n      " + "".join(f"{SHORT_KINDS[kind]:^9}" for kind in kinds) + "     cost\n", style="dim")
     for layer in reversed(range(plan.encoder.layers)):
         picture.append(f"{layer:>4}  ", style="dim")
         for kind in kinds:

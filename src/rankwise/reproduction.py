@@ -26,7 +26,7 @@ from rankwise.errors import MissingExtra
 from rankwise.fitting.events import Listener
 from rankwise.machine import forget_peak
 from rankwise.model.load import sha256
-from rankwise.pipeline import train
+from rankwise.pipeline import train, with_scores
 from rankwise.planner import plan
 from rankwise.published import DataName, Experiment, Report
 from rankwise.recipe import Recipe
@@ -176,7 +176,7 @@ def _settled(
     key = recipe.data.model_dump_json()
     if key not in tables:
         tables[key] = read(recipe.data)
-    return _Trained(experiment, recipe, tables[key])
+    return _Trained(experiment, with_scores(recipe, tables[key]), tables[key])
 
 
 def _train(trained: _Trained, seed: int, out: Path, listeners: Sequence[Listener], *, overwrite: bool) -> None:

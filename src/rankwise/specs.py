@@ -140,6 +140,11 @@ class DataSpec(Spec):
 Kind = Literal[
     "query", "key", "value", "attention_output", "ffn_in", "ffn_out", "query_key_value",
 ]  # fmt: skip
+SHORT_KINDS: dict[str, str] = {
+    "query": "query", "key": "key", "value": "value", "attention_output": "output", "ffn_in": "ffn in", "ffn_out": "ffn out",
+    "query_key_value": "qkv",
+}  # fmt: skip
+"""What a kind is called where there is little room."""
 Rank = Annotated[int, Field(ge=1, strict=True)] | Literal["max"]
 Fraction = Literal["half", "third", "quarter"]
 

@@ -26,12 +26,8 @@ from rankwise.report.blocks import (
 )
 from rankwise.report.groups import Group, Line, run_name
 from rankwise.report.lines import lines_figure
-from rankwise.specs import DataSpec
+from rankwise.specs import SHORT_KINDS, DataSpec
 
-KINDS = {
-    "query": "query", "key": "key", "value": "value", "attention_output": "output", "ffn_in": "ffn in",
-    "ffn_out": "ffn out", "query_key_value": "qkv",
-}  # fmt: skip
 PARTS = {
     "adapter": "adapters", "magnitude": "magnitudes (DoRA)", "vector": "vectors (IA3)", "prefix": "prefixes",
     "bias": "biases", "encoder": "the encoder", "head": "head",
@@ -84,14 +80,14 @@ def _map(facts: Mapping[str, Any], left: Mapping[str, int], prefix: str) -> Figu
         rank, cost = ranks.get((layer, kind)), costs.get((layer, kind), 0)
         text = str(rank) if rank is not None else f"{cost:,}" if cost else "·"
         told = f"rank {rank}, " if rank is not None else ""
-        hint = f"layer {layer}, {KINDS.get(kind, kind)}: {told}{cost:,} parameters"
+        hint = f"layer {layer}, {SHORT_KINDS.get(kind, kind)}: {told}{cost:,} parameters"
         shade = maps.shade_of(shades.get((layer, kind), 0), largest)
         return maps.Cell(text, min(shade, 3) if alike else shade, hint)
 
     per_layer = [sum(costs.get((layer, kind), 0) for kind in kinds) for layer in down]
     drawing = maps.heat(
         [[cell(layer, kind) for kind in kinds] for layer in down], [str(layer) for layer in down],
-        [KINDS.get(kind, kind) for kind in kinds], row_title="layer", beside=[f"{cost:,}" for cost in per_layer],
+        [SHORT_KINDS.get(kind, kind) for kind in kinds], row_title="layer", beside=[f"{cost:,}" for cost in per_layer],
         beside_title="parameters",
     )  # fmt: skip
     what = "rank" if ranked else "trained parameters"
@@ -102,7 +98,7 @@ def _map(facts: Mapping[str, Any], left: Mapping[str, int], prefix: str) -> Figu
     rows = [
         (
             entry.get("layer"),
-            KINDS.get(entry.get("kind"), entry["item"]),
+            SHORT_KINDS.get(entry.get("kind"), entry["item"]),
             entry.get("rank"),
             entry["parameters"],
             entry["section"],
