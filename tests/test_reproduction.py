@@ -168,6 +168,15 @@ def test_a_plan_over_budget_is_refused_before_anything_trains(run_report, tmp_pa
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux only")
+def test_ranks_by_importance_are_probed_first(run_report, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANKWISE_CACHE", str(tmp_path / "cache"))
+    changes = ["adapter.targets=all", "adapter.rank=2", "adapter.allocate=by-importance", "adapter.bias=none"]
+    found, _ = run_report("003", *changes, only=["grid-best"])
+    run = Run.load(tmp_path / "out" / "grid-best-seed-0")
+    assert run.recipe.adapter.allocate.scores
+    assert found.outcomes[0].counted_here == run.facts["trained_parameters"]["counted"]
+
+
 def test_a_peak_of_memory_is_forgotten():
     held = bytearray(200_000_000)
     held[::4096] = b"x" * len(held[::4096])
