@@ -153,6 +153,11 @@ def test_budget_takes_numbers_as_people_write_them(type_, given, budget):
     assert type_("plan", "quickstart", "--set", "adapter.rank=1", "--budget", given, "--json").json["budget"] == budget
 
 
+def test_plan_takes_data_as_train_does(type_, news):
+    answer = type_("plan", "distilbert-lora", "--data", str(news), "--json").json
+    assert (answer["classes"], answer["trainable_parameters"]) == (2, 739_586)
+
+
 def test_plan_follows_overrides(type_):
     assert type_("plan", "auto", "--set", "head.kind=stock", "--set", "base=roberta-base", "--json").json["head"] == "stock"
 

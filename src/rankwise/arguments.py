@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 RecipeArg = Annotated[str, typer.Argument(help="A built-in recipe (rankwise recipes) or a YAML file.")]
+DataOption = Annotated[str | None, typer.Option("--data", help="A file, a folder of files, hub:NAME, or sample.")]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a key, such as --set train.epochs=2. Repeatable.", metavar="KEY=VALUE"),

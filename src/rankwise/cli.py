@@ -18,6 +18,7 @@ import typer
 
 from rankwise.arguments import (
     BudgetOption,
+    DataOption,
     EngineOption,
     FastOption,
     JsonOption,
@@ -104,7 +105,7 @@ def _root(
 @app.command()
 def train(
     recipe: RecipeArg,
-    data: Annotated[str | None, typer.Option("--data", help="A file, a folder of files, hub:NAME, or sample.")] = None,
+    data: DataOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="The run folder; the next free runs/NAME when left out.")] = None,
     budget: BudgetOption = None,
     minutes: MinutesOption = None,
@@ -152,6 +153,7 @@ def train(
 @app.command(epilog=f"Bases that need no network to plan: {', '.join(KNOWN)}; or a folder, or a Hugging Face id.")
 def plan(
     recipe: RecipeArg,
+    data: DataOption = None,
     budget: BudgetOption = None,
     minutes: MinutesOption = None,
     memory_gb: MemoryOption = None,
@@ -166,7 +168,7 @@ def plan(
     """What a recipe would train, to the parameter, and what the run is predicted to cost, before anything loads."""
     from rankwise.options import forecast_of, recipe_of, scored, volume_of
 
-    loaded = scored(recipe_of(recipe, overrides, budget, None, minutes=minutes, memory_gb=memory_gb, fast=fast))
+    loaded = scored(recipe_of(recipe, overrides, budget, data, minutes=minutes, memory_gb=memory_gb, fast=fast))
     from rankwise import console
     from rankwise.planner import plan as make_plan
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rankwise.arguments import BudgetOption, FastOption, JsonOption, RecipeArg, SetOption, print_json
+from rankwise.arguments import BudgetOption, DataOption, FastOption, JsonOption, RecipeArg, SetOption, print_json
 from rankwise.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ COLUMNS = ("rows", "seeds", "accuracy", "low", "high", "fitted", "seconds")
 
 def learn_curve(
     recipe: RecipeArg,
-    data: Annotated[str | None, typer.Option("--data", help="A file, a folder of files, hub:NAME, or sample.")] = None,
+    data: DataOption = None,
     rows: Annotated[
         str | None, typer.Option("--rows", help="Training rows, such as 100,200,400; all, a half … a sixteenth if not.")
     ] = None,

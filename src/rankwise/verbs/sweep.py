@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from rankwise.arguments import BudgetOption, FastOption, JsonOption, SetOption, print_json
+from rankwise.arguments import BudgetOption, DataOption, FastOption, JsonOption, SetOption, print_json
 from rankwise.errors import PlanError, require
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def sweep(
     space: Annotated[
         str, typer.Argument(help="A built-in space (rank4-grid, lora-hyperparameters) or a YAML file.", metavar="SPACE")
     ],
-    data: Annotated[str | None, typer.Option("--data", help="A file, a folder of files, hub:NAME, or sample.")] = None,
+    data: DataOption = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="The sweep's folder; sweeps/SPACE when left out. The same one goes on.")
     ] = None,
