@@ -31,7 +31,7 @@ def test_rank4_adam_on_two_thousand_rows_of_ag_news_beats_tfidf_and_its_file_pre
     assert run.scores["test"]["accuracy"]["value"] > 0.83  # 86.5 % on 2,000 test rows when this was written
     assert run.predict(["Wide receiver ran for a touchdown in the last minute"])[0].label == "Sports"
     words = [word for name in ("recipe.yaml", "run.json", "README.md") for word in (run.folder / name).read_text().split()]
-    assert not any(str(shared_data) in word for word in words)
+    assert not any(word.strip("\"',`").startswith(str(shared_data)) for word in words), "paths are relative"
 
 
 @pytest.mark.parametrize("changes", [["adapter.quantize=nf4"], ["adapter.method=pissa"], ["train.optimizer=muon"]])
