@@ -1,6 +1,6 @@
 """What typos, letter case, lost words and the like cost a report's best recipe and `auto`; results/shift.csv.
 
-    python benchmarks/shift.py --data ../shared/data/ag_news --rows 4000 --epochs 3 --test-rows 2000
+    python benchmarks/shift.py --data ../shared/data/ag_news --rows 2000 --epochs 2 --test-rows 1000
 
 Both on the embedded encoder with the same rows and epochs, `auto` also with `train.select_by: worst_shift`; every kind on the
 same test rows, drops paired, 95 % intervals. What is in the CSV is not run again.
