@@ -4,10 +4,10 @@
     python benchmarks/accuracy.py --table
 
 All on the embedded encoder, with one cap of a million trained parameters (but for the full fine-tune, which has none), the
-same training, validation (500 of the file's rows) and test rows, each recipe at its own epochs and `auto` at each of them; TF-IDF with logistic
-regression beside them. IMDB at 128 tokens. Whether a run was right on each test row is kept in results/accuracy_rows.csv, so
-that differences are paired. A run scores the test rows once, and no choice is made on them: choices are in tuning.csv and
-allocation.csv. What is in the CSVs is not run again.
+same training, validation (500 of the file's rows) and test rows, each recipe at its own epochs and `auto` at each of them;
+TF-IDF with logistic regression beside them. IMDB at 128 tokens. Whether a run was right on each test row is kept in
+results/accuracy_rows.csv, so that differences are paired. A run scores the test rows once, and no choice is made on them:
+choices are in tuning.csv and allocation.csv. What is in the CSVs is not run again.
 """
 
 from __future__ import annotations

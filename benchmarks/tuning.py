@@ -3,8 +3,8 @@
     python benchmarks/tuning.py --data ../shared/data/ag_news --rows 2000 --seeds 0 1 --try "train.learning_rate=1e-3"
 
 Each `--try` is a set of changes to `auto`, separated by spaces; an empty one is `auto` itself. Rows and scores are those of
-benchmarks/allocation.py: 2,000 validation rows from the training file after the last epoch; no test file is opened. Rows are those
-asked for: of a file of 10,000, what is left after validation, 7,992, are trained on.
+benchmarks/allocation.py: 2,000 validation rows from the training file after the last epoch; no test file is opened.
+Rows are those asked for: of a file of 10,000, what is left after validation, 7,992, are trained on.
 """
 
 from __future__ import annotations
