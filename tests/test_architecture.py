@@ -39,12 +39,13 @@ FLOORS = {
         ),
         0,
     ),
-    **dict.fromkeys(("machine", "work", "footprint", "cost", "significance", "published"), 0),
+    **dict.fromkeys(("machine", "work", "footprint", "cost", "significance", "published", "naming"), 0),
     **dict.fromkeys(("data", "model"), 1),
     **dict.fromkeys(("fitting", "evaluation", "predict", "baselines", "suspects", "importance"), 2),
     **dict.fromkeys(("card", "run"), 3),
     **dict.fromkeys(
-        ("pipeline", "files", "shift", "learning_curve", "comparison", "reproduction", "sweep", "trial", "report"), 4
+        ("pipeline", "files", "shift", "learning_curve", "comparison", "reproduction", "sweep", "trial", "report"),
+        4,
     ),
     **dict.fromkeys(("console", "arguments", "options", "verbs", "cli", "__init__", "__main__"), 5),
 }

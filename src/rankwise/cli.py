@@ -238,8 +238,9 @@ def data(
         bool, typer.Option("--suspects", help="Instead: training rows whose label is probably wrong.")
     ] = False,
     features: Annotated[
-        Literal["tfidf", "encoder"], typer.Option("--features", help="What suspects are judged by; encoder: the --base.")
-    ] = "tfidf",
+        Literal["tfidf", "encoder"] | None,
+        typer.Option("--features", help="What suspects are judged by; encoder: the --base.  [default: tfidf]"),
+    ] = None,
     truth: Annotated[
         str | None, typer.Option("--truth", metavar="COLUMN", help="True labels: print the suspects' precision and recall.")
     ] = None,
@@ -262,10 +263,12 @@ def data(
     if suspects:
         from rankwise.verbs.suspects import name_suspects
 
-        name_suspects(spec, features=features, base=base, truth=truth, out=out, as_json=as_json)
+        name_suspects(spec, features=features or "tfidf", base=base, truth=truth, out=out, as_json=as_json)
         return
-    if truth is not None or out is not None:
-        raise DataError("--truth and --out belong to --suspects; type it too")
+    if given := [
+        f"--{name}" for name, value in (("features", features), ("truth", truth), ("out", out)) if value is not None
+    ]:
+        raise DataError(f"without --suspects there is nothing for {' and '.join(given)} to do; type --suspects too")
     found = resolve(spec)
     tables = {
         name: read_table(where, spec)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import combinations, pairwise
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from rankwise import metrics
 from rankwise.errors import RunError
 from rankwise.metrics import Interval
+from rankwise.naming import is_under, names, settings_of
 from rankwise.run import Run, ScoredRows
 from rankwise.significance import SCORES, Sample, difference, holm, mean_score, resampled_scores
 
@@ -33,11 +34,6 @@ Metric = Literal["accuracy", "macro_f1"]
 # digest covers, the others do not.
 _TRAINING_ROWS = {"rows", "split", "validation"}
 _AFTER_READING = {"classes", "clean", "max_length", "truncation_side", "length_percentiles", "unseen_labels", "leakage"}
-# What makes no system: it changes nothing that is computed, is the seed, or goes with the data, whose digest is compared.
-_NO_SETTING = {
-    "name", "summary", "published", "train.seed", "train.trackers", "data.source", "data.train", "data.test",
-    "adapter.allocate.scores",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,14 +53,13 @@ class Answers:
     @property
     def system(self) -> str:
         """The same for runs that differ in their seed, or in where the same data lies, alone."""
-        settings = {key: value for key, value in self.settings.items() if not _is_under(key, {"data.validation"})}
+        settings = {key: value for key, value in self.settings.items() if not is_under(key, {"data.validation"})}
         return json.dumps([settings, self.run.facts["data_sha256"], self.name], sort_keys=True)
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """The recipe's, by dotted key."""
-        tree = _flat(self.run.recipe.to_dict())
-        return {key: value for key, value in tree if not _is_under(key, _NO_SETTING)}
+        return settings_of(self.run.recipe)
 
     @property
     def seed(self) -> int:
@@ -286,7 +281,8 @@ def _groups(answers: Sequence[Answers], *, resamples: int, seed: int) -> list[_G
     places: dict[str, list[int]] = {}
     for place, one in enumerate(answers):
         places.setdefault(one.system, []).append(place)
-    names = _names([answers[group[0]] for group in places.values()])
+    firsts = [answers[group[0]] for group in places.values()]
+    named = names([one.name or one.run.recipe.name for one in firsts], [one.settings for one in firsts])
     groups = [
         _Group(
             name,
@@ -295,7 +291,7 @@ def _groups(answers: Sequence[Answers], *, resamples: int, seed: int) -> list[_G
             predicted[group] == truth,
             {metric: Sample(scores[group, column], draws[:, group, column]) for column, metric in enumerate(SCORES)},
         )
-        for name, group in zip(names, places.values(), strict=True)
+        for name, group in zip(named, places.values(), strict=True)
     ]
     return sorted(groups, key=lambda group: (-float(group.samples["accuracy"].scores.mean()), group.name))
 
@@ -313,37 +309,6 @@ def _differences(pairs: Sequence[tuple[_Group, _Group]], metric: str, confidence
         Difference(estimate.interval, estimate.p_value, None if estimate.p_value is None else next(corrected))
         for estimate in found
     ]
-
-
-def _names(systems: Sequence[Answers]) -> list[str]:
-    """The recipe's name; where several have it, with the settings that tell them apart."""
-    plain = [one.name or one.run.recipe.name for one in systems]
-    settings = [one.settings for one in systems]
-    names = []
-    for own, name in zip(settings, plain, strict=True):
-        namesakes = [other for other, its_name in zip(settings, plain, strict=True) if its_name == name]
-        apart = [key for key in own if any(other.get(key) != own[key] for other in namesakes)]
-        names.append(" ".join([name, *(f"{key}={_typed(own[key])}" for key in apart)]))
-    return names
-
-
-def _typed(value: Any) -> str:
-    """As one would type it after --set."""
-    if isinstance(value, float):
-        return f"{value:g}"
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def _flat(tree: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}", value
-
-
-def _is_under(key: str, sections: Set[str]) -> bool:
-    return any(f"{key}.".startswith(f"{section}.") for section in sections)
 
 
 def _system(group: _Group, confidence: float) -> System:

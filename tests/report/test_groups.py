@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 from rankwise.comparison import compare
 from rankwise.errors import RunError
 from rankwise.metrics import Interval
-from rankwise.report.groups import differences, front, group, mean_line, pooled
+from rankwise.report.groups import front, group, mean_line, pooled
 
 
 def of(value: float, reach: float | None = None) -> Interval:
@@ -100,7 +99,7 @@ def test_seeds_are_pooled_and_other_recipes_stand_apart(run_for):
     first, second, other = (run_for("bert", *more) for more in ([], ["train.seed=1"], ["adapter.rank=1"]))
     pair, alone = group([second, other, first])
     assert [run.recipe.train.seed for run in pair.runs] == [0, 1]
-    assert (pair.name, alone.name) == ("tiny (rank 2)", "tiny (rank 1)")
+    assert (pair.name, alone.name) == ("tiny adapter.rank=2", "tiny adapter.rank=1")
     assert pair.score("accuracy") == compare([first, second]).systems[0].accuracy
     assert pair.score("log_loss").value == pytest.approx(
         np.mean([run.scores["test"]["log_loss"]["value"] for run in (first, second)])
@@ -111,23 +110,3 @@ def test_seeds_are_pooled_and_other_recipes_stand_apart(run_for):
 def test_the_same_run_twice_says_nothing_about_chance(run_for):
     with pytest.raises(RunError, match=r"same recipe on the same data with the same seed \(0\).*give one of them"):
         group([run_for("bert"), run_for("bert")])
-
-
-def test_names_take_as_many_values_as_tell_all_apart(run_for):
-    base = run_for("bert")
-
-    def changed(*overrides: str):
-        return dataclasses.replace(base, recipe=base.recipe.with_overrides(overrides))
-
-    shared = ["data.join=x", "adapter.rank=1", "adapter.alpha_per_rank=1"]
-    names = [found.name for found in group([base, changed(*shared), changed(*shared, "train.epochs=9")])]
-    assert len(set(names)) == 3
-    assert "epochs 9" in names[2]
-
-
-def test_differences_are_settings_and_not_names_or_seeds(run_for):
-    recipe = run_for("bert").recipe
-    found = differences(
-        [recipe, recipe.with_overrides(["adapter.rank=1", "train.seed=5", "name=other", "data.clean=[urls]"])]
-    )
-    assert found[1] == {"data.clean": "[urls]", "adapter.rank": "1"}

@@ -100,7 +100,8 @@ def test_a_truth_that_is_none_is_refused(noisy, options, message):
     assert message in answer.stderr
 
 
-def test_options_of_suspects_need_it(noisy):
-    answer = CliRunner().invoke(app, ["data", noisy, "--truth", "truth"], catch_exceptions=False)
+@pytest.mark.parametrize("option", [("--truth", "truth"), ("--features", "encoder"), ("--out", "x.csv")])
+def test_options_of_suspects_need_it(noisy, option):
+    answer = CliRunner().invoke(app, ["data", noisy, *option], catch_exceptions=False)
     assert answer.exit_code == 2
-    assert "--truth and --out belong to --suspects" in answer.stderr
+    assert f"nothing for {option[0]} to do; type --suspects too" in answer.stderr

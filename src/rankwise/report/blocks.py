@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 from urllib.parse import quote
 
 from rankwise.metrics import Interval
@@ -204,17 +203,6 @@ def in_words(value: Value, kind: Kind) -> str:
     unit = {"share": "\u00a0%", "signed": "\u00a0points"}.get(kind, "")
     bounds = shown_bounds(value, kind)
     return shown(value, kind) + unit + (f" {bounds}" if bounds else "")
-
-
-def typed(value: Any) -> str:
-    """A setting as one would type it after --set."""
-    if isinstance(value, bool) or value is None:
-        return json.dumps(value)
-    if isinstance(value, float):
-        return f"{value:.12g}"
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(typed, value))}]"
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def percent(share: float, digits: int = 1) -> str:

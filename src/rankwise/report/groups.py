@@ -24,8 +24,7 @@ from rankwise.comparison import Answers, System, compare
 from rankwise.errors import RunError
 from rankwise.fitting.events import read_events
 from rankwise.metrics import Interval
-from rankwise.recipe import Recipe
-from rankwise.report.blocks import typed
+from rankwise.naming import names, settings_of
 from rankwise.run import Run
 from rankwise.significance import SCORES
 
@@ -34,7 +33,6 @@ Band = list[tuple[float, float, float]]
 Bounds = tuple[float, float]
 
 SHARE: Bounds = (0.0, 1.0)
-NO_SETTINGS = ("name", "summary", "published", "train.seed", "adapter.allocate.scores")
 LIMITS: Mapping[str, Bounds] = {"mcc": (-1.0, 1.0), "log_loss": (0.0, math.inf)}
 
 
@@ -124,7 +122,9 @@ def group(runs: Sequence[Run]) -> list[Group]:
                 )
         same.append(run)
     found = [tuple(sorted(same, key=lambda run: run.recipe.train.seed)) for same in systems.values()]
-    return [Group(name, same) for name, same in zip(_names([same[0].recipe for same in found]), found, strict=True)]
+    recipes = [same[0].recipe for same in found]
+    named = names([recipe.name for recipe in recipes], [settings_of(recipe) for recipe in recipes])
+    return [Group(name, same) for name, same in zip(named, found, strict=True)]
 
 
 def pooled(intervals: Sequence[Interval], *, confidence: float = 0.95, within: Bounds = SHARE) -> Interval:
@@ -169,44 +169,7 @@ def front(points: Sequence[tuple[float, float]]) -> list[int]:
     return sorted(better, key=lambda place: points[place])
 
 
-def differences(recipes: Sequence[Recipe]) -> list[dict[str, str]]:
-    """For each recipe, the keys in which they are not all alike, with its value there; what is no setting aside."""
-    flat = [dict(_flat(recipe.to_dict())) for recipe in recipes]
-    keys = dict.fromkeys(key for leaves in flat for key in leaves if not key.startswith(NO_SETTINGS))
-    unlike = [key for key in keys if len({leaves.get(key) for leaves in flat}) > 1]
-    return [{key: leaves.get(key, "-") for key in unlike} for leaves in flat]
-
-
 def run_name(folder: Path) -> str:
     """The folder as one would type it; its name alone where it lies outside the working folder."""
     path = Path(os.path.relpath(folder))
     return folder.resolve().name if ".." in path.parts else path.as_posix()
-
-
-def _names(recipes: Sequence[Recipe]) -> list[str]:
-    """Each recipe's name; where several have it, with some of the values in which they differ, or a number."""
-    named: dict[str, list[Recipe]] = {}
-    for recipe in recipes:
-        named.setdefault(recipe.name, []).append(recipe)
-    found = {}
-    for name, alike in named.items():
-        for recipe, label in zip(alike, _labels(differences(alike)), strict=True):
-            found[id(recipe)] = f"{name} ({label})" if len(alike) > 1 else name
-    return [found[id(recipe)] for recipe in recipes]
-
-
-def _labels(unlike: Sequence[Mapping[str, str]]) -> list[str]:
-    """As few values as tell all of them apart, three at least where there are as many."""
-    for count in range(3, 1 + max(3, len(unlike[0]))):
-        labels = [", ".join(f"{key.rpartition('.')[2]} {own[key]}" for key in list(own)[:count]) for own in unlike]
-        if len(set(labels)) == len(labels):
-            return labels
-    return [str(place) for place in range(1, 1 + len(unlike))]
-
-
-def _flat(tree: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, str]]:
-    for key, value in tree.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}", typed(value)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from rankwise.comparison import compare
 from rankwise.errors import RunError
 from rankwise.metrics import Interval
+from rankwise.naming import differences, settings_of
 from rankwise.report import charts
 from rankwise.report.blocks import (
     Column,
@@ -26,7 +27,7 @@ from rankwise.report.blocks import (
     shown,
     shown_bounds,
 )
-from rankwise.report.groups import Group, Line, differences, front, group
+from rankwise.report.groups import Group, Line, front, group
 from rankwise.report.lines import lines_figure
 from rankwise.report.sections import sections, stats
 from rankwise.run import Run, versions
@@ -221,7 +222,7 @@ def _curves(groups: Sequence[Group]) -> Section:
 
 
 def _settings(groups: Sequence[Group]) -> Section:
-    unlike = differences([found.first.recipe for found in groups])
+    unlike = differences([settings_of(found.first.recipe) for found in groups])
     columns = (Column("key", "key"), *(Column(found.name, found.name) for found in groups))
     rows = [(key, *(values[key] for values in unlike)) for key in unlike[0]]
     table = Table("settings", "Keys in which the recipes are not alike", columns, tuple(rows))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rankwise.metrics import Interval
+from rankwise.naming import typed
 from rankwise.report import charts, maps
 from rankwise.report.blocks import (
     Block,
@@ -26,7 +27,6 @@ from rankwise.report.blocks import (
     listed,
     percent,
     shown,
-    typed,
 )
 from rankwise.report.drawing import Point
 from rankwise.report.groups import front, run_name

@@ -1,0 +1,76 @@
+"""The settings that recipes differ in, and names of them that tell recipes of one name apart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Any
+
+from rankwise.recipe import Recipe
+
+# What makes no system: it changes nothing that is computed, is the seed, or goes with the data, whose digest is compared.
+NO_SETTING = {
+    "name", "summary", "published", "train.seed", "train.trackers", "data.source", "data.train", "data.test",
+    "adapter.allocate.scores",
+}  # fmt: skip
+ABSENT = "-"  # where a recipe has no such key, as the rank of a full fine-tune
+MOST_NAMED = 3  # settings in a name, unless more are needed to tell all apart
+
+
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """What a recipe computes with, by dotted key."""
+    return {key: value for key, value in _flat(recipe.to_dict()) if not is_under(key, NO_SETTING)}
+
+
+def is_under(key: str, sections: Set[str]) -> bool:
+    """Whether a dotted key is one of the sections or lies in one."""
+    return any(f"{key}.".startswith(f"{section}.") for section in sections)
+
+
+def differences(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """For each, the keys in which they are not all alike, with its value there as one types it."""
+    written = [{key: typed(value) for key, value in own.items()} for own in settings]
+    keys = dict.fromkeys(key for own in written for key in own)
+    unlike = [key for key in keys if len({own.get(key) for own in written}) > 1]
+    return [{key: own.get(key, ABSENT) for key in unlike} for own in written]
+
+
+def names(plain: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each system's name; where several have it, with settings that tell them apart, as they are typed after --set."""
+    alike: dict[str, list[int]] = {}
+    for place, name in enumerate(plain):
+        alike.setdefault(name, []).append(place)
+    found = dict(enumerate(plain))
+    for name, places in alike.items():
+        if len(places) > 1:
+            unlike = differences([settings[place] for place in places])
+            found.update(zip(places, (f"{name} {label}" for label in _labels(unlike)), strict=True))
+    return list(found.values())
+
+
+def typed(value: Any) -> str:
+    """A setting as one would type it after --set."""
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(typed, value))}]"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _labels(unlike: Sequence[Mapping[str, str]]) -> list[str]:
+    """As few settings as tell all apart, MOST_NAMED at least where there are as many; numbers where none do."""
+    for count in range(MOST_NAMED, 1 + max(MOST_NAMED, len(unlike[0]))):
+        labels = [" ".join(f"{key}={value}" for key, value in list(own.items())[:count] if value != ABSENT) for own in unlike]
+        if len(set(labels)) == len(labels):
+            return labels
+    return [str(place) for place in range(1, 1 + len(unlike))]
+
+
+def _flat(tree: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value
