@@ -1,4 +1,4 @@
-"""Every report's recipe beside `auto` at the same cap and epochs, on the test rows; results/accuracy.csv, a line a run.
+"""Every report's recipe beside `auto` at the same cap and no more epochs, on the test rows: results/accuracy.csv.
 
     python benchmarks/accuracy.py --data ../shared/data --ag-rows 10000 --imdb-rows 5000 --processes 2 --minutes 90
     python benchmarks/accuracy.py --table
@@ -132,19 +132,21 @@ def tfidf(recipe: Recipe) -> tuple[dict[str, object], NDArray[np.bool_]]:
 def table() -> list[str]:
     """A line a recipe: its mean over the seeds, and `auto` at its epochs minus it, in Markdown."""
     lines = [
-        "| data | rows | recipe | epochs | trained parameters | seeds | accuracy | `auto` at these epochs, minus it |",
-        "|---|---:|---|---:|---:|---:|---:|---:|",
+        "| data | rows | recipe | epochs | trained parameters | seeds | accuracy | `auto` minus it | `auto`'s epochs |",
+        "|---|---:|---|---:|---:|---:|---:|---:|---:|",
     ]
     runs: dict[tuple[str, ...], list[dict[str, str]]] = {}
     for row in _lines(RESULTS):
         runs.setdefault(tuple(row[key] for key in KEY[:-1]), []).append(row)
     right = {tuple(row[key] for key in KEY): unpacked(row["right"]) for row in _lines(ROWS)}
+    everywhere = set.intersection(*(set(changes.split()) for _, _, _, changes, *_ in runs)) if runs else set()
     for (*where, recipe, epochs), found in sorted(runs.items(), key=lambda item: (item[0][:4], float(item[0][5] or 0))):
         values = [100 * float(row["accuracy"]) for row in found]
         spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
         count = found[0]["trained_parameters"]
+        own = [change for change in where[3].split() if change not in everywhere]
         lines.append(
-            f"| {where[0]} | {where[1]} | {recipe if recipe == TFIDF else f'`{recipe}`'} | {epochs} "
+            f"| {where[0]} | {where[1]} | {' '.join([recipe if recipe == TFIDF else f'`{recipe}`', *own])} | {epochs} "
             f"| {f'{int(count):,}' if count else ''} | {len(found) if epochs else ''} "
             f"| {statistics.mean(values):.1f}{spread} | {ahead(where, recipe, epochs, right)} |"
         )
@@ -152,21 +154,25 @@ def table() -> list[str]:
 
 
 def ahead(where: list[str], recipe: str, epochs: str, right: Mapping[tuple[str, ...], NDArray[np.bool_]]) -> str:
-    """`auto` minus a recipe in points with its 95 % interval, over test rows and seeds; TF-IDF meets the longest `auto`."""
+    """`auto` at no more epochs minus a recipe in points, with its 95 % interval over test rows and seeds.
+
+    It is the longest `auto` that was run within the recipe's epochs; TF-IDF, which has none, meets the longest of all.
+    """
     found: dict[tuple[str, str], list[NDArray[np.bool_]]] = {}
     for (*place, name, count, _), values in right.items():
         if place == where:
             found.setdefault((name, count), []).append(values)
-    against = epochs or max((count for name, count in found if name == "auto"), key=float, default="")
-    ours, theirs = found.get(("auto", against)), found[recipe, epochs]
-    if recipe == "auto" or not ours:
-        return ""
+    within = [count for name, count in found if name == "auto" and float(count) <= float(epochs or "inf")]
+    if recipe == "auto" or not within:
+        return " | "
+    count = max(within, key=float)
+    ours, theirs = found["auto", count], found[recipe, epochs]
     answers = np.array([*ours, *theirs], dtype=np.int64)  # (K, N), 1 where right
     scores, draws = resampled_scores(answers, np.ones(answers.shape[1], dtype=np.int64), 2, resamples=RESAMPLES)
     parts = (slice(len(ours)), slice(len(ours), None))
     interval = difference(*(Sample(scores[part, 0], draws[:, part, 0]) for part in parts)).interval
     value, low, high = (100 * (bound or 0.0) for bound in (interval.value, interval.low, interval.high))
-    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}] | {count}"
 
 
 def packed(right: NDArray[np.bool_]) -> str:
