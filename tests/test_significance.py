@@ -111,6 +111,27 @@ def test_seeds_in_another_order_with_the_same_rows_still_leave_the_seeds_uncerta
     assert found.interval.low < 0 < found.interval.high
 
 
+def sample(scores, reach, seed=0):
+    """Scores whose resamples lie `reach` around them, the first two of them opposed: what one gains the other loses."""
+    noise = np.random.default_rng(seed).normal(0, reach, size=(2000, 1))
+    return Sample(np.array(scores), np.array(scores) + noise * np.resize([1.0, -1.0], len(scores)))
+
+
+@pytest.mark.parametrize(("seeds", "least"), [((2, 2), 1), ((3, 3), 2)], ids=str)
+def test_degrees_of_freedom_are_never_fewer_than_the_fewest_seeds_leave(seeds, least):
+    one, other = ([0.267, 0.192, 0.23][: seeds[0]], [0.239, 0.190, 0.21][: seeds[1]])
+    found = difference(sample(one, 0.02), sample(other, 0.015))
+    assert found.freedom == least
+    error = (found.interval.high - found.interval.value) / stats.t(least).ppf(0.975)
+    assert 0 < error < 0.1, "no more than t makes of it"
+    assert -1 < found.interval.low < found.interval.high < 1
+
+
+def test_seeds_of_which_none_adds_anything_leave_the_degrees_of_freedom_to_the_others():
+    found = difference(sample([0.9, 0.7, 0.8], 0.01), sample([0.8, 0.8], 0.01))
+    assert found.freedom >= 2
+
+
 def test_more_seeds_narrow_a_mean_and_an_interval_of_a_mean_stays_between_0_and_1():
     rng = np.random.default_rng(5)
     few, _, _ = simulated(rng, (3, 1), means=(1.7, 1.4), seed_sd=0.4)

@@ -7,7 +7,9 @@ no bootstrap gets right on its own: drawing both with replacement counts their i
 
 - rows are resampled, the same draw for every run, which is the paired bootstrap (Efron 1979; Koehn 2004 for systems);
 - seeds are added: the variance of the S scores, less what rows alone make of it, over S;
-- bounds reach as far as a t interval on the sum does (Satterthwaite 1946), in the shape that the bootstrap found.
+- bounds reach as far as a t interval on the sum does (Satterthwaite 1946), in the shape that the bootstrap found. What rows
+  make is taken off the variance, not off its uncertainty, so the degrees of freedom could fall below those of the seeds
+  that they come from; they are kept at S - 1 or more, S the fewest seeds that add anything.
 
 95 % intervals hold the true difference in 92 to 98 of 100 simulated comparisons, with 2 seeds as with 5, whichever of rows
 and seeds varies more; a test holds that. With one seed there is nothing to see of seeds: the interval is the paired
@@ -45,6 +47,8 @@ class Estimate:
     interval: Interval
     p_value: float | None
     """Two-sided, of a t test; None where the score is not defined."""
+    freedom: float = np.inf
+    """Degrees of freedom: few where the interval is wide for want of seeds."""
 
 
 def resampled_scores(
@@ -130,12 +134,12 @@ def _estimate(terms: Sequence[tuple[int, Sample]], *, bounds: tuple[float, float
     low, high = np.clip(value + shape * stdtrit(freedom, tails[1]) * error, *bounds).tolist()
     if error == 0:
         return Estimate(Interval(value, low, high), 1.0 if value == 0 else 0.0)
-    return Estimate(Interval(value, low, high), float(2 * stdtr(freedom, -abs(value) / error)))
+    return Estimate(Interval(value, low, high), float(2 * stdtr(freedom, -abs(value) / error)), freedom)
 
 
 def _with_seeds(from_rows: float, samples: Sequence[Sample]) -> tuple[float, float]:
     """Variance of the mean or difference over rows and seeds, and its degrees of freedom."""
-    variance, spread = from_rows, 0.0
+    variance, spread, fewest = from_rows, 0.0, np.inf
     for sample in samples:
         seeds = len(sample.scores)
         if seeds < 2:
@@ -147,4 +151,5 @@ def _with_seeds(from_rows: float, samples: Sequence[Sample]) -> tuple[float, flo
         if observed > expected:  # else seeds add nothing that rows don't, and nothing uncertain
             variance += (observed - expected) / seeds
             spread += (observed / seeds) ** 2 / (seeds - 1)
-    return variance, variance**2 / spread if spread else np.inf
+            fewest = min(fewest, seeds - 1)
+    return variance, max(variance**2 / spread, fewest) if spread else np.inf
