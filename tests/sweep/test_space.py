@@ -89,6 +89,11 @@ def test_a_range_is_of_whole_numbers_only_where_the_key_takes_no_others(load):
     assert space.domains["adapter.alpha"].points() is None
 
 
+def test_a_space_without_a_name_is_called_after_its_file(load):
+    assert load(SPACE.replace("name: news", "summary: no name")).name == "news"
+    assert load(SPACE.replace("name: news", "name: other")).name == "other"
+
+
 def test_search_settings_come_on_top(load):
     search = load(SPACE, "sampler=tpe", "pruner={name: halving, keep: 2}", "finalists=0").search
     assert (search.sampler, search.pruner.name, search.pruner.keep, search.finalists) == ("tpe", "halving", 2, 0)

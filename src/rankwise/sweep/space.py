@@ -69,7 +69,7 @@ class SearchSpec(Spec):
 
 
 class _File(Spec):
-    name: str = "sweep"
+    name: str
     summary: str = ""
     base: str
     set: tuple[str, ...] = ()
@@ -184,6 +184,7 @@ class Space:
             if isinstance(section, dict):  # what else stands there is refused below
                 section.update(parse(source, f"{key}: {value}")[0])
                 lines["search", key] = source
+        tree.setdefault("name", Path(where).stem)  # and so sweeps/NAME, where nothing else is said
         try:
             file = _File.model_validate(tree)
         except ValidationError as error:
