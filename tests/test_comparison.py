@@ -191,6 +191,17 @@ def test_runs_of_one_seed_come_with_a_word_about_seeds():
     assert compare([*system("a", 0.9), *system("b", 0.8)]).notes == ()
 
 
+def test_intervals_that_few_seeds_make_wide_come_with_a_word_about_seeds():
+    apart = [*system("a", 0.9, 1), answers(name="a", right=0.4, seed=1), *system("b", 0.8, 2)]
+    found = compare(apart)
+    assert found.pairs[0].accuracy.few_seeds
+    assert "few seeds leave a difference in accuracy and macro-F1 uncertain by more than 20 points" in found.notes[0]
+    few_rows = compare([answers(name=name, truth=TRUTH[:20], right=0.7, seed=seed) for name in "ab" for seed in range(2)])
+    interval = few_rows.pairs[0].accuracy.interval
+    assert interval.high - interval.low > 0.2
+    assert few_rows.notes == (), "more seeds would hardly narrow it"
+
+
 # ----------------------------------------------------------------------------------------- what doesn't belong together
 
 
@@ -286,7 +297,7 @@ def test_the_table_is_a_csv_with_a_line_a_system(tmp_path):
     with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
         lines = list(csv.DictReader(file))
     assert [line["system"] for line in lines] == ["a", "b"]
-    assert lines[0]["seeds"] == "0 1 2"
+    assert (lines[0]["seeds"], lines[0]["seed_numbers"]) == ("3", "0 1 2")
     assert float(lines[0]["accuracy_low"]) < float(lines[0]["accuracy"]) < float(lines[0]["accuracy_high"])
     with pytest.raises(RunError, match="give a file in a folder that is there"):
         found.write_csv(tmp_path / "no" / "table.csv")

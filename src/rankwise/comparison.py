@@ -26,9 +26,11 @@ from rankwise.errors import RunError
 from rankwise.metrics import Interval
 from rankwise.naming import is_under, names, settings_of
 from rankwise.run import Run, ScoredRows
-from rankwise.significance import SCORES, Sample, difference, holm, mean_score, resampled_scores
+from rankwise.significance import SCORES, Estimate, Sample, difference, holm, mean_score, resampled_scores
 
 Metric = Literal["accuracy", "macro_f1"]
+WIDE = 0.2  # an interval of more points, with less freedom than FEW, gets a word about its seeds
+FEW = 5
 
 # Settings of data that leave the test rows alone where a test file is given. The first change the raw texts that a run's
 # digest covers, the others do not.
@@ -102,6 +104,8 @@ class Difference:
     p_value: float | None
     p_holm: float | None
     """Corrected over all pairs of the comparison."""
+    few_seeds: bool = False
+    """Whether the interval is wide because so few seeds are behind it."""
 
 
 @dataclass(frozen=True)
@@ -197,12 +201,13 @@ def compare(runs: Iterable[Run | Answers], *, confidence: float = 0.95, resample
     pairs = list(combinations(groups, 2))
     differences = (_differences(pairs, metric, confidence) for metric in SCORES)
     systems = tuple(_system(group, confidence) for group in groups)
+    found = tuple(_pair(a, b, *both) for (a, b), *both in zip(pairs, *differences, strict=True))
     return Comparison(
         test_rows=len(answers[0].scored.truth),
         confidence=confidence,
         systems=systems,
-        pairs=tuple(_pair(a, b, *both) for (a, b), *both in zip(pairs, *differences, strict=True)),
-        notes=(*notes, *_about_seeds(systems)),
+        pairs=found,
+        notes=(*notes, *_about_seeds(systems, found)),
     )
 
 
@@ -306,9 +311,17 @@ def _differences(pairs: Sequence[tuple[_Group, _Group]], metric: str, confidence
         found.append(estimate)
     corrected = iter(holm([estimate.p_value for estimate in found if estimate.p_value is not None]))
     return [
-        Difference(estimate.interval, estimate.p_value, None if estimate.p_value is None else next(corrected))
+        Difference(
+            estimate.interval, estimate.p_value, None if estimate.p_value is None else next(corrected), _is_wide(estimate)
+        )
         for estimate in found
     ]
+
+
+def _is_wide(found: Estimate) -> bool:
+    """Whether more seeds would narrow the interval, and it needs that."""
+    low, high = found.interval.low, found.interval.high
+    return low is not None and high is not None and high - low > WIDE and found.freedom < FEW
 
 
 def _system(group: _Group, confidence: float) -> System:
@@ -347,22 +360,28 @@ def _by_seed(a: _Group, b: _Group) -> tuple[SeedTest, ...]:
     return tuple(tests)
 
 
-def _about_seeds(systems: Sequence[System]) -> list[str]:
-    single = [system.name for system in systems if len(system.seeds) == 1]
-    if not single:
-        return []
-    who = "every system" if len(single) == len(systems) else ", ".join(single)
-    return [
-        f"only one seed of {who}: intervals leave out what a seed changes, so they speak of these trained models and not of "
-        "their recipes; train.seed gives other seeds"
-    ]
+def _about_seeds(systems: Sequence[System], pairs: Sequence[Pair]) -> list[str]:
+    notes = []
+    if single := [system.name for system in systems if len(system.seeds) == 1]:
+        who = "every system" if len(single) == len(systems) else ", ".join(single)
+        notes.append(
+            f"only one seed of {who}: intervals leave out what a seed changes, so they speak of these trained models and not "
+            "of their recipes; train.seed gives other seeds"
+        )
+    if wide := [score.replace("_f", "-F") for score in SCORES if any(getattr(pair, score).few_seeds for pair in pairs)]:
+        notes.append(
+            f"so few seeds leave a difference in {' and '.join(wide)} uncertain by more than {100 * WIDE:.0f} points; more "
+            "seeds (train.seed) would narrow it"
+        )
+    return notes
 
 
 def _row(system: System) -> dict[str, Any]:
     """A line of the CSV."""
     return {
         "system": system.name,
-        "seeds": " ".join(map(str, system.seeds)),
+        "seeds": len(system.seeds),
+        "seed_numbers": " ".join(map(str, system.seeds)),
         **{
             name: None if value is None else round(value, 6)
             for score in SCORES

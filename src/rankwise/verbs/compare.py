@@ -13,8 +13,6 @@ from rankwise.errors import RunError
 if TYPE_CHECKING:
     from rankwise.comparison import Comparison, Metric
 
-NAME = 22  # characters of a system's name in a line; 80 columns hold the rest
-
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders, two or more, such as runs/*.")],
@@ -25,8 +23,12 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Which run is better on the same test rows, and whether that is shown; runs that differ in their seed are pooled."""
+    for folder in runs:
+        _check_run(folder)
     if len(runs) < 2:
         raise RunError(f"found one run, {runs[0]}; expected two or more to compare: rankwise compare runs/*")
+    if out is not None and out.suffix != ".csv":
+        raise RunError(f"--out {out}: can't write '{out.suffix}' files; expected a .csv file")
     from rankwise import console
     from rankwise.comparison import compare as compare_runs
     from rankwise.run import Run
@@ -38,6 +40,10 @@ def compare(
         print_json(found.as_dict())
         return
     show_comparison(found, "macro_f1" if metric == "macro-f1" else "accuracy")
+    if not found.pairs:
+        console.note(
+            "these runs are one recipe with several seeds, so there is nothing to compare; give another recipe's too"
+        )
     if out is not None:
         console.dim(f"the table → {out}")
 
@@ -50,7 +56,7 @@ def show_comparison(comparison: Comparison, metric: Metric = "accuracy") -> None
 
     table = console.plain_table("system", "seeds", "accuracy %", "F1 %", "loss", "trained", "seconds", "GB")
     table.padding = (0, 1, 0, 0)
-    table.columns[0].max_width, table.columns[0].overflow = NAME, "fold"
+    table.columns[0].overflow = "fold"  # the only one to wrap where the lines are too narrow
     for system in comparison.systems:
         f1, peak = system.macro_f1.value, system.peak_bytes
         numbers = (
@@ -60,10 +66,9 @@ def show_comparison(comparison: Comparison, metric: Metric = "accuracy") -> None
         )  # fmt: skip
         table.add_row(f"[bold]{escape(system.name)}[/]", *numbers)
     console.out.print(table)
-    level = f"{comparison.confidence:.0%}"
     console.dim(
-        f"{comparison.test_rows:,} test rows, the same for all; {level} intervals over rows and seeds. Means over seeds; F1: "
-        "macro, loss: log-loss, trained: parameters, seconds: of training, GB: peak memory."
+        f"{comparison.test_rows:,} test rows, the same for all; {_intervals(comparison)}. F1: macro, loss: log-loss, "
+        "trained: parameters, seconds: of training, GB: peak memory."
     )
     if comparison.pairs:
         console.out.print(f"\n[bold]{'macro-F1' if metric == 'macro_f1' else metric}[/]")
@@ -71,3 +76,22 @@ def show_comparison(comparison: Comparison, metric: Metric = "accuracy") -> None
         console.hanging("-", escape(comparison.verdict(pair, metric)))
     for line in comparison.notes:
         console.note(line)
+
+
+def _intervals(comparison: Comparison) -> str:
+    """What they are over; a single seed says nothing of seeds."""
+    several = [len(system.seeds) > 1 for system in comparison.systems]
+    level = f"{comparison.confidence:.0%} intervals"
+    if not any(several):
+        return f"{level} over rows alone"
+    seeds = "rows and seeds" if all(several) else "rows, and over seeds where there are several"
+    return f"{level} over {seeds}; means over seeds"
+
+
+def _check_run(folder: Path) -> None:
+    """Raises RunError for a folder that is no run but holds runs, as a folder of runs and a sweep's do."""
+    if (folder / "manifest.json").is_file():
+        return
+    for inside in (folder, folder / "finals"):
+        if found := sorted(path.parent for path in inside.glob("*/manifest.json")):
+            raise RunError(f"{folder} is no run but holds some, such as {found[0]}; give those: {inside}/*")
