@@ -5,7 +5,9 @@ Results go to standard output, progress to standard error; a stream that is no t
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -137,10 +139,15 @@ def show_run(run: Any) -> None:
         out.print(f"[bold]ranks[/]   {sum(left.values())} of {sum(ledger['ranks'].values())} are left, {each}")
     out.print(
         f"[bold]run[/]     {escape(str(run.folder))}  (best at step {facts['best']['step']} of {facts['steps']})\n"
-        f'[bold]next[/]    rankwise predict {escape(str(run.folder))} --text "Shares fell after the central bank spoke"\n'
-        f"        rankwise evaluate {escape(str(run.folder))} DATA",
+        f'[bold]next[/]    rankwise predict {shell(run.folder)} --text "Shares fell after the central bank spoke"\n'
+        f"        rankwise evaluate {shell(run.folder)} DATA",
         soft_wrap=True,
     )
+
+
+def shell(path: Path) -> str:
+    """A path in a command to copy, quoted where a shell asks for it."""
+    return escape(shlex.quote(str(path)))
 
 
 def show_evaluation(scores: Mapping[str, Any], classes: Sequence[str]) -> None:

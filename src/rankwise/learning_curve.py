@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from rankwise.data.prepare import Labelled, read, take
 from rankwise.errors import DataError, RunError
+from rankwise.machine import made_folder
 from rankwise.metrics import Interval
 from rankwise.pipeline import digest, train
 from rankwise.recipe import Recipe
@@ -126,8 +127,7 @@ def learning_curve(
     # untouched. Nobody sees the runs: their folders go once the points have their numbers.
     labelled = replace(labelled, test=labelled.validation, leaked=np.zeros(len(labelled.validation.texts), dtype=np.bool_))
     fingerprint = f"{recipe.with_overrides(['train.seed=0']).fingerprint}:{digest(labelled)}"
-    folder = Path(out)
-    (folder / "points").mkdir(parents=True, exist_ok=True)
+    folder = made_folder(Path(out) / "points").parent
     points = []
     for size, seed in product(sizes, range(recipe.train.seed, recipe.train.seed + seeds)):
         path = folder / "points" / f"rows-{size}-seed-{seed}.json"

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rankwise.errors import RunError
+
 ROOT = Path("/")
 KERNEL_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")  # oneDNN's own, and torch's before it
 TRIM_EVERY = (
@@ -35,6 +37,16 @@ class Memory:
 
     total: int
     available: int
+
+
+def made_folder(path: str | Path) -> Path:
+    """The folder, made where there is none. Raises RunError where it can't be, as below a file."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise RunError(f"{folder}: no folder can be made there ({problem.strerror}); give another --out") from None
+    return folder
 
 
 def cores(root: Path = ROOT) -> int:

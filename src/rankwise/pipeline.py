@@ -256,7 +256,7 @@ def open_folder(
             _check_same(Recipe.from_dict(before["recipe"]), portable(recipe), before["data_sha256"], data_sha256, folder)
         else:
             raise RunError(f"{folder} holds no run to resume; type --overwrite to replace what is there, or --out")
-    folder.mkdir(parents=True, exist_ok=True)
+    machine.made_folder(folder)
     write_json(started, {"recipe": portable(recipe).to_dict(), "data_sha256": data_sha256})
     return folder, None
 

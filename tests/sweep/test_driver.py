@@ -287,6 +287,29 @@ def test_a_mistake_stops_the_sweep_and_leaves_it_fit_to_go_on(run, objective, ki
     assert settings(run(), "finished") == ALL
 
 
+def test_a_place_of_the_data_that_was_wrong_leaves_nothing_behind(run):
+    with pytest.raises(DataError):
+        run(fakes.without_data, base=BASE.with_overrides(["data.source=typo.csv"]))
+    for _ in range(2):
+        study = run(base=BASE.with_overrides(["data.source=right.csv"]))
+        assert settings(study, "finished") == ALL
+        assert len(study.trials) == len(ALL)
+    assert study.base.data.source == "right.csv"
+
+
+def test_the_same_configuration_found_at_another_place_is_not_trained_again(run):
+    run(fakes.scored, "trials=2", "finalists=0", base=BASE.with_overrides(["data.source=here.csv"]))
+    study = run(base=BASE.with_overrides(["data.source=there.csv"]))
+    assert settings(study, "finished") == ALL
+    assert len(study.trials) == len(ALL)
+
+
+def test_a_sweep_that_trained_nothing_makes_room_for_another(run):
+    with pytest.raises(DataError):
+        run(fakes.without_data)
+    assert settings(run(base=BASE.with_overrides(["train.epochs=3"])), "finished") == ALL
+
+
 def test_another_space_or_base_in_the_same_folder_is_refused(run):
     run(fakes.scored, "trials=1", "finalists=0")
     with pytest.raises(RunError, match="holds a sweep that differs in the base recipe"):

@@ -112,10 +112,41 @@ def test_another_command_in_the_same_folder_is_refused(swept):
     assert "holds a sweep that differs in the base recipe" in refused([*swept[1], "--set", "train.epochs=7"])
 
 
+def test_a_space_of_which_nothing_fits_says_what_the_smallest_needs(swept, tmp_path):
+    words = [*swept[1], "--budget", "10", "--out", str(tmp_path / "none")]
+    told = refused(words)
+    study = Study.load(tmp_path / "none")
+    least = min(trial.trained_parameters for trial in study.trials)
+    assert f"the smallest would train {least:,}; type --budget {least + 1}" in told
+    assert Study.load(swept[0]).finished[-1].trained_parameters in [trial.trained_parameters for trial in study.trials]
+
+
+def test_a_folder_that_cannot_be_made_is_refused(swept, tmp_path):
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert f"{place}: no folder can be made there" in " ".join(refused([*swept[1], "--out", str(place)]).split())
+
+
+def test_the_command_to_type_next_can_be_copied(swept, capsys, tmp_path):
+    show_study(Study.load(swept[0]), Path("my sweeps"))
+    assert "rankwise train 'my sweeps/best.yaml'" in capsys.readouterr().out
+
+
+def test_only_the_first_rejections_have_a_line(capsys):
+    progress = SweepProgress(Space.load("rank4-grid"), quiet=False)
+    standing = {"done": 0, "total": 9, "best": None, "eta_seconds": None, "values": {}, "params": {}}
+    with progress:
+        progress("sweep", {**standing, "jobs": 1})
+        for number in range(9):
+            progress("trial", {**standing, "number": number, "state": "rejected", "reason": "too much"})
+    told = capsys.readouterr().err
+    assert (told.count("too much"), told.count("in trials.csv")) == (3, 1)
+
+
 def test_set_fixes_a_key_and_names_search_settings(swept):
     assert "then the space varies nothing" in refused([*swept[1], "--set", "adapter.rank=2"])
     told = refused([*swept[1], "--set", "search.samplr=tpe"])
-    assert "--set search.samplr=tpe: unknown key 'search.samplr'; did you mean 'sampler'" in told
+    assert "--set search.samplr=tpe: unknown key 'search.samplr'; did you mean 'search.sampler'" in told
 
 
 def test_trials_beside_each_other_are_as_many_as_cores_and_memory_allow(recipe_for, monkeypatch):

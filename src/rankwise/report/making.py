@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -223,7 +224,7 @@ def origin_section(group: Group, prefix: str) -> Section:
     items.append(("seed" if len(group.runs) == 1 else "seeds", listed([str(seed) for seed in group.seeds])))
     threads = f"{facts['threads']} {'thread' if facts['threads'] == 1 else 'threads'}"
     items.append(("computed on", f"{facts['device']}, {facts['precision']}, {threads}"))
-    again = "\n".join(f"rankwise train {run_name(run.folder)}/recipe.yaml" for run in group.runs)
+    again = "\n".join("rankwise train " + shlex.quote(f"{run_name(run.folder)}/recipe.yaml") for run in group.runs)
     versions = json.loads((run.folder / "versions.json").read_text("utf-8"))
     rows = tuple(versions.items())
     table = Table(f"{prefix}versions", "Versions", (Column("what", "what"), Column("version", "version")), rows, folded=True)

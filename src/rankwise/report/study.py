@@ -5,6 +5,7 @@ Scores of trials are those of validation rows; only finalists were scored on tes
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -279,7 +280,7 @@ def _finals(study: Study) -> list[Section]:
 
     lead = "The best configurations, trained again on seeds that the search had not used, then scored on the test rows."
     table = Table("finalists", "Finalists", columns, tuple(map(row, study.finals)))
-    folders = " ".join(run_name(Path(final.folder)) for final in study.finals)
+    folders = shlex.join(run_name(Path(final.folder)) for final in study.finals)
     blocks = (table, Code(f"rankwise report {folders}", "To see them at length"))
     return [Section("finalists-section", "Finalists", blocks, lead=lead)]
 
@@ -290,7 +291,7 @@ def _best(study: Study, folder: Path | None) -> list[Section]:
         return []
     recipe = Code(study.recipe(best).to_yaml(), "best.yaml", folded=True)
     if folder is not None and (folder / "best.yaml").is_file():
-        what = Code(f"rankwise train {run_name(folder)}/best.yaml", f"Trial {best.number}, as a whole run")
+        what = Code("rankwise train " + shlex.quote(f"{run_name(folder)}/best.yaml"), f"Trial {best.number}, as a whole run")
     else:
         what = Code("rankwise train best.yaml", f"Trial {best.number}, as a whole run; best.yaml is below")
     return [Section("best-section", "The best configuration", (what, recipe))]

@@ -51,9 +51,8 @@ def sweep(
     Raises RunError where `out` holds another sweep, and what a trial raises for the data, the model or a missing library.
     """
     ends_at = None if minutes is None else time.monotonic() + 60 * minutes
-    folder = Path(out)
     space.check(base)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = machine.made_folder(out)
     work = TrialWork(objective, retrain)
     with open_studies(folder, storage, base, space) as (study, finals):
         running = engine(work) if engine else LocalEngine(work, jobs=min(jobs or machine.cores(), most(space)))

@@ -14,7 +14,7 @@ from rankwise.sweep.engine import Done, Event
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
 from rankwise.sweep.storage import MOST_DEATHS, Board
 from rankwise.sweep.study import Study
-from rankwise.sweep.trials import FinalResult, Trial, configured
+from rankwise.sweep.trials import FinalResult, Trial, configured, fingerprint
 from rankwise.sweep.work import Rejected, Task
 
 
@@ -88,9 +88,9 @@ class Finals(Stage):
         held = (trial.user_attrs for trial in self.board.trials() if "given up" not in trial.user_attrs)
         known = {attrs.get("fingerprint") for attrs in held}
         for (number, seed), recipe in self.wanted.items():
-            fingerprint = f"{recipe.fingerprint}:{seed}"
-            if fingerprint not in known:
-                self.board.enqueue({}, {"params": {"trial": number, "seed": seed}, "fingerprint": fingerprint})
+            key = f"{fingerprint(recipe)}:{seed}"
+            if key not in known:
+                self.board.enqueue({}, {"params": {"trial": number, "seed": seed}, "fingerprint": key})
 
 
 def _wanted(sweep: Sweep, found: Study) -> Mapping[tuple[int, int], Recipe]:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import optuna
 from filelock import FileLock
+from optuna.trial import TrialState
 
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.space import Space
-from rankwise.sweep.storage import database_of, facts_of, opened, remember
-from rankwise.sweep.trials import OBJECTIVES
+from rankwise.sweep.storage import database_of, discard, facts_of, opened, remember
+from rankwise.sweep.trials import OBJECTIVES, identity
 
 
 @contextmanager
@@ -29,7 +30,12 @@ def open_studies(
     with ExitStack() as stack:
         with FileLock(folder / ".lock"):
             study, finals = stack.enter_context(opened(url, name, directions))
+            if _is_stillborn(study) and _changed(study, base, space):
+                discard(url, name)
+                study, finals = stack.enter_context(opened(url, name, directions))
             _check_same(study, base, space, folder)
+            if _is_stillborn(study):
+                _describe(study, base, space)  # now with the place of the data that is right
             remember(folder, storage, name)
         fresh = not study.get_trials(deepcopy=False)
         study.sampler = _sampler(space, seed=space.search.seed if fresh else None)  # who joins must not draw the same again
@@ -39,15 +45,8 @@ def open_studies(
 
 def signature(base: Recipe, space: Space) -> dict[str, str]:
     """What must be the same for two calls to be the same sweep, by what a person calls it. Paths of data may differ."""
-    recipe = base.to_dict()
-    for key in ("name", "summary", "published"):
-        recipe.pop(key)
-    data = recipe["data"]
-    for key in ("source", "train", "validation", "test"):
-        data[key] = None
-    recipe["train"].pop("trackers")
     parts = {
-        "the base recipe": recipe,
+        "the base recipe": identity(base),
         "the space": space.as_dict(),
         "objectives": space.objectives,
         "search.seeds": space.search.seeds,
@@ -55,18 +54,32 @@ def signature(base: Recipe, space: Space) -> dict[str, str]:
     return {name: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest() for name, part in parts.items()}
 
 
+def _is_stillborn(study: optuna.Study) -> bool:
+    """Whether a sweep trained nothing and trains nothing now, as a first command with a mistake in it leaves one."""
+    trials = study.get_trials(deepcopy=False)
+    return "sweep" in study.user_attrs and all(trial.state in (TrialState.WAITING, TrialState.FAIL) for trial in trials)
+
+
+def _changed(study: optuna.Study, base: Recipe, space: Space) -> list[str]:
+    """The parts in which a study is another sweep than this one."""
+    theirs = facts_of(study)["signature"]
+    return [part for part, digest in signature(base, space).items() if digest != theirs.get(part)]
+
+
 def _check_same(study: optuna.Study, base: Recipe, space: Space, folder: Path) -> None:
     """Say in a new study what sweep it is; raises RunError where it is another one."""
-    mine = signature(base, space)
     if "sweep" not in study.user_attrs:
-        facts = {"base": base.to_dict(), "objectives": space.objectives, "varied": space.keys, "signature": mine}
-        study.set_user_attr("sweep", facts)
-    theirs = facts_of(study)["signature"]
-    if changed := [part for part in mine if mine[part] != theirs.get(part)]:
+        _describe(study, base, space)
+    if changed := _changed(study, base, space):
         raise RunError(
             f"{folder} holds a sweep that differs in {' and '.join(changed)}; type the same command as before to go on "
             "with it, or give another --out"
         )
+
+
+def _describe(study: optuna.Study, base: Recipe, space: Space) -> None:
+    facts = {"base": base.to_dict(), "objectives": space.objectives, "varied": space.keys}
+    study.set_user_attr("sweep", {**facts, "signature": signature(base, space)})
 
 
 def _sampler(space: Space, *, seed: int | None) -> optuna.samplers.BaseSampler:

@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
@@ -19,7 +20,7 @@ from rankwise.sweep.space import MOST_LISTED, TRIALS, Space
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
 from rankwise.sweep.storage import MOST_DEATHS, Board, counts
 from rankwise.sweep.study import Study
-from rankwise.sweep.trials import TrialResult, configured, values_of
+from rankwise.sweep.trials import TrialResult, configured, fingerprint, values_of
 from rankwise.sweep.work import Rejected, Task
 
 MOST_REFUSED = 100  # configurations in a row that were repeated or rejected: then the search has nothing new to say
@@ -58,8 +59,8 @@ class Search(Stage):
             self._enqueue_listed()
             trial = self.board.ask()
             params = self.sweep.space.suggest(trial)
-            recipe, fingerprint = self._resolved(params)
-            if why := self.board.claim(trial, fingerprint, params, most=self.most):
+            recipe, key = self._resolved(params)
+            if why := self.board.claim(trial, key, params, most=self.most):
                 self.board.yield_to(trial, why)
                 self.refused += 1
             elif isinstance(recipe, RecipeError):
@@ -88,7 +89,7 @@ class Search(Stage):
             self._finish(running.trial, self._pruned(running))
 
     def rejected(self, trial: optuna.Trial, rejected: Rejected) -> None:
-        self._finish(trial, {"state": rejected.state, "reason": rejected.reason, "excess": rejected.excess})
+        self._finish(trial, asdict(rejected))
 
     def died(self, trial: optuna.Trial, deaths: int) -> None:
         if deaths >= MOST_DEATHS:
@@ -104,6 +105,7 @@ class Search(Stage):
         total, size = self.most, self.sweep.space.size
         if size is not None:
             total = min(total, size - counted["rejected"])
+        total = max(total, done)  # as where fewer trials are asked for than there are
         best = study.finished[0] if study.finished else None
         return {
             **counted, "done": done, "total": total,
@@ -178,7 +180,7 @@ class Search(Stage):
             recipe = configured(self.sweep.base, params)
         except RecipeError as problem:
             return problem, _key(params)
-        return recipe, recipe.fingerprint
+        return recipe, fingerprint(recipe)
 
 
 def most(space: Space) -> int:

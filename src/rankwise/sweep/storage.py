@@ -73,6 +73,16 @@ def opened(url: str, name: str, directions: Iterable[Direction]) -> Iterator[tup
         storage.engine.dispose()  # a pool that is forgotten leaves its connections open
 
 
+def discard(url: str, name: str) -> None:
+    """Delete the search's study of that name and the finalists'."""
+    storage = _storage(url)
+    try:
+        for each in (name, name + FINALS):
+            optuna.delete_study(study_name=each, storage=storage)
+    finally:
+        storage.engine.dispose()
+
+
 def located(folder_or_url: str | Path) -> tuple[str, str]:
     """The database's URL and the study's name of a sweep's folder, or of URL#NAME. Raises RunError."""
     given = str(folder_or_url)

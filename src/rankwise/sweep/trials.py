@@ -5,6 +5,7 @@ Nothing here loads torch or Optuna.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -134,6 +135,22 @@ class Final:
 def configured(base: Recipe, params: Mapping[str, Any]) -> Recipe:
     """The base with some keys changed. Raises RecipeError where they don't go together."""
     return base.with_overrides(f"{key}={json.dumps(value)}" for key, value in params.items())
+
+
+def identity(recipe: Recipe) -> dict[str, Any]:
+    """What a recipe computes with, by section; names, trackers and where the data lie aside, as its digest is compared."""
+    tree = recipe.to_dict()
+    for key in ("name", "summary", "published"):
+        del tree[key]
+    del tree["train"]["trackers"]
+    for key in ("source", "train", "validation", "test"):
+        del tree["data"][key]
+    return tree
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """The sha256 of its identity: the same for a configuration wherever a driver finds the data."""
+    return hashlib.sha256(json.dumps(identity(recipe), sort_keys=True).encode()).hexdigest()
 
 
 def values_of(objectives: Sequence[str], results: Sequence[TrialResult]) -> dict[str, float]:

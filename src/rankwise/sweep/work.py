@@ -22,6 +22,8 @@ class Rejected:
     reason: str
     excess: float
     """How far it is beyond what is allowed, relative to that."""
+    trained_parameters: int | None = None
+    """What it would have trained, where that was too much."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class TrialWork:
             return [self.objective(recipe, heard) for recipe, heard in zip(recipes, reports, strict=True)]
         except OverBudget as problem:
             reason = f"it would train {problem.trained:,} parameters, and fewer than {problem.cap:,} may train"
-            return Rejected("rejected", reason, (problem.trained - problem.cap) / problem.cap)
+            return Rejected("rejected", reason, (problem.trained - problem.cap) / problem.cap, problem.trained)
         except (PlanError, RecipeError) as problem:
             return Rejected("rejected", str(problem).splitlines()[0], 1.0)
         except NonFiniteLoss as problem:

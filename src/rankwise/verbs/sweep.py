@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rankwise.sweep.trials import Trial
 
 SHOWN = 10  # rows of the leaderboard that are printed; the file has them all
+SHOWN_REJECTED = 3  # trials of which a line says why they were not trained
 SHARES = ("accuracy", "macro_f1", "worst_shift")  # scores that are printed in percent
 NAMES = {
     "accuracy": "accuracy %", "macro_f1": "macro-F1 %", "worst_shift": "worst shift %", "mcc": "MCC", "log_loss": "log-loss",
@@ -110,10 +111,12 @@ def sweep(
     write_tables(study, folder)
     if as_json:
         print_json({"folder": str(folder), **as_dict(study)})
-        return
-    show_study(study, folder)
-    if progress.unfinished:
-        console.note("not all of it is done; the same command goes on")
+    else:
+        show_study(study, folder)
+        if progress.unfinished:
+            console.note("not all of it is done; the same command goes on")
+    if (least := least_over_the_cap(study)) is not None:
+        raise PlanError(f"nothing in this space fits the cap; the smallest would train {least:,}; type --budget {least + 1}")
 
 
 @contextmanager
@@ -144,6 +147,13 @@ def fitting_jobs(base: Recipe) -> int:
     return max(1, min(cores, int(MEMORY_SHARE * machine.memory_bytes().available / peak)))
 
 
+def least_over_the_cap(study: Study) -> int | None:
+    """What the smallest configuration would train, where all that were tried are over the cap."""
+    counts = [trial.trained_parameters for trial in study.trials if trial.state == "rejected"]
+    over = [count for count in counts if count is not None]
+    return min(over) if over and len(over) == len(study.trials) else None
+
+
 def as_dict(study: Study) -> dict[str, Any]:
     """Everything as plain JSON values."""
     best = study.best
@@ -171,9 +181,7 @@ def show_study(study: Study, folder: Path) -> None:
     states = ", ".join(f"{count} {state}" for state, count in counted.items())
     console.out.print(f"[bold]{escape(study.name)}[/] on {escape(study.base.base)}: {len(study.trials)} trials: {states}")
     finished = study.finished
-    if not finished:
-        console.note("no trial has finished yet")
-    else:
+    if finished:
         _show_leaderboard(study, finished)
         _show_chance(finished[0])
     _show_left_out(study)
@@ -189,8 +197,8 @@ def show_study(study: Study, folder: Path) -> None:
             f"\n[bold]best[/]   trial {best.number}: {escape(changes_of(best.params, study.varied))}", soft_wrap=True
         )
         console.out.print(f"[bold]files[/]  {escape(str(folder))}/leaderboard.csv, trials.csv, best.yaml", soft_wrap=True)
-        console.out.print(f"[bold]next[/]   rankwise train {escape(str(folder))}/best.yaml", soft_wrap=True)
-        console.out.print(f"       rankwise report {escape(str(folder))}", soft_wrap=True)
+        console.out.print(f"[bold]next[/]   rankwise train {console.shell(folder / 'best.yaml')}", soft_wrap=True)
+        console.out.print(f"       rankwise report {console.shell(folder)}", soft_wrap=True)
 
 
 def _show_leaderboard(study: Study, finished: Sequence[Trial]) -> None:
@@ -266,6 +274,13 @@ def _spread(values: Sequence[float], *, share: bool = True) -> str:
     return f"{scale * fmean(values):.{digits}f}{around}"
 
 
+def _told(name: str, value: float) -> str:
+    """An objective's value in a line of progress."""
+    if name in SHARES:
+        return f"{value:.1%}"
+    return f"{value:,.0f}" if name == "trained_parameters" else f"{value:,.4g}"
+
+
 def changes_of(params: Mapping[str, Any], varied: Sequence[str]) -> str:
     """`rank 8, alpha 16, adam`: as much of each key as tells it from the others."""
     last = Counter(key.rpartition(".")[2] for key in varied)
@@ -300,6 +315,7 @@ class SweepProgress:
         )  # fmt: skip
         self.task: Any = None
         self._waited = 0.0
+        self._rejected = 0
 
     def __enter__(self) -> SweepProgress:
         self.progress.start()
@@ -347,17 +363,25 @@ class SweepProgress:
     def _trial(self, values: Mapping[str, Any]) -> None:
         from rich.markup import escape
 
-        shown = {name: f"{value:.1%}" if name in SHARES else f"{value:,.4g}" for name, value in values["values"].items()}
+        if values["state"] == "rejected":
+            self._rejected += 1
+        shown = {name: _told(name, value) for name, value in values["values"].items()}
         scores = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
         changed = changes_of(values["params"], self.space.keys)
         told = scores if values["state"] == "finished" else f"{values['state']}: {values['reason']}"
         best, eta, first = values["best"], values["eta_seconds"], self.space.objectives[0]
-        leading = f"best {best['values'][first]:.1%}" if best is not None and first in SHARES else ""
+        by = f" by {first.replace('_', ' ')}" if len(self.space.objectives) > 1 else ""
+        leading = f"best{by} {_told(first, best['values'][first])}" if best is not None else ""
         left = "" if eta is None else "ETA {}:{:02}".format(*divmod(round(eta), 60))
         self.progress.update(self.task, completed=values["done"], best=leading, eta=left)
         standing = ", ".join(part for part in (f"{values['done']} of {values['total']}", leading, left) if part)
+        if values["state"] == "rejected" and self._rejected > SHOWN_REJECTED:
+            return
         bar = "" if self.err.is_terminal else f"[dim]({standing})[/] "  # where no bar is drawn
         self._say(f"{bar}trial {values['number']}: {escape(told)}  [dim]{escape(changed)}[/]")
+        if self._rejected == SHOWN_REJECTED:
+            self._say("[dim]what else is rejected is told at the end, and in trials.csv[/]")
+            self._rejected += 1
 
     def _say(self, line: str) -> None:
         self.err.print(line, soft_wrap=True)
