@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -81,6 +82,17 @@ def test_a_run_folder_holds_exactly_its_promised_files(run_for, method):
         "test.parquet",
     }
     assert names == {*model, *tokenizer, *ours, "README.md", "manifest.json"}
+
+
+@pytest.mark.parametrize("method", ["lora", "head"])
+def test_every_file_may_be_read_by_whom_the_umask_lets(recipe_for, tmp_path, method):
+    before = os.umask(0o027)
+    try:
+        run = train(recipe_for("bert", f"adapter.method={method}", "train.max_steps=1"), tmp_path / "run")
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in run.folder.rglob("*") if path.is_file()}
+    assert modes == dict.fromkeys(modes, "0o640")
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -168,11 +169,13 @@ def save(classifier: Classifier, folder: Path, *, base: Base) -> None:
             classifier.model.peft_config["default"].rank_pattern = None  # with one, peft would leave the pruned ranks out
         classifier.model.save_pretrained(folder, save_embedding_layers=False)
         _rewrite_config(folder / "adapter_config.json", base)
+        shutil.copymode(folder / "adapter_config.json", folder / ADAPTER_FILE)  # safetensors ignores the umask: 0600
         (folder / "README.md").unlink(missing_ok=True)  # peft's template card; the run writes its own
     else:
         with quiet():
             classifier.model.save_pretrained(folder)
         _drop_path(folder / "config.json")
+        shutil.copymode(folder / "config.json", folder / MODEL_FILE)
     saved = saved_parameters(folder, classifier)
     if saved != classifier.plan.ledger.trainable_parameters:
         raise BudgetMismatch(
