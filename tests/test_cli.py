@@ -320,7 +320,8 @@ MISTAKES = {
     "missing recipe file": (["plan", "nope.yaml"], "nope.yaml: no such file"),
     "override without value": (["plan", "auto", "--set", "train.epochs"], "--set train.epochs: expected key=value"),
     "override of an unknown key": (
-        ["plan", "auto", "--set", "train.epoch=1"], "--set train.epoch=1: unknown key 'train.epoch'; did you mean 'epochs'?",
+        ["plan", "auto", "--set", "train.epoch=1"],
+        "--set train.epoch=1: unknown key 'train.epoch'; did you mean 'train.epochs'?",
     ),
     "override out of range": (["plan", "auto", "--set", "train.learning_rate=0"], "--set train.learning_rate=0: train."),
     "over budget": (

@@ -117,17 +117,20 @@ def test_a_recipe_is_frozen():
         ("base: minilm\nbudgt: {parameters: 3}\n", "r.yaml:2: unknown key 'budgt'; did you mean 'budget'?"),
         (
             "train:\n  optimizer:\n    name: adam\n    momentun: 0.1\n",
-            "r.yaml:4: unknown key 'train.optimizer.momentun'; did you mean 'momentum'?",
+            "r.yaml:4: unknown key 'train.optimizer.momentun'; did you mean 'train.optimizer.momentum'?",
         ),
         (
             "adapter:\n  allocate:\n    policy: by-depth\n    grups: 3\n",
-            "r.yaml:4: unknown key 'adapter.allocate.grups'; did you mean 'groups'?",
+            "r.yaml:4: unknown key 'adapter.allocate.grups'; did you mean 'adapter.allocate.groups'?",
         ),
         (
             "data:\n  train:\n    path: a.csv\n\n    txt: [a]\n",
-            "r.yaml:5: unknown key 'data.train.txt'; did you mean 'text'?",
+            "r.yaml:5: unknown key 'data.train.txt'; did you mean 'data.train.text'?",
         ),
-        ("data:\n  split: {validaton: 3}\n", "r.yaml:2: unknown key 'data.split.validaton'; did you mean 'validation'?"),
+        (
+            "data:\n  split: {validaton: 3}\n",
+            "r.yaml:2: unknown key 'data.split.validaton'; did you mean 'data.split.validation'?",
+        ),
         ("# a comment\n\nzzz: 1\n", "r.yaml:3: unknown key 'zzz'"),
     ],
     ids=["top", "in an optimizer", "in a policy", "in a source", "in one line", "nothing near"],
@@ -388,7 +391,7 @@ def test_with_overrides_leaves_the_recipe_it_starts_from():
 def test_an_override_without_key_and_value_is_refused_with_an_example(override):
     with pytest.raises(RecipeError) as caught:
         Recipe.load("auto", [override])
-    assert str(caught.value) == f"--set {override}: expected key=value, such as --set train.epochs=2"
+    assert str(caught.value) == f"--set {override}: expected key=value, such as train.epochs=2"
 
 
 @pytest.mark.parametrize(
@@ -402,7 +405,7 @@ def test_an_override_whose_value_is_no_yaml_is_refused(override):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("train.epoch=1", "--set train.epoch=1: unknown key 'train.epoch'; did you mean 'epochs'?"),
+        ("train.epoch=1", "--set train.epoch=1: unknown key 'train.epoch'; did you mean 'train.epochs'?"),
         (
             "train.epochs=x",
             "--set train.epochs=x: train.epochs: found 'x', expected a valid number, unable to parse string as a number",
@@ -514,7 +517,7 @@ def test_a_class_name_that_looks_like_yaml_survives_it(name, tmp_path):
 
 
 def test_from_dict_refuses_like_a_file_does():
-    with pytest.raises(RecipeError, match=r"^recipe: unknown key 'train\.epoch'; did you mean 'epochs'\?$"):
+    with pytest.raises(RecipeError, match=r"^recipe: unknown key 'train\.epoch'; did you mean 'train.epochs'\?$"):
         Recipe.from_dict({"train": {"epoch": 1}})
 
 

@@ -94,10 +94,10 @@ class ReloadMismatch(Defect):
     pass
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A hint such as `; did you mean 'epochs'?`, or nothing when no known word is close."""
+def nearest(word: str, known: Iterable[str], *, below: Iterable[object] = ()) -> str:
+    """A hint such as `; did you mean 'epochs'?`, or nothing when no known word is close; `below` are the keys around it."""
     close = get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return f"; did you mean '{'.'.join(map(str, (*below, close[0])))}'?" if close else ""
 
 
 def require(module: str, *, extra: str) -> ModuleType:

@@ -57,15 +57,16 @@ class Recipe(Spec):
     evaluate: EvaluateSpec = EvaluateSpec()
 
     @classmethod
-    def load(cls, name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
+    def load(cls, name_or_path: str | Path, overrides: Iterable[str] = (), *, origin: str = "--set") -> Recipe:
         """A built-in recipe by name, or a YAML file by path, with `key.path=value` overrides applied.
 
-        Raises RecipeError for a missing file, bad YAML, an unknown key or a value out of range, naming the line.
+        Raises RecipeError for a missing file, bad YAML, an unknown key or a value out of range, naming the line;
+        an override is named after its `origin`.
         """
         where, text = text_of(name_or_path, kind="recipe", builtin=builtin_recipes())
         tree, lines = parse(where, text)
         for override in overrides:
-            _override(tree, lines, override)
+            _override(tree, lines, override, origin)
         return _validated(tree, lines, where)
 
     @classmethod
@@ -160,7 +161,7 @@ def text_of(name_or_path: str | Path, *, kind: str, builtin: Sequence[str]) -> t
         raise RecipeError(f"{name}: no permission to read it") from error
 
 
-def parse(where: str, text: str) -> tuple[dict[str, Any], Lines]:
+def parse(where: str, text: str, *, example: str = "base: minilm") -> tuple[dict[str, Any], Lines]:
     """YAML text → plain values, and the line of each key. Raises RecipeError, which begins with `where`."""
     lines: Lines = {}
     try:
@@ -172,7 +173,8 @@ def parse(where: str, text: str) -> tuple[dict[str, Any], Lines]:
     except (ValueError, TypeError, RecursionError) as error:  # what ruamel raises for a broken number, tag or nesting
         raise RecipeError(f"{where}: {error}") from error
     if not isinstance(loaded, dict):
-        raise RecipeError(f"{where}: expected a mapping such as 'base: minilm', found {type(loaded).__name__}")
+        found = "a list" if isinstance(loaded, list) else said(loaded)
+        raise RecipeError(f"{where}: expected a mapping such as '{example}', found {found}")
     return _plain(loaded, (), where, lines), lines
 
 
@@ -208,13 +210,13 @@ def _quoted(node: Any) -> Any:
     return node
 
 
-def _override(tree: dict[str, Any], lines: Lines, override: str) -> None:
+def _override(tree: dict[str, Any], lines: Lines, override: str, origin: str = "--set") -> None:
     """Apply `a.b.c=value` to the tree in place."""
     dotted, equals, text = override.partition("=")
     keys = tuple(dotted.strip().split("."))
     if not equals or not all(keys):
-        raise RecipeError(f"--set {override}: expected key=value, such as --set train.epochs=2")
-    source = f"--set {override}"
+        raise RecipeError(f"{origin} {override}: expected key=value, such as train.epochs=2")
+    source = f"{origin} {override}"
     try:
         value = _plain(YAML(typ="rt").load(text) if text.strip() else "", (), source, {})
     except MarkedYAMLError as error:
@@ -268,14 +270,25 @@ def _explain(problem: Any, lines: Lines, where: str) -> tuple[str, str]:
     dotted = ".".join(map(str, path))
     if problem["type"] == "extra_forbidden":
         others = _known_keys(path[:-1]) - {str(path[-1])}  # a key of another policy is known, but not here
-        return f"{place}: ", f"unknown key '{dotted}'{nearest(str(path[-1]), others)}"
+        return f"{place}: ", f"unknown key '{dotted}'{nearest(str(path[-1]), others, below=path[:-1])}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"].startswith("union_tag"):
         policies = problem["ctx"].get("expected_tags", "'uniform', 'by-depth', 'last-k' and so on")
         return f"{place}: {dotted}: ", f"its policy is one of {policies}"
     if problem["type"] in ("value_error", "missing"):
         return f"{place}: {dotted}: ", message
-    return f"{place}: {dotted}: found {problem['input']!r}, expected ", message.removeprefix("Input should be ")
+    return f"{place}: {dotted}: found {said(problem['input'])}, expected ", wanted(problem)
+
+
+def said(value: Any) -> str:
+    """A value as a message quotes it."""
+    return "nothing" if value is None else repr(value)
+
+
+def wanted(problem: Any) -> str:
+    """What pydantic expected, in the words of YAML where its own are Python's."""
+    kinds = {"model_type": "a mapping", "dict_type": "a mapping", "tuple_type": "a list"}
+    return kinds.get(problem["type"]) or str(problem["msg"]).removeprefix("Input should be ")
 
 
 def _in_file(loc: tuple[str | int, ...], lines: Lines) -> tuple[str | int, ...]:

@@ -104,8 +104,8 @@ def test_search_settings_come_on_top(load):
     [
         ("", "trials", "--set search.trials: expected search.key=value, such as --set search.sampler=random"),
         ("", "trials=", "--set search.trials=: expected search.key=value"),
-        ("search:\n", "trials=3", r"news.yaml:3: search: found None"),
-        ("search: tpe\n", "trials=3", r"news.yaml:3: search: found 'tpe'"),
+        ("search:\n", "trials=3", r"news.yaml:3: search: found nothing, expected a mapping such as {sampler: random}"),
+        ("search: tpe\n", "trials=3", r"news.yaml:3: search: found 'tpe', expected a mapping such as {sampler: random}"),
     ],
 )
 def test_search_settings_that_can_not_be_read_are_refused(load, before, setting, message):
@@ -141,28 +141,36 @@ def test_set_takes_a_key_out_of_the_space_but_not_out_of_a_group(load):
 @pytest.mark.parametrize(
     ("before", "after", "message"),
     [
-        ("adapter.rank", "adapter.rnk", r"news.yaml:6: unknown key 'adapter.rnk'; did you mean 'rank'\?"),
+        ("adapter.rank", "adapter.rnk", r"news.yaml:6: unknown key 'adapter.rnk'; did you mean 'adapter.rank'\?"),
         ("[2, 4, max]", "[2, four]", r"news.yaml:6: adapter.rank: found 'four', expected a valid integer"),
         ("[2, 4, max]", "[2, 0]", "news.yaml:6: adapter.rank: found 0, expected greater than or equal to 1"),
         ("[2, 4, max]", "[]", "news.yaml:6: adapter.rank: an empty list"),
         ("[2, 4, max]", "[2, 2]", "news.yaml:6: adapter.rank: .* names a value twice"),
         ("[2, 4, max]", "4", "news.yaml:6: adapter.rank: found 4, expected a list of values or a range"),
         ("high: 0.2, step", "hihg: 0.2, step", "news.yaml:7: adapter.dropout: a range is"),
-        ("low: 0.0, high: 0.2", "low: 0.5, high: 0.2", "news.yaml:7: adapter.dropout: .* expected low < high"),
+        ("low: 0.0, high: 0.2", "low: 0.5, high: 0.2", "news.yaml:7: adapter.dropout: low 0.5 is not below high 0.2$"),
         ("high: 0.2", "high: 1.5", "news.yaml:7: adapter.dropout: found 1.5, expected less than 1"),
         ("[2, 4, max]", "{low: 2, high: 4, step: 0.5}", "news.yaml:6: adapter.rank: found 2.5, expected a valid integer"),
         ("step: 0.1", "log: no", "news.yaml:7: adapter.dropout: log is true or false; found 'no'"),
-        ("low: 1e-4", "low: 0.0", "news.yaml:10: train.learning_rate: .* low above 0 with log"),
+        ("low: 1e-4", "low: 0.0", "news.yaml:10: train.learning_rate: low 0.0 is not above 0, as log: true wants it$"),
         ("optimizer.name: sgd", "optimizer.name: sdg", "news.yaml:11: train.optimizer.name: found 'sdg'"),
         ("optimiser:", "train.optimizer:", "news.yaml:9: unknown key 'train.optimizer.train.optimizer.name'"),
         ("sampler: random", "sampler: gird", "news.yaml:4: search.sampler: found 'gird', expected 'grid', 'random' or 'tpe'"),
         ("sampler: random", "sampler: grid", "a grid needs values, and 'train.learning_rate' is a range"),
-        ("trials: 7", "trails: 7", r"news.yaml:4: unknown key 'search.trails'; did you mean 'trials'\?"),
-        ("[accuracy]", "[acuracy]", "'acuracy' is no objective; did you mean 'accuracy'"),
+        ("trials: 7", "trails: 7", r"news.yaml:4: unknown key 'search.trails'; did you mean 'search.trials'\?"),
+        ("[accuracy]", "[acuracy]", "news.yaml:3: 'acuracy' is no objective; did you mean 'accuracy'"),
         ("pruner: none", "pruner: halfing", "news.yaml:4: search.pruner.name: found 'halfing'"),
-        ("[accuracy]", "[accuracy, accuracy]", "name one twice"),
+        ("[accuracy]", "[accuracy, accuracy]", "news.yaml:3: .* name one twice"),
         ("base: rank4-adam", "bas: rank4-adam", "unknown key 'bas'; did you mean 'base'"),
-        ("base: rank4-adam", "base: rank4-adm", "no recipe is called 'rank4-adm'"),
+        ("base: rank4-adam", "base: rank4-adm", "news.yaml:2: base: no recipe is called 'rank4-adm'; did you mean"),
+        ("base: rank4-adam", "base:", "news.yaml:2: base: found nothing, expected a valid string such as auto$"),
+        ("name: news", "set: data.rows=64", r"news.yaml:1: set: found 'data.rows=64', expected a list such as \[data.rows"),
+        ("name: news", "set: [data.rows]", "news.yaml:1: set: data.rows: expected key=value, such as train.epochs=2$"),
+        ("name: news", "set: [data.row=6]", "news.yaml:1: set: data.row=6: unknown key 'data.row'; did you mean 'data.rows'"),
+        ("optimizer.name: sgd", "optimizer.nme: sgd", "news.yaml:11: .*; did you mean 'train.optimizer.name'"),
+        ("    - {train.optimizer.name: sgd", "    - [sgd]\n    - {train.optimizer.name: sgd",
+         r"news.yaml:9: optimiser: option 2 is \['sgd'\], expected a mapping such as {train.optimizer.name: adam}$"),
+        ("step: 0.1", "step: 0.3", "news.yaml:7: adapter.dropout: step 0.3 does not fit between low 0.0 and high 0.2$"),
         ("name: news", "name: [", "news.yaml:"),
     ],
 )  # fmt: skip
@@ -172,15 +180,39 @@ def test_what_a_space_may_not_say_is_refused_with_its_line(load, before, after, 
         load(SPACE.replace(before, after, 1))
 
 
+@pytest.mark.parametrize(
+    ("text", "found"), [("", "nothing"), ("# later\n", "nothing"), ("- a\n- b\n", "a list"), ("a", "'a'")]
+)
+def test_a_file_that_is_no_mapping_is_told_what_it_is(load, text, found):
+    with pytest.raises(RecipeError, match=rf"news\.yaml: expected a mapping such as 'base: auto', found {found}$"):
+        load(text)
+
+
+def test_a_space_of_a_list_is_told_that_it_is_a_mapping(load):
+    with pytest.raises(
+        RecipeError, match=r"news.yaml:2: space: found \['adapter.rank'\], expected a mapping such as {adapter.rank:"
+    ):
+        load("base: auto\nspace: [adapter.rank]\n")
+
+
 def test_a_key_is_set_in_one_place_only(load):
-    with pytest.raises(RecipeError, match=r"news.yaml:\d+: 'train.learning_rate' is also set by 'optimiser'"):
+    with pytest.raises(
+        RecipeError,
+        match=r"news.yaml:\d+: 'train.learning_rate' is also set by 'train.learning_rate' in the group 'optimiser'",
+    ):
         load(SPACE + "  train.learning_rate: [1e-3, 1e-4]\n")
-    with pytest.raises(RecipeError, match=r"'train.optimizer' is also set by 'optimiser'"):
+    with pytest.raises(
+        RecipeError, match=r"'train.learning_rate' in the group 'optimiser' is also set by 'train.learning_rate'"
+    ):
+        load(SPACE.replace("space:\n", "space:\n  train.learning_rate: [1e-3, 1e-4]\n"))
+    with pytest.raises(
+        RecipeError, match=r"'train.optimizer' is also set by 'train.optimizer.name' in the group 'optimiser'"
+    ):
         load(SPACE + "  train.optimizer: [adam, sgd]\n")
 
 
 def test_several_objectives_and_a_pruner_do_not_go_together(load):
-    with pytest.raises(RecipeError, match=r"with several objectives, search\.pruner is none"):
+    with pytest.raises(RecipeError, match=r"there are 2 objectives; set search\.pruner: none"):
         load(SPACE.replace("[accuracy]", "[accuracy, seconds]"), "pruner=halving")
 
 

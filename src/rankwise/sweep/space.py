@@ -25,15 +25,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from rankwise.errors import RecipeError, nearest
-from rankwise.recipe import Lines, Recipe, parse, text_of
+from rankwise.recipe import Lines, Recipe, parse, said, source_text, text_of, wanted
 from rankwise.specs import Count, Spec
 from rankwise.sweep.trials import OBJECTIVES
 
 MOST_LISTED = 100_000  # configurations that are enumerated; a grid has no more
 TRIALS = 20  # where nothing says how many
+EXAMPLES = {
+    "base": "auto", "set": "[data.rows=64]", "search": "{sampler: random}", "search.pruner": "{name: halving}",
+    "objectives": "[accuracy]", "space": "{adapter.rank: [2, 4, 8]}",
+}  # fmt: skip
 Scalar = str | int | float | bool | None
 
 
@@ -79,16 +83,24 @@ class _File(Spec):
     ] = ("accuracy",)
     space: dict[str, Any]
 
-    @model_validator(mode="after")
-    def _consistent(self) -> _File:
-        for name in self.objectives:
+    @field_validator("objectives")
+    @classmethod
+    def _known_once(cls, objectives: tuple[str, ...]) -> tuple[str, ...]:
+        for name in objectives:
             if name not in OBJECTIVES:
                 known = ", ".join(OBJECTIVES)
                 raise ValueError(f"'{name}' is no objective{nearest(name, OBJECTIVES) or '; expected some of ' + known}")
-        if len(set(self.objectives)) < len(self.objectives):
-            raise ValueError(f"objectives {list(self.objectives)} name one twice")
+        if len(set(objectives)) < len(objectives):
+            raise ValueError(f"objectives {list(objectives)} name one twice")
+        return objectives
+
+    @model_validator(mode="after")
+    def _consistent(self) -> _File:
         if len(self.objectives) > 1 and self.search.pruner.name != "none":
-            raise ValueError("a pruner compares one score; with several objectives, search.pruner is none")
+            raise ValueError(
+                f"{self.search.pruner.name} compares one score, and there are {len(self.objectives)} objectives; set "
+                "search.pruner: none"
+            )
         if not self.space:
             raise ValueError("space is empty; name a key and its values, such as adapter.rank: [2, 4, 8]")
         return self
@@ -174,7 +186,7 @@ class Space:
         Raises RecipeError naming the line.
         """
         where, text = text_of(name_or_path, kind="space", builtin=builtin_spaces())
-        tree, lines = parse(where, text)
+        tree, lines = parse(where, text, example="base: auto")
         for override in search:
             key, _, value = override.partition("=")
             source = f"--set search.{override}"
@@ -189,7 +201,7 @@ class Space:
             file = _File.model_validate(tree)
         except ValidationError as error:
             raise RecipeError("\n".join(_explained(error, lines, where))) from None
-        reader = _Reader(Recipe.load(file.base, file.set), lines, where)
+        reader = _Reader(_base(file, lines, where), lines, where)
         domains = {name: reader.domain(name, given) for name, given in file.space.items()}
         reader.check_keys(domains)
         if file.search.sampler == "grid" and _points(domains) is None:
@@ -280,8 +292,7 @@ class _Reader:
 
     def domain(self, name: str, given: Any) -> Values | Range | Groups:
         path: tuple[str | int, ...] = ("space", name)
-        is_group = isinstance(given, list) and given and all(isinstance(option, dict) for option in given)
-        if is_group and not self._is_key(name):
+        if isinstance(given, list) and any(isinstance(option, dict) for option in given) and not self._is_key(name):
             return self._groups(name, given)
         self._check_known(name, path)
         if isinstance(given, list):
@@ -297,12 +308,19 @@ class _Reader:
             for key in keys_of(name, domain):
                 for other, owner in owners.items():
                     if key == other or key.startswith(f"{other}.") or other.startswith(f"{key}."):
-                        raise self._error(("space", name), f"'{key}' is also set by '{owner}'; name a key once")
+                        raise self._error(
+                            ("space", name), f"{_within(name, key)} is also set by {_within(owner, other)}; name a key once"
+                        )
             owners.update(dict.fromkeys(keys_of(name, domain), name))
 
-    def _groups(self, name: str, given: list[dict[str, Any]]) -> Groups:
+    def _groups(self, name: str, given: list[Any]) -> Groups:
         options: dict[str, Mapping[str, Values | Range]] = {}
         for place, option in enumerate(given):
+            if not isinstance(option, dict):
+                raise self._error(
+                    ("space", name), f"{name}: option {place + 1} is {said(option)}, expected a mapping such as "
+                    "{train.optimizer.name: adam}",
+                )  # fmt: skip
             inner: dict[str, Values | Range] = {}
             for key, value in option.items():
                 path = ("space", name, place, key)
@@ -338,8 +356,12 @@ class _Reader:
             raise self._error(path, f"{key}: low, high and step are numbers; found {given}")
         if not isinstance(log, bool):
             raise self._error(path, f"{key}: log is true or false; found {log!r}")
-        if not low < high or (log and low <= 0) or (step is not None and not 0 < step <= high - low):
-            raise self._error(path, f"{key}: found {given}; expected low < high, low above 0 with log, step within the range")
+        if not low < high:
+            raise self._error(path, f"{key}: low {low} is not below high {high}")
+        if log and low <= 0:
+            raise self._error(path, f"{key}: low {low} is not above 0, as log: true wants it")
+        if step is not None and not 0 < step <= high - low:
+            raise self._error(path, f"{key}: step {step} does not fit between low {low} and high {high}")
         if log and step is not None:
             raise self._error(path, f"{key}: log and step don't go together; give a list of values")
         for number in (low, high, *([low + step] if step is not None else [])):
@@ -373,6 +395,15 @@ def _place(path: tuple[str | int, ...], lines: Lines, where: str) -> str:
     return lines.get(path, where)
 
 
+def _base(file: _File, lines: Lines, where: str) -> Recipe:
+    """The base recipe, with what the file sets; what is wrong with either is told with its line in the file."""
+    try:
+        source_text(file.base)
+    except RecipeError as problem:
+        raise RecipeError(f"{_place(('base',), lines, where)}: base: {problem}") from None
+    return Recipe.load(file.base, file.set, origin=f"{_place(('set',), lines, where)}: set:")
+
+
 def _explained(error: ValidationError, lines: Lines, where: str) -> Iterator[str]:
     """One line for each wrong setting outside `space`."""
     for problem in error.errors():
@@ -380,13 +411,20 @@ def _explained(error: ValidationError, lines: Lines, where: str) -> Iterator[str
         at, dotted = _place(path, lines, where), ".".join(map(str, path))
         if problem["type"] == "extra_forbidden":
             specs: tuple[type[Spec], ...] = (_File, SearchSpec, PrunerSpec)
-            yield f"{at}: unknown key '{dotted}'{nearest(str(path[-1]), specs[len(path) - 1].model_fields)}"
+            known = specs[len(path) - 1].model_fields
+            yield f"{at}: unknown key '{dotted}'{nearest(str(path[-1]), known, below=path[:-1])}"
         elif problem["type"] == "missing":
             yield f"{at}: '{dotted}' is missing; a space names a base recipe and, under space, keys with their values"
         elif problem["type"] == "value_error":
             yield f"{at}: {problem['msg'].removeprefix('Value error, ')}"
         else:
-            yield f"{at}: {dotted}: found {problem['input']!r}, expected {problem['msg'].removeprefix('Input should be ')}"
+            such = f" such as {EXAMPLES[dotted]}" if dotted in EXAMPLES else ""
+            yield f"{at}: {dotted}: found {said(problem['input'])}, expected {wanted(problem)}{such}"
+
+
+def _within(name: str, key: str) -> str:
+    """A key, and the group it is in where the part of the space that has it is one."""
+    return f"'{key}'" if name == key else f"'{key}' in the group '{name}'"
 
 
 def _axis(name: str, domain: Values | Range | Groups) -> list[dict[str, Scalar]]:
