@@ -107,7 +107,7 @@ def test_wrong_labels_are_found_with_the_right_class(tiny, features):
     hits = wrong[found.places]
     assert (found.likely[hits] == truth[found.places[hits]]).mean() >= 0.6
     margins = found.given_probability - found.likely_probability
-    assert (np.diff(margins) >= 0).all(), "the surest first"
+    assert (np.diff(margins) >= 0).all(), "the widest margin first"
     assert (found.likely != labels[found.places]).all()
 
 

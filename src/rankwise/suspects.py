@@ -41,7 +41,7 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Suspects:
-    """Rows whose label is not their likeliest class, the surest first: M of N."""
+    """Rows whose label is not their likeliest class, by falling margin between the two probabilities: M of N."""
 
     places: NDArray[np.int64]
     """(M,) places among the N rows."""

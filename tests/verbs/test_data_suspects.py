@@ -1,4 +1,4 @@
-"""`rankwise data --suspects`: the surest rows in a table, all in a file, precision and recall where truth is known."""
+"""`rankwise data --suspects`: the widest margins in a table, all in a file, precision and recall where truth is known."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def typed(*words):
     return CliRunner().invoke(app, ["data", *words, "--suspects"], catch_exceptions=False)
 
 
-def test_the_surest_rows_are_shown_with_precision_and_recall_in_80_columns(noisy, monkeypatch):
+def test_the_rows_of_widest_margin_are_shown_with_precision_and_recall_in_80_columns(noisy, monkeypatch):
     monkeypatch.setattr(out, "_width", 80)
     answer = typed(noisy, "--truth", "truth")
     assert answer.exit_code == 0
@@ -40,9 +40,13 @@ def test_the_surest_rows_are_shown_with_precision_and_recall_in_80_columns(noisy
     assert "precision %" in answer.stdout
     lines = answer.stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    heading = next(place for place, line in enumerate(lines) if line.split() == ["row", "label", "likely", "sure", "text"])
+    heading = next(place for place, line in enumerate(lines) if line.split() == ["row", "label", "likely", "margin", "text"])
     shown = [line.split() for line in lines[heading + 1 : heading + 11]]
-    assert all(row[0].isdecimal() and {row[1], row[2]} <= set(CLASSES) and row[3].endswith("%") for row in shown)
+    assert all(row[0].isdecimal() and {row[1], row[2]} <= set(CLASSES) for row in shown)
+    margins = [int(row[3]) for row in shown]
+    assert margins == sorted(margins, reverse=True), "what is shown is what they are sorted by"
+    assert len(set(margins)) > 1
+    assert "margin: by how many points" in answer.stdout
 
 
 def test_json_has_every_suspect_and_the_figures_follow_from_them(noisy):

@@ -1,4 +1,4 @@
-"""What `rankwise data FILE --suspects` does and prints: the rows whose label is probably wrong, the surest first."""
+"""What `rankwise data FILE --suspects` does and prints: the rows whose label is probably wrong, by falling margin."""
 
 from __future__ import annotations
 
@@ -136,10 +136,12 @@ def _show_measured(measured: dict[str, Found]) -> None:
 
 
 def _show_rows(rows: list[dict[str, Any]]) -> None:
-    table = console.plain_table("row", "label", "likely", "sure", "text", right=(3,))
+    table = console.plain_table("row", "label", "likely", "margin", "text", right=(3,))
     table.columns[4].no_wrap, table.columns[4].ratio, table.expand = True, 1, True  # a line a row, cut where it ends
     for row in rows[:SHOWN]:
         text = " ".join(row["text"][:LONGEST].split())
-        table.add_row(f"{row['row']:,}", escape(row["label"]), escape(row["likely"]), f"{row['p_likely']:.0%}", escape(text))
+        margin = f"{100 * (row['p_likely'] - row['p_label']):.0f}"
+        table.add_row(f"{row['row']:,}", escape(row["label"]), escape(row["likely"]), margin, escape(text))
     console.out.print()
     console.out.print(table)
+    console.dim("margin: by how many points the likely class has more probability than the label, largest first")
