@@ -41,8 +41,17 @@ def test_scores_without_bounds_are_shown_without(capsys):
         [],
     )
     lines = {line.split("  ")[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
-    assert lines["accuracy"] == ["0.5000"]
+    assert lines["accuracy %"] == ["%", "50.0"]
     assert lines["MCC"] == ["n/a"]
+
+
+def test_shares_are_shown_in_percent_and_other_scores_as_they_are(run_for, capsys):
+    scores = run_for("bert").scores["test"]
+    console.show_evaluation(scores, run_for("bert").preprocessing.classes)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"accuracy % {console.percent(scores['accuracy'])} macro-F1 % {console.percent(scores['macro_f1'])}" in shown
+    loss, low, high = scores["log_loss"].values()
+    assert f"log-loss {loss:.3f} [{low:.3f}, {high:.3f}]" in shown
 
 
 def test_a_recipe_may_be_called_anything(run_for, capsys):

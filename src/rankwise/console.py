@@ -152,14 +152,12 @@ def shell(path: Path) -> str:
 
 def show_evaluation(scores: Mapping[str, Any], classes: Sequence[str]) -> None:
     """All scores, per-class scores, the confusion matrix and the most confident mistakes."""
-    table = plain_table(f"{scores['rows']:,} rows", "value", f"{scores['confidence_level']:.0%} interval")
-    for label, key in (
-        ("accuracy", "accuracy"), ("macro-F1", "macro_f1"), ("MCC", "mcc"), ("log-loss", "log_loss"),
-        ("calibration error", "calibration_error"),
+    table = plain_table(f"{scores['rows']:,} rows", f"score [{scores['confidence_level']:.0%} interval]")
+    for label, key, form in (
+        ("accuracy %", "accuracy", percent), ("macro-F1 %", "macro_f1", percent), ("MCC", "mcc", _plain),
+        ("log-loss", "log_loss", _plain), ("calibration error", "calibration_error", _plain),
     ):  # fmt: skip
-        value, low, high = (scores[key][part] for part in ("value", "low", "high"))
-        bounds = "" if low is None or high is None else f"{low:.4f} to {high:.4f}"
-        table.add_row(label, "n/a" if value is None else f"{value:.4f}", bounds)
+        table.add_row(label, form(scores[key]))
     out.print(table)
     per_class = plain_table("class", "rows", "precision %", "recall %", "F1 %")
     for row in scores["per_class"]:
@@ -338,17 +336,22 @@ def bar(value: int, largest: int) -> Text:
 
 def percent(interval: Mapping[str, Any]) -> str:
     """A share: `89.5 [88.8, 90.2]`."""
-    return _times_100(interval, "z.1f")
+    return _bracketed(interval, "z.1f", times=100)
 
 
 def points(interval: Mapping[str, Any]) -> str:
     """A difference of shares in percentage points: `+4.1 [+3.0, +5.2]`."""
-    return _times_100(interval, "+z.1f")
+    return _bracketed(interval, "+z.1f", times=100)
 
 
-def _times_100(interval: Mapping[str, Any], form: str) -> str:
+def _plain(interval: Mapping[str, Any]) -> str:
+    """Any other score: `0.314 [0.290, 0.341]`."""
+    return _bracketed(interval, "z.3f", times=1)
+
+
+def _bracketed(interval: Mapping[str, Any], form: str, *, times: int) -> str:
     """The estimate and, where it has them, its bounds."""
-    value, low, high = (None if interval[key] is None else 100 * interval[key] for key in ("value", "low", "high"))
+    value, low, high = (None if interval[key] is None else times * interval[key] for key in ("value", "low", "high"))
     if value is None:
         return "n/a"
     return f"{value:{form}}" if low is None or high is None else f"{value:{form}} [{low:{form}}, {high:{form}}]"

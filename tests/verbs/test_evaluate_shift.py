@@ -39,7 +39,9 @@ def test_each_kind_has_its_scores_and_an_example(folder, data, monkeypatch):
     assert max(map(len, table)) <= 80
     assert answer.stdout.count("  worst") <= 1
     assert "12 rows, the same under every kind" in answer.stdout
-    assert "macro-F1" in answer.stdout.partition("under shift")[0], "the usual scores come first"
+    assert table[0].endswith("inputs changed"), "lower case changes texts, but not what an encoder without case gets"
+    assert "Inputs changed: rows whose tokens are others" in " ".join(table)
+    assert "macro-F1 %" in answer.stdout.partition("under shift")[0], "the usual scores come first"
 
 
 def test_json_and_the_file_are_the_report(folder, data):

@@ -34,7 +34,7 @@ def evaluate_under_shift(
 
 def show_shift(report: ShiftReport) -> None:
     """Accuracy and drop of each kind with intervals, the worst marked, an example under each."""
-    console.out.print(f"\n[dim]{'under shift':<20}{'accuracy %':<20}{'drop, points':<22}rows changed[/]")
+    console.out.print(f"\n[dim]{'under shift':<20}{'accuracy %':<20}{'drop, points':<22}inputs changed[/]")
     worst = report.worst
     for kind in report.kinds:
         original = kind.kind == "original"
@@ -47,7 +47,8 @@ def show_shift(report: ShiftReport) -> None:
         console.out.print(f"  [dim]{escape(excerpt(report.text, kind.example))}[/]", soft_wrap=True)
     console.out.print(
         f"[dim]{report.rows:,} rows, the same under every kind; {report.confidence_level:.0%} intervals in brackets, those "
-        "of drops from paired rows.[/]"
+        "of drops from paired rows. Inputs changed: rows whose tokens are others; a tokenizer may undo a change of the text, "
+        "such as of letter case.[/]"
     )
 
 
