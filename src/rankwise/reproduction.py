@@ -127,9 +127,10 @@ def reproduce(
     """Run a report's experiments with seeds 0 to `seeds` - 1 and lay its numbers beside ours.
 
     `overrides` change every experiment, `sources` say where its data is (the hub, where they don't), `only` names the
-    experiments to run. Listeners hear ("experiment", …) before each training, then its events. An experiment that needs an
-    extra which is not installed is left out, and says so. Raises a RankwiseError before anything trains where a recipe, its
-    data or its budget are not in order.
+    experiments to run. Listeners hear ("experiment", …) before each training, then its events: `done` where it is there
+    already, `asked_by` the experiment that needs it where `only` does not name it. An experiment that needs an extra which is
+    not installed is left out, and says so. Raises a RankwiseError before anything trains where a recipe, its data or its budget
+    are not in order.
     """
     listeners = list(listeners)
     tables: dict[str, Labelled] = {}
@@ -140,15 +141,20 @@ def reproduce(
     by_name = {trained.experiment.name: trained for trained in chosen}
     number, total = 0, seeds * len(chosen)
     for trained in chosen:
+        name, asked = trained.experiment.name, by_name.get(trained.experiment.asks or "")
+        askers = [one.experiment.name for one in chosen if one.experiment.asks == name and only and name not in only]
         for seed in range(seeds):
             number += 1
-            heading = {"name": trained.experiment.name, "seed": seed, "number": number, "total": total}
+            heading = {
+                "name": name, "seed": seed, "number": number, "total": total, "asked_by": " and ".join(askers),
+                "done": _is_done(trained, asked, seed, out, overwrite=overwrite),
+            }  # fmt: skip
             for listener in listeners:
                 listener("experiment", heading)
-            if trained.experiment.asks is None:
+            if asked is None:
                 _train(trained, seed, out, listeners, overwrite=overwrite)
             else:
-                _ask(trained, by_name[trained.experiment.asks], seed, out)
+                _ask(trained, asked, seed, out)
     compared = {name: _compared([one for one in chosen if one.experiment.data == name]) for name in report.data}
     comparisons = {name: found for name, found in compared.items() if found is not None}
     outcomes = tuple(_outcome(trained, comparisons.get(trained.experiment.data)) for trained in chosen)
@@ -179,6 +185,17 @@ def _settled(
     return _Trained(experiment, with_scores(recipe, tables[key]), tables[key])
 
 
+def _is_done(trained: _Trained, asked: _Trained | None, seed: int, out: Path, *, overwrite: bool) -> bool:
+    """Whether this seed's run, or its answers where it asks the runs of another, are there before anything is done."""
+    if asked is None:
+        return not overwrite and (_run_folder(trained, seed, out) / "manifest.json").is_file()
+    return not asked.left_out and _answers_file(trained, asked, seed, out).is_file()
+
+
+def _run_folder(trained: _Trained, seed: int, out: Path) -> Path:
+    return out / f"{trained.experiment.name}-seed-{seed}"
+
+
 def _train(trained: _Trained, seed: int, out: Path, listeners: Sequence[Listener], *, overwrite: bool) -> None:
     if trained.left_out:
         return
@@ -186,7 +203,7 @@ def _train(trained: _Trained, seed: int, out: Path, listeners: Sequence[Listener
     _forget_peaks()
     try:
         run = train(
-            recipe, out / f"{trained.experiment.name}-seed-{seed}", labelled=trained.labelled, listeners=listeners,
+            recipe, _run_folder(trained, seed, out), labelled=trained.labelled, listeners=listeners,
             resume=not overwrite, overwrite=overwrite,
         )  # fmt: skip
     except MissingExtra as missing:
@@ -209,10 +226,9 @@ def _ask(asking: _Trained, asked: _Trained, seed: int, out: Path) -> None:
     if asked.left_out:
         asking.left_out = asked.left_out
         return
-    passes = asking.experiment.mc_dropout or 1
-    run = asked.runs[seed]
-    file = out / f"{asking.experiment.name}-seed-{seed}-{passes}-{sha256(run.folder / 'manifest.json')[:12]}.parquet"
+    run, file = asked.runs[seed], _answers_file(asking, asked, seed, out)
     if not file.is_file():
+        passes = asking.experiment.mc_dropout or 1
         before = run.scored_rows()
         probabilities = run.predictor.probabilities(asked.labelled.test.texts, mc_dropout=passes, seed=seed)
         after = ScoredRows(before.rows, before.truth, probabilities.astype(np.float32))
@@ -221,6 +237,11 @@ def _ask(asking: _Trained, asked: _Trained, seed: int, out: Path) -> None:
         draft.replace(file)  # answers that have their name are whole
     asking.runs.append(run)
     asking.answers.append(Answers(run, ScoredRows.read(file, run.preprocessing.classes), name=asking.experiment.name))
+
+
+def _answers_file(asking: _Trained, asked: _Trained, seed: int, out: Path) -> Path:
+    passes, digest = asking.experiment.mc_dropout or 1, sha256(asked.runs[seed].folder / "manifest.json")[:12]
+    return out / f"{asking.experiment.name}-seed-{seed}-{passes}-{digest}.parquet"
 
 
 def _compared(trained: Sequence[_Trained]) -> Comparison | None:

@@ -44,6 +44,23 @@ def test_the_list_as_json_is_the_reports():
     assert json.loads(typed("--json").stdout) == [report.model_dump(mode="json") for report in reports()]
 
 
+@pytest.mark.parametrize(
+    "options", [["--seeds", "3"], ["--seeds", "1", "--json"], ["--only", "adamw", "--set", "train.epochs=1"]]
+)
+def test_options_without_a_report_are_refused(options):
+    answer = typed(*options)
+    assert (answer.exit_code, answer.stdout) == (2, "")
+    assert options[0] in answer.stderr
+    assert f"type its number first, such as rankwise reproduce 002 {options[0]}" in " ".join(answer.stderr.split())
+
+
+def test_what_is_done_and_why_an_experiment_runs_stand_in_its_line(quick):
+    words = ["002", "--only", "uniform", "--only", "mc-dropout", *quick, "--seeds", "1"]
+    first, again = ([line for line in typed(*words).stderr.splitlines() if " of 3: " in line] for _ in range(2))
+    assert first == ["1 of 3: by-depth, seed 0; mc-dropout needs it", "2 of 3: uniform, seed 0", "3 of 3: mc-dropout, seed 0"]
+    assert again == [f"{line}; done already" for line in first]
+
+
 def test_a_report_is_laid_beside_ours(quick, monkeypatch):
     monkeypatch.setattr(out, "_width", 80)
     answer = typed("000", "--only", "adamw", "--only", "rmsprop", *quick)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rankwise.arguments import FastOption, JsonOption, SetOption, print_json
+from rankwise.errors import RecipeError
 
 if TYPE_CHECKING:
     from rankwise.console import TrainingProgress
@@ -19,6 +20,7 @@ HEARD = ("start", "tick", "step", "evaluation", "end", "memory")  # events of a 
 
 
 def reproduce(
+    context: typer.Context,
     report: Annotated[
         str | None, typer.Argument(metavar="REPORT", help="A number such as 002, or one of its recipes; lists them if not.")
     ] = None,
@@ -39,6 +41,11 @@ def reproduce(
     from rankwise.published import find_report, reports
 
     if report is None:
+        if given := [option for option in _typed(context) if option != "--json"]:
+            raise RecipeError(
+                f"{' and '.join(given)} without a report; type its number first, such as rankwise reproduce 002 {given[0]} …; "
+                "rankwise reproduce alone lists them"
+            )
         _list(reports(), as_json=as_json)
         return
     found = find_report(report)
@@ -78,6 +85,14 @@ def show_reproduction(found: Reproduction) -> None:
     for name, comparison in found.comparisons.items():
         console.out.print("\n[bold]our runs compared[/]" + (f" on {name}" if len(found.comparisons) > 1 else ""))
         show_comparison(comparison)
+
+
+def _typed(context: typer.Context) -> list[str]:
+    """The options that were typed, by name."""
+    return [
+        option.opts[0] for option in context.command.params
+        if (source := context.get_parameter_source(option.name or "")) and source.name == "COMMANDLINE"
+    ]  # fmt: skip
 
 
 def _show_parameters(found: Reproduction) -> None:
@@ -167,7 +182,11 @@ class _Progress:
 
         if kind == "experiment":
             self._end()
-            console.err.print(f"[dim]{values['number']} of {values['total']}:[/] {values['name']}, seed {values['seed']}")
+            notes = ["done already"] if values["done"] else []
+            if values["asked_by"]:
+                notes.insert(0, f"{values['asked_by']} needs it")
+            told = "; ".join([f"{values['name']}, seed {values['seed']}", *notes])
+            console.err.print(f"[dim]{values['number']} of {values['total']}:[/] {told}", soft_wrap=True)
             self.training = console.TrainingProgress()
             self.training.progress.start()
         elif kind in HEARD and self.training is not None:
