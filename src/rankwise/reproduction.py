@@ -129,8 +129,8 @@ def reproduce(
     `overrides` change every experiment, `sources` say where its data is (the hub, where they don't), `only` names the
     experiments to run. Listeners hear ("experiment", …) before each training, then its events: `done` where it is there
     already, `asked_by` the experiment that needs it where `only` does not name it. An experiment that needs an extra which is
-    not installed is left out, and says so. Raises a RankwiseError before anything trains where a recipe, its data or its budget
-    are not in order.
+    not installed is left out, and says so. Raises a RankwiseError before anything trains where a recipe, its data or its
+    budget are not in order.
     """
     listeners = list(listeners)
     tables: dict[str, Labelled] = {}

@@ -51,7 +51,7 @@ def test_options_without_a_report_are_refused(options):
     answer = typed(*options)
     assert (answer.exit_code, answer.stdout) == (2, "")
     assert options[0] in answer.stderr
-    assert f"type its number first, such as rankwise reproduce 002 {options[0]}" in " ".join(answer.stderr.split())
+    assert f"type its number too, such as rankwise reproduce 002 {options[0]}" in " ".join(answer.stderr.split())
 
 
 def test_what_is_done_and_why_an_experiment_runs_stand_in_its_line(quick):

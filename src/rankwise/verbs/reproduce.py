@@ -43,8 +43,8 @@ def reproduce(
     if report is None:
         if given := [option for option in _typed(context) if option != "--json"]:
             raise RecipeError(
-                f"{' and '.join(given)} without a report; type its number first, such as rankwise reproduce 002 {given[0]} …; "
-                "rankwise reproduce alone lists them"
+                f"{' and '.join(given)} without a report; type its number too, such as rankwise reproduce 002 {given[0]} "
+                "…; rankwise reproduce alone lists them"
             )
         _list(reports(), as_json=as_json)
         return
