@@ -69,6 +69,18 @@ def test_the_command_is_the_installed_script():
 # ------------------------------------------------------------------------------------------------------------- help
 
 
+@pytest.mark.parametrize(
+    ("words", "arguments"),
+    [
+        (["train"], "RECIPE"), (["plan"], "RECIPE"), (["recipes", "show"], "RECIPE"), (["learn-curve"], "RECIPE"),
+        (["data"], "DATA"), (["evaluate"], "RUN DATA"), (["predict"], "RUN [DATA]"), (["compare"], "RUN..."),
+        (["report"], "RUN..."), (["reproduce"], "[REPORT]"), (["sweep"], "SPACE"),
+    ],
+)  # fmt: skip
+def test_usage_names_arguments_in_one_way(type_, words, arguments):
+    assert type_(*words, "--help").out.splitlines()[0].endswith(f"{' '.join(words)} [OPTIONS] {arguments}")
+
+
 def test_help_lists_the_verbs(type_):
     answer = type_("--help")
     commands = answer.out.partition("Commands:")[2]

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-RecipeArg = Annotated[str, typer.Argument(help="A built-in recipe (rankwise recipes) or a YAML file.")]
+RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in recipe (rankwise recipes) or a YAML file.")]
 DataOption = Annotated[str | None, typer.Option("--data", help="A file, a folder of files, hub:NAME, or sample.")]
 SetOption = Annotated[
     list[str] | None,
@@ -27,7 +27,7 @@ FastOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, nothing else.")]
 TextColumn = Annotated[list[str] | None, typer.Option("--text-column", help="Text column, name or position. Repeatable.")]
 LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Label column, name or position.")]
-RunArg = Annotated[Path, typer.Argument(help="A run folder, such as runs/quickstart.")]
+RunArg = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/quickstart.")]
 EngineOption = Annotated[
     Literal["torch", "fast", "onnx"],
     typer.Option("--engine", help="torch: fp32; fast: bf16 where the hardware has it; onnx: ONNX Runtime (extra onnx)."),

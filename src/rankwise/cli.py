@@ -67,6 +67,13 @@ class _Verbs(typer.core.TyperGroup):
             raise typer.Exit(130) from None
 
 
+class _Verb(typer.core.TyperCommand):
+    """A verb whose usage has RECIPE where typer writes {RECIPE}, which reads like a set of choices."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]
+
+
 app = typer.Typer(
     name="rankwise",
     cls=_Verbs,
@@ -228,7 +235,9 @@ def show_recipe(
 
 @app.command()
 def data(
-    source: Annotated[str, typer.Argument(help="A file, a folder with train/validation/test files, hub:NAME, or sample.")],
+    source: Annotated[
+        str, typer.Argument(metavar="DATA", help="A file, a folder with train/validation/test files, hub:NAME, or sample.")
+    ],
     test: Annotated[Path | None, typer.Option("--test", help="A test file to compare with.")] = None,
     text_column: TextColumn = None,
     label_column: LabelColumn = None,
@@ -330,7 +339,7 @@ def predict(
     run: RunArg,
     source: Annotated[
         str | None,
-        typer.Argument(metavar="[DATA]", help="A file of texts; - reads one text a line from standard input; sample."),
+        typer.Argument(metavar="DATA", help="A file of texts; - reads one text a line from standard input; sample."),
     ] = None,
     text: Annotated[list[str] | None, typer.Option("--text", help="A text to classify. Repeatable.")] = None,
     out: Annotated[
@@ -396,6 +405,8 @@ app.command("compare")(compare)
 app.command("reproduce")(reproduce)
 app.command("report")(report)
 app.command("sweep")(sweep)
+for verb in (*app.registered_commands, *recipes_app.registered_commands):
+    verb.cls = _Verb
 
 
 def _is_main_process() -> bool:

@@ -19,7 +19,7 @@ STUDY = "sweep.json"  # the file by which a folder is a sweep's
 
 def report(
     sources: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help="Run folders, those of one recipe's seeds pooled; or one study.")
+        list[str], typer.Argument(metavar="RUN", help="Run folders, those of one recipe's seeds pooled; or one study.")
     ],
     out: Annotated[Path, typer.Option("--out", help="The page.")] = Path("report.html"),
     figures: Annotated[

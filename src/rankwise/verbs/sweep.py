@@ -43,7 +43,8 @@ def sweep(
     ],
     data: DataOption = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="The sweep's folder; sweeps/SPACE when left out. The same one goes on.")
+        Path | None,
+        typer.Option("--out", help="The sweep's folder; sweeps/NAME of the space when left out. The same one goes on."),
     ] = None,
     budget: BudgetOption = None,
     fast: FastOption = False,
