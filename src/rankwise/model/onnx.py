@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -93,9 +93,7 @@ def export(classifier: Classifier, batches: Sequence[Batch], path: Path, *, sour
     reference = _torch_logits(classifier, batches)
     program = _program(classifier, batches[0])
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".onnx")
-    os.close(handle)
-    written = Path(name)
+    written = path.with_name(f".{path.stem}-{uuid.uuid4().hex}.onnx")  # others may export the same
     try:
         difference = 0.0
         program.model.metadata_props[SOURCE] = source

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -124,14 +125,14 @@ def shift_section(group: Group, prefix: str) -> Section:
     title, name = "Under shift", f"{prefix}shift-section"
     reports = [json.loads(path.read_text("utf-8")) for run in group.runs if (path := run.folder / FILE).is_file()]
     if not reports:
-        commands = Code("\n".join(f"rankwise evaluate {run_name(run.folder)} DATA --shift" for run in group.runs))
+        commands = Code("\n".join(f"rankwise evaluate {shlex.quote(run_name(run.folder))} DATA --shift" for run in group.runs))
         lead = "Not measured. What typos, letter case, missing words and more make of the scores, this finds:"
         return Section(name, title, (commands,), lead=lead)
     first = reports[0]
     alike = [one for one in reports if _measured(one) == _measured(first)]
     kinds = [_pooled_kind(group, same) for same in zip(*(one["kinds"] for one in alike), strict=True)]
     columns = (
-        Column("kind", "what is changed"), Column("changed", "% of the rows", "share"),
+        Column("kind", "what is changed"), Column("changed", "inputs changed, %", "share"),
         Column("accuracy", "accuracy, %", "share", interval=True), Column("macro_f1", "macro-F1, %", "share", interval=True),
         Column("drop", "drop, points", "share", interval=True), Column("example", "a text"),
     )  # fmt: skip
