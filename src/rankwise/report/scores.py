@@ -125,7 +125,9 @@ def shift_section(group: Group, prefix: str) -> Section:
     title, name = "Under shift", f"{prefix}shift-section"
     reports = [json.loads(path.read_text("utf-8")) for run in group.runs if (path := run.folder / FILE).is_file()]
     if not reports:
-        commands = Code("\n".join(f"rankwise evaluate {shlex.quote(run_name(run.folder))} DATA --shift" for run in group.runs))
+        commands = Code(
+            "\n".join(f"rankwise evaluate {shlex.quote(run_name(run.folder))} DATA --shift" for run in group.runs)
+        )
         lead = "Not measured. What typos, letter case, missing words and more make of the scores, this finds:"
         return Section(name, title, (commands,), lead=lead)
     first = reports[0]
