@@ -20,11 +20,18 @@ def test_a_name_that_no_other_has_stays_as_it_is():
     assert names(["one", "two"], [settings(), settings("adapter.rank=1")]) == ["one", "two"]
 
 
-def test_a_name_can_be_typed_after_set():
+def test_a_name_has_as_much_of_a_key_as_tells_it_from_the_others():
     changed = settings("adapter.rank=1", "train.learning_rate=1e-3")
-    first, second = names(["one", "one"], [settings("adapter.rank=2"), changed])
-    assert first.split()[1] == "adapter.rank=2"
-    assert settings(*second.removeprefix("one ").split()) == changed
+    assert names(["one", "one"], [settings("adapter.rank=2"), changed])[1] == "one rank=1 learning_rate=0.001"
+    ends_alike = settings("train.batch_size=4", "evaluate.batch_size=8")
+    assert names(["one", "one"], [settings(), ends_alike])[1] == "one train.batch_size=4 evaluate.batch_size=8"
+
+
+def test_numbers_are_rounded_unless_that_makes_them_alike():
+    rates = ["train.learning_rate=0.00319389968833", "train.learning_rate=0.001"]
+    assert names(["one"] * 2, [settings(rate) for rate in rates])[0] == "one learning_rate=0.003194"
+    rates[1] = "train.learning_rate=0.0031939"
+    assert names(["one"] * 2, [settings(rate) for rate in rates])[0] == "one learning_rate=0.00319389968833"
 
 
 def test_three_settings_do_unless_more_are_needed():
@@ -33,13 +40,13 @@ def test_three_settings_do_unless_more_are_needed():
     assert all(len(name.split()) == 4 for name in found)
     found = names(["one"] * 3, [settings(), settings(*shared), settings(*shared, "train.epochs=9")])
     assert len(set(found)) == 3
-    assert found[2].endswith("train.epochs=9")
+    assert found[2].endswith("epochs=9")
 
 
 def test_a_key_that_a_recipe_has_not_is_not_in_its_name():
     probing, plain = names(["one"] * 2, [settings("adapter.allocate={policy: by-importance}"), settings()])
-    assert plain == "one adapter.allocate.policy=uniform"
-    assert probing.startswith("one adapter.allocate.policy=by-importance adapter.allocate.")
+    assert plain == "one policy=uniform"
+    assert probing.startswith("one policy=by-importance ")
 
 
 def test_recipes_that_are_alike_are_numbered():

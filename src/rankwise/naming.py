@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
@@ -29,22 +30,19 @@ def is_under(key: str, sections: Set[str]) -> bool:
 
 def differences(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     """For each, the keys in which they are not all alike, with its value there as one types it."""
-    written = [{key: typed(value) for key, value in own.items()} for own in settings]
-    keys = dict.fromkeys(key for own in written for key in own)
-    unlike = [key for key in keys if len({own.get(key) for own in written}) > 1]
-    return [{key: own.get(key, ABSENT) for key in unlike} for own in written]
+    return _unlike([{key: typed(value) for key, value in own.items()} for own in settings])
 
 
 def names(plain: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Each system's name; where several have it, with settings that tell them apart, as they are typed after --set."""
+    """Each system's name; where several have it, with settings that tell them apart, such as `rank=4`."""
     alike: dict[str, list[int]] = {}
     for place, name in enumerate(plain):
         alike.setdefault(name, []).append(place)
     found = dict(enumerate(plain))
     for name, places in alike.items():
         if len(places) > 1:
-            unlike = differences([settings[place] for place in places])
-            found.update(zip(places, (f"{name} {label}" for label in _labels(unlike)), strict=True))
+            labels = _labels([settings[place] for place in places])
+            found.update(zip(places, (f"{name} {label}" for label in labels), strict=True))
     return list(found.values())
 
 
@@ -59,13 +57,33 @@ def typed(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _labels(unlike: Sequence[Mapping[str, str]]) -> list[str]:
-    """As few settings as tell all apart, MOST_NAMED at least where there are as many; numbers where none do."""
-    for count in range(MOST_NAMED, 1 + max(MOST_NAMED, len(unlike[0]))):
-        labels = [" ".join(f"{key}={value}" for key, value in list(own.items())[:count] if value != ABSENT) for own in unlike]
-        if len(set(labels)) == len(labels):
-            return labels
-    return [str(place) for place in range(1, 1 + len(unlike))]
+def _labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """As few settings and digits as tell all apart, MOST_NAMED at least where there are as many; numbers where none do."""
+    for write in (_rounded, typed):
+        unlike = _unlike([{key: write(value) for key, value in own.items()} for own in settings])
+        last = Counter(key.rpartition(".")[2] for key in unlike[0])
+        for count in range(MOST_NAMED, 1 + max(MOST_NAMED, len(unlike[0]))):
+            shown = [[(key, value) for key, value in list(own.items())[:count] if value != ABSENT] for own in unlike]
+            labels = [" ".join(f"{_short(key, last)}={value}" for key, value in own) for own in shown]
+            if len(set(labels)) == len(labels):
+                return labels
+    return [str(place) for place in range(1, 1 + len(settings))]
+
+
+def _unlike(written: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    keys = dict.fromkeys(key for own in written for key in own)
+    unlike = [key for key in keys if len({own.get(key) for own in written}) > 1]
+    return [{key: own.get(key, ABSENT) for key in unlike} for own in written]
+
+
+def _short(key: str, last: Mapping[str, int]) -> str:
+    """A key's last word; the last two where others end alike."""
+    words = key.split(".")
+    return words[-1] if last[words[-1]] == 1 else ".".join(words[-2:])
+
+
+def _rounded(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else typed(value)
 
 
 def _flat(tree: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:

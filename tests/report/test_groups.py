@@ -99,7 +99,7 @@ def test_seeds_are_pooled_and_other_recipes_stand_apart(run_for):
     first, second, other = (run_for("bert", *more) for more in ([], ["train.seed=1"], ["adapter.rank=1"]))
     pair, alone = group([second, other, first])
     assert [run.recipe.train.seed for run in pair.runs] == [0, 1]
-    assert (pair.name, alone.name) == ("tiny adapter.rank=2", "tiny adapter.rank=1")
+    assert (pair.name, alone.name) == ("tiny rank=2", "tiny rank=1")
     assert pair.score("accuracy") == compare([first, second]).systems[0].accuracy
     assert pair.score("log_loss").value == pytest.approx(
         np.mean([run.scores["test"]["log_loss"]["value"] for run in (first, second)])

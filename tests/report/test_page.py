@@ -249,15 +249,15 @@ def test_recipes_stand_beside_each_other_and_then_alone(run_for):
     headings = [node.text for node in root.all("h2")]
     assert headings == [
         "Leaderboard", "Which is better", "Cost and quality", "What more buys", "On the way", "What differs",
-        "tiny adapter.rank=2", "tiny adapter.rank=1",
+        "tiny rank=2", "tiny rank=1",
     ]  # fmt: skip
     files = downloads(root)
     assert {row["recipe"]: row["seeds"] for row in files["leaderboard.csv"]} == {
-        "tiny adapter.rank=2": "2",
-        "tiny adapter.rank=1": "1",
+        "tiny rank=2": "2",
+        "tiny rank=1": "1",
     }
     assert [len(files[f"compare-{name}.csv"]) for name in ("time", "parameters", "loss", "accuracy")] == [2] * 4
-    assert files["settings.csv"] == [{"key": "adapter.rank", "tiny adapter.rank=2": "2", "tiny adapter.rank=1": "1"}]
+    assert files["settings.csv"] == [{"key": "adapter.rank", "tiny rank=2": "2", "tiny rank=1": "1"}]
     assert [row["on_front"] for row in files["accuracy-against-parameters.csv"]].count("yes") >= 1
     verdict = section(root, "verdicts-section").text
     assert "no difference shown" in verdict or "is better than" in verdict
