@@ -34,7 +34,8 @@ def answers(*overrides, right=0.8, seed=0, name="one", classes=CLASSES, rows=Non
     probabilities[np.arange(len(truth)), np.array(number)[said]] = 0.8
     recipe = Recipe(name=name).with_overrides([f"train.seed={seed}", f"train.power={sum(name.encode())}", *overrides])
     facts = {
-        "data_sha256": data, "seconds": {"training": 10.0 + seed, "all": 20.0}, "actual": {"peak_bytes": 10**9 + seed},
+        "base": {"name": "minilm", "hub": None, "sha256": "of its weights"}, "data_sha256": data,
+        "seconds": {"training": 10.0 + seed, "all": 20.0}, "actual": {"peak_bytes": 10**9 + seed},
     }  # fmt: skip
     run = Run(
         Path(f"runs/{name}-{seed}"), recipe, Preprocessing(tuple(classes), (), 128), {}, facts, {"trainable_parameters": 1234}
@@ -69,6 +70,13 @@ def test_a_system_has_the_means_of_its_runs_and_the_largest_peak():
 def test_the_same_data_in_another_place_is_the_same_system():
     here, there = answers("data.source=here.csv", seed=0), answers("data.source=there.csv", seed=1)
     assert len(compare([here, there]).systems) == 1
+
+
+def test_an_encoder_is_known_by_its_weights_and_not_by_where_its_folder_lies():
+    here, there, other = (answers(f"base=./{place}", seed=seed) for seed, place in enumerate(("a", "b/a", "c")))
+    other.run.facts["base"]["sha256"] = "of other weights"
+    assert [one.seeds for one in compare([here, there]).systems] == [(0, 1)]
+    assert len(compare([here, there, other]).systems) == 2
 
 
 def test_recipes_of_one_name_are_told_apart_by_what_differs_in_them():

@@ -56,12 +56,14 @@ class Answers:
     def system(self) -> str:
         """The same for runs that differ in their seed, or in where the same data lies, alone."""
         settings = {key: value for key, value in self.settings.items() if not is_under(key, {"data.validation"})}
-        return json.dumps([settings, self.run.facts["data_sha256"], self.name], sort_keys=True)
+        digests = [self.run.facts["data_sha256"], self.run.facts["base"]["sha256"]]
+        return json.dumps([settings, digests, self.name], sort_keys=True)
 
     @cached_property
     def settings(self) -> dict[str, Any]:
-        """The recipe's, by dotted key."""
-        return settings_of(self.run.recipe)
+        """The recipe's, by dotted key; the base by its name, wherever its folder lies."""
+        base = self.run.facts["base"]
+        return {**settings_of(self.run.recipe), "base": base["hub"] or base["name"]}
 
     @property
     def seed(self) -> int:

@@ -24,7 +24,7 @@ from rankwise.comparison import Answers, System, compare
 from rankwise.errors import RunError
 from rankwise.fitting.events import read_events
 from rankwise.metrics import Interval
-from rankwise.naming import names, settings_of
+from rankwise.naming import names
 from rankwise.run import Run
 from rankwise.significance import SCORES
 
@@ -123,7 +123,7 @@ def group(runs: Sequence[Run]) -> list[Group]:
         same.append(run)
     found = [tuple(sorted(same, key=lambda run: run.recipe.train.seed)) for same in systems.values()]
     recipes = [same[0].recipe for same in found]
-    named = names([recipe.name for recipe in recipes], [settings_of(recipe) for recipe in recipes])
+    named = names([recipe.name for recipe in recipes], [Answers.of(same[0]).settings for same in found])
     return [Group(name, same) for name, same in zip(named, found, strict=True)]
 
 
