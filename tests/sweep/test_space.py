@@ -10,7 +10,8 @@ import pytest
 
 from rankwise.errors import RecipeError
 from rankwise.recipe import Recipe
-from rankwise.sweep.space import Groups, Range, Space, Values, builtin_spaces
+from rankwise.sweep.domains import Groups, Range, Values
+from rankwise.sweep.space import Space, builtin_spaces
 from rankwise.sweep.trials import configured
 
 SPACE = """\

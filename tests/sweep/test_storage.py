@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 
 from rankwise.errors import RunError
-from rankwise.sweep.storage import Board, database_of, located, opened, remember
+from rankwise.sweep.storage import Board, alone, database_of, located, opened, remember
 from rankwise.sweep.study import Study
 
 FACTS = {"base": {"name": "b"}, "objectives": ["accuracy"], "varied": ["adapter.rank"], "signature": {}}
@@ -77,8 +77,9 @@ def test_who_comes_later_waits_until_the_earlier_has_said_what_it_trains(studies
     mine, other = board(studies), board(studies, "other", patience=0.3)
     silent = mine.ask()
     started = time.monotonic()
-    trial, against = begin(other, 4)
-    assert against == ""
+    trial, heard = other.ask(), []
+    assert other.claim(trial, "rank 4", {"adapter.rank": 4}, waiting=heard.append) == ""
+    assert set(heard) == {1}, "and it said for how many it waits"
     assert time.monotonic() - started >= 0.3, "the silent one was given its time"
     assert found(studies).count("running") == 1
     mine.finish(silent, FINISHED)  # too late: it was taken for lost, and nothing happens
@@ -188,3 +189,22 @@ def test_processes_that_ask_at_once_take_each_waiting_trial_once(studies, url):
     takers = [subprocess.Popen([sys.executable, "-c", TAKER, url, str(n)], stdout=subprocess.PIPE) for n in range(3)]
     taken = [json.loads(taker.communicate(timeout=100)[0]) for taker in takers]
     assert Counter(number for some in taken for number in some) == Counter(range(40))
+
+
+ENTERS = """
+import sys
+from rankwise.sweep.storage import alone
+print("at the door", flush=True)
+with alone(*sys.argv[1:]):
+    pass
+"""
+
+
+def test_a_study_is_set_up_by_one_process_at_a_time(url):
+    with alone(url, "first"):
+        other = subprocess.Popen([sys.executable, "-c", ENTERS, url, "first"], stdout=subprocess.PIPE)
+        assert other.stdout.readline() == b"at the door\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            other.wait(timeout=3)
+    other.communicate(timeout=60)
+    assert other.returncode == 0

@@ -48,7 +48,7 @@ class Finals(Stage):
             given = trial.user_attrs["params"]
             folder = str(self.sweep.folder / "finals" / f"trial-{given['trial']}-seed-{given['seed']}")
             params = {**given, "folder": folder}  # this driver's, wherever another one would have put it
-            if why := self.board.claim(trial, trial.user_attrs["fingerprint"], params):
+            if why := self.board.claim(trial, trial.user_attrs["fingerprint"], params, waiting=self.waiting):
                 self.board.yield_to(trial, why)
             else:
                 self.hand_over(trial, Task(recipe, (params["seed"],), folder))

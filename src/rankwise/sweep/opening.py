@@ -9,13 +9,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import optuna
-from filelock import FileLock
 from optuna.trial import TrialState
 
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.space import Space
-from rankwise.sweep.storage import database_of, discard, facts_of, opened, remember
+from rankwise.sweep.storage import alone, database_of, discard, facts_of, opened, remember
 from rankwise.sweep.trials import OBJECTIVES, identity
 
 
@@ -28,7 +27,7 @@ def open_studies(
     url = database_of(storage, folder)
     directions = [OBJECTIVES[objective] for objective in space.objectives]
     with ExitStack() as stack:
-        with FileLock(folder / ".lock"):
+        with alone(url, name):
             study, finals = stack.enter_context(opened(url, name, directions))
             if _is_stillborn(study) and _changed(study, base, space):
                 discard(url, name)

@@ -15,8 +15,9 @@ from optuna.trial import FrozenTrial
 
 from rankwise.errors import RecipeError, RunError
 from rankwise.recipe import Recipe
+from rankwise.sweep.domains import MOST_LISTED
 from rankwise.sweep.engine import Done, Event
-from rankwise.sweep.space import MOST_LISTED, TRIALS, Space
+from rankwise.sweep.space import TRIALS, Space
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
 from rankwise.sweep.storage import MOST_DEATHS, Board, counts
 from rankwise.sweep.study import Study
@@ -60,7 +61,7 @@ class Search(Stage):
             trial = self.board.ask()
             params = self.sweep.space.suggest(trial)
             recipe, key = self._resolved(params)
-            if why := self.board.claim(trial, key, params, most=self.most):
+            if why := self.board.claim(trial, key, params, most=self.most, waiting=self.waiting):
                 self.board.yield_to(trial, why)
                 self.refused += 1
             elif isinstance(recipe, RecipeError):

@@ -16,9 +16,7 @@ rules when the file is read; errors carry file, line and the nearest known key.
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -30,15 +28,14 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from rankwise.errors import RecipeError, nearest
 from rankwise.recipe import Lines, Recipe, parse, said, source_text, text_of, wanted
 from rankwise.specs import Count, Spec
+from rankwise.sweep.domains import Domain, Groups, Range, Scalar, Values, keys_of, listed, plain, size_of, why_no_grid
 from rankwise.sweep.trials import OBJECTIVES
 
-MOST_LISTED = 100_000  # configurations that are enumerated; a grid has no more
 TRIALS = 20  # where nothing says how many
 EXAMPLES = {
     "base": "auto", "set": "[data.rows=64]", "search": "{sampler: random}", "search.pruner": "{name: halving}",
     "objectives": "[accuracy]", "space": "{adapter.rank: [2, 4, 8]}",
 }  # fmt: skip
-Scalar = str | int | float | bool | None
 
 
 class PrunerSpec(Spec):
@@ -107,67 +104,6 @@ class _File(Spec):
 
 
 @dataclass(frozen=True)
-class Values:
-    """One of some values of a recipe key."""
-
-    values: tuple[Any, ...]
-
-    @property
-    def labels(self) -> list[Scalar]:
-        """What stands for each value in Optuna: the value itself, or its JSON where that is a list or a mapping."""
-        return [value if isinstance(value, Scalar) else json.dumps(value) for value in self.values]
-
-    def points(self) -> list[Scalar]:
-        return self.labels
-
-    def suggest(self, trial: Any, name: str) -> Any:
-        if len(self.values) == 1:
-            return self.values[0]
-        return self.values[self.labels.index(trial.suggest_categorical(name, self.labels))]
-
-
-@dataclass(frozen=True)
-class Range:
-    """A number between two, both included."""
-
-    low: float
-    high: float
-    log: bool = False
-    step: float | None = None
-    whole: bool = False
-
-    def points(self) -> list[Scalar] | None:
-        """All its numbers; None where they can't be listed, or are too many."""
-        step = self.step or (1 if self.whole and not self.log else None)
-        if step is None or (self.high - self.low) / step >= MOST_LISTED:
-            return None
-        count = math.floor((self.high - self.low) / step + 1e-9) + 1
-        return [self._stepped(self.low + place * step) for place in range(count)]
-
-    def suggest(self, trial: Any, name: str) -> float:
-        if self.whole:
-            return int(trial.suggest_int(name, int(self.low), int(self.high), log=self.log, step=int(self.step or 1)))
-        found = float(trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step))
-        return found if self.step is None else self._stepped(found)
-
-    def _stepped(self, value: float) -> float:
-        """0.3 where adding steps of 0.1 made 0.30000000000000004: drawn or listed, it is one configuration."""
-        return int(value) if self.whole else round(value, 12)
-
-
-@dataclass(frozen=True)
-class Groups:
-    """One of some groups, each with values or ranges of several keys."""
-
-    options: Mapping[str, Mapping[str, Values | Range]]
-    """By label, such as `adam`."""
-
-    def suggest(self, trial: Any, name: str) -> dict[str, Any]:
-        label = trial.suggest_categorical(name, list(self.options))
-        return {key: domain.suggest(trial, inner_name(key, label)) for key, domain in self.options[label].items()}
-
-
-@dataclass(frozen=True)
 class Space:
     """What is tried, and how."""
 
@@ -177,7 +113,7 @@ class Space:
     set: tuple[str, ...]
     search: SearchSpec
     objectives: tuple[str, ...]
-    domains: Mapping[str, Values | Range | Groups]
+    domains: Mapping[str, Domain]
 
     @classmethod
     def load(cls, name_or_path: str | Path, search: Iterable[str] = ()) -> Space:
@@ -204,8 +140,8 @@ class Space:
         reader = _Reader(_base(file, lines, where), lines, where)
         domains = {name: reader.domain(name, given) for name, given in file.space.items()}
         reader.check_keys(domains)
-        if file.search.sampler == "grid" and _points(domains) is None:
-            raise RecipeError(f"{where}: {_why_no_grid(domains)}; or search.sampler: random")
+        if file.search.sampler == "grid" and size_of(domains) is None:
+            raise RecipeError(f"{where}: {why_no_grid(domains)}; or search.sampler: random")
         return cls(file.name, file.summary, file.base, file.set, file.search, file.objectives, domains)
 
     def without(self, keys: Iterable[str]) -> Space:
@@ -243,7 +179,7 @@ class Space:
     @property
     def size(self) -> int | None:
         """How many configurations; None where they can't be listed."""
-        return _points(self.domains)
+        return size_of(self.domains)
 
     def suggest(self, trial: Any) -> dict[str, Any]:
         """Recipe keys and their values, drawn by an Optuna trial."""
@@ -257,13 +193,11 @@ class Space:
 
     def listed(self) -> Iterator[dict[str, Scalar]]:
         """Every configuration in the names and labels of Optuna's parameters; the space has a `size`."""
-        axes = [_axis(name, domain) for name, domain in self.domains.items()]
-        for combination in itertools.product(*axes):
-            yield {name: value for part in combination for name, value in part.items()}
+        return listed(self.domains)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values that say whether two spaces are the same."""
-        return {name: _plain(domain) for name, domain in self.domains.items()}
+        return {name: plain(domain) for name, domain in self.domains.items()}
 
 
 def builtin_spaces() -> list[str]:
@@ -272,25 +206,13 @@ def builtin_spaces() -> list[str]:
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
-def inner_name(key: str, label: str) -> str:
-    """What Optuna calls a key within a group: its ranges may differ from group to group."""
-    return f"{key} ({label})"
-
-
-def keys_of(name: str, domain: Values | Range | Groups) -> list[str]:
-    """The recipe keys that a part of a space varies."""
-    if isinstance(domain, Groups):
-        return list(dict.fromkeys(key for option in domain.options.values() for key in option))
-    return [name]
-
-
 class _Reader:
     """What stands under `space`, held against the base recipe's rules."""
 
     def __init__(self, base: Recipe, lines: Lines, where: str) -> None:
         self.base, self.lines, self.where = base, lines, where
 
-    def domain(self, name: str, given: Any) -> Values | Range | Groups:
+    def domain(self, name: str, given: Any) -> Domain:
         path: tuple[str | int, ...] = ("space", name)
         if isinstance(given, list) and any(isinstance(option, dict) for option in given) and not self._is_key(name):
             return self._groups(name, given)
@@ -301,7 +223,7 @@ class _Reader:
             return self._range(name, given, path)
         raise self._error(path, f"{name}: found {given!r}, expected a list of values or a range {{low: …, high: …}}")
 
-    def check_keys(self, domains: Mapping[str, Values | Range | Groups]) -> None:
+    def check_keys(self, domains: Mapping[str, Domain]) -> None:
         """Raises RecipeError where two parts of the space set the same key."""
         owners: dict[str, str] = {}
         for name, domain in domains.items():
@@ -425,56 +347,3 @@ def _explained(error: ValidationError, lines: Lines, where: str) -> Iterator[str
 def _within(name: str, key: str) -> str:
     """A key, and the group it is in where the part of the space that has it is one."""
     return f"'{key}'" if name == key else f"'{key}' in the group '{name}'"
-
-
-def _axis(name: str, domain: Values | Range | Groups) -> list[dict[str, Scalar]]:
-    """What one part of a space can be, in Optuna's names and labels."""
-    if not isinstance(domain, Groups):
-        points = domain.points()
-        assert points is not None, "listed() is asked of a space that has a size"
-        return [{name: point} if len(points) > 1 else {} for point in points]
-    found: list[dict[str, Scalar]] = []
-    for label, option in domain.options.items():
-        inner = [_axis(inner_name(key, label), part) for key, part in option.items()]
-        for combination in itertools.product(*inner):
-            chosen: dict[str, Scalar] = {name: label}
-            for part in combination:
-                chosen.update(part)
-            found.append(chosen)
-    return found
-
-
-def _points(domains: Mapping[str, Values | Range | Groups]) -> int | None:
-    """How many configurations there are; None where a range has no end of them, or too many to list."""
-    total = 1
-    for domain in domains.values():
-        if isinstance(domain, Groups):
-            sizes = [_points(option) for option in domain.options.values()]
-            size = None if None in sizes else sum(filter(None, sizes))
-        else:
-            points = domain.points()
-            size = None if points is None else len(points)
-        if size is None or total * size > MOST_LISTED:
-            return None
-        total *= size
-    return total
-
-
-def _why_no_grid(domains: Mapping[str, Values | Range | Groups]) -> str:
-    flat = [
-        (key, part) for name, domain in domains.items()
-        for key, part in (
-            [(key, part) for option in domain.options.values() for key, part in option.items()]
-            if isinstance(domain, Groups) else [(name, domain)]
-        )
-    ]  # fmt: skip
-    for key, part in flat:
-        if isinstance(part, Range) and part.points() is None and part.step is None:
-            return f"a grid needs values, and '{key}' is a range; give a list, or a step"
-    return f"this grid has over {MOST_LISTED:,} configurations; give fewer values"
-
-
-def _plain(domain: Values | Range | Groups) -> Any:
-    if isinstance(domain, Groups):
-        return {label: {key: _plain(part) for key, part in option.items()} for label, option in domain.options.items()}
-    return list(domain.values) if isinstance(domain, Values) else vars(domain)

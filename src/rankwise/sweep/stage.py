@@ -71,7 +71,7 @@ class Stage(ABC):
                 if not self.has_time() or not (elsewhere or self.is_wanting()):
                     return
                 if elsewhere:
-                    self.sweep.events.emit("waiting", trials=elsewhere)
+                    self.waiting(elsewhere)
                     time.sleep(self.board.patience_seconds / 20)
             for event in engine.events(TICK_SECONDS):
                 self._heard(event)
@@ -103,6 +103,10 @@ class Stage(ABC):
     @abstractmethod
     def died(self, trial: optuna.Trial, deaths: int) -> None:
         """A trial's process died, for its configuration the `deaths`-th time."""
+
+    def waiting(self, trials: int) -> None:
+        """Nothing can be started here until so many trials of other drivers have come further."""
+        self.sweep.events.emit("waiting", trials=trials)
 
     def hand_over(self, trial: optuna.Trial, task: Task) -> None:
         """Let the engine run a trial."""

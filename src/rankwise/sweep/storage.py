@@ -14,6 +14,7 @@ them may be killed at any moment. Four rules make that safe:
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import math
@@ -22,13 +23,14 @@ import sqlite3
 import time
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import optuna
 import sqlalchemy
+from filelock import FileLock
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -38,6 +40,7 @@ from rankwise.errors import RunError, require
 from rankwise.sweep.trials import Direction, Final, Trial
 
 FILE = "study.db"
+LOCK = ".lock"  # beside it
 ABOUT = "sweep.json"  # in a sweep's folder: where its study is
 FINALS = "/finals"  # what the finalists' study is called, after the search's
 BEAT_SECONDS = 5.0
@@ -71,6 +74,23 @@ def opened(url: str, name: str, directions: Iterable[Direction]) -> Iterator[tup
         yield search, finals
     finally:
         storage.engine.dispose()  # a pool that is forgotten leaves its connections open
+
+
+@contextmanager
+def alone(url: str, name: str) -> Iterator[None]:
+    """Keep other processes, of other machines too, from making or describing the study of that name meanwhile."""
+    if url.startswith("sqlite"):
+        with FileLock(Path(str(sqlalchemy.make_url(url).database)).with_name(LOCK)):
+            yield
+        return
+    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+    storage = _storage(url)
+    try:
+        with storage.engine.connect() as connection:
+            connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(key)))  # until it is closed
+            yield
+    finally:
+        storage.engine.dispose()
 
 
 def discard(url: str, name: str) -> None:
@@ -162,18 +182,30 @@ class Board:
         trial.set_user_attr("driver", self.driver)
         return trial
 
-    def claim(self, trial: optuna.Trial, fingerprint: str, params: Mapping[str, Any], *, most: int | None = None) -> str:
+    def claim(
+        self,
+        trial: optuna.Trial,
+        fingerprint: str,
+        params: Mapping[str, Any],
+        *,
+        most: int | None = None,
+        waiting: Callable[[int], None] = lambda _: None,
+    ) -> str:
         """Write what a trial is about to train; why it must not be trained, or nothing where it may be.
 
-        `most` is how many configurations the study may have besides those that were rejected.
+        `most` is how many configurations the study may have besides those that were rejected. `waiting` hears, again and
+        again, how many trials have not said yet what they train: for half a minute where their driver was killed.
         """
         trial.set_user_attr("params", dict(params))
         trial.set_user_attr("fingerprint", fingerprint)
         while True:
             others = [other for other in self.trials() if other.number != trial.number]
             earlier = [other for other in others if other.number < trial.number]
-            if all("fingerprint" in other.user_attrs for other in earlier if other.state == TrialState.RUNNING):
+            running = [other for other in earlier if other.state == TrialState.RUNNING]
+            unnamed = sum("fingerprint" not in other.user_attrs for other in running)
+            if not unnamed:
                 break
+            waiting(unnamed)
             self.beat()
             self.recover()
             time.sleep(0.05)

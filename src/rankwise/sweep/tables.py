@@ -51,7 +51,8 @@ def _row(trial: Trial, scores: Sequence[str], varied: Sequence[str]) -> dict[str
         row[f"{name}_sd"] = _number(trial.spread(name)) if name in trial.scores else ""
     for name in COSTS:
         row[name] = _number(getattr(trial, name))
-    row["seeds"] = " ".join(map(str, trial.seeds))
+    row["seeds"] = len(trial.seeds) or ""
+    row["seed_numbers"] = " ".join(map(str, trial.seeds))
     row["validation_rows"] = _number(trial.validation_rows)
     for key in varied:
         value = trial.params.get(key, "")
