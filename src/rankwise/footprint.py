@@ -54,7 +54,8 @@ def peak_bytes(
     """The most memory at any time, with `rows` texts a forward pass in training and `scored` in scoring."""
     weights = 4 * plan.ledger.total_parameters
     trained = 4 * plan.ledger.trainable_parameters
-    optimizer = trained * (1 + OPTIMIZER_FLOATS[recipe.train.optimizer.name])  # with the gradients
+    means = 0 if recipe.train.average is None else 1
+    optimizer = trained * (1 + OPTIMIZER_FLOATS[recipe.train.optimizer.name] + means)  # with the gradients
     shrink = BF16_KEPT if bf16 else 1.0
     baselines = baseline_bytes(work) if recipe.evaluate.baselines else 0.0
     checking = weights + shrink * _held(plan, work, min(scored, PROBE_BATCH))  # the saved folder, loaded again to compare

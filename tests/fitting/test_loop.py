@@ -249,6 +249,7 @@ OPTIMIZERS = {
     "muon": ["train.optimizer=muon"],
     "a plateau and micro-batches": ["train.schedule=reduce-on-plateau", "train.micro_batch_size=3", "train.warmup=20%"],
     "a full fine-tune": ["adapter.method=full"],
+    "a running mean": ["train.average=20%"],
 }
 
 

@@ -8,6 +8,8 @@ computes all of this; here it is called, told the number of updates, stored and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 
 from rankwise.errors import TrainingError
@@ -78,7 +80,7 @@ class Pruning:
             for name, value in getattr(allocator, attribute).items()
         }
 
-    def load(self, state: dict[str, torch.Tensor]) -> None:
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
         """Go on from what `state` gave."""
         found: dict[str, dict[str, torch.Tensor]] = {"kept": {}, **{part: {} for part in _PARTS}}
         for key, value in state.items():

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rankwise.errors import RunError
-from rankwise.fitting.adalora import Pruning
 from rankwise.model.adapters import Classifier
 
 
@@ -45,6 +45,17 @@ class Progress:
     training_seconds: float = 0.0
 
 
+class Part(Protocol):
+    """What else training remembers: tensors that put it back where it was, once the weights are back."""
+
+    def state(self) -> dict[str, torch.Tensor]: ...
+
+    def load(self, state: Mapping[str, torch.Tensor], /) -> None: ...
+
+
+NO_PARTS: Mapping[str, Part] = MappingProxyType({})
+
+
 class Checkpoints:
     """The checkpoints of one run: the last `keep`, and the best."""
 
@@ -59,17 +70,18 @@ class Checkpoints:
         optimizers: Sequence[torch.optim.Optimizer],
         progress: Progress,
         *,
-        pruning: Pruning | None = None,
+        parts: Mapping[str, Part] = NO_PARTS,
     ) -> Path:
-        """Write the state after `progress.step` updates, then drop what need not be kept."""
+        """Write the state after `progress.step` updates, that of `parts` by name too, then drop what need not be kept."""
         target = self.folder / f"step-{progress.step}"
         draft = self.folder / f".step-{progress.step}.draft"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         save_file(_weights(classifier), draft / "weights.safetensors")
         tensors, numbers = _optimizer_state(optimizers)
-        ranks = {f"pruning.{name}": tensor for name, tensor in pruning.state().items()} if pruning else {}
-        save_file({**tensors, **ranks, **_generators()}, draft / "optimizer.safetensors")
+        for name, part in parts.items():
+            tensors |= {f"{name}.{key}": tensor for key, tensor in part.state().items()}
+        save_file({**tensors, **_generators()}, draft / "optimizer.safetensors")
         state = {"fingerprint": self.fingerprint, "progress": asdict(progress), "optimizer": numbers}
         (draft / "state.json").write_text(json.dumps(state, indent=1), "utf-8")
         shutil.rmtree(target, ignore_errors=True)
@@ -82,7 +94,11 @@ class Checkpoints:
         return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
 
     def resume(
-        self, classifier: Classifier, optimizers: Sequence[torch.optim.Optimizer], *, pruning: Pruning | None = None
+        self,
+        classifier: Classifier,
+        optimizers: Sequence[torch.optim.Optimizer],
+        *,
+        parts: Mapping[str, Part] = NO_PARTS,
     ) -> Progress | None:
         """Put everything back as the newest checkpoint has it; None when there is none. Raises RunError."""
         if not self.steps():
@@ -99,9 +115,9 @@ class Checkpoints:
         torch.set_rng_state(tensors.pop("generator"))
         if "generator_cuda" in tensors:
             torch.cuda.set_rng_state(tensors.pop("generator_cuda"))
-        ranks = {name: tensors.pop(name) for name in list(tensors) if name.startswith("pruning.")}
-        if pruning is not None:
-            pruning.load({name.removeprefix("pruning."): tensor for name, tensor in ranks.items()})
+        for name, part in parts.items():
+            keys = [key for key in tensors if key.startswith(f"{name}.")]
+            part.load({key.removeprefix(f"{name}."): tensors.pop(key) for key in keys})
         _load_optimizer_state(optimizers, tensors, state["optimizer"])
         return Progress(**state["progress"])
 

@@ -26,7 +26,8 @@ from rankwise.data.shift import Shifted
 from rankwise.errors import NonFiniteLoss
 from rankwise.evaluation import logits, quick_scores
 from rankwise.fitting.adalora import Pruning
-from rankwise.fitting.checkpoint import Checkpoints, Progress
+from rankwise.fitting.average import Average
+from rankwise.fitting.checkpoint import Checkpoints, Part, Progress
 from rankwise.fitting.events import Events
 from rankwise.fitting.frozen import cached_prefix, fit_head, frozen_digest, pays, prefix_layer
 from rankwise.fitting.optim import build_optimizers, class_weights, schedule_factor, set_rates
@@ -115,9 +116,13 @@ def fit(  # noqa: PLR0915 - straight down one page
         if classifier.plan.adapter.method == "adalora":
             pruning = Pruning(classifier, total=planned_steps(len(data.train), spec), processes=accelerator.num_processes)
             update.penalty = pruning.penalty
+        average = Average(classifier.trainable(), share=spec.average) if spec.average else None
+        parts: dict[str, Part] = {} if pruning is None else {"pruning": pruning}
+        if average is not None:
+            parts["average"] = average
 
         # --- where to start
-        progress = checkpoints.resume(classifier, optimizers, pruning=pruning) if resume else None
+        progress = checkpoints.resume(classifier, optimizers, parts=parts) if resume else None
         if progress is None:
             progress = Progress()
             if classifier.plan.head.start == "fitted":
@@ -156,6 +161,8 @@ def fit(  # noqa: PLR0915 - straight down one page
             pace.note_update(float(data.train.tokens.lengths[rows].sum()), passed)
             if pruning is not None:
                 pruning(pace.position)  # which reads the gradients
+            if average is not None:
+                average(afresh=pruning is not None and not pruning.settled)
             for optimizer in optimizers:
                 optimizer.zero_grad(set_to_none=True)
             update.micro_batch_size = ceiling.micro_batch(update.micro_batch_size)
@@ -177,11 +184,12 @@ def fit(  # noqa: PLR0915 - straight down one page
                 events.emit("tick", step=progress.step, total=pace.total)
 
             if pace.evaluates:
+                if average is not None:
+                    average.swap()  # the mean is what is scored and kept
                 scores = quick_scores(
                     classifier, data.validation, shifted=shifted, padding=padding, batch_size=scoring.batch_size,
                     precision=precision, prefix=prefixes.get("validation"), accelerator=accelerator,
                 )  # fmt: skip
-                model.train()
                 entry = {
                     "step": progress.step,
                     "epoch": round(progress.step / in_epoch, 3),
@@ -194,11 +202,14 @@ def fit(  # noqa: PLR0915 - straight down one page
                 if pruning is None or pruning.settled:  # before that, the ranks are not the ones that were asked for
                     _note_best(progress, entry, spec)
                 if accelerator.is_main_process:
-                    checkpoints.save(classifier, optimizers, progress, pruning=pruning)
+                    checkpoints.save(classifier, optimizers, progress, parts=parts)
                 events.emit("evaluation", **entry, best=progress.best.get("step") == progress.step)
                 if pruning is not None:
                     live = sum(classifier.live_ranks().values())
                     events.emit("ranks", step=progress.step, live=live, start=sum(classifier.plan.ranks.values()))
+                if average is not None:
+                    average.swap()
+                model.train()
                 stopped_early = _has_stalled(progress, spec)
                 passed, noted = time.monotonic() - noted, time.monotonic()
                 pace.note_evaluation(passed)

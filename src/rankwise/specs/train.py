@@ -88,6 +88,10 @@ class TrainSpec(Spec):
     """A share of all updates (`6%`) or a number of updates over which the rate rises from 0."""
     clip_norm: Positive | None = 1.0
     """Largest gradient norm; null for no clipping."""
+    average: Share | None = None
+    """Score and keep a running mean of the weights over about this share of the updates so far, such as 10%
+    (arXiv 1212.1824); the last weights when left out.
+    """
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the target spread over all classes."""
     class_weights: Literal["none", "balanced"] | dict[str, Positive] = "none"
