@@ -50,6 +50,7 @@ def measure(start: str, options: argparse.Namespace) -> dict[str, object]:
             f"data.test_rows={options.test_rows}",
             "data.split.validation=500", "adapter.targets=[query,value]", "adapter.rank=8", f"head.start={start}",
             f"train.max_steps={max(MOMENTS)}", "train.evaluate_every=5", f"train.seed={seed}", "evaluate.baselines=false",
+            "train.average=null", "train.select_by=accuracy", "train.early_stop=null",
         ])  # fmt: skip
         texts = read(recipe.data).test.texts
         with tempfile.TemporaryDirectory() as folder:
