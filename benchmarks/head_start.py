@@ -58,7 +58,8 @@ def measure(head: str, changes: list[str], base: Path, options: argparse.Namespa
             [
                 f"base={base}", f"data.source={options.data}", f"data.rows={options.rows}", "data.test_rows=100",
                 "adapter.rank=8", "adapter.targets=[query,value]", f"train.epochs={options.epochs}", f"train.seed={seed}",
-                "evaluate.baselines=false", "train.average=null", "train.select_by=accuracy", "train.early_stop=null", *changes,
+                "evaluate.baselines=false", "train.average=null", "train.select_by=accuracy", "train.early_stop=null",
+                *changes,
             ],
         )  # fmt: skip
         with tempfile.TemporaryDirectory() as folder:
