@@ -52,6 +52,14 @@ def test_a_run_is_told_in_seven_sections(page):
     assert links == [node.text for node in page.all("h2")]
 
 
+def test_a_running_mean_of_the_weights_is_told_where_training_is(page, run_for):
+    told = "Validation scores are those of a running mean of the weights"
+    averaged = checked(render(report_of([run_for("bert", "train.average=25%", "train.select_by=log_loss")])))
+    assert told in section(averaged, "training-section").text
+    assert "the best by log-loss" in section(averaged, "training-section").text
+    assert told not in section(page, "training-section").text
+
+
 def test_the_first_numbers_are_the_runs(page, run_for):
     run = run_for("bert")
     first = {node.all("dt")[0].text: node.all("dd")[0].text for node in page.all("header")[0].all("div")}

@@ -27,7 +27,8 @@ class Average:
         """Take in the weights after an update; `afresh` forgets what was before."""
         self.updates = 1 if afresh else self.updates + 1
         step = (self.eta + 1) / (self.updates + self.eta)
-        torch._foreach_lerp_(list(self.mean.values()), [weight.detach() for weight in self.weights.values()], step)
+        for name, weight in self.weights.items():
+            self.mean[name].lerp_(weight.detach(), step)
 
     @torch.no_grad()
     def swap(self) -> None:

@@ -161,10 +161,12 @@ def training_section(group: Group, prefix: str) -> Section:
     if best is None:
         lead += f". Lines are means over {len(group.runs)} seeds, bands reach from the lowest to the highest."
     else:
-        chosen = recipe.train.select_by.replace("_", " ")
+        chosen = recipe.train.select_by.replace("log_loss", "log-loss").replace("_", " ")
         lead += f"; the weights kept are those of update {best:,} (ringed), the best by {chosen}."
-    quiet = Paragraph("Training accuracy is counted while the weights change, with dropout where there is any.", quiet=True)
-    return Section(f"{prefix}training-section", "Training", (*figures, quiet), lead=lead)
+    how_counted = "Training accuracy is counted while the weights change, with dropout where there is any."
+    if recipe.train.average:
+        how_counted += " Validation scores are those of a running mean of the weights, and the mean is what was kept."
+    return Section(f"{prefix}training-section", "Training", (*figures, Paragraph(how_counted, quiet=True)), lead=lead)
 
 
 def _updates(group: Group) -> str:
