@@ -372,6 +372,16 @@ def test_a_slim_head_is_not_offered_where_it_would_change_nothing(on, overrides)
             assert "slim" not in str(problem.fixes)  # noqa: PT017 - some of them fit
 
 
+def test_a_cap_that_hardly_any_rank_fits_under_is_told_of_fewer_kinds_fewer_layers_and_the_head_alone():
+    fixes = refusal("budget.parameters=20000", recipe="auto").fixes
+    assert fixes == {
+        "--set adapter.targets=[query,key,value,attention_output]": 19_972,
+        "--set adapter.allocate.policy=last-k --set adapter.allocate.k=2": 15_364,
+        "--set adapter.method=head": 1_540,
+        "--budget 43013": 43_012,
+    }
+
+
 def test_a_cap_below_the_heads_last_layer_says_how_much_that_has():
     problem = refusal("budget.parameters=3076", "head.kind=slim", "adapter.method=head")
     assert "the last layer of the head alone has 3,076" in str(problem)
@@ -715,10 +725,16 @@ def test_a_stock_head_freezes_nothing():
     assert planned().frozen_head == ()
 
 
-def test_a_head_of_one_projection_says_that_slim_changes_nothing():
+def test_a_head_of_one_projection_is_as_slim_as_it_gets():
     stock, slim = (planned("base=bert-base-uncased", f"head.kind={kind}") for kind in ("stock", "slim"))
     assert stock.ledger.trainable_parameters == slim.ledger.trainable_parameters
-    assert slim.notes == ("bert's stock head is a single projection, so slim and stock are the same here",)
+    assert slim.notes == ()
+
+
+def test_a_slim_head_at_the_adapters_rate_is_told_what_rate_it_wants():
+    (note,) = planned("head.kind=slim").notes
+    assert note.endswith("try --set train.rates.head=0.0003")
+    assert planned("head.kind=slim", "train.rates.head=3e-4").notes == planned().notes == ()
 
 
 def test_the_tiers_of_report_000_that_own_nothing_are_named():

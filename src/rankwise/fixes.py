@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from rankwise.allocate import allocate, largest_rank, solved
 from rankwise.budget import Ledger
 from rankwise.encoders import Encoder
 from rankwise.entries import head_entries, ledger_of, prefix_entries
 from rankwise.errors import OverBudget
 from rankwise.specs import AdapterSpec, Explicit, HeadSpec, LastK
+
+ENOUGH = 3  # ways to fit, of which none gives up all adapters
+Way = list[tuple[AdapterSpec, HeadSpec]]  # changes of one sort, those that give up least first; one is enough
 
 
 def over_budget(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, ledger: Ledger) -> OverBudget:
@@ -28,39 +33,57 @@ def _fixes(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int) -> 
     """What to type to fit, and what that trains; the changes that give up least come first."""
     slim = HeadSpec(kind="slim")
     slimmer = head.kind == "stock" and len(encoder.head) > 1
-    tries = [(adapter, slim)] if slimmer else []
+    ways: list[Way] = [[(adapter, slim)]] if slimmer else []
     if adapter.has_ranks:
-        tries += [(rest, head) for rest in _smaller(encoder, adapter, head, cap)]
+        ways.append([(rest, head) for rest in _lower_rank(encoder, adapter, head, cap)])
+        ways.append([(rest, head) for rest in _fewer_kinds(encoder, adapter)])
         if slimmer:
-            tries += [(rest, slim) for rest in _lower_rank(encoder, adapter, slim, cap)]
+            ways.append([(rest, slim) for rest in _lower_rank(encoder, adapter, slim, cap)])
     else:
-        methods = ({"method": method, "virtual_tokens": None} for method in ("bias", "head"))
-        biases, alone = (adapter.model_copy(update=change) for change in methods)
-        tries += [(rest, head) for rest in (*_shorter(encoder, adapter, head, cap), *_upper_half(adapter), biases, alone)]
-        if slimmer:
-            tries.append((alone, slim))
-    found = {}
-    for changed, with_head in tries:
-        exact = solved(encoder, changed, with_head, cap)
-        trained = ledger_of(encoder, exact, with_head, allocate(encoder, exact, with_head, cap), None).trainable_parameters
-        if trained < cap:
-            settings = [*(["head.kind=slim"] if with_head != head else []), *_settings(adapter, changed)]
-            found[" ".join(f"--set {setting}" for setting in settings)] = trained
+        ways += [[(rest, head) for rest in _shorter(encoder, adapter, head, cap)], [(_without_ranks(adapter, "bias"), head)]]
+    ways.append([(rest, head) for rest in _upper_layers(encoder, adapter)])
+    alone = _without_ranks(adapter, "head")
+    last: list[Way] = [[(alone, head)], [(alone, slim)] if slimmer else []]
+    found = _fitting(encoder, adapter, head, cap, ways)
+    if not adapter.has_ranks or len(found) < ENOUGH:
+        found |= _fitting(encoder, adapter, head, cap, last)
     return dict(sorted(found.items(), key=lambda fix: -fix[1]))
 
 
-def _smaller(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int) -> list[AdapterSpec]:
-    """A lower rank, one kind of map less, or the upper half of the layers."""
+def _fitting(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int, ways: list[Way]) -> dict[str, int]:
+    """The first change of each way that fits: what to type, and what it trains."""
+    found: dict[str, int] = {}
+    for way in ways:
+        for changed, with_head in way:
+            exact = solved(encoder, changed, with_head, cap)
+            ranks = allocate(encoder, exact, with_head, cap)
+            trained = ledger_of(encoder, exact, with_head, ranks, None).trainable_parameters
+            if trained < cap:
+                settings = [*(["head.kind=slim"] if with_head != head else []), *_settings(adapter, changed)]
+                found[" ".join(f"--set {setting}" for setting in settings)] = trained
+                break
+    return found
+
+
+def _without_ranks(adapter: AdapterSpec, method: Literal["bias", "head"]) -> AdapterSpec:
+    """No adapter: the biases and the head, or the head alone."""
+    return adapter.model_copy(
+        update={"method": method, "virtual_tokens": None, "init_rank": None, "bias": "none", "quantize": "none"}
+    )
+
+
+def _fewer_kinds(encoder: Encoder, adapter: AdapterSpec) -> list[AdapterSpec]:
+    """One kind of map less, two less, and so on."""
     kinds = encoder.kinds if adapter.targets == "all" else adapter.targets
-    fewer = [adapter.model_copy(update={"targets": kinds[:-1]})] if len(kinds) > 1 else []
-    return [*_lower_rank(encoder, adapter, head, cap), *fewer, *_upper_half(adapter)]
+    return [adapter.model_copy(update={"targets": kinds[:count]}) for count in range(len(kinds) - 1, 0, -1)]
 
 
-def _upper_half(adapter: AdapterSpec) -> list[AdapterSpec]:
-    """The same in the upper half of the layers, where it is in all of them."""
+def _upper_layers(encoder: Encoder, adapter: AdapterSpec) -> list[AdapterSpec]:
+    """The same in the upper half of the layers, or in fewer, where it is in all of them."""
     if adapter.allocate.policy != "uniform" or not (adapter.has_ranks or adapter.method == "ia3"):
         return []
-    return [adapter.model_copy(update={"allocate": LastK(policy="last-k", k="half")})]
+    layers: list[Literal["half"] | int] = ["half", *range((encoder.layers - 1) // 2, 0, -1)]
+    return [adapter.model_copy(update={"allocate": LastK(policy="last-k", k=k)}) for k in layers]
 
 
 def _lower_rank(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int) -> list[AdapterSpec]:
@@ -89,10 +112,13 @@ def _settings(before: AdapterSpec, after: AdapterSpec) -> list[str]:
         settings.append(f"adapter.virtual_tokens={after.virtual_tokens or 'null'}")
     if after.init_rank != before.init_rank:
         settings.append("adapter.init_rank=null")
+    settings += [f"adapter.bias={after.bias}"] if after.bias != before.bias else []
+    settings += ["adapter.quantize=none"] if after.quantize != before.quantize else []
     if after.rank != before.rank:
         settings.append(f"adapter.rank={after.rank}")
     if after.targets != before.targets:
         settings.append(f"adapter.targets=[{','.join(after.targets)}]")
     if after.allocate != before.allocate:
-        settings += ["adapter.allocate.policy=last-k", "adapter.allocate.k=half"]
+        assert isinstance(after.allocate, LastK), "no other policy is offered"
+        settings += ["adapter.allocate.policy=last-k", f"adapter.allocate.k={after.allocate.k}"]
     return settings

@@ -19,6 +19,7 @@ from rankwise.specs import AdapterSpec, ByImportance, HeadSpec
 
 # Rates at which methods that need higher ones than LoRA learn the sample news in 120 updates: benchmarks/methods.py
 USUAL_RATES = {"adalora": 5e-3, "ia3": 1e-2, "prefix": 1e-2}
+SLIM_HEAD_RATE = 10  # times the learning rate, at which a head with frozen layers learns: benchmarks/head_start.py
 
 
 @dataclass(frozen=True)
@@ -127,8 +128,9 @@ def _notes(encoder: Encoder, recipe: Recipe, ranks: Mapping[str, int], ledger: L
         without = len(targeted_sites(encoder, recipe.adapter)) - len(ranks)
         probed = f"probed on at most {policy.rows:,} texts"
         notes.append(f"ranks by gradient {policy.criterion}, {probed}; {without} maps get none")
-    if recipe.head.kind == "slim" and len(encoder.head) == 1:
-        notes.append(f"{encoder.family}'s stock head is a single projection, so slim and stock are the same here")
+    if recipe.head.kind == "slim" and len(encoder.head) > 1 and recipe.train.rates.head is None:
+        rate = f"{SLIM_HEAD_RATE * recipe.train.learning_rate:g}"
+        notes.append(f"a slim head learns best at about ten times the rate; try --set train.rates.head={rate}")
     published = recipe.published
     if published and published.trainable_parameters and recipe.base == encoder.name:
         difference = published.trainable_parameters - ledger.trainable_parameters
