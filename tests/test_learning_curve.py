@@ -209,3 +209,11 @@ def test_test_rows_are_never_looked_at_and_validation_rows_are_the_same_at_every
 def test_sizes_that_the_data_has_not_are_refused(recipe_for, tmp_path, wanted):
     with pytest.raises(DataError, match=rf"--rows {wanted}: expected 3 \(a row for each class\) to 36"):
         learning_curve(recipe_for("bert", *QUICK), tmp_path / "curve", rows=[wanted])
+
+
+def test_a_size_at_which_nothing_was_wrong_is_not_endless_standard_errors_from_the_law():
+    right = {
+        rows: np.arange(200) >= 200 * error for rows, error in ((50, 0.2), (100, 0.06), (200, 0.02), (400, 0.005), (800, 0))
+    }
+    found = curve_of([Point(rows, seed, of, 1.0) for rows, of in right.items() for seed in (0, 1)], "a recipe")
+    assert not [note for note in found.notes if "standard errors" in note]

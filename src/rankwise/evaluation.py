@@ -19,6 +19,7 @@ from rankwise.data.batches import Padding, collate, scoring_batches
 from rankwise.data.prepare import Split
 from rankwise.data.shift import Shifted
 from rankwise.data.tokens import Tokens
+from rankwise.errors import NonFiniteLoss
 from rankwise.machine import TRIM_EVERY, return_freed_memory
 from rankwise.model.adapters import Classifier
 from rankwise.model.prefix import Prefix
@@ -82,9 +83,15 @@ def quick_scores(
     """accuracy, macro_f1, mcc and log_loss of a split, which choose a checkpoint; no intervals. `how` goes to `logits`.
 
     Where the split's texts come `shifted` too, also `shifts`, the accuracy under each kind, and `worst_shift`, the lowest of
-    these and of the texts as they are.
+    these and of the texts as they are. Raises NonFiniteLoss where training has spoilt the weights.
     """
-    probabilities = softmax(logits(classifier, split.tokens, prefix=prefix, **how))
+    found = logits(classifier, split.tokens, prefix=prefix, **how)
+    if not np.isfinite(found).all():
+        raise NonFiniteLoss(
+            "what the classifier answers is no longer finite; lower train.learning_rate, lengthen train.warmup, or set "
+            "train.clip_norm"
+        )
+    probabilities = softmax(found)
     predicted = probabilities.argmax(-1)
     matrix = metrics.confusion_matrix(split.labels, predicted, len(classifier.classes))  # leaves unknown classes out
     scores: dict[str, Any] = {

@@ -172,7 +172,10 @@ def curve_of(
         law = Law(*(float(value[0]) for value in fit_law(numbers, errors[None], weights)))
         again = fit_law(numbers, drawn, weights)
         gains = [_gain(times, sizes[-1], law, again, confidence) for times in TIMES]
-        off = np.abs(errors - [law.error(rows) for rows in sizes]) / np.maximum(drawn.std(axis=0), 1e-9)
+        spread = drawn.std(axis=0)  # (S,), 0 where no row was ever wrong
+        least = (errors * cube.shape[2] + 0.5) / (cube.shape[2] + 1)
+        spread = np.where(spread > 0, spread, np.sqrt(least * (1 - least) / cube.shape[2]))
+        off = np.abs(errors - [law.error(rows) for rows in sizes]) / spread
         if off.max() > FAR:
             notes.append(
                 f"the accuracy at {sizes[int(off.argmax())]:,} rows is {off.max():.0f} standard errors from the law, so it "

@@ -74,6 +74,7 @@ def train(  # noqa: PLR0915 - straight down one page
     started = time.monotonic() if started is None else started
     recipe = recipe.with_overrides(overrides) if isinstance(recipe, Recipe) else Recipe.load(recipe, overrides)
     on_cpu = not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
+    _forget_peaks()
     state = PartialState(cpu=on_cpu)  # told outright: otherwise several processes on CPUs don't find each other
     if recipe.budget.memory_gb:
         machine.bound_kernel_cache()
@@ -154,7 +155,10 @@ def train(  # noqa: PLR0915 - straight down one page
         "best": fitted.best,
         "steps": fitted.steps,
         "stopped_early": fitted.stopped_early,
-        "seconds": {"training": round(fitted.seconds, 2), "all": round(time.monotonic() - started, 2)},
+        "seconds": {
+            "training": round(fitted.seconds, 2),
+            "all": round(fitted.earlier_seconds + time.monotonic() - started, 2),
+        },
         "promised": {"seconds": round(cost.seconds, 1), "peak_bytes": cost.peak_bytes, "updates": cost.steps},
         "actual": {"peak_bytes": _peak_bytes(accelerator.device)},
         "rows": _sizes(data),
@@ -193,6 +197,13 @@ def prefix_cache() -> PrefixCache:
             f"RANKWISE_CACHE_GB is '{given}'; expected a number of gigabytes, such as 10, or 0 for none"
         ) from None
     return PrefixCache(machine.cache_folder() / "prefix", limit_bytes=limit_bytes)
+
+
+def _forget_peaks() -> None:
+    """So that a run's peak of memory is its own, and not that of one before it in this process."""
+    machine.forget_peak()
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
 
 
 def _choose_threads(recipe: Recipe, state: PartialState) -> tuple[int, dict[int, float]]:

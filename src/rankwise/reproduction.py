@@ -18,13 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from rankwise.comparison import Answers, Comparison, System, compare
 from rankwise.data.prepare import Labelled, read
 from rankwise.errors import MissingExtra
 from rankwise.fitting.events import Listener
-from rankwise.machine import forget_peak
 from rankwise.model.load import sha256
 from rankwise.pipeline import train, with_scores
 from rankwise.planner import plan
@@ -200,7 +198,6 @@ def _train(trained: _Trained, seed: int, out: Path, listeners: Sequence[Listener
     if trained.left_out:
         return
     recipe = trained.recipe.with_overrides([f"train.seed={seed}"])
-    _forget_peaks()
     try:
         run = train(
             recipe, _run_folder(trained, seed, out), labelled=trained.labelled, listeners=listeners,
@@ -212,13 +209,6 @@ def _train(trained: _Trained, seed: int, out: Path, listeners: Sequence[Listener
     trained.runs.append(run)
     # By name, for overrides may make two experiments one and the same recipe.
     trained.answers.append(Answers(run, run.scored_rows(), name=trained.experiment.name))
-
-
-def _forget_peaks() -> None:
-    """So that a run's peak of memory is its own, and not that of one before it."""
-    forget_peak()
-    if torch.cuda.is_available():
-        torch.cuda.reset_peak_memory_stats()
 
 
 def _ask(asking: _Trained, asked: _Trained, seed: int, out: Path) -> None:

@@ -54,6 +54,10 @@ def test_a_text_without_a_join_is_its_first_sentence(text, expected):
     assert shift(text, "title") == expected
 
 
+def test_a_join_of_spaces_makes_no_title_of_the_first_word():
+    assert shift("Stocks fall on Wall Street. Oil is up today.", "title", join=" ") == "Stocks fall on Wall Street."
+
+
 def test_the_join_is_the_recipes():
     assert shift("A title | and. Some text.", "title", join=" | ") == "A title"
 

@@ -142,6 +142,18 @@ def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_step_and_ro
     assert same(snapshots[-1], {name: weight.detach() for name, weight in built[0].classifier.trainable().items()})
 
 
+def test_weights_that_are_spoilt_just_before_an_evaluation_are_told_as_divergence(fit_for):
+    built = []
+
+    def spoil(kind, values):
+        if kind == "step" and values["step"] == 5:
+            for weight in built[0].classifier.trainable().values():
+                weight.data.fill_(float("nan"))
+
+    with pytest.raises(NonFiniteLoss, match="no longer finite; lower"):
+        fit_for("train.log_every=1", "train.evaluate_every=5", listener=spoil, on_built=built.append)
+
+
 def test_fp16_is_refused_on_a_cpu(fit_for):
     with pytest.raises(TrainingError, match="fp16, which needs a GPU; on a CPU use fp32 or bf16"):
         fit_for("train.precision=fp16")
@@ -274,6 +286,7 @@ def test_an_interrupted_run_ends_in_the_same_weights_to_the_bit(fit_for, variant
         fit_for(*settings, folder="cut", listener=interrupt_at(stop))
     resumed = fit_for(*settings, folder="cut", resume=True)
     assert resumed.heard("start")[0]["step"] == stop - 1, "it went on from the last checkpoint"
+    assert 0 < resumed.fitted.earlier_seconds < resumed.fitted.seconds
     assert without_seconds(resumed.fitted.history) == without_seconds(whole.fitted.history)
     assert same(resumed.weights(), whole.weights())
     last = [trained.checkpoints.folder / "step-10" / "optimizer.safetensors" for trained in (whole, resumed)]

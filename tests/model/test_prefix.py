@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,3 +151,22 @@ def test_several_processes_build_one_entry(tmp_path):
         worker.join()
     assert [worker.exitcode for worker in workers] == [0, 0, 0]
     assert log.read_text() == "built\n"
+
+
+def test_an_entry_that_is_being_built_or_has_just_gone_is_not_counted(tmp_path, monkeypatch):
+    cache = PrefixCache(tmp_path, limit_bytes=10_000)
+    (tmp_path / "key.new").mkdir()
+    (tmp_path / "key.new" / "entry.json").write_text("{}", "utf-8")
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    (gone / "entry.json").write_text("{}", "utf-8")
+    glob = Path.glob
+
+    def then_removed(folder, pattern):
+        found = list(glob(folder, pattern))
+        shutil.rmtree(gone, ignore_errors=True)
+        return iter(found)
+
+    monkeypatch.setattr(Path, "glob", then_removed)
+    assert cache.used_bytes() == 0
+    assert cache.fits(10, 10)

@@ -65,7 +65,7 @@ def section(root, name):
 def test_every_trial_is_listed_the_best_first_those_without_a_score_last(page):
     rows = downloads(page)["trials.csv"]
     assert [row["trial"] for row in rows] == ["1", "6", "5", "0", "2", "3", "4"]
-    assert [row["state"] for row in rows[-2:]] == ["over the cap", "pruned"]
+    assert [row["state"] for row in rows[-2:]] == ["rejected", "pruned"]
     assert rows[-2]["reason"] == "trains 1,200,000 of 1,000,000"
     assert (rows[0]["adapter.rank"], rows[0]["train.learning_rate"], rows[0]["train.optimizer.name"]) == (
         "8",
@@ -82,7 +82,7 @@ def test_the_first_numbers_are_the_best_trials(page):
         "best accuracy": "90.0 %", "its trained parameters": "8,000", "its training time": "1 min 20 s",
         "trials finished": "5 of 7",
     }  # fmt: skip
-    assert "5 finished, 1 pruned and 1 over the cap" in page.all("header")[0].text
+    assert "5 finished, 1 pruned and 1 rejected" in page.all("header")[0].text
 
 
 def test_importances_are_the_studys(page):
@@ -95,6 +95,20 @@ def test_parallel_coordinates_have_a_rail_for_each_setting_and_the_result(page):
     (picture,) = [figure for figure in page.all("figure") if figure.all("figcaption")[0].text.startswith("Settings")]
     words = {node.text for node in picture.all("svg")[0].all("text")}
     assert {*KEYS, "accuracy, %", "adam", "muon", "sgd"} <= words
+
+
+def test_a_setting_that_stands_in_groups_has_the_importance_of_them_all():
+    names = {"train.learning_rate (adam)": 0.5, "train.learning_rate (sgd)": 0.3, "adapter.rank": 0.2}
+
+    class Grouped(Study):
+        def importances(self):
+            return names
+
+    plain = study(*TRIALS)
+    grouped = Grouped(plain.name, plain.objectives, plain.base, plain.trials, varied=KEYS, source=plain.source)
+    figure = next(one for one in report_of_study(grouped).figures() if one.name == "parallel")
+    texts = [mark.text for mark in figure.drawing.items if getattr(mark, "text", "") in (*KEYS, "accuracy, %")]
+    assert texts == ["train.optimizer.name", "adapter.rank", "train.learning_rate", "accuracy, %"]
 
 
 def test_the_fronts_are_of_time_and_of_parameters(page):

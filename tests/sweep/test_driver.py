@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import fakes
@@ -14,7 +15,7 @@ from rankwise.recipe import Recipe
 from rankwise.sweep.driver import sweep
 from rankwise.sweep.engine import Died
 from rankwise.sweep.space import Space
-from rankwise.sweep.storage import Board, database_of, opened
+from rankwise.sweep.storage import ENOUGH, Board, database_of, opened
 from rankwise.sweep.study import Study
 
 BASE = Recipe.load("rank4-adam")
@@ -83,6 +84,45 @@ def test_fewer_trials_are_part_of_the_grid_and_more_go_on_with_it(run):
     more = run(fakes.scored, "trials=8", "finalists=0")
     assert more.trials[:3] == few.trials
     assert settings(more, "finished") == ALL
+
+
+@pytest.mark.parametrize("sampler", ["grid", "random"])
+def test_a_stepped_range_of_whole_numbers_for_a_key_that_takes_fractions_comes_to_its_end(run, sampler):
+    study = run(
+        fakes.scored, f"sampler={sampler}", "finalists=0",
+        text="name: tiny\nbase: rank4-adam\nspace: {adapter.alpha: {low: 8, high: 32, step: 8}}\n",
+    )  # fmt: skip
+    assert sorted(trial.params["adapter.alpha"] for trial in study.finished) == [8, 16, 24, 32]
+    assert len(study.trials) == 4
+
+
+def test_settings_of_data_may_be_varied(run):
+    def on_those_rows(recipe, report):
+        return replace(fakes.scored(recipe, report), data_sha256=f"the first {recipe.data.rows}")
+
+    text = "name: tiny\nbase: rank4-adam\nsearch: {sampler: grid, finalists: 0}\nspace: {data.rows: [50, 100]}\n"
+    assert run(on_those_rows, text=text).count("finished") == 2
+
+
+def test_a_configuration_that_was_given_up_for_having_enough_is_tried_when_more_are_wanted(run, tmp_path):
+    run(fakes.scored, "trials=2", "finalists=0")
+    with opened(database_of(None, tmp_path / "sweep"), "sweep", ["maximize"]) as (study, _):
+        board = Board(study, "another")
+        trial = board.ask()  # as where this driver took what the other had put there
+        params = {"adapter.rank": trial.suggest_categorical("adapter.rank", [2, 4, 8, 16]),
+                  "train.learning_rate": trial.suggest_categorical("train.learning_rate", [1e-3, 1e-2])}  # fmt: skip
+        board.claim(trial, "any", params, most=2)
+        board.yield_to(trial, ENOUGH)
+    assert settings(run(), "finished") == ALL
+
+
+def test_where_fewer_are_wanted_than_have_ended_what_waits_is_not_missing(run, monkeypatch):
+    monkeypatch.setenv("RANKWISE_FAKE_SECONDS", "2")
+    run(fakes.scored, "trials=2", "finalists=0")
+    run(fakes.scored, "trials=4", "finalists=0", minutes=3.5 / 60)
+    study = run(fakes.scored, "trials=2", "finalists=0")
+    assert study.count("finished") >= 2
+    assert not run.events("stopped")
 
 
 def test_a_random_search_of_few_configurations_repeats_none(run):
@@ -323,8 +363,6 @@ def test_other_data_is_refused(run, tmp_path):
     run(fakes.scored, "trials=1", "finalists=0")
 
     def on_other_data(recipe, report):
-        from dataclasses import replace
-
         return replace(fakes.scored(recipe, report), data_sha256="other")
 
     with pytest.raises(RunError, match="the texts or labels are not those that the sweep began with"):

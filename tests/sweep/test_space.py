@@ -115,12 +115,12 @@ def test_search_settings_that_can_not_be_read_are_refused(load, before, setting,
 
 
 def test_a_range_of_too_many_numbers_has_no_size_and_is_no_grid(load):
-    seeds = "name: n\nbase: rank4-adam\nspace: {train.seed: {low: 0, high: 1000000000000}}\n"
-    assert load(seeds).size is None
-    with pytest.raises(RecipeError, match=r"a grid needs values, and 'train\.seed' is a range; give a list, or a step"):
-        load(seeds, "sampler=grid")
+    rows = "name: n\nbase: rank4-adam\nspace: {data.rows: {low: 1, high: 1000000000000}}\n"
+    assert load(rows).size is None
+    with pytest.raises(RecipeError, match=r"a grid needs values, and 'data\.rows' is a range; give a list, or a step"):
+        load(rows, "sampler=grid")
     with pytest.raises(RecipeError, match="this grid has over 100,000 configurations"):
-        load(seeds.replace("}}", ", step: 2}}"), "sampler=grid")
+        load(rows.replace("}}", ", step: 2}}"), "sampler=grid")
 
 
 def test_a_step_is_the_same_number_drawn_or_listed(load):
@@ -135,6 +135,9 @@ def test_set_takes_a_key_out_of_the_space_but_not_out_of_a_group(load):
     assert "adapter.rank" not in space.without(["adapter.rank"]).keys
     with pytest.raises(RecipeError, match="the space varies it in the group 'optimiser'"):
         space.without(key for key in ["train.epochs", "train.learning_rate"])
+    with pytest.raises(RecipeError, match=r"--set train\.optimizer: the space varies it in the group 'optimiser'"):
+        space.without(["train.optimizer"])
+    assert "adapter.rank" not in space.without(["adapter"]).keys
     with pytest.raises(RecipeError, match="the space varies nothing"):
         space.without(["adapter.rank", "adapter.dropout", "adapter.targets", "optimiser"])
 
@@ -145,6 +148,7 @@ def test_set_takes_a_key_out_of_the_space_but_not_out_of_a_group(load):
         ("adapter.rank", "adapter.rnk", r"news.yaml:6: unknown key 'adapter.rnk'; did you mean 'adapter.rank'\?"),
         ("[2, 4, max]", "[2, four]", r"news.yaml:6: adapter.rank: found 'four', expected a valid integer"),
         ("[2, 4, max]", "[2, 0]", "news.yaml:6: adapter.rank: found 0, expected greater than or equal to 1"),
+        ("adapter.rank: [2, 4, max]", "train.seed: [0, 1]", "news.yaml:6: train.seed: .* where search.seeds says so"),
         ("[2, 4, max]", "[]", "news.yaml:6: adapter.rank: an empty list"),
         ("[2, 4, max]", "[2, 2]", "news.yaml:6: adapter.rank: .* names a value twice"),
         ("[2, 4, max]", "4", "news.yaml:6: adapter.rank: found 4, expected a list of values or a range"),

@@ -103,10 +103,11 @@ def upper(text: str, random: Random, join: str) -> str:
 def title(text: str, random: Random, join: str) -> str:
     """The title alone: what stands before the first join of text columns, or else the first sentence.
 
+    A join of spaces tells nothing, so there it is the first sentence.
     A sentence ends at a full stop, question or exclamation mark before white space, after three words or more.
     """
     del random
-    first, joined, _ = text.partition(join) if join else (text, "", "")
+    first, joined, _ = text.partition(join) if join.strip(" ") else (text, "", "")
     if joined and first.strip():
         return first
     return next((text[: end.end()] for end in _SENTENCE_END.finditer(text) if _words(text, end) >= LEAST_TITLE), text)

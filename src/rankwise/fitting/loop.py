@@ -56,6 +56,8 @@ class Fitted:
     seconds: float
     """Time spent in training and evaluation, over all resumed parts."""
     stopped_early: bool
+    earlier_seconds: float = 0.0
+    """Of these, what was spent before this part."""
 
 
 def fit(  # noqa: PLR0915 - straight down one page
@@ -134,7 +136,8 @@ def fit(  # noqa: PLR0915 - straight down one page
         pace = _pace(progress, len(data.train), spec, accelerator, cost, ends_at)
         events.emit("start", step=progress.step, total=pace.total, rows=len(data.train), epochs=spec.epochs)
         meter = _Meter()
-        started -= progress.training_seconds
+        earlier_seconds = progress.training_seconds
+        started -= earlier_seconds
         stopped_early = _has_stalled(progress, spec)  # a run resumed after its early stop stays stopped
 
         # --- the loop
@@ -221,7 +224,7 @@ def fit(  # noqa: PLR0915 - straight down one page
         classifier.model.eval()
         seconds = progress.training_seconds
         events.emit("end", step=progress.step, best_step=progress.best["step"], training_seconds=round(seconds, 3))
-        return Fitted(classifier, progress.best, progress.history, progress.step, seconds, stopped_early)
+        return Fitted(classifier, progress.best, progress.history, progress.step, seconds, stopped_early, earlier_seconds)
 
 
 def _pace(

@@ -14,6 +14,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from rankwise.model.kernels import Entering
 
 FORMAT = 1
 BYTES = 2  # of an fp16 number
+NEW = ".new"  # ends the folder's name while an entry is built
 PIECE = 1 << 24  # bytes read at once for a checksum
 
 Fill = Callable[["Writer"], None]
@@ -125,8 +127,12 @@ class PrefixCache:
 
     def _entries(self) -> list[Path]:
         """Finished entries, the least recently used first."""
-        finished = [path.parent for path in self.folder.glob("*/entry.json")]
-        return sorted(finished, key=lambda entry: entry.stat().st_mtime)
+        used: dict[Path, float] = {}
+        for path in self.folder.glob("*/entry.json"):
+            if path.parent.suffix != NEW:
+                with suppress(FileNotFoundError):  # another process has made room meanwhile
+                    used[path.parent] = path.parent.stat().st_mtime
+        return sorted(used, key=lambda entry: used[entry])
 
     def _make_room(self, wanted: int) -> None:
         used = self.used_bytes()
@@ -175,7 +181,7 @@ def checksum(path: Path) -> int:
 
 def _build(entry: Path, offsets: NDArray[np.int64], width: int, fill: Fill) -> None:
     """Write an entry beside its place and move it there whole; a build that was killed leaves only a `.new` folder."""
-    new = entry.with_name(f"{entry.name}.new")
+    new = entry.with_name(f"{entry.name}{NEW}")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     shape = (int(offsets[-1]), width)
@@ -190,4 +196,8 @@ def _build(entry: Path, offsets: NDArray[np.int64], width: int, fill: Fill) -> N
 
 
 def _size(entry: Path) -> int:
-    return sum(path.stat().st_size for path in entry.glob("*"))
+    """Bytes of an entry; none where another process has removed it."""
+    try:
+        return sum(path.stat().st_size for path in entry.iterdir())
+    except FileNotFoundError:
+        return 0

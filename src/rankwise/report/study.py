@@ -34,6 +34,7 @@ from rankwise.report.groups import front, run_name
 from rankwise.report.lines import lines_figure
 from rankwise.report.runs import foot
 from rankwise.report.scales import axis_of
+from rankwise.sweep.domains import is_drawn_as
 from rankwise.sweep.study import Study
 from rankwise.sweep.trials import COSTS, OBJECTIVES, Final, State, Trial
 
@@ -44,10 +45,7 @@ NAMES: dict[str, tuple[str, Kind]] = {
     "worst_shift": ("accuracy under the worst shift, %", "share"), "log_loss": ("log-loss, nats", "number"),
     "trained_parameters": ("trained parameters", "count"), "seconds": ("training time", "seconds"),
 }  # fmt: skip
-STATES: dict[State, str] = {
-    "finished": "finished", "pruned": "pruned", "rejected": "over the cap", "failed": "failed",
-    "running": "running", "waiting": "waiting",
-}  # fmt: skip
+STATES: tuple[State, ...] = ("finished", "pruned", "rejected", "failed", "running", "waiting")
 SHOWN = 10  # trials that are seen at once
 FEW = 7  # distinct values of a setting up to which its rail has one place for each
 TOP = 3  # trials that stand out
@@ -55,7 +53,7 @@ TOP = 3  # trials that stand out
 
 def report_of_study(study: Study, folder: Path | None = None) -> Report:
     """The report of a study, finished or still running; `folder` is the sweep's, where it has one."""
-    counts = [f"{study.count(state)} {name}" for state, name in STATES.items() if study.count(state)]
+    counts = [f"{study.count(state)} {state}" for state in STATES if study.count(state)]
     lead = f"A search over {listed(study.varied)}: {listed(counts) if counts else 'no trial yet'}."
     sections = [_leaderboard(study), *_what_mattered(study), *_trade_offs(study), *_progress(study), *_finals(study)]
     return Report(study.name, lead, _stats(study), (*sections, *_best(study, folder)), foot())
@@ -110,7 +108,7 @@ def _trial_row(trial: Trial, study: Study, scores: Sequence[str]) -> tuple[Value
         means[scores.index("accuracy_sd")] = trial.spread("accuracy")
     settings = _settings(trial, study)
     cost = (len(trial.seeds) or None, trial.trained_parameters, trial.seconds)
-    return (trial.number, *means, *cost, *settings, STATES[trial.state], trial.reason)
+    return (trial.number, *means, *cost, *settings, trial.state, trial.reason)
 
 
 def _settings(trial: Trial, study: Study) -> tuple[Value, ...]:
@@ -158,7 +156,7 @@ def _parallel(study: Study, importances: Mapping[str, float]) -> Figure:
     """The setting that mattered most next to the result."""
     trials, first = study.finished, study.objectives[0]
     label, kind = NAMES[first]
-    keys = sorted(study.varied, key=lambda key: importances.get(key, 0.0))
+    keys = sorted(study.varied, key=lambda key: sum(importances[name] for name in importances if is_drawn_as(name, key)))
     rails = [_setting_rail(key, [trial.params.get(key) for trial in trials]) for key in keys]
     rails.append(_number_rail(label, [trial.values[first] for trial in trials], kind))
     columns = (Column("trial", "trial", "count"), *_setting_columns(study), Column(first, label, kind))
@@ -270,7 +268,7 @@ def _finals(study: Study) -> list[Section]:
         Column("trial", "trial", "count"), Column("seed", "seed", "count"), Column("folder", "run"),
         Column("validation_accuracy", "validation accuracy, %", "share"),
         Column("test_accuracy", "test accuracy, %", "share"), Column("test_macro_f1", "test macro-F1, %", "share"),
-        Column("test_log_loss", "test log-loss", "number"), Column("seconds", *NAMES["seconds"]),
+        Column("test_log_loss", "test log-loss", "number"), Column("seconds", "time in all", "seconds"),
     )  # fmt: skip
 
     def row(final: Final) -> tuple[Value, ...]:

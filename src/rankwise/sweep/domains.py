@@ -63,7 +63,7 @@ class Range:
 
     def _stepped(self, value: float) -> float:
         """0.3 where adding steps of 0.1 made 0.30000000000000004: drawn or listed, it is one configuration."""
-        return int(value) if self.whole else round(value, 12)
+        return int(value) if self.whole else round(float(value), 12)
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,11 @@ Domain = Values | Range | Groups
 def inner_name(key: str, label: str) -> str:
     """What Optuna calls a key within a group: its ranges may differ from group to group."""
     return f"{key} ({label})"
+
+
+def is_drawn_as(name: str, key: str) -> bool:
+    """Whether Optuna's parameter of that name is a recipe key, in a group or on its own."""
+    return name == key or name.startswith(f"{key} (")
 
 
 def keys_of(name: str, domain: Domain) -> list[str]:

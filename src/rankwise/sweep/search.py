@@ -19,7 +19,7 @@ from rankwise.sweep.domains import MOST_LISTED
 from rankwise.sweep.engine import Done, Event
 from rankwise.sweep.space import TRIALS, Space
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
-from rankwise.sweep.storage import MOST_DEATHS, Board, counts
+from rankwise.sweep.storage import ENDED, ENOUGH, MOST_DEATHS, Board, counts
 from rankwise.sweep.study import Study
 from rankwise.sweep.trials import TrialResult, configured, fingerprint, values_of
 from rankwise.sweep.work import Rejected, Task
@@ -48,6 +48,9 @@ class Search(Stage):
 
     def is_wanting(self) -> bool:
         trials = self.board.trials()
+        ended = {trial.user_attrs["fingerprint"] for trial in trials if trial.state in ENDED and counts(trial)}
+        if len(ended) >= self.most:
+            return False
         if waits(trials):
             return True
         exhausted = self.refused >= MOST_REFUSED if self.listed is None else self._untried(trials) is None
@@ -82,11 +85,13 @@ class Search(Stage):
         return not running.trial.should_prune()
 
     def ended(self, running: Running, event: Event) -> None:
-        self.sweep.timing.took.append(time.monotonic() - running.started)
+        seconds = time.monotonic() - running.started
         if isinstance(event, Done):
-            self._check_data(event.result[0])
+            self.sweep.timing.took.append(seconds)
+            self._check_data(running.trial.user_attrs["params"], event.result[0])
             self._finish(running.trial, self._score(event.result))
         else:
+            self.sweep.timing.cut_short.append(seconds)
             self._finish(running.trial, self._pruned(running))
 
     def rejected(self, trial: optuna.Trial, rejected: Rejected) -> None:
@@ -147,10 +152,13 @@ class Search(Stage):
         params = trial.user_attrs["params"]
         self.sweep.events.emit("trial", number=trial.number, params=params, values=values, **facts, **self.standing())
 
-    def _check_data(self, result: TrialResult) -> None:
-        known = self.board.study.user_attrs.get("data_sha256")
+    def _check_data(self, params: Mapping[str, Any], result: TrialResult) -> None:
+        """Raises RunError where the texts or labels changed since a trial with the same settings of data."""
+        varied = {key: value for key, value in params.items() if key.startswith("data.")}
+        name = f"data_sha256 {json.dumps(varied, sort_keys=True)}" if varied else "data_sha256"
+        known = self.board.study.user_attrs.get(name)
         if known is None:
-            self.board.study.set_user_attr("data_sha256", result.data_sha256)
+            self.board.study.set_user_attr(name, result.data_sha256)
         elif known != result.data_sha256:
             raise RunError(
                 f"{self.sweep.folder}: the texts or labels are not those that the sweep began with, so scores can't be "
@@ -161,7 +169,10 @@ class Search(Stage):
 
     def _untried(self, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
         """The list's next configuration that no trial has had, in Optuna's names and labels."""
-        had = {_key({**trial.system_attrs.get("fixed_params", {}), **trial.params}) for trial in trials}
+        had = {
+            _key({**trial.system_attrs.get("fixed_params", {}), **trial.params})
+            for trial in trials if trial.user_attrs.get("given up") != ENOUGH
+        }  # fmt: skip
         return next((labels for key, labels in (self.listed or {}).items() if key not in had), None)
 
     def _enqueue_listed(self) -> None:

@@ -147,13 +147,13 @@ class Space:
     def without(self, keys: Iterable[str]) -> Space:
         """The space with these recipe keys no longer varied, as `--set` wants it. Raises RecipeError for a key in a group."""
         keys = tuple(keys)
-        gone = {name for key in keys for name in self.domains if name == key or key.startswith(f"{name}.")}
+        gone = {name for key in keys for name in self.domains if _overlap(name, key)}
         left = {name: domain for name, domain in self.domains.items() if name not in gone}
         grouped = {key: name for name, domain in left.items() if isinstance(domain, Groups) for key in keys_of(name, domain)}
         for key in keys:
-            if key in grouped:
+            if within := next((name for inner, name in grouped.items() if _overlap(inner, key)), None):
                 raise RecipeError(
-                    f"--set {key}: the space varies it in the group '{grouped[key]}'; copy the space and change it there"
+                    f"--set {key}: the space varies it in the group '{within}'; copy the space and change it there"
                 )
         if not left:
             raise RecipeError(f"--set {', '.join(sorted(gone))}: then the space varies nothing; type rankwise train instead")
@@ -229,7 +229,7 @@ class _Reader:
         for name, domain in domains.items():
             for key in keys_of(name, domain):
                 for other, owner in owners.items():
-                    if key == other or key.startswith(f"{other}.") or other.startswith(f"{key}."):
+                    if _overlap(key, other):
                         raise self._error(
                             ("space", name), f"{_within(name, key)} is also set by {_within(owner, other)}; name a key once"
                         )
@@ -297,6 +297,8 @@ class _Reader:
         return "unknown key" not in (self.base.refusal(name, None, self.where) or "")
 
     def _check_known(self, key: str, path: tuple[str | int, ...]) -> None:
+        if key == "train.seed":
+            raise self._error(path, "train.seed: a configuration is trained with several seeds where search.seeds says so")
         if not self._is_key(key):
             self._check(key, None, path)
 
@@ -342,6 +344,11 @@ def _explained(error: ValidationError, lines: Lines, where: str) -> Iterator[str
         else:
             such = f" such as {EXAMPLES[dotted]}" if dotted in EXAMPLES else ""
             yield f"{at}: {dotted}: found {said(problem['input'])}, expected {wanted(problem)}{such}"
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether setting one key changes the other."""
+    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
 def _within(name: str, key: str) -> str:

@@ -51,6 +51,7 @@ LOCK_SECONDS = 60  # that a process waits for another's transaction
 TRIES = 5  # to open a database that another process is just setting up
 ALIVE = (TrialState.RUNNING, TrialState.WAITING)
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
+ENOUGH = "enough without it"  # why a trial was given up that a later call may want
 
 
 def database_of(storage: str | None, folder: Path) -> str:
@@ -214,7 +215,7 @@ class Board:
             if first and other.user_attrs.get("fingerprint") == fingerprint:
                 return f"the same as trial {other.number}"
         counted = {other.user_attrs["fingerprint"] for other in earlier if counts(other)} - {fingerprint}
-        return "enough without it" if most is not None and len(counted) >= most else ""
+        return ENOUGH if most is not None and len(counted) >= most else ""
 
     def finish(self, trial: optuna.Trial | FrozenTrial, outcome: Mapping[str, Any]) -> None:
         """Write what came of a trial, then tell it; nothing happens where another driver has taken it for lost meanwhile."""

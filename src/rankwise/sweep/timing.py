@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from statistics import median
+from statistics import fmean, median
 
 from rankwise.sweep.engine import Engine
 
@@ -25,6 +25,8 @@ class Timing:
         self.ends_at = None if ends_at is None else ends_at - CLOSING_SECONDS
         self.earlier = list(earlier)
         self.took: list[float] = []
+        self.cut_short: list[float] = []
+        """Of trials that were pruned: they say nothing of how long a whole one takes."""
 
     @property
     def is_late(self) -> bool:
@@ -40,12 +42,13 @@ class Timing:
 
     def remaining(self, trials: int) -> float | None:
         """Seconds that so many trials and the finalists will take; None before a trial has ended."""
-        return trials * self.typical / self.engine.slots + self.reserved if self.typical else None
+        each = fmean([*self.took, *self.cut_short] or [self.typical])
+        return trials * each / self.engine.slots + self.reserved if each else None
 
     @property
     def typical(self) -> float:
-        """Wall seconds of a trial; 0 where none has ended."""
-        return median(self.took or self.earlier or [0.0])
+        """Wall seconds of a trial that is not pruned; 0 where none has ended."""
+        return median(self.took or self.earlier or self.cut_short or [0.0])
 
     @property
     def reserved(self) -> float:

@@ -87,7 +87,8 @@ def sweep(
     changes = [each for each in overrides or [] if each not in settings]
     wanted = [each.removeprefix("search.") for each in settings] + ([f"trials={trials}"] if trials else [])
     loaded = Space.load(space, wanted)
-    loaded = loaded.without(change.partition("=")[0].strip() for change in changes)
+    fixed = [change.partition("=")[0].strip() for change in changes]
+    loaded = loaded.without([*fixed, *(["budget.parameters"] if budget is not None else [])])
     base = recipe_of(Recipe.load(loaded.base, loaded.set), changes, budget, data, fast=fast)
     loaded.check(base)
     make_engine = None
