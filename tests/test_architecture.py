@@ -27,6 +27,7 @@ FLOORS = {
             "specs",
             "recipe",
             "hub",
+            "folders",
             "families",
             "encoders",
             "budget",

@@ -197,9 +197,10 @@ def test_plan_predicts_for_a_thousand_rows_where_no_data_is_here(type_):
 
 
 def test_plan_says_what_minutes_and_memory_will_cut(type_):
-    answer = type_("plan", "quickstart", "--minutes", "30", "--memory-gb", "1.1", "--set", "train.epochs=20000").out
+    answer = type_("plan", "quickstart", "--minutes", "30", "--memory-gb", "1", "--set", "train.epochs=20000").out
     assert re.search(r"30 min are enough for about [\d,]+ of 800,000 updates", answer)
-    assert re.search(r"to stay under 1.1 GB, \d+ rows? at a time in training", answer)
+    assert re.search(r"to stay under 1 GB, \d+ rows? at a time in training", answer)
+    assert "100 GB are enough as it is" in type_("plan", "quickstart", "--memory-gb", "100").out
 
 
 @pytest.mark.parametrize(
@@ -344,11 +345,11 @@ MISTAKES = {
     ),
     "no such map": (["plan", "uniform-qkv", "--set", "base=xlnet-base-cased"], "xlnet-base-cased (xlnet) has no map of kind"),
     "unknown base": (["plan", "uniform-qkv", "--set", "base=nobody/x"], "base 'nobody/x': it is not cached"),
-    "budget of letters": (["plan", "auto", "--budget", "abc"], "--budget abc: expected a number such as 1000000, 50k or 1M"),
+    "budget of letters": (["plan", "auto", "--budget", "abc"], "--budget abc: expected a number above 0, such as 1000000, 50k or 1M"),
     "budget that is no number": (["plan", "auto", "--budget", "nan"], "--budget nan: expected a number"),
     "empty budget": (["plan", "auto", "--budget", ""], "--budget : expected a number"),
-    "budget of nothing": (["plan", "auto", "--budget", "0"], "--set budget.parameters=0: budget.parameters: "),
-    "negative budget": (["plan", "auto", "--budget", "-5"], "--set budget.parameters=-5: budget.parameters: "),
+    "budget of nothing": (["plan", "auto", "--budget", "0"], "--budget 0: expected a number above 0, such as 1000000, 50k"),
+    "negative budget": (["plan", "auto", "--budget", "-5"], "--budget -5: expected a number above 0"),
     "missing data file": (["data", "nope.csv", "--no-tokens"], "nope.csv: no such file or folder"),
     "missing training data": (["train", "auto", "--data", "nope.csv"], "nope.csv: no such file or folder"),
     "missing run": (["evaluate", "nope", "sample"], "nope: no such folder; expected a run folder"),

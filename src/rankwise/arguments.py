@@ -22,7 +22,7 @@ MemoryOption = Annotated[
     float | None, typer.Option("--memory-gb", help="Peak memory in GB; micro-batches are made to fit.", metavar="GB")
 ]
 FastOption = Annotated[
-    bool, typer.Option("--fast", help="bf16 where the hardware has it, no dropout in the encoder: twice the speed on most.")
+    bool, typer.Option("--fast", help="bf16 where the hardware has it, no dropout in the encoder: about twice as fast.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, nothing else.")]
 TextColumn = Annotated[list[str] | None, typer.Option("--text-column", help="Text column, name or position. Repeatable.")]

@@ -31,8 +31,10 @@ from rankwise.arguments import (
     TextColumn,
     print_json,
 )
-from rankwise.errors import DataError, RankwiseError
+from rankwise.errors import DataError, RankwiseError, RecipeError
 from rankwise.families import KNOWN
+from rankwise.folders import check_run
+from rankwise.options import check_data
 from rankwise.verbs.compare import compare
 from rankwise.verbs.learn_curve import learn_curve
 from rankwise.verbs.report import report
@@ -109,7 +111,7 @@ def _root(
     del version  # its callback has answered
 
 
-@app.command()
+@app.command(short_help="Plan, train and evaluate a recipe; write a run folder.")
 def train(
     recipe: RecipeArg,
     data: DataOption = None,
@@ -157,7 +159,10 @@ def train(
         console.show_run(run)
 
 
-@app.command(epilog=f"Bases that need no network to plan: {', '.join(KNOWN)}; or a folder, or a Hugging Face id.")
+@app.command(
+    short_help="What a recipe would train and cost, before it does.",
+    epilog=f"Bases that need no network to plan: {', '.join(KNOWN)}; or a folder, or a Hugging Face id.",
+)
 def plan(
     recipe: RecipeArg,
     data: DataOption = None,
@@ -233,7 +238,7 @@ def show_recipe(
         typer.echo(recipe.to_yaml() if full or overrides else source_text(name), nl=False)
 
 
-@app.command()
+@app.command(short_help="What to know of a data set; rows with wrong labels.")
 def data(
     source: Annotated[
         str, typer.Argument(metavar="DATA", help="A file, a folder with train/validation/test files, hub:NAME, or sample.")
@@ -265,6 +270,8 @@ def data(
     from rankwise.options import with_columns
     from rankwise.recipe import Recipe
 
+    if others := [change for change in overrides or [] if not change.startswith("data.")]:
+        raise RecipeError(f"--set {others[0]}: nothing trains here, so only keys of data count, such as data.rows=1000")
     changes = [f"data.source={json.dumps(source)}", *(overrides or [])]
     if test is not None:
         changes.append(f"data.test={json.dumps(str(test))}")
@@ -297,7 +304,7 @@ def data(
         console.show_audit(layouts, report)
 
 
-@app.command()
+@app.command(short_help="Score a run on labelled data, also under shift.")
 def evaluate(
     run: RunArg,
     source: Annotated[str, typer.Argument(metavar="DATA", help="Labelled rows: a file, a folder, hub:NAME:SPLIT, sample.")],
@@ -311,6 +318,8 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Score a run on labelled data, every score with its interval."""
+    check_run(run)
+    check_data(source)
     from rankwise import console
     from rankwise.files import evaluate_file, source_for
     from rankwise.options import with_columns
@@ -334,7 +343,7 @@ def evaluate(
         console.show_evaluation(evaluation.as_dict(), loaded.preprocessing.classes)
 
 
-@app.command()
+@app.command(short_help="Label texts from a file or the command line.")
 def predict(
     run: RunArg,
     source: Annotated[
@@ -362,6 +371,9 @@ def predict(
         raise DataError("give a file to predict, or --text TEXT; a - reads one text a line from standard input")
     if mc_dropout and engine == "onnx":
         raise DataError(f"--mc-dropout needs dropout, which --engine {engine} has none of; type --engine torch")
+    check_run(run)
+    if source not in (None, "-"):
+        check_data(str(source))
     from rankwise import console
     from rankwise.data.sinks import Sink, TextSink
     from rankwise.files import Form, parse_submission, predict_rows, source_for, written_rows
@@ -400,11 +412,11 @@ def predict(
             stream.write(row)
 
 
-app.command("learn-curve")(learn_curve)
-app.command("compare")(compare)
-app.command("reproduce")(reproduce)
-app.command("report")(report)
-app.command("sweep")(sweep)
+app.command("learn-curve", short_help="Accuracy against rows, and what more would bring.")(learn_curve)
+app.command("compare", short_help="Which run is better, and whether that is shown.")(compare)
+app.command("reproduce", short_help="Run what a published report describes.")(reproduce)
+app.command("report", short_help="Runs or a sweep as one HTML page.")(report)
+app.command("sweep", short_help="Search recipes; train the best again.")(sweep)
 for verb in (*app.registered_commands, *recipes_app.registered_commands):
     verb.cls = _Verb
 

@@ -108,7 +108,7 @@ def show_recipes(rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         out.print(f"[bold]{row['name']:<20}[/]{row['trainable_parameters']:>12,}  {row['base']}")
         report = f" (report {row['published']['report'][:3]})" if row["published"] else ""
-        out.print(f"  [dim]{escape(row['summary'])}{report}[/]", soft_wrap=True)
+        hanging(" ", f"[dim]{escape(row['summary'])}{report}[/]")
     out.print("\nrankwise recipes show NAME prints one; rankwise train NAME runs it.")
 
 

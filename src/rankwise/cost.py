@@ -103,6 +103,8 @@ class Forecast:
     gpu: bool = False
     minutes: float | None = None
     memory_gb: float | None = None
+    memory_cuts: bool = False
+    """Whether the rows at a time are fewer than the recipe's, to stay under that."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, rounded to what an estimate is good for."""
@@ -121,7 +123,9 @@ class Forecast:
             found.append(f"{self.minutes:g} min are enough for about {self.steps:,} of {self.planned_steps:,} updates")
         elif self.minutes is not None:
             found.append(f"{self.minutes:g} min are enough for all {self.planned_steps:,} updates")
-        if self.memory_gb is not None:
+        if self.memory_gb is not None and not self.memory_cuts:
+            found.append(f"{self.memory_gb:g} GB are enough as it is")
+        elif self.memory_gb is not None:
             rows = "1 row" if self.micro_batch_size == 1 else f"{self.micro_batch_size} rows"
             found.append(
                 f"to stay under {self.memory_gb:g} GB, {rows} at a time in training, {self.evaluation_batch_size} in scoring"
@@ -200,6 +204,7 @@ def forecast(
         gpu=gpu,
         minutes=minutes,
         memory_gb=recipe.budget.memory_gb,
+        memory_cuts=rows < (spec.micro_batch_size or spec.batch_size) or scored < recipe.evaluate.batch_size,
     )
 
 

@@ -96,7 +96,7 @@ class ReloadMismatch(Defect):
 
 def nearest(word: str, known: Iterable[str], *, below: Iterable[object] = ()) -> str:
     """A hint such as `; did you mean 'epochs'?`, or nothing when no known word is close; `below` are the keys around it."""
-    close = get_close_matches(word, list(known), n=1, cutoff=0.5)
+    close = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean '{'.'.join(map(str, (*below, close[0])))}'?" if close else ""
 
 

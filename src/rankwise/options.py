@@ -37,6 +37,7 @@ def recipe_of(
     """A recipe, or one by name or path, with what the options change; --data replaces every file of the recipe's."""
     changes = list(FAST) if fast else []
     if data is not None:
+        check_data(data)
         changes += [f"data.source={json.dumps(data)}", "data.train=null", "data.validation=null", "data.test=null"]
         changes.append("data.classes=[]")
     if budget is not None:
@@ -47,6 +48,14 @@ def recipe_of(
     return recipe.with_overrides(changes) if isinstance(recipe, Recipe) else Recipe.load(recipe, changes)
 
 
+def check_data(given: str) -> None:
+    """Raises DataError where a file or folder of data is not there: told before anything that takes seconds is loaded."""
+    if given != "sample" and not given.startswith("hub:"):
+        from rankwise.data.formats import checked_path
+
+        checked_path(given)
+
+
 def _parameters(given: str) -> str:
     """1000000, 1_000_000, 1,000,000, 50k, 1.5M or none → a whole number or null."""
     if given.lower() in ("none", "null"):
@@ -54,9 +63,12 @@ def _parameters(given: str) -> str:
     digits = given.replace(",", "").replace("_", "").lower()
     scale = {"k": 1_000, "m": 1_000_000}.get(digits[-1:], 1)
     try:
-        return str(round(float(digits if scale == 1 else digits[:-1]) * scale))
+        count = round(float(digits if scale == 1 else digits[:-1]) * scale)
     except (ValueError, OverflowError):
-        raise RecipeError(f"--budget {given}: expected a number such as 1000000, 50k or 1M, or none") from None
+        count = 0
+    if count < 1:
+        raise RecipeError(f"--budget {given}: expected a number above 0, such as 1000000, 50k or 1M, or none")
+    return str(count)
 
 
 def classes_of(recipe: Recipe) -> int:

@@ -101,4 +101,5 @@ def find_report(name: str) -> Report:
         if name in (experiment.recipe for experiment in report.experiments):
             return report
     names = [*(report.number for report in known), *(e.recipe for report in known for e in report.experiments)]
-    raise RecipeError(f"no report is called '{name}'{nearest(name, names) or '.'} Known: {', '.join(dict.fromkeys(names))}")
+    hint = "." if name.isdecimal() else nearest(name, names) or "."
+    raise RecipeError(f"no report is called '{name}'{hint} Known: {', '.join(dict.fromkeys(names))}")

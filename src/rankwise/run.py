@@ -40,6 +40,7 @@ from rankwise.data.prepare import Preprocessing
 from rankwise.data.tokens import Tokens, tokenize
 from rankwise.errors import ModelError, ReloadMismatch, RunError, nearest
 from rankwise.evaluation import logits
+from rankwise.folders import check_run
 from rankwise.model import adapters
 from rankwise.model.adapters import Classifier
 from rankwise.model.kernels import resolve_precision
@@ -86,12 +87,7 @@ class Run:
     @classmethod
     def load(cls, folder: str | Path, *, verify: bool = True) -> Run:
         """Open a run folder, checking every file against the manifest. Raises RunError."""
-        folder = Path(folder)
-        if not folder.is_dir():
-            raise RunError(f"{folder}: no such folder; expected a run folder, such as rankwise train writes")
-        if not (folder / "manifest.json").is_file():
-            hint = "; its training did not finish: type the same train command with --resume"
-            raise RunError(f"{folder}: no manifest.json{hint if (folder / 'events.jsonl').exists() else ', so no run'}")
+        folder = check_run(folder)
         if verify:
             check_manifest(folder)
         facts = _read(folder / "run.json")

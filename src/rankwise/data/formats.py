@@ -94,8 +94,9 @@ def checked_path(name: str) -> Path:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        alike = [entry for entry in ("sample", *beside) if nearest(path.stem, [Path(entry).stem])]
         raise DataError(
-            f"{name}: no such file or folder{nearest(path.name, beside) or ';'} a hub data set is written hub:{name}"
+            f"{name}: no such file or folder{nearest(path.name, alike) or ';'} a hub data set is written hub:{name}"
         ) from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
         raise DataError(f"{name}: cannot be looked at ({error}); expected a file or folder you may read") from error

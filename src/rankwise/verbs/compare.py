@@ -9,6 +9,7 @@ import typer
 
 from rankwise.arguments import JsonOption, print_json
 from rankwise.errors import RunError
+from rankwise.folders import check_run
 
 if TYPE_CHECKING:
     from rankwise.comparison import Comparison, Metric
@@ -24,7 +25,7 @@ def compare(
 ) -> None:
     """Which run is better on the same test rows, and whether that is shown; runs that differ in their seed are pooled."""
     for folder in runs:
-        _check_run(folder)
+        check_run(folder)
     if len(runs) < 2:
         raise RunError(f"found one run, {runs[0]}; expected two or more to compare: rankwise compare runs/*")
     if out is not None and out.suffix != ".csv":
@@ -86,12 +87,3 @@ def _intervals(comparison: Comparison) -> str:
         return f"{level} over rows alone"
     seeds = "rows and seeds" if all(several) else "rows, and over seeds where there are several"
     return f"{level} over {seeds}; means over seeds"
-
-
-def _check_run(folder: Path) -> None:
-    """Raises RunError for a folder that is no run but holds runs, as a folder of runs and a sweep's do."""
-    if (folder / "manifest.json").is_file():
-        return
-    for inside in (folder, folder / "finals"):
-        if found := sorted(path.parent for path in inside.glob("*/manifest.json")):
-            raise RunError(f"{folder} is no run but holds some, such as {found[0]}; give those: {inside}/*")

@@ -22,7 +22,8 @@ def learn_curve(
     recipe: RecipeArg,
     data: DataOption = None,
     rows: Annotated[
-        str | None, typer.Option("--rows", help="Training rows, such as 100,200,400; all, a half … a sixteenth if not.")
+        str | None,
+        typer.Option("--rows", help="Training rows, such as 100,200,400; all, 1/2, 1/4, 1/8, 1/16 if left out."),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings at each number of rows.")] = 1,
     out: Annotated[
@@ -35,11 +36,12 @@ def learn_curve(
 ) -> None:
     """Accuracy on the validation rows against training rows, and what more rows would bring. Leaves the test rows alone."""
     sizes = _numbers(rows)
-    from rankwise import console
-    from rankwise.learning_curve import learning_curve
     from rankwise.options import recipe_of
 
     loaded = recipe_of(recipe, overrides, budget, data, fast=fast)
+    from rankwise import console
+    from rankwise.learning_curve import learning_curve
+
     folder = out or Path("runs") / f"{loaded.name}-curve"
 
     def tell(point: Point, reused: bool) -> None:

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from rankwise.arguments import JsonOption, print_json
 from rankwise.errors import RunError
+from rankwise.folders import check_run
 
 if TYPE_CHECKING:
     from rankwise.report.blocks import Report
@@ -29,10 +30,10 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """One HTML page about runs or a study: scores, budget, curves, mistakes, origin, in pictures and tables."""
+    made = _report_of(sources)
     from rankwise import console
     from rankwise.report.page import write, write_figures
 
-    made = _report_of(sources)
     size = write(made, out)
     files = write_figures(made, figures) if figures is not None else []
     if as_json:
@@ -46,10 +47,13 @@ def report(
 
 
 def _report_of(sources: list[str]) -> Report:
+    studies = [source for source in sources if "://" in source or (Path(source) / STUDY).is_file()]
+    for source in sources:
+        if source not in studies:
+            check_run(source)
     from rankwise.report.runs import report_of
     from rankwise.run import Run
 
-    studies = [source for source in sources if "://" in source or (Path(source) / STUDY).is_file()]
     if not studies:
         return report_of([Run.load(source) for source in sources])
     if len(sources) > 1:

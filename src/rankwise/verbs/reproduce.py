@@ -37,7 +37,7 @@ def reproduce(
     as_json: JsonOption = False,
 ) -> None:
     """Run everything a report describes; its published numbers beside ours. The same command goes on where it stopped."""
-    from rankwise.options import FAST
+    from rankwise.options import FAST, check_data
     from rankwise.published import find_report, reports
 
     if report is None:
@@ -55,6 +55,8 @@ def reproduce(
         sources["ag_news"] = data
     if imdb is not None:
         sources["imdb"] = imdb
+    for source in sources.values():
+        check_data(source)
     from rankwise.reproduction import reproduce as run_report
 
     with _Progress() as progress:
