@@ -1,4 +1,4 @@
-"""Fill the README's tables from the planner and from benchmarks/results; `--check` only says whether they are current.
+"""Fill the tables of both READMEs from the planner and from results/; `--check` only says whether they are current.
 
 python benchmarks/tables.py
 """
@@ -15,32 +15,41 @@ import allocation
 import methods
 
 from rankwise import Recipe, builtin_recipes, plan
+from rankwise.errors import OverBudget
 
 ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"(<!-- begin: (\w+) [^>]*-->\n).*?(<!-- end: \2 -->)", flags=re.DOTALL)
 RESULTS = ROOT / "benchmarks" / "results" / "recipes.csv"
 
 
 def main() -> None:
-    readme = ROOT / "README.md"
-    before = readme.read_text("utf-8")
-    after = before
     tables = {
         "recipes": recipes_table(), "results": results_table(), "heads": heads_table(), "speed": speed_table(),
         "levers": levers_table(), "parity": parity_table(), "scale": scale_table(), "warm": warm_table(),
         "memory": memory_table(), "allocation": "\n".join(allocation.table()) + "\n",
         "accuracy": "\n".join(accuracy.table()) + "\n", "suspects": suspects_table(), "methods": methods.table(),
-        "sweep": sweep_table(), "shift": shift_table(),
+        "sweep": sweep_table(), "shift": shift_table(), "refusal": refusal(),
     }  # fmt: skip
-    for name, table in tables.items():
-        after = re.sub(
-            rf"(<!-- begin: {name} [^>]*-->\n).*?(<!-- end: {name} )",
-            lambda found, table=table: f"{found[1]}{table}{found[2]}",
-            after,
-            flags=re.DOTALL,
-        )
-    if "--check" in sys.argv:
-        sys.exit("README.md is not current; type: make tables" if before != after else 0)
-    readme.write_text(after, "utf-8")
+    stale = []
+    for path in (ROOT / "README.md", ROOT / "benchmarks" / "README.md"):
+        before = path.read_text("utf-8")
+        after = BLOCK.sub(lambda found: f"{found[1]}{tables[found[2]]}{found[3]}", before)
+        if before != after:
+            stale.append(str(path.relative_to(ROOT)))
+            if "--check" not in sys.argv:
+                path.write_text(after, "utf-8")
+    if "--check" in sys.argv and stale:
+        sys.exit(f"{' and '.join(stale)}: not current; type: make tables")
+
+
+def refusal() -> str:
+    """What a plan over its cap says."""
+    command = "uniform-qkv --budget 500k"
+    try:
+        plan(Recipe.load("uniform-qkv", ["budget.parameters=500000"]), classes=4)
+    except OverBudget as problem:
+        return f"```text\n$ rankwise plan {command}\nerror: {problem}\n```\n"
+    raise AssertionError(f"{command} fits, so it shows nothing")
 
 
 def recipes_table() -> str:
