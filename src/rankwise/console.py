@@ -110,6 +110,9 @@ def show_recipes(rows: Sequence[Mapping[str, Any]]) -> None:
         report = f" (report {row['published']['report'][:3]})" if row["published"] else ""
         hanging(" ", f"[dim]{escape(row['summary'])}{report}[/]")
     out.print("\nrankwise recipes show NAME prints one; rankwise train NAME runs it.")
+    out.print(
+        "Spaces to search: rank4-grid (report 003), lora-hyperparameters (004); rankwise sweep NAME --plan tells of one."
+    )
 
 
 def show_run(run: Any) -> None:

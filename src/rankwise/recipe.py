@@ -144,6 +144,9 @@ def text_of(name_or_path: str | Path, *, kind: str, builtin: Sequence[str]) -> t
     name, known = str(name_or_path), ", ".join(builtin)
     if name in builtin:
         return f"{name}.yaml", (resources.files("rankwise") / f"{kind}s" / f"{name}.yaml").read_text("utf-8")
+    other, verb = {"recipe": ("space", "sweep"), "space": ("recipe", "train")}[kind]
+    if (resources.files("rankwise") / f"{other}s" / f"{name}.yaml").is_file():
+        raise RecipeError(f"'{name}' is a {other}; type: rankwise {verb} {name}")
     path = Path(name)
     if path.is_dir():
         raise RecipeError(f"{name} is a folder; expected a YAML file or a built-in {kind}: {known}")

@@ -49,7 +49,9 @@ def sweep(
     budget: BudgetOption = None,
     fast: FastOption = False,
     overrides: SetOption = None,
-    trials: Annotated[int | None, typer.Option("--trials", min=1, help="Configurations to train.")] = None,
+    trials: Annotated[
+        int | None, typer.Option("--trials", min=1, help="Configurations to train; a grid's all, else 20, when left out.")
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Trials beside each other; as cores and memory allow when left out.")
     ] = None,
@@ -67,6 +69,9 @@ def sweep(
     address: Annotated[
         str | None, typer.Option("--address", metavar="HOST:PORT", help="The Ray cluster; RAY_ADDRESS when left out.")
     ] = None,
+    only_plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what the space holds, and how much of it fits the cap.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Search a space of recipes on validation rows; train the best again, as whole runs on fresh seeds.
@@ -90,6 +95,11 @@ def sweep(
     fixed = [change.partition("=")[0].strip() for change in changes]
     loaded = loaded.without([*fixed, *(["budget.parameters"] if budget is not None else [])])
     base = recipe_of(Recipe.load(loaded.base, loaded.set), changes, budget, data, fast=fast)
+    if only_plan:
+        from rankwise.verbs.space import show_space
+
+        show_space(loaded, base, as_json=as_json)
+        return
     loaded.check(base)
     make_engine = None
     if engine == "ray":
