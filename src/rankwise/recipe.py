@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
@@ -277,10 +278,17 @@ def _explain(problem: Any, lines: Lines, where: str) -> tuple[str, str]:
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"].startswith("union_tag"):
         policies = problem["ctx"].get("expected_tags", "'uniform', 'by-depth', 'last-k' and so on")
-        return f"{place}: {dotted}: ", f"its policy is one of {policies}"
+        return f"{place}: {dotted}: ", f"its policy is one of {policies}{_hint(problem['ctx'].get('tag'), policies)}"
     if problem["type"] in ("value_error", "missing"):
         return f"{place}: {dotted}: ", message
-    return f"{place}: {dotted}: found {said(problem['input'])}, expected ", wanted(problem)
+    expected = wanted(problem)
+    hint = _hint(problem["input"], expected) if problem["type"] == "literal_error" else ""
+    return f"{place}: {dotted}: found {said(problem['input'])}, expected ", expected + hint
+
+
+def _hint(given: Any, quoted: str) -> str:
+    """The nearest of the values that a message quotes."""
+    return nearest(given, re.findall(r"'([^']+)'", quoted)) if isinstance(given, str) else ""
 
 
 def said(value: Any) -> str:
