@@ -13,6 +13,7 @@ from pathlib import Path
 import accuracy
 import allocation
 import methods
+import tuning
 
 from rankwise import Recipe, builtin_recipes, plan
 from rankwise.errors import OverBudget
@@ -29,6 +30,7 @@ def main() -> None:
         "memory": memory_table(), "allocation": "\n".join(allocation.table()) + "\n",
         "accuracy": "\n".join(accuracy.table()) + "\n", "suspects": suspects_table(), "methods": methods.table(),
         "sweep": sweep_table(), "shift": shift_table(), "refusal": refusal(),
+        "tuning": "\n".join(tuning.table()) + "\n",
     }  # fmt: skip
     stale = []
     for path in (ROOT / "README.md", ROOT / "benchmarks" / "README.md"):
