@@ -23,7 +23,7 @@ COLUMNS = (
     "recipe", "train_rows", "epochs", "test_rows", "seed", "kind", "changed", "accuracy", "accuracy_low", "accuracy_high",
     "drop", "drop_low", "drop_high",
 )  # fmt: skip
-SYSTEMS = ("tiered-rmsprop", "auto", "auto train.select_by=worst_shift")
+SYSTEMS = ("tiered-adamw", "auto", "auto train.select_by=worst_shift")
 
 
 def main() -> None:

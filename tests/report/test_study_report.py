@@ -111,6 +111,13 @@ def test_a_setting_that_stands_in_groups_has_the_importance_of_them_all():
     assert texts == ["train.optimizer.name", "adapter.rank", "train.learning_rate", "accuracy, %"]
 
 
+def test_numbers_drawn_from_a_range_stand_on_an_axis_however_few_they_are():
+    drawn = [trial(number, 8, rate, "adam", 0.8) for number, rate in enumerate((0.00122216347, 0.0033798, 0.00350657541))]
+    figure = next(one for one in report_of_study(study(*drawn)).figures() if one.name == "parallel")
+    texts = [mark.text for mark in figure.drawing.items if hasattr(mark, "text")]
+    assert not [text for text in texts if text.startswith("0.00122")]
+
+
 def test_the_fronts_are_of_time_and_of_parameters(page):
     files = downloads(page)
     for name in ("accuracy-seconds.csv", "accuracy-trained_parameters.csv"):

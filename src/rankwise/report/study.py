@@ -48,6 +48,7 @@ NAMES: dict[str, tuple[str, Kind]] = {
 STATES: tuple[State, ...] = ("finished", "pruned", "rejected", "failed", "running", "waiting")
 SHOWN = 10  # trials that are seen at once
 FEW = 7  # distinct values of a setting up to which its rail has one place for each
+LONG = 6  # characters of a number: one with more was drawn from a range, and belongs on an axis
 TOP = 3  # trials that stand out
 
 
@@ -176,7 +177,7 @@ def _setting_rail(key: str, values: Sequence[Any]) -> maps.Rail:
     known = [value for value in values if value is not None]
     numbers = all(map(_is_number, known))
     distinct = sorted(set(known)) if numbers else sorted({typed(value) for value in known})
-    if numbers and len(distinct) > FEW:
+    if numbers and (len(distinct) > FEW or max(map(len, map(typed, distinct)), default=0) > LONG):
         return _number_rail(key, values, "rate")
     places = {typed(value): (place + 0.5) / len(distinct) for place, value in enumerate(distinct)}
     ticks = tuple((share, name) for name, share in places.items())
