@@ -1,8 +1,7 @@
 """The training loop: prepared data and a planned classifier in, the best weights and a history out.
 
-One update takes `batch_size` rows of similar length, forward and backward in micro-batches, with the loss divided by
-the whole update's weight, so splitting an update changes nothing but memory. Evaluation and checkpoints come at the
-same moments. Shapes: B rows, T tokens, C classes.
+One update takes `batch_size` rows of similar length, forward and backward in micro-batches. Evaluation and checkpoints come
+at the same moments.
 """
 
 from __future__ import annotations
@@ -10,17 +9,16 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch.nn.functional import cross_entropy
 
 from rankwise.cost import Forecast, evaluation_interval, planned_steps, steps_per_epoch
-from rankwise.data.batches import Padding, Rows, collate, training_batches
+from rankwise.data.batches import Padding, Rows, training_batches
 from rankwise.data.prepare import Prepared, Split
 from rankwise.data.shift import Shifted
 from rankwise.errors import NonFiniteLoss
@@ -32,8 +30,9 @@ from rankwise.fitting.events import Events
 from rankwise.fitting.frozen import cached_prefix, fit_head, frozen_digest, pays, prefix_layer
 from rankwise.fitting.optim import build_optimizers, class_weights, schedule_factor, set_rates
 from rankwise.fitting.pace import Pace
-from rankwise.footprint import GB, halved
-from rankwise.machine import TRIM_EVERY, Ceiling, is_out_of_memory, return_freed_memory
+from rankwise.fitting.update import Update, shared
+from rankwise.footprint import GB
+from rankwise.machine import TRIM_EVERY, Ceiling, return_freed_memory
 from rankwise.model.adapters import Classifier, quiet_dropout
 from rankwise.model.kernels import cut_dropout_from_words, resolve_precision
 from rankwise.model.prefix import Prefix, PrefixCache
@@ -109,7 +108,7 @@ def fit(  # noqa: PLR0915 - straight down one page
         in_epoch = steps_per_epoch(len(data.train), spec)
         started = time.monotonic()
         prefixes = _prefixes(classifier, data, spec, padding, precision, cache, events)
-        update = _Update(classifier, data.train, spec, padding, precision, weights, scaler, prefixes.get("train"), events)
+        update = Update(classifier, data.train, spec, padding, precision, weights, scaler, prefixes.get("train"), events)
         if cost is not None:
             update.micro_batch_size = cost.micro_batch_size
             scoring = scoring.model_copy(update={"batch_size": cost.evaluation_batch_size})
@@ -148,7 +147,7 @@ def fit(  # noqa: PLR0915 - straight down one page
                 break
             factor = schedule_factor(pace.position, total=pace.planned, spec=spec) * progress.plateau_factor
             set_rates(optimizers, factor)
-            loss, right = _shared(
+            loss, right = shared(
                 accelerator, trained, *update(rows[accelerator.process_index :: accelerator.num_processes], rows)
             )
             meter.add(loss, right, len(rows))
@@ -269,77 +268,6 @@ def _updates(train: Split, spec: TrainSpec, progress: Progress) -> Iterator[tupl
             yield epoch, place, batches[place]
 
 
-class _Update:
-    """Gradients of one update: forward and backward over its micro-batches, smaller ones from then on if memory runs out."""
-
-    def __init__(
-        self,
-        classifier: Classifier,
-        train: Split,
-        spec: TrainSpec,
-        padding: Padding,
-        precision: str,
-        weights: torch.Tensor | None,
-        scaler: torch.amp.GradScaler,
-        prefix: Prefix | None,
-        events: Events,
-    ) -> None:
-        self.classifier, self.train, self.spec, self.padding, self.precision = classifier, train, spec, padding, precision
-        self.weights, self.scaler, self.prefix, self.events = weights, scaler, prefix, events
-        self.micro_batch_size = spec.micro_batch_size or spec.batch_size
-        self.penalty: Callable[[], torch.Tensor] | None = None
-        """What is added to an update's loss, whatever its rows."""
-
-    def __call__(self, mine: Rows, rows: Rows) -> tuple[float, int]:
-        """Loss and right answers of this process's rows, out of all `rows` of the update; gradients are left in place."""
-        while True:
-            try:
-                return self._accumulate(mine, _weight_of(rows, self.train, self.weights))
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                self.micro_batch_size = halved(self.micro_batch_size)
-                self.classifier.model.zero_grad(set_to_none=True)
-                self.events.emit("memory", micro_batch_size=self.micro_batch_size)
-
-    def _accumulate(self, mine: Rows, weight: float) -> tuple[float, int]:
-        device = self.classifier.device
-        found = torch.zeros(2, dtype=torch.float64, device="cpu" if device.type == "mps" else device)  # loss, right answers
-        for start in range(0, len(mine), self.micro_batch_size):
-            micro = mine[start : start + self.micro_batch_size]
-            inputs = {name: tensor.to(device) for name, tensor in collate(self.train.tokens, micro, self.padding).items()}
-            labels = torch.from_numpy(self.train.labels[micro]).to(device)  # (B,)
-            entering = None if self.prefix is None else self.prefix.take(micro, device)
-            logits = self.classifier.logits(
-                inputs, precision=self.precision, speed=self.spec.speed, entering=entering
-            )  # (B, C)
-            loss = _loss(logits, labels, self.weights, self.spec) / weight
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            right = (logits.detach().argmax(-1) == labels).sum()
-            found += torch.stack([loss.detach().double(), right.double()]).to(found.device)
-        if self.penalty is not None:
-            penalty = self.penalty()
-            self.scaler.scale(penalty).backward()  # type: ignore[no-untyped-call]
-            found[0] += penalty.detach().double().to(found.device)
-        loss_sum, rights = found.tolist()  # the one moment in an update when a GPU is waited for
-        return loss_sum, round(rights)
-
-
-def _shared(accelerator: Accelerator, trained: list[torch.nn.Parameter], loss: float, right: int) -> tuple[float, int]:
-    """Gradients, loss and right answers summed over the processes: one small message, for under a million numbers train."""
-    if accelerator.num_processes == 1:
-        return loss, right
-    for weight in trained:
-        if weight.grad is None:  # a process that had no row of this update
-            weight.grad = torch.zeros_like(weight)
-    gradients = [weight.grad for weight in trained if weight.grad is not None]
-    flat = torch.cat([gradient.flatten() for gradient in gradients] + [gradients[0].new_tensor([loss, right])])
-    flat = accelerator.reduce(flat, "sum")
-    for gradient, summed in zip(gradients, flat.split([gradient.numel() for gradient in gradients] + [2]), strict=False):
-        gradient.copy_(summed.view_as(gradient))
-    return float(flat[-2]), round(float(flat[-1]))
-
-
 def _prefixes(
     classifier: Classifier,
     data: Prepared,
@@ -368,24 +296,6 @@ def _prefixes(
         took = round(time.monotonic() - started, 3)
         events.emit("prefix", split=name, layer=layer, stored=True, reused=reused, bytes=found[name].bytes, took=took)
     return found
-
-
-def _loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor | None, spec: TrainSpec) -> torch.Tensor:
-    """Summed cross-entropy of a micro-batch; `_weight_of` says what to divide by."""
-    return cross_entropy(
-        logits,
-        labels,
-        weight=None if weights is None else weights.to(logits),
-        label_smoothing=spec.label_smoothing,
-        reduction="sum",
-    )
-
-
-def _weight_of(rows: Rows, train: Split, weights: torch.Tensor | None) -> float:
-    """What the rows of a whole update weigh together: their number, or the sum of their classes' weights."""
-    if weights is None:
-        return float(len(rows))
-    return float(weights[torch.from_numpy(train.labels[rows])].sum())
 
 
 def _check_finite(loss: float, step: int, rows: Rows, train: Split) -> None:
