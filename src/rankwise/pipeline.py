@@ -37,6 +37,7 @@ from rankwise.evaluation import Evaluation, evaluate
 from rankwise.fitting.checkpoint import Checkpoints
 from rankwise.fitting.events import EventFile, Events, Listener
 from rankwise.fitting.loop import Fitted, fit
+from rankwise.folders import MANIFEST
 from rankwise.metrics import score
 from rankwise.model.adapters import Classifier, build
 from rankwise.model.kernels import resolve_precision
@@ -258,7 +259,7 @@ def open_folder(
             _clear(folder)
         elif not resume:
             raise RunError(f"{folder} is not empty; type --resume to go on with it, --overwrite to start again, or --out")
-        elif (folder / "manifest.json").is_file():
+        elif (folder / MANIFEST).is_file():
             run = Run.load(folder)
             _check_same(run.recipe, portable(recipe), run.facts["data_sha256"], data_sha256, folder)
             return folder, run
@@ -306,7 +307,7 @@ def _next_free(folder: Path, *, resume: bool) -> Path:
 
 def _clear(folder: Path) -> None:
     """Remove a run, finished or not. Raises RunError when the folder holds none."""
-    if not (_holds(folder / STARTED, "data_sha256") or _holds(folder / "manifest.json", "sha256")):
+    if not (_holds(folder / STARTED, "data_sha256") or _holds(folder / MANIFEST, "sha256")):
         raise RunError(f"{folder} holds no run of rankwise, so --overwrite won't empty it; give another --out")
     shutil.rmtree(folder)
 

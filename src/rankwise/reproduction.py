@@ -23,6 +23,7 @@ from rankwise.comparison import Answers, Comparison, System, compare
 from rankwise.data.prepare import Labelled, read
 from rankwise.errors import MissingExtra
 from rankwise.fitting.events import Listener
+from rankwise.folders import MANIFEST
 from rankwise.model.load import sha256
 from rankwise.pipeline import train, with_scores
 from rankwise.planner import plan
@@ -186,7 +187,7 @@ def _settled(
 def _is_done(trained: _Trained, asked: _Trained | None, seed: int, out: Path, *, overwrite: bool) -> bool:
     """Whether this seed's run, or its answers where it asks the runs of another, are there before anything is done."""
     if asked is None:
-        return not overwrite and (_run_folder(trained, seed, out) / "manifest.json").is_file()
+        return not overwrite and (_run_folder(trained, seed, out) / MANIFEST).is_file()
     return not asked.left_out and _answers_file(trained, asked, seed, out).is_file()
 
 
@@ -230,7 +231,7 @@ def _ask(asking: _Trained, asked: _Trained, seed: int, out: Path) -> None:
 
 
 def _answers_file(asking: _Trained, asked: _Trained, seed: int, out: Path) -> Path:
-    passes, digest = asking.experiment.mc_dropout or 1, sha256(asked.runs[seed].folder / "manifest.json")[:12]
+    passes, digest = asking.experiment.mc_dropout or 1, sha256(asked.runs[seed].folder / MANIFEST)[:12]
     return out / f"{asking.experiment.name}-seed-{seed}-{passes}-{digest}.parquet"
 
 

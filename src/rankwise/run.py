@@ -40,7 +40,7 @@ from rankwise.data.prepare import Preprocessing
 from rankwise.data.tokens import Tokens, tokenize
 from rankwise.errors import ModelError, ReloadMismatch, RunError, nearest
 from rankwise.evaluation import logits
-from rankwise.folders import check_run
+from rankwise.folders import MANIFEST, check_run
 from rankwise.model import adapters
 from rankwise.model.adapters import Classifier
 from rankwise.model.kernels import resolve_precision
@@ -161,7 +161,7 @@ class Run:
         file that is there is used. Raises MissingExtra without the extra `onnx`, ModelError for an encoder that can't be
         exported, ReloadMismatch when the logits differ, RunError for a `path` that has another run's.
         """
-        digest = sha256(self.folder / "manifest.json")
+        digest = sha256(self.folder / MANIFEST)
         path = path or machine.cache_folder() / "onnx" / f"{digest}.onnx"
         if not path.exists():
             tokenizer = load_tokenizer(Base(self.recipe.base, None, str(self.folder), None, None))
@@ -273,17 +273,17 @@ def portable(recipe: Recipe) -> Recipe:
 
 
 def write_manifest(folder: Path) -> None:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "manifest.json")
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     digests = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
-    write_json(folder / "manifest.json", {"format": FORMAT, "sha256": digests})
+    write_json(folder / MANIFEST, {"format": FORMAT, "sha256": digests})
 
 
 def check_manifest(folder: Path) -> None:
     """Raises RunError naming the first file that is missing or not what was written."""
-    for name, digest in _read(folder / "manifest.json")["sha256"].items():
+    for name, digest in _read(folder / MANIFEST)["sha256"].items():
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):
-            raise RunError(f"{folder}: manifest.json names '{name}', which is outside the folder")
+            raise RunError(f"{folder}: {MANIFEST} names '{name}', which is outside the folder")
         if not path.is_file():
             raise RunError(f"{folder}: {name} is missing; copy the folder again, or train again")
         if sha256(path) != digest:
