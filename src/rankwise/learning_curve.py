@@ -2,7 +2,9 @@
 
 The parts are nested and stratified, drawn anew for each seed; the validation rows, the same for every point, are scored, and
 the test rows are never looked at. Error is taken to fall as a + b·n^-c with the rows n (Hestness et al., arXiv 1712.00409),
-fitted by weighted least squares; intervals come from resampling seeds and validation rows and fitting again.
+fitted by weighted least squares. An accuracy has the interval that `significance` gives a mean over seeds; a gain has that of
+laws fitted again to resampled validation rows, with seeds added as a multivariate t distribution has them: two or three are
+too few to draw from. A test holds how often both hold the truth.
 
 What the intervals don't promise: that the law holds beyond the rows there are, or that a choice of checkpoint made on the
 same validation rows flatters no score. A finished point is one JSON file in `OUT/points`, so a second call goes on.
@@ -29,6 +31,7 @@ from rankwise.metrics import Interval
 from rankwise.pipeline import digest, train
 from rankwise.recipe import Recipe
 from rankwise.run import write_json
+from rankwise.significance import Sample, mean_score
 
 HALVINGS = 4  # of all training rows, where no sizes are given
 LEAST_ROWS = 32  # of a size that nobody asked for
@@ -162,17 +165,20 @@ def curve_of(
     seeds = sorted({point.seed for point in points})
     right = {(point.rows, point.seed): point.right for point in points}
     cube = np.array([[right[rows, number] for number in seeds] for rows in sizes], dtype=np.float64)  # (S, K, V)
-    errors = 1 - cube.mean(axis=(1, 2))  # (S,)
-    drawn = _resampled(cube, resamples, seed)  # (R, S)
+    by_seed = 1 - cube.mean(axis=2)  # (S, K)
+    errors = by_seed.mean(axis=1)  # (S,)
+    rng = np.random.default_rng(seed)
+    drawn = _resampled(cube, resamples, rng)  # (R, S, K)
     weights = 1 / np.maximum(errors * (1 - errors), 1e-4)  # a share varies as its e·(1 - e)
 
     law, gains, notes = None, [], []
     numbers = np.array(sizes, dtype=np.float64)
     if len(sizes) >= LEAST_SIZES:
         law = Law(*(float(value[0]) for value in fit_law(numbers, errors[None], weights)))
-        again = fit_law(numbers, drawn, weights)
+        again = fit_law(numbers, _with_seeds(drawn.mean(axis=2), by_seed, rng), weights)
         gains = [_gain(times, sizes[-1], law, again, confidence) for times in TIMES]
-        spread = drawn.std(axis=0)  # (S,), 0 where no row was ever wrong
+        of_seeds = by_seed.var(axis=1, ddof=1) / len(seeds) if len(seeds) > 1 else 0.0
+        spread = np.sqrt(drawn.mean(axis=2).var(axis=0) + of_seeds)  # (S,), 0 where no row was ever wrong
         least = (errors * cube.shape[2] + 0.5) / (cube.shape[2] + 1)
         spread = np.where(spread > 0, spread, np.sqrt(least * (1 - least) / cube.shape[2]))
         off = np.abs(errors - [law.error(rows) for rows in sizes]) / spread
@@ -194,11 +200,11 @@ def curve_of(
         sizes=tuple(
             Size(
                 rows,
-                _interval(1 - error, 1 - drawn[:, place], confidence),
+                mean_score(Sample(1 - by_seed[place], 1 - drawn[:, place]), confidence=confidence),
                 1 - law.error(rows) if law else None,
                 seconds[rows],
             )
-            for place, (rows, error) in enumerate(zip(sizes, errors, strict=True))
+            for place, rows in enumerate(sizes)
         ),
         law=law,
         gains=tuple(gains),
@@ -229,17 +235,29 @@ def fit_law(rows: Floats, errors: Floats, weights: Floats) -> tuple[Floats, Floa
     return found[0], found[1], found[2]
 
 
-def _resampled(cube: Floats, resamples: int, seed: int) -> Floats:
-    """Errors (R, S) on rows and seeds drawn with replacement: the same draw at every size, for points share both."""
+def _resampled(cube: Floats, resamples: int, rng: np.random.Generator) -> Floats:
+    """Errors of every size and seed on validation rows drawn with replacement, (R, S, K): the same draw for all of them."""
     sizes, seeds, rows = cube.shape
-    rng = np.random.default_rng(seed)
     flat = cube.reshape(sizes * seeds, rows)
-    found = np.empty((resamples, sizes))
+    found = np.empty((resamples, sizes * seeds))
     for place in range(resamples):
-        counts = rng.multinomial(rows, np.full(rows, 1 / rows))
-        scores = (flat @ counts / rows).reshape(sizes, seeds)
-        found[place] = 1 - scores[:, rng.integers(seeds, size=seeds)].mean(axis=1)
-    return found
+        found[place] = 1 - flat @ rng.multinomial(rows, np.full(rows, 1 / rows)) / rows
+    return found.reshape(resamples, sizes, seeds)
+
+
+def _with_seeds(drawn: Floats, by_seed: Floats, rng: np.random.Generator) -> Floats:
+    """Mean errors (R, S) moved as other seeds would move them, given the errors (S, K) of K seeds.
+
+    A seed's distance from the mean at all sizes at once, times a draw of a t distribution with K - 1 degrees of freedom that
+    the seeds of a resample share: over the resamples any weighted sum of sizes has the t interval of its mean over seeds.
+    """
+    seeds = by_seed.shape[1]
+    if seeds == 1:
+        return drawn
+    apart = by_seed - by_seed.mean(axis=1, keepdims=True)  # (S, K)
+    shares = rng.normal(size=(len(drawn), seeds)) / np.sqrt(rng.chisquare(seeds - 1, size=(len(drawn), 1)) / (seeds - 1))
+    moved: Floats = drawn + shares @ apart.T / np.sqrt(seeds * (seeds - 1))
+    return moved.clip(0.0, 1.0)
 
 
 def _gain(times: int, rows: int, law: Law, again: tuple[Floats, Floats, Floats], confidence: float) -> Gain:
