@@ -115,7 +115,7 @@ def forecast_of(recipe: Recipe, plan: Plan, known: Volume | None) -> Forecast:
 def scored(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:
     """The recipe with the scores that `by-importance` plans with; every other recipe as it is, without loading torch."""
     policy = recipe.adapter.allocate
-    if policy.policy != "by-importance" or policy.scores or not recipe.adapter.has_ranks:
+    if policy.policy != "by-importance" or not recipe.adapter.needs_scores:
         return recipe
     from rankwise import console
     from rankwise.pipeline import with_scores

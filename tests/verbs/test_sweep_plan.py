@@ -28,6 +28,16 @@ def test_a_grid_is_counted_and_planned_to_the_parameter():
     assert list(found["rejected"]) == ["over the cap of 40,000"]
 
 
+def test_what_needs_the_datas_scores_is_not_called_rejected(tmp_path):
+    file = tmp_path / "shared.yaml"
+    file.write_text("base: auto\nspace:\n  adapter.allocate: [uniform, by-importance]\n  train.epochs: [1, 2]\n", "utf-8")
+    found = json.loads(typed("sweep", str(file), "--plan", "--json").stdout)
+    assert (found["planned"], found["fit"], found["probed"], found["rejected"]) == (4, 2, 2, {})
+    answer = typed("sweep", str(file), "--plan").stdout
+    assert "2 share ranks by importance, and are planned once the data is probed" in " ".join(answer.split())
+    assert "rejected" not in answer
+
+
 def test_people_read_keys_values_and_what_fits(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text(

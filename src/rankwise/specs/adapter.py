@@ -131,6 +131,11 @@ class AdapterSpec(Spec):
         return self.has_ranks or self.method in ("ia3", "prefix")
 
     @property
+    def needs_scores(self) -> bool:
+        """Whether ranks follow scores that the data has yet to be probed for."""
+        return self.has_ranks and isinstance(self.allocate, ByImportance) and not self.allocate.scores
+
+    @property
     def start_rank(self) -> int:
         """The rank that training starts at, once `rank` is a number."""
         if self.method != "adalora":

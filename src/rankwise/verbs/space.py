@@ -38,6 +38,8 @@ def show_space(space: Space, base: Recipe, *, as_json: bool = False) -> None:
         least, most = found["least"], found["most"]
         span = f"{least:,}" if least == most else f"{least:,} to {most:,}"
         console.out.print(f"{found['fit']:,}{drawn} fit, and train {span} parameters")
+    if found["probed"]:
+        console.hanging("-", f"{found['probed']:,}{drawn} share ranks by importance, and are planned once the data is probed")
     for reason, count in found["rejected"].items():
         console.hanging("-", f"{count:,}{drawn} rejected: {escape(reason)}")
     wanted = space.search.trials
@@ -47,23 +49,31 @@ def show_space(space: Space, base: Recipe, *, as_json: bool = False) -> None:
 
 
 def planned(space: Space, base: Recipe, *, classes: int) -> dict[str, Any]:
-    """How many configurations were planned, how many fit, what those train at the least and most, why others don't."""
+    """How many configurations were looked at; how many fit, what those train at the least and most; why others don't.
+
+    Those whose ranks need scores from the data are counted as `probed`: a trial probes and plans them.
+    """
     from rankwise.planner import plan
     from rankwise.sweep.trials import configured
 
     counts: list[int] = []
     rejected: Counter[str] = Counter()
-    total = 0
+    total = probed = 0
     for params in configurations(space):
         total += 1
         try:
-            counts.append(plan(configured(base, params), classes=classes).ledger.trainable_parameters)
+            recipe = configured(base, params)
+            if recipe.adapter.needs_scores:
+                probed += 1
+                continue
+            counts.append(plan(recipe, classes=classes).ledger.trainable_parameters)
         except OverBudget as problem:
             rejected[f"over the cap of {problem.cap:,}"] += 1
         except (PlanError, RecipeError) as problem:
             rejected[str(problem).splitlines()[0]] += 1
     extremes = {"least": min(counts), "most": max(counts)} if counts else {}
-    return {"size": space.size, "planned": total, "fit": len(counts), **extremes, "rejected": dict(rejected)}
+    reasons = dict(rejected)
+    return {"size": space.size, "planned": total, "fit": len(counts), **extremes, "probed": probed, "rejected": reasons}
 
 
 def configurations(space: Space) -> Iterator[dict[str, Any]]:
