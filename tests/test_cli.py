@@ -351,6 +351,12 @@ MISTAKES = {
     "budget of nothing": (["plan", "auto", "--budget", "0"], "--budget 0: expected a number above 0, such as 1000000, 50k"),
     "negative budget": (["plan", "auto", "--budget", "-5"], "--budget -5: expected a number above 0"),
     "missing data file": (["data", "nope.csv", "--no-tokens"], "nope.csv: no such file or folder"),
+    "a key that reading leaves alone": (
+        ["data", "sample", "--no-tokens", "--set", "data.rows=50"], "--set data.rows=50: files are looked at as they are;",
+    ),
+    "a key of training": (
+        ["data", "sample", "--set", "train.epochs=1"], "--set train.epochs=1: nothing trains here, so only keys of",
+    ),
     "missing training data": (["train", "auto", "--data", "nope.csv"], "nope.csv: no such file or folder"),
     "missing run": (["evaluate", "nope", "sample"], "nope: no such folder; expected a run folder"),
     "nothing to predict": (["predict", "nope"], "give a file to predict, or --text TEXT"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rankwise import Recipe
-from rankwise.naming import differences, names, settings_of, typed
+from rankwise.naming import differences, names, settings_of, short_keys, typed
 
 
 def settings(*overrides: str):
@@ -47,6 +47,16 @@ def test_a_key_that_a_recipe_has_not_is_not_in_its_name():
     probing, plain = names(["one"] * 2, [settings("adapter.allocate={policy: by-importance}"), settings()])
     assert plain == "one policy=uniform"
     assert probing.startswith("one policy=by-importance ")
+
+
+def test_keys_are_called_by_their_end():
+    assert short_keys(["adapter.rank", "train.optimizer.name", "train.rates.head"]) == {
+        "adapter.rank": "rank", "train.optimizer.name": "optimizer", "train.rates.head": "head",
+    }  # fmt: skip
+    alike = ["train.batch_size", "evaluate.batch_size"]
+    assert list(short_keys(alike).values()) == alike
+    assert list(short_keys(["a.b.c", "d.b.c", "c.b"]).values()) == ["a.b.c", "d.b.c", "b"]
+    assert short_keys([]) == {}
 
 
 def test_recipes_that_are_alike_are_numbered():

@@ -34,6 +34,7 @@ from rankwise.arguments import (
 from rankwise.errors import DataError, RankwiseError, RecipeError
 from rankwise.families import KNOWN
 from rankwise.folders import check_run
+from rankwise.naming import is_under
 from rankwise.options import check_data
 from rankwise.verbs.compare import compare
 from rankwise.verbs.learn_curve import learn_curve
@@ -44,6 +45,10 @@ from rankwise.verbs.sweep import sweep
 if TYPE_CHECKING:
     from rankwise.data.sources import Record
 
+UNREAD = {  # keys of data that say what training makes of the rows once they are read
+    "data.rows", "data.test_rows", "data.split", "data.clean", "data.max_length", "data.truncation_side",
+    "data.length_percentiles", "data.leakage", "data.unseen_labels",
+}  # fmt: skip
 GOING_ON = {  # by verb: how to go on after Ctrl-C
     "train": "; a training goes on from its last checkpoint with --resume",
     "learn-curve": "; the same command goes on",
@@ -271,7 +276,9 @@ def data(
     from rankwise.recipe import Recipe
 
     if others := [change for change in overrides or [] if not change.startswith("data.")]:
-        raise RecipeError(f"--set {others[0]}: nothing trains here, so only keys of data count, such as data.rows=1000")
+        raise RecipeError(f"--set {others[0]}: nothing trains here, so only keys of data count, such as data.label=queue")
+    if idle := [change for change in overrides or [] if is_under(change.partition("=")[0], UNREAD)]:
+        raise RecipeError(f"--set {idle[0]}: files are looked at as they are; only keys of reading count, such as data.label")
     changes = [f"data.source={json.dumps(source)}", *(overrides or [])]
     if test is not None:
         changes.append(f"data.test={json.dumps(str(test))}")

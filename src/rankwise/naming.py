@@ -57,14 +57,25 @@ def typed(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def short_keys(keys: Iterable[str]) -> dict[str, str]:
+    """As much of each dotted key's end as tells it from the others; `optimizer` for `train.optimizer.name`."""
+    ends = {key: key.removesuffix(".name").split(".") for key in keys}
+    found: dict[str, str] = {}
+    for words in range(1, 1 + max(map(len, ends.values()), default=0)):
+        named = {key: ".".join(parts[-words:]) for key, parts in ends.items()}
+        alike = Counter(named.values())
+        found = {key: found.get(key) or name for key, name in named.items() if key in found or alike[name] == 1}
+    return {key: found.get(key, key) for key in ends}
+
+
 def _labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """As few settings and digits as tell all apart, MOST_NAMED at least where there are as many; numbers where none do."""
     for write in (_rounded, typed):
         unlike = _unlike([{key: write(value) for key, value in own.items()} for own in settings])
-        last = Counter(key.rpartition(".")[2] for key in unlike[0])
+        short = short_keys(unlike[0])
         for count in range(MOST_NAMED, 1 + max(MOST_NAMED, len(unlike[0]))):
             shown = [[(key, value) for key, value in list(own.items())[:count] if value != ABSENT] for own in unlike]
-            labels = [" ".join(f"{_short(key, last)}={value}" for key, value in own) for own in shown]
+            labels = [" ".join(f"{short[key]}={value}" for key, value in own) for own in shown]
             if len(set(labels)) == len(labels):
                 return labels
     return [str(place) for place in range(1, 1 + len(settings))]
@@ -74,12 +85,6 @@ def _unlike(written: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     keys = dict.fromkeys(key for own in written for key in own)
     unlike = [key for key in keys if len({own.get(key) for own in written}) > 1]
     return [{key: own.get(key, ABSENT) for key in unlike} for own in written]
-
-
-def _short(key: str, last: Mapping[str, int]) -> str:
-    """A key's last word; the last two where others end alike."""
-    words = key.split(".")
-    return words[-1] if last[words[-1]] == 1 else ".".join(words[-2:])
 
 
 def _rounded(value: Any) -> str:

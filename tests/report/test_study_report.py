@@ -118,6 +118,18 @@ def test_numbers_drawn_from_a_range_stand_on_an_axis_however_few_they_are():
     assert not [text for text in texts if text.startswith("0.00122")]
 
 
+def test_numbers_stand_in_their_order_and_before_words():
+    ranks = [16, "max", 4, 8]
+    drawn = [trial(number, 8, 1e-3, "adam", 0.8) for number in range(4)]
+    mixed = [dataclasses.replace(one, params={**one.params, KEYS[0]: rank}) for one, rank in zip(drawn, ranks, strict=True)]
+    distributions = {KEYS[0]: optuna.distributions.CategoricalDistribution(ranks)}
+    complete = [optuna.trial.create_trial(params={KEYS[0]: rank}, distributions=distributions, value=0.8) for rank in ranks]
+    found = dataclasses.replace(study(*drawn), trials=tuple(mixed), source=([StudyDirection.MAXIMIZE], complete))
+    figure = next(one for one in report_of_study(found).figures() if one.name == "parallel")
+    ticks = [(mark.x, mark.text) for mark in figure.drawing.items if getattr(mark, "text", "") in ("4", "8", "16", "max")]
+    assert [text for _, text in sorted(ticks)] == ["4", "8", "16", "max"]
+
+
 def test_the_fronts_are_of_time_and_of_parameters(page):
     files = downloads(page)
     for name in ("accuracy-seconds.csv", "accuracy-trained_parameters.csv"):

@@ -106,3 +106,6 @@ def test_without_a_cluster_it_says_how_to_start_one(monkeypatch):
     assert "RAY_ADDRESS" not in os.environ
     with pytest.raises(RunError, match="ray start --head"):
         RayEngine(fakes.where, address="127.0.0.1:1")
+    monkeypatch.setenv("RAY_ADDRESS", "ray://127.0.0.1:10001")
+    with pytest.raises(RunError, match=r"ray://127\.0\.0\.1:10001 is an address for Ray's client"):
+        RayEngine(fakes.where)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rankwise.metrics import Interval
-from rankwise.naming import typed
+from rankwise.naming import short_keys, typed
 from rankwise.report import charts, maps
 from rankwise.report.blocks import (
     Block,
@@ -122,13 +122,8 @@ def _setting_columns(study: Study) -> list[Column]:
     kinds: list[Kind] = [
         "rate" if all(_is_number(trial.params.get(key)) for trial in study.trials) else "text" for key in study.varied
     ]
-    return [Column(key, name, kind) for key, name, kind in zip(study.varied, _short(study.varied), kinds, strict=True)]
-
-
-def _short(keys: Sequence[str]) -> list[str]:
-    """Keys without their section, where that leaves them apart."""
-    short = [key.partition(".")[2] or key for key in keys]
-    return [name if short.count(name) == 1 else key for name, key in zip(short, keys, strict=True)]
+    short = short_keys(study.varied)
+    return [Column(key, short[key], kind) for key, kind in zip(study.varied, kinds, strict=True)]
 
 
 def _is_number(value: Any) -> bool:
@@ -173,13 +168,13 @@ def _parallel(study: Study, importances: Mapping[str, float]) -> Figure:
 
 
 def _setting_rail(key: str, values: Sequence[Any]) -> maps.Rail:
-    """Few values, or others than numbers, side by side in their order; numbers on an axis."""
+    """Few values, or others than numbers, side by side in their order, numbers before words; numbers on an axis."""
     known = [value for value in values if value is not None]
-    numbers = all(map(_is_number, known))
-    distinct = sorted(set(known)) if numbers else sorted({typed(value) for value in known})
-    if numbers and (len(distinct) > FEW or max(map(len, map(typed, distinct)), default=0) > LONG):
+    numbers = sorted({value for value in known if _is_number(value)})
+    distinct = [typed(value) for value in numbers] + sorted({typed(value) for value in known if not _is_number(value)})
+    if len(distinct) == len(numbers) and (len(distinct) > FEW or max(map(len, distinct), default=0) > LONG):
         return _number_rail(key, values, "rate")
-    places = {typed(value): (place + 0.5) / len(distinct) for place, value in enumerate(distinct)}
+    places = {name: (place + 0.5) / len(distinct) for place, name in enumerate(distinct)}
     ticks = tuple((share, name) for name, share in places.items())
     return maps.Rail(key, tuple(None if value is None else places[typed(value)] for value in values), ticks)
 

@@ -111,6 +111,11 @@ class RayEngine:
 
 def _connect(address: str) -> None:
     """Join a cluster. Raises RunError at once where none answers: Ray itself would wait for minutes."""
+    if "://" in address:
+        raise RunError(
+            f"{address} is an address for Ray's client; start this on a machine of the cluster, with the address that ray "
+            "start printed there, such as RAY_ADDRESS=HOST:6379"
+        )
     try:
         if address != "auto":
             host, _, port = address.rpartition(":")

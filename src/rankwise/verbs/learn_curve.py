@@ -27,7 +27,7 @@ def learn_curve(
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings at each number of rows.")] = 1,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the finished points; a second call goes on. runs/RECIPE-curve.")
+        Path | None, typer.Option("--out", help="Folder of the finished points; a second call goes on. curves/RECIPE.")
     ] = None,
     budget: BudgetOption = None,
     fast: FastOption = False,
@@ -42,7 +42,7 @@ def learn_curve(
     from rankwise import console
     from rankwise.learning_curve import learning_curve
 
-    folder = out or Path("runs") / f"{loaded.name}-curve"
+    folder = out or Path("curves") / loaded.name
 
     def tell(point: Point, reused: bool) -> None:
         how = "from before" if reused else f"{point.seconds:.0f} s"

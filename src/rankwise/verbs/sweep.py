@@ -19,6 +19,7 @@ import typer
 
 from rankwise.arguments import BudgetOption, DataOption, FastOption, JsonOption, SetOption, print_json
 from rankwise.errors import PlanError, require
+from rankwise.naming import short_keys
 
 if TYPE_CHECKING:
     from rankwise.recipe import Recipe
@@ -297,13 +298,9 @@ def _told(name: str, value: float) -> str:
 
 def changes_of(params: Mapping[str, Any], varied: Sequence[str]) -> str:
     """`rank 8, alpha 16, adam`: as much of each key as tells it from the others."""
-    last = Counter(key.rpartition(".")[2] for key in varied)
-    found = []
-    for key, value in params.items():
-        _, _, name = key.rpartition(".")
-        short = name if last[name] == 1 else ".".join(key.split(".")[-2:])
-        found.append(_plainly(value) if key == "train.optimizer.name" else f"{short} {_plainly(value)}")
-    return ", ".join(found)
+    short = short_keys(varied)
+    told = {key: _plainly(value) for key, value in params.items()}
+    return ", ".join(text if key == "train.optimizer.name" else f"{short[key]} {text}" for key, text in told.items())
 
 
 def _plainly(value: Any) -> str:
