@@ -39,7 +39,10 @@ COUNTED = {
     "000": {"adamw": 691_972, "rmsprop": 691_972, "rmsprop-one-rate": 691_972, "adamw-qlora": 691_972},
     "001": {"uniform-qkv": 980_740, "all-lengths": 980_740, "uniform-qkv-qlora": 980_740},
     "002": {"by-depth": 937_732, "first-and-last": 937_732, "fibonacci": 900_868, "uniform": 925_444, "mc-dropout": 937_732},
-    "003": {"grid-best": 759_556, "epochs-8": 759_556, "rank-8": 907_012, "sgd": 759_556, "muon": 759_556},
+    "003": {
+        "grid-best": 759_556, "epochs-8": 759_556, "rank-8": 907_012, "alpha-32": 759_556, "dropout-10": 759_556,
+        "no-biases": 741_124, "rate-3e-4": 759_556, "batch-32": 759_556, "sgd": 759_556, "muon": 759_556,
+    },
     "004": {"imdb-full": 66_955_010, "imdb-lora": 739_586, "ag-news-full": 66_956_548, "ag-news-lora": 741_124},
 }  # fmt: skip
 

@@ -13,6 +13,7 @@ from conftest import Rows, prepared, save_tiny, separable
 from rankwise.cost import evaluation_interval, evaluations, planned_steps, steps_per_epoch
 from rankwise.data.batches import Padding, collate, training_batches
 from rankwise.errors import NonFiniteLoss, TrainingError
+from rankwise.fitting.update import LossScale
 from rankwise.model.kernels import resolve_precision
 from rankwise.model.load import load_tokenizer
 from rankwise.specs import TrainSpec
@@ -291,6 +292,20 @@ def test_an_interrupted_run_ends_in_the_same_weights_to_the_bit(fit_for, variant
     assert same(resumed.weights(), whole.weights())
     last = [trained.checkpoints.folder / "step-10" / "optimizer.safetensors" for trained in (whole, resumed)]
     assert last[0].read_bytes() == last[1].read_bytes()
+
+
+def test_the_loss_scale_of_fp16_goes_on_where_it_was():
+    before, after = (torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=3) for scale in (2.0**20, 2.0**10))
+    weight = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([weight])
+    for gradient in (float("inf"), 1.0, 1.0):  # halves the scale, then two updates of the three that double it
+        weight.grad = before.scale(torch.tensor([gradient]))
+        before.step(optimizer)
+        before.update()
+    LossScale(after).load(LossScale(before).state())
+    assert after.get_scale() == before.get_scale() == 2.0**19
+    assert after.state_dict() == before.state_dict()
+    assert after.state_dict()["_growth_tracker"] == 2
 
 
 def test_a_run_resumed_after_its_early_stop_stays_stopped(fit_for):

@@ -30,7 +30,7 @@ from rankwise.fitting.events import Events
 from rankwise.fitting.frozen import cached_prefix, fit_head, frozen_digest, pays, prefix_layer
 from rankwise.fitting.optim import build_optimizers, class_weights, schedule_factor, set_rates
 from rankwise.fitting.pace import Pace
-from rankwise.fitting.update import Update, shared
+from rankwise.fitting.update import LossScale, Update, shared
 from rankwise.footprint import GB
 from rankwise.machine import TRIM_EVERY, Ceiling, return_freed_memory
 from rankwise.model.adapters import Classifier, quiet_dropout
@@ -121,6 +121,8 @@ def fit(  # noqa: PLR0915 - straight down one page
         parts: dict[str, Part] = {} if pruning is None else {"pruning": pruning}
         if average is not None:
             parts["average"] = average
+        if scaler.is_enabled():
+            parts["scale"] = LossScale(scaler)
 
         # --- where to start
         progress = checkpoints.resume(classifier, optimizers, parts=parts) if resume else None

@@ -6,7 +6,8 @@ changes nothing but memory. Shapes: B rows, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
@@ -20,6 +21,19 @@ from rankwise.machine import is_out_of_memory
 from rankwise.model.adapters import Classifier
 from rankwise.model.prefix import Prefix
 from rankwise.specs import TrainSpec
+
+
+@dataclass(frozen=True)
+class LossScale:
+    """fp16's loss scale as a part of a checkpoint, so that a resumed run skips no update that a whole one makes."""
+
+    scaler: torch.amp.GradScaler
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {name: torch.tensor(value) for name, value in self.scaler.state_dict().items()}
+
+    def load(self, state: Mapping[str, torch.Tensor]) -> None:
+        self.scaler.load_state_dict({name: value.item() for name, value in state.items()})
 
 
 class Update:
