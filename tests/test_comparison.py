@@ -67,6 +67,13 @@ def test_a_system_has_the_means_of_its_runs_and_the_largest_peak():
     assert (one.trained_parameters, one.training_seconds, one.peak_bytes) == (1234, 11.0, 10**9 + 2)
 
 
+def test_a_very_sure_mistake_costs_what_the_run_says_it_costs():
+    sure = answers()
+    probabilities = np.tile(np.array([1e-9, 1 - 1e-9, 0.0], np.float32), (ROWS, 1))
+    sure = Answers(sure.run, ScoredRows(sure.scored.rows, np.zeros(ROWS, np.int64), probabilities))
+    assert compare([sure]).systems[0].log_loss == pytest.approx(-np.log(1e-9), rel=1e-6)
+
+
 def test_the_same_data_in_another_place_is_the_same_system():
     here, there = answers("data.source=here.csv", seed=0), answers("data.source=there.csv", seed=1)
     assert len(compare([here, there]).systems) == 1

@@ -38,6 +38,18 @@ _TRAINING_ROWS = {"rows", "split", "validation"}
 _AFTER_READING = {"classes", "clean", "max_length", "truncation_side", "length_percentiles", "unseen_labels", "leakage"}
 
 
+def settings_of_run(run: Run) -> dict[str, Any]:
+    """Its recipe's settings, by dotted key; the base by its name, wherever its folder lies."""
+    base = run.facts["base"]
+    return {**settings_of(run.recipe), "base": base["hub"] or base["name"]}
+
+
+def system_of(run: Run, name: str = "") -> str:
+    """What a run is a run of: the same where runs differ in their seed, or in where the same data lies, alone."""
+    settings = {key: value for key, value in settings_of_run(run).items() if not is_under(key, {"data.validation"})}
+    return json.dumps([settings, run.facts["data_sha256"], run.facts["base"]["sha256"], name], sort_keys=True)
+
+
 @dataclass(frozen=True)
 class Answers:
     """What a run said of the test rows; `name` where it was asked in another way than at the end of training."""
@@ -52,18 +64,9 @@ class Answers:
         """Raises RunError for a run that did not keep them."""
         return cls(run, run.scored_rows())
 
-    @property
-    def system(self) -> str:
-        """The same for runs that differ in their seed, or in where the same data lies, alone."""
-        settings = {key: value for key, value in self.settings.items() if not is_under(key, {"data.validation"})}
-        digests = [self.run.facts["data_sha256"], self.run.facts["base"]["sha256"]]
-        return json.dumps([settings, digests, self.name], sort_keys=True)
-
     @cached_property
-    def settings(self) -> dict[str, Any]:
-        """The recipe's, by dotted key; the base by its name, wherever its folder lies."""
-        base = self.run.facts["base"]
-        return {**settings_of(self.run.recipe), "base": base["hub"] or base["name"]}
+    def system(self) -> str:
+        return system_of(self.run, self.name)
 
     @property
     def seed(self) -> int:
@@ -289,7 +292,7 @@ def _groups(answers: Sequence[Answers], *, resamples: int, seed: int) -> list[_G
     for place, one in enumerate(answers):
         places.setdefault(one.system, []).append(place)
     firsts = [answers[group[0]] for group in places.values()]
-    named = names([one.name or one.run.recipe.name for one in firsts], [one.settings for one in firsts])
+    named = names([one.name or one.run.recipe.name for one in firsts], [settings_of_run(one.run) for one in firsts])
     groups = [
         _Group(
             name,
@@ -331,7 +334,7 @@ def _system(group: _Group, confidence: float) -> System:
     seconds = [float(run.facts["seconds"]["training"]) for run in runs]
     peaks = [run.facts.get("actual", {}).get("peak_bytes") for run in runs]
     known = [int(peak) for peak in peaks if peak is not None]
-    losses = [metrics.log_loss(one.scored.probabilities, one.scored.truth) for one in group.answers]
+    losses = [metrics.log_loss(one.scored.probabilities.astype(np.float64), one.scored.truth) for one in group.answers]
     return System(
         name=group.name,
         runs=tuple(str(run.folder) for run in runs),

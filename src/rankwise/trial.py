@@ -86,10 +86,11 @@ class TrialObjective:
         def hear(kind: str, values: Mapping[str, Any]) -> None:
             if kind == "evaluation":
                 entry = {name: value for name, value in values.items() if name != "best"}
-                report({**entry, "seconds": time.monotonic() - started, "trained_parameters": trained_parameters})
+                report({**entry, "seconds": time.monotonic() - begun, "trained_parameters": trained_parameters})
 
         classifier = build(base, plan, data.classes, seed=recipe.train.seed)
         check_match(tokenizer, classifier.model, recipe.base)
+        begun = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="rankwise-trial-") as folder:
             fitted = fit(
                 classifier, data, recipe.train, padding=Padding.of(tokenizer),

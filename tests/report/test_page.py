@@ -52,6 +52,13 @@ def test_a_run_is_told_in_seven_sections(page):
     assert links == [node.text for node in page.all("h2")]
 
 
+def test_a_run_without_its_answers_row_by_row_has_a_report_all_the_same(run_for, copy_of):
+    folder = copy_of(run_for("bert"))
+    (folder / "test.parquet").unlink()
+    run = dataclasses.replace(run_for("bert"), folder=folder)
+    assert len(checked(render(report_of([run]))).all("h2")) == 7
+
+
 def test_a_running_mean_of_the_weights_is_told_where_training_is(page, run_for):
     told = "Validation scores are those of a running mean of the weights"
     averaged = checked(render(report_of([run_for("bert", "train.average=25%", "train.select_by=log_loss")])))

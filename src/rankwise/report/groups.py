@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from rankwise.comparison import Answers, System, compare
+from rankwise.comparison import System, compare, settings_of_run, system_of
 from rankwise.errors import RunError
 from rankwise.fitting.events import read_events
 from rankwise.metrics import Interval
@@ -113,7 +113,7 @@ def group(runs: Sequence[Run]) -> list[Group]:
     """Runs that differ in nothing but train.seed together, in the order given. Raises RunError for the same run twice."""
     systems: dict[str, list[Run]] = {}
     for run in runs:
-        same = systems.setdefault(Answers.of(run).system, [])
+        same = systems.setdefault(system_of(run), [])
         for other in same:
             if other.recipe.train.seed == run.recipe.train.seed:
                 raise RunError(
@@ -123,7 +123,7 @@ def group(runs: Sequence[Run]) -> list[Group]:
         same.append(run)
     found = [tuple(sorted(same, key=lambda run: run.recipe.train.seed)) for same in systems.values()]
     recipes = [same[0].recipe for same in found]
-    named = names([recipe.name for recipe in recipes], [Answers.of(same[0]).settings for same in found])
+    named = names([recipe.name for recipe in recipes], [settings_of_run(same[0]) for same in found])
     return [Group(name, same) for name, same in zip(named, found, strict=True)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rankwise.comparison import Answers, compare
+from rankwise.comparison import compare, settings_of_run
 from rankwise.errors import RunError
 from rankwise.metrics import Interval
 from rankwise.naming import differences
@@ -222,7 +222,7 @@ def _curves(groups: Sequence[Group]) -> Section:
 
 
 def _settings(groups: Sequence[Group]) -> Section:
-    unlike = differences([Answers.of(found.first).settings for found in groups])
+    unlike = differences([settings_of_run(found.first) for found in groups])
     columns = (Column("key", "key"), *(Column(found.name, found.name) for found in groups))
     rows = [(key, *(values[key] for values in unlike)) for key in unlike[0]]
     table = Table("settings", "Keys in which the recipes are not alike", columns, tuple(rows))
