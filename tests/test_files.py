@@ -9,7 +9,7 @@ from rankwise.data.sources import Record
 from rankwise.errors import DataError
 from rankwise.files import Form, evaluate_file, parse_submission, predict_rows, source_for, written_rows
 from rankwise.pipeline import train
-from rankwise.specs import SourceSpec
+from rankwise.specs import DataSpec, SourceSpec
 
 
 @pytest.fixture(scope="module")
@@ -177,15 +177,15 @@ def test_a_folder_means_its_test_rows(tmp_path):
     for name in ("train", "validation", "test"):
         separable(6, seed=5).write(tmp_path / f"{name}.csv")
     (tmp_path / "classes.txt").write_text("river\nfruit\nmetal\n", "utf-8")
-    source, numbering = source_for(str(tmp_path), labelled=True)
+    source, numbering = source_for(DataSpec(source=str(tmp_path)), labelled=True)
     assert source.path == str(tmp_path / "test.csv")
     assert numbering == ("river", "fruit", "metal")
 
 
 def test_a_file_means_itself(data_file):
-    assert source_for(str(data_file), labelled=True)[0].path == str(data_file)
+    assert source_for(DataSpec(source=str(data_file)), labelled=True)[0].path == str(data_file)
 
 
 @pytest.mark.parametrize(("labelled", "name"), [(True, "test.csv"), (False, "unlabelled.csv")])
 def test_the_sample_means_its_test_or_its_unlabelled_rows(labelled, name):
-    assert source_for("sample", labelled=labelled)[0].path.endswith(f"sample/{name}")
+    assert source_for(DataSpec(source="sample"), labelled=labelled)[0].path.endswith(f"sample/{name}")

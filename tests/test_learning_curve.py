@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import CLASSES
-from rankwise.data.prepare import read
+from rankwise.data.prepare import nested_order, read
 from rankwise.data.sources import Table
 from rankwise.errors import DataError, RunError
-from rankwise.learning_curve import TIMES, Law, Point, curve_of, fit_law, learning_curve, nested_order
+from rankwise.learning_curve import TIMES, Law, Point, curve_of, fit_law, learning_curve
 from rankwise.run import Run
 
 # ------------------------------------------------------------------------------------------------------------- parts

@@ -475,7 +475,7 @@ def test_a_recipe_as_plain_values_is_json_and_reads_back_equal(name):
 
 PLAIN_TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n\t"), max_size=40)
 TREES = st.fixed_dictionaries({
-    "name": PLAIN_TEXT,
+    "name": PLAIN_TEXT.filter(lambda name: name.strip() and name[0] != "." and not set(name) & set("/\\\0")),
     "data": st.fixed_dictionaries({
         "classes": st.lists(PLAIN_TEXT, max_size=4),
         "join": PLAIN_TEXT,

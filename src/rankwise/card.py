@@ -31,11 +31,11 @@ def model_card(recipe: Recipe, plan: Plan, base: Base, scores: Mapping[str, Any]
         f"{ledger.trainable_parameters:,} of {ledger.total_parameters:,} parameters were trained"
         + (f", under a cap of {ledger.budget:,}." if ledger.budget else ", without a cap."),
         "",
-        "| test score | value | 95 % interval |",
+        f"| test score | value | {100 * scores['test']['confidence_level']:g} % interval |",
         "|---|---|---|",
         *_score_rows(scores),
         "",
-        "Scored once, on rows that neither training nor the choice of a checkpoint saw.",
+        _how_scored(scores),
         "",
         "## Use it",
         "",
@@ -97,6 +97,16 @@ def _score_rows(scores: Mapping[str, Any]) -> list[str]:
         if interval["value"] is not None:
             rows.append(f"| {name} | {interval['value']:.4f} | {interval['low']:.4f} to {interval['high']:.4f} |")
     return rows
+
+
+def _how_scored(scores: Mapping[str, Any]) -> str:
+    apart = scores.get("test_not_in_training")
+    if apart is None:
+        return "Scored once, on rows that neither training nor the choice of a checkpoint saw."
+    accuracy = apart["accuracy"]["value"]
+    return "Scored once, on rows set apart from training, but some of their texts are in training too" + (
+        "." if accuracy is None else f": without those, accuracy is {accuracy:.4f}."
+    )
 
 
 def _plain_loading(plan: Plan, base: Base, classes: int) -> list[str]:

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO
 
 import typer
 
@@ -31,10 +31,9 @@ from rankwise.arguments import (
     TextColumn,
     print_json,
 )
-from rankwise.errors import DataError, RankwiseError, RecipeError
+from rankwise.errors import DataError, RankwiseError
 from rankwise.families import KNOWN
 from rankwise.folders import check_run
-from rankwise.naming import is_under
 from rankwise.options import check_data
 from rankwise.verbs.compare import compare
 from rankwise.verbs.learn_curve import learn_curve
@@ -45,10 +44,6 @@ from rankwise.verbs.sweep import sweep
 if TYPE_CHECKING:
     from rankwise.data.sources import Record
 
-UNREAD = {  # keys of data that say what training makes of the rows once they are read
-    "data.rows", "data.test_rows", "data.split", "data.clean", "data.max_length", "data.truncation_side",
-    "data.length_percentiles", "data.leakage", "data.unseen_labels",
-}  # fmt: skip
 GOING_ON = {  # by verb: how to go on after Ctrl-C
     "train": "; a training goes on from its last checkpoint with --resume",
     "learn-curve": "; the same command goes on",
@@ -190,13 +185,16 @@ def plan(
     from rankwise.planner import plan as make_plan
 
     known = volume_of(loaded)
-    many = classes or len(loaded.data.classes) or (len(known.classes) if known else 2)
+    told = classes or len(loaded.data.classes) or (len(known.classes) if known else None)
+    many = told or 2  # of data that is not on this machine
     found = make_plan(loaded, classes=many)
     cost = forecast_of(loaded, found, known)
     if as_json:
         print_json({"recipe": loaded.name, "classes": many, **found.as_dict(), "forecast": cost.as_dict()})
         return
     console.show_plan(loaded.name, found, cost)
+    if told is None:
+        console.note("2 classes assumed, for the data is not on this machine; type --classes N")
     if every:
         console.show_ledger(found)
 
@@ -272,14 +270,10 @@ def data(
     from rankwise.data.audit import audit
     from rankwise.data.sources import read_table
     from rankwise.data.splits import resolve
-    from rankwise.options import with_columns
+    from rankwise.options import reading, with_columns
     from rankwise.recipe import Recipe
 
-    if others := [change for change in overrides or [] if not change.startswith("data.")]:
-        raise RecipeError(f"--set {others[0]}: nothing trains here, so only keys of data count, such as data.label=queue")
-    if idle := [change for change in overrides or [] if is_under(change.partition("=")[0], UNREAD)]:
-        raise RecipeError(f"--set {idle[0]}: files are looked at as they are; only keys of reading count, such as data.label")
-    changes = [f"data.source={json.dumps(source)}", *(overrides or [])]
+    changes = [f"data.source={json.dumps(source)}", *reading(overrides)]
     if test is not None:
         changes.append(f"data.test={json.dumps(str(test))}")
     spec = with_columns(Recipe().with_overrides(changes).data, text_column, label_column)
@@ -322,6 +316,7 @@ def evaluate(
         bool, typer.Option("--shift", help="Also under typos, letter case, title only and more; writes RUN/shift.json.")
     ] = False,
     engine: EngineOption = "torch",
+    overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Score a run on labelled data, every score with its interval."""
@@ -329,13 +324,13 @@ def evaluate(
     check_data(source)
     from rankwise import console
     from rankwise.files import evaluate_file, source_for
-    from rankwise.options import with_columns
+    from rankwise.options import spec_for, with_columns
     from rankwise.run import Run
 
     loaded = Run.load(run)
-    where, numbering = source_for(source, labelled=True)
+    spec = spec_for(loaded.recipe, source, [*(overrides or []), *(["data.unseen_labels=wrong"] if unseen else [])])
+    where, numbering = source_for(spec, labelled=True)
     where = with_columns(where, text_column, label_column)
-    spec = loaded.recipe.data.model_copy(update={"unseen_labels": "wrong"} if unseen else {})
     console.show_engine(loaded, engine)
     if shift:
         from rankwise.verbs.shift import evaluate_under_shift
@@ -371,6 +366,7 @@ def predict(
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Texts per forward pass.")] = 32,
     engine: EngineOption = "torch",
     text_column: TextColumn = None,
+    overrides: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Label texts from a file, the command line or standard input."""
@@ -396,12 +392,15 @@ def predict(
         return
     how: dict[str, Any] = {"mc_dropout": mc_dropout, "batch_size": batch_size, "engine": engine}
     if text or source == "-":
-        rows = written_rows(loaded, _records(text or sys.stdin), form, **how)
+        rows = written_rows(loaded, _records(text or _lines(sys.stdin)), form, **how)
     else:
-        from rankwise.options import with_columns
+        from rankwise.options import spec_for, with_columns
 
-        where = with_columns(source_for(str(source), labelled=False)[0], text_column, None)
-        _, rows = predict_rows(loaded, where, loaded.recipe.data, form, **how)
+        spec = spec_for(loaded.recipe, str(source), overrides)
+        where = with_columns(source_for(spec, labelled=False)[0], text_column, None)
+        layout, rows = predict_rows(loaded, where, spec, form, **how)
+        if out is not None and not as_json:
+            console.dim(layout.describe())
     if out is not None:
         with Sink(out, columns) as sink:
             for row in rows:
@@ -431,6 +430,15 @@ for verb in (*app.registered_commands, *recipes_app.registered_commands):
 def _is_main_process() -> bool:
     """Whether this is the process that speaks, of those that torchrun or accelerate launch have started."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def _lines(stream: TextIO) -> Iterator[str]:
+    """Lines of standard input. Raises DataError for one that is no UTF-8."""
+    for number, line in enumerate(stream.buffer, start=1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"standard input, line {number}: not utf-8 at byte {error.start:,}; send it as UTF-8") from error
 
 
 def _records(texts: Iterable[str]) -> Iterator[Record]:

@@ -14,7 +14,7 @@ from typing import Any
 from rankwise.data.labels import numbers_of
 from rankwise.data.prepare import Split, clean_all
 from rankwise.data.sources import Layout, Record, Table, first_row, read_table, stream
-from rankwise.data.splits import resolve
+from rankwise.data.splits import resolve, to_score
 from rankwise.data.tokens import tokenize_to_disk
 from rankwise.errors import DataError
 from rankwise.evaluation import Evaluation, evaluate
@@ -40,23 +40,24 @@ class Form:
         return ["row", "label", "score", *([f"p_{name}" for name in classes] if self.probabilities else [])]
 
 
-def source_for(given: str, *, labelled: bool) -> tuple[SourceSpec, tuple[str, ...]]:
-    """The source that `given` means, and the class names in the order of their numbers where a classes.txt has them.
+def source_for(spec: DataSpec, *, labelled: bool) -> tuple[SourceSpec, tuple[str, ...]]:
+    """What `spec.source` means, and the class names in the order of their numbers where they are known.
 
     A file or hub data set stands for itself; of a folder or `sample`, the rows to be scored are meant.
     """
-    splits = resolve(DataSpec(source=given))
-    if given == "sample" and not labelled:
-        return SourceSpec(path=str(Path(splits.train.path).with_name("unlabelled.csv"))), ()
-    if given == "sample" or Path(given).is_dir():
-        return splits.test or splits.validation or splits.train, splits.classes
+    source = spec.source or ""
+    if source == "sample" and not labelled:
+        return SourceSpec(path=str(Path(resolve(spec).train.path).with_name("unlabelled.csv"))), ()
+    if source == "sample" or Path(source).expanduser().is_dir():
+        return to_score(spec)
+    splits = resolve(spec)
     return splits.train, splits.classes
 
 
-def with_text_columns(run: Run, source: SourceSpec) -> SourceSpec:
+def with_text_columns(run: Run, source: SourceSpec, spec: DataSpec) -> SourceSpec:
     """The source read from the columns that training read, where it has them by name and nothing else is asked for."""
     trained = run.preprocessing.text
-    if source.text or run.recipe.data.text or not set(trained) <= set(first_row(source, run.recipe.data)):
+    if source.text or spec.text or not set(trained) <= set(first_row(source, spec)):
         return source
     return source.model_copy(update={"text": trained})
 
@@ -77,7 +78,7 @@ def labelled_split(
     run: Run, source: SourceSpec, spec: DataSpec, *, numbering: Sequence[str] = (), engine: str = "torch"
 ) -> tuple[Table, Split]:
     """Labelled rows as they were read, and as the run's classifier takes them. Raises DataError."""
-    table = read_table(with_text_columns(run, source), spec)
+    table = read_table(with_text_columns(run, source, spec), spec)
     known = run.preprocessing
     numbers = numbers_of(table, known.classes, numbering or known.numbering, spec)
     texts = clean_all(table.texts, known.clean)
@@ -92,7 +93,7 @@ def predict_rows(
 
     Raises DataError.
     """
-    layout, records = stream(with_text_columns(run, source), spec)
+    layout, records = stream(with_text_columns(run, source, spec), spec)
     return layout, written_rows(run, records, form, layout, **how)
 
 

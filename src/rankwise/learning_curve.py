@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.prepare import Labelled, read, take
+from rankwise.data.prepare import Labelled, nested_order, read, take
 from rankwise.errors import DataError, RunError
 from rankwise.machine import made_folder
 from rankwise.metrics import Interval
@@ -144,17 +144,6 @@ def learning_curve(
     found = curve_of(points, recipe.name, confidence=recipe.evaluate.confidence, resamples=recipe.evaluate.resamples)
     write_json(folder / "curve.json", found.as_dict())
     return found
-
-
-def nested_order(labels: Sequence[str], seed: int) -> NDArray[np.int64]:
-    """An order of all rows whose every beginning has each class in its share, to a row or two."""
-    names, numbers = np.unique(np.asarray(labels), return_inverse=True)
-    shuffled = np.random.default_rng(seed).permutation(len(numbers))
-    position = np.empty(len(numbers))  # of a shuffled row among those of its class, as a share
-    for number in range(len(names)):
-        mine = np.flatnonzero(numbers[shuffled] == number)
-        position[mine] = (np.arange(len(mine)) + 0.5) / len(mine)
-    return np.asarray(shuffled[np.argsort(position, kind="stable")], dtype=np.int64)
 
 
 def curve_of(

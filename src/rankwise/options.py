@@ -6,10 +6,12 @@ Imports of what is heavier than a recipe come late, for `plan` and `recipes` ans
 from __future__ import annotations
 
 import json
+from collections.abc import Set
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from rankwise.errors import RecipeError
+from rankwise.naming import is_under
 from rankwise.recipe import Recipe
 from rankwise.specs import DataSpec, SourceSpec
 
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
     from rankwise.data.prepare import Labelled
     from rankwise.data.volume import Volume
     from rankwise.planner import Plan
+
+UNREAD = frozenset({  # keys of data that say what training makes of the rows once they are read
+    "data.rows", "data.test_rows", "data.split", "data.clean", "data.max_length", "data.truncation_side",
+    "data.length_percentiles", "data.leakage", "data.unseen_labels",
+})  # fmt: skip
 
 HasColumns = TypeVar("HasColumns", SourceSpec, DataSpec)
 
@@ -46,6 +53,23 @@ def recipe_of(
     changes += [f"budget.memory_gb={memory_gb}"] if memory_gb is not None else []
     changes += overrides or []
     return recipe.with_overrides(changes) if isinstance(recipe, Recipe) else Recipe.load(recipe, changes)
+
+
+def reading(overrides: list[str] | None, *, also: Set[str] = frozenset()) -> list[str]:
+    """Changes to how files are read. Raises RecipeError for keys that read nothing, but for those that are `also` used."""
+    changes = overrides or []
+    if others := [change for change in changes if not change.startswith("data.")]:
+        raise RecipeError(f"--set {others[0]}: nothing trains here, so only keys of data count, such as data.label=queue")
+    if idle := [change for change in changes if is_under(change.partition("=")[0], UNREAD - also)]:
+        raise RecipeError(f"--set {idle[0]}: files are looked at as they are; only keys of reading count, such as data.label")
+    return changes
+
+
+def spec_for(recipe: Recipe, source: str, overrides: list[str] | None) -> DataSpec:
+    """How a run reads a file that it is given later: as its recipe read the training text, with changes."""
+    other = [f"data.{role}=null" for role in ("train", "validation", "test")]
+    changes = reading(overrides, also={"data.unseen_labels"})
+    return recipe.with_overrides([f"data.source={json.dumps(source)}", *other, "data.classes=[]", *changes]).data
 
 
 def check_data(given: str) -> None:
@@ -84,7 +108,7 @@ def classes_of(recipe: Recipe) -> int:
 
 def _is_local(recipe: Recipe) -> bool:
     source = recipe.data.source or (recipe.data.train.path if recipe.data.train else "")
-    return source == "sample" or (source != "" and Path(source).exists())
+    return source == "sample" or (source != "" and Path(source).expanduser().exists())
 
 
 def volume_of(recipe: Recipe) -> Volume | None:

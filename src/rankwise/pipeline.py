@@ -322,7 +322,7 @@ def _holds(path: Path, key: str) -> bool:
 
 
 def _check_same(before: Recipe, now: Recipe, data_before: str, data_now: str, folder: Path) -> None:
-    changed = list(_differences(before.to_dict(), now.to_dict()))
+    changed = list(_differences(_placeless(before), _placeless(now)))
     if data_before != data_now:
         changed.append("the texts or labels of the data")
     if changed:
@@ -330,6 +330,17 @@ def _check_same(before: Recipe, now: Recipe, data_before: str, data_now: str, fo
             f"{folder} was started with other settings, so it can't be resumed:\n  " + "\n  ".join(changed)
             + "\nType the same command as before, or --overwrite to start again"
         )  # fmt: skip
+
+
+def _placeless(recipe: Recipe) -> dict[str, Any]:
+    """A recipe's values with the last part alone of paths that lie elsewhere: they depend on where one stands."""
+    tree = recipe.to_dict()
+    data = tree["data"]
+    sources = [(data[role], "path") for role in ("train", "validation", "test") if data[role]]
+    for section, key in ((tree, "base"), (data, "source"), *sources):
+        if section[key] is not None and section[key].startswith((os.sep, ".", "~")):
+            section[key] = Path(section[key]).name
+    return tree
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterable[str]:

@@ -103,6 +103,8 @@ class Predictor:
         for place, text in enumerate(texts, start=first):
             if not isinstance(text, str):
                 raise DataError(f"text {place} is {type(text).__name__}, expected a string")
+            if any("\ud800" <= character <= "\udfff" for character in text):
+                raise DataError(f"text {place} holds half of a character; expected valid Unicode, such as UTF-8 gives")
         clean = [self.preprocessing.apply(text) for text in texts]
         with self.one_at_a_time:
             return tokenize(self.tokenizer, clean, max_length=self.preprocessing.max_length)

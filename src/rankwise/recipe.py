@@ -17,10 +17,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, field_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from rankwise.errors import RecipeError, nearest
@@ -42,7 +42,7 @@ class Recipe(Spec):
     """Everything a run needs to be run again."""
 
     name: str = "recipe"
-    """A short name, used for the run folder."""
+    """A short name, used for the run folder: no slash in it, no dot before it."""
     summary: str = ""
     """One line on what it is for."""
     published: Published | None = None
@@ -56,6 +56,13 @@ class Recipe(Spec):
     budget: BudgetSpec = BudgetSpec()
     train: TrainSpec = TrainSpec()
     evaluate: EvaluateSpec = EvaluateSpec()
+
+    @field_validator("name")
+    @classmethod
+    def _names_a_folder(cls, value: str) -> str:
+        if not value.strip() or value.startswith(".") or set(value) & set("/\\\0"):
+            raise ValueError(f"'{value}' can't name the run's folder; expected a name without slashes or a dot before it")
+        return value
 
     @classmethod
     def load(cls, name_or_path: str | Path, overrides: Iterable[str] = (), *, origin: str = "--set") -> Recipe:
@@ -174,7 +181,12 @@ def parse(where: str, text: str, *, example: str = "base: minilm") -> tuple[dict
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         raise RecipeError(f"{where}{line}: {(error.problem or 'not YAML').splitlines()[0]}") from error
-    except (ValueError, TypeError, RecursionError) as error:  # what ruamel raises for a broken number, tag or nesting
+    except (
+        YAMLError,
+        ValueError,
+        TypeError,
+        RecursionError,
+    ) as error:  # what ruamel raises for a broken number, tag or nesting
         raise RecipeError(f"{where}: {error}") from error
     if not isinstance(loaded, dict):
         found = "a list" if isinstance(loaded, list) else said(loaded)
@@ -225,7 +237,7 @@ def _override(tree: dict[str, Any], lines: Lines, override: str, origin: str = "
         value = _plain(YAML(typ="rt").load(text) if text.strip() else "", (), source, {})
     except MarkedYAMLError as error:
         raise RecipeError(f"{source}: the value is not YAML ({error.problem})") from error
-    except (ValueError, TypeError, RecursionError) as error:
+    except (YAMLError, ValueError, TypeError, RecursionError) as error:
         raise RecipeError(f"{source}: {error}") from error
     node: dict[str, Any] = tree
     for depth, key in enumerate(keys[:-1], start=1):

@@ -13,7 +13,7 @@
     README.md                 the model card
     manifest.json             sha256 of every file; written last, so a folder that has it is whole
 
-Nothing is pickled and nothing names a path of the machine it was made on.
+Nothing is pickled, and paths are relative to where the run was made.
 """
 
 from __future__ import annotations

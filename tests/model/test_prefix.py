@@ -115,19 +115,20 @@ def test_what_is_larger_than_the_limit_does_not_fit(tmp_path):
 def test_the_key_depends_on_weights_tokens_lengths_and_layer():
     weights, ids = digest_of([torch.arange(4.0)]), [np.arange(9, dtype=np.int32)]
     keys = [
-        key_of(weights, ids, OFFSETS, layer=2),
-        key_of(digest_of([torch.arange(4.0).nextafter(torch.tensor(9.0))]), ids, OFFSETS, layer=2),
-        key_of(weights, [np.arange(9, dtype=np.int32)[::-1]], OFFSETS, layer=2),
-        key_of(weights, ids, np.array([0, 2, 4, 9]), layer=2),
-        key_of(weights, ids, OFFSETS, layer=3),
+        key_of(weights, ids, OFFSETS, layer=2, arithmetic="cpu fp32"),
+        key_of(digest_of([torch.arange(4.0).nextafter(torch.tensor(9.0))]), ids, OFFSETS, layer=2, arithmetic="cpu fp32"),
+        key_of(weights, [np.arange(9, dtype=np.int32)[::-1]], OFFSETS, layer=2, arithmetic="cpu fp32"),
+        key_of(weights, ids, np.array([0, 2, 4, 9]), layer=2, arithmetic="cpu fp32"),
+        key_of(weights, ids, OFFSETS, layer=3, arithmetic="cpu fp32"),
+        key_of(weights, ids, OFFSETS, layer=2, arithmetic="cpu bf16"),
     ]
     assert len(set(keys)) == len(keys)
 
 
 def test_the_key_does_not_depend_on_how_ids_are_cut_or_stored():
     ids = np.arange(9, dtype=np.int32)
-    whole = key_of("", [ids], OFFSETS, layer=1)
-    assert key_of("", [ids[:4], ids[4:].astype(np.uint16)], OFFSETS, layer=1) == whole
+    whole = key_of("", [ids], OFFSETS, layer=1, arithmetic="cpu fp32")
+    assert key_of("", [ids[:4], ids[4:].astype(np.uint16)], OFFSETS, layer=1, arithmetic="cpu fp32") == whole
 
 
 def build_slowly(folder, log):

@@ -29,6 +29,7 @@ class Choice:
     text: tuple[Column, ...]
     label: Column | None
     setting: str
+    header: bool | None = None
 
     @property
     def names(self) -> set[str]:
@@ -36,7 +37,7 @@ class Choice:
         return {column for column in asked if isinstance(column, str) and not column.isdecimal()}
 
 
-def name_columns(rows: Rows, choice: Choice, header: bool | None) -> tuple[tuple[str, ...], bool]:
+def name_columns(rows: Rows, choice: Choice) -> tuple[tuple[str, ...], bool]:
     """Column names, and whether the first row holds them."""
     first = rows.columns or next((cells for _, cells in rows.read() if cells), None)
     if first is None:
@@ -45,7 +46,7 @@ def name_columns(rows: Rows, choice: Choice, header: bool | None) -> tuple[tuple
         names, header = rows.columns, True
     else:
         cells = [cell.strip() for cell in first]
-        header = _is_header(cells, choice) if header is None else header
+        header = _is_header(cells, choice) if choice.header is None else choice.header
         names = tuple(cell if cell and header else str(place) for place, cell in enumerate(cells))
     if len(set(names)) < len(names):
         twice = next(name for place, name in enumerate(names) if name in names[:place])
@@ -70,7 +71,7 @@ def choose_columns(
     if choice.label is not None and (needs_label or _is_there(choice.label, columns)):
         label = _position(choice.label, columns, choice.name)
     if label is None and choice.label is None:
-        label = _named(columns, _LABEL, text) if header else _label_by_values(rows, len(columns), text)
+        label = _named(columns, _LABEL, text) if header else _label_by_values(rows, choice, len(columns), text)
     if not text:
         text = _text_by_name(columns, label) if header else _text_by_rest(columns, label)
     if not text or (label is None and needs_label):
@@ -120,8 +121,11 @@ def _text_by_rest(columns: Sequence[str], label: int | None) -> tuple[int, ...]:
     return rest if label is not None or len(rest) == 1 else ()
 
 
-def _label_by_values(rows: Rows, width: int, taken: Sequence[int]) -> int | None:
-    """The one column of a headerless file whose short values repeat most; None when no column or several do."""
+def _label_by_values(rows: Rows, choice: Choice, width: int, taken: Sequence[int]) -> int | None:
+    """The one column of a headerless file whose short values repeat most; None when no column or several do.
+
+    Raises DataError where the first row may well be a header: its value there is in no other row.
+    """
     sample = [cells for _, cells in islice(rows.read(), PROBE) if cells]
     distinct = {}
     for place in set(range(width)).difference(taken):
@@ -130,7 +134,15 @@ def _label_by_values(rows: Rows, width: int, taken: Sequence[int]) -> int | None
             distinct[place] = len(values)
     varied = {place: count for place, count in distinct.items() if count > 1} or distinct
     best = [place for place, count in varied.items() if count == min(varied.values())]
-    return best[0] if len(best) == 1 else None
+    if len(best) != 1:
+        return None
+    labels = [cells[best[0]] for cells in sample]
+    if choice.header is None and labels.count(labels[0]) == 1:
+        raise DataError(
+            f"{choice.name}: the first row ({', '.join(sample[0]):.60}) has no known name, but may be a header: "
+            f"'{labels[0]}' is in no other row; say so: {choice.setting}.header=true, or false"
+        )
+    return best[0]
 
 
 def _unclear(choice: Choice, columns: Sequence[str], header: bool, missing: str) -> DataError:
@@ -152,5 +164,5 @@ def setting_of(source: SourceSpec, data: DataSpec) -> str:
     for role, spec in given.items():
         if spec == source:
             return f"--set data.{role}"
-    role = role_of(Path(source.path).name) or "train"
+    role = "train" if data.source == source.path else role_of(Path(source.path).name) or "train"
     return f"--set data.{role}.path={quote(source.path)} --set data.{role}"

@@ -28,6 +28,7 @@ from rankwise.hub import is_reachable
 from rankwise.specs import SourceSpec
 
 PROBE = 1000  # rows looked at to find columns
+SNIFFED_LINES, SNIFFED_CHARACTERS = 100, 1_000_000  # looked at to find a delimiter, whichever is reached first
 
 ROLES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 
@@ -156,12 +157,17 @@ def _csv(file: TextFile) -> Rows:
 
 def _sniffed(file: TextFile) -> str:
     """The delimiter that cuts the first lines into the most even rows; a comma when none does."""
-    sample = [line[:1000] for line in islice(read_lines(file), 100)]
+    sample: list[str] = []
+    for line in islice(read_lines(file), SNIFFED_LINES):
+        sample.append(line)
+        if sum(map(len, sample)) > SNIFFED_CHARACTERS:
+            break
     return max(",;\t|", key=lambda delimiter: _evenness(sample, delimiter))
 
 
 def _evenness(sample: Sequence[str], delimiter: str) -> float:
-    widths = [len(cells) for cells in csv.reader(sample, delimiter=delimiter) if cells]
+    reader = csv.reader(sample, delimiter=delimiter)
+    widths = [len(cells) for cells in iter(lambda: _next_cells(reader), None) if cells]
     if not widths:
         return 0.0
     width, rows = Counter(widths).most_common(1)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from rankwise.specs import DataSpec
 def class_names(train: Table, given: Sequence[str]) -> tuple[str, ...]:
     """Class names in the order of their numbers: as given, else sorted (whole numbers by value)."""
     found = set(train.labels or ())
-    if given and (found <= set(given) or all(map(_is_whole, found))):
+    if given and (found <= set(given) or _by_number(found, given)):
         return tuple(given)
     if given:
         strange = sorted(found - set(given))
@@ -31,7 +31,7 @@ def numbers_of(table: Table, classes: Sequence[str], numbering: Sequence[str], s
     assert table.labels is not None
     number = {name: place for place, name in enumerate(classes)}
     kinds = set(table.labels)
-    if not kinds <= number.keys() and all(map(_is_whole, kinds)):
+    if not kinds <= number.keys() and _by_number(kinds, classes):
         names = _positions(table, numbering, classes)
         number |= {label: number[name] for label, name in names.items() if name in number}
     found = np.fromiter((number.get(label, -1) for label in table.labels), dtype=np.int64)
@@ -68,6 +68,11 @@ def _positions(table: Table, numbering: Sequence[str], classes: Sequence[str]) -
         )
     first = 0 if 0 in values else 1
     return {str(place + first): name for place, name in enumerate(numbering)}
+
+
+def _by_number(labels: Iterable[str], classes: Iterable[str]) -> bool:
+    """Whether labels are the numbers of classes: whole, where no class has a whole number for its name."""
+    return all(map(_is_whole, labels)) and not any(map(_is_whole, classes))
 
 
 def _is_whole(label: str) -> bool:

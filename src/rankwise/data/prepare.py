@@ -145,10 +145,10 @@ def complete(
         train, validation = split_off(train, spec.split.validation, seed=seed + 1, what="validation")
         notes.append(f"validation: {len(validation.texts):,} rows set aside (stratified, seed {seed})")
     if spec.rows is not None and spec.rows < len(train.texts):
-        _, train = split_off(train, spec.rows, seed=seed + 2, what="rows")
+        train = _some(train, spec.rows, seed=seed + 2)
         notes.append(f"train: {spec.rows:,} rows kept (stratified, seed {seed})")
     if spec.test_rows is not None and spec.test_rows < len(test.texts):
-        _, test = split_off(test, spec.test_rows, seed=seed + 3, what="test_rows")
+        test = _some(test, spec.test_rows, seed=seed + 3)
         notes.append(f"test: {spec.test_rows:,} rows kept (stratified, seed {seed})")
     numbering = spec.classes or classes
     names = class_names(train, numbering)
@@ -223,6 +223,26 @@ def split_off(table: Table, amount: float, *, seed: int, what: str) -> tuple[Tab
     classes = np.fromiter((number[label] for label in table.labels), dtype=np.int64)
     kept, taken = train_test_split(np.arange(len(classes)), test_size=wanted, random_state=seed, stratify=classes)
     return take(table, np.sort(kept)), take(table, np.sort(taken))
+
+
+def _some(table: Table, rows: int, *, seed: int) -> Table:
+    """A stratified sample of fewer rows than there are; where one can't be drawn with its rest, the nearest to one."""
+    assert table.labels is not None
+    counts = Counter(table.labels)
+    if min(counts.values()) >= 2 and len(counts) <= rows <= len(table.texts) - len(counts):
+        return split_off(table, rows, seed=seed, what="test")[1]
+    return take(table, np.sort(nested_order(table.labels, seed)[:rows]))
+
+
+def nested_order(labels: Sequence[str], seed: int) -> NDArray[np.int64]:
+    """An order of all rows whose every beginning has each class in its share, to a row or two."""
+    names, numbers = np.unique(np.asarray(labels), return_inverse=True)
+    shuffled = np.random.default_rng(seed).permutation(len(numbers))
+    position = np.empty(len(numbers))  # of a shuffled row among those of its class, as a share
+    for number in range(len(names)):
+        mine = np.flatnonzero(numbers[shuffled] == number)
+        position[mine] = (np.arange(len(mine)) + 0.5) / len(mine)
+    return np.asarray(shuffled[np.argsort(position, kind="stable")], dtype=np.int64)
 
 
 def take(table: Table, rows: NDArray[np.int64]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -24,6 +25,10 @@ class Sink:
             raise DataError(f"{path.name}: can't write '{path.suffix}' files; expected one of {', '.join(ENDINGS)}")
         if not path.parent.is_dir():
             raise DataError(f"{path}: no such folder: {path.parent}; make it first, or give another --out")
+        if path.is_dir():
+            raise DataError(f"{path}: a folder; give a file, such as --out {path / 'predictions.csv'}")
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise DataError(f"{path}: no permission to write into {path.parent}; give another --out")
         self.path = path
         self.columns = list(columns)
         self.draft = path.with_name(f".{path.name}.draft")

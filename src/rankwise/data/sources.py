@@ -89,6 +89,7 @@ def table_of(texts: Sequence[str], labels: Sequence[str | int] | None = None) ->
     """A Table from Python lists. Raises DataError naming the position of a value that is no text or no label."""
     if labels is not None and len(labels) != len(texts):
         raise DataError(f"{len(texts):,} texts and {len(labels):,} labels; expected one label for each text")
+    labels = None if labels is None else list(labels)  # a pandas Series finds its values by its own index
     label = None if labels is None else "label"
     layout = Layout("list", "list", None, None, True, ("text", *filter(None, [label])), ("text",), label, "utf-8")
     return _collect(_Reading(layout, _listed(texts, labels), array("q"), {}), DataSpec(), labels is not None)
@@ -118,8 +119,8 @@ def _open(source: SourceSpec, data: DataSpec, needs_label: bool) -> _Reading:
     setting = setting_of(source, data)
     rows = open_rows(source, setting=setting, skip_bad=data.skip_bad_rows)
     label_wanted = data.label if source.label is None else source.label
-    choice = Choice(source.path, source.text or data.text, label_wanted, setting)
-    columns, header = name_columns(rows, choice, source.header)
+    choice = Choice(source.path, source.text or data.text, label_wanted, setting, source.header)
+    columns, header = name_columns(rows, choice)
     text, label = choose_columns(rows, choice, columns, header, needs_label)
     layout = Layout(
         path=source.path, format=rows.format, compression=rows.compression, delimiter=rows.delimiter, header=header,

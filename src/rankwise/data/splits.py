@@ -34,17 +34,35 @@ def resolve(data: DataSpec) -> Splits:
 
     Raises DataError when nothing is given, a path cannot be read, or two splits are the same file.
     """
-    found = {} if data.source is None else _splits_of(data.source)
-    given = {"train": data.train, "validation": data.validation, "test": data.test}
-    splits = {role: _with_split(given[role] or found.get(role), role) for role in given}
+    splits = _found(data)
     train = splits["train"]
     if train is None:
         raise DataError("no training text is given; type --set data.source=FOLDER_OR_FILE, or --set data.source=sample")
+    return Splits(train, splits["validation"], splits["test"], data.classes or _class_names(data, train))
+
+
+def to_score(data: DataSpec) -> tuple[SourceSpec, tuple[str, ...]]:
+    """Of what `data` has, the rows to be scored: test, else validation, else training rows; and the class names, if known.
+
+    Raises DataError as `resolve` does, but for a source without training rows.
+    """
+    splits = _found(data)
+    chosen = splits["test"] or splits["validation"] or splits["train"]
+    if chosen is None:
+        raise DataError("no text is given; give a file, a folder or hub:NAME")
+    return chosen, data.classes or _class_names(data, splits["train"] or chosen)
+
+
+def _found(data: DataSpec) -> dict[str, SourceSpec | None]:
+    """The source of each role."""
+    found = {} if data.source is None else _splits_of(data.source)
+    given = {"train": data.train, "validation": data.validation, "test": data.test}
+    splits = {role: _with_split(given[role] or found.get(role), role) for role in given}
     for source in filter(None, splits.values()):
         if not source.path.startswith("hub:"):
             checked_path(source.path)
     _refuse_same(splits)
-    return Splits(train, splits["validation"], splits["test"], data.classes or _class_names(data, train))
+    return splits
 
 
 def _splits_of(source: str) -> dict[str, SourceSpec]:
@@ -130,7 +148,11 @@ def _class_names(data: DataSpec, train: SourceSpec) -> tuple[str, ...]:
     file = folder / "classes.txt"
     if not file.is_file():
         return ()
-    names = tuple(line.strip() for line in file.read_text("utf-8-sig").splitlines() if line.strip())
+    try:
+        lines = file.read_text("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not utf-8 at byte {error.start:,}; save it as UTF-8") from error
+    names = tuple(line.strip() for line in lines if line.strip())
     if len(set(names)) < len(names):
         raise DataError(f"{file}: a class stands twice; expected each class name on a line of its own, once")
     return names

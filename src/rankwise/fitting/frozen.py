@@ -70,7 +70,8 @@ def cached_prefix(
                 inputs = {name: tensor.to(classifier.device) for name, tensor in collate(tokens, rows, padding).items()}
                 writer.put(rows, classifier.below(inputs, layer, precision=precision))
 
-    key = key_of(weights, _pieces(tokens), tokens.offsets, layer=layer)
+    arithmetic = f"{classifier.device.type} {precision}"
+    key = key_of(weights, _pieces(tokens), tokens.offsets, layer=layer, arithmetic=arithmetic)
     try:
         return cache.get(key, offsets, width, layer, fill)
     finally:

@@ -158,12 +158,14 @@ def digest_of(weights: Iterable[torch.Tensor]) -> str:
     return total.hexdigest()
 
 
-def key_of(weights: str, ids: Iterable[NDArray[np.integer]], offsets: NDArray[np.int64], *, layer: int) -> str:
+def key_of(
+    weights: str, ids: Iterable[NDArray[np.integer]], offsets: NDArray[np.int64], *, layer: int, arithmetic: str
+) -> str:
     """The name of an entry: a hash of everything that its hidden states depend on.
 
-    `weights` is their digest; `ids` come in pieces.
+    `weights` is their digest; `ids` come in pieces; `arithmetic` is what computed them, such as "cpu bf16".
     """
-    total = hashlib.sha256(f"rankwise prefix {FORMAT} layer {layer} fp16 {weights} ".encode())
+    total = hashlib.sha256(f"rankwise prefix {FORMAT} layer {layer} {arithmetic} as fp16 {weights} ".encode())
     total.update(np.ascontiguousarray(offsets, dtype=np.int64).tobytes())
     for piece in ids:
         total.update(np.ascontiguousarray(piece, dtype=np.int32).tobytes())

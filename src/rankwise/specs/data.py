@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
-from rankwise.specs.words import Column, Columns, Count, ShareOrCount, Spec, share
+from rankwise.specs.words import Column, Columns, Count, Seed, ShareOrCount, Spec, share
 
 CleanStep = Literal["escapes", "html", "emails", "urls", "numbers", "agencies", "whitespace"]
 ShiftKind = Literal[
@@ -35,11 +35,11 @@ Source = Annotated[SourceSpec, BeforeValidator(lambda v: {"path": v} if isinstan
 class SplitSpec(Spec):
     """How rows are set aside when no validation or test file is given; stratified by class."""
 
-    validation: ShareOrCount = 0.1
+    validation: Annotated[ShareOrCount, Field(gt=0)] = 0.1
     """A share (`10%`) or a number of training rows for validation."""
-    test: ShareOrCount = 0.1
+    test: Annotated[ShareOrCount, Field(gt=0)] = 0.1
     """A share or a number of rows for the test, where no test file is given."""
-    seed: int = 42
+    seed: Seed = 42
     """Which rows: the same seed gives the same split."""
 
 

@@ -7,7 +7,9 @@ from typing import Annotated, Literal, get_args
 from pydantic import BeforeValidator, Field, model_validator
 
 from rankwise.specs.data import ShiftKind
-from rankwise.specs.words import Count, Positive, Share, ShareOrCount, Spec, one_or_many, share
+from rankwise.specs.words import Count, Positive, Rate, Seed, Share, ShareOrCount, Spec, one_or_many, share_or_count
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class OptimizerSpec(Spec):
@@ -17,7 +19,7 @@ class OptimizerSpec(Spec):
     """adamw, adam, rmsprop, sgd, or muon (on the 2-D adapter matrices; adamw for the rest)."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """Decoupled for adamw and muon, added to the gradient for the others."""
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     """Adam's averages."""
     eps: Positive = 1e-8
     """Added to the denominator."""
@@ -31,11 +33,11 @@ Optimizer = Annotated[OptimizerSpec, BeforeValidator(lambda v: {"name": v} if is
 class RatesSpec(Spec):
     """Learning rates that differ from `learning_rate`."""
 
-    head: Positive | None = None
+    head: Rate | None = None
     """The head's."""
     b_over_a: Positive = 1.0
     """LoRA+: how many times A's rate the B matrices get (arXiv 2402.12354)."""
-    tiers: tuple[Positive, ...] = ()
+    tiers: tuple[Rate, ...] = ()
     """One rate per equal group of layers, from the input upwards, such as [1e-5, 3e-4, 5e-4]."""
 
 
@@ -76,7 +78,7 @@ class TrainSpec(Spec):
     """Rows per update, over all accumulated micro-batches."""
     micro_batch_size: Count | None = None
     """Rows per forward pass; smaller than batch_size to save memory. The loss is weighted by real rows."""
-    learning_rate: Annotated[float, Field(gt=0, lt=10)] = 5e-4
+    learning_rate: Rate = 5e-4
     """Peak learning rate."""
     rates: RatesSpec = RatesSpec()
     optimizer: Optimizer = OptimizerSpec()
@@ -103,7 +105,7 @@ class TrainSpec(Spec):
     prefix_cache: Literal["auto", "off"] = "auto"
     """auto: layers below the lowest adapted one run once per text, where they don't drop and it pays. off: every time."""
     speed: SpeedSpec = SpeedSpec()
-    evaluate_every: Annotated[float, BeforeValidator(share), Field(gt=0)] | Literal["epoch", "end"] = "epoch"
+    evaluate_every: Annotated[float, BeforeValidator(share_or_count), Field(gt=0)] | Literal["epoch", "end"] = "epoch"
     """Evaluate and checkpoint each epoch, every N updates, or only at the end."""
     log_every: Count = 10
     """Updates between two logged losses."""
@@ -112,7 +114,7 @@ class TrainSpec(Spec):
     early_stop: EarlyStopSpec | None = None
     keep: Annotated[int, Field(ge=1)] = 1
     """Checkpoints kept, beside the best."""
-    seed: int = 0
+    seed: Seed = 0
     """Everything random in training: starts, order, dropout."""
     trackers: tuple[Literal["tensorboard", "mlflow", "trackio", "wandb"], ...] = ()
     """Experiment trackers to log to, through Accelerate."""

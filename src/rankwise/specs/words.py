@@ -24,13 +24,26 @@ def share(value: Any) -> Any:
     return value
 
 
+def share_or_count(value: Any) -> Any:
+    """`6%` → 0.06, which stays below 1; a number of 1 or more is a count, and whole."""
+    number = share(value)
+    if isinstance(number, int | float) and not isinstance(number, bool) and number >= 1:
+        if isinstance(value, str):
+            raise ValueError(f"'{value}' is not below 100 %, and a count is written without %")
+        if number != int(number):
+            raise ValueError(f"{number:g} is neither a share below 1, such as 10%, nor a whole number")
+    return number
+
+
 def one_or_many(value: Any) -> Any:
     return (value,) if isinstance(value, (str, int)) and not isinstance(value, bool) else value
 
 
 Share = Annotated[float, BeforeValidator(share), Field(gt=0, lt=1)]
-ShareOrCount = Annotated[float, BeforeValidator(share), Field(ge=0)]
+ShareOrCount = Annotated[float, BeforeValidator(share_or_count), Field(ge=0)]
 Column = str | int
 Columns = Annotated[tuple[Column, ...], BeforeValidator(one_or_many)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(gt=0, lt=10)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
