@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -196,6 +197,13 @@ def test_plan_predicts_for_a_thousand_rows_where_no_data_is_here(type_):
     assert "predicted for 1,000 rows of 256 tokens: about" in answer
 
 
+def test_plan_says_where_it_assumes_two_classes(type_, news):
+    away = type_("plan", "auto", "--data", "hub:nobody/news", "--set", "base=minilm")
+    assert (away.code, "2 classes assumed" in away.out + away.err) == (0, True)
+    assert "assumed" not in type_("plan", "auto", "--data", "hub:nobody/news", "--classes", "4").out
+    assert "assumed" not in type_("plan", "auto", "--data", news).out
+
+
 def test_plan_says_what_minutes_and_memory_will_cut(type_):
     answer = type_("plan", "quickstart", "--minutes", "30", "--memory-gb", "1", "--set", "train.epochs=20000").out
     assert re.search(r"30 min are enough for about [\d,]+ of 800,000 updates", answer)
@@ -301,6 +309,25 @@ def test_predict_and_evaluate_on_onnx_answer_as_on_torch_and_tell_how_close(type
         assert re.fullmatch(told, other.err)
         labels = [[re.sub(r"\d\.\d+", "", line) for line in answer.out.splitlines()] for answer in (one, other)]
         assert labels[0] == labels[1]
+
+
+def test_a_file_in_another_encoding_is_read_as_the_error_says(type_, run_folder, tmp_path):
+    (tmp_path / "test.csv").write_bytes("text,label\ncafé,fruit\n".encode("latin-1"))
+    for verb in ("predict", "evaluate"):
+        answer = type_(verb, run_folder, "test.csv")
+        assert (answer.code, answer.out) == (2, "")
+        hint = answer.err.rpartition("type ")[2].split()
+        assert hint[:2] == ["--set", "data.train.path=test.csv"]
+        assert type_(verb, run_folder, "test.csv", *hint).code == 0
+    refused = type_("evaluate", run_folder, "test.csv", "--set", "data.rows=3")
+    assert refused.err.startswith("error: --set data.rows=3: files are looked at as they are;")
+
+
+def test_standard_input_that_is_no_utf_8_is_told_by_its_line(type_, run_folder, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"fine\ncaf\xe9\n")))
+    answer = type_("predict", run_folder, "-")
+    assert answer.code == 2
+    assert "standard input, line 2: not utf-8 at byte 3" in answer.err
 
 
 def test_texts_on_the_command_line_get_class_numbers_when_asked(type_, run_folder):

@@ -141,6 +141,31 @@ def test_the_test_rows_in_a_file_score_as_they_did_in_training(run, data_file, t
     assert found.scores.as_dict() == {key: value for key, value in run.scores["test"].items() if key != "mistakes"}
 
 
+@pytest.fixture(scope="module")
+def numbered(run_for, tmp_path_factory):
+    """A run whose classes are called 1, 2 and 3."""
+    rows = separable(60, seed=2)
+    names = {name: str(place) for place, name in enumerate(sorted(set(rows.labels)), start=1)}
+    path = Rows(rows.texts, [names[label] for label in rows.labels]).write(tmp_path_factory.mktemp("n") / "numbers.csv")
+    return run_for("bert", f"data.source={path}", "data.classes=[]")
+
+
+@pytest.mark.parametrize("strange", ["0", "4"])
+def test_a_number_that_no_class_has_is_a_label_like_any_other(numbered, tmp_path, strange):
+    assert numbered.preprocessing.classes == ("1", "2", "3")
+    path = Rows(["x y", "y x", "x x"], ["1", "2", strange]).write(tmp_path / "test.csv")
+    with pytest.raises(DataError, match=f"row 3: label '{strange}' is not among the classes"):
+        evaluate_file(numbered, SourceSpec(path=str(path)), numbered.recipe.data)
+    spec = numbered.recipe.data.model_copy(update={"unseen_labels": "wrong"})
+    _, found = evaluate_file(numbered, SourceSpec(path=str(path)), spec)
+    assert found.scores.accuracy.value <= 2 / 3
+
+
+def test_a_text_with_half_a_character_is_refused(run):
+    with pytest.raises(DataError, match="text 1 holds half of a character"):
+        run.predict(["fine", "a\ud800"])
+
+
 def test_a_label_that_the_run_never_saw_is_refused_or_counted_as_wrong(run, tmp_path):
     data = separable(6, seed=5)
     path = Rows(data.texts, [*data.labels[:5], "cloud"]).write(tmp_path / "test.csv")
@@ -180,6 +205,11 @@ def test_a_folder_means_its_test_rows(tmp_path):
     source, numbering = source_for(DataSpec(source=str(tmp_path)), labelled=True)
     assert source.path == str(tmp_path / "test.csv")
     assert numbering == ("river", "fruit", "metal")
+
+
+def test_a_folder_with_nothing_but_test_rows_means_those(tmp_path):
+    separable(6, seed=5).write(tmp_path / "test.csv")
+    assert source_for(DataSpec(source=str(tmp_path)), labelled=False)[0].path == str(tmp_path / "test.csv")
 
 
 def test_a_file_means_itself(data_file):

@@ -137,6 +137,15 @@ def test_a_finished_run_resumed_returns_at_once(quick, tmp_path):
     assert again.scores == first.scores
 
 
+def test_a_run_can_be_resumed_from_another_folder(quick, tmp_path, monkeypatch):
+    heard = []
+    train(quick(), tmp_path / "run")
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere" / "deep")
+    train(quick(), tmp_path / "run", resume=True, listeners=[lambda kind, _: heard.append(kind)])
+    assert heard == ["complete"]
+
+
 def test_a_stopped_run_resumed_ends_as_one_left_alone(quick, tmp_path):
     recipe = quick("train.max_steps=6", "train.evaluate_every=2")
 

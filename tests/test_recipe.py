@@ -256,8 +256,9 @@ OUT_OF_RANGE = {
     "train.schedule": ["exponential"],
     "train.precision": ["int8"],
     "train.label_smoothing": ["1", "-0.1"],
-    "train.warmup": ["-1", "-6%"],
-    "train.evaluate_every": ["0", "sometimes"],
+    "train.warmup": ["-1", "-6%", "100%", "2.5"],
+    "train.evaluate_every": ["0", "sometimes", "100%", "1.5"],
+    "train.seed": ["-1", "1.5"],
     "train.class_weights": ["balance", "{a: -1}"],
     "data.max_length": ["0", "3", "-1", "4.5", "many"],
     "data.length_percentiles": ["[99, 1]", "[-1, 50]", "[0, 101]", "[5]"],
@@ -284,12 +285,26 @@ def test_a_value_out_of_range_is_refused_with_its_line_and_key(refused, key, val
         ("train:\n  rates:\n    tiers: [1e-5, -1]\n", 3, "train.rates.tiers.1"),
         ("train:\n  early_stop:\n    min_delta: 1\n", 2, "train.early_stop.patience"),
         ("train:\n\n  optimizer: sdg\n", 3, "train.optimizer"),
+        ("train:\n  optimizer:\n    name: adam\n    betas: [0.9, 1.5]\n", 4, "train.optimizer.betas.1"),
+        ("train:\n  rates:\n    head: 1000\n", 3, "train.rates.head"),
+        ("data:\n  split:\n    validation: 0\n", 3, "data.split.validation"),
+        ("data:\n  split:\n    test: 150%\n", 3, "data.split.test"),
+        ("data:\n  split:\n    seed: -5\n", 3, "data.split.seed"),
         ("train: 3\n", 1, "train"),
     ],
 )
 def test_a_wrong_value_deep_down_is_refused_with_its_line_and_key(refused, text, line, key):
     for message in refused(text).splitlines():
         assert message.startswith(f"r.yaml:{line}: {key}")
+
+
+@pytest.mark.parametrize("name", ["../x", "/tmp/x", "..", ".x", "''", "' '"])
+def test_a_name_that_would_lead_elsewhere_is_refused(refused, name):
+    assert refused(f"name: {name}\n").startswith("r.yaml:1: name: ")
+
+
+def test_a_control_character_is_no_yaml(refused):
+    assert refused("name: x\x01\n").startswith("r.yaml: ")
 
 
 def test_an_unknown_policy_is_answered_with_the_policies(refused):

@@ -379,6 +379,19 @@ def test_the_model_cards_front_matter_is_what_the_hub_reads(run_for):
     assert results["accuracy"].dataset_split == "test"
 
 
+def test_a_model_card_tells_its_level_and_whether_test_texts_are_in_training(built_for, run_for):
+    built, scores = built_for("bert"), dict(run_for().scores)
+    plain = model_card(built.recipe, built.plan, built.base, scores)
+    assert "| 95 % interval |" in plain
+    assert "on rows that neither training nor the choice of a checkpoint saw." in plain
+    scores["test"] = {**scores["test"], "confidence_level": 0.9}
+    scores["test_not_in_training"] = {"accuracy": {"value": 0.75, "low": 0.7, "high": 0.8}}
+    leaked = model_card(built.recipe, built.plan, built.base, scores)
+    assert "| 90 % interval |" in leaked
+    assert "some of their texts are in training too: without those, accuracy is 0.7500." in leaked
+    assert "neither training" not in leaked
+
+
 def test_a_model_card_names_its_base_by_hub_id_where_it_has_one(run_for, built_for):
     built = built_for("bert")
     hub = Base("minilm", "sentence-transformers/all-MiniLM-L6-v2", "anywhere", None, None)

@@ -100,6 +100,16 @@ def test_the_test_rows_do_not_depend_on_how_many_rows_train():
     assert set(parts[1].train.texts) <= set(parts[0].train.texts)
 
 
+def test_nearly_all_rows_can_be_kept_and_so_can_some_of_a_class_with_one():
+    rows = separable(60, seed=2)
+    known = table_of([*rows.texts, "a lone cloud"], [*rows.labels, "cloud"])
+    for count in (4, 30, 59, 60):
+        found = complete(DataSpec(test_rows=count, leakage="allow"), table_of(rows.texts, rows.labels), test=known).test
+        assert len(found.texts) == count
+        counts = Counter(found.labels)
+        assert max(counts[name] for name in set(rows.labels)) - min(counts[name] for name in set(rows.labels)) <= 1
+
+
 def test_fewer_test_rows_are_a_stratified_part_of_them():
     rows = separable(60, seed=2)
     spec = DataSpec.model_validate({"test_rows": 6, "split": {"test": 30, "validation": 6}})

@@ -46,6 +46,12 @@ def breaking(rows):
     raise RuntimeError("the model broke")
 
 
+def test_a_folder_is_no_file_to_write_to(tmp_path):
+    (tmp_path / "x.csv").mkdir()
+    with pytest.raises(DataError, match="a folder; give a file"):
+        Sink(tmp_path / "x.csv", COLUMNS)
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_rows_come_back_as_they_were_written(tmp_path, ending):
     sink = write(tmp_path / f"out{ending}", ROWS)

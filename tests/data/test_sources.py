@@ -75,6 +75,14 @@ def test_a_dialect_is_found_out_and_stated(tmp_path: Path, name: str, content: s
     assert says in table.layout.describe()
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+@pytest.mark.parametrize("quote", ['"', ""])
+def test_a_delimiter_behind_a_long_text_is_found(tmp_path: Path, delimiter: str, quote: str) -> None:
+    row = f"{quote}{'long, so long ' * 400}{quote}{delimiter}a\n"
+    table = read(write(tmp_path / "long.csv", f"review{delimiter}sentiment\n" + 3 * row))
+    assert (table.layout.delimiter, len(table.texts), table.labels) == (delimiter, 3, ("a", "a", "a"))
+
+
 def test_quoted_delimiters_quotes_and_line_ends_stay_inside_one_row(tmp_path: Path) -> None:
     table = read(write(tmp_path / "t.csv", 'text,label\n"one, ""two""\nthree",a\r\nfour,b\n'))
     assert table.texts == ('one, "two"\nthree', "four")
@@ -127,6 +135,13 @@ def test_a_headerless_file_shows_its_label_by_repetition(tmp_path: Path) -> None
     rows = "".join(f"{place % 2 + 1},Title {place},Text {place}\n" for place in range(20))
     layout = read(write(tmp_path / "test.csv", rows)).layout
     assert layout.describe() == "test.csv: CSV, comma, no header; label = column 0, text = columns 1 + 2"
+
+
+def test_a_first_row_that_may_be_a_header_can_be_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "moods.csv", MOODS)
+    assert len(read(path, source={"header": False}).texts) == 7
+    told = read(path, source={"header": True, "text": "tweet", "label": "mood"})
+    assert (len(told.texts), set(told.labels or ())) == (6, {"joy", "fear"})
 
 
 def test_a_header_can_be_denied(tmp_path: Path) -> None:
@@ -243,6 +258,7 @@ def test_bad_rows_are_counted_when_asked(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------ what is refused
 
 JSON_LINE = '{"text": "x", "label": "a"}\n'
+MOODS = "tweet,mood\n" + "".join(f"{text},{'joy' if text < 'd' else 'fear'}\n" for text in "abcdef")
 BAD_FILES = [
     ("empty.csv", "", {}, ["0 rows"]),
     ("header_only.csv", "text,label\n", {}, ["0 rows"]),
@@ -258,6 +274,7 @@ BAD_FILES = [
     ("twice.jsonl", '{"text": "x", "text": "y"}\n', {}, ["line 1", "'text' stands twice"]),
     ("same.csv", GOOD, {"text": "text", "label": "text"}, ["'text' is asked for twice"]),
     ("unclear.csv", "one,two\nthree,four\n", {}, ["no header", ".text=1", ".label=0"]),
+    ("header.csv", MOODS, {}, ["(tweet, mood)", "'mood' is in no other row", ".header=true"]),
     ("tie.csv", "a,x,one\nb,y,two\na,x,three\nb,y,four\n", {}, ["unclear"]),
     ("mixed.jsonl", JSON_LINE + '{"text": "x", "label": 1}\n', {}, ["row 2 (line 2)", "'label'", "number", "text"]),
     ("bools.jsonl", '{"text":"x","label":1.0}\n{"text":"x","label":true}\n', {}, ["row 2", "true or false"]),
@@ -374,6 +391,13 @@ def test_lists_become_a_table() -> None:
     assert (table.texts, table.labels, table.rows.tolist()) == (("x", "y"), ("1", "2"), [1, 3])
     assert isinstance(table.layout, Layout)
     assert table_of(["x"], None).labels is None
+
+
+def test_columns_of_a_shuffled_frame_keep_their_rows_together() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"text": ["x", "y", "z"], "label": ["a", "b", "c"]}).iloc[[2, 0]]
+    table = table_of(frame.text, frame.label)
+    assert (table.texts, table.labels) == (("z", "x"), ("c", "a"))
 
 
 @pytest.mark.parametrize(
