@@ -148,28 +148,34 @@ def table() -> list[str]:
         lines.append(
             f"| {where[0]} | {where[1]} | {' '.join([recipe if recipe == TFIDF else f'`{recipe}`', *own])} | {epochs} "
             f"| {f'{int(count):,}' if count else ''} | {len(found) if epochs else ''} "
-            f"| {statistics.mean(values):.1f}{spread} | {ahead(where, recipe, epochs, right)} |"
+            f"| {statistics.mean(values):.1f}{spread} | {ahead(where, recipe, epochs, right, bool(own))} |"
         )
     return lines
 
 
-def ahead(where: list[str], recipe: str, epochs: str, right: Mapping[tuple[str, ...], NDArray[np.bool_]]) -> str:
+def ahead(
+    where: list[str], recipe: str, epochs: str, right: Mapping[tuple[str, ...], NDArray[np.bool_]], changed: bool
+) -> str:
     """`auto` at no more epochs minus a recipe in points, with its 95 % interval over test rows and seeds.
 
     It is the longest `auto` that was run within the recipe's epochs; TF-IDF, which has none, meets the longest of all.
+    `changed` recipes have settings of their own among `where`; theirs is the `auto` without.
     """
-    found: dict[tuple[str, str], list[NDArray[np.bool_]]] = {}
+    ours: dict[str, list[NDArray[np.bool_]]] = {}
+    theirs: list[NDArray[np.bool_]] = []
     for (*place, name, count, _), values in right.items():
-        if place == where:
-            found.setdefault((name, count), []).append(values)
-    within = [count for name, count in found if name == "auto" and float(count) <= float(epochs or "inf")]
-    if recipe == "auto" or not within:
+        if (place, name, count) == (where, recipe, epochs):
+            theirs.append(values)
+        elif name == "auto" and place[:3] == where[:3] and (where[3] == place[3] or (changed and place[3] in where[3])):
+            ours.setdefault(count, []).append(values)
+    within = [count for count in ours if float(count) <= float(epochs or "inf")]
+    if not within or (recipe == "auto" and not changed):
         return " | "
     count = max(within, key=float)
-    ours, theirs = found["auto", count], found[recipe, epochs]
-    answers = np.array([*ours, *theirs], dtype=np.int64)  # (K, N), 1 where right
+    mine = ours[count]
+    answers = np.array([*mine, *theirs], dtype=np.int64)  # (K, N), 1 where right
     scores, draws = resampled_scores(answers, np.ones(answers.shape[1], dtype=np.int64), 2, resamples=RESAMPLES)
-    parts = (slice(len(ours)), slice(len(ours), None))
+    parts = (slice(len(mine)), slice(len(mine), None))
     interval = difference(*(Sample(scores[part, 0], draws[:, part, 0]) for part in parts)).interval
     value, low, high = (100 * (bound or 0.0) for bound in (interval.value, interval.low, interval.high))
     return f"{value:+.1f} [{low:+.1f}, {high:+.1f}] | {count}"

@@ -83,10 +83,13 @@ def main() -> None:
 
 def measure(changes: list[str]) -> dict[str, float]:
     started = time.monotonic()
+    import torch
+
     from rankwise import Recipe, machine, train
     from rankwise.cost import forecast
     from rankwise.data.prepare import prepare
     from rankwise.model import speed
+    from rankwise.model.kernels import resolve_precision
     from rankwise.model.load import load_tokenizer, locate
     from rankwise.planner import plan as make_plan
     from rankwise.work import Work
@@ -97,7 +100,8 @@ def measure(changes: list[str]) -> dict[str, float]:
     work = Work.of_tokens(*(split.tokens.lengths for split in (data.train, data.validation, data.test)))
     plan = make_plan(recipe, classes=len(data.classes))
     threads, measured = machine.fastest(recipe.train.threads or min(machine.cores(), machine.threads()), speed.gflops)
-    predicted = forecast(plan, recipe, work, gflops=measured[threads], threads=threads, bf16=recipe.train.precision == "bf16")
+    bf16 = resolve_precision(recipe.train.precision, torch.device("cpu")) == "bf16"
+    predicted = forecast(plan, recipe, work, gflops=measured[threads], threads=threads, bf16=bf16)
     preparing = time.monotonic() - started
     with tempfile.TemporaryDirectory() as folder:
         os.environ["RANKWISE_CACHE"] = folder

@@ -124,16 +124,17 @@ def levers_table() -> str:
 
 def parity_table() -> str:
     """Accuracy of both sides by seed, as benchmarks/accuracy_peers.py wrote it."""
-    lines = ["| side | accuracy by seed | mean | minus the peer's, points |", "|---|---|---:|---:|"]
-    sides: dict[str, list[float]] = {}
+    lines = ["| side | accuracy by seed | mean | minus the peer's by seed, points |", "|---|---|---:|---|"]
+    sides: dict[str, dict[str, float]] = {}
     for row in rows_of("parity.csv"):
         name = "Trainer + peft" if row["side"] == "peer" else f"rankwise {row['changes'] or 'as it is'}"
-        sides.setdefault(name, []).append(float(row["accuracy"]))
-    peer = sides.get("Trainer + peft", [])
+        sides.setdefault(name, {})[row["seed"]] = float(row["accuracy"])
+    peer = sides.get("Trainer + peft", {})
     for name, found in sides.items():
-        mean = sum(found) / len(found)
-        ahead = "" if name == "Trainer + peft" or not peer else f"{100 * (mean - sum(peer) / len(peer)):+.2f}"
-        lines.append(f"| {name} | {', '.join(percent2(value) for value in found)} | {percent2(mean)} | {ahead} |")
+        mean = sum(found.values()) / len(found)
+        ahead = [f"{100 * (value - peer[seed]):+.2f}" for seed, value in found.items() if seed in peer and found is not peer]
+        by_seed = ", ".join(percent2(value) for value in found.values())
+        lines.append(f"| {name} | {by_seed} | {percent2(mean)} | {', '.join(ahead)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -185,12 +186,11 @@ def suspects_table() -> str:
 def sweep_table() -> str:
     """A sweep beside the same trainings one by one, as benchmarks/sweep.py wrote it."""
     lines = [
-        "| 16 trainings of 5 epochs | rows | seconds | times as fast | best validation accuracy |",
-        "|---|---:|---:|---:|---:|",
+        "| 16 trainings of 5 epochs | rows | seconds | times as fast |",
+        "|---|---:|---:|---:|",
     ]
     for row in rows_of("sweep.csv"):
-        best = percent(row["best_validation_accuracy"])
-        lines.append(f"| {row['side']} | {row['rows']} | {row['seconds']} | {row['times_as_fast']} | {best} |")
+        lines.append(f"| {row['side']} | {row['rows']} | {row['seconds']} | {row['times_as_fast']} |")
     return "\n".join(lines) + "\n"
 
 

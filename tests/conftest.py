@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
@@ -85,6 +86,10 @@ FAMILIES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     ),
     "albert": ({**_SMALL, "embedding_size": 16}, _BERT_MARKS),
 }  # fmt: skip
+
+
+hypothesis.settings.register_profile("tests", deadline=None)  # how long an example takes says something of the machine
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session", autouse=True)

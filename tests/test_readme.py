@@ -20,6 +20,7 @@ COMMANDS = [line for kind, text in BLOCKS if kind == "console" for line in text.
 
 def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "COLUMNS": "80"}
+    environment.pop("OMP_NUM_THREADS", None)  # which suits the tests' tiny encoders
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900, check=False)
 
 
@@ -46,6 +47,7 @@ def test_a_plan_command_prints_what_trains(command: str, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_every_command_and_the_python_example_run_in_order(tmp_path: Path) -> None:
     for command in COMMANDS:
         done = run(rankwise(command), tmp_path)

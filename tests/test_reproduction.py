@@ -167,7 +167,6 @@ def test_a_plan_over_budget_is_refused_before_anything_trains(run_report, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux only")
 def test_ranks_by_importance_are_probed_first(run_report, tmp_path, monkeypatch):
     monkeypatch.setenv("RANKWISE_CACHE", str(tmp_path / "cache"))
     changes = ["adapter.targets=all", "adapter.rank=2", "adapter.allocate=by-importance", "adapter.bias=none"]
@@ -177,6 +176,7 @@ def test_ranks_by_importance_are_probed_first(run_report, tmp_path, monkeypatch)
     assert found.outcomes[0].counted_here == run.facts["trained_parameters"]["counted"]
 
 
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux only")
 def test_a_peak_of_memory_is_forgotten():
     held = bytearray(200_000_000)
     held[::4096] = b"x" * len(held[::4096])

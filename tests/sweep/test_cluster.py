@@ -11,12 +11,15 @@ from pathlib import Path
 
 import fakes
 import pytest
+from typer.testing import CliRunner
 
+from rankwise.cli import app
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.driver import sweep
 from rankwise.sweep.engine import Done, Failed, Reported
 from rankwise.sweep.space import Space
+from rankwise.sweep.study import Study
 
 pytest.importorskip("ray")
 pytestmark = [
@@ -75,6 +78,24 @@ def test_a_sweep_outlives_the_loss_of_one_of_two_machines(cluster, space_file, t
     assert set(ends.values()) == {1}, "none was trained to its end twice"
     assert len(study.finals) == 1
     assert dict(study.best.params) == {"adapter.rank": 8, "train.learning_rate": 1e-3}
+
+
+@pytest.mark.timeout(1200)  # Ray's processes stand back for all others
+def test_the_command_trains_on_the_cluster_what_it_trains_on_one_machine(cluster, recipe_for, tmp_path):
+    (tmp_path / "base.yaml").write_text(recipe_for("bert", "train.max_steps=4").to_yaml(), "utf-8")
+    (tmp_path / "space.yaml").write_text(
+        f"base: {tmp_path / 'base.yaml'}\nsearch: {{sampler: grid, finalists: 1, finalist_seeds: 1}}\n"
+        "space:\n  adapter.rank: [1, 2]\n", "utf-8",
+    )  # fmt: skip
+    studies = []
+    for out, how in (("local", ["--jobs", "1"]), ("cluster", ["--engine", "ray"])):
+        done = CliRunner().invoke(app, ["sweep", str(tmp_path / "space.yaml"), "--out", str(tmp_path / out), *how])
+        assert done.exit_code == 0, done.output
+        studies.append(Study.load(tmp_path / out))
+    scores = [{trial.params["adapter.rank"]: trial.scores for trial in study.trials} for study in studies]
+    assert scores[0] == scores[1]
+    assert len(scores[0]) == 2
+    assert [final.test for final in studies[0].finals] == [final.test for final in studies[1].finals]
 
 
 def test_both_machines_take_tasks_reports_are_answered_and_mistakes_are_told(cluster):

@@ -64,6 +64,23 @@ def test_it_prints_a_leaderboard_what_was_left_out_and_what_to_type_next(swept):
     assert "finalist trial" in first.stderr
 
 
+def scores_of(study):
+    """By configuration, so that it matters not which was tried first."""
+    return {tuple(trial.params.items()): (trial.state, trial.scores) for trial in study.trials}
+
+
+def test_a_sweep_in_postgresql_stops_after_some_trials_goes_on_and_ends_as_in_a_file(swept, postgres, tmp_path):
+    folder, words, _, _ = swept
+    words = [*words[:2], "--out", str(tmp_path / "out"), *words[4:], "--storage", postgres]
+    assert words[2:4] == ["--out", str(tmp_path / "out")]
+    first = CliRunner().invoke(app, [*words, "--trials", "1"], catch_exceptions=False)
+    assert first.exit_code == 0, first.output
+    assert Study.load(f"{postgres}#out").count("finished") == 1
+    assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
+    assert not (tmp_path / "out" / "study.db").exists()
+    assert scores_of(Study.load(f"{postgres}#out")) == scores_of(Study.load(folder))
+
+
 def test_json_has_every_trial_and_nothing_else_is_printed(swept):
     folder, _, _, again = swept
     answer = json.loads(again.stdout)
