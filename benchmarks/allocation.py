@@ -106,7 +106,7 @@ def table() -> list[str]:
     for row in lines_of(RESULTS):
         at = groups.setdefault((row["data"], row["train_rows"], row["changes"], row["cap"]), {})
         at.setdefault(row["policy"], []).append(row)
-    for (data, rows, changes, cap), policies in groups.items():
+    for (data, rows, changes, cap), policies in sorted(groups.items(), key=lambda group: (*group[0][:3], int(group[0][3]))):
         for policy, found in policies.items():
             accuracy = statistics.mean(float(row["accuracy"]) for row in found)
             lines.append(
@@ -122,7 +122,8 @@ def _against(found: list[Mapping[str, str]], uniform: list[Mapping[str, str]]) -
     """The difference for each seed that both have."""
     by_seed = {row["seed"]: float(row["accuracy"]) for row in uniform}
     pairs = [100 * (float(row["accuracy"]) - by_seed[row["seed"]]) for row in found if row["seed"] in by_seed]
-    return "" if found is uniform else ", ".join(f"{pair:+.1f}" for pair in pairs)
+    by_seed_told = ", ".join(f"{pair:+.1f}" for pair in pairs)
+    return "" if found is uniform or not pairs else f"{statistics.mean(pairs):+.1f} ({by_seed_told})"
 
 
 if __name__ == "__main__":
