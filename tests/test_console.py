@@ -55,5 +55,5 @@ def test_shares_are_shown_in_percent_and_other_scores_as_they_are(run_for, capsy
 
 
 def test_a_recipe_may_be_called_anything(run_for, capsys):
-    console.show_run(run_for("bert", "name='[/mine]'"))
-    assert "[/mine]" in capsys.readouterr().out
+    console.show_run(run_for("bert", "name='[red]'"))
+    assert "[red]" in capsys.readouterr().out
