@@ -140,7 +140,7 @@ def test_a_headerless_file_shows_its_label_by_repetition(tmp_path: Path) -> None
 def test_a_first_row_that_may_be_a_header_can_be_told(tmp_path: Path) -> None:
     path = write(tmp_path / "moods.csv", MOODS)
     assert len(read(path, source={"header": False}).texts) == 7
-    told = read(path, source={"header": True, "text": "tweet", "label": "mood"})
+    told = read(path, text="tweet", label="mood")
     assert (len(told.texts), set(told.labels or ())) == (6, {"joy", "fear"})
 
 
@@ -274,7 +274,7 @@ BAD_FILES = [
     ("twice.jsonl", '{"text": "x", "text": "y"}\n', {}, ["line 1", "'text' stands twice"]),
     ("same.csv", GOOD, {"text": "text", "label": "text"}, ["'text' is asked for twice"]),
     ("unclear.csv", "one,two\nthree,four\n", {}, ["no header", ".text=1", ".label=0"]),
-    ("header.csv", MOODS, {}, ["(tweet, mood)", "'mood' is in no other row", ".header=true"]),
+    ("header.csv", MOODS, {}, ["(tweet, mood)", "no other row", "data.label=mood", ".header=false"]),
     ("tie.csv", "a,x,one\nb,y,two\na,x,three\nb,y,four\n", {}, ["unclear"]),
     ("mixed.jsonl", JSON_LINE + '{"text": "x", "label": 1}\n', {}, ["row 2 (line 2)", "'label'", "number", "text"]),
     ("bools.jsonl", '{"text":"x","label":1.0}\n{"text":"x","label":true}\n', {}, ["row 2", "true or false"]),

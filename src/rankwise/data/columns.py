@@ -140,7 +140,8 @@ def _label_by_values(rows: Rows, choice: Choice, width: int, taken: Sequence[int
     if choice.header is None and labels.count(labels[0]) == 1:
         raise DataError(
             f"{choice.name}: the first row ({', '.join(sample[0]):.60}) has no known name, but may be a header: "
-            f"'{labels[0]}' is in no other row; say so: {choice.setting}.header=true, or false"
+            f"'{labels[0]}' is in no other row; if it is one, name its columns: --set data.text=NAME --set "
+            f"data.label={quote(labels[0])}; if not, type {choice.setting}.header=false"
         )
     return best[0]
 
