@@ -33,7 +33,7 @@ SETTINGS = {  # name → changes to `quickstart` on minilm: all maps adapted at 
     "full": ["train.batch_size=32", "adapter.method=full", "budget.parameters=null"],
     "head": ["train.batch_size=64", "adapter.method=head"],
     "last-2": ["train.batch_size=64", "adapter.allocate={policy: last-k, k: 2}"],
-    "bf16": ["train.batch_size=64", "train.precision=bf16"],
+    "fp32": ["train.batch_size=64", "train.precision=fp32"],
     "scoring-256": ["evaluate.batch_size=256"],
     "long-512": ["data.max_length=512", "evaluate.batch_size=16", "data.rows=64", "data.test_rows=32"],
 }
