@@ -27,6 +27,7 @@ from rankwise.metrics import Interval
 from rankwise.naming import is_under, names, settings_of
 from rankwise.run import Run, ScoredRows
 from rankwise.significance import SCORES, Estimate, Sample, difference, holm, mean_score, resampled_scores
+from rankwise.specs import AFTER_READING
 
 Metric = Literal["accuracy", "macro_f1"]
 WIDE = 0.2  # an interval of more points, with less freedom than FEW, gets a word about its seeds
@@ -35,7 +36,7 @@ FEW = 5
 # Settings of data that leave the test rows alone where a test file is given. The first change the raw texts that a run's
 # digest covers, the others do not.
 _TRAINING_ROWS = {"rows", "split", "validation"}
-_AFTER_READING = {"classes", "clean", "max_length", "truncation_side", "length_percentiles", "unseen_labels", "leakage"}
+_READ_ALIKE = {"classes", *AFTER_READING}
 
 
 def settings_of_run(run: Run) -> dict[str, Any]:
@@ -259,7 +260,7 @@ def _check_data(one: Run, other: Run) -> str:
     """Of two runs whose texts differ: a note if the recipes say that only training does. Raises RunError otherwise."""
     pair = f"{one.folder} and {other.folder}"
     before, now = one.recipe.to_dict()["data"], other.recipe.to_dict()["data"]
-    changed = {key for key in before if before[key] != now[key]} - _AFTER_READING
+    changed = {key for key in before if before[key] != now[key]} - _READ_ALIKE
     if not changed:
         raise RunError(f"{pair}: texts or labels of the data changed between them; train both on the data as it is now")
     shown = "; ".join(f"data.{key}: {before[key]} and {now[key]}" for key in sorted(changed))

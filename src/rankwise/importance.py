@@ -47,8 +47,8 @@ def with_scores(recipe: Recipe, labelled: Labelled, *, data_sha256: str, device:
 
     `data_sha256` names the content of `labelled`. Of several processes one probes while the others wait.
     """
-    policy = recipe.adapter.allocate
-    if not isinstance(policy, ByImportance) or not recipe.adapter.needs_scores:
+    policy = recipe.adapter.unscored
+    if policy is None:
         return recipe
     base = locate(recipe.base, revision=recipe.revision)
     path = machine.cache_folder() / "importance" / f"{_key(recipe, policy, base, data_sha256)}.json"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from rankwise.errors import RecipeError
 from rankwise.naming import is_under
 from rankwise.recipe import Recipe
-from rankwise.specs import DataSpec, SourceSpec
+from rankwise.specs import AFTER_READING, DataSpec, SourceSpec
 
 if TYPE_CHECKING:
     from rankwise.cost import Forecast
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
     from rankwise.data.volume import Volume
     from rankwise.planner import Plan
 
-UNREAD = frozenset({  # keys of data that say what training makes of the rows once they are read
-    "data.rows", "data.test_rows", "data.split", "data.clean", "data.max_length", "data.truncation_side",
-    "data.length_percentiles", "data.leakage", "data.unseen_labels",
-})  # fmt: skip
+UNREAD = frozenset(f"data.{key}" for key in {"rows", "test_rows", "split", *AFTER_READING})  # what reads no file
 
 HasColumns = TypeVar("HasColumns", SourceSpec, DataSpec)
 
@@ -138,8 +135,8 @@ def forecast_of(recipe: Recipe, plan: Plan, known: Volume | None) -> Forecast:
 
 def scored(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:
     """The recipe with the scores that `by-importance` plans with; every other recipe as it is, without loading torch."""
-    policy = recipe.adapter.allocate
-    if policy.policy != "by-importance" or not recipe.adapter.needs_scores:
+    policy = recipe.adapter.unscored
+    if policy is None:
         return recipe
     from rankwise import console
     from rankwise.pipeline import with_scores

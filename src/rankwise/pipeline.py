@@ -322,7 +322,8 @@ def _holds(path: Path, key: str) -> bool:
 
 
 def _check_same(before: Recipe, now: Recipe, data_before: str, data_now: str, folder: Path) -> None:
-    changed = list(_differences(_placeless(before), _placeless(now)))
+    then, today = (recipe.with_paths(_last_part).to_dict() for recipe in (before, now))
+    changed = list(_differences(then, today))
     if data_before != data_now:
         changed.append("the texts or labels of the data")
     if changed:
@@ -332,15 +333,9 @@ def _check_same(before: Recipe, now: Recipe, data_before: str, data_now: str, fo
         )  # fmt: skip
 
 
-def _placeless(recipe: Recipe) -> dict[str, Any]:
-    """A recipe's values with the last part alone of paths that lie elsewhere: they depend on where one stands."""
-    tree = recipe.to_dict()
-    data = tree["data"]
-    sources = [(data[role], "path") for role in ("train", "validation", "test") if data[role]]
-    for section, key in ((tree, "base"), (data, "source"), *sources):
-        if section[key] is not None and section[key].startswith((os.sep, ".", "~")):
-            section[key] = Path(section[key]).name
-    return tree
+def _last_part(path: str) -> str:
+    """Of a path that leads elsewhere, which depends on where one stands; names of encoders and hub data sets as they are."""
+    return Path(path).name if path.startswith((os.sep, ".", "~")) else path
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterable[str]:

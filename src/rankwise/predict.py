@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from rankwise.data.batches import Padding
 from rankwise.data.prepare import Preprocessing
+from rankwise.data.textfile import has_surrogate
 from rankwise.data.tokens import Tokens, tokenize
 from rankwise.errors import DataError
 from rankwise.evaluation import logits, softmax
@@ -103,7 +104,7 @@ class Predictor:
         for place, text in enumerate(texts, start=first):
             if not isinstance(text, str):
                 raise DataError(f"text {place} is {type(text).__name__}, expected a string")
-            if any("\ud800" <= character <= "\udfff" for character in text):
+            if has_surrogate(text):
                 raise DataError(f"text {place} holds half of a character; expected valid Unicode, such as UTF-8 gives")
         clean = [self.preprocessing.apply(text) for text in texts]
         with self.one_at_a_time:

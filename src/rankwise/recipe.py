@@ -12,7 +12,7 @@ import io
 import json
 import re
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -35,6 +35,7 @@ from rankwise.specs import (
     TrainSpec,
 )
 
+NOT_YAML = (YAMLError, ValueError, TypeError, RecursionError)  # what ruamel raises, for a broken number, tag or nesting too
 MAX_RECIPE_BYTES = 1_000_000  # a recipe is a page; anything this large is another kind of file
 
 
@@ -102,6 +103,15 @@ class Recipe(Spec):
             own = [problem for problem in error.errors() if _in_file(problem["loc"], lines)[: len(keys)] == keys]
             return "\n".join(_explained(own, dict.fromkeys(lines, where), where)) or None
         return None
+
+    def with_paths(self, change: Callable[[str], str]) -> Recipe:
+        """A copy with `change` applied to what may be a path: the encoder, and where data lies; names are among them."""
+        tree = self.to_dict()
+        data = tree["data"]
+        sources = [(data[role], "path") for role in ("train", "validation", "test") if data[role]]
+        for section, key in ((tree, "base"), (data, "source"), *sources):
+            section[key] = section[key] and change(section[key])
+        return Recipe.from_dict(tree)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, every default filled in."""
@@ -181,12 +191,7 @@ def parse(where: str, text: str, *, example: str = "base: minilm") -> tuple[dict
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         raise RecipeError(f"{where}{line}: {(error.problem or 'not YAML').splitlines()[0]}") from error
-    except (
-        YAMLError,
-        ValueError,
-        TypeError,
-        RecursionError,
-    ) as error:  # what ruamel raises for a broken number, tag or nesting
+    except NOT_YAML as error:
         raise RecipeError(f"{where}: {error}") from error
     if not isinstance(loaded, dict):
         found = "a list" if isinstance(loaded, list) else said(loaded)
@@ -237,7 +242,7 @@ def _override(tree: dict[str, Any], lines: Lines, override: str, origin: str = "
         value = _plain(YAML(typ="rt").load(text) if text.strip() else "", (), source, {})
     except MarkedYAMLError as error:
         raise RecipeError(f"{source}: the value is not YAML ({error.problem})") from error
-    except (YAMLError, ValueError, TypeError, RecursionError) as error:
+    except NOT_YAML as error:
         raise RecipeError(f"{source}: {error}") from error
     node: dict[str, Any] = tree
     for depth, key in enumerate(keys[:-1], start=1):

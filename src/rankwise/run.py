@@ -259,17 +259,7 @@ def save(
 
 def portable(recipe: Recipe) -> Recipe:
     """The recipe with absolute paths made relative to the working directory."""
-
-    def relative(path: str | None) -> str | None:
-        return os.path.relpath(path) if path is not None and os.path.isabs(path) else path
-
-    tree = recipe.to_dict()
-    tree["base"] = relative(tree["base"])
-    data = tree["data"]
-    data["source"] = relative(data["source"])
-    for source in filter(None, (data["train"], data["validation"], data["test"])):
-        source["path"] = relative(source["path"])
-    return Recipe.from_dict(tree)
+    return recipe.with_paths(lambda path: os.path.relpath(path) if os.path.isabs(path) else path)
 
 
 def write_manifest(folder: Path) -> None:

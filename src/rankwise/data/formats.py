@@ -22,7 +22,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rankwise.data.textfile import MAX_FIELD, TextFile, read_lines, refuse_utf16
+from rankwise.data.textfile import MAX_FIELD, TextFile, has_surrogate, read_lines, refuse_utf16
 from rankwise.errors import DataError, nearest, require
 from rankwise.hub import is_reachable
 from rankwise.specs import SourceSpec
@@ -401,7 +401,7 @@ def _string(value: Any) -> str:
     if _is_missing(value):
         return ""
     if isinstance(value, str):
-        if any("\ud800" <= character <= "\udfff" for character in value):
+        if has_surrogate(value):
             raise _WrongValue("a lone surrogate, half of a character; write the text again as valid Unicode")
         return value
     if isinstance(value, bool):

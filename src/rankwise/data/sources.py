@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rankwise.data.columns import Choice, choose_columns, name_columns, setting_of
 from rankwise.data.formats import Row, at, open_rows, written
 from rankwise.data.store import Texts
+from rankwise.data.textfile import has_surrogate
 from rankwise.errors import DataError
 from rankwise.specs import DataSpec, SourceSpec
 
@@ -233,7 +234,7 @@ def _listed(texts: Sequence[str], labels: Sequence[str | int] | None) -> Iterato
     for place, text in enumerate(texts):
         if not isinstance(text, str):
             raise DataError(f"texts[{place}] is a {type(text).__name__} ({text!r:.40}); expected a string")
-        if any("\ud800" <= character <= "\udfff" for character in text) or "\0" in text:
+        if has_surrogate(text) or "\0" in text:
             raise DataError(f"texts[{place}] holds a NUL character or half of a character; expected valid Unicode")
         yield Record(place + 1, text, None if labels is None else _label_of(labels[place], place, kinds), {})
 

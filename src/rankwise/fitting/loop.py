@@ -163,13 +163,11 @@ def fit(  # noqa: PLR0915 - straight down one page
             progress.step, progress.epoch, progress.batch = progress.step + 1, epoch, batch + 1
             passed, noted = time.monotonic() - noted, time.monotonic()
             pace.note_update(float(data.train.tokens.lengths[rows].sum()), passed)
-            changing = (
-                pruning is not None and not pruning.settled
-            )  # the update that settles the ranks is the first of the mean
+            settling = pruning is not None and not pruning.settled  # the mean begins with the update that settles the ranks
             if pruning is not None:
                 pruning(pace.position)  # which reads the gradients
             if average is not None:
-                average(afresh=changing)
+                average(afresh=settling)
             for optimizer in optimizers:
                 optimizer.zero_grad(set_to_none=True)
             update.micro_batch_size = ceiling.micro_batch(update.micro_batch_size)

@@ -24,6 +24,7 @@ from rankwise.specs.adapter import (
     Uniform,
 )  # fmt: skip
 from rankwise.specs.data import (
+    AFTER_READING,
     CleanStep,
     DataSpec,
     ShiftKind,
@@ -54,6 +55,7 @@ from rankwise.specs.words import (
 )  # fmt: skip
 
 __all__ = [
+    "AFTER_READING",
     "SHORT_KINDS",
     "AdapterSpec",
     "BudgetSpec",

@@ -131,9 +131,10 @@ class AdapterSpec(Spec):
         return self.has_ranks or self.method in ("ia3", "prefix")
 
     @property
-    def needs_scores(self) -> bool:
-        """Whether ranks follow scores that the data has yet to be probed for."""
-        return self.has_ranks and isinstance(self.allocate, ByImportance) and not self.allocate.scores
+    def unscored(self) -> ByImportance | None:
+        """The policy, where ranks follow scores that the data has yet to be probed for."""
+        policy = self.allocate
+        return policy if self.has_ranks and isinstance(policy, ByImportance) and not policy.scores else None
 
     @property
     def start_rank(self) -> int:

@@ -13,6 +13,10 @@ ShiftKind = Literal[
     "typos", "lower", "upper", "title", "no_agencies", "masked_numbers", "dropped_words", "shuffled_sentences",
 ]  # fmt: skip
 
+AFTER_READING = frozenset({  # keys of data that say what becomes of rows and labels once a file is read
+    "clean", "max_length", "truncation_side", "length_percentiles", "unseen_labels", "leakage",
+})  # fmt: skip
+
 
 class SourceSpec(Spec):
     """One file, folder or hub data set, and where in it the text and the label are. A plain string is its path."""

@@ -63,7 +63,7 @@ def planned(space: Space, base: Recipe, *, classes: int) -> dict[str, Any]:
         total += 1
         try:
             recipe = configured(base, params)
-            if recipe.adapter.needs_scores:
+            if recipe.adapter.unscored:
                 probed += 1
                 continue
             counts.append(plan(recipe, classes=classes).ledger.trainable_parameters)

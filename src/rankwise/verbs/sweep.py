@@ -153,7 +153,7 @@ def fitting_jobs(base: Recipe) -> int:
     if any(GPUS.glob("*")) and os.environ.get("CUDA_VISIBLE_DEVICES") != "":
         return 1
     cores = machine.cores()
-    if base.adapter.needs_scores:  # memory hardly depends on how ranks are shared out, and probing takes its time
+    if base.adapter.unscored:  # memory hardly depends on how ranks are shared out, and probing takes its time
         base = base.with_overrides(["adapter.allocate=uniform"])
     try:
         peak = forecast_of(base, plan(base, classes=classes_of(base)), None).peak_bytes
