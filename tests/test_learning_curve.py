@@ -133,6 +133,17 @@ def test_two_sizes_have_no_law_and_one_seed_is_said():
     assert "--seeds 3" in found.notes[1]
 
 
+def test_few_seeds_that_disagree_are_said():
+    points = [
+        Point(rows, seed, np.arange(2000) < 2000 * accuracy, 1.0)
+        for rows, accuracies in [(50, (0.3, 0.5)), (100, (0.6, 0.7)), (200, (0.8, 0.8))]
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    assert any("2 seeds leave an accuracy uncertain by" in note for note in curve_of(points, "r").notes)
+    agreed = [Point(one.rows, one.seed, points[2 * (place // 2)].right, 1.0) for place, one in enumerate(points)]
+    assert not any("uncertain" in note for note in curve_of(agreed, "r").notes)
+
+
 def test_points_far_from_every_law_are_said():
     points = [
         Point(rows, 0, np.arange(2000) < 2000 * accuracy, 1.0) for rows, accuracy in [(50, 0.9), (100, 0.3), (200, 0.9)]

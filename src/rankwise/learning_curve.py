@@ -38,6 +38,7 @@ LEAST_ROWS = 32  # of a size that nobody asked for
 TIMES = (2, 4)  # the rows there are, for which the gain is told
 LEAST_SIZES = 3  # as many as the law has numbers
 EXPONENTS = np.geomspace(0.05, 2.0, 75)  # c is searched among them; a and b follow for each
+WIDE, ENOUGH_SEEDS = 0.2, 5  # an interval of more gets a word about the seeds, where they are fewer
 FAR = 3.0  # standard errors of a point from the law that say it does not hold
 
 Floats = NDArray[np.float64]
@@ -180,6 +181,15 @@ def curve_of(
         notes.append(f"{len(sizes)} size(s) say nothing of more rows; type three or more: --rows 100,200,400")
     if len(seeds) == 1:
         notes.append("one seed: the intervals know of validation rows only, not of chance in training; type --seeds 3")
+    accuracies = [
+        mean_score(Sample(1 - by_seed[place], 1 - drawn[:, place]), confidence=confidence) for place in range(len(sizes))
+    ]
+    widest = max((found.high or 0.0) - (found.low or 0.0) for found in accuracies)
+    if 1 < len(seeds) < ENOUGH_SEEDS and widest > WIDE:
+        notes.append(
+            f"{len(seeds)} seeds leave an accuracy uncertain by {100 * widest:.0f} points; more narrow it: type --seeds "
+            f"{ENOUGH_SEEDS}"
+        )
     seconds = {rows: float(np.mean([point.seconds for point in points if point.rows == rows])) for rows in sizes}
     return LearningCurve(
         recipe=name,
@@ -189,7 +199,7 @@ def curve_of(
         sizes=tuple(
             Size(
                 rows,
-                mean_score(Sample(1 - by_seed[place], 1 - drawn[:, place]), confidence=confidence),
+                accuracies[place],
                 1 - law.error(rows) if law else None,
                 seconds[rows],
             )
