@@ -4,8 +4,9 @@
     python benchmarks/tuning.py --table
 
 Each `--try` is a set of changes to `auto`, separated by spaces; an empty one is `auto` itself. Rows and scores are those of
-benchmarks/allocation.py: 2,000 validation rows from the training file after the last epoch; no test file is opened.
-Rows are those asked for: of a file of 10,000, what is left after validation, 7,992, are trained on.
+benchmarks/allocation.py: 2,000 rows from the training file, after the last epoch; no test file is opened. With `--choose-on`
+the epoch is chosen on so many rows more, for what changes how it is chosen. Rows are those asked for: of a file of 10,000,
+what is left after validation, 7,992, are trained on.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from resumable import Job, finished, lines_of, missing
 
 RESULTS = Path(__file__).parent / "results" / "tuning.csv"
 COLUMNS = (
-    "data", "train_rows", "validation_rows", "changes", "seed", "trained_parameters", "maps", "accuracy", "log_loss",
-    "training_seconds",
+    "data", "train_rows", "chosen_on", "validation_rows", "changes", "seed", "trained_parameters", "maps", "accuracy",
+    "log_loss", "training_seconds",
 )  # fmt: skip
 
 
@@ -32,6 +33,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1])
     parser.add_argument("--try", dest="tries", action="append", default=[], metavar="CHANGES")
+    parser.add_argument("--choose-on", type=int, default=0, help="rows to choose the epoch on; 0 takes the last")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=None)
     parser.add_argument("--table", action="store_true", help="only print what has been measured")
@@ -40,7 +42,10 @@ def main() -> None:
         print("\n".join(table()))
         return
     jobs = [
-        {"data": str(options.data), "train_rows": options.rows, "changes": " ".join(changes.split()), "seed": seed}
+        {
+            "data": str(options.data), "train_rows": options.rows, "chosen_on": options.choose_on,
+            "changes": " ".join(changes.split()), "seed": seed,
+        }
         for seed in options.seeds for changes in options.tries or [""]
     ]  # fmt: skip
     jobs = [job for job in jobs if missing(RESULTS, [named(job)])]
@@ -52,15 +57,17 @@ def main() -> None:
 def table() -> list[str]:
     """Means over the seeds, in Markdown; what was tried on the same rows stands together."""
     lines = [
-        "| data | rows | `auto` with | seeds | accuracy | log-loss |",
-        "|---|---:|---|---:|---:|---:|",
+        "| data | rows | chosen on | `auto` with | seeds | accuracy | log-loss |",
+        "|---|---:|---:|---|---:|---:|---:|",
     ]
-    groups: dict[tuple[str, str, str], list[Mapping[str, str]]] = {}
+    groups: dict[tuple[str, int, int, str], list[Mapping[str, str]]] = {}
     for row in lines_of(RESULTS):
-        groups.setdefault((row["data"], row["train_rows"], row["changes"]), []).append(row)
-    for (data, rows, changes), found in sorted(groups.items(), key=lambda group: (group[0][0], int(group[0][1]))):
+        groups.setdefault((row["data"], int(row["train_rows"]), int(row["chosen_on"]), row["changes"]), []).append(row)
+    for (data, rows, chosen_on, changes), found in sorted(groups.items(), key=lambda group: group[0][:3]):
         accuracy, log_loss = (statistics.mean(float(row[key]) for row in found) for key in ("accuracy", "log_loss"))
-        lines.append(f"| {data} | {rows} | {changes} | {len(found)} | {100 * accuracy:.1f} | {log_loss:.3f} |")
+        lines.append(
+            f"| {data} | {rows} | {chosen_on or ''} | {changes} | {len(found)} | {100 * accuracy:.1f} | {log_loss:.3f} |"
+        )
     return lines
 
 
@@ -71,7 +78,8 @@ def named(job: Job) -> dict[str, object]:
 
 def measure(job: Job) -> dict[str, object]:
     changes = [*str(job["changes"]).split(), f"train.seed={job['seed']}"]
-    return on_validation(Path(str(job["data"])), int(str(job["train_rows"])), changes)
+    rows, chosen_on = int(str(job["train_rows"])), int(str(job["chosen_on"]))
+    return on_validation(Path(str(job["data"])), rows, changes, chosen_on=chosen_on)
 
 
 if __name__ == "__main__":

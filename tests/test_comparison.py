@@ -189,6 +189,13 @@ def test_a_verdict_needs_both_the_corrected_p_value_and_the_interval(one, words)
     assert Comparison(ROWS, 0.95, (), (one,)).verdict(one) == words
 
 
+def test_bounds_that_leave_out_0_beside_a_corrected_p_value_that_shows_nothing_are_explained():
+    one = pair(0.03, 0.006, 0.05, 0.12)
+    told = Comparison(ROWS, 0.95, (), (one, pair(0.003, -0.003, 0.009, 0.31), pair(0.0, 0.0, 0.0, 1.0)))
+    assert told.verdict(one) == "a and b: no difference shown (0.6 to 5.0 were it the only pair), p = 0.12 after Holm"
+    assert told.verdict(told.pairs[1]) == "a and b: no difference shown (-0.3 to 0.9), p = 0.31 after Holm"
+
+
 def test_systems_that_answer_alike_with_every_seed_are_told_so():
     one = system("one", 0.7)
     twin = [replace(answer, name="twin") for answer in one]

@@ -153,7 +153,8 @@ class Comparison:
             points = sorted(abs(100 * bound) for bound in (low, high))
             by_points = f"{abs(100 * value):.1f} points ({points[0]:.1f} to {points[1]:.1f})"
             return f"{better} is better than {worse} by {by_points}, {p_value}"
-        return f"{pair.a} and {pair.b}: no difference shown ({100 * low:z.1f} to {100 * high:z.1f}), {p_value}"
+        on_its_own = " were it the only pair" if after and low * high > 0 else ""  # bounds are not corrected, the p-value is
+        return f"{pair.a} and {pair.b}: no difference shown ({100 * low:z.1f} to {100 * high:z.1f}{on_its_own}), {p_value}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, the verdicts among them."""

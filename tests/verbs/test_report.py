@@ -86,6 +86,15 @@ def test_a_study_goes_alone(type_, run_for, tmp_path):
     assert "a study is reported alone" in answer.err
 
 
+def test_a_folder_of_studies_names_one_of_them(type_, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / "sweeps" / name).mkdir(parents=True)
+        (tmp_path / "sweeps" / name / "sweep.json").write_text("{}", "utf-8")
+    answer = type_("report", "sweeps")
+    assert (answer.code, answer.out) == (2, "")
+    assert "sweeps is no study but holds 2, such as sweeps/one" in answer.err
+
+
 def test_a_sweeps_folder_is_reported_with_every_trial(type_, tmp_path):
     made = rankwise_sweep(tmp_path)
     answer = type_("report", made)
