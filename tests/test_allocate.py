@@ -62,7 +62,8 @@ def encoder(name, classes=4):
 
 
 def planned(*overrides, recipe="uniform-qkv", classes=4, on=None) -> Plan:
-    loaded = Recipe.load(recipe, overrides)
+    short = ["data.max_length=8"] if on in SMALL else []  # they have 20 positions
+    loaded = Recipe.load(recipe, [*short, *overrides])
     return plan(loaded, classes=classes, encoder=encoder(on or loaded.base, classes))
 
 

@@ -7,7 +7,7 @@ import torch
 
 from conftest import CLASSES
 from rankwise import machine
-from rankwise.errors import DataError, ModelError
+from rankwise.errors import ModelError, PlanError
 from rankwise.model.prefix import PrefixCache
 from rankwise.pipeline import train
 from rankwise.run import Run
@@ -106,7 +106,8 @@ def test_a_prefix_has_nothing_to_cache(fit_for, tmp_path):
 
 def test_a_text_may_be_as_long_as_the_prefix_leaves_room_for(recipe_for, run_for, tmp_path):
     settings = [*METHODS["prefix"], "train.max_steps=1"]
-    with pytest.raises(DataError, match="max_length is 61, but this encoder takes at most 60 tokens"):
+    refusal = "data.max_length is 61, but .* has 64 positions, 4 of them the prefix's; type --set data.max_length=60"
+    with pytest.raises(PlanError, match=refusal):
         train(recipe_for("bert", *settings, "data.max_length=61"), tmp_path / "run")
     run = run_for("bert", *settings, "data.max_length=60")
     assert run.predict(["zinc " * 100])[0].score > 0

@@ -12,6 +12,7 @@ from rankwise.allocate import allocate, solved
 from rankwise.budget import Ledger, Site
 from rankwise.encoders import Encoder, find
 from rankwise.entries import ledger_of
+from rankwise.errors import PlanError
 from rankwise.fixes import over_budget
 from rankwise.policies import depth_group, targeted_sites
 from rankwise.recipe import Recipe
@@ -78,7 +79,8 @@ class Plan:
 def plan(recipe: Recipe, *, classes: int, encoder: Encoder | None = None) -> Plan:
     """The plan of a recipe for `classes` classes; `encoder` when it is already known.
 
-    Raises PlanError where adapters can't be placed, and OverBudget, which names the cheapest ways to fit.
+    Raises PlanError where adapters can't be placed or texts are to be longer than the encoder reads, and OverBudget, which
+    names the cheapest ways to fit.
     """
     encoder = encoder or find(recipe.base, classes=classes, revision=recipe.revision)
     cap = recipe.budget.parameters
@@ -87,6 +89,7 @@ def plan(recipe: Recipe, *, classes: int, encoder: Encoder | None = None) -> Pla
     ledger = ledger_of(encoder, adapter, recipe.head, ranks, cap)
     if not ledger.fits:
         raise over_budget(encoder, recipe.adapter, recipe.head, ledger)
+    _check_length(recipe, encoder)
     return Plan(
         encoder=encoder,
         adapter=adapter,
@@ -97,6 +100,16 @@ def plan(recipe: Recipe, *, classes: int, encoder: Encoder | None = None) -> Pla
         ledger=ledger,
         notes=(*_method_notes(encoder, adapter, recipe.train.learning_rate), *_notes(encoder, recipe, ranks, ledger)),
     )
+
+
+def _check_length(recipe: Recipe, encoder: Encoder) -> None:
+    wanted, prefix = recipe.data.max_length, recipe.adapter.prefix_length
+    if encoder.longest is not None and wanted > encoder.longest - prefix:
+        left = f", {prefix} of them the prefix's" if prefix else ""
+        raise PlanError(
+            f"data.max_length is {wanted:g}, but {encoder.name} has {encoder.longest} positions{left}; type --set "
+            f"data.max_length={encoder.longest - prefix}"
+        )
 
 
 def _alpha(adapter: AdapterSpec, rank: int) -> float:

@@ -83,10 +83,15 @@ class TrialObjective:
         )  # fmt: skip
         trained_parameters = plan.ledger.trainable_parameters
 
+        updates = 0
+
         def hear(kind: str, values: Mapping[str, Any]) -> None:
+            nonlocal updates
+            updates = values.get("total", updates)  # which a limit of minutes may lower as it goes
             if kind == "evaluation":
                 entry = {name: value for name, value in values.items() if name != "best"}
-                report({**entry, "seconds": time.monotonic() - begun, "trained_parameters": trained_parameters})
+                cost = {"seconds": time.monotonic() - begun, "trained_parameters": trained_parameters}
+                report({**entry, **cost, "is_last": values["step"] >= updates})
 
         classifier = build(base, plan, data.classes, seed=recipe.train.seed)
         check_match(tokenizer, classifier.model, recipe.base)
@@ -119,6 +124,7 @@ def whole_run(recipe: Recipe, folder: str) -> FinalResult:
         validation=_scores(run.scores["validation"]),
         test={name: run.scores["test"][name]["value"] for name in SCORES},
         seconds=run.facts["seconds"]["all"],
+        data_sha256=run.facts["data_sha256"],
     )
 
 

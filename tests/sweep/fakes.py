@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from rankwise.errors import DataError, NonFiniteLoss, OverBudget, RankwiseError
+from rankwise.errors import DataError, NonFiniteLoss, OverBudget, RankwiseError, TrainingError
 from rankwise.recipe import Recipe
 from rankwise.sweep.engine import Done, Failed, Reported, Stopped
 from rankwise.sweep.trials import FinalResult, Stop, TrialResult
@@ -46,7 +46,8 @@ def scored(recipe, report):
         accuracy = final - (EVALUATIONS - step) / 100
         entry = {"step": step, "epoch": float(step), "accuracy": accuracy, "log_loss": 1 - accuracy}
         history.append(entry)
-        report({**entry, "seconds": float(step), "trained_parameters": 1000 * int(recipe.adapter.rank)})
+        cost = {"seconds": float(step), "trained_parameters": 1000 * int(recipe.adapter.rank)}
+        report({**entry, **cost, "is_last": step == EVALUATIONS})
     note("end", recipe)
     scores = {"accuracy": final, "macro_f1": final - 0.01, "mcc": final - 0.02, "log_loss": 1 - final}
     return TrialResult(scores, 1000 * int(recipe.adapter.rank), 4.0 + recipe.adapter.rank, tuple(history), 100, "the data")
@@ -62,6 +63,15 @@ def capped(recipe, report):
 def diverging(recipe, report):
     if recipe.adapter.rank == 8:
         raise NonFiniteLoss("the loss became nan at update 3")
+    return scored(recipe, report)
+
+
+def fussy(recipe, report):
+    """Has no rows of 999 rows, and no fp16."""
+    if recipe.data.rows == 999:
+        raise DataError("data.rows is 999, and there are 8")
+    if recipe.train.precision == "fp16":
+        raise TrainingError("train.precision is fp16, which needs a GPU")
     return scored(recipe, report)
 
 
@@ -106,7 +116,7 @@ def retrained(recipe, folder):
     Path(folder).mkdir(parents=True, exist_ok=True)
     time.sleep(float(os.environ.get("RANKWISE_FAKE_SECONDS", "0")))
     final = score_of(recipe, recipe.train.seed)
-    return FinalResult({"accuracy": final}, {"accuracy": final - 0.03}, 9.0)
+    return FinalResult({"accuracy": final}, {"accuracy": final - 0.03}, 9.0, "the data")
 
 
 class InlineEngine:

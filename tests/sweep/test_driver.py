@@ -10,7 +10,7 @@ import optuna
 import pytest
 from fakes import EVALUATIONS, InlineEngine
 
-from rankwise.errors import DataError, Defect, RecipeError, RunError
+from rankwise.errors import DataError, Defect, NonFiniteLoss, RecipeError, RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.driver import sweep
 from rankwise.sweep.engine import Died
@@ -199,6 +199,25 @@ def test_training_that_diverges_is_a_failed_trial_and_the_sweep_goes_on(run):
     assert run.engine.tasks == [], "it is not tried again"
 
 
+def test_a_configuration_that_can_not_be_trained_here_fails_alone(run):
+    text = "name: p\nbase: rank4-adam\nsearch: {sampler: grid, finalists: 0}\nspace: {train.precision: [fp32, fp16, bf16]}\n"
+    study = run(fakes.fussy, text=text)
+    assert (study.count("finished"), study.count("failed")) == (2, 1)
+    assert run.events("stopped") == []
+
+
+def test_settings_of_data_that_do_not_suit_the_data_fail_alone_once_others_have_finished(run):
+    text = (
+        "name: d\nbase: rank4-adam\nsearch: {finalists: 0, sampler: grid, seed: 4}\nspace: {data.rows: [8, 6, 999, 7, 5]}\n"
+    )
+    study = run(fakes.fussy, text=text)
+    assert (study.count("finished"), study.count("failed")) == (4, 1)
+    (failed,) = (trial for trial in study.trials if trial.state == "failed")
+    assert (failed.params, failed.reason) == ({"data.rows": 999}, "data.rows is 999, and there are 8")
+    with pytest.raises(DataError, match=r"data\.rows is 999"):  # nothing says that the data is what the others can use
+        run(fakes.fussy, text=text.replace("8, 6, 999, 7, 5", "999"), out="alone")
+
+
 def test_scores_are_means_over_seeds_with_their_spread(run):
     study = run(fakes.scored, "seeds=3", "finalists=0")
     best = study.best
@@ -223,6 +242,15 @@ def test_halving_stops_what_is_behind_and_keeps_what_it_was(run):
         run(fakes.scored, "pruner={name: halving, keep: 2}", base=BASE.with_overrides(["train.epochs=4"])).trials
         == study.trials
     )
+    assert settings(study, "finished", "pruned") == ALL
+
+
+@pytest.mark.parametrize(("seeds", "pruned"), [(1, False), (2, True)])
+def test_nothing_is_pruned_at_its_end_unless_that_spares_it_another_seed(run, seeds, pruned):
+    epochs = BASE.with_overrides(["train.epochs=4"])
+    study = run(fakes.scored, "pruner={name: halving, least: 4}", "finalists=0", f"seeds={seeds}", base=epochs)
+    assert bool(study.count("pruned")) is pruned
+    assert all(len(trial.history[0]) == EVALUATIONS for trial in study.trials)
     assert settings(study, "finished", "pruned") == ALL
 
 
@@ -254,6 +282,28 @@ def test_the_best_are_trained_again_on_seeds_that_the_search_did_not_use(run):
     assert study.finals[0].test["accuracy"] == pytest.approx(study.finals[0].validation["accuracy"] - 0.03)
     assert study.best == study.finished[0]
     assert len(run.events("final")) == 6
+
+
+def test_a_finalist_that_diverges_is_kept_with_its_reason(run):
+    def retrain(recipe, folder):
+        if recipe.train.seed == 1:
+            raise NonFiniteLoss("the loss became nan at update 3")
+        return fakes.retrained(recipe, folder)
+
+    how = {"text": None, "retrain": retrain}
+    study = run(fakes.scored, "finalists=1", "finalist_seeds=2", **how)
+    assert [(final.seed, final.reason) for final in study.finals] == [(1, "the loss became nan at update 3"), (2, "")]
+    assert [event["reason"] for event in run.events("final")] == ["the loss became nan at update 3", ""]
+    assert run(fakes.scored, "finalists=1", "finalist_seeds=2", **how).finals == study.finals
+    assert run.engine.tasks == []
+
+
+def test_finalists_on_other_data_are_refused(run):
+    def retrain(recipe, folder):
+        return replace(fakes.retrained(recipe, folder), data_sha256="other")
+
+    with pytest.raises(RunError, match="the texts or labels are not those that the sweep began with"):
+        run(fakes.scored, "finalists=1", retrain=retrain)
 
 
 def test_finalists_that_are_done_are_not_trained_again(run):
@@ -404,6 +454,19 @@ def test_a_pruner_without_evaluations_to_compare_is_refused_before_anything_is_m
     with pytest.raises(RecipeError, match="evaluated only at its end"):
         run(fakes.scored, "pruner=halving")
     assert not (tmp_path / "sweep").exists()
+
+
+def test_a_pruner_may_compare_what_the_space_makes_longer_than_the_base(run):
+    text = (
+        "name: e\nbase: rank4-adam\nsearch: {sampler: grid, pruner: halving, finalists: 0}\nspace: {train.epochs: [2, 4]}\n"
+    )
+    assert run(text=text).count("finished", "pruned") == 2
+
+
+def test_a_score_that_only_some_configurations_have_is_no_objective(run):
+    text = "name: w\nbase: rank4-adam\nset: [train.select_by=worst_shift]\nobjectives: worst_shift\n"
+    with pytest.raises(RecipeError, match=r"the objective worst_shift needs --set train\.select_by=worst_shift"):
+        run(text=text + "space: {train.select_by: [worst_shift, accuracy]}\n")
 
 
 # ------------------------------------------------------------------------------------------------------------------ progress

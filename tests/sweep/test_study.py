@@ -49,6 +49,18 @@ def test_the_finalist_with_the_best_validation_on_fresh_seeds_wins_whatever_its_
     assert found.best.number == 0, "trial 2 was no finalist, and trial 1 did worse on fresh seeds"
 
 
+def test_a_finalist_that_diverged_gives_way_to_one_that_did_not():
+    lost = Final(0, 2, "finals/0-2", reason="the loss became nan at update 3")
+    found = study(trial(0, 0.9), trial(1, 0.91), finals=(final(0, 1, 0.95), lost, final(1, 1, 0.84), final(1, 2, 0.85)))
+    assert found.best.number == 1
+    assert replace(found, finals=(lost,)).best.number == 1, "as if there were none: the best finished trial"
+
+
+def test_a_finalist_with_fewer_runs_so_far_waits_for_them():
+    found = study(trial(0, 0.9), trial(1, 0.91), finals=(final(0, 1, 0.95), final(1, 1, 0.84), final(1, 2, 0.85)))
+    assert found.best.number == 1
+
+
 def test_finalists_are_compared_by_the_searchs_own_score():
     runs = [
         replace(final(number, 1, 0.9), validation={"accuracy": 0.9, "log_loss": loss})

@@ -209,6 +209,18 @@ def test_progress_tells_the_time_left_and_reasons_as_they_are(capsys):
     assert "finalist trial 0, seed 1: adapter.targets: found [query]" in told
 
 
+def test_a_finalist_that_diverged_is_told(capsys):
+    score = {"accuracy": 0.9}
+    trials = tuple(Trial(number, "finished", {"adapter.rank": 2 + number}, score, {"accuracy": (0.9,)}) for number in (0, 1))
+    lost = "the loss became nan at update 3"
+    finals = (Final(0, 1, "f", score, {"accuracy": 0.85}, 1.0), Final(0, 2, "g", reason=lost), Final(1, 1, "h", reason=lost))
+    show_study(Study("s", ("accuracy",), Recipe.load("rank4-adam"), trials, finals, ("adapter.rank",)), Path("s"))
+    told = " ".join(capsys.readouterr().out.split())
+    assert "trial 0 1 90.0 85.0 best, 1 of 2 failed" in told
+    assert "trial 1 0 1 of 1 failed" in told
+    assert lost in told
+
+
 def test_a_score_has_its_spread_over_seeds():
     trial = Trial(0, "finished", {}, scores={"accuracy": (0.9, 0.92), "log_loss": (0.3,)})
     assert shown_score(trial, "accuracy") == "91.0 ± 1.4"

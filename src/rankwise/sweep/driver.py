@@ -59,7 +59,7 @@ def sweep(
         earlier = [(trial.seconds or 0.0) * len(trial.seeds) for trial in Study.of(study).finished]
         runs = 0 if retrain is None else space.search.finalists * space.search.finalist_seeds
         timing = Timing(running, seeds=space.search.seeds, finals=runs, ends_at=ends_at, earlier=earlier)
-        shared = Sweep(base, space, running, folder, Events(*listeners), timing)
+        shared = Sweep(base, space, running, folder, Events(*listeners), timing, study)
         trials = Board(study, patience_seconds=patience_seconds)
         finalists = Board(finals, trials.driver, patience_seconds=patience_seconds)
         search = Search(shared, trials)

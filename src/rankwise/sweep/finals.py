@@ -14,7 +14,7 @@ from rankwise.sweep.engine import Done, Event
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
 from rankwise.sweep.storage import MOST_DEATHS, Board
 from rankwise.sweep.study import Study
-from rankwise.sweep.trials import FinalResult, Trial, configured, fingerprint
+from rankwise.sweep.trials import Final, FinalResult, Trial, configured, fingerprint
 from rankwise.sweep.work import Rejected, Task
 
 
@@ -24,6 +24,7 @@ class Finals(Stage):
     def __init__(self, sweep: Sweep, board: Board, found: Study) -> None:
         super().__init__(sweep, board)
         self.wanted = _wanted(sweep, found)
+        self.searched = {trial.number: trial.params for trial in found.finished}
 
     def run(self) -> None:
         trials = list(dict.fromkeys(number for number, _ in self.wanted))
@@ -59,15 +60,16 @@ class Finals(Stage):
         assert isinstance(event, Done), f"a whole run is not stopped, but here is {event}"
         result: FinalResult = event.result
         params = running.trial.user_attrs["params"]
+        self.check_data(self.searched[params["trial"]], result.data_sha256)
         score = result.validation.get(self.sweep.space.objectives[0], 0.0)
-        outcome = {"state": "finished", "objectives": [score], "final": {**params, **asdict(result)}}
-        self.board.finish(running.trial, outcome)
-        self.sweep.events.emit("final", **params, **asdict(result))
+        final = asdict(Final(**params, validation=result.validation, test=result.test, seconds=result.seconds))
+        self.board.finish(running.trial, {"state": "finished", "objectives": [score], "final": final})
+        self.sweep.events.emit("final", **final)
 
     def rejected(self, trial: optuna.Trial, rejected: Rejected) -> None:
         """It diverges with this seed, which is worth knowing."""
         self.board.finish(trial, {"state": rejected.state, "reason": rejected.reason})
-        self.sweep.events.emit("final", **trial.user_attrs["params"], reason=rejected.reason)
+        self.sweep.events.emit("final", **asdict(Final(**trial.user_attrs["params"], reason=rejected.reason)))
 
     def died(self, trial: optuna.Trial, deaths: int) -> None:
         """It waits again, and goes on from its last checkpoint."""

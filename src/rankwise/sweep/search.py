@@ -11,12 +11,12 @@ from statistics import fmean
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
-from rankwise.errors import RecipeError, RunError
+from rankwise.errors import DataError, RecipeError
 from rankwise.recipe import Recipe
 from rankwise.sweep.domains import MOST_LISTED
-from rankwise.sweep.engine import Done, Event
+from rankwise.sweep.engine import Done, Event, Failed
 from rankwise.sweep.space import TRIALS, Space
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
 from rankwise.sweep.storage import ENDED, ENOUGH, MOST_DEATHS, Board, counts
@@ -75,20 +75,22 @@ class Search(Stage):
         return False
 
     def goes_on(self, running: Running) -> bool:
-        objectives = self.sweep.space.objectives
-        if len(objectives) > 1 or objectives[0] not in running.entries[-1]:
+        objectives, entry = self.sweep.space.objectives, running.entries[-1]
+        if len(objectives) > 1 or objectives[0] not in entry:
             return True  # Optuna prunes by one objective
         try:
-            running.trial.report(running.entries[-1][objectives[0]], step=len(running.entries))
+            running.trial.report(entry[objectives[0]], step=len(running.entries))
         except optuna.exceptions.UpdateFinishedTrialError:  # taken for lost while this machine slept
             return False
+        if entry.get("is_last") and self.sweep.space.search.seeds == 1:
+            return True  # it is trained, and there is nothing left to save
         return not running.trial.should_prune()
 
     def ended(self, running: Running, event: Event) -> None:
         seconds = time.monotonic() - running.started
         if isinstance(event, Done):
             self.sweep.timing.took.append(seconds)
-            self._check_data(running.trial.user_attrs["params"], event.result[0])
+            self.check_data(running.trial.user_attrs["params"], event.result[0].data_sha256)
             self._finish(running.trial, self._score(event.result))
         else:
             self.sweep.timing.cut_short.append(seconds)
@@ -102,6 +104,12 @@ class Search(Stage):
             self.rejected(trial, Rejected("failed", f"its process died {MOST_DEATHS} times", 1.0))
         else:
             self.let_wait(trial, deaths)
+
+    def is_its_own(self, running: Running, event: Failed) -> bool:
+        """Settings of data that don't suit the data, which suit them with other settings."""
+        varies_data = any(key.startswith("data.") for key in running.trial.user_attrs["params"])
+        finished = (trial.state == TrialState.COMPLETE for trial in self.board.trials())
+        return event.kind == DataError.__name__ and varies_data and any(finished)
 
     def standing(self) -> dict[str, Any]:
         """Numbers for a progress display, of all drivers together."""
@@ -137,7 +145,8 @@ class Search(Stage):
 
     def _pruned(self, running: Running) -> dict[str, Any]:
         last, first = running.entries[-1], self.sweep.space.objectives[0]
-        plain = [{key: value for key, value in entry.items() if key != "trained_parameters"} for entry in running.entries]
+        apart = ("trained_parameters", "is_last")
+        plain = [{key: value for key, value in entry.items() if key not in apart} for entry in running.entries]
         return {
             "state": "pruned", "reason": f"behind at evaluation {len(plain)}: {first} {last[first]:.4g}", "history": [plain],
             "seconds": last.get("seconds"), "trained_parameters": last.get("trained_parameters"),
@@ -151,19 +160,6 @@ class Search(Stage):
         values = dict(zip(self.sweep.space.objectives, outcome.get("objectives", ()), strict=False))
         params = trial.user_attrs["params"]
         self.sweep.events.emit("trial", number=trial.number, params=params, values=values, **facts, **self.standing())
-
-    def _check_data(self, params: Mapping[str, Any], result: TrialResult) -> None:
-        """Raises RunError where the texts or labels changed since a trial with the same settings of data."""
-        varied = {key: value for key, value in params.items() if key.startswith("data.")}
-        name = f"data_sha256 {json.dumps(varied, sort_keys=True)}" if varied else "data_sha256"
-        known = self.board.study.user_attrs.get(name)
-        if known is None:
-            self.board.study.set_user_attr(name, result.data_sha256)
-        elif known != result.data_sha256:
-            raise RunError(
-                f"{self.sweep.folder}: the texts or labels are not those that the sweep began with, so scores can't be "
-                "compared; give the same data, or another --out"
-            )
 
     # -------------------------------------------------------------------------------------------------------- configurations
 

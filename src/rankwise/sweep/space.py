@@ -29,7 +29,7 @@ from rankwise.errors import RecipeError, nearest
 from rankwise.recipe import Lines, Recipe, parse, said, source_text, text_of, wanted
 from rankwise.specs import Count, Spec
 from rankwise.sweep.domains import Domain, Groups, Range, Scalar, Values, keys_of, listed, plain, size_of, why_no_grid
-from rankwise.sweep.trials import OBJECTIVES
+from rankwise.sweep.trials import DATA_PATHS, OBJECTIVES
 
 TRIALS = 20  # where nothing says how many
 EXAMPLES = {
@@ -160,15 +160,16 @@ class Space:
         return replace(self, domains=left)
 
     def check(self, base: Recipe) -> None:
-        """Raises RecipeError where the search asks of the base what it does not give."""
+        """Raises RecipeError where the search asks of every configuration what the base does not give."""
         train, pruner = base.train, self.search.pruner.name
         at_the_end = train.evaluate_every == "end" or (train.evaluate_every == "epoch" and train.epochs <= 1)
-        if pruner != "none" and at_the_end:
+        varied = any(_overlap(key, timed) for key in self.keys for timed in ("train.evaluate_every", "train.epochs"))
+        if pruner != "none" and at_the_end and not varied:
             raise RecipeError(
                 f"{pruner} compares trials while they train, but here each is evaluated only at its end; type "
                 "--set train.evaluate_every=10%, or --set search.pruner=none"
             )
-        if "worst_shift" in self.objectives and train.select_by != "worst_shift":
+        if "worst_shift" in self.objectives and (train.select_by != "worst_shift" or "train.select_by" in self.keys):
             raise RecipeError("the objective worst_shift needs --set train.select_by=worst_shift")
 
     @property
@@ -299,6 +300,10 @@ class _Reader:
     def _check_known(self, key: str, path: tuple[str | int, ...]) -> None:
         if key == "train.seed":
             raise self._error(path, "train.seed: a configuration is trained with several seeds where search.seeds says so")
+        if key in DATA_PATHS:
+            raise self._error(
+                path, f"{key}: scores on other data can't be compared; sweep each in a folder of its own, --data"
+            )
         if not self._is_key(key):
             self._check(key, None, path)
 

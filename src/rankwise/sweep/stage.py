@@ -5,6 +5,7 @@ A stage says which trial comes next and what its outcome means; the loop, the de
 
 from __future__ import annotations
 
+import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from rankwise import errors
-from rankwise.errors import Defect, RankwiseError
+from rankwise.errors import Defect, RankwiseError, RunError
 from rankwise.fitting.events import Events
 from rankwise.recipe import Recipe
 from rankwise.sweep.engine import Died, Done, Engine, Event, Failed, Reported
@@ -40,6 +41,8 @@ class Sweep:
     folder: Path
     events: Events
     timing: Timing
+    searched: optuna.Study
+    """The search's, which also keeps what data its trials saw."""
 
 
 @dataclass
@@ -104,6 +107,24 @@ class Stage(ABC):
     def died(self, trial: optuna.Trial, deaths: int) -> None:
         """A trial's process died, for its configuration the `deaths`-th time."""
 
+    def is_its_own(self, running: Running, event: Failed) -> bool:
+        """Whether a mistake is this configuration's alone, so that the others go on."""
+        del running, event
+        return False
+
+    def check_data(self, params: Mapping[str, Any], data_sha256: str) -> None:
+        """Raises RunError where the texts or labels changed since a trial with the same settings of data."""
+        varied = {key: value for key, value in params.items() if key.startswith("data.")}
+        name = f"data_sha256 {json.dumps(varied, sort_keys=True)}" if varied else "data_sha256"
+        known = self.sweep.searched.user_attrs.get(name)
+        if known is None:
+            self.sweep.searched.set_user_attr(name, data_sha256)
+        elif known != data_sha256:
+            raise RunError(
+                f"{self.sweep.folder}: the texts or labels are not those that the sweep began with, so scores can't be "
+                "compared; give the same data, or another --out"
+            )
+
     def waiting(self, trials: int) -> None:
         """Nothing can be started here until so many trials of other drivers have come further."""
         self.sweep.events.emit("waiting", trials=trials)
@@ -138,8 +159,10 @@ class Stage(ABC):
             self.sweep.engine.answer(event.number, go_on=self.goes_on(running))
             return
         if isinstance(event, Failed):
-            raise _raised(event)
-        if isinstance(event, Died):
+            if not self.is_its_own(running, event):
+                raise _raised(event)
+            self.rejected(running.trial, Rejected("failed", event.message.splitlines()[0], 1.0))
+        elif isinstance(event, Died):
             self.died(running.trial, int(running.trial.user_attrs.get("deaths", 0)) + 1)
         elif isinstance(event, Done) and isinstance(event.result, Rejected):
             self.rejected(running.trial, event.result)

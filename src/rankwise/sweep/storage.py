@@ -315,9 +315,13 @@ def trials_of(study: optuna.Study, objectives: Iterable[str]) -> Iterator[Trial]
 
 
 def finals_of(study: optuna.Study) -> Iterator[Final]:
-    """The finalists' runs that are done."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        yield Final(**trial.user_attrs["outcome"]["final"])
+    """The finalists' runs that are done or diverged."""
+    for trial in study.get_trials(deepcopy=False, states=ENDED):
+        outcome = trial.user_attrs["outcome"]
+        if outcome["state"] == "finished":
+            yield Final(**outcome["final"])
+        else:
+            yield Final(**trial.user_attrs["params"], reason=outcome["reason"])
 
 
 def importances(directions: Sequence[StudyDirection], complete: Sequence[FrozenTrial]) -> dict[str, float]:

@@ -75,13 +75,18 @@ class Study:
 
     @property
     def best(self) -> Trial | None:
-        """The finalist whose fresh seeds scored best on validation rows; while there are none, the best finished trial."""
+        """The finalist whose fresh seeds scored best on validation rows; while there are none, the best finished trial.
+
+        Of finalists those come first of which the fewest runs diverged, then those of which the most are done.
+        """
         finished, first = self.finished, self.objectives[0]
-        if not self.finals or first in COSTS:
+        if first in COSTS or all(final.reason for final in self.finals):
             return finished[0] if finished else None
 
-        def on_fresh_seeds(trial: Trial) -> float:
-            return _sign(first) * fmean(final.validation[first] for final in self.finals if final.trial == trial.number)
+        def on_fresh_seeds(trial: Trial) -> tuple[int, int, float]:
+            runs = [final for final in self.finals if final.trial == trial.number]
+            scores = [final.validation[first] for final in runs if not final.reason]
+            return len(scores) - len(runs), len(scores), _sign(first) * fmean(scores) if scores else 0.0
 
         finalists = {final.trial for final in self.finals}
         return max((trial for trial in finished if trial.number in finalists), key=on_fresh_seeds)

@@ -22,6 +22,7 @@ OBJECTIVES: Mapping[str, Direction] = {
     "trained_parameters": "minimize", "seconds": "minimize",
 }  # fmt: skip
 COSTS = ("trained_parameters", "seconds")  # the objectives that are no scores
+DATA_PATHS = ("data.source", "data.train", "data.validation", "data.test")  # where the data lie, which is no part of a trial
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class FinalResult:
     validation: Mapping[str, float]
     test: Mapping[str, float]
     seconds: float
+    data_sha256: str
 
 
 class Retrain(Protocol):
@@ -126,10 +128,12 @@ class Final:
     seed: int
     folder: str
     """Its run folder, on the machine that trained it."""
-    validation: Mapping[str, float]
-    test: Mapping[str, float]
+    validation: Mapping[str, float] = field(default_factory=dict)
+    test: Mapping[str, float] = field(default_factory=dict)
     """Scores of the test rows, which were scored once."""
-    seconds: float
+    seconds: float | None = None
+    reason: str = ""
+    """Why it has no scores: it diverged with this seed."""
 
 
 def configured(base: Recipe, params: Mapping[str, Any]) -> Recipe:
@@ -143,8 +147,8 @@ def identity(recipe: Recipe) -> dict[str, Any]:
     for key in ("name", "summary", "published"):
         del tree[key]
     del tree["train"]["trackers"]
-    for key in ("source", "train", "validation", "test"):
-        del tree["data"][key]
+    for key in DATA_PATHS:
+        del tree["data"][key.removeprefix("data.")]
     return tree
 
 

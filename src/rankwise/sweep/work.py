@@ -1,6 +1,7 @@
 """What an engine's process does with a task of a sweep: train and score one configuration, or make a finalist's run.
 
-Refusals and divergence are results, told as `Rejected`; everything else that is raised stops the sweep. Imports no Optuna:
+Refusals, divergence and training that cannot start are results, told as `Rejected`; everything else that is raised stops the
+sweep. Imports no Optuna:
 processes that train need none.
 """
 
@@ -9,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rankwise.errors import NonFiniteLoss, OverBudget, PlanError, RecipeError
+from rankwise.errors import OverBudget, PlanError, RecipeError, TrainingError
 from rankwise.recipe import Recipe
 from rankwise.sweep.trials import FinalResult, Objective, Report, Retrain, TrialResult
 
 
 @dataclass(frozen=True)
 class Rejected:
-    """What a task gives back for a recipe that was refused before training, or that diverged."""
+    """What a task gives back for a recipe that was refused before training, that can't be trained here, or that diverged."""
 
     state: str
     reason: str
@@ -55,7 +56,7 @@ class TrialWork:
             return Rejected("rejected", reason, (problem.trained - problem.cap) / problem.cap, problem.trained)
         except (PlanError, RecipeError) as problem:
             return Rejected("rejected", str(problem).splitlines()[0], 1.0)
-        except NonFiniteLoss as problem:
+        except TrainingError as problem:
             return Rejected("failed", str(problem).splitlines()[0], 1.0)
 
 

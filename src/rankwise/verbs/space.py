@@ -23,6 +23,7 @@ def show_space(space: Space, base: Recipe, *, as_json: bool = False) -> None:
     from rankwise import console
     from rankwise.arguments import print_json
     from rankwise.options import classes_of
+    from rankwise.sweep import search
 
     found = planned(space, base, classes=classes_of(base))
     if as_json:
@@ -42,9 +43,9 @@ def show_space(space: Space, base: Recipe, *, as_json: bool = False) -> None:
         console.hanging("-", f"{found['probed']:,}{drawn} share ranks by importance, and are planned once the data is probed")
     for reason, count in found["rejected"].items():
         console.hanging("-", f"{count:,}{drawn} rejected: {escape(reason)}")
-    wanted = space.search.trials
     seeds = "" if space.search.seeds == 1 else f", {space.search.seeds} seeds each"
-    trials = f"{wanted:,} trials" if wanted else "all of them" if space.search.sampler == "grid" else "20 trials"
+    wanted = search.most(space)
+    trials = "all of them" if wanted == space.size else f"{wanted:,} trials"
     console.dim(f"the search: {space.search.sampler}, {trials}{seeds}; rankwise sweep without --plan runs it")
 
 

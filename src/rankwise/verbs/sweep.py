@@ -123,7 +123,7 @@ def sweep(
         )  # fmt: skip
     write_tables(study, folder)
     if as_json:
-        print_json({"folder": str(folder), **as_dict(study)})
+        print_json({"folder": str(folder), "complete": not progress.unfinished, **as_dict(study)})
     else:
         show_study(study, folder)
         if progress.unfinished:
@@ -265,14 +265,20 @@ def _show_left_out(study: Study) -> None:
 def _show_finals(study: Study) -> None:
     from rankwise import console
 
-    score = next((name for name in study.objectives if name in SHARES and name in study.finals[0].test), "accuracy")
+    done = [final for final in study.finals if not final.reason]
+    score = next((name for name in study.objectives if name in SHARES and done and name in done[0].test), "accuracy")
     table = console.plain_table("finalist", "runs", f"validation {NAMES[score]}", f"test {NAMES[score]}", "")
     best = study.best
     for number in dict.fromkeys(final.trial for final in study.finals):
-        runs = [final for final in study.finals if final.trial == number]
-        cells = [_spread([getattr(run, rows)[score] for run in runs]) for rows in ("validation", "test")]
-        table.add_row(f"trial {number}", str(len(runs)), *cells, "[green]best[/]" if best and best.number == number else "")
+        runs = [final for final in done if final.trial == number]
+        cells = [_spread([getattr(run, rows)[score] for run in runs]) if runs else "" for rows in ("validation", "test")]
+        failed = sum(final.trial == number for final in study.finals) - len(runs)
+        marks = ["[green]best[/]"] if best and best.number == number else []
+        marks += [f"[red]{failed} of {len(runs) + failed} failed[/]"] if failed else []
+        table.add_row(f"trial {number}", str(len(runs)), *cells, ", ".join(marks))
     console.out.print(table)
+    if reason := next((final.reason for final in study.finals if final.reason), ""):
+        console.note(f"a finalist that fails on a fresh seed gives way to one that does not: {reason}")
     console.dim(
         "finalists: whole runs on seeds that the search did not use; the best by validation; test rows scored once a run"
     )
@@ -361,7 +367,7 @@ class SweepProgress:
             self._say(f"finalists: {which} {', '.join(map(str, values['trials']))}; {runs}")
         elif kind == "final":
             self.progress.advance(self.task)
-            told = escape(values["reason"]) if "reason" in values else f"test accuracy {values['test']['accuracy']:.1%}"
+            told = escape(values["reason"]) or f"test accuracy {values['test']['accuracy']:.1%}"
             self._say(f"finalist trial {values['trial']}, seed {values['seed']}: {told}")
 
     def _begin(self, values: Mapping[str, Any]) -> None:
