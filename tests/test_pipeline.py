@@ -161,6 +161,40 @@ def test_a_stopped_run_resumed_ends_as_one_left_alone(quick, tmp_path):
     assert not (resumed.folder / "started.json").exists()
 
 
+def test_a_stopped_run_goes_on_wherever_its_data_lies_now(quick, data_file, tmp_path, monkeypatch):
+    recipe = quick("train.max_steps=6", "train.evaluate_every=2")
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(data_file, "own.csv")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe.with_overrides(["data.source=own.csv"]), "run", listeners=[stop_at("evaluation")])
+    shutil.move("own.csv", "moved.csv")
+    heard = []
+    listener = [lambda kind, values: heard.append((kind, values.get("step")))]
+    train(recipe.with_overrides(["data.source=./moved.csv"]), "run", resume=True, listeners=listener)
+    assert ("start", 2) in heard, "it went on from its checkpoint"
+
+
+@pytest.mark.parametrize("where", ["_check_reload", "write_manifest"])
+def test_a_run_that_is_stopped_while_it_is_saved_trains_nothing_again(quick, tmp_path, monkeypatch, where):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"rankwise.run.{where}", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(quick(), tmp_path / "run")
+    heard = []
+    run = train(quick(), tmp_path / "run", resume=True, listeners=[lambda kind, _: heard.append(kind)])
+    assert not {"tick", "step", "evaluation"} & set(heard)
+    assert {path.name for path in run.folder.iterdir()}.isdisjoint({"checkpoints", "started.json"})
+    assert Run.load(run.folder).facts["steps"] == 2
+
+
+def test_a_start_that_was_stopped_before_it_was_written_is_no_run(quick, tmp_path):
+    (tmp_path / "started.json.draft").write_text("{", "utf-8")
+    assert train(quick(), tmp_path, resume=True).facts["steps"] == 2
+
+
 @pytest.mark.parametrize("finished", [False, True])
 def test_resuming_with_another_recipe_lists_what_changed(quick, tmp_path, finished):
     if finished:

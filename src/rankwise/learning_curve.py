@@ -297,9 +297,7 @@ def _trained(recipe: Recipe, labelled: Labelled, rows: int, seed: int, folder: P
 def _write(path: Path, point: Point, fingerprint: str) -> None:
     right = "".join("01"[hit] for hit in point.right.astype(int))
     about = {"rows": point.rows, "seed": point.seed, "seconds": point.seconds, "accuracy": float(point.right.mean())}
-    draft = path.with_suffix(".draft")
-    write_json(draft, {"fingerprint": fingerprint, **about, "right": right})
-    draft.replace(path)  # a point that has its name is whole
+    write_json(path, {"fingerprint": fingerprint, **about, "right": right})
 
 
 def _read(path: Path, fingerprint: str) -> Point:

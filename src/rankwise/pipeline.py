@@ -47,7 +47,7 @@ from rankwise.model.speed import gflops
 from rankwise.planner import Plan
 from rankwise.planner import plan as make_plan
 from rankwise.recipe import Recipe
-from rankwise.run import PROBE_ROWS, STARTED, Run, ScoredRows, portable, save, write_json
+from rankwise.run import DRAFT, PROBE_ROWS, STARTED, Run, ScoredRows, portable, save, write_json
 from rankwise.work import Work
 
 
@@ -130,7 +130,9 @@ def train(  # noqa: PLR0915 - straight down one page
         classifier = build(base, plan, data.classes, seed=recipe.train.seed)
         check_match(tokenizer, classifier.model, recipe.base)
         checkpoints = Checkpoints(
-            folder / "checkpoints", keep=recipe.train.keep, fingerprint=f"{recipe.fingerprint}:{data_sha256}"
+            folder / "checkpoints",
+            keep=recipe.train.keep,
+            fingerprint=f"{recipe.with_paths(_last_part).fingerprint}:{data_sha256}",
         )
         fitted = fit(
             classifier, data, recipe.train, padding=Padding.of(tokenizer), checkpoints=checkpoints,
@@ -147,8 +149,6 @@ def train(  # noqa: PLR0915 - straight down one page
         events.emit("scores", **{key: scores["test"][key] for key in ("accuracy", "macro_f1", "log_loss")})
         classifier.model.to("cpu")  # where the saved folder is loaded again and compared, bit by bit
 
-    if recipe.train.keep == 1:
-        checkpoints.remove()
     facts = {
         "data_sha256": data_sha256,
         "trained_parameters": {"planned": plan.ledger.trainable_parameters, "counted": _counted(classifier)},
@@ -176,6 +176,7 @@ def train(  # noqa: PLR0915 - straight down one page
             scores=scores, facts=facts, card=model_card(recipe, plan, base, scores),
             probe=tokenize(tokenizer, data.validation.texts[:PROBE_ROWS], max_length=data.preprocessing.max_length),
             scored_rows=ScoredRows(data.test.rows, test.truth, test.probabilities.astype(np.float32)),
+            scratch=checkpoints.folder if recipe.train.keep == 1 else None,
         )  # fmt: skip
     accelerator.wait_for_everyone()
     accelerator.end_training()
@@ -254,7 +255,7 @@ def open_folder(
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder} is a file; give a folder: --out runs/NAME")
     started = folder / STARTED
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and any(path.name != f"{STARTED}{DRAFT}" for path in folder.iterdir()):
         if overwrite:
             _clear(folder)
         elif not resume:
@@ -322,9 +323,11 @@ def _holds(path: Path, key: str) -> bool:
 
 
 def _check_same(before: Recipe, now: Recipe, data_before: str, data_now: str, folder: Path) -> None:
-    then, today = (recipe.with_paths(_last_part).to_dict() for recipe in (before, now))
+    same_data = data_before == data_now  # then it does not matter where they lie
+    recipes = (recipe.with_paths(_last_part) for recipe in (before, now))
+    then, today = (recipe.identity() if same_data else recipe.to_dict() for recipe in recipes)
     changed = list(_differences(then, today))
-    if data_before != data_now:
+    if not same_data:
         changed.append("the texts or labels of the data")
     if changed:
         raise RunError(

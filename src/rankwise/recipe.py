@@ -2,7 +2,7 @@
 
 `Recipe.load("quickstart")` takes a built-in name or a YAML file (YAML 1.2: `1e-4` is a number, `no` is a string) and dotted
 overrides such as `train.epochs=2`. Errors carry file, line and the nearest known key. `fingerprint` is the sha256 of all
-values that change what is computed, so equal fingerprints mean equal runs.
+values that change what is computed, so equal fingerprints mean equal runs on the same data.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from rankwise.specs import (
     TrainSpec,
 )
 
+DATA_PATHS = ("data.source", "data.train", "data.validation", "data.test")  # where the data lie
 NOT_YAML = (YAMLError, ValueError, TypeError, RecursionError)  # what ruamel raises, for a broken number, tag or nesting too
 MAX_RECIPE_BYTES = 1_000_000  # a recipe is a page; anything this large is another kind of file
 
@@ -125,12 +126,21 @@ class Recipe(Spec):
         writer.dump(_quoted(self.to_dict()), stream)
         return stream.getvalue()
 
+    def identity(self) -> dict[str, Any]:
+        """The values that change what is computed, by section: not the name, the summary or where events go.
+
+        Nor where the data lie: whoever compares recipes compares the data's digest too.
+        """
+        tree = self.model_dump(mode="json", exclude={"name", "summary", "published"})
+        del tree["train"]["trackers"]
+        for key in DATA_PATHS:
+            del tree["data"][key.removeprefix("data.")]
+        return tree
+
     @property
     def fingerprint(self) -> str:
-        """sha256 over the values that change what is computed (not the name, the summary or where events go)."""
-        tree = self.model_dump(mode="json", exclude={"name", "summary", "published"})
-        tree["train"].pop("trackers")
-        return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()
+        """sha256 over the recipe's identity."""
+        return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
 
 def builtin_recipes() -> list[str]:

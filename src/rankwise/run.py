@@ -21,6 +21,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -53,6 +54,7 @@ from rankwise.recipe import Recipe
 
 FORMAT = 1
 STARTED = "started.json"  # in a folder whose run is not finished: recipe and data, so that resuming can compare
+DRAFT = ".draft"  # ends the name of a file that is being written
 SCORED_ROWS = "test.parquet"
 PROBE_BATCH = 4  # of them at a time: sixteen long ones would be the run's peak of memory
 ROUNDING = 1e-5  # relative and absolute, of logits in fp32
@@ -227,8 +229,12 @@ def save(
     card: str,
     probe: Tokens,
     scored_rows: ScoredRows | None = None,
+    scratch: Path | None = None,
 ) -> Run:
     """Write the run folder, load it again, compare its weights to the bit and the logits of `probe`, write the manifest.
+
+    `scratch` is a folder in it that training alone needed: it goes when the run is whole, so that until then a process that
+    is killed can go on.
 
     Raises BudgetMismatch when the file holds another number of trained parameters than planned, ReloadMismatch when a
     trained weight differs at all or logits differ by more than rounding.
@@ -252,8 +258,10 @@ def save(
     write_json(folder / "run.json", {"format": FORMAT, "base": about_base, **facts})
     (folder / "README.md").write_text(card, "utf-8")
     _check_reload(folder, base, classifier, tokenizer, probe)
+    write_manifest(folder, without=scratch)
+    if scratch is not None:
+        shutil.rmtree(scratch, ignore_errors=True)
     (folder / STARTED).unlink(missing_ok=True)
-    write_manifest(folder)
     return Run.load(folder)
 
 
@@ -262,9 +270,12 @@ def portable(recipe: Recipe) -> Recipe:
     return recipe.with_paths(lambda path: os.path.relpath(path) if os.path.isabs(path) else path)
 
 
-def write_manifest(folder: Path) -> None:
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    digests = {path.relative_to(folder).as_posix(): sha256(path) for path in files}
+def write_manifest(folder: Path, *, without: Path | None = None) -> None:
+    """Digests of every file, but for those in `without` and what only an unfinished run has."""
+    apart = (folder / MANIFEST, folder / STARTED)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in apart and path.suffix != DRAFT)
+    kept = [path for path in files if without is None or not path.is_relative_to(without)]
+    digests = {path.relative_to(folder).as_posix(): sha256(path) for path in kept}
     write_json(folder / MANIFEST, {"format": FORMAT, "sha256": digests})
 
 
@@ -291,7 +302,10 @@ def versions() -> dict[str, str]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    """Write it beside its place and move it there: what has its name is whole."""
+    draft = path.with_name(f"{path.name}{DRAFT}")
+    draft.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    draft.replace(path)
 
 
 def _check_reload(folder: Path, base: Base, classifier: Classifier, tokenizer: Any, probe: Tokens) -> None:

@@ -114,6 +114,12 @@ def checked(page: str) -> Node:
         assert figure.all("details")[0].all("table")
         assert [link for link in figure.all("a") if "download" in link.attributes]
 
+    # every number to see first stands in a table too
+    cells = [cell.text for cell in root.all("td", "th")]
+    values = [node.text for node in root.all("dd") if node.attributes.get("class") == "value"]
+    numbers = [value.removesuffix(" %").removesuffix(" GB") for value in values if " of " not in value]
+    assert [number for number in numbers if not any(number in cell for cell in cells)] == []
+
     # every table can be read aloud, and reached and scrolled by keyboard
     for table in root.all("table"):
         assert table.all("caption")[0].text

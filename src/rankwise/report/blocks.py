@@ -188,7 +188,7 @@ def shown_number(number: float, kind: Kind) -> str:
         return f"{number:.3g}"
     if kind == "number":
         return f"{number:z.3f}" if abs(number) < 100 else f"{number:,.0f}"
-    return f"{number:g}"
+    return str(number) if isinstance(number, int) else f"{number:g}"
 
 
 def shown_bounds(value: Value, kind: Kind) -> str:

@@ -29,6 +29,7 @@ from rankwise.report.groups import Group, Line, run_name
 from rankwise.report.lines import lines_figure
 from rankwise.specs import SHORT_KINDS, DataSpec
 
+PART_NAMES = {"train": "training", "validation": "validation", "test": "test"}
 PARTS = {
     "adapter": "adapters", "magnitude": "magnitudes (DoRA)", "vector": "vectors (IA3)", "prefix": "prefixes",
     "bias": "biases", "encoder": "the encoder", "head": "head",
@@ -166,7 +167,30 @@ def training_section(group: Group, prefix: str) -> Section:
     how_counted = "Training accuracy is counted while the weights change, with dropout where there is any."
     if recipe.train.average:
         how_counted += " Validation scores are those of a running mean of the weights, and the mean is what was kept."
-    return Section(f"{prefix}training-section", "Training", (*figures, Paragraph(how_counted, quiet=True)), lead=lead)
+    blocks = (*figures, Paragraph(how_counted, quiet=True), _costs(group, prefix))
+    return Section(f"{prefix}training-section", "Training", blocks, lead=lead)
+
+
+def _costs(group: Group, prefix: str) -> Table:
+    """What each run took."""
+    columns = (
+        Column("run", "run"), Column("seed", "seed", "count"), Column("updates", "updates", "count"),
+        Column("best_update", "best at update", "count"), Column("seconds", "training time", "seconds"),
+        Column("seconds_in_all", "time in all", "seconds"), Column("peak_gb", "peak memory, GB", "number"),
+        *(Column(f"{part}_rows", f"{name} rows", "count") for part, name in PART_NAMES.items()),
+    )  # fmt: skip
+    rows: list[tuple[Value, ...]] = []
+    for run in group.runs:
+        facts, peak = run.facts, run.facts["actual"]["peak_bytes"]
+        seconds = facts["seconds"]
+        rows.append((
+            run_name(run.folder), run.recipe.train.seed, facts["steps"], facts["best"]["step"], seconds["training"],
+            seconds["all"], None if peak is None else peak / 1e9, *(facts["rows"][part] for part in PART_NAMES),
+        ))  # fmt: skip
+    if len(rows) > 1:
+        means = (group.seconds().value, group.seconds("all").value, group.peak_gb().value)
+        rows.append(("mean", None, None, None, *means, None, None, None))
+    return Table(f"{prefix}costs", "What training took", columns, tuple(rows), folded=True)
 
 
 def _updates(group: Group) -> str:
@@ -185,8 +209,7 @@ def _histories(group: Group, key: str) -> list[Line]:
 
 def data_section(group: Group, prefix: str) -> Section:
     run = group.first
-    names = {"train": "training", "validation": "validation", "test": "test"}
-    said = listed([f"{count:,} {names[name]}" for name, count in run.facts["rows"].items()])
+    said = listed([f"{count:,} {PART_NAMES[name]}" for name, count in run.facts["rows"].items()])
     blocks: list[Block] = [_lengths(run.facts["token_lengths"], run.preprocessing.max_length, prefix)]
     if run.facts["notes"]:
         blocks.append(Notes(tuple(run.facts["notes"])))

@@ -47,9 +47,14 @@ def scores_section(group: Group, prefix: str) -> Section:
         Column("system", "on the test rows"),
         *(Column(key, label, kind, interval=True) for key, (label, kind) in SCORES.items()),
     )
+    rows: list[tuple[Value, ...]] = [(name, *found.values()) for name, found, _ in systems]
+    clean = [run.scores.get("test_not_in_training") for run in group.runs]
+    if all(clean):
+        without = {key: group.pooled(scores[key] for scores in clean if scores) for key in ("accuracy", "macro_f1")}
+        rows.insert(1, (f"{own}, on texts that are not in training", *(without.get(key, NONE) for key in SCORES)))
     everything = Table(
-        f"{prefix}scores", f"Scores, with {percent(group.confidence, 0)} intervals", columns,
-        tuple((name, *found.values()) for name, found, _ in systems), marked=frozenset({0}),
+        f"{prefix}scores", f"Scores, with {percent(group.confidence, 0)} intervals", columns, tuple(rows),
+        marked=frozenset({0}),
     )  # fmt: skip
     blocks: list[Block] = [
         _beside(group, systems, prefix, "accuracy", "Accuracy on the test rows"),
@@ -58,10 +63,6 @@ def scores_section(group: Group, prefix: str) -> Section:
     ]
     if len(group.runs) > 1:
         blocks.append(_each_run(group, prefix))
-    clean = [run.scores.get("test_not_in_training") for run in group.runs]
-    if all(clean):
-        without = group.pooled(scores["accuracy"] for scores in clean if scores)
-        blocks.append(Paragraph(f"Test texts that are not in training: accuracy {in_words(without, 'share')}."))
     blocks.append(Paragraph(_what_intervals_say(group), quiet=True))
     return Section(f"{prefix}scores-section", "Scores", tuple(blocks))
 

@@ -35,5 +35,5 @@ def stats(group: Group) -> tuple[Stat, ...]:
     found.append(Stat("training time", shown(group.seconds(), "seconds"), f"{whole} in all"))
     peak = group.peak_gb()
     if peak.value is not None:
-        found.append(Stat("peak memory", f"{peak.value:.2f} GB"))
+        found.append(Stat("peak memory", f"{shown(peak, 'number')} GB"))
     return tuple(found)

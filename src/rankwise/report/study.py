@@ -38,7 +38,7 @@ from rankwise.sweep.domains import is_drawn_as
 from rankwise.sweep.study import Study
 from rankwise.sweep.trials import COSTS, OBJECTIVES, Final, State, Trial
 
-SCORES = ("accuracy", "macro_f1", "worst_shift", "log_loss")  # columns of the leaderboard, where trials have them
+SCORES = ("accuracy", "macro_f1", "mcc", "worst_shift", "log_loss")  # columns of the leaderboard, where trials have them
 NAMES: dict[str, tuple[str, Kind]] = {
     "accuracy": ("accuracy, %", "share"), "accuracy_sd": ("its sd over seeds, points", "share"),
     "macro_f1": ("macro-F1, %", "share"), "mcc": ("MCC", "number"),
@@ -50,6 +50,7 @@ SHOWN = 10  # trials that are seen at once
 FEW = 7  # distinct values of a setting up to which its rail has one place for each
 LONG = 6  # characters of a number: one with more was drawn from a range, and belongs on an axis
 TOP = 3  # trials that stand out
+NO_SETTING = object()  # what a trial has for a key of another group than its own
 
 
 def report_of_study(study: Study, folder: Path | None = None) -> Report:
@@ -114,16 +115,20 @@ def _trial_row(trial: Trial, study: Study, scores: Sequence[str]) -> tuple[Value
 
 def _settings(trial: Trial, study: Study) -> tuple[Value, ...]:
     """A trial's values in the order of `_setting_columns`, numbers as numbers."""
-    values = [trial.params.get(key) for key in study.varied]
-    return tuple(value if _is_number(value) else None if value is None else typed(value) for value in values)
+    values = [trial.params.get(key, NO_SETTING) for key in study.varied]
+    return tuple(value if _is_number(value) else "" if value is NO_SETTING else typed(value) for value in values)
 
 
 def _setting_columns(study: Study) -> list[Column]:
-    kinds: list[Kind] = [
-        "rate" if all(_is_number(trial.params.get(key)) for trial in study.trials) else "text" for key in study.varied
-    ]
+    kinds = [_kind_of([trial.params.get(key) for trial in study.trials]) for key in study.varied]
     short = short_keys(study.varied)
     return [Column(key, short[key], kind) for key, kind in zip(study.varied, kinds, strict=True)]
+
+
+def _kind_of(values: Sequence[Any]) -> Kind:
+    if not all(map(_is_number, values)):
+        return "text"
+    return "count" if all(isinstance(value, int) for value in values) else "rate"
 
 
 def _is_number(value: Any) -> bool:
@@ -153,7 +158,7 @@ def _parallel(study: Study, importances: Mapping[str, float]) -> Figure:
     trials, first = study.finished, study.objectives[0]
     label, kind = NAMES[first]
     keys = sorted(study.varied, key=lambda key: sum(importances[name] for name in importances if is_drawn_as(name, key)))
-    rails = [_setting_rail(key, [trial.params.get(key) for trial in trials]) for key in keys]
+    rails = [_setting_rail(key, [trial.params.get(key, NO_SETTING) for trial in trials]) for key in keys]
     rails.append(_number_rail(label, [trial.values[first] for trial in trials], kind))
     columns = (Column("trial", "trial", "count"), *_setting_columns(study), Column(first, label, kind))
     rows = tuple((trial.number, *_settings(trial, study), trial.values[first]) for trial in trials)
@@ -169,18 +174,18 @@ def _parallel(study: Study, importances: Mapping[str, float]) -> Figure:
 
 def _setting_rail(key: str, values: Sequence[Any]) -> maps.Rail:
     """Few values, or others than numbers, side by side in their order, numbers before words; numbers on an axis."""
-    known = [value for value in values if value is not None]
+    known = [value for value in values if value is not NO_SETTING]
     numbers = sorted({value for value in known if _is_number(value)})
     distinct = [typed(value) for value in numbers] + sorted({typed(value) for value in known if not _is_number(value)})
     if len(distinct) == len(numbers) and (len(distinct) > FEW or max(map(len, distinct), default=0) > LONG):
-        return _number_rail(key, values, "rate")
+        return _number_rail(key, [None if value is NO_SETTING else value for value in values], _kind_of(known))
     places = {name: (place + 0.5) / len(distinct) for place, name in enumerate(distinct)}
     ticks = tuple((share, name) for name, share in places.items())
-    return maps.Rail(key, tuple(None if value is None else places[typed(value)] for value in values), ticks)
+    return maps.Rail(key, tuple(None if value is NO_SETTING else places[typed(value)] for value in values), ticks)
 
 
 def _number_rail(name: str, values: Sequence[float | None], kind: Kind) -> maps.Rail:
-    axis = axis_of([value for value in values if value is not None], kind, may_log=kind == "rate")
+    axis = axis_of([value for value in values if value is not None], kind, may_log=kind in ("rate", "count"))
     places = tuple(None if value is None else axis.place(value, 0, 1) for value in values)
     return maps.Rail(name, places, tuple((axis.place(tick, 0, 1), axis.label(tick)) for tick in axis.ticks))
 
@@ -265,18 +270,21 @@ def _finals(study: Study) -> list[Section]:
         Column("validation_accuracy", "validation accuracy, %", "share"),
         Column("test_accuracy", "test accuracy, %", "share"), Column("test_macro_f1", "test macro-F1, %", "share"),
         Column("test_log_loss", "test log-loss", "number"), Column("seconds", "time in all", "seconds"),
+        *([Column("reason", "why it failed")] if any(final.reason for final in study.finals) else []),
     )  # fmt: skip
 
     def row(final: Final) -> tuple[Value, ...]:
         test = final.test
         scores = (final.validation.get("accuracy"), test.get("accuracy"), test.get("macro_f1"), test.get("log_loss"))
-        return (final.trial, final.seed, run_name(Path(final.folder)), *scores, final.seconds)
+        row = (final.trial, final.seed, run_name(Path(final.folder)), *scores, final.seconds, final.reason)
+        return row[: len(columns)]
 
     lead = "The best configurations, trained again on seeds that the search had not used, then scored on the test rows."
     table = Table("finalists", "Finalists", columns, tuple(map(row, study.finals)))
-    folders = shlex.join(run_name(Path(final.folder)) for final in study.finals)
-    blocks = (table, Code(f"rankwise report {folders}", "To see them at length"))
-    return [Section("finalists-section", "Finalists", blocks, lead=lead)]
+    blocks: list[Block] = [table]
+    if folders := [run_name(Path(final.folder)) for final in study.finals if not final.reason]:
+        blocks.append(Code(f"rankwise report {shlex.join(folders)}", "To see them at length"))
+    return [Section("finalists-section", "Finalists", tuple(blocks), lead=lead)]
 
 
 def _best(study: Study, folder: Path | None) -> list[Section]:

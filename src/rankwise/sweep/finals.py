@@ -14,7 +14,7 @@ from rankwise.sweep.engine import Done, Event
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
 from rankwise.sweep.storage import MOST_DEATHS, Board
 from rankwise.sweep.study import Study
-from rankwise.sweep.trials import Final, FinalResult, Trial, configured, fingerprint
+from rankwise.sweep.trials import Final, FinalResult, Trial, configured
 from rankwise.sweep.work import Rejected, Task
 
 
@@ -90,7 +90,7 @@ class Finals(Stage):
         held = (trial.user_attrs for trial in self.board.trials() if "given up" not in trial.user_attrs)
         known = {attrs.get("fingerprint") for attrs in held}
         for (number, seed), recipe in self.wanted.items():
-            key = f"{fingerprint(recipe)}:{seed}"
+            key = f"{recipe.fingerprint}:{seed}"
             if key not in known:
                 self.board.enqueue({}, {"params": {"trial": number, "seed": seed}, "fingerprint": key})
 

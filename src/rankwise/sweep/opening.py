@@ -15,7 +15,7 @@ from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.space import Space
 from rankwise.sweep.storage import alone, database_of, discard, facts_of, opened, remember
-from rankwise.sweep.trials import OBJECTIVES, identity
+from rankwise.sweep.trials import OBJECTIVES
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def open_studies(
 def signature(base: Recipe, space: Space) -> dict[str, str]:
     """What must be the same for two calls to be the same sweep, by what a person calls it. Paths of data may differ."""
     parts = {
-        "the base recipe": identity(base),
+        "the base recipe": base.identity(),
         "the space": space.as_dict(),
         "objectives": space.objectives,
         "search.seeds": space.search.seeds,

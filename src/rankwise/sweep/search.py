@@ -21,7 +21,7 @@ from rankwise.sweep.space import TRIALS, Space
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
 from rankwise.sweep.storage import ENDED, ENOUGH, MOST_DEATHS, Board, counts
 from rankwise.sweep.study import Study
-from rankwise.sweep.trials import TrialResult, configured, fingerprint, values_of
+from rankwise.sweep.trials import TrialResult, configured, values_of
 from rankwise.sweep.work import Rejected, Task
 
 MOST_REFUSED = 100  # configurations in a row that were repeated or rejected: then the search has nothing new to say
@@ -188,7 +188,7 @@ class Search(Stage):
             recipe = configured(self.sweep.base, params)
         except RecipeError as problem:
             return problem, _key(params)
-        return recipe, fingerprint(recipe)
+        return recipe, recipe.fingerprint
 
 
 def most(space: Space) -> int:

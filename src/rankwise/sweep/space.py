@@ -26,10 +26,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from rankwise.errors import RecipeError, nearest
-from rankwise.recipe import Lines, Recipe, parse, said, source_text, text_of, wanted
+from rankwise.recipe import DATA_PATHS, Lines, Recipe, parse, said, source_text, text_of, wanted
 from rankwise.specs import Count, Spec
 from rankwise.sweep.domains import Domain, Groups, Range, Scalar, Values, keys_of, listed, plain, size_of, why_no_grid
-from rankwise.sweep.trials import DATA_PATHS, OBJECTIVES
+from rankwise.sweep.trials import OBJECTIVES
 
 TRIALS = 20  # where nothing says how many
 EXAMPLES = {

@@ -5,7 +5,6 @@ Nothing here loads torch or Optuna.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,6 @@ OBJECTIVES: Mapping[str, Direction] = {
     "trained_parameters": "minimize", "seconds": "minimize",
 }  # fmt: skip
 COSTS = ("trained_parameters", "seconds")  # the objectives that are no scores
-DATA_PATHS = ("data.source", "data.train", "data.validation", "data.test")  # where the data lie, which is no part of a trial
 
 
 @dataclass(frozen=True)
@@ -139,22 +137,6 @@ class Final:
 def configured(base: Recipe, params: Mapping[str, Any]) -> Recipe:
     """The base with some keys changed. Raises RecipeError where they don't go together."""
     return base.with_overrides(f"{key}={json.dumps(value)}" for key, value in params.items())
-
-
-def identity(recipe: Recipe) -> dict[str, Any]:
-    """What a recipe computes with, by section; names, trackers and where the data lie aside, as its digest is compared."""
-    tree = recipe.to_dict()
-    for key in ("name", "summary", "published"):
-        del tree[key]
-    del tree["train"]["trackers"]
-    for key in DATA_PATHS:
-        del tree["data"][key.removeprefix("data.")]
-    return tree
-
-
-def fingerprint(recipe: Recipe) -> str:
-    """The sha256 of its identity: the same for a configuration wherever a driver finds the data."""
-    return hashlib.sha256(json.dumps(identity(recipe), sort_keys=True).encode()).hexdigest()
 
 
 def values_of(objectives: Sequence[str], results: Sequence[TrialResult]) -> dict[str, float]:
