@@ -127,6 +127,11 @@ class Pair:
     alike: bool = False
     """Whether both have the same seeds and gave, with each, the same answer to every row."""
 
+    def by_seed(self) -> str:
+        """McNemar's test of each seed that both have, in words; nothing where there is none."""
+        told = [f"seed {one.seed} {one.only_a:,} to {one.only_b:,}, p {_p(one.p_value)}" for one in self.mcnemar]
+        return f"rows that one alone has right (McNemar): {'; '.join(told)}" if told and not self.alike else ""
+
 
 @dataclass(frozen=True)
 class Comparison:

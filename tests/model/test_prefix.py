@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 from rankwise.model.prefix import PrefixCache, digest_of, key_of
 
@@ -105,6 +106,15 @@ def test_the_least_recently_used_entry_makes_room(tmp_path):
     assert (tmp_path / "old").exists()
     assert not (tmp_path / "newer").exists()
     assert room_for_two.used_bytes() <= room_for_two.limit_bytes
+
+
+def test_what_a_killed_process_left_makes_room_and_what_a_living_one_builds_does_not(tmp_path):
+    for name in ("dead.new", "building.new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "hidden.bin").write_bytes(b"x" * 500)
+    with FileLock(tmp_path / "building.lock"):
+        cache(tmp_path).get("key", OFFSETS, WIDTH, 2, filler([]))
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == ["building.new", "key"]
 
 
 def test_what_is_larger_than_the_limit_does_not_fit(tmp_path):

@@ -106,6 +106,12 @@ def test_an_svg_file_stands_alone_in_light_colours():
     assert "Loss" in {element.text for element in root.iter(f"{SVG}text")}
 
 
+def test_an_svg_file_is_xml_whatever_the_data_holds():
+    told = "a\x08b \ufffe <c> \U0001f600"
+    root = ElementTree.fromstring(svg_file(Drawing(30, (Label(0, 10, told),)), told, told))
+    assert next(root.iter(f"{SVG}title")).text == "a\ufffdb \ufffd <c> \U0001f600"
+
+
 def test_png_has_the_same_sheet_in_pixels():
     image = Image.open(io.BytesIO(png(EVERYTHING, "Loss")))
     width, height = float(root_of(EVERYTHING).get("width")), float(root_of(EVERYTHING).get("height"))

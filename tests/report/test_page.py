@@ -276,6 +276,7 @@ def test_recipes_stand_beside_each_other_and_then_alone(run_for):
     assert [row["on_front"] for row in files["accuracy-against-parameters.csv"]].count("yes") >= 1
     verdict = section(root, "verdicts-section").text
     assert "no difference shown" in verdict or "is better than" in verdict
+    assert [row["seed"] for row in files["mcnemar.csv"]] == ["0"]  # which both have
     assert {"1-scores.csv", "2-scores.csv", "1-confusion.csv", "2-confusion.csv"} <= set(files)
 
 

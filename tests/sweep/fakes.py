@@ -11,6 +11,7 @@ import json
 import os
 import queue
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -109,6 +110,12 @@ def raising(task, report):
 
 def sleeping(task, report):
     time.sleep(600)
+
+
+def sleeping_beside_files(task, report):
+    with tempfile.TemporaryDirectory(dir=task):
+        report({"step": 1})
+        time.sleep(600)
 
 
 def retrained(recipe, folder):

@@ -126,6 +126,28 @@ def test_closing_ends_a_running_task(engine_for):
     assert not lives(process)
 
 
+def test_closing_lets_a_task_remove_its_files(engine_for, tmp_path):
+    engine = engine_for(fakes.sleeping_beside_files)
+    engine.start(1, str(tmp_path))
+    told_of = list(engine.events(60.0))
+    while not told_of:
+        told_of = list(engine.events(60.0))  # the first message says only that the task was taken
+    engine.answer(1, go_on=True)
+    assert list(tmp_path.iterdir())
+    engine.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stopped_process_is_killed_after_a_moment(engine_for, monkeypatch):
+    monkeypatch.setattr("rankwise.sweep.engine.GRACE_SECONDS", 0.2)
+    engine = engine_for(fakes.sleeping)
+    engine.start(1, None)
+    (process,) = engine.processes
+    os.kill(process, signal.SIGSTOP)
+    engine.close()
+    assert not lives(process)
+
+
 def test_an_imported_objective_is_found_where_it_is_called():
     def stopping(entry):
         raise Stop

@@ -104,6 +104,13 @@ def test_a_truth_that_is_none_is_refused(noisy, options, message):
     assert message in answer.stderr
 
 
+def test_a_place_that_takes_no_file_is_refused_before_anything_is_computed(noisy, tmp_path, monkeypatch):
+    monkeypatch.setattr("rankwise.verbs.suspects.find_suspects", lambda *_, **__: pytest.fail("it was computed"))
+    answer = typed(noisy, "--out", str(tmp_path / "nowhere" / "suspects.csv"))
+    assert answer.exit_code == 2
+    assert "no such folder" in answer.stderr
+
+
 @pytest.mark.parametrize("option", [("--truth", "truth"), ("--features", "encoder"), ("--out", "x.csv")])
 def test_options_of_suspects_need_it(noisy, option):
     answer = CliRunner().invoke(app, ["data", noisy, *option], catch_exceptions=False)

@@ -78,6 +78,22 @@ def test_a_folder_that_is_none_is_a_clear_mistake(type_):
     assert "nowhere: no such folder" in answer.err
 
 
+def test_a_place_that_takes_no_file_is_a_clear_mistake(type_, run_for, tmp_path):
+    (tmp_path / "pictures" / "loss.svg").mkdir(parents=True)
+    answer = type_("report", run_for("bert").folder, "--figures", "pictures")
+    assert answer.code == 2
+    assert "pictures/loss.svg can't be written (Is a directory); give another: --figures" in answer.err
+
+
+def test_a_picture_without_all_of_its_letters_says_so_once(type_, tmp_path, monkeypatch):
+    monkeypatch.setattr("rankwise.report.drawing._fonts", lambda: ["DejaVu Sans"])  # as where no other is installed
+    made = rankwise_sweep(tmp_path, varied="revision: [体育, 经济]")
+    answer = type_("report", made, "--figures", "pictures")
+    assert answer.code == 0
+    assert answer.err.count("PNG files lack letters") == 1
+    assert "Glyph" not in answer.err
+
+
 def test_a_study_goes_alone(type_, run_for, tmp_path):
     (tmp_path / "sweep").mkdir()
     (tmp_path / "sweep" / "sweep.json").write_text("{}", "utf-8")
@@ -104,13 +120,14 @@ def test_a_sweeps_folder_is_reported_with_every_trial(type_, tmp_path):
     assert "trials.csv" in page
 
 
-def rankwise_sweep(folder):
-    """A real sweep over two ranks, of an objective that trains nothing."""
+def rankwise_sweep(folder, *, varied="adapter.rank: [2, 4]"):
+    """A real sweep over two values of a key, of an objective that trains nothing."""
     from rankwise.recipe import Recipe
     from rankwise.sweep.driver import sweep
     from rankwise.sweep.space import Space
 
-    text = "name: tiny\nbase: rank4-adam\nsearch: {sampler: grid, finalists: 0}\nspace:\n  adapter.rank: [2, 4]\n"
+    text = "name: tiny\nbase: rank4-adam\nsearch: {sampler: grid, finalists: 0}\nspace:\n"
+    text += f"  {varied}\n"
     (folder / "space.yaml").write_text(text, "utf-8")
     sweep(Recipe.load("rank4-adam"), Space.load(folder / "space.yaml", ()), scored, out=folder / "tiny", jobs=1)
     return folder / "tiny"

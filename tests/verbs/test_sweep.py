@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from rankwise.recipe import Recipe
 from rankwise.run import Run
 from rankwise.sweep.space import Space
 from rankwise.sweep.study import Study
+from rankwise.sweep.tables import write_tables
 from rankwise.sweep.trials import Final, Trial
 from rankwise.verbs.sweep import SweepProgress, changes_of, fitting_jobs, show_study, shown_score
 
@@ -147,6 +149,11 @@ def test_a_folder_that_cannot_be_made_is_refused(swept, tmp_path):
 def test_the_command_to_type_next_can_be_copied(swept, capsys, tmp_path):
     show_study(Study.load(swept[0]), Path("my sweeps"))
     assert "rankwise train 'my sweeps/best.yaml'" in capsys.readouterr().out
+
+
+def test_the_best_recipe_of_a_hidden_folder_can_be_loaded(swept, tmp_path):
+    write_tables(replace(Study.load(swept[0]), name=".hidden"), tmp_path)
+    assert Recipe.load(tmp_path / "best.yaml").name == "hidden-best"
 
 
 def test_only_the_first_rejections_have_a_line(capsys):

@@ -135,17 +135,23 @@ class PrefixCache:
         return sorted(used, key=lambda entry: used[entry])
 
     def _make_room(self, wanted: int) -> None:
-        used = self.used_bytes()
+        for new in self.folder.glob(f"*{NEW}"):  # of a process that was killed, unless its lock is held
+            self._remove(new, key=new.name.removesuffix(NEW))
+        used = self.used_bytes() + sum(map(_size, self.folder.glob(f"*{NEW}")))
         for entry in self._entries():
             if used + wanted <= self.limit_bytes:
                 return
-            lock = FileLock(self.folder / f"{entry.name}.lock", timeout=0)
-            try:
-                with lock:  # whoever has the file open goes on reading it: the bytes go when the last reader closes it
-                    used -= _size(entry)
-                    shutil.rmtree(entry, ignore_errors=True)
-            except Timeout:
-                continue  # being built or checked by another process
+            used -= self._remove(entry, key=entry.name)
+
+    def _remove(self, folder: Path, *, key: str) -> int:
+        """Bytes that are free now: none where another process builds or checks it."""
+        try:
+            with FileLock(self.folder / f"{key}.lock", timeout=0):
+                freed = _size(folder)
+                shutil.rmtree(folder, ignore_errors=True)  # its bytes go when the last process that reads them closes it
+        except Timeout:
+            return 0
+        return freed
 
 
 def digest_of(weights: Iterable[torch.Tensor]) -> str:

@@ -8,8 +8,10 @@ least 4.5 to what it stands on, every mark of at least 3 (WCAG 2.2, 1.4.3 and 1.
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from typing import Any
 
@@ -43,6 +45,13 @@ DARK: Mapping[str, str] = {
 }  # fmt: skip
 MARGIN, HEAD = 16, 30  # around a figure that is a file, and above it for its title
 HALO = 4  # half of it on each side of a letter
+NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Fonts of the usual systems for letters that DejaVu Sans, which comes with matplotlib, lacks.
+FALLBACKS = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Noto Sans CJK KR", "PingFang SC", "Hiragino Sans", "Apple SD Gothic Neo",
+    "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "WenQuanYi Zen Hei", "Noto Sans Devanagari", "Noto Sans Thai",
+    "Noto Sans Hebrew", "Nirmala UI", "Arial Unicode MS", "Noto Sans Symbols", "Segoe UI Symbol",
+)  # fmt: skip
 SERIES = 6
 SHADES = 5
 SHAPES = ("circle", "square", "triangle", "diamond", "down", "cross")  # beside colours, never colour alone
@@ -149,7 +158,7 @@ def svg_file(drawing: Drawing, title: str, summary: str) -> str:
     body = "\n".join(_element(item, LIGHT.__getitem__) for item in items)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="{FONT}" role="img">\n'
-        f"<title>{escape(title)}</title>\n<desc>{escape(summary)}</desc>\n{body}\n</svg>\n"
+        f"<title>{_escaped(title)}</title>\n<desc>{_escaped(summary)}</desc>\n{body}\n</svg>\n"
     )
 
 
@@ -168,6 +177,15 @@ def png(drawing: Drawing, title: str) -> bytes:
     written = io.BytesIO()
     sheet.savefig(written, format="png", facecolor=LIGHT["paper"])
     return written.getvalue()
+
+
+@cache
+def _fonts() -> list[str]:
+    """What pixels are lettered in: our font, and for what it lacks those of the usual ones that are installed."""
+    from matplotlib.font_manager import fontManager
+
+    installed = {font.name for font in fontManager.ttflist}
+    return ["DejaVu Sans", *(name for name in FALLBACKS if name in installed)]
 
 
 def _sheet(drawing: Drawing) -> tuple[float, float, float, float]:
@@ -240,14 +258,19 @@ def _text_element(label: Label, colour: Callable[[str], str]) -> str:
     halo = f' stroke="{colour("paper")}" stroke-width="{HALO}" paint-order="stroke"' if label.halo else ""
     return (
         f'<text x="{label.x:.5g}" y="{label.y:.5g}" font-size="{label.size:g}" fill="{colour(label.fill)}"'
-        f"{anchor}{bold}{turned}{halo}>{escape(label.text, quote=False)}</text>"
+        f"{anchor}{bold}{turned}{halo}>{_escaped(label.text)}</text>"
     )
+
+
+def _escaped(text: str) -> str:
+    """For XML, which forbids most control characters whatever they are written as."""
+    return escape(NOT_XML.sub("\ufffd", text), quote=False)
 
 
 def _hinted(element: str, hint: str) -> str:
     if not hint:
         return f"<{element}/>"
-    return f"<{element}><title>{escape(hint, quote=False)}</title></{element.split(maxsplit=1)[0]}>"
+    return f"<{element}><title>{_escaped(hint)}</title></{element.split(maxsplit=1)[0]}>"
 
 
 # ----------------------------------------------------------------------------------------------------------------- PNG
@@ -261,7 +284,7 @@ def _paint(axes: Any, item: Item, order: int) -> None:
         align = {"start": "left", "middle": "center", "end": "right"}[item.anchor]
         axes.text(
             item.x, item.y, item.text.replace("$", r"\$"), fontsize=item.size * PNG_TEXT, color=LIGHT[item.fill],
-            family="DejaVu Sans", ha="left" if item.turned else align,
+            family=_fonts(), ha="left" if item.turned else align,
             va="bottom" if item.turned else "baseline", rotation=90 if item.turned else 0, rotation_mode="default",
             fontweight="bold" if item.bold else "normal", zorder=order,
             path_effects=halo,

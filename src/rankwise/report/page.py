@@ -39,7 +39,7 @@ def write(report: Report, out: Path) -> int:
         raise RunError(f"{out} is a folder; give a file: --out {out / 'report.html'}")
     if out.exists() and not _is_report(out):
         raise RunError(f"{out} is no report of rankwise, so it is not replaced; give another --out")
-    return out.write_bytes(render(report).encode())
+    return _written(out, render(report).encode(), "--out report.html")
 
 
 def write_figures(report: Report, folder: Path) -> list[Path]:
@@ -58,9 +58,16 @@ def write_figures(report: Report, folder: Path) -> list[Path]:
         }
         for ending, content in files.items():
             path = folder / f"{figure.name}.{ending}"
-            path.write_bytes(content)
+            _written(path, content, "--figures figures")
             written.append(path)
     return written
+
+
+def _written(path: Path, content: bytes, example: str) -> int:
+    try:
+        return path.write_bytes(content)
+    except OSError as error:
+        raise RunError(f"{path} can't be written ({error.strerror}); give another: {example}") from error
 
 
 def style() -> str:

@@ -128,10 +128,19 @@ def _verdicts(groups: Sequence[Group]) -> Section:
         for pair in pairs
     )
     table = Table("differences", f"Differences on the same {found.test_rows:,} test rows", columns, rows)
+    by_seed = [(pair.a, pair.b, test.seed, test.only_a, test.only_b, test.p_value) for pair in pairs for test in pair.mcnemar]
+    columns = (
+        Column("a", "recipe A"), Column("b", "recipe B"), Column("seed", "seed", "count"),
+        Column("only_a", "rows that A alone has right", "count"), Column("only_b", "rows that B alone has right", "count"),
+        Column("p", "p", "rate"),
+    )  # fmt: skip
+    mcnemar = (
+        [Table("mcnemar", "McNemar's exact test, seed by seed", columns, tuple(by_seed), folded=True)] if by_seed else []
+    )
     single = [one.name for one in groups if len(one.runs) == 1]
     seeds = f" Of {listed(single)} there is one seed, so nothing is known of others." if single else ""
     quiet = f"As rankwise compare finds it. p is of accuracy; Holm's correction counts all pairs.{seeds}"
-    return Section(name, title, (Notes(tuple(map(found.verdict, pairs))), table, Paragraph(quiet, quiet=True)))
+    return Section(name, title, (Notes(tuple(map(found.verdict, pairs))), table, *mcnemar, Paragraph(quiet, quiet=True)))
 
 
 def _costs(groups: Sequence[Group]) -> Section:

@@ -12,6 +12,7 @@ import pickle
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from rankwise.sweep.trials import Report, Stop
 
 Work = Callable[[Any, Report], Any]
 MOST_STILLBORN = 3
+GRACE_SECONDS = 3.0  # that a process which is told to end has for it
 _NO_START = (
     f"{MOST_STILLBORN} processes in a row ended before they could train anything; what they printed says why. A script that "
     "calls sweep() needs it under `if __name__ == '__main__':`, for each process reads the script again"
@@ -159,7 +161,10 @@ class LocalEngine:
         self._busy[number].send(go_on)
 
     def close(self) -> None:
-        for process in (*self._busy.values(), *self._idle):
+        processes = (*self._busy.values(), *self._idle)
+        for process in processes:
+            process.ask_to_end()
+        for process in processes:
             process.end()
         self._busy.clear()
         self._idle.clear()
@@ -221,7 +226,13 @@ class _Process:
         except BrokenPipeError:
             return  # it has died, which the next event says
 
+    def ask_to_end(self) -> None:
+        self._process.terminate()
+
     def end(self) -> None:
+        """End it, after a moment in which it removes its temporary files."""
+        self.ask_to_end()
+        self._process.join(GRACE_SECONDS)
         self._process.kill()
         self._process.join()
         self.connection.close()
@@ -231,14 +242,20 @@ def _serve(connection: Connection, pickled: bytes, threads: int) -> None:
     """What a process does: one task after another, until its parent is gone."""
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
+    signal.signal(signal.SIGTERM, _leave)
     os.environ["OMP_NUM_THREADS"] = str(threads)  # before anything that counts cores is imported
-    while True:
-        try:
+    try:
+        while True:
             task = connection.recv()
-        except EOFError:
-            return
-        connection.send(("taken",))
-        connection.send(outcome(pickled, task, lambda entry: _ask(connection, entry)))
+            connection.send(("taken",))
+            connection.send(outcome(pickled, task, lambda entry: _ask(connection, entry)))
+    except (EOFError, SystemExit):
+        os._exit(0)  # at once: what a task held open is closed by now
+
+
+def _leave(*_: Any) -> None:
+    """Leave what is being done as an exception does, so that temporary folders go."""
+    raise SystemExit
 
 
 def _ask(connection: Connection, entry: Mapping[str, float]) -> None:
@@ -252,5 +269,7 @@ def _end_with_the_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None, "a worker has a parent"
     parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_SECONDS)
     sys.stderr.flush()
     os._exit(1)

@@ -27,7 +27,7 @@ def write_tables(study: Study, folder: str | Path) -> list[Path]:
     _write(written[0], study, study.finished, place=True)
     _write(written[1], study, study.trials, place=False)
     if best := study.best:
-        recipe = study.recipe(best).model_copy(update={"name": f"{study.name}-best", "published": None})
+        recipe = study.recipe(best).model_copy(update={"name": f"{study.name.lstrip('.')}-best", "published": None})
         (folder / BEST).write_text(recipe.to_yaml(), "utf-8")
         written.append(folder / BEST)
     return written

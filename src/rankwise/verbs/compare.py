@@ -75,6 +75,8 @@ def show_comparison(comparison: Comparison, metric: Metric = "accuracy") -> None
         console.out.print(f"\n[bold]{'macro-F1' if metric == 'macro_f1' else metric}[/]")
     for pair in comparison.pairs:
         console.hanging("-", escape(comparison.verdict(pair, metric)))
+        if metric == "accuracy" and (told := pair.by_seed()):
+            console.hanging(" ", f"[dim]{told}[/]")
     for line in comparison.notes:
         console.note(line)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,7 +36,11 @@ def report(
     from rankwise.report.page import write, write_figures
 
     size = write(made, out)
-    files = write_figures(made, figures) if figures is not None else []
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.filterwarnings("always", message="Glyph ")  # matplotlib's, for each letter
+        files = write_figures(made, figures) if figures is not None else []
+    if any(str(one.message).startswith("Glyph ") for one in heard):
+        console.note("the PNG files lack letters that no font here has; the page and the SVG files have them")
     if as_json:
         print_json({"report": str(out), "bytes": size, "figures": [str(path) for path in files]})
     else:

@@ -27,6 +27,8 @@ def name_suspects(
     spec: DataSpec, *, features: Features, base: str, truth: str | None, out: Path | None, as_json: bool
 ) -> None:
     """Find, print and perhaps write the suspects among the training rows. Raises DataError."""
+    if out is not None:
+        Sink(out, ["row"])  # refuses what it can't write before there is anything to write
     found = resolve(spec)
     table = read_table(found.train, spec)
     check(table)

@@ -79,6 +79,7 @@ def sweep(
 
     A configuration over the cap is never trained, and none is trained twice. Killed at any moment, the same command goes on.
     """
+    started = time.monotonic()
     from rankwise import console
     from rankwise.options import recipe_of
     from rankwise.recipe import Recipe
@@ -118,7 +119,8 @@ def sweep(
     with SweepProgress(loaded, quiet=as_json) as progress, interruptible(folder):
         study = search(
             base, loaded, Imported("rankwise.trial", "objective"), retrain=Imported("rankwise.trial", "whole_run"),
-            out=folder, storage=storage, jobs=jobs, minutes=minutes, engine=make_engine,
+            out=folder, storage=storage, jobs=jobs, engine=make_engine,
+            minutes=None if minutes is None else minutes - (time.monotonic() - started) / 60,
             listeners=[progress],
         )  # fmt: skip
     write_tables(study, folder)
