@@ -738,6 +738,13 @@ def test_a_slim_head_at_the_adapters_rate_is_told_what_rate_it_wants():
     assert planned("head.kind=slim", "train.rates.head=3e-4").notes == planned().notes == ()
 
 
+def test_a_learning_rate_that_moves_nothing_is_told():
+    told = "train.learning_rate moves nothing: train.rates.tiers and train.rates.head set every rate"
+    assert told in planned("train.learning_rate=1e-2", recipe="tiered-adamw").notes
+    assert told not in planned(recipe="tiered-adamw").notes
+    assert told not in planned("train.learning_rate=1e-2", "train.rates.head=null", recipe="tiered-adamw").notes
+
+
 def test_the_tiers_of_report_000_that_own_nothing_are_named():
     assert planned(recipe="tiered-adamw").notes[:2] == (
         "learning-rate tier 1 (layers 0-3, 1e-05) owns no trained parameter",

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
@@ -323,6 +324,35 @@ def test_a_file_in_another_encoding_is_read_as_the_error_says(type_, run_folder,
     assert refused.err.startswith("error: --set data.rows=3: files are looked at as they are;")
 
 
+def test_how_a_file_is_read_may_be_said_of_the_data_that_is_given(type_, tmp_path):
+    (tmp_path / "news.csv").write_bytes("text,label\ncaf\u00e9,fruit\ntea,drink\n".encode("latin-1"))
+    assert type_("plan", "auto", "--data", "news.csv").code == 2
+    answer = type_("plan", "auto", "--data", "news.csv", "--set", "data.train.encoding=latin-1")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith("news.csv: CSV, comma, header; label = label, text = text\n")
+
+
+@pytest.mark.parametrize("name", ["news.csv", "NEWS.jsonl", "news.tsv.gz"])
+def test_data_in_a_recipes_place_is_told_where_it_goes(type_, tmp_path, name):
+    (tmp_path / name).write_text("text,label\nsecret,a\n", "utf-8")
+    answer = type_("train", name)
+    assert answer.err == f"error: {name} is data, which comes after a recipe; type: rankwise train auto --data {name}\n"
+
+
+def test_a_space_in_a_recipes_place_is_told_its_verb(type_, tmp_path):
+    (tmp_path / "space.yaml").write_text("base: auto\nspace: {adapter.rank: [2, 4]}\n", "utf-8")
+    assert type_("train", "space.yaml").err == "error: space.yaml is a space; type: rankwise sweep space.yaml\n"
+
+
+def test_what_is_read_is_not_written_over(type_, run_folder, news):
+    before = Path(news).read_bytes()
+    for words in (["predict", run_folder, news], ["data", news, "--suspects"]):
+        answer = type_(*words, "--out", news)
+        assert answer.code == 2
+        assert "is the file that is read, and would be gone; give another" in answer.err
+    assert Path(news).read_bytes() == before
+
+
 def test_standard_input_that_is_no_utf_8_is_told_by_its_line(type_, run_folder, monkeypatch):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"fine\ncaf\xe9\n")))
     answer = type_("predict", run_folder, "-")
@@ -383,6 +413,9 @@ MISTAKES = {
     ),
     "a key of training": (
         ["data", "sample", "--set", "train.epochs=1"], "--set train.epochs=1: nothing trains here, so only keys of",
+    ),
+    "data for a recipe": (
+        ["train", "nope/train.csv.gz"], "nope/train.csv.gz: no such file; expected a YAML file or a built-in recipe",
     ),
     "missing training data": (["train", "auto", "--data", "nope.csv"], "nope.csv: no such file or folder"),
     "missing run": (["evaluate", "nope", "sample"], "nope: no such folder; expected a run folder"),

@@ -45,6 +45,33 @@ def test_scores_without_bounds_are_shown_without(capsys):
     assert lines["MCC"] == ["n/a"]
 
 
+def evaluated(classes, confusion):
+    scores = {key: interval(0.5) for key in ("accuracy", "macro_f1", "mcc", "log_loss", "calibration_error")}
+    per_class = [
+        {"name": name, "support": 9, **{key: interval(0.5) for key in ("precision", "recall", "f1")}} for name in classes
+    ]
+    return {**scores, "rows": 9, "confidence_level": 0.95, "per_class": per_class, "confusion": confusion, "mistakes": []}
+
+
+def test_a_confusion_matrix_that_lines_can_not_hold_gives_way_to_the_commonest_pairs(capsys, monkeypatch):
+    monkeypatch.setattr(console.out, "_width", 80)
+    classes = [f"tickets about topic number {number}" for number in range(6)]
+    matrix = [[5 if row == column else int((row, column) == (2, 4)) for column in range(6)] for row in range(6)]
+    console.show_evaluation(evaluated(classes, matrix), classes)
+    told = capsys.readouterr().out
+    assert "topic number 2  tickets about topic number 4     1" in told
+    assert "…" not in told
+    assert "--json has it" in told
+
+
+def test_a_confusion_matrix_that_fits_has_every_class(capsys, monkeypatch):
+    monkeypatch.setattr(console.out, "_width", 80)
+    console.show_evaluation(evaluated(["a", "b"], [[3, 1], [2, 3]]), ["a", "b"])
+    told = capsys.readouterr().out
+    assert "truth ↓  predicted →" in told
+    assert "mixed up" not in told
+
+
 def test_shares_are_shown_in_percent_and_other_scores_as_they_are(run_for, capsys):
     scores = run_for("bert").scores["test"]
     console.show_evaluation(scores, run_for("bert").preprocessing.classes)

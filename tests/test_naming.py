@@ -23,8 +23,13 @@ def test_a_name_that_no_other_has_stays_as_it_is():
 def test_a_name_has_as_much_of_a_key_as_tells_it_from_the_others():
     changed = settings("adapter.rank=1", "train.learning_rate=1e-3")
     assert names(["one", "one"], [settings("adapter.rank=2"), changed])[1] == "one rank=1 learning_rate=0.001"
-    ends_alike = settings("train.batch_size=4", "evaluate.batch_size=8")
-    assert names(["one", "one"], [settings(), ends_alike])[1] == "one train.batch_size=4 evaluate.batch_size=8"
+    probed = "adapter.allocate=by-importance"
+    ends_alike = settings(probed, "adapter.allocate.rows=20", "data.rows=10")
+    assert names(["one", "one"], [settings(probed), ends_alike])[1] == "one data.rows=10 allocate.rows=20"
+
+
+def test_how_scores_are_made_makes_no_system():
+    assert settings("evaluate.resamples=200", "evaluate.baselines=false", "evaluate.batch_size=8") == settings()
 
 
 def test_numbers_are_rounded_unless_that_makes_them_alike():

@@ -103,6 +103,18 @@ def test_anchors_and_merge_keys_are_yaml_too(read):
     assert (loaded.train.epochs, loaded.train.batch_size) == (1.0, 4)
 
 
+@pytest.mark.parametrize("overrides", ["train.epochs=1", {"train.epochs": 1}])
+def test_overrides_are_a_list(overrides):
+    with pytest.raises(RecipeError, match=r"expected a list of 'key=value', such as \['train\.epochs=2'\]"):
+        Recipe.load("auto", overrides)
+
+
+def test_a_long_value_is_quoted_in_part(read):
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load("auto", [f"train.epochs={'x' * 500}"])
+    assert len(str(caught.value).partition("found ")[2]) < 200
+
+
 def test_a_recipe_is_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         Recipe().base = "roberta-base"
@@ -131,10 +143,17 @@ def test_a_recipe_is_frozen():
             "data:\n  split: {validaton: 3}\n",
             "r.yaml:2: unknown key 'data.split.validaton'; did you mean 'data.split.validation'?",
         ),
-        ("# a comment\n\nzzz: 1\n", "r.yaml:3: unknown key 'zzz'"),
+        ("# a comment\n\nzzz: 1\n", "r.yaml:3: unknown key 'zzz'; rankwise recipes show auto --full lists all"),
+        ("learning_rate: 1\n", "r.yaml:1: unknown key 'learning_rate'; did you mean 'train.learning_rate'?"),
+        ("adapter:\n  r: 8\n", "r.yaml:2: unknown key 'adapter.r'; did you mean 'adapter.rank'?"),
+        ("lora_alpha: 8\n", "r.yaml:1: unknown key 'lora_alpha'; did you mean 'adapter.alpha'?"),
+        ("train: {max_lenght: 8}\n", "r.yaml:1: unknown key 'train.max_lenght'; did you mean 'data.max_length'?"),
     ],
-    ids=["top", "in an optimizer", "in a policy", "in a source", "in one line", "nothing near"],
-)
+    ids=[
+        "top", "in an optimizer", "in a policy", "in a source", "in one line", "nothing near", "without its section",
+        "of peft", "of other tools", "in another section",
+    ],
+)  # fmt: skip
 def test_an_unknown_key_is_refused_with_its_line_and_the_nearest_known_key(refused, text, message):
     assert refused(text) == message
 

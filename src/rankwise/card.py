@@ -58,10 +58,16 @@ def model_card(recipe: Recipe, plan: Plan, base: Base, scores: Mapping[str, Any]
         "",
         "## Make it again",
         "",
-        "`recipe.yaml` in this folder is the whole recipe: `rankwise train recipe.yaml`. `versions.json` names what ran it.",
+        f"`recipe.yaml` in this folder is the whole recipe: {_again(recipe)}. `versions.json` names what ran it.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _again(recipe: Recipe) -> str:
+    if recipe.data.names_files:
+        return "`rankwise train recipe.yaml`"
+    return '`rankwise.train(rankwise.Recipe.load("recipe.yaml"), texts=texts, labels=labels)`, with the lists it learned from'
 
 
 def _front_matter(recipe: Recipe, plan: Plan, base: Base, scores: Mapping[str, Any]) -> str:

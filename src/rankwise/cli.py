@@ -34,7 +34,7 @@ from rankwise.arguments import (
 from rankwise.errors import DataError, RankwiseError
 from rankwise.families import KNOWN
 from rankwise.folders import check_run
-from rankwise.options import check_data
+from rankwise.options import check_apart, check_data
 from rankwise.verbs.compare import compare
 from rankwise.verbs.learn_curve import learn_curve
 from rankwise.verbs.report import report
@@ -141,6 +141,7 @@ def train(
     if not quiet:  # the plan is known in milliseconds; the libraries that train take seconds to import
         loaded = scored(loaded, labelled)
         found = make_plan(loaded, classes=len(labelled.classes))
+        console.show_layouts([labelled.train.layout, labelled.validation.layout, labelled.test.layout])
         rows = (len(labelled.train.texts), len(labelled.validation.texts), len(labelled.test.texts))
         known = Volume(labelled.classes, rows, character_counts(labelled.train.texts))
         console.show_plan(loaded.name, found, forecast_of(loaded, found, known))
@@ -192,6 +193,7 @@ def plan(
     if as_json:
         print_json({"recipe": loaded.name, "classes": many, **found.as_dict(), "forecast": cost.as_dict()})
         return
+    console.show_layouts(known.layouts if known else [])
     console.show_plan(loaded.name, found, cost)
     if told is None:
         console.note("2 classes assumed, for the data is not on this machine; type --classes N")
@@ -224,7 +226,7 @@ def recipes(context: typer.Context, as_json: JsonOption = False) -> None:
         console.show_recipes(rows)
 
 
-@recipes_app.command("show")
+@recipes_app.command("show", short_help="Print one recipe as YAML.")
 def show_recipe(
     name: RecipeArg,
     overrides: SetOption = None,
@@ -377,6 +379,8 @@ def predict(
     check_run(run)
     if source not in (None, "-"):
         check_data(str(source))
+    if out is not None and source is not None:
+        check_apart(out, source)
     from rankwise import console
     from rankwise.data.sinks import Sink, TextSink
     from rankwise.files import Form, parse_submission, predict_rows, source_for, written_rows

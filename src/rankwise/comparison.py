@@ -409,5 +409,5 @@ def _row(system: System) -> dict[str, Any]:
 
 
 def _p(value: float) -> str:
-    """`= 0.031`, or `< 0.001`."""
-    return "< 0.001" if value < 0.001 else f"= {value:.2g}" if value < 0.1 else f"= {value:.2f}"
+    """`= 0.031`, `= 0.31`, or `< 0.001`."""
+    return "< 0.001" if value < 0.001 else f"= {value:.3g}" if value < 0.1 else f"= {value:.2f}"

@@ -6,13 +6,14 @@ Results go to standard output, progress to standard error; a stream that is no t
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -23,8 +24,11 @@ from rankwise.specs import SHORT_KINDS
 
 if TYPE_CHECKING:
     from rankwise.data.audit import Audit, Lengths
+    from rankwise.data.sources import Layout
 
 SHADES = " ░▒▓█"
+MOST_CLASSES = 40  # whose rows are shown
+MOST_MIXED = 10  # pairs of classes that are shown
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -115,6 +119,12 @@ def show_recipes(rows: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
+def show_layouts(layouts: Iterable[Layout]) -> None:
+    """What was found out about each file that is read."""
+    for line in dict.fromkeys(layout.describe() for layout in layouts):
+        dim(line)
+
+
 def show_run(run: Any) -> None:
     """The end of a training: scores beside baselines, what was spent, where it is, what to type next."""
     scores, facts = run.scores, run.facts
@@ -163,18 +173,36 @@ def show_evaluation(scores: Mapping[str, Any], classes: Sequence[str]) -> None:
         table.add_row(label, form(scores[key]))
     out.print(table)
     per_class = plain_table("class", "rows", "precision %", "recall %", "F1 %")
+    per_class.columns[0].overflow = "fold"
     for row in scores["per_class"]:
         per_class.add_row(
             escape(row["name"]), f"{row['support']:,}", *(percent(row[key]) for key in ("precision", "recall", "f1"))
         )
     out.print(per_class)
-    confusion = plain_table("truth ↓  predicted →", *map(escape, classes))
-    for label, counts in zip(classes, scores["confusion"], strict=True):
-        confusion.add_row(
-            escape(label), *(f"[bold]{n:,}[/]" if classes[i] == label else f"{n:,}" for i, n in enumerate(counts))
-        )
-    out.print(confusion)
+    _show_confusion(scores["confusion"], classes)
     show_mistakes(scores["mistakes"])
+
+
+def _show_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
+    """The matrix where the lines hold it whole; else the pairs of classes that are mixed up most."""
+    table = plain_table("truth ↓  predicted →", *map(escape, classes))
+    for label, counts in zip(classes, matrix, strict=True):
+        table.add_row(escape(label), *(f"[bold]{n:,}[/]" if classes[i] == label else f"{n:,}" for i, n in enumerate(counts)))
+    if Measurement.get(out, out.options.update(width=10_000), table).maximum <= out.width:
+        out.print(table)
+        return
+    pairs = [
+        (count, truth, predicted)
+        for truth, counts in zip(classes, matrix, strict=True)
+        for predicted, count in zip(classes, counts, strict=True)
+        if count and truth != predicted
+    ]
+    mixed = plain_table("mixed up most: truth", "predicted", "rows", right=(2,))
+    for count, truth, predicted in sorted(pairs, key=lambda pair: -pair[0])[:MOST_MIXED]:
+        mixed.add_row(escape(truth), escape(predicted), f"{count:,}")
+    if pairs:
+        out.print(mixed)
+    dim(f"the confusion matrix of {len(classes)} classes is wider than these lines; --json has it, and rankwise report")
 
 
 def show_audit(layouts: Sequence[str], report: Audit) -> None:
@@ -189,9 +217,11 @@ def show_audit(layouts: Sequence[str], report: Audit) -> None:
     out.print()
     widest = max(report.classes.values())
     classes = plain_table("class", "rows", "share", "", right=(1, 2))
-    for name, count in report.classes.items():
+    for name, count in list(report.classes.items())[:MOST_CLASSES]:
         classes.add_row(escape(name), f"{count:,}", f"{count / report.rows['train']:.1%}", bar(count, widest))
     out.print(classes)
+    if len(report.classes) > MOST_CLASSES:
+        dim(f"and {len(report.classes) - MOST_CLASSES:,} more; --json has them all")
     _show_lengths(report.tokens or report.characters)
     for line in report.warnings:
         note(line)
@@ -218,12 +248,12 @@ def _show_lengths(lengths: Lengths) -> None:
 def show_mistakes(mistakes: Sequence[Mapping[str, Any]]) -> None:
     if not mistakes:
         return
-    table = plain_table("most confident mistakes", "truth", "predicted", "sure", right=(3,))
-    table.columns[0].ratio = 1
+    table = plain_table("row", "most confident mistakes", "truth", "predicted", "sure", right=(4,))
+    table.columns[1].ratio = 1
     for mistake in mistakes:
         text = mistake["text"] if len(mistake["text"]) <= 110 else mistake["text"][:107] + "…"
         table.add_row(
-            f"[dim]{mistake['row']}[/] {escape(text)}", escape(mistake["truth"]), escape(mistake["predicted"]),
+            f"[dim]{mistake['row']}[/]", escape(text), escape(mistake["truth"]), escape(mistake["predicted"]),
             f"{mistake['confidence']:.1%}",
         )  # fmt: skip
     out.print(table)
@@ -331,6 +361,11 @@ def plain_table(first: str, *rest: str, right: Sequence[int] | None = None) -> T
         numeric = right is None or place in right
         table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric)
     return table
+
+
+def counted(number: int, what: str) -> str:
+    """`1 update`, `2,000 updates`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def bar(value: int, largest: int) -> Text:

@@ -4,17 +4,19 @@ Shapes: N rows, C classes; `probabilities` (N, C) with rows that sum to 1, `trut
 -1 for a class that the model does not know. Confusion matrices are (..., C, C), truth down and prediction across.
 
 Bounds are percentiles of a bootstrap over rows (Efron 1979). What they do not promise: they describe the sampling of
-rows, not of training seeds or of other data; a score that no resample can move (no mistake, or nothing but mistakes)
-gets an interval of zero width, which is not certainty; and calibration error is biased upwards on few rows, more so
-when resampled, so its estimate can lie below its own interval. A score that is not defined is None or NaN, never 0.
+rows, not of training seeds or of other data; and calibration error is biased upwards on few rows, more so
+when resampled, so its estimate can lie below its own interval. A share that no resample can move (no mistake, or nothing
+but mistakes) has Wilson's bounds instead; what is made of several, such as F1, keeps an interval of zero width there, which
+is not certainty. A score that is not defined is None or NaN, never 0.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -133,6 +135,9 @@ def score(
     count_draws = _bootstrap_counts(matrix, rows, resamples=resamples, rng=rng)
     draws = np.concatenate([loss_draws, count_draws], axis=1)  # (resamples, 5 + 3C)
     intervals = [_interval(value, column, confidence) for value, column in zip(values, draws.T, strict=True)]
+    for place, whole in ((2, rows), *_denominators(matrix)):
+        if values[place] in (0.0, 1.0) and resamples:
+            intervals[place] = wilson(float(values[place]), whole, confidence)
     by_class = zip(class_names, matrix.sum(axis=1).tolist(), range(5, len(intervals), 3), strict=True)
     return Scores(
         rows=rows,
@@ -366,6 +371,22 @@ def _interval(value: float, draws: Floats, confidence: float) -> Interval:
         return Interval(float(value), None, None)
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
     return Interval(float(value), low, high)
+
+
+def _denominators(matrix: Counts) -> Iterator[tuple[int, int]]:
+    """Where each precision and recall stands among the intervals, and how many rows it is a share of."""
+    columns = zip(matrix.sum(axis=-2).tolist(), matrix.sum(axis=-1).tolist(), strict=True)
+    for place, (predicted, support) in enumerate(columns):
+        yield 5 + 3 * place, predicted
+        yield 6 + 3 * place, support
+
+
+def wilson(share: float, rows: float, confidence: float) -> Interval:
+    """A share of `rows` with its bounds (Wilson 1927), which stay between 0 and 1 on few rows."""
+    z = NormalDist().inv_cdf((1 + confidence) / 2)
+    middle = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
+    reach = z / (1 + z**2 / rows) * math.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
+    return Interval(share, max(0.0, min(share, middle - reach)), min(1.0, max(share, middle + reach)))
 
 
 def _outcomes(correct_a: Bools, correct_b: Bools) -> Counts:

@@ -9,10 +9,10 @@ from typing import Any
 
 from rankwise.recipe import Recipe
 
-# What makes no system: it changes nothing that is computed, is the seed, or goes with the data, whose digest is compared.
+# What makes no system: it changes nothing that a run predicts, is the seed, or goes with the data, whose digest is compared.
 NO_SETTING = {
     "name", "summary", "published", "train.seed", "train.trackers", "data.source", "data.train", "data.test",
-    "adapter.allocate.scores",
+    "adapter.allocate.scores", "evaluate.batch_size", "evaluate.resamples", "evaluate.confidence", "evaluate.baselines",
 }  # fmt: skip
 ABSENT = "-"  # where a recipe has no such key, as the rank of a full fine-tune
 MOST_NAMED = 3  # settings in a name, unless more are needed to tell all apart

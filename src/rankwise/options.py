@@ -10,7 +10,7 @@ from collections.abc import Set
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from rankwise.errors import RecipeError
+from rankwise.errors import DataError, RecipeError
 from rankwise.naming import is_under
 from rankwise.recipe import Recipe
 from rankwise.specs import AFTER_READING, DataSpec, SourceSpec
@@ -44,6 +44,8 @@ def recipe_of(
         check_data(data)
         changes += [f"data.source={json.dumps(data)}", "data.train=null", "data.validation=null", "data.test=null"]
         changes.append("data.classes=[]")
+        if Path(data).is_file() and any(change.startswith("data.train.") for change in overrides or []):
+            changes.append(f"data.train.path={json.dumps(data)}")  # how it is read, such as data.train.encoding
     if budget is not None:
         changes.append(f"budget.parameters={_parameters(budget)}")
     changes += [f"budget.minutes={minutes}"] if minutes is not None else []
@@ -75,6 +77,12 @@ def check_data(given: str) -> None:
         from rankwise.data.formats import checked_path
 
         checked_path(given)
+
+
+def check_apart(out: Path, source: str) -> None:
+    """Raises DataError where what is written would replace what is read."""
+    if out.exists() and Path(source).exists() and out.samefile(source):
+        raise DataError(f"--out {out} is the file that is read, and would be gone; give another")
 
 
 def _parameters(given: str) -> str:

@@ -16,7 +16,7 @@ from rankwise.errors import PlanError
 from rankwise.fixes import over_budget
 from rankwise.policies import depth_group, targeted_sites
 from rankwise.recipe import Recipe
-from rankwise.specs import AdapterSpec, ByImportance, HeadSpec
+from rankwise.specs import AdapterSpec, ByImportance, HeadSpec, TrainSpec
 
 # Rates at which methods that need higher ones than LoRA learn the sample news in 120 updates: benchmarks/methods.py
 USUAL_RATES = {"adalora": 5e-3, "ia3": 1e-2, "prefix": 1e-2}
@@ -144,6 +144,9 @@ def _notes(encoder: Encoder, recipe: Recipe, ranks: Mapping[str, int], ledger: L
     if recipe.head.kind == "slim" and len(encoder.head) > 1 and recipe.train.rates.head is None:
         rate = f"{SLIM_HEAD_RATE * recipe.train.learning_rate:g}"
         notes.append(f"a slim head learns best at about ten times the rate; try --set train.rates.head={rate}")
+    train = recipe.train
+    if train.rate_is_idle and train.learning_rate != TrainSpec.model_fields["learning_rate"].default:
+        notes.append("train.learning_rate moves nothing: train.rates.tiers and train.rates.head set every rate")
     published = recipe.published
     if published and published.trainable_parameters and recipe.base == encoder.name:
         difference = published.trainable_parameters - ledger.trainable_parameters

@@ -13,6 +13,8 @@ import json
 import re
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -35,6 +37,17 @@ from rankwise.specs import (
     TrainSpec,
 )
 
+ELSEWHERE = {  # what other tools call a key
+    "lr": "train.learning_rate", "r": "adapter.rank", "lora_r": "adapter.rank", "lora_rank": "adapter.rank",
+    "lora_alpha": "adapter.alpha", "lora_dropout": "adapter.dropout", "target_modules": "adapter.targets",
+    "lora_target": "adapter.targets", "model": "base", "model_name": "base", "model_name_or_path": "base",
+    "base_model": "base", "max_seq_length": "data.max_length", "max_seq_len": "data.max_length",
+    "cutoff_len": "data.max_length", "num_epochs": "train.epochs", "num_train_epochs": "train.epochs",
+    "per_device_train_batch_size": "train.batch_size", "warmup_ratio": "train.warmup", "warmup_steps": "train.warmup",
+    "lr_scheduler_type": "train.schedule", "optim": "train.optimizer", "dataset": "data.source",
+}  # fmt: skip
+DATA_ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")  # of files that are no recipe
+LONGEST_SAID = 80  # characters of a value that a message quotes
 DATA_PATHS = ("data.source", "data.train", "data.validation", "data.test")  # where the data lie
 NOT_YAML = (YAMLError, ValueError, TypeError, RecursionError)  # what ruamel raises, for a broken number, tag or nesting too
 MAX_RECIPE_BYTES = 1_000_000  # a recipe is a page; anything this large is another kind of file
@@ -75,6 +88,10 @@ class Recipe(Spec):
         """
         where, text = text_of(name_or_path, kind="recipe", builtin=builtin_recipes())
         tree, lines = parse(where, text)
+        if {"base", "space"} <= tree.keys():
+            raise RecipeError(f"{where} is a space; type: rankwise sweep {where}")
+        if isinstance(overrides, str | Mapping):
+            raise RecipeError(f"overrides are {said(overrides)}; expected a list of 'key=value', such as ['train.epochs=2']")
         for override in overrides:
             _override(tree, lines, override, origin)
         return _validated(tree, lines, where)
@@ -182,6 +199,8 @@ def text_of(name_or_path: str | Path, *, kind: str, builtin: Sequence[str]) -> t
         if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
             raise RecipeError(f"{name}: no such file; expected a YAML file or a built-in {kind}: {known}")
         raise RecipeError(f"no {kind} is called '{name}'{nearest(name, builtin) or '.'} Built in: {known}")
+    if kind == "recipe" and path.name.lower().removesuffix(".gz").endswith(DATA_ENDINGS):
+        raise RecipeError(f"{name} is data, which comes after a recipe; type: rankwise train auto --data {name}")
     if path.stat().st_size > MAX_RECIPE_BYTES:
         raise RecipeError(f"{name} has {path.stat().st_size:,} bytes; a {kind} has fewer than {MAX_RECIPE_BYTES:,}")
     try:
@@ -300,8 +319,7 @@ def _explain(problem: Any, lines: Lines, where: str) -> tuple[str, str]:
     place = _place(path, lines, where)
     dotted = ".".join(map(str, path))
     if problem["type"] == "extra_forbidden":
-        others = _known_keys(path[:-1]) - {str(path[-1])}  # a key of another policy is known, but not here
-        return f"{place}: ", f"unknown key '{dotted}'{nearest(str(path[-1]), others, below=path[:-1])}"
+        return f"{place}: ", f"unknown key '{dotted}'{_nearest_key(path)}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"].startswith("union_tag"):
         policies = problem["ctx"].get("expected_tags", "'uniform', 'by-depth', 'last-k' and so on")
@@ -313,6 +331,35 @@ def _explain(problem: Any, lines: Lines, where: str) -> tuple[str, str]:
     return f"{place}: {dotted}: found {said(problem['input'])}, expected ", expected + hint
 
 
+def _nearest_key(path: tuple[str | int, ...]) -> str:
+    """A hint for a key that there is not: its name with other tools, the same one elsewhere, else one that is spelt so."""
+    last, others = str(path[-1]), _known_keys(path[:-1]) - {str(path[-1])}
+    if ".".join(map(str, path)) in _all_keys():  # a key of another policy is known, but not here
+        return nearest(last, others, below=path[:-1])
+    by_name: dict[str, str] = {}
+    for key in sorted(_all_keys(), key=len):
+        by_name.setdefault(key.split(".")[-1], key)
+    if last in ELSEWHERE or last in by_name:
+        return f"; did you mean '{ELSEWHERE.get(last) or by_name[last]}'?"
+    if hint := nearest(last, others, below=path[:-1]):
+        return hint
+    close = get_close_matches(last, by_name, n=1, cutoff=0.75)
+    return f"; did you mean '{by_name[close[0]]}'?" if close else "; rankwise recipes show auto --full lists all"
+
+
+@cache
+def _all_keys() -> tuple[str, ...]:
+    """Every key that a recipe may have, dotted."""
+    found: list[str] = []
+    waiting: list[tuple[str, ...]] = [()]
+    while waiting:
+        path = waiting.pop()
+        below = _known_keys(path)
+        found += [".".join((*path, key)) for key in below]
+        waiting += [(*path, key) for key in below if _known_keys((*path, key))]
+    return tuple(sorted(found))
+
+
 def _hint(given: Any, quoted: str) -> str:
     """The nearest of the values that a message quotes."""
     return nearest(given, re.findall(r"'([^']+)'", quoted)) if isinstance(given, str) else ""
@@ -320,7 +367,8 @@ def _hint(given: Any, quoted: str) -> str:
 
 def said(value: Any) -> str:
     """A value as a message quotes it."""
-    return "nothing" if value is None else repr(value)
+    text = repr(value)
+    return "nothing" if value is None else text if len(text) <= LONGEST_SAID else f"{text[:LONGEST_SAID]}…"
 
 
 def wanted(problem: Any) -> str:

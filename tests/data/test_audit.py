@@ -47,6 +47,12 @@ def test_an_audit_is_plain_json() -> None:
     assert values["overlaps"][0] == {"split": "test", "other": "train", "rows": 1, "share": 1.0, "near": 0}
 
 
+def test_labels_that_are_no_classes_are_warned_about() -> None:
+    assert warned(audit(table(distinct(100), "a" * 100)), "all rows are labelled 'a'", "two classes or more")
+    names = [f"id{number}" for number in range(60)] * 1 + ["id0"] * 40
+    assert warned(audit(table(distinct(100), names)), "60 labels in 100 rows look like names")
+
+
 def test_imbalance_is_warned_about_with_the_majoritys_score() -> None:
     found = audit(table(distinct(100), "a" * 99 + "b"))
     assert found.imbalance == 99

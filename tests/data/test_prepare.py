@@ -73,10 +73,20 @@ def test_a_share_of_rows_is_that_share_rounded(rows, share, seed):
     assert len(rest.texts) + len(taken.texts) == 2 * rows
 
 
-@pytest.mark.parametrize(("labels", "amount"), [(["a"] * 9 + ["b"], 3), (["a", "b"] * 5, 1), (["a", "b"] * 5, 9)])
+@pytest.mark.parametrize(("labels", "amount"), [(["a"] * 9 + ["b"], 3), (["a", "b"] * 5, 9)])
 def test_a_split_that_cannot_hold_every_class_is_refused(labels, amount):
     with pytest.raises(DataError, match=r"can't set \d+ of 10 rows aside for test.*--set data\.test=FILE"):
         split_off(table(labels), amount, seed=0, what="test")
+
+
+def test_a_split_of_fewer_rows_than_classes_says_how_many_it_takes():
+    with pytest.raises(DataError, match=r"data\.split\.test is 1; expected 2 or more, .*: --set data\.split\.test=2$"):
+        split_off(table(["a", "b"] * 5), 1, seed=0, what="test")
+
+
+def test_fewer_training_rows_than_classes_are_refused_by_name():
+    with pytest.raises(DataError, match=r"^data\.rows is 1; expected 2 or more, a row for each class$"):
+        complete(DataSpec(rows=1), table(["a", "b"] * 20))
 
 
 def test_what_is_not_given_is_split_off_the_training_rows():

@@ -45,7 +45,7 @@ def test_the_end_that_tells_classes_apart_is_kept(where, side):
 
 @pytest.mark.parametrize(
     ("rows", "long", "reason"),
-    [(99, 99, "few longer texts"), (20_000, 150, "few longer texts"), (400, 0, "few longer texts")],
+    [(99, 99, "few longer texts"), (20_000, 150, "few longer texts")],
 )
 def test_few_long_texts_lose_their_end_as_usual(rows, long, reason):
     texts, labels = told("end", rows=long)
@@ -53,6 +53,10 @@ def test_few_long_texts_lose_their_end_as_usual(rows, long, reason):
     found, note = better_side(tokenize(TOKENIZER, texts, max_length=None), numbers(labels), 8)
     assert found == "right"
     assert reason in note
+
+
+def test_where_no_text_is_longer_there_is_nothing_to_say():
+    assert better_side(tokenize(TOKENIZER, ["apple"] * 400, max_length=None), numbers([CLASSES[0]] * 400), 8) == ("right", "")
 
 
 def test_one_class_among_the_long_texts_says_nothing():

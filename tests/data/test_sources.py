@@ -427,6 +427,14 @@ def splits(tmp_path: Path, *names: str, **data: object) -> Splits:
     return resolve(DataSpec(source=str(tmp_path), **data))
 
 
+def test_a_file_that_is_named_needs_nothing_of_the_folder(tmp_path: Path) -> None:
+    elsewhere = write(tmp_path / "elsewhere.csv", GOOD)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    assert splits(folder, "notes.md", train=str(elsewhere)).train.path == str(elsewhere)
+    assert splits(folder, "train.csv", "train.jsonl", train=str(folder / "train.csv")).train.path.endswith("train.csv")
+
+
 def test_a_folder_gives_its_splits_and_class_names(tmp_path: Path) -> None:
     write(tmp_path / "classes.txt", "World\nSports\n\n")
     found = splits(tmp_path, "train.csv", "dev.jsonl", "test.csv.gz", "notes.md")
@@ -470,7 +478,7 @@ def test_the_sample_comes_with_the_package() -> None:
         ((), {}, "found nothing"),
         (("data.csv", "notes.md"), {}, r"found data.csv, notes.md; name the file: --set data.train=FILE"),
         (("train.csv", "train.jsonl"), {}, "train.csv and train.jsonl both look like the train split"),
-        (("test.csv",), {}, "no training text is given"),
+        (("test.csv",), {}, r"has test rows but no training rows; add train\.csv, or type --set data\.train=FILE"),
         (("train.csv", "test.csv"), {"test": "{}/train.csv"}, "train and test are the same file"),
         (("train.csv",), {"test": "{}/./train.csv"}, "train and test are the same file"),
         (("train.csv",), {"test": "{}/gone.csv"}, "no such file or folder"),

@@ -13,10 +13,11 @@ from collections import Counter
 import pytest
 from pages import checked, downloads
 
+from conftest import separable
 from rankwise.errors import MissingExtra, RunError
-from rankwise.metrics import Interval
+from rankwise.metrics import Interval, wilson
+from rankwise.pipeline import train
 from rankwise.report.blocks import Column, Paragraph, Report, Section, Table, in_words, shown
-from rankwise.report.mistakes import wilson
 from rankwise.report.page import render, write, write_figures
 from rankwise.report.runs import report_of
 
@@ -282,8 +283,21 @@ def test_recipes_stand_beside_each_other_and_then_alone(run_for):
 
 def test_recipes_on_other_rows_are_shown_with_the_reason_why_no_verdict_is(run_for):
     runs = [run_for("bert"), run_for("bert", "data.split.seed=7")]
-    said = section(checked(render(report_of(runs))), "verdicts-section").text
-    assert "can't be set against each other" in said
+    root = checked(render(report_of(runs)))
+    assert "can't be set against each other" in section(root, "verdicts-section").text
+    assert "highest accuracy" not in root.all("header")[0].text
+    assert "accuracy-against-parameters.csv" not in downloads(root)
+    assert {row["test_rows"] for row in downloads(root)["leaderboard.csv"]} == {"12"}
+
+
+def test_a_run_on_lists_says_how_it_is_made_again(recipe_for, tmp_path):
+    rows = separable(60, seed=1)
+    quick = recipe_for("bert", "train.max_steps=1").with_overrides(["data.source=null"])
+    run = train(quick, tmp_path / "run", texts=rows.texts, labels=rows.labels)
+    page = checked(render(report_of([run])))
+    assert "texts=texts, labels=labels)" in section(page, "origin-section").text
+    assert "rankwise train " not in section(page, "origin-section").text
+    assert "texts=texts, labels=labels)" in (run.folder / "README.md").read_text("utf-8")
 
 
 # --------------------------------------------------------------------------------------------------------------- blocks

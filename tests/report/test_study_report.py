@@ -79,7 +79,7 @@ def test_every_trial_is_listed_the_best_first_those_without_a_score_last(page):
 def test_the_first_numbers_are_the_best_trials(page):
     first = {node.all("dt")[0].text: node.all("dd")[0].text for node in page.all("header")[0].all("div")}
     assert first == {
-        "best accuracy": "90.0 %", "its trained parameters": "8,000", "its training time": "1 min 20 s",
+        "accuracy of the best": "90.0 %", "its trained parameters": "8,000", "its training time": "1 min 20 s",
         "trials finished": "5 of 7",
     }  # fmt: skip
     assert "5 finished, 1 pruned and 1 rejected" in page.all("header")[0].text

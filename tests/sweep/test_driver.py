@@ -463,6 +463,12 @@ def test_a_pruner_may_compare_what_the_space_makes_longer_than_the_base(run):
     assert run(text=text).count("finished", "pruned") == 2
 
 
+def test_a_rate_that_moves_nothing_is_not_searched(run):
+    text = "name: r\nbase: tiered-adamw\nspace: {train.learning_rate: [1e-3, 1e-2]}\n"
+    with pytest.raises(RecipeError, match=r"train\.learning_rate moves nothing"):
+        run(text=text, base=Recipe.load("tiered-adamw"))
+
+
 def test_a_score_that_only_some_configurations_have_is_no_objective(run):
     text = "name: w\nbase: rank4-adam\nset: [train.select_by=worst_shift]\nobjectives: worst_shift\n"
     with pytest.raises(RecipeError, match=r"the objective worst_shift needs --set train\.select_by=worst_shift"):

@@ -104,6 +104,18 @@ def test_a_truth_that_is_none_is_refused(noisy, options, message):
     assert message in answer.stderr
 
 
+def test_a_judge_that_tells_nothing_apart_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(out, "_width", 200)
+    lines = [f"{('one', 'two', 'three', 'four')[place % 4]} and more,{'abc'[place * 7 % 3]}" for place in range(120)]
+    path = tmp_path / "noise.csv"
+    path.write_text("\n".join(["text,label", *lines]) + "\n", "utf-8")
+    assert "it hardly tells these classes apart, so take the list for chance" in typed(str(path)).stdout
+
+
+def test_a_judge_that_tells_classes_apart_says_nothing(noisy):
+    assert "for chance" not in typed(noisy).stdout
+
+
 def test_a_place_that_takes_no_file_is_refused_before_anything_is_computed(noisy, tmp_path, monkeypatch):
     monkeypatch.setattr("rankwise.verbs.suspects.find_suspects", lambda *_, **__: pytest.fail("it was computed"))
     answer = typed(noisy, "--out", str(tmp_path / "nowhere" / "suspects.csv"))

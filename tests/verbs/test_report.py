@@ -78,6 +78,12 @@ def test_a_folder_that_is_none_is_a_clear_mistake(type_):
     assert "nowhere: no such folder" in answer.err
 
 
+def test_a_page_is_html_by_name_too(type_, run_for):
+    answer = type_("report", run_for("bert").folder, "--out", "page.pdf")
+    assert answer.code == 2
+    assert "--out page.pdf: can't write '.pdf' files; expected a .html file" in answer.err
+
+
 def test_a_place_that_takes_no_file_is_a_clear_mistake(type_, run_for, tmp_path):
     (tmp_path / "pictures" / "loss.svg").mkdir(parents=True)
     answer = type_("report", run_for("bert").folder, "--figures", "pictures")

@@ -28,6 +28,7 @@ Hashes = NDArray[np.uint64]
 COVERED = 0.995  # share of texts that fit whole in the recommended max length
 LEAK_LIMIT = 0.05  # share of test rows seen in training above which a score means little
 LONG_TEXT = 20_000  # characters, some 4,000 tokens: many times what encoders read
+MANY_CLASSES = 20  # labels, up to which they may be classes however few rows there are
 IMBALANCE = 10  # largest class over smallest
 
 
@@ -330,6 +331,10 @@ def _warnings(found: Audit) -> Iterable[str]:
 
 
 def _label_warnings(found: Audit) -> Iterable[str]:
+    if len(found.classes) == 1:
+        yield f"all rows are labelled {_listed(tuple(found.classes))}; a classifier needs two classes or more"
+    if len(found.classes) > max(MANY_CLASSES, found.rows["train"] / 2):
+        yield f"{len(found.classes):,} labels in {found.rows['train']:,} rows look like names, not classes; is it the column?"
     if found.imbalance >= IMBALANCE:
         yield (
             f"the largest class has {found.imbalance:,.0f} times the rows of the smallest, and always answering it scores "

@@ -21,9 +21,15 @@ def class_names(train: Table, given: Sequence[str]) -> tuple[str, ...]:
         strange = sorted(found - set(given))
         raise DataError(
             f"{train.layout.path}: label '{strange[0]}' is not among data.classes ({', '.join(given)})"
-            f"{nearest(strange[0], given)} Type --set 'data.classes=[...]' with the names in the file"
+            f"{nearest(strange[0], given) or ';'} type --set 'data.classes=[...]' with the names in the file"
         )
     return tuple(sorted(found, key=lambda name: (not _is_whole(name), int(name) if _is_whole(name) else 0, name)))
+
+
+def check_rows(spec: DataSpec, classes: int) -> None:
+    """Raises DataError where `data.rows` leaves classes without a row."""
+    if spec.rows is not None and spec.rows < classes:
+        raise DataError(f"data.rows is {spec.rows}; expected {classes} or more, a row for each class")
 
 
 def numbers_of(table: Table, classes: Sequence[str], numbering: Sequence[str], spec: DataSpec) -> NDArray[np.int64]:
@@ -40,7 +46,7 @@ def numbers_of(table: Table, classes: Sequence[str], numbering: Sequence[str], s
         label = table.labels[strange[0]]
         raise DataError(
             f"{table.layout.path}: row {table.rows[strange[0]]}: label '{label}' is not among the classes "
-            f"({', '.join(classes)}){nearest(label, classes)} {len(strange)} rows like it; correct them, or "
+            f"({', '.join(classes)}){nearest(label, classes) or ';'} {len(strange)} rows like it; correct them, or "
             f"type --set data.unseen_labels=wrong to count them as mistakes"
         )
     return found

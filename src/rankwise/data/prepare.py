@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rankwise.data.audit import LEAK_LIMIT, Lengths, check, lengths_of, seen_in
 from rankwise.data.clean import clean
-from rankwise.data.labels import class_names, numbers_of
+from rankwise.data.labels import check_rows, class_names, numbers_of
 from rankwise.data.sides import better_side
 from rankwise.data.sources import Table, read_table
 from rankwise.data.splits import resolve
@@ -144,6 +144,7 @@ def complete(
     if validation is None:
         train, validation = split_off(train, spec.split.validation, seed=seed + 1, what="validation")
         notes.append(f"validation: {len(validation.texts):,} rows set aside (stratified, seed {seed})")
+    check_rows(spec, len(set(train.labels or ())))
     if spec.rows is not None and spec.rows < len(train.texts):
         train = _some(train, spec.rows, seed=seed + 2)
         notes.append(f"train: {spec.rows:,} rows kept (stratified, seed {seed})")
@@ -214,6 +215,11 @@ def split_off(table: Table, amount: float, *, seed: int, what: str) -> tuple[Tab
     wanted = max(round(amount * len(table.texts)), len(counts)) if amount < 1 else int(amount)
     rest = len(table.texts) - wanted
     rarest, fewest = min(counts.items(), key=lambda item: item[1])
+    if amount >= 1 and wanted < len(counts) <= rest:
+        raise DataError(
+            f"data.split.{what} is {wanted}; expected {len(counts)} or more, a row for each class: "
+            f"--set data.split.{what}={len(counts)}"
+        )
     if fewest < 2 or min(wanted, rest) < len(counts):
         raise DataError(
             f"{table.layout.path}: can't set {wanted} of {len(table.texts)} rows aside for {what}: there are "
@@ -280,7 +286,7 @@ def _side(spec: DataSpec, tokens: Tokens, labels: NDArray[np.int64], max_length:
     """The side on which longer texts are cut, and a note where that is not the usual one."""
     if spec.truncation_side == "auto":
         side, note = better_side(tokens, labels, max_length)
-        return side, [note]
+        return side, [note] if note else []
     return spec.truncation_side, ["longer texts lose their beginning"] if spec.truncation_side == "left" else []
 
 

@@ -19,8 +19,13 @@ FOLDS = 3
 
 
 def better_side(tokens: Tokens, labels: NDArray[np.int64], max_length: int) -> tuple[str, str]:
-    """The side to cut, `right` or `left`, and a line about it; `tokens` are whole texts, `labels` their classes (N,)."""
+    """The side to cut, `right` or `left`, and a line about it if any text is longer.
+
+    `tokens` are whole texts, `labels` their classes (N,).
+    """
     long = np.flatnonzero(tokens.lengths > max_length)
+    if not len(long):
+        return "right", ""
     if len(long) < LEAST_ROWS or len(long) < LEAST_SHARE * len(tokens):
         return "right", "the few longer texts lose their end"
     rows = np.sort(np.random.default_rng(0).permutation(long)[:MOST_ROWS])

@@ -7,7 +7,7 @@ the training rows names the classes in the order of their numbers.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from importlib import resources
 from itertools import combinations
@@ -36,6 +36,9 @@ def resolve(data: DataSpec) -> Splits:
     """
     splits = _found(data)
     train = splits["train"]
+    if train is None and data.source is not None:
+        held = " and ".join(role for role, source in splits.items() if source is not None)
+        raise DataError(f"{data.source} has {held} rows but no training rows; add train.csv, or type --set data.train=FILE")
     if train is None:
         raise DataError("no training text is given; type --set data.source=FOLDER_OR_FILE, or --set data.source=sample")
     return Splits(train, splits["validation"], splits["test"], data.classes or _class_names(data, train))
@@ -55,8 +58,8 @@ def to_score(data: DataSpec) -> tuple[SourceSpec, tuple[str, ...]]:
 
 def _found(data: DataSpec) -> dict[str, SourceSpec | None]:
     """The source of each role."""
-    found = {} if data.source is None else _splits_of(data.source)
     given = {"train": data.train, "validation": data.validation, "test": data.test}
+    found = {} if data.source is None else _splits_of(data.source, given={role for role in given if given[role]})
     splits = {role: _with_split(given[role] or found.get(role), role) for role in given}
     for source in filter(None, splits.values()):
         if not source.path.startswith("hub:"):
@@ -65,15 +68,15 @@ def _found(data: DataSpec) -> dict[str, SourceSpec | None]:
     return splits
 
 
-def _splits_of(source: str) -> dict[str, SourceSpec]:
-    """What one `data.source` holds."""
+def _splits_of(source: str, *, given: Set[str]) -> dict[str, SourceSpec]:
+    """What one `data.source` holds for roles that are not `given` otherwise."""
     if source == "sample":
         folder = resources.files("rankwise") / "sample"
         return {role: SourceSpec(path=str(folder / f"{role}.csv")) for role in ROLES}
     if source.startswith("hub:"):
         return _hub_splits_of(source)
     path = checked_path(source)
-    return _folder_splits(path, source) if path.is_dir() else {"train": SourceSpec(path=source)}
+    return _folder_splits(path, source, given=given) if path.is_dir() else {"train": SourceSpec(path=source)}
 
 
 def _hub_splits_of(source: str) -> dict[str, SourceSpec]:
@@ -87,9 +90,9 @@ def _hub_splits_of(source: str) -> dict[str, SourceSpec]:
     return {role: SourceSpec(path=f"hub:{name}:{split}") for role, split in found.items() if split is not None}
 
 
-def _folder_splits(folder: Path, as_given: str) -> dict[str, SourceSpec]:
+def _folder_splits(folder: Path, as_given: str, *, given: Set[str]) -> dict[str, SourceSpec]:
     found: dict[str, str] = {}
-    entries = sorted(entry for entry in folder.iterdir() if role_of(entry.name))
+    entries = sorted(entry for entry in folder.iterdir() if (role_of(entry.name) or None) not in {None, *given})
     for entry in entries:
         if not (class_folders(entry) if entry.is_dir() else is_readable(entry)):
             continue
@@ -101,9 +104,9 @@ def _folder_splits(folder: Path, as_given: str) -> dict[str, SourceSpec]:
             )
         found[role] = entry.name
     splits = {role: SourceSpec(path=str(Path(as_given) / name)) for role, name in found.items()}
-    if "train" not in splits and class_folders(folder):
+    if "train" not in {*splits, *given} and class_folders(folder):
         splits["train"] = SourceSpec(path=as_given)
-    if not splits:
+    if not splits and "train" not in given:
         raise _nothing_readable(folder, as_given)
     return splits
 

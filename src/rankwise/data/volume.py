@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.audit import check
-from rankwise.data.labels import class_names
-from rankwise.data.sources import read_table
+from rankwise.data.labels import check_rows, class_names
+from rankwise.data.sources import Layout, read_table
 from rankwise.data.splits import resolve
 from rankwise.specs import DataSpec
 from rankwise.work import Work, character_counts
@@ -27,6 +27,8 @@ class Volume:
     """Of train, validation and test, as a run will split and cut them."""
     characters: NDArray[np.int64]
     """Of every text in the training source."""
+    layouts: tuple[Layout, ...] = ()
+    """What was found out about each file."""
 
     def work(self, spec: DataSpec, *, encoder_longest: int | None) -> Work:
         """Rows and estimated tokens, long texts cut."""
@@ -39,19 +41,25 @@ def volume(spec: DataSpec) -> Volume:
     table = read_table(found.train, spec)
     check(table)
     classes = class_names(table, spec.classes or found.classes)
+    check_rows(spec, len(classes))
     train = len(table.texts)
+    layouts = [table.layout]
     if found.test:
-        test = len(read_table(found.test, spec).texts)
+        other = read_table(found.test, spec)
+        test = len(other.texts)
+        layouts.append(other.layout)
     else:
         test = _taken(train, spec.split.test, len(classes))
         train -= test
     if found.validation:
-        validation = len(read_table(found.validation, spec).texts)
+        other = read_table(found.validation, spec)
+        validation = len(other.texts)
+        layouts.append(other.layout)
     else:
         validation = _taken(train, spec.split.validation, len(classes))
         train -= validation
     train, test = min(train, spec.rows or train), min(test, spec.test_rows or test)
-    return Volume(classes, (max(1, train), validation, test), character_counts(table.texts))
+    return Volume(classes, (max(1, train), validation, test), character_counts(table.texts), tuple(layouts))
 
 
 def _taken(rows: int, amount: float, classes: int) -> int:

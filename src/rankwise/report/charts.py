@@ -349,7 +349,10 @@ def reliability(bins: Sequence[Bin]) -> Drawing:
         tall = 34 * found.rows / most
         items.append(Box(x - 5, base - tall, 10, tall, "series-6", hint=said))
     items.append(Line(((left, base), (right, base)), "edge", 1))
-    items.append(Label(left, base - 26, f"rows, at most {most:,}"))
+    low, high = (max((b.rows for b in bins if (b.confidence > 0.5) is side), default=0) for side in (False, True))
+    at_the_right = low > high  # away from the tallest bars
+    place, anchor = (right, "end") if at_the_right else (left, "start")
+    items.append(Label(place, base - 26, f"rows, at most {most:,}", anchor, halo=True))
     items += _x_ticks(unit, left, right, base, "confidence, %", baseline=False)
     return Drawing(base + 38, tuple(items))
 

@@ -249,13 +249,21 @@ def origin_section(group: Group, prefix: str) -> Section:
     items.append(("seed" if len(group.runs) == 1 else "seeds", listed([str(seed) for seed in group.seeds])))
     threads = f"{facts['threads']} {'thread' if facts['threads'] == 1 else 'threads'}"
     items.append(("computed on", f"{facts['device']}, {facts['precision']}, {threads}"))
-    again = "\n".join("rankwise train " + shlex.quote(f"{run_name(run.folder)}/recipe.yaml") for run in group.runs)
+    in_memory = not recipe.data.names_files
+    recipes = [f"{run_name(run.folder)}/recipe.yaml" for run in group.runs]
+    if in_memory:
+        again = "\n".join(f"rankwise.train(rankwise.Recipe.load({path!r}), texts=texts, labels=labels)" for path in recipes)
+    else:
+        again = "\n".join("rankwise train " + shlex.quote(path) for path in recipes)
+    how = (
+        "To make it again, with the lists it was trained on" if in_memory else "To make it again, where the data's paths hold"
+    )
     versions = json.loads((run.folder / "versions.json").read_text("utf-8"))
     rows = tuple(versions.items())
     table = Table(f"{prefix}versions", "Versions", (Column("what", "what"), Column("version", "version")), rows, folded=True)
     recipe_text = (run.folder / "recipe.yaml").read_text("utf-8")
     blocks: list[Block] = [
-        Code(again, "To make it again, where the data's paths hold"), Facts(tuple(items)),
+        Code(again, how), Facts(tuple(items)),
         Code(recipe_text, "recipe.yaml", folded=True), table,
     ]  # fmt: skip
     if recipe.published:

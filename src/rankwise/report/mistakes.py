@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
-from rankwise.metrics import Interval
+from rankwise.metrics import wilson
 from rankwise.report import charts, maps
 from rankwise.report.blocks import (
     Block,
@@ -127,14 +125,6 @@ def _reliability(group: Group, prefix: str) -> Figure:
         Table(f"{prefix}reliability", "Reliability", columns, tuple(rows)),
         note=f"On the dashed line confidence and accuracy are equal; below it the model is too sure. {words.capitalize()}.",
     )
-
-
-def wilson(share: float, rows: float, confidence: float) -> Interval:
-    """A share of `rows` with its bounds (Wilson 1927), which stay between 0 and 1 on few rows."""
-    z = float(stdtrit(np.inf, (1 + confidence) / 2))
-    middle = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    reach = z / (1 + z**2 / rows) * math.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
-    return Interval(share, min(share, middle - reach), max(share, middle + reach))
 
 
 def _per_class(group: Group, prefix: str) -> Table:

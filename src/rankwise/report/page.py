@@ -37,6 +37,8 @@ def write(report: Report, out: Path) -> int:
         raise RunError(f"{out}: no such folder: {out.parent}; make it first, or give another --out")
     if out.is_dir():
         raise RunError(f"{out} is a folder; give a file: --out {out / 'report.html'}")
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise RunError(f"--out {out}: can't write '{out.suffix}' files; expected a .html file")
     if out.exists() and not _is_report(out):
         raise RunError(f"{out} is no report of rankwise, so it is not replaced; give another --out")
     return _written(out, render(report).encode(), "--out report.html")

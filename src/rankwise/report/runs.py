@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rankwise.comparison import compare, settings_of_run
+from rankwise.comparison import Comparison, compare, settings_of_run
 from rankwise.errors import RunError
 from rankwise.metrics import Interval
 from rankwise.naming import differences
@@ -58,8 +58,11 @@ def _of_many(groups: Sequence[Group]) -> Report:
     leanest = min(groups, key=lambda found: found.trained_parameters)
     fastest = min(groups, key=lambda found: found.seconds().value or 0)
     accuracy = best.score("accuracy")
+    compared = _compared(groups)
+    alike = not isinstance(compared, RunError)  # else scores of other rows are no race
+    highest = Stat("highest accuracy", f"{shown(accuracy, 'share')}\u00a0%", f"{best.name} {shown_bounds(accuracy, 'share')}")
     first = (
-        Stat("highest accuracy", f"{shown(accuracy, 'share')}\u00a0%", f"{best.name} {shown_bounds(accuracy, 'share')}"),
+        *([highest] if alike else []),
         Stat("fewest trained parameters", f"{leanest.trained_parameters:,}", leanest.name),
         Stat("shortest training", shown(fastest.seconds(), "seconds"), fastest.name),
     )
@@ -68,9 +71,9 @@ def _of_many(groups: Sequence[Group]) -> Report:
     own = tuple(_own_section(found, place) for place, found in enumerate(groups))
     beside = (
         _leaderboard(groups),
-        _verdicts(groups),
+        _verdicts(groups, compared),
         _costs(groups),
-        _trade_offs(groups),
+        *([_trade_offs(groups)] if alike else []),
         _curves(groups),
         _settings(groups),
     )
@@ -86,7 +89,7 @@ def _own_section(found: Group, place: int) -> Section:
 
 def _leaderboard(groups: Sequence[Group]) -> Section:
     columns = (
-        Column("recipe", "recipe"), Column("seeds", "seeds", "count"),
+        Column("recipe", "recipe"), Column("seeds", "seeds", "count"), Column("test_rows", "test rows", "count"),
         Column("accuracy", "accuracy, %", "share", interval=True), Column("macro_f1", "macro-F1, %", "share", interval=True),
         Column("log_loss", "log-loss", "number", interval=True), Column("trained_parameters", "trained parameters", "count"),
         Column("seconds", "training time", "seconds"), Column("peak_gb", "peak memory, GB", "number"),
@@ -94,8 +97,9 @@ def _leaderboard(groups: Sequence[Group]) -> Section:
     ordered = sorted(groups, key=lambda found: -(found.score("accuracy").value or 0))
     rows: list[tuple[Value, ...]] = [
         (
-            found.name, len(found.runs), found.score("accuracy"), found.score("macro_f1"), found.score("log_loss"),
-            found.trained_parameters, found.seconds().value, found.peak_gb().value,
+            found.name, len(found.runs), found.first.scores["test"]["rows"], found.score("accuracy"),
+            found.score("macro_f1"), found.score("log_loss"), found.trained_parameters, found.seconds().value,
+            found.peak_gb().value,
         )
         for found in ordered
     ]  # fmt: skip
@@ -108,13 +112,19 @@ def _leaderboard(groups: Sequence[Group]) -> Section:
     return Section("leaderboard-section", "Leaderboard", blocks)
 
 
-def _verdicts(groups: Sequence[Group]) -> Section:
+def _compared(groups: Sequence[Group]) -> Comparison | RunError:
+    """All runs on the same test rows, or why they can't be compared."""
+    try:
+        return compare([run for one in groups for run in one.runs], confidence=groups[0].confidence)
+    except RunError as problem:
+        return problem
+
+
+def _verdicts(groups: Sequence[Group], found: Comparison | RunError) -> Section:
     """Each pair of recipes, on the same test rows; where the rows are not the same, why there are no pairs."""
     title, name = "Which is better", "verdicts-section"
-    try:
-        found = compare([run for one in groups for run in one.runs], confidence=groups[0].confidence)
-    except RunError as problem:
-        return Section(name, title, (Paragraph(f"These runs can't be set against each other row by row: {problem}."),))
+    if isinstance(found, RunError):
+        return Section(name, title, (Paragraph(f"These runs can't be set against each other row by row: {found}."),))
     names = {str(run.folder): one.name for one in groups for run in one.runs}
     ours = {system.name: names[system.runs[0]] for system in found.systems}
     pairs = [replace(pair, a=ours[pair.a], b=ours[pair.b]) for pair in found.pairs]

@@ -35,7 +35,11 @@ class Axis:
             return f"{100 * tick:+g}" if tick else "0"
         if self.kind == "seconds":
             return _clock_label(tick, max(abs(self.high), abs(self.low)))
-        return short(tick)
+        if len({short(other) for other in self.ticks}) == len(self.ticks):
+            return short(tick)
+        step = self.ticks[1] - self.ticks[0]  # too small beside the values for three digits
+        decimals = max(0, math.ceil(-math.log10(step) - 1e-9))
+        return f"{tick:,.{decimals + (round(step * 10**decimals, 6) % 1 > 0)}f}"
 
 
 def axis_of(values: Sequence[float], kind: Kind, *, zero: bool = False, may_log: bool = False, most: int = 5) -> Axis:

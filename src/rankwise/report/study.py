@@ -70,7 +70,7 @@ def _stats(study: Study) -> tuple[Stat, ...]:
     unit = "\u00a0%" if kind == "share" else ""
     rows = f"on {best.validation_rows:,} validation rows" if best.validation_rows and first not in COSTS else ""
     return (
-        Stat(f"best {label.removesuffix(', %')}", value + unit, f"trial {best.number} {rows}".strip()),
+        Stat(f"{label.removesuffix(', %')} of the best", value + unit, f"trial {best.number} {rows}".strip()),
         Stat("its trained parameters", shown(best.trained_parameters, "count")),
         Stat("its training time", shown(best.seconds, "seconds")),
         Stat("trials finished", f"{study.count('finished')} of {len(study.trials)}"),

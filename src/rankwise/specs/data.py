@@ -90,6 +90,11 @@ class DataSpec(Spec):
     unseen_labels: Literal["fail", "wrong"] = "fail"
     """A label in validation or test that training never saw: an error, or scored as wrong."""
 
+    @property
+    def names_files(self) -> bool:
+        """Whether training rows come from files, the hub or the sample, not from lists in memory."""
+        return self.source is not None or self.train is not None
+
     @field_validator("max_length")
     @classmethod
     def _length_or_coverage(cls, value: float) -> float:

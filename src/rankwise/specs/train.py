@@ -121,6 +121,11 @@ class TrainSpec(Spec):
     threads: Count | None = None
     """CPU threads; chosen by a short measurement when left out."""
 
+    @property
+    def rate_is_idle(self) -> bool:
+        """Whether `learning_rate` moves nothing, as rates of tiers and head set every one."""
+        return bool(self.rates.tiers) and self.rates.head is not None
+
     @model_validator(mode="after")
     def _consistent(self) -> TrainSpec:
         if self.micro_batch_size is not None and self.micro_batch_size > self.batch_size:

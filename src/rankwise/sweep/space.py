@@ -86,7 +86,9 @@ class _File(Spec):
         for name in objectives:
             if name not in OBJECTIVES:
                 known = ", ".join(OBJECTIVES)
-                raise ValueError(f"'{name}' is no objective{nearest(name, OBJECTIVES) or '; expected some of ' + known}")
+                meant = {"acc": "accuracy", "f1": "macro_f1", "f1_macro": "macro_f1", "loss": "log_loss"}.get(name, "")
+                hint = f"; did you mean '{meant}'?" if meant else nearest(name, OBJECTIVES)
+                raise ValueError(f"'{name}' is no objective{hint or '; expected some of ' + known}")
         if len(set(objectives)) < len(objectives):
             raise ValueError(f"objectives {list(objectives)} name one twice")
         return objectives
@@ -169,6 +171,12 @@ class Space:
                 f"{pruner} compares trials while they train, but here each is evaluated only at its end; type "
                 "--set train.evaluate_every=10%, or --set search.pruner=none"
             )
+        if (
+            train.rate_is_idle
+            and "train.learning_rate" in self.keys
+            and not any(_overlap(k, "train.rates") for k in self.keys)
+        ):
+            raise RecipeError("train.learning_rate moves nothing: train.rates.tiers and train.rates.head set every rate")
         if "worst_shift" in self.objectives and (train.select_by != "worst_shift" or "train.select_by" in self.keys):
             raise RecipeError("the objective worst_shift needs --set train.select_by=worst_shift")
 

@@ -126,11 +126,15 @@ def _show_scores(found: Reproduction) -> None:
         console.hanging("  there", escape(printed or "no score"))
         console.hanging("  here ", _ours(one))
 
-    idle = [one.experiment.name for one in found.outcomes if not one.learned]
+    idle = [one.experiment for one in found.outcomes if not one.learned]
     if idle:
+        trains = [experiment.load().train for experiment in idle]
+        keys = ["--set train.learning_rate=1e-3"] if not all(train.rate_is_idle for train in trains) else []
+        keys += ["--set 'train.rates.tiers=[…]'"] if any(train.rate_is_idle for train in trains) else []
         console.note(
-            f"not shown to be better than always answering the commonest class: {', '.join(idle)}. Few updates move little "
-            "at the report's learning rates; give more rows or epochs, or another rate: --set train.learning_rate=1e-3"
+            "not shown to be better than always answering the commonest class: "
+            f"{', '.join(experiment.name for experiment in idle)}. Few updates move little at the report's learning rates; "
+            f"give more rows or epochs, or another rate: {' or '.join(keys)}"
         )
 
 
@@ -145,7 +149,7 @@ def _ours(one: Outcome) -> str:
     scores = f"test accuracy {console.percent(vars(one.system.accuracy))}"
     if one.validation_accuracy is not None and one.experiment.asks is None:
         scores += f", validation {100 * one.validation_accuracy:.1f}"
-    return f"{scores}; {one.training_rows:,} rows, {one.updates:,} updates"
+    return f"{scores}; {one.training_rows:,} rows, {console.counted(one.updates or 0, 'update')}"
 
 
 def _list(known: list[Report], *, as_json: bool) -> None:

@@ -16,10 +16,12 @@ from rankwise.data.sinks import Sink
 from rankwise.data.sources import Layout, Table, read_table, stream
 from rankwise.data.splits import resolve
 from rankwise.errors import DataError, nearest
+from rankwise.options import check_apart
 from rankwise.specs import DataSpec, SourceSpec
 from rankwise.suspects import FOLDS, Features, Found, Suspects, compare, find_suspects
 
 SHOWN = 15
+LEAST_AGREEMENT = 0.5  # of labels with the judge, below which it knows too little to judge
 LONGEST = 300  # characters of a text that are shown at most
 
 
@@ -30,6 +32,8 @@ def name_suspects(
     if out is not None:
         Sink(out, ["row"])  # refuses what it can't write before there is anything to write
     found = resolve(spec)
+    if out is not None and found.train.path:
+        check_apart(out, found.train.path)
     table = read_table(found.train, spec)
     check(table)
     classes = class_names(table, found.classes)
@@ -113,6 +117,12 @@ def _show(
     )
     if labels < len(suspects.judged):
         console.note(f"{len(suspects.judged) - labels:,} rows of classes with fewer than {FOLDS} rows were not judged")
+    agreement, majority = 1 - len(rows) / labels, float(suspects.joint.sum(axis=1).max() / suspects.joint.sum())
+    if agreement < max(LEAST_AGREEMENT, 1.1 * majority):
+        console.note(
+            f"the judge itself gives {agreement:.0%} of the rows their label, where always answering the commonest gives "
+            f"{majority:.0%}; it hardly tells these classes apart, so take the list for chance"
+        )
     pairs = [
         (suspects.joint[given, true], given, true)
         for given in range(len(classes)) for true in range(len(classes)) if given != true
