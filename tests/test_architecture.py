@@ -40,7 +40,7 @@ FLOORS = {
         ),
         0,
     ),
-    **dict.fromkeys(("machine", "work", "footprint", "cost", "significance", "published", "naming"), 0),
+    **dict.fromkeys(("cache", "machine", "work", "footprint", "cost", "significance", "published", "naming"), 0),
     **dict.fromkeys(("data", "model"), 1),
     **dict.fromkeys(("fitting", "evaluation", "predict", "baselines", "suspects", "importance"), 2),
     **dict.fromkeys(("card", "run"), 3),

@@ -105,6 +105,16 @@ def test_data_that_is_not_there_is_the_users_mistake(objective, quick):
         objective(quick("data.source=nowhere.csv"), unheard)
 
 
+def test_tokens_are_made_once_for_all_processes(quick, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANKWISE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("rankwise.data.tokens.LEAST_SHARED", 1)
+    first = TrialObjective()(quick("train.max_steps=1"), unheard)
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("prefix/*/ids.bin")}
+    assert len(made) == 3, "training rows, and validation rows with the one that stands for the test rows"
+    assert TrialObjective()(quick("train.max_steps=1"), unheard).scores == first.scores  # as another process begins
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("prefix/*/ids.bin")} == made
+
+
 def test_the_frozen_layers_cache_is_shared_between_trials(objective, quick, tmp_path, monkeypatch):
     monkeypatch.setenv("RANKWISE_CACHE", str(tmp_path / "cache"))
     upper = ("adapter.allocate={policy: last-k, k: 1}", "train.encoder_dropout=off", "train.max_steps=2")

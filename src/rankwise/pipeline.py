@@ -190,7 +190,10 @@ def with_scores(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:
 
 
 def prefix_cache() -> PrefixCache:
-    """The machine's cache of frozen layers' outputs: RANKWISE_CACHE or the user's cache folder, up to RANKWISE_CACHE_GB."""
+    """The machine's cache of frozen layers' outputs: RANKWISE_CACHE or the user's cache folder, up to RANKWISE_CACHE_GB.
+
+    Trials keep their tokens there too.
+    """
     given = os.environ.get("RANKWISE_CACHE_GB", "10")
     try:
         limit_bytes = round(float(given) * 1e9)

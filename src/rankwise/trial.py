@@ -2,7 +2,7 @@
 
 A trial is planned first, so that a plan over the cap is refused in milliseconds; it trains as `pipeline.train` does, on the
 same rows with the same seed, and leaves no file behind. The test rows are not among what it prepares. One process runs many
-trials: what they share (tables, tokens, frozen layers on disk) is made once.
+trials and reads their tables once; tokens and what frozen layers make of them are made once for all processes of a machine.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from rankwise.cost import forecast
 from rankwise.data.batches import Padding
 from rankwise.data.prepare import Labelled, Prepared, prepare, read, take
 from rankwise.data.shift import shifted_tokens
+from rankwise.data.tokens import TokenStore
 from rankwise.fitting.checkpoint import Checkpoints
 from rankwise.fitting.events import Events
 from rankwise.fitting.loop import fit
@@ -153,7 +154,7 @@ def _tokens(spec: DataSpec, plan: Plan, base: Base, labelled: Labelled) -> tuple
     tokenizer = load_tokenizer(base)
     without_test = replace(labelled, test=take(labelled.validation, np.zeros(1, dtype=np.int64)))
     longest = longest_text(tokenizer, plan.encoder, prefix=plan.adapter.prefix_length)
-    return tokenizer, prepare(spec, tokenizer, longest=longest, labelled=without_test)
+    return tokenizer, prepare(spec, tokenizer, longest=longest, labelled=without_test, tokenized=TokenStore(prefix_cache()))
 
 
 def _kept(cache: dict[Any, T], key: Any, make: Callable[[], T]) -> T:

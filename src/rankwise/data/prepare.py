@@ -23,7 +23,7 @@ from rankwise.data.sides import better_side
 from rankwise.data.sources import Table, read_table
 from rankwise.data.splits import resolve
 from rankwise.data.store import Texts
-from rankwise.data.tokens import Tokens, cut, tokenize_to_disk
+from rankwise.data.tokens import Tokenize, Tokens, cut, tokenize_to_disk
 from rankwise.errors import DataError
 from rankwise.specs import DataSpec
 
@@ -158,15 +158,24 @@ def complete(
     return Labelled(train, validation, test, names, leaked, tuple(notes), numbering)
 
 
-def prepare(spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled | None = None) -> Prepared:
+def prepare(
+    spec: DataSpec,
+    tokenizer: Any,
+    *,
+    longest: int,
+    labelled: Labelled | None = None,
+    tokenized: Tokenize = tokenize_to_disk,
+) -> Prepared:
     """Read, clean and tokenise. `longest` is the most tokens that the encoder takes; `tokenizer` a transformers one.
+
+    `tokenized` tokenises; a TokenStore shares what it has with other processes.
 
     Raises DataError for files, columns, labels and texts that cannot be used.
     """
     labelled = labelled or read(spec)
     numbers = label_numbers(labelled, spec)
     texts = clean_all(labelled.train.texts, spec.clean)
-    tokens = tokenize_to_disk(tokenizer, texts, max_length=None)
+    tokens = tokenized(tokenizer, texts, max_length=None)
     lengths = lengths_of(tokens.lengths, "tokens", bars=40, width=1)
     max_length, length_note = choose_length(tokens.lengths, spec.max_length, longest)
     side, side_note = _side(spec, tokens, numbers["train"], max_length)
@@ -177,7 +186,7 @@ def prepare(spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled 
 
     def scored(name: str, table: Table) -> Split:
         texts = clean_all(table.texts, spec.clean)
-        return Split(texts, tokenize_to_disk(tokenizer, texts, max_length=max_length), numbers[name], table.rows)
+        return Split(texts, tokenized(tokenizer, texts, max_length=max_length), numbers[name], table.rows)
 
     preprocessing = Preprocessing(
         classes=labelled.classes,

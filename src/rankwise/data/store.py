@@ -12,6 +12,8 @@ import tempfile
 import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from io import FileIO
+from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -84,9 +86,17 @@ class Texts(Sequence[str]):
 class Numbers:
     """Whole numbers on disk, end to end; a slice of them, from a place to a place, is an array."""
 
-    def __init__(self, dtype: DTypeLike) -> None:
+    def __init__(self, dtype: DTypeLike, path: Path | None = None) -> None:
+        """In a new file, which has a name where `path` gives one."""
         self.dtype: np.dtype[Any] = np.dtype(dtype)
-        self._disk = _Disk()
+        self._disk = _Disk() if path is None else _Disk(path.open("w+b", buffering=0))
+
+    @classmethod
+    def opened(cls, path: Path, dtype: DTypeLike) -> Numbers:
+        """Those that are in a file, to be read."""
+        found = cls.__new__(cls)
+        found.dtype, found._disk = np.dtype(dtype), _Disk(path.open("rb", buffering=0))
+        return found
 
     def append(self, values: NDArray[np.integer[Any]]) -> None:
         """Writes them behind the others. Raises DataError where the temporary folder takes no more."""
@@ -105,13 +115,13 @@ class Numbers:
 class _Disk:
     """Bytes that are appended and read at any place; gone when nobody holds them any more."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: FileIO | None = None) -> None:
         try:
-            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - open as long as this lives
+            self._file = tempfile.TemporaryFile(buffering=0) if file is None else file  # noqa: SIM115
         except OSError as error:
             raise _no_room(error) from error
         weakref.finalize(self, self._file.close)
-        self.size = 0
+        self.size = os.fstat(self._file.fileno()).st_size
 
     def append(self, data: bytes) -> int:
         """The size after it."""

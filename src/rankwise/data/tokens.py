@@ -5,15 +5,22 @@ Shapes: N texts have N + 1 offsets, so nothing is stored padded.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from rankwise.cache import ABOUT, Cache, checksum
 from rankwise.data.store import Numbers, Texts
 
+FORMAT = 1
+FILES = ("ids.bin", "types.bin", "offsets.npy")
+LEAST_SHARED = 2_000  # texts: fewer are tokenised in less time than it takes to look for them
 CHUNK = 2_000  # texts per tokenizer call: enough to use its threads, little enough to bound memory
 CHUNK_CHARACTERS = 1_000_000  # ... also where texts are long: a tokenizer holds some 100 bytes a token
 
@@ -61,6 +68,65 @@ def tokenize(tokenizer: Any, texts: Sequence[str], *, max_length: int | None) ->
 def tokenize_to_disk(tokenizer: Any, texts: Sequence[str], *, max_length: int | None) -> Tokens:
     """The same for any number of texts, on disk."""
     return _written(_encoded(tokenizer, texts, max_length), len(texts), _narrowest(tokenizer))
+
+
+class Tokenize(Protocol):
+    """Texts → tokens on disk: `tokenize_to_disk`, or a TokenStore, which keeps them."""
+
+    def __call__(self, tokenizer: Any, texts: Sequence[str], /, *, max_length: int | None) -> Tokens: ...
+
+
+class TokenStore:
+    """Tokens that processes share: tokenised by one of them, kept in a cache under a hash of tokenizer and texts."""
+
+    def __init__(self, cache: Cache) -> None:
+        self.cache = cache
+
+    def __call__(self, tokenizer: Any, texts: Sequence[str], /, *, max_length: int | None) -> Tokens:
+        """As `tokenize_to_disk`, which it leaves few texts to, and those that the cache has no room for."""
+        key, size = _key_of(tokenizer, texts, max_length) if len(texts) >= LEAST_SHARED else ("", 0)
+        if not key or not self.cache.has_room(size):
+            return tokenize_to_disk(tokenizer, texts, max_length=max_length)
+
+        def make(entry: Path) -> None:
+            tokens = _written(_encoded(tokenizer, texts, max_length), len(texts), _narrowest(tokenizer), entry)
+            np.save(entry / "offsets.npy", tokens.offsets)
+            facts = {
+                "format": FORMAT, "ids": tokens.ids.dtype.name, "types": tokens.types is not None,
+                "crc32": [checksum(entry / name) for name in FILES],
+            }  # fmt: skip
+            (entry / ABOUT).write_text(json.dumps(facts) + "\n", "utf-8")
+
+        return self.cache.entry(key, size, _stored, make)[0]
+
+
+def _stored(entry: Path) -> Tokens | None:
+    """What a TokenStore has put into an entry; None where it is missing or damaged."""
+    try:
+        facts = json.loads((entry / ABOUT).read_text("utf-8"))
+        if facts["format"] != FORMAT or facts["crc32"] != [checksum(entry / name) for name in FILES]:
+            return None
+        types = Numbers.opened(entry / "types.bin", np.int8) if facts["types"] else None
+        return Tokens(Numbers.opened(entry / "ids.bin", facts["ids"]), np.load(entry / "offsets.npy"), types)
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _key_of(tokenizer: Any, texts: Sequence[str], max_length: int | None) -> tuple[str, int]:
+    """A hash of all that the tokens depend on, and about how many bytes they take; no hash of a tokenizer in Python."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return "", 0
+    kept = json.loads(backend.to_str())
+    for state in ("truncation", "padding"):  # what the last call left behind
+        kept.pop(state, None)
+    about = [FORMAT, max_length, tokenizer.truncation_side, sorted(tokenizer.model_input_names), kept]
+    total, size = hashlib.sha256(json.dumps(about, sort_keys=True).encode()), 0
+    for text in texts:
+        raw = text.encode("utf-8", "surrogatepass")
+        total.update(len(raw).to_bytes(8, "little") + raw)
+        size += len(raw)
+    return total.hexdigest()[:32], size
 
 
 def cut(tokens: Tokens, texts: Sequence[str], tokenizer: Any, max_length: int) -> Tokens:
@@ -113,9 +179,9 @@ def _gathered(rows: Iterable[Encoded]) -> Tokens:
     return Tokens(flat, offsets, flat_types if flat_types.any() else None)
 
 
-def _written(rows: Iterable[Encoded], count: int, ids_type: DTypeLike) -> Tokens:
-    """The tokens of `count` texts, on disk; segment ids only where there is one but 0."""
-    ids, types = Numbers(ids_type), Numbers(np.int8)
+def _written(rows: Iterable[Encoded], count: int, ids_type: DTypeLike, folder: Path | None = None) -> Tokens:
+    """The tokens of `count` texts, on disk, in files of a folder where one is given; segment ids only where one is not 0."""
+    ids, types = (Numbers(dtype, folder and folder / name) for dtype, name in ((ids_type, "ids.bin"), (np.int8, "types.bin")))
     offsets = np.zeros(count + 1, dtype=np.int64)
     segments = False
     for place, (row_ids, row_types) in enumerate(rows, start=1):

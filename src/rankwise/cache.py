@@ -1,0 +1,109 @@
+"""A folder of things that can be made again and are kept under a size limit, safe under several processes.
+
+An entry is a folder named by a hash of all that it depends on, with `entry.json`, which is written last. One process makes it
+while others wait; whoever reads it checks it, and makes it again where it is damaged; the least recently used make room.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock, Timeout
+
+ABOUT = "entry.json"
+NEW = ".new"  # ends the folder's name while an entry is made
+PIECE = 1 << 24  # bytes read at once for a checksum
+
+T = TypeVar("T")
+
+
+class Cache:
+    """Entries that together stay under a limit."""
+
+    def __init__(self, folder: Path, *, limit_bytes: int) -> None:
+        self.folder = folder
+        self.limit_bytes = limit_bytes
+
+    def has_room(self, size: int) -> bool:
+        """Whether an entry of so many bytes is under the limit, and leaves a tenth of the disk's free space."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(self.folder).free + self.used_bytes()
+        return size <= self.limit_bytes and size < 0.9 * free
+
+    def entry(self, key: str, size: int, read: Callable[[Path], T | None], make: Callable[[Path], None]) -> tuple[T, bool]:
+        """What `read` finds in the entry's folder, and whether it was there already.
+
+        `read` gives None for a folder that is missing or damaged; `make` fills a new one, of about `size` bytes.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        entry = self.folder / key
+        with FileLock(self.folder / f"{key}.lock"):
+            found = read(entry)
+            if found is not None:
+                os.utime(entry)
+                return found, True
+            shutil.rmtree(entry, ignore_errors=True)
+            self._make_room(size)
+            new = entry.with_name(f"{key}{NEW}")  # moved into its place whole: what is killed leaves only this
+            shutil.rmtree(new, ignore_errors=True)
+            new.mkdir()
+            make(new)
+            new.rename(entry)
+            found = read(entry)
+        if found is None:
+            raise OSError(f"{entry}: what was just written reads back otherwise; check the disk")
+        return found, False
+
+    def used_bytes(self) -> int:
+        return sum(_size(entry) for entry in self._entries())
+
+    def _entries(self) -> list[Path]:
+        """Finished entries, the least recently used first."""
+        used: dict[Path, float] = {}
+        for path in self.folder.glob(f"*/{ABOUT}"):
+            if path.parent.suffix != NEW:
+                with suppress(FileNotFoundError):  # another process has made room meanwhile
+                    used[path.parent] = path.parent.stat().st_mtime
+        return sorted(used, key=lambda entry: used[entry])
+
+    def _make_room(self, wanted: int) -> None:
+        for new in self.folder.glob(f"*{NEW}"):  # of a process that was killed, unless its lock is held
+            self._remove(new, key=new.name.removesuffix(NEW))
+        used = self.used_bytes() + sum(map(_size, self.folder.glob(f"*{NEW}")))
+        for entry in self._entries():
+            if used + wanted <= self.limit_bytes:
+                return
+            used -= self._remove(entry, key=entry.name)
+
+    def _remove(self, folder: Path, *, key: str) -> int:
+        """Bytes that are free now: none where another process makes or checks it."""
+        try:
+            with FileLock(self.folder / f"{key}.lock", timeout=0):
+                freed = _size(folder)
+                shutil.rmtree(folder, ignore_errors=True)  # its bytes go when the last process that reads them closes it
+        except Timeout:
+            return 0
+        return freed
+
+
+def checksum(path: Path) -> int:
+    """CRC-32 of a file, read in pieces."""
+    found = 0
+    with path.open("rb") as file:
+        while piece := file.read(PIECE):
+            found = zlib.crc32(piece, found)
+    return found
+
+
+def _size(entry: Path) -> int:
+    """Bytes of an entry; none where another process has removed it."""
+    try:
+        return sum(path.stat().st_size for path in entry.iterdir())
+    except FileNotFoundError:
+        return 0
