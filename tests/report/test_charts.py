@@ -281,3 +281,11 @@ def test_parallel_coordinates_draw_a_line_for_each_configuration_and_the_best_la
     assert lines[-1].stroke == "series-2"
     assert inside(drawing)
     assert all(math.isfinite(x) for line in lines for x, _ in line.points)
+
+
+def test_long_labels_of_an_upright_axis_have_the_room_they_need():
+    curve = charts.Curve("validation", ((0, 1.3804), (4, 1.3814)), 0)
+    drawing = charts.curves([curve], x_label="updates", y_label="loss", kind="number")
+    labels = [item for item in drawing.items if isinstance(item, Label) and item.text.startswith("1.38")]
+    assert len(labels) >= 4
+    assert min(label.x - text_width(label.text) for label in labels) >= 0

@@ -70,12 +70,12 @@ def curves(
 ) -> Drawing:
     """Lines over a shared x axis from 0; with `per_epoch` of x to an epoch, the ends of epochs are marked."""
     legend, top = _legend(lines) if _needs_legend(lines) else ([], 0.0)
-    left, right = 36.0, RIGHT if legend else RIGHT - 8 - max(text_width(line.name) for line in lines)
+    heights = [y for line in lines for _, y in line.points] + [y for line in lines for _, *ends in line.band for y in ends]
+    up = axis_of(heights, kind)
+    left, right = _room_for(up), RIGHT if legend else RIGHT - 8 - max(text_width(line.name) for line in lines)
     top += 40.0
     bottom = top + 170
     across = whole_axis(max(x for line in lines for x, _ in line.points))
-    heights = [y for line in lines for _, y in line.points] + [y for line in lines for _, *ends in line.band for y in ends]
-    up = axis_of(heights, kind)
     items: list[Item] = [*legend, Label(0, top - 28, y_label)]
     items += _ladder(up, left, right, bottom, top)
     items += _epoch_lines(per_epoch, across, left, right, top, bottom) if per_epoch else ()
@@ -247,9 +247,9 @@ def scatter(
     Names stand beside their points, so they should be short, or in a key above.
     """
     legend, head = _legend([Curve(spot.name, (), spot.style, loose=True) for spot in spots]) if key else ([], 0.0)
-    left, right, top, bottom = 36.0, RIGHT, 28.0 + head, 228.0 + head
     across = axis_of([spot.x for spot in spots], x_kind, zero=x_kind == "seconds", may_log=True, most=4)
     up = axis_of(_ends(spot.y for spot in spots), y_kind)
+    left, right, top, bottom = _room_for(up), RIGHT, 28.0 + head, 228.0 + head
 
     def at(x: float, y: float | None) -> Point:
         return across.place(x, left, right), up.place(y or 0.0, bottom, top)
@@ -297,10 +297,10 @@ def histogram(
     rows: Sequence[tuple[float, float, int]], *, x_label: str, y_label: str, mark: float, mark_label: str
 ) -> Drawing:
     """Bars (from, up to, rows), those beyond `mark` in another colour. A wider last bar is drawn as wide as the others."""
-    left, right, top, bottom = 36.0, RIGHT, 44.0, 214.0
     step = rows[0][1] - rows[0][0]
     across = whole_axis(max(rows[-1][0] + step, mark * 1.02), most=6)
     up = axis_of([0, max(count for *_, count in rows)], "count", zero=True, most=4)
+    left, right, top, bottom = _room_for(up), RIGHT, 44.0, 214.0
     items: list[Item] = [Label(0, 12, y_label), *_ladder(up, left, right, bottom, top)]
     items += _x_ticks(across, left, right, bottom, x_label)
     for low, high, count in rows:
@@ -358,6 +358,11 @@ def reliability(bins: Sequence[Bin]) -> Drawing:
 
 
 # ---------------------------------------------------------------------------------------------------------------- axes
+
+
+def _room_for(axis: Axis) -> float:
+    """Where a plot begins: beside the labels of its upright axis."""
+    return max(36.0, 7 + max(text_width(axis.label(tick)) for tick in axis.ticks))
 
 
 def _ladder(axis: Axis, left: float, right: float, bottom: float, top: float) -> Iterable[Item]:
