@@ -120,9 +120,13 @@ def show_recipes(rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def show_layouts(layouts: Iterable[Layout]) -> None:
-    """What was found out about each file that is read."""
-    for line in dict.fromkeys(layout.describe() for layout in layouts):
-        dim(line)
+    """What was found out about each file that is read; of files that are alike once."""
+    alike: dict[str, dict[str, None]] = {}
+    for layout in layouts:
+        name, _, found = layout.describe().partition(": ")
+        alike.setdefault(found, {})[name] = None
+    for found, names in alike.items():
+        dim(f"{', '.join(names)}: {found}")
 
 
 def show_run(run: Any) -> None:

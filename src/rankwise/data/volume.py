@@ -41,7 +41,7 @@ def volume(spec: DataSpec) -> Volume:
     table = read_table(found.train, spec)
     check(table)
     classes = class_names(table, spec.classes or found.classes)
-    check_rows(spec, len(classes))
+    check_rows(spec, len(set(table.labels or ())))
     train = len(table.texts)
     layouts = [table.layout]
     if found.test:
