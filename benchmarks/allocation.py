@@ -91,7 +91,9 @@ def on_validation(data: Path, rows: int, changes: list[str], *, chosen_on: int =
     with tempfile.TemporaryDirectory() as folder:
         run = train(recipe, Path(folder) / "run")
     part = "test" if chosen_on else "validation"
-    scores = run.scores[part]
+    scores = {key: run.scores[part][key] for key in ("accuracy", "log_loss")}
+    if chosen_on:
+        scores = {key: interval["value"] for key, interval in scores.items()}
     return {
         "validation_rows": run.facts["rows"][part],
         "trained_parameters": run.plan_facts["trainable_parameters"],
