@@ -19,8 +19,7 @@ MinutesOption = Annotated[
     float | None, typer.Option("--minutes", help="Time for the whole run; updates and schedule are made to fit.")
 ]
 MemoryOption = Annotated[
-    float | None,
-    typer.Option("--memory-gb", help="Peak memory in GB; micro-batches are made to fit.", metavar="GB"),
+    float | None, typer.Option("--memory-gb", help="Peak memory in GB; micro-batches are made to fit.", metavar="GB")
 ]
 FastOption = Annotated[
     bool, typer.Option("--fast", help="bf16 where the hardware has it, no dropout in the encoder: about twice as fast.")

@@ -39,6 +39,8 @@ def recipe_of(
     fast: bool = False,
 ) -> Recipe:
     """A recipe, or one by name or path, with what the options change; --data replaces every file of the recipe's."""
+    if isinstance(recipe, str):
+        _check_no_data(recipe)
     changes = list(FAST) if fast else []
     if data is not None:
         check_data(data)
@@ -52,6 +54,14 @@ def recipe_of(
     changes += [f"budget.memory_gb={memory_gb}"] if memory_gb is not None else []
     changes += overrides or []
     return recipe.with_overrides(changes) if isinstance(recipe, Recipe) else Recipe.load(recipe, changes)
+
+
+def _check_no_data(recipe: str) -> None:
+    """Raises RecipeError for a file of data in a recipe's place."""
+    from rankwise.data.formats import is_readable
+
+    if Path(recipe).is_file() and is_readable(Path(recipe)):
+        raise RecipeError(f"{recipe} is data, which comes after a recipe; type: rankwise train auto --data {recipe}")
 
 
 def reading(overrides: list[str] | None, *, also: Set[str] = frozenset()) -> list[str]:

@@ -137,7 +137,7 @@ def train(  # noqa: PLR0915 - straight down one page
         fitted = fit(
             classifier, data, recipe.train, padding=Padding.of(tokenizer), checkpoints=checkpoints,
             accelerator=accelerator, events=events, scoring=recipe.evaluate, shifted=shifted, resume=resume,
-            cache=prefix_cache(),
+            cache=shared_cache(),
             cost=cost, ends_at=started + 60 * recipe.budget.minutes if recipe.budget.minutes else None,
         )  # fmt: skip
 
@@ -189,11 +189,8 @@ def with_scores(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:
     return importance.with_scores(recipe, labelled, data_sha256=digest(labelled))
 
 
-def prefix_cache() -> PrefixCache:
-    """The machine's cache of frozen layers' outputs: RANKWISE_CACHE or the user's cache folder, up to RANKWISE_CACHE_GB.
-
-    Trials keep their tokens there too.
-    """
+def shared_cache() -> PrefixCache:
+    """The machine's cache of frozen layers' outputs and trials' tokens: RANKWISE_CACHE, up to RANKWISE_CACHE_GB."""
     given = os.environ.get("RANKWISE_CACHE_GB", "10")
     try:
         limit_bytes = round(float(given) * 1e9)

@@ -146,7 +146,7 @@ def _notes(encoder: Encoder, recipe: Recipe, ranks: Mapping[str, int], ledger: L
         notes.append(f"a slim head learns best at about ten times the rate; try --set train.rates.head={rate}")
     train = recipe.train
     if train.rate_is_idle and train.learning_rate != TrainSpec.model_fields["learning_rate"].default:
-        notes.append("train.learning_rate moves nothing: train.rates.tiers and train.rates.head set every rate")
+        notes.append(train.IDLE_RATE)
     published = recipe.published
     if published and published.trainable_parameters and recipe.base == encoder.name:
         difference = published.trainable_parameters - ledger.trainable_parameters

@@ -46,7 +46,6 @@ ELSEWHERE = {  # what other tools call a key
     "per_device_train_batch_size": "train.batch_size", "warmup_ratio": "train.warmup", "warmup_steps": "train.warmup",
     "lr_scheduler_type": "train.schedule", "optim": "train.optimizer", "dataset": "data.source",
 }  # fmt: skip
-DATA_ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")  # of files that are no recipe
 LONGEST_SAID = 80  # characters of a value that a message quotes
 DATA_PATHS = ("data.source", "data.train", "data.validation", "data.test")  # where the data lie
 NOT_YAML = (YAMLError, ValueError, TypeError, RecursionError)  # what ruamel raises, for a broken number, tag or nesting too
@@ -199,8 +198,6 @@ def text_of(name_or_path: str | Path, *, kind: str, builtin: Sequence[str]) -> t
         if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
             raise RecipeError(f"{name}: no such file; expected a YAML file or a built-in {kind}: {known}")
         raise RecipeError(f"no {kind} is called '{name}'{nearest(name, builtin) or '.'} Built in: {known}")
-    if kind == "recipe" and path.name.lower().removesuffix(".gz").endswith(DATA_ENDINGS):
-        raise RecipeError(f"{name} is data, which comes after a recipe; type: rankwise train auto --data {name}")
     if path.stat().st_size > MAX_RECIPE_BYTES:
         raise RecipeError(f"{name} has {path.stat().st_size:,} bytes; a {kind} has fewer than {MAX_RECIPE_BYTES:,}")
     try:

@@ -33,7 +33,7 @@ from rankwise.model.adapters import build
 from rankwise.model.kernels import resolve_precision
 from rankwise.model.load import Base, check_match, load_tokenizer, locate, longest_text
 from rankwise.model.speed import gflops
-from rankwise.pipeline import digest, prefix_cache, train
+from rankwise.pipeline import digest, shared_cache, train
 from rankwise.planner import Plan
 from rankwise.planner import plan as make_plan
 from rankwise.recipe import Recipe
@@ -101,7 +101,7 @@ class TrialObjective:
             fitted = fit(
                 classifier, data, recipe.train, padding=Padding.of(tokenizer),
                 checkpoints=Checkpoints(Path(folder), keep=1, fingerprint=recipe.fingerprint), accelerator=accelerator,
-                events=Events(hear), scoring=recipe.evaluate, shifted=shifted, cache=prefix_cache(), cost=cost,
+                events=Events(hear), scoring=recipe.evaluate, shifted=shifted, cache=shared_cache(), cost=cost,
                 ends_at=started + 60 * recipe.budget.minutes if recipe.budget.minutes else None,
             )  # fmt: skip
         machine.return_freed_memory()
@@ -154,7 +154,7 @@ def _tokens(spec: DataSpec, plan: Plan, base: Base, labelled: Labelled) -> tuple
     tokenizer = load_tokenizer(base)
     without_test = replace(labelled, test=take(labelled.validation, np.zeros(1, dtype=np.int64)))
     longest = longest_text(tokenizer, plan.encoder, prefix=plan.adapter.prefix_length)
-    return tokenizer, prepare(spec, tokenizer, longest=longest, labelled=without_test, tokenized=TokenStore(prefix_cache()))
+    return tokenizer, prepare(spec, tokenizer, longest=longest, labelled=without_test, tokenized=TokenStore(shared_cache()))
 
 
 def _kept(cache: dict[Any, T], key: Any, make: Callable[[], T]) -> T:

@@ -19,7 +19,8 @@ from rankwise.sweep.space import Space
 from rankwise.sweep.study import Study
 from rankwise.sweep.tables import write_tables
 from rankwise.sweep.trials import Final, Trial
-from rankwise.verbs.sweep import SweepProgress, changes_of, fitting_jobs, show_study, shown_score
+from rankwise.verbs.study import SweepProgress, changes_of, show_study, shown_score
+from rankwise.verbs.sweep import fitting_jobs
 
 SPACE = """\
 name: tiny

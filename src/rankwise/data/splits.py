@@ -92,7 +92,7 @@ def _hub_splits_of(source: str) -> dict[str, SourceSpec]:
 
 def _folder_splits(folder: Path, as_given: str, *, given: Set[str]) -> dict[str, SourceSpec]:
     found: dict[str, str] = {}
-    entries = sorted(entry for entry in folder.iterdir() if (role_of(entry.name) or None) not in {None, *given})
+    entries = sorted(entry for entry in folder.iterdir() if role_of(entry.name) not in {None, *given})
     for entry in entries:
         if not (class_folders(entry) if entry.is_dir() else is_readable(entry)):
             continue

@@ -50,7 +50,7 @@ SHOWN = 10  # trials that are seen at once
 FEW = 7  # distinct values of a setting up to which its rail has one place for each
 LONG = 6  # characters of a number: one with more was drawn from a range, and belongs on an axis
 TOP = 3  # trials that stand out
-NO_SETTING = object()  # what a trial has for a key of another group than its own
+UNSET = object()  # what a trial has for a key of another group than its own
 
 
 def report_of_study(study: Study, folder: Path | None = None) -> Report:
@@ -115,8 +115,8 @@ def _trial_row(trial: Trial, study: Study, scores: Sequence[str]) -> tuple[Value
 
 def _settings(trial: Trial, study: Study) -> tuple[Value, ...]:
     """A trial's values in the order of `_setting_columns`, numbers as numbers."""
-    values = [trial.params.get(key, NO_SETTING) for key in study.varied]
-    return tuple(value if _is_number(value) else "" if value is NO_SETTING else typed(value) for value in values)
+    values = [trial.params.get(key, UNSET) for key in study.varied]
+    return tuple(value if _is_number(value) else "" if value is UNSET else typed(value) for value in values)
 
 
 def _setting_columns(study: Study) -> list[Column]:
@@ -158,7 +158,7 @@ def _parallel(study: Study, importances: Mapping[str, float]) -> Figure:
     trials, first = study.finished, study.objectives[0]
     label, kind = NAMES[first]
     keys = sorted(study.varied, key=lambda key: sum(importances[name] for name in importances if is_drawn_as(name, key)))
-    rails = [_setting_rail(key, [trial.params.get(key, NO_SETTING) for trial in trials]) for key in keys]
+    rails = [_setting_rail(key, [trial.params.get(key, UNSET) for trial in trials]) for key in keys]
     rails.append(_number_rail(label, [trial.values[first] for trial in trials], kind))
     columns = (Column("trial", "trial", "count"), *_setting_columns(study), Column(first, label, kind))
     rows = tuple((trial.number, *_settings(trial, study), trial.values[first]) for trial in trials)
@@ -174,14 +174,14 @@ def _parallel(study: Study, importances: Mapping[str, float]) -> Figure:
 
 def _setting_rail(key: str, values: Sequence[Any]) -> maps.Rail:
     """Few values, or others than numbers, side by side in their order, numbers before words; numbers on an axis."""
-    known = [value for value in values if value is not NO_SETTING]
+    known = [value for value in values if value is not UNSET]
     numbers = sorted({value for value in known if _is_number(value)})
     distinct = [typed(value) for value in numbers] + sorted({typed(value) for value in known if not _is_number(value)})
     if len(distinct) == len(numbers) and (len(distinct) > FEW or max(map(len, distinct), default=0) > LONG):
-        return _number_rail(key, [None if value is NO_SETTING else value for value in values], _kind_of(known))
+        return _number_rail(key, [None if value is UNSET else value for value in values], _kind_of(known))
     places = {name: (place + 0.5) / len(distinct) for place, name in enumerate(distinct)}
     ticks = tuple((share, name) for name, share in places.items())
-    return maps.Rail(key, tuple(None if value is NO_SETTING else places[typed(value)] for value in values), ticks)
+    return maps.Rail(key, tuple(None if value is UNSET else places[typed(value)] for value in values), ticks)
 
 
 def _number_rail(name: str, values: Sequence[float | None], kind: Kind) -> maps.Rail:

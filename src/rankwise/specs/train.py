@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -120,6 +120,8 @@ class TrainSpec(Spec):
     """Experiment trackers to log to, through Accelerate."""
     threads: Count | None = None
     """CPU threads; chosen by a short measurement when left out."""
+
+    IDLE_RATE: ClassVar[str] = "train.learning_rate moves nothing: train.rates.tiers and train.rates.head set every rate"
 
     @property
     def rate_is_idle(self) -> bool:

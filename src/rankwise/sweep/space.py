@@ -31,6 +31,7 @@ from rankwise.specs import Count, Spec
 from rankwise.sweep.domains import Domain, Groups, Range, Scalar, Values, keys_of, listed, plain, size_of, why_no_grid
 from rankwise.sweep.trials import OBJECTIVES
 
+ELSEWHERE = {"acc": "accuracy", "f1": "macro_f1", "f1_macro": "macro_f1", "loss": "log_loss"}  # what other tools call one
 TRIALS = 20  # where nothing says how many
 EXAMPLES = {
     "base": "auto", "set": "[data.rows=64]", "search": "{sampler: random}", "search.pruner": "{name: halving}",
@@ -86,7 +87,7 @@ class _File(Spec):
         for name in objectives:
             if name not in OBJECTIVES:
                 known = ", ".join(OBJECTIVES)
-                meant = {"acc": "accuracy", "f1": "macro_f1", "f1_macro": "macro_f1", "loss": "log_loss"}.get(name, "")
+                meant = ELSEWHERE.get(name, "")
                 hint = f"; did you mean '{meant}'?" if meant else nearest(name, OBJECTIVES)
                 raise ValueError(f"'{name}' is no objective{hint or '; expected some of ' + known}")
         if len(set(objectives)) < len(objectives):
@@ -176,7 +177,7 @@ class Space:
             and "train.learning_rate" in self.keys
             and not any(_overlap(k, "train.rates") for k in self.keys)
         ):
-            raise RecipeError("train.learning_rate moves nothing: train.rates.tiers and train.rates.head set every rate")
+            raise RecipeError(train.IDLE_RATE)
         if "worst_shift" in self.objectives and (train.select_by != "worst_shift" or "train.select_by" in self.keys):
             raise RecipeError("the objective worst_shift needs --set train.select_by=worst_shift")
 
