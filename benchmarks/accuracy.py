@@ -1,4 +1,4 @@
-"""Every report's recipe beside `auto` at the same cap and no more epochs, on the test rows: results/accuracy.csv.
+"""Every report's recipe beside `auto` at the same cap and the same epochs, on the test rows: results/accuracy.csv.
 
     python benchmarks/accuracy.py --data ../shared/data --ag-rows 10000 --imdb-rows 5000 --processes 2 --minutes 90
     python benchmarks/accuracy.py --table

@@ -1,4 +1,4 @@
-"""The speed table on a machine with a GPU: Trainer + peft in fp32 and bf16 beside rankwise in fp32, bf16 and compiled.
+"""The speed table on a machine with a GPU: Trainer + peft in fp32 and bf16 beside rankwise, passes recorded or one by one.
 
     python benchmarks/gpu.py --data ../shared/data/ag_news
 
@@ -28,8 +28,9 @@ from rankwise.fitting.loop import fit
 from rankwise.model.adapters import build
 from rankwise.options import FAST
 
+PEER = "Trainer + peft, dynamic padding"
 RESULTS = Path(__file__).parent / "results" / "gpu.csv"
-COLUMNS = ("work", "side", "rows", "updates", "repeats", "seconds", "rows_per_second", "peak_gb", "device", "torch")
+COLUMNS = ("work", "side", "rows", "updates", "repeats", "seconds", "rows_per_second", "ratio", "peak_gb", "device", "torch")
 
 
 def main() -> None:
@@ -47,13 +48,11 @@ def main() -> None:
     data = bench.cut(16 * options.steps, 8)
     train = (list(data.train.texts), data.train.labels)
 
-    def ours(*changes: str, compiled: bool = False) -> Callable[[], float]:
+    def ours(*changes: str) -> Callable[[], float]:
         recipe = bench.recipe.with_overrides(changes)
 
         def run() -> float:
             classifier = build(bench.base, plan(recipe, classes=len(data.classes)), data.classes, seed=0)
-            if compiled and classifier.forward is not None:
-                classifier.forward.run = torch.compile(classifier.forward.run, dynamic=True)
             with tempfile.TemporaryDirectory() as folder:
                 checkpoints = Checkpoints(Path(folder), keep=1, fingerprint="bench")
                 started = time.monotonic()
@@ -65,8 +64,8 @@ def main() -> None:
 
         return run
 
-    def peer(*, pad_to_max: bool = False, bf16: bool = False) -> Callable[[], float]:
-        return lambda: trainer_peft(bench.recipe, data.classes, train, pad_to_max=pad_to_max, seed=0, bf16=bf16).seconds
+    def peer(*, bf16: bool = False) -> Callable[[], float]:
+        return lambda: trainer_peft(bench.recipe, data.classes, train, pad_to_max=False, seed=0, bf16=bf16).seconds
 
     work = Work(
         "rank4-adam",
@@ -74,12 +73,11 @@ def main() -> None:
         options.steps,
         0,
         {
-            "Trainer + peft, dynamic padding": peer(),
-            "Trainer + peft, padded to 128": peer(pad_to_max=True),
+            PEER: peer(),
             "Trainer + peft, dynamic padding, bf16": peer(bf16=True),
             "rankwise, the recipe as it is": ours(),
+            "rankwise, passes one by one": ours("train.speed.graphs=false"),
             "rankwise --fast": ours(*FAST),
-            "rankwise --fast, torch.compile": ours(*FAST, compiled=True),
         },
     )
     peaks = {}
@@ -98,6 +96,7 @@ def main() -> None:
             "repeats": options.repeats,
             "seconds": round(work.median(side), 2),
             "rows_per_second": round(work.rows / work.median(side), 1),
+            "ratio": round(work.median(PEER) / work.median(side), 2),
             "peak_gb": peaks[side],
             "device": "CPU" if on_cpu else torch.cuda.get_device_name(),
             "torch": torch.__version__,

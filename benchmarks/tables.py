@@ -30,7 +30,7 @@ def main() -> None:
         "memory": memory_table(), "allocation": "\n".join(allocation.table()) + "\n",
         "accuracy": "\n".join(accuracy.table()) + "\n", "suspects": suspects_table(), "methods": methods.table(),
         "sweep": sweep_table(), "shift": shift_table(), "refusal": refusal(),
-        "tuning": "\n".join(tuning.table()) + "\n",
+        "gpu": gpu_table(), "tuning": "\n".join(tuning.table()) + "\n",
     }  # fmt: skip
     stale = []
     for path in (ROOT / "README.md", ROOT / "benchmarks" / "README.md"):
@@ -42,6 +42,14 @@ def main() -> None:
                 path.write_text(after, "utf-8")
     if "--check" in sys.argv and stale:
         sys.exit(f"{' and '.join(stale)}: not current; type: make tables")
+
+
+def gpu_table() -> str:
+    """Sides of one training on a GPU."""
+    lines = ["| on an NVIDIA GPU | texts a second | times Trainer + peft |", "|---|---:|---:|"]
+    for row in rows_of("gpu.csv"):
+        lines.append(f"| {row['side']} | {float(row['rows_per_second']):,.0f} | {float(row['ratio']):.1f} |")
+    return "\n".join(lines) + "\n"
 
 
 def refusal() -> str:

@@ -35,6 +35,7 @@ from rankwise.fitting.checkpoint import Checkpoints
 from rankwise.fitting.events import Events, Listener
 from rankwise.fitting.loop import Fitted, fit
 from rankwise.model.adapters import Classifier, build
+from rankwise.model.device import stays_on_cpu
 from rankwise.model.load import Base, load_tokenizer, locate, quiet
 from rankwise.model.prefix import PrefixCache
 from rankwise.pipeline import train
@@ -90,6 +91,9 @@ FAMILIES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 
 hypothesis.settings.register_profile("tests", deadline=None)  # how long an example takes says something of the machine
 hypothesis.settings.load_profile("tests")
+
+
+os.environ["ACCELERATE_USE_CPU"] = "true"  # where sums come in one order; test_gpu.py is what asks for a GPU
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -302,7 +306,7 @@ def fit_for(built_for: Callable[..., Built], tmp_path: Path) -> Callable[..., Tr
         listeners = [lambda kind, values: events.append((kind, values)), *([listener] if listener else [])]
         fitted = fit(
             built.classifier, data, built.recipe.train, padding=Padding.of(load_tokenizer(built.base)),
-            checkpoints=checkpoints, accelerator=Accelerator(cpu=True), events=Events(*listeners), resume=resume,
+            checkpoints=checkpoints, accelerator=Accelerator(cpu=stays_on_cpu()), events=Events(*listeners), resume=resume,
             cache=cache,
         )  # fmt: skip
         return Trained(built, data, fitted, checkpoints, events)

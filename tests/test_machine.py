@@ -78,6 +78,18 @@ def test_a_system_without_proc_has_its_cores(tmp_path):
     assert machine.cores(tmp_path) == MANY
 
 
+def test_an_nvidia_gpu_is_known_by_its_driver_and_left_alone_when_hidden(tmp_path, monkeypatch):
+    for name in ("CUDA_VISIBLE_DEVICES", "ACCELERATE_USE_CPU"):
+        monkeypatch.delenv(name, raising=False)
+    assert not machine.has_nvidia(tmp_path)
+    (tmp_path / "proc/driver/nvidia/gpus/0000:00:01.0").mkdir(parents=True)
+    assert machine.has_nvidia(tmp_path)
+    for name, value in (("CUDA_VISIBLE_DEVICES", ""), ("CUDA_VISIBLE_DEVICES", "-1"), ("ACCELERATE_USE_CPU", "true")):
+        monkeypatch.setenv(name, value)
+        assert not machine.has_nvidia(tmp_path)
+        monkeypatch.delenv(name)
+
+
 @pytest.mark.parametrize(("given", "expected"), [("3", 3), ("4,2", 4), ("0", MANY), ("many", MANY), ("", MANY)])
 def test_threads_are_what_openmp_was_told(root, monkeypatch, given, expected):
     monkeypatch.setenv("OMP_NUM_THREADS", given)

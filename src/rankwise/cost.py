@@ -38,6 +38,7 @@ from rankwise.work import Work
 # benchmarks/memory.py, which prints predicted and actual seconds
 TRAINING_UTILISATION = 0.85  # of the measured fp32 matrix-product speed, on real tokens
 INFERENCE_UTILISATION = 0.85
+GPU_GFLOPS = 10_000.0  # taken of a GPU that has not been measured; small encoders wait for Python there, not for products
 BF16_GAIN = 1.5  # over fp32, where the hardware multiplies bf16
 UPDATE_SECONDS = 0.008  # of an update beside its products: collating, clipping, the optimiser's many small tensors
 OPTIMIZER_SECONDS_PER_WEIGHT = 6e-9  # Adam reads and writes about 28 bytes for each trained weight

@@ -136,13 +136,17 @@ def logits(
     model.train(dropout)
     found = np.zeros((len(tokens), len(classifier.classes)), dtype=np.float32)  # (N, C)
     index, processes = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    places, outputs = [], []
     with torch.inference_mode():
         for number, rows in enumerate(scoring_batches(tokens.lengths, batch_size)[index::processes]):
             if number % TRIM_EVERY == TRIM_EVERY - 1:
                 return_freed_memory()
             inputs = {name: tensor.to(classifier.device) for name, tensor in collate(tokens, rows, padding).items()}
             entering = None if prefix is None else prefix.take(rows, classifier.device)
-            found[rows] = classifier.logits(inputs, precision=precision, entering=entering).cpu().numpy()  # (B, C)
+            places.append(rows)
+            outputs.append(classifier.logits(inputs, precision=precision, entering=entering))  # (B, C)
+    if places:  # fetched at the end, so that a GPU is waited for once
+        found[np.concatenate(places)] = torch.cat(outputs).cpu().numpy()
     model.train(was_training)
     if accelerator is not None and processes > 1:
         shared = accelerator.reduce(torch.from_numpy(found).to(classifier.device), "sum")

@@ -58,6 +58,13 @@ def cores(root: Path = ROOT) -> int:
     return max(1, math.floor(min([allowed, *_quotas(root)])))
 
 
+def has_nvidia(root: Path = ROOT) -> bool:
+    """Whether an NVIDIA GPU is here, and neither CUDA_VISIBLE_DEVICES nor ACCELERATE_USE_CPU keeps this process from it."""
+    refused = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on", "y", "t")
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
+    return not (refused or hidden) and any((root / "proc/driver/nvidia/gpus").glob("*"))
+
+
 def threads(root: Path = ROOT) -> int:
     """Threads that torch takes unless a recipe says otherwise: OMP_NUM_THREADS, else one for each usable core."""
     given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()

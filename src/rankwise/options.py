@@ -136,9 +136,12 @@ def volume_of(recipe: Recipe) -> Volume | None:
 
 
 def forecast_of(recipe: Recipe, plan: Plan, known: Volume | None) -> Forecast:
-    """What a run is predicted to cost on this machine's CPU; for 1,000 texts of full length where no data is known."""
+    """What a run is predicted to cost on this machine; for 1,000 texts of full length where no data is known.
+
+    Without loading torch: a GPU's speed is taken to be that of a modest one.
+    """
     from rankwise import machine
-    from rankwise.cost import forecast
+    from rankwise.cost import GPU_GFLOPS, forecast
     from rankwise.work import Work
 
     longest = plan.encoder.longest
@@ -146,6 +149,9 @@ def forecast_of(recipe: Recipe, plan: Plan, known: Volume | None) -> Forecast:
         work = Work.assumed(max_length=recipe.data.max_length, encoder_longest=longest)
     else:
         work = known.work(recipe.data, encoder_longest=longest)
+    if machine.has_nvidia():
+        bf16 = recipe.train.precision in ("bf16", "auto")
+        return forecast(plan, recipe, work, gflops=GPU_GFLOPS, threads=1, bf16=bf16, gpu=True)
     threads, measured = machine.fastest(recipe.train.threads or min(machine.cores(), machine.threads()))
     bf16 = recipe.train.precision == "bf16" or (recipe.train.precision == "auto" and machine.has_bf16())
     return forecast(plan, recipe, work, gflops=measured[threads], threads=threads, bf16=bf16)

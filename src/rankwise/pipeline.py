@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator, PartialState
-from accelerate.utils import ProjectConfiguration, broadcast_object_list, parse_flag_from_env
+from accelerate.utils import ProjectConfiguration, broadcast_object_list
 from numpy.typing import NDArray
 
 from rankwise import importance, machine
@@ -40,6 +40,7 @@ from rankwise.fitting.loop import Fitted, fit
 from rankwise.folders import MANIFEST
 from rankwise.metrics import score
 from rankwise.model.adapters import Classifier, build
+from rankwise.model.device import stays_on_cpu
 from rankwise.model.kernels import resolve_precision
 from rankwise.model.load import check_match, load_tokenizer, locate, longest_text
 from rankwise.model.prefix import PrefixCache
@@ -74,7 +75,7 @@ def train(  # noqa: PLR0915 - straight down one page
     """
     started = time.monotonic() if started is None else started
     recipe = recipe.with_overrides(overrides) if isinstance(recipe, Recipe) else Recipe.load(recipe, overrides)
-    on_cpu = not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
+    on_cpu = stays_on_cpu()
     _forget_peaks()
     state = PartialState(cpu=on_cpu)  # told outright: otherwise several processes on CPUs don't find each other
     if recipe.budget.memory_gb:

@@ -24,6 +24,7 @@ from rankwise.data.tokens import Tokens, tokenize
 from rankwise.errors import DataError
 from rankwise.evaluation import logits, softmax
 from rankwise.model.adapters import Classifier
+from rankwise.model.device import own_generators
 
 FIRST = 256  # texts in the first window, so that the first predictions come soon; each further one is twice as large
 CHUNK = 4_096  # texts in a window at most: 1 % of what news takes to compute is padding then, and larger ones halve that
@@ -115,7 +116,7 @@ class Predictor:
         if mc_dropout == 0:
             return softmax(logits(self.classifier, tokens, **how))
         total = np.zeros((len(tokens), len(self.classifier.classes)))
-        with torch.random.fork_rng(devices=[]):
+        with own_generators(self.classifier.device):
             torch.manual_seed(seed)
             for _ in range(mc_dropout):  # Gal & Ghahramani, arXiv 1506.02142
                 total += softmax(logits(self.classifier, tokens, dropout=True, **how))

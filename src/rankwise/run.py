@@ -44,6 +44,7 @@ from rankwise.evaluation import logits
 from rankwise.folders import MANIFEST, check_run
 from rankwise.model import adapters
 from rankwise.model.adapters import Classifier
+from rankwise.model.device import best_device
 from rankwise.model.kernels import resolve_precision
 from rankwise.model.load import Base, load_tokenizer, locate, sha256
 from rankwise.model.onnx import OnnxClassifier, export, load_onnx
@@ -145,13 +146,14 @@ class Run:
     def predictor_on(self, engine: str) -> Predictor:
         """The predictor on an engine, loaded once, then kept. Raises ModelError for an engine that is none.
 
-        `torch` computes in fp32, `fast` in bf16 where the hardware multiplies it, `onnx` in ONNX Runtime on the CPU.
+        `torch` computes in fp32, `fast` in bf16 where the hardware multiplies it, both on a GPU where there is one; `onnx` in
+        ONNX Runtime on the CPU.
         """
         if engine not in ENGINES:
             raise ModelError(f"engine '{engine}'; expected one of {', '.join(ENGINES)}{nearest(engine, ENGINES)}")
         if engine not in self._predictors:
             tokenizer = load_tokenizer(Base(self.recipe.base, None, str(self.folder), None, None))
-            classifier = self.exported() if engine == "onnx" else self.classifier()
+            classifier = self.exported() if engine == "onnx" else self.classifier().to(best_device())
             precision = resolve_precision("auto", classifier.device) if engine == "fast" else "fp32"
             self._predictors[engine] = Predictor(classifier, tokenizer, self.preprocessing, precision=precision)
         return self._predictors[engine]

@@ -209,6 +209,7 @@ def encoder_features(texts: Sequence[str], base: str) -> NDArray[np.float32]:
     from rankwise.data.tokens import tokenize_to_disk
     from rankwise.encoders import find
     from rankwise.footprint import hidden_width
+    from rankwise.model.device import best_device
     from rankwise.model.kernels import LAYOUTS, Forward, resolve_precision
     from rankwise.model.load import load_encoder, load_tokenizer, locate, longest_text
     from rankwise.specs import SpeedSpec
@@ -216,7 +217,7 @@ def encoder_features(texts: Sequence[str], base: str) -> NDArray[np.float32]:
     found, encoder = locate(base), find(base, classes=2)
     tokenizer = load_tokenizer(found)
     padding = Padding.of(tokenizer)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = best_device()
     model = load_encoder(found, ("0", "1"), seed=0)[0].to(device).eval()
     bf16 = resolve_precision("auto", device) == "bf16"
     dtype = torch.bfloat16 if bf16 else torch.float32

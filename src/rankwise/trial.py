@@ -18,7 +18,6 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import parse_flag_from_env
 
 from rankwise import importance, machine
 from rankwise.cost import forecast
@@ -30,6 +29,7 @@ from rankwise.fitting.checkpoint import Checkpoints
 from rankwise.fitting.events import Events
 from rankwise.fitting.loop import fit
 from rankwise.model.adapters import build
+from rankwise.model.device import stays_on_cpu
 from rankwise.model.kernels import resolve_precision
 from rankwise.model.load import Base, check_match, load_tokenizer, locate, longest_text
 from rankwise.model.speed import gflops
@@ -63,8 +63,7 @@ class TrialObjective:
         loading the encoder raises.
         """
         started = time.monotonic()
-        on_cpu = not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
-        accelerator = Accelerator(cpu=on_cpu)
+        accelerator = Accelerator(cpu=stays_on_cpu())
         threads, speed = _fastest(recipe, accelerator.device)
 
         labelled, data_sha256 = _kept(self._tables, recipe.data.model_dump_json(), lambda: _tables(recipe.data))

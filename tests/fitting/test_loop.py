@@ -13,6 +13,8 @@ from conftest import Rows, prepared, save_tiny, separable
 from rankwise.cost import evaluation_interval, evaluations, planned_steps, steps_per_epoch
 from rankwise.data.batches import Padding, collate, training_batches
 from rankwise.errors import NonFiniteLoss, TrainingError
+from rankwise.fitting import loop
+from rankwise.fitting.optim import build_optimizers
 from rankwise.fitting.update import LossScale
 from rankwise.model.kernels import resolve_precision
 from rankwise.model.load import load_tokenizer
@@ -252,6 +254,25 @@ def test_the_same_seed_writes_the_same_bytes_and_another_seed_does_not(fit_for):
         trained = fit_for(f"train.seed={seed}", "train.epochs=1", folder=folder)
         files.append((trained.checkpoints.folder / "step-5" / "weights.safetensors").read_bytes())
     assert files[0] == files[1] != files[2]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam"])
+def test_fused_optimizers_as_on_a_gpu_train_the_same(fit_for, monkeypatch, still, optimizer):
+    """They leave tensors' versions as they were, by which folded adapters tell that they are out of date."""
+
+    def fused(classifier, spec):
+        made = build_optimizers(classifier, spec)
+        for group in (group for each in made for group in each.param_groups):
+            group["fused"] = True
+        return made
+
+    settings = [still, f"train.optimizer={optimizer}"]
+    usual = fit_for(*settings, folder="usual")
+    monkeypatch.setattr(loop, "build_optimizers", fused)
+    alike = fit_for(*settings, folder="fused")
+    for one, other in zip(usual.fitted.history, alike.fitted.history, strict=True):
+        assert other["train_loss"] == pytest.approx(one["train_loss"], abs=1e-4)
+        assert other["log_loss"] == pytest.approx(one["log_loss"], abs=1e-4)
 
 
 OPTIMIZERS = {

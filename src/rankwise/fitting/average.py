@@ -27,8 +27,7 @@ class Average:
         """Take in the weights after an update; `afresh` forgets what was before."""
         self.updates = 1 if afresh else self.updates + 1
         step = (self.eta + 1) / (self.updates + self.eta)
-        for name, weight in self.weights.items():
-            self.mean[name].lerp_(weight.detach(), step)
+        torch._foreach_lerp_(list(self.mean.values()), [weight.detach() for weight in self.weights.values()], step)
 
     @torch.no_grad()
     def swap(self) -> None:

@@ -113,8 +113,9 @@ class Checkpoints:
         _load_weights(classifier, folder / "weights.safetensors")
         tensors = _read(folder / "optimizer.safetensors")
         torch.set_rng_state(tensors.pop("generator"))
-        if "generator_cuda" in tensors:
-            torch.cuda.set_rng_state(tensors.pop("generator_cuda"))
+        of_gpu = tensors.pop("generator_cuda", None)
+        if of_gpu is not None and torch.cuda.is_available():  # else a run from a GPU goes on on a CPU
+            torch.cuda.set_rng_state(of_gpu)
         for name, part in parts.items():
             keys = [key for key in tensors if key.startswith(f"{name}.")]
             part.load({key.removeprefix(f"{name}."): tensors.pop(key) for key in keys})

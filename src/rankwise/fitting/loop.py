@@ -34,6 +34,7 @@ from rankwise.fitting.update import LossScale, Update, shared
 from rankwise.footprint import GB
 from rankwise.machine import TRIM_EVERY, Ceiling, return_freed_memory
 from rankwise.model.adapters import Classifier, quiet_dropout
+from rankwise.model.device import own_generators
 from rankwise.model.kernels import cut_dropout_from_words, resolve_precision
 from rankwise.model.prefix import Prefix, PrefixCache
 from rankwise.specs import EvaluateSpec, TrainSpec
@@ -89,7 +90,7 @@ def fit(  # noqa: PLR0915 - straight down one page
     """
     assert shifted or spec.select_by != "worst_shift", "the validation texts under shift choose the checkpoint"
     scoring = scoring or EvaluateSpec()
-    with torch.random.fork_rng(devices=[]):
+    with own_generators(accelerator.device):
         torch.manual_seed(spec.seed + 1_000_003 * accelerator.process_index)  # each process draws dropout of its own
 
         # --- what does not change from step to step
@@ -160,6 +161,7 @@ def fit(  # noqa: PLR0915 - straight down one page
             for optimizer in optimizers:
                 scaler.step(optimizer)
             scaler.update()
+            torch.autograd.graph.increment_version(trained)  # fused optimizers don't, and folded adapters go by it
             progress.step, progress.epoch, progress.batch = progress.step + 1, epoch, batch + 1
             passed, noted = time.monotonic() - noted, time.monotonic()
             pace.note_update(float(data.train.tokens.lengths[rows].sum()), passed)
@@ -168,8 +170,7 @@ def fit(  # noqa: PLR0915 - straight down one page
                 pruning(pace.position)  # which reads the gradients
             if average is not None:
                 average(afresh=settling)
-            for optimizer in optimizers:
-                optimizer.zero_grad(set_to_none=True)
+            update.zero_gradients()
             update.micro_batch_size = ceiling.micro_batch(update.micro_batch_size)
             if device.type == "cpu" and progress.step % TRIM_EVERY == 0:
                 return_freed_memory()

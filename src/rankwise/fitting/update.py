@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 from rankwise.data.batches import Padding, Rows, collate
 from rankwise.data.prepare import Split
 from rankwise.fitting.events import Events
+from rankwise.fitting.graphs import Graphs, Micro
 from rankwise.footprint import halved
 from rankwise.machine import is_out_of_memory
 from rankwise.model.adapters import Classifier
@@ -51,8 +52,20 @@ class Update:
         prefix: Prefix | None,
         events: Events,
     ) -> None:
+        self.trained = list(classifier.trainable().values())
         self.classifier, self.train, self.spec, self.padding, self.precision = classifier, train, spec, padding, precision
         self.weights, self.scaler, self.prefix, self.events = weights, scaler, prefix, events
+        device = classifier.device
+        self.on_device = None if weights is None else weights.to(device)
+        self.graphs: Graphs | None = None
+        """How a GPU's passes are recorded; None where they are computed one by one."""
+        forward = classifier.forward
+        plain = classifier.plan.adapter.quantize == "none"
+        if device.type == "cuda" and spec.speed.graphs and forward is not None and plain:
+            longest = int(train.tokens.lengths.max())
+            self.graphs = Graphs(
+                self._backward, device=device, padding=padding, longest=longest, forget=forward.forget_adapted
+            )
         self.micro_batch_size = spec.micro_batch_size or spec.batch_size
         self.penalty: Callable[[], torch.Tensor] | None = None
         """What is added to an update's loss, whatever its rows."""
@@ -66,6 +79,8 @@ class Update:
                 if not is_out_of_memory(error):
                     raise
                 self.micro_batch_size = halved(self.micro_batch_size)
+                if self.graphs is not None:
+                    self.graphs.clear()
                 self.classifier.model.zero_grad(set_to_none=True)
                 self.events.emit("memory", micro_batch_size=self.micro_batch_size)
 
@@ -74,22 +89,37 @@ class Update:
         found = torch.zeros(2, dtype=torch.float64, device="cpu" if device.type == "mps" else device)  # loss, right answers
         for start in range(0, len(mine), self.micro_batch_size):
             micro = mine[start : start + self.micro_batch_size]
-            inputs = {name: tensor.to(device) for name, tensor in collate(self.train.tokens, micro, self.padding).items()}
-            labels = torch.from_numpy(self.train.labels[micro]).to(device)  # (B,)
-            entering = None if self.prefix is None else self.prefix.take(micro, device)
-            logits = self.classifier.logits(
-                inputs, precision=self.precision, speed=self.spec.speed, entering=entering
-            )  # (B, C)
-            loss = _loss(logits, labels, self.weights, self.spec) / weight
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            right = (logits.detach().argmax(-1) == labels).sum()
-            found += torch.stack([loss.detach().double(), right.double()]).to(found.device)
+            read = Micro(
+                collate(self.train.tokens, micro, self.padding),
+                torch.from_numpy(self.train.labels[micro]),
+                torch.tensor(weight),
+                None if self.prefix is None else self.prefix.take(micro, device),
+            )
+            found += (self._backward(read.to(device)) if self.graphs is None else self.graphs(read)).to(found)
         if self.penalty is not None:
             penalty = self.penalty()
             self.scaler.scale(penalty).backward()  # type: ignore[no-untyped-call]
-            found[0] += penalty.detach().double().to(found.device)
+            found[0] += penalty.detach().to(found)
         loss_sum, rights = found.tolist()  # the one moment in an update when a GPU is waited for
         return loss_sum, round(rights)
+
+    def _backward(self, micro: Micro) -> torch.Tensor:
+        """Forward and backward: gradients are added to, (2,) the loss and the right answers."""
+        logits = self.classifier.logits(
+            micro.inputs, precision=self.precision, speed=self.spec.speed, entering=micro.entering
+        )  # (B, C)
+        loss = _loss(logits, micro.labels, self.on_device, self.spec) / micro.weight
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        right = (logits.detach().argmax(-1) == micro.labels).sum()
+        return torch.stack([loss.detach(), right.to(loss.dtype)])
+
+    def zero_gradients(self) -> None:
+        """Between updates; recorded passes add to gradients where they are."""
+        if self.graphs is None:
+            for weight in self.trained:
+                weight.grad = None
+        else:
+            torch._foreach_zero_([weight.grad for weight in self.trained if weight.grad is not None])
 
 
 def shared(accelerator: Accelerator, trained: list[torch.nn.Parameter], loss: float, right: int) -> tuple[float, int]:

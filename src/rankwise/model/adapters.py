@@ -41,6 +41,11 @@ class Classifier:
     plan: Plan
     classes: tuple[str, ...]
 
+    def to(self, device: torch.device) -> Classifier:
+        """Itself, moved there."""
+        self.model.to(device)
+        return self
+
     def trainable(self) -> dict[str, nn.Parameter]:
         """Trained parameters by name, in the model's order."""
         return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
@@ -129,7 +134,7 @@ def adapt(model: Any, plan: Plan, classes: Sequence[str], *, new: Sequence[str],
     """
     _check_covered(plan, new)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         _start_slim_head(model, plan, new)
         model = _inject(model, plan) if plan.adapter.is_apart else _unfreeze(model, plan)
     _freeze_head_parts(model, plan)

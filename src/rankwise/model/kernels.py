@@ -139,6 +139,12 @@ class Forward:
         """H."""
         return int(self.encoder.config.hidden_size)
 
+    def forget_adapted(self) -> None:
+        """Drop the weights that adapters are folded into: the next pass makes them again."""
+        for layer in self.layers:
+            for maps in layer.maps:
+                maps.forget_adapted()
+
     def frozen_below(self, layer: int) -> list[Tensor]:
         """Every weight that the hidden states entering `layer` depend on, in the model's order."""
         above = {id(weight) for part in self.stack[layer:] for weight in part.parameters()}
@@ -228,6 +234,13 @@ class _Layer:
         self.attention_output_dropout = part(after) if after else nn.Identity()
         self.ffn_dropout = part(layout.ffn_dropout)
 
+    @property
+    def maps(self) -> tuple[_Maps, ...]:
+        """All of them; query, key and value twice, for they are read together and apart."""
+        return (
+            self.query, self.key_value, self.query_key_value, self.attention_output, self.ffn_in, self.ffn_out,
+        )  # fmt: skip
+
     def __call__(self, hidden: Tensor, mask: Tensor | None, *, dtype: torch.dtype, fold: bool, first_only: bool) -> Tensor:
         """(B, T, H) → (B, T, H), or (B, 1, H) of the first token."""
         x = hidden.to(dtype)
@@ -297,6 +310,12 @@ class _Maps:
             return _FoldedMaps.apply(x, weight, self._bias(x.dtype), self._places(adapters), *trained)  # type: ignore
         outputs = [_apply(module, x) for module in self.modules]
         return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
+
+    def forget_adapted(self) -> None:
+        """Drop a weight that an adapter is folded into."""
+        if any(_adapter(module) for module in self.modules if type(_base(module)) is nn.Linear):
+            self.weights.clear()
+            self.made_from.clear()
 
     def _places(self, adapters: Sequence[_Adapter | None]) -> tuple[tuple[int, int, float], ...]:
         """(first row, end row, scale) of each folded adapter in the common weight."""

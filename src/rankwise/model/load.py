@@ -88,7 +88,7 @@ def load_encoder(
         with quiet():
             more["quantization_config"] = _nf4(skip_modules)
     with quiet(), _explained(base, "model"), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         model, info = AutoModelForSequenceClassification.from_pretrained(
             base.location,
             revision=base.revision,

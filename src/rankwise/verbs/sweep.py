@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from rankwise.sweep.study import Study
 
 MEMORY_SHARE = 0.8  # of what is free, for all trials together
-GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 def sweep(
@@ -139,7 +137,7 @@ def fitting_jobs(base: Recipe) -> int:
     from rankwise.options import classes_of, forecast_of
     from rankwise.planner import plan
 
-    if any(GPUS.glob("*")) and os.environ.get("CUDA_VISIBLE_DEVICES") != "":
+    if machine.has_nvidia():
         return 1
     cores = machine.cores()
     if base.adapter.unscored:  # memory hardly depends on how ranks are shared out, and probing takes its time

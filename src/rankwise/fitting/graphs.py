@@ -1,0 +1,136 @@
+"""CUDA graphs: a GPU's work for a micro-batch recorded once for each width, then started by one call.
+
+A small encoder's update is some hundred kernels of a few microseconds, and Python takes longer to start one than a GPU to
+run it. A recorded pass is the same kernels on the same numbers. Widths are rounded up to a multiple of EIGHT, so that few
+shapes are recorded; each is computed once as usual before. Shapes: B rows, T tokens, H hidden.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+
+import torch
+from torch.nn.functional import pad
+
+from rankwise.data.batches import Padding
+from rankwise.model.kernels import Entering
+
+EIGHT = 8
+MOST = 64  # shapes that are recorded
+
+
+@dataclass(frozen=True)
+class Micro:
+    """What forward and backward of a micro-batch read."""
+
+    inputs: dict[str, torch.Tensor]
+    """Each (B, T)."""
+    labels: torch.Tensor
+    """(B,)"""
+    weight: torch.Tensor
+    """What the rows of the whole update weigh, ()."""
+    entering: Entering | None = None
+
+    @property
+    def width(self) -> int:
+        """T."""
+        return int(self.inputs["input_ids"].shape[1])
+
+    def padded(self, width: int, padding: Padding) -> Micro:
+        """The same rows with padding up to `width` tokens at their ends."""
+        more = width - self.width
+        values = {"input_ids": padding.token, "token_type_ids": padding.segment, "attention_mask": 0}
+        inputs = {name: pad(tensor, (0, more), value=values[name]) for name, tensor in self.inputs.items()}
+        entering = self.entering
+        if entering is not None and entering.hidden.shape[1] > 1:  # past the last layer only the first token is known
+            entering = entering._replace(hidden=pad(entering.hidden, (0, 0, 0, width - entering.hidden.shape[1])))
+        return replace(self, inputs=inputs, entering=entering)
+
+    def to(self, device: torch.device) -> Micro:
+        """The same on a device."""
+        entering = self.entering
+        return Micro(
+            {name: tensor.to(device) for name, tensor in self.inputs.items()},
+            self.labels.to(device),
+            self.weight.to(device),
+            None if entering is None else entering._replace(hidden=entering.hidden.to(device)),
+        )
+
+    def tensors(self) -> list[torch.Tensor]:
+        """All that may differ from one micro-batch to the next, in one order."""
+        known = [] if self.entering is None else [self.entering.hidden]
+        return [*self.inputs.values(), self.labels, self.weight, *known]
+
+
+Backward = Callable[[Micro], torch.Tensor]
+"""Adds a micro-batch's gradients to the weights'; its loss and its right answers (2,), on its device."""
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    graph: torch.cuda.CUDAGraph
+    reads: Micro
+    found: torch.Tensor
+
+
+class Graphs:
+    """`backward` of micro-batches, recorded for each shape that comes again.
+
+    Gradients must stay where they are from update to update: set them to zero, not to None. `forget` is called around a
+    recording, to drop what must be computed within it.
+    """
+
+    def __init__(
+        self, backward: Backward, *, device: torch.device, padding: Padding, longest: int, forget: Callable[[], None]
+    ) -> None:
+        self.backward, self.device, self.padding, self.longest, self.forget = backward, device, padding, longest, forget
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all recordings, as when memory ran out or gradients moved."""
+        self._recorded: dict[tuple[int, int], _Recorded] = {}
+        self._seen: Counter[tuple[int, int]] = Counter()
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def __call__(self, micro: Micro) -> torch.Tensor:
+        """As `backward`, of a micro-batch whose tensors may be anywhere."""
+        width = min(-(-micro.width // EIGHT) * EIGHT, self.longest)
+        micro = micro.padded(width, self.padding)
+        shape = (len(micro.labels), width)
+        recorded = self._recorded.get(shape)
+        if recorded is None:
+            self._seen[shape] += 1
+            if self._seen[shape] == 1 or len(self._recorded) >= MOST:
+                return self.backward(micro.to(self.device))
+            recorded = self._recorded[shape] = self._record(micro.to(self.device))
+        for read, given in zip(recorded.reads.tensors(), micro.tensors(), strict=True):
+            read.copy_(given)
+        recorded.graph.replay()
+        return recorded.found
+
+    def _record(self, reads: Micro) -> _Recorded:
+        """Nothing is computed yet. All recordings work in one piece of memory, for they never run at the same time."""
+        graph = torch.cuda.CUDAGraph()
+        self.forget()
+        torch.cuda.synchronize()
+        with torch.cuda.stream(_side_stream()):
+            graph.capture_begin(self._pool, capture_error_mode="thread_local")
+            try:
+                found = self.backward(reads)
+            except BaseException:
+                with suppress(RuntimeError):  # the first error says what went wrong
+                    graph.capture_end()
+                raise
+            graph.capture_end()
+        self.forget()
+        return _Recorded(graph, reads, found)
+
+
+@cache
+def _side_stream() -> torch.cuda.Stream:
+    """Recording wants a stream of its own; one for all, for each has its working memory."""
+    return torch.cuda.Stream()  # type: ignore[no-untyped-call]
