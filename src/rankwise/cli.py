@@ -26,6 +26,7 @@ from rankwise.verbs.reproduce import reproduce
 from rankwise.verbs.sweep import sweep
 from rankwise.verbs.train import train
 
+USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # click's, which typer does not export by name
 GOING_ON = {  # by verb: how to go on after Ctrl-C
     "train": "; a training goes on from its last checkpoint with --resume",
     "learn-curve": "; the same command goes on",
@@ -52,7 +53,29 @@ class _Verbs(typer.core.TyperGroup):
 
 
 class _Verb(typer.core.TyperCommand):
-    """A verb whose usage has RECIPE where typer writes {RECIPE}, which reads like a set of choices."""
+    """A verb whose usage has RECIPE where typer writes {RECIPE}, which reads like a set of choices.
+
+    An option that it does not have is told the key or the option that may be meant.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except USAGE_ERROR as problem:
+            problem.message = problem.message.replace("Value error, ", "")
+            if hasattr(problem, "possibilities") and (hint := self._meant(problem.option_name)):
+                problem.message, problem.possibilities = f"{problem.message}; did you mean {hint}?", None
+            raise
+
+    def _meant(self, name: str) -> str:
+        """What an unknown option may be: a recipe's key, or an option whose name it begins with."""
+        from rankwise.recipe import key_called
+
+        known = [option for parameter in self.params for option in parameter.opts]
+        if "--set" in known and (key := key_called(name.lstrip("-").replace("-", "_"))):
+            return f"--set {key}=VALUE"
+        shorter = [option for option in known if name.startswith(f"{option}-")]
+        return max(shorter, key=len, default="")
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]

@@ -44,7 +44,8 @@ ELSEWHERE = {  # what other tools call a key
     "base_model": "base", "max_seq_length": "data.max_length", "max_seq_len": "data.max_length",
     "cutoff_len": "data.max_length", "num_epochs": "train.epochs", "num_train_epochs": "train.epochs",
     "per_device_train_batch_size": "train.batch_size", "warmup_ratio": "train.warmup", "warmup_steps": "train.warmup",
-    "lr_scheduler_type": "train.schedule", "optim": "train.optimizer", "dataset": "data.source",
+    "lr_scheduler_type": "train.schedule", "optim": "train.optimizer", "dataset": "data.source", "text_column": "data.text",
+    "label_column": "data.label", "target_column": "data.label",
 }  # fmt: skip
 LONGEST_SAID = 80  # characters of a value that a message quotes
 DATA_PATHS = ("data.source", "data.train", "data.validation", "data.test")  # where the data lie
@@ -333,15 +334,27 @@ def _nearest_key(path: tuple[str | int, ...]) -> str:
     last, others = str(path[-1]), _known_keys(path[:-1]) - {str(path[-1])}
     if ".".join(map(str, path)) in _all_keys():  # a key of another policy is known, but not here
         return nearest(last, others, below=path[:-1])
-    by_name: dict[str, str] = {}
-    for key in sorted(_all_keys(), key=len):
-        by_name.setdefault(key.split(".")[-1], key)
-    if last in ELSEWHERE or last in by_name:
-        return f"; did you mean '{ELSEWHERE.get(last) or by_name[last]}'?"
+    if key := key_called(last):
+        return f"; did you mean '{key}'?"
+    by_name = _keys_by_name()
     if hint := nearest(last, others, below=path[:-1]):
         return hint
     close = get_close_matches(last, by_name, n=1, cutoff=0.75)
     return f"; did you mean '{by_name[close[0]]}'?" if close else "; rankwise recipes show auto --full lists all"
+
+
+def key_called(name: str) -> str | None:
+    """The dotted key that ends in `name`, or that other tools call so."""
+    return ELSEWHERE.get(name) or _keys_by_name().get(name)
+
+
+@cache
+def _keys_by_name() -> dict[str, str]:
+    """The shortest dotted key for each last part."""
+    found: dict[str, str] = {}
+    for key in sorted(_all_keys(), key=len):
+        found.setdefault(key.split(".")[-1], key)
+    return found
 
 
 @cache
