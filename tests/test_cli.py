@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import rankwise
-from rankwise import cli, options
+from rankwise import cli, machine, options
 from rankwise.data.sources import read_table
 from rankwise.errors import Defect
 from rankwise.planner import plan
@@ -438,6 +438,14 @@ def test_a_mistake_is_one_clear_line_and_exit_code_2(type_, words, message):
 
 def test_an_endless_budget_is_a_mistake_too(type_):
     assert type_("plan", "auto", "--budget", "inf").code == 2
+
+
+def test_a_plan_on_a_machine_with_a_gpu_is_for_the_gpu(type_, monkeypatch):
+    here = type_("plan", "auto").out
+    monkeypatch.setattr(machine, "has_nvidia", lambda: True)
+    there = type_("plan", "auto").out
+    assert " on the GPU" in there
+    assert " on the GPU" not in here
 
 
 def test_a_budget_in_two_units_is_a_mistake_too(type_):

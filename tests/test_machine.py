@@ -81,6 +81,7 @@ def test_a_system_without_proc_has_its_cores(tmp_path):
 def test_an_nvidia_gpu_is_known_by_its_driver_and_left_alone_when_hidden(tmp_path, monkeypatch):
     for name in ("CUDA_VISIBLE_DEVICES", "ACCELERATE_USE_CPU"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(machine, "version", lambda _: "2.13.0")
     assert not machine.has_nvidia(tmp_path)
     (tmp_path / "proc/driver/nvidia/gpus/0000:00:01.0").mkdir(parents=True)
     assert machine.has_nvidia(tmp_path)
@@ -88,6 +89,8 @@ def test_an_nvidia_gpu_is_known_by_its_driver_and_left_alone_when_hidden(tmp_pat
         monkeypatch.setenv(name, value)
         assert not machine.has_nvidia(tmp_path)
         monkeypatch.delenv(name)
+    monkeypatch.setattr(machine, "version", lambda _: "2.13.0+cpu")
+    assert not machine.has_nvidia(tmp_path)
 
 
 @pytest.mark.parametrize(("given", "expected"), [("3", 3), ("4,2", 4), ("0", MANY), ("many", MANY), ("", MANY)])

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,13 @@ def cores(root: Path = ROOT) -> int:
 
 
 def has_nvidia(root: Path = ROOT) -> bool:
-    """Whether an NVIDIA GPU is here, and neither CUDA_VISIBLE_DEVICES nor ACCELERATE_USE_CPU keeps this process from it."""
+    """Whether torch finds an NVIDIA GPU here, told without loading it.
+
+    There is one, CUDA_VISIBLE_DEVICES and ACCELERATE_USE_CPU don't keep this process from it, and torch is no build for CPUs.
+    """
     refused = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on", "y", "t")
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    return not (refused or hidden) and any((root / "proc/driver/nvidia/gpus").glob("*"))
+    return not (refused or hidden or "+cpu" in version("torch")) and any((root / "proc/driver/nvidia/gpus").glob("*"))
 
 
 def threads(root: Path = ROOT) -> int:
