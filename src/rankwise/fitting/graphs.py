@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import torch
 from torch.nn.functional import pad
@@ -71,7 +72,9 @@ Backward = Callable[[Micro], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class _Recorded:
+class Recorded:
+    """A pass that can be run again on what lies in `reads`; its answer comes into `found`."""
+
     graph: torch.cuda.CUDAGraph
     reads: Micro
     found: torch.Tensor
@@ -92,9 +95,9 @@ class Graphs:
 
     def clear(self) -> None:
         """Forget all recordings, as when memory ran out or gradients moved."""
-        self._recorded: dict[tuple[int, int], _Recorded] = {}
+        self._recorded: dict[tuple[int, int], Recorded] = {}
         self._seen: Counter[tuple[int, int]] = Counter()
-        self._pool = torch.cuda.graph_pool_handle()
+        self._pool: Any = None
 
     def __call__(self, micro: Micro) -> torch.Tensor:
         """As `backward`, of a micro-batch whose tensors may be anywhere."""
@@ -106,15 +109,16 @@ class Graphs:
             self._seen[shape] += 1
             if self._seen[shape] == 1 or len(self._recorded) >= MOST:
                 return self.backward(micro.to(self.device))
-            recorded = self._recorded[shape] = self._record(micro.to(self.device))
+            recorded = self._recorded[shape] = self.record(micro.to(self.device))
         for read, given in zip(recorded.reads.tensors(), micro.tensors(), strict=True):
             read.copy_(given)
         recorded.graph.replay()
         return recorded.found
 
-    def _record(self, reads: Micro) -> _Recorded:
+    def record(self, reads: Micro) -> Recorded:
         """Nothing is computed yet. All recordings work in one piece of memory, for they never run at the same time."""
         graph = torch.cuda.CUDAGraph()
+        self._pool = self._pool or torch.cuda.graph_pool_handle()
         self.forget()
         torch.cuda.synchronize()
         with torch.cuda.stream(_side_stream()):
@@ -127,7 +131,7 @@ class Graphs:
                 raise
             graph.capture_end()
         self.forget()
-        return _Recorded(graph, reads, found)
+        return Recorded(graph, reads, found)
 
 
 @cache

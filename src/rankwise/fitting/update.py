@@ -55,13 +55,11 @@ class Update:
         self.trained = list(classifier.trainable().values())
         self.classifier, self.train, self.spec, self.padding, self.precision = classifier, train, spec, padding, precision
         self.weights, self.scaler, self.prefix, self.events = weights, scaler, prefix, events
-        device = classifier.device
+        device, forward = classifier.device, classifier.forward
         self.on_device = None if weights is None else weights.to(device)
         self.graphs: Graphs | None = None
         """How a GPU's passes are recorded; None where they are computed one by one."""
-        forward = classifier.forward
-        plain = classifier.plan.adapter.quantize == "none"
-        if device.type == "cuda" and spec.speed.graphs and forward is not None and plain:
+        if forward is not None and records(classifier, spec):
             longest = int(train.tokens.lengths.max())
             self.graphs = Graphs(
                 self._backward, device=device, padding=padding, longest=longest, forget=forward.forget_adapted
@@ -120,6 +118,11 @@ class Update:
                 weight.grad = None
         else:
             torch._foreach_zero_([weight.grad for weight in self.trained if weight.grad is not None])
+
+
+def records(classifier: Classifier, spec: TrainSpec) -> bool:
+    """Whether passes are recorded: on a GPU, in families that we compute ourselves, with weights that are plain numbers."""
+    return classifier.device.type == "cuda" and spec.speed.graphs and classifier.plan.adapter.quantize == "none"
 
 
 def shared(accelerator: Accelerator, trained: list[torch.nn.Parameter], loss: float, right: int) -> tuple[float, int]:
