@@ -143,9 +143,13 @@ def logits(
                 return_freed_memory()
             inputs = {name: tensor.to(classifier.device) for name, tensor in collate(tokens, rows, padding).items()}
             entering = None if prefix is None else prefix.take(rows, classifier.device)
-            places.append(rows)
-            outputs.append(classifier.logits(inputs, precision=precision, entering=entering))  # (B, C)
-    if places:  # fetched at the end, so that a GPU is waited for once
+            output = classifier.logits(inputs, precision=precision, entering=entering)  # (B, C)
+            if output.device.type == "cpu":
+                found[rows] = output.numpy()
+            else:
+                places.append(rows)
+                outputs.append(output)
+    if places:  # fetched at the end, so that a GPU is not waited for after each batch
         found[np.concatenate(places)] = torch.cat(outputs).cpu().numpy()
     model.train(was_training)
     if accelerator is not None and processes > 1:

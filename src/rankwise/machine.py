@@ -60,13 +60,15 @@ def cores(root: Path = ROOT) -> int:
 
 
 def has_nvidia(root: Path = ROOT) -> bool:
-    """Whether torch finds an NVIDIA GPU here, told without loading it.
+    """Whether torch will find an NVIDIA GPU here, as far as can be told without loading it.
 
-    There is one, CUDA_VISIBLE_DEVICES and ACCELERATE_USE_CPU don't keep this process from it, and torch is no build for CPUs.
+    Linux's driver lists one, CUDA_VISIBLE_DEVICES and ACCELERATE_USE_CPU don't keep this process from it, and torch's version
+    does not say that it is a build for CPUs.
     """
     refused = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on", "y", "t")
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
-    return not (refused or hidden or "+cpu" in version("torch")) and any((root / "proc/driver/nvidia/gpus").glob("*"))
+    listed = any((root / "proc/driver/nvidia/gpus").glob("*"))
+    return listed and not (refused or hidden) and "+cpu" not in version("torch")
 
 
 def threads(root: Path = ROOT) -> int:

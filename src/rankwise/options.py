@@ -150,7 +150,7 @@ def forecast_of(recipe: Recipe, plan: Plan, known: Volume | None) -> Forecast:
     else:
         work = known.work(recipe.data, encoder_longest=longest)
     if machine.has_nvidia():
-        bf16 = recipe.train.precision in ("bf16", "auto")
+        bf16 = recipe.train.precision != "fp32"
         return forecast(plan, recipe, work, gflops=GPU_GFLOPS, threads=1, bf16=bf16, gpu=True)
     threads, measured = machine.fastest(recipe.train.threads or min(machine.cores(), machine.threads()))
     bf16 = recipe.train.precision == "bf16" or (recipe.train.precision == "auto" and machine.has_bf16())

@@ -6,9 +6,14 @@ it is in test_gpu.py.
 
 from __future__ import annotations
 
+import gc
+import weakref
+from contextlib import nullcontext
+
 import pytest
 import torch
 
+from rankwise.data.batches import Padding
 from rankwise.fitting import graphs, update
 from rankwise.model.prefix import PrefixCache
 
@@ -27,11 +32,12 @@ class Again:
     """In the place of a CUDA graph: the pass, run again."""
 
     def __init__(self, backward, reads, found, forget):
-        self.backward, self.reads, self.found, self.forget, self.replays = backward, reads, found, forget, 0
+        self.backward = weakref.WeakMethod(backward)  # a CUDA graph does not hold on to who made it
+        self.reads, self.found, self.forget, self.replays = reads, found, forget, 0
 
     def replay(self):
         self.forget()
-        self.found.copy_(self.backward(self.reads))
+        self.found.copy_(self.backward()(self.reads))
         self.forget()
         self.replays += 1
 
@@ -41,9 +47,9 @@ def recording(monkeypatch):
     """Training records its passes; the recordings that were made."""
     made = []
 
-    def record(self, reads):
+    def record(self, reads, backward):
         held = torch.zeros(2)
-        again = Again(self.backward, reads, held, self.forget)
+        again = Again(backward, reads, held, self.forget)
         made.append(again)
         return graphs.Recorded(again, reads, held)
 
@@ -76,7 +82,7 @@ def test_widths_are_rounded_up_to_eights_but_never_past_the_longest_text(fit_for
     fit_for("train.epochs=6")
     widths = {again.reads.width for again in recording}
     longest = max(widths)
-    assert all(width % graphs.EIGHT == 0 or width == longest for width in widths)
+    assert all(width % graphs.WIDTH_STEP == 0 or width == longest for width in widths)
     assert longest <= 24, "max_length of the recipe"
 
 
@@ -93,3 +99,61 @@ def test_after_memory_ran_out_passes_are_recorded_anew(fit_for, recording, monke
     trained = fit_for("train.epochs=6")
     assert trained.heard("memory") == [{"micro_batch_size": 4}]
     assert max(len(again.reads.labels) for again in recording[-2:]) == 4
+
+
+class Capture:
+    """A CUDA graph as far as a recording that fails needs one."""
+
+    runs = False
+
+    def capture_begin(self, *_, **__):
+        Capture.runs = True
+
+    def capture_end(self):
+        Capture.runs = False
+        raise RuntimeError("capture was invalidated")
+
+
+def test_a_recording_without_enough_memory_leaves_nothing_behind_and_the_pass_runs_as_it_is(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Capture)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 1))
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(graphs, "_side_stream", lambda: None)
+    happened = []
+
+    def backward(micro):
+        if Capture.runs:
+            happened.append("kept something that was not computed")
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        happened.append("ran")
+        return torch.tensor([0.5, micro.width])
+
+    words = torch.ones(2, 5, dtype=torch.int64)
+    micro = graphs.Micro({"input_ids": words, "attention_mask": words}, torch.zeros(2), torch.tensor(2.0))
+    cpu = torch.device("cpu")
+    recorder = graphs.Graphs(device=cpu, padding=Padding(0), longest=24, forget=lambda: happened.append("forgot"))
+    assert [recorder(micro, backward).tolist() for _ in range(3)] == 3 * [[0.5, 8.0]]
+    assert happened == ["ran", "forgot", "kept something that was not computed", "forgot", "ran", "ran"]
+
+
+def test_training_leaves_no_cycle_that_would_keep_the_model(fit_for, recording):
+    """Python's collector does not see a GPU's memory, so what is done with must go at once."""
+    gc.collect()
+    gc.disable()
+    try:
+        seen = []
+        usual = update.Update.__init__
+
+        def noted(self, *given):
+            usual(self, *given)
+            seen.append(weakref.ref(self))
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(update.Update, "__init__", noted)
+            fit_for("train.epochs=3")
+        recording.clear()
+        assert len(seen) == 1
+        assert seen[0]() is None
+    finally:
+        gc.enable()

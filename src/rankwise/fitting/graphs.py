@@ -1,8 +1,8 @@
 """CUDA graphs: a GPU's work for a micro-batch recorded once for each width, then started by one call.
 
-A small encoder's update is some hundred kernels of a few microseconds, and Python takes longer to start one than a GPU to
-run it. A recorded pass is the same kernels on the same numbers. Widths are rounded up to a multiple of EIGHT, so that few
-shapes are recorded; each is computed once as usual before. Shapes: B rows, T tokens, H hidden.
+On a GPU a small encoder waits for Python, which starts each of an update's many kernels. A recorded pass is the same kernels
+on the same numbers. Widths are rounded up to a multiple of WIDTH_STEP, so that few shapes are recorded; each is computed once
+as usual before. Shapes: B rows, T tokens, H hidden.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from torch.nn.functional import pad
 from rankwise.data.batches import Padding
 from rankwise.model.kernels import Entering
 
-EIGHT = 8
-MOST = 64  # shapes that are recorded
+WIDTH_STEP = 8
+MOST_SHAPES = 64  # shapes that are recorded
 
 
 @dataclass(frozen=True)
@@ -81,16 +81,15 @@ class Recorded:
 
 
 class Graphs:
-    """`backward` of micro-batches, recorded for each shape that comes again.
+    """A pass over micro-batches, recorded for each shape that comes again.
 
-    Gradients must stay where they are from update to update: set them to zero, not to None. `forget` is called around a
-    recording, to drop what must be computed within it.
+    Gradients must stay where they are from update to update: set them to zero, not to None. `forget` drops what a pass keeps
+    for the next one. It is called before a recording, so that such things are computed within it, and after it, for a
+    recording computes nothing.
     """
 
-    def __init__(
-        self, backward: Backward, *, device: torch.device, padding: Padding, longest: int, forget: Callable[[], None]
-    ) -> None:
-        self.backward, self.device, self.padding, self.longest, self.forget = backward, device, padding, longest, forget
+    def __init__(self, *, device: torch.device, padding: Padding, longest: int, forget: Callable[[], None]) -> None:
+        self.device, self.padding, self.longest, self.forget = device, padding, longest, forget
         self.clear()
 
     def clear(self) -> None:
@@ -98,39 +97,48 @@ class Graphs:
         self._recorded: dict[tuple[int, int], Recorded] = {}
         self._seen: Counter[tuple[int, int]] = Counter()
         self._pool: Any = None
+        self._most = MOST_SHAPES
 
-    def __call__(self, micro: Micro) -> torch.Tensor:
+    def __call__(self, micro: Micro, backward: Backward) -> torch.Tensor:
         """As `backward`, of a micro-batch whose tensors may be anywhere."""
-        width = min(-(-micro.width // EIGHT) * EIGHT, self.longest)
+        width = min(-(-micro.width // WIDTH_STEP) * WIDTH_STEP, self.longest)
         micro = micro.padded(width, self.padding)
         shape = (len(micro.labels), width)
         recorded = self._recorded.get(shape)
         if recorded is None:
             self._seen[shape] += 1
-            if self._seen[shape] == 1 or len(self._recorded) >= MOST:
-                return self.backward(micro.to(self.device))
-            recorded = self._recorded[shape] = self.record(micro.to(self.device))
+            here = micro.to(self.device)
+            if self._seen[shape] == 1 or len(self._recorded) >= self._most:
+                return backward(here)
+            try:
+                recorded = self._recorded[shape] = self.record(here, backward)
+            except torch.OutOfMemoryError:  # it wants the pass's memory a second time; what is not recorded runs as it is
+                self._most = len(self._recorded)
+                return backward(here)
         for read, given in zip(recorded.reads.tensors(), micro.tensors(), strict=True):
             read.copy_(given)
         recorded.graph.replay()
         return recorded.found
 
-    def record(self, reads: Micro) -> Recorded:
+    def record(self, reads: Micro, backward: Backward) -> Recorded:
         """Nothing is computed yet. All recordings work in one piece of memory, for they never run at the same time."""
         graph = torch.cuda.CUDAGraph()
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         self.forget()
         torch.cuda.synchronize()
-        with torch.cuda.stream(_side_stream()):
-            graph.capture_begin(self._pool, capture_error_mode="thread_local")
-            try:
-                found = self.backward(reads)
-            except BaseException:
-                with suppress(RuntimeError):  # the first error says what went wrong
-                    graph.capture_end()
-                raise
-            graph.capture_end()
-        self.forget()
+        torch.cuda.empty_cache()  # a recording can't take what the usual passes hold ready
+        try:
+            with torch.cuda.stream(_side_stream()):
+                graph.capture_begin(self._pool, capture_error_mode="thread_local")
+                try:
+                    found = backward(reads)
+                except BaseException:
+                    with suppress(RuntimeError):  # the first error says what went wrong
+                        graph.capture_end()
+                    raise
+                graph.capture_end()
+        finally:
+            self.forget()
         return Recorded(graph, reads, found)
 
 

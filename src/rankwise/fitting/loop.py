@@ -127,6 +127,8 @@ def fit(  # noqa: PLR0915 - straight down one page
 
         # --- where to start
         progress = checkpoints.resume(classifier, optimizers, parts=parts) if resume else None
+        if progress is not None and accelerator.num_processes > 1:  # the checkpoint has the main process's generator
+            torch.manual_seed(spec.seed + 1_000_003 * accelerator.process_index + 7_919 * progress.step)
         if progress is None:
             progress = Progress()
             if classifier.plan.head.start == "fitted":
@@ -166,8 +168,8 @@ def fit(  # noqa: PLR0915 - straight down one page
             passed, noted = time.monotonic() - noted, time.monotonic()
             pace.note_update(float(data.train.tokens.lengths[rows].sum()), passed)
             settling = pruning is not None and not pruning.settled  # the mean begins with the update that settles the ranks
-            if pruning is not None:
-                pruning(pace.position)  # which reads the gradients
+            if pruning is not None and (not scaler.is_enabled() or bool(torch.isfinite(norm))):
+                pruning(pace.position)  # which reads the gradients, and would keep fp16's overflow in its averages for good
             if average is not None:
                 average(afresh=settling)
             update.zero_gradients()

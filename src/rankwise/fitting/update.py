@@ -61,9 +61,7 @@ class Update:
         """How a GPU's passes are recorded; None where they are computed one by one."""
         if forward is not None and records(classifier, spec):
             longest = int(train.tokens.lengths.max())
-            self.graphs = Graphs(
-                self._backward, device=device, padding=padding, longest=longest, forget=forward.forget_adapted
-            )
+            self.graphs = Graphs(device=device, padding=padding, longest=longest, forget=forward.forget_adapted)
         self.micro_batch_size = spec.micro_batch_size or spec.batch_size
         self.penalty: Callable[[], torch.Tensor] | None = None
         """What is added to an update's loss, whatever its rows."""
@@ -93,12 +91,13 @@ class Update:
                 torch.tensor(weight),
                 None if self.prefix is None else self.prefix.take(micro, device),
             )
-            found += (self._backward(read.to(device)) if self.graphs is None else self.graphs(read)).to(found)
+            passed = self._backward(read.to(device)) if self.graphs is None else self.graphs(read, self._backward)
+            found += passed.to(found.device).to(found.dtype)  # in two steps: Apple's GPUs have no doubles
         if self.penalty is not None:
             penalty = self.penalty()
             self.scaler.scale(penalty).backward()  # type: ignore[no-untyped-call]
-            found[0] += penalty.detach().to(found)
-        loss_sum, rights = found.tolist()  # the one moment in an update when a GPU is waited for
+            found[0] += penalty.detach().to(found.device).to(found.dtype)
+        loss_sum, rights = found.tolist()  # here a GPU is waited for
         return loss_sum, round(rights)
 
     def _backward(self, micro: Micro) -> torch.Tensor:

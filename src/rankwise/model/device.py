@@ -1,4 +1,4 @@
-"""Where to compute: the accelerator that torch finds, else the CPU. ACCELERATE_USE_CPU says the CPU."""
+"""Where to compute: training on the accelerator that torch finds, else the CPU. ACCELERATE_USE_CPU says the CPU."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ def stays_on_cpu() -> bool:
 
 
 def best_device() -> torch.device:
-    """This process's accelerator, or the CPU."""
-    found = None if stays_on_cpu() else torch.accelerator.current_accelerator()
-    return found or torch.device("cpu")
+    """Where predictions are made: this process's CUDA device, or the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() and not stays_on_cpu() else "cpu")
 
 
 def own_generators(device: torch.device) -> AbstractContextManager[Any]:
-    """A context that leaves torch's random generators, the CPU's and the device's, as they were found."""
+    """A context that leaves torch's random generators, the CPU's and a CUDA device's, as they were found."""
     others = [device] if device.type == "cuda" else []
     return torch.random.fork_rng(devices=others)
