@@ -89,7 +89,7 @@ def measure(changes: list[str]) -> dict[str, float]:
     from rankwise.cost import forecast
     from rankwise.data.prepare import prepare
     from rankwise.model import speed
-    from rankwise.model.kernels import resolve_precision
+    from rankwise.model.device import resolve_precision
     from rankwise.model.load import load_tokenizer, locate
     from rankwise.planner import plan as make_plan
     from rankwise.work import Work

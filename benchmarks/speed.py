@@ -41,7 +41,7 @@ from rankwise.fitting.checkpoint import Checkpoints
 from rankwise.fitting.events import Events
 from rankwise.fitting.loop import fit
 from rankwise.model.adapters import build
-from rankwise.model.kernels import resolve_precision
+from rankwise.model.device import resolve_precision
 from rankwise.model.load import load_tokenizer, locate
 from rankwise.model.prefix import PrefixCache
 from rankwise.model.speed import gflops

@@ -40,8 +40,7 @@ from rankwise.fitting.loop import Fitted, fit
 from rankwise.folders import MANIFEST
 from rankwise.metrics import score
 from rankwise.model.adapters import Classifier, build
-from rankwise.model.device import stays_on_cpu
-from rankwise.model.kernels import resolve_precision
+from rankwise.model.device import resolve_precision, stays_on_cpu
 from rankwise.model.load import check_match, load_tokenizer, locate, longest_text
 from rankwise.model.prefix import PrefixCache
 from rankwise.model.speed import gflops

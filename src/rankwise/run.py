@@ -44,8 +44,7 @@ from rankwise.evaluation import logits
 from rankwise.folders import MANIFEST, check_run
 from rankwise.model import adapters
 from rankwise.model.adapters import Classifier
-from rankwise.model.device import best_device
-from rankwise.model.kernels import resolve_precision
+from rankwise.model.device import best_device, resolve_precision
 from rankwise.model.load import Base, load_tokenizer, locate, sha256
 from rankwise.model.onnx import OnnxClassifier, export, load_onnx
 from rankwise.planner import Plan

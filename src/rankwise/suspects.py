@@ -209,8 +209,8 @@ def encoder_features(texts: Sequence[str], base: str) -> NDArray[np.float32]:
     from rankwise.data.tokens import tokenize_to_disk
     from rankwise.encoders import find
     from rankwise.footprint import hidden_width
-    from rankwise.model.device import best_device
-    from rankwise.model.kernels import LAYOUTS, Forward, resolve_precision
+    from rankwise.model.device import best_device, resolve_precision
+    from rankwise.model.kernels import LAYOUTS, Forward
     from rankwise.model.load import load_encoder, load_tokenizer, locate, longest_text
     from rankwise.specs import SpeedSpec
 

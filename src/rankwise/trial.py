@@ -29,8 +29,7 @@ from rankwise.fitting.checkpoint import Checkpoints
 from rankwise.fitting.events import Events
 from rankwise.fitting.loop import fit
 from rankwise.model.adapters import build
-from rankwise.model.device import stays_on_cpu
-from rankwise.model.kernels import resolve_precision
+from rankwise.model.device import resolve_precision, stays_on_cpu
 from rankwise.model.load import Base, check_match, load_tokenizer, locate, longest_text
 from rankwise.model.speed import gflops
 from rankwise.pipeline import digest, shared_cache, train

