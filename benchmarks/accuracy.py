@@ -28,7 +28,7 @@ from results_file import append
 from resumable import Job, finished, lines_of, missing
 
 from rankwise import Recipe, builtin_recipes
-from rankwise.significance import Sample, difference, resampled_scores
+from rankwise.stats.significance import Sample, difference, resampled_scores
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.csv"
 ROWS = RESULTS.with_name("accuracy_rows.csv")
@@ -71,8 +71,11 @@ def all_jobs(options: argparse.Namespace) -> list[dict[str, object]]:
     for data, rows in (("ag_news", options.ag_rows), ("imdb", options.imdb_rows)):
         if rows:
             shared = {
-                "data": data, "train_rows": rows, "test_rows": options.test_rows or "all", "changes": " ".join(options.set),
-            }  # fmt: skip
+                "data": data,
+                "train_rows": rows,
+                "test_rows": options.test_rows or "all",
+                "changes": " ".join(options.set),
+            }
             jobs.append({**shared, "recipe": TFIDF, "epochs": "", "seed": ""})
             for seed in options.seeds:
                 for count in sorted(set(epochs.values())):
@@ -105,18 +108,24 @@ def recipe_of(job: Job) -> Recipe:
     """Its recipe on the embedded encoder, with the rows that all recipes get."""
     name = "auto" if job["recipe"] == TFIDF else str(job["recipe"])
     changes = [
-        "base=minilm", f"data.source={Path(str(job['folder'])) / str(job['data'])}", "data.classes=[]",
-        "data.split={validation: 500, seed: 42}", f"data.rows={job['train_rows']}", "evaluate.baselines=false",
-        "evaluate.resamples=20", *(["data.max_length=128"] if job["data"] == "imdb" else []), *str(job["changes"]).split(),
-    ]  # fmt: skip
+        "base=minilm",
+        f"data.source={Path(str(job['folder'])) / str(job['data'])}",
+        "data.classes=[]",
+        "data.split={validation: 500, seed: 42}",
+        f"data.rows={job['train_rows']}",
+        "evaluate.baselines=false",
+        "evaluate.resamples=20",
+        *(["data.max_length=128"] if job["data"] == "imdb" else []),
+        *str(job["changes"]).split(),
+    ]
     changes += [f"data.test_rows={job['test_rows']}"] if job["test_rows"] != "all" else []
     changes += [f"train.epochs={job['epochs']}", f"train.seed={job['seed']}"] if job["seed"] != "" else []
     return Recipe.load(name, changes)
 
 
 def tfidf(recipe: Recipe) -> tuple[dict[str, object], NDArray[np.bool_]]:
-    from rankwise.baselines import fitted_baselines
     from rankwise.data.prepare import prepare
+    from rankwise.inference.baselines import fitted_baselines
     from rankwise.model.load import load_tokenizer, locate
 
     data = prepare(recipe.data, load_tokenizer(locate(recipe.base)), longest=512)

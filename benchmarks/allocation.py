@@ -31,9 +31,19 @@ POLICIES = {
     "last third": ["adapter.allocate={policy: last-k, k: third}"],
 }
 COLUMNS = (
-    "data", "train_rows", "validation_rows", "changes", "cap", "policy", "seed", "trained_parameters", "maps", "accuracy",
-    "log_loss", "training_seconds",
-)  # fmt: skip
+    "data",
+    "train_rows",
+    "validation_rows",
+    "changes",
+    "cap",
+    "policy",
+    "seed",
+    "trained_parameters",
+    "maps",
+    "accuracy",
+    "log_loss",
+    "training_seconds",
+)
 VALIDATION_ROWS = 2000
 
 
@@ -52,11 +62,17 @@ def main() -> None:
     if not options.table:
         jobs = [
             {
-                "data": str(options.data), "train_rows": options.rows, "changes": " ".join(options.set), "cap": cap,
-                "policy": policy, "seed": seed,
+                "data": str(options.data),
+                "train_rows": options.rows,
+                "changes": " ".join(options.set),
+                "cap": cap,
+                "policy": policy,
+                "seed": seed,
             }
-            for cap in options.caps for seed in options.seeds for policy in options.policies
-        ]  # fmt: skip
+            for cap in options.caps
+            for seed in options.seeds
+            for policy in options.policies
+        ]
         jobs = [job for job in jobs if missing(RESULTS, [named(job)])]
         for job, found in finished(jobs, measure, processes=options.processes, minutes=options.minutes):
             append(RESULTS, COLUMNS, {**named(job), **found})
@@ -83,11 +99,18 @@ def on_validation(data: Path, rows: int, changes: list[str], *, chosen_on: int =
     from rankwise import train  # late: the table needs no torch
 
     parts = {"test": VALIDATION_ROWS, "validation": chosen_on} if chosen_on else {"test": 8, "validation": VALIDATION_ROWS}
-    recipe = Recipe.load("auto", [
-        f"data.source={next(data.glob('train.*'))}", *(f"data.split.{part}={count}" for part, count in parts.items()),
-        f"train.evaluate_every={'epoch' if chosen_on else 'end'}", f"data.rows={rows}",
-        "evaluate.baselines=false", "evaluate.resamples=20", *changes,
-    ])  # fmt: skip
+    recipe = Recipe.load(
+        "auto",
+        [
+            f"data.source={next(data.glob('train.*'))}",
+            *(f"data.split.{part}={count}" for part, count in parts.items()),
+            f"train.evaluate_every={'epoch' if chosen_on else 'end'}",
+            f"data.rows={rows}",
+            "evaluate.baselines=false",
+            "evaluate.resamples=20",
+            *changes,
+        ],
+    )
     with tempfile.TemporaryDirectory() as folder:
         run = train(recipe, Path(folder) / "run")
     part = "test" if chosen_on else "validation"

@@ -19,15 +19,25 @@ import torch
 from results_file import append
 
 from rankwise import Run
-from rankwise.data.sources import read_table
-from rankwise.files import source_for, with_text_columns
-from rankwise.run import ENGINES
+from rankwise.data.files.table import read_table
+from rankwise.run.folder import ENGINES
+from rankwise.workflows.score_files import source_for, with_text_columns
 
 RESULTS = Path(__file__).parent / "results" / "engines.csv"
 COLUMNS = (
-    "data", "rows", "mean_tokens", "base", "recipe", "threads", "turns", "torch_cpu_seconds", "onnx_cpu_seconds",
-    "torch_over_onnx", "largest_difference", "same_labels",
-)  # fmt: skip
+    "data",
+    "rows",
+    "mean_tokens",
+    "base",
+    "recipe",
+    "threads",
+    "turns",
+    "torch_cpu_seconds",
+    "onnx_cpu_seconds",
+    "torch_over_onnx",
+    "largest_difference",
+    "same_labels",
+)
 
 
 def main() -> None:

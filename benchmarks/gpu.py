@@ -22,11 +22,11 @@ from results_file import write
 from speed import Bench, Work, show
 
 from rankwise import plan
-from rankwise.fitting.checkpoint import Checkpoints
-from rankwise.fitting.events import Events
-from rankwise.fitting.loop import fit
+from rankwise.cli.options import FAST
 from rankwise.model.adapters import build
-from rankwise.options import FAST
+from rankwise.system.events import Events
+from rankwise.training.checkpoint import Checkpoints
+from rankwise.training.loop import fit
 
 PEER = "Trainer + peft, dynamic padding"
 RESULTS = Path(__file__).parent / "results" / "gpu.csv"
@@ -57,9 +57,14 @@ def main() -> None:
                 checkpoints = Checkpoints(Path(folder), keep=1, fingerprint="bench")
                 started = time.monotonic()
                 fit(
-                    classifier, data, recipe.train, padding=bench.padding, checkpoints=checkpoints,
-                    accelerator=Accelerator(cpu=on_cpu), events=Events(),
-                )  # fmt: skip
+                    classifier,
+                    data,
+                    recipe.train,
+                    padding=bench.padding,
+                    checkpoints=checkpoints,
+                    accelerator=Accelerator(cpu=on_cpu),
+                    events=Events(),
+                )
                 return time.monotonic() - started
 
         return run

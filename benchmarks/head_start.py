@@ -56,12 +56,21 @@ def measure(head: str, changes: list[str], base: Path, options: argparse.Namespa
         recipe = Recipe.load(
             "auto",
             [
-                f"base={base}", f"data.source={options.data}", f"data.rows={options.rows}", "data.test_rows=100",
-                "adapter.rank=8", "adapter.targets=[query,value]", f"train.epochs={options.epochs}", f"train.seed={seed}",
-                "evaluate.baselines=false", "train.average=null", "train.select_by=accuracy", "train.early_stop=null",
+                f"base={base}",
+                f"data.source={options.data}",
+                f"data.rows={options.rows}",
+                "data.test_rows=100",
+                "adapter.rank=8",
+                "adapter.targets=[query,value]",
+                f"train.epochs={options.epochs}",
+                f"train.seed={seed}",
+                "evaluate.baselines=false",
+                "train.average=null",
+                "train.select_by=accuracy",
+                "train.early_stop=null",
                 *changes,
             ],
-        )  # fmt: skip
+        )
         with tempfile.TemporaryDirectory() as folder:
             runs.append(train(recipe, Path(folder) / "run"))
     accuracies = [run.scores["validation"]["accuracy"] for run in runs]
@@ -86,9 +95,16 @@ def as_roberta(folder: Path) -> Path:
     moved = {name: tensor for name, tensor in weights.items() if not name.startswith("pooler") and "position_ids" not in name}
     moved["embeddings.position_embeddings.weight"] = torch.cat([positions[:2], positions])
     config = RobertaConfig(
-        vocab_size=30522, hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536,
-        max_position_embeddings=514, type_vocab_size=2, pad_token_id=1, layer_norm_eps=1e-12,
-    )  # fmt: skip
+        vocab_size=30522,
+        hidden_size=384,
+        num_hidden_layers=6,
+        num_attention_heads=12,
+        intermediate_size=1536,
+        max_position_embeddings=514,
+        type_vocab_size=2,
+        pad_token_id=1,
+        layer_norm_eps=1e-12,
+    )
     folder.mkdir(parents=True)
     config.save_pretrained(folder)
     save_file({f"roberta.{name}": tensor.contiguous() for name, tensor in moved.items()}, folder / "model.safetensors")

@@ -38,9 +38,14 @@ SETTINGS = {  # name → changes to `quickstart` on minilm: all maps adapted at 
     "long-512": ["data.max_length=512", "evaluate.batch_size=16", "data.rows=64", "data.test_rows=32"],
 }
 COMMON = [  # rows that every batch size divides, or the longest texts would be alone in a small last batch
-    "base=minilm", "data.max_length=128", "data.rows=384", "data.test_rows=192", "data.split.validation=192",
-    "train.epochs=1", "evaluate.resamples=100",
-]  # fmt: skip
+    "base=minilm",
+    "data.max_length=128",
+    "data.rows=384",
+    "data.test_rows=192",
+    "data.split.validation=192",
+    "train.epochs=1",
+    "evaluate.resamples=100",
+]
 
 
 def main() -> None:
@@ -74,10 +79,16 @@ def main() -> None:
             f"{seconds[0]:>13.1f}{seconds[1]:>10.1f}{seconds[0] / seconds[1]:>7.2f}",
             flush=True,
         )
-        rows.append({
-            "setting": name, "changes": " ".join(SETTINGS[name]), "predicted_gb": round(memory[0] / 1e9, 3),
-            "actual_gb": round(memory[1] / 1e9, 3), "predicted_s": round(seconds[0], 1), "actual_s": round(seconds[1], 1),
-        })  # fmt: skip
+        rows.append(
+            {
+                "setting": name,
+                "changes": " ".join(SETTINGS[name]),
+                "predicted_gb": round(memory[0] / 1e9, 3),
+                "actual_gb": round(memory[1] / 1e9, 3),
+                "predicted_s": round(seconds[0], 1),
+                "actual_s": round(seconds[1], 1),
+            }
+        )
     write(RESULTS, COLUMNS, rows)
 
 
@@ -85,14 +96,15 @@ def measure(changes: list[str]) -> dict[str, float]:
     started = time.monotonic()
     import torch
 
-    from rankwise import Recipe, machine, train
-    from rankwise.cost import forecast
+    from rankwise import Recipe, train
     from rankwise.data.prepare import prepare
-    from rankwise.model import speed
-    from rankwise.model.device import resolve_precision
     from rankwise.model.load import load_tokenizer, locate
-    from rankwise.planner import plan as make_plan
-    from rankwise.work import Work
+    from rankwise.planning.forecast import forecast
+    from rankwise.planning.plan import plan as make_plan
+    from rankwise.planning.workload import Work
+    from rankwise.system import machine
+    from rankwise.system import torch_speed as speed
+    from rankwise.system.device import resolve_precision
 
     recipe = Recipe.load("quickstart", changes)
     tokenizer = load_tokenizer(locate(recipe.base))

@@ -79,8 +79,9 @@ def trainer_peft(
         rows = Dataset.from_dict({"text": list(texts), "label": [int(label) for label in labels]})
         return rows.map(
             lambda batch: tokenizer(batch["text"], truncation=True, max_length=MAX_LENGTH, **padding),
-            batched=True, remove_columns=["text"],
-        )  # fmt: skip
+            batched=True,
+            remove_columns=["text"],
+        )
 
     model = AutoModelForSequenceClassification.from_pretrained(location, num_labels=len(classes))
     model = get_peft_model(model, lora_config(recipe, len(classes)))

@@ -19,9 +19,21 @@ from rankwise import Recipe, builtin_recipes, train
 
 RESULTS = Path(__file__).parent / "results" / "recipes.csv"
 COLUMNS = (
-    "data", "train_rows", "test_rows", "base", "recipe", "changes", "trained_parameters", "epochs", "accuracy", "low", "high",
-    "macro_f1", "tfidf_accuracy", "training_seconds",
-)  # fmt: skip
+    "data",
+    "train_rows",
+    "test_rows",
+    "base",
+    "recipe",
+    "changes",
+    "trained_parameters",
+    "epochs",
+    "accuracy",
+    "low",
+    "high",
+    "macro_f1",
+    "tfidf_accuracy",
+    "training_seconds",
+)
 
 
 def main() -> None:

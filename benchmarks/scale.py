@@ -65,13 +65,24 @@ def repeat(source: Path, rows: int, target: Path) -> None:
 def measure(folder: Path, rows: int, options: argparse.Namespace) -> dict[str, object]:
     """One training in a process of its own."""
     changes = [
-        f"base={BASE}", "data.split.validation=500", "data.split.test=500", f"train.max_steps={UPDATES}",
-        "evaluate.baselines=true", *options.set,
-    ]  # fmt: skip
+        f"base={BASE}",
+        "data.split.validation=500",
+        "data.split.test=500",
+        f"train.max_steps={UPDATES}",
+        "evaluate.baselines=true",
+        *options.set,
+    ]
     command = [
-        str(Path(sys.executable).with_name("rankwise")), "train", RECIPE, "--data", str(folder / "train.csv"),
-        "--out", str(folder / "run"), "--json", *(word for change in changes for word in ("--set", change)),
-    ]  # fmt: skip
+        str(Path(sys.executable).with_name("rankwise")),
+        "train",
+        RECIPE,
+        "--data",
+        str(folder / "train.csv"),
+        "--out",
+        str(folder / "run"),
+        "--json",
+        *(word for change in changes for word in ("--set", change)),
+    ]
     events, opened = folder / "run" / "events.jsonl", 0.0
     started = time.monotonic()
     threads = {"OMP_NUM_THREADS": str(options.threads), "RAYON_NUM_THREADS": str(options.threads)}
@@ -87,10 +98,16 @@ def measure(folder: Path, rows: int, options: argparse.Namespace) -> dict[str, o
     ends = [0.0, opened, *(opened + moments[kind] for kind in ("data", "start", "end", "scores")), seconds]
     stages = [round(end - start, 1) for start, end in pairwise(ends)]
     return {
-        "data": options.data.parent.name, "rows": rows, "base": BASE, "recipe": RECIPE, "updates": UPDATES,
-        "threads": options.threads, "peak_mb": round(ended[2].ru_maxrss / 1024), "seconds": round(seconds, 1),
+        "data": options.data.parent.name,
+        "rows": rows,
+        "base": BASE,
+        "recipe": RECIPE,
+        "updates": UPDATES,
+        "threads": options.threads,
+        "peak_mb": round(ended[2].ru_maxrss / 1024),
+        "seconds": round(seconds, 1),
         **dict(zip(STAGES, stages, strict=True)),
-    }  # fmt: skip
+    }
 
 
 def show(row: dict[str, object], first: dict[str, object]) -> None:

@@ -20,9 +20,20 @@ from rankwise import Recipe
 
 RESULTS = Path(__file__).parent / "results" / "shift.csv"
 COLUMNS = (
-    "recipe", "train_rows", "epochs", "test_rows", "seed", "kind", "changed", "accuracy", "accuracy_low", "accuracy_high",
-    "drop", "drop_low", "drop_high",
-)  # fmt: skip
+    "recipe",
+    "train_rows",
+    "epochs",
+    "test_rows",
+    "seed",
+    "kind",
+    "changed",
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
+    "drop",
+    "drop_low",
+    "drop_high",
+)
 SYSTEMS = ("tiered-adamw", "auto", "auto train.select_by=worst_shift")
 
 
@@ -37,10 +48,16 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
     jobs = [
-        {"recipe": system, "train_rows": options.rows, "epochs": f"{options.epochs:g}", "test_rows": options.test_rows,
-         "seed": seed}
-        for seed in options.seeds for system in options.systems
-    ]  # fmt: skip
+        {
+            "recipe": system,
+            "train_rows": options.rows,
+            "epochs": f"{options.epochs:g}",
+            "test_rows": options.test_rows,
+            "seed": seed,
+        }
+        for seed in options.seeds
+        for system in options.systems
+    ]
     jobs = [{**job, "folder": str(options.data.resolve())} for job in missing(RESULTS, jobs)]
     for job, lines in finished(jobs, measure, processes=options.processes):
         for line in lines:
@@ -51,8 +68,8 @@ def main() -> None:
 def measure(job: Job) -> list[dict[str, object]]:
     """A line for each kind, the rows as they are first."""
     from rankwise import train  # late: nothing else needs torch
-    from rankwise.shift import shift_file
-    from rankwise.specs import SourceSpec
+    from rankwise.recipe import SourceSpec
+    from rankwise.workflows.under_shift import shift_file
 
     data = Path(str(job["folder"]))
     name, *changes = str(job["recipe"]).split()
@@ -60,12 +77,24 @@ def measure(job: Job) -> list[dict[str, object]]:
         test = Path(folder, "test.csv")
         with (data / "test.csv").open(encoding="utf-8", newline="") as file:
             test.write_text("".join(itertools.islice(file, int(str(job["test_rows"])))), "utf-8")
-        recipe = Recipe.load(name, [
-            "base=minilm", f"data.train={data / 'train.csv'}", f"data.test={test}", "data.source=null",
-            "data.classes=[World, Sports, Business, Sci/Tech]", "data.split={validation: 500, seed: 42}",
-            f"data.rows={job['train_rows']}", f"train.epochs={job['epochs']}", f"train.seed={job['seed']}",
-            "train.precision=auto", "train.encoder_dropout=off", "evaluate.baselines=false", *changes,
-        ])  # fmt: skip
+        recipe = Recipe.load(
+            name,
+            [
+                "base=minilm",
+                f"data.train={data / 'train.csv'}",
+                f"data.test={test}",
+                "data.source=null",
+                "data.classes=[World, Sports, Business, Sci/Tech]",
+                "data.split={validation: 500, seed: 42}",
+                f"data.rows={job['train_rows']}",
+                f"train.epochs={job['epochs']}",
+                f"train.seed={job['seed']}",
+                "train.precision=auto",
+                "train.encoder_dropout=off",
+                "evaluate.baselines=false",
+                *changes,
+            ],
+        )
         run = train(recipe, Path(folder, "run"))
         _, _, report = shift_file(run, SourceSpec(path=str(test)), recipe.data, numbering=recipe.data.classes)
     return [

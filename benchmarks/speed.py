@@ -33,20 +33,21 @@ from accelerate import Accelerator
 from peers import pipeline_predict, quiet, trainer_peft
 from results_file import write
 
-from rankwise import Recipe, machine, plan
+from rankwise import Recipe, plan
+from rankwise.cli.options import FAST
 from rankwise.data.batches import Padding
 from rankwise.data.prepare import Prepared, Split, prepare
 from rankwise.data.tokens import tokenize
-from rankwise.fitting.checkpoint import Checkpoints
-from rankwise.fitting.events import Events
-from rankwise.fitting.loop import fit
+from rankwise.inference.predict import Predictor
 from rankwise.model.adapters import build
-from rankwise.model.device import resolve_precision
+from rankwise.model.hidden_cache import PrefixCache
 from rankwise.model.load import load_tokenizer, locate
-from rankwise.model.prefix import PrefixCache
-from rankwise.model.speed import gflops
-from rankwise.options import FAST
-from rankwise.predict import Predictor
+from rankwise.system import machine
+from rankwise.system.device import resolve_precision
+from rankwise.system.events import Events
+from rankwise.system.torch_speed import gflops
+from rankwise.training.checkpoint import Checkpoints
+from rankwise.training.loop import fit
 
 RESULTS = Path(__file__).parent / "results"
 TOP = ("adapter.allocate={policy: last-k, k: third}", "train.epochs=5")
@@ -60,9 +61,19 @@ LEVERS: dict[str, tuple[str, ...]] = {  # what each row of the lever table chang
     "dropout kept, usual masks (train.speed.random_words)": ("train.encoder_dropout=keep", "train.speed.random_words=false"),
 }
 SPEED_COLUMNS = (
-    "work", "side", "rows", "updates", "threads", "repeats", "seconds", "rows_per_second", "ratio", "utilisation", "peak_gb",
+    "work",
+    "side",
+    "rows",
+    "updates",
+    "threads",
+    "repeats",
+    "seconds",
+    "rows_per_second",
+    "ratio",
+    "utilisation",
+    "peak_gb",
     "processor",
-)  # fmt: skip
+)
 LEVER_COLUMNS = ("lever", "rows", "threads", "repeats", "seconds", "gain", "processor")
 
 
@@ -116,9 +127,16 @@ class Bench:
             checkpoints = Checkpoints(Path(folder), keep=1, fingerprint="bench")
             started = time.monotonic()
             fit(
-                classifier, data, recipe.train, padding=self.padding, checkpoints=checkpoints,
-                accelerator=Accelerator(cpu=True), events=Events(), scoring=recipe.evaluate, cache=cache,
-            )  # fmt: skip
+                classifier,
+                data,
+                recipe.train,
+                padding=self.padding,
+                checkpoints=checkpoints,
+                accelerator=Accelerator(cpu=True),
+                events=Events(),
+                scoring=recipe.evaluate,
+                cache=cache,
+            )
             return time.monotonic() - started
 
     def peer(self, recipe: Recipe, data: Prepared, *, pad_to_max: bool, evaluated: bool = False) -> float:
@@ -218,9 +236,13 @@ def predict_work(bench: Bench, _: Path) -> Work:
     """Labels of raw test texts, tokenising included."""
     texts = list(bench.data.test.texts[: bench.options.predict_rows])
     trained = trainer_peft(
-        bench.recipe, bench.data.classes, (list(bench.data.train.texts[:32]), bench.data.train.labels[:32]),
-        pad_to_max=False, seed=0, stop_after=1,
-    )  # fmt: skip
+        bench.recipe,
+        bench.data.classes,
+        (list(bench.data.train.texts[:32]), bench.data.train.labels[:32]),
+        pad_to_max=False,
+        seed=0,
+        stop_after=1,
+    )
     classifier = build(bench.base, plan(bench.recipe, classes=4), bench.data.classes, seed=0)
     classifier.model.eval()
 
@@ -285,20 +307,22 @@ def lines_of(work: Work, peak_gflops: float, options: argparse.Namespace) -> lis
     for side in work.sides:
         seconds = work.median(side)
         ratios = " / ".join(f"{work.median(peer) / seconds:.2f}" for peer in peers)
-        lines.append({
-            "work": work.name,
-            "side": side,
-            "rows": work.rows,
-            "updates": work.updates,
-            "threads": options.threads,
-            "repeats": options.repeats,
-            "seconds": round(seconds, 2),
-            "rows_per_second": round(work.rows / seconds, 1),
-            "ratio": "" if side in peers else ratios,
-            "utilisation": round(work.operations / seconds / 1e9 / peak_gflops, 2),
-            "peak_gb": peak_in_own_process(work, side, options),
-            "processor": processor(),
-        })  # fmt: skip
+        lines.append(
+            {
+                "work": work.name,
+                "side": side,
+                "rows": work.rows,
+                "updates": work.updates,
+                "threads": options.threads,
+                "repeats": options.repeats,
+                "seconds": round(seconds, 2),
+                "rows_per_second": round(work.rows / seconds, 1),
+                "ratio": "" if side in peers else ratios,
+                "utilisation": round(work.operations / seconds / 1e9 / peak_gflops, 2),
+                "peak_gb": peak_in_own_process(work, side, options),
+                "processor": processor(),
+            }
+        )
     return lines
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from results_file import append
 
-from rankwise.suspects import compare, find_suspects
+from rankwise.workflows.suspects import compare, find_suspects
 
 RESULTS = Path(__file__).parent / "results" / "suspects.csv"
 COLUMNS = ("noise", "wrong", "features", "list", "rows", "right", "precision", "precision_low", "precision_high")

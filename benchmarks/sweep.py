@@ -25,16 +25,25 @@ import yaml
 from peers import quiet, trainer_peft
 from results_file import write
 
-from rankwise import Recipe, machine
+from rankwise import Recipe
 from rankwise.data.prepare import prepare
 from rankwise.model.load import load_tokenizer, locate
 from rankwise.sweep.study import Study
+from rankwise.system import machine
 
 RESULTS = Path(__file__).parent / "results" / "sweep.csv"
 COLUMNS = (
-    "side", "trials", "rows", "validation_rows", "epochs", "threads", "repeats", "seconds", "times_as_fast",
+    "side",
+    "trials",
+    "rows",
+    "validation_rows",
+    "epochs",
+    "threads",
+    "repeats",
+    "seconds",
+    "times_as_fast",
     "best_validation_accuracy",
-)  # fmt: skip
+)
 GRID = {"adapter.rank": [4, 8], "adapter.alpha": [16, 32], "train.learning_rate": [3e-4, 1e-3, 2e-3, 4e-3]}
 EPOCHS = 5
 
@@ -49,10 +58,14 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     quiet()
     settings = [
-        "base=minilm", f"data.source={options.data.resolve()}", "data.classes=[]", f"data.rows={options.rows}",
-        f"data.split.validation={options.rows // 2}", "adapter.allocate={policy: last-k, k: third}",
+        "base=minilm",
+        f"data.source={options.data.resolve()}",
+        "data.classes=[]",
+        f"data.rows={options.rows}",
+        f"data.split.validation={options.rows // 2}",
+        "adapter.allocate={policy: last-k, k: third}",
         f"train.epochs={EPOCHS}",
-    ]  # fmt: skip
+    ]
     recipe = Recipe.load("rank4-adam", settings)
     configurations = [dict(zip(GRID, values, strict=True)) for values in itertools.product(*GRID.values())]
     parts = max(1, options.repeats - 1)
@@ -63,15 +76,33 @@ def main() -> None:
             ours.append(run_sweep(settings))
     seconds, total = statistics.median(seconds for seconds, _ in ours), sum(seconds for seconds, _ in theirs)
     shared = {
-        "trials": len(configurations), "rows": options.rows, "validation_rows": options.rows // 2, "epochs": EPOCHS,
+        "trials": len(configurations),
+        "rows": options.rows,
+        "validation_rows": options.rows // 2,
+        "epochs": EPOCHS,
         "threads": options.threads,
-    }  # fmt: skip
-    write(RESULTS, COLUMNS, [
-        {**shared, "side": "Trainer + peft, one by one", "repeats": 1, "seconds": round(total),
-         "best_validation_accuracy": max(accuracy for _, accuracy in theirs)},
-        {**shared, "side": "rankwise sweep --fast", "repeats": len(ours), "seconds": round(seconds, 1),
-         "times_as_fast": round(total / seconds, 1), "best_validation_accuracy": max(accuracy for _, accuracy in ours)},
-    ])  # fmt: skip
+    }
+    write(
+        RESULTS,
+        COLUMNS,
+        [
+            {
+                **shared,
+                "side": "Trainer + peft, one by one",
+                "repeats": 1,
+                "seconds": round(total),
+                "best_validation_accuracy": max(accuracy for _, accuracy in theirs),
+            },
+            {
+                **shared,
+                "side": "rankwise sweep --fast",
+                "repeats": len(ours),
+                "seconds": round(seconds, 1),
+                "times_as_fast": round(total / seconds, 1),
+                "best_validation_accuracy": max(accuracy for _, accuracy in ours),
+            },
+        ],
+    )
     print(RESULTS.read_text("utf-8"))
 
 

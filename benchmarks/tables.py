@@ -25,13 +25,25 @@ RESULTS = ROOT / "benchmarks" / "results" / "recipes.csv"
 
 def main() -> None:
     tables = {
-        "recipes": recipes_table(), "results": results_table(), "heads": heads_table(), "speed": speed_table(),
-        "levers": levers_table(), "parity": parity_table(), "scale": scale_table(), "warm": warm_table(),
-        "memory": memory_table(), "allocation": "\n".join(allocation.table()) + "\n",
-        "accuracy": "\n".join(accuracy.table()) + "\n", "suspects": suspects_table(), "methods": methods.table(),
-        "sweep": sweep_table(), "shift": shift_table(), "refusal": refusal(),
-        "gpu": gpu_table(), "tuning": "\n".join(tuning.table()) + "\n",
-    }  # fmt: skip
+        "recipes": recipes_table(),
+        "results": results_table(),
+        "heads": heads_table(),
+        "speed": speed_table(),
+        "levers": levers_table(),
+        "parity": parity_table(),
+        "scale": scale_table(),
+        "warm": warm_table(),
+        "memory": memory_table(),
+        "allocation": "\n".join(allocation.table()) + "\n",
+        "accuracy": "\n".join(accuracy.table()) + "\n",
+        "suspects": suspects_table(),
+        "methods": methods.table(),
+        "sweep": sweep_table(),
+        "shift": shift_table(),
+        "refusal": refusal(),
+        "gpu": gpu_table(),
+        "tuning": "\n".join(tuning.table()) + "\n",
+    }
     stale = []
     for path in (ROOT / "README.md", ROOT / "benchmarks" / "README.md"):
         before = path.read_text("utf-8")
@@ -193,10 +205,7 @@ def suspects_table() -> str:
 
 def sweep_table() -> str:
     """A sweep beside the same trainings one by one, as benchmarks/sweep.py wrote it."""
-    lines = [
-        "| 16 trainings of 5 epochs | rows | seconds | times as fast |",
-        "|---|---:|---:|---:|",
-    ]
+    lines = ["| 16 trainings of 5 epochs | rows | seconds | times as fast |", "|---|---:|---:|---:|"]
     for row in rows_of("sweep.csv"):
         lines.append(f"| {row['side']} | {row['rows']} | {row['seconds']} | {row['times_as_fast']} |")
     return "\n".join(lines) + "\n"

@@ -22,9 +22,18 @@ from resumable import Job, finished, lines_of, missing
 
 RESULTS = Path(__file__).parent / "results" / "tuning.csv"
 COLUMNS = (
-    "data", "train_rows", "chosen_on", "validation_rows", "changes", "seed", "trained_parameters", "maps", "accuracy",
-    "log_loss", "training_seconds",
-)  # fmt: skip
+    "data",
+    "train_rows",
+    "chosen_on",
+    "validation_rows",
+    "changes",
+    "seed",
+    "trained_parameters",
+    "maps",
+    "accuracy",
+    "log_loss",
+    "training_seconds",
+)
 
 
 def main() -> None:
@@ -43,11 +52,15 @@ def main() -> None:
         return
     jobs = [
         {
-            "data": str(options.data), "train_rows": options.rows, "chosen_on": options.choose_on,
-            "changes": " ".join(changes.split()), "seed": seed,
+            "data": str(options.data),
+            "train_rows": options.rows,
+            "chosen_on": options.choose_on,
+            "changes": " ".join(changes.split()),
+            "seed": seed,
         }
-        for seed in options.seeds for changes in options.tries or [""]
-    ]  # fmt: skip
+        for seed in options.seeds
+        for changes in options.tries or [""]
+    ]
     jobs = [job for job in jobs if missing(RESULTS, [named(job)])]
     for job, found in finished(jobs, measure, processes=options.processes, minutes=options.minutes):
         append(RESULTS, COLUMNS, {**named(job), **found})
@@ -56,10 +69,7 @@ def main() -> None:
 
 def table() -> list[str]:
     """Means over the seeds, in Markdown; what was tried on the same rows stands together."""
-    lines = [
-        "| data | rows | chosen on | `auto` with | seeds | accuracy | log-loss |",
-        "|---|---:|---:|---|---:|---:|---:|",
-    ]
+    lines = ["| data | rows | chosen on | `auto` with | seeds | accuracy | log-loss |", "|---|---:|---:|---|---:|---:|---:|"]
     groups: dict[tuple[str, int, int, str], list[Mapping[str, str]]] = {}
     for row in lines_of(RESULTS):
         groups.setdefault((row["data"], int(row["train_rows"]), int(row["chosen_on"]), row["changes"]), []).append(row)

@@ -23,9 +23,13 @@ RESULTS = Path(__file__).parent / "results" / "warm_start.csv"
 MOMENTS = (5, 10, 25, 50)
 SHIFTS = {"as it is": str, "lower case": str.lower, "first sentence": lambda text: text.split(". ")[0].split(" - ")[0]}
 COLUMNS = (
-    "head", "train_rows", "seeds", *(f"validation_after_{step}" for step in MOMENTS), "test_rows",
+    "head",
+    "train_rows",
+    "seeds",
+    *(f"validation_after_{step}" for step in MOMENTS),
+    "test_rows",
     *(f"test_{name.replace(' ', '_')}" for name in SHIFTS),
-)  # fmt: skip
+)
 
 
 def main() -> None:
@@ -45,13 +49,26 @@ def measure(start: str, options: argparse.Namespace) -> dict[str, object]:
     seen: dict[int, list[float]] = {step: [] for step in MOMENTS}
     shifted: dict[str, list[float]] = {name: [] for name in SHIFTS}
     for seed in range(options.seeds):
-        recipe = Recipe.load("auto", [
-            f"data.source={options.data}", "data.classes=[]", f"data.rows={options.rows}",
-            f"data.test_rows={options.test_rows}",
-            "data.split.validation=500", "adapter.targets=[query,value]", "adapter.rank=8", f"head.start={start}",
-            f"train.max_steps={max(MOMENTS)}", "train.evaluate_every=5", f"train.seed={seed}", "evaluate.baselines=false",
-            "train.average=null", "train.select_by=accuracy", "train.early_stop=null",
-        ])  # fmt: skip
+        recipe = Recipe.load(
+            "auto",
+            [
+                f"data.source={options.data}",
+                "data.classes=[]",
+                f"data.rows={options.rows}",
+                f"data.test_rows={options.test_rows}",
+                "data.split.validation=500",
+                "adapter.targets=[query,value]",
+                "adapter.rank=8",
+                f"head.start={start}",
+                f"train.max_steps={max(MOMENTS)}",
+                "train.evaluate_every=5",
+                f"train.seed={seed}",
+                "evaluate.baselines=false",
+                "train.average=null",
+                "train.select_by=accuracy",
+                "train.early_stop=null",
+            ],
+        )
         texts = read(recipe.data).test.texts
         with tempfile.TemporaryDirectory() as folder:
             run = train(recipe, Path(folder) / "run")

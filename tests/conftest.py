@@ -30,19 +30,19 @@ from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast, XLNetTo
 
 from rankwise.data.batches import Padding
 from rankwise.data.prepare import Prepared, prepare
-from rankwise.encoders import find
-from rankwise.fitting.checkpoint import Checkpoints
-from rankwise.fitting.events import Events, Listener
-from rankwise.fitting.loop import Fitted, fit
+from rankwise.encoders.describe import find
 from rankwise.model.adapters import Classifier, build
-from rankwise.model.device import stays_on_cpu
+from rankwise.model.hidden_cache import PrefixCache
 from rankwise.model.load import Base, load_tokenizer, locate, quiet
-from rankwise.model.prefix import PrefixCache
-from rankwise.pipeline import train
-from rankwise.planner import Plan
-from rankwise.planner import plan as make_plan
+from rankwise.planning.plan import Plan
+from rankwise.planning.plan import plan as make_plan
 from rankwise.recipe import Recipe
-from rankwise.run import Run, write_manifest
+from rankwise.run.folder import Run, write_manifest
+from rankwise.system.device import stays_on_cpu
+from rankwise.system.events import Events, Listener
+from rankwise.training.checkpoint import Checkpoints
+from rankwise.training.loop import Fitted, fit
+from rankwise.workflows.train import train
 
 CLASSES = ("fruit", "metal", "river")
 WORDS = {
@@ -55,9 +55,12 @@ LONGEST = 64  # tokens that every tiny encoder takes
 
 # name → (config of the tiny encoder, its special tokens as bos/cls, eos/sep, pad, unk, mask)
 _SMALL = {
-    "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 3, "num_attention_heads": 4,
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
     "max_position_embeddings": LONGEST,
-}  # fmt: skip
+}
 _BERT_MARKS = ("[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]")
 _ROBERTA_MARKS = ("<s>", "</s>", "<pad>", "<unk>", "<mask>")
 _XLNET_MARKS = ("<cls>", "<sep>", "<pad>", "<unk>", "<mask>")
@@ -71,8 +74,14 @@ FAMILIES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "electra": ({**_SMALL, "embedding_size": 16}, _BERT_MARKS),
     "deberta-v2": (
         {
-            **_SMALL, "type_vocab_size": 0, "relative_attention": True, "position_buckets": 16, "share_att_key": True,
-            "norm_rel_ebd": "layer_norm", "pos_att_type": ["p2c", "c2p"], "position_biased_input": False,
+            **_SMALL,
+            "type_vocab_size": 0,
+            "relative_attention": True,
+            "position_buckets": 16,
+            "share_att_key": True,
+            "norm_rel_ebd": "layer_norm",
+            "pos_att_type": ["p2c", "c2p"],
+            "position_biased_input": False,
         },
         _BERT_MARKS,
     ),
@@ -80,13 +89,17 @@ FAMILIES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "xlnet": ({"d_model": 32, "d_inner": 64, "n_layer": 2, "n_head": 4}, _XLNET_MARKS),
     "modernbert": (
         {
-            "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4,
-            "max_position_embeddings": LONGEST, "local_attention": 16,
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "max_position_embeddings": LONGEST,
+            "local_attention": 16,
         },
         _BERT_MARKS,
     ),
     "albert": ({**_SMALL, "embedding_size": 16}, _BERT_MARKS),
-}  # fmt: skip
+}
 
 
 hypothesis.settings.register_profile("tests", deadline=None)  # how long an example takes says something of the machine
@@ -183,10 +196,17 @@ def tiny_tokenizer(family: str) -> Any:
     backend.post_processor = processors.TemplateProcessing(single=f"{first} $A {last}", pair=pair, special_tokens=marks)
     segments = family in ("bert", "electra", "albert", "deberta-v2")
     return PreTrainedTokenizerFast(
-        tokenizer_object=backend, model_max_length=LONGEST, cls_token=first, sep_token=last, pad_token=pad,
-        unk_token=unknown, mask_token=mask, bos_token=first, eos_token=last,
+        tokenizer_object=backend,
+        model_max_length=LONGEST,
+        cls_token=first,
+        sep_token=last,
+        pad_token=pad,
+        unk_token=unknown,
+        mask_token=mask,
+        bos_token=first,
+        eos_token=last,
         model_input_names=["input_ids", *(["token_type_ids"] if segments else []), "attention_mask"],
-    )  # fmt: skip
+    )
 
 
 def tiny_model(family: str, **changes: Any) -> Any:
@@ -236,10 +256,19 @@ def recipe_for(tiny: Callable[[str], Path], data_file: Path) -> Callable[..., Re
 
     def make(family: str = "bert", *overrides: str) -> Recipe:
         quick = [
-            f"base={tiny(family)}", f"data.source={data_file}", "data.max_length=24", "data.split.test=12",
-            "data.split.validation=12", "adapter.targets=all", "adapter.rank=2", "budget.parameters=null",
-            "train.epochs=2", "train.batch_size=8", "train.learning_rate=1e-2", "evaluate.resamples=20",
-        ]  # fmt: skip
+            f"base={tiny(family)}",
+            f"data.source={data_file}",
+            "data.max_length=24",
+            "data.split.test=12",
+            "data.split.validation=12",
+            "adapter.targets=all",
+            "adapter.rank=2",
+            "budget.parameters=null",
+            "train.epochs=2",
+            "train.batch_size=8",
+            "train.learning_rate=1e-2",
+            "evaluate.resamples=20",
+        ]
         return Recipe(name="tiny").with_overrides([*quick, *overrides])
 
     return make
@@ -305,10 +334,16 @@ def fit_for(built_for: Callable[..., Built], tmp_path: Path) -> Callable[..., Tr
         events: list[tuple[str, dict[str, Any]]] = []
         listeners = [lambda kind, values: events.append((kind, values)), *([listener] if listener else [])]
         fitted = fit(
-            built.classifier, data, built.recipe.train, padding=Padding.of(load_tokenizer(built.base)),
-            checkpoints=checkpoints, accelerator=Accelerator(cpu=stays_on_cpu()), events=Events(*listeners), resume=resume,
+            built.classifier,
+            data,
+            built.recipe.train,
+            padding=Padding.of(load_tokenizer(built.base)),
+            checkpoints=checkpoints,
+            accelerator=Accelerator(cpu=stays_on_cpu()),
+            events=Events(*listeners),
+            resume=resume,
             cache=cache,
-        )  # fmt: skip
+        )
         return Trained(built, data, fitted, checkpoints, events)
 
     return run

@@ -12,9 +12,9 @@ from accelerate.state import AcceleratorState
 from torch import nn
 
 from conftest import FAMILIES
-from rankwise.model.kernels import LAYOUTS
-from rankwise.pipeline import train
-from rankwise.run import Run
+from rankwise.model.forward import LAYOUTS
+from rankwise.run.folder import Run
+from rankwise.workflows.train import train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 TEXTS = ["apple pear plum and cherry", "iron copper the zinc tin with lead and nickel in it", "rhine volga nile loire"]

@@ -12,24 +12,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rankwise.data.prepare import prepare as prepare
     from rankwise.errors import RankwiseError as RankwiseError
-    from rankwise.evaluation import evaluate as evaluate
-    from rankwise.pipeline import train as train
-    from rankwise.planner import Plan as Plan
-    from rankwise.planner import plan as plan
-    from rankwise.recipe import Recipe as Recipe
-    from rankwise.recipe import builtin_recipes as builtin_recipes
-    from rankwise.run import Run as Run
+    from rankwise.inference.evaluation import evaluate as evaluate
+    from rankwise.planning.plan import Plan as Plan
+    from rankwise.planning.plan import plan as plan
+    from rankwise.recipe.recipe import Recipe as Recipe
+    from rankwise.recipe.recipe import builtin_recipes as builtin_recipes
+    from rankwise.run.folder import Run as Run
+    from rankwise.workflows.train import train as train
 
 _HOME = {
-    "Plan": "rankwise.planner",
+    "Plan": "rankwise.planning.plan",
     "RankwiseError": "rankwise.errors",
     "Recipe": "rankwise.recipe",
-    "Run": "rankwise.run",
+    "Run": "rankwise.run.folder",
     "builtin_recipes": "rankwise.recipe",
-    "evaluate": "rankwise.evaluation",
-    "plan": "rankwise.planner",
+    "evaluate": "rankwise.inference.evaluation",
+    "plan": "rankwise.planning.plan",
     "prepare": "rankwise.data.prepare",
-    "train": "rankwise.pipeline",
+    "train": "rankwise.workflows.train",
 }
 
 __all__ = [*sorted(_HOME), "__version__"]  # noqa: PLE0604

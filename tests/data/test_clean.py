@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankwise.data.clean import STEPS, clean, describe_steps
-from rankwise.data.sources import read_table
+from rankwise.data.files.table import read_table
 from rankwise.errors import DataError
-from rankwise.specs import CleanStep, DataSpec, SourceSpec
+from rankwise.recipe import CleanStep, DataSpec, SourceSpec
 
 REAL = Path(os.environ.get("RANKWISE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "ag_news"
 
@@ -75,9 +75,42 @@ def test_an_unknown_step_suggests_the_nearest() -> None:
 
 
 PIECES = st.sampled_from(
-    ["(AP)", "AP - ", "LONDON ", "(Reuters) - ", " . ", "\\", "\\n", "n", "News", " #39;", " quot;", "&amp;", "&lt;", "&gt;",
-     "<b>", "</b>", "a@b.co", "+", "x", "http://x.y", "www.", ".", ",", "12", "-", "$", "%", "3G", " ", "  ", "\n", "é", "👍"]
-)  # fmt: skip
+    [
+        "(AP)",
+        "AP - ",
+        "LONDON ",
+        "(Reuters) - ",
+        " . ",
+        "\\",
+        "\\n",
+        "n",
+        "News",
+        " #39;",
+        " quot;",
+        "&amp;",
+        "&lt;",
+        "&gt;",
+        "<b>",
+        "</b>",
+        "a@b.co",
+        "+",
+        "x",
+        "http://x.y",
+        "www.",
+        ".",
+        ",",
+        "12",
+        "-",
+        "$",
+        "%",
+        "3G",
+        " ",
+        "  ",
+        "\n",
+        "é",
+        "👍",
+    ]
+)
 
 
 @pytest.mark.parametrize("step", sorted(STEPS))
@@ -96,9 +129,38 @@ def test_words_emoji_and_marks_pass_every_step(text: str) -> None:
 
 # Pieces that ate time in patterns tried before: each repeated to a megabyte.
 ADVERSARIES = [
-    "(", "AP - ", "A ", "A. ", ". ", "(AP ", "(AP and ", "(Aa.com", "a.", "1,", "1-", "@a", "a@", "a@a.", "a@a.b", "&amp;",
-    "&#38;", "&amplt;", "<", "<a ", "<!--", "\\", "\\n", " #39", "http://", "www.", "www.)", " ", "a", "NEW YORK (", "))))",
-]  # fmt: skip
+    "(",
+    "AP - ",
+    "A ",
+    "A. ",
+    ". ",
+    "(AP ",
+    "(AP and ",
+    "(Aa.com",
+    "a.",
+    "1,",
+    "1-",
+    "@a",
+    "a@",
+    "a@a.",
+    "a@a.b",
+    "&amp;",
+    "&#38;",
+    "&amplt;",
+    "<",
+    "<a ",
+    "<!--",
+    "\\",
+    "\\n",
+    " #39",
+    "http://",
+    "www.",
+    "www.)",
+    " ",
+    "a",
+    "NEW YORK (",
+    "))))",
+]
 
 
 @pytest.mark.parametrize("step", sorted(STEPS))

@@ -13,13 +13,13 @@ from transformers import AutoTokenizer
 
 from conftest import CLASSES, LONGEST, Rows, prepared, separable, tiny_tokenizer
 from rankwise.data import tokens as tokens_module
+from rankwise.data.files.table import table_of
 from rankwise.data.labels import numbers_of
 from rankwise.data.prepare import Preprocessing, choose_length, complete, prepare, split_off
-from rankwise.data.sources import table_of
 from rankwise.data.tokens import tokenize, tokenize_to_disk
 from rankwise.errors import DataError
-from rankwise.predict import Predictor
-from rankwise.specs import DataSpec
+from rankwise.inference.predict import Predictor
+from rankwise.recipe import DataSpec
 
 TOKENIZER = tiny_tokenizer("bert")
 
@@ -366,9 +366,9 @@ def test_more_rows_take_hardly_more_memory(tmp_path, monkeypatch):
         with path.open("w", encoding="utf-8") as file:
             file.write("text,label\n")
             file.writelines(f"{place:0600} iron,{CLASSES[place % 3]}\n" for place in range(rows))
-        spec = DataSpec.model_validate({
-            "source": str(path), "clean": ["whitespace"], "max_length": 8, "split": {"test": 12, "validation": 12},
-        })  # fmt: skip
+        spec = DataSpec.model_validate(
+            {"source": str(path), "clean": ["whitespace"], "max_length": 8, "split": {"test": 12, "validation": 12}}
+        )
         tracemalloc.start()
         try:
             found = prepare(spec, TOKENIZER, longest=LONGEST)
@@ -383,10 +383,17 @@ def test_more_rows_take_hardly_more_memory(tmp_path, monkeypatch):
 
 
 def test_real_news_keep_their_class_names_their_test_rows_and_their_coverage(shared_data):
-    spec = DataSpec.model_validate({
-        "source": str(shared_data / "ag_news"), "rows": 400, "test_rows": 200, "max_length": "95%",
-        "split": {"validation": 100}, "clean": ["html", "whitespace"], "leakage": "allow",
-    })  # fmt: skip
+    spec = DataSpec.model_validate(
+        {
+            "source": str(shared_data / "ag_news"),
+            "rows": 400,
+            "test_rows": 200,
+            "max_length": "95%",
+            "split": {"validation": 100},
+            "clean": ["html", "whitespace"],
+            "leakage": "allow",
+        }
+    )
     data = prepare(spec, TOKENIZER, longest=512)
     assert data.classes == ("World", "Sports", "Business", "Sci/Tech")
     assert [len(part) for part in (data.train, data.validation, data.test)] == [400, 100, 200]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from conftest import tiny_tokenizer
-from rankwise.cache import Cache
 from rankwise.data import tokens
 from rankwise.data.tokens import TokenStore, tokenize_to_disk
+from rankwise.system.cache import Cache
 
 TEXTS = ["an apple", "a pear and a plum", "", "zinc " * 30]
 

@@ -7,7 +7,7 @@ import pytest
 from rankwise.data.prepare import read
 from rankwise.data.volume import volume
 from rankwise.errors import DataError
-from rankwise.specs import DataSpec, SplitSpec
+from rankwise.recipe import DataSpec, SplitSpec
 
 SETTINGS = {
     "shares": {},

@@ -19,16 +19,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 from conftest import CLASSES, Built, save_tiny
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
 from rankwise.model import adapters
-from rankwise.model.adapters import (
-    ADAPTER_FILE,
-    MODEL_FILE,
-    count_live,
-    load,
-    merged,
-    quiet_dropout,
-    save,
-    saved_parameters,
-)
+from rankwise.model.adapters import ADAPTER_FILE, MODEL_FILE, count_live, load, merged, quiet_dropout, save, saved_parameters
 
 TEXTS = ["apple pear and the plum", "iron", "danube near the rhine , very quite some long loire tagus ebro oder don"]
 LOW_RANK = {
@@ -216,9 +207,7 @@ def test_an_adapter_starts_as_the_base_itself(family, built_for):
 def test_a_pissa_start_moves_the_base_by_rounding_only(built_for):
     built, bare = built_for("bert", "adapter.method=pissa"), built_for("bert", "adapter.method=head")
     assert torch.allclose(body_output(built), body_output(bare), atol=1e-5)
-    largest = max(
-        weight.abs().max() for name, weight in built.classifier.trainable().items() if "lora_B" in name
-    )  # fmt: skip
+    largest = max(weight.abs().max() for name, weight in built.classifier.trainable().items() if "lora_B" in name)
     assert largest > 0, "PiSSA starts B at the principal components, not at 0"
 
 
@@ -393,9 +382,10 @@ def test_a_slim_head_trains_only_its_last_projection_and_saves_the_frozen_layer(
 
 def weight_at(built: Built, path: str) -> torch.Tensor:
     found = [
-        weight for name, weight in built.classifier.model.named_parameters()
+        weight
+        for name, weight in built.classifier.model.named_parameters()
         if plain_name(name) == f"{path}.weight" and "original_module" not in name
-    ]  # fmt: skip
+    ]
     assert len(found) == 1
     return found[0]
 
@@ -510,9 +500,10 @@ def test_encoder_dropout_off_leaves_the_heads_and_the_adapters_alone(family, bui
     def outside() -> dict[str, float]:
         inside = f"base_model.model.{built.plan.encoder.prefix}."
         return {
-            name: module.p for name, module in built.classifier.model.named_modules()
+            name: module.p
+            for name, module in built.classifier.model.named_modules()
             if isinstance(module, nn.Dropout) and ("lora_" in name or not name.startswith(inside))
-        }  # fmt: skip
+        }
 
     before = outside()
     assert any("lora_" in name for name in before)

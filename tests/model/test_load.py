@@ -13,9 +13,9 @@ import torch
 from transformers import AutoTokenizer
 
 from conftest import CLASSES, LONGEST, save_tiny, tiny_tokenizer
-from rankwise.encoders import find
+from rankwise.encoders.describe import find
+from rankwise.encoders.families import KNOWN
 from rankwise.errors import MissingExtra, ModelError
-from rankwise.families import KNOWN
 from rankwise.model import load
 from rankwise.model.load import Base, check_match, load_encoder, load_tokenizer, locate, longest_text, sha256
 

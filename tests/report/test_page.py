@@ -15,11 +15,11 @@ from pages import checked, downloads
 
 from conftest import separable
 from rankwise.errors import MissingExtra, RunError
-from rankwise.metrics import Interval, wilson
-from rankwise.pipeline import train
 from rankwise.report.blocks import Column, Paragraph, Report, Section, Table, in_words, shown
 from rankwise.report.page import render, write, write_figures
 from rankwise.report.runs import report_of
+from rankwise.stats.scores import Interval, wilson
+from rankwise.workflows.train import train
 
 SEEDS = ([], ["train.seed=1"])
 
@@ -47,8 +47,14 @@ def changed(run, *, evaluated_at=None, **facts):
 
 def test_a_run_is_told_in_seven_sections(page):
     assert [node.text for node in page.all("h2")] == [
-        "Scores", "Budget", "Training", "Data", "Where it is right and wrong", "Under shift", "Where it came from",
-    ]  # fmt: skip
+        "Scores",
+        "Budget",
+        "Training",
+        "Data",
+        "Where it is right and wrong",
+        "Under shift",
+        "Where it came from",
+    ]
     links = [node.text for node in page.all("nav")[0].all("a")]
     assert links == [node.text for node in page.all("h2")]
 
@@ -148,13 +154,23 @@ def test_shift_is_shown_where_it_was_measured(run_for, copy_of):
     interval = {"value": 0.9, "low": 0.8, "high": 0.95}
     kinds = [("original", 0.0), ("typos", 0.125), ("shuffled_sentences", 0.25)]
     report = {
-        "rows": 12, "source": "test.csv", "confidence_level": 0.95, "text": "A text",
+        "rows": 12,
+        "source": "test.csv",
+        "confidence_level": 0.95,
+        "text": "A text",
         "kinds": [
-            {"kind": kind, "rows": 12, "changed": 6, "accuracy": interval, "macro_f1": interval,
-             "drop": {"value": drop, "low": drop - 0.1, "high": drop + 0.1}, "example": f"A {kind} text"}
+            {
+                "kind": kind,
+                "rows": 12,
+                "changed": 6,
+                "accuracy": interval,
+                "macro_f1": interval,
+                "drop": {"value": drop, "low": drop - 0.1, "high": drop + 0.1},
+                "example": f"A {kind} text",
+            }
             for kind, drop in kinds
         ],
-    }  # fmt: skip
+    }
     (folder / "shift.json").write_text(json.dumps(report), "utf-8")
     root = checked(render(report_of([type(run).load(folder)])))
     assert "shuffled sentences costs most: 25.0 points" in section(root, "shift-section").text
@@ -187,10 +203,12 @@ def test_whatever_the_data_says_stays_text(run_for):
     "override",
     [
         *(f"adapter.method={method}" for method in ("full", "head", "bias", "dora", "ia3", "prefix", "adalora")),
-        "evaluate.baselines=false", "train.evaluate_every=2", "train.log_every=1000",
+        "evaluate.baselines=false",
+        "train.evaluate_every=2",
+        "train.log_every=1000",
         "train.select_by=worst_shift",
     ],
-)  # fmt: skip
+)
 def test_every_kind_of_run_has_its_page(run_for, override):
     run = run_for("bert", override)
     root = checked(render(report_of([run])))
@@ -234,10 +252,7 @@ def test_a_run_that_ended_soon_after_its_start_has_its_page(run_for):
 
 def test_seeds_may_end_after_other_numbers_of_updates(run_for):
     first, second = (run_for("bert", *seed) for seed in SEEDS)
-    runs = [
-        changed(first, evaluated_at=300, steps=300, stopped_early=True),
-        changed(second, evaluated_at=343, steps=343),
-    ]
+    runs = [changed(first, evaluated_at=300, steps=300, stopped_early=True), changed(second, evaluated_at=343, steps=343)]
     root = checked(render(report_of(runs)))
     assert section(root, "training-section").text.count("300 to 343 updates of 8 rows, 1 of 2 stopped early") == 1
     assert [row["update"] for row in downloads(root)["accuracy-curve.csv"]] == ["300", "343"]
@@ -264,14 +279,17 @@ def test_recipes_stand_beside_each_other_and_then_alone(run_for):
     root = checked(render(report_of(runs)))
     headings = [node.text for node in root.all("h2")]
     assert headings == [
-        "Leaderboard", "Which is better", "Cost and quality", "What more buys", "On the way", "What differs",
-        "tiny rank=2", "tiny rank=1",
-    ]  # fmt: skip
+        "Leaderboard",
+        "Which is better",
+        "Cost and quality",
+        "What more buys",
+        "On the way",
+        "What differs",
+        "tiny rank=2",
+        "tiny rank=1",
+    ]
     files = downloads(root)
-    assert {row["recipe"]: row["seeds"] for row in files["leaderboard.csv"]} == {
-        "tiny rank=2": "2",
-        "tiny rank=1": "1",
-    }
+    assert {row["recipe"]: row["seeds"] for row in files["leaderboard.csv"]} == {"tiny rank=2": "2", "tiny rank=1": "1"}
     assert [len(files[f"compare-{name}.csv"]) for name in ("time", "parameters", "loss", "accuracy")] == [2] * 4
     assert files["settings.csv"] == [{"key": "adapter.rank", "tiny rank=2": "2", "tiny rank=1": "1"}]
     assert [row["on_front"] for row in files["accuracy-against-parameters.csv"]].count("yes") >= 1
@@ -305,9 +323,11 @@ def test_a_run_on_lists_says_how_it_is_made_again(recipe_for, tmp_path):
 
 def test_csv_holds_numbers_as_they_were_computed_and_intervals_in_three_columns():
     table = Table(
-        "t", "T", (Column("name", "n"), Column("score", "s", "share", interval=True), Column("rows", "r", "count")),
+        "t",
+        "T",
+        (Column("name", "n"), Column("score", "s", "share", interval=True), Column("rows", "r", "count")),
         (('a "b", c', Interval(0.123456789, 0.1, None), 1000), ("d", Interval(None, None, None), None)),
-    )  # fmt: skip
+    )
     rows = list(csv.reader(io.StringIO(table.as_csv(), newline="")))
     assert rows == [
         ["name", "score", "score_low", "score_high", "rows"],

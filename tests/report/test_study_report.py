@@ -12,8 +12,8 @@ from pages import checked, downloads
 from rankwise.recipe import Recipe
 from rankwise.report.page import render
 from rankwise.report.study import report_of_study
+from rankwise.sweep.results import Final, Trial
 from rankwise.sweep.study import Study
-from rankwise.sweep.trials import Final, Trial
 
 KEYS = ("adapter.rank", "train.learning_rate", "train.optimizer.name")
 
@@ -23,18 +23,28 @@ def trial(number: int, rank: int, rate: float, optimizer: str, accuracy: float) 
     scores = {"accuracy": accuracy, "macro_f1": accuracy - 0.01, "mcc": accuracy - 0.1, "log_loss": 1 - accuracy}
     history = tuple({"epoch": epoch, "step": 10 * epoch, "accuracy": accuracy - (2 - epoch) / 10} for epoch in (1, 2))
     return Trial(
-        number, "finished", dict(zip(KEYS, (rank, rate, optimizer), strict=True)), {"accuracy": accuracy},
-        {name: (value - 0.005, value + 0.005) for name, value in scores.items()}, (0, 1), seconds=10.0 * rank,
-        trained_parameters=1000 * rank, history=(history, history), validation_rows=640,
-    )  # fmt: skip
+        number,
+        "finished",
+        dict(zip(KEYS, (rank, rate, optimizer), strict=True)),
+        {"accuracy": accuracy},
+        {name: (value - 0.005, value + 0.005) for name, value in scores.items()},
+        (0, 1),
+        seconds=10.0 * rank,
+        trained_parameters=1000 * rank,
+        history=(history, history),
+        validation_rows=640,
+    )
 
 
 TRIALS = (
-    trial(0, 2, 1e-3, "adam", 0.80), trial(1, 8, 1e-3, "adam", 0.90), trial(2, 8, 1e-5, "sgd", 0.50),
+    trial(0, 2, 1e-3, "adam", 0.80),
+    trial(1, 8, 1e-3, "adam", 0.90),
+    trial(2, 8, 1e-5, "sgd", 0.50),
     Trial(3, "rejected", dict(zip(KEYS, (64, 1e-3, "adam"), strict=True)), reason="trains 1,200,000 of 1,000,000"),
     Trial(4, "pruned", dict(zip(KEYS, (4, 1e-2, "sgd"), strict=True)), reason="behind after 1 of 2 evaluations"),
-    trial(5, 4, 5e-4, "muon", 0.85), trial(6, 16, 1e-4, "adam", 0.88),
-)  # fmt: skip
+    trial(5, 4, 5e-4, "muon", 0.85),
+    trial(6, 16, 1e-4, "adam", 0.88),
+)
 
 
 def study(*trials: Trial, finals: tuple[Final, ...] = (), objective: str = "accuracy") -> Study:
@@ -79,9 +89,11 @@ def test_every_trial_is_listed_the_best_first_those_without_a_score_last(page):
 def test_the_first_numbers_are_the_best_trials(page):
     first = {node.all("dt")[0].text: node.all("dd")[0].text for node in page.all("header")[0].all("div")}
     assert first == {
-        "accuracy of the best": "90.0 %", "its trained parameters": "8,000", "its training time": "1 min 20 s",
+        "accuracy of the best": "90.0 %",
+        "its trained parameters": "8,000",
+        "its training time": "1 min 20 s",
         "trials finished": "5 of 7",
-    }  # fmt: skip
+    }
     assert "5 finished, 1 pruned and 1 rejected" in page.all("header")[0].text
 
 

@@ -13,7 +13,7 @@ from fakes import EVALUATIONS, InlineEngine
 from rankwise.errors import DataError, Defect, NonFiniteLoss, RecipeError, RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.driver import sweep
-from rankwise.sweep.engine import Died
+from rankwise.sweep.engines.local import Died
 from rankwise.sweep.space import Space
 from rankwise.sweep.storage import ENOUGH, Board, database_of, opened
 from rankwise.sweep.study import Study
@@ -41,9 +41,15 @@ def run(space_file, tmp_path):
                 return self.engine
 
             return sweep(
-                base, Space.load(path, search), objective, out=tmp_path / out, engine=engine, patience_seconds=2,
-                listeners=[lambda kind, values: self.heard.append((kind, values))], **how,
-            )  # fmt: skip
+                base,
+                Space.load(path, search),
+                objective,
+                out=tmp_path / out,
+                engine=engine,
+                patience_seconds=2,
+                listeners=[lambda kind, values: self.heard.append((kind, values))],
+                **how,
+            )
 
         def events(self, kind):
             return [values for name, values in self.heard if name == kind]
@@ -89,9 +95,11 @@ def test_fewer_trials_are_part_of_the_grid_and_more_go_on_with_it(run):
 @pytest.mark.parametrize("sampler", ["grid", "random"])
 def test_a_stepped_range_of_whole_numbers_for_a_key_that_takes_fractions_comes_to_its_end(run, sampler):
     study = run(
-        fakes.scored, f"sampler={sampler}", "finalists=0",
+        fakes.scored,
+        f"sampler={sampler}",
+        "finalists=0",
         text="name: tiny\nbase: rank4-adam\nspace: {adapter.alpha: {low: 8, high: 32, step: 8}}\n",
-    )  # fmt: skip
+    )
     assert sorted(trial.params["adapter.alpha"] for trial in study.finished) == [8, 16, 24, 32]
     assert len(study.trials) == 4
 
@@ -109,8 +117,10 @@ def test_a_configuration_that_was_given_up_for_having_enough_is_tried_when_more_
     with opened(database_of(None, tmp_path / "sweep"), "sweep", ["maximize"]) as (study, _):
         board = Board(study, "another")
         trial = board.ask()  # as where this driver took what the other had put there
-        params = {"adapter.rank": trial.suggest_categorical("adapter.rank", [2, 4, 8, 16]),
-                  "train.learning_rate": trial.suggest_categorical("train.learning_rate", [1e-3, 1e-2])}  # fmt: skip
+        params = {
+            "adapter.rank": trial.suggest_categorical("adapter.rank", [2, 4, 8, 16]),
+            "train.learning_rate": trial.suggest_categorical("train.learning_rate", [1e-3, 1e-2]),
+        }
         board.claim(trial, "any", params, most=2)
         board.yield_to(trial, ENOUGH)
     assert settings(run(), "finished") == ALL

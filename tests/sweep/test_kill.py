@@ -28,9 +28,11 @@ class Drivers:
         self.log = folder / "log"
         self.log.touch()
         self.environment = {
-            **os.environ, "RANKWISE_FAKE_LOG": str(self.log), "RANKWISE_FAKE_SECONDS": "0.6",
+            **os.environ,
+            "RANKWISE_FAKE_LOG": str(self.log),
+            "RANKWISE_FAKE_SECONDS": "0.6",
             "RANKWISE_FAKE_PATIENCE": "2",
-        }  # fmt: skip
+        }
 
     def start(self, out: str = "sweep", jobs: int = 2) -> subprocess.Popen:
         given = [str(self.space), str(self.folder / out), str(jobs), self.storage, self.objective]
@@ -64,14 +66,6 @@ class Drivers:
         return study
 
 
-def lives(process: int) -> bool:
-    try:
-        state = Path(f"/proc/{process}/stat").read_text("utf-8").rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
 @pytest.fixture
 def drivers(space_file, tmp_path):
     return Drivers(space_file(GRID), tmp_path)
@@ -84,7 +78,7 @@ def test_a_killed_driver_takes_its_workers_along_and_the_same_command_goes_on(dr
     first.kill()
     first.communicate()
     time.sleep(1.0)
-    assert [process for process in drivers.workers() if lives(process)] == []
+    assert [process for process in drivers.workers() if fakes.lives(process)] == []
     told = [trial.number for trial in Study.load(drivers.folder / "sweep").trials if trial.state == "finished"]
     before = {line[1:3] for line in drivers.lines("end")}
     begun = len(drivers.lines("begin"))

@@ -11,8 +11,8 @@ import pytest
 from rankwise.errors import RecipeError
 from rankwise.recipe import Recipe
 from rankwise.sweep.domains import Groups, Range, Values
+from rankwise.sweep.results import configured
 from rankwise.sweep.space import Space, builtin_spaces
-from rankwise.sweep.trials import configured
 
 SPACE = """\
 name: news
@@ -47,13 +47,13 @@ def test_lists_ranges_and_groups_are_read(load):
     space = load()
     assert space.domains["adapter.rank"] == Values((2, 4, "max"))
     assert space.domains["adapter.dropout"] == Range(0.0, 0.2, step=0.1)
-    assert space.domains["optimiser"] == Groups({
-        "adam": {"train.optimizer.name": Values(("adam",)), "train.learning_rate": Range(1e-4, 1e-2, log=True)},
-        "sgd": {"train.optimizer.name": Values(("sgd",)), "train.learning_rate": Values((1e-2, 1e-1))},
-    })  # fmt: skip
-    assert space.keys == (
-        "adapter.rank", "adapter.dropout", "adapter.targets", "train.optimizer.name", "train.learning_rate",
-    )  # fmt: skip
+    assert space.domains["optimiser"] == Groups(
+        {
+            "adam": {"train.optimizer.name": Values(("adam",)), "train.learning_rate": Range(1e-4, 1e-2, log=True)},
+            "sgd": {"train.optimizer.name": Values(("sgd",)), "train.learning_rate": Values((1e-2, 1e-1))},
+        }
+    )
+    assert space.keys == ("adapter.rank", "adapter.dropout", "adapter.targets", "train.optimizer.name", "train.learning_rate")
     assert space.search.trials == 7
 
 
@@ -174,12 +174,15 @@ def test_set_takes_a_key_out_of_the_space_but_not_out_of_a_group(load):
         ("name: news", "set: [data.rows]", "news.yaml:1: set: data.rows: expected key=value, such as train.epochs=2$"),
         ("name: news", "set: [data.row=6]", "news.yaml:1: set: data.row=6: unknown key 'data.row'; did you mean 'data.rows'"),
         ("optimizer.name: sgd", "optimizer.nme: sgd", "news.yaml:11: .*; did you mean 'train.optimizer.name'"),
-        ("    - {train.optimizer.name: sgd", "    - [sgd]\n    - {train.optimizer.name: sgd",
-         r"news.yaml:9: optimiser: option 2 is \['sgd'\], expected a mapping such as {train.optimizer.name: adam}$"),
+        (
+            "    - {train.optimizer.name: sgd",
+            "    - [sgd]\n    - {train.optimizer.name: sgd",
+            r"news.yaml:9: optimiser: option 2 is \['sgd'\], expected a mapping such as {train.optimizer.name: adam}$",
+        ),
         ("step: 0.1", "step: 0.3", "news.yaml:7: adapter.dropout: step 0.3 does not fit between low 0.0 and high 0.2$"),
         ("name: news", "name: [", "news.yaml:"),
     ],
-)  # fmt: skip
+)
 def test_what_a_space_may_not_say_is_refused_with_its_line(load, before, after, message):
     assert before in SPACE
     with pytest.raises(RecipeError, match=message):
@@ -251,9 +254,14 @@ def test_a_built_in_space_draws_recipes_that_its_base_takes(name):
 def test_the_grid_of_report_003_holds_its_best_and_asks_for_more_than_the_cap_too():
     space = Space.load("rank4-grid")
     best = {
-        "adapter.rank": 4, "adapter.alpha": 16, "adapter.dropout": 0.0, "adapter.bias": "lora_only", "train.batch_size": 16,
-        "train.optimizer.name": "adam", "train.learning_rate": 1e-3,
-    }  # fmt: skip
+        "adapter.rank": 4,
+        "adapter.alpha": 16,
+        "adapter.dropout": 0.0,
+        "adapter.bias": "lora_only",
+        "train.batch_size": 16,
+        "train.optimizer.name": "adam",
+        "train.learning_rate": 1e-3,
+    }
     listed = [space.suggest(optuna.trial.FixedTrial(labels)) for labels in space.listed()]
     assert best in listed
     assert {params["train.optimizer.name"] for params in listed} == {"adam", "sgd", "muon"}

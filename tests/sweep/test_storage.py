@@ -141,8 +141,9 @@ def test_a_study_is_found_by_folder_and_by_url(studies, url, tmp_path):
 def test_a_password_is_not_written_down(tmp_path):
     remember(tmp_path, "postgresql://me:secret@host/db", "first")
     assert json.loads((tmp_path / "sweep.json").read_text("utf-8")) == {
-        "study": "first", "storage": "postgresql://me@host/db",
-    }  # fmt: skip
+        "study": "first",
+        "storage": "postgresql://me@host/db",
+    }
 
 
 def test_what_is_no_sweep_or_no_database_is_refused(tmp_path):

@@ -8,9 +8,9 @@ import optuna
 import pytest
 
 from rankwise.recipe import Recipe
+from rankwise.sweep.results import Final, Trial, TrialResult, values_of
 from rankwise.sweep.storage import importances
 from rankwise.sweep.study import Study
-from rankwise.sweep.trials import Final, Trial, TrialResult, values_of
 
 BASE = Recipe.load("rank4-adam")
 
@@ -18,9 +18,13 @@ BASE = Recipe.load("rank4-adam")
 def trial(number, accuracy, *, parameters=100, log_loss=0.5, state="finished"):
     values = {"accuracy": accuracy, "trained_parameters": float(parameters)} if state == "finished" else {}
     return Trial(
-        number, state, {"adapter.rank": number + 1}, values, {"accuracy": (accuracy,), "log_loss": (log_loss,)},
+        number,
+        state,
+        {"adapter.rank": number + 1},
+        values,
+        {"accuracy": (accuracy,), "log_loss": (log_loss,)},
         trained_parameters=parameters,
-    )  # fmt: skip
+    )
 
 
 def study(*trials, finals=(), objectives=("accuracy",)):
@@ -79,9 +83,13 @@ def test_nothing_is_best_where_nothing_has_finished():
 
 def test_the_front_is_what_no_other_trial_beats():
     trials = [
-        trial(0, 0.9, parameters=300), trial(1, 0.8, parameters=100), trial(2, 0.8, parameters=200),
-        trial(3, 0.7, parameters=100), trial(4, 0.85, parameters=150), trial(5, 0.85, parameters=150),
-    ]  # fmt: skip
+        trial(0, 0.9, parameters=300),
+        trial(1, 0.8, parameters=100),
+        trial(2, 0.8, parameters=200),
+        trial(3, 0.7, parameters=100),
+        trial(4, 0.85, parameters=150),
+        trial(5, 0.85, parameters=150),
+    ]
     front = study(*trials, objectives=("accuracy", "trained_parameters")).front()
     assert [one.number for one in front] == [0, 4, 5, 1], "equals stay both"
 

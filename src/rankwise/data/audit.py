@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.sources import Table
+from rankwise.data.files.table import Table
 from rankwise.errors import DataError
 
 Hashes = NDArray[np.uint64]

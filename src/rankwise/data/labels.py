@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.sources import Table
+from rankwise.data.files.table import Table
 from rankwise.errors import DataError, nearest
-from rankwise.specs import DataSpec
+from rankwise.recipe import DataSpec
 
 
 def class_names(train: Table, given: Sequence[str]) -> tuple[str, ...]:

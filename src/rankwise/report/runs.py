@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rankwise.comparison import Comparison, compare, settings_of_run
 from rankwise.errors import RunError
-from rankwise.metrics import Interval
-from rankwise.naming import differences
-from rankwise.report import charts
+from rankwise.recipe.differences import differences
 from rankwise.report.blocks import (
     Column,
     Figure,
@@ -27,10 +24,13 @@ from rankwise.report.blocks import (
     shown,
     shown_bounds,
 )
-from rankwise.report.groups import Group, Line, front, group
-from rankwise.report.lines import lines_figure
-from rankwise.report.sections import sections, stats
-from rankwise.run import Run, versions
+from rankwise.report.figures import charts
+from rankwise.report.sections.groups import Group, Line, front, group
+from rankwise.report.sections.lines import lines_figure
+from rankwise.report.sections.sections import sections, stats
+from rankwise.run.folder import Run, versions
+from rankwise.stats.scores import Interval
+from rankwise.workflows.compare import Comparison, compare, settings_of_run
 
 
 def report_of(runs: Sequence[Run]) -> Report:
@@ -89,20 +89,31 @@ def _own_section(found: Group, place: int) -> Section:
 
 def _leaderboard(groups: Sequence[Group]) -> Section:
     columns = (
-        Column("recipe", "recipe"), Column("seeds", "seeds", "count"), Column("test_rows", "test rows", "count"),
-        Column("accuracy", "accuracy, %", "share", interval=True), Column("macro_f1", "macro-F1, %", "share", interval=True),
-        Column("log_loss", "log-loss", "number", interval=True), Column("trained_parameters", "trained parameters", "count"),
-        Column("seconds", "training time", "seconds"), Column("peak_gb", "peak memory, GB", "number"),
-    )  # fmt: skip
+        Column("recipe", "recipe"),
+        Column("seeds", "seeds", "count"),
+        Column("test_rows", "test rows", "count"),
+        Column("accuracy", "accuracy, %", "share", interval=True),
+        Column("macro_f1", "macro-F1, %", "share", interval=True),
+        Column("log_loss", "log-loss", "number", interval=True),
+        Column("trained_parameters", "trained parameters", "count"),
+        Column("seconds", "training time", "seconds"),
+        Column("peak_gb", "peak memory, GB", "number"),
+    )
     ordered = sorted(groups, key=lambda found: -(found.score("accuracy").value or 0))
     rows: list[tuple[Value, ...]] = [
         (
-            found.name, len(found.runs), found.first.scores["test"]["rows"], found.score("accuracy"),
-            found.score("macro_f1"), found.score("log_loss"), found.trained_parameters, found.seconds().value,
+            found.name,
+            len(found.runs),
+            found.first.scores["test"]["rows"],
+            found.score("accuracy"),
+            found.score("macro_f1"),
+            found.score("log_loss"),
+            found.trained_parameters,
+            found.seconds().value,
             found.peak_gb().value,
         )
         for found in ordered
-    ]  # fmt: skip
+    ]
     level = percent(groups[0].confidence, 0)
     what = "of one run over test rows, of several seeds over rows and seeds, of times over seeds alone"
     blocks = (
@@ -129,10 +140,13 @@ def _verdicts(groups: Sequence[Group], found: Comparison | RunError) -> Section:
     ours = {system.name: names[system.runs[0]] for system in found.systems}
     pairs = [replace(pair, a=ours[pair.a], b=ours[pair.b]) for pair in found.pairs]
     columns = (
-        Column("a", "recipe"), Column("b", "minus"), Column("accuracy", "accuracy, points", "signed", interval=True),
-        Column("macro_f1", "macro-F1, points", "signed", interval=True), Column("p", "p", "rate"),
+        Column("a", "recipe"),
+        Column("b", "minus"),
+        Column("accuracy", "accuracy, points", "signed", interval=True),
+        Column("macro_f1", "macro-F1, points", "signed", interval=True),
+        Column("p", "p", "rate"),
         Column("p_holm", "p after Holm", "rate"),
-    )  # fmt: skip
+    )
     rows = tuple(
         (pair.a, pair.b, pair.accuracy.interval, pair.macro_f1.interval, pair.accuracy.p_value, pair.accuracy.p_holm)
         for pair in pairs
@@ -140,10 +154,13 @@ def _verdicts(groups: Sequence[Group], found: Comparison | RunError) -> Section:
     table = Table("differences", f"Differences on the same {found.test_rows:,} test rows", columns, rows)
     by_seed = [(pair.a, pair.b, test.seed, test.only_a, test.only_b, test.p_value) for pair in pairs for test in pair.mcnemar]
     columns = (
-        Column("a", "recipe A"), Column("b", "recipe B"), Column("seed", "seed", "count"),
-        Column("only_a", "rows that A alone has right", "count"), Column("only_b", "rows that B alone has right", "count"),
+        Column("a", "recipe A"),
+        Column("b", "recipe B"),
+        Column("seed", "seed", "count"),
+        Column("only_a", "rows that A alone has right", "count"),
+        Column("only_b", "rows that B alone has right", "count"),
         Column("p", "p", "rate"),
-    )  # fmt: skip
+    )
     mcnemar = (
         [Table("mcnemar", "McNemar's exact test, seed by seed", columns, tuple(by_seed), folded=True)] if by_seed else []
     )
@@ -175,14 +192,22 @@ def _costs(groups: Sequence[Group]) -> Section:
         figure("Training time", "time", "seconds", "training time", [found.seconds() for found in groups], seconds),
         figure("Trained parameters", "parameters", "count", "trained parameters", parameters, [()] * len(groups)),
         figure(
-            "Loss on the test rows", "loss", "number", "log-loss, nats", [found.score("log_loss") for found in groups],
+            "Loss on the test rows",
+            "loss",
+            "number",
+            "log-loss, nats",
+            [found.score("log_loss") for found in groups],
             [found.scores("log_loss") for found in groups],
         ),
         figure(
-            "Accuracy on the test rows", "accuracy", "share", "accuracy, %", [found.score("accuracy") for found in groups],
+            "Accuracy on the test rows",
+            "accuracy",
+            "share",
+            "accuracy, %",
+            [found.score("accuracy") for found in groups],
             [found.scores("accuracy") for found in groups],
         ),
-    )  # fmt: skip
+    )
     ticks = any(len(found.runs) > 1 for found in groups)
     note = (Paragraph("Ticks under a mark are the single runs.", quiet=True),) if ticks else ()
     return Section("costs-section", "Cost and quality", (*figures, *note))
@@ -199,9 +224,11 @@ def _trade_offs(groups: Sequence[Group]) -> Section:
             for place, (found, cost, score) in enumerate(zip(groups, costs, accuracy, strict=True))
         ]
         columns = (
-            Column("recipe", "recipe"), Column(name, label, kind, interval=True),
-            Column("accuracy", "accuracy, %", "share", interval=True), Column("on_front", "on the Pareto front"),
-        )  # fmt: skip
+            Column("recipe", "recipe"),
+            Column(name, label, kind, interval=True),
+            Column("accuracy", "accuracy, %", "share", interval=True),
+            Column("on_front", "on the Pareto front"),
+        )
         rows = [
             (found.name, cost, score, "yes" if place in best else "no")
             for place, (found, cost, score) in enumerate(zip(groups, costs, accuracy, strict=True))

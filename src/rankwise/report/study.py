@@ -10,9 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rankwise.metrics import Interval
-from rankwise.naming import short_keys, typed
-from rankwise.report import charts, maps
+from rankwise.recipe.differences import short_keys, typed
 from rankwise.report.blocks import (
     Block,
     Code,
@@ -29,22 +27,28 @@ from rankwise.report.blocks import (
     percent,
     shown,
 )
-from rankwise.report.drawing import Point
-from rankwise.report.groups import front, run_name
-from rankwise.report.lines import lines_figure
+from rankwise.report.figures import charts, maps
+from rankwise.report.figures.drawing import Point
+from rankwise.report.figures.scales import axis_of
 from rankwise.report.runs import foot
-from rankwise.report.scales import axis_of
+from rankwise.report.sections.groups import front, run_name
+from rankwise.report.sections.lines import lines_figure
+from rankwise.stats.scores import Interval
 from rankwise.sweep.domains import is_drawn_as
+from rankwise.sweep.results import COSTS, OBJECTIVES, Final, State, Trial
 from rankwise.sweep.study import Study
-from rankwise.sweep.trials import COSTS, OBJECTIVES, Final, State, Trial
 
 SCORES = ("accuracy", "macro_f1", "mcc", "worst_shift", "log_loss")  # columns of the leaderboard, where trials have them
 NAMES: dict[str, tuple[str, Kind]] = {
-    "accuracy": ("accuracy, %", "share"), "accuracy_sd": ("its sd over seeds, points", "share"),
-    "macro_f1": ("macro-F1, %", "share"), "mcc": ("MCC", "number"),
-    "worst_shift": ("accuracy under the worst shift, %", "share"), "log_loss": ("log-loss, nats", "number"),
-    "trained_parameters": ("trained parameters", "count"), "seconds": ("training time", "seconds"),
-}  # fmt: skip
+    "accuracy": ("accuracy, %", "share"),
+    "accuracy_sd": ("its sd over seeds, points", "share"),
+    "macro_f1": ("macro-F1, %", "share"),
+    "mcc": ("MCC", "number"),
+    "worst_shift": ("accuracy under the worst shift, %", "share"),
+    "log_loss": ("log-loss, nats", "number"),
+    "trained_parameters": ("trained parameters", "count"),
+    "seconds": ("training time", "seconds"),
+}
 STATES: tuple[State, ...] = ("finished", "pruned", "rejected", "failed", "running", "waiting")
 SHOWN = 10  # trials that are seen at once
 FEW = 7  # distinct values of a setting up to which its rail has one place for each
@@ -84,9 +88,13 @@ def _leaderboard(study: Study) -> Section:
     columns = (
         Column("trial", "trial", "count"),
         *(Column(name, *NAMES[name]) for name in scores),
-        Column("seeds", "seeds", "count"), Column("trained_parameters", *NAMES["trained_parameters"]),
-        Column("seconds", *NAMES["seconds"]), *_setting_columns(study), Column("state", "state"), Column("reason", "why"),
-    )  # fmt: skip
+        Column("seeds", "seeds", "count"),
+        Column("trained_parameters", *NAMES["trained_parameters"]),
+        Column("seconds", *NAMES["seconds"]),
+        *_setting_columns(study),
+        Column("state", "state"),
+        Column("reason", "why"),
+    )
     finished = study.finished
     rows = [_trial_row(trial, study, scores) for trial in (*finished, *(t for t in study.trials if t.state != "finished"))]
     best = study.best
@@ -98,9 +106,12 @@ def _leaderboard(study: Study) -> Section:
     if not every.folded:
         return Section("trials-section", "Leaderboard", (every, quiet))
     top = Table(
-        "best-trials", f"The best {SHOWN}, by {label}", columns[:-2], tuple(row[:-2] for row in rows[:SHOWN]),
+        "best-trials",
+        f"The best {SHOWN}, by {label}",
+        columns[:-2],
+        tuple(row[:-2] for row in rows[:SHOWN]),
         frozenset(place for place in marked if place < SHOWN),
-    )  # fmt: skip
+    )
     return Section("trials-section", "Leaderboard", (top, every, quiet))
 
 
@@ -141,13 +152,15 @@ def _what_mattered(study: Study) -> list[Section]:
     if importances:
         rows = [charts.Row(key, Interval(share, None, None)) for key, share in importances.items()]
         columns = (Column("setting", "setting"), Column("importance", "% of the spread", "share"))
-        blocks.append(Figure(
-            "Which settings mattered",
-            "; ".join(f"{key} {percent(share)}" for key, share in importances.items()),
-            charts.bars(rows, label="share of the spread that it explains, %", kind="share"),
-            Table("importance", "Importance of each setting", columns, tuple(importances.items())),
-            note="PED-ANOVA; of few trials a rough guide.",
-        ))  # fmt: skip
+        blocks.append(
+            Figure(
+                "Which settings mattered",
+                "; ".join(f"{key} {percent(share)}" for key, share in importances.items()),
+                charts.bars(rows, label="share of the spread that it explains, %", kind="share"),
+                Table("importance", "Importance of each setting", columns, tuple(importances.items())),
+                note="PED-ANOVA; of few trials a rough guide.",
+            )
+        )
     if len(study.finished) > 1 and study.varied:
         blocks.append(_parallel(study, importances))
     return [Section("settings-section", "What mattered", tuple(blocks))] if blocks else []
@@ -205,14 +218,17 @@ def _trade_offs(study: Study) -> list[Section]:
         best = front(points)
         spots = [
             charts.Spot(
-                x, Interval(sign * y, None, None), str(trial.number),
-                1 if place in best else 5, small=place not in best,
+                x, Interval(sign * y, None, None), str(trial.number), 1 if place in best else 5, small=place not in best
             )
             for place, (trial, (x, y)) in enumerate(zip(known, points, strict=True))
-        ]  # fmt: skip
+        ]
         title = f"{label.partition(',')[0].capitalize()} against {of}"
-        columns = (Column("trial", "trial", "count"), Column(cost, *NAMES[cost]), Column(score, label, kind),
-                   Column("on_front", "on the Pareto front"))  # fmt: skip
+        columns = (
+            Column("trial", "trial", "count"),
+            Column(cost, *NAMES[cost]),
+            Column(score, label, kind),
+            Column("on_front", "on the Pareto front"),
+        )
         rows = tuple(
             (trial.number, x, sign * y, "yes" if place in best else "no")
             for place, (trial, (x, y)) in enumerate(zip(known, points, strict=True))
@@ -266,12 +282,16 @@ def _finals(study: Study) -> list[Section]:
     if not study.finals:
         return []
     columns = (
-        Column("trial", "trial", "count"), Column("seed", "seed", "count"), Column("folder", "run"),
+        Column("trial", "trial", "count"),
+        Column("seed", "seed", "count"),
+        Column("folder", "run"),
         Column("validation_accuracy", "validation accuracy, %", "share"),
-        Column("test_accuracy", "test accuracy, %", "share"), Column("test_macro_f1", "test macro-F1, %", "share"),
-        Column("test_log_loss", "test log-loss", "number"), Column("seconds", "time in all", "seconds"),
+        Column("test_accuracy", "test accuracy, %", "share"),
+        Column("test_macro_f1", "test macro-F1, %", "share"),
+        Column("test_log_loss", "test log-loss", "number"),
+        Column("seconds", "time in all", "seconds"),
         *([Column("reason", "why it failed")] if any(final.reason for final in study.finals) else []),
-    )  # fmt: skip
+    )
 
     def row(final: Final) -> tuple[Value, ...]:
         test = final.test

@@ -124,12 +124,14 @@ def listed(domains: Mapping[str, Domain]) -> Iterator[dict[str, Scalar]]:
 def why_no_grid(domains: Mapping[str, Domain]) -> str:
     """What keeps domains without a size from having one, and what to write instead."""
     flat = [
-        (key, part) for name, domain in domains.items()
+        (key, part)
+        for name, domain in domains.items()
         for key, part in (
             [(key, part) for option in domain.options.values() for key, part in option.items()]
-            if isinstance(domain, Groups) else [(name, domain)]
+            if isinstance(domain, Groups)
+            else [(name, domain)]
         )
-    ]  # fmt: skip
+    ]
     for key, part in flat:
         if isinstance(part, Range) and part.points() is None and part.step is None:
             return f"a grid needs values, and '{key}' is a range; give a list, or a step"

@@ -11,20 +11,20 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from rankwise import machine
-from rankwise.fitting.events import Events, Listener
 from rankwise.recipe import Recipe
-from rankwise.sweep.engine import Engine, LocalEngine, Work
+from rankwise.sweep.engines.local import Engine, LocalEngine, Work
+from rankwise.sweep.engines.work import TrialWork
 from rankwise.sweep.finals import Finals
 from rankwise.sweep.opening import open_studies
+from rankwise.sweep.results import Objective, Retrain
 from rankwise.sweep.search import Search, most
 from rankwise.sweep.space import Space
 from rankwise.sweep.stage import Stage, Sweep
 from rankwise.sweep.storage import PATIENCE_SECONDS, Board
 from rankwise.sweep.study import Study
 from rankwise.sweep.timing import Timing
-from rankwise.sweep.trials import Objective, Retrain
-from rankwise.sweep.work import TrialWork
+from rankwise.system import machine
+from rankwise.system.events import Events, Listener
 
 
 def sweep(

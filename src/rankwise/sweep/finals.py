@@ -10,12 +10,12 @@ from optuna.trial import FrozenTrial
 
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
-from rankwise.sweep.engine import Done, Event
+from rankwise.sweep.engines.local import Done, Event
+from rankwise.sweep.engines.work import Rejected, Task
+from rankwise.sweep.results import Final, FinalResult, Trial, configured
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
 from rankwise.sweep.storage import MOST_DEATHS, Board
 from rankwise.sweep.study import Study
-from rankwise.sweep.trials import Final, FinalResult, Trial, configured
-from rankwise.sweep.work import Rejected, Task
 
 
 class Finals(Stage):
@@ -102,5 +102,6 @@ def _wanted(sweep: Sweep, found: Study) -> Mapping[tuple[int, int], Recipe]:
     first = sweep.base.train.seed + search.seeds
     return {
         (trial.number, seed): configured(sweep.base, trial.params)
-        for trial in best[: search.finalists] for seed in range(first, first + search.finalist_seeds)
-    }  # fmt: skip
+        for trial in best[: search.finalists]
+        for seed in range(first, first + search.finalist_seeds)
+    }

@@ -13,9 +13,9 @@ from optuna.trial import TrialState
 
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
+from rankwise.sweep.results import OBJECTIVES
 from rankwise.sweep.space import Space
 from rankwise.sweep.storage import alone, database_of, discard, facts_of, opened, remember
-from rankwise.sweep.trials import OBJECTIVES
 
 
 @contextmanager

@@ -16,13 +16,13 @@ from optuna.trial import FrozenTrial, TrialState
 from rankwise.errors import DataError, RecipeError
 from rankwise.recipe import Recipe
 from rankwise.sweep.domains import MOST_LISTED
-from rankwise.sweep.engine import Done, Event, Failed
+from rankwise.sweep.engines.local import Done, Event, Failed
+from rankwise.sweep.engines.work import Rejected, Task
+from rankwise.sweep.results import TrialResult, configured, values_of
 from rankwise.sweep.space import TRIALS, Space
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
 from rankwise.sweep.storage import ENDED, ENOUGH, MOST_DEATHS, Board, counts
 from rankwise.sweep.study import Study
-from rankwise.sweep.trials import TrialResult, configured, values_of
-from rankwise.sweep.work import Rejected, Task
 
 MOST_REFUSED = 100  # configurations in a row that were repeated or rejected: then the search has nothing new to say
 MOST_REPEATED = 10  # of them before what was never tried is listed, where it can be
@@ -122,10 +122,12 @@ class Search(Stage):
         total = max(total, done)  # as where fewer trials are asked for than there are
         best = study.finished[0] if study.finished else None
         return {
-            **counted, "done": done, "total": total,
+            **counted,
+            "done": done,
+            "total": total,
             "eta_seconds": self.sweep.timing.remaining(max(0, total - done)),
             "best": best and {"number": best.number, "values": dict(best.values), "params": dict(best.params)},
-        }  # fmt: skip
+        }
 
     # -------------------------------------------------------------------------------------------------------------- outcomes
 
@@ -148,10 +150,13 @@ class Search(Stage):
         apart = ("trained_parameters", "is_last")
         plain = [{key: value for key, value in entry.items() if key not in apart} for entry in running.entries]
         return {
-            "state": "pruned", "reason": f"behind at evaluation {len(plain)}: {first} {last[first]:.4g}", "history": [plain],
-            "seconds": last.get("seconds"), "trained_parameters": last.get("trained_parameters"),
+            "state": "pruned",
+            "reason": f"behind at evaluation {len(plain)}: {first} {last[first]:.4g}",
+            "history": [plain],
+            "seconds": last.get("seconds"),
+            "trained_parameters": last.get("trained_parameters"),
             "seeds": [self.sweep.base.train.seed],
-        }  # fmt: skip
+        }
 
     def _finish(self, trial: optuna.Trial, outcome: Mapping[str, Any]) -> None:
         self.refused = self.refused + 1 if outcome["state"] == "rejected" else 0
@@ -167,8 +172,9 @@ class Search(Stage):
         """The list's next configuration that no trial has had, in Optuna's names and labels."""
         had = {
             _key({**trial.system_attrs.get("fixed_params", {}), **trial.params})
-            for trial in trials if trial.user_attrs.get("given up") != ENOUGH
-        }  # fmt: skip
+            for trial in trials
+            if trial.user_attrs.get("given up") != ENOUGH
+        }
         return next((labels for key, labels in (self.listed or {}).items() if key not in had), None)
 
     def _enqueue_listed(self) -> None:

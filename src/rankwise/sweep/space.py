@@ -26,17 +26,21 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from rankwise.errors import RecipeError, nearest
-from rankwise.recipe import DATA_PATHS, Lines, Recipe, parse, said, source_text, text_of, wanted
-from rankwise.specs import Count, Spec
+from rankwise.recipe import Count, Spec
+from rankwise.recipe.recipe import DATA_PATHS, Lines, Recipe, parse, said, source_text, text_of, wanted
 from rankwise.sweep.domains import Domain, Groups, Range, Scalar, Values, keys_of, listed, plain, size_of, why_no_grid
-from rankwise.sweep.trials import OBJECTIVES
+from rankwise.sweep.results import OBJECTIVES
 
 ELSEWHERE = {"acc": "accuracy", "f1": "macro_f1", "f1_macro": "macro_f1", "loss": "log_loss"}  # what other tools call one
 TRIALS = 20  # where nothing says how many
 EXAMPLES = {
-    "base": "auto", "set": "[data.rows=64]", "search": "{sampler: random}", "search.pruner": "{name: halving}",
-    "objectives": "[accuracy]", "space": "{adapter.rank: [2, 4, 8]}",
-}  # fmt: skip
+    "base": "auto",
+    "set": "[data.rows=64]",
+    "search": "{sampler: random}",
+    "search.pruner": "{name: halving}",
+    "objectives": "[accuracy]",
+    "space": "{adapter.rank: [2, 4, 8]}",
+}
 
 
 class PrunerSpec(Spec):
@@ -212,7 +216,7 @@ class Space:
 
 def builtin_spaces() -> list[str]:
     """Names of the spaces that ship with rankwise."""
-    folder = resources.files("rankwise") / "spaces"
+    folder = resources.files("rankwise.sweep") / "spaces"
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
@@ -250,9 +254,10 @@ class _Reader:
         for place, option in enumerate(given):
             if not isinstance(option, dict):
                 raise self._error(
-                    ("space", name), f"{name}: option {place + 1} is {said(option)}, expected a mapping such as "
+                    ("space", name),
+                    f"{name}: option {place + 1} is {said(option)}, expected a mapping such as "
                     "{train.optimizer.name: adam}",
-                )  # fmt: skip
+                )
             inner: dict[str, Values | Range] = {}
             for key, value in option.items():
                 path = ("space", name, place, key)

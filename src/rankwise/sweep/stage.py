@@ -20,13 +20,13 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rankwise import errors
 from rankwise.errors import Defect, RankwiseError, RunError
-from rankwise.fitting.events import Events
 from rankwise.recipe import Recipe
-from rankwise.sweep.engine import Died, Done, Engine, Event, Failed, Reported
+from rankwise.sweep.engines.local import Died, Done, Engine, Event, Failed, Reported
+from rankwise.sweep.engines.work import Rejected, Task
 from rankwise.sweep.space import Space
 from rankwise.sweep.storage import Board
 from rankwise.sweep.timing import Timing
-from rankwise.sweep.work import Rejected, Task
+from rankwise.system.events import Events
 
 TICK_SECONDS = 1.0  # that a stage waits for an event before it looks at the other drivers again
 

@@ -37,7 +37,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from rankwise.errors import RunError, require
-from rankwise.sweep.trials import Direction, Final, Trial
+from rankwise.sweep.results import Direction, Final, Trial
 
 FILE = "study.db"
 LOCK = ".lock"  # beside it

@@ -13,7 +13,7 @@ from typing import Any
 
 from rankwise.errors import require
 from rankwise.recipe import Recipe
-from rankwise.sweep.trials import COSTS, OBJECTIVES, Final, State, Trial, configured
+from rankwise.sweep.results import COSTS, OBJECTIVES, Final, State, Trial, configured
 
 
 @dataclass(frozen=True)

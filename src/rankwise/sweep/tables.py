@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rankwise.sweep.results import COSTS, Trial
 from rankwise.sweep.study import Study
-from rankwise.sweep.trials import COSTS, Trial
 
 LEADERBOARD, TRIALS, BEST = "leaderboard.csv", "trials.csv", "best.yaml"
 SCORES = ("accuracy", "macro_f1", "mcc", "log_loss", "worst_shift")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from statistics import fmean, median
 
-from rankwise.sweep.engine import Engine
+from rankwise.sweep.engines.local import Engine
 
 CLOSING_SECONDS = 2.0  # of `minutes`, for ending processes and writing tables
 FINAL_FACTOR = 1.5  # a finalist's whole run, over a trial's training: scoring the test rows, saving, checking

@@ -1,0 +1,447 @@
+"""What a person sees: tables, the picture of a plan, progress. The only file that draws.
+
+Results go to standard output, progress to standard error; a stream that is no terminal gets no colours, no progress.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.measure import Measurement
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from rankwise.planning.forecast import Forecast
+from rankwise.planning.plan import Plan
+from rankwise.recipe import SHORT_KINDS
+
+if TYPE_CHECKING:
+    from rankwise.data.audit import Audit, Lengths
+    from rankwise.data.files.table import Layout
+
+SHADES = " ░▒▓█"
+MOST_CLASSES = 40  # whose rows are shown
+MOST_MIXED = 10  # pairs of classes that are shown
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def error(message: str) -> None:
+    err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+
+
+def dim(message: str) -> None:
+    out.print(f"[dim]{escape(message)}[/]")
+
+
+def note(message: str) -> None:
+    out.print(f"[yellow]note:[/] {escape(message)}")
+
+
+def show_plan(name: str, plan: Plan, forecast: Forecast | None = None) -> None:
+    """The ledger by section, the map of what is adapted, what the run is predicted to cost, the notes."""
+    ledger = plan.ledger
+    out.print(f"[bold]{escape(name)}[/] on {escape(plan.encoder.name)}: {_what_trains(plan)}")
+    table = plain_table("trained", "parameters", "share of the cap" if ledger.budget else "share of the model")
+    whole = ledger.budget or ledger.total_parameters
+    for section, parameters in ledger.sections().items():
+        table.add_row(_section_name(section, plan), f"{parameters:,}", f"{parameters / whole:.1%}")
+    table.add_section()
+    trained = ledger.trainable_parameters
+    table.add_row("[bold]total trained[/]", f"[bold]{trained:,}[/]", f"[bold]{trained / whole:.1%}[/]")
+    if ledger.budget:
+        table.add_row("cap", f"{ledger.budget:,}", "")
+    table.add_row("whole model", f"{ledger.total_parameters:,}", "")
+    out.print(table)
+    if plan.sites:
+        out.print(plan_map(plan))
+    for line in forecast.lines() if forecast else ():
+        out.print(escape(line))
+    for line in plan.notes:
+        note(line)
+
+
+def show_ledger(plan: Plan) -> None:
+    """Every entry: layer, map, rank, cost."""
+    table = Table(box=None, header_style="dim", pad_edge=False)
+    for heading in ("what", "module"):
+        table.add_column(heading)
+    for heading in ("layer", "rank", "parameters"):
+        table.add_column(heading, justify="right")
+    for entry in plan.ledger.entries:
+        layer = "" if entry.layer is None else str(entry.layer)
+        table.add_row(entry.section, entry.item, layer, str(entry.rank or ""), f"{entry.parameters:,}")
+    out.print(table)
+
+
+def plan_map(plan: Plan) -> Text:
+    """Layers down (the last on top), maps across; the shade is the size relative to the largest.
+
+    A size is an adapter's rank, a prefix's length or the number of scales.
+    """
+    kinds = plan.encoder.kinds
+    entries = [entry for entry in plan.ledger.entries if entry.section in ("adapter", "vector", "prefix")]
+    sizes = {(entry.layer, entry.kind): entry.rank or plan.adapter.prefix_length or entry.parameters for entry in entries}
+    largest = max(sizes.values())
+    picture = Text("\n      " + "".join(f"{SHORT_KINDS[kind]:^9}" for kind in kinds) + "     cost\n", style="dim")
+    for layer in reversed(range(plan.encoder.layers)):
+        picture.append(f"{layer:>4}  ", style="dim")
+        for kind in kinds:
+            size = sizes.get((layer, kind), 0)
+            shade = SHADES[0] if size == 0 else SHADES[max(1, round(4 * size / largest))]
+            label = f"{size:^4}" if size else " ·  "
+            picture.append(shade * 2, style="cyan")
+            picture.append(label, style="bold" if size else "dim")
+            picture.append(shade * 2 + " ", style="cyan")
+        cost = sum(entry.parameters for entry in entries if entry.layer == layer)
+        picture.append(f"{cost:>9,}\n", style="dim")
+    return picture
+
+
+def show_recipes(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Two lines a recipe, so that 80 columns hold them."""
+    out.print(f"[dim]{'recipe':<20}{'trains':>12}  on[/]")
+    for row in rows:
+        out.print(f"[bold]{row['name']:<20}[/]{row['trainable_parameters']:>12,}  {row['base']}")
+        report = f" (report {row['published']['report'][:3]})" if row["published"] else ""
+        hanging(" ", f"[dim]{escape(row['summary'])}{report}[/]")
+    out.print("\nrankwise recipes show NAME prints one; rankwise train NAME runs it.")
+    out.print(
+        "Spaces to search: rank4-grid (report 003), lora-hyperparameters (004); rankwise sweep NAME --plan tells of one."
+    )
+
+
+def show_layouts(layouts: Iterable[Layout]) -> None:
+    """What was found out about each file that is read; of files that are alike once."""
+    alike: dict[str, dict[str, None]] = {}
+    for layout in layouts:
+        name, _, found = layout.describe().partition(": ")
+        alike.setdefault(found, {})[name] = None
+    for found, names in alike.items():
+        dim(f"{', '.join(names)}: {found}")
+
+
+def show_run(run: Any) -> None:
+    """The end of a training: scores beside baselines, what was spent, where it is, what to type next."""
+    scores, facts = run.scores, run.facts
+    table = plain_table("on the test rows", "accuracy %", "macro-F1 %", "ahead by, points")
+    test = scores["test"]
+    table.add_row(
+        f"[bold]{escape(run.recipe.name)}[/]", f"[bold]{percent(test['accuracy'])}[/]", percent(test["macro_f1"]), ""
+    )
+    for name, baseline in scores["baselines"].items():
+        gain = points(baseline["difference"])
+        table.add_row(name, percent(baseline["accuracy"]), percent(baseline["macro_f1"]), gain)
+    out.print(table)
+    if clean := scores.get("test_not_in_training"):
+        out.print(f"test texts that are not in training: accuracy {percent(clean['accuracy'])}")
+    level = test["confidence_level"]
+    out.print(f"[dim]{test['rows']:,} test rows, scored once; {level:.0%} bootstrap intervals in brackets.[/]")
+    ledger = run.plan_facts
+    spent = f"{ledger['trainable_parameters']:,} trained parameters"
+    if ledger["budget"]:
+        spent += f" of {ledger['budget']:,} ({ledger['share']:.1%})"
+    seconds = facts["seconds"]
+    out.print(f"\n[bold]spent[/]   {spent}; {seconds['all']:.0f} s")
+    if left := facts.get("ranks"):
+        each = f"{min(left.values())} to {max(left.values())} a map"
+        out.print(f"[bold]ranks[/]   {sum(left.values())} of {sum(ledger['ranks'].values())} are left, {each}")
+    out.print(
+        f"[bold]run[/]     {escape(str(run.folder))}  (best at step {facts['best']['step']} of {facts['steps']})\n"
+        f'[bold]next[/]    rankwise predict {shell(run.folder)} --text "Shares fell after the central bank spoke"\n'
+        f"        rankwise evaluate {shell(run.folder)} DATA",
+        soft_wrap=True,
+    )
+
+
+def shell(path: Path) -> str:
+    """A path in a command to copy, quoted where a shell asks for it."""
+    return escape(shlex.quote(str(path)))
+
+
+def show_evaluation(scores: Mapping[str, Any], classes: Sequence[str]) -> None:
+    """All scores, per-class scores, the confusion matrix and the most confident mistakes."""
+    table = plain_table(f"{scores['rows']:,} rows", f"score [{scores['confidence_level']:.0%} interval]")
+    for label, key, form in (
+        ("accuracy %", "accuracy", percent),
+        ("macro-F1 %", "macro_f1", percent),
+        ("MCC", "mcc", _plain),
+        ("log-loss", "log_loss", _plain),
+        ("calibration error", "calibration_error", _plain),
+    ):
+        table.add_row(label, form(scores[key]))
+    out.print(table)
+    per_class = plain_table("class", "rows", "precision %", "recall %", "F1 %")
+    per_class.columns[0].overflow = "fold"
+    for row in scores["per_class"]:
+        per_class.add_row(
+            escape(row["name"]), f"{row['support']:,}", *(percent(row[key]) for key in ("precision", "recall", "f1"))
+        )
+    out.print(per_class)
+    _show_confusion(scores["confusion"], classes)
+    show_mistakes(scores["mistakes"])
+
+
+def _show_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
+    """The matrix where the lines hold it whole; else the pairs of classes that are mixed up most."""
+    table = plain_table("truth ↓  predicted →", *map(escape, classes))
+    for label, counts in zip(classes, matrix, strict=True):
+        table.add_row(escape(label), *(f"[bold]{n:,}[/]" if classes[i] == label else f"{n:,}" for i, n in enumerate(counts)))
+    if Measurement.get(out, out.options.update(width=10_000), table).maximum <= out.width:
+        out.print(table)
+        return
+    pairs = [
+        (count, truth, predicted)
+        for truth, counts in zip(classes, matrix, strict=True)
+        for predicted, count in zip(classes, counts, strict=True)
+        if count and truth != predicted
+    ]
+    mixed = plain_table("mixed up most: truth", "predicted", "rows", right=(2,))
+    for count, truth, predicted in sorted(pairs, key=lambda pair: -pair[0])[:MOST_MIXED]:
+        mixed.add_row(escape(truth), escape(predicted), f"{count:,}")
+    if pairs:
+        out.print(mixed)
+    dim(f"the confusion matrix of {len(classes)} classes is wider than these lines; --json has it, and rankwise report")
+
+
+def show_audit(layouts: Sequence[str], report: Audit) -> None:
+    """Rows and classes, lengths as a picture, repeats and leaks as warnings."""
+    for layout in layouts:
+        dim(layout)
+    rows = ", ".join(f"{count:,} {name}" for name, count in report.rows.items())
+    lost = ", ".join(
+        f"{count:,} {name} ({reason})" for name, reasons in report.dropped.items() for reason, count in reasons.items()
+    )
+    out.print(f"[bold]rows[/]  {rows}" + (f"; dropped: {lost}" if lost else ""))
+    out.print()
+    widest = max(report.classes.values())
+    classes = plain_table("class", "rows", "share", "", right=(1, 2))
+    for name, count in list(report.classes.items())[:MOST_CLASSES]:
+        classes.add_row(escape(name), f"{count:,}", f"{count / report.rows['train']:.1%}", bar(count, widest))
+    out.print(classes)
+    if len(report.classes) > MOST_CLASSES:
+        dim(f"and {len(report.classes) - MOST_CLASSES:,} more; --json has them all")
+    _show_lengths(report.tokens or report.characters)
+    for line in report.warnings:
+        note(line)
+    if not report.warnings:
+        out.print("[green]nothing to warn of[/]")
+
+
+def _show_lengths(lengths: Lengths) -> None:
+    table = plain_table(f"{lengths.unit} per training text", "rows", "", right=(1,))
+    most = max((rows for _, _, rows in lengths.histogram), default=1)
+    for low, high, rows in lengths.histogram:
+        table.add_row(f"{low:,} to {high - 1:,}", f"{rows:,}", bar(rows, most))
+    out.print()
+    out.print(table)
+    named = ", ".join(f"{name} {value:,}" for name, value in lengths.quantiles.items())
+    out.print(f"[dim]quantiles: {named}[/]")
+    if lengths.coverage:
+        shares = ", ".join(f"{share:.1%} in {size}" for size, share in lengths.coverage.items())
+        out.print(f"texts that fit whole: {shares} tokens")
+        out.print(f"[bold]recommended[/]  --set data.max_length={lengths.recommended}  [dim](fits 99.5 %)[/]")
+    out.print()
+
+
+def show_mistakes(mistakes: Sequence[Mapping[str, Any]]) -> None:
+    if not mistakes:
+        return
+    table = plain_table("row", "most confident mistakes", "truth", "predicted", "sure", right=(4,))
+    table.columns[1].ratio = 1
+    for mistake in mistakes:
+        text = mistake["text"] if len(mistake["text"]) <= 110 else mistake["text"][:107] + "…"
+        table.add_row(
+            f"[dim]{mistake['row']}[/]",
+            escape(text),
+            escape(mistake["truth"]),
+            escape(mistake["predicted"]),
+            f"{mistake['confidence']:.1%}",
+        )
+    out.print(table)
+
+
+class TrainingProgress:
+    """A listener that draws a bar with loss, speed and ETA on standard error, and a line for each evaluation."""
+
+    def __init__(self) -> None:
+        self.progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[loss]}"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=err,
+            transient=True,
+            disable=not err.is_terminal,
+        )
+        self.task: Any = None
+
+    def __enter__(self) -> TrainingProgress:
+        self.progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+        self.progress.stop()
+
+    def __call__(self, kind: str, values: dict[str, Any]) -> None:
+        if kind == "complete":
+            dim(f"{values['folder']} is already complete")
+        if kind == "data":
+            for warning in values["warnings"]:
+                note(warning)
+        if not err.is_terminal:
+            return
+        if kind == "machine":
+            err.print(f"[dim]{_machine(values)}[/]")
+        elif kind == "data":
+            sizes = ", ".join(f"{values[name]:,} {name}" for name in ("train", "validation", "test"))
+            err.print(f"[dim]{sizes} rows; at most {values['max_length']} tokens[/]")
+        elif kind == "prefix":
+            err.print(f"[dim]{_prefix(values)}[/]")
+        elif kind == "head":
+            err.print(f"[dim]head fitted on {values['rows']:,} texts[/]")
+        elif kind == "memory":
+            err.print(f"memory ran out: going on with micro-batches of {values['micro_batch_size']}")
+        elif kind == "start":
+            self.task = self.progress.add_task("training", total=values["total"], completed=values["step"], loss="")
+        elif kind in ("tick", "step") and self.task is not None:
+            if kind == "step":
+                self.progress.update(self.task, loss=f"loss {values['loss']:.3f}")
+            self.progress.update(self.task, completed=values["step"])
+        elif kind == "evaluation":
+            best = "  [green]best[/]" if values["best"] else ""
+            worst = f", under the worst shift {values['worst_shift']:.1%}" if "worst_shift" in values else ""
+            err.print(
+                f"[dim]epoch {values['epoch']:g}  training loss {values['train_loss']:.3f}  validation[/] "
+                f"{values['accuracy']:.1%}[dim], loss {values['log_loss']:.3f}{worst}[/]{best}"
+            )
+        elif kind == "end" and self.task is not None:
+            self.progress.update(self.task, description="scoring")
+
+
+def _machine(values: Mapping[str, Any]) -> str:
+    """`2 threads (1: 92, 2: 168 GFLOP/s; train.threads sets another number), bf16`."""
+    threads, measured = values["threads"], values["gflops"]
+    speeds = ", ".join(f"{count}: {speed:.0f}" for count, speed in measured.items())
+    because = f" ({speeds} GFLOP/s; train.threads sets another number)" if measured else ""
+    processes = f"{values['processes']} processes of " if values["processes"] > 1 else ""
+    return f"{processes}{threads} {'thread' if threads == 1 else 'threads'}{because}, {values['precision']}"
+
+
+def _prefix(values: Mapping[str, Any]) -> str:
+    """What became of the prefix cache for one split."""
+    if not values["stored"]:
+        return "frozen layers: no room in the cache (RANKWISE_CACHE_GB), so they run every time"
+    how = "read from" if values["reused"] else "run once into"
+    return (
+        f"frozen layers below {values['layer']}, {values['split']}: {how} the cache, {values['bytes'] / 1e9:.2f} GB, "
+        f"{values['took']:.1f} s"
+    )
+
+
+def show_engine(run: Any, engine: str) -> None:
+    """Load ONNX Runtime, and say on standard error how close it comes to torch; torch itself needs no word."""
+    if engine == "onnx":
+        from rankwise.run.export.onnx import TOLERANCE
+
+        exported = run.predictor_on(engine).classifier
+        found = f"logits within {exported.difference:.0e} of torch's (tolerance {TOLERANCE:.0e})"
+        err.print(f"[dim]ONNX Runtime: {found}; {escape(str(exported.path))}[/]", soft_wrap=True)
+
+
+def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_classes: bool = False) -> None:
+    """Label, score and text, a line each; with every class's probability below when asked."""
+    for text, prediction in zip(texts, predictions, strict=True):
+        shown = text if len(text) <= 90 else text[:87] + "…"
+        out.print(f"[bold]{escape(prediction.label)}[/]  {prediction.score:.1%}  [dim]{escape(shown)}[/]", soft_wrap=True)
+        if all_classes:
+            for name, value in sorted(prediction.probabilities.items(), key=lambda item: -item[1]):
+                out.print(f"  {value:6.1%}  {escape(name)}")
+
+
+def plain_table(first: str, *rest: str, right: Sequence[int] | None = None) -> Table:
+    """A plain table; columns after the first are right-aligned unless `right` says which are."""
+    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(first)
+    for place, heading in enumerate(rest, start=1):
+        numeric = right is None or place in right
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric)
+    return table
+
+
+def counted(number: int, what: str) -> str:
+    """`1 update`, `2,000 updates`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def bar(value: int, largest: int) -> Text:
+    return Text("█" * max(1 if value else 0, round(36 * value / max(1, largest))), style="cyan")
+
+
+def percent(interval: Mapping[str, Any]) -> str:
+    """A share: `89.5 [88.8, 90.2]`."""
+    return _bracketed(interval, "z.1f", times=100)
+
+
+def points(interval: Mapping[str, Any]) -> str:
+    """A difference of shares in percentage points: `+4.1 [+3.0, +5.2]`."""
+    return _bracketed(interval, "+z.1f", times=100)
+
+
+def _plain(interval: Mapping[str, Any]) -> str:
+    """Any other score: `0.314 [0.290, 0.341]`."""
+    return _bracketed(interval, "z.3f", times=1)
+
+
+def _bracketed(interval: Mapping[str, Any], form: str, *, times: int) -> str:
+    """The estimate and, where it has them, its bounds."""
+    value, low, high = (None if interval[key] is None else times * interval[key] for key in ("value", "low", "high"))
+    if value is None:
+        return "n/a"
+    return f"{value:{form}}" if low is None or high is None else f"{value:{form}} [{low:{form}}, {high:{form}}]"
+
+
+def hanging(mark: str, text: str) -> None:
+    """Print text, with markup, after a mark; further lines begin under its first word."""
+    for number, line in enumerate(Text.from_markup(text).wrap(out, out.width - len(mark) - 1)):
+        line.rstrip()
+        out.print(Text(f"{mark if number == 0 else ' ' * len(mark)} ") + line)
+
+
+def _what_trains(plan: Plan) -> str:
+    adapter = plan.adapter
+    if not adapter.is_apart:
+        return {"full": "every parameter", "head": "the head alone", "bias": "biases and the head"}[adapter.method]
+    if adapter.method == "ia3":
+        return f"ia3, scales on {len(plan.sites)} maps ({adapter.allocate.policy}), {plan.head.kind} head"
+    if adapter.method == "prefix":
+        return f"a prefix of {adapter.prefix_length} in every layer, {plan.head.kind} head"
+    ranks = sorted(set(plan.ranks.values()))
+    spread = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]}"
+    if adapter.method == "adalora":
+        spread += f" pruned to {adapter.rank}"
+    return f"{adapter.method}, {spread} on {len(plan.ranks)} maps ({adapter.allocate.policy}), {plan.head.kind} head"
+
+
+def _section_name(section: str, plan: Plan) -> str:
+    names = {
+        "adapter": f"adapters on {len(plan.ranks)} maps",
+        "magnitude": "magnitudes (DoRA)",
+        "bias": "biases",
+        "vector": f"scales on {len(plan.sites)} maps",
+        "prefix": "virtual keys and values",
+        "encoder": "the whole encoder",
+        "head": f"{plan.head.kind} head",
+    }
+    return names[section]

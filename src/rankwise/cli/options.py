@@ -1,0 +1,179 @@
+"""What the command line's options mean: a recipe with its changes, its data's size, a source's columns, a forecast.
+
+Imports of what is heavier than a recipe come late, for `plan` and `recipes` answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Set
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from rankwise.errors import DataError, RecipeError
+from rankwise.recipe import AFTER_READING, DataSpec, Recipe, SourceSpec
+from rankwise.recipe.differences import is_under
+
+if TYPE_CHECKING:
+    from rankwise.data.prepare import Labelled
+    from rankwise.data.volume import Volume
+    from rankwise.planning.forecast import Forecast
+    from rankwise.planning.plan import Plan
+
+UNREAD = frozenset(f"data.{key}" for key in {"rows", "test_rows", "split", *AFTER_READING})  # what reads no file
+
+HasColumns = TypeVar("HasColumns", SourceSpec, DataSpec)
+
+FAST = ("train.precision=auto", "train.encoder_dropout=off")  # what --fast means; --set goes before it
+
+
+def recipe_of(
+    recipe: str | Recipe,
+    overrides: list[str] | None,
+    budget: str | None,
+    data: str | None,
+    *,
+    minutes: float | None = None,
+    memory_gb: float | None = None,
+    fast: bool = False,
+) -> Recipe:
+    """A recipe, or one by name or path, with what the options change; --data replaces every file of the recipe's."""
+    if isinstance(recipe, str):
+        _check_no_data(recipe)
+    changes = list(FAST) if fast else []
+    if data is not None:
+        check_data(data)
+        changes += [f"data.source={json.dumps(data)}", "data.train=null", "data.validation=null", "data.test=null"]
+        changes.append("data.classes=[]")
+        if Path(data).is_file() and any(change.startswith("data.train.") for change in overrides or []):
+            changes.append(f"data.train.path={json.dumps(data)}")  # how it is read, such as data.train.encoding
+    if budget is not None:
+        changes.append(f"budget.parameters={_parameters(budget)}")
+    changes += [f"budget.minutes={minutes}"] if minutes is not None else []
+    changes += [f"budget.memory_gb={memory_gb}"] if memory_gb is not None else []
+    changes += overrides or []
+    return recipe.with_overrides(changes) if isinstance(recipe, Recipe) else Recipe.load(recipe, changes)
+
+
+def _check_no_data(recipe: str) -> None:
+    """Raises RecipeError for a file of data in a recipe's place."""
+    from rankwise.data.files.formats import is_readable
+
+    if Path(recipe).is_file() and is_readable(Path(recipe)):
+        raise RecipeError(f"{recipe} is data, which comes after a recipe; type: rankwise train auto --data {recipe}")
+
+
+def reading(overrides: list[str] | None, *, also: Set[str] = frozenset()) -> list[str]:
+    """Changes to how files are read. Raises RecipeError for keys that read nothing, but for those that are `also` used."""
+    changes = overrides or []
+    if others := [change for change in changes if not change.startswith("data.")]:
+        raise RecipeError(f"--set {others[0]}: nothing trains here, so only keys of data count, such as data.label=queue")
+    if idle := [change for change in changes if is_under(change.partition("=")[0], UNREAD - also)]:
+        raise RecipeError(f"--set {idle[0]}: files are looked at as they are; only keys of reading count, such as data.label")
+    return changes
+
+
+def spec_for(recipe: Recipe, source: str, overrides: list[str] | None) -> DataSpec:
+    """How a run reads a file that it is given later: as its recipe read the training text, with changes."""
+    other = [f"data.{role}=null" for role in ("train", "validation", "test")]
+    changes = reading(overrides, also={"data.unseen_labels"})
+    return recipe.with_overrides([f"data.source={json.dumps(source)}", *other, "data.classes=[]", *changes]).data
+
+
+def check_data(given: str) -> None:
+    """Raises DataError where a file or folder of data is not there: told before anything that takes seconds is loaded."""
+    if given != "sample" and not given.startswith("hub:"):
+        from rankwise.data.files.formats import checked_path
+
+        checked_path(given)
+
+
+def check_apart(out: Path, source: str) -> None:
+    """Raises DataError where what is written would replace what is read."""
+    if out.exists() and Path(source).exists() and out.samefile(source):
+        raise DataError(f"--out {out} is the file that is read, and would be gone; give another")
+
+
+def _parameters(given: str) -> str:
+    """1000000, 1_000_000, 1,000,000, 50k, 1.5M or none → a whole number or null."""
+    if given.lower() in ("none", "null"):
+        return "null"
+    digits = given.replace(",", "").replace("_", "").lower()
+    scale = {"k": 1_000, "m": 1_000_000}.get(digits[-1:], 1)
+    try:
+        count = round(float(digits if scale == 1 else digits[:-1]) * scale)
+    except (ValueError, OverflowError):
+        count = 0
+    if count < 1:
+        raise RecipeError(f"--budget {given}: expected a number above 0, such as 1000000, 50k or 1M, or none")
+    return str(count)
+
+
+def classes_of(recipe: Recipe) -> int:
+    """How many classes: as the recipe says, else as its local data has, else 2."""
+    if recipe.data.classes:
+        return len(recipe.data.classes)
+    if _is_local(recipe):
+        from rankwise.data import prepare
+
+        return len(prepare.classes_of(recipe.data))
+    return 2
+
+
+def _is_local(recipe: Recipe) -> bool:
+    source = recipe.data.source or (recipe.data.train.path if recipe.data.train else "")
+    return source == "sample" or (source != "" and Path(source).expanduser().exists())
+
+
+def volume_of(recipe: Recipe) -> Volume | None:
+    """How much data the recipe has; None where it is not on this machine."""
+    if not _is_local(recipe):
+        return None
+    from rankwise.data.volume import volume
+
+    return volume(recipe.data)
+
+
+def forecast_of(recipe: Recipe, plan: Plan, known: Volume | None) -> Forecast:
+    """What a run is predicted to cost on this machine; for 1,000 texts of full length where no data is known.
+
+    Without loading torch: a GPU's speed is taken to be that of a modest one.
+    """
+    from rankwise.planning.forecast import GPU_GFLOPS, forecast
+    from rankwise.planning.workload import Work
+    from rankwise.system import machine
+
+    longest = plan.encoder.longest
+    if known is None:
+        work = Work.assumed(max_length=recipe.data.max_length, encoder_longest=longest)
+    else:
+        work = known.work(recipe.data, encoder_longest=longest)
+    if machine.has_nvidia():
+        bf16 = recipe.train.precision != "fp32"
+        return forecast(plan, recipe, work, gflops=GPU_GFLOPS, threads=1, bf16=bf16, gpu=True)
+    threads, measured = machine.fastest(recipe.train.threads or min(machine.cores(), machine.threads()))
+    bf16 = recipe.train.precision == "bf16" or (recipe.train.precision == "auto" and machine.has_bf16())
+    return forecast(plan, recipe, work, gflops=measured[threads], threads=threads, bf16=bf16)
+
+
+def scored(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:
+    """The recipe with the scores that `by-importance` plans with; every other recipe as it is, without loading torch."""
+    policy = recipe.adapter.unscored
+    if policy is None:
+        return recipe
+    from rankwise.cli import console
+    from rankwise.workflows.train import with_scores
+
+    if console.err.is_terminal:
+        console.err.print(f"[dim]probing {policy.rows:,} texts for where rank matters[/]")
+    return with_scores(recipe, labelled)
+
+
+def with_columns(spec: HasColumns, text: list[str] | None, label: str | None) -> HasColumns:
+    """The spec with the columns that the options name."""
+    changes: dict[str, object] = {}
+    if text:
+        changes["text"] = tuple(text)
+    if label is not None:
+        changes["label"] = label
+    return spec.model_copy(update=changes)

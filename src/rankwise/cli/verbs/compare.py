@@ -1,0 +1,95 @@
+"""`rankwise compare RUN…`: a line a system with scores and costs, then a verdict in words for each pair."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from rankwise.cli.arguments import JsonOption, print_json
+from rankwise.errors import RunError
+from rankwise.run.finished import check_run
+
+if TYPE_CHECKING:
+    from rankwise.workflows.compare import Comparison, Metric
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders, two or more, such as runs/*.")],
+    metric: Annotated[
+        Literal["accuracy", "macro-f1"], typer.Option("--metric", help="What the verdicts are on.")
+    ] = "accuracy",
+    out: Annotated[Path | None, typer.Option("--out", help="Also write the table to a .csv file.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Which run is better on the same test rows, and whether that is shown; runs that differ in their seed are pooled."""
+    for folder in runs:
+        check_run(folder)
+    if len(runs) < 2:
+        raise RunError(f"found one run, {runs[0]}; expected two or more to compare: rankwise compare runs/*")
+    if out is not None and out.suffix != ".csv":
+        raise RunError(f"--out {out}: can't write '{out.suffix}' files; expected a .csv file")
+    from rankwise.cli import console
+    from rankwise.run.folder import Run
+    from rankwise.workflows.compare import compare as compare_runs
+
+    found = compare_runs(Run.load(folder) for folder in runs)
+    if out is not None:
+        found.write_csv(out)
+    if as_json:
+        print_json(found.as_dict())
+        return
+    show_comparison(found, "macro_f1" if metric == "macro-f1" else "accuracy")
+    if not found.pairs:
+        console.note(
+            "these runs are one recipe with several seeds, so there is nothing to compare; give another recipe's too"
+        )
+    if out is not None:
+        console.dim(f"the table → {out}")
+
+
+def show_comparison(comparison: Comparison, metric: Metric = "accuracy") -> None:
+    """Scores and costs of each system, the verdicts, how they came about."""
+    from rich.markup import escape
+
+    from rankwise.cli import console
+
+    table = console.plain_table("system", "seeds", "accuracy %", "F1 %", "loss", "trained", "seconds", "GB")
+    table.padding = (0, 1, 0, 0)
+    table.columns[0].overflow = "fold"  # the only one to wrap where the lines are too narrow
+    for system in comparison.systems:
+        f1, peak = system.macro_f1.value, system.peak_bytes
+        numbers = (
+            str(len(system.seeds)),
+            console.percent(vars(system.accuracy)),
+            "n/a" if f1 is None else f"{100 * f1:.1f}",
+            f"{system.log_loss:.2f}",
+            f"{system.trained_parameters:,}",
+            f"{system.training_seconds:,.0f}",
+            "" if peak is None else f"{peak / 1e9:.1f}",
+        )
+        table.add_row(f"[bold]{escape(system.name)}[/]", *numbers)
+    console.out.print(table)
+    console.dim(
+        f"{comparison.test_rows:,} test rows, the same for all; {_intervals(comparison)}. F1: macro, loss: log-loss, "
+        "trained: parameters, seconds: of training, GB: peak memory."
+    )
+    if comparison.pairs:
+        console.out.print(f"\n[bold]{'macro-F1' if metric == 'macro_f1' else metric}[/]")
+    for pair in comparison.pairs:
+        console.hanging("-", escape(comparison.verdict(pair, metric)))
+        if metric == "accuracy" and (told := pair.by_seed()):
+            console.hanging(" ", f"[dim]{told}[/]")
+    for line in comparison.notes:
+        console.note(line)
+
+
+def _intervals(comparison: Comparison) -> str:
+    """What they are over; a single seed says nothing of seeds."""
+    several = [len(system.seeds) > 1 for system in comparison.systems]
+    level = f"{comparison.confidence:.0%} intervals"
+    if not any(several):
+        return f"{level} over rows alone"
+    seeds = "rows and seeds" if all(several) else "rows, and over seeds where there are several"
+    return f"{level} over {seeds}; means over seeds"

@@ -1,0 +1,105 @@
+"""`rankwise learn-curve`: accuracy against training rows, and what more rows would bring."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rankwise.cli.arguments import BudgetOption, DataOption, FastOption, JsonOption, RecipeArg, SetOption, print_json
+from rankwise.errors import DataError
+
+if TYPE_CHECKING:
+    from rankwise.workflows.learning_curve import LearningCurve, Point
+
+BAR = 22  # characters of an accuracy of 100 %
+COLUMNS = ("rows", "seeds", "accuracy", "low", "high", "fitted", "seconds")
+
+
+def learn_curve(
+    recipe: RecipeArg,
+    data: DataOption = None,
+    rows: Annotated[
+        str | None, typer.Option("--rows", help="Training rows, such as 100,200,400; all, 1/2, 1/4, 1/8, 1/16 if left out.")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings at each number of rows.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the finished points; a second call goes on. curves/RECIPE.")
+    ] = None,
+    budget: BudgetOption = None,
+    fast: FastOption = False,
+    overrides: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Accuracy on the validation rows against training rows, and what more rows would bring. Leaves the test rows alone."""
+    sizes = _numbers(rows)
+    from rankwise.cli.options import recipe_of
+
+    loaded = recipe_of(recipe, overrides, budget, data, fast=fast)
+    from rankwise.cli import console
+    from rankwise.workflows.learning_curve import learning_curve
+
+    folder = out or Path("curves") / loaded.name
+
+    def tell(point: Point, reused: bool) -> None:
+        how = "from before" if reused else f"{point.seconds:.0f} s"
+        console.err.print(f"[dim]{point.rows:,} rows, seed {point.seed}: {point.right.mean():.1%}, {how}[/]")
+
+    found = learning_curve(loaded, folder, rows=sizes, seeds=seeds, on_point=tell)
+    _write_csv(found, folder / "curve.csv")
+    if as_json:
+        print_json({"out": str(folder), **found.as_dict()})
+        return
+    show_curve(found)
+    console.dim(f"points and curve.csv in {folder}")
+
+
+def show_curve(curve: LearningCurve) -> None:
+    """Sizes with a bar each, the law, what more rows would bring, notes."""
+    from rankwise.cli import console
+
+    table = console.plain_table("training rows", "accuracy %", "by the law", "seconds", "", right=(1, 2, 3))
+    lowest = min(size.accuracy.value or 0.0 for size in curve.sizes)
+    scale = max(0.0, lowest - 0.05)  # the bars' left end, so that differences show
+    for size in curve.sizes:
+        fitted = "" if size.fitted is None else f"{100 * size.fitted:.1f}"
+        share = ((size.accuracy.value or 0.0) - scale) / (1 - scale)
+        bar = f"[cyan]{'█' * round(BAR * share)}[/]"
+        table.add_row(f"{size.rows:,}", console.percent(size.accuracy.as_dict()), fitted, f"{size.seconds:.0f}", bar)
+    console.out.print(table)
+    trainings = "1 training" if curve.seeds == 1 else f"{curve.seeds} trainings"
+    console.out.print(
+        f"[dim]{curve.validation_rows:,} validation rows, {trainings} at each size; {curve.confidence_level:.0%} intervals "
+        f"in brackets. Bars start at {scale:.0%}.[/]\n"
+    )
+    if curve.law is not None:
+        law = curve.law
+        console.out.print(f"error = {law.a:.3f} + {law.b:.3g} · rows^-{law.c:.2f}  [dim](a power law, fitted)[/]")
+    for gain in curve.gains:
+        interval = gain.accuracy
+        value, low, high = (100 * (number or 0.0) for number in (interval.value, interval.low, interval.high))
+        console.out.print(f"[bold]{gain.times}x the rows[/] ({gain.rows:,}): {value:+.1f} points ({low:.1f} to {high:.1f})")
+    for line in curve.notes:
+        console.note(line)
+
+
+def _numbers(given: str | None) -> list[int]:
+    """`100,200,400` → numbers. Raises DataError."""
+    if given is None:
+        return []
+    try:
+        return [int(number) for number in given.split(",")]
+    except ValueError:
+        raise DataError(f"--rows {given}: expected whole numbers with commas between them, such as 100,200,400") from None
+
+
+def _write_csv(curve: LearningCurve, path: Path) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for size in curve.sizes:
+            numbers = (size.accuracy.value, size.accuracy.low, size.accuracy.high, size.fitted)
+            shares = ["" if number is None else f"{number:.6f}" for number in numbers]
+            writer.writerow([size.rows, curve.seeds, *shares, f"{size.seconds:.2f}"])

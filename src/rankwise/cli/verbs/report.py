@@ -1,0 +1,77 @@
+"""`rankwise report`: finished runs, or a study, as one HTML page; its figures as files too."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from rankwise.cli.arguments import JsonOption, print_json
+from rankwise.errors import RunError
+from rankwise.run.finished import MANIFEST, check_run
+
+if TYPE_CHECKING:
+    from rankwise.report.blocks import Report
+
+STUDY = "sweep.json"  # the file by which a folder is a sweep's
+
+
+def report(
+    sources: Annotated[
+        list[str], typer.Argument(metavar="RUN", help="Run folders, those of one recipe's seeds pooled; or one study.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The page.")] = Path("report.html"),
+    figures: Annotated[
+        Path | None, typer.Option("--figures", help="A folder for every figure as SVG, PNG and CSV.", metavar="DIR")
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """One HTML page about runs or a study: scores, budget, curves, mistakes, origin, in pictures and tables."""
+    made = _report_of(sources)
+    from rankwise.cli import console
+    from rankwise.report.page import write, write_figures
+
+    size = write(made, out)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.filterwarnings("always", message="Glyph ")  # matplotlib's, for each letter
+        files = write_figures(made, figures) if figures is not None else []
+    if any(str(one.message).startswith("Glyph ") for one in heard):
+        console.note("the PNG files lack letters that no font here has; the page and the SVG files have them")
+    if as_json:
+        print_json({"report": str(out), "bytes": size, "figures": [str(path) for path in files]})
+    else:
+        console.out.print(f"[bold]report[/]   {escape(str(out))}  ({size / 1000:,.0f} kB)", soft_wrap=True)
+        if files:
+            console.out.print(f"[bold]figures[/]  {len(files)} files in {escape(str(figures))}", soft_wrap=True)
+    if show:
+        typer.launch(out.resolve().as_uri())
+
+
+def _report_of(sources: list[str]) -> Report:
+    studies = [source for source in sources if "://" in source or (Path(source) / STUDY).is_file()]
+    for source in sources:
+        if source not in studies:
+            _check_holds_no_study(Path(source))
+            check_run(source)
+    from rankwise.report.runs import report_of
+    from rankwise.run.folder import Run
+
+    if not studies:
+        return report_of([Run.load(source) for source in sources])
+    if len(sources) > 1:
+        raise RunError(f"{studies[0]} is a study, and a study is reported alone; give it, or run folders, but not both")
+    from rankwise.report.study import report_of_study
+    from rankwise.sweep.study import Study
+
+    return report_of_study(Study.load(studies[0]), Path(studies[0]) if "://" not in studies[0] else None)
+
+
+def _check_holds_no_study(folder: Path) -> None:
+    """Raises RunError for a folder of studies, such as sweeps/, which is reported no more than a folder of runs is."""
+    held = sorted(path.parent for path in folder.glob(f"*/{STUDY}"))
+    if held and not (folder / MANIFEST).is_file():
+        raise RunError(f"{folder} is no study but holds {len(held)}, such as {held[0]}; a study is reported alone: give one")

@@ -1,0 +1,213 @@
+"""`rankwise reproduce REPORT`: what a report printed beside what comes of it here, and what in it does not add up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rankwise.cli.arguments import FastOption, JsonOption, SetOption, print_json
+from rankwise.errors import RecipeError
+
+if TYPE_CHECKING:
+    from rankwise.cli.console import TrainingProgress
+    from rankwise.published.reports import DataName, Report
+    from rankwise.published.reproduce import Outcome, Reproduction
+
+HEARD = ("start", "tick", "step", "evaluation", "end", "memory")  # events of a training that are shown
+
+
+def reproduce(
+    context: typer.Context,
+    report: Annotated[
+        str | None, typer.Argument(metavar="REPORT", help="A number such as 002, or one of its recipes; lists them if not.")
+    ] = None,
+    data: Annotated[str | None, typer.Option("--data", help="AG News: a file, a folder; from the hub if not.")] = None,
+    imdb: Annotated[str | None, typer.Option("--imdb", help="IMDB, for report 004; from the hub if not.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The folder of its runs; reproductions/REPORT when left out.")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds each experiment is trained with.")] = 1,
+    only: Annotated[list[str] | None, typer.Option("--only", help="Just this experiment. Repeatable.")] = None,
+    fast: FastOption = False,
+    overrides: SetOption = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Train again what is already in --out.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run everything a report describes; its published numbers beside ours. The same command goes on where it stopped."""
+    from rankwise.cli.options import FAST, check_data
+    from rankwise.published.reports import find_report, reports
+
+    if report is None:
+        if given := [option for option in _typed(context) if option != "--json"]:
+            raise RecipeError(
+                f"{' and '.join(given)} without a report; type its number too, such as rankwise reproduce 002 {given[0]} "
+                "…; rankwise reproduce alone lists them"
+            )
+        _list(reports(), as_json=as_json)
+        return
+    found = find_report(report)
+    found.chosen(only or [])  # a misspelt name is told before libraries load
+    sources: dict[DataName, str] = {}
+    if data is not None:
+        sources["ag_news"] = data
+    if imdb is not None:
+        sources["imdb"] = imdb
+    for source in sources.values():
+        check_data(source)
+    from rankwise.published.reproduce import reproduce as run_report
+
+    with _Progress() as progress:
+        reproduction = run_report(
+            found,
+            out or Path("reproductions") / found.number,
+            overrides=[*(FAST if fast else ()), *(overrides or [])],
+            sources=sources,
+            seeds=seeds,
+            only=only or [],
+            listeners=[progress],
+            overwrite=overwrite,
+        )
+    if as_json:
+        print_json(reproduction.as_dict())
+    else:
+        show_reproduction(reproduction)
+
+
+def show_reproduction(found: Reproduction) -> None:
+    """Parameters, scores, what does not add up, and the experiments held against each other."""
+    from rich.markup import escape
+
+    from rankwise.cli import console
+    from rankwise.cli.verbs.compare import show_comparison
+
+    console.out.print(f"[bold]report {found.report.number}[/]  {escape(found.report.title)}\n")
+    _show_parameters(found)
+    console.out.print()
+    _show_scores(found)
+    console.out.print("\n[bold]what does not add up[/]")
+    for line in found.doubts:
+        console.hanging("-", escape(line))
+    for name, comparison in found.comparisons.items():
+        console.out.print("\n[bold]our runs compared[/]" + (f" on {name}" if len(found.comparisons) > 1 else ""))
+        show_comparison(comparison)
+
+
+def _typed(context: typer.Context) -> list[str]:
+    """The options that were typed, by name."""
+    return [
+        option.opts[0]
+        for option in context.command.params
+        if (source := context.get_parameter_source(option.name or "")) and source.name == "COMMANDLINE"
+    ]
+
+
+def _show_parameters(found: Reproduction) -> None:
+    """What the report printed, what its encoder trains by the planner, what ours trains."""
+    from rankwise.cli import console
+
+    theirs = sorted({one.experiment.load().base for one in found.outcomes})
+    table = console.plain_table("trained parameters", "printed", "counted there", "counted here")
+    for one in found.outcomes:
+        printed = one.experiment.trained_parameters
+        wrong = printed is not None and printed != one.counted
+        table.add_row(
+            one.experiment.name,
+            "" if printed is None else f"[red]{printed:,}[/]" if wrong else f"{printed:,}",
+            f"{one.counted:,}",
+            f"{one.counted_here:,}",
+        )
+    console.out.print(table)
+    console.dim(f"there: {', '.join(theirs)}, from its plan; here: {found.base}")
+
+
+def _show_scores(found: Reproduction) -> None:
+    """A block an experiment: what it is, what the report printed, what came out here."""
+    from rich.markup import escape
+
+    from rankwise.cli import console
+
+    for one in found.outcomes:
+        console.out.print(f"[bold]{one.experiment.name}[/]  [dim]{escape(one.experiment.summary)}[/]", soft_wrap=True)
+        printed = ", ".join(f"{name} {value}" for name, value in one.experiment.scores.items())
+        console.hanging("  there", escape(printed or "no score"))
+        console.hanging("  here ", _ours(one))
+
+    idle = [one.experiment for one in found.outcomes if not one.learned]
+    if idle:
+        trains = [experiment.load().train for experiment in idle]
+        keys = ["--set train.learning_rate=1e-3"] if not all(train.rate_is_idle for train in trains) else []
+        keys += ["--set 'train.rates.tiers=[…]'"] if any(train.rate_is_idle for train in trains) else []
+        console.note(
+            "not shown to be better than always answering the commonest class: "
+            f"{', '.join(experiment.name for experiment in idle)}. Few updates move little at the report's learning rates; "
+            f"give more rows or epochs, or another rate: {' or '.join(keys)}"
+        )
+
+
+def _ours(one: Outcome) -> str:
+    """What came out here, with markup."""
+    from rich.markup import escape
+
+    from rankwise.cli import console
+
+    if one.system is None:
+        return f"[yellow]not run:[/] {escape(one.left_out or '')}"
+    scores = f"test accuracy {console.percent(vars(one.system.accuracy))}"
+    if one.validation_accuracy is not None and one.experiment.asks is None:
+        scores += f", validation {100 * one.validation_accuracy:.1f}"
+    return f"{scores}; {one.training_rows:,} rows, {console.counted(one.updates or 0, 'update')}"
+
+
+def _list(known: list[Report], *, as_json: bool) -> None:
+    """The reports and what they ran, without running anything."""
+    if as_json:
+        print_json([report.model_dump(mode="json") for report in known])
+        return
+    from rich.markup import escape
+
+    from rankwise.cli import console
+
+    for report in known:
+        console.out.print(f"[bold]{report.number}[/]  {escape(report.title)}")
+        for experiment in report.experiments:
+            console.out.print(f"     {experiment.name:<20}[dim]{escape(experiment.summary)}[/]")
+    console.out.print(
+        "\nrankwise reproduce NUMBER --data FOLDER runs one; for a quick look add\n"
+        "  --set base=minilm --set data.rows=500 --set data.test_rows=500 --fast"
+    )
+
+
+class _Progress:
+    """A listener that says which training runs, and draws its progress, on standard error."""
+
+    def __init__(self) -> None:
+        self.training: TrainingProgress | None = None
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+        self._end()
+
+    def __call__(self, kind: str, values: dict[str, Any]) -> None:
+        from rankwise.cli import console
+
+        if kind == "experiment":
+            self._end()
+            notes = ["done already"] if values["done"] else []
+            if values["asked_by"]:
+                notes.insert(0, f"{values['asked_by']} needs it")
+            told = "; ".join([f"{values['name']}, seed {values['seed']}", *notes])
+            console.err.print(f"[dim]{values['number']} of {values['total']}:[/] {told}", soft_wrap=True)
+            self.training = console.TrainingProgress()
+            self.training.progress.start()
+        elif kind in HEARD and self.training is not None:
+            self.training(kind, values)
+
+    def _end(self) -> None:
+        if self.training is not None:
+            self.training.progress.stop()
+            self.training = None

@@ -1,0 +1,256 @@
+"""What a person sees of a sweep: how it goes while it runs, and the study when it is done."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from rankwise.recipe.differences import short_keys
+
+if TYPE_CHECKING:
+    from rankwise.sweep.results import Trial
+    from rankwise.sweep.space import Space
+    from rankwise.sweep.study import Study
+
+SHOWN = 10  # rows of the leaderboard that are printed; the file has them all
+SHOWN_REJECTED = 3  # trials of which a line says why they were not trained
+SHARES = ("accuracy", "macro_f1", "worst_shift")  # scores that are printed in percent
+NAMES = {
+    "accuracy": "accuracy %",
+    "macro_f1": "macro-F1 %",
+    "worst_shift": "worst shift %",
+    "mcc": "MCC",
+    "log_loss": "log-loss",
+    "trained_parameters": "trained parameters",
+    "seconds": "seconds",
+}
+
+
+def show_study(study: Study, folder: Path) -> None:
+    """The leaderboard, what was left out, which settings mattered, the finalists, what to type next."""
+    from rich.markup import escape
+
+    from rankwise.cli import console
+
+    counted = Counter(trial.state for trial in study.trials)
+    states = ", ".join(f"{count} {state}" for state, count in counted.items())
+    console.out.print(f"[bold]{escape(study.name)}[/] on {escape(study.base.base)}: {len(study.trials)} trials: {states}")
+    finished = study.finished
+    if finished:
+        _show_leaderboard(study, finished)
+        _show_chance(finished[0])
+    _show_left_out(study)
+    if shares := study.importances():
+        table = console.plain_table("what mattered for " + study.objectives[0].replace("_", " "), "share", "", right=(1,))
+        for name, share in shares.items():
+            table.add_row(escape(name), f"{share:.0%}", console.bar(round(1000 * share), 1000))
+        console.out.print(table)
+    if study.finals:
+        _show_finals(study)
+    if best := study.best:
+        console.out.print(
+            f"\n[bold]best[/]   trial {best.number}: {escape(changes_of(best.params, study.varied))}", soft_wrap=True
+        )
+        console.out.print(f"[bold]files[/]  {escape(str(folder))}/leaderboard.csv, trials.csv, best.yaml", soft_wrap=True)
+        console.out.print(f"[bold]next[/]   rankwise train {console.shell(folder / 'best.yaml')}", soft_wrap=True)
+        console.out.print(f"       rankwise report {console.shell(folder)}", soft_wrap=True)
+
+
+def _show_leaderboard(study: Study, finished: Sequence[Trial]) -> None:
+    """Scores and costs of the best, with what was changed beside them, or below where 80 columns don't hold it."""
+    from rich.markup import escape
+
+    from rankwise.cli import console
+
+    front = {trial.number for trial in study.front()} if len(study.objectives) > 1 else set()
+    scores = [name for name in study.objectives if name in finished[0].scores]
+    headings = [f"{NAMES[name]:>13}" for name in scores]
+    console.out.print(f"[dim]trial{''.join(headings)}     trained  seconds{'  front' if front else ''}  what was changed[/]")
+    shown = [trial for place, trial in enumerate(finished) if place < SHOWN or trial.number in front]
+    for trial in shown:
+        cells = "".join(f"{shown_score(trial, name):>13}" for name in scores)
+        mark = f"  {'●' if trial.number in front else ' ':^5}" if front else ""
+        line = f"{trial.number:>5}[bold]{cells}[/]{trial.trained_parameters or 0:>12,}{trial.seconds or 0.0:>9.1f}{mark}"
+        changed = escape(changes_of(trial.params, study.varied))
+        fits = len(line) - len("[bold][/]") + 2 + len(changed) <= console.out.width
+        console.out.print(f"{line}{'  ' if fits else chr(10) + '      '}[dim]{changed}[/]", soft_wrap=True)
+    if len(finished) > len(shown):
+        console.dim(f"and {len(finished) - len(shown)} more in leaderboard.csv")
+    if front:
+        console.dim("● on the Pareto front: no other trial is better in one objective without being worse in another")
+
+
+def _show_chance(best: Trial) -> None:
+    """What the number of validation rows leaves to chance, for who would read much into small differences."""
+    from rankwise.cli import console
+
+    if best.validation_rows and "accuracy" in best.scores:
+        share = best.mean("accuracy")
+        margin = 1.96 * math.sqrt(share * (1 - share) / best.validation_rows)
+        console.dim(
+            f"on {best.validation_rows:,} validation rows the choice of rows alone makes ±{100 * margin:.1f} points (95 %); "
+            "the best of many is flattered"
+        )
+
+
+def _show_left_out(study: Study) -> None:
+    from rankwise.cli import console
+
+    for state, what in (("rejected", "rejected before training"), ("failed", "failed"), ("pruned", "pruned")):
+        trials = [trial for trial in study.trials if trial.state == state]
+        if trials:
+            console.dim(f"{len(trials)} {what}, such as trial {trials[0].number}: {trials[0].reason}")
+
+
+def _show_finals(study: Study) -> None:
+    from rankwise.cli import console
+
+    done = [final for final in study.finals if not final.reason]
+    score = next((name for name in study.objectives if name in SHARES and done and name in done[0].test), "accuracy")
+    table = console.plain_table("finalist", "runs", f"validation {NAMES[score]}", f"test {NAMES[score]}", "")
+    best = study.best
+    for number in dict.fromkeys(final.trial for final in study.finals):
+        runs = [final for final in done if final.trial == number]
+        cells = [_spread([getattr(run, rows)[score] for run in runs]) if runs else "" for rows in ("validation", "test")]
+        failed = sum(final.trial == number for final in study.finals) - len(runs)
+        marks = ["[green]best[/]"] if best and best.number == number else []
+        marks += [f"[red]{failed} of {len(runs) + failed} failed[/]"] if failed else []
+        table.add_row(f"trial {number}", str(len(runs)), *cells, ", ".join(marks))
+    console.out.print(table)
+    if reason := next((final.reason for final in study.finals if final.reason), ""):
+        console.note(f"a finalist that fails on a fresh seed gives way to one that does not: {reason}")
+    console.dim(
+        "finalists: whole runs on seeds that the search did not use; the best by validation; test rows scored once a run"
+    )
+
+
+def shown_score(trial: Trial, name: str) -> str:
+    """`89.1 ± 0.3`: a mean over seeds and its standard deviation, in percent where it is a share."""
+    return _spread(trial.scores[name], share=name in SHARES)
+
+
+def _spread(values: Sequence[float], *, share: bool = True) -> str:
+    scale, digits = (100, 1) if share else (1, 3)
+    around = f" ± {scale * stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{scale * fmean(values):.{digits}f}{around}"
+
+
+def _told(name: str, value: float) -> str:
+    """An objective's value in a line of progress."""
+    if name in SHARES:
+        return f"{value:.1%}"
+    return f"{value:,.0f}" if name == "trained_parameters" else f"{value:,.4g}"
+
+
+def changes_of(params: Mapping[str, Any], varied: Sequence[str]) -> str:
+    """`rank 8, alpha 16, adam`: as much of each key as tells it from the others."""
+    short = short_keys(varied)
+    told = {key: _plainly(value) for key, value in params.items()}
+    return ", ".join(text if key == "train.optimizer.name" else f"{short[key]} {text}" for key, text in told.items())
+
+
+def _plainly(value: Any) -> str:
+    if isinstance(value, list):
+        return "+".join(map(str, value))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+class SweepProgress:
+    """A listener that draws trials done, the best so far and the time left on standard error, and a line for each trial."""
+
+    def __init__(self, space: Space, *, quiet: bool) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        from rankwise.cli import console
+
+        self.space, self.quiet, self.err = space, quiet, console.err
+        self.unfinished = False
+        self.progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[best]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[eta]}"),
+            console=console.err,
+            transient=True,
+            disable=quiet or not console.err.is_terminal,
+        )
+        self.task: Any = None
+        self._waited = 0.0
+        self._rejected = 0
+
+    def __enter__(self) -> SweepProgress:
+        self.progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+        self.progress.stop()
+
+    def __call__(self, kind: str, values: dict[str, Any]) -> None:
+        from rich.markup import escape
+
+        if kind == "stopped":
+            self.unfinished = True
+        if self.quiet:
+            return
+        if kind == "sweep":
+            self._begin(values)
+        elif kind == "trial":
+            self._trial(values)
+        elif kind == "died":
+            self._say(f"trial {values['number']}: its process died; it is trained again")
+        elif kind == "waiting" and time.monotonic() - self._waited > 10:
+            self._waited = time.monotonic()
+            trials = "a trial" if values["trials"] == 1 else f"{values['trials']} trials"
+            self._say(
+                f"[dim]waiting for {trials} of another driver; what a killed one left is taken over in half a minute[/]"
+            )
+        elif kind == "finalists" and values["runs"]:
+            self.progress.update(self.task, description="finalists", completed=0, total=values["runs"], eta="")
+            runs = "one whole run" if values["runs"] == 1 else f"{values['runs']} whole runs"
+            which = "trial" if len(values["trials"]) == 1 else "trials"
+            self._say(f"finalists: {which} {', '.join(map(str, values['trials']))}; {runs}")
+        elif kind == "final":
+            self.progress.advance(self.task)
+            told = escape(values["reason"]) or f"test accuracy {values['test']['accuracy']:.1%}"
+            self._say(f"finalist trial {values['trial']}, seed {values['seed']}: {told}")
+
+    def _begin(self, values: Mapping[str, Any]) -> None:
+        self.task = self.progress.add_task("trials", total=values["total"], completed=values["done"], best="", eta="")
+        size = "" if self.space.size is None else f" of {self.space.size:,}"
+        before = f"; {values['done']} are done already" if values["done"] else ""
+        beside = f"{values['jobs']} beside each other" if values["jobs"] > 1 else "one after another"
+        self._say(f"[dim]{values['total']}{size} configurations by {self.space.search.sampler}, {beside}{before}[/]")
+
+    def _trial(self, values: Mapping[str, Any]) -> None:
+        from rich.markup import escape
+
+        if values["state"] == "rejected":
+            self._rejected += 1
+        shown = {name: _told(name, value) for name, value in values["values"].items()}
+        scores = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
+        changed = changes_of(values["params"], self.space.keys)
+        told = scores if values["state"] == "finished" else f"{values['state']}: {values['reason']}"
+        best, eta, first = values["best"], values["eta_seconds"], self.space.objectives[0]
+        by = f" by {first.replace('_', ' ')}" if len(self.space.objectives) > 1 else ""
+        leading = f"best{by} {_told(first, best['values'][first])}" if best is not None else ""
+        left = "" if eta is None else "ETA {}:{:02}".format(*divmod(round(eta), 60))
+        self.progress.update(self.task, completed=values["done"], best=leading, eta=left)
+        standing = ", ".join(part for part in (f"{values['done']} of {values['total']}", leading, left) if part)
+        if values["state"] == "rejected" and self._rejected > SHOWN_REJECTED:
+            return
+        bar = "" if self.err.is_terminal else f"[dim]({standing})[/] "  # where no bar is drawn
+        self._say(f"{bar}trial {values['number']}: {escape(told)}  [dim]{escape(changed)}[/]")
+        if self._rejected == SHOWN_REJECTED:
+            self._say("[dim]what else is rejected is told at the end, and in trials.csv[/]")
+            self._rejected += 1
+
+    def _say(self, line: str) -> None:
+        self.err.print(line, soft_wrap=True)

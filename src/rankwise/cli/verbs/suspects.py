@@ -1,0 +1,165 @@
+"""What `rankwise data FILE --suspects` does and prints: the rows whose label is probably wrong, by falling margin."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.markup import escape
+
+from rankwise.cli import console
+from rankwise.cli.arguments import print_json
+from rankwise.cli.options import check_apart
+from rankwise.data.audit import check
+from rankwise.data.files.output import Sink
+from rankwise.data.files.table import Layout, Table, read_table, stream
+from rankwise.data.labels import class_names, numbers_of
+from rankwise.data.splitting import resolve
+from rankwise.errors import DataError, nearest
+from rankwise.recipe import DataSpec, SourceSpec
+from rankwise.workflows.suspects import FOLDS, Features, Found, Suspects, compare, find_suspects
+
+SHOWN = 15
+LEAST_AGREEMENT = 0.5  # of labels with the judge, below which it knows too little to judge
+LONGEST = 300  # characters of a text that are shown at most
+
+
+def name_suspects(
+    spec: DataSpec, *, features: Features, base: str, truth: str | None, out: Path | None, as_json: bool
+) -> None:
+    """Find, print and perhaps write the suspects among the training rows. Raises DataError."""
+    if out is not None:
+        Sink(out, ["row"])  # refuses what it can't write before there is anything to write
+    found = resolve(spec)
+    if out is not None and found.train.path:
+        check_apart(out, found.train.path)
+    table = read_table(found.train, spec)
+    check(table)
+    classes = class_names(table, found.classes)
+    labels = numbers_of(table, classes, found.classes, spec)
+    suspects = find_suspects(table.texts, labels, len(classes), features=features, base=base)
+    true_labels = None if truth is None else _true_labels(found.train, spec, table, truth)
+    measured = {} if true_labels is None else _measured(suspects, table, true_labels)
+    rows = _rows(suspects, table, classes, labels, true_labels)
+    if out is not None:
+        with Sink(out, list(rows[0]) if rows else ["row"]) as sink:
+            for row in rows:
+                sink.write(row)
+    if as_json:
+        print_json(_as_dict(table.layout, suspects, measured, rows, features))
+        return
+    console.dim(table.layout.describe())
+    _show(suspects, measured, rows, int(suspects.judged.sum()), classes)
+    if out is not None:
+        console.dim(f"{len(rows):,} rows → {out}")
+    elif rows:
+        console.dim("type --out suspects.csv to have them all")
+
+
+def _rows(
+    suspects: Suspects, table: Table, classes: tuple[str, ...], labels: Any, true_labels: list[str] | None
+) -> list[dict[str, Any]]:
+    """A row each, for tables and files."""
+    rows = []
+    columns = (suspects.places, suspects.likely, suspects.given_probability, suspects.likely_probability, suspects.named)
+    for place, likely, given, sure, named in zip(*(column.tolist() for column in columns), strict=True):
+        row = {
+            "row": int(table.rows[place]),
+            "label": classes[labels[place]],
+            "likely": classes[likely],
+            "p_label": round(given, 4),
+            "p_likely": round(sure, 4),
+            "probably_wrong": named,
+        }
+        truth = {} if true_labels is None else {"truth": true_labels[place]}
+        rows.append({**row, **truth, "text": table.texts[place]})
+    return rows
+
+
+def _true_labels(source: SourceSpec, spec: DataSpec, table: Table, column: str) -> list[str]:
+    """The true label of each of the table's rows, "" where there is none."""
+    layout, records = stream(source, spec)
+    if column not in layout.columns:
+        known = ", ".join(layout.columns)
+        raise DataError(f"{layout.path}: no column '{column}' among {known}{nearest(column, layout.columns)}")
+    wanted = set(table.rows.tolist())
+    cells = (record.columns[column] for record in records if record.number in wanted)
+    found = ["" if cell.isspace() else cell for cell in cells]
+    strange = set(found) - {""}
+    if not strange & set(table.labels or ()):
+        raise DataError(
+            f"{layout.path}: column '{column}' holds {', '.join(sorted(strange)[:4]) or 'nothing'}, none of which is a label "
+            f"of column '{layout.label}'; expected the same class names"
+        )
+    return found
+
+
+def _measured(suspects: Suspects, table: Table, true_labels: list[str]) -> dict[str, Found]:
+    """Of the rows that confident learning names, and of all that are listed."""
+    truth, given = np.array(true_labels, dtype=object), np.array(table.labels, dtype=object)
+    wrong, known = np.asarray(truth != given, dtype=np.bool_), np.asarray(truth != "", dtype=np.bool_)
+    lists = {"probably wrong": suspects.places[suspects.named], "all listed": suspects.places}
+    return {name: compare(places, wrong, known) for name, places in lists.items()}
+
+
+def _as_dict(
+    layout: Layout, suspects: Suspects, measured: dict[str, Found], rows: list[dict[str, Any]], features: Features
+) -> dict[str, Any]:
+    counts = {"rows": len(suspects.judged), "judged": int(suspects.judged.sum()), "probably_wrong": int(suspects.named.sum())}
+    against = {name: found.as_dict() for name, found in measured.items()}
+    return {"data": layout.describe(), "features": features, **counts, "against_truth": against, "suspects": rows}
+
+
+def _show(
+    suspects: Suspects, measured: dict[str, Found], rows: list[dict[str, Any]], labels: int, classes: tuple[str, ...]
+) -> None:
+    named = int(suspects.named.sum())
+    console.out.print(
+        f"[bold]{named:,}[/] of {labels:,} labels are probably wrong ({named / labels:.1%}), by confident learning;\n"
+        f"{len(rows):,} are not the likeliest class of their text ({len(rows) / labels:.1%})"
+    )
+    if labels < len(suspects.judged):
+        console.note(f"{len(suspects.judged) - labels:,} rows of classes with fewer than {FOLDS} rows were not judged")
+    agreement, majority = 1 - len(rows) / labels, float(suspects.joint.sum(axis=1).max() / suspects.joint.sum())
+    if agreement < max(LEAST_AGREEMENT, 1.1 * majority):
+        console.note(
+            f"the judge itself gives {agreement:.0%} of the rows their label, where always answering the commonest gives "
+            f"{majority:.0%}; it hardly tells these classes apart, so take the list for chance"
+        )
+    pairs = [
+        (suspects.joint[given, true], given, true)
+        for given in range(len(classes))
+        for true in range(len(classes))
+        if given != true
+    ]
+    commonest = [f"{classes[given]} → {classes[true]} {count:.0f}" for count, given, true in sorted(pairs)[:-4:-1] if count]
+    if commonest:
+        console.dim(f"label → truly, estimated rows: {', '.join(commonest)}")
+    if measured:
+        _show_measured(measured)
+    if rows:
+        _show_rows(rows)
+
+
+def _show_measured(measured: dict[str, Found]) -> None:
+    """Both lists beside the true labels."""
+    wrong = next(iter(measured.values())).wrong
+    table = console.plain_table(f"{wrong:,} wrong labels", "rows", "truly wrong", "precision %", "recall %")
+    for name, found in measured.items():
+        scores = (console.percent(interval.as_dict()) for interval in (found.precision, found.recall))
+        table.add_row(name, f"{found.listed:,}", f"{found.right:,}", *scores)
+    console.out.print()
+    console.out.print(table)
+
+
+def _show_rows(rows: list[dict[str, Any]]) -> None:
+    table = console.plain_table("row", "label", "likely", "margin", "text", right=(3,))
+    table.columns[4].no_wrap, table.columns[4].ratio, table.expand = True, 1, True  # a line a row, cut where it ends
+    for row in rows[:SHOWN]:
+        text = " ".join(row["text"][:LONGEST].split())
+        margin = f"{100 * (row['p_likely'] - row['p_label']):.0f}"
+        table.add_row(f"{row['row']:,}", escape(row["label"]), escape(row["likely"]), margin, escape(text))
+    console.out.print()
+    console.out.print(table)
+    console.dim("margin: by how many points the likely class has more probability than the label, largest first")

@@ -1,0 +1,176 @@
+"""`rankwise sweep SPACE`: search a space of recipes, tell how it goes, print the leaderboard and what to type next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from rankwise.cli.arguments import BudgetOption, DataOption, FastOption, JsonOption, SetOption, print_json
+from rankwise.cli.verbs.study import SweepProgress, show_study
+from rankwise.errors import PlanError, require
+
+if TYPE_CHECKING:
+    from rankwise.recipe import Recipe
+    from rankwise.sweep.study import Study
+
+MEMORY_SHARE = 0.8  # of what is free, for all trials together
+
+
+def sweep(
+    space: Annotated[
+        str, typer.Argument(help="A built-in space (rank4-grid, lora-hyperparameters) or a YAML file.", metavar="SPACE")
+    ],
+    data: DataOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The sweep's folder; sweeps/NAME of the space when left out. The same one goes on."),
+    ] = None,
+    budget: BudgetOption = None,
+    fast: FastOption = False,
+    overrides: SetOption = None,
+    trials: Annotated[
+        int | None, typer.Option("--trials", min=1, help="Configurations to train; a grid's all, else 20, when left out.")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", min=1, help="Trials beside each other; as cores and memory allow when left out.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0.1, help="Time for the whole; the same command goes on after it.")
+    ] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option("--storage", metavar="URL", help="postgresql://user@host/database, shared by several machines."),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"],
+        typer.Option("--engine", help="local: processes here; ray: the Ray cluster that answers (extra cluster)."),
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option("--address", metavar="HOST:PORT", help="The Ray cluster; RAY_ADDRESS when left out.")
+    ] = None,
+    only_plan: Annotated[
+        bool, typer.Option("--plan", help="Only say what the space holds, and how much of it fits the cap.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Search a space of recipes on validation rows; train the best again, as whole runs on fresh seeds.
+
+    A configuration over the cap is never trained, and none is trained twice. Killed at any moment, the same command goes on.
+    """
+    started = time.monotonic()
+    from rankwise.cli import console
+    from rankwise.cli.options import recipe_of
+    from rankwise.recipe import Recipe
+    from rankwise.sweep.space import Space
+
+    require("optuna", extra="sweep")
+    if engine == "ray":
+        require("ray", extra="cluster")
+    elif address is not None:
+        raise PlanError(f"--address {address} is a Ray cluster's, and --engine is local; type --engine ray, or leave it out")
+    settings = [each for each in overrides or [] if each.startswith("search.")]
+    changes = [each for each in overrides or [] if each not in settings]
+    wanted = [each.removeprefix("search.") for each in settings] + ([f"trials={trials}"] if trials else [])
+    loaded = Space.load(space, wanted)
+    fixed = [change.partition("=")[0].strip() for change in changes]
+    loaded = loaded.without([*fixed, *(["budget.parameters"] if budget is not None else [])])
+    base = recipe_of(Recipe.load(loaded.base, loaded.set), changes, budget, data, fast=fast)
+    if only_plan:
+        from rankwise.cli.verbs.space import show_space
+
+        show_space(loaded, base, as_json=as_json)
+        return
+    loaded.check(base)
+    make_engine = None
+    if engine == "ray":
+        from rankwise.sweep.engines.ray import RayEngine
+
+        make_engine = partial(RayEngine, jobs=jobs, address=address)
+    else:
+        jobs = jobs or fitting_jobs(base)
+
+    from rankwise.sweep.driver import sweep as search
+    from rankwise.sweep.results import Imported
+    from rankwise.sweep.tables import write_tables
+
+    folder = out or Path("sweeps") / loaded.name
+    with SweepProgress(loaded, quiet=as_json) as progress, interruptible(folder):
+        study = search(
+            base,
+            loaded,
+            Imported("rankwise.sweep.objective", "objective"),
+            retrain=Imported("rankwise.sweep.objective", "whole_run"),
+            out=folder,
+            storage=storage,
+            jobs=jobs,
+            engine=make_engine,
+            minutes=None if minutes is None else minutes - (time.monotonic() - started) / 60,
+            listeners=[progress],
+        )
+    write_tables(study, folder)
+    if as_json:
+        print_json({"folder": str(folder), "complete": not progress.unfinished, **as_dict(study)})
+    else:
+        show_study(study, folder)
+        if progress.unfinished:
+            console.note("not all of it is done; the same command goes on")
+    if (least := least_over_the_cap(study)) is not None:
+        raise PlanError(f"nothing in this space fits the cap; the smallest would train {least:,}; type --budget {least + 1}")
+
+
+@contextmanager
+def interruptible(folder: Path) -> Iterator[None]:
+    """Ctrl-C says how to go on; what runs is given back by then."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        from rankwise.cli import console
+
+        console.error(f"stopped; {folder} keeps what is finished, and the same command goes on")
+        raise typer.Exit(130) from None
+
+
+def fitting_jobs(base: Recipe) -> int:
+    """Trials that fit beside each other: one for each core, as far as memory reaches; one where they would share a GPU."""
+    from rankwise.cli.options import classes_of, forecast_of
+    from rankwise.planning.plan import plan
+    from rankwise.system import machine
+
+    if machine.has_nvidia():
+        return 1
+    cores = machine.cores()
+    if base.adapter.unscored:  # memory hardly depends on how ranks are shared out, and probing takes its time
+        base = base.with_overrides(["adapter.allocate=uniform"])
+    try:
+        peak = forecast_of(base, plan(base, classes=classes_of(base)), None).peak_bytes
+    except PlanError:  # the base itself need not fit; what does is for each trial to say
+        return cores
+    return max(1, min(cores, int(MEMORY_SHARE * machine.memory_bytes().available / peak)))
+
+
+def least_over_the_cap(study: Study) -> int | None:
+    """What the smallest configuration would train, where all that were tried are over the cap."""
+    counts = [trial.trained_parameters for trial in study.trials if trial.state == "rejected"]
+    over = [count for count in counts if count is not None]
+    return min(over) if over and len(over) == len(study.trials) else None
+
+
+def as_dict(study: Study) -> dict[str, Any]:
+    """Everything as plain JSON values."""
+    best = study.best
+    return {
+        "study": study.name,
+        "objectives": list(study.objectives),
+        "best": None if best is None else asdict(best),
+        "front": [trial.number for trial in study.front()],
+        "importances": study.importances(),
+        "trials": [asdict(trial) for trial in study.trials],
+        "finals": [asdict(final) for final in study.finals],
+    }

@@ -1,0 +1,75 @@
+"""`rankwise train`: a recipe as a run folder, with the plan before it and the scores after it."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankwise.cli.arguments import (
+    BudgetOption,
+    DataOption,
+    FastOption,
+    JsonOption,
+    MemoryOption,
+    MinutesOption,
+    RecipeArg,
+    SetOption,
+    print_json,
+)
+
+
+def train(
+    recipe: RecipeArg,
+    data: DataOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="The run folder; the next free runs/NAME when left out.")] = None,
+    budget: BudgetOption = None,
+    minutes: MinutesOption = None,
+    memory_gb: MemoryOption = None,
+    fast: FastOption = False,
+    overrides: SetOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Plan, train and evaluate a recipe; write a run folder."""
+    from rankwise.cli.options import forecast_of, recipe_of, scored
+
+    started = time.monotonic()
+    loaded = recipe_of(recipe, overrides, budget, data, minutes=minutes, memory_gb=memory_gb, fast=fast)
+    from rankwise.cli import console
+    from rankwise.data.prepare import read
+    from rankwise.data.volume import Volume
+    from rankwise.planning.plan import plan as make_plan
+    from rankwise.planning.workload import character_counts
+
+    labelled = read(loaded.data)
+    quiet = as_json or not _is_main_process()
+    if not quiet:  # the plan is known in milliseconds; the libraries that train take seconds to import
+        loaded = scored(loaded, labelled)
+        found = make_plan(loaded, classes=len(labelled.classes))
+        console.show_layouts([labelled.train.layout, labelled.validation.layout, labelled.test.layout])
+        rows = (len(labelled.train.texts), len(labelled.validation.texts), len(labelled.test.texts))
+        known = Volume(labelled.classes, rows, character_counts(labelled.train.texts))
+        console.show_plan(loaded.name, found, forecast_of(loaded, found, known))
+    from rankwise.workflows import train as pipeline
+
+    with console.TrainingProgress() as progress:
+        listeners = [] if quiet else [progress]
+        run = pipeline.train(
+            loaded, out, labelled=labelled, listeners=listeners, resume=resume, overwrite=overwrite, started=started
+        )
+    if not _is_main_process():
+        return
+    if as_json:
+        print_json({"run": str(run.folder), **run.facts, "scores": run.scores, "plan": run.plan_facts})
+    else:
+        console.show_run(run)
+
+
+def _is_main_process() -> bool:
+    """Whether this is the process that speaks, of those that torchrun or accelerate launch have started."""
+    return os.environ.get("RANK", "0") == "0"

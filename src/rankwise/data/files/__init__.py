@@ -1,0 +1,1 @@
+"""Files of labelled text: formats, columns, tables, and prediction files."""

@@ -1,0 +1,255 @@
+"""Labelled text from any source becomes a Table: texts, labels, where they stood, and what was dropped on the way.
+
+`read_table` reads a source whole, its texts to disk, `stream` record by record, both along the same path and in bounded
+memory. Row numbers count data rows from 1, column positions from 0. A blank cell is no text and no label; "NA", "null" and
+"None" are words. Labels are strings, kept to the letter.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from operator import itemgetter
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankwise.data.files.columns import Choice, choose_columns, name_columns, setting_of
+from rankwise.data.files.formats import Row, at, open_rows, written
+from rankwise.data.files.text import has_surrogate
+from rankwise.data.store import Texts
+from rankwise.errors import DataError
+from rankwise.recipe import DataSpec, SourceSpec
+
+MAX_MISSING_LABELS = 0.05  # share of rows; above it the file is another one than its reader thinks
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One data row. `text` is empty where the row has none; `columns` has every cell, by name or by position."""
+
+    number: int
+    text: str
+    label: str | None
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a source was read: what was found out and what was given."""
+
+    path: str
+    format: str
+    compression: str | None
+    delimiter: str | None
+    header: bool
+    columns: tuple[str, ...]
+    text: tuple[str, ...]
+    label: str | None
+    encoding: str
+
+    def describe(self) -> str:
+        """`test.csv: CSV, comma, no header; label = column 0, text = columns 1 + 2`."""
+        names = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
+        kind = [self.format, *filter(None, [self.compression])]
+        if self.delimiter:
+            kind += [names[self.delimiter], "header" if self.header else "no header"]
+        one, many = ("", "") if self.header else ("column ", "columns " if len(self.text) > 1 else "column ")
+        label = "no label" if self.label is None else f"label = {one}{self.label}"
+        name = self.path if self.path.startswith("hub:") else Path(self.path).name
+        return f"{name}: {', '.join(kind)}; {label}, text = {many}{' + '.join(self.text)}"
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Texts with their labels, in the source's order. `rows` is each text's data row, `dropped` is reason → count."""
+
+    texts: Sequence[str]
+    """On disk, when they were read from a source; see store.py."""
+    labels: tuple[str, ...] | None
+    layout: Layout
+    dropped: Mapping[str, int]
+    rows: NDArray[np.int64]
+
+
+def read_table(source: SourceSpec, data: DataSpec, *, needs_label: bool = True) -> Table:
+    """All rows of a source that have a text (and a label, where one is needed). Raises DataError."""
+    return _collect(_open(source, data, needs_label), data, needs_label)
+
+
+def stream(source: SourceSpec, data: DataSpec, *, needs_label: bool = False) -> tuple[Layout, Iterator[Record]]:
+    """The layout, and every row one by one, those without text too. Raises DataError, at a bad row when there."""
+    reading = _open(source, data, needs_label)
+    return reading.layout, iter(reading.records)
+
+
+def table_of(texts: Sequence[str], labels: Sequence[str | int] | None = None) -> Table:
+    """A Table from Python lists. Raises DataError naming the position of a value that is no text or no label."""
+    if labels is not None and len(labels) != len(texts):
+        raise DataError(f"{len(texts):,} texts and {len(labels):,} labels; expected one label for each text")
+    labels = None if labels is None else list(labels)  # a pandas Series finds its values by its own index
+    label = None if labels is None else "label"
+    layout = Layout("list", "list", None, None, True, ("text", *filter(None, [label])), ("text",), label, "utf-8")
+    return _collect(_Reading(layout, _listed(texts, labels), array("q"), {}), DataSpec(), labels is not None)
+
+
+def first_row(source: SourceSpec, data: DataSpec) -> tuple[str, ...]:
+    """The source's column names, or what stands in its first row and may be names; empty for an empty file."""
+    rows = open_rows(source, setting=setting_of(source, data), skip_bad=data.skip_bad_rows)
+    return tuple(rows.columns or next((cells for _, cells in rows.read() if cells), ()))
+
+
+def hub_classes(source: SourceSpec, data: DataSpec) -> tuple[str, ...]:
+    """Class names in the order of their numbers, from a hub data set's features; empty when they have none."""
+    reading = _open(source, data, needs_label=True)
+    return reading.classes.get(str(reading.layout.label), ())
+
+
+@dataclass(frozen=True)
+class _Reading:
+    layout: Layout
+    records: Iterable[Record]
+    bad: array[int]  # filled while records are read
+    classes: Mapping[str, tuple[str, ...]]
+
+
+def _open(source: SourceSpec, data: DataSpec, needs_label: bool) -> _Reading:
+    setting = setting_of(source, data)
+    rows = open_rows(source, setting=setting, skip_bad=data.skip_bad_rows)
+    label_wanted = data.label if source.label is None else source.label
+    choice = Choice(source.path, source.text or data.text, label_wanted, setting, source.header)
+    columns, header = name_columns(rows, choice)
+    text, label = choose_columns(rows, choice, columns, header, needs_label)
+    layout = Layout(
+        path=source.path,
+        format=rows.format,
+        compression=rows.compression,
+        delimiter=rows.delimiter,
+        header=header,
+        columns=columns,
+        text=tuple(columns[place] for place in text),
+        label=None if label is None else columns[label],
+        encoding=source.encoding,
+    )
+    bad = array("q")
+    cells = rows.read()
+    if rows.columns is None and header:
+        next(row for row in cells if row[1])
+    if rows.typed:
+        cells = written(cells, (*text, *([] if label is None else [label])), columns, source.path)
+    return _Reading(layout, _records(cells, layout, _joined(text, data.join), label, bad), bad, rows.classes)
+
+
+def _records(
+    rows: Iterator[Row], layout: Layout, text_of: Callable[[Sequence[str]], str], label: int | None, bad: array[int]
+) -> Iterator[Record]:
+    for number, (place, cells) in enumerate(rows, start=1):
+        if cells is None:
+            bad.append(number)
+            continue
+        text = text_of(cells)
+        name = None if label is None else cells[label]
+        if "\0" in text or (name and "\0" in name):
+            raise DataError(f"{at(layout.path, number, place)}: a NUL character; no text has one, remove it")
+        if name is not None and (not name or name.isspace()):
+            name = None
+        yield Record(number, text, name, dict(zip(layout.columns, cells, strict=True)))
+
+
+def _joined(text: Sequence[int], join: str) -> Callable[[Sequence[str]], str]:
+    """Cells → text. One column is taken as it is; several are joined, blank ones left out."""
+    if len(text) == 1:
+        return itemgetter(text[0])
+    pick = itemgetter(*text)
+    return lambda cells: join.join(part for part in pick(cells) if part and not part.isspace())
+
+
+def _collect(reading: _Reading, data: DataSpec, needs_label: bool) -> Table:
+    labels: list[str | None] = []
+    rows, empty, missing = array("q"), array("q"), array("q")
+    known: dict[str, str] = {}  # one string for each class, whatever the number of rows
+
+    def kept() -> Iterator[str]:
+        for record in reading.records:
+            if not record.text or record.text.isspace():
+                empty.append(record.number)
+            elif record.label is None and needs_label:
+                missing.append(record.number)
+            else:
+                labels.append(None if record.label is None else known.setdefault(record.label, record.label))
+                rows.append(record.number)
+                yield record.text
+
+    texts = Texts.of(kept())
+    dropped = {"empty text": empty, "missing label": missing, "bad row": reading.bad}
+    _refuse_losses(reading.layout, len(texts), dropped, data.empty_text == "fail")
+    _refuse_twins(reading.layout, known)
+    complete = tuple(label for label in labels if label is not None)
+    counts = {reason: len(numbers) for reason, numbers in dropped.items() if numbers}
+    return Table(
+        texts=texts,
+        labels=complete if reading.layout.label is not None and len(complete) == len(texts) else None,
+        layout=reading.layout,
+        dropped=counts,
+        rows=np.frombuffer(rows, dtype=np.int64),
+    )
+
+
+def _refuse_losses(layout: Layout, kept: int, dropped: Mapping[str, Sequence[int]], fail_empty: bool) -> None:
+    total = kept + sum(map(len, dropped.values()))
+    empty, missing = dropped["empty text"], dropped["missing label"]
+    if empty and fail_empty:
+        raise DataError(
+            f"{layout.path}: {len(empty):,} of {total:,} rows have no text in {' + '.join(layout.text)} "
+            f"({_first(empty)}); fill them, or drop them: --set data.empty_text=drop"
+        )
+    if len(missing) > MAX_MISSING_LABELS * total:
+        raise DataError(
+            f"{layout.path}: {len(missing):,} of {total:,} rows have no label in column '{layout.label}' "
+            f"({_first(missing)}); expected at most {MAX_MISSING_LABELS:.0%}: label or remove them"
+        )
+    if not kept:
+        reasons = ", ".join(f"{reason}: {len(rows):,}" for reason, rows in dropped.items() if rows)
+        raise DataError(f"{layout.path}: 0 rows{f' left ({reasons})' if reasons else ''}; expected a row for each text")
+
+
+def _refuse_twins(layout: Layout, labels: Iterable[str]) -> None:
+    """Labels such as 1 and 1.0 in one column are one class written in two ways."""
+    seen: dict[float, str] = {}
+    for label in sorted(set(labels)):
+        if label.isascii() and label.replace(".", "", 1).removeprefix("-").isdecimal():
+            twin = seen.setdefault(float(label), label)
+            if twin != label:
+                raise DataError(
+                    f"{layout.path}, column '{layout.label}': labels '{twin}' and '{label}' are the same number; "
+                    "write each class in one way"
+                )
+
+
+def _first(numbers: Sequence[int]) -> str:
+    return f"row{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:5]))}{', …' if len(numbers) > 5 else ''}"
+
+
+def _listed(texts: Sequence[str], labels: Sequence[str | int] | None) -> Iterator[Record]:
+    if isinstance(texts, str):
+        raise DataError("found one string, expected a list of texts; type [text]")
+    kinds: set[str] = set()
+    for place, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(f"texts[{place}] is a {type(text).__name__} ({text!r:.40}); expected a string")
+        if has_surrogate(text) or "\0" in text:
+            raise DataError(f"texts[{place}] holds a NUL character or half of a character; expected valid Unicode")
+        yield Record(place + 1, text, None if labels is None else _label_of(labels[place], place, kinds), {})
+
+
+def _label_of(label: object, place: int, kinds: set[str]) -> str:
+    kind = "string" if isinstance(label, str) else "bool" if isinstance(label, bool) else "integer"
+    if not isinstance(label, (str, Integral)):
+        raise DataError(f"labels[{place}] is a {type(label).__name__} ({label!r:.40}); expected a string or an integer")
+    kinds.add(kind)
+    if len(kinds) > 1:
+        raise DataError(f"labels[{place}] is a {kind} ({label!r:.40}) among others; expected labels of one type")
+    return str(label).lower() if kind == "bool" else str(label)

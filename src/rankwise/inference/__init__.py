@@ -1,0 +1,1 @@
+"""A trained classifier at work: logits, scores, predictions, and what it must beat."""

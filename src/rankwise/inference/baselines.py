@@ -1,0 +1,89 @@
+"""What a trained classifier must beat: always the commonest class, and TF-IDF with logistic regression.
+
+Both are fitted on the training texts and scored on the same test rows, with the same intervals. TF-IDF keeps every word
+pair in memory, so of more than MOST_ROWS texts it is fitted on a sample that its name tells, in the classes' shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankwise.data.prepare import Prepared
+from rankwise.data.store import Texts
+from rankwise.planning.memory import BASELINE_MOST
+from rankwise.recipe import EvaluateSpec
+from rankwise.stats import scores as metrics
+
+MOST_ROWS = BASELINE_MOST  # their word pairs and the fit's vectors take some 400 MB
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Scores of a baseline, and how far the classifier is above it on the same rows."""
+
+    name: str
+    scores: metrics.Scores
+    difference: metrics.Interval
+    """The classifier's accuracy minus the baseline's, paired bootstrap."""
+
+
+def fitted_baselines(data: Prepared) -> dict[str, np.ndarray]:
+    """Each baseline's probabilities (N, C) on the test split, by its name."""
+    rows = _sample(data.train.labels, MOST_ROWS)
+    unit, probabilities = _tfidf(data, rows)
+    tfidf = f"TF-IDF{unit} + logistic" + (f", {len(rows):,} rows" if len(rows) < len(data.train) else "")
+    return {"majority class": _majority(data), tfidf: probabilities}
+
+
+def baselines(
+    data: Prepared, predicted: np.ndarray, spec: EvaluateSpec, fitted: Mapping[str, np.ndarray] | None = None
+) -> list[Baseline]:
+    """The baselines' scores on the test split; `predicted` holds the classifier's class numbers (N,) there."""
+    truth = data.test.labels
+    found = []
+    for name, probabilities in (fitted_baselines(data) if fitted is None else fitted).items():
+        scores = metrics.score(probabilities, truth, data.classes, resamples=spec.resamples, confidence=spec.confidence)
+        right = probabilities.argmax(-1) == truth
+        difference = metrics.paired_bootstrap(predicted == truth, right, confidence=spec.confidence)
+        found.append(Baseline(name, scores, difference))
+    return found
+
+
+def _majority(data: Prepared) -> np.ndarray:
+    """The training split's class shares for every row: (N, C)."""
+    counts = np.bincount(data.train.labels, minlength=len(data.classes)).astype(float)
+    return np.tile(counts / counts.sum(), (len(data.test), 1))
+
+
+def _tfidf(data: Prepared, rows: NDArray[np.int64]) -> tuple[str, np.ndarray]:
+    """Words and word pairs, sublinear counts, logistic regression at its default strength: (N, C).
+
+    Texts without words, such as emoji, have their characters counted, which the first value says.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+
+    texts, unit = Texts.of(data.train.texts).take(rows), ""
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2 if len(rows) > 2000 else 1)
+    try:
+        features = vectorizer.fit_transform(texts)
+    except ValueError:  # what scikit-learn raises where no word is left to count
+        unit, vectorizer = " of characters", TfidfVectorizer(analyzer="char", ngram_range=(1, 2), sublinear_tf=True)
+        features = vectorizer.fit_transform(texts)
+    model = LogisticRegression(max_iter=1000, C=10.0).fit(features, data.train.labels[rows])
+    probabilities = np.zeros((len(data.test), len(data.classes)))
+    probabilities[:, model.classes_] = model.predict_proba(vectorizer.transform(data.test.texts))
+    return unit, probabilities
+
+
+def _sample(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Places of every row, or of so many at random, each class in its share to a row; rising, always the same."""
+    if len(labels) <= most:
+        return np.arange(len(labels))
+    shuffled = np.random.default_rng(0).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    return np.sort(by_class[((np.arange(most) + 0.5) * (len(labels) / most)).astype(np.int64)])

@@ -1,0 +1,128 @@
+"""What the frozen layers make of each text, kept on disk: computed once, read by every epoch, evaluation and later run.
+
+An entry of the cache is `hidden.bin`, the hidden states that enter the lowest adapted layer, end to end as (tokens, H) in
+fp16. Its key hashes the frozen weights, every token id and length (so tokenizer, cleaning, max length and rows), the layer
+and the dtype.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rankwise.model.forward import Entering
+from rankwise.system.cache import ABOUT, Cache, checksum
+
+FORMAT = 1
+BYTES = 2  # of an fp16 number
+
+Fill = Callable[["Writer"], None]
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """Hidden states of N texts, read from a file that stays on disk."""
+
+    hidden: NDArray[np.float16]
+    """(tokens of all texts, H), memory-mapped."""
+    offsets: NDArray[np.int64]
+    """(N + 1,): text i has rows offsets[i] to offsets[i + 1]."""
+    layer: int
+    """The layer that they enter."""
+
+    @property
+    def bytes(self) -> int:
+        return int(self.hidden.nbytes)
+
+    def of(self, places: NDArray[np.int64]) -> Prefix:
+        """The hidden states of these texts alone, copied into memory."""
+        pieces = [self.hidden[self.offsets[place] : self.offsets[place + 1]] for place in places]
+        offsets = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64)
+        return Prefix(np.concatenate(pieces), offsets, self.layer)
+
+    def take(self, rows: NDArray[np.int64], device: torch.device) -> Entering:
+        """The hidden states of some texts, (B, T, H) in fp32, padded at the end with zeros."""
+        starts, ends = self.offsets[rows], self.offsets[rows + 1]
+        width = int((ends - starts).max())
+        found = np.zeros((len(rows), width, self.hidden.shape[1]), dtype=np.float16)
+        for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            found[place, : end - start] = self.hidden[start:end]
+        return Entering(torch.from_numpy(found).to(device).float(), self.layer)
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Where a new entry's hidden states are put, text by text in any order."""
+
+    hidden: NDArray[np.float16]
+    offsets: NDArray[np.int64]
+
+    def put(self, rows: NDArray[np.int64], hidden: torch.Tensor) -> None:
+        """Store a padded batch (B, T, H)."""
+        values = hidden.detach().to("cpu", torch.float16).numpy()
+        for place, row in enumerate(rows):
+            start, end = self.offsets[row], self.offsets[row + 1]
+            self.hidden[start:end] = values[place, : end - start]
+
+
+class PrefixCache(Cache):
+    """The cache of hidden states."""
+
+    def fits(self, tokens: int, width: int) -> bool:
+        return self.has_room(tokens * width * BYTES)
+
+    def get(self, key: str, offsets: NDArray[np.int64], width: int, layer: int, fill: Fill) -> tuple[Prefix, bool]:
+        """The entry, and whether it was there already; made by `fill` when it is missing or damaged."""
+        shape = (int(offsets[-1]), width)
+
+        def read(entry: Path) -> Prefix | None:
+            path = entry / "hidden.bin"
+            try:
+                facts = json.loads((entry / ABOUT).read_text("utf-8"))
+                if facts["format"] != FORMAT or facts["shape"] != list(shape) or facts["crc32"] != checksum(path):
+                    return None
+            except (FileNotFoundError, ValueError, KeyError, TypeError):
+                return None
+            return Prefix(np.memmap(path, dtype=np.float16, mode="r", shape=shape), offsets, layer)
+
+        def make(entry: Path) -> None:
+            path = entry / "hidden.bin"
+            hidden = np.memmap(path, dtype=np.float16, mode="w+", shape=shape)
+            fill(Writer(hidden, offsets))
+            hidden.flush()
+            del hidden
+            facts = {"format": FORMAT, "shape": list(shape), "crc32": checksum(path)}
+            (entry / ABOUT).write_text(json.dumps(facts) + "\n", "utf-8")
+
+        return self.entry(key, shape[0] * width * BYTES, read, make)
+
+
+def digest_of(weights: Iterable[torch.Tensor]) -> str:
+    """A hash of frozen weights: their numbers, shapes and order."""
+    total = hashlib.sha256()
+    for weight in weights:
+        flat = weight.detach().to("cpu", torch.float32).contiguous().view(-1).numpy()
+        total.update(f"{tuple(weight.shape)}".encode())
+        total.update(flat.data.cast("B"))
+    return total.hexdigest()
+
+
+def key_of(
+    weights: str, ids: Iterable[NDArray[np.integer]], offsets: NDArray[np.int64], *, layer: int, arithmetic: str
+) -> str:
+    """The name of an entry: a hash of everything that its hidden states depend on.
+
+    `weights` is their digest; `ids` come in pieces; `arithmetic` is what computed them, such as "cpu bf16".
+    """
+    total = hashlib.sha256(f"rankwise prefix {FORMAT} layer {layer} {arithmetic} as fp16 {weights} ".encode())
+    total.update(np.ascontiguousarray(offsets, dtype=np.int64).tobytes())
+    for piece in ids:
+        total.update(np.ascontiguousarray(piece, dtype=np.int32).tobytes())
+    return total.hexdigest()[:32]

@@ -1,0 +1,61 @@
+"""Everything that trains, line by line, against the cap. Counts are exact; the head is counted once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the ledger: `parameters` that train, where they sit and, for adapters, at which rank."""
+
+    section: str
+    """adapter, magnitude, vector, prefix, bias, encoder or head."""
+    item: str
+    parameters: int
+    layer: int | None = None
+    kind: str | None = None
+    rank: int | None = None
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Everything that trains at the start, line by line, against the cap."""
+
+    entries: tuple[Entry, ...]
+    total_parameters: int
+    """Of the whole model with its adapters, trained or not; the head counted once."""
+    budget: int | None
+    """Fewer than this many may train; None for no cap."""
+
+    @property
+    def trainable_parameters(self) -> int:
+        return sum(entry.parameters for entry in self.entries)
+
+    @property
+    def fits(self) -> bool:
+        return self.budget is None or self.trainable_parameters < self.budget
+
+    @property
+    def share(self) -> float | None:
+        """Trained parameters over the cap."""
+        return None if self.budget is None else self.trainable_parameters / self.budget
+
+    def section(self, name: str) -> int:
+        """Trained parameters of one section."""
+        return sum(entry.parameters for entry in self.entries if entry.section == name)
+
+    def sections(self) -> dict[str, int]:
+        """Trained parameters by section, in the order in which sections come."""
+        return {name: self.section(name) for name in dict.fromkeys(entry.section for entry in self.entries)}
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "trainable_parameters": self.trainable_parameters,
+            "total_parameters": self.total_parameters,
+            "budget": self.budget,
+            "share": self.share,
+            "sections": self.sections(),
+            "ledger": [{key: value for key, value in vars(entry).items() if value is not None} for entry in self.entries],
+        }

@@ -1,0 +1,204 @@
+"""The most memory that a run takes at any time, as a sum of named parts, and the rows at a time that fit a budget.
+
+The process and its libraries, the weights and their copies, gradients and the optimiser's averages, the texts, and the
+larger of two: what training keeps of its longest micro-batch until backward, or what scoring holds of its longest batch.
+Bytes are bytes, a GB is 10⁹ of them. `benchmarks/memory.py` prints predicted beside actual peaks, to re-fit the constants.
+"""
+
+from __future__ import annotations
+
+import math
+
+from rankwise.encoders.describe import Encoder
+from rankwise.errors import OverMemory
+from rankwise.planning.plan import Plan
+from rankwise.planning.workload import Work
+from rankwise.recipe import Recipe, TrainSpec
+
+GB = 10**9
+
+# Fitted to peaks of MiniLM runs on a CPU, torch 2 and glibc, freed memory given back every 16 updates and between phases.
+PROCESS_BYTES = 585_000_000  # Python with torch, transformers and peft imported and used once
+GPU_BYTES = 100_000_000  # cuBLAS's working memory for two streams, and recorded passes (graphs.py), on an H100
+SCORING_BYTES = 45_000_000  # what scikit-learn adds at the end
+KERNEL_BYTES, KERNEL_UPDATES = (
+    590_000_000,
+    45,
+)  # oneDNN's kernels for each width of a batch; none where machine.py bounds them
+# Floats that one token keeps in one layer until backward: H hidden, I inner, A heads · tokens of its text
+KEPT_HIDDEN, KEPT_HIDDEN_DROPOUT = 8.0, 2.0  # query, key, value, their scaled copy, mix, norms' inputs; dropout's masks
+KEPT_INNER, KEPT_INNER_UNADAPTED = 1.6, 0.9  # the activation's two sides; less where no adapter of ffn_out reads it again
+KEPT_ATTENTION, KEPT_ATTENTION_DROPOUT = 0.66, 1.0  # shares; their mask
+# ... and what one layer holds at a time
+HELD_HIDDEN, HELD_INNER, HELD_ATTENTION = 8.0, 2.0, 3.0
+HELD_IN_BACKWARD = 0.3  # of that, beside what is kept
+HELD_IN_SCORING = 1.25  # pieces that batches of falling width leave behind
+BF16_KEPT = 0.95  # of fp32's activations: sums, norms and shares stay in fp32
+PROBE_BATCH = 4  # texts whose logits are compared at a time after reloading, as run.py has it
+HEADROOM = 0.87  # of a budget that a predicted peak may take, for predictions have been 15 % too low
+ROW_BYTES = 100  # a text's label, its places on disk, its probabilities
+BASELINE_TOKEN_BYTES = 200  # of TF-IDF's word pairs and the logistic regression's working vectors
+BASELINE_TOKEN_BYTES_FEW = 850  # ... where rows are so few that pairs that come once are kept
+BASELINE_FEW, BASELINE_MOST = 2_000, 50_000  # rows; baselines.py has both
+OPTIMIZER_FLOATS = {"adamw": 2, "adam": 2, "rmsprop": 2, "sgd": 1, "muon": 2}  # for each trained weight
+
+# Families whose last layer runs for the first token only, and whose frozen layers can be cached: kernels.LAYOUTS
+FAST_FAMILIES = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert"})
+
+_TOGETHER = ("query", "key", "value")  # one product, so one copy of their weights
+
+
+def peak_bytes(
+    plan: Plan, recipe: Recipe, work: Work, *, rows: int, scored: int, bf16: bool = False, gpu: bool = False
+) -> int:
+    """The most memory at any time, with `rows` texts a forward pass in training and `scored` in scoring."""
+    weights = 4 * plan.ledger.total_parameters
+    trained = 4 * plan.ledger.trainable_parameters
+    means = 0 if recipe.train.average is None else 1
+    optimizer = trained * (1 + OPTIMIZER_FLOATS[recipe.train.optimizer.name] + means)  # with the gradients
+    shrink = BF16_KEPT if bf16 else 1.0
+    baselines = baseline_bytes(work) if recipe.evaluate.baselines else 0.0
+    checking = weights + shrink * _held(plan, work, min(scored, PROBE_BATCH))  # the saved folder, loaded again to compare
+    busiest = max(  # these follow each other
+        shrink * _kept(plan, recipe.train, work, rows),
+        SCORING_BYTES + max(shrink * HELD_IN_SCORING * _held(plan, work, scored), baselines, checking),
+    )
+    if gpu:  # texts, baselines and the check stay in the computer's own memory
+        used = max(shrink * _kept(plan, recipe.train, work, rows), shrink * _held(plan, work, scored))
+        return round(GPU_BYTES + weights + _folded_bytes(plan, bf16) + optimizer + used)
+    batches = work.train_rows / recipe.train.batch_size * recipe.train.epochs
+    kernels = 0.0 if recipe.budget.memory_gb else KERNEL_BYTES * min(1.0, batches / KERNEL_UPDATES)
+    data = ROW_BYTES * (work.train_rows + work.validation_rows + work.test_rows)
+    return round(PROCESS_BYTES + kernels + weights + _folded_bytes(plan, bf16) + optimizer + busiest + data)
+
+
+def baseline_bytes(work: Work) -> float:
+    """What TF-IDF with logistic regression takes."""
+    each = BASELINE_TOKEN_BYTES_FEW if work.train_rows <= BASELINE_FEW else BASELINE_TOKEN_BYTES
+    return each * work.mean_tokens * min(work.train_rows, BASELINE_MOST)
+
+
+def fit_micro_batch(plan: Plan, recipe: Recipe, work: Work, *, bf16: bool = False, gpu: bool = False) -> int:
+    """The most rows a forward pass in training, and as many in scoring, with a predicted peak under `budget.memory_gb`.
+
+    They split `batch_size` evenly, so the same rows make an update. Raises OverMemory where one row is too much.
+    """
+    spec, limit = recipe.train, recipe.budget.memory_gb
+    largest = min(spec.micro_batch_size or spec.batch_size, spec.batch_size)
+    if limit is None:
+        return largest
+    for rows in (size for size in splits(spec.batch_size) if size <= largest):
+        scored = min(rows, recipe.evaluate.batch_size)
+        if peak_bytes(plan, recipe, work, rows=rows, scored=scored, bf16=bf16, gpu=gpu) <= HEADROOM * limit * GB:
+            return rows
+    needed = peak_bytes(plan, recipe, work, rows=1, scored=1, bf16=bf16, gpu=gpu) / GB / HEADROOM
+    ways = _ways_to_shrink(plan, recipe, work)
+    raise OverMemory(
+        f"budget.memory_gb is {limit:g}, but one row of {work.longest} tokens on {plan.encoder.name} is predicted to need "
+        f"{needed:.2f} GB; type --memory-gb {math.ceil(needed * 20) / 20:g}{ways}"
+    )
+
+
+def fit_evaluation_batch(plan: Plan, recipe: Recipe, work: Work, *, rows: int, bf16: bool = False, gpu: bool = False) -> int:
+    """The most rows a forward pass in scoring after training with `rows`, halved until the peak is under the budget."""
+    scored, limit = recipe.evaluate.batch_size, recipe.budget.memory_gb
+    while limit is not None and scored > 1:
+        if peak_bytes(plan, recipe, work, rows=rows, scored=scored, bf16=bf16, gpu=gpu) <= HEADROOM * limit * GB:
+            break
+        scored = math.ceil(scored / 2)
+    return scored
+
+
+def splits(batch_size: int) -> list[int]:
+    """Micro-batch sizes that cut a batch into even parts, the largest first: 16 → 16, 8, 6, 4, 3, 2, 1."""
+    return sorted({math.ceil(batch_size / parts) for parts in range(1, batch_size + 1)}, reverse=True)
+
+
+def halved(micro_batch: int, limit_gb: float | None = None) -> int:
+    """The next micro-batch size to try when memory ran out. Raises OverMemory after one row."""
+    if micro_batch > 1:
+        return math.ceil(micro_batch / 2)
+    limit = "" if limit_gb is None else f" of {limit_gb:g} GB"
+    raise OverMemory(
+        f"memory{limit} ran out with one row at a time; type --set data.max_length=64, a smaller --set base=NAME, or more "
+        "--memory-gb where the machine has it"
+    )
+
+
+def _kept(plan: Plan, spec: TrainSpec, work: Work, rows: int) -> float:
+    """Bytes of activations that backward waits for, of the longest micro-batch."""
+    encoder = plan.encoder
+    hidden, attention = hidden_width(encoder), attention_heads(encoder) * (work.longest + plan.adapter.prefix_length)
+    dropout = spec.encoder_dropout != "off" and has_dropout(encoder)
+    reads_inner = plan.adapter.method == "full" or any(site.kind == "ffn_out" for site in plan.sites)
+    each = (KEPT_HIDDEN + dropout * KEPT_HIDDEN_DROPOUT) * hidden
+    each += (KEPT_INNER if reads_inner else KEPT_INNER_UNADAPTED) * inner_width(encoder)
+    each += (KEPT_ATTENTION + dropout * KEPT_ATTENTION_DROPOUT) * attention
+    layers = max(0, encoder.layers - plan.lowest_layer) * passes_of_a_layer(encoder)
+    first_only = bool(layers) and has_short_way(plan) and spec.speed.first_token
+    floats = each * (layers - first_only) + first_only * 3 * hidden  # of the last layer keys and values, of every token
+    share = HELD_IN_BACKWARD if layers else 1.0
+    return 4 * rows * work.longest * floats + share * _held(plan, work, rows)
+
+
+def _held(plan: Plan, work: Work, rows: int) -> float:
+    """Bytes that one layer works in, of the longest batch."""
+    encoder = plan.encoder
+    attention = attention_heads(encoder) * (work.longest + plan.adapter.prefix_length)
+    each = HELD_HIDDEN * hidden_width(encoder) + HELD_INNER * inner_width(encoder) + HELD_ATTENTION * attention
+    return 4 * rows * work.longest * each
+
+
+def _folded_bytes(plan: Plan, bf16: bool) -> int:
+    """Copies of weights that the short way of forward keeps: query, key and value end to end, adapted maps, bf16 copies."""
+    encoder = plan.encoder
+    if not has_short_way(plan):
+        return 0
+    adapted = {site.name for site in plan.sites}
+    copied = sum(site.d_in * site.d_out for site in encoder.sites if bf16 or site.name in adapted or site.kind in _TOGETHER)
+    return copied * (2 if bf16 else 4)
+
+
+def _ways_to_shrink(plan: Plan, recipe: Recipe, work: Work) -> str:
+    ways = []
+    if work.longest > 64:
+        ways.append("--set data.max_length=64")
+    if plan.adapter.method == "full":
+        ways.append("--set adapter.method=lora")
+    if recipe.base != "minilm":
+        ways.append("--set base=minilm")
+    return f", or {', or '.join(ways)}" if ways else ""
+
+
+def has_short_way(plan: Plan) -> bool:
+    """Whether kernels.py computes the forward pass: a family that it knows, without keys and values from outside."""
+    return plan.encoder.family in FAST_FAMILIES and plan.adapter.method != "prefix"
+
+
+def passes_of_a_layer(encoder: Encoder) -> int:
+    """How often each layer runs in a pass: once, but for ALBERT's shared ones."""
+    if encoder.family != "albert":
+        return 1
+    groups = int(encoder.config.get("num_hidden_groups", 1))
+    return max(1, int(encoder.config.get("num_hidden_layers", 12)) // groups)
+
+
+def hidden_width(encoder: Encoder) -> int:
+    return encoder.sites[0].d_in
+
+
+def inner_width(encoder: Encoder) -> int:
+    return max((site.d_out for site in encoder.sites if site.kind == "ffn_in"), default=hidden_width(encoder))
+
+
+def attention_heads(encoder: Encoder) -> int:
+    return int(next((encoder.config[key] for key in _HEADS if key in encoder.config), 12))
+
+
+def has_dropout(encoder: Encoder) -> bool:
+    given = [encoder.config[key] for key in _DROPOUTS if key in encoder.config]
+    return any(given) if given else True  # every family but ModernBERT drops a tenth unless told otherwise
+
+
+_HEADS = ("num_attention_heads", "n_heads", "n_head")
+_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "mlp_dropout")

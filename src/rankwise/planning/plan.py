@@ -1,0 +1,181 @@
+"""Recipe + encoder → Plan: the rank of every map, and the ledger that proves it fits. Nothing here loads torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from rankwise.encoders.describe import Encoder, find
+from rankwise.encoders.site import Site
+from rankwise.errors import PlanError
+from rankwise.planning.entries import ledger_of
+from rankwise.planning.ledger import Ledger
+from rankwise.planning.policies import depth_group, targeted_sites
+from rankwise.planning.ranks import allocate, solved
+from rankwise.planning.ways_to_fit import over_budget
+from rankwise.recipe import AdapterSpec, ByImportance, HeadSpec, Recipe, TrainSpec
+
+# Rates at which methods that need higher ones than LoRA learn the sample news in 120 updates: benchmarks/methods.py
+USUAL_RATES = {"adalora": 5e-3, "ia3": 1e-2, "prefix": 1e-2}
+SLIM_HEAD_RATE = 10  # times the learning rate, at which a head with frozen layers learns: benchmarks/head_start.py
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will train. `ranks` and `alphas` hold one number per low-rank adapter, by its site's module path."""
+
+    encoder: Encoder = field(repr=False)
+    adapter: AdapterSpec
+    head: HeadSpec
+    ranks: Mapping[str, int]
+    """What training starts at; adalora's fall from there."""
+    alphas: Mapping[str, float]
+    frozen_head: tuple[str, ...]
+    """Head modules that are saved with the adapter but do not train (a slim head's layer before the last)."""
+    ledger: Ledger
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The adapted sites: maps with a low-rank adapter, a vector or a prefix."""
+        adapted = {entry.item for entry in self.ledger.entries if entry.section in ("adapter", "vector", "prefix")}
+        return tuple(site for site in self.encoder.sites if site.name in adapted)
+
+    @property
+    def lowest_layer(self) -> int:
+        """The lowest layer that owns a trained parameter; below it nothing needs a gradient."""
+        if self.adapter.method in ("full", "bias") or self.adapter.bias == "all":
+            return 0
+        return min((site.layer for site in self.sites), default=self.encoder.layers)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "base": self.encoder.name,
+            "family": self.encoder.family,
+            "layers": self.encoder.layers,
+            "kinds": list(self.encoder.kinds),
+            "method": self.adapter.method,
+            "policy": self.adapter.allocate.policy if self.adapter.has_ranks else None,
+            "head": self.head.kind,
+            **self.ledger.as_dict(),
+            "ranks": dict(self.ranks),
+            "alphas": dict(self.alphas),
+            **self._scores(),
+            "frozen_head": list(self.frozen_head),
+            "notes": list(self.notes),
+        }
+
+    def _scores(self) -> dict[str, Any]:
+        """What the ranks were given for, where a probing pass scored the maps."""
+        policy = self.adapter.allocate
+        if not self.adapter.has_ranks or not isinstance(policy, ByImportance):
+            return {}
+        return {"criterion": policy.criterion, "scores": {name: list(gains) for name, gains in policy.scores.items()}}
+
+
+def plan(recipe: Recipe, *, classes: int, encoder: Encoder | None = None) -> Plan:
+    """The plan of a recipe for `classes` classes; `encoder` when it is already known.
+
+    Raises PlanError where adapters can't be placed or texts are to be longer than the encoder reads, and OverBudget, which
+    names the cheapest ways to fit.
+    """
+    encoder = encoder or find(recipe.base, classes=classes, revision=recipe.revision)
+    cap = recipe.budget.parameters
+    adapter = solved(encoder, recipe.adapter, recipe.head, cap)
+    ranks = allocate(encoder, adapter, recipe.head, cap)
+    ledger = ledger_of(encoder, adapter, recipe.head, ranks, cap)
+    if not ledger.fits:
+        raise over_budget(encoder, recipe.adapter, recipe.head, ledger)
+    _check_length(recipe, encoder)
+    return Plan(
+        encoder=encoder,
+        adapter=adapter,
+        head=recipe.head,
+        ranks=ranks,
+        alphas={name: _alpha(adapter, rank) for name, rank in ranks.items()},
+        frozen_head=tuple(part.path for part in encoder.head[:-1]) if recipe.head.kind == "slim" else (),
+        ledger=ledger,
+        notes=(*_method_notes(encoder, adapter, recipe.train.learning_rate), *_notes(encoder, recipe, ranks, ledger)),
+    )
+
+
+def _check_length(recipe: Recipe, encoder: Encoder) -> None:
+    wanted, prefix = recipe.data.max_length, recipe.adapter.prefix_length
+    if encoder.longest is not None and wanted > encoder.longest - prefix:
+        left = f", {prefix} of them the prefix's" if prefix else ""
+        raise PlanError(
+            f"data.max_length is {wanted:g}, but {encoder.name} has {encoder.longest} positions{left}; type --set "
+            f"data.max_length={encoder.longest - prefix}"
+        )
+
+
+def _alpha(adapter: AdapterSpec, rank: int) -> float:
+    if adapter.alpha is not None:
+        return adapter.alpha
+    return (adapter.alpha_per_rank or 2.0) * rank
+
+
+def _method_notes(encoder: Encoder, adapter: AdapterSpec, learning_rate: float) -> list[str]:
+    """What the ledger can't say of a method."""
+    method, notes = adapter.method, []
+    if method == "adalora":
+        notes.append(
+            f"adalora starts at rank {adapter.start_rank}, which the cap counts, and prunes to a mean of {adapter.rank}"
+        )
+    if method == "prefix" and encoder.longest is not None:
+        length = adapter.prefix_length
+        notes.append(f"a prefix of {length} takes as many positions, so a text has at most {encoder.longest - length} tokens")
+    if learning_rate < 0.5 * USUAL_RATES.get(method, 0.0):
+        rate = f"{USUAL_RATES[method]:g}"
+        notes.append(f"{method} learns slowly at a rate of {learning_rate:g}; try --set train.learning_rate={rate}")
+    return notes
+
+
+def _notes(encoder: Encoder, recipe: Recipe, ranks: Mapping[str, int], ledger: Ledger) -> tuple[str, ...]:
+    notes = _idle_tiers(encoder, recipe, ledger)
+    policy = recipe.adapter.allocate
+    if recipe.adapter.has_ranks and isinstance(policy, ByImportance):
+        without = len(targeted_sites(encoder, recipe.adapter)) - len(ranks)
+        probed = f"probed on at most {policy.rows:,} texts"
+        notes.append(f"ranks by gradient {policy.criterion}, {probed}; {without} maps get none")
+    if recipe.head.kind == "slim" and len(encoder.head) > 1 and recipe.train.rates.head is None:
+        rate = f"{SLIM_HEAD_RATE * recipe.train.learning_rate:g}"
+        notes.append(f"a slim head learns best at about ten times the rate; try --set train.rates.head={rate}")
+    train = recipe.train
+    if train.rate_is_idle and train.learning_rate != TrainSpec.model_fields["learning_rate"].default:
+        notes.append(train.IDLE_RATE)
+    published = recipe.published
+    if published and published.trainable_parameters and recipe.base == encoder.name:
+        difference = published.trainable_parameters - ledger.trainable_parameters
+        if difference and abs(difference) < 1000:
+            notes.append(
+                f"the report prints {published.trainable_parameters:,}, {abs(difference):,} "
+                f"{'more' if difference > 0 else 'fewer'} than these layers have"
+            )
+    return tuple(notes)
+
+
+def _idle_tiers(encoder: Encoder, recipe: Recipe, ledger: Ledger) -> list[str]:
+    """One note for each learning-rate tier that owns no trained parameter."""
+    tiers = recipe.train.rates.tiers
+    if not tiers or recipe.adapter.method in ("full", "bias") or recipe.adapter.bias == "all":
+        return []
+    if recipe.adapter.method == "prefix":
+        return [f"a prefix is one tensor for all layers, so it learns at the last tier's rate, {tiers[-1]:g}"]
+    layers = [entry.layer for entry in ledger.entries if entry.layer is not None]
+    owned = Counter(depth_group(layer, encoder.layers, len(tiers)) for layer in layers)
+    starts = [-(-group * encoder.layers // len(tiers)) for group in range(len(tiers) + 1)]
+    return [
+        f"learning-rate tier {group + 1} ({_span(first, end - 1)}, {tiers[group]:g}) owns no trained parameter"
+        for group, (first, end) in enumerate(pairwise(starts))
+        if not owned[group]
+    ]
+
+
+def _span(first: int, last: int) -> str:
+    if first > last:
+        return "no layer"  # more tiers than layers
+    return f"layer {first}" if first == last else f"layers {first}-{last}"

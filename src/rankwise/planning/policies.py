@@ -1,0 +1,76 @@
+"""Policies: which sites get an adapter, and how many times `rank` each layer of them.
+
+A policy is a function from a layer's depth to a whole-number weight; a map's rank is `rank * weight`. An explicit map gives
+every rank itself.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from rankwise.encoders.describe import Encoder
+from rankwise.encoders.site import Site
+from rankwise.errors import PlanError, nearest
+from rankwise.recipe import AdapterSpec, ByDepth, Explicit, Fibonacci, FirstAndLast, LastK
+
+
+def layer_weight(adapter: AdapterSpec, layer: int, layers: int) -> int:
+    """How many times `rank` a layer gets under the adapter's policy; layers count from 0 at the input."""
+    policy = adapter.allocate
+    if isinstance(policy, ByDepth):
+        return int(policy.growth ** depth_group(layer, layers, policy.groups))
+    if isinstance(policy, Fibonacci):
+        return _fibonacci(depth_group(layer, layers, policy.groups))
+    if isinstance(policy, LastK):
+        return int(layer >= layers - last_layers(policy.k, layers))
+    if isinstance(policy, FirstAndLast):
+        return policy.emphasis if layer < policy.k or layer >= layers - policy.k else 1
+    return 1
+
+
+def depth_group(layer: int, layers: int, groups: int) -> int:
+    """Which of `groups` equal groups of layers, from the input upwards, `layer` belongs to: report 002's floor(i/4)."""
+    return layer * groups // layers
+
+
+def last_layers(k: int | str, layers: int) -> int:
+    """`k` as a number of layers; a fraction is rounded to at least one layer."""
+    if isinstance(k, int):
+        return min(k, layers)
+    return max(1, round(layers / {"half": 2, "third": 3, "quarter": 4}[k]))
+
+
+def targeted_sites(encoder: Encoder, adapter: AdapterSpec) -> list[Site]:
+    """The encoder's maps of the kinds that `adapter.targets` names. Raises PlanError for a kind that it has not."""
+    if adapter.targets == "all":
+        return list(encoder.sites)
+    missing = [kind for kind in adapter.targets if kind not in encoder.kinds]
+    if missing:
+        raise PlanError(
+            f"{encoder.name} ({encoder.family}) has no map of kind {', '.join(missing)}; it has "
+            f"{', '.join(encoder.kinds)}; type --set adapter.targets=[{encoder.kinds[0]}] or --set adapter.targets=all"
+        )
+    return [site for site in encoder.sites if site.kind in adapter.targets]
+
+
+def explicit_ranks(encoder: Encoder, policy: Explicit) -> dict[str, int]:
+    """The rank of every map, by module path, 0 where no pattern matches. Raises PlanError for a pattern that matches none."""
+    addresses = [site.address for site in encoder.sites]
+    for pattern in policy.ranks:
+        if not any(fnmatchcase(address, pattern) for address in addresses):
+            raise PlanError(
+                f"adapter.allocate.ranks: '{pattern}' matches no map of {encoder.name}{nearest(pattern, addresses) or '.'} "
+                f"Patterns look like '*.query' or '{encoder.layers - 1}.*'"
+            )
+    ranks = {}
+    for site in encoder.sites:
+        matching = [rank for pattern, rank in policy.ranks.items() if fnmatchcase(site.address, pattern)]
+        ranks[site.name] = matching[-1] if matching else 0
+    return ranks
+
+
+def _fibonacci(index: int) -> int:
+    before, number = 0, 1
+    for _ in range(index):
+        before, number = number, before + number
+    return number

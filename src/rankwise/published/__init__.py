@@ -1,0 +1,1 @@
+"""The five published reports as data, and how each is run again."""

@@ -1,0 +1,276 @@
+"""A report → its experiments, run, beside its published numbers.
+
+Everything that a report trained is trained on the same rows, with as many seeds as asked for, into one folder:
+
+    OUT/EXPERIMENT-seed-S/          a run folder each
+    OUT/EXPERIMENT-seed-S-….parquet what another way of asking a run answered (Monte Carlo dropout), by the run's digest
+
+What is finished there is read, what was stopped goes on, so the same call ends what it began. Experiments on the same data
+are compared with each other (`comparison`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rankwise.data.prepare import Labelled, read
+from rankwise.errors import MissingExtra
+from rankwise.model.load import sha256
+from rankwise.planning.plan import plan
+from rankwise.published.reports import DataName, Experiment, Report
+from rankwise.recipe import Recipe
+from rankwise.run.finished import MANIFEST
+from rankwise.run.folder import Run, ScoredRows, write_json
+from rankwise.system.events import Listener
+from rankwise.workflows.compare import Answers, Comparison, System, compare
+from rankwise.workflows.train import train, with_scores
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One experiment: what the report printed is in `experiment`, what came of it here beside it."""
+
+    experiment: Experiment
+    counted: int
+    """Parameters that it trains on the report's own encoder, by the planner."""
+    counted_here: int
+    """On the encoder used here."""
+    updates: int | None = None
+    training_rows: int | None = None
+    validation_accuracy: float | None = None
+    """Of the chosen checkpoint, the mean over seeds."""
+    majority: float | None = None
+    """Test accuracy of always answering the commonest class."""
+    system: System | None = None
+    """Test scores and costs; None where it was left out."""
+    left_out: str | None = None
+    """Why it was not run."""
+
+    @property
+    def learned(self) -> bool:
+        """Whether its test accuracy is shown to be above the commonest class's; True where that is not known."""
+        if self.system is None or self.majority is None or self.system.accuracy.low is None:
+            return True
+        return self.system.accuracy.low > self.majority
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What `reproduce` returns."""
+
+    report: Report
+    base: str
+    """The encoder used here."""
+    overrides: tuple[str, ...]
+    outcomes: tuple[Outcome, ...]
+    comparisons: Mapping[DataName, Comparison]
+    """Of the experiments on each data set; systems are called after experiments."""
+    doubts: tuple[str, ...]
+    """What does not add up: in the parameters, as counted, then what the report's own words show."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        outcomes = [
+            {
+                **{name: value for name, value in vars(outcome).items() if name not in ("experiment", "system")},
+                "learned": outcome.learned,
+                "experiment": outcome.experiment.model_dump(mode="json"),
+                "system": asdict(outcome.system) if outcome.system else None,
+            }
+            for outcome in self.outcomes
+        ]
+        return {
+            "report": self.report.number,
+            "title": self.report.title,
+            "base": self.base,
+            "overrides": list(self.overrides),
+            "outcomes": outcomes,
+            "comparisons": {name: comparison.as_dict() for name, comparison in self.comparisons.items()},
+            "doubts": list(self.doubts),
+        }
+
+
+@dataclass
+class _Trained:
+    """An experiment's recipe here, and the runs that it has so far."""
+
+    experiment: Experiment
+    recipe: Recipe
+    labelled: Labelled = field(repr=False)
+    runs: list[Run] = field(default_factory=list)
+    answers: list[Answers] = field(default_factory=list)
+    left_out: str | None = None
+
+    @property
+    def counted(self) -> int:
+        return plan(self.recipe, classes=len(self.labelled.classes)).ledger.trainable_parameters
+
+
+def reproduce(
+    report: Report,
+    out: Path,
+    *,
+    overrides: Sequence[str] = (),
+    sources: Mapping[DataName, str] | None = None,
+    seeds: int = 1,
+    only: Sequence[str] = (),
+    listeners: Iterable[Listener] = (),
+    overwrite: bool = False,
+) -> Reproduction:
+    """Run a report's experiments with seeds 0 to `seeds` - 1 and lay its numbers beside ours.
+
+    `overrides` change every experiment, `sources` say where its data is (the hub, where they don't), `only` names the
+    experiments to run. Listeners hear ("experiment", …) before each training, then its events: `done` where it is there
+    already, `asked_by` the experiment that needs it where `only` does not name it. An experiment that needs an extra which is
+    not installed is left out, and says so. Raises a RankwiseError before anything trains where a recipe, its data or its
+    budget are not in order.
+    """
+    listeners = list(listeners)
+    tables: dict[str, Labelled] = {}
+    chosen = [_settled(experiment, overrides, sources or {}, tables) for experiment in report.chosen(only)]
+    for trained in chosen:
+        if trained.experiment.asks is None:
+            _ = trained.counted  # a plan that is over budget says so now
+    by_name = {trained.experiment.name: trained for trained in chosen}
+    number, total = 0, seeds * len(chosen)
+    for trained in chosen:
+        name, asked = trained.experiment.name, by_name.get(trained.experiment.asks or "")
+        askers = [one.experiment.name for one in chosen if one.experiment.asks == name and only and name not in only]
+        for seed in range(seeds):
+            number += 1
+            heading = {
+                "name": name,
+                "seed": seed,
+                "number": number,
+                "total": total,
+                "asked_by": " and ".join(askers),
+                "done": _is_done(trained, asked, seed, out, overwrite=overwrite),
+            }
+            for listener in listeners:
+                listener("experiment", heading)
+            if asked is None:
+                _train(trained, seed, out, listeners, overwrite=overwrite)
+            else:
+                _ask(trained, asked, seed, out)
+    compared = {name: _compared([one for one in chosen if one.experiment.data == name]) for name in report.data}
+    comparisons = {name: found for name, found in compared.items() if found is not None}
+    outcomes = tuple(_outcome(trained, comparisons.get(trained.experiment.data)) for trained in chosen)
+    found = Reproduction(
+        report=report,
+        base=chosen[0].recipe.base,
+        overrides=tuple(overrides),
+        outcomes=outcomes,
+        comparisons=comparisons,
+        doubts=(*_miscounts(outcomes), *report.doubts),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(out / "reproduction.json", found.as_dict())
+    return found
+
+
+def _settled(
+    experiment: Experiment, overrides: Sequence[str], sources: Mapping[DataName, str], tables: dict[str, Labelled]
+) -> _Trained:
+    """The experiment with what the caller changes, and its data, read once for all that read the same."""
+    changes: list[str] = []
+    if experiment.data in sources:  # the classes are those of the files
+        changes = [f"data.source={json.dumps(sources[experiment.data])}", "data.classes=[]"]
+    recipe = experiment.load().with_overrides([*changes, *overrides])
+    key = recipe.data.model_dump_json()
+    if key not in tables:
+        tables[key] = read(recipe.data)
+    return _Trained(experiment, with_scores(recipe, tables[key]), tables[key])
+
+
+def _is_done(trained: _Trained, asked: _Trained | None, seed: int, out: Path, *, overwrite: bool) -> bool:
+    """Whether this seed's run, or its answers where it asks the runs of another, are there before anything is done."""
+    if asked is None:
+        return not overwrite and (_run_folder(trained, seed, out) / MANIFEST).is_file()
+    return not asked.left_out and _answers_file(trained, asked, seed, out).is_file()
+
+
+def _run_folder(trained: _Trained, seed: int, out: Path) -> Path:
+    return out / f"{trained.experiment.name}-seed-{seed}"
+
+
+def _train(trained: _Trained, seed: int, out: Path, listeners: Sequence[Listener], *, overwrite: bool) -> None:
+    if trained.left_out:
+        return
+    recipe = trained.recipe.with_overrides([f"train.seed={seed}"])
+    try:
+        run = train(
+            recipe,
+            _run_folder(trained, seed, out),
+            labelled=trained.labelled,
+            listeners=listeners,
+            resume=not overwrite,
+            overwrite=overwrite,
+        )
+    except MissingExtra as missing:
+        trained.left_out = str(missing)
+        return
+    trained.runs.append(run)
+    # By name, for overrides may make two experiments one and the same recipe.
+    trained.answers.append(Answers(run, run.scored_rows(), name=trained.experiment.name))
+
+
+def _ask(asking: _Trained, asked: _Trained, seed: int, out: Path) -> None:
+    """What a run of another experiment answers with dropout on, kept in a file."""
+    if asked.left_out:
+        asking.left_out = asked.left_out
+        return
+    run, file = asked.runs[seed], _answers_file(asking, asked, seed, out)
+    if not file.is_file():
+        passes = asking.experiment.mc_dropout or 1
+        before = run.scored_rows()
+        probabilities = run.predictor.probabilities(asked.labelled.test.texts, mc_dropout=passes, seed=seed)
+        after = ScoredRows(before.rows, before.truth, probabilities.astype(np.float32))
+        draft = file.with_suffix(".draft")
+        after.write(draft, run.preprocessing.classes)
+        draft.replace(file)  # answers that have their name are whole
+    asking.runs.append(run)
+    asking.answers.append(Answers(run, ScoredRows.read(file, run.preprocessing.classes), name=asking.experiment.name))
+
+
+def _answers_file(asking: _Trained, asked: _Trained, seed: int, out: Path) -> Path:
+    passes, digest = asking.experiment.mc_dropout or 1, sha256(asked.runs[seed].folder / MANIFEST)[:12]
+    return out / f"{asking.experiment.name}-seed-{seed}-{passes}-{digest}.parquet"
+
+
+def _compared(trained: Sequence[_Trained]) -> Comparison | None:
+    answers = [answers for one in trained for answers in one.answers]
+    return compare(answers) if answers else None
+
+
+def _outcome(trained: _Trained, comparison: Comparison | None) -> Outcome:
+    name = trained.experiment.name
+    systems = comparison.systems if comparison else ()
+    runs = trained.runs
+    return Outcome(
+        experiment=trained.experiment,
+        counted=trained.experiment.counted(),
+        counted_here=trained.counted,
+        updates=runs[0].facts["steps"] if runs else None,
+        training_rows=runs[0].facts["rows"]["train"] if runs else None,
+        validation_accuracy=float(np.mean([run.scores["validation"]["accuracy"] for run in runs])) if runs else None,
+        majority=runs[0].scores["baselines"].get("majority class", {}).get("accuracy", {}).get("value") if runs else None,
+        system=next((system for system in systems if system.name == name), None),
+        left_out=trained.left_out,
+    )
+
+
+def _miscounts(outcomes: Sequence[Outcome]) -> list[str]:
+    """A line for each printed parameter count that is not what the layers it describes train."""
+    printed = {(said, one.counted) for one in outcomes if (said := one.experiment.trained_parameters)}
+    return [
+        f"It prints {said:,} trained parameters; the layers that it describes train {counted:,}, "
+        f"{abs(counted - said):,} {'more' if counted > said else 'fewer'}."
+        for said, counted in sorted(printed)
+        if said != counted
+    ]

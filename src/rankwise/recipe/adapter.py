@@ -1,0 +1,199 @@
+"""What trains: the adapters and where rank goes, the head, and what may be spent."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from rankwise.recipe.values import Count, Positive, Spec, one_or_many
+
+Kind = Literal["query", "key", "value", "attention_output", "ffn_in", "ffn_out", "query_key_value"]
+SHORT_KINDS: dict[str, str] = {
+    "query": "query",
+    "key": "key",
+    "value": "value",
+    "attention_output": "output",
+    "ffn_in": "ffn in",
+    "ffn_out": "ffn out",
+    "query_key_value": "qkv",
+}
+"""What a kind is called where there is little room."""
+Rank = Annotated[int, Field(ge=1, strict=True)] | Literal["max"]
+Fraction = Literal["half", "third", "quarter"]
+
+
+class Uniform(Spec):
+    """The same rank in every layer."""
+
+    policy: Literal["uniform"] = "uniform"
+
+
+class ByDepth(Spec):
+    """Rank grows with depth: `rank · growth^g` in depth group g of `groups` (report 002: 8, 16, 32 by thirds)."""
+
+    policy: Literal["by-depth"]
+    groups: Count = 3
+    """Equal groups of layers, counted from the input."""
+    growth: Annotated[int, Field(ge=2)] = 2
+    """The factor from one group to the next."""
+
+
+class LastK(Spec):
+    """The same rank in the last layers, none below."""
+
+    policy: Literal["last-k"]
+    k: Count | Fraction = "third"
+    """How many layers: a number, or a fraction that carries over to another depth."""
+
+
+class FirstAndLast(Spec):
+    """`emphasis` times the rank in the first and last layers, the plain rank between them."""
+
+    policy: Literal["first-and-last"]
+    k: Count = 1
+    """How many layers at each end."""
+    emphasis: Annotated[int, Field(ge=2)] = 2
+    """How many times the middle's rank the ends get."""
+
+
+class Fibonacci(Spec):
+    """Rank grows with depth as 1, 1, 2, 3, 5, 8 … times `rank`, one number per depth group."""
+
+    policy: Literal["fibonacci"]
+    groups: Count = 6
+    """Equal groups of layers, counted from the input."""
+
+
+class Explicit(Spec):
+    """A rank for each map, by `layer.kind` patterns; maps that nothing matches get no adapter, the last match wins."""
+
+    policy: Literal["explicit"]
+    ranks: dict[str, Annotated[int, Field(ge=0)]]
+    """Such as {"*.query": 4, "11.*": 16}."""
+
+
+class ByImportance(Spec):
+    """Rank goes where the loss asks for it: by score per parameter, one rank at a time, until `rank` is spent."""
+
+    policy: Literal["by-importance"]
+    criterion: Literal["energy", "sensitivity"] = "energy"
+    """energy: squared singular values of each map's gradient. sensitivity: the sum of |weight · gradient|."""
+    rows: Annotated[int, Field(ge=4)] = 512
+    """At most so many training texts to probe: half of them fit the head, the other half give the gradients."""
+    scores: dict[str, Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]] = Field(default={})
+    """What probing found, by `layer.kind`: the gains of a map's first ranks; further ones fall as 1/rank. Probed when left
+    out, and kept in the run's recipe.
+    """
+
+
+Policy = Annotated[
+    Annotated[Uniform | ByDepth | LastK | FirstAndLast | Fibonacci | ByImportance | Explicit, Field(discriminator="policy")],
+    BeforeValidator(lambda v: {"policy": v} if isinstance(v, str) else v),
+]
+
+
+class AdapterSpec(Spec):
+    """What is trained in the encoder, and where the rank goes."""
+
+    method: Literal["lora", "rslora", "dora", "pissa", "adalora", "ia3", "prefix", "full", "head", "bias"] = "lora"
+    """lora, rslora (scaled by 1/√R), dora (with magnitudes), pissa (SVD start), adalora (ranks pruned while it trains),
+    ia3 (scales of keys, values and inner activations), prefix (virtual keys and values), full, head only, biases only.
+    """
+    targets: Annotated[tuple[Kind, ...], BeforeValidator(one_or_many)] | Literal["all"] = ("query", "value")
+    """Kinds of linear map to adapt, or `all`."""
+    rank: Rank = 8
+    """The rank, or `max`: the largest that fits the budget. by-importance spends what a uniform rank would. adalora's is the
+    mean rank that pruning leaves.
+    """
+    init_rank: Count | None = None
+    """adalora's rank at the start, which is what the cap counts; half as much again as `rank` when left out."""
+    virtual_tokens: Count | None = None
+    """A prefix's length: so many keys and values go before each layer's, and take as many positions; 20 when left out."""
+    alpha: Positive | None = None
+    """LoRA's alpha, the same in every map. Give this or `alpha_per_rank`."""
+    alpha_per_rank: Positive | None = None
+    """alpha as a multiple of each map's rank; 2 when neither is given."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout on the adapters' inputs."""
+    bias: Literal["none", "lora_only", "all"] = "none"
+    """Which of the encoder's biases train too: none, those of adapted maps, all."""
+    allocate: Policy = Uniform()
+    """How rank is shared: uniform, by-depth, last-k, first-and-last, fibonacci, by-importance, explicit."""
+    quantize: Literal["none", "nf4"] = "none"
+    """Keep the frozen encoder in 4 bits (QLoRA); needs rankwise[qlora]."""
+
+    @property
+    def has_ranks(self) -> bool:
+        return self.method in ("lora", "rslora", "dora", "pissa", "adalora")
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether what trains is an adapter beside the encoder, saved as peft saves one; else a run holds the whole model."""
+        return self.has_ranks or self.method in ("ia3", "prefix")
+
+    @property
+    def unscored(self) -> ByImportance | None:
+        """The policy, where ranks follow scores that the data has yet to be probed for."""
+        policy = self.allocate
+        return policy if self.has_ranks and isinstance(policy, ByImportance) and not policy.scores else None
+
+    @property
+    def start_rank(self) -> int:
+        """The rank that training starts at, once `rank` is a number."""
+        if self.method != "adalora":
+            return int(self.rank)
+        return self.init_rank or math.ceil(1.5 * int(self.rank))
+
+    @property
+    def prefix_length(self) -> int:
+        """Virtual tokens before each text; 0 for methods without."""
+        return (self.virtual_tokens or 20) if self.method == "prefix" else 0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> AdapterSpec:
+        if self.alpha is not None and self.alpha_per_rank is not None:
+            raise ValueError("give alpha or alpha_per_rank, not both")
+        if not self.has_ranks and (self.bias != "none" or self.quantize != "none"):
+            raise ValueError(f"bias and quantize belong to low-rank methods; method is '{self.method}'")
+        if self.quantize != "none" and self.method == "pissa":
+            raise ValueError("the pissa start takes the encoder's weights apart, so it can't be quantized")
+        if isinstance(self.allocate, Explicit) and self.rank == "max":
+            raise ValueError("an explicit map says every rank; 'rank: max' leaves nothing to solve")
+        if self.virtual_tokens is not None and self.method != "prefix":
+            raise ValueError(f"virtual_tokens belongs to the method prefix; method is '{self.method}'")
+        if self.init_rank is not None and self.method != "adalora":
+            raise ValueError(f"init_rank belongs to the method adalora; method is '{self.method}'")
+        if self.init_rank is not None and self.rank == "max":
+            raise ValueError("init_rank says what trains, so 'rank: max' has nothing to solve; leave init_rank out")
+        if self.init_rank is not None and self.init_rank <= int(self.rank):
+            raise ValueError(f"init_rank {self.init_rank} is not above rank {self.rank}, so adalora has nothing to prune")
+        policy = self.allocate.policy
+        if self.method == "adalora" and policy not in ("uniform", "last-k"):
+            raise ValueError(f"adalora shares ranks among maps itself, and so does {policy}; allocate: uniform or last-k")
+        if self.method == "ia3" and policy == "explicit":
+            raise ValueError("an explicit map gives ranks, and ia3 has none; allocate: uniform, or last-k for upper layers")
+        return self
+
+
+class HeadSpec(Spec):
+    """The classifier on top of the encoder."""
+
+    kind: Literal["stock", "slim"] = "stock"
+    """stock: the architecture's own, all of it trained. slim: the same, only its last projection trained."""
+    start: Literal["identity", "orthogonal", "random", "fitted"] = "identity"
+    """Where a slim head's frozen layer stands. fitted: identity, and the last projection starts as a logistic regression on
+    the frozen encoder's features.
+    """
+
+
+class BudgetSpec(Spec):
+    """What may be spent."""
+
+    parameters: Count | None = 1_000_000
+    """Fewer than this many trained parameters, head included; null for no cap."""
+    minutes: Positive | None = None
+    """Time for the whole run, from start to saved folder; updates are planned to fit, and so is the learning rate."""
+    memory_gb: Positive | None = None
+    """Peak memory in GB (10⁹ bytes): of the process on a CPU, allocated on a GPU. Micro-batches are made to fit."""

@@ -1,0 +1,117 @@
+"""Labelled text: where it is, how it is cleaned, cut and split."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from rankwise.recipe.values import Column, Columns, Count, Seed, ShareOrCount, Spec, share
+
+CleanStep = Literal["escapes", "html", "emails", "urls", "numbers", "agencies", "whitespace"]
+ShiftKind = Literal[
+    "typos", "lower", "upper", "title", "no_agencies", "masked_numbers", "dropped_words", "shuffled_sentences"
+]
+
+AFTER_READING = frozenset(
+    {  # keys of data that say what becomes of rows and labels once a file is read
+        "clean",
+        "max_length",
+        "truncation_side",
+        "length_percentiles",
+        "unseen_labels",
+        "leakage",
+    }
+)
+
+
+class SourceSpec(Spec):
+    """One file, folder or hub data set, and where in it the text and the label are. A plain string is its path."""
+
+    path: str
+    """A CSV, TSV, JSONL or Parquet file (.gz too), a folder of class folders, `hub:NAME` or `hub:NAME:SPLIT`."""
+    text: Columns = ()
+    """Columns to read as text, joined in this order; names, or positions from 0. Found by name when left out."""
+    label: Column | None = None
+    """The label's column, a name or a position. Found by name when left out."""
+    header: bool | None = None
+    """Whether the first row names the columns; found out when left out."""
+    encoding: str = "utf-8"
+    """The file's character encoding."""
+
+
+Source = Annotated[SourceSpec, BeforeValidator(lambda v: {"path": v} if isinstance(v, str) else v)]
+
+
+class SplitSpec(Spec):
+    """How rows are set aside when no validation or test file is given; stratified by class."""
+
+    validation: Annotated[ShareOrCount, Field(gt=0)] = 0.1
+    """A share (`10%`) or a number of training rows for validation."""
+    test: Annotated[ShareOrCount, Field(gt=0)] = 0.1
+    """A share or a number of rows for the test, where no test file is given."""
+    seed: Seed = 42
+    """Which rows: the same seed gives the same split."""
+
+
+class DataSpec(Spec):
+    """Labelled text: where it is, how it is cleaned, cut and split."""
+
+    source: str | None = None
+    """A folder holding train, validation and test files, one file to be split, `hub:NAME`, or `sample`."""
+    train: Source | None = None
+    """The training rows; goes before `source`."""
+    validation: Source | None = None
+    """Rows that choose the best checkpoint. Split off the training rows when absent."""
+    test: Source | None = None
+    """Rows that are scored once, at the end. Split off the training rows when absent."""
+    classes: tuple[str, ...] = ()
+    """Class names in the order of their numbers. Found in the labels when left out."""
+    text: Columns = ()
+    """Text columns for every file that does not say otherwise."""
+    label: Column | None = None
+    """The label column for every file that does not say otherwise."""
+    join: str = " . "
+    """What stands between joined text columns."""
+    rows: Count | None = None
+    """Train on this many rows (stratified, by the split's seed); all when left out."""
+    test_rows: Count | None = None
+    """Score at most this many test rows; all when left out."""
+    split: SplitSpec = SplitSpec()
+    clean: tuple[CleanStep, ...] = ()
+    """Cleaning steps, in order; stored with the run and applied again at prediction."""
+    max_length: Annotated[float, BeforeValidator(share)] = 128
+    """Longest text in tokens, or the share of training texts that must fit whole (`99.5%`)."""
+    truncation_side: Literal["right", "left", "auto"] = "right"
+    """Where a longer text is cut: right loses its end, left its beginning; auto keeps the end that tells the classes apart
+    better, by training rows. Travels with the run's tokenizer.
+    """
+    length_percentiles: tuple[float, float] | None = None
+    """Train only on texts whose token length lies between these percentiles, such as [1, 99]."""
+    empty_text: Literal["drop", "fail"] = "drop"
+    """Rows without text: counted and dropped, or an error."""
+    skip_bad_rows: bool = False
+    """Drop and count rows with too many or too few fields instead of stopping."""
+    leakage: Literal["fail", "allow"] = "fail"
+    """More than 5 % of the test texts also in training: an error, or told beside a score on the clean rows."""
+    unseen_labels: Literal["fail", "wrong"] = "fail"
+    """A label in validation or test that training never saw: an error, or scored as wrong."""
+
+    @property
+    def names_files(self) -> bool:
+        """Whether training rows come from files, the hub or the sample, not from lists in memory."""
+        return self.source is not None or self.train is not None
+
+    @field_validator("max_length")
+    @classmethod
+    def _length_or_coverage(cls, value: float) -> float:
+        if 0 < value <= 1 or (value >= 4 and value == int(value)):
+            return value
+        raise ValueError(f"{value:g} is neither a number of tokens (4 or more) nor a share such as 99.5%")
+
+    @field_validator("length_percentiles")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and not 0 <= value[0] < value[1] <= 100:
+            raise ValueError(f"{list(value)} is not a pair of rising percentiles between 0 and 100")
+        return value

@@ -1,0 +1,110 @@
+"""The settings that recipes differ in, and names of them that tell recipes of one name apart."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
+from typing import Any
+
+from rankwise.recipe import Recipe
+
+# What makes no system: it changes nothing that a run predicts, is the seed, or goes with the data, whose digest is compared.
+NO_SETTING = {
+    "name",
+    "summary",
+    "published",
+    "train.seed",
+    "train.trackers",
+    "data.source",
+    "data.train",
+    "data.test",
+    "adapter.allocate.scores",
+    "evaluate.batch_size",
+    "evaluate.resamples",
+    "evaluate.confidence",
+    "evaluate.baselines",
+}
+ABSENT = "-"  # where a recipe has no such key, as the rank of a full fine-tune
+MOST_NAMED = 3  # settings in a name, unless more are needed to tell all apart
+
+
+def settings_of(recipe: Recipe) -> dict[str, Any]:
+    """What a recipe computes with, by dotted key."""
+    return {key: value for key, value in _flat(recipe.to_dict()) if not is_under(key, NO_SETTING)}
+
+
+def is_under(key: str, sections: Set[str]) -> bool:
+    """Whether a dotted key is one of the sections or lies in one."""
+    return any(f"{key}.".startswith(f"{section}.") for section in sections)
+
+
+def differences(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """For each, the keys in which they are not all alike, with its value there as one types it."""
+    return _unlike([{key: typed(value) for key, value in own.items()} for own in settings])
+
+
+def names(plain: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Each system's name; where several have it, with settings that tell them apart, such as `rank=4`."""
+    alike: dict[str, list[int]] = {}
+    for place, name in enumerate(plain):
+        alike.setdefault(name, []).append(place)
+    found = dict(enumerate(plain))
+    for name, places in alike.items():
+        if len(places) > 1:
+            labels = _labels([settings[place] for place in places])
+            found.update(zip(places, (f"{name} {label}" for label in labels), strict=True))
+    return list(found.values())
+
+
+def typed(value: Any) -> str:
+    """A setting as one would type it after --set."""
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(typed, value))}]"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def short_keys(keys: Iterable[str]) -> dict[str, str]:
+    """As much of each dotted key's end as tells it from the others; `optimizer` for `train.optimizer.name`."""
+    ends = {key: key.removesuffix(".name").split(".") for key in keys}
+    found: dict[str, str] = {}
+    for words in range(1, 1 + max(map(len, ends.values()), default=0)):
+        named = {key: ".".join(parts[-words:]) for key, parts in ends.items()}
+        alike = Counter(named.values())
+        found = {key: found.get(key) or name for key, name in named.items() if key in found or alike[name] == 1}
+    return {key: found.get(key, key) for key in ends}
+
+
+def _labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """As few settings and digits as tell all apart, MOST_NAMED at least where there are as many; numbers where none do."""
+    for write in (_rounded, typed):
+        unlike = _unlike([{key: write(value) for key, value in own.items()} for own in settings])
+        short = short_keys(unlike[0])
+        for count in range(MOST_NAMED, 1 + max(MOST_NAMED, len(unlike[0]))):
+            shown = [[(key, value) for key, value in list(own.items())[:count] if value != ABSENT] for own in unlike]
+            labels = [" ".join(f"{short[key]}={value}" for key, value in own) for own in shown]
+            if len(set(labels)) == len(labels):
+                return labels
+    return [str(place) for place in range(1, 1 + len(settings))]
+
+
+def _unlike(written: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    keys = dict.fromkeys(key for own in written for key in own)
+    unlike = [key for key in keys if len({own.get(key) for own in written}) > 1]
+    return [{key: own.get(key, ABSENT) for key in unlike} for own in written]
+
+
+def _rounded(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else typed(value)
+
+
+def _flat(tree: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}", value

@@ -1,0 +1,1 @@
+"""The run folder: a trained classifier on disk, and its proof."""

@@ -1,0 +1,150 @@
+"""The words of a sweep, as plain values: an objective and its result, a trial, a finalist.
+
+Nothing here loads torch or Optuna.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from statistics import fmean, stdev
+from typing import Any, Literal, Protocol
+
+from rankwise.recipe import Recipe
+
+State = Literal["finished", "pruned", "rejected", "failed", "running", "waiting"]
+Direction = Literal["maximize", "minimize"]
+OBJECTIVES: Mapping[str, Direction] = {
+    "accuracy": "maximize",
+    "macro_f1": "maximize",
+    "mcc": "maximize",
+    "worst_shift": "maximize",
+    "log_loss": "minimize",
+    "trained_parameters": "minimize",
+    "seconds": "minimize",
+}
+COSTS = ("trained_parameters", "seconds")  # the objectives that are no scores
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What an objective gives back for one recipe with one seed."""
+
+    scores: Mapping[str, float]
+    """accuracy, macro_f1, mcc and log_loss on the validation rows, of the best evaluation."""
+    trained_parameters: int
+    seconds: float
+    """Spent in training and its evaluations."""
+    history: tuple[Mapping[str, float], ...] = ()
+    """Every evaluation: step, epoch, training loss and the scores."""
+    validation_rows: int = 0
+    data_sha256: str = ""
+    """Of the texts and labels, so that trials on other data are not compared."""
+
+
+class Report(Protocol):
+    """Hears each evaluation within a trial; raises `Stop` when the trial is not worth going on with."""
+
+    def __call__(self, entry: Mapping[str, float], /) -> None: ...
+
+
+class Objective(Protocol):
+    """A recipe → its scores on validation rows. Raises PlanError for a plan that is refused before training.
+
+    It is pickled, sent to other processes, and called there many times.
+    """
+
+    def __call__(self, recipe: Recipe, report: Report, /) -> TrialResult: ...
+
+
+class Stop(Exception):
+    """Raised by a Report: the trial is pruned."""
+
+
+@dataclass(frozen=True)
+class FinalResult:
+    """What a whole run of a finalist gives back: scores by name on validation and on test rows."""
+
+    validation: Mapping[str, float]
+    test: Mapping[str, float]
+    seconds: float
+    data_sha256: str
+
+
+class Retrain(Protocol):
+    """Trains a recipe as a whole run in a folder; goes on where it was stopped. Pickled like an Objective."""
+
+    def __call__(self, recipe: Recipe, folder: str, /) -> FinalResult: ...
+
+
+@dataclass(frozen=True)
+class Imported:
+    """An Objective or a Retrain by its name, imported where it is called: a driver need not load what trains."""
+
+    module: str
+    name: str
+
+    def __call__(self, *given: Any) -> Any:
+        return getattr(import_module(self.module), self.name)(*given)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration, with what one or several seeds of it gave."""
+
+    number: int
+    state: State
+    params: Mapping[str, Any]
+    """Recipe keys and the values that they were given."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Each objective's mean over the seeds; empty unless finished."""
+    scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """accuracy, macro_f1, mcc and log_loss on the validation rows, one number for each seed."""
+    seeds: tuple[int, ...] = ()
+    seconds: float | None = None
+    """Training and its evaluations, mean over the seeds; until it was pruned, where it was."""
+    trained_parameters: int | None = None
+    history: tuple[tuple[Mapping[str, float], ...], ...] = ()
+    """For each seed every evaluation: step, epoch, training loss, scores."""
+    validation_rows: int | None = None
+    reason: str = ""
+    """Why it was rejected, was pruned or failed."""
+
+    def mean(self, metric: str) -> float:
+        """A score's mean over the seeds."""
+        return fmean(self.scores[metric])
+
+    def spread(self, metric: str) -> float | None:
+        """A score's standard deviation over the seeds; None for a single one, or for what is no score."""
+        found = self.scores.get(metric, ())
+        return stdev(found) if len(found) > 1 else None
+
+
+@dataclass(frozen=True)
+class Final:
+    """A finalist trained again as a whole run, on a seed that the search did not use."""
+
+    trial: int
+    """The number of the trial whose configuration it has."""
+    seed: int
+    folder: str
+    """Its run folder, on the machine that trained it."""
+    validation: Mapping[str, float] = field(default_factory=dict)
+    test: Mapping[str, float] = field(default_factory=dict)
+    """Scores of the test rows, which were scored once."""
+    seconds: float | None = None
+    reason: str = ""
+    """Why it has no scores: it diverged with this seed."""
+
+
+def configured(base: Recipe, params: Mapping[str, Any]) -> Recipe:
+    """The base with some keys changed. Raises RecipeError where they don't go together."""
+    return base.with_overrides(f"{key}={json.dumps(value)}" for key, value in params.items())
+
+
+def values_of(objectives: Sequence[str], results: Sequence[TrialResult]) -> dict[str, float]:
+    """Each objective's mean over the seeds."""
+    found = [{**one.scores, "trained_parameters": one.trained_parameters, "seconds": one.seconds} for one in results]
+    return {name: fmean(values[name] for values in found) for name in objectives}

@@ -1,0 +1,1 @@
+"""This machine and process: cores, memory, devices, files, caches, events."""

@@ -1,0 +1,203 @@
+"""How many updates there is time for, asked again after each one, and how far along its schedule training stands.
+
+Seconds of updates and evaluations are measured as they pass; what is left until the deadline, less a reserve for scoring
+the test texts and saving, is divided by them. When the count changes, the updates still to make share what is left of the
+schedule, so the fraction of progress only rises and is 1 exactly after the last update. Without a deadline the count is the
+recipe's and nothing is measured. Pure arithmetic on a clock that is handed in; seconds throughout.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from statistics import median
+
+from rankwise.planning.forecast import Forecast, affordable_steps
+
+MARGIN = 0.01  # of the whole time, kept back: a run had better end a little early than late
+WINDOW = 60  # updates behind the current speed: enough to even out lengths, few enough to notice a change
+OUTLIER = 6.0  # times the median: a pause (the machine slept, the disk stalled) that is not the speed of what comes
+LANDING = 0.02  # of the updates made may still be made late, to bring the schedule down, when time runs out at once
+LANDS_FROM = 20  # updates; before that one of them takes too large a part of the time
+
+
+class Pace:
+    """The number of updates of a run, which shrinks to what time allows, never above the recipe's.
+
+    `deadline_seconds` counts from now and covers all that is left of the run: the loop, then `reserve_seconds` and a pass
+    over the test texts, which takes `reserve_evaluations` times an evaluation. Before one is measured an evaluation is taken
+    to last `evaluation_updates` updates, and before the second update is measured each to last `update_seconds`, where
+    given. An evaluation comes after `every` updates and after the last; `mean_tokens` is an update's average. To resume,
+    give the updates made and the fraction they had reached. Several processes settle on one count through `agree`, such as
+    the least of theirs, which is called once a note.
+    """
+
+    def __init__(
+        self,
+        planned_steps: int,
+        *,
+        deadline_seconds: float | None = None,
+        reserve_seconds: float = 0.0,
+        reserve_evaluations: float = 0.0,
+        evaluation_updates: float = 0.0,
+        update_seconds: float | None = None,
+        every: int | None = None,
+        mean_tokens: float | None = None,
+        step: int = 0,
+        fraction: float = 0.0,
+        agree: Callable[[int], int] = int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.planned = planned_steps
+        self.step = step
+        self.every = every
+        self.clock = clock
+        self.agree = agree
+        self.deadline = None if deadline_seconds is None else clock() + deadline_seconds
+        self._whole = 0.0 if deadline_seconds is None else max(0.0, deadline_seconds)
+        self._reserve = reserve_seconds
+        self._reserve_evaluations = reserve_evaluations
+        self._evaluation_updates = evaluation_updates
+        self._given_update = update_seconds
+        self._mean_tokens = mean_tokens
+        self._recent: deque[tuple[float, float]] = deque(maxlen=WINDOW)  # (tokens, seconds) of each update
+        self._measured = 0
+        self._evaluations: list[float] = []
+        self._probed: float | None = None
+        self._total = planned_steps
+        self._was_cut = fraction not in (0.0, step / max(1, planned_steps))
+        self._fraction = fraction or step / max(1, planned_steps)
+        self._plan()
+
+    @classmethod
+    def of(
+        cls,
+        forecast: Forecast,
+        *,
+        deadline_seconds: float | None,
+        every: int | None,
+        step: int = 0,
+        fraction: float = 0.0,
+        agree: Callable[[int], int] = int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Pace:
+        """The pace of a run that has been forecast: what is not measured yet is taken from there."""
+        work, evaluation = forecast.work, forecast.evaluation_seconds
+        scales = evaluation > 0.02 * forecast.test_seconds  # else an evaluation says little about the test's own pass
+        return cls(
+            forecast.planned_steps,
+            deadline_seconds=deadline_seconds,
+            reserve_seconds=forecast.end_seconds - (forecast.test_seconds if scales else 0.0),
+            reserve_evaluations=forecast.test_seconds / evaluation if scales else 0.0,
+            evaluation_updates=evaluation / forecast.update_seconds,
+            update_seconds=forecast.update_seconds,
+            every=every,
+            mean_tokens=work.train_tokens / max(1, forecast.epoch_steps),
+            step=step,
+            fraction=fraction,
+            agree=agree,
+            clock=clock,
+        )
+
+    @property
+    def total(self) -> int:
+        """Updates of the whole run, as planned now."""
+        return self._total
+
+    @property
+    def done(self) -> bool:
+        """Whether the last update has been made."""
+        return self.step >= self._total
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether an evaluation comes after the update just made."""
+        return self.done or (self.every is not None and self.step > 0 and self.step % self.every == 0)
+
+    @property
+    def fraction(self) -> float:
+        """How much of the schedule is behind: 0 before the first update, 1 after the last."""
+        if self.done:
+            return 1.0
+        return self._fraction if self._was_cut else self.step / self._total
+
+    @property
+    def position(self) -> float:
+        """The fraction in the recipe's updates, what `schedule_factor` takes as `step` with the recipe's `total`.
+
+        The update number itself as long as no update was cut, so that a schedule without a deadline stays as it is.
+        """
+        return self.fraction * self.planned if self._was_cut else self.step
+
+    @property
+    def seconds_left(self) -> float:
+        """Until the loop has to end; infinite without a deadline."""
+        if self.deadline is None:
+            return math.inf
+        reserve = self._reserve + self._reserve_evaluations * self._evaluation_seconds()
+        return self.deadline - self.clock() - reserve - MARGIN * self._whole
+
+    def note_update(self, tokens: float, seconds: float) -> None:
+        """An update was made; `seconds` since the last note, so that nothing between two updates goes uncounted."""
+        before = self.fraction
+        self.step += 1
+        self._measured += 1
+        if self._measured == 2:
+            self._recent.clear()  # of the first
+        self._recent.append((tokens, seconds))
+        # what is left is shared by the updates that were planned when this one began
+        self._fraction = before + (1 - before) / max(1, self._total - (self.step - 1))
+        self._plan()
+
+    def note_probe(self, share: float, seconds: float) -> None:
+        """Scoring `share` of the validation tokens took `seconds`: worth a try where the first evaluation comes late."""
+        self._probed = seconds / share / (self._update_seconds() or math.inf)
+        self._plan()
+
+    def note_evaluation(self, seconds: float) -> None:
+        """An evaluation took `seconds`, its checkpoint included."""
+        self._evaluations.append(seconds / (self._update_seconds() or seconds))
+        self._plan()
+
+    def _plan(self) -> None:
+        if self.deadline is None or self.done:
+            return
+        left, update = self.seconds_left, self._update_seconds()
+        if update is not None:
+            most, evaluation = self.planned, self._evaluation_seconds()
+            total = affordable_steps(left, update, evaluation, every=self.every, most=most, done=self.step)
+        else:
+            total = self.step if left <= 0 else self.planned
+        total = self.agree(max(total, self._least()))
+        self._was_cut = self._was_cut or total != self.planned
+        self._total = total
+
+    def _least(self) -> int:
+        """The fewest updates: one at all; and those that bring a high rate down when time has run out at once."""
+        if self.step < LANDS_FROM or self.fraction > 1 - LANDING or self.done:
+            return max(1, self.step)
+        return min(self._total, self.step + math.ceil(LANDING * self.step))
+
+    def _update_seconds(self) -> float | None:
+        """Of an average update from now on; None where nothing is known: the first update also starts threads."""
+        if self._measured < 2:
+            return self._given_update
+        rates = [seconds / max(1.0, tokens) for tokens, seconds in self._recent]
+        limit = OUTLIER * median(rates)
+        seconds = sum(min(seconds, limit * max(1.0, tokens)) for tokens, seconds in self._recent)
+        tokens = sum(max(1.0, tokens) for tokens, _ in self._recent)
+        mean_tokens = self._mean_tokens if self._mean_tokens is not None else tokens / len(self._recent)
+        return seconds / tokens * mean_tokens
+
+    def _evaluation_seconds(self) -> float:
+        """Of the next evaluation: the slower of the last two measured, else as probed, else as forecast.
+
+        Each is known in updates, so that a machine that has become slower is believed to be so for evaluations too.
+        """
+        if self._evaluations:
+            updates = max(self._evaluations[-2:])
+        else:
+            updates = self._evaluation_updates if self._probed is None else self._probed
+        return updates * (self._update_seconds() or 0.0)

@@ -1,0 +1,1 @@
+"""Parts of training that a recipe can add to the loop."""

@@ -1,0 +1,149 @@
+"""Which linear maps ask for rank: gradients of the loss against their frozen weights, on a sample of the training texts.
+
+The gradients must mean something before anything is trained, so the head is first fitted to the frozen features of one half
+of the sample (a random head would give gradients of noise); the other half then gives each map's mean gradient G (d_out,
+d_in), without dropout, in fp32. A criterion makes gains of it, one number for each rank that the map could get:
+
+- energy: σ₁² ≥ σ₂² ≥ … of G. To first order, changing a map by a matrix of rank R and length ε lowers the loss by at most
+  ε·√(σ₁² + … + σ_R²), so a rank is worth its σ². LoRA-GA (arXiv 2407.05000) starts adapters from the same directions.
+- sensitivity: Σ|w·g|, what the loss would change without each weight (Molchanov et al., arXiv 1906.10771; GoRA, arXiv
+  2502.12171, gives ranks by it; AdaLoRA, arXiv 2303.10512, prunes them by it). One number, shared out in proportion.
+
+Gains are shares: of one map against all. Scores are kept in the user's cache, by encoder, data and settings.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import torch
+from filelock import FileLock
+from torch.nn.functional import cross_entropy
+
+from rankwise.data.batches import Padding, collate, scoring_batches
+from rankwise.data.prepare import Labelled, Split, prepare, take
+from rankwise.model.adapters import Classifier, build
+from rankwise.model.load import Base, load_tokenizer, locate, longest_text
+from rankwise.planning.plan import plan
+from rankwise.recipe import AdapterSpec, BudgetSpec, ByImportance, HeadSpec, Recipe
+from rankwise.system import machine
+from rankwise.training.frozen import fit_head
+
+FORMAT = 1  # of the files in the cache
+BATCH = 8  # texts per forward and backward pass
+KNOWN_RANKS = 32  # gains that are kept of a map; what is assumed past them, 1/rank, falls slower than singular values do
+DIGITS = 3  # of a gain: recipes stay readable, and rounding, which differs between machines, stays out
+
+Scores = dict[str, tuple[float, ...]]
+
+
+def with_scores(recipe: Recipe, labelled: Labelled, *, data_sha256: str, device: torch.device | None = None) -> Recipe:
+    """The recipe with the scores that its policy needs, from the cache or from probing; other recipes as they are.
+
+    `data_sha256` names the content of `labelled`. Of several processes one probes while the others wait.
+    """
+    policy = recipe.adapter.unscored
+    if policy is None:
+        return recipe
+    base = locate(recipe.base, revision=recipe.revision)
+    path = machine.cache_folder() / "importance" / f"{_key(recipe, policy, base, data_sha256)}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_suffix(".lock")):
+        if not path.is_file():
+            found = probe(recipe, policy, base, labelled, device=device or torch.device("cpu"))
+            written = path.with_suffix(".new")
+            written.write_text(json.dumps(found) + "\n", "utf-8")
+            written.rename(path)
+    scores = {name: tuple(gains) for name, gains in json.loads(path.read_text("utf-8")).items()}
+    allocate = policy.model_copy(update={"scores": scores})
+    return recipe.model_copy(update={"adapter": recipe.adapter.model_copy(update={"allocate": allocate})})
+
+
+def probe(recipe: Recipe, policy: ByImportance, base: Base, labelled: Labelled, *, device: torch.device) -> Scores:
+    """The gains of every map of the encoder, by `layer.kind`. Raises ModelError or DataError as training would."""
+    settings = {"adapter": AdapterSpec(method="head"), "head": HeadSpec(kind="slim"), "budget": BudgetSpec(parameters=None)}
+    plain = plan(recipe.model_copy(update=settings), classes=len(labelled.classes))
+    tokenizer = load_tokenizer(base)
+    seed = recipe.data.split.seed
+    chosen = np.random.default_rng(seed).permutation(len(labelled.train.texts))[: policy.rows]
+    first = np.zeros(1, dtype=np.int64)  # preparing wants all three splits; one row of the others does
+    sample = replace(
+        labelled,
+        train=take(labelled.train, chosen),
+        validation=take(labelled.validation, first),
+        test=take(labelled.test, first),
+    )
+    rows = prepare(recipe.data, tokenizer, longest=longest_text(tokenizer, plain.encoder), labelled=sample).train
+    half, padding = len(rows) // 2, Padding.of(tokenizer)
+    classifier = build(base, plain, labelled.classes, seed=seed)
+    classifier.model.to(device).eval()
+    fit_head(classifier, _part(rows, 0, half), padding=padding, precision="fp32", seed=seed)
+    weights, gradients = mean_gradients(classifier, _part(rows, half, len(rows)), padding=padding)
+    found = {name: gains(weights[name], gradient, policy.criterion) for name, gradient in gradients.items()}
+    return _shares(found)
+
+
+def mean_gradients(
+    classifier: Classifier, split: Split, *, padding: Padding
+) -> tuple[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]]:
+    """Weight and mean gradient (d_out, d_in) of every map, by `layer.kind`, over a split's texts; nothing is trained.
+
+    Takes the encoder's size in memory once more.
+    """
+    for weight in classifier.model.parameters():
+        weight.requires_grad_(False)
+    sites = classifier.plan.encoder.sites
+    weights = {site.address: classifier.model.get_submodule(site.name).weight.requires_grad_(True) for site in sites}
+    for batch in scoring_batches(split.tokens.lengths, BATCH):
+        inputs = {name: tensor.to(classifier.device) for name, tensor in collate(split.tokens, batch, padding).items()}
+        labels = torch.from_numpy(split.labels[batch]).to(classifier.device)  # (B,)
+        loss = cross_entropy(classifier.logits(inputs), labels, reduction="sum") / len(split)
+        loss.backward()  # type: ignore[no-untyped-call]
+    gradients = {
+        name: torch.zeros_like(weight) if weight.grad is None else weight.grad.detach() for name, weight in weights.items()
+    }
+    return {name: weight.detach() for name, weight in weights.items()}, gradients
+
+
+def gains(weight: torch.Tensor, gradient: torch.Tensor, criterion: str) -> tuple[float, ...]:
+    """What each rank of a map (d_out, d_in) is worth by a criterion, falling."""
+    if criterion == "sensitivity":
+        return (float((weight * gradient).abs().sum()),)
+    wide = gradient if gradient.shape[0] <= gradient.shape[1] else gradient.T
+    squares = torch.linalg.eigvalsh(wide.double() @ wide.double().T).flip(0)  # of the smaller side: squared singular values
+    return tuple(squares.clamp_min(0).tolist())
+
+
+def _shares(found: Mapping[str, tuple[float, ...]]) -> Scores:
+    """Gains as shares of their sum over all maps, the first KNOWN_RANKS of each, rounded."""
+    total = sum(map(sum, found.values())) or 1.0
+    return {name: tuple(float(f"{g / total:.{DIGITS}g}") for g in values[:KNOWN_RANKS]) for name, values in found.items()}
+
+
+def _part(split: Split, start: int, end: int) -> Split:
+    part = slice(start, end)
+    return Split(split.texts[part], split.tokens.take(np.arange(start, end)), split.labels[part], split.rows[part])
+
+
+def _key(recipe: Recipe, policy: ByImportance, base: Base, data_sha256: str) -> str:
+    """A hash of all that the scores depend on."""
+    data = recipe.data
+    what = [
+        FORMAT,
+        KNOWN_RANKS,
+        DIGITS,
+        base.sha256 or [base.location, base.revision],
+        data_sha256,
+        policy.criterion,
+        policy.rows,
+        data.split.seed,
+        data.clean,
+        data.max_length,
+        data.truncation_side,
+        data.length_percentiles,
+    ]
+    return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]

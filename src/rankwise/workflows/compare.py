@@ -1,0 +1,413 @@
+"""Runs on the same test rows → which system is better, by how much, and whether that is shown at all.
+
+Runs of one recipe that differ in `train.seed` alone are one system. Scores and differences carry the variation of test rows
+and of seeds (`significance`). The p-value of a pair is the exact McNemar test where both systems have a single run, for
+accuracy; else a t test over rows and seeds. Counts of several seeds are not pooled into one McNemar test: the same rows
+would count once a seed, as if they were others. It stands beside each pair by seed instead, and says that two trained models
+differ, not that their recipes do. Over all pairs p-values are corrected by Holm's method.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankwise.errors import RunError
+from rankwise.recipe import AFTER_READING
+from rankwise.recipe.differences import is_under, names, settings_of
+from rankwise.run.folder import Run, ScoredRows
+from rankwise.stats import scores as metrics
+from rankwise.stats.scores import Interval
+from rankwise.stats.significance import SCORES, Estimate, Sample, difference, holm, mean_score, resampled_scores
+
+Metric = Literal["accuracy", "macro_f1"]
+WIDE = 0.2  # an interval of more points, with less freedom than FEW, gets a word about its seeds
+FEW = 5
+
+# Settings of data that leave the test rows alone where a test file is given. The first change the raw texts that a run's
+# digest covers, the others do not.
+_TRAINING_ROWS = {"rows", "split", "validation"}
+_READ_ALIKE = {"classes", *AFTER_READING}
+
+
+def settings_of_run(run: Run) -> dict[str, Any]:
+    """Its recipe's settings, by dotted key; the base by its name, wherever its folder lies."""
+    base = run.facts["base"]
+    return {**settings_of(run.recipe), "base": base["hub"] or base["name"]}
+
+
+def system_of(run: Run, name: str = "") -> str:
+    """What a run is a run of: the same where runs differ in their seed, or in where the same data lies, alone."""
+    settings = {key: value for key, value in settings_of_run(run).items() if not is_under(key, {"data.validation"})}
+    return json.dumps([settings, run.facts["data_sha256"], run.facts["base"]["sha256"], name], sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a run said of the test rows; `name` where it was asked in another way than at the end of training."""
+
+    run: Run
+    scored: ScoredRows = field(repr=False)
+    name: str = ""
+    """Makes it a system of its own; the recipe's name when left out."""
+
+    @classmethod
+    def of(cls, run: Run) -> Answers:
+        """Raises RunError for a run that did not keep them."""
+        return cls(run, run.scored_rows())
+
+    @cached_property
+    def system(self) -> str:
+        return system_of(self.run, self.name)
+
+    @property
+    def seed(self) -> int:
+        return self.run.recipe.train.seed
+
+
+@dataclass(frozen=True)
+class System:
+    """A recipe, trained with one seed or several: its scores, means over seeds, and what it cost."""
+
+    name: str
+    runs: tuple[str, ...]
+    seeds: tuple[int, ...]
+    accuracy: Interval
+    macro_f1: Interval
+    log_loss: float
+    accuracy_by_seed: tuple[float, ...]
+    trained_parameters: int
+    training_seconds: float
+    """Of one run, the mean over seeds."""
+    peak_bytes: int | None
+    """Of the largest run."""
+
+
+@dataclass(frozen=True)
+class SeedTest:
+    """The exact McNemar test on the two runs with this seed."""
+
+    seed: int
+    only_a: int
+    only_b: int
+    p_value: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A's score minus B's."""
+
+    interval: Interval
+    p_value: float | None
+    p_holm: float | None
+    """Corrected over all pairs of the comparison."""
+    few_seeds: bool = False
+    """Whether the interval is wide because so few seeds are behind it."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two systems; A has the higher accuracy."""
+
+    a: str
+    b: str
+    accuracy: Difference
+    macro_f1: Difference
+    mcnemar: tuple[SeedTest, ...]
+    """For the seeds that both have."""
+    alike: bool = False
+    """Whether both have the same seeds and gave, with each, the same answer to every row."""
+
+    def by_seed(self) -> str:
+        """McNemar's test of each seed that both have, in words; nothing where there is none."""
+        told = [f"seed {one.seed} {one.only_a:,} to {one.only_b:,}, p {_p(one.p_value)}" for one in self.mcnemar]
+        return f"rows that one alone has right (McNemar): {'; '.join(told)}" if told and not self.alike else ""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` returns; systems and pairs by falling accuracy."""
+
+    test_rows: int
+    confidence: float
+    systems: tuple[System, ...]
+    pairs: tuple[Pair, ...]
+    notes: tuple[str, ...] = ()
+
+    def verdict(self, pair: Pair, by: Metric = "accuracy") -> str:
+        """In words. A difference is shown where Holm's p-value is below 1 - confidence and the interval leaves out 0."""
+        found: Difference = getattr(pair, by)
+        value, low, high = found.interval.value, found.interval.low, found.interval.high
+        if pair.alike:
+            return f"{pair.a} and {pair.b} gave the same answer to every row, with every seed"
+        if value is None or low is None or high is None or found.p_holm is None:
+            return f"{pair.a} and {pair.b}: not defined on these rows"
+        after = " after Holm" if len(self.pairs) > 1 else ""
+        p_value = f"p {_p(found.p_holm)}{after}"
+        if found.p_holm < 1 - self.confidence and low * high > 0:
+            better, worse = (pair.a, pair.b) if value > 0 else (pair.b, pair.a)
+            points = sorted(abs(100 * bound) for bound in (low, high))
+            by_points = f"{abs(100 * value):.1f} points ({points[0]:.1f} to {points[1]:.1f})"
+            return f"{better} is better than {worse} by {by_points}, {p_value}"
+        on_its_own = " were it the only pair" if after and low * high > 0 else ""  # bounds are not corrected, the p-value is
+        return f"{pair.a} and {pair.b}: no difference shown ({100 * low:z.1f} to {100 * high:z.1f}{on_its_own}), {p_value}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, the verdicts among them."""
+        found = asdict(self)
+        for pair, plain in zip(self.pairs, found["pairs"], strict=True):
+            plain["verdict"] = {"accuracy": self.verdict(pair), "macro_f1": self.verdict(pair, "macro_f1")}
+        return found
+
+    def write_csv(self, path: Path) -> None:
+        """A line a system. Raises RunError when the file can't be written."""
+        rows = [_row(system) for system in self.systems]
+        try:
+            with path.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(rows)
+        except OSError as error:
+            raise RunError(f"--out {path}: {error.strerror}; give a file in a folder that is there") from error
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The runs of one system: S of them."""
+
+    name: str
+    answers: list[Answers]
+    predicted: NDArray[np.int64]
+    """(S, N)"""
+    correct: NDArray[np.bool_]
+    """(S, N)"""
+    samples: dict[str, Sample]
+    """By score."""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return tuple(one.seed for one in self.answers)
+
+
+def compare(runs: Iterable[Run | Answers], *, confidence: float = 0.95, resamples: int = 5_000, seed: int = 0) -> Comparison:
+    """Group runs into systems and compare each with each. The runs' order changes nothing.
+
+    Raises RunError for no run, a recipe given twice with the same seed, or runs whose test rows, labels or
+    classes are not the same.
+    """
+    answers = [run if isinstance(run, Answers) else Answers.of(run) for run in runs]
+    if not answers:
+        raise RunError("found no run to compare; give run folders, such as runs/*")
+    answers.sort(key=lambda one: (one.system, one.seed))
+    notes = _check_comparable(answers)
+    groups = _groups(answers, resamples=resamples, seed=seed)
+    pairs = list(combinations(groups, 2))
+    differences = (_differences(pairs, metric, confidence) for metric in SCORES)
+    systems = tuple(_system(group, confidence) for group in groups)
+    found = tuple(_pair(a, b, *both) for (a, b), *both in zip(pairs, *differences, strict=True))
+    return Comparison(
+        test_rows=len(answers[0].scored.truth),
+        confidence=confidence,
+        systems=systems,
+        pairs=found,
+        notes=(*notes, *_about_seeds(systems, found)),
+    )
+
+
+def _check_comparable(answers: Sequence[Answers]) -> list[str]:
+    """Raises RunError where two runs do not belong side by side; notes on what differs and may."""
+    first = answers[0]
+    for before, after in pairwise(answers):
+        if (before.system, before.seed) == (after.system, after.seed):
+            raise RunError(
+                f"{before.run.folder} and {after.run.folder} are the same recipe with the same seed; give one of them, or "
+                "train with another seed: --set train.seed=1"
+            )
+    by_data: dict[str, Answers] = {}
+    for other in answers:
+        by_data.setdefault(other.run.facts["data_sha256"], other)
+        pair = f"{first.run.folder} and {other.run.folder}"
+        ours, theirs = (set(one.run.preprocessing.classes) for one in (first, other))
+        if ours != theirs:
+            raise RunError(f"{pair} have other classes: {', '.join(sorted(ours ^ theirs))} are in one of them only")
+        _check_rows(first, other, pair)
+    notes = [_check_data(one.run, other.run) for one, other in combinations(by_data.values(), 2)]
+    return sorted(set(notes[: len(by_data) - 1]))  # what differs from the first says it all
+
+
+def _check_rows(first: Answers, other: Answers, pair: str) -> None:
+    if not np.array_equal(first.scored.rows, other.scored.rows):
+        apart = np.setxor1d(first.scored.rows, other.scored.rows)
+        ours, theirs = len(first.scored.rows), len(other.scored.rows)
+        where = f"{len(apart):,} rows are in one of them only, such as row {apart[0]}" if apart.size else "in another order"
+        raise RunError(
+            f"{pair} were not scored on the same test rows ({ours:,} and {theirs:,}; {where}); train them with the same "
+            "data, data.test_rows and data.split"
+        )
+    differ = np.flatnonzero(_labels(first) != _labels(other))
+    if differ.size:
+        row = int(differ[0])
+        raise RunError(
+            f"{pair} were scored on other labels: {differ.size:,} rows differ, such as row {first.scored.rows[row]}, "
+            f"'{_labels(first)[row]}' in one and '{_labels(other)[row]}' in the other; train both on the same file"
+        )
+
+
+def _check_data(one: Run, other: Run) -> str:
+    """Of two runs whose texts differ: a note if the recipes say that only training does. Raises RunError otherwise."""
+    pair = f"{one.folder} and {other.folder}"
+    before, now = one.recipe.to_dict()["data"], other.recipe.to_dict()["data"]
+    changed = {key for key in before if before[key] != now[key]} - _READ_ALIKE
+    if not changed:
+        raise RunError(f"{pair}: texts or labels of the data changed between them; train both on the data as it is now")
+    shown = "; ".join(f"data.{key}: {before[key]} and {now[key]}" for key in sorted(changed))
+    if changed - _TRAINING_ROWS:
+        raise RunError(f"{pair} were trained and scored on other data ({shown}); train them on the same")
+    return f"not all were trained on the same rows ({shown})"
+
+
+def _labels(answers: Answers) -> NDArray[np.str_]:
+    """The class name of each test row, (N,)."""
+    return np.array([*answers.run.preprocessing.classes, "(unknown)"])[answers.scored.truth]
+
+
+def _numbered(answers: Sequence[Answers]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """True class numbers (N,) and each run's predicted ones (K, N), numbered as the first run numbers them."""
+    numbers = {name: number for number, name in enumerate(answers[0].run.preprocessing.classes)}
+    predicted = []
+    for one in answers:
+        in_first = np.array([numbers[name] for name in one.run.preprocessing.classes], dtype=np.int64)
+        predicted.append(in_first[one.scored.probabilities.argmax(axis=1)])
+    return answers[0].scored.truth, np.stack(predicted)
+
+
+def _groups(answers: Sequence[Answers], *, resamples: int, seed: int) -> list[_Group]:
+    """Systems by falling accuracy, all resampled together; the answers are sorted by system and seed."""
+    truth, predicted = _numbered(answers)
+    classes = len(answers[0].run.preprocessing.classes)
+    scores, draws = resampled_scores(predicted, truth, classes, resamples=resamples, seed=seed)
+    places: dict[str, list[int]] = {}
+    for place, one in enumerate(answers):
+        places.setdefault(one.system, []).append(place)
+    firsts = [answers[group[0]] for group in places.values()]
+    named = names([one.name or one.run.recipe.name for one in firsts], [settings_of_run(one.run) for one in firsts])
+    groups = [
+        _Group(
+            name,
+            [answers[place] for place in group],
+            predicted[group],
+            predicted[group] == truth,
+            {metric: Sample(scores[group, column], draws[:, group, column]) for column, metric in enumerate(SCORES)},
+        )
+        for name, group in zip(named, places.values(), strict=True)
+    ]
+    return sorted(groups, key=lambda group: (-float(group.samples["accuracy"].scores.mean()), group.name))
+
+
+def _differences(pairs: Sequence[tuple[_Group, _Group]], metric: str, confidence: float) -> list[Difference]:
+    """Of each pair, p-values corrected over all."""
+    found = []
+    for a, b in pairs:
+        estimate = difference(a.samples[metric], b.samples[metric], confidence=confidence)
+        if metric == "accuracy" and len(a.answers) == len(b.answers) == 1:
+            estimate = replace(estimate, p_value=metrics.mcnemar(a.correct[0], b.correct[0]).p_value)
+        found.append(estimate)
+    corrected = iter(holm([estimate.p_value for estimate in found if estimate.p_value is not None]))
+    return [
+        Difference(
+            estimate.interval, estimate.p_value, None if estimate.p_value is None else next(corrected), _is_wide(estimate)
+        )
+        for estimate in found
+    ]
+
+
+def _is_wide(found: Estimate) -> bool:
+    """Whether more seeds would narrow the interval, and it needs that."""
+    low, high = found.interval.low, found.interval.high
+    return low is not None and high is not None and high - low > WIDE and found.freedom < FEW
+
+
+def _system(group: _Group, confidence: float) -> System:
+    runs = [one.run for one in group.answers]
+    seconds = [float(run.facts["seconds"]["training"]) for run in runs]
+    peaks = [run.facts.get("actual", {}).get("peak_bytes") for run in runs]
+    known = [int(peak) for peak in peaks if peak is not None]
+    losses = [metrics.log_loss(one.scored.probabilities.astype(np.float64), one.scored.truth) for one in group.answers]
+    return System(
+        name=group.name,
+        runs=tuple(str(run.folder) for run in runs),
+        seeds=group.seeds,
+        accuracy=mean_score(group.samples["accuracy"], confidence=confidence),
+        macro_f1=mean_score(group.samples["macro_f1"], confidence=confidence),
+        log_loss=float(np.mean(losses)),
+        accuracy_by_seed=tuple(group.samples["accuracy"].scores.tolist()),
+        trained_parameters=int(runs[0].plan_facts["trainable_parameters"]),
+        training_seconds=round(float(np.mean(seconds)), 2),
+        peak_bytes=max(known) if known else None,
+    )
+
+
+def _pair(a: _Group, b: _Group, accuracy: Difference, macro_f1: Difference) -> Pair:
+    alike = a.seeds == b.seeds and np.array_equal(a.predicted, b.predicted)
+    return Pair(a.name, b.name, accuracy, macro_f1, _by_seed(a, b), alike)
+
+
+def _by_seed(a: _Group, b: _Group) -> tuple[SeedTest, ...]:
+    """The exact test for each seed that both have."""
+    of_b = {one.seed: correct for one, correct in zip(b.answers, b.correct, strict=True)}
+    tests = []
+    for one, correct in zip(a.answers, a.correct, strict=True):
+        if one.seed in of_b:
+            found = metrics.mcnemar(correct, of_b[one.seed])
+            tests.append(SeedTest(one.seed, found.only_a, found.only_b, found.p_value))
+    return tuple(tests)
+
+
+def _about_seeds(systems: Sequence[System], pairs: Sequence[Pair]) -> list[str]:
+    notes = []
+    if single := [system.name for system in systems if len(system.seeds) == 1]:
+        who = "every system" if len(single) == len(systems) else ", ".join(single)
+        notes.append(
+            f"only one seed of {who}: intervals leave out what a seed changes, so they speak of these trained models and not "
+            "of their recipes; train.seed gives other seeds"
+        )
+    if wide := [score.replace("_f", "-F") for score in SCORES if any(getattr(pair, score).few_seeds for pair in pairs)]:
+        notes.append(
+            f"so few seeds leave a difference in {' and '.join(wide)} uncertain by more than {100 * WIDE:.0f} points; more "
+            "seeds (train.seed) would narrow it"
+        )
+    return notes
+
+
+def _row(system: System) -> dict[str, Any]:
+    """A line of the CSV."""
+    return {
+        "system": system.name,
+        "seeds": len(system.seeds),
+        "seed_numbers": " ".join(map(str, system.seeds)),
+        **{
+            name: None if value is None else round(value, 6)
+            for score in SCORES
+            for name, value in zip(
+                (score, f"{score}_low", f"{score}_high"), asdict(getattr(system, score)).values(), strict=True
+            )
+        },
+        "log_loss": round(system.log_loss, 6),
+        "trained_parameters": system.trained_parameters,
+        "training_seconds": system.training_seconds,
+        "peak_bytes": system.peak_bytes,
+    }
+
+
+def _p(value: float) -> str:
+    """`= 0.031`, `= 0.31`, or `< 0.001`."""
+    return "< 0.001" if value < 0.001 else f"= {value:.3g}" if value < 0.1 else f"= {value:.2f}"

@@ -1,0 +1,145 @@
+"""A finished run and a source of texts → scores, or predictions row by row.
+
+The run brings its own cleaning, max length and class names; the file only says where its text is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import tee
+from pathlib import Path
+from typing import Any
+
+from rankwise.data.files.table import Layout, Record, Table, first_row, read_table, stream
+from rankwise.data.labels import numbers_of
+from rankwise.data.prepare import Split, clean_all
+from rankwise.data.splitting import resolve, to_score
+from rankwise.data.tokens import tokenize_to_disk
+from rankwise.errors import DataError
+from rankwise.inference.evaluation import Evaluation, evaluate
+from rankwise.inference.predict import Prediction
+from rankwise.recipe import DataSpec, SourceSpec
+from rankwise.run.folder import Run
+
+
+@dataclass(frozen=True)
+class Form:
+    """Which columns a prediction is written in."""
+
+    probabilities: bool = False
+    """Every class's probability, as `p_CLASS`."""
+    submission: tuple[str, str] | None = None
+    """Exactly two columns, id and label, by these names."""
+    numbers: bool = False
+    """Class numbers from 0 instead of names."""
+
+    def columns(self, classes: Sequence[str]) -> list[str]:
+        if self.submission:
+            return list(self.submission)
+        return ["row", "label", "score", *([f"p_{name}" for name in classes] if self.probabilities else [])]
+
+
+def source_for(spec: DataSpec, *, labelled: bool) -> tuple[SourceSpec, tuple[str, ...]]:
+    """What `spec.source` means, and the class names in the order of their numbers where they are known.
+
+    A file or hub data set stands for itself; of a folder or `sample`, the rows to be scored are meant.
+    """
+    source = spec.source or ""
+    if source == "sample" and not labelled:
+        return SourceSpec(path=str(Path(resolve(spec).train.path).with_name("unlabelled.csv"))), ()
+    if source == "sample" or Path(source).expanduser().is_dir():
+        return to_score(spec)
+    splits = resolve(spec)
+    return splits.train, splits.classes
+
+
+def with_text_columns(run: Run, source: SourceSpec, spec: DataSpec) -> SourceSpec:
+    """The source read from the columns that training read, where it has them by name and nothing else is asked for."""
+    trained = run.preprocessing.text
+    if source.text or spec.text or not set(trained) <= set(first_row(source, spec)):
+        return source
+    return source.model_copy(update={"text": trained})
+
+
+def evaluate_file(
+    run: Run, source: SourceSpec, spec: DataSpec, *, numbering: Sequence[str] = (), engine: str = "torch"
+) -> tuple[Layout, Evaluation]:
+    """Scores of a run on labelled rows; `numbering` names the classes that whole-number labels count. Raises DataError."""
+    table, split = labelled_split(run, source, spec, numbering=numbering, engine=engine)
+    predictor = run.predictor_on(engine)
+    scores = evaluate(
+        predictor.classifier, split, padding=predictor.padding, spec=run.recipe.evaluate, precision=predictor.precision
+    )
+    return table.layout, scores
+
+
+def labelled_split(
+    run: Run, source: SourceSpec, spec: DataSpec, *, numbering: Sequence[str] = (), engine: str = "torch"
+) -> tuple[Table, Split]:
+    """Labelled rows as they were read, and as the run's classifier takes them. Raises DataError."""
+    table = read_table(with_text_columns(run, source, spec), spec)
+    known = run.preprocessing
+    numbers = numbers_of(table, known.classes, numbering or known.numbering, spec)
+    texts = clean_all(table.texts, known.clean)
+    tokens = tokenize_to_disk(run.predictor_on(engine).tokenizer, texts, max_length=known.max_length)
+    return table, Split(texts=texts, tokens=tokens, labels=numbers, rows=table.rows)
+
+
+def predict_rows(
+    run: Run, source: SourceSpec, spec: DataSpec, form: Form, **how: Any
+) -> tuple[Layout, Iterator[dict[str, Any]]]:
+    """The source's layout, and one written row per data row, in bounded memory; `how` goes to `written_rows`.
+
+    Raises DataError.
+    """
+    layout, records = stream(with_text_columns(run, source, spec), spec)
+    return layout, written_rows(run, records, form, layout, **how)
+
+
+def written_rows(
+    run: Run,
+    records: Iterable[Record],
+    form: Form,
+    layout: Layout | None = None,
+    *,
+    mc_dropout: int = 0,
+    batch_size: int = 32,
+    engine: str = "torch",
+) -> Iterator[dict[str, Any]]:
+    """Predictions in the form's columns."""
+    id_column = _id_column(form, layout)
+    for_texts, for_rows = tee(records)
+    texts = (record.text for record in for_texts)
+    predictions = run.predictor_on(engine).stream(texts, batch_size=batch_size, mc_dropout=mc_dropout)
+    for prediction, record in zip(predictions, for_rows, strict=True):
+        yield _row(prediction, record, form, id_column, run.preprocessing.classes)
+
+
+def _row(prediction: Prediction, record: Record, form: Form, id_column: str | None, classes: Sequence[str]) -> dict[str, Any]:
+    label = classes.index(prediction.label) if form.numbers else prediction.label
+    if form.submission:
+        name, label_name = form.submission
+        return {name: record.columns[id_column] if id_column else record.number - 1, label_name: label}
+    row: dict[str, Any] = {"row": record.number, "label": label, "score": round(prediction.score, 6)}
+    if form.probabilities:
+        row |= {f"p_{name}": round(value, 6) for name, value in prediction.probabilities.items()}
+    return row
+
+
+def _id_column(form: Form, layout: Layout | None) -> str | None:
+    """The file's own id column for a submission, by name without case; None to number rows from 0."""
+    if not form.submission or layout is None:
+        return None
+    wanted = form.submission[0].lower()
+    return next((column for column in layout.columns if column.lower() == wanted), None)
+
+
+def parse_submission(given: str | None) -> tuple[str, str] | None:
+    """`ID,Label` → ("ID", "Label"). Raises DataError."""
+    if given is None:
+        return None
+    names = tuple(name.strip() for name in given.split(","))
+    if len(names) != 2 or not all(names):
+        raise DataError(f"--submission {given}: expected two column names, such as ID,Label")
+    return names[0], names[1]

@@ -1,0 +1,238 @@
+"""Labelled texts → the rows whose label is probably wrong: confident learning on probabilities that never saw the row.
+
+Northcutt, Jiang & Chuang (arXiv 1911.00068): a class's threshold is the mean probability that rows with its label have of
+it; a row that is above another class's threshold counts as that class; the counts, scaled to the labels' own, say how many
+labels i are truly j, and so many rows labelled i with the largest margin of j over i are named. That takes noise to depend
+on the class alone. Labels that follow the text, as those of a rule or of another model do, look right to it: so every row
+whose label is not its likeliest class is listed, and those that confident learning names are marked.
+
+Probabilities come from a cross-validated logistic regression on TF-IDF, or from the labels of the nearest neighbours in the
+frozen encoder's eyes (Bahri, Jiang & Gupta, arXiv 2004.12289). Written out in numpy, for it is a page: cleanlab 2.9, the
+authors' library (Apache-2.0), does it among much else and brings pandas; tests hold these functions against it.
+Shapes: N rows, C classes, D features, H hidden.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankwise.data.store import Texts
+from rankwise.errors import DataError
+from rankwise.stats import scores as metrics
+
+FOLDS = 5
+STRENGTH = 1.0  # C of the logistic regression: noisy labels want it weaker than the baseline's
+LEAST_TEXTS = 2  # that have a word or a pair of words, for it to count
+BATCH = 32  # texts in a forward pass of the encoder
+LONGEST = 128  # tokens of a text that the encoder reads
+AT_ONCE = 2**24  # similarities held at a time: 64 MiB
+
+Features = Literal["tfidf", "encoder"]
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Labels = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """Rows whose label is not their likeliest class, by falling margin between the two probabilities: M of N."""
+
+    places: NDArray[np.int64]
+    """(M,) places among the N rows."""
+    likely: Labels
+    """(M,) the likeliest class of each."""
+    given_probability: Floats
+    """(M,) what those who never saw the row give the label that it has."""
+    likely_probability: Floats
+    """(M,) and the likeliest class."""
+    named: Bools
+    """(M,) which of them confident learning names: these are probably wrong."""
+    joint: Floats = field(repr=False)
+    """(C, C) estimated rows with label i, down, that truly are j, across."""
+    judged: Bools = field(repr=False)
+    """(N,) which rows were judged: those of classes with FOLDS rows or more."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """How well a list of rows matches the rows that are known to be wrong."""
+
+    listed: int
+    """Rows of the list whose true label is known."""
+    wrong: int
+    """Rows of the data whose label differs from the true one."""
+    right: int
+    """Rows that are both."""
+    precision: metrics.Interval
+    recall: metrics.Interval
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**vars(self), "precision": self.precision.as_dict(), "recall": self.recall.as_dict()}
+
+
+def find_suspects(
+    texts: Sequence[str], labels: Labels, classes: int, *, features: Features = "tfidf", base: str = "minilm", seed: int = 0
+) -> Suspects:
+    """The rows of `texts` whose label (N,) is probably wrong; `base` is the encoder in whose eyes texts are near.
+
+    Rows of classes with fewer than FOLDS rows are not judged. Raises DataError where fewer than two classes are left, or
+    where texts have no word in common.
+    """
+    judged = np.bincount(labels, minlength=classes)[labels] >= FOLDS
+    present, numbers = np.unique(labels[judged], return_inverse=True)
+    if len(present) < 2:
+        raise DataError(
+            f"{len(present)} of {classes} classes have {FOLDS} rows or more; expected two or more, to tell them apart"
+        )
+    places = np.flatnonzero(judged)
+    chosen = Texts.of(texts).take(places)
+    if features == "encoder":
+        probabilities = neighbours_labels(encoder_features(chosen, base), numbers)
+    else:
+        probabilities = out_of_sample(tfidf_features(chosen), numbers, seed=seed)
+
+    joint = confident_joint(numbers, probabilities)
+    named = prune(numbers, probabilities, joint)
+    likely = probabilities.argmax(-1)
+    found = np.flatnonzero(likely != numbers)
+    own, likeliest = probabilities[found, numbers[found]], probabilities[found, likely[found]]
+    order = np.argsort(own - likeliest, kind="stable")
+    found = found[order]
+    whole = np.zeros((classes, classes))
+    whole[np.ix_(present, present)] = joint
+    return Suspects(places[found], present[likely[found]], own[order], likeliest[order], named[found], whole, judged)
+
+
+def compare(listed: NDArray[np.int64], wrong: Bools, known: Bools) -> Found:
+    """Precision and recall of the listed places, where rows (N,) are known to be `wrong`, among those `known` at all."""
+    said = np.zeros(len(wrong), dtype=np.int64)
+    said[listed] = 1
+    truth, said = wrong[known].astype(np.int64), said[known]
+    scores = metrics.score(np.eye(2)[said], truth, ("right", "wrong")).per_class[1]
+    return Found(int(said.sum()), int(truth.sum()), int((truth & said).sum()), scores.precision, scores.recall)
+
+
+# -------------------------------------------------------------------------------------------------- confident learning
+
+
+def confident_joint(labels: Labels, probabilities: Floats) -> Floats:
+    """Estimated rows with label i, down, that truly are j, across: (C, C), each row adding up to its label's rows."""
+    classes = probabilities.shape[1]
+    counts = np.bincount(labels, minlength=classes)
+    own = probabilities[np.arange(len(labels)), labels]
+    thresholds = np.bincount(labels, own, minlength=classes) / counts  # (C,)
+    confident = np.where(probabilities >= thresholds, probabilities, -1.0)
+    likely, sure = confident.argmax(-1), confident.max(-1) >= 0
+    joint = np.zeros((classes, classes))
+    np.add.at(joint, (labels[sure], likely[sure]), 1)
+    empty = joint.sum(axis=1) == 0
+    joint[empty, empty] = 1  # a label that no row is sure of is taken to be right
+    return np.asarray(joint * (counts / joint.sum(axis=1))[:, None])
+
+
+def prune(labels: Labels, probabilities: Floats, joint: Floats) -> Bools:
+    """Which rows are suspects (N,): for each pair of classes as many as the joint counts, by margin; the paper's PBNR.
+
+    A row whose label is its likeliest class is none.
+    """
+    found = np.zeros(len(labels), dtype=np.bool_)
+    for given in range(len(joint)):
+        rows = np.flatnonzero(labels == given)
+        for other in range(len(joint)):
+            count = round(joint[given, other]) if other != given else 0
+            margin = probabilities[rows, other] - probabilities[rows, given]
+            found[rows[np.argsort(-margin, kind="stable")[:count]]] = True
+    return np.asarray(found & (probabilities.argmax(-1) != labels))
+
+
+# ------------------------------------------------------------------------------------------------------- probabilities
+
+
+def out_of_sample(features: Any, labels: Labels, *, strength: float = STRENGTH, seed: int = 0) -> Floats:
+    """Each row's probabilities (N, C) by a logistic regression fitted on the other folds; features (N, D), sparse or dense.
+
+    Folds have each class in its share. Every class needs FOLDS rows.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedKFold
+
+    probabilities = np.zeros((len(labels), int(labels.max()) + 1))
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    for others, fold in folds.split(np.zeros(len(labels)), labels):
+        model = LogisticRegression(C=strength, max_iter=1000).fit(features[others], labels[others])
+        probabilities[fold] = model.predict_proba(features[fold])
+    return probabilities
+
+
+def neighbours_labels(features: NDArray[np.float32], labels: Labels) -> Floats:
+    """The labels' shares (N, C) among each row's √N nearest others, by cosine of the centred features (N, H)."""
+    count = len(labels)
+    nearest = min(count - 1, max(1, round(math.sqrt(count))))
+    centred = features - features.mean(axis=0)
+    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)
+    classes = np.eye(int(labels.max()) + 1)[labels]  # (N, C)
+    shares = np.empty_like(classes)
+    at_once = max(1, AT_ONCE // count)
+    for start in range(0, count, at_once):
+        rows = np.arange(start, min(start + at_once, count))
+        similar = centred[rows] @ centred.T  # (rows, N)
+        similar[np.arange(len(rows)), rows] = -np.inf  # no row speaks for itself
+        near = np.argpartition(-similar, nearest - 1, axis=1)[:, :nearest]
+        shares[rows] = classes[near].mean(axis=1)
+    return shares
+
+
+def tfidf_features(texts: Sequence[str]) -> Any:
+    """Words and word pairs with sublinear counts, sparse (N, D). Raises DataError where texts have no word in common."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    try:
+        return TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=LEAST_TEXTS).fit_transform(texts)
+    except ValueError as error:  # what scikit-learn raises for an empty vocabulary
+        raise DataError(
+            f"found no word of two letters or more in {LEAST_TEXTS} of the {len(texts):,} texts; expected texts with words "
+            "in common, to tell classes apart by: give more rows, or type --features encoder"
+        ) from error
+
+
+def encoder_features(texts: Sequence[str], base: str) -> NDArray[np.float32]:
+    """The frozen encoder's last hidden states, averaged over a text's tokens: (N, H). In bf16 where the hardware has it."""
+    import torch
+
+    from rankwise.data.batches import Padding, collate, scoring_batches
+    from rankwise.data.tokens import tokenize_to_disk
+    from rankwise.encoders.describe import find
+    from rankwise.model.forward import LAYOUTS, Forward
+    from rankwise.model.load import load_encoder, load_tokenizer, locate, longest_text
+    from rankwise.planning.memory import hidden_width
+    from rankwise.recipe import SpeedSpec
+    from rankwise.system.device import best_device, resolve_precision
+
+    found, encoder = locate(base), find(base, classes=2)
+    tokenizer = load_tokenizer(found)
+    padding = Padding.of(tokenizer)
+    device = best_device()
+    model = load_encoder(found, ("0", "1"), seed=0)[0].to(device).eval()
+    bf16 = resolve_precision("auto", device) == "bf16"
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    forward = Forward(model, family=encoder.family, prefix=encoder.prefix) if encoder.family in LAYOUTS else None
+    every_token = SpeedSpec(first_token=False)
+    tokens = tokenize_to_disk(tokenizer, texts, max_length=min(LONGEST, longest_text(tokenizer, encoder)))
+    features = np.empty((len(texts), hidden_width(encoder)), dtype=np.float32)
+    with torch.inference_mode():
+        for rows in scoring_batches(tokens.lengths, BATCH):
+            inputs = {name: tensor.to(device) for name, tensor in collate(tokens, rows, padding).items()}
+            if forward is not None:
+                hidden = forward.run(forward.embed(inputs), inputs, dtype=dtype, speed=every_token).float()  # (B, T, H)
+            else:
+                with torch.autocast(device.type, dtype=dtype, enabled=bf16):
+                    hidden = model.base_model(**inputs).last_hidden_state.float()  # (B, T, H)
+            mask = inputs["attention_mask"][:, :, None]  # (B, T, 1)
+            features[rows] = ((hidden * mask).sum(1) / mask.sum(1)).cpu().numpy()
+    return features

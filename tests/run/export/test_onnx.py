@@ -1,0 +1,233 @@
+"""An exported classifier gives torch's logits in ONNX Runtime, for every family; what can't be trusted is refused."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from conftest import CLASSES, FAMILIES, LONGEST, separable, tiny_tokenizer
+from rankwise.data.batches import Padding, collate
+from rankwise.data.tokens import tokenize
+from rankwise.errors import MissingExtra, ModelError, ReloadMismatch
+from rankwise.inference.evaluation import logits
+from rankwise.model.adapters import Classifier
+from rankwise.run.export import onnx
+from rankwise.run.export.onnx import TOLERANCE, export, load_onnx
+
+TEXTS = ["apple pear", "", "zinc", *separable(12, seed=5).texts, "rhine " * 100]
+SPECIAL = ("xlnet", "modernbert")  # with segment ids and padding on the left, with an older opset
+
+
+def batches(family, *shapes):
+    """The texts' tokens in batches of given places."""
+    tokenizer = tiny_tokenizer(family)
+    tokens = tokenize(tokenizer, TEXTS, max_length=LONGEST)
+    return [collate(tokens, list(rows), Padding.of(tokenizer)) for rows in shapes]
+
+
+def stirred(classifier: Classifier) -> Classifier:
+    """With adapters that change something: B starts at zero."""
+    with torch.no_grad():
+        for name, weight in classifier.model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.1, generator=torch.Generator().manual_seed(3))
+    classifier.model.eval()
+    return classifier
+
+
+@pytest.fixture(scope="module")
+def exported(built_for, tmp_path_factory):
+    """A BERT with adapters, exported once: (classifier, path, difference)."""
+    classifier = stirred(built_for("bert").classifier)
+    path = tmp_path_factory.mktemp("onnx") / "bert.onnx"
+    return classifier, path, export(classifier, batches("bert", [3, 4], [1], [0, 5, 15]), path, source="here")
+
+
+@pytest.fixture(scope="module")
+def program(exported):
+    """Its graph, not yet in a file."""
+    return onnx._program(exported[0], batches("bert", [3, 4])[0])
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in SPECIAL else pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+)
+def test_a_family_is_exported_with_the_logits_of_torch_in_any_shape(built_for, tmp_path, name):
+    built = built_for(name)
+    classifier = stirred(built.classifier)
+    difference = export(classifier, batches(name, [3, 4], [1], range(3, 9)), tmp_path / "model.onnx")
+    assert difference <= TOLERANCE
+    loaded = load_onnx(tmp_path / "model.onnx", built.plan, CLASSES)
+    tokenizer = tiny_tokenizer(name)
+    tokens, padding = tokenize(tokenizer, TEXTS, max_length=LONGEST), Padding.of(tokenizer)
+    for batch_size in (1, 5):
+        found, expected = (logits(c, tokens, padding=padding, batch_size=batch_size) for c in (loaded, classifier))
+        assert np.abs(found - expected).max() <= TOLERANCE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["adapter.method=dora"],
+        ["adapter.method=rslora"],
+        ["adapter.method=pissa"],
+        ["adapter.method=bias"],
+        ["adapter.method=head"],
+        ["adapter.method=full"],
+        ["adapter.bias=lora_only"],
+        ["head.kind=slim"],
+        ["adapter.method=adalora"],
+        ["adapter.method=ia3"],
+    ],
+    ids=" ".join,
+)
+def test_a_method_is_exported_with_the_logits_of_torch(built_for, tmp_path, overrides):
+    classifier = stirred(built_for("roberta", *overrides).classifier)
+    assert export(classifier, batches("roberta", [3, 4], [1], range(3, 9)), tmp_path / "model.onnx") <= TOLERANCE
+
+
+def test_the_adapters_count(exported, built_for):
+    classifier, path, _ = exported
+    (batch,) = batches("bert", [3, 4, 5])
+    without = built_for("bert").classifier
+    without.model.eval()
+    found = load_onnx(path, classifier.plan, CLASSES).logits(batch)
+    assert not torch.allclose(found, without.logits(batch), atol=1e-2)
+
+
+def test_exporting_leaves_the_classifier_as_it_was(exported):
+    classifier, *_ = exported
+    assert any("lora_A" in name for name, _ in classifier.model.named_parameters())
+    assert any(isinstance(module, nn.Dropout) and module.p > 0 for module in classifier.model.modules())
+
+
+def test_the_file_remembers_how_close_it_came_and_where_from(exported):
+    classifier, path, difference = exported
+    loaded = load_onnx(path, classifier.plan, CLASSES)
+    assert 0 < loaded.difference == difference <= TOLERANCE
+    assert (loaded.path, loaded.source) == (path, "here")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_it_runs_on_as_many_threads_as_are_given(exported, threads):
+    classifier, path, _ = exported
+    session = load_onnx(path, classifier.plan, CLASSES, threads=threads).model.session
+    assert session.get_session_options().intra_op_num_threads == threads
+    assert session.get_providers() == ["CPUExecutionProvider"]
+
+
+def test_it_has_no_dropout(exported):
+    classifier, path, _ = exported
+    loaded = load_onnx(path, classifier.plan, CLASSES)
+    with pytest.raises(ModelError, match="type --engine torch"):
+        loaded.model.train()
+    assert not loaded.model.training
+    assert loaded.trainable() == {}
+
+
+def test_inputs_that_the_graph_does_not_have_are_refused(exported):
+    classifier, path, _ = exported
+    (batch,) = batches("bert", [3])
+    with pytest.raises(ModelError, match="token_type_ids"):
+        load_onnx(path, classifier.plan, CLASSES).logits({**batch, "token_type_ids": batch["input_ids"]})
+
+
+def test_a_file_that_is_damaged_is_refused(exported, tmp_path):
+    classifier, path, _ = exported
+    (tmp_path / "half.onnx").write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelError, match=r"half.onnx: ONNX Runtime can't load it .*; delete it, and it is made again"):
+        load_onnx(tmp_path / "half.onnx", classifier.plan, CLASSES)
+
+
+def test_a_file_that_is_not_ours_is_refused(exported, tmp_path):
+    import onnx as format_
+
+    classifier, path, _ = exported
+    model = format_.load(path)
+    del model.metadata_props[:]
+    format_.save(model, tmp_path / "other.onnx")
+    with pytest.raises(ModelError, match="was not made by rankwise"):
+        load_onnx(tmp_path / "other.onnx", classifier.plan, CLASSES)
+
+
+# --------------------------------------------------------------------------------------------------------------- export
+
+
+def test_a_graph_that_is_wrong_is_not_kept(exported, program, tmp_path, monkeypatch):
+    classifier, *_ = exported
+    monkeypatch.setattr(onnx, "_program", lambda *_: program)
+    monkeypatch.setattr(onnx, "_torch_logits", lambda *_: [np.zeros((2, 3), np.float32)])
+    with pytest.raises(ReloadMismatch, match=r"differ from torch's by up to .*, more than 1e-04; it was not kept"):
+        export(classifier, batches("bert", [3, 4]), tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_logits_that_are_nan_are_no_match(exported, tmp_path):
+    classifier, path, _ = exported
+    (batch,) = batches("bert", [3])
+    with pytest.raises(ReloadMismatch):
+        onnx._difference(load_onnx(path, classifier.plan, CLASSES), [batch], [np.full((1, 3), np.nan, np.float32)])
+
+
+def test_two_that_export_at_once_leave_one_whole_file(exported, program, tmp_path, monkeypatch):
+    classifier, *_ = exported
+    monkeypatch.setattr(onnx, "_program", lambda *_: program)
+    threads = [
+        threading.Thread(target=export, args=(classifier, batches("bert", [3, 4], [1]), tmp_path / "model.onnx"))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
+    assert load_onnx(tmp_path / "model.onnx", classifier.plan, CLASSES).difference <= TOLERANCE
+
+
+def test_an_encoder_in_4_bits_is_refused(exported, tmp_path):
+    classifier, *_ = exported
+    adapter = classifier.plan.adapter.model_copy(update={"quantize": "nf4"})
+    with pytest.raises(ModelError, match=r"in 4 bits, .*type --engine torch"):
+        export(
+            replace(classifier, plan=replace(classifier.plan, adapter=adapter)), batches("bert", [3]), tmp_path / "model.onnx"
+        )
+
+
+def test_a_model_beyond_what_one_file_holds_is_refused(exported, tmp_path, monkeypatch):
+    classifier, *_ = exported
+    monkeypatch.setattr(onnx, "LARGEST_FILE", 10_000)
+    with pytest.raises(ModelError, match=r"bytes of weights, and one ONNX file holds 10,000; type --engine torch"):
+        export(classifier, batches("bert", [3]), tmp_path / "model.onnx")
+
+
+def test_an_encoder_that_torch_cannot_export_is_refused_by_name(exported, tmp_path, monkeypatch):
+    class Branching(nn.Module):
+        def __init__(self, model):
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids, attention_mask):
+            if input_ids.sum().item() % 2:  # depends on the data, so there is no graph of it
+                return input_ids.float()
+            return attention_mask.float()
+
+    classifier, *_ = exported
+    monkeypatch.setattr(onnx, "_Logits", Branching)
+    with pytest.raises(ModelError, match="can't export this encoder to ONNX; type --engine torch"):
+        export(classifier, batches("bert", [3, 4]), tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("missing", ["onnx", "onnxscript", "onnxruntime"])
+def test_without_the_extra_the_message_names_it(exported, tmp_path, monkeypatch, missing):
+    classifier, *_ = exported
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(MissingExtra, match=rf"'{missing}' is not installed.*pip install 'rankwise\[onnx\]'"):
+        export(classifier, batches("bert", [3, 4]), tmp_path / "model.onnx")

@@ -1,0 +1,438 @@
+"""The run folder holds what it promises, notices what was changed, and names nothing of the machine it was made on."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import ModelCard
+from peft import PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+
+from conftest import CLASSES, save_tiny
+from rankwise.data.tokens import tokenize
+from rankwise.errors import ModelError, ReloadMismatch, RunError
+from rankwise.model import adapters
+from rankwise.model.load import Base, load_tokenizer, sha256
+from rankwise.recipe import Recipe
+from rankwise.run.card import model_card
+from rankwise.run.folder import Run, ScoredRows, _check_reload, _probe_batches, portable, save, write_json
+from rankwise.system.machine import cache_folder
+from rankwise.workflows.train import train
+
+TEXTS = ["apple &amp; pear", "iron   zinc over the copper", "", "the rhine and the volga near danube"]
+PEFT_ASKS_BY_AN_OLD_NAME = "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+
+
+def text_files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".safetensors", ".parquet")]
+
+
+# ------------------------------------------------------------------------------------------------------------- contents
+
+
+def test_a_run_keeps_what_it_said_of_each_test_row(run_for):
+    run = run_for("bert")
+    kept = run.scored_rows()
+    assert kept.probabilities.shape == (run.scores["test"]["rows"], len(CLASSES))
+    assert (kept.probabilities.argmax(-1) == kept.truth).mean() == pytest.approx(run.scores["test"]["accuracy"]["value"])
+    assert len(set(kept.rows)) == len(kept.rows)
+
+
+def test_test_rows_of_unknown_classes_come_back_as_such(tmp_path):
+    kept = ScoredRows(np.array([0, 7]), np.array([1, -1]), np.array([[0.25, 0.75], [0.5, 0.5]], dtype=np.float32))
+    kept.write(tmp_path / "rows.parquet", ("a", "b"))
+    again = ScoredRows.read(tmp_path / "rows.parquet", ("a", "b"))
+    for name, values in vars(kept).items():
+        np.testing.assert_array_equal(getattr(again, name), values)
+
+
+def test_a_run_without_test_rows_says_what_to_do(run_for, tmp_path):
+    folder = shutil.copytree(run_for("bert").folder, tmp_path / "run")
+    (folder / "test.parquet").unlink()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["sha256"]["test.parquet"]
+    write_json(folder / "manifest.json", manifest)
+    with pytest.raises(RunError, match=r"test\.parquet is missing"):
+        Run.load(folder).scored_rows()
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_run_folder_holds_exactly_its_promised_files(run_for, method):
+    names = {path.name for path in run_for("bert", f"adapter.method={method}").folder.iterdir()}
+    model = {"adapter_config.json", "adapter_model.safetensors"} if method == "lora" else {"config.json", "model.safetensors"}
+    tokenizer = {"tokenizer.json", "tokenizer_config.json"}
+    ours = {
+        "recipe.yaml",
+        "plan.json",
+        "preprocessing.json",
+        "scores.json",
+        "run.json",
+        "versions.json",
+        "events.jsonl",
+        "test.parquet",
+    }
+    assert names == {*model, *tokenizer, *ours, "README.md", "manifest.json"}
+
+
+@pytest.mark.parametrize("method", ["lora", "head"])
+def test_every_file_may_be_read_by_whom_the_umask_lets(recipe_for, tmp_path, method):
+    before = os.umask(0o027)
+    try:
+        run = train(recipe_for("bert", f"adapter.method={method}", "train.max_steps=1"), tmp_path / "run")
+    finally:
+        os.umask(before)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in run.folder.rglob("*") if path.is_file()}
+    assert modes == dict.fromkeys(modes, "0o640")
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_no_text_file_names_a_path_of_this_machine(recipe_for, data_file, tmp_path, monkeypatch, method):
+    recipe = recipe_for("bert", f"adapter.method={method}", "train.max_steps=1")
+    monkeypatch.chdir(data_file.parents[1])  # what lies below is named from here
+    run = train(recipe, tmp_path / "run")
+    here = {str(tmp_path), str(Path(recipe.base).parent), str(data_file.parent), str(Path.cwd()), str(Path.home())}
+    here |= {sys.prefix, str(Path(__file__).parents[2])} - {"/"}
+    for path in text_files(run.folder):
+        text = path.read_text("utf-8")
+        assert not [place for place in here if place in text], path.name
+        assert not re.search(r'[\s"\'=(](/[A-Za-z_.-]+){2,}', text.replace("</", "")), path.name
+
+
+def test_the_tokenizers_config_says_nothing_of_where_it_was_loaded_from(run_for):
+    config = json.loads((run_for().folder / "tokenizer_config.json").read_text("utf-8"))
+    assert config["tokenizer_class"]
+    assert not {"name_or_path", "tokenizer_file", "vocab_file", "is_local", "local_files_only"} & config.keys()
+
+
+def test_nothing_in_a_run_folder_is_a_pickle(run_for):
+    for path in run_for().folder.rglob("*"):
+        assert path.suffix in (".json", ".jsonl", ".yaml", ".md", ".safetensors", ".parquet"), path.name
+        assert not path.read_bytes().startswith((b"\x80\x04", b"PK\x03\x04")), "neither a pickle nor a zip archive"
+
+
+def test_the_manifest_has_the_sha256_of_every_file(run_for):
+    import hashlib
+
+    folder = run_for().folder
+    found = json.loads((folder / "manifest.json").read_text("utf-8"))["sha256"]
+    expected = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.name != "manifest.json"
+    }
+    assert found == expected
+
+
+def test_class_names_cleaning_and_the_whole_recipe_travel_with_the_run(run_for, recipe_for):
+    run = Run.load(run_for().folder)
+    assert run.preprocessing.classes == CLASSES
+    assert run.preprocessing.clean == ("html", "whitespace")
+    recipe = recipe_for("bert", "data.clean=[html, whitespace]")
+    assert run.recipe == portable(recipe)
+    assert run.recipe.train == recipe.train
+
+
+def test_planned_counted_and_printed_parameters_agree(run_for):
+    run = run_for()
+    trained = run.facts["trained_parameters"]
+    card = (run.folder / "README.md").read_text("utf-8")
+    assert trained["planned"] == trained["counted"] == run.plan_facts["trainable_parameters"]
+    assert f"{trained['counted']:,} of" in card
+
+
+def test_a_recipe_keeps_values_that_only_look_like_paths(recipe_for):
+    recipe = recipe_for("bert", "data.classes=[/r/cats, /r/dogs]", "data.join=/")
+    assert portable(recipe).data.classes == ("/r/cats", "/r/dogs")
+    assert portable(recipe).data.join == "/"
+
+
+def test_a_recipes_own_paths_become_relative(recipe_for, data_file):
+    recipe = portable(recipe_for("bert", f"data.test={data_file}"))
+    for path in (recipe.base, recipe.data.source, recipe.data.test.path):
+        assert not Path(path).is_absolute()
+        assert Path(path).exists()
+
+
+# --------------------------------------------------------------------------------------------------------- damage
+
+
+def test_a_changed_file_is_noticed(run_for, copy_of):
+    folder = copy_of(run_for())
+    path = folder / "preprocessing.json"
+    path.write_text(path.read_text("utf-8").replace("fruit", "Fruit"), "utf-8")
+    with pytest.raises(RunError, match=r"preprocessing\.json is not what was saved"):
+        Run.load(folder)
+
+
+def test_a_missing_file_is_noticed(run_for, copy_of):
+    folder = copy_of(run_for())
+    (folder / "adapter_model.safetensors").unlink()
+    with pytest.raises(RunError, match=r"adapter_model\.safetensors is missing"):
+        Run.load(folder)
+
+
+@pytest.mark.parametrize("name", ["../outside.json", "/etc/hostname", "sub/../../outside.json"])
+def test_a_manifest_that_reaches_outside_its_folder_is_refused(run_for, copy_of, name):
+    folder = copy_of(run_for())
+    (folder.parent / "outside.json").write_text("{}", "utf-8")
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    manifest["sha256"] = {name: "0" * 64}
+    write_json(folder / "manifest.json", manifest)
+    with pytest.raises(RunError, match="which is outside the folder"):
+        Run.load(folder)
+
+
+def test_a_link_out_of_the_folder_is_refused(run_for, copy_of):
+    folder = copy_of(run_for())
+    outside = folder.parent / "outside.md"
+    (folder / "README.md").rename(outside)
+    (folder / "README.md").symlink_to(outside)
+    with pytest.raises(RunError, match=r"'README\.md', which is outside the folder"):
+        Run.load(folder)
+
+
+def test_a_folder_that_is_not_there_or_no_run_is_told_apart(tmp_path):
+    with pytest.raises(RunError, match="no such folder"):
+        Run.load(tmp_path / "none")
+    with pytest.raises(RunError, match=r"no manifest\.json, so no run"):
+        Run.load(tmp_path)
+
+
+def test_a_format_from_the_future_is_refused(run_for, copy_of):
+    from rankwise.run.folder import write_manifest
+
+    folder = copy_of(run_for())
+    facts = json.loads((folder / "run.json").read_text("utf-8"))
+    write_json(folder / "run.json", {**facts, "format": 2})
+    write_manifest(folder)
+    with pytest.raises(RunError, match="format 2, this rankwise reads up to 1; upgrade rankwise"):
+        Run.load(folder)
+
+
+def test_a_base_that_changed_after_training_is_noticed(recipe_for, tmp_path):
+    base = save_tiny("bert", tmp_path / "base")
+    run = train(recipe_for("bert", f"base={base}", "train.max_steps=1"), tmp_path / "run")
+    assert len(run.predict(["apple"])) == 1
+    save_tiny("bert", base, initializer_range=0.1)
+    with pytest.raises(RunError, match="base 'base' has other weights now"):
+        Run.load(run.folder).predict(["apple"])
+
+
+def test_a_trained_weight_that_reloads_one_bit_off_is_a_defect(built_for, tmp_path, monkeypatch):
+    built = built_for("bert")
+
+    def off_by_one_bit(*given):
+        loaded = adapters.load(*given)
+        weight = next(weight for name, weight in loaded.model.named_parameters() if "lora_A" in name)
+        weight.copy_(torch.nextafter(weight, weight + 1))
+        return loaded
+
+    monkeypatch.setattr("rankwise.run.folder.adapters", SimpleNamespace(load=off_by_one_bit))
+    tokenizer = load_tokenizer(built.base)
+    probe = tokenize(tokenizer, TEXTS, max_length=24)
+    adapters.save(built.classifier, tmp_path, base=built.base)
+    with pytest.raises(ReloadMismatch, match=r"lora_A.* is not what was trained when loaded again"):
+        _check_reload(tmp_path, built.base, built.classifier, tokenizer, probe)
+
+
+def test_a_save_that_does_not_reload_to_the_same_logits_is_a_defect(built_for, tmp_path):
+    built = built_for("bert")
+    with torch.no_grad():  # a frozen weight, which the adapter does not hold
+        built.classifier.model.get_parameter("base_model.model.bert.embeddings.LayerNorm.bias").add_(0.5)
+    tokenizer = load_tokenizer(built.base)
+    interval = {"value": 0.5, "low": 0.4, "high": 0.6}
+    with pytest.raises(ReloadMismatch, match="reloaded logits differ by up to"):
+        save(
+            tmp_path,
+            recipe=built.recipe,
+            base=built.base,
+            classifier=replace_mode(built.classifier),
+            tokenizer=tokenizer,
+            preprocessing=preprocessing(),
+            scores={"test": interval},
+            facts={},
+            card="",
+            probe=tokenize(tokenizer, TEXTS, max_length=24),
+        )
+    assert not (tmp_path / "manifest.json").exists(), "a folder without one is no run"
+
+
+def replace_mode(classifier):
+    classifier.model.eval()
+    return classifier
+
+
+def preprocessing():
+    from rankwise.data.prepare import Preprocessing
+
+    return Preprocessing(CLASSES, (), 24)
+
+
+# ----------------------------------------------------------------------------------------------------- loading elsewhere
+
+
+def test_a_run_predicts_the_same_after_it_is_loaded_again(run_for):
+    run = run_for()
+    one, other = run.predict(TEXTS), Run.load(run.folder).predict(TEXTS)
+    assert one == other
+    assert [prediction.label for prediction in one] == [max(p.probabilities, key=p.probabilities.get) for p in one]
+
+
+@pytest.mark.filterwarnings(PEFT_ASKS_BY_AN_OLD_NAME)
+def test_plain_peft_and_tokenizer_give_the_same_probabilities(family, run_for):
+    run = run_for(family, "train.epochs=1")
+    base = AutoModelForSequenceClassification.from_pretrained(run.base().location, num_labels=3, dtype=torch.float32)
+    model = PeftModel.from_pretrained(base, str(run.folder)).eval()
+    tokenizer = AutoTokenizer.from_pretrained(run.folder)
+    texts = ["apple & pear", "iron zinc over the copper", "the rhine and the volga near danube"]
+    inputs = tokenizer(texts, padding=True, truncation=True, max_length=24, return_tensors="pt")
+    with torch.inference_mode():
+        expected = model(**inputs).logits.softmax(-1)
+    found = run.predictor.probabilities(texts)
+    assert found == pytest.approx(expected.numpy(), abs=1e-5)
+
+
+def test_transformers_pipeline_loads_a_full_run_folder_by_itself(run_for):
+    run = run_for("bert", "adapter.method=full")
+    classify = pipeline("text-classification", str(run.folder), top_k=None, device="cpu")
+    for text in ("apple and pear", "zinc"):
+        found = {entry["label"]: entry["score"] for entry in classify([text])[0]}
+        assert found == pytest.approx(run.predict([text])[0].probabilities, abs=1e-5)
+
+
+# -------------------------------------------------------------------------------------------------------------- engines
+
+
+@pytest.fixture(scope="module")
+def quick_run(run_for):
+    return run_for("distilbert", "train.epochs=6")
+
+
+def test_onnx_predicts_what_torch_predicts(quick_run):
+    one, other = quick_run.predict(TEXTS), quick_run.predict(TEXTS, engine="onnx")
+    assert [p.label for p in one] == [p.label for p in other]
+    assert [p.score for p in one] == pytest.approx([p.score for p in other], abs=1e-5)
+
+
+def test_a_run_is_exported_once_and_found_again_by_its_manifest(quick_run, copy_of, monkeypatch):
+    before = quick_run.exported()
+    monkeypatch.setattr("rankwise.run.folder.export", lambda *_, **__: pytest.fail("exported again"))
+    assert Run.load(quick_run.folder).exported().path == before.path
+    assert before.path.parent == cache_folder() / "onnx"
+    assert before.path.stem == sha256(quick_run.folder / "manifest.json")
+    with pytest.raises(pytest.fail.Exception, match="exported again"):
+        Run.load(copy_of(quick_run)).exported()  # a folder with another manifest
+
+
+def test_a_run_is_exported_to_a_given_path(quick_run, tmp_path, monkeypatch):
+    cached = quick_run.exported().path
+    monkeypatch.setattr("rankwise.run.folder.export", lambda *given, **_: shutil.copy(cached, given[-1]))
+    assert quick_run.exported(tmp_path / "mine.onnx", threads=2).path == tmp_path / "mine.onnx"
+    assert (tmp_path / "mine.onnx").exists()
+
+
+def test_another_runs_export_is_refused(quick_run, copy_of):
+    other = Run.load(copy_of(quick_run))
+    with pytest.raises(RunError, match=r"exported from another run than .*; delete it, or give another path"):
+        other.exported(quick_run.exported().path)
+
+
+def test_each_engine_is_loaded_once(quick_run):
+    assert quick_run.predictor_on("onnx") is quick_run.predictor_on("onnx")
+    assert quick_run.predictor_on("torch") is quick_run.predictor
+
+
+def test_an_unknown_engine_is_refused(quick_run):
+    with pytest.raises(ModelError, match="engine 'onxx'; expected one of torch, fast, onnx; did you mean 'onnx'"):
+        quick_run.predict(TEXTS, engine="onxx")
+
+
+def test_mc_dropout_needs_torch(quick_run):
+    with pytest.raises(ModelError, match=r"for mc_dropout, type --engine torch \(engine='torch'\)"):
+        quick_run.predict(TEXTS, mc_dropout=2, engine="onnx")
+
+
+def test_an_export_is_checked_in_many_shapes_up_to_the_longest(quick_run):
+    batches = _probe_batches(quick_run.predictor.tokenizer, 24)
+    shapes = [tuple(batch["input_ids"].shape) for batch in batches]
+    assert shapes[0][0] == 2
+    assert (1, 2) in shapes  # a text of nothing but its two special tokens
+    assert max(width for _, width in shapes) == 24
+    assert len(set(shapes)) >= 4
+    assert any((batch["attention_mask"] == 0).any() for batch in batches[1:])
+
+
+# ------------------------------------------------------------------------------------------------------------ model card
+
+
+def test_the_model_cards_front_matter_is_what_the_hub_reads(run_for):
+    run = run_for()
+    card = ModelCard.load(run.folder / "README.md")
+    assert card.data.library_name == "peft"
+    assert card.data.pipeline_tag == "text-classification"
+    assert card.data.model_name == "tiny"
+    results = {result.metric_type: result for result in card.data.eval_results}
+    assert results["accuracy"].metric_value == round(run.scores["test"]["accuracy"]["value"], 4)
+    assert results["f1"].metric_value == round(run.scores["test"]["macro_f1"]["value"], 4)
+    assert results["accuracy"].dataset_name == "words.csv"
+    assert results["accuracy"].dataset_split == "test"
+
+
+def test_a_model_card_tells_its_level_and_whether_test_texts_are_in_training(built_for, run_for):
+    built, scores = built_for("bert"), dict(run_for().scores)
+    plain = model_card(built.recipe, built.plan, built.base, scores)
+    assert "| 95 % interval |" in plain
+    assert "on rows that neither training nor the choice of a checkpoint saw." in plain
+    scores["test"] = {**scores["test"], "confidence_level": 0.9}
+    scores["test_not_in_training"] = {"accuracy": {"value": 0.75, "low": 0.7, "high": 0.8}}
+    leaked = model_card(built.recipe, built.plan, built.base, scores)
+    assert "| 90 % interval |" in leaked
+    assert "some of their texts are in training too: without those, accuracy is 0.7500." in leaked
+    assert "neither training" not in leaked
+
+
+def test_a_model_card_names_its_base_by_hub_id_where_it_has_one(run_for, built_for):
+    built = built_for("bert")
+    hub = Base("minilm", "sentence-transformers/all-MiniLM-L6-v2", "anywhere", None, None)
+    card = ModelCard(model_card(built.recipe, built.plan, hub, run_for().scores))
+    assert card.data.base_model == hub.hub
+    assert f'from_pretrained("{hub.hub}", num_labels=3)' in card.text
+
+
+@pytest.mark.filterwarnings(PEFT_ASKS_BY_AN_OLD_NAME)
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_the_model_cards_code_runs(run_for, method, monkeypatch):
+    run = run_for("bert", f"adapter.method={method}")
+    monkeypatch.chdir(Path(run.base().location).parent)
+    blocks = re.findall(r"```python\n(.*?)```", (run.folder / "README.md").read_text("utf-8"), flags=re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        code = block.replace("path/to/this/folder", str(run.folder))
+        exec(code, {})
+
+
+def test_a_recipe_from_a_run_folder_is_a_recipe(run_for):
+    folder = run_for().folder
+    assert Recipe.load(folder / "recipe.yaml") == Run.load(folder).recipe
+
+
+def test_a_moved_run_that_finds_its_base_loads(run_for, copy_of):
+    run = run_for()
+    moved = Run.load(copy_of(run))
+    assert moved.predict(TEXTS) == run.predict(TEXTS)
+    assert replace(moved, folder=run.folder).facts["best"] == run.facts["best"]
+
+
+def test_the_fast_engine_says_nearly_the_same(quick_run, rows):
+    exact, fast = (quick_run.predict(rows.texts[:8], engine=engine) for engine in ("torch", "fast"))
+    assert [row.label for row in exact] == [row.label for row in fast]
+    for one, other in zip(exact, fast, strict=True):
+        assert other.score == pytest.approx(one.score, abs=0.03)

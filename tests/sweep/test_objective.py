@@ -1,0 +1,143 @@
+"""A trial trains what a whole run would train, is scored on validation rows, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import pickle
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from conftest import separable
+from rankwise.errors import DataError, OverBudget
+from rankwise.run.folder import Run
+from rankwise.sweep.objective import SCORES, TrialObjective, whole_run
+from rankwise.sweep.results import Stop
+from rankwise.workflows.train import train
+
+
+def unheard(entry):
+    pass
+
+
+@pytest.fixture
+def objective():
+    return TrialObjective()
+
+
+@pytest.fixture
+def quick(recipe_for):
+    return lambda *overrides: recipe_for("bert", "train.epochs=2", "train.evaluate_every=3", *overrides)
+
+
+def test_it_scores_as_a_whole_run_with_the_same_seed(objective, quick, tmp_path):
+    recipe = quick("train.seed=3")
+    found = objective(recipe, unheard)
+    run = train(recipe, tmp_path / "run")
+    assert {name: run.scores["validation"][name] for name in SCORES} == found.scores
+    assert [entry["step"] for entry in found.history] == [entry["step"] for entry in run.scores["history"]]
+    assert found.trained_parameters == run.facts["trained_parameters"]["counted"]
+    assert found.data_sha256 == run.facts["data_sha256"]
+    assert found.validation_rows == run.facts["rows"]["validation"] == 12
+    assert found.seconds > 0
+
+
+def test_each_evaluation_is_reported_with_what_a_pruner_and_a_chart_need(objective, quick):
+    heard = []
+    found = objective(quick(), heard.append)
+    assert [entry["step"] for entry in heard] == [entry["step"] for entry in found.history] == [3, 6, 9, 10]
+    assert [entry["accuracy"] for entry in heard] == [entry["accuracy"] for entry in found.history]
+    assert {entry["trained_parameters"] for entry in heard} == {found.trained_parameters}
+    assert heard[0]["seconds"] < heard[-1]["seconds"]
+
+
+def test_a_plan_over_the_cap_is_refused_before_any_token_is_made(objective, quick):
+    with pytest.raises(OverBudget):
+        objective(quick("budget.parameters=100"), unheard)
+    assert objective._tokens == {}
+
+
+def test_the_test_rows_change_nothing(objective, quick, tmp_path):
+    def with_test(seed):
+        path = separable(12, seed=seed).write(tmp_path / f"test-{seed}.csv")
+        return quick(f"data.test={path}", f"data.train={train_file}", "data.source=null")
+
+    train_file = separable(60, seed=1).write(tmp_path / "train.csv")
+    one, two = (objective(with_test(seed), unheard) for seed in (7, 8))
+    assert one.data_sha256 != two.data_sha256
+    assert (one.scores, one.history) == (two.scores, two.history)
+    for _, prepared in objective._tokens.values():
+        assert list(prepared.test.texts) == list(prepared.validation.texts)[:1], "a validation row stands for them"
+
+
+def test_a_trial_that_is_stopped_ends_at_once_and_leaves_no_file(objective, quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    heard = []
+
+    def stop(entry):
+        heard.append(entry)
+        raise Stop
+
+    with pytest.raises(Stop):
+        objective(quick(), stop)
+    assert len(heard) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert objective(quick(), unheard).history, "the next trial is not the worse for it"
+
+
+def test_tables_and_tokens_are_made_once_for_trials_that_share_them(objective, quick):
+    objective(quick(), unheard)
+    ((first,), (tables,)) = objective._tokens.values(), objective._tables.values()
+    objective(quick("adapter.rank=1", "train.learning_rate=1e-3"), unheard)
+    assert list(objective._tokens.values()) == [first]
+    objective(quick("data.max_length=12"), unheard)
+    assert len(objective._tokens) == 2
+    assert next(iter(objective._tables.values())) is tables
+
+
+def test_it_travels_to_another_process_as_what_it_was_when_it_was_new(objective, quick):
+    objective(quick("train.max_steps=1"), unheard)
+    assert pickle.loads(pickle.dumps(objective))._tokens == {}  # noqa: S301 - our own bytes
+
+
+def test_data_that_is_not_there_is_the_users_mistake(objective, quick):
+    with pytest.raises(DataError):
+        objective(quick("data.source=nowhere.csv"), unheard)
+
+
+def test_tokens_are_made_once_for_all_processes(quick, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANKWISE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("rankwise.data.tokens.LEAST_SHARED", 1)
+    first = TrialObjective()(quick("train.max_steps=1"), unheard)
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("prefix/*/ids.bin")}
+    assert len(made) == 3, "training rows, and validation rows with the one that stands for the test rows"
+    assert TrialObjective()(quick("train.max_steps=1"), unheard).scores == first.scores  # as another process begins
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache").glob("prefix/*/ids.bin")} == made
+
+
+def test_the_frozen_layers_cache_is_shared_between_trials(objective, quick, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANKWISE_CACHE", str(tmp_path / "cache"))
+    upper = ("adapter.allocate={policy: last-k, k: 1}", "train.encoder_dropout=off", "train.max_steps=2")
+    objective(quick(*upper), unheard)
+    entries = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "prefix").glob("*/hidden.bin")}
+    assert len(list((tmp_path / "cache" / "prefix").glob("*/hidden.bin"))) == 2, "training and validation rows"
+    objective(quick(*upper, "adapter.rank=1"), unheard)
+    assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "prefix").glob("*/hidden.bin")} == entries
+
+
+def test_a_finalist_that_the_worst_shift_chose_has_that_score_too(quick, tmp_path):
+    found = whole_run(quick("train.max_steps=2", "train.select_by=worst_shift"), str(tmp_path / "run"))
+    assert found.validation.keys() == {*SCORES, "worst_shift"}
+    assert found.validation["worst_shift"] <= found.validation["accuracy"]
+
+
+def test_a_finalist_is_a_whole_run_and_is_made_once(quick, tmp_path):
+    recipe = quick("train.max_steps=2")
+    folder = tmp_path / "run"
+    first = whole_run(recipe, str(folder))
+    run = Run.load(folder)
+    assert first.test["accuracy"] == run.scores["test"]["accuracy"]["value"]
+    assert first.validation == {name: run.scores["validation"][name] for name in SCORES}
+    written = {path: path.stat().st_mtime_ns for path in Path(folder).iterdir()}
+    assert whole_run(recipe, str(folder)) == first
+    assert {path: path.stat().st_mtime_ns for path in Path(folder).iterdir()} == written

@@ -1,0 +1,185 @@
+"""A checkpoint that has its name is whole, and puts training back where it was, even after a kill."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from rankwise.errors import RunError
+from rankwise.recipe import Recipe
+from rankwise.run.folder import Run
+from rankwise.system.events import EventFile, read_events
+from rankwise.training.checkpoint import Checkpoints, Progress
+from rankwise.training.optimizers import build_optimizers
+from rankwise.workflows import train as pipeline
+
+RANKWISE = [sys.executable, "-c", "from rankwise.cli.app import main; main()"]
+
+
+@pytest.fixture
+def trained(fit_for):
+    return fit_for("train.evaluate_every=2", "train.keep=2", "train.epochs=1.6", "train.learning_rate=1e-9")
+
+
+def test_the_newest_and_the_best_are_kept(trained):
+    assert trained.fitted.best["step"] == 2
+    assert trained.checkpoints.steps() == [2, 6, 8]
+
+
+def test_a_checkpoint_holds_nothing_but_tensors_and_json(trained):
+    names = {path.name for path in trained.checkpoints.folder.rglob("*") if path.is_file()}
+    assert names == {"weights.safetensors", "optimizer.safetensors", "state.json"}
+
+
+def test_resuming_puts_weights_optimizer_generator_and_position_back(fit_for, built_for):
+    trained = fit_for("train.optimizer=muon", "train.evaluate_every=4", "train.max_steps=4")
+    state = torch.get_rng_state()
+    fresh = built_for("bert", "train.optimizer=muon")
+    optimizers = build_optimizers(fresh.classifier, fresh.recipe.train)
+    try:
+        torch.manual_seed(123)
+        progress = trained.checkpoints.resume(fresh.classifier, optimizers)
+        generator = torch.get_rng_state()
+        again = Checkpoints(trained.checkpoints.folder.with_name("again"), keep=1, fingerprint="any")
+        again.save(fresh.classifier, optimizers, progress)
+    finally:
+        torch.set_rng_state(state)
+    assert (progress.step, progress.epoch, progress.batch) == (4, 0, 4)
+    assert not torch.equal(generator, state)
+    for name in ("weights.safetensors", "optimizer.safetensors"):
+        assert (again.folder / "step-4" / name).read_bytes() == (trained.checkpoints.folder / "step-4" / name).read_bytes()
+
+
+def test_a_half_written_checkpoint_is_not_seen(trained, built_for):
+    draft = trained.checkpoints.folder / ".step-99.draft"
+    draft.mkdir()
+    (draft / "weights.safetensors").write_bytes(b"half")
+    fresh = built_for("bert")
+    with torch.random.fork_rng():
+        progress = trained.checkpoints.resume(fresh.classifier, build_optimizers(fresh.classifier, fresh.recipe.train))
+    assert progress.step == 8
+
+
+def test_a_draft_left_by_a_kill_does_not_get_in_the_way_of_the_same_step(trained):
+    draft = trained.checkpoints.folder / ".step-8.draft"
+    draft.mkdir()
+    (draft / "stray").write_bytes(b"half")
+    trained.checkpoints.save(trained.built.classifier, [], Progress(step=8, best={"step": 8}))
+    assert not draft.exists()
+    assert not (trained.checkpoints.folder / "step-8" / "stray").exists()
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "optimizer.safetensors"])
+@pytest.mark.parametrize("damage", ["cut", "gone"])
+def test_a_damaged_checkpoint_is_refused_by_name(trained, name, damage):
+    path = trained.checkpoints.folder / "step-8" / name
+    whole = path.read_bytes()
+    path.unlink()
+    if damage == "cut":
+        path.write_bytes(whole[:100])
+    classifier = trained.built.classifier
+    with pytest.raises(RunError, match=f"step-8/{name} is damaged or missing"), torch.random.fork_rng():
+        trained.checkpoints.resume(classifier, build_optimizers(classifier, trained.built.recipe.train))
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(trained):
+    other = Checkpoints(trained.checkpoints.folder, keep=1, fingerprint="another")
+    with pytest.raises(RunError, match="step-8 was made by another recipe or other data"):
+        other.resume(trained.built.classifier, [])
+
+
+def test_a_checkpoint_of_other_tensors_is_refused(trained, built_for):
+    with pytest.raises(RunError, match="its tensors are not the ones that train now"):
+        trained.checkpoints.load_weights(built_for("bert", "adapter.bias=all").classifier, 8)
+
+
+def test_an_empty_folder_has_nothing_to_resume(built_for, tmp_path):
+    assert Checkpoints(tmp_path / "none", keep=1, fingerprint="any").resume(built_for("bert").classifier, []) is None
+
+
+# -------------------------------------------------------------------------------------------------------------- events
+
+
+def test_events_come_back_as_they_were_emitted_without_ticks(tmp_path):
+    with EventFile(tmp_path / "events.jsonl") as file:
+        file("step", {"step": 1, "loss": 0.5})
+        file("tick", {"step": 2})
+        file("evaluation", {"accuracy": 1.0, "text": "Zürich\u2028"})
+    found = [{key: value for key, value in event.items() if key != "seconds"} for event in read_events(file.path)]
+    assert found == [
+        {"event": "step", "step": 1, "loss": 0.5},
+        {"event": "evaluation", "accuracy": 1.0, "text": "Zürich\u2028"},
+    ]
+
+
+def test_a_line_cut_short_is_left_out_and_what_comes_after_a_resume_is_read(tmp_path):
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"event": "start", "seconds": 0.1}\n{"event": "st', "utf-8")
+    assert [event["event"] for event in read_events(path)] == ["start"]
+    with EventFile(path) as file:
+        file("resumed", {})
+    assert [event["event"] for event in read_events(path)] == ["start", "resumed"]
+
+
+# ---------------------------------------------------------------------------------------------------------------- kills
+
+
+def test_a_training_killed_and_resumed_writes_the_same_adapter_as_one_left_alone(recipe_for, tmp_path):
+    recipe = recipe_for(
+        "bert",
+        "train.epochs=40",
+        "train.evaluate_every=5",
+        "train.log_every=1",
+        "train.threads=1",
+        "evaluate.baselines=false",
+    )
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml(), "utf-8")
+    command = [*RANKWISE, "train", "recipe.yaml", "--out", "killed", "--json"]
+    killed = tmp_path / "killed"
+    child = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_for_step(killed / "checkpoints", 20, child)
+        child.send_signal(signal.SIGKILL)
+        assert child.wait(30) == -signal.SIGKILL, "it was still training"
+    finally:
+        child.kill()
+        child.communicate()
+
+    before = read_events(killed / "events.jsonl")
+    assert before[-1]["event"] in ("step", "evaluation")
+    assert not (killed / "manifest.json").exists()
+    with pytest.raises(RunError, match="its training did not finish: type the same train command with --resume"):
+        Run.load(killed)
+
+    done = subprocess.run([*command, "--resume"], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    first, second = (event for event in read_events(killed / "events.jsonl") if event["event"] == "start")
+    assert first["step"] == 0
+    assert 20 <= second["step"] < second["total"] == 200
+    alone = pipeline.train(Recipe.load(tmp_path / "recipe.yaml"), tmp_path / "alone")
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        assert (killed / name).read_bytes() == (alone.folder / name).read_bytes(), name
+    assert without_seconds(json.loads(done.stdout)["scores"]) == without_seconds(dict(alone.scores))
+
+
+def wait_for_step(folder: Path, step: int, child: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert child.poll() is None, child.stderr.read() if child.stderr else ""
+        if any(int(path.name.removeprefix("step-")) >= step for path in folder.glob("step-*")):
+            return
+        time.sleep(0.01)
+    pytest.fail(f"no checkpoint of step {step} within two minutes")
+
+
+def without_seconds(tree):
+    if isinstance(tree, dict):
+        return {key: without_seconds(value) for key, value in tree.items() if "seconds" not in key}
+    return [without_seconds(value) for value in tree] if isinstance(tree, list) else tree

@@ -1,0 +1,343 @@
+"""One call from a recipe to a run folder; what stands in the way is refused by name, and nobody's work is overwritten."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+
+from conftest import CLASSES, Rows, separable
+from rankwise.data.prepare import read
+from rankwise.errors import DataError, MissingExtra, OverBudget, RunError, TrainingError
+from rankwise.run.folder import Run
+from rankwise.workflows.train import train
+
+QUICK = "train.max_steps=2"
+
+
+@pytest.fixture
+def quick(recipe_for):
+    """A recipe of two updates."""
+    return lambda *overrides: recipe_for("bert", QUICK, *overrides)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+# ------------------------------------------------------------------------------------------------------------- a whole run
+
+
+def test_a_run_tells_its_story_in_order(quick, tmp_path):
+    heard = []
+    train(quick(), tmp_path / "run", listeners=[lambda kind, _: heard.append(kind)])
+    in_order = [kind for kind in dict.fromkeys(heard) if kind != "tick"]
+    assert in_order == ["plan", "machine", "data", "forecast", "start", "step", "evaluation", "end", "scores"]
+    assert heard.count("scores") == 1, "the test split is scored once"
+
+
+def test_scores_stand_beside_the_majority_and_a_linear_model(quick, tmp_path):
+    recipe = quick()
+    scores = train(recipe, tmp_path / "run").scores
+    test = Counter(read(recipe.data).test.labels)
+    assert scores["baselines"]["majority class"]["accuracy"]["value"] == pytest.approx(max(test.values()) / 12)
+    assert scores["baselines"]["TF-IDF + logistic"]["accuracy"]["value"] >= 0.9
+    for baseline in scores["baselines"].values():
+        difference = scores["test"]["accuracy"]["value"] - baseline["accuracy"]["value"]
+        assert baseline["difference"]["value"] == pytest.approx(difference)
+
+
+def test_the_same_recipe_gives_the_same_adapter_and_the_same_scores(quick, tmp_path):
+    one, two = (train(quick(), tmp_path / name) for name in ("one", "two"))
+    assert contents(one.folder)["adapter_model.safetensors"] == contents(two.folder)["adapter_model.safetensors"]
+    assert one.scores["test"] == two.scores["test"]
+
+
+def test_checkpoints_are_gone_from_a_finished_run_unless_more_than_one_is_kept(quick, tmp_path):
+    assert not (train(quick(), tmp_path / "one").folder / "checkpoints").exists()
+    kept = train(quick("train.keep=2", "train.evaluate_every=1"), tmp_path / "two").folder
+    assert {path.name for path in (kept / "checkpoints").iterdir()} == {"step-1", "step-2"}
+
+
+def test_a_run_without_a_folder_takes_the_next_free_one(quick, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert [str(train(quick()).folder) for _ in range(2)] == ["runs/tiny", "runs/tiny-2"]
+
+
+def test_a_recipe_file_and_overrides_do(quick, tmp_path):
+    (tmp_path / "recipe.yaml").write_text(quick().to_yaml(), "utf-8")
+    run = train(tmp_path / "recipe.yaml", tmp_path / "run", overrides=["train.max_steps=1"])
+    assert run.facts["steps"] == 1
+
+
+# ----------------------------------------------------------------------------------------------------- in the way
+
+
+def test_a_folder_with_something_in_it_is_refused(quick, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work", "utf-8")
+    with pytest.raises(RunError, match=r"is not empty; type --resume to go on with it, --overwrite"):
+        train(quick(), tmp_path)
+    assert contents(tmp_path) == {"thesis.txt": b"years of work"}
+
+
+def test_a_file_in_place_of_a_folder_is_refused(quick, tmp_path):
+    (tmp_path / "run").write_text("a file", "utf-8")
+    with pytest.raises(RunError, match="is a file; give a folder"):
+        train(quick(), tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "manifest.json", "started.json"])
+def test_overwrite_does_not_empty_a_folder_that_holds_no_run(quick, tmp_path, name):
+    before = {name: b'{"name": "a web page\'s manifest"}', "more.txt": b"years of work"}
+    for file, content in before.items():
+        (tmp_path / file).write_bytes(content)
+    with pytest.raises(RunError, match="holds no run of rankwise, so --overwrite won't empty it"):
+        train(quick(), tmp_path, overwrite=True)
+    assert contents(tmp_path) == before
+
+
+def test_resume_does_not_train_into_a_folder_that_holds_no_run(quick, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work", "utf-8")
+    with pytest.raises(RunError, match="holds no run to resume"):
+        train(quick(), tmp_path, resume=True)
+    assert contents(tmp_path) == {"thesis.txt": b"years of work"}
+
+
+def test_overwrite_replaces_a_run_finished_or_not(quick, tmp_path):
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        train(quick(), folder, listeners=[stop_at("start")])
+    (folder / "left-over.txt").write_text("of the first", "utf-8")
+    assert train(quick(), folder, overwrite=True).facts["steps"] == 2
+    assert train(quick("train.max_steps=1"), folder, overwrite=True).facts["steps"] == 1
+    assert not (folder / "left-over.txt").exists()
+
+
+def stop_at(kind):
+    def listener(heard, values):
+        if heard == kind:
+            raise KeyboardInterrupt
+
+    return listener
+
+
+# ------------------------------------------------------------------------------------------------------------- resuming
+
+
+def test_a_finished_run_resumed_returns_at_once(quick, tmp_path):
+    first = train(quick(), tmp_path / "run")
+    before, heard = contents(first.folder), []
+    again = train(quick(), tmp_path / "run", resume=True, listeners=[lambda kind, _: heard.append(kind)])
+    assert heard == ["complete"]
+    assert contents(again.folder) == before
+    assert again.scores == first.scores
+
+
+def test_a_run_can_be_resumed_from_another_folder(quick, tmp_path, monkeypatch):
+    heard = []
+    train(quick(), tmp_path / "run")
+    (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere" / "deep")
+    train(quick(), tmp_path / "run", resume=True, listeners=[lambda kind, _: heard.append(kind)])
+    assert heard == ["complete"]
+
+
+def test_a_stopped_run_resumed_ends_as_one_left_alone(quick, tmp_path):
+    recipe = quick("train.max_steps=6", "train.evaluate_every=2")
+
+    def stop(kind, values):
+        if kind in ("tick", "step") and values["step"] == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "stopped", listeners=[stop])
+    resumed, alone = train(recipe, tmp_path / "stopped", resume=True), train(recipe, tmp_path / "alone")
+    assert contents(resumed.folder)["adapter_model.safetensors"] == contents(alone.folder)["adapter_model.safetensors"]
+    assert resumed.scores["test"] == alone.scores["test"]
+    assert not (resumed.folder / "started.json").exists()
+
+
+def test_a_stopped_run_goes_on_wherever_its_data_lies_now(quick, data_file, tmp_path, monkeypatch):
+    recipe = quick("train.max_steps=6", "train.evaluate_every=2")
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(data_file, "own.csv")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe.with_overrides(["data.source=own.csv"]), "run", listeners=[stop_at("evaluation")])
+    shutil.move("own.csv", "moved.csv")
+    heard = []
+    listener = [lambda kind, values: heard.append((kind, values.get("step")))]
+    train(recipe.with_overrides(["data.source=./moved.csv"]), "run", resume=True, listeners=listener)
+    assert ("start", 2) in heard, "it went on from its checkpoint"
+
+
+@pytest.mark.parametrize("where", ["_check_reload", "write_manifest"])
+def test_a_run_that_is_stopped_while_it_is_saved_trains_nothing_again(quick, tmp_path, monkeypatch, where):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"rankwise.run.folder.{where}", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train(quick(), tmp_path / "run")
+    heard = []
+    run = train(quick(), tmp_path / "run", resume=True, listeners=[lambda kind, _: heard.append(kind)])
+    assert not {"tick", "step", "evaluation"} & set(heard)
+    assert {path.name for path in run.folder.iterdir()}.isdisjoint({"checkpoints", "started.json"})
+    assert Run.load(run.folder).facts["steps"] == 2
+
+
+def test_a_start_that_was_stopped_before_it_was_written_is_no_run(quick, tmp_path):
+    (tmp_path / "started.json.draft").write_text("{", "utf-8")
+    assert train(quick(), tmp_path, resume=True).facts["steps"] == 2
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_resuming_with_another_recipe_lists_what_changed(quick, tmp_path, finished):
+    if finished:
+        train(quick(), tmp_path / "run")
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            train(quick(), tmp_path / "run", listeners=[stop_at("data")])
+    with pytest.raises(RunError) as caught:
+        train(quick("train.epochs=3", "adapter.rank=4"), tmp_path / "run", resume=True)
+    lines = [line.strip() for line in str(caught.value).splitlines()]
+    assert lines[1:-1] == ["adapter.rank: 2 → 4", "train.epochs: 2.0 → 3.0"]
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_resuming_with_other_data_says_so(quick, data_file, tmp_path, finished):
+    own = tmp_path / "own.csv"
+    shutil.copy(data_file, own)
+    if finished:
+        train(quick(f"data.source={own}"), tmp_path / "run")
+    else:
+        with pytest.raises(KeyboardInterrupt):
+            train(quick(f"data.source={own}"), tmp_path / "run", listeners=[stop_at("data")])
+    own.write_text(own.read_text("utf-8").replace("row00,", "row00 more,"), "utf-8")
+    with pytest.raises(RunError, match="the texts or labels of the data"):
+        train(quick(f"data.source={own}"), tmp_path / "run", resume=True)
+
+
+def test_another_name_or_summary_is_no_other_recipe(quick, tmp_path):
+    first = train(quick(), tmp_path / "run")
+    again = train(quick("summary=now with a summary"), tmp_path / "run", resume=True)
+    assert again.scores == first.scores
+
+
+# ---------------------------------------------------------------------------------------------------------- Python lists
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_training_on_python_sequences(quick, rows, tmp_path, kind):
+    run = train(quick(), tmp_path / "run", texts=rows.texts, labels=kind(rows.labels))
+    assert run.preprocessing.classes == CLASSES
+    assert run.predict(["apple"])[0].label in CLASSES
+
+
+def test_whole_numbers_do_as_labels(quick, rows, tmp_path):
+    numbers = [CLASSES.index(label) + 1 for label in rows.labels]
+    run = train(quick(), tmp_path / "run", texts=rows.texts, labels=numbers)
+    assert run.preprocessing.classes == ("1", "2", "3")
+
+
+def test_data_that_the_caller_has_read_is_not_read_again(quick, rows, tmp_path):
+    path = rows.write(tmp_path / "words.csv")
+    recipe = quick(f"data.source={path}")
+    labelled = read(recipe.data)
+    alone = train(recipe, tmp_path / "alone")
+    path.unlink()
+    assert train(recipe, tmp_path / "run", labelled=labelled).facts["data_sha256"] == alone.facts["data_sha256"]
+
+
+def test_texts_without_labels_are_refused(quick, rows, tmp_path):
+    with pytest.raises(DataError, match="label"):
+        train(quick(), tmp_path / "run", texts=rows.texts)
+    assert not (tmp_path / "run").exists()
+
+
+# --------------------------------------------------------------------------------------------- refused before anything
+
+
+def test_a_plan_over_budget_is_refused_before_a_folder_is_made(quick, tmp_path):
+    with pytest.raises(OverBudget):
+        train(quick("budget.parameters=100"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_arithmetic_that_a_cpu_lacks_is_refused_before_a_folder_is_made(quick, tmp_path):
+    with pytest.raises(TrainingError, match="fp16"):
+        train(quick("train.precision=fp16"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("tracker", ["tensorboard", "mlflow", "trackio", "wandb"])
+def test_a_tracker_that_is_not_installed_names_its_extra(quick, tmp_path, tracker):
+    if find_spec(tracker) is not None:
+        pytest.skip(f"{tracker} is installed here")
+    with pytest.raises(MissingExtra, match=rf"pip install 'rankwise\[{tracker}\]'"):
+        train(quick(f"train.trackers=[{tracker}]"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+# --------------------------------------------------------------------------------------------------------------- leakage
+
+
+def leaky(folder, rows, share):
+    """Train, validation and test files, of whose 40 test rows a share is also in training."""
+    leaked = round(40 * share)
+    fresh = separable(100, seed=9)
+    Rows(rows.texts, rows.labels).write(folder / "train.csv")
+    Rows(fresh.texts[:20], fresh.labels[:20]).write(folder / "validation.csv")
+    texts = [*rows.texts[:leaked], *(f"{text} fresh" for text in fresh.texts[20 : 60 - leaked])]
+    Rows(texts, [*rows.labels[:leaked], *fresh.labels[20 : 60 - leaked]]).write(folder / "test.csv")
+    return f"data.source={folder}"
+
+
+def test_many_leaked_test_rows_are_refused(quick, rows, tmp_path):
+    with pytest.raises(DataError, match=r"3 of 40 test texts \(7\.5%\) are also in training.*data\.leakage=allow"):
+        train(quick(leaky(tmp_path, rows, 0.075)), tmp_path / "run")
+
+
+def test_leaked_rows_that_are_allowed_have_a_clean_score_beside_them(quick, rows, tmp_path):
+    run = train(quick(leaky(tmp_path, rows, 0.5), "data.leakage=allow"), tmp_path / "run")
+    clean = run.scores["test_not_in_training"]
+    texts = read(run_data(run, tmp_path)).test
+    right = [p.label == label for p, label in zip(run.predict(texts.texts[20:]), texts.labels[20:], strict=True)]
+    assert clean["accuracy"]["value"] == pytest.approx(np.mean(right))
+    assert any("20 of 40 test texts" in note for note in run.facts["notes"])
+
+
+def run_data(run, folder):
+    return run.recipe.data.model_copy(update={"source": str(folder)})
+
+
+def test_few_leaked_test_rows_are_told(quick, rows, tmp_path):
+    run = train(quick(leaky(tmp_path, rows, 0.05)), tmp_path / "run")
+    assert any("2 of 40 test texts (5.0%) are also in training" in note for note in run.facts["notes"])
+    assert "test_not_in_training" in run.scores
+
+
+def test_without_leaks_there_is_one_score(quick, tmp_path):
+    assert "test_not_in_training" not in train(quick(), tmp_path / "run").scores
+
+
+def test_scores_on_disk_are_the_scores_returned(quick, tmp_path):
+    run = train(quick(), tmp_path / "run")
+    assert json.loads((run.folder / "scores.json").read_text("utf-8")) == run.scores == Run.load(run.folder).scores
+
+
+def test_tensorboard_gets_the_losses_and_the_scores(quick, tmp_path):
+    pytest.importorskip("tensorboard", reason="the extra rankwise[tensorboard] is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = train(quick("train.trackers=[tensorboard]", "train.log_every=2"), tmp_path / "run")
+    (written,) = {path.parent for path in run.folder.rglob("events.out.tfevents.*") if path.parent.name == "rankwise"}
+    reader = EventAccumulator(str(written))
+    reader.Reload()
+    assert {"step/loss", "step/rate", "evaluation/accuracy"} <= set(reader.Tags()["scalars"])
+    assert reader.Scalars("evaluation/accuracy")[-1].step == run.facts["steps"]
+    assert reader.Scalars("evaluation/accuracy")[-1].value == pytest.approx(run.scores["history"][-1]["accuracy"])
