@@ -102,16 +102,18 @@ def measure(changes: list[str]) -> dict[str, float]:
     from rankwise.planning.forecast import forecast
     from rankwise.planning.plan import plan as make_plan
     from rankwise.planning.workload import Work
-    from rankwise.system import machine
     from rankwise.system import torch_speed as speed
+    from rankwise.system.cores import default_threads, usable_cores
     from rankwise.system.device import resolve_precision
+    from rankwise.system.memory import peak_resident_bytes
+    from rankwise.system.speed import fastest_threads
 
     recipe = Recipe.load("quickstart", changes)
     tokenizer = load_tokenizer(locate(recipe.base))
     data = prepare(recipe.data, tokenizer, longest=512)
     work = Work.of_tokens(*(split.tokens.lengths for split in (data.train, data.validation, data.test)))
     plan = make_plan(recipe, classes=len(data.classes))
-    threads, measured = machine.fastest(recipe.train.threads or min(machine.cores(), machine.threads()), speed.gflops)
+    threads, measured = fastest_threads(recipe.train.threads or min(usable_cores(), default_threads()), speed.gflops)
     bf16 = resolve_precision(recipe.train.precision, torch.device("cpu")) == "bf16"
     predicted = forecast(plan, recipe, work, gflops=measured[threads], threads=threads, bf16=bf16)
     preparing = time.monotonic() - started
@@ -121,7 +123,7 @@ def measure(changes: list[str]) -> dict[str, float]:
         train(recipe, f"{folder}/run")
     return {
         "predicted_bytes": predicted.peak_bytes,
-        "actual_bytes": machine.peak_resident_bytes() or 0,
+        "actual_bytes": peak_resident_bytes() or 0,
         "predicted_s": predicted.seconds,
         "actual_s": time.monotonic() - again + min(preparing, 5.0),  # importing torch is part of a run
     }

@@ -42,9 +42,10 @@ from rankwise.inference.predict import Predictor
 from rankwise.model.adapters import build
 from rankwise.model.hidden_cache import PrefixCache
 from rankwise.model.load import load_tokenizer, locate
-from rankwise.system import machine
+from rankwise.system.cores import default_threads, has_bf16
 from rankwise.system.device import resolve_precision
 from rankwise.system.events import Events
+from rankwise.system.memory import peak_resident_bytes
 from rankwise.system.torch_speed import gflops
 from rankwise.training.checkpoint import Checkpoints
 from rankwise.training.loop import fit
@@ -157,7 +158,7 @@ def main() -> None:
     parser.add_argument("--top-rows", type=int, default=128, help="rows of the top-third work; half as many are scored")
     parser.add_argument("--predict-rows", type=int, default=768)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=machine.threads())
+    parser.add_argument("--threads", type=int, default=default_threads())
     parser.add_argument("--only", nargs="*", choices=("train", "top", "predict", "levers"), default=None)
     parser.add_argument("--peak", metavar="SIDE", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -349,7 +350,7 @@ def peak_in_own_process(work: Work, side: str, options: argparse.Namespace) -> f
 def peak_of(options: argparse.Namespace) -> float:
     bench = Bench(options)
     training_work(bench, Path()).sides[options.peak]()
-    return round(machine.peak_resident_bytes() / 1e9, 2)
+    return round(peak_resident_bytes() / 1e9, 2)
 
 
 def first(split: Split, rows: int) -> Split:
@@ -363,7 +364,7 @@ def first(split: Split, rows: int) -> Split:
 def processor() -> str:
     """What the processor calls itself, and whether it multiplies bf16."""
     names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor()}{', bf16' if machine.has_bf16() else ''}"
+    return f"{names[0] if names else platform.processor()}{', bf16' if has_bf16() else ''}"
 
 
 def _cpuinfo() -> list[str]:

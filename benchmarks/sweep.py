@@ -29,7 +29,7 @@ from rankwise import Recipe
 from rankwise.data.prepare import prepare
 from rankwise.model.load import load_tokenizer, locate
 from rankwise.sweep.study import Study
-from rankwise.system import machine
+from rankwise.system.cores import default_threads
 
 RESULTS = Path(__file__).parent / "results" / "sweep.csv"
 COLUMNS = (
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=640, help="training rows; half as many are scored after each epoch")
     parser.add_argument("--repeats", type=int, default=3, help="sweeps; the peers run once, between them")
-    parser.add_argument("--threads", type=int, default=machine.threads())
+    parser.add_argument("--threads", type=int, default=default_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     quiet()

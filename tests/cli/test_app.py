@@ -21,7 +21,7 @@ from rankwise.data.files.table import read_table
 from rankwise.errors import Defect
 from rankwise.planning.plan import plan
 from rankwise.recipe.recipe import Recipe, builtin_recipes, source_text
-from rankwise.system import machine
+from rankwise.system import cores
 
 NEWS = "text,label\n" + "".join(
     f"{what} number {row} in the {place},{label}\n"
@@ -475,7 +475,7 @@ def test_an_endless_budget_is_a_mistake_too(type_):
 
 def test_a_plan_on_a_machine_with_a_gpu_is_for_the_gpu(type_, monkeypatch):
     here = type_("plan", "auto").out
-    monkeypatch.setattr(machine, "has_nvidia", lambda: True)
+    monkeypatch.setattr(cores, "has_nvidia", lambda: True)
     there = type_("plan", "auto").out
     assert " on the GPU" in there
     assert " on the GPU" not in here

@@ -9,7 +9,7 @@ from conftest import CLASSES
 from rankwise.errors import ModelError, PlanError
 from rankwise.model.hidden_cache import PrefixCache
 from rankwise.run.folder import Run
-from rankwise.system import machine
+from rankwise.system.cores import has_bf16
 from rankwise.workflows.train import train
 
 METHODS = {
@@ -57,7 +57,7 @@ def test_training_learns(fit_for, family, method, rate):
 @pytest.mark.parametrize("method", ["ia3", "prefix"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_fast_settings_train_nearly_the_same(fit_for, method, precision):
-    if precision == "bf16" and not machine.has_bf16():
+    if precision == "bf16" and not has_bf16():
         pytest.skip("this machine has no instructions for bf16")
     settings = [*METHODS[method], "train.encoder_dropout=off", "train.optimizer=sgd", "train.epochs=1"]
     plain = fit_for(*settings, folder="plain").fitted.history[-1]

@@ -11,7 +11,7 @@ from rankwise.errors import MissingExtra, OverBudget, RunError
 from rankwise.published.reports import find_report
 from rankwise.published.reproduce import reproduce
 from rankwise.run.folder import Run, ScoredRows
-from rankwise.system.machine import forget_peak, peak_resident_bytes
+from rankwise.system.memory import forget_peak, peak_resident_bytes
 
 
 @pytest.fixture

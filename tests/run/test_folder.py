@@ -26,7 +26,7 @@ from rankwise.model.load import Base, load_tokenizer, sha256
 from rankwise.recipe import Recipe
 from rankwise.run.card import model_card
 from rankwise.run.folder import Run, ScoredRows, _check_reload, _probe_batches, portable, save, write_json
-from rankwise.system.machine import cache_folder
+from rankwise.system.cache import cache_folder
 from rankwise.workflows.train import train
 
 TEXTS = ["apple &amp; pear", "iron   zinc over the copper", "", "the rhine and the volga near danube"]

@@ -16,7 +16,7 @@ from rankwise.data.prepare import read
 from rankwise.errors import PlanError
 from rankwise.model.load import load_tokenizer
 from rankwise.run.folder import Run
-from rankwise.system import machine
+from rankwise.system.cache import cache_folder
 from rankwise.workflows.by_importance import KNOWN_RANKS, gains, mean_gradients, with_scores
 from rankwise.workflows.train import train
 from rankwise.workflows.train import with_scores as scores_of
@@ -133,7 +133,7 @@ def test_a_run_keeps_its_scores_and_plans_again_without_the_cache(recipe_for, ow
     assert set(run.plan_facts["scores"]) == set(again.recipe.adapter.allocate.scores)
     assert run.plan_facts["policy"] == "by-importance"
     assert again.predict(["apple"])[0].label in CLASSES
-    assert not (machine.cache_folder() / "importance").exists()
+    assert not (cache_folder() / "importance").exists()
 
 
 def test_a_stopped_run_is_resumed_with_the_same_ranks(recipe_for, own_cache_folder, tmp_path):

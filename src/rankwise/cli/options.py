@@ -141,18 +141,19 @@ def forecast_of(recipe: Recipe, plan: Plan, known: Volume | None) -> Forecast:
     """
     from rankwise.planning.forecast import GPU_GFLOPS, forecast
     from rankwise.planning.workload import Work
-    from rankwise.system import machine
+    from rankwise.system.cores import default_threads, has_bf16, has_nvidia, usable_cores
+    from rankwise.system.speed import fastest_threads
 
     longest = plan.encoder.longest
     if known is None:
         work = Work.assumed(max_length=recipe.data.max_length, encoder_longest=longest)
     else:
         work = known.work(recipe.data, encoder_longest=longest)
-    if machine.has_nvidia():
+    if has_nvidia():
         bf16 = recipe.train.precision != "fp32"
         return forecast(plan, recipe, work, gflops=GPU_GFLOPS, threads=1, bf16=bf16, gpu=True)
-    threads, measured = machine.fastest(recipe.train.threads or min(machine.cores(), machine.threads()))
-    bf16 = recipe.train.precision == "bf16" or (recipe.train.precision == "auto" and machine.has_bf16())
+    threads, measured = fastest_threads(recipe.train.threads or min(usable_cores(), default_threads()))
+    bf16 = recipe.train.precision == "bf16" or (recipe.train.precision == "auto" and has_bf16())
     return forecast(plan, recipe, work, gflops=measured[threads], threads=threads, bf16=bf16)
 
 

@@ -23,7 +23,7 @@ from rankwise.model.adapters import Classifier
 from rankwise.model.hidden_cache import Prefix
 from rankwise.recipe import EvaluateSpec
 from rankwise.stats import scores as metrics
-from rankwise.system.machine import TRIM_EVERY, return_freed_memory
+from rankwise.system.memory import TRIM_EVERY, return_freed_memory
 
 Probabilities = NDArray[np.float64]
 

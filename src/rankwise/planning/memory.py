@@ -24,7 +24,7 @@ SCORING_BYTES = 45_000_000  # what scikit-learn adds at the end
 KERNEL_BYTES, KERNEL_UPDATES = (
     590_000_000,
     45,
-)  # oneDNN's kernels for each width of a batch; none where machine.py bounds them
+)  # oneDNN's kernels for each width of a batch; none where bound_kernel_cache does
 # Floats that one token keeps in one layer until backward: H hidden, I inner, A heads · tokens of its text
 KEPT_HIDDEN, KEPT_HIDDEN_DROPOUT = 8.0, 2.0  # query, key, value, their scaled copy, mix, norms' inputs; dropout's masks
 KEPT_INNER, KEPT_INNER_UNADAPTED = 1.6, 0.9  # the activation's two sides; less where no adapter of ffn_out reads it again

@@ -49,7 +49,7 @@ from rankwise.planning.plan import plan as make_plan
 from rankwise.recipe import Recipe
 from rankwise.run.export.onnx import OnnxClassifier, export, load_onnx
 from rankwise.run.finished import MANIFEST, check_run
-from rankwise.system import machine
+from rankwise.system.cache import cache_folder
 from rankwise.system.device import best_device, resolve_precision
 
 FORMAT = 1
@@ -155,7 +155,7 @@ class Run:
         exported, ReloadMismatch when the logits differ, RunError for a `path` that has another run's.
         """
         digest = sha256(self.folder / MANIFEST)
-        path = path or machine.cache_folder() / "onnx" / f"{digest}.onnx"
+        path = path or cache_folder() / "onnx" / f"{digest}.onnx"
         if not path.exists():
             tokenizer = load_tokenizer(Base(self.recipe.base, None, str(self.folder), None, None))
             export(self.classifier(), _probe_batches(tokenizer, self.preprocessing.max_length), path, source=digest)

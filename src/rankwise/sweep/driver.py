@@ -23,8 +23,9 @@ from rankwise.sweep.stage import Stage, Sweep
 from rankwise.sweep.storage import PATIENCE_SECONDS, Board
 from rankwise.sweep.study import Study
 from rankwise.sweep.timing import Timing
-from rankwise.system import machine
+from rankwise.system.cores import usable_cores
 from rankwise.system.events import Events, Listener
+from rankwise.system.files import make_folder
 
 
 def sweep(
@@ -52,10 +53,10 @@ def sweep(
     """
     ends_at = None if minutes is None else time.monotonic() + 60 * minutes
     space.check(base)
-    folder = machine.made_folder(out)
+    folder = make_folder(out)
     work = TrialWork(objective, retrain)
     with open_studies(folder, storage, base, space) as (study, finals):
-        running = engine(work) if engine else LocalEngine(work, jobs=min(jobs or machine.cores(), most(space)))
+        running = engine(work) if engine else LocalEngine(work, jobs=min(jobs or usable_cores(), most(space)))
         earlier = [(trial.seconds or 0.0) * len(trial.seeds) for trial in Study.of(study).finished]
         runs = 0 if retrain is None else space.search.finalists * space.search.finalist_seeds
         timing = Timing(running, seeds=space.search.seeds, finals=runs, ends_at=ends_at, earlier=earlier)

@@ -31,9 +31,11 @@ from rankwise.planning.plan import plan as make_plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import DataSpec, Recipe
 from rankwise.sweep.results import FinalResult, Report, TrialResult
-from rankwise.system import machine
+from rankwise.system.cores import default_threads, usable_cores
 from rankwise.system.device import resolve_precision, stays_on_cpu
 from rankwise.system.events import Events
+from rankwise.system.memory import return_freed_memory
+from rankwise.system.speed import fastest_threads
 from rankwise.system.torch_speed import gflops
 from rankwise.training.checkpoint import Checkpoints
 from rankwise.training.loop import fit
@@ -109,7 +111,7 @@ class TrialObjective:
                 cost=cost,
                 ends_at=started + 60 * recipe.budget.minutes if recipe.budget.minutes else None,
             )
-        machine.return_freed_memory()
+        return_freed_memory()
         return TrialResult(
             scores=_scores(fitted.best),
             trained_parameters=trained_parameters,
@@ -144,8 +146,8 @@ def _fastest(recipe: Recipe, device: torch.device) -> tuple[int, float]:
 
     Measured for each trial: beside other trials two threads are often slower than one.
     """
-    share = max(1, min(machine.cores(), machine.threads()))
-    threads = recipe.train.threads or machine.fastest(share, gflops)[0]
+    share = max(1, min(usable_cores(), default_threads()))
+    threads = recipe.train.threads or fastest_threads(share, gflops)[0]
     return threads, gflops(threads, device=device)
 
 

@@ -23,6 +23,13 @@ PIECE = 1 << 24  # bytes read at once for a checksum
 T = TypeVar("T")
 
 
+def cache_folder() -> Path:
+    """Where things that can be made again are kept: RANKWISE_CACHE, or `rankwise` in the user's cache folder."""
+    return Path(
+        os.environ.get("RANKWISE_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "rankwise").expanduser()
+    )
+
+
 class Cache:
     """Entries that together stay under a limit."""
 

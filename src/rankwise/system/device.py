@@ -9,7 +9,7 @@ import torch
 from accelerate.utils import parse_flag_from_env
 
 from rankwise.errors import TrainingError
-from rankwise.system import machine
+from rankwise.system.cores import has_bf16
 
 
 def stays_on_cpu() -> bool:
@@ -43,5 +43,5 @@ def resolve_precision(precision: str, device: torch.device) -> str:
 
 def _has_bf16(device: torch.device) -> bool:
     if device.type == "cpu":
-        return machine.has_bf16()
+        return has_bf16()
     return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)

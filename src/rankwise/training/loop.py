@@ -30,7 +30,7 @@ from rankwise.planning.memory import GB
 from rankwise.recipe import EvaluateSpec, TrainSpec
 from rankwise.system.device import own_generators, resolve_precision
 from rankwise.system.events import Events
-from rankwise.system.machine import TRIM_EVERY, Ceiling, return_freed_memory
+from rankwise.system.memory import TRIM_EVERY, Ceiling, return_freed_memory
 from rankwise.training.checkpoint import Checkpoints, Part, Progress
 from rankwise.training.frozen import cached_prefix, fit_head, frozen_digest, pays, prefix_layer
 from rankwise.training.optimizers import build_optimizers, class_weights, schedule_factor, set_rates

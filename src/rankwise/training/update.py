@@ -20,7 +20,7 @@ from rankwise.model.hidden_cache import Prefix
 from rankwise.planning.memory import halved
 from rankwise.recipe import TrainSpec
 from rankwise.system.events import Events
-from rankwise.system.machine import is_out_of_memory
+from rankwise.system.memory import is_out_of_memory
 from rankwise.training.cuda_graphs import Graphs, Micro
 
 

@@ -30,7 +30,7 @@ from rankwise.model.adapters import Classifier, build
 from rankwise.model.load import Base, load_tokenizer, locate, longest_text
 from rankwise.planning.plan import plan
 from rankwise.recipe import AdapterSpec, BudgetSpec, ByImportance, HeadSpec, Recipe
-from rankwise.system import machine
+from rankwise.system.cache import cache_folder
 from rankwise.training.frozen import fit_head
 
 FORMAT = 1  # of the files in the cache
@@ -50,7 +50,7 @@ def with_scores(recipe: Recipe, labelled: Labelled, *, data_sha256: str, device:
     if policy is None:
         return recipe
     base = locate(recipe.base, revision=recipe.revision)
-    path = machine.cache_folder() / "importance" / f"{_key(recipe, policy, base, data_sha256)}.json"
+    path = cache_folder() / "importance" / f"{_key(recipe, policy, base, data_sha256)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():

@@ -30,7 +30,7 @@ from rankwise.recipe import Recipe
 from rankwise.run.folder import write_json
 from rankwise.stats.scores import Interval
 from rankwise.stats.significance import Sample, mean_score
-from rankwise.system.machine import made_folder
+from rankwise.system.files import make_folder
 from rankwise.workflows.train import digest, train
 
 HALVINGS = 4  # of all training rows, where no sizes are given
@@ -131,7 +131,7 @@ def learning_curve(
     # untouched. Nobody sees the runs: their folders go once the points have their numbers.
     labelled = replace(labelled, test=labelled.validation, leaked=np.zeros(len(labelled.validation.texts), dtype=np.bool_))
     fingerprint = f"{recipe.with_overrides(['train.seed=0']).fingerprint}:{digest(labelled)}"
-    folder = made_folder(Path(out) / "points").parent
+    folder = make_folder(Path(out) / "points").parent
     points = []
     for size, seed in product(sizes, range(recipe.train.seed, recipe.train.seed + seeds)):
         path = folder / "points" / f"rows-{size}-seed-{seed}.json"

@@ -43,9 +43,13 @@ from rankwise.run.card import model_card
 from rankwise.run.finished import MANIFEST
 from rankwise.run.folder import DRAFT, PROBE_ROWS, STARTED, Run, ScoredRows, portable, save, write_json
 from rankwise.stats.scores import score
-from rankwise.system import machine
+from rankwise.system.cache import cache_folder
+from rankwise.system.cores import default_threads, usable_cores
 from rankwise.system.device import resolve_precision, stays_on_cpu
 from rankwise.system.events import EventFile, Events, Listener
+from rankwise.system.files import make_folder
+from rankwise.system.memory import bound_kernel_cache, forget_peak, peak_resident_bytes
+from rankwise.system.speed import fastest_threads
 from rankwise.system.torch_speed import gflops
 from rankwise.training.checkpoint import Checkpoints
 from rankwise.training.loop import Fitted, fit
@@ -79,7 +83,7 @@ def train(  # noqa: PLR0915 - straight down one page
     _forget_peaks()
     state = PartialState(cpu=on_cpu)  # told outright: otherwise several processes on CPUs don't find each other
     if recipe.budget.memory_gb:
-        machine.bound_kernel_cache()
+        bound_kernel_cache()
     threads, measured = _choose_threads(recipe, state)
 
     if texts is not None:  # the run's recipe names no files, for none were read
@@ -218,12 +222,12 @@ def shared_cache() -> PrefixCache:
         raise RecipeError(
             f"RANKWISE_CACHE_GB is '{given}'; expected a number of gigabytes, such as 10, or 0 for none"
         ) from None
-    return PrefixCache(machine.cache_folder() / "prefix", limit_bytes=limit_bytes)
+    return PrefixCache(cache_folder() / "prefix", limit_bytes=limit_bytes)
 
 
 def _forget_peaks() -> None:
     """So that a run's peak of memory is its own, and not that of one before it in this process."""
-    machine.forget_peak()
+    forget_peak()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 
@@ -236,8 +240,8 @@ def _choose_threads(recipe: Recipe, state: PartialState) -> tuple[int, dict[int,
     if recipe.train.threads:
         torch.set_num_threads(recipe.train.threads)
         return recipe.train.threads, {}
-    share = max(1, min(machine.cores(), machine.threads()) // max(1, state.num_processes))
-    threads, measured = machine.fastest(share, gflops)
+    share = max(1, min(usable_cores(), default_threads()) // max(1, state.num_processes))
+    threads, measured = fastest_threads(share, gflops)
     torch.set_num_threads(threads)
     return threads, {count: round(speed, 1) for count, speed in measured.items()}
 
@@ -289,7 +293,7 @@ def open_folder(
             _check_same(Recipe.from_dict(before["recipe"]), portable(recipe), before["data_sha256"], data_sha256, folder)
         else:
             raise RunError(f"{folder} holds no run to resume; type --overwrite to replace what is there, or --out")
-    machine.made_folder(folder)
+    make_folder(folder)
     write_json(started, {"recipe": portable(recipe).to_dict(), "data_sha256": data_sha256})
     return folder, None
 
@@ -400,7 +404,7 @@ def _cleaned(table: Table, split: Split) -> Table:
 
 def _peak_bytes(device: torch.device) -> int | None:
     """The most memory that was taken so far: resident on a CPU, allocated on a GPU; None where the system does not say."""
-    return torch.cuda.max_memory_allocated() if device.type == "cuda" else machine.peak_resident_bytes()
+    return torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_resident_bytes()
 
 
 def _sizes(data: Prepared) -> dict[str, int]:

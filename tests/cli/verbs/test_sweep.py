@@ -20,7 +20,9 @@ from rankwise.sweep.results import Final, Trial
 from rankwise.sweep.space import Space
 from rankwise.sweep.study import Study
 from rankwise.sweep.tables import write_tables
-from rankwise.system import machine
+from rankwise.system import cores, memory
+from rankwise.system.cores import usable_cores
+from rankwise.system.memory import Memory
 
 SPACE = """\
 name: tiny
@@ -176,11 +178,11 @@ def test_set_fixes_a_key_and_names_search_settings(swept):
 
 def test_trials_beside_each_other_are_as_many_as_cores_and_memory_allow(recipe_for, monkeypatch):
     recipe = recipe_for("bert")
-    assert 1 <= fitting_jobs(recipe) <= machine.cores()
-    monkeypatch.setattr(machine, "cores", lambda: 8)
-    monkeypatch.setattr(machine, "memory_bytes", lambda: machine.Memory(10**12, 10**12))
+    assert 1 <= fitting_jobs(recipe) <= usable_cores()
+    monkeypatch.setattr(cores, "usable_cores", lambda: 8)
+    monkeypatch.setattr(memory, "memory_bytes", lambda: Memory(10**12, 10**12))
     assert fitting_jobs(recipe) == 8
-    monkeypatch.setattr(machine, "memory_bytes", lambda: machine.Memory(10**9, 10**6))
+    monkeypatch.setattr(memory, "memory_bytes", lambda: Memory(10**9, 10**6))
     assert fitting_jobs(recipe) == 1
 
 

@@ -141,18 +141,19 @@ def fitting_jobs(base: Recipe) -> int:
     """Trials that fit beside each other: one for each core, as far as memory reaches; one where they would share a GPU."""
     from rankwise.cli.options import classes_of, forecast_of
     from rankwise.planning.plan import plan
-    from rankwise.system import machine
+    from rankwise.system.cores import has_nvidia, usable_cores
+    from rankwise.system.memory import memory_bytes
 
-    if machine.has_nvidia():
+    if has_nvidia():
         return 1
-    cores = machine.cores()
+    cores = usable_cores()
     if base.adapter.unscored:  # memory hardly depends on how ranks are shared out, and probing takes its time
         base = base.with_overrides(["adapter.allocate=uniform"])
     try:
         peak = forecast_of(base, plan(base, classes=classes_of(base)), None).peak_bytes
     except PlanError:  # the base itself need not fit; what does is for each trial to say
         return cores
-    return max(1, min(cores, int(MEMORY_SHARE * machine.memory_bytes().available / peak)))
+    return max(1, min(cores, int(MEMORY_SHARE * memory_bytes().available / peak)))
 
 
 def least_over_the_cap(study: Study) -> int | None:

@@ -22,7 +22,7 @@ from typing import Any, Protocol, cast
 
 from rankwise.errors import RankwiseError
 from rankwise.sweep.results import Report, Stop
-from rankwise.system import machine
+from rankwise.system.cores import default_threads, usable_cores
 
 Work = Callable[[Any, Report], Any]
 MOST_STILLBORN = 3
@@ -129,7 +129,7 @@ class LocalEngine:
 
     def __init__(self, work: Work, *, jobs: int, threads: int | None = None) -> None:
         self.slots = jobs
-        self.threads = threads or max(1, min(machine.threads(), machine.cores() // jobs))
+        self.threads = threads or max(1, min(default_threads(), usable_cores() // jobs))
         self._work = pickle.dumps(work)
         self._context = multiprocessing.get_context("spawn")
         self._idle: list[_Process] = []
