@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from functools import wraps
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
 
@@ -32,6 +36,32 @@ EngineOption = Annotated[
     Literal["torch", "fast", "onnx"],
     typer.Option("--engine", help="torch: fp32; fast: bf16 where the hardware has it; onnx: ONNX Runtime (extra onnx)."),
 ]
+
+
+Options = TypeVar("Options")
+
+
+def takes_options(verb: Callable[[Options], None]) -> Callable[..., None]:
+    """The command of a verb that takes one dataclass of options: typer sees a parameter for every field of it."""
+    (kind,) = (hint for name, hint in get_type_hints(verb).items() if name != "return")
+    hints = get_type_hints(kind, include_extras=True)
+
+    @wraps(verb)
+    def command(**values: Any) -> None:
+        verb(kind(**values))
+
+    parameters = [
+        Parameter(
+            field.name,
+            Parameter.KEYWORD_ONLY,
+            default=Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(kind)
+    ]
+    command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = hints
+    return command
 
 
 def print_json(value: object) -> None:

@@ -3,38 +3,45 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from rankwise.cli.arguments import JsonOption, LabelColumn, SetOption, TextColumn, print_json
+from rankwise.cli.arguments import JsonOption, LabelColumn, SetOption, TextColumn, print_json, takes_options
 from rankwise.errors import DataError
 
 
-def data(
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """What `rankwise data` is told."""
+
     source: Annotated[
         str, typer.Argument(metavar="DATA", help="A file, a folder with train/validation/test files, hub:NAME, or sample.")
-    ],
-    test: Annotated[Path | None, typer.Option("--test", help="A test file to compare with.")] = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    base: Annotated[str, typer.Option("--base", help="Whose tokenizer counts the tokens.")] = "minilm",
-    no_tokens: Annotated[bool, typer.Option("--no-tokens", help="Leave token lengths out; loads no torch.")] = False,
-    suspects: Annotated[
-        bool, typer.Option("--suspects", help="Instead: training rows whose label is probably wrong.")
-    ] = False,
+    ]
+    test: Annotated[Path | None, typer.Option("--test", help="A test file to compare with.")] = None
+    text_column: TextColumn = None
+    label_column: LabelColumn = None
+    base: Annotated[str, typer.Option("--base", help="Whose tokenizer counts the tokens.")] = "minilm"
+    no_tokens: Annotated[bool, typer.Option("--no-tokens", help="Leave token lengths out; loads no torch.")] = False
+    suspects: Annotated[bool, typer.Option("--suspects", help="Instead: training rows whose label is probably wrong.")] = (
+        False
+    )
     features: Annotated[
         Literal["tfidf", "encoder"] | None,
         typer.Option("--features", help="What suspects are judged by; encoder: the --base.  [default: tfidf]"),
-    ] = None,
+    ] = None
     truth: Annotated[
         str | None, typer.Option("--truth", metavar="COLUMN", help="True labels: print the suspects' precision and recall.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", help="Write every suspect to a .csv, .jsonl or .parquet file.")] = None,
-    overrides: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
+    ] = None
+    out: Annotated[Path | None, typer.Option("--out", help="Write every suspect to a .csv, .jsonl or .parquet file.")] = None
+    overrides: SetOption = None
+    as_json: JsonOption = False
+
+
+@takes_options
+def data(options: DataOptions) -> None:
     """What to know before training: rows, balance, lengths, duplicates, conflicts, leakage; or wrong labels."""
     from rankwise.cli import console
     from rankwise.cli.options import reading, with_columns
@@ -43,19 +50,25 @@ def data(
     from rankwise.data.splitting import resolve
     from rankwise.recipe import Recipe
 
-    changes = [f"data.source={json.dumps(source)}", *reading(overrides)]
-    if test is not None:
-        changes.append(f"data.test={json.dumps(str(test))}")
-    spec = with_columns(Recipe().with_overrides(changes).data, text_column, label_column)
-    if suspects:
+    changes = [f"data.source={json.dumps(options.source)}", *reading(options.overrides)]
+    if options.test is not None:
+        changes.append(f"data.test={json.dumps(str(options.test))}")
+    spec = with_columns(Recipe().with_overrides(changes).data, options.text_column, options.label_column)
+    if options.suspects:
         from rankwise.cli.verbs.suspects import name_suspects
 
-        name_suspects(spec, features=features or "tfidf", base=base, truth=truth, out=out, as_json=as_json)
+        name_suspects(
+            spec,
+            features=options.features or "tfidf",
+            base=options.base,
+            truth=options.truth,
+            out=options.out,
+            as_json=options.as_json,
+        )
         return
-    if given := [
-        f"--{name}" for name, value in (("features", features), ("truth", truth), ("out", out)) if value is not None
-    ]:
-        raise DataError(f"without --suspects there is nothing for {' and '.join(given)} to do; type --suspects too")
+    misplaced = [f"--{name}" for name in ("features", "truth", "out") if getattr(options, name) is not None]
+    if misplaced:
+        raise DataError(f"without --suspects there is nothing for {' and '.join(misplaced)} to do; type --suspects too")
     found = resolve(spec)
     tables = {
         name: read_table(where, spec)
@@ -63,14 +76,14 @@ def data(
         if where
     }
     lengths = None
-    if not no_tokens:
+    if not options.no_tokens:
         from rankwise.data.tokens import tokenize_to_disk
         from rankwise.model.load import load_tokenizer, locate
 
-        lengths = tokenize_to_disk(load_tokenizer(locate(base)), tables["train"].texts, max_length=None).lengths
+        lengths = tokenize_to_disk(load_tokenizer(locate(options.base)), tables["train"].texts, max_length=None).lengths
     report = audit(tables["train"], validation=tables.get("validation"), test=tables.get("test"), lengths=lengths)
     layouts = [table.layout.describe() for table in tables.values()]
-    if as_json:
+    if options.as_json:
         print_json({"layouts": layouts, **report.as_dict()})
     else:
         console.show_audit(layouts, report)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rankwise.cli.arguments import BudgetOption, DataOption, FastOption, JsonOption, RecipeArg, SetOption, print_json
+from rankwise.cli.arguments import (
+    BudgetOption,
+    DataOption,
+    FastOption,
+    JsonOption,
+    RecipeArg,
+    SetOption,
+    print_json,
+    takes_options,
+)
 from rankwise.errors import DataError
 
 if TYPE_CHECKING:
@@ -18,38 +28,44 @@ BAR = 22  # characters of an accuracy of 100 %
 COLUMNS = ("rows", "seeds", "accuracy", "low", "high", "fitted", "seconds")
 
 
-def learn_curve(
-    recipe: RecipeArg,
-    data: DataOption = None,
+@dataclass(frozen=True, kw_only=True)
+class LearnCurveOptions:
+    """What `rankwise learn-curve` is told."""
+
+    recipe: RecipeArg
+    data: DataOption = None
     rows: Annotated[
         str | None, typer.Option("--rows", help="Training rows, such as 100,200,400; all, 1/2, 1/4, 1/8, 1/16 if left out.")
-    ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings at each number of rows.")] = 1,
+    ] = None
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings at each number of rows.")] = 1
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the finished points; a second call goes on. curves/RECIPE.")
-    ] = None,
-    budget: BudgetOption = None,
-    fast: FastOption = False,
-    overrides: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
+    ] = None
+    budget: BudgetOption = None
+    fast: FastOption = False
+    overrides: SetOption = None
+    as_json: JsonOption = False
+
+
+@takes_options
+def learn_curve(options: LearnCurveOptions) -> None:
     """Accuracy on the validation rows against training rows, and what more rows would bring. Leaves the test rows alone."""
-    sizes = _numbers(rows)
+    sizes = _numbers(options.rows)
     from rankwise.cli.options import recipe_of
 
-    loaded = recipe_of(recipe, overrides, budget, data, fast=fast)
+    loaded = recipe_of(options.recipe, options.overrides, options.budget, options.data, fast=options.fast)
     from rankwise.cli import console
     from rankwise.workflows.learning_curve import learning_curve
 
-    folder = out or Path("curves") / loaded.name
+    folder = options.out or Path("curves") / loaded.name
 
     def tell(point: Point, reused: bool) -> None:
         how = "from before" if reused else f"{point.seconds:.0f} s"
         console.err.print(f"[dim]{point.rows:,} rows, seed {point.seed}: {point.right.mean():.1%}, {how}[/]")
 
-    found = learning_curve(loaded, folder, rows=sizes, seeds=seeds, on_point=tell)
+    found = learning_curve(loaded, folder, rows=sizes, seeds=options.seeds, on_point=tell)
     _write_csv(found, folder / "curve.csv")
-    if as_json:
+    if options.as_json:
         print_json({"out": str(folder), **found.as_dict()})
         return
     show_curve(found)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from rankwise.cli.arguments import EngineOption, JsonOption, RunArg, SetOption, TextColumn, print_json
+from rankwise.cli.arguments import EngineOption, JsonOption, RunArg, SetOption, TextColumn, print_json, takes_options
 from rankwise.cli.options import check_apart, check_data
 from rankwise.errors import DataError
 from rankwise.run.finished import check_run
@@ -19,72 +20,78 @@ if TYPE_CHECKING:
     from rankwise.data.files.table import Record
 
 
-def predict(
-    run: RunArg,
+@dataclass(frozen=True, kw_only=True)
+class PredictOptions:
+    """What `rankwise predict` is told."""
+
+    run: RunArg
     source: Annotated[
         str | None,
         typer.Argument(metavar="DATA", help="A file of texts; - reads one text a line from standard input; sample."),
-    ] = None,
-    text: Annotated[list[str] | None, typer.Option("--text", help="A text to classify. Repeatable.")] = None,
+    ] = None
+    text: Annotated[list[str] | None, typer.Option("--text", help="A text to classify. Repeatable.")] = None
     out: Annotated[
         Path | None, typer.Option("--out", help="A .csv, .tsv, .jsonl or .parquet file; CSV on standard output if not.")
-    ] = None,
-    probabilities: Annotated[bool, typer.Option("--probabilities", help="Add every class's probability.")] = False,
+    ] = None
+    probabilities: Annotated[bool, typer.Option("--probabilities", help="Add every class's probability.")] = False
     submission: Annotated[
         str | None,
         typer.Option("--submission", metavar="ID,LABEL", help="Two columns only: the file's id (or row from 0), label."),
-    ] = None,
-    numbers: Annotated[bool, typer.Option("--numbers", help="Write class numbers from 0 instead of names.")] = False,
-    mc_dropout: Annotated[int, typer.Option("--mc-dropout", min=0, help="Average N passes with dropout on.")] = 0,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Texts per forward pass.")] = 32,
-    engine: EngineOption = "torch",
-    text_column: TextColumn = None,
-    overrides: SetOption = None,
-    as_json: JsonOption = False,
-) -> None:
+    ] = None
+    numbers: Annotated[bool, typer.Option("--numbers", help="Write class numbers from 0 instead of names.")] = False
+    mc_dropout: Annotated[int, typer.Option("--mc-dropout", min=0, help="Average N passes with dropout on.")] = 0
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Texts per forward pass.")] = 32
+    engine: EngineOption = "torch"
+    text_column: TextColumn = None
+    overrides: SetOption = None
+    as_json: JsonOption = False
+
+
+@takes_options
+def predict(options: PredictOptions) -> None:
     """Label texts from a file, the command line or standard input."""
-    if (source is None) == (not text):
+    if (options.source is None) == (not options.text):
         raise DataError("give a file to predict, or --text TEXT; a - reads one text a line from standard input")
-    if mc_dropout and engine == "onnx":
-        raise DataError(f"--mc-dropout needs dropout, which --engine {engine} has none of; type --engine torch")
-    check_run(run)
-    if source not in (None, "-"):
-        check_data(str(source))
-    if out is not None and source is not None:
-        check_apart(out, source)
+    if options.mc_dropout and options.engine == "onnx":
+        raise DataError(f"--mc-dropout needs dropout, which --engine {options.engine} has none of; type --engine torch")
+    check_run(options.run)
+    if options.source not in (None, "-"):
+        check_data(str(options.source))
+    if options.out is not None and options.source is not None:
+        check_apart(options.out, options.source)
     from rankwise.cli import console
     from rankwise.data.files.output import Sink, TextSink
     from rankwise.run.folder import Run
     from rankwise.workflows.score_files import Form, parse_submission, predict_rows, source_for, written_rows
 
-    loaded = Run.load(run)
-    console.show_engine(loaded, engine)
-    form = Form(probabilities, parse_submission(submission), numbers)
+    loaded = Run.load(options.run)
+    console.show_engine(loaded, options.engine)
+    form = Form(options.probabilities, parse_submission(options.submission), options.numbers)
     columns = form.columns(loaded.preprocessing.classes)
-    if text and out is None and not (as_json or submission or numbers):
-        found = loaded.predict(text, mc_dropout=mc_dropout, engine=engine)
-        console.show_predictions(text, found, all_classes=probabilities)
+    if options.text and options.out is None and not (options.as_json or options.submission or options.numbers):
+        found = loaded.predict(options.text, mc_dropout=options.mc_dropout, engine=options.engine)
+        console.show_predictions(options.text, found, all_classes=options.probabilities)
         return
-    how: dict[str, Any] = {"mc_dropout": mc_dropout, "batch_size": batch_size, "engine": engine}
-    if text or source == "-":
-        rows = written_rows(loaded, _records(text or _lines(sys.stdin)), form, **how)
+    how: dict[str, Any] = {"mc_dropout": options.mc_dropout, "batch_size": options.batch_size, "engine": options.engine}
+    if options.text or options.source == "-":
+        rows = written_rows(loaded, _records(options.text or _lines(sys.stdin)), form, **how)
     else:
         from rankwise.cli.options import spec_for, with_columns
 
-        spec = spec_for(loaded.recipe, str(source), overrides)
-        where = with_columns(source_for(spec, labelled=False)[0], text_column, None)
+        spec = spec_for(loaded.recipe, str(options.source), options.overrides)
+        where = with_columns(source_for(spec, labelled=False)[0], options.text_column, None)
         layout, rows = predict_rows(loaded, where, spec, form, **how)
-        if out is not None and not as_json:
+        if options.out is not None and not options.as_json:
             console.dim(layout.describe())
-    if out is not None:
-        with Sink(out, columns) as sink:
+    if options.out is not None:
+        with Sink(options.out, columns) as sink:
             for row in rows:
                 sink.write(row)
-        if as_json:
-            print_json({"rows": sink.rows, "out": str(out)})
+        if options.as_json:
+            print_json({"rows": sink.rows, "out": str(options.out)})
         else:
-            console.dim(f"{sink.rows:,} predictions → {out}")
-    elif as_json:
+            console.dim(f"{sink.rows:,} predictions → {options.out}")
+    elif options.as_json:
         for row in rows:
             typer.echo(json.dumps(row, ensure_ascii=False))
     else:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from rankwise.cli.arguments import FastOption, JsonOption, SetOption, print_json
+from rankwise.cli.arguments import FastOption, JsonOption, SetOption, print_json, takes_options
 from rankwise.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -19,42 +20,48 @@ if TYPE_CHECKING:
 HEARD = ("start", "tick", "step", "evaluation", "end", "memory")  # events of a training that are shown
 
 
-def reproduce(
-    context: typer.Context,
+@dataclass(frozen=True, kw_only=True)
+class ReproduceOptions:
+    """What `rankwise reproduce` is told."""
+
+    context: typer.Context
     report: Annotated[
         str | None, typer.Argument(metavar="REPORT", help="A number such as 002, or one of its recipes; lists them if not.")
-    ] = None,
-    data: Annotated[str | None, typer.Option("--data", help="AG News: a file, a folder; from the hub if not.")] = None,
-    imdb: Annotated[str | None, typer.Option("--imdb", help="IMDB, for report 004; from the hub if not.")] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="The folder of its runs; reproductions/REPORT when left out.")
-    ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds each experiment is trained with.")] = 1,
-    only: Annotated[list[str] | None, typer.Option("--only", help="Just this experiment. Repeatable.")] = None,
-    fast: FastOption = False,
-    overrides: SetOption = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Train again what is already in --out.")] = False,
-    as_json: JsonOption = False,
-) -> None:
+    ] = None
+    data: Annotated[str | None, typer.Option("--data", help="AG News: a file, a folder; from the hub if not.")] = None
+    imdb: Annotated[str | None, typer.Option("--imdb", help="IMDB, for report 004; from the hub if not.")] = None
+    out: Annotated[Path | None, typer.Option("--out", help="The folder of its runs; reproductions/REPORT when left out.")] = (
+        None
+    )
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds each experiment is trained with.")] = 1
+    only: Annotated[list[str] | None, typer.Option("--only", help="Just this experiment. Repeatable.")] = None
+    fast: FastOption = False
+    overrides: SetOption = None
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Train again what is already in --out.")] = False
+    as_json: JsonOption = False
+
+
+@takes_options
+def reproduce(options: ReproduceOptions) -> None:
     """Run everything a report describes; its published numbers beside ours. The same command goes on where it stopped."""
     from rankwise.cli.options import FAST, check_data
     from rankwise.published.reports import find_report, reports
 
-    if report is None:
-        if given := [option for option in _typed(context) if option != "--json"]:
+    if options.report is None:
+        if given := [option for option in _typed(options.context) if option != "--json"]:
             raise RecipeError(
                 f"{' and '.join(given)} without a report; type its number too, such as rankwise reproduce 002 {given[0]} "
                 "…; rankwise reproduce alone lists them"
             )
-        _list(reports(), as_json=as_json)
+        _list(reports(), as_json=options.as_json)
         return
-    found = find_report(report)
-    found.chosen(only or [])  # a misspelt name is told before libraries load
+    found = find_report(options.report)
+    found.chosen(options.only or [])  # a misspelt name is told before libraries load
     sources: dict[DataName, str] = {}
-    if data is not None:
-        sources["ag_news"] = data
-    if imdb is not None:
-        sources["imdb"] = imdb
+    if options.data is not None:
+        sources["ag_news"] = options.data
+    if options.imdb is not None:
+        sources["imdb"] = options.imdb
     for source in sources.values():
         check_data(source)
     from rankwise.published.reproduce import reproduce as run_report
@@ -62,15 +69,15 @@ def reproduce(
     with _Progress() as progress:
         reproduction = run_report(
             found,
-            out or Path("reproductions") / found.number,
-            overrides=[*(FAST if fast else ()), *(overrides or [])],
+            options.out or Path("reproductions") / found.number,
+            overrides=[*(FAST if options.fast else ()), *(options.overrides or [])],
             sources=sources,
-            seeds=seeds,
-            only=only or [],
+            seeds=options.seeds,
+            only=options.only or [],
             listeners=[progress],
-            overwrite=overwrite,
+            overwrite=options.overwrite,
         )
-    if as_json:
+    if options.as_json:
         print_json(reproduction.as_dict())
     else:
         show_reproduction(reproduction)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from rankwise.cli.arguments import BudgetOption, DataOption, FastOption, JsonOption, SetOption, print_json
+from rankwise.cli.arguments import BudgetOption, DataOption, FastOption, JsonOption, SetOption, print_json, takes_options
 from rankwise.cli.verbs.study import SweepProgress, show_study
 from rankwise.errors import PlanError, require
 
@@ -23,43 +23,49 @@ if TYPE_CHECKING:
 MEMORY_SHARE = 0.8  # of what is free, for all trials together
 
 
-def sweep(
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """What `rankwise sweep` is told."""
+
     space: Annotated[
         str, typer.Argument(help="A built-in space (rank4-grid, lora-hyperparameters) or a YAML file.", metavar="SPACE")
-    ],
-    data: DataOption = None,
+    ]
+    data: DataOption = None
     out: Annotated[
         Path | None,
         typer.Option("--out", help="The sweep's folder; sweeps/NAME of the space when left out. The same one goes on."),
-    ] = None,
-    budget: BudgetOption = None,
-    fast: FastOption = False,
-    overrides: SetOption = None,
+    ] = None
+    budget: BudgetOption = None
+    fast: FastOption = False
+    overrides: SetOption = None
     trials: Annotated[
         int | None, typer.Option("--trials", min=1, help="Configurations to train; a grid's all, else 20, when left out.")
-    ] = None,
+    ] = None
     jobs: Annotated[
         int | None, typer.Option("--jobs", min=1, help="Trials beside each other; as cores and memory allow when left out.")
-    ] = None,
+    ] = None
     minutes: Annotated[
         float | None, typer.Option("--minutes", min=0.1, help="Time for the whole; the same command goes on after it.")
-    ] = None,
+    ] = None
     storage: Annotated[
         str | None,
         typer.Option("--storage", metavar="URL", help="postgresql://user@host/database, shared by several machines."),
-    ] = None,
+    ] = None
     engine: Annotated[
         Literal["local", "ray"],
         typer.Option("--engine", help="local: processes here; ray: the Ray cluster that answers (extra cluster)."),
-    ] = "local",
+    ] = "local"
     address: Annotated[
         str | None, typer.Option("--address", metavar="HOST:PORT", help="The Ray cluster; RAY_ADDRESS when left out.")
-    ] = None,
+    ] = None
     only_plan: Annotated[
         bool, typer.Option("--plan", help="Only say what the space holds, and how much of it fits the cap.")
-    ] = False,
-    as_json: JsonOption = False,
-) -> None:
+    ] = False
+    as_json: JsonOption = False
+
+
+@takes_options
+def sweep(options: SweepOptions) -> None:
     """Search a space of recipes on validation rows; train the best again, as whole runs on fresh seeds.
 
     A configuration over the cap is never trained, and none is trained twice. Killed at any moment, the same command goes on.
@@ -71,28 +77,30 @@ def sweep(
     from rankwise.sweep.space import Space
 
     require("optuna", extra="sweep")
-    if engine == "ray":
+    if options.engine == "ray":
         require("ray", extra="cluster")
-    elif address is not None:
-        raise PlanError(f"--address {address} is a Ray cluster's, and --engine is local; type --engine ray, or leave it out")
-    settings = [each for each in overrides or [] if each.startswith("search.")]
-    changes = [each for each in overrides or [] if each not in settings]
-    wanted = [each.removeprefix("search.") for each in settings] + ([f"trials={trials}"] if trials else [])
-    loaded = Space.load(space, wanted)
+    elif options.address is not None:
+        raise PlanError(
+            f"--address {options.address} is a Ray cluster's, and --engine is local; type --engine ray, or leave it out"
+        )
+    settings = [each for each in options.overrides or [] if each.startswith("search.")]
+    changes = [each for each in options.overrides or [] if each not in settings]
+    wanted = [each.removeprefix("search.") for each in settings] + ([f"trials={options.trials}"] if options.trials else [])
+    loaded = Space.load(options.space, wanted)
     fixed = [change.partition("=")[0].strip() for change in changes]
-    loaded = loaded.without([*fixed, *(["budget.parameters"] if budget is not None else [])])
-    base = recipe_of(Recipe.load(loaded.base, loaded.set), changes, budget, data, fast=fast)
-    if only_plan:
+    loaded = loaded.without([*fixed, *(["budget.parameters"] if options.budget is not None else [])])
+    base = recipe_of(Recipe.load(loaded.base, loaded.set), changes, options.budget, options.data, fast=options.fast)
+    if options.only_plan:
         from rankwise.cli.verbs.space import show_space
 
-        show_space(loaded, base, as_json=as_json)
+        show_space(loaded, base, as_json=options.as_json)
         return
     loaded.check(base)
-    make_engine = None
-    if engine == "ray":
+    jobs, make_engine = options.jobs, None
+    if options.engine == "ray":
         from rankwise.sweep.engines.ray import RayEngine
 
-        make_engine = partial(RayEngine, jobs=jobs, address=address)
+        make_engine = partial(RayEngine, jobs=jobs, address=options.address)
     else:
         jobs = jobs or fitting_jobs(base)
 
@@ -100,22 +108,22 @@ def sweep(
     from rankwise.sweep.results import Imported
     from rankwise.sweep.tables import write_tables
 
-    folder = out or Path("sweeps") / loaded.name
-    with SweepProgress(loaded, quiet=as_json) as progress, interruptible(folder):
+    folder = options.out or Path("sweeps") / loaded.name
+    with SweepProgress(loaded, quiet=options.as_json) as progress, interruptible(folder):
         study = search(
             base,
             loaded,
             Imported("rankwise.sweep.objective", "objective"),
             retrain=Imported("rankwise.sweep.objective", "whole_run"),
             out=folder,
-            storage=storage,
+            storage=options.storage,
             jobs=jobs,
             engine=make_engine,
-            minutes=None if minutes is None else minutes - (time.monotonic() - started) / 60,
+            minutes=None if options.minutes is None else options.minutes - (time.monotonic() - started) / 60,
             listeners=[progress],
         )
     write_tables(study, folder)
-    if as_json:
+    if options.as_json:
         print_json({"folder": str(folder), "complete": not progress.unfinished, **as_dict(study)})
     else:
         show_study(study, folder)

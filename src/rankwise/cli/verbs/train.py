@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -19,27 +20,42 @@ from rankwise.cli.arguments import (
     RecipeArg,
     SetOption,
     print_json,
+    takes_options,
 )
 
 
-def train(
-    recipe: RecipeArg,
-    data: DataOption = None,
-    out: Annotated[Path | None, typer.Option("--out", help="The run folder; the next free runs/NAME when left out.")] = None,
-    budget: BudgetOption = None,
-    minutes: MinutesOption = None,
-    memory_gb: MemoryOption = None,
-    fast: FastOption = False,
-    overrides: SetOption = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
-    as_json: JsonOption = False,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """What `rankwise train` is told."""
+
+    recipe: RecipeArg
+    data: DataOption = None
+    out: Annotated[Path | None, typer.Option("--out", help="The run folder; the next free runs/NAME when left out.")] = None
+    budget: BudgetOption = None
+    minutes: MinutesOption = None
+    memory_gb: MemoryOption = None
+    fast: FastOption = False
+    overrides: SetOption = None
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")] = False
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False
+    as_json: JsonOption = False
+
+
+@takes_options
+def train(options: TrainOptions) -> None:
     """Plan, train and evaluate a recipe; write a run folder."""
     from rankwise.cli.options import forecast_of, recipe_of, scored
 
     started = time.monotonic()
-    loaded = recipe_of(recipe, overrides, budget, data, minutes=minutes, memory_gb=memory_gb, fast=fast)
+    loaded = recipe_of(
+        options.recipe,
+        options.overrides,
+        options.budget,
+        options.data,
+        minutes=options.minutes,
+        memory_gb=options.memory_gb,
+        fast=options.fast,
+    )
     from rankwise.cli import console
     from rankwise.data.prepare import read
     from rankwise.data.volume import Volume
@@ -47,7 +63,7 @@ def train(
     from rankwise.planning.workload import character_counts
 
     labelled = read(loaded.data)
-    quiet = as_json or not _is_main_process()
+    quiet = options.as_json or not _is_main_process()
     if not quiet:  # the plan is known in milliseconds; the libraries that train take seconds to import
         loaded = scored(loaded, labelled)
         found = make_plan(loaded, classes=len(labelled.classes))
@@ -60,11 +76,17 @@ def train(
     with console.TrainingProgress() as progress:
         listeners = [] if quiet else [progress]
         run = pipeline.train(
-            loaded, out, labelled=labelled, listeners=listeners, resume=resume, overwrite=overwrite, started=started
+            loaded,
+            options.out,
+            labelled=labelled,
+            listeners=listeners,
+            resume=options.resume,
+            overwrite=options.overwrite,
+            started=started,
         )
     if not _is_main_process():
         return
-    if as_json:
+    if options.as_json:
         print_json({"run": str(run.folder), **run.facts, "scores": run.scores, "plan": run.plan_facts})
     else:
         console.show_run(run)
