@@ -28,7 +28,7 @@ from results_file import append
 from resumable import Job, finished, lines_of, missing
 
 from rankwise import Recipe, builtin_recipes
-from rankwise.stats.significance import Sample, difference, resampled_scores
+from rankwise.stats.seeds import Sample, difference, resampled_scores
 
 RESULTS = Path(__file__).parent / "results" / "accuracy.csv"
 ROWS = RESULTS.with_name("accuracy_rows.csv")

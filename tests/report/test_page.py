@@ -18,7 +18,7 @@ from rankwise.errors import MissingExtra, RunError
 from rankwise.report.blocks import Column, Paragraph, Report, Section, Table, in_words, shown
 from rankwise.report.page import render, write, write_figures
 from rankwise.report.runs import report_of
-from rankwise.stats.scores import Interval, wilson
+from rankwise.stats.intervals import Interval
 from rankwise.workflows.train import train
 
 SEEDS = ([], ["train.seed=1"])
@@ -359,13 +359,6 @@ def test_values_in_words(value, kind, words):
 def test_nothing_is_shown_as_nothing_and_an_undefined_score_as_such():
     assert shown(None, "share") == ""
     assert shown(Interval(None, None, None), "share") == "n/a"
-
-
-def test_a_shares_bounds_are_wilsons():
-    found = wilson(0.9, 100, 0.95)  # Wilson 1927; the bounds are from Newcombe's 1998 formula, worked by hand
-    assert (found.low, found.high) == pytest.approx((0.82563, 0.94477), abs=1e-5)
-    assert wilson(1.0, 3, 0.95).high == 1.0
-    assert wilson(0.0, 3, 0.95).low == 0.0
 
 
 # ---------------------------------------------------------------------------------------------------------------- files

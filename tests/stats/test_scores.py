@@ -11,11 +11,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 from sklearn import metrics as sk
 
 from rankwise.stats import scores as metrics
-from rankwise.stats.scores import Interval, wilson
+from rankwise.stats.intervals import Interval, wilson
 
 MATRICES = st.integers(2, 5).flatmap(
     lambda classes: (
@@ -23,9 +22,6 @@ MATRICES = st.integers(2, 5).flatmap(
         .filter(any)
         .map(lambda cells: np.array(cells, dtype=np.int64).reshape(classes, classes))
     )
-)
-PAIRS = st.integers(1, 60).flatmap(
-    lambda rows: st.tuples(*[st.lists(st.booleans(), min_size=rows, max_size=rows).map(np.array)] * 2)
 )
 NO_DEADLINE = settings(deadline=None, max_examples=60)
 NOTHING = Interval(None, None, None)
@@ -153,29 +149,6 @@ def test_an_empty_bin_has_no_means():
     assert (first.rows, first.confidence, first.accuracy) == (0, None, None)
 
 
-@given(PAIRS)
-@NO_DEADLINE
-def test_mcnemar_is_the_two_sided_binomial_test_of_scipy(pair):
-    a, b = pair
-    only_a, only_b = int((a & ~b).sum()), int((b & ~a).sum())
-    expected = stats.binomtest(only_a, only_a + only_b).pvalue if only_a + only_b else 1.0
-    result = metrics.mcnemar(a, b)
-    assert (result.only_a, result.only_b) == (only_a, only_b)
-    assert result.p_value == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize(("only_a", "only_b"), [(500_000, 502_500), (1_000_000, 1_000_000), (30_000, 33_000)])
-def test_mcnemar_is_right_for_large_counts(only_a, only_b):
-    a = np.arange(only_a + only_b) < only_a
-    expected = stats.binomtest(only_a, only_a + only_b).pvalue
-    assert metrics.mcnemar(a, ~a).p_value == pytest.approx(expected, rel=1e-6)
-
-
-def test_mcnemar_of_a_landslide_is_tiny_without_a_domain_error():
-    a = np.ones(5000, dtype=bool)
-    assert metrics.mcnemar(a, ~a).p_value == 0.0  # 2 ** -4999 is below the smallest float
-
-
 @given(MATRICES)
 @NO_DEADLINE
 def test_score_reports_what_the_functions_of_the_module_return(m):
@@ -268,16 +241,6 @@ def test_a_95_percent_interval_covers_the_truth_in_about_95_of_100_data_sets(nam
     assert 0.91 <= np.mean(covered) <= 0.98
 
 
-def test_a_95_percent_interval_of_a_difference_covers_the_truth_in_about_95_of_100_data_sets():
-    rng = np.random.default_rng(0)
-    covered = []
-    for seed in range(400):
-        outcome = rng.choice(4, size=300, p=[0.7, 0.12, 0.08, 0.1])
-        interval = metrics.paired_bootstrap(outcome < 2, outcome % 2 == 0, resamples=300, seed=seed)
-        covered.append(interval.low <= 0.12 - 0.08 <= interval.high)
-    assert 0.91 <= np.mean(covered) <= 0.98
-
-
 def test_drawing_the_confusion_matrix_is_resampling_the_rows():
     probabilities, truth = sample(150, seed=3)
     truth[:20] = -1
@@ -290,23 +253,12 @@ def test_drawing_the_confusion_matrix_is_resampling_the_rows():
     assert (interval.low, interval.high) == pytest.approx(np.quantile(by_row, [0.025, 0.975]), abs=0.01)
 
 
-@given(PAIRS)
-@NO_DEADLINE
-def test_the_difference_of_two_models_is_that_of_their_accuracies(pair):
-    a, b = pair
-    forth = metrics.paired_bootstrap(a, b, resamples=200)
-    assert forth.value == pytest.approx(a.mean() - b.mean())
-    assert -1 <= forth.low <= forth.high <= 1
-
-
 def test_the_same_seed_gives_the_same_intervals_and_another_seed_others():
     probabilities, truth = sample(120, seed=5)
     first, again, other = (score(probabilities, truth, resamples=100, seed=s) for s in (7, 7, 8))
     assert first == again
     assert first.accuracy.value == other.accuracy.value
     assert first.log_loss.low != other.log_loss.low
-    right = probabilities.argmax(axis=1) == truth
-    assert metrics.paired_bootstrap(right, truth == 0, seed=1) == metrics.paired_bootstrap(right, truth == 0, seed=1)
 
 
 def test_intervals_do_not_depend_on_how_many_matrices_are_drawn_at_once(monkeypatch):
@@ -338,19 +290,6 @@ def test_memory_does_not_grow_with_resamples_times_rows():
 
 
 # What readers see
-
-
-@pytest.mark.parametrize(
-    ("interval", "text"),
-    [
-        (Interval(0.895, 0.888, 0.902), "89.5 % [88.8, 90.2]"),
-        (Interval(1.0, None, None), "100.0 %"),
-        (Interval(-0.0001, -0.021, 0.02), "0.0 % [-2.1, 2.0]"),
-        (NOTHING, "n/a"),
-    ],
-)
-def test_an_interval_reads_as_a_percentage(interval, text):
-    assert interval.percent() == text
 
 
 def test_scores_survive_json():
@@ -398,20 +337,6 @@ def test_class_names_that_do_not_match_the_columns_are_refused():
 def test_a_setting_that_makes_no_sense_is_refused_by_name(option):
     with pytest.raises(ValueError, match=next(iter(option))):
         score(HALVES, np.array([0, 1]), **option)
-
-
-@pytest.mark.parametrize("function", [metrics.mcnemar, metrics.paired_bootstrap])
-@pytest.mark.parametrize(
-    ("a", "b", "message"),
-    [
-        ([True, False], [True], "same rows"),
-        ([1, 0], [1, 1], "predicted == truth"),
-        (np.empty(0, dtype=bool), np.empty(0, dtype=bool), "0 rows to compare"),
-    ],
-)
-def test_comparing_models_on_anything_but_the_same_rows_is_refused(function, a, b, message):
-    with pytest.raises(ValueError, match=message):
-        function(np.array(a), np.array(b))
 
 
 def test_labels_of_different_lengths_are_refused():

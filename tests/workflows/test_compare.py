@@ -15,9 +15,10 @@ from rankwise.data.prepare import Preprocessing
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run, ScoredRows
-from rankwise.stats import scores as metrics
-from rankwise.stats.scores import Interval
-from rankwise.stats.significance import holm
+from rankwise.stats.intervals import Interval
+from rankwise.stats.paired import mcnemar
+from rankwise.stats.scores import log_loss
+from rankwise.stats.seeds import holm
 from rankwise.workflows.compare import Answers, Comparison, Difference, Pair, compare
 
 CLASSES = ("fruit", "metal", "river")
@@ -65,7 +66,7 @@ def test_a_system_has_the_means_of_its_runs_and_the_largest_peak():
     accuracies = [(run.scored.probabilities.argmax(1) == TRUTH).mean() for run in runs]
     assert one.accuracy_by_seed == pytest.approx(accuracies)
     assert one.accuracy.value == pytest.approx(np.mean(accuracies))
-    assert one.log_loss == pytest.approx(np.mean([metrics.log_loss(run.scored.probabilities, TRUTH) for run in runs]))
+    assert one.log_loss == pytest.approx(np.mean([log_loss(run.scored.probabilities, TRUTH) for run in runs]))
     assert (one.trained_parameters, one.training_seconds, one.peak_bytes) == (1234, 11.0, 10**9 + 2)
 
 
@@ -137,7 +138,7 @@ def test_two_single_runs_are_tested_by_mcnemar():
     a, b = answers(name="a", right=0.85), answers(name="b", right=0.75)
     (pair,) = compare([a, b]).pairs
     right = [one.scored.probabilities.argmax(1) == TRUTH for one in (a, b)]
-    expected = metrics.mcnemar(*(right if pair.a == "a" else right[::-1]))
+    expected = mcnemar(*(right if pair.a == "a" else right[::-1]))
     assert pair.accuracy.p_value == pair.accuracy.p_holm == expected.p_value
     assert [(one.only_a, one.only_b) for one in pair.mcnemar] == [(expected.only_a, expected.only_b)]
 
@@ -146,7 +147,7 @@ def test_several_seeds_are_tested_together_and_each_seed_stands_beside():
     a, b = system("a", 0.85), system("b", 0.8, 2)
     (pair,) = compare([*a, *b]).pairs
     right = [[one.scored.probabilities.argmax(1) == TRUTH for one in both] for both in zip(a, b, strict=False)]
-    by_seed = [metrics.mcnemar(*both) for both in right]
+    by_seed = [mcnemar(*both) for both in right]
     assert [one.p_value for one in pair.mcnemar] == [one.p_value for one in by_seed]
     assert [one.seed for one in pair.mcnemar] == [0, 1]
     assert pair.accuracy.p_value not in [one.p_value for one in by_seed]

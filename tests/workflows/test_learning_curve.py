@@ -14,7 +14,8 @@ from rankwise.data.files.table import Table
 from rankwise.data.prepare import nested_order, read
 from rankwise.errors import DataError, RunError
 from rankwise.run.folder import Run
-from rankwise.workflows.learning_curve import TIMES, Law, Point, curve_of, fit_law, learning_curve
+from rankwise.stats.power_law import PowerLaw
+from rankwise.workflows.learning_curve import TIMES, Point, curve_of, learning_curve
 
 # ------------------------------------------------------------------------------------------------------------- parts
 
@@ -35,47 +36,6 @@ def test_another_seed_takes_other_rows():
     assert one == again != other
 
 
-# --------------------------------------------------------------------------------------------------------------- law
-
-
-@pytest.mark.parametrize("law", [Law(0.05, 2.0, 0.5), Law(0.0, 0.9, 0.2), Law(0.1, 30.0, 1.0), Law(0.2, 0.0, 0.3)])
-def test_a_law_is_found_again_in_its_own_errors(law):
-    rows = np.array([100.0, 200, 400, 800, 1600])
-    errors = np.array([[law.error(number) for number in rows]])
-    a, b, c = (float(value[0]) for value in fit_law(rows, errors, np.ones(5)))
-    found = Law(a, b, c)
-    for number in (100, 800, 3200, 6400):
-        assert found.error(number) == pytest.approx(law.error(number), abs=0.002)
-    assert a == pytest.approx(law.a, abs=0.01)
-
-
-@given(st.lists(st.floats(0, 1), min_size=3, max_size=6), st.integers(0, 9))
-def test_the_law_never_says_that_more_rows_harm(errors, seed):
-    rows = 50.0 * 2 ** np.arange(len(errors))
-    weights = np.random.default_rng(seed).uniform(0.5, 2, len(errors))
-    a, b, c = (float(value[0]) for value in fit_law(rows, np.array([errors]), weights))
-    assert a >= 0
-    assert b >= 0
-    assert Law(a, b, c).error(2 * rows[-1]) <= Law(a, b, c).error(rows[-1]) + 1e-12
-
-
-def test_the_fit_is_the_least_squares_one_under_the_bounds():
-    from scipy.optimize import minimize
-
-    rows = np.array([64.0, 128, 256, 512])
-    errors, weights = np.array([0.42, 0.3, 0.21, 0.19]), np.array([1.0, 2, 3, 4])
-
-    def loss(numbers):
-        a, b, c = numbers
-        return float((((errors - a - b * (rows / 512) ** -c) ** 2) * weights).sum())
-
-    best = min(
-        minimize(loss, (0.1, 0.1, start), bounds=[(0, None), (0, None), (0.05, 2)]).fun for start in (0.1, 0.4, 0.8, 1.5)
-    )
-    a, b, c = (float(value[0]) for value in fit_law(rows, errors[None], weights))
-    assert loss((a, b * 512**-c, c)) == pytest.approx(best, rel=0.02)
-
-
 # -------------------------------------------------------------------------------------------------------------- curve
 
 
@@ -91,7 +51,7 @@ def drawn_points(law, sizes, *, seeds=3, validation=2000, seed=0, spread=0.0):
 
 
 def test_the_curve_tells_each_size_and_what_more_rows_bring():
-    law, sizes = Law(0.06, 3.0, 0.6), [100, 200, 400, 800, 1600]
+    law, sizes = PowerLaw(0.06, 3.0, 0.6), [100, 200, 400, 800, 1600]
     found = curve_of(drawn_points(law, sizes), "a recipe")
     assert [size.rows for size in found.sizes] == sizes
     for size in found.sizes:
@@ -108,7 +68,7 @@ def test_the_curve_tells_each_size_and_what_more_rows_bring():
 @pytest.mark.parametrize("spread", [0.0, 0.01, 0.02], ids=lambda spread: f"seeds move {spread:.0%}")
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 def test_95_percent_intervals_hold_the_truth_nearly_as_often_with_few_seeds_as_they_say(seeds, spread):
-    law, sizes, cases = Law(0.08, 2.0, 0.5), [100, 200, 400, 800], 100
+    law, sizes, cases = PowerLaw(0.08, 2.0, 0.5), [100, 200, 400, 800], 100
     truth = {"gain": law.error(800) - law.error(1600), "accuracy": 1 - law.error(800)}
     held = dict.fromkeys(truth, 0)
     for seed in range(cases):
@@ -121,12 +81,12 @@ def test_95_percent_intervals_hold_the_truth_nearly_as_often_with_few_seeds_as_t
 
 
 def test_a_flat_curve_gains_nothing():
-    found = curve_of(drawn_points(Law(0.3, 0.0, 1.0), [100, 200, 400]), "r")
+    found = curve_of(drawn_points(PowerLaw(0.3, 0.0, 1.0), [100, 200, 400]), "r")
     assert found.gains[0].accuracy.value == pytest.approx(0, abs=0.01)
 
 
 def test_two_sizes_have_no_law_and_one_seed_is_said():
-    found = curve_of(drawn_points(Law(0.1, 2.0, 0.5), [100, 200], seeds=1), "r")
+    found = curve_of(drawn_points(PowerLaw(0.1, 2.0, 0.5), [100, 200], seeds=1), "r")
     assert (found.law, found.gains) == (None, ())
     assert [size.fitted for size in found.sizes] == [None, None]
     assert "type three or more: --rows" in found.notes[0]
@@ -140,7 +100,7 @@ def test_few_seeds_that_disagree_are_said():
         for seed, accuracy in enumerate(accuracies)
     ]
     assert any("2 seeds leave an accuracy uncertain by" in note for note in curve_of(points, "r").notes)
-    agreed = [Point(one.rows, one.seed, points[2 * (place // 2)].right, 1.0) for place, one in enumerate(points)]
+    agreed = [Point(one.rows, one.seed, points[2 * (index // 2)].right, 1.0) for index, one in enumerate(points)]
     assert not any("uncertain" in note for note in curve_of(agreed, "r").notes)
 
 

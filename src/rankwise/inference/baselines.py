@@ -16,7 +16,9 @@ from rankwise.data.prepare import Prepared
 from rankwise.data.store import Texts
 from rankwise.planning.memory import BASELINE_MOST
 from rankwise.recipe import EvaluateSpec
-from rankwise.stats import scores as metrics
+from rankwise.stats.intervals import Interval
+from rankwise.stats.paired import paired_bootstrap
+from rankwise.stats.scores import Scores, score
 
 MOST_ROWS = BASELINE_MOST  # their word pairs and the fit's vectors take some 400 MB
 
@@ -26,8 +28,8 @@ class Baseline:
     """Scores of a baseline, and how far the classifier is above it on the same rows."""
 
     name: str
-    scores: metrics.Scores
-    difference: metrics.Interval
+    scores: Scores
+    difference: Interval
     """The classifier's accuracy minus the baseline's, paired bootstrap."""
 
 
@@ -46,9 +48,9 @@ def baselines(
     truth = data.test.labels
     found = []
     for name, probabilities in (fitted_baselines(data) if fitted is None else fitted).items():
-        scores = metrics.score(probabilities, truth, data.classes, resamples=spec.resamples, confidence=spec.confidence)
+        scores = score(probabilities, truth, data.classes, resamples=spec.resamples, confidence=spec.confidence)
         right = probabilities.argmax(-1) == truth
-        difference = metrics.paired_bootstrap(predicted == truth, right, confidence=spec.confidence)
+        difference = paired_bootstrap(predicted == truth, right, confidence=spec.confidence)
         found.append(Baseline(name, scores, difference))
     return found
 

@@ -16,7 +16,7 @@ from typing import Literal
 from urllib.parse import quote
 
 from rankwise.report.figures.drawing import Drawing
-from rankwise.stats.scores import Interval
+from rankwise.stats.intervals import Interval
 
 Kind = Literal["text", "count", "number", "share", "signed", "seconds", "rate"]
 Value = str | int | float | Interval | None

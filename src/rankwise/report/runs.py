@@ -29,7 +29,7 @@ from rankwise.report.sections.groups import Group, Line, front, group
 from rankwise.report.sections.lines import lines_figure
 from rankwise.report.sections.sections import sections, stats
 from rankwise.run.folder import Run, versions
-from rankwise.stats.scores import Interval
+from rankwise.stats.intervals import Interval
 from rankwise.workflows.compare import Comparison, compare, settings_of_run
 
 

@@ -33,7 +33,7 @@ from rankwise.report.figures.scales import axis_of
 from rankwise.report.runs import foot
 from rankwise.report.sections.groups import front, run_name
 from rankwise.report.sections.lines import lines_figure
-from rankwise.stats.scores import Interval
+from rankwise.stats.intervals import Interval
 from rankwise.sweep.domains import is_drawn_as
 from rankwise.sweep.results import COSTS, OBJECTIVES, Final, State, Trial
 from rankwise.sweep.study import Study

@@ -13,16 +13,15 @@ is not certainty. A score that is not defined is None or NaN, never 0.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from rankwise.stats.intervals import Floats, Interval, check_settings, percentile_interval, wilson
+
 Counts = NDArray[np.int64]
 Labels = NDArray[np.integer[Any]]
 Bools = NDArray[np.bool_]
@@ -33,29 +32,11 @@ _CELLS_AT_ONCE = 2**22  # confusion cells resampled at a time: 32 MiB, whatever 
 
 
 @dataclass(frozen=True)
-class Interval:
-    """An estimate and its bounds. `value` None: not defined; bounds None: no resample in which it was defined."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-
-    def percent(self) -> str:
-        """`89.5 % [88.8, 90.2]`, or `n/a`."""
-        if self.value is None:
-            return "n/a"
-        estimate = f"{100 * self.value:z.1f} %"
-        if self.low is None or self.high is None:
-            return estimate
-        return f"{estimate} [{100 * self.low:z.1f}, {100 * self.high:z.1f}]"
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
-
-
-@dataclass(frozen=True)
 class ClassScore:
-    """One class; `support` is its rows in the truth. All n/a without support, precision also if never predicted."""
+    """The scores of one class, which `support` rows of the truth have.
+
+    All are n/a without support, and precision is where the class was never predicted.
+    """
 
     name: str
     support: int
@@ -66,7 +47,7 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Bin:
-    """Rows whose top-label confidence lies in (low, high]; their means are None when there are none."""
+    """The rows whose top label has a confidence in (low, high]; the means are None where there are no such rows."""
 
     low: float
     high: float
@@ -93,17 +74,8 @@ class Scores:
     confidence_level: float
 
     def as_dict(self) -> dict[str, Any]:
-        """What JSON gives back: dicts, lists, strings, numbers and None."""
+        """The scores as JSON gives them back: dicts, lists, strings, numbers and None."""
         return dict(json.loads(json.dumps(asdict(self))))
-
-
-@dataclass(frozen=True)
-class McNemar:
-    """Rows that only A and only B got right, and the probability of a split at least this uneven by chance."""
-
-    only_a: int
-    only_b: int
-    p_value: float
 
 
 def score(
@@ -122,7 +94,7 @@ def score(
     left out of the other scores, which need the class. A resample that misses a class is scored on the classes it
     has. `resamples=0` skips the intervals. ValueError: no rows, shapes that disagree, or not probabilities.
     """
-    _check_settings(resamples, confidence)
+    check_settings(resamples, confidence)
     probabilities, truth = _checked(probabilities, truth)
     rows, classes = probabilities.shape
     if len(class_names) != classes:
@@ -134,10 +106,10 @@ def score(
     loss_draws = _bootstrap_rows(probabilities, truth, bins, resamples=resamples, rng=rng)
     count_draws = _bootstrap_counts(matrix, rows, resamples=resamples, rng=rng)
     draws = np.concatenate([loss_draws, count_draws], axis=1)  # (resamples, 5 + 3C)
-    intervals = [_interval(value, column, confidence) for value, column in zip(values, draws.T, strict=True)]
-    for place, whole in ((2, rows), *_denominators(matrix)):
-        if values[place] in (0.0, 1.0) and resamples:
-            intervals[place] = wilson(float(values[place]), whole, confidence)
+    intervals = [percentile_interval(value, column, confidence) for value, column in zip(values, draws.T, strict=True)]
+    for index, whole in ((2, rows), *_denominators(matrix)):
+        if values[index] in (0.0, 1.0) and resamples:
+            intervals[index] = wilson(float(values[index]), whole, confidence)
     by_class = zip(class_names, matrix.sum(axis=1).tolist(), range(5, len(intervals), 3), strict=True)
     return Scores(
         rows=rows,
@@ -230,36 +202,6 @@ def reliability(probabilities: Probabilities, truth: Labels, bins: int = 15) -> 
     return tuple(Bin(low, high, n, *((mean, hit) if n else (None, None))) for low, high, n, mean, hit in columns)
 
 
-def mcnemar(correct_a: Bools, correct_b: Bools) -> McNemar:
-    """Whether two models scored on the same rows differ: the exact two-sided McNemar test.
-
-    Rows that only one of them got right are coin flips if they are equally good (McNemar 1947), so the p-value is that
-    of a binomial test at 1/2; 1.0 when they never disagree.
-    """
-    _, only_a, only_b, _ = _outcomes(correct_a, correct_b).tolist()
-    tail = _fair_binomial_tail(min(only_a, only_b), only_a + only_b)
-    return McNemar(only_a, only_b, min(1.0, 2 * tail))
-
-
-def paired_bootstrap(
-    correct_a: Bools, correct_b: Bools, *, resamples: int = 10_000, confidence: float = 0.95, seed: int = 0
-) -> Interval:
-    """Accuracy of A minus accuracy of B on the same rows, -1 to 1."""
-    _check_settings(resamples, confidence)
-    cells = _outcomes(correct_a, correct_b)
-    rows = cells.sum()
-    # As in `_bootstrap_counts`: the four counts are all that the difference depends on.
-    draws = np.random.default_rng(seed).multinomial(rows, cells / rows, size=resamples)  # (resamples, 4)
-    return _interval((cells[1] - cells[2]) / rows, (draws[:, 1] - draws[:, 2]) / rows, confidence)
-
-
-def _check_settings(resamples: int, confidence: float) -> None:
-    if resamples < 0:
-        raise ValueError(f"resamples is {resamples}; give 0 for no intervals, or 1000")
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}; give a share between 0 and 1, such as 0.95")
-
-
 def _checked(probabilities: Probabilities, truth: Labels) -> tuple[Probabilities, Labels]:
     probabilities, truth = np.asarray(probabilities), np.asarray(truth)
     if probabilities.ndim != 2 or truth.shape != probabilities.shape[:1]:
@@ -326,7 +268,7 @@ def _row_losses(probabilities: Probabilities, truth: Labels) -> Floats:
 
 
 def _top_label(probabilities: Probabilities, truth: Labels, bins: int) -> tuple[Floats, Bools, Counts]:
-    """Confidence of the top label, whether it is right, and its bin; each (N,)."""
+    """Confidence of the top label, whether it is right, and its bin, all (N,)."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     # Rounding may leave a confidence a hair above 1: it belongs to the last bin.
     bin_of_row = np.minimum(np.searchsorted(_edges(bins), confidence, side="left") - 1, bins - 1)
@@ -363,54 +305,9 @@ def _bootstrap_counts(matrix: Counts, rows: int, *, resamples: int, rng: np.rand
     return scores
 
 
-def _interval(value: float, draws: Floats, confidence: float) -> Interval:
-    if math.isnan(value):
-        return Interval(None, None, None)
-    defined = draws[~np.isnan(draws)]
-    if not defined.size:
-        return Interval(float(value), None, None)
-    low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
-    return Interval(float(value), low, high)
-
-
 def _denominators(matrix: Counts) -> Iterator[tuple[int, int]]:
-    """Where each precision and recall stands among the intervals, and how many rows it is a share of."""
+    """The index of every precision and recall among the intervals, and how many rows it is a share of."""
     columns = zip(matrix.sum(axis=-2).tolist(), matrix.sum(axis=-1).tolist(), strict=True)
-    for place, (predicted, support) in enumerate(columns):
-        yield 5 + 3 * place, predicted
-        yield 6 + 3 * place, support
-
-
-def wilson(share: float, rows: float, confidence: float) -> Interval:
-    """A share of `rows` with its bounds (Wilson 1927), which stay between 0 and 1 on few rows."""
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
-    middle = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    reach = z / (1 + z**2 / rows) * math.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
-    return Interval(share, max(0.0, min(share, middle - reach)), min(1.0, max(share, middle + reach)))
-
-
-def _outcomes(correct_a: Bools, correct_b: Bools) -> Counts:
-    """Rows that both, only A, only B and neither got right, (4,)."""
-    a, b = np.asarray(correct_a), np.asarray(correct_b)
-    if a.ndim != 1 or a.shape != b.shape or a.dtype != np.bool_ or b.dtype != np.bool_:
-        raise ValueError(
-            f"A has shape {a.shape} of {a.dtype}, B {b.shape} of {b.dtype}; expected one bool per row, for the same "
-            "rows in the same order: give predicted == truth of each"
-        )
-    if not a.size:
-        raise ValueError("there are 0 rows to compare; give a split that has at least one")
-    return np.array([np.sum(a & b), np.sum(a & ~b), np.sum(~a & b), np.sum(~a & ~b)], dtype=np.int64)
-
-
-def _fair_binomial_tail(k: int, n: int) -> float:
-    """P(X <= k) of n fair coin flips, for k <= n / 2."""
-    # The largest term goes through logarithms, so large counts neither overflow nor underflow on the way; the others
-    # follow from it by their ratios, which fall fast enough that a few standard deviations are all there is.
-    log_largest = math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) - n * math.log(2)
-    total = term = 1.0
-    for i in range(k, 0, -1):
-        term *= i / (n - i + 1)
-        total += term
-        if term < 1e-18 * total:
-            break
-    return math.exp(log_largest + math.log(total))
+    for number, (predicted, support) in enumerate(columns):
+        yield 5 + 3 * number, predicted
+        yield 6 + 3 * number, support

@@ -25,9 +25,10 @@ from rankwise.errors import RunError
 from rankwise.recipe import AFTER_READING
 from rankwise.recipe.differences import is_under, names, settings_of
 from rankwise.run.folder import Run, ScoredRows
-from rankwise.stats import scores as metrics
-from rankwise.stats.scores import Interval
-from rankwise.stats.significance import SCORES, Estimate, Sample, difference, holm, mean_score, resampled_scores
+from rankwise.stats.intervals import Interval
+from rankwise.stats.paired import mcnemar
+from rankwise.stats.scores import log_loss
+from rankwise.stats.seeds import SCORES, Estimate, Sample, difference, holm, mean_score, resampled_scores
 
 Metric = Literal["accuracy", "macro_f1"]
 WIDE = 0.2  # an interval of more points, with less freedom than FEW, gets a word about its seeds
@@ -319,7 +320,7 @@ def _differences(pairs: Sequence[tuple[_Group, _Group]], metric: str, confidence
     for a, b in pairs:
         estimate = difference(a.samples[metric], b.samples[metric], confidence=confidence)
         if metric == "accuracy" and len(a.answers) == len(b.answers) == 1:
-            estimate = replace(estimate, p_value=metrics.mcnemar(a.correct[0], b.correct[0]).p_value)
+            estimate = replace(estimate, p_value=mcnemar(a.correct[0], b.correct[0]).p_value)
         found.append(estimate)
     corrected = iter(holm([estimate.p_value for estimate in found if estimate.p_value is not None]))
     return [
@@ -341,7 +342,7 @@ def _system(group: _Group, confidence: float) -> System:
     seconds = [float(run.facts["seconds"]["training"]) for run in runs]
     peaks = [run.facts.get("actual", {}).get("peak_bytes") for run in runs]
     known = [int(peak) for peak in peaks if peak is not None]
-    losses = [metrics.log_loss(one.scored.probabilities.astype(np.float64), one.scored.truth) for one in group.answers]
+    losses = [log_loss(one.scored.probabilities.astype(np.float64), one.scored.truth) for one in group.answers]
     return System(
         name=group.name,
         runs=tuple(str(run.folder) for run in runs),
@@ -367,7 +368,7 @@ def _by_seed(a: _Group, b: _Group) -> tuple[SeedTest, ...]:
     tests = []
     for one, correct in zip(a.answers, a.correct, strict=True):
         if one.seed in of_b:
-            found = metrics.mcnemar(correct, of_b[one.seed])
+            found = mcnemar(correct, of_b[one.seed])
             tests.append(SeedTest(one.seed, found.only_a, found.only_b, found.p_value))
     return tuple(tests)
 

@@ -1,14 +1,12 @@
 """A recipe trained on growing parts of its training rows → accuracy against rows, and what more rows would bring.
 
 The parts are nested and stratified, drawn anew for each seed; the validation rows, the same for every point, are scored, and
-the test rows are never looked at. Error is taken to fall as a + b·n^-c with the rows n (Hestness et al., arXiv 1712.00409),
-fitted by weighted least squares. An accuracy has the interval that `significance` gives a mean over seeds; a gain has that of
-laws fitted again to resampled validation rows, with seeds added as a multivariate t distribution has them: two or three are
-too few to draw from. A test holds how often both hold the truth.
+the test rows are never looked at. Error is taken to fall as a power law of the rows (`stats.power_law`), an accuracy has the
+interval of a mean over seeds (`stats.seeds`), and a test holds how often both intervals hold the truth.
 
 What the intervals don't promise: that the law holds beyond the rows there are, or that a choice of checkpoint made on the
 same validation rows flatters no score. A finished point is one JSON file in `OUT/points`, so a second call goes on.
-Shapes: S sizes, K seeds, V validation rows, R resamples.
+Shapes: S sizes, K seeds, V validation rows.
 """
 
 from __future__ import annotations
@@ -28,8 +26,9 @@ from rankwise.data.prepare import Labelled, nested_order, read, take
 from rankwise.errors import DataError, RunError
 from rankwise.recipe import Recipe
 from rankwise.run.folder import write_json
-from rankwise.stats.scores import Interval
-from rankwise.stats.significance import Sample, mean_score
+from rankwise.stats.intervals import Interval
+from rankwise.stats.power_law import PowerLaw, deviations, fit_power_law, measured_errors
+from rankwise.stats.seeds import Sample, mean_score
 from rankwise.system.files import make_folder
 from rankwise.workflows.train import digest, train
 
@@ -37,11 +36,9 @@ HALVINGS = 4  # of all training rows, where no sizes are given
 LEAST_ROWS = 32  # of a size that nobody asked for
 TIMES = (2, 4)  # the rows there are, for which the gain is told
 LEAST_SIZES = 3  # as many as the law has numbers
-EXPONENTS = np.geomspace(0.05, 2.0, 75)  # c is searched among them; a and b follow for each
 WIDE, ENOUGH_SEEDS = 0.2, 5  # an interval of more gets a word about the seeds, where they are fewer
 FAR = 3.0  # standard errors of a point from the law that say it does not hold
 
-Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 
@@ -70,18 +67,6 @@ class Size:
 
 
 @dataclass(frozen=True)
-class Law:
-    """error = a + b·n^-c: `a` is what no number of rows takes away."""
-
-    a: float
-    b: float
-    c: float
-
-    def error(self, rows: float) -> float:
-        return float(self.a + self.b * rows**-self.c)
-
-
-@dataclass(frozen=True)
 class Gain:
     """What so many times the rows would add to accuracy, by the law."""
 
@@ -99,7 +84,7 @@ class LearningCurve:
     seeds: int
     confidence_level: float
     sizes: tuple[Size, ...]
-    law: Law | None
+    law: PowerLaw | None
     """None for fewer than LEAST_SIZES sizes."""
     gains: tuple[Gain, ...]
     notes: tuple[str, ...] = ()
@@ -155,23 +140,15 @@ def curve_of(
     seeds = sorted({point.seed for point in points})
     right = {(point.rows, point.seed): point.right for point in points}
     cube = np.array([[right[rows, number] for number in seeds] for rows in sizes], dtype=np.float64)  # (S, K, V)
-    by_seed = 1 - cube.mean(axis=2)  # (S, K)
-    errors = by_seed.mean(axis=1)  # (S,)
     rng = np.random.default_rng(seed)
-    drawn = _resampled(cube, resamples, rng)  # (R, S, K)
-    weights = 1 / np.maximum(errors * (1 - errors), 1e-4)  # a share varies as its e·(1 - e)
+    errors = measured_errors(np.array(sizes, dtype=np.float64), cube, resamples=resamples, rng=rng)
 
     law, gains, notes = None, [], []
-    numbers = np.array(sizes, dtype=np.float64)
     if len(sizes) >= LEAST_SIZES:
-        law = Law(*(float(value[0]) for value in fit_law(numbers, errors[None], weights)))
-        again = fit_law(numbers, _with_seeds(drawn.mean(axis=2), by_seed, rng), weights)
-        gains = [_gain(times, sizes[-1], law, again, confidence) for times in TIMES]
-        of_seeds = by_seed.var(axis=1, ddof=1) / len(seeds) if len(seeds) > 1 else 0.0
-        spread = np.sqrt(drawn.mean(axis=2).var(axis=0) + of_seeds)  # (S,), 0 where no row was ever wrong
-        least = (errors * cube.shape[2] + 0.5) / (cube.shape[2] + 1)
-        spread = np.where(spread > 0, spread, np.sqrt(least * (1 - least) / cube.shape[2]))
-        off = np.abs(errors - [law.error(rows) for rows in sizes]) / spread
+        fit = fit_power_law(errors, rng)
+        law = fit.law
+        gains = [Gain(times, times * sizes[-1], fit.gain(sizes[-1], times, confidence)) for times in TIMES]
+        off = deviations(law, errors)
         if off.max() > FAR:
             notes.append(
                 f"the accuracy at {sizes[int(off.argmax())]:,} rows is {off.max():.0f} standard errors from the law, so it "
@@ -182,9 +159,10 @@ def curve_of(
     if len(seeds) == 1:
         notes.append("one seed: the intervals know of validation rows only, not of chance in training; type --seeds 3")
     accuracies = [
-        mean_score(Sample(1 - by_seed[place], 1 - drawn[:, place]), confidence=confidence) for place in range(len(sizes))
+        mean_score(Sample(1 - errors.by_seed[index], 1 - errors.resampled[:, index]), confidence=confidence)
+        for index in range(len(sizes))
     ]
-    widest = max((found.high or 0.0) - (found.low or 0.0) for found in accuracies)
+    widest = max((accuracy.high or 0.0) - (accuracy.low or 0.0) for accuracy in accuracies)
     if 1 < len(seeds) < ENOUGH_SEEDS and widest > WIDE:
         notes.append(
             f"{len(seeds)} seeds leave an accuracy uncertain by {100 * widest:.0f} points; more narrow it: type --seeds "
@@ -197,72 +175,13 @@ def curve_of(
         seeds=len(seeds),
         confidence_level=confidence,
         sizes=tuple(
-            Size(rows, accuracies[place], 1 - law.error(rows) if law else None, seconds[rows])
-            for place, rows in enumerate(sizes)
+            Size(rows, accuracy, 1 - law.error(rows) if law else None, seconds[rows])
+            for rows, accuracy in zip(sizes, accuracies, strict=True)
         ),
         law=law,
         gains=tuple(gains),
         notes=tuple(notes),
     )
-
-
-def fit_law(rows: Floats, errors: Floats, weights: Floats) -> tuple[Floats, Floats, Floats]:
-    """a, b and c of error = a + b·n^-c, each (R,), to errors (R, S) at rows (S,), least squares under weights (S,).
-
-    a and b are at least 0, c is one of EXPONENTS; for each c the best a and b are known in closed form.
-    """
-    best = np.full(len(errors), np.inf)
-    found = np.zeros((3, len(errors)))
-    total, mean = weights.sum(), errors @ weights / weights.sum()  # mean (R,)
-    for c in EXPONENTS:
-        x = (rows / rows[-1]) ** -c  # (S,), 1 at the most rows
-        centre = x @ weights / total
-        b = ((errors - mean[:, None]) * weights) @ (x - centre) / (weights @ (x - centre) ** 2)  # (R,)
-        a = mean - b * centre
-        through_zero = (errors * weights) @ x / (weights @ x**2)
-        a, b = np.where(a < 0, 0.0, a), np.where(a < 0, through_zero, b)
-        a, b = np.where(b < 0, mean, a), np.maximum(b, 0.0)
-        loss = ((errors - a[:, None] - b[:, None] * x) ** 2) @ weights  # (R,)
-        better = loss < best
-        best = np.where(better, loss, best)
-        found = np.where(better, np.stack([a, b * rows[-1] ** c, np.full(len(errors), c)]), found)
-    return found[0], found[1], found[2]
-
-
-def _resampled(cube: Floats, resamples: int, rng: np.random.Generator) -> Floats:
-    """Errors of every size and seed on validation rows drawn with replacement, (R, S, K): the same draw for all of them."""
-    sizes, seeds, rows = cube.shape
-    flat = cube.reshape(sizes * seeds, rows)
-    found = np.empty((resamples, sizes * seeds))
-    for place in range(resamples):
-        found[place] = 1 - flat @ rng.multinomial(rows, np.full(rows, 1 / rows)) / rows
-    return found.reshape(resamples, sizes, seeds)
-
-
-def _with_seeds(drawn: Floats, by_seed: Floats, rng: np.random.Generator) -> Floats:
-    """Mean errors (R, S) moved as other seeds would move them, given the errors (S, K) of K seeds.
-
-    A seed's distance from the mean at all sizes at once, times a draw of a t distribution with K - 1 degrees of freedom that
-    the seeds of a resample share: over the resamples any weighted sum of sizes has the t interval of its mean over seeds.
-    """
-    seeds = by_seed.shape[1]
-    if seeds == 1:
-        return drawn
-    apart = by_seed - by_seed.mean(axis=1, keepdims=True)  # (S, K)
-    shares = rng.normal(size=(len(drawn), seeds)) / np.sqrt(rng.chisquare(seeds - 1, size=(len(drawn), 1)) / (seeds - 1))
-    moved: Floats = drawn + shares @ apart.T / np.sqrt(seeds * (seeds - 1))
-    return moved.clip(0.0, 1.0)
-
-
-def _gain(times: int, rows: int, law: Law, again: tuple[Floats, Floats, Floats], confidence: float) -> Gain:
-    _, b, c = again
-    drawn = b * float(rows) ** -c * (1 - float(times) ** -c)  # error(n) - error(times·n)
-    return Gain(times, times * rows, _interval(law.error(rows) - law.error(times * rows), drawn, confidence))
-
-
-def _interval(value: float, drawn: Floats, confidence: float) -> Interval:
-    low, high = np.quantile(drawn, [(1 - confidence) / 2, (1 + confidence) / 2]).tolist()
-    return Interval(float(value), low, high)
 
 
 def _sizes(wanted: Sequence[int], there: int, classes: int) -> list[int]:

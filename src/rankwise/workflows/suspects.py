@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from rankwise.data.store import Texts
 from rankwise.errors import DataError
-from rankwise.stats import scores as metrics
+from rankwise.stats.intervals import Interval
+from rankwise.stats.scores import score
 
 FOLDS = 5
 STRENGTH = 1.0  # C of the logistic regression: noisy labels want it weaker than the baseline's
@@ -69,8 +70,8 @@ class Found:
     """Rows of the data whose label differs from the true one."""
     right: int
     """Rows that are both."""
-    precision: metrics.Interval
-    recall: metrics.Interval
+    precision: Interval
+    recall: Interval
 
     def as_dict(self) -> dict[str, Any]:
         return {**vars(self), "precision": self.precision.as_dict(), "recall": self.recall.as_dict()}
@@ -114,7 +115,7 @@ def compare(listed: NDArray[np.int64], wrong: Bools, known: Bools) -> Found:
     said = np.zeros(len(wrong), dtype=np.int64)
     said[listed] = 1
     truth, said = wrong[known].astype(np.int64), said[known]
-    scores = metrics.score(np.eye(2)[said], truth, ("right", "wrong")).per_class[1]
+    scores = score(np.eye(2)[said], truth, ("right", "wrong")).per_class[1]
     return Found(int(said.sum()), int(truth.sum()), int((truth & said).sum()), scores.precision, scores.recall)
 
 

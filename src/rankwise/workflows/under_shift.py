@@ -22,8 +22,9 @@ from rankwise.errors import RunError
 from rankwise.inference.evaluation import Evaluation, evaluate, probabilities_under
 from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.run.folder import Run, write_json
-from rankwise.stats import scores as metrics
-from rankwise.stats.scores import Interval
+from rankwise.stats.intervals import Interval
+from rankwise.stats.paired import paired_bootstrap
+from rankwise.stats.scores import Scores, score
 from rankwise.workflows.score_files import labelled_split
 
 FILE = "shift.json"  # beside a run's own files; its manifest names those alone
@@ -96,14 +97,14 @@ def shift_file(
         probabilities = probabilities_under(
             predictor.classifier, each, plain.probabilities, batch_size=scoring.batch_size, **how
         )
-        scores = metrics.score(
+        scores = score(
             probabilities,
             plain.truth,
             predictor.classifier.classes,
             resamples=scoring.resamples,
             confidence=scoring.confidence,
         )
-        drop = metrics.paired_bootstrap(right, probabilities.argmax(-1) == plain.truth, confidence=scoring.confidence)
+        drop = paired_bootstrap(right, probabilities.argmax(-1) == plain.truth, confidence=scoring.confidence)
         example = shift(text, each.kind, join=predictor.preprocessing.join)
         found.append(_scores(each.kind, len(each.places), scores, drop, example))
     name = table.layout.path if table.layout.path.startswith("hub:") else Path(table.layout.path).name
@@ -111,7 +112,7 @@ def shift_file(
     return table.layout, plain, report
 
 
-def _scores(kind: str, changed: int, scores: metrics.Scores, drop: Interval, example: str) -> KindScores:
+def _scores(kind: str, changed: int, scores: Scores, drop: Interval, example: str) -> KindScores:
     return KindScores(kind, scores.rows, changed, scores.accuracy, scores.macro_f1, drop, example)
 
 

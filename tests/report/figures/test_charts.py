@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rankwise.report.figures import charts, maps
 from rankwise.report.figures.drawing import WIDTH, Box, Drawing, Label, Line, Mark, text_width
-from rankwise.stats.scores import Interval
+from rankwise.stats.intervals import Interval
 
 
 def inside(drawing: Drawing) -> bool:

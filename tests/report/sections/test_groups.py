@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rankwise.errors import RunError
 from rankwise.report.sections.groups import front, group, mean_line, pooled
-from rankwise.stats.scores import Interval
+from rankwise.stats.intervals import Interval
 from rankwise.workflows.compare import compare
 
 

@@ -26,7 +26,7 @@ from rankwise.report.figures.drawing import (
     text_width,
 )
 from rankwise.report.figures.scales import Axis, axis_of, whole_axis
-from rankwise.stats.scores import Interval
+from rankwise.stats.intervals import Interval
 
 LINE = 16  # from one line of text to the next
 MARKED = 24  # points of a line up to which each has a mark

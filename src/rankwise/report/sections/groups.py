@@ -23,8 +23,8 @@ from scipy.special import stdtrit
 from rankwise.errors import RunError
 from rankwise.recipe.differences import names
 from rankwise.run.folder import Run
-from rankwise.stats.scores import Interval
-from rankwise.stats.significance import SCORES
+from rankwise.stats.intervals import Interval
+from rankwise.stats.seeds import SCORES
 from rankwise.system.events import read_events
 from rankwise.workflows.compare import System, compare, settings_of_run, system_of
 

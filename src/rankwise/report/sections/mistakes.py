@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rankwise.report.blocks import Block, Column, Figure, Quote, Quotes, Section, Table, Value, in_words, percent
 from rankwise.report.figures import charts, maps
 from rankwise.report.sections.groups import Group
-from rankwise.stats.scores import wilson
+from rankwise.stats.intervals import wilson
 
 MISTAKES = 10
 MOST_CLASSES = 60  # whose confusion matrix is drawn

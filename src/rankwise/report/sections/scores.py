@@ -24,7 +24,7 @@ from rankwise.report.blocks import (
 )
 from rankwise.report.figures import charts
 from rankwise.report.sections.groups import LIMITS, SHARE, Group, run_name
-from rankwise.stats.scores import Interval
+from rankwise.stats.intervals import Interval
 from rankwise.workflows.under_shift import FILE
 
 NONE = Interval(None, None, None)

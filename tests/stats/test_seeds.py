@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rankwise.stats import scores as metrics
-from rankwise.stats.significance import Sample, difference, holm, mean_score, resampled_scores
+from rankwise.stats.intervals import Interval
+from rankwise.stats.paired import paired_bootstrap
+from rankwise.stats.scores import confusion_matrix, macro_f1, score
+from rankwise.stats.seeds import Sample, difference, holm, mean_score, resampled_scores
 
 
 def simulated(rng, seeds, *, means, rows=300, seed_sd=0.0, row_sd=1.0, own_sd=0.5):
@@ -85,7 +87,7 @@ def test_with_one_seed_each_it_is_the_paired_bootstrap():
     rng = np.random.default_rng(2)
     a, b, _ = simulated(rng, (1, 1), means=(1.7, 1.4), rows=2000)
     one, other = samples(a, b, resamples=10_000)
-    found, expected = difference(one, other).interval, metrics.paired_bootstrap(a[0], b[0])
+    found, expected = difference(one, other).interval, paired_bootstrap(a[0], b[0])
     assert found.value == pytest.approx(expected.value)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.001)
 
@@ -139,7 +141,7 @@ def test_more_seeds_narrow_a_mean_and_an_interval_of_a_mean_stays_between_0_and_
     widths = [(found.high - found.low) for found in (mean_score(samples(runs)[0]) for runs in (few, many))]
     assert widths[1] < widths[0]
     perfect = np.ones((2, 50), bool)
-    assert mean_score(samples(perfect)[0]) == metrics.Interval(1.0, 1.0, 1.0)
+    assert mean_score(samples(perfect)[0]) == Interval(1.0, 1.0, 1.0)
 
 
 # ------------------------------------------------------------------------------------------------------------- scores
@@ -151,7 +153,7 @@ def test_scores_are_those_of_metrics_and_leave_unknown_classes_to_accuracy_alone
     predicted = np.where(rng.random((3, 200)) < 0.7, np.maximum(truth, 0), rng.integers(0, 4, size=(3, 200)))
     scores, _ = resampled_scores(predicted, truth, 4, resamples=2)
     for run, answers in zip(scores, predicted, strict=True):
-        expected = float(metrics.macro_f1(metrics.confusion_matrix(truth, answers, 4)))
+        expected = float(macro_f1(confusion_matrix(truth, answers, 4)))
         assert run == pytest.approx([(answers == truth).mean(), expected])
 
 
@@ -169,7 +171,7 @@ def test_resamples_spread_as_those_of_metrics_do():
     truth = rng.choice(3, size=400, p=[0.6, 0.3, 0.1])
     answers = np.where(rng.random(400) < 0.8, truth, rng.integers(0, 3, size=400))
     _, draws = resampled_scores(answers[None], truth, 3, resamples=4000)
-    expected = metrics.score(np.eye(3)[answers], truth, ["a", "b", "c"], resamples=4000)
+    expected = score(np.eye(3)[answers], truth, ["a", "b", "c"], resamples=4000)
     for column, interval in enumerate((expected.accuracy, expected.macro_f1)):
         assert np.quantile(draws[:, 0, column], [0.025, 0.975]) == pytest.approx([interval.low, interval.high], abs=0.01)
 
@@ -178,7 +180,7 @@ def test_chunks_change_nothing_but_the_draws_order(monkeypatch):
     truth = np.array([0, 1] * 40)
     answers = np.where(np.arange(80) % 5 == 0, 1 - truth, truth)[None]
     whole = resampled_scores(answers, truth, 2, resamples=30)[1]
-    monkeypatch.setattr("rankwise.stats.significance._WEIGHTS_AT_ONCE", 80 * 7)
+    monkeypatch.setattr("rankwise.stats.seeds._WEIGHTS_AT_ONCE", 80 * 7)
     assert resampled_scores(answers, truth, 2, resamples=30)[1] == pytest.approx(whole)
 
 

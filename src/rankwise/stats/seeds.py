@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from rankwise.stats.scores import Interval
+from rankwise.stats.intervals import Interval
 
 Floats = NDArray[np.float64]
 SCORES = ("accuracy", "macro_f1")
@@ -34,7 +34,7 @@ _WEIGHTS_AT_ONCE = 2**22  # row counts held at a time: 16 MiB
 
 @dataclass(frozen=True)
 class Sample:
-    """A system's score with each seed, (S,), and what it would have been on resampled rows, (B, S)."""
+    """The scores of a system with S seeds, (S,), and what they would have been on resampled rows, (B, S)."""
 
     scores: Floats
     draws: Floats
@@ -56,7 +56,7 @@ def resampled_scores(
 ) -> tuple[Floats, Floats]:
     """Accuracy and macro-F1 of K runs, (K, 2), and on resampled rows, (B, K, 2); a resample is the same rows for every run.
 
-    `predicted` is (K, N), `truth` (N,) with -1 for an unknown class, as in `metrics`.
+    `predicted` is (K, N), `truth` (N,) with -1 for an unknown class, as in `stats.scores`.
     """
     rng = np.random.default_rng(seed)
     rows = len(truth)
@@ -69,7 +69,7 @@ def resampled_scores(
 
 
 def mean_score(sample: Sample, *, confidence: float = 0.95) -> Interval:
-    """The mean over seeds, with bounds for rows and seeds."""
+    """A system's mean score over its seeds, with bounds for rows and seeds."""
     return _estimate([(1, sample)], bounds=(0.0, 1.0), confidence=confidence).interval
 
 
@@ -86,14 +86,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """
     corrected = [0.0] * len(p_values)
     largest = 0.0
-    for place, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
-        largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
+    for smaller, index in enumerate(sorted(range(len(p_values)), key=lambda index: p_values[index])):
+        largest = max(largest, min(1.0, (len(p_values) - smaller) * p_values[index]))
         corrected[index] = largest
     return corrected
 
 
 def _row_counts(rng: np.random.Generator, rows: int, resamples: int) -> NDArray[np.float32]:
-    """How often each row is in each resample, (resamples, N)."""
+    """How often a resample holds a row, (resamples, N)."""
     drawn = rng.integers(rows, size=(resamples, rows)) + rows * np.arange(resamples)[:, None]
     return np.bincount(drawn.ravel(), minlength=resamples * rows).reshape(resamples, rows).astype(np.float32)
 
@@ -101,7 +101,7 @@ def _row_counts(rng: np.random.Generator, rows: int, resamples: int) -> NDArray[
 def _weighted_scores(
     weights: NDArray[np.float32], predicted: NDArray[np.int64], truth: NDArray[np.int64], classes: int
 ) -> Floats:
-    """Accuracy and macro-F1 of each run, with rows counted as often as `weights` (W, N) says: (W, K, 2)."""
+    """Accuracy and macro-F1 of every run, with rows counted as often as `weights` (W, N) says: (W, K, 2)."""
     known = truth >= 0
     numbers = np.arange(classes)
     true_class = ((truth[:, None] == numbers) & known[:, None]).astype(np.float32)  # (N, C)
