@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rankwise.encoders.describe import Encoder, describe, find
-from rankwise.encoders.families import FAMILIES, KNOWN
+from rankwise.encoders.families import FAMILIES
+from rankwise.encoders.known import KNOWN
 from rankwise.errors import ModelError
 from rankwise.model.load import MINILM_PACKAGE, empty_encoder, locate
 from rankwise.system.hub import PROXIES
@@ -124,7 +125,7 @@ def test_a_shipped_encoder_describes_its_live_model_name_by_name_and_shape_by_sh
 @pytest.mark.parametrize("name", KNOWN)
 def test_the_biases_are_what_the_live_encoder_calls_so(name):
     encoder, live = known(name)
-    body = f"{encoder.prefix}."
+    body = f"{encoder.root}."
     expected = {key: weight.numel() for key, weight in live.named_parameters() if "bias" in key and key.startswith(body)}
     assert dict(encoder.biases) == expected
 
@@ -142,7 +143,7 @@ def test_every_site_is_a_live_linear_map_of_that_shape(name):
 @pytest.mark.parametrize("name", KNOWN)
 def test_the_sites_are_all_the_linear_maps_of_the_layers(name):
     encoder, live = known(name)
-    layers = f"{encoder.prefix}.{FAMILIES[encoder.family].layer_path}".partition("{")[0]
+    layers = f"{encoder.root}.{FAMILIES[encoder.family].layer_path}".partition("{")[0]
     maps = {key for key, module in live.named_modules() if isinstance(module, nn.Linear) and key.startswith(layers)}
     assert {site.name for site in encoder.sites} == maps
 
@@ -150,7 +151,7 @@ def test_the_sites_are_all_the_linear_maps_of_the_layers(name):
 @pytest.mark.parametrize("name", KNOWN)
 def test_the_head_is_what_stands_outside_the_body_and_ends_in_the_classes(name):
     encoder, live = known(name)
-    outside = {key for key, _ in live.named_parameters() if not key.startswith(f"{encoder.prefix}.")}
+    outside = {key for key, _ in live.named_parameters() if not key.startswith(f"{encoder.root}.")}
     assert {tensor for part in encoder.head for tensor, _ in part.tensors} == outside
     assert {key.split(".")[0] for key in outside} == set(encoder.head_modules)
     assert live.get_submodule(encoder.head[-1].path).out_features == 4
@@ -159,7 +160,7 @@ def test_the_head_is_what_stands_outside_the_body_and_ends_in_the_classes(name):
 @pytest.mark.parametrize("name", KNOWN)
 def test_layer_of_gives_the_number_in_a_parameters_name(name):
     encoder, live = known(name)
-    prefix = f"{encoder.prefix}.{FAMILIES[encoder.family].layer_path}".partition("{")[0]
+    prefix = f"{encoder.root}.{FAMILIES[encoder.family].layer_path}".partition("{")[0]
     for key, _ in live.named_parameters():
         inside = key.startswith(prefix) and key.removeprefix(prefix).split(".")[0].isdecimal()
         assert encoder.layer_of(key) == (int(key.removeprefix(prefix).split(".")[0]) if inside else None)

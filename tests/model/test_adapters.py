@@ -213,7 +213,7 @@ def test_a_pissa_start_moves_the_base_by_rounding_only(built_for):
 
 def body_output(built: Built) -> torch.Tensor:
     model = built.classifier.model
-    body = getattr(model.get_base_model() if hasattr(model, "get_base_model") else model, built.plan.encoder.prefix)
+    body = getattr(model.get_base_model() if hasattr(model, "get_base_model") else model, built.plan.encoder.root)
     with torch.inference_mode():
         return body.eval()(**batch(built.base.location))[0]
 
@@ -274,7 +274,7 @@ def test_ia3_scales_keys_values_and_inner_activations(built_for):
 
 def test_every_family_that_can_take_a_prefix_is_known(family, built_for):
     encoder = built_for(family, "adapter.method=head").plan.encoder
-    body = built_for(family, "adapter.method=head").classifier.model.get_submodule(encoder.prefix)
+    body = built_for(family, "adapter.method=head").classifier.model.get_submodule(encoder.root)
     assert encoder.takes_prefix == ("past_key_values" in inspect.signature(body.forward).parameters)
 
 
@@ -477,7 +477,7 @@ def test_encoder_dropout_off_makes_the_encoder_deterministic_in_training(family,
     built = built_for(family, f"adapter.method={method}")
     quiet_dropout(built.classifier)
     built.classifier.model.train()
-    body = {n: m for n, m in built.classifier.model.named_modules() if n.endswith(f"{built.plan.encoder.prefix}")}
+    body = {n: m for n, m in built.classifier.model.named_modules() if n.endswith(f"{built.plan.encoder.root}")}
     encoder = body[max(body, key=len)]
     inputs = batch(built.base.location)
     assert torch.equal(encoder(**inputs)[0], encoder(**inputs)[0])
@@ -498,7 +498,7 @@ def test_encoder_dropout_off_leaves_the_heads_and_the_adapters_alone(family, bui
     built = built_for(family, f"base={folder}", "adapter.dropout=0.2")
 
     def outside() -> dict[str, float]:
-        inside = f"base_model.model.{built.plan.encoder.prefix}."
+        inside = f"base_model.model.{built.plan.encoder.root}."
         return {
             name: module.p
             for name, module in built.classifier.model.named_modules()

@@ -1,4 +1,4 @@
-"""The short way gives what transformers and peft give: logits and gradients, for every family and kind of adapter."""
+"""The fast path gives what transformers and peft give: logits and gradients, for every family and kind of adapter."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from torch.nn.functional import cross_entropy
 
 from conftest import CLASSES, FAMILIES, prepared
 from rankwise.data.batches import Padding, collate
+from rankwise.encoders import families
 from rankwise.model.adapters import quiet_dropout
 from rankwise.model.dropout import WordDropout, cut_dropout_from_words, dropout
-from rankwise.model.forward import LAYOUTS, Entering
+from rankwise.model.forward import Entering
 from rankwise.model.load import load_tokenizer
 from rankwise.recipe import SpeedSpec
 
-SHORT = [family for family in FAMILIES if family in LAYOUTS]
+FAST = [family for family in FAMILIES if families.FAMILIES[family].fast_path]
 
 
 def batch_for(built, rows=6):
@@ -63,7 +64,7 @@ def gradients(classifier, logits, labels):
     ],
     ids=lambda changes: ",".join(changes) or "lora",
 )
-@pytest.mark.parametrize("family", SHORT)
+@pytest.mark.parametrize("family", FAST)
 def test_logits_and_gradients_are_those_of_transformers_and_peft(built_for, family, changes):
     built = built_for(family, *changes)
     classifier = stirred(built)
@@ -81,7 +82,7 @@ def test_logits_and_gradients_are_those_of_transformers_and_peft(built_for, fami
         )
 
 
-@pytest.mark.parametrize("family", SHORT)
+@pytest.mark.parametrize("family", FAST)
 @pytest.mark.parametrize("saving", ["fold", "first_token"])
 def test_each_saving_changes_nothing(built_for, family, saving):
     built = built_for(family)
@@ -98,7 +99,7 @@ def test_each_saving_changes_nothing(built_for, family, saving):
 
 def test_families_built_otherwise_go_the_long_way(built_for, family):
     built = built_for(family)
-    assert (built.classifier.forward is not None) == (family in LAYOUTS)
+    assert (built.classifier.forward is not None) == (family in FAST)
     inputs, _ = batch_for(built)
     built.classifier.model.eval()
     torch.testing.assert_close(built.classifier.logits(inputs), built.classifier.model(**inputs).logits, rtol=1e-4, atol=1e-5)
@@ -127,7 +128,7 @@ def test_an_unchanged_adapter_is_folded_once(built_for, monkeypatch):
     assert len(folded) == built.plan.encoder.layers
 
 
-@pytest.mark.parametrize("family", SHORT)
+@pytest.mark.parametrize("family", FAST)
 def test_bf16_products_stay_near_fp32(built_for, family):
     built = built_for(family)
     classifier = stirred(built)
@@ -141,7 +142,7 @@ def test_bf16_products_stay_near_fp32(built_for, family):
     assert float(torch.cosine_similarity(*flat, dim=0)) > 0.98
 
 
-@pytest.mark.parametrize("family", SHORT)
+@pytest.mark.parametrize("family", FAST)
 def test_layers_in_two_parts_give_the_same_as_in_one(built_for, family):
     built = built_for(family)
     classifier = built.classifier
@@ -151,7 +152,7 @@ def test_layers_in_two_parts_give_the_same_as_in_one(built_for, family):
     torch.testing.assert_close(classifier.logits(inputs, entering=Entering(below, 1)), classifier.logits(inputs))
 
 
-@pytest.mark.parametrize("family", SHORT)
+@pytest.mark.parametrize("family", FAST)
 def test_dropout_while_training_is_that_of_the_modules(built_for, family):
     """With a drop rate near 1 next to nothing passes; at 0 everything does; each module's own rate counts."""
     built = built_for(family, "adapter.dropout=0.5")

@@ -14,7 +14,7 @@ from transformers import AutoTokenizer
 
 from conftest import CLASSES, LONGEST, save_tiny, tiny_tokenizer
 from rankwise.encoders.describe import find
-from rankwise.encoders.families import KNOWN
+from rankwise.encoders.known import KNOWN
 from rankwise.errors import MissingExtra, ModelError
 from rankwise.model import load
 from rankwise.model.load import Base, check_match, load_encoder, load_tokenizer, locate, longest_text, sha256

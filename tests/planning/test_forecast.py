@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankwise.encoders.families import KNOWN
+from rankwise.encoders.known import KNOWN
 from rankwise.errors import OverTime
 from rankwise.planning.forecast import (
     LEAST_UPDATES,

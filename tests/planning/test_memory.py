@@ -10,17 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankwise.errors import OverMemory
-from rankwise.model.forward import LAYOUTS
-from rankwise.planning.memory import (
-    FAST_FAMILIES,
-    GB,
-    HEADROOM,
-    fit_evaluation_batch,
-    fit_micro_batch,
-    halved,
-    peak_bytes,
-    splits,
-)
+from rankwise.planning.memory import GB, HEADROOM, fit_evaluation_batch, fit_micro_batch, halved, peak_bytes, splits
 from rankwise.planning.plan import plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
@@ -151,7 +141,3 @@ def test_a_micro_batch_is_halved_down_to_one_row_and_then_refused():
     assert halved(5) == 3
     with pytest.raises(OverMemory, match=r"memory of 2 GB ran out with one row at a time; type --set data.max_length"):
         halved(1, limit_gb=2)
-
-
-def test_the_families_with_a_short_way_are_those_of_the_kernels():
-    assert set(LAYOUTS) == FAST_FAMILIES

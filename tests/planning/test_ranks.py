@@ -11,7 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rankwise.encoders.describe import describe, find
-from rankwise.encoders.families import KNOWN
+from rankwise.encoders.known import KNOWN
 from rankwise.errors import OverBudget, PlanError, RecipeError
 from rankwise.model.adapters import count_live
 from rankwise.planning.plan import Plan, plan

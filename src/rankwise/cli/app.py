@@ -23,7 +23,7 @@ from rankwise.cli.verbs.report import report
 from rankwise.cli.verbs.reproduce import reproduce
 from rankwise.cli.verbs.sweep import sweep
 from rankwise.cli.verbs.train import train
-from rankwise.encoders.families import KNOWN
+from rankwise.encoders.known import KNOWN
 from rankwise.errors import RankwiseError
 
 USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # click's, which typer does not export by name

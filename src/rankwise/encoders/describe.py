@@ -1,26 +1,30 @@
-"""config.json → the encoder's parts: every tensor by name and shape, its linear maps, its head. No torch, no weights.
+"""config.json → the encoder's parts: every tensor by name and shape, its linear layers, its head. No torch, no weights.
 
-The rows are in families.py.
+What a family looks like is in `families/NAME.py`.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
 
-from rankwise.encoders.families import FAMILIES, KNOWN, Config, Family
+from rankwise.encoders.families import FAMILIES
+from rankwise.encoders.family import Config, Family
+from rankwise.encoders.known import KNOWN
 from rankwise.encoders.site import Site
 from rankwise.errors import ModelError, nearest
 from rankwise.system.hub import is_reachable
 
+FEEDS_INNER = ("ffn_in", "ffn_gate")  # the kinds that lead from the hidden width to the inner one
+
 
 @dataclass(frozen=True)
 class Part:
-    """One module: its path, its tensors, and what it is for."""
+    """A module of an encoder or its head: its path, its tensors, the layer it belongs to."""
 
     path: str
     tensors: tuple[tuple[str, tuple[int, ...]], ...]
@@ -39,15 +43,20 @@ class Encoder:
 
     name: str
     family: str
+    """Its model type, a key of FAMILIES."""
     config: Config = field(repr=False)
-    prefix: str
-    """The module that holds the body in the classification model."""
     layers: int
-    """Layers with weights of their own (ALBERT's shared layers count once)."""
+    """Layers with weights of their own; those that share them count once."""
+    layer_runs: int
+    """How often each of these runs in one forward pass."""
+    hidden: int
+    """Width of the hidden states."""
+    heads: int
+    """Attention heads of a layer."""
     longest: int | None
     """The longest text in tokens that its position embeddings allow; None where positions are relative."""
-    takes_prefix: bool
-    """Whether keys and values can go before a layer's own."""
+    has_dropout: bool
+    """Whether it drops anything while it trains."""
     body: tuple[Part, ...] = field(repr=False)
     head: tuple[Part, ...] = field(repr=False)
     """The head's parts in order; the last one is the projection to classes."""
@@ -57,8 +66,23 @@ class Encoder:
         return tuple(part.site for part in self.body if part.site is not None)
 
     @property
+    def traits(self) -> Family:
+        """What holds for its whole family."""
+        return FAMILIES[self.family]
+
+    @property
+    def root(self) -> str:
+        """The module that holds the encoder in the classification model."""
+        return self.traits.root
+
+    @property
+    def inner(self) -> int:
+        """Width between the feed-forward layers of a layer, all that enter it side by side."""
+        return sum(site.d_out for site in self.sites if site.layer == 0 and site.kind in FEEDS_INNER) or self.hidden
+
+    @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of map it has, in the order of a layer."""
+        """The kinds of linear layer it has, in the order of a layer."""
         return tuple(dict.fromkeys(site.kind for site in self.sites))
 
     @property
@@ -94,7 +118,7 @@ class Encoder:
         layer = self.layer_of(name)
         if layer is not None:
             return layer
-        first = next(place for place, part in enumerate(self.body) if part.layer is not None)
+        first = next(index for index, part in enumerate(self.body) if part.layer is not None)
         below = any(f".{part.path}." in f".{name}." for part in self.body[:first])
         return 0 if below else self.layers - 1
 
@@ -109,28 +133,29 @@ def describe(config: Config, *, name: str, classes: int) -> Encoder:
     Raises ModelError for a model type that is no known encoder family.
     """
     model_type = config.get("model_type")
-    row = FAMILIES.get(str(model_type))
-    if row is None:
+    family = FAMILIES.get(str(model_type))
+    if family is None:
         raise ModelError(
             f"{name}: model type '{model_type}' is no encoder that rankwise knows; expected one of {', '.join(FAMILIES)}"
         )
-    dims = _dimensions(row, config, name, classes)
-    body = (
-        *_parts(row, row.before, f"{row.prefix}.", config, dims),
-        *(part for layer in range(dims["L"]) for part in _layer(row, layer, config, dims)),
-        *_parts(row, row.after, f"{row.prefix}.", config, dims),
-    )
-    head = tuple(_parts(row, row.head, "", config, dims))
+    lines = _Lines(family, config, _dimensions(family, config, name, classes))
+    dims, root = lines.dims, f"{family.root}."
     return Encoder(
         name=name,
         family=str(model_type),
         config=config,
-        prefix=row.prefix,
         layers=dims["L"],
-        longest=dims["P"] - row.first_position if "P" in dims else None,
-        takes_prefix=row.takes_prefix,
-        body=body,
-        head=head,
+        layer_runs=family.layer_runs(config),
+        hidden=dims["H"],
+        heads=dims["N"],
+        longest=dims["P"] - family.first_position if "P" in dims else None,
+        has_dropout=any(config.get(key, default) for key, default in family.dropouts.items()),
+        body=(
+            *lines.parts(family.before, root),
+            *(part for layer in range(dims["L"]) for part in lines.layer(layer)),
+            *lines.parts(family.after, root),
+        ),
+        head=tuple(lines.parts(family.head, "")),
     )
 
 
@@ -146,59 +171,64 @@ def find(base: str, *, classes: int, revision: str | None = None) -> Encoder:
     return describe(_read_config(base, revision), name=name, classes=classes)
 
 
-def _dimensions(row: Family, config: Config, name: str, classes: int) -> dict[str, int]:
+def _dimensions(family: Family, config: Config, name: str, classes: int) -> dict[str, int]:
     dims = {"C": classes}
-    for letter, key in row.letters.items():
+    for letter, key in family.letters.items():
         value = 1
         for factor in key.split("*"):
-            number = config.get(factor, row.defaults.get(factor))
+            number = config.get(factor, family.defaults.get(factor))
             if not isinstance(number, int) or number < 0:
                 raise ModelError(f"{name}: config.json has no usable '{factor}' (found {number!r})")
             value *= number
         dims[letter] = value
-    dims |= {letter: count(config) for letter, count in row.derived.items()}
-    return dims
+    return dims | {letter: compute(config) for letter, compute in family.derived.items()}
 
 
-def _layer(row: Family, layer: int, config: Config, dims: Mapping[str, int]) -> Iterator[Part]:
-    inner = dims.get("inner", 1)  # ALBERT: layers of a group, each with weights of its own
-    prefix = f"{row.prefix}.{row.layer_path.format(layer=layer, outer=layer // inner, inner=layer % inner)}."
-    return _parts(row, row.layer, prefix, config, dims, layer)
+@dataclass(frozen=True)
+class _Lines:
+    """A family's lines with the numbers of one config put in."""
+
+    family: Family
+    config: Config
+    dims: Mapping[str, int]
+
+    def layer(self, layer: int) -> Iterator[Part]:
+        inner = self.dims.get("inner", 1)  # layers of a group, where groups have several
+        path = self.family.layer_path.format(layer=layer, outer=layer // inner, inner=layer % inner)
+        return self.parts(self.family.layer, f"{self.family.root}.{path}.", layer)
+
+    def parts(self, lines: str, root: str, layer: int | None = None) -> Iterator[Part]:
+        """The modules that the lines describe, below `root`."""
+        for line in filter(None, map(str.strip, lines.splitlines())):
+            path, form, *rest = line.split()
+            options = dict(word.split("=") for word in rest if "=" in word)
+            if "if" in options and not self.family.tests[options["if"]](self.config, layer or 0):
+                continue
+            shape = tuple(_size(word, self.dims) for word in rest if "=" not in word)
+            yield _part(root + path, _tensors(form, shape, self._has_bias(options)), shape, options.get("kind"), layer)
+
+    def _has_bias(self, options: Mapping[str, str]) -> bool:
+        key = options.get("bias", "yes")
+        return {"yes": True, "no": False}.get(key, bool(self.config.get(key, False)))
 
 
-def _parts(
-    row: Family, text: str, prefix: str, config: Config, dims: Mapping[str, int], layer: int | None = None
-) -> Iterator[Part]:
-    for line in filter(None, map(str.strip, text.splitlines())):
-        path, shape_of, *rest = line.split()
-        options = dict(word.split("=") for word in rest if "=" in word)
-        if "if" in options and not row.tests[options["if"]](config, layer or 0):
-            continue
-        shape = [_size(word, dims) for word in rest if "=" not in word]
-        bias = _has_bias(options.get("bias", "yes"), config)
-        yield _part(prefix + path, shape_of, shape, bias=bias, kind=options.get("kind"), layer=layer)
+def _tensors(form: str, shape: tuple[int, ...], bias: bool) -> dict[str, tuple[int, ...]]:
+    """The shapes of a module's own tensors by name; a bare parameter is its own tensor, without one."""
+    if form in ("free", "table"):
+        return {"": shape} if form == "free" else {".weight": shape}
+    weight = shape[::-1] if form == "linear" else shape
+    return {".weight": weight, ".bias": shape[-1:]} if bias else {".weight": weight}
 
 
-def _part(path: str, shape_of: str, shape: list[int], *, bias: bool, kind: str | None, layer: int | None) -> Part:
-    if shape_of == "free":
-        return Part(path, ((path, tuple(shape)),), layer)
-    if shape_of == "table":
-        return Part(path, ((f"{path}.weight", tuple(shape)),), layer)
-    width = shape[-1]
-    weight = (shape[1], shape[0]) if shape_of == "linear" else (width,)
-    tensors: tuple[tuple[str, tuple[int, ...]], ...] = ((f"{path}.weight", weight),)
-    if bias:
-        tensors = (*tensors, (f"{path}.bias", (width,)))
-    site = Site(path, kind, layer or 0, d_in=shape[0], d_out=shape[1], bias=bias) if kind else None
-    return Part(path, tensors, layer, site)
+def _part(
+    path: str, tensors: Mapping[str, tuple[int, ...]], shape: Sequence[int], kind: str | None, layer: int | None
+) -> Part:
+    site = Site(path, kind, layer or 0, d_in=shape[0], d_out=shape[1], bias=".bias" in tensors) if kind else None
+    return Part(path, tuple((path + name, size) for name, size in tensors.items()), layer, site)
 
 
 def _size(word: str, dims: Mapping[str, int]) -> int:
     return math.prod(int(factor) if factor.isdigit() else dims[factor] for factor in word.split("*"))
-
-
-def _has_bias(option: str, config: Config) -> bool:
-    return {"yes": True, "no": False}.get(option, bool(config.get(option, False)))
 
 
 def _read_config(base: str, revision: str | None) -> Config:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Site:
-    """One linear map that can be adapted: `y = W x + b`, W of shape (d_out, d_in)."""
+    """One linear layer that can be adapted: `y = W x + b`, W of shape (d_out, d_in)."""
 
     name: str
     """The module's path in the transformers classification model."""

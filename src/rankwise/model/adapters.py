@@ -22,8 +22,9 @@ from safetensors import safe_open
 from torch import nn
 
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
-from rankwise.model.forward import ALL_ON, LAYOUTS, Entering, Forward
+from rankwise.model.forward import ALL_ON, Entering, Forward
 from rankwise.model.load import Base, load_encoder, quiet
+from rankwise.planning.memory import has_fast_path
 from rankwise.planning.plan import Plan
 from rankwise.recipe import SpeedSpec
 
@@ -58,7 +59,7 @@ class Classifier:
         speed: SpeedSpec = ALL_ON,
         entering: Entering | None = None,
     ) -> torch.Tensor:
-        """Logits (B, C) in fp32 of padded inputs (B, T), by the short way where the family has one.
+        """Logits (B, C) in fp32 of padded inputs (B, T), on the fast path where the family has one.
 
         `entering` are hidden states of layers that have run before. Products are made in `precision`: fp32, bf16 or fp16.
         """
@@ -80,11 +81,11 @@ class Classifier:
     @property
     def has_encoder_dropout(self) -> bool:
         """Whether the encoder drops anything while it trains."""
-        prefix = f"{self.plan.encoder.prefix}."
+        root = f"{self.plan.encoder.root}."
         return any(
             isinstance(module, nn.Dropout) and module.p > 0
             for name, module in self.model.named_modules()
-            if f"{_base_name(name)}.".startswith(prefix) and "lora_" not in name
+            if f"{_base_name(name)}.".startswith(root) and "lora_" not in name
         )
 
     @property
@@ -100,11 +101,10 @@ class Classifier:
     @cached_property
     def forward(self) -> Forward | None:
         """The forward pass in parts; None where the family's layers are built otherwise, or get keys from a prefix."""
-        encoder, adapter = self.plan.encoder, self.plan.adapter
-        if encoder.family not in LAYOUTS or adapter.method == "prefix":
+        if not has_fast_path(self.plan):
             return None
-        model = self.model.get_base_model() if adapter.is_apart else self.model
-        return Forward(model, family=encoder.family, prefix=encoder.prefix)
+        model = self.model.get_base_model() if self.plan.adapter.is_apart else self.model
+        return Forward(model, self.plan.encoder)
 
     def live_ranks(self) -> dict[str, int]:
         """The rank of each low-rank adapter as it stands, by module path: as planned, less what adalora has pruned."""
@@ -153,7 +153,7 @@ def quiet_dropout(classifier: Classifier, *, below: int | None = None) -> int:
     changed = 0
     for name, module in classifier.model.named_modules():
         path = f"{_base_name(name)}."
-        inside = path.startswith(f"{encoder.prefix}.") and "lora_" not in name and not path.startswith(spared)
+        inside = path.startswith(f"{encoder.root}.") and "lora_" not in name and not path.startswith(spared)
         if inside and isinstance(module, nn.Dropout) and module.p > 0:
             module.p = 0.0
             changed += 1

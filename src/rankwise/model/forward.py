@@ -1,6 +1,6 @@
-"""The forward pass in fewer operations and the same mathematics, for encoders whose layers are built as BERT's are.
+"""The fast path: the same forward pass in fewer operations, for encoders whose layers are built as BERT's are.
 
-- **linear maps** are folded with their adapters, query, key and value into one (folding.py).
+- **linear layers** are folded with their adapters, query, key and value into one (folding.py).
 - **first token**: the last layer is computed for the first token only, which is all that the head reads.
 - **dropout** masks come from random words (dropout.py).
 
@@ -11,71 +11,19 @@ in fp32. Shapes: B rows, T tokens, H hidden, N heads, D = H/N, I inner.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rankwise.encoders.describe import Encoder
+from rankwise.encoders.family import FastPath
 from rankwise.model.dropout import dropout
 from rankwise.model.folding import Maps
 from rankwise.recipe import SpeedSpec
 
 Inputs = Mapping[str, Tensor]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where a family keeps the parts of a layer, below the encoder and below the layer."""
-
-    layers: str
-    query: str
-    key: str
-    value: str
-    attention_dropout: str
-    attention_output: str
-    attention_norm: str
-    ffn_in: str
-    activation: str
-    ffn_out: str
-    ffn_dropout: str
-    ffn_norm: str
-    attention_output_dropout: str | None = None
-
-
-_BERT = Layout(
-    layers="encoder.layer",
-    query="attention.self.query",
-    key="attention.self.key",
-    value="attention.self.value",
-    attention_dropout="attention.self.dropout",
-    attention_output="attention.output.dense",
-    attention_norm="attention.output.LayerNorm",
-    ffn_in="intermediate.dense",
-    activation="intermediate.intermediate_act_fn",
-    ffn_out="output.dense",
-    ffn_dropout="output.dropout",
-    ffn_norm="output.LayerNorm",
-    attention_output_dropout="attention.output.dropout",
-)
-LAYOUTS = {
-    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert", "electra"), _BERT),
-    "distilbert": Layout(
-        layers="transformer.layer",
-        query="attention.q_lin",
-        key="attention.k_lin",
-        value="attention.v_lin",
-        attention_dropout="attention.dropout",
-        attention_output="attention.out_lin",
-        attention_norm="sa_layer_norm",
-        ffn_in="ffn.lin1",
-        activation="ffn.activation",
-        ffn_out="ffn.lin2",
-        ffn_dropout="ffn.dropout",
-        ffn_norm="output_layer_norm",
-    ),
-}
 
 
 ALL_ON = SpeedSpec()
@@ -93,18 +41,17 @@ class Entering(NamedTuple):
 class Forward:
     """A classification model's forward pass, layer by layer. It reads the live modules; folded weights are its own.
 
-    `model` is the transformers model (peft's wrapper taken off), `family` a key of LAYOUTS, `prefix` its encoder's name.
+    `model` is the transformers model (peft's wrapper taken off), `encoder` describes it and has a fast path.
     """
 
-    def __init__(self, model: nn.Module, *, family: str, prefix: str) -> None:
+    def __init__(self, model: nn.Module, encoder: Encoder) -> None:
+        assert encoder.traits.fast_path is not None, f"{encoder.family} has no fast path"
         self.model = model
-        self.family = family
-        self.encoder: Any = model.get_submodule(prefix)
-        layout = LAYOUTS[family]
-        config: Any = self.encoder.config
-        heads = int(config.num_attention_heads)
-        self.stack = list(self.encoder.get_submodule(layout.layers).children())
-        self.layers = [_Layer(layer, layout, heads) for layer in self.stack]
+        self.fast_path = encoder.traits.fast_path
+        self.encoder: Any = model.get_submodule(encoder.root)
+        self.width = encoder.hidden
+        self.stack = list(self.encoder.get_submodule(self.fast_path.layers).children())
+        self.layers = [_Layer(layer, self.fast_path, encoder.heads) for layer in self.stack]
 
     def logits(
         self, inputs: Inputs, *, dtype: torch.dtype, speed: SpeedSpec = ALL_ON, entering: Entering | None = None
@@ -115,12 +62,8 @@ class Forward:
 
     def embed(self, inputs: Inputs) -> Tensor:
         """What enters the first layer (B, T, H)."""
-        given = {"input_ids": inputs["input_ids"]}
-        if "token_type_ids" in inputs and self.family != "distilbert":
-            given["token_type_ids"] = inputs["token_type_ids"]
-        hidden: Tensor = self.encoder.embeddings(**given)
-        project = getattr(self.encoder, "embeddings_project", None)  # ELECTRA's are narrow
-        return hidden if project is None else torch.as_tensor(project(hidden))
+        read = {name: inputs[name] for name in ("input_ids", "token_type_ids") if name in inputs}
+        return torch.as_tensor(self.fast_path.embed(self.encoder, read))
 
     def run(
         self,
@@ -135,15 +78,10 @@ class Forward:
         """Layers `start` up to `stop` on hidden states (B, T, H); after the last one (B, 1, H) where only that is read."""
         stop = len(self.layers) if stop is None else stop
         mask = _additive(inputs["attention_mask"], dtype)  # (B, 1, 1, T)
-        for place in range(start, stop):
-            first_only = speed.first_token and place == len(self.layers) - 1
-            hidden = self.layers[place](hidden, mask, dtype=dtype, fold=speed.fold, first_only=first_only)
+        for index in range(start, stop):
+            first_only = speed.first_token and index == len(self.layers) - 1
+            hidden = self.layers[index](hidden, mask, dtype=dtype, fold=speed.fold, first_only=first_only)
         return hidden
-
-    @property
-    def width(self) -> int:
-        """H."""
-        return int(self.encoder.config.hidden_size)
 
     def forget_adapted(self) -> None:
         """Drop the weights that adapters are folded into: the next pass makes them again."""
@@ -160,33 +98,28 @@ class Forward:
 
     def head(self, hidden: Tensor) -> Tensor:
         """The live head on the last layer's output: logits (B, C)."""
-        model: Any = self.model
-        if self.family == "bert":
-            hidden = model.dropout(self.encoder.pooler(hidden))
-        elif self.family == "distilbert":
-            hidden = model.dropout(torch.relu(model.pre_classifier(hidden[:, 0])))
-        return torch.as_tensor(model.classifier(hidden))
+        return torch.as_tensor(self.fast_path.head(self.model, hidden))
 
 
 class _Layer:
-    """One encoder layer: attention, then the feed-forward maps, each with its residual and norm."""
+    """One encoder layer: attention, then the feed-forward layers, each with its residual and norm."""
 
-    def __init__(self, layer: nn.Module, layout: Layout, heads: int) -> None:
+    def __init__(self, layer: nn.Module, fast_path: FastPath, heads: int) -> None:
         def part(path: str) -> Any:
             return layer.get_submodule(path)
 
         self.heads = heads
-        self.query = Maps([part(layout.query)])
-        self.key_value = Maps([part(layout.key), part(layout.value)])
-        self.query_key_value = Maps([part(layout.query), part(layout.key), part(layout.value)])
-        self.attention_output = Maps([part(layout.attention_output)])
-        self.ffn_in, self.ffn_out = Maps([part(layout.ffn_in)]), Maps([part(layout.ffn_out)])
-        self.attention_norm, self.ffn_norm = part(layout.attention_norm), part(layout.ffn_norm)
-        self.activation = part(layout.activation)
-        self.attention_dropout = part(layout.attention_dropout)
-        after = layout.attention_output_dropout
+        self.query = Maps([part(fast_path.query)])
+        self.key_value = Maps([part(fast_path.key), part(fast_path.value)])
+        self.query_key_value = Maps([part(fast_path.query), part(fast_path.key), part(fast_path.value)])
+        self.attention_output = Maps([part(fast_path.attention_output)])
+        self.ffn_in, self.ffn_out = Maps([part(fast_path.ffn_in)]), Maps([part(fast_path.ffn_out)])
+        self.attention_norm, self.ffn_norm = part(fast_path.attention_norm), part(fast_path.ffn_norm)
+        self.activation = part(fast_path.activation)
+        self.attention_dropout = part(fast_path.attention_dropout)
+        after = fast_path.attention_output_dropout
         self.attention_output_dropout = part(after) if after else nn.Identity()
-        self.ffn_dropout = part(layout.ffn_dropout)
+        self.ffn_dropout = part(fast_path.ffn_dropout)
 
     @property
     def maps(self) -> tuple[Maps, ...]:

@@ -22,7 +22,7 @@ from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTok
 from transformers.utils import logging as transformers_logging
 
 from rankwise.encoders.describe import Encoder
-from rankwise.encoders.families import KNOWN
+from rankwise.encoders.known import KNOWN
 from rankwise.errors import MissingExtra, ModelError, require
 from rankwise.system.hub import is_reachable
 
@@ -78,7 +78,7 @@ def load_encoder(
 ) -> tuple[Any, tuple[str, ...]]:
     """The base with a classification head for `classes`, in fp32, and the names of its newly initialised tensors.
 
-    New tensors are drawn from `seed`, leaving torch's generator as it was. `quantize="nf4"` keeps linear maps in 4 bits,
+    New tensors are drawn from `seed`, leaving torch's generator as it was. `quantize="nf4"` keeps linear layers in 4 bits,
     but for `skip_modules`. Raises ModelError when the base can't be loaded.
     """
     labels = {"num_labels": len(classes), "id2label": dict(enumerate(classes))}

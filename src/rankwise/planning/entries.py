@@ -70,8 +70,8 @@ def _vector_entries(encoder: Encoder, adapter: AdapterSpec) -> list[Entry]:
 
 def prefix_entries(encoder: Encoder, adapter: AdapterSpec) -> list[Entry]:
     """Prefix tuning (arXiv 2101.00190): keys and values of virtual tokens, of each layer its own."""
-    if not encoder.takes_prefix:
-        able = ", ".join(name for name, row in FAMILIES.items() if row.takes_prefix)
+    if not encoder.traits.takes_prefix:
+        able = ", ".join(name for name, family in FAMILIES.items() if family.takes_prefix)
         raise PlanError(
             f"{encoder.name} ({encoder.family}): transformers takes no keys and values from outside there, so prefix tuning "
             f"works for {able} only; type --set adapter.method=lora, or take another base"

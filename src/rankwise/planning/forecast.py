@@ -23,10 +23,7 @@ from rankwise.planning.memory import (
     GB,
     fit_evaluation_batch,
     fit_micro_batch,
-    has_dropout,
-    has_short_way,
-    hidden_width,
-    passes_of_a_layer,
+    has_fast_path,
     peak_bytes,
 )
 from rankwise.planning.plan import Plan
@@ -214,10 +211,10 @@ def forecast(
 def operations(plan: Plan, spec: TrainSpec, *, mean_tokens: float) -> Operations:
     """Operations for one token and for one row. Attention's products, 4·H·T for a token of a text of T, are counted."""
     encoder, cached = plan.encoder, cached_layers(plan, spec)
-    first_only = has_short_way(plan) and spec.speed.first_token
-    lowest, repeats = _lowest(plan), passes_of_a_layer(encoder)
+    first_only = has_fast_path(plan) and spec.speed.first_token
+    lowest, repeats = _lowest(plan), encoder.layer_runs
     seen = mean_tokens + plan.adapter.prefix_length
-    attention = 2 * hidden_width(encoder) * seen  # two products for each token, of H weights for each token that it sees
+    attention = 2 * encoder.hidden * seen  # two products for each token, of H weights for each token that it sees
     sums: defaultdict[str, float] = defaultdict(float)
     for layer in range(encoder.layers):
         for kind, weights in (*_maps(encoder, layer), ("attention", attention)):
@@ -245,9 +242,9 @@ def operations(plan: Plan, spec: TrainSpec, *, mean_tokens: float) -> Operations
 def cached_layers(plan: Plan, spec: TrainSpec) -> int:
     """How many layers from the input have their output cached: those below the lowest adapted one, where it pays."""
     below = plan.lowest_layer
-    constant = spec.encoder_dropout != "keep" or not has_dropout(plan.encoder)
+    constant = spec.encoder_dropout != "keep" or not plan.encoder.has_dropout
     pays = spec.prefix_cache == "auto" and spec.epochs > 1.5  # writing and reading back costs about half a pass
-    return below if has_short_way(plan) and constant and pays else 0
+    return below if has_fast_path(plan) and constant and pays else 0
 
 
 def cache_bytes(plan: Plan, spec: TrainSpec, work: Work) -> int:
@@ -257,7 +254,7 @@ def cache_bytes(plan: Plan, spec: TrainSpec, work: Work) -> int:
         return 0
     whole = cached == plan.encoder.layers
     held = work.train_rows + work.validation_rows if whole else work.train_tokens + work.validation_tokens
-    return round(held * hidden_width(plan.encoder) * 2)
+    return round(held * plan.encoder.hidden * 2)
 
 
 # --------------------------------------------------------------------------------------------------------------- steps

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 
-from rankwise.encoders.describe import Encoder
 from rankwise.errors import OverMemory
 from rankwise.planning.plan import Plan
 from rankwise.planning.workload import Work
@@ -41,9 +40,6 @@ BASELINE_TOKEN_BYTES = 200  # of TF-IDF's word pairs and the logistic regression
 BASELINE_TOKEN_BYTES_FEW = 850  # ... where rows are so few that pairs that come once are kept
 BASELINE_FEW, BASELINE_MOST = 2_000, 50_000  # rows; baselines.py has both
 OPTIMIZER_FLOATS = {"adamw": 2, "adam": 2, "rmsprop": 2, "sgd": 1, "muon": 2}  # for each trained weight
-
-# Families whose last layer runs for the first token only, and whose frozen layers can be cached: kernels.LAYOUTS
-FAST_FAMILIES = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "electra", "distilbert"})
 
 _TOGETHER = ("query", "key", "value")  # one product, so one copy of their weights
 
@@ -128,14 +124,14 @@ def halved(micro_batch: int, limit_gb: float | None = None) -> int:
 def _kept(plan: Plan, spec: TrainSpec, work: Work, rows: int) -> float:
     """Bytes of activations that backward waits for, of the longest micro-batch."""
     encoder = plan.encoder
-    hidden, attention = hidden_width(encoder), attention_heads(encoder) * (work.longest + plan.adapter.prefix_length)
-    dropout = spec.encoder_dropout != "off" and has_dropout(encoder)
+    hidden, attention = encoder.hidden, encoder.heads * (work.longest + plan.adapter.prefix_length)
+    dropout = spec.encoder_dropout != "off" and encoder.has_dropout
     reads_inner = plan.adapter.method == "full" or any(site.kind == "ffn_out" for site in plan.sites)
     each = (KEPT_HIDDEN + dropout * KEPT_HIDDEN_DROPOUT) * hidden
-    each += (KEPT_INNER if reads_inner else KEPT_INNER_UNADAPTED) * inner_width(encoder)
+    each += (KEPT_INNER if reads_inner else KEPT_INNER_UNADAPTED) * encoder.inner
     each += (KEPT_ATTENTION + dropout * KEPT_ATTENTION_DROPOUT) * attention
-    layers = max(0, encoder.layers - plan.lowest_layer) * passes_of_a_layer(encoder)
-    first_only = bool(layers) and has_short_way(plan) and spec.speed.first_token
+    layers = max(0, encoder.layers - plan.lowest_layer) * encoder.layer_runs
+    first_only = bool(layers) and has_fast_path(plan) and spec.speed.first_token
     floats = each * (layers - first_only) + first_only * 3 * hidden  # of the last layer keys and values, of every token
     share = HELD_IN_BACKWARD if layers else 1.0
     return 4 * rows * work.longest * floats + share * _held(plan, work, rows)
@@ -144,15 +140,15 @@ def _kept(plan: Plan, spec: TrainSpec, work: Work, rows: int) -> float:
 def _held(plan: Plan, work: Work, rows: int) -> float:
     """Bytes that one layer works in, of the longest batch."""
     encoder = plan.encoder
-    attention = attention_heads(encoder) * (work.longest + plan.adapter.prefix_length)
-    each = HELD_HIDDEN * hidden_width(encoder) + HELD_INNER * inner_width(encoder) + HELD_ATTENTION * attention
+    attention = encoder.heads * (work.longest + plan.adapter.prefix_length)
+    each = HELD_HIDDEN * encoder.hidden + HELD_INNER * encoder.inner + HELD_ATTENTION * attention
     return 4 * rows * work.longest * each
 
 
 def _folded_bytes(plan: Plan, bf16: bool) -> int:
-    """Copies of weights that the short way of forward keeps: query, key and value end to end, adapted maps, bf16 copies."""
+    """Copies of weights that the fast path keeps: query, key and value end to end, adapted layers, bf16 copies."""
     encoder = plan.encoder
-    if not has_short_way(plan):
+    if not has_fast_path(plan):
         return 0
     adapted = {site.name for site in plan.sites}
     copied = sum(site.d_in * site.d_out for site in encoder.sites if bf16 or site.name in adapted or site.kind in _TOGETHER)
@@ -170,35 +166,6 @@ def _ways_to_shrink(plan: Plan, recipe: Recipe, work: Work) -> str:
     return f", or {', or '.join(ways)}" if ways else ""
 
 
-def has_short_way(plan: Plan) -> bool:
-    """Whether kernels.py computes the forward pass: a family that it knows, without keys and values from outside."""
-    return plan.encoder.family in FAST_FAMILIES and plan.adapter.method != "prefix"
-
-
-def passes_of_a_layer(encoder: Encoder) -> int:
-    """How often each layer runs in a pass: once, but for ALBERT's shared ones."""
-    if encoder.family != "albert":
-        return 1
-    groups = int(encoder.config.get("num_hidden_groups", 1))
-    return max(1, int(encoder.config.get("num_hidden_layers", 12)) // groups)
-
-
-def hidden_width(encoder: Encoder) -> int:
-    return encoder.sites[0].d_in
-
-
-def inner_width(encoder: Encoder) -> int:
-    return max((site.d_out for site in encoder.sites if site.kind == "ffn_in"), default=hidden_width(encoder))
-
-
-def attention_heads(encoder: Encoder) -> int:
-    return int(next((encoder.config[key] for key in _HEADS if key in encoder.config), 12))
-
-
-def has_dropout(encoder: Encoder) -> bool:
-    given = [encoder.config[key] for key in _DROPOUTS if key in encoder.config]
-    return any(given) if given else True  # every family but ModernBERT drops a tenth unless told otherwise
-
-
-_HEADS = ("num_attention_heads", "n_heads", "n_head")
-_DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "mlp_dropout")
+def has_fast_path(plan: Plan) -> bool:
+    """Whether model/forward.py computes the forward pass: a family that it knows, without keys and values from outside."""
+    return plan.encoder.traits.fast_path is not None and plan.adapter.method != "prefix"

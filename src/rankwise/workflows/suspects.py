@@ -209,9 +209,8 @@ def encoder_features(texts: Sequence[str], base: str) -> NDArray[np.float32]:
     from rankwise.data.batches import Padding, collate, scoring_batches
     from rankwise.data.tokens import tokenize_to_disk
     from rankwise.encoders.describe import find
-    from rankwise.model.forward import LAYOUTS, Forward
+    from rankwise.model.forward import Forward
     from rankwise.model.load import load_encoder, load_tokenizer, locate, longest_text
-    from rankwise.planning.memory import hidden_width
     from rankwise.recipe import SpeedSpec
     from rankwise.system.device import best_device, resolve_precision
 
@@ -222,10 +221,10 @@ def encoder_features(texts: Sequence[str], base: str) -> NDArray[np.float32]:
     model = load_encoder(found, ("0", "1"), seed=0)[0].to(device).eval()
     bf16 = resolve_precision("auto", device) == "bf16"
     dtype = torch.bfloat16 if bf16 else torch.float32
-    forward = Forward(model, family=encoder.family, prefix=encoder.prefix) if encoder.family in LAYOUTS else None
+    forward = Forward(model, encoder) if encoder.traits.fast_path is not None else None
     every_token = SpeedSpec(first_token=False)
     tokens = tokenize_to_disk(tokenizer, texts, max_length=min(LONGEST, longest_text(tokenizer, encoder)))
-    features = np.empty((len(texts), hidden_width(encoder)), dtype=np.float32)
+    features = np.empty((len(texts), encoder.hidden), dtype=np.float32)
     with torch.inference_mode():
         for rows in scoring_batches(tokens.lengths, BATCH):
             inputs = {name: tensor.to(device) for name, tensor in collate(tokens, rows, padding).items()}

@@ -25,8 +25,7 @@ from rankwise.errors import ModelError, ReloadMismatch, require
 from rankwise.model.adapters import Classifier, merged
 from rankwise.planning.plan import Plan
 
-OPSET = 23  # the first with Attention: a smaller graph than 20's, and a few percent faster
-OLDER_OPSETS = {"modernbert": 20}  # 23's RotaryEmbedding gets a table of one row, which ONNX Runtime 1.31 refuses
+OPSET = 23  # the first with Attention: a smaller graph than 20's, and a few percent faster; a family may need another
 TOLERANCE = 1e-4  # the largest difference of a logit from torch's
 LARGEST_FILE = 2**31 - 1  # bytes in a protobuf message
 DIFFERENCE = "rankwise.difference"  # in the file's metadata: the largest difference found when it was made,
@@ -130,10 +129,10 @@ class _Session(nn.Module):
 class _Logits(nn.Module):
     """A transformers classifier that gives its logits only."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: Any, *, float_mask: bool) -> None:
         super().__init__()
         self.model = model
-        self.float_mask = model.config.model_type == "xlnet"  # it subtracts the mask from 1.0; no exporter types that
+        self.float_mask = float_mask
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         mask = attention_mask.float() if self.float_mask else attention_mask
@@ -166,16 +165,16 @@ def _torch_logits(classifier: Classifier, batches: Sequence[Batch]) -> list[NDAr
 
 def _program(classifier: Classifier, example: Batch) -> Any:
     """The graph of the classifier with its adapters merged; the classifier stays as it is."""
-    model = merged(classifier)
+    model, family = merged(classifier), classifier.plan.encoder.traits
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     try:
         with _quiet(), torch.no_grad():
             return torch.onnx.export(
-                _Logits(model).eval(),
+                _Logits(model, float_mask=family.onnx_float_mask).eval(),
                 kwargs=dict(example),
                 dynamic_shapes=dict.fromkeys(example, free),
                 output_names=["logits"],
-                opset_version=OLDER_OPSETS.get(classifier.model.config.model_type, OPSET),
+                opset_version=family.onnx_opset or OPSET,
                 dynamo=True,
                 verbose=False,
             )

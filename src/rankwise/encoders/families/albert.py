@@ -1,0 +1,51 @@
+"""ALBERT (arXiv 1909.11942). All layers of a group share their weights, so a layer here is a group's inner layer."""
+
+from __future__ import annotations
+
+from rankwise.encoders.families import bert
+from rankwise.encoders.family import Config, Family, register
+
+
+def _layer_runs(config: Config) -> int:
+    return max(1, int(config.get("num_hidden_layers", 12)) // int(config.get("num_hidden_groups", 1)))
+
+
+ALBERT = register(
+    Family(
+        model_types=("albert",),
+        root="albert",
+        letters={**bert.LETTERS, "L": "num_hidden_groups*inner_group_num", "inner": "inner_group_num", "E": "embedding_size"},
+        defaults={
+            **bert.DEFAULTS,
+            "vocab_size": 30000,
+            "hidden_size": 4096,
+            "num_attention_heads": 64,
+            "intermediate_size": 16384,
+            "embedding_size": 128,
+            "num_hidden_groups": 1,
+            "inner_group_num": 1,
+        },
+        dropouts={"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
+        before="""
+            embeddings.word_embeddings          table   V E
+            embeddings.position_embeddings      table   P E
+            embeddings.token_type_embeddings    table   S E
+            embeddings.LayerNorm                norm    E
+            encoder.embedding_hidden_mapping_in linear  E H
+        """,
+        layer_path="encoder.albert_layer_groups.{outer}.albert_layers.{inner}",
+        layer="""
+            full_layer_layer_norm               norm    H
+            attention.query                     linear  H H  kind=query
+            attention.key                       linear  H H  kind=key
+            attention.value                     linear  H H  kind=value
+            attention.dense                     linear  H H  kind=attention_output
+            attention.LayerNorm                 norm    H
+            ffn                                 linear  H I  kind=ffn_in
+            ffn_output                          linear  I H  kind=ffn_out
+        """,
+        after="pooler linear H H",
+        head="classifier linear H C",
+        layer_runs=_layer_runs,
+    )
+)

@@ -1,0 +1,92 @@
+"""BERT (arXiv 1810.04805), and the lines that other families share with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rankwise.encoders.family import Family, FastPath, register
+
+LETTERS = {
+    "L": "num_hidden_layers",
+    "H": "hidden_size",
+    "N": "num_attention_heads",
+    "I": "intermediate_size",
+    "V": "vocab_size",
+    "P": "max_position_embeddings",
+    "S": "type_vocab_size",
+}
+DEFAULTS = {
+    "num_hidden_layers": 12,
+    "hidden_size": 768,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "vocab_size": 30522,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+}
+DROPOUTS = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
+EMBEDDINGS = """
+    embeddings.word_embeddings        table   V H
+    embeddings.position_embeddings    table   P H
+    embeddings.token_type_embeddings  table   S H
+    embeddings.LayerNorm              norm    H
+"""
+LAYER = """
+    attention.self.query              linear  H H  kind=query
+    attention.self.key                linear  H H  kind=key
+    attention.self.value              linear  H H  kind=value
+    attention.output.dense            linear  H H  kind=attention_output
+    attention.output.LayerNorm        norm    H
+    intermediate.dense                linear  H I  kind=ffn_in
+    output.dense                      linear  I H  kind=ffn_out
+    output.LayerNorm                  norm    H
+"""
+DENSE_HEAD = """
+    classifier.dense                  linear  H H
+    classifier.out_proj               linear  H C
+"""
+
+
+def _embed(encoder: Any, inputs: Mapping[str, Any]) -> Any:
+    return encoder.embeddings(**inputs)
+
+
+def _head(model: Any, hidden: Any) -> Any:
+    return model.classifier(model.dropout(model.bert.pooler(hidden)))
+
+
+FAST_PATH = FastPath(
+    layers="encoder.layer",
+    query="attention.self.query",
+    key="attention.self.key",
+    value="attention.self.value",
+    attention_dropout="attention.self.dropout",
+    attention_output="attention.output.dense",
+    attention_output_dropout="attention.output.dropout",
+    attention_norm="attention.output.LayerNorm",
+    ffn_in="intermediate.dense",
+    activation="intermediate.intermediate_act_fn",
+    ffn_out="output.dense",
+    ffn_dropout="output.dropout",
+    ffn_norm="output.LayerNorm",
+    embed=_embed,
+    head=_head,
+)
+
+BERT = register(
+    Family(
+        model_types=("bert",),
+        root="bert",
+        letters=LETTERS,
+        defaults=DEFAULTS,
+        dropouts=DROPOUTS,
+        before=EMBEDDINGS,
+        layer_path="encoder.layer.{layer}",
+        layer=LAYER,
+        after="pooler.dense linear H H",
+        head="classifier linear H C",
+        takes_prefix=True,
+        fast_path=FAST_PATH,
+    )
+)

@@ -1,0 +1,78 @@
+"""DistilBERT (arXiv 1910.01108): BERT's layers under other names, without token types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rankwise.encoders.family import Family, FastPath, register
+
+
+def _embed(encoder: Any, inputs: Mapping[str, Any]) -> Any:
+    return encoder.embeddings(input_ids=inputs["input_ids"])
+
+
+def _head(model: Any, hidden: Any) -> Any:
+    return model.classifier(model.dropout(model.pre_classifier(hidden[:, 0]).relu()))
+
+
+DISTILBERT = register(
+    Family(
+        model_types=("distilbert",),
+        root="distilbert",
+        letters={
+            "L": "n_layers",
+            "H": "dim",
+            "N": "n_heads",
+            "I": "hidden_dim",
+            "V": "vocab_size",
+            "P": "max_position_embeddings",
+        },
+        defaults={
+            "n_layers": 6,
+            "dim": 768,
+            "n_heads": 12,
+            "hidden_dim": 3072,
+            "vocab_size": 30522,
+            "max_position_embeddings": 512,
+        },
+        dropouts={"dropout": 0.1, "attention_dropout": 0.1},
+        before="""
+            embeddings.word_embeddings      table   V H
+            embeddings.position_embeddings  table   P H
+            embeddings.LayerNorm            norm    H
+        """,
+        layer_path="transformer.layer.{layer}",
+        layer="""
+            attention.q_lin                 linear  H H  kind=query
+            attention.k_lin                 linear  H H  kind=key
+            attention.v_lin                 linear  H H  kind=value
+            attention.out_lin               linear  H H  kind=attention_output
+            sa_layer_norm                   norm    H
+            ffn.lin1                        linear  H I  kind=ffn_in
+            ffn.lin2                        linear  I H  kind=ffn_out
+            output_layer_norm               norm    H
+        """,
+        after="",
+        head="""
+            pre_classifier                  linear  H H
+            classifier                      linear  H C
+        """,
+        fast_path=FastPath(
+            layers="transformer.layer",
+            query="attention.q_lin",
+            key="attention.k_lin",
+            value="attention.v_lin",
+            attention_dropout="attention.dropout",
+            attention_output="attention.out_lin",
+            attention_norm="sa_layer_norm",
+            ffn_in="ffn.lin1",
+            activation="ffn.activation",
+            ffn_out="ffn.lin2",
+            ffn_dropout="ffn.dropout",
+            ffn_norm="output_layer_norm",
+            embed=_embed,
+            head=_head,
+        ),
+    )
+)

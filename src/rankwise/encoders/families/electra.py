@@ -1,0 +1,51 @@
+"""ELECTRA's discriminator (arXiv 2003.10555): BERT's layers, on embeddings that may be narrower."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from rankwise.encoders.families import bert
+from rankwise.encoders.families.roberta import dense_head
+from rankwise.encoders.family import Config, Family, register
+
+
+def _is_projected(config: Config, _layer: int) -> bool:
+    return bool(config.get("embedding_size", 128) != config.get("hidden_size", 256))
+
+
+def _embed(encoder: Any, inputs: Mapping[str, Any]) -> Any:
+    embedded = encoder.embeddings(**inputs)  # (B, T, E)
+    return encoder.embeddings_project(embedded) if hasattr(encoder, "embeddings_project") else embedded
+
+
+ELECTRA = register(
+    Family(
+        model_types=("electra",),
+        root="electra",
+        letters={**bert.LETTERS, "E": "embedding_size"},
+        defaults={
+            **bert.DEFAULTS,
+            "hidden_size": 256,
+            "num_attention_heads": 4,
+            "intermediate_size": 1024,
+            "embedding_size": 128,
+        },
+        dropouts=bert.DROPOUTS,
+        before="""
+            embeddings.word_embeddings        table   V E
+            embeddings.position_embeddings    table   P E
+            embeddings.token_type_embeddings  table   S E
+            embeddings.LayerNorm              norm    E
+            embeddings_project                linear  E H  if=projected
+        """,
+        layer_path="encoder.layer.{layer}",
+        layer=bert.LAYER,
+        after="",
+        head=bert.DENSE_HEAD,
+        tests={"projected": _is_projected},
+        takes_prefix=True,
+        fast_path=replace(bert.FAST_PATH, embed=_embed, head=dense_head),
+    )
+)

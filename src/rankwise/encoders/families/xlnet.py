@@ -1,0 +1,48 @@
+"""XLNet (arXiv 1906.08237). Its attention layers are bare 3-D tensors, which adapters of linear layers cannot reach."""
+
+from __future__ import annotations
+
+from rankwise.encoders.family import Config, Family, register
+
+
+def _head_width(config: Config) -> int:
+    return int(config.get("d_head") or config.get("d_model", 1024) // config.get("n_head", 16))
+
+
+XLNET = register(
+    Family(
+        model_types=("xlnet",),
+        root="transformer",
+        letters={"L": "n_layer", "H": "d_model", "N": "n_head", "I": "d_inner", "V": "vocab_size"},
+        derived={"D": _head_width},
+        defaults={"n_layer": 24, "d_model": 1024, "d_inner": 4096, "vocab_size": 32000, "n_head": 16},
+        dropouts={"dropout": 0.1},
+        before="""
+            mask_emb                        free    1 1 H
+            word_embedding                  table   V H
+        """,
+        layer_path="layer.{layer}",
+        layer="""
+            rel_attn.q                      free    H N D
+            rel_attn.k                      free    H N D
+            rel_attn.v                      free    H N D
+            rel_attn.o                      free    H N D
+            rel_attn.r                      free    H N D
+            rel_attn.r_r_bias               free    N D
+            rel_attn.r_s_bias               free    N D
+            rel_attn.r_w_bias               free    N D
+            rel_attn.seg_embed              free    2 N D
+            rel_attn.layer_norm             norm    H
+            ff.layer_norm                   norm    H
+            ff.layer_1                      linear  H I  kind=ffn_in
+            ff.layer_2                      linear  I H  kind=ffn_out
+        """,
+        after="",
+        head="""
+            sequence_summary.summary        linear  H H
+            logits_proj                     linear  H C
+        """,
+        reads=lambda config: str(config.get("summary_type", "last")),
+        onnx_float_mask=True,  # it subtracts the mask from 1.0
+    )
+)

@@ -1,0 +1,105 @@
+"""What an encoder family is: every tensor by name and shape, and what planning, training and exporting must know of it.
+
+A family lists the modules of transformers' `…ForSequenceClassification`, one a line:
+
+    PATH  table ROWS WIDTH            an embedding
+    PATH  linear IN OUT [kind=KIND]   a linear layer (out, in) with a bias; `kind` marks those that can be adapted
+    PATH  norm WIDTH                  a layer norm, weight and bias
+    PATH  free DIM …                  a bare parameter
+
+Dimensions are letters (L layers, H hidden, N heads, I intermediate, V vocabulary, P positions, S segments, E embedding,
+C classes, … read from the config keys that `letters` names), products such as 3*H, or numbers. Options: `bias=KEY` makes the
+bias depend on a config flag, `bias=no` drops it, `if=TEST` keeps the line only where the family's test holds. Every line is
+held against the live model by a test, name by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Config = Mapping[str, Any]
+"""A config.json's content."""
+
+
+@dataclass(frozen=True)
+class FastPath:
+    """Where a family built as BERT is keeps the parts of a layer, below the layer, and how its head is computed.
+
+    Paths lead to transformers' modules; the functions get live modules and tensors, so that this file needs no torch.
+    """
+
+    layers: str
+    """The list of layers, below the encoder."""
+    query: str
+    key: str
+    value: str
+    attention_dropout: str
+    attention_output: str
+    attention_norm: str
+    ffn_in: str
+    activation: str
+    ffn_out: str
+    ffn_dropout: str
+    ffn_norm: str
+    head: Callable[[Any, Any], Any]
+    """(classification model, hidden states of the last layer (B, T, H)) → logits (B, C)."""
+    embed: Callable[[Any, Mapping[str, Any]], Any]
+    """(encoder, token ids and token types (B, T) by name) → what enters the first layer (B, T, H)."""
+    attention_output_dropout: str | None = None
+
+
+@dataclass(frozen=True)
+class Family:
+    """How one family names and shapes its modules, and what it can do; this file's docstring explains the lines."""
+
+    model_types: tuple[str, ...]
+    """What `model_type` says in the config.json of its encoders."""
+    root: str
+    """The module that holds the encoder in the classification model."""
+    letters: Mapping[str, str]
+    """The config key of each dimension; `a*b` is a product of two. L, H and N are always there."""
+    defaults: Mapping[str, Any]
+    """What transformers takes for the keys that a config leaves out."""
+    dropouts: Mapping[str, float]
+    """The config keys of the encoder's dropout, and what transformers takes for those that are left out."""
+    before: str
+    """The lines that stand before the layers."""
+    layer_path: str
+    layer: str
+    """The lines of each layer."""
+    after: str
+    """The lines that stand after the layers."""
+    head: str
+    """The lines of the classification head."""
+    reads: Callable[[Config], str] = lambda _: "first"
+    """Which token's last hidden state the head reads: the first, the last, or the mean of all."""
+    first_position: int = 0
+    """Where positions start counting; the embedding has that many rows no text can use."""
+    layer_runs: Callable[[Config], int] = lambda _: 1
+    """How often each layer runs in one forward pass."""
+    takes_prefix: bool = False
+    """Whether transformers lets keys and values go before a layer's own, which prefix tuning needs."""
+    fast_path: FastPath | None = None
+    """What `model/forward.py` needs to compute its layers; None where they are not built as BERT's are."""
+    onnx_opset: int | None = None
+    """The ONNX operator set that its export needs, where that is not the usual one."""
+    onnx_float_mask: bool = False
+    """Whether its attention mask must be a float for torch's exporter to know its type."""
+    derived: Mapping[str, Callable[[Config], int]] = field(default_factory=dict)
+    """Letters that no single key gives."""
+    tests: Mapping[str, Callable[[Config, int], bool]] = field(default_factory=dict)
+    """(config, layer) → whether a line marked `if=TEST` is there."""
+
+
+FAMILIES: dict[str, Family] = {}
+"""Every family by model type, filled by the files of `families/`."""
+
+
+def register(family: Family) -> Family:
+    """Enter a family under each of its model types."""
+    for model_type in family.model_types:
+        assert model_type not in FAMILIES, f"{model_type} is registered twice"
+        FAMILIES[model_type] = family
+    return family
