@@ -179,18 +179,20 @@ def lives(process: int) -> bool:
 
 
 if __name__ == "__main__":  # a driver of its own: fakes.py SPACE OUT JOBS STORAGE OBJECTIVE
+    from functools import partial
+
     from rankwise.sweep.driver import sweep
+    from rankwise.sweep.engines.local import LocalEngine
+    from rankwise.sweep.engines.work import TrialWork
     from rankwise.sweep.space import Space
+    from rankwise.sweep.storage import Store
 
     space, out, jobs, storage, objective = sys.argv[1:6]
     study = sweep(
         Recipe.load("rank4-adam"),
         Space.load(space),
-        globals()[objective],
-        out=out,
-        jobs=int(jobs),
-        storage=storage or None,
-        retrain=retrained,
-        patience_seconds=float(os.environ.get("RANKWISE_FAKE_PATIENCE", "2")),
+        TrialWork(globals()[objective], retrained),
+        Store(Path(out), storage or None, float(os.environ.get("RANKWISE_FAKE_PATIENCE", "2"))),
+        engine=partial(LocalEngine, jobs=int(jobs)),
     )
     print(json.dumps({"finished": study.count("finished"), "finals": len(study.finals), "best": dict(study.best.params)}))

@@ -14,8 +14,9 @@ from rankwise.errors import DataError, Defect, NonFiniteLoss, RecipeError, RunEr
 from rankwise.recipe import Recipe
 from rankwise.sweep.driver import sweep
 from rankwise.sweep.engines.local import Died
+from rankwise.sweep.engines.work import TrialWork
 from rankwise.sweep.space import Space
-from rankwise.sweep.storage import ENOUGH, Board, database_of, opened
+from rankwise.sweep.storage import ENOUGH, Board, Store, database_of, opened
 from rankwise.sweep.study import Study
 
 BASE = Recipe.load("rank4-adam")
@@ -31,7 +32,17 @@ def run(space_file, tmp_path):
         heard: list
 
         def __call__(
-            self, objective=fakes.scored, *search, text=None, slots=1, base=BASE, kind=InlineEngine, out="sweep", **how
+            self,
+            objective=fakes.scored,
+            *search,
+            text=None,
+            slots=1,
+            base=BASE,
+            kind=InlineEngine,
+            out="sweep",
+            retrain=None,
+            storage=None,
+            **how,
         ):
             path = space_file(text=text) if text else space_file()
             self.heard = []
@@ -43,10 +54,9 @@ def run(space_file, tmp_path):
             return sweep(
                 base,
                 Space.load(path, search),
-                objective,
-                out=tmp_path / out,
+                TrialWork(objective, retrain),
+                Store(tmp_path / out, storage, patience_seconds=2),
                 engine=engine,
-                patience_seconds=2,
                 listeners=[lambda kind, values: self.heard.append((kind, values))],
                 **how,
             )

@@ -33,7 +33,7 @@ class Search(Stage):
 
     def __init__(self, sweep: Sweep, board: Board) -> None:
         super().__init__(sweep, board)
-        self.most = most(sweep.space)
+        self.most = configurations_wanted(sweep.space)
         self.refused = 0  # configurations in a row that were not trained
         self.listed: dict[str, dict[str, Any]] | None = None  # configurations by key, where they are not drawn
         if sweep.space.search.sampler != "tpe" and sweep.space.size is not None:
@@ -197,7 +197,7 @@ class Search(Stage):
         return recipe, recipe.fingerprint
 
 
-def most(space: Space) -> int:
+def configurations_wanted(space: Space) -> int:
     """How many configurations are to be trained: what the search says, else a whole grid, else some."""
     wanted = space.search.trials or (MOST_LISTED if space.search.sampler == "grid" else TRIALS)
     return wanted if space.size is None else min(wanted, space.size)

@@ -25,6 +25,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,18 @@ TRIES = 5  # to open a database that another process is just setting up
 ALIVE = (TrialState.RUNNING, TrialState.WAITING)
 ENDED = (TrialState.COMPLETE, TrialState.PRUNED)
 ENOUGH = "enough without it"  # why a trial was given up that a later call may want
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where a sweep's trials are kept."""
+
+    folder: Path
+    """The sweep's folder; its name is the study's. Its SQLite file holds the trials where there is no `url`."""
+    url: str | None = None
+    """A PostgreSQL database, which several machines may share: each of them runs the same sweep."""
+    patience_seconds: float = PATIENCE_SECONDS
+    """How long another driver's beat may stand still before its running trials are taken over."""
 
 
 def database_of(storage: str | None, folder: Path) -> str:

@@ -128,14 +128,25 @@ def test_a_sweeps_folder_is_reported_with_every_trial(type_, tmp_path):
 
 def rankwise_sweep(folder, *, varied="adapter.rank: [2, 4]"):
     """A real sweep over two values of a key, of an objective that trains nothing."""
+    from functools import partial
+
     from rankwise.recipe import Recipe
     from rankwise.sweep.driver import sweep
+    from rankwise.sweep.engines.local import LocalEngine
+    from rankwise.sweep.engines.work import TrialWork
     from rankwise.sweep.space import Space
+    from rankwise.sweep.storage import Store
 
     text = "name: tiny\nbase: rank4-adam\nsearch: {sampler: grid, finalists: 0}\nspace:\n"
     text += f"  {varied}\n"
     (folder / "space.yaml").write_text(text, "utf-8")
-    sweep(Recipe.load("rank4-adam"), Space.load(folder / "space.yaml", ()), scored, out=folder / "tiny", jobs=1)
+    sweep(
+        Recipe.load("rank4-adam"),
+        Space.load(folder / "space.yaml", ()),
+        TrialWork(scored, None),
+        Store(folder / "tiny"),
+        engine=partial(LocalEngine, jobs=1),
+    )
     return folder / "tiny"
 
 

@@ -18,7 +18,9 @@ from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.driver import sweep
 from rankwise.sweep.engines.local import Done, Failed, Reported
+from rankwise.sweep.engines.work import TrialWork
 from rankwise.sweep.space import Space
+from rankwise.sweep.storage import Store
 from rankwise.sweep.study import Study
 
 pytest.importorskip("ray")
@@ -70,9 +72,8 @@ def test_a_sweep_outlives_the_loss_of_one_of_two_machines(cluster, space_file, t
     study = sweep(
         Recipe.load("rank4-adam"),
         space,
-        fakes.scored,
-        retrain=fakes.retrained,
-        out=tmp_path / "sweep",
+        TrialWork(fakes.scored, fakes.retrained),
+        Store(tmp_path / "sweep"),
         engine=engine_on(cluster),
     )
     losing.join()

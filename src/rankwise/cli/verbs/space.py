@@ -44,7 +44,7 @@ def show_space(space: Space, base: Recipe, *, as_json: bool = False) -> None:
     for reason, count in found["rejected"].items():
         console.hanging("-", f"{count:,}{drawn} rejected: {escape(reason)}")
     seeds = "" if space.search.seeds == 1 else f", {space.search.seeds} seeds each"
-    wanted = search.most(space)
+    wanted = search.configurations_wanted(space)
     trials = "all of them" if wanted == space.size else f"{wanted:,} trials"
     console.dim(f"the search: {space.search.sampler}, {trials}{seeds}; rankwise sweep without --plan runs it")
 

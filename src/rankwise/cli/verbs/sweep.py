@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -18,6 +18,8 @@ from rankwise.errors import PlanError, require
 
 if TYPE_CHECKING:
     from rankwise.recipe import Recipe
+    from rankwise.sweep.engines.local import Engine, Work
+    from rankwise.sweep.space import Space
     from rankwise.sweep.study import Study
 
 MEMORY_SHARE = 0.8  # of what is free, for all trials together
@@ -96,29 +98,22 @@ def sweep(options: SweepOptions) -> None:
         show_space(loaded, base, as_json=options.as_json)
         return
     loaded.check(base)
-    jobs, make_engine = options.jobs, None
-    if options.engine == "ray":
-        from rankwise.sweep.engines.ray import RayEngine
-
-        make_engine = partial(RayEngine, jobs=jobs, address=options.address)
-    else:
-        jobs = jobs or fitting_jobs(base)
-
     from rankwise.sweep.driver import sweep as search
+    from rankwise.sweep.engines.work import TrialWork
     from rankwise.sweep.results import Imported
+    from rankwise.sweep.storage import Store
     from rankwise.sweep.tables import write_tables
 
+    engine = _engine(options, loaded, base)
     folder = options.out or Path("sweeps") / loaded.name
+    objective = "rankwise.sweep.objective"
     with SweepProgress(loaded, quiet=options.as_json) as progress, interruptible(folder):
         study = search(
             base,
             loaded,
-            Imported("rankwise.sweep.objective", "objective"),
-            retrain=Imported("rankwise.sweep.objective", "whole_run"),
-            out=folder,
-            storage=options.storage,
-            jobs=jobs,
-            engine=make_engine,
+            TrialWork(Imported(objective, "objective"), Imported(objective, "whole_run")),
+            Store(folder, options.storage),
+            engine=engine,
             minutes=None if options.minutes is None else options.minutes - (time.monotonic() - started) / 60,
             listeners=[progress],
         )
@@ -131,6 +126,18 @@ def sweep(options: SweepOptions) -> None:
             console.note("not all of it is done; the same command goes on")
     if (least := least_over_the_cap(study)) is not None:
         raise PlanError(f"nothing in this space fits the cap; the smallest would train {least:,}; type --budget {least + 1}")
+
+
+def _engine(options: SweepOptions, space: Space, base: Recipe) -> Callable[[Work], Engine]:
+    """What runs the trials: processes of this machine, no more than there are trials, or a Ray cluster."""
+    if options.engine == "ray":
+        from rankwise.sweep.engines.ray import RayEngine
+
+        return partial(RayEngine, jobs=options.jobs, address=options.address)
+    from rankwise.sweep.engines.local import LocalEngine
+    from rankwise.sweep.search import configurations_wanted
+
+    return partial(LocalEngine, jobs=min(options.jobs or fitting_jobs(base), configurations_wanted(space)))
 
 
 @contextmanager

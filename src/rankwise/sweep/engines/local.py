@@ -127,9 +127,9 @@ class LocalEngine:
     told to have died with it if it had taken it, else another process gets it.
     """
 
-    def __init__(self, work: Work, *, jobs: int, threads: int | None = None) -> None:
-        self.slots = jobs
-        self.threads = threads or max(1, min(default_threads(), usable_cores() // jobs))
+    def __init__(self, work: Work, *, jobs: int | None = None, threads: int | None = None) -> None:
+        self.slots = jobs or usable_cores()
+        self.threads = threads or max(1, min(default_threads(), usable_cores() // self.slots))
         self._work = pickle.dumps(work)
         self._context = multiprocessing.get_context("spawn")
         self._idle: list[_Process] = []
