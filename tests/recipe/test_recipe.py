@@ -16,7 +16,8 @@ from pydantic import BaseModel, ValidationError
 from rankwise import recipe as specs
 from rankwise.errors import RecipeError
 from rankwise.recipe import recipe as recipe_module
-from rankwise.recipe.recipe import MAX_RECIPE_BYTES, Recipe, builtin_recipes, source_text
+from rankwise.recipe.recipe import Recipe, builtin_recipes, source_text
+from rankwise.recipe.yaml import MAX_BYTES
 
 BUILT_IN = [
     "quickstart",
@@ -246,7 +247,7 @@ def test_nesting_without_end_is_a_recipe_error(refused):
 
 
 def test_a_file_too_large_to_be_a_recipe_is_not_parsed(refused):
-    assert f"a recipe has fewer than {MAX_RECIPE_BYTES:,}" in refused("#" * (MAX_RECIPE_BYTES + 1))
+    assert f"a recipe has fewer than {MAX_BYTES:,}" in refused("#" * (MAX_BYTES + 1))
 
 
 def test_a_file_that_is_no_utf_8_is_refused_with_the_byte(tmp_path):

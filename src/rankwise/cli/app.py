@@ -69,10 +69,11 @@ class _Verb(typer.core.TyperCommand):
 
     def _meant(self, name: str) -> str:
         """What an unknown option may be: a recipe's key, or an option whose name it begins with."""
-        from rankwise.recipe.recipe import key_called
+        from rankwise.recipe.keys import key_for
+        from rankwise.recipe.recipe import Recipe
 
         known = [option for parameter in self.params for option in parameter.opts]
-        if "--set" in known and (key := key_called(name.lstrip("-").replace("-", "_"))):
+        if "--set" in known and (key := key_for(name.lstrip("-").replace("-", "_"), Recipe)):
             return f"--set {key}=VALUE"
         shorter = [option for option in known if name.startswith(f"{option}-")]
         return max(shorter, key=len, default="")

@@ -40,21 +40,19 @@ def is_under(key: str, sections: Set[str]) -> bool:
 
 
 def differences(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """For each, the keys in which they are not all alike, with its value there as one types it."""
+    """The keys in which recipes are not all alike: one mapping per recipe, with its values as one types them."""
     return _unlike([{key: typed(value) for key, value in own.items()} for own in settings])
 
 
 def names(plain: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Each system's name; where several have it, with settings that tell them apart, such as `rank=4`."""
-    alike: dict[str, list[int]] = {}
-    for place, name in enumerate(plain):
-        alike.setdefault(name, []).append(place)
-    found = dict(enumerate(plain))
-    for name, places in alike.items():
-        if len(places) > 1:
-            labels = _labels([settings[place] for place in places])
-            found.update(zip(places, (f"{name} {label}" for label in labels), strict=True))
-    return list(found.values())
+    """The names of systems; one that several have is followed by settings that tell them apart, such as `rank=4`."""
+    unique = list(plain)
+    for name in set(plain):
+        alike = [index for index, other in enumerate(plain) if other == name]
+        if len(alike) > 1:
+            for index, label in zip(alike, _labels([settings[index] for index in alike]), strict=True):
+                unique[index] = f"{name} {label}"
+    return unique
 
 
 def typed(value: Any) -> str:
@@ -69,18 +67,18 @@ def typed(value: Any) -> str:
 
 
 def short_keys(keys: Iterable[str]) -> dict[str, str]:
-    """As much of each dotted key's end as tells it from the others; `optimizer` for `train.optimizer.name`."""
+    """As much of a dotted key's end as tells it from the others; `optimizer` for `train.optimizer.name`."""
     ends = {key: key.removesuffix(".name").split(".") for key in keys}
-    found: dict[str, str] = {}
+    short: dict[str, str] = {}
     for words in range(1, 1 + max(map(len, ends.values()), default=0)):
         named = {key: ".".join(parts[-words:]) for key, parts in ends.items()}
         alike = Counter(named.values())
-        found = {key: found.get(key) or name for key, name in named.items() if key in found or alike[name] == 1}
-    return {key: found.get(key, key) for key in ends}
+        short = {key: short.get(key) or name for key, name in named.items() if key in short or alike[name] == 1}
+    return {key: short.get(key, key) for key in ends}
 
 
 def _labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """As few settings and digits as tell all apart, MOST_NAMED at least where there are as many; numbers where none do."""
+    """Labels of as few settings and digits as tell all apart, MOST_NAMED at least where there are as many; else numbers."""
     for write in (_rounded, typed):
         unlike = _unlike([{key: write(value) for key, value in own.items()} for own in settings])
         short = short_keys(unlike[0])
@@ -89,10 +87,11 @@ def _labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
             labels = [" ".join(f"{short[key]}={value}" for key, value in own) for own in shown]
             if len(set(labels)) == len(labels):
                 return labels
-    return [str(place) for place in range(1, 1 + len(settings))]
+    return [str(number) for number in range(1, 1 + len(settings))]
 
 
 def _unlike(written: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
+    """The settings in which the mappings differ, in all of them; ABSENT where one has no such key."""
     keys = dict.fromkeys(key for own in written for key in own)
     unlike = [key for key in keys if len({own.get(key) for own in written}) > 1]
     return [{key: own.get(key, ABSENT) for key in unlike} for own in written]
@@ -103,6 +102,7 @@ def _rounded(value: Any) -> str:
 
 
 def _flat(tree: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:
+    """The values of a nested mapping with their dotted keys."""
     for key, value in tree.items():
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{path}{key}.")

@@ -8,13 +8,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 
 class Spec(BaseModel):
+    """A frozen part of a recipe: an unknown key is an error, and the text under a field is its documentation."""
+
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, validate_default=True
     )
 
 
 def share(value: Any) -> Any:
-    """`6%` → 0.06; numbers pass."""
+    """Read `6%` as 0.06; what is no such text passes as it is."""
     if isinstance(value, str) and value.strip().endswith("%"):
         number = value.strip()[:-1]
         try:
@@ -25,7 +27,7 @@ def share(value: Any) -> Any:
 
 
 def share_or_count(value: Any) -> Any:
-    """`6%` → 0.06, which stays below 1; a number of 1 or more is a count, and whole."""
+    """Read `6%` as 0.06, a share below 1; a number of 1 or more is a count, and must be whole."""
     number = share(value)
     if isinstance(number, int | float) and not isinstance(number, bool) and number >= 1:
         if isinstance(value, str):
@@ -36,6 +38,7 @@ def share_or_count(value: Any) -> Any:
 
 
 def one_or_many(value: Any) -> Any:
+    """Read a single name or number as a list of one."""
     return (value,) if isinstance(value, (str, int)) and not isinstance(value, bool) else value
 
 

@@ -27,7 +27,9 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from rankwise.errors import RecipeError, nearest
 from rankwise.recipe import Count, Spec
-from rankwise.recipe.recipe import DATA_PATHS, Lines, Recipe, parse, said, source_text, text_of, wanted
+from rankwise.recipe.problems import expectation
+from rankwise.recipe.recipe import DATA_PATHS, Recipe, source_text
+from rankwise.recipe.yaml import Lines, line_of, parse, quote, read_text
 from rankwise.sweep.domains import Domain, Groups, Range, Scalar, Values, keys_of, listed, plain, size_of, why_no_grid
 from rankwise.sweep.results import OBJECTIVES
 
@@ -128,7 +130,7 @@ class Space:
 
         Raises RecipeError naming the line.
         """
-        where, text = text_of(name_or_path, kind="space", builtin=builtin_spaces())
+        where, text = read_text(name_or_path, kind="space", builtin=builtin_spaces())
         tree, lines = parse(where, text, example="base: auto")
         for override in search:
             key, _, value = override.partition("=")
@@ -255,7 +257,7 @@ class _Reader:
             if not isinstance(option, dict):
                 raise self._error(
                     ("space", name),
-                    f"{name}: option {place + 1} is {said(option)}, expected a mapping such as "
+                    f"{name}: option {place + 1} is {quote(option)}, expected a mapping such as "
                     "{train.optimizer.name: adam}",
                 )
             inner: dict[str, Values | Range] = {}
@@ -329,13 +331,7 @@ class _Reader:
         return RecipeError(f"{self._place(path)}: {message}")
 
     def _place(self, path: tuple[str | int, ...]) -> str:
-        return _place(path, self.lines, self.where)
-
-
-def _place(path: tuple[str | int, ...], lines: Lines, where: str) -> str:
-    while path and path not in lines:
-        path = path[:-1]
-    return lines.get(path, where)
+        return line_of(path, self.lines, self.where)
 
 
 def _base(file: _File, lines: Lines, where: str) -> Recipe:
@@ -343,15 +339,15 @@ def _base(file: _File, lines: Lines, where: str) -> Recipe:
     try:
         source_text(file.base)
     except RecipeError as problem:
-        raise RecipeError(f"{_place(('base',), lines, where)}: base: {problem}") from None
-    return Recipe.load(file.base, file.set, origin=f"{_place(('set',), lines, where)}: set:")
+        raise RecipeError(f"{line_of(('base',), lines, where)}: base: {problem}") from None
+    return Recipe.load(file.base, file.set, origin=f"{line_of(('set',), lines, where)}: set:")
 
 
 def _explained(error: ValidationError, lines: Lines, where: str) -> Iterator[str]:
     """One line for each wrong setting outside `space`."""
     for problem in error.errors():
         path = problem["loc"]
-        at, dotted = _place(path, lines, where), ".".join(map(str, path))
+        at, dotted = line_of(path, lines, where), ".".join(map(str, path))
         if problem["type"] == "extra_forbidden":
             specs: tuple[type[Spec], ...] = (_File, SearchSpec, PrunerSpec)
             known = specs[len(path) - 1].model_fields
@@ -362,7 +358,7 @@ def _explained(error: ValidationError, lines: Lines, where: str) -> Iterator[str
             yield f"{at}: {problem['msg'].removeprefix('Value error, ')}"
         else:
             such = f" such as {EXAMPLES[dotted]}" if dotted in EXAMPLES else ""
-            yield f"{at}: {dotted}: found {said(problem['input'])}, expected {wanted(problem)}{such}"
+            yield f"{at}: {dotted}: found {quote(problem['input'])}, expected {expectation(problem)}{such}"
 
 
 def _overlap(one: str, other: str) -> bool:

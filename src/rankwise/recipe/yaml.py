@@ -1,0 +1,148 @@
+"""YAML 1.2 text ↔ plain values, with the line of every key, so that an error can say where in the file it is.
+
+`1e-4` is a number, `no` is a string. Only plain values pass: mappings, lists, strings, numbers, true, false and null.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+from rankwise.errors import RecipeError, nearest
+
+KeyPath = tuple[str | int, ...]  # of a value: its keys and list positions from the top
+Lines = dict[KeyPath, str]  # where each key stands: "file.yaml:6", or "--set train.epochs=x"
+
+LONGEST_QUOTE = 80  # characters of a value that a message quotes
+MAX_BYTES = 1_000_000  # a recipe is a page; anything this large is another kind of file
+NOT_YAML = (YAMLError, ValueError, TypeError, RecursionError)  # what ruamel raises, for a broken number, tag or nesting too
+SHIPPED = {"recipe": "recipe/builtin", "space": "sweep/spaces"}  # folders of the package that hold what ships
+
+
+def read_text(name_or_path: str | Path, *, kind: str, builtin: Sequence[str]) -> tuple[str, str]:
+    """(the origin that messages name, the YAML text) of a file, or of what ships under this name.
+
+    `kind` is what the text holds, a recipe or a space. Raises RecipeError for what is no such file.
+    """
+    name = str(name_or_path)
+    if name in builtin:
+        return f"{name}.yaml", (resources.files("rankwise") / SHIPPED[kind] / f"{name}.yaml").read_text("utf-8")
+    path = Path(name)
+    _check_file(path, kind, builtin)
+    try:
+        return name, path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{name}: not UTF-8 at byte {error.start}; a {kind} is UTF-8 YAML") from error
+    except PermissionError as error:
+        raise RecipeError(f"{name}: no permission to read it") from error
+
+
+def parse(origin: str, text: str, *, example: str = "base: minilm") -> tuple[dict[str, Any], Lines]:
+    """(plain values, the line of each key) of a YAML mapping. Raises RecipeError, which begins with `origin`."""
+    lines: Lines = {}
+    try:
+        loaded = YAML(typ="rt").load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise RecipeError(f"{origin}{line}: {(error.problem or 'not YAML').splitlines()[0]}") from error
+    except NOT_YAML as error:
+        raise RecipeError(f"{origin}: {error}") from error
+    if not isinstance(loaded, dict):
+        kind = "a list" if isinstance(loaded, list) else quote(loaded)
+        raise RecipeError(f"{origin}: expected a mapping such as '{example}', found {kind}")
+    return _plain(loaded, (), origin, lines), lines
+
+
+def parse_value(origin: str, text: str) -> Any:
+    """A single plain value, as one types it after `--set key=`; nothing is an empty string. Raises RecipeError."""
+    try:
+        return _plain(YAML(typ="rt").load(text) if text.strip() else "", (), origin, {})
+    except MarkedYAMLError as error:
+        raise RecipeError(f"{origin}: the value is not YAML ({error.problem})") from error
+    except NOT_YAML as error:
+        raise RecipeError(f"{origin}: {error}") from error
+
+
+def dump(values: dict[str, Any]) -> str:
+    """The YAML text of plain values, which reads back as the same values."""
+    stream = io.StringIO()
+    writer = YAML()
+    writer.width = 110
+    writer.default_flow_style = None
+    writer.dump(_with_quotes(values), stream)
+    return stream.getvalue()
+
+
+def line_of(path: KeyPath, lines: Lines, origin: str) -> str:
+    """Where a key stands, or the nearest key above it that stands anywhere; else the origin."""
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path, origin)
+
+
+def quote(value: Any) -> str:
+    """A value as a message quotes it: `'x'`, `[1, 2]`, `nothing` for null; cut where it is long."""
+    text = repr(value)
+    return "nothing" if value is None else text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}…"
+
+
+def _check_file(path: Path, kind: str, builtin: Sequence[str]) -> None:
+    """Raise RecipeError unless the path is a file that may hold this kind of YAML."""
+    name, known = str(path), ", ".join(builtin)
+    other, verb = {"recipe": ("space", "sweep"), "space": ("recipe", "train")}[kind]
+    if (resources.files("rankwise") / SHIPPED[other] / f"{name}.yaml").is_file():
+        raise RecipeError(f"'{name}' is a {other}; type: rankwise {verb} {name}")
+    if path.is_dir():
+        raise RecipeError(f"{name} is a folder; expected a YAML file or a built-in {kind}: {known}")
+    if not path.exists():
+        if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
+            raise RecipeError(f"{name}: no such file; expected a YAML file or a built-in {kind}: {known}")
+        raise RecipeError(f"no {kind} is called '{name}'{nearest(name, builtin) or '.'} Built in: {known}")
+    if path.stat().st_size > MAX_BYTES:
+        raise RecipeError(f"{name} has {path.stat().st_size:,} bytes; a {kind} has fewer than {MAX_BYTES:,}")
+
+
+def _plain(node: Any, path: KeyPath, origin: str, lines: Lines) -> Any:
+    """A node of ruamel's as plain values; the lines of its keys are added to `lines`."""
+    tag = getattr(getattr(node, "tag", None), "value", None)
+    if (tag and not str(tag).startswith("tag:yaml.org,2002:")) or "python/" in str(tag or ""):
+        raise RecipeError(f"{origin}: the tag {tag} is not allowed; a recipe holds plain values")
+    if isinstance(node, dict):
+        return _plain_mapping(node, path, origin, lines)
+    if isinstance(node, list):
+        return [_plain(value, (*path, index), origin, lines) for index, value in enumerate(node)]
+    if isinstance(node, bool) or node is None:
+        return node
+    for kind in (int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    raise RecipeError(f"{origin}: {node!r} ({type(node).__name__}) is not a value that a recipe holds; quote it")
+
+
+def _plain_mapping(node: dict[Any, Any], path: KeyPath, origin: str, lines: Lines) -> dict[str, Any]:
+    plain = {}
+    for key, value in node.items():
+        if isinstance(node, CommentedMap) and (mark := (node.lc.data or {}).get(key)):  # merged keys have no mark
+            lines[(*path, str(key))] = f"{origin}:{mark[0] + 1}"
+        plain[str(key)] = _plain(value, (*path, str(key)), origin, lines)
+    return plain
+
+
+def _with_quotes(node: Any) -> Any:
+    """Plain values, with quotes around strings that ruamel would write bare and read back as another value: `[?]`, `[:)]`."""
+    if isinstance(node, dict):
+        return {_with_quotes(key): _with_quotes(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_with_quotes(value) for value in node]
+    if isinstance(node, str) and (node.startswith(("?", ":")) or "\x85" in node):
+        return DoubleQuotedScalarString(node)
+    return node
