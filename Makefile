@@ -1,32 +1,45 @@
-# make quickstart   install, then train the sample recipe
-# make test         install, lint, type-check, run the tests
+# make quickstart   install what training needs, then train the sample recipe
+# make test         install the rest, lint, type-check, run the tests
+# make quick        the tests that train nothing, under two minutes
+# make slow         the tests that train on the real encoder for minutes
 # make tables       fill the README's tables
 # make bench        the fast path beside Trainer + peft, under 15 minutes; DATA=FOLDER where AG News is
-# make slow         the tests that train on the real encoder for minutes
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Modules are compiled when they are first imported: most of those that torch and its like bring never are.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
+PARALLEL := --numprocesses auto --dist worksteal
 
 DATA ?= ../shared/data/ag_news
 
-.PHONY: install quickstart test slow bench tables lint clean
+.PHONY: install quickstart test quick slow bench tables lint clean
 
-install: .venv/installed
+install: .venv/installed-dev
 
-.venv/installed: pyproject.toml constraints.txt
+.venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rankwise needs Python 3.11 or newer; type: make PYTHON=python3.12 install")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+
+.venv/installed-run: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable '.[train,minilm]'
 	touch $@
 
-quickstart: install
+.venv/installed-dev: pyproject.toml constraints.txt | .venv/bin/python
+	$(PIP) --editable '.[dev]'
+	touch .venv/installed-run $@
+
+quickstart: .venv/installed-run
 	$(BIN)/rankwise train quickstart
 
 test: install lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
+
+quick: install
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not trains'
 
 slow: install
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest $(PARALLEL) -m slow
 
 bench: install
 	$(BIN)/python benchmarks/speed.py --data $(DATA)

@@ -38,6 +38,7 @@ from rankwise.planning.plan import Plan
 from rankwise.planning.plan import plan as make_plan
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run, write_manifest
+from rankwise.system.cores import usable_cores
 from rankwise.system.device import stays_on_cpu
 from rankwise.system.events import Events, Listener
 from rankwise.training.checkpoint import Checkpoints
@@ -107,6 +108,19 @@ hypothesis.settings.load_profile("tests")
 
 
 os.environ["ACCELERATE_USE_CPU"] = "true"  # where sums come in one order; test_gpu.py is what asks for a GPU
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """What `--numprocesses auto` means: a process for each core that a container leaves us, each of one thread."""
+    return min(usable_cores(), 8)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what trains by the fixtures that do."""
+    for item in items:
+        if {"fit_for", "run_for"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("trains")
 
 
 @pytest.fixture(scope="session", autouse=True)
