@@ -429,7 +429,10 @@ MISTAKES = {
         ["plan", "uniform-qkv", "--budget", "none", "--set", "adapter.rank=9999"],
         "rank 9999 at 0.query is larger",
     ),
-    "no such map": (["plan", "uniform-qkv", "--set", "base=xlnet-base-cased"], "xlnet-base-cased (xlnet) has no map of kind"),
+    "no such map": (
+        ["plan", "uniform-qkv", "--set", "base=xlnet-base-cased"],
+        "xlnet-base-cased (xlnet) has no linear layer of kind",
+    ),
     "unknown base": (["plan", "uniform-qkv", "--set", "base=nobody/x"], "base 'nobody/x': it is not cached"),
     "budget of letters": (["plan", "auto", "--budget", "abc"], "--budget abc: expected a number above 0, such as 1000000"),
     "budget that is no number": (["plan", "auto", "--budget", "nan"], "--budget nan: expected a number"),

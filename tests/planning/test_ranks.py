@@ -265,7 +265,7 @@ def test_a_number_spends_what_a_uniform_rank_would():
 def test_a_plan_by_importance_tells_its_scores_and_how_many_maps_get_none():
     scores = {site.address: [1.0 if site.kind == "value" else 1e-9] for site in encoder("bert").sites}
     found = scored_plan("bert", scores, "adapter.rank=1", "budget.parameters=null")
-    assert f"{len(encoder('bert').sites) - len(found.ranks)} maps get none" in found.notes[0]
+    assert f"{len(encoder('bert').sites) - len(found.ranks)} linear layers get none" in found.notes[0]
     assert found.as_dict()["scores"]["2.value"] == [1.0]
     assert found.as_dict()["policy"] == "by-importance"
 
@@ -501,7 +501,9 @@ def test_the_last_matching_pattern_wins_and_0_takes_an_adapter_away():
 def test_a_pattern_that_matches_no_map_is_refused_with_the_nearest():
     with pytest.raises(PlanError) as caught:
         explicit({"*.query": 4, "*.quary": 4})
-    assert str(caught.value).startswith("adapter.allocate.ranks: '*.quary' matches no map of roberta-base; did you mean '")
+    assert str(caught.value).startswith(
+        "adapter.allocate.ranks: '*.quary' matches no linear layer of roberta-base; did you mean '"
+    )
     assert "Patterns look like '*.query' or '11.*'" in str(caught.value)
 
 
@@ -518,7 +520,7 @@ def test_an_explicit_map_needs_no_targets_that_the_encoder_has():
     ],
 )
 def test_a_plan_that_would_adapt_nothing_is_refused_with_what_to_give(override, how):
-    with pytest.raises(PlanError, match=f"no map would get a rank above 0; {how}"):
+    with pytest.raises(PlanError, match=f"no linear layer would get a rank above 0; {how}"):
         planned(override)
 
 
@@ -527,7 +529,7 @@ def test_a_plan_that_would_adapt_nothing_is_refused_with_what_to_give(override, 
     [("modernbert-base", "query_key_value, attention_output, ffn_in, ffn_out"), ("xlnet-base-cased", "ffn_in, ffn_out")],
 )
 def test_targets_that_the_encoder_does_not_have_are_answered_with_those_it_has(base, kinds):
-    with pytest.raises(PlanError, match=f"has no map of kind query, key, value; it has {kinds}; type --set"):
+    with pytest.raises(PlanError, match=f"has no linear layer of kind query, key, value; it has {kinds}; type --set"):
         planned(f"base={base}")
 
 
@@ -548,9 +550,9 @@ def test_all_targets_are_every_site(base):
     ],
 )
 def test_a_rank_larger_than_the_map_is_refused_with_the_map_and_the_setting(overrides, where, lower):
-    with pytest.raises(PlanError, match="so at most 768") as caught:
+    with pytest.raises(PlanError, match="takes, at most 768") as caught:
         planned(*overrides, "budget.parameters=null")
-    assert str(caught.value).startswith(f"{where} is larger than the map itself (768 to 768, so at most 768)")
+    assert str(caught.value).startswith(f"{where} exceeds what a linear layer from 768 to 768 takes, at most 768")
     assert lower in str(caught.value)
 
 
@@ -636,7 +638,7 @@ def test_the_fixes_name_what_the_method_has():
     problem = refusal("adapter.method=adalora", "adapter.init_rank=40", recipe="quickstart")
     assert problem.fixes["--set adapter.init_rank=null"] == 499_636
     problem = refusal("adapter.method=adalora", "adapter.init_rank=40", "budget.parameters=300000", recipe="quickstart")
-    assert problem.fixes["--set adapter.init_rank=null --set adapter.rank=4"] == 250_588
+    assert problem.fixes["--set adapter.rank=4 --set adapter.init_rank=null"] == 250_588
     problem = refusal("adapter.method=ia3", "budget.parameters=10000", recipe="quickstart")
     assert problem.fixes["--set adapter.allocate.policy=last-k --set adapter.allocate.k=half"] == 8_452
 
@@ -650,7 +652,7 @@ def test_ia3_stays_in_the_layers_that_the_policy_gives():
 
 @pytest.mark.parametrize("family", ["modernbert", "xlnet"])
 def test_ia3_without_maps_for_keys_and_values_is_refused(family):
-    with pytest.raises(PlanError, match="no maps of its own for keys and values, which ia3 scales; type --set"):
+    with pytest.raises(PlanError, match="no linear layers of its own for keys and values, which ia3 scales; type --set"):
         small_plan(family, "adapter.method=ia3")
 
 
@@ -675,9 +677,12 @@ def test_a_prefix_leaves_room_for_a_text():
         (["adapter.method=adalora", "adapter.init_rank=8", "adapter.rank=max"], "leave init_rank out"),
         (
             ["adapter.method=adalora", "adapter.allocate=by-depth"],
-            "adalora shares ranks among maps itself, and so does by-depth",
+            "adalora shares ranks among linear layers itself, so it can't follow by-depth",
         ),
-        (["adapter.method=ia3", 'adapter.allocate={policy: explicit, ranks: {"*.key": 4}}'], "ia3 has none"),
+        (
+            ["adapter.method=ia3", 'adapter.allocate={policy: explicit, ranks: {"*.key": 4}}'],
+            "ia3 has no ranks, so it can't follow explicit",
+        ),
         (["adapter.method=ia3", "adapter.bias=all"], "bias and quantize belong to low-rank methods; method is 'ia3'"),
         (
             ["adapter.method=prefix", "adapter.quantize=nf4"],

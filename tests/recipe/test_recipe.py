@@ -357,7 +357,10 @@ def test_an_unknown_policy_is_answered_with_the_policies(refused):
         ("adapter: {method: full, bias: all}", "bias and quantize belong to low-rank methods"),
         ("adapter: {method: head, quantize: nf4}", "bias and quantize belong to low-rank methods"),
         ("adapter: {method: pissa, quantize: nf4}", "can't be quantized"),
-        ("adapter: {rank: max, allocate: {policy: explicit, ranks: {'*': 1}}}", "an explicit map says every rank"),
+        (
+            "adapter: {rank: max, allocate: {policy: explicit, ranks: {'*': 1}}}",
+            "explicit ranks leave 'rank: max' nothing to solve",
+        ),
     ],
 )
 def test_settings_of_the_adapter_that_contradict_each_other_are_refused(refused, text, reason):

@@ -88,8 +88,8 @@ def plan_map(plan: Plan) -> Text:
     A size is an adapter's rank, a prefix's length or the number of scales.
     """
     kinds = plan.encoder.kinds
-    entries = [entry for entry in plan.ledger.entries if entry.section in ("adapter", "vector", "prefix")]
-    sizes = {(entry.layer, entry.kind): entry.rank or plan.adapter.prefix_length or entry.parameters for entry in entries}
+    entries = plan.ledger.adapters
+    sizes = {(entry.layer, entry.kind): entry.rank or plan.prefix_length or entry.parameters for entry in entries}
     largest = max(sizes.values())
     picture = Text("\n      " + "".join(f"{SHORT_KINDS[kind]:^9}" for kind in kinds) + "     cost\n", style="dim")
     for layer in reversed(range(plan.encoder.layers)):
@@ -420,26 +420,16 @@ def hanging(mark: str, text: str) -> None:
 
 
 def _what_trains(plan: Plan) -> str:
-    adapter = plan.adapter
-    if not adapter.is_apart:
-        return {"full": "every parameter", "head": "the head alone", "bias": "biases and the head"}[adapter.method]
-    if adapter.method == "ia3":
-        return f"ia3, scales on {len(plan.sites)} maps ({adapter.allocate.policy}), {plan.head.kind} head"
-    if adapter.method == "prefix":
-        return f"a prefix of {adapter.prefix_length} in every layer, {plan.head.kind} head"
-    ranks = sorted(set(plan.ranks.values()))
-    spread = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]}"
-    if adapter.method == "adalora":
-        spread += f" pruned to {adapter.rank}"
-    return f"{adapter.method}, {spread} on {len(plan.ranks)} maps ({adapter.allocate.policy}), {plan.head.kind} head"
+    summary = plan.method.summary(plan.adapter, plan.ranks, len(plan.sites))
+    return f"{summary}, {plan.head.kind} head" if plan.adapter.is_apart else summary
 
 
 def _section_name(section: str, plan: Plan) -> str:
     names = {
-        "adapter": f"adapters on {len(plan.ranks)} maps",
+        "adapter": f"adapters on {len(plan.ranks)} linear layers",
         "magnitude": "magnitudes (DoRA)",
         "bias": "biases",
-        "vector": f"scales on {len(plan.sites)} maps",
+        "vector": f"scales on {len(plan.sites)} linear layers",
         "prefix": "virtual keys and values",
         "encoder": "the whole encoder",
         "head": f"{plan.head.kind} head",

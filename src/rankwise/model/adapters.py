@@ -306,7 +306,7 @@ def _peft_config(plan: Plan, *, empty: bool) -> Any:
     adapter = plan.adapter
     common: dict[str, Any] = {"task_type": TaskType.SEQ_CLS, "modules_to_save": list(plan.encoder.head_modules)}
     if adapter.method == "prefix":
-        return PrefixTuningConfig(num_virtual_tokens=adapter.prefix_length, **common)
+        return PrefixTuningConfig(num_virtual_tokens=plan.prefix_length, **common)
     if adapter.method == "ia3":
         inner = [site.name for site in plan.sites if site.kind == "ffn_out"]
         return IA3Config(target_modules=[site.name for site in plan.sites], feedforward_modules=inner, **common)

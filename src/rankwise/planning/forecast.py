@@ -213,7 +213,7 @@ def operations(plan: Plan, spec: TrainSpec, *, mean_tokens: float) -> Operations
     encoder, cached = plan.encoder, cached_layers(plan, spec)
     first_only = has_fast_path(plan) and spec.speed.first_token
     lowest, repeats = _lowest(plan), encoder.layer_runs
-    seen = mean_tokens + plan.adapter.prefix_length
+    seen = mean_tokens + plan.prefix_length
     attention = 2 * encoder.hidden * seen  # two products for each token, of H weights for each token that it sees
     sums: defaultdict[str, float] = defaultdict(float)
     for layer in range(encoder.layers):
@@ -225,7 +225,7 @@ def operations(plan: Plan, spec: TrainSpec, *, mean_tokens: float) -> Operations
                 continue
             needs_inputs = (layer, _STAGES.get(kind, 0)) > lowest or (repeats > 1 and layer >= lowest[0])
             products = needs_inputs * (2 if kind == "attention" else 1)  # both factors of attention's products vary
-            products += plan.adapter.method == "full" and kind != "attention"
+            products += plan.method.trains_weights and kind != "attention"
             sums["forward row" if on_row else "forward token"] += forward
             sums["backward row" if on_row else "backward token"] += forward * products
     # folded into the weights going forward; four products going back
@@ -324,7 +324,7 @@ def _lowest(plan: Plan) -> tuple[int, int]:
     """(layer, stage in it) of the lowest map that owns a trained parameter; (-1, 0) where what enters layer 0 trains."""
     if plan.lowest_layer >= plan.encoder.layers:
         return plan.encoder.layers, 0
-    if plan.adapter.method in ("full", "bias") or plan.adapter.bias == "all":
+    if plan.trains_embeddings:
         return -1, 0
     return min((site.layer, _STAGES.get(site.kind, 0)) for site in plan.sites)
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+ADAPTERS = ("adapter", "vector", "prefix")
+"""Sections of what is added to linear layers, one entry for each that is adapted."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -17,6 +20,11 @@ class Entry:
     layer: int | None = None
     kind: str | None = None
     rank: int | None = None
+
+    @property
+    def is_added(self) -> bool:
+        """Whether the encoder has no such tensor of its own."""
+        return self.section in (*ADAPTERS, "magnitude")
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,11 @@ class Ledger:
     def share(self) -> float | None:
         """Trained parameters over the cap."""
         return None if self.budget is None else self.trainable_parameters / self.budget
+
+    @property
+    def adapters(self) -> tuple[Entry, ...]:
+        """What is added to linear layers, one entry for each that is adapted."""
+        return tuple(entry for entry in self.entries if entry.section in ADAPTERS)
 
     def section(self, name: str) -> int:
         """Trained parameters of one section."""

@@ -124,9 +124,9 @@ def halved(micro_batch: int, limit_gb: float | None = None) -> int:
 def _kept(plan: Plan, spec: TrainSpec, work: Work, rows: int) -> float:
     """Bytes of activations that backward waits for, of the longest micro-batch."""
     encoder = plan.encoder
-    hidden, attention = encoder.hidden, encoder.heads * (work.longest + plan.adapter.prefix_length)
+    hidden, attention = encoder.hidden, encoder.heads * (work.longest + plan.prefix_length)
     dropout = spec.encoder_dropout != "off" and encoder.has_dropout
-    reads_inner = plan.adapter.method == "full" or any(site.kind == "ffn_out" for site in plan.sites)
+    reads_inner = plan.method.trains_weights or any(site.kind == "ffn_out" for site in plan.sites)
     each = (KEPT_HIDDEN + dropout * KEPT_HIDDEN_DROPOUT) * hidden
     each += (KEPT_INNER if reads_inner else KEPT_INNER_UNADAPTED) * encoder.inner
     each += (KEPT_ATTENTION + dropout * KEPT_ATTENTION_DROPOUT) * attention
@@ -140,7 +140,7 @@ def _kept(plan: Plan, spec: TrainSpec, work: Work, rows: int) -> float:
 def _held(plan: Plan, work: Work, rows: int) -> float:
     """Bytes that one layer works in, of the longest batch."""
     encoder = plan.encoder
-    attention = encoder.heads * (work.longest + plan.adapter.prefix_length)
+    attention = encoder.heads * (work.longest + plan.prefix_length)
     each = HELD_HIDDEN * encoder.hidden + HELD_INNER * encoder.inner + HELD_ATTENTION * attention
     return 4 * rows * work.longest * each
 
@@ -159,7 +159,7 @@ def _ways_to_shrink(plan: Plan, recipe: Recipe, work: Work) -> str:
     ways = []
     if work.longest > 64:
         ways.append("--set data.max_length=64")
-    if plan.adapter.method == "full":
+    if plan.method.trains_weights:
         ways.append("--set adapter.method=lora")
     if recipe.base != "minilm":
         ways.append("--set base=minilm")
@@ -168,4 +168,4 @@ def _ways_to_shrink(plan: Plan, recipe: Recipe, work: Work) -> str:
 
 def has_fast_path(plan: Plan) -> bool:
     """Whether model/forward.py computes the forward pass: a family that it knows, without keys and values from outside."""
-    return plan.encoder.traits.fast_path is not None and plan.adapter.method != "prefix"
+    return plan.encoder.traits.fast_path is not None and plan.method.has_fast_path

@@ -1,4 +1,4 @@
-"""Recipe + encoder → Plan: the rank of every map, and the ledger that proves it fits. Nothing here loads torch."""
+"""Recipe + encoder → Plan: the rank of every linear layer, and the ledger that proves it fits. Nothing here loads torch."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rankwise.encoders.site import Site
 from rankwise.errors import PlanError
 from rankwise.planning.entries import ledger_of
 from rankwise.planning.ledger import Ledger
+from rankwise.planning.method import LowRank, Method
+from rankwise.planning.methods import method_of
 from rankwise.planning.policies import depth_group, targeted_sites
 from rankwise.planning.ranks import allocate, solved
 from rankwise.planning.ways_to_fit import over_budget
 from rankwise.recipe import AdapterSpec, ByImportance, HeadSpec, Recipe, TrainSpec
 
-# Rates at which methods that need higher ones than LoRA learn the sample news in 120 updates: benchmarks/methods.py
-USUAL_RATES = {"adalora": 5e-3, "ia3": 1e-2, "prefix": 1e-2}
 SLIM_HEAD_RATE = 10  # times the learning rate, at which a head with frozen layers learns: benchmarks/head_start.py
 
 
@@ -31,7 +31,7 @@ class Plan:
     adapter: AdapterSpec
     head: HeadSpec
     ranks: Mapping[str, int]
-    """What training starts at; adalora's fall from there."""
+    """What training starts at; where ranks are pruned, they fall from there."""
     alphas: Mapping[str, float]
     frozen_head: tuple[str, ...]
     """Head modules that are saved with the adapter but do not train (a slim head's layer before the last)."""
@@ -39,17 +39,32 @@ class Plan:
     notes: tuple[str, ...] = ()
 
     @property
+    def method(self) -> Method:
+        """The planning half of the adapter's method."""
+        return method_of(self.adapter)
+
+    @property
     def sites(self) -> tuple[Site, ...]:
-        """The adapted sites: maps with a low-rank adapter, a vector or a prefix."""
-        adapted = {entry.item for entry in self.ledger.entries if entry.section in ("adapter", "vector", "prefix")}
+        """The adapted sites: linear layers with a low-rank adapter, a vector or a prefix."""
+        adapted = {entry.item for entry in self.ledger.adapters}
         return tuple(site for site in self.encoder.sites if site.name in adapted)
 
     @property
     def lowest_layer(self) -> int:
         """The lowest layer that owns a trained parameter; below it nothing needs a gradient."""
-        if self.adapter.method in ("full", "bias") or self.adapter.bias == "all":
+        if self.trains_embeddings:
             return 0
         return min((site.layer for site in self.sites), default=self.encoder.layers)
+
+    @property
+    def trains_embeddings(self) -> bool:
+        """Whether anything below the first layer trains."""
+        return self.method.trains_embeddings(self.adapter)
+
+    @property
+    def prefix_length(self) -> int:
+        """Virtual tokens before each text, which take as many positions."""
+        return self.method.prefix_length(self.adapter)
 
     def as_dict(self) -> dict[str, Any]:
         return {
@@ -95,7 +110,7 @@ def plan(recipe: Recipe, *, classes: int, encoder: Encoder | None = None) -> Pla
         adapter=adapter,
         head=recipe.head,
         ranks=ranks,
-        alphas={name: _alpha(adapter, rank) for name, rank in ranks.items()},
+        alphas=_alphas(adapter, ranks),
         frozen_head=tuple(part.path for part in encoder.head[:-1]) if recipe.head.kind == "slim" else (),
         ledger=ledger,
         notes=(*_method_notes(encoder, adapter, recipe.train.learning_rate), *_notes(encoder, recipe, ranks, ledger)),
@@ -103,7 +118,7 @@ def plan(recipe: Recipe, *, classes: int, encoder: Encoder | None = None) -> Pla
 
 
 def _check_length(recipe: Recipe, encoder: Encoder) -> None:
-    wanted, prefix = recipe.data.max_length, recipe.adapter.prefix_length
+    wanted, prefix = recipe.data.max_length, method_of(recipe.adapter).prefix_length(recipe.adapter)
     if encoder.longest is not None and wanted > encoder.longest - prefix:
         left = f", {prefix} of them the prefix's" if prefix else ""
         raise PlanError(
@@ -112,25 +127,21 @@ def _check_length(recipe: Recipe, encoder: Encoder) -> None:
         )
 
 
-def _alpha(adapter: AdapterSpec, rank: int) -> float:
-    if adapter.alpha is not None:
-        return adapter.alpha
-    return (adapter.alpha_per_rank or 2.0) * rank
+def _alphas(adapter: AdapterSpec, ranks: Mapping[str, int]) -> dict[str, float]:
+    method = method_of(adapter)
+    if not isinstance(method, LowRank):
+        return {}
+    alphas = {name: method.alpha(adapter, rank) for name, rank in ranks.items()}
+    return {name: alpha for name, alpha in alphas.items() if alpha is not None}
 
 
 def _method_notes(encoder: Encoder, adapter: AdapterSpec, learning_rate: float) -> list[str]:
     """What the ledger can't say of a method."""
-    method, notes = adapter.method, []
-    if method == "adalora":
-        notes.append(
-            f"adalora starts at rank {adapter.start_rank}, which the cap counts, and prunes to a mean of {adapter.rank}"
-        )
-    if method == "prefix" and encoder.longest is not None:
-        length = adapter.prefix_length
-        notes.append(f"a prefix of {length} takes as many positions, so a text has at most {encoder.longest - length} tokens")
-    if learning_rate < 0.5 * USUAL_RATES.get(method, 0.0):
-        rate = f"{USUAL_RATES[method]:g}"
-        notes.append(f"{method} learns slowly at a rate of {learning_rate:g}; try --set train.learning_rate={rate}")
+    method = method_of(adapter)
+    notes = list(method.notes(encoder, adapter))
+    if method.usual_rate is not None and learning_rate < 0.5 * method.usual_rate:
+        rate = f"{method.usual_rate:g}"
+        notes.append(f"{method.name} learns slowly at a rate of {learning_rate:g}; try --set train.learning_rate={rate}")
     return notes
 
 
@@ -140,7 +151,7 @@ def _notes(encoder: Encoder, recipe: Recipe, ranks: Mapping[str, int], ledger: L
     if recipe.adapter.has_ranks and isinstance(policy, ByImportance):
         without = len(targeted_sites(encoder, recipe.adapter)) - len(ranks)
         probed = f"probed on at most {policy.rows:,} texts"
-        notes.append(f"ranks by gradient {policy.criterion}, {probed}; {without} maps get none")
+        notes.append(f"ranks by gradient {policy.criterion}, {probed}; {without} linear layers get none")
     if recipe.head.kind == "slim" and len(encoder.head) > 1 and recipe.train.rates.head is None:
         rate = f"{SLIM_HEAD_RATE * recipe.train.learning_rate:g}"
         notes.append(f"a slim head learns best at about ten times the rate; try --set train.rates.head={rate}")
@@ -161,10 +172,11 @@ def _notes(encoder: Encoder, recipe: Recipe, ranks: Mapping[str, int], ledger: L
 def _idle_tiers(encoder: Encoder, recipe: Recipe, ledger: Ledger) -> list[str]:
     """One note for each learning-rate tier that owns no trained parameter."""
     tiers = recipe.train.rates.tiers
-    if not tiers or recipe.adapter.method in ("full", "bias") or recipe.adapter.bias == "all":
+    method = method_of(recipe.adapter)
+    if not tiers or method.trains_embeddings(recipe.adapter):
         return []
-    if recipe.adapter.method == "prefix":
-        return [f"a prefix is one tensor for all layers, so it learns at the last tier's rate, {tiers[-1]:g}"]
+    if method.spans_layers:
+        return [f"a {method.name} is one tensor for all layers, so it learns at the last tier's rate, {tiers[-1]:g}"]
     layers = [entry.layer for entry in ledger.entries if entry.layer is not None]
     owned = Counter(depth_group(layer, encoder.layers, len(tiers)) for layer in layers)
     starts = [-(-group * encoder.layers // len(tiers)) for group in range(len(tiers) + 1)]

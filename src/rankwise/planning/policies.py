@@ -1,7 +1,7 @@
 """Policies: which sites get an adapter, and how many times `rank` each layer of them.
 
-A policy is a function from a layer's depth to a whole-number weight; a map's rank is `rank * weight`. An explicit map gives
-every rank itself.
+A policy is a function from a layer's depth to a whole-number weight; a linear layer's rank is `rank * weight`. Explicit
+ranks are given one by one.
 """
 
 from __future__ import annotations
@@ -41,26 +41,29 @@ def last_layers(k: int | str, layers: int) -> int:
 
 
 def targeted_sites(encoder: Encoder, adapter: AdapterSpec) -> list[Site]:
-    """The encoder's maps of the kinds that `adapter.targets` names. Raises PlanError for a kind that it has not."""
+    """The encoder's linear layers of the kinds that `adapter.targets` names. Raises PlanError for a kind that it has not."""
     if adapter.targets == "all":
         return list(encoder.sites)
     missing = [kind for kind in adapter.targets if kind not in encoder.kinds]
     if missing:
         raise PlanError(
-            f"{encoder.name} ({encoder.family}) has no map of kind {', '.join(missing)}; it has "
+            f"{encoder.name} ({encoder.family}) has no linear layer of kind {', '.join(missing)}; it has "
             f"{', '.join(encoder.kinds)}; type --set adapter.targets=[{encoder.kinds[0]}] or --set adapter.targets=all"
         )
     return [site for site in encoder.sites if site.kind in adapter.targets]
 
 
 def explicit_ranks(encoder: Encoder, policy: Explicit) -> dict[str, int]:
-    """The rank of every map, by module path, 0 where no pattern matches. Raises PlanError for a pattern that matches none."""
+    """The rank of every linear layer, by module path, 0 where no pattern matches.
+
+    Raises PlanError for a pattern that matches none.
+    """
     addresses = [site.address for site in encoder.sites]
     for pattern in policy.ranks:
         if not any(fnmatchcase(address, pattern) for address in addresses):
             raise PlanError(
-                f"adapter.allocate.ranks: '{pattern}' matches no map of {encoder.name}{nearest(pattern, addresses) or '.'} "
-                f"Patterns look like '*.query' or '{encoder.layers - 1}.*'"
+                f"adapter.allocate.ranks: '{pattern}' matches no linear layer of {encoder.name}"
+                f"{nearest(pattern, addresses) or '.'} Patterns look like '*.query' or '{encoder.layers - 1}.*'"
             )
     ranks = {}
     for site in encoder.sites:

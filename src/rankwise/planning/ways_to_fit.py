@@ -6,10 +6,12 @@ from typing import Literal
 
 from rankwise.encoders.describe import Encoder
 from rankwise.errors import OverBudget
-from rankwise.planning.entries import head_entries, ledger_of, prefix_entries
+from rankwise.planning.entries import head_entries, ledger_of
 from rankwise.planning.ledger import Ledger
+from rankwise.planning.methods import method_of
 from rankwise.planning.ranks import allocate, largest_rank, solved
 from rankwise.recipe import AdapterSpec, Explicit, HeadSpec, LastK
+from rankwise.recipe.methods import METHODS
 
 ENOUGH = 3  # ways to fit, of which none gives up all adapters
 Way = list[tuple[AdapterSpec, HeadSpec]]  # changes of one sort, those that give up least first; one is enough
@@ -33,26 +35,27 @@ def _fixes(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int) -> 
     """What to type to fit, and what that trains; the changes that give up least come first."""
     slim = HeadSpec(kind="slim")
     slimmer = head.kind == "stock" and len(encoder.head) > 1
+    left = cap - 1 - sum(entry.parameters for entry in head_entries(encoder, head))
     ways: list[Way] = [[(adapter, slim)]] if slimmer else []
+    ways.append([(changed, head) for changed in method_of(adapter).smaller(encoder, adapter, left)])
     if adapter.has_ranks:
-        ways.append([(rest, head) for rest in _lower_rank(encoder, adapter, head, cap)])
-        ways.append([(rest, head) for rest in _fewer_kinds(encoder, adapter)])
+        ways.append([(changed, head) for changed in _lower_rank(encoder, adapter, head, cap)])
+        ways.append([(changed, head) for changed in _fewer_kinds(encoder, adapter)])
         if slimmer:
-            ways.append([(rest, slim) for rest in _lower_rank(encoder, adapter, slim, cap)])
+            ways.append([(changed, slim) for changed in _lower_rank(encoder, adapter, slim, cap)])
     else:
-        ways += [[(rest, head) for rest in _shorter(encoder, adapter, head, cap)], [(_without_ranks(adapter, "bias"), head)]]
-    ways.append([(rest, head) for rest in _upper_layers(encoder, adapter)])
-    alone = _without_ranks(adapter, "head")
-    last: list[Way] = [[(alone, head)], [(alone, slim)] if slimmer else []]
-    found = _fitting(encoder, adapter, head, cap, ways)
-    if not adapter.has_ranks or len(found) < ENOUGH:
-        found |= _fitting(encoder, adapter, head, cap, last)
-    return dict(sorted(found.items(), key=lambda fix: -fix[1]))
+        ways.append([(_without_adapter(adapter, "bias"), head)])
+    ways.append([(changed, head) for changed in _upper_layers(encoder, adapter)])
+    fixes = _fitting(encoder, adapter, head, cap, ways)
+    if not adapter.has_ranks or len(fixes) < ENOUGH:
+        alone = _without_adapter(adapter, "head")
+        fixes |= _fitting(encoder, adapter, head, cap, [[(alone, head)], [(alone, slim)] if slimmer else []])
+    return dict(sorted(fixes.items(), key=lambda fix: -fix[1]))
 
 
 def _fitting(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int, ways: list[Way]) -> dict[str, int]:
     """The first change of each way that fits: what to type, and what it trains."""
-    found: dict[str, int] = {}
+    fixes: dict[str, int] = {}
     for way in ways:
         for changed, with_head in way:
             exact = solved(encoder, changed, with_head, cap)
@@ -60,27 +63,26 @@ def _fitting(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int, w
             trained = ledger_of(encoder, exact, with_head, ranks, None).trainable_parameters
             if trained < cap:
                 settings = [*(["head.kind=slim"] if with_head != head else []), *_settings(adapter, changed)]
-                found[" ".join(f"--set {setting}" for setting in settings)] = trained
+                fixes[" ".join(f"--set {setting}" for setting in settings)] = trained
                 break
-    return found
+    return fixes
 
 
-def _without_ranks(adapter: AdapterSpec, method: Literal["bias", "head"]) -> AdapterSpec:
-    """No adapter: the biases and the head, or the head alone."""
-    return adapter.model_copy(
-        update={"method": method, "virtual_tokens": None, "init_rank": None, "bias": "none", "quantize": "none"}
-    )
+def _without_adapter(adapter: AdapterSpec, method: Literal["bias", "head"]) -> AdapterSpec:
+    """The biases and the head, or the head alone, without the options that are the adapter's own."""
+    own = dict.fromkeys(key for row in METHODS.values() for key in row.options)
+    return adapter.model_copy(update={**own, "method": method, "bias": "none", "quantize": "none"})
 
 
 def _fewer_kinds(encoder: Encoder, adapter: AdapterSpec) -> list[AdapterSpec]:
-    """One kind of map less, two less, and so on."""
+    """One kind of linear layer less, two less, and so on."""
     kinds = encoder.kinds if adapter.targets == "all" else adapter.targets
     return [adapter.model_copy(update={"targets": kinds[:count]}) for count in range(len(kinds) - 1, 0, -1)]
 
 
 def _upper_layers(encoder: Encoder, adapter: AdapterSpec) -> list[AdapterSpec]:
     """The same in the upper half of the layers, or in fewer, where it is in all of them."""
-    if adapter.allocate.policy != "uniform" or not (adapter.has_ranks or adapter.method == "ia3"):
+    if adapter.allocate.policy != "uniform" or not adapter.row.by_layer:
         return []
     layers: list[Literal["half"] | int] = ["half", *range((encoder.layers - 1) // 2, 0, -1)]
     return [adapter.model_copy(update={"allocate": LastK(policy="last-k", k=k)}) for k in layers]
@@ -94,31 +96,15 @@ def _lower_rank(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int
     return [free.model_copy(update={"rank": min(largest_rank(encoder, free, head, cap), int(adapter.rank))})]
 
 
-def _shorter(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int) -> list[AdapterSpec]:
-    """The longest prefix that fits, where it has to be shorter."""
-    if adapter.method != "prefix":
-        return []
-    each = sum(entry.parameters for entry in prefix_entries(encoder, adapter.model_copy(update={"virtual_tokens": 1})))
-    left = cap - 1 - sum(entry.parameters for entry in head_entries(encoder, head))
-    return [adapter.model_copy(update={"virtual_tokens": left // each})] if each <= left else []
-
-
 def _settings(before: AdapterSpec, after: AdapterSpec) -> list[str]:
-    """What makes one adapter of the other."""
+    """The `--set` settings that make one adapter of the other."""
     settings = []
-    if after.method != before.method:
-        settings.append(f"adapter.method={after.method}")
-    if after.virtual_tokens != before.virtual_tokens:
-        settings.append(f"adapter.virtual_tokens={after.virtual_tokens or 'null'}")
-    if after.init_rank != before.init_rank:
-        settings.append("adapter.init_rank=null")
-    settings += [f"adapter.bias={after.bias}"] if after.bias != before.bias else []
-    settings += ["adapter.quantize=none"] if after.quantize != before.quantize else []
-    if after.rank != before.rank:
-        settings.append(f"adapter.rank={after.rank}")
-    if after.targets != before.targets:
-        settings.append(f"adapter.targets=[{','.join(after.targets)}]")
-    if after.allocate != before.allocate:
-        assert isinstance(after.allocate, LastK), "no other policy is offered"
-        settings += ["adapter.allocate.policy=last-k", f"adapter.allocate.k={after.allocate.k}"]
+    for key in (key for key in AdapterSpec.model_fields if getattr(after, key) != getattr(before, key)):
+        value = getattr(after, key)
+        if isinstance(value, LastK):
+            settings += ["adapter.allocate.policy=last-k", f"adapter.allocate.k={value.k}"]
+        elif isinstance(value, tuple):
+            settings.append(f"adapter.{key}=[{','.join(value)}]")
+        else:
+            settings.append(f"adapter.{key}={'null' if value is None else value}")
     return settings

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from rankwise.recipe.methods import METHODS, MethodName, MethodRow, described
 from rankwise.recipe.values import Count, Positive, Spec, one_or_many
 
 Kind = Literal["query", "key", "value", "attention_output", "ffn_in", "ffn_out", "query_key_value"]
@@ -67,7 +67,7 @@ class Fibonacci(Spec):
 
 
 class Explicit(Spec):
-    """A rank for each map, by `layer.kind` patterns; maps that nothing matches get no adapter, the last match wins."""
+    """A rank for each linear layer, by `layer.kind` patterns; the last match wins, unmatched ones get none."""
 
     policy: Literal["explicit"]
     ranks: dict[str, Annotated[int, Field(ge=0)]]
@@ -79,12 +79,12 @@ class ByImportance(Spec):
 
     policy: Literal["by-importance"]
     criterion: Literal["energy", "sensitivity"] = "energy"
-    """energy: squared singular values of each map's gradient. sensitivity: the sum of |weight · gradient|."""
+    """energy: squared singular values of each layer's gradient. sensitivity: the sum of |weight · gradient|."""
     rows: Annotated[int, Field(ge=4)] = 512
     """At most so many training texts to probe: half of them fit the head, the other half give the gradients."""
     scores: dict[str, Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]] = Field(default={})
-    """What probing found, by `layer.kind`: the gains of a map's first ranks; further ones fall as 1/rank. Probed when left
-    out, and kept in the run's recipe.
+    """What probing measured, by `layer.kind`: the gains of a linear layer's first ranks; further ones fall as 1/rank. Probed
+    when left out, and kept in the run's recipe.
     """
 
 
@@ -97,12 +97,9 @@ Policy = Annotated[
 class AdapterSpec(Spec):
     """What is trained in the encoder, and where the rank goes."""
 
-    method: Literal["lora", "rslora", "dora", "pissa", "adalora", "ia3", "prefix", "full", "head", "bias"] = "lora"
-    """lora, rslora (scaled by 1/√R), dora (with magnitudes), pissa (SVD start), adalora (ranks pruned while it trains),
-    ia3 (scales of keys, values and inner activations), prefix (virtual keys and values), full, head only, biases only.
-    """
+    method: MethodName = Field(default="lora", description=described())
     targets: Annotated[tuple[Kind, ...], BeforeValidator(one_or_many)] | Literal["all"] = ("query", "value")
-    """Kinds of linear map to adapt, or `all`."""
+    """Kinds of linear layer to adapt, or `all`."""
     rank: Rank = 8
     """The rank, or `max`: the largest that fits the budget. by-importance spends what a uniform rank would. adalora's is the
     mean rank that pruning leaves.
@@ -112,26 +109,32 @@ class AdapterSpec(Spec):
     virtual_tokens: Count | None = None
     """A prefix's length: so many keys and values go before each layer's, and take as many positions; 20 when left out."""
     alpha: Positive | None = None
-    """LoRA's alpha, the same in every map. Give this or `alpha_per_rank`."""
+    """LoRA's alpha, the same in every linear layer. Give this or `alpha_per_rank`."""
     alpha_per_rank: Positive | None = None
-    """alpha as a multiple of each map's rank; 2 when neither is given."""
+    """alpha as a multiple of each linear layer's rank; 2 when neither is given."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout on the adapters' inputs."""
     bias: Literal["none", "lora_only", "all"] = "none"
-    """Which of the encoder's biases train too: none, those of adapted maps, all."""
+    """Which of the encoder's biases train too: none, those of adapted linear layers, all."""
     allocate: Policy = Uniform()
     """How rank is shared: uniform, by-depth, last-k, first-and-last, fibonacci, by-importance, explicit."""
     quantize: Literal["none", "nf4"] = "none"
     """Keep the frozen encoder in 4 bits (QLoRA); needs rankwise[qlora]."""
 
     @property
+    def row(self) -> MethodRow:
+        """What a recipe needs to know of the method."""
+        return METHODS[self.method]
+
+    @property
     def has_ranks(self) -> bool:
-        return self.method in ("lora", "rslora", "dora", "pissa", "adalora")
+        """Whether each linear layer that the method adapts has a rank."""
+        return self.row.has_ranks
 
     @property
     def is_apart(self) -> bool:
         """Whether what trains is an adapter beside the encoder, saved as peft saves one; else a run holds the whole model."""
-        return self.has_ranks or self.method in ("ia3", "prefix")
+        return self.row.is_apart
 
     @property
     def unscored(self) -> ByImportance | None:
@@ -139,41 +142,34 @@ class AdapterSpec(Spec):
         policy = self.allocate
         return policy if self.has_ranks and isinstance(policy, ByImportance) and not policy.scores else None
 
-    @property
-    def start_rank(self) -> int:
-        """The rank that training starts at, once `rank` is a number."""
-        if self.method != "adalora":
-            return int(self.rank)
-        return self.init_rank or math.ceil(1.5 * int(self.rank))
-
-    @property
-    def prefix_length(self) -> int:
-        """Virtual tokens before each text; 0 for methods without."""
-        return (self.virtual_tokens or 20) if self.method == "prefix" else 0
-
     @model_validator(mode="after")
-    def _consistent(self) -> AdapterSpec:
-        if self.alpha is not None and self.alpha_per_rank is not None:
-            raise ValueError("give alpha or alpha_per_rank, not both")
+    def _belongs_to_the_method(self) -> AdapterSpec:
+        """What the method's row refuses."""
         if not self.has_ranks and (self.bias != "none" or self.quantize != "none"):
             raise ValueError(f"bias and quantize belong to low-rank methods; method is '{self.method}'")
-        if self.quantize != "none" and self.method == "pissa":
-            raise ValueError("the pissa start takes the encoder's weights apart, so it can't be quantized")
+        if self.quantize != "none" and self.row.unquantizable:
+            raise ValueError(self.row.unquantizable)
+        for owner, row in METHODS.items():
+            for key in row.options:
+                if getattr(self, key) is not None and owner != self.method:
+                    raise ValueError(f"{key} belongs to the method {owner}; method is '{self.method}'")
+        if self.allocate.policy in self.row.refused_policies:
+            raise ValueError(
+                f"{self.method} {self.row.refused_because}, so it can't follow {self.allocate.policy}; "
+                "allocate: uniform, or last-k for upper layers"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _numbers_agree(self) -> AdapterSpec:
+        if self.alpha is not None and self.alpha_per_rank is not None:
+            raise ValueError("give alpha or alpha_per_rank, not both")
         if isinstance(self.allocate, Explicit) and self.rank == "max":
-            raise ValueError("an explicit map says every rank; 'rank: max' leaves nothing to solve")
-        if self.virtual_tokens is not None and self.method != "prefix":
-            raise ValueError(f"virtual_tokens belongs to the method prefix; method is '{self.method}'")
-        if self.init_rank is not None and self.method != "adalora":
-            raise ValueError(f"init_rank belongs to the method adalora; method is '{self.method}'")
+            raise ValueError("explicit ranks leave 'rank: max' nothing to solve; give rank a number or leave it out")
         if self.init_rank is not None and self.rank == "max":
             raise ValueError("init_rank says what trains, so 'rank: max' has nothing to solve; leave init_rank out")
         if self.init_rank is not None and self.init_rank <= int(self.rank):
-            raise ValueError(f"init_rank {self.init_rank} is not above rank {self.rank}, so adalora has nothing to prune")
-        policy = self.allocate.policy
-        if self.method == "adalora" and policy not in ("uniform", "last-k"):
-            raise ValueError(f"adalora shares ranks among maps itself, and so does {policy}; allocate: uniform or last-k")
-        if self.method == "ia3" and policy == "explicit":
-            raise ValueError("an explicit map gives ranks, and ia3 has none; allocate: uniform, or last-k for upper layers")
+            raise ValueError(f"init_rank {self.init_rank} is not above rank {self.rank}, so nothing would be pruned")
         return self
 
 

@@ -73,7 +73,7 @@ class TrialObjective:
         precision = resolve_precision(recipe.train.precision, accelerator.device)
         base = locate(recipe.base, revision=recipe.revision)
 
-        key = json.dumps([recipe.data.model_dump(mode="json"), base.location, base.revision, plan.adapter.prefix_length])
+        key = json.dumps([recipe.data.model_dump(mode="json"), base.location, base.revision, plan.prefix_length])
         tokenizer, data = _kept(self._tokens, key, lambda: _tokens(recipe.data, plan, base, labelled))
         by_shift = recipe.evaluate.shifts if recipe.train.select_by == "worst_shift" else ()
         shifted = shifted_tokens(labelled.validation.texts, data.validation.tokens, by_shift, tokenizer, data.preprocessing)
@@ -160,7 +160,7 @@ def _tokens(spec: DataSpec, plan: Plan, base: Base, labelled: Labelled) -> tuple
     """The tokenizer, and the training and validation rows in its tokens; one validation row stands for the test rows."""
     tokenizer = load_tokenizer(base)
     without_test = replace(labelled, test=take(labelled.validation, np.zeros(1, dtype=np.int64)))
-    longest = longest_text(tokenizer, plan.encoder, prefix=plan.adapter.prefix_length)
+    longest = longest_text(tokenizer, plan.encoder, prefix=plan.prefix_length)
     return tokenizer, prepare(spec, tokenizer, longest=longest, labelled=without_test, tokenized=TokenStore(shared_cache()))
 
 

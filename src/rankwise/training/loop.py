@@ -115,7 +115,7 @@ def fit(  # noqa: PLR0915 - straight down one page
             scoring = scoring.model_copy(update={"batch_size": cost.evaluation_batch_size})
 
         pruning = None
-        if classifier.plan.adapter.method == "adalora":
+        if classifier.plan.method.prunes_ranks:
             pruning = Pruning(classifier, total=planned_steps(len(data.train), spec), processes=accelerator.num_processes)
             update.penalty = pruning.penalty
         average = Average(classifier.trainable(), share=spec.average) if spec.average else None

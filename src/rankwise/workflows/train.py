@@ -114,7 +114,7 @@ def train(  # noqa: PLR0915 - straight down one page
 
         base = locate(recipe.base, revision=recipe.revision)
         tokenizer = load_tokenizer(base)
-        longest = longest_text(tokenizer, plan.encoder, prefix=plan.adapter.prefix_length)
+        longest = longest_text(tokenizer, plan.encoder, prefix=plan.prefix_length)
         data = prepare(recipe.data, tokenizer, longest=longest, labelled=labelled)
         warnings = _warnings(labelled, data)
         events.emit(
@@ -169,7 +169,7 @@ def train(  # noqa: PLR0915 - straight down one page
     facts = {
         "data_sha256": data_sha256,
         "trained_parameters": {"planned": plan.ledger.trainable_parameters, "counted": _counted(classifier)},
-        **({"ranks": classifier.live_ranks()} if plan.adapter.method == "adalora" else {}),
+        **({"ranks": classifier.live_ranks()} if plan.method.prunes_ranks else {}),
         "best": fitted.best,
         "steps": fitted.steps,
         "stopped_early": fitted.stopped_early,
