@@ -16,6 +16,7 @@ from pathlib import Path
 from results_file import append
 
 from rankwise import Recipe, builtin_recipes, train
+from rankwise.system.events import Evaluated, Event
 
 RESULTS = Path(__file__).parent / "results" / "recipes.csv"
 COLUMNS = (
@@ -58,7 +59,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, object]:
     recipe = Recipe.load(name, changes)
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
-        run = train(recipe, Path(folder) / "run", listeners=[lambda kind, values: watch(name, started, kind, values)])
+        run = train(recipe, Path(folder) / "run", listeners=[lambda event: watch(name, started, event)])
         test = run.scores["test"]
         tfidf = next(scores for name, scores in run.scores["baselines"].items() if name.startswith("TF-IDF"))
         return {
@@ -79,12 +80,10 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, object]:
         }
 
 
-def watch(name: str, started: float, kind: str, values: dict[str, object]) -> None:
-    if kind == "evaluation":
-        print(
-            f"  {name}: {time.monotonic() - started:.0f} s, epoch {values['epoch']}, validation {values['accuracy']}",
-            flush=True,
-        )
+def watch(name: str, started: float, event: Event) -> None:
+    if isinstance(event, Evaluated):
+        seconds = time.monotonic() - started
+        print(f"  {name}: {seconds:.0f} s, epoch {event.epoch}, validation {event.accuracy}", flush=True)
 
 
 if __name__ == "__main__":

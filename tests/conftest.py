@@ -40,7 +40,7 @@ from rankwise.recipe import Recipe
 from rankwise.run.folder import Run, write_manifest
 from rankwise.system.cores import usable_cores
 from rankwise.system.device import stays_on_cpu
-from rankwise.system.events import Events, Listener
+from rankwise.system.events import Event, Events, Listener
 from rankwise.training.checkpoint import Checkpoints
 from rankwise.training.loop import Fitted, fit
 from rankwise.workflows.train import train
@@ -319,13 +319,13 @@ class Trained:
     data: Prepared
     fitted: Fitted
     checkpoints: Checkpoints
-    events: list[tuple[str, dict[str, Any]]]
+    events: list[Event]
 
     def weights(self) -> dict[str, torch.Tensor]:
         return {name: weight.detach().clone() for name, weight in self.built.classifier.trainable().items()}
 
-    def heard(self, kind: str) -> list[dict[str, Any]]:
-        return [values for name, values in self.events if name == kind]
+    def heard(self, kind: str) -> list[Any]:
+        return [event for event in self.events if event.kind == kind]
 
 
 @pytest.fixture
@@ -345,8 +345,8 @@ def fit_for(built_for: Callable[..., Built], tmp_path: Path) -> Callable[..., Tr
         on_built(built)
         data = prepared(built.recipe)
         checkpoints = Checkpoints(tmp_path / folder, keep=built.recipe.train.keep, fingerprint="one recipe and its data")
-        events: list[tuple[str, dict[str, Any]]] = []
-        listeners = [lambda kind, values: events.append((kind, values)), *([listener] if listener else [])]
+        events: list[Event] = []
+        listeners = [events.append, *([listener] if listener else [])]
         fitted = fit(
             built.classifier,
             data,

@@ -80,9 +80,7 @@ def test_every_family_trains_alike_recorded_or_not(fit_for, fast):
 
 
 def test_dropout_draws_anew_in_each_replay(fit_for):
-    losses = [
-        step["loss"] for step in fit_for("train.epochs=6", "train.learning_rate=1e-9", "train.log_every=1").heard("step")
-    ]
+    losses = [step.loss for step in fit_for("train.epochs=6", "train.learning_rate=1e-9", "train.log_every=1").heard("step")]
     assert len(set(losses)) > len(losses) / 2
 
 
@@ -108,15 +106,12 @@ def test_the_generators_are_left_as_they_were_found(fit_for):
 
 
 def test_memory_that_runs_out_makes_micro_batches_smaller(fit_for):
-    heard = []
-
-    def fill(kind, values):
+    def fill(event):
         """Before the first update, leave little of the GPU to this process."""
-        if kind == "start":
+        if event.kind == "start":
             torch.cuda.empty_cache()
             used = torch.cuda.memory_reserved() + 6 * 2**20
             torch.cuda.set_per_process_memory_fraction(used / torch.cuda.get_device_properties(0).total_memory)
-        heard.append((kind, values))
 
     try:
         done = fit_for("train.batch_size=48", "adapter.method=full", "train.epochs=3", "data.max_length=64", listener=fill)
@@ -134,8 +129,8 @@ def test_a_resumed_run_ends_as_a_whole_one(fit_for, graphs):
     class Killed(Exception):
         pass
 
-    def stop(kind, values):
-        if kind == "evaluation" and values["epoch"] == 2:
+    def stop(event):
+        if event.kind == "evaluation" and event.epoch == 2:
             raise Killed
 
     with pytest.raises(Killed):

@@ -73,8 +73,8 @@ class Interrupted(Exception):
 def test_an_interrupted_run_ends_in_the_same_weights_to_the_bit(fit_for, method):
     settings = [*METHODS[method], "train.evaluate_every=2", "train.keep=9"]
 
-    def interrupt(kind, values):
-        if kind in ("tick", "step") and values["step"] == 5:
+    def interrupt(event):
+        if event.kind in ("tick", "step") and event.step == 5:
             raise Interrupted
 
     whole = fit_for(*settings, folder="whole").weights()
@@ -96,7 +96,7 @@ def test_layers_below_the_lowest_adapted_one_are_cached(fit_for, tmp_path, metho
     settings = [*METHODS[method], "adapter.allocate={policy: last-k, k: 1}", "train.encoder_dropout=off"]
     cache = PrefixCache(tmp_path / "cache", limit_bytes=10**9)
     cached = fit_for(*settings, folder="cached", cache=cache)
-    assert [entry["layer"] for entry in cached.heard("prefix")] == [2, 2]
+    assert [event.layer for event in cached.heard("prefix")] == [2, 2]
     plain = fit_for(*settings, "train.prefix_cache=off", folder="plain")
     assert cached.fitted.best["log_loss"] == pytest.approx(plain.fitted.best["log_loss"], abs=1e-2)
 

@@ -21,9 +21,9 @@ def run_report(tiny, data_file, tmp_path):
     def run(number, *overrides, seeds=1, only=(), out="out", also=None, **how):
         began = []
 
-        def listen(kind, values):
-            if kind in ("experiment", "start"):
-                began.append(values.get("name", "training"))
+        def listen(event):
+            if event.kind in ("experiment", "start"):
+                began.append(getattr(event, "name", "training"))
 
         quick = [
             f"base={tiny('bert')}",
@@ -67,8 +67,8 @@ def test_every_experiment_is_run_with_every_seed_and_stands_beside_what_was_prin
 def test_what_was_stopped_goes_on_and_what_is_finished_is_not_trained_again(run_report):
     only = ["grid-best", "sgd"]
 
-    def stop(kind, values):
-        if kind == "experiment" and values["name"] == "sgd":
+    def stop(event):
+        if event.kind == "experiment" and event.name == "sgd":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -57,12 +57,12 @@ def run(space_file, tmp_path):
                 TrialWork(objective, retrain),
                 Store(tmp_path / out, storage, patience_seconds=2),
                 engine=engine,
-                listeners=[lambda kind, values: self.heard.append((kind, values))],
+                listeners=[self.heard.append],
                 **how,
             )
 
         def events(self, kind):
-            return [values for name, values in self.heard if name == kind]
+            return [event for event in self.heard if event.kind == kind]
 
     return Sweep()
 
@@ -313,7 +313,7 @@ def test_a_finalist_that_diverges_is_kept_with_its_reason(run):
     how = {"text": None, "retrain": retrain}
     study = run(fakes.scored, "finalists=1", "finalist_seeds=2", **how)
     assert [(final.seed, final.reason) for final in study.finals] == [(1, "the loss became nan at update 3"), (2, "")]
-    assert [event["reason"] for event in run.events("final")] == ["the loss became nan at update 3", ""]
+    assert [event.final.reason for event in run.events("final")] == ["the loss became nan at update 3", ""]
     assert run(fakes.scored, "finalists=1", "finalist_seeds=2", **how).finals == study.finals
     assert run.engine.tasks == []
 
@@ -384,7 +384,7 @@ def test_a_search_that_time_cuts_short_gives_its_own_trials_back(run, tmp_path, 
     monkeypatch.setenv("RANKWISE_FAKE_SECONDS", "4")
     study = run(minutes=3.5 / 60, slots=2, retrain=fakes.retrained)
     assert (study.count("running"), study.count("waiting")) == (0, 2)
-    assert run.events("stopped")[-1]["interrupted"] == 2
+    assert run.events("stopped")[-1].interrupted == 2
 
 
 @pytest.mark.parametrize(
@@ -500,16 +500,16 @@ def test_a_score_that_only_some_configurations_have_is_no_objective(run):
 
 def test_each_trial_is_told_with_the_best_so_far_and_the_time_left(run):
     study = run()
-    told = run.events("trial")
-    assert [values["done"] for values in told] == list(range(1, 9))
-    assert told[-1]["best"] == {"number": study.best.number, "values": study.best.values, "params": dict(study.best.params)}
-    assert all(values["eta_seconds"] >= 0 for values in told)
-    assert told[-1]["eta_seconds"] == 0
+    standings = [event.standing for event in run.events("trial")]
+    assert [standing.done for standing in standings] == list(range(1, 9))
+    assert standings[-1].best == study.best
+    assert all(standing.eta_seconds >= 0 for standing in standings)
+    assert standings[-1].eta_seconds == 0
 
 
 def test_no_time_is_kept_for_finalists_where_nothing_trains_them(run):
     run(fakes.scored, "finalists=3", "finalist_seeds=3")
-    assert run.events("trial")[-1]["eta_seconds"] == 0
+    assert run.events("trial")[-1].standing.eta_seconds == 0
 
 
 def test_a_study_is_read_from_its_folder_while_it_runs(run, tmp_path):

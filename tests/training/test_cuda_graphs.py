@@ -15,6 +15,7 @@ import torch
 
 from rankwise.data.batches import Padding
 from rankwise.model.hidden_cache import PrefixCache
+from rankwise.system.events import MemoryRanOut
 from rankwise.training import cuda_graphs as graphs
 from rankwise.training import update
 
@@ -98,7 +99,7 @@ def test_after_memory_ran_out_passes_are_recorded_anew(fit_for, recording, monke
 
     monkeypatch.setattr(update.Update, "_backward", once)
     trained = fit_for("train.epochs=6")
-    assert trained.heard("memory") == [{"micro_batch_size": 4}]
+    assert trained.heard("memory") == [MemoryRanOut(micro_batch_size=4)]
     assert max(len(again.reads.labels) for again in recording[-2:]) == 4
 
 

@@ -12,6 +12,7 @@ from rankwise.inference.evaluation import logits
 from rankwise.model.adapters import quiet_dropout
 from rankwise.model.hidden_cache import PrefixCache
 from rankwise.model.load import load_tokenizer
+from rankwise.system.events import HeadFitted
 from rankwise.training.frozen import cached_prefix, fit_head, frozen_digest, pays, prefix_layer
 
 TOP = ("adapter.allocate.policy=last-k", "adapter.allocate.k=1", "train.encoder_dropout=off")
@@ -47,7 +48,7 @@ def test_logits_from_the_cache_are_those_without_to_half_precision(built_for, tm
 def test_a_whole_training_from_the_cache_ends_where_one_without_does(fit_for, tmp_path):
     plain = fit_for(*TOP, "train.prefix_cache=off", folder="plain")
     cached = fit_for(*TOP, folder="cached", cache=PrefixCache(tmp_path / "cache", limit_bytes=10**8))
-    assert [entry["split"] for entry in cached.heard("prefix")] == ["train", "validation"]
+    assert [event.split for event in cached.heard("prefix")] == ["train", "validation"]
     assert not plain.heard("prefix")
     for name, weight in plain.weights().items():
         torch.testing.assert_close(cached.weights()[name], weight, rtol=0.1, atol=0.02)
@@ -125,5 +126,5 @@ def test_a_head_fitted_on_two_classes_gives_the_regressions_probabilities(built_
 
 def test_a_fitted_start_is_told_and_trains_on(fit_for):
     trained = fit_for("head.start=fitted", "train.epochs=1")
-    assert trained.heard("head") == [{"rows": 36}]
+    assert trained.heard("head") == [HeadFitted(rows=36)]
     assert trained.fitted.steps > 0

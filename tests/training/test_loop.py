@@ -77,8 +77,8 @@ def test_micro_batches_give_the_weights_of_whole_batches(fit_for, still, loss, m
     start = fit_for(*settings, "train.learning_rate=1e-30", folder="start")
     assert distance(whole.weights(), start.weights()) > 0.02, "the weights moved"
     assert distance(whole.weights(), cut.weights()) < 1e-5
-    assert [entry["loss"] for entry in whole.heard("step")] == pytest.approx(
-        [entry["loss"] for entry in cut.heard("step")], abs=1e-5
+    assert [event.loss for event in whole.heard("step")] == pytest.approx(
+        [event.loss for event in cut.heard("step")], abs=1e-5
     )
 
 
@@ -87,7 +87,7 @@ def test_clipping_caps_the_length_of_an_update(fit_for, still):
     start = fit_for(*settings, "train.learning_rate=1e-30", folder="start").weights()
     clipped = fit_for(*settings, "train.clip_norm=0.01", folder="clipped")
     moved = sum(float((weight - start[name]).square().sum()) for name, weight in clipped.weights().items()) ** 0.5
-    assert clipped.heard("step")[0]["norm"] > 0.1, "the gradient itself is longer"
+    assert clipped.heard("step")[0].norm > 0.1, "the gradient itself is longer"
     assert moved == pytest.approx(0.5 * 0.01, rel=1e-3)
 
 
@@ -128,8 +128,8 @@ def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_step_and_ro
     snapshots: list[dict[str, torch.Tensor]] = []
     built = []
 
-    def listener(kind, values):
-        if kind in ("tick", "step"):
+    def listener(event):
+        if event.kind in ("tick", "step"):
             snapshots.append({name: weight.detach().clone() for name, weight in built[0].classifier.trainable().items()})
 
     with pytest.raises(NonFiniteLoss) as caught:
@@ -148,8 +148,8 @@ def test_a_loss_that_is_not_finite_stops_before_the_update_and_names_step_and_ro
 def test_weights_that_are_spoilt_just_before_an_evaluation_are_told_as_divergence(fit_for):
     built = []
 
-    def spoil(kind, values):
-        if kind == "step" and values["step"] == 5:
+    def spoil(event):
+        if event.kind == "step" and event.step == 5:
             for weight in built[0].classifier.trainable().values():
                 weight.data.fill_(float("nan"))
 
@@ -212,7 +212,7 @@ def test_a_plateau_halves_the_rate(fit_for):
         "train.max_steps=8",
         "train.rates.head=1e-9",
     )
-    rates = [entry["rate"] / 1e-9 for entry in trained.heard("step")]
+    rates = [event.rate / 1e-9 for event in trained.heard("step")]
     assert rates == pytest.approx([1, 1, 1, 1, 0.5, 0.5, 0.25, 0.25])
 
 
@@ -222,7 +222,7 @@ def test_a_plateau_halves_the_rate(fit_for):
 def test_evaluations_come_when_asked_and_always_at_the_end(fit_for, every, expected):
     trained = fit_for(f"train.evaluate_every={every}")
     assert [entry["step"] for entry in trained.fitted.history] == expected
-    assert [entry["step"] for entry in trained.heard("evaluation")] == expected
+    assert [event.step for event in trained.heard("evaluation")] == expected
 
 
 @pytest.mark.parametrize(
@@ -295,8 +295,8 @@ class Interrupted(Exception):
 
 
 def interrupt_at(step: int):
-    def listener(kind, values):
-        if kind in ("tick", "step") and values["step"] == step:
+    def listener(event):
+        if event.kind in ("tick", "step") and event.step == step:
             raise Interrupted
 
     return listener
@@ -310,7 +310,7 @@ def test_an_interrupted_run_ends_in_the_same_weights_to_the_bit(fit_for, variant
     with pytest.raises(Interrupted):
         fit_for(*settings, folder="cut", listener=interrupt_at(stop))
     resumed = fit_for(*settings, folder="cut", resume=True)
-    assert resumed.heard("start")[0]["step"] == stop - 1, "it went on from the last checkpoint"
+    assert resumed.heard("start")[0].step == stop - 1, "it went on from the last checkpoint"
     assert 0 < resumed.fitted.earlier_seconds < resumed.fitted.seconds
     assert without_seconds(resumed.fitted.history) == without_seconds(whole.fitted.history)
     assert same(resumed.weights(), whole.weights())

@@ -139,8 +139,8 @@ def test_a_run_keeps_its_scores_and_plans_again_without_the_cache(recipe_for, ow
 def test_a_stopped_run_is_resumed_with_the_same_ranks(recipe_for, own_cache_folder, tmp_path):
     recipe = recipe_for("bert", *POLICY)
 
-    def stop(kind, values):
-        if kind == "evaluation":
+    def stop(event):
+        if event.kind == "evaluation":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -34,7 +34,7 @@ def contents(folder):
 
 def test_a_run_tells_its_story_in_order(quick, tmp_path):
     heard = []
-    train(quick(), tmp_path / "run", listeners=[lambda kind, _: heard.append(kind)])
+    train(quick(), tmp_path / "run", listeners=[lambda event: heard.append(event.kind)])
     in_order = [kind for kind in dict.fromkeys(heard) if kind != "tick"]
     assert in_order == ["plan", "machine", "data", "forecast", "start", "step", "evaluation", "end", "scores"]
     assert heard.count("scores") == 1, "the test split is scored once"
@@ -118,8 +118,8 @@ def test_overwrite_replaces_a_run_finished_or_not(quick, tmp_path):
 
 
 def stop_at(kind):
-    def listener(heard, values):
-        if heard == kind:
+    def listener(event):
+        if event.kind == kind:
             raise KeyboardInterrupt
 
     return listener
@@ -131,7 +131,7 @@ def stop_at(kind):
 def test_a_finished_run_resumed_returns_at_once(quick, tmp_path):
     first = train(quick(), tmp_path / "run")
     before, heard = contents(first.folder), []
-    again = train(quick(), tmp_path / "run", resume=True, listeners=[lambda kind, _: heard.append(kind)])
+    again = train(quick(), tmp_path / "run", resume=True, listeners=[lambda event: heard.append(event.kind)])
     assert heard == ["complete"]
     assert contents(again.folder) == before
     assert again.scores == first.scores
@@ -142,15 +142,15 @@ def test_a_run_can_be_resumed_from_another_folder(quick, tmp_path, monkeypatch):
     train(quick(), tmp_path / "run")
     (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "elsewhere" / "deep")
-    train(quick(), tmp_path / "run", resume=True, listeners=[lambda kind, _: heard.append(kind)])
+    train(quick(), tmp_path / "run", resume=True, listeners=[lambda event: heard.append(event.kind)])
     assert heard == ["complete"]
 
 
 def test_a_stopped_run_resumed_ends_as_one_left_alone(quick, tmp_path):
     recipe = quick("train.max_steps=6", "train.evaluate_every=2")
 
-    def stop(kind, values):
-        if kind in ("tick", "step") and values["step"] == 5:
+    def stop(event):
+        if event.kind in ("tick", "step") and event.step == 5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -169,7 +169,7 @@ def test_a_stopped_run_goes_on_wherever_its_data_lies_now(quick, data_file, tmp_
         train(recipe.with_overrides(["data.source=own.csv"]), "run", listeners=[stop_at("evaluation")])
     shutil.move("own.csv", "moved.csv")
     heard = []
-    listener = [lambda kind, values: heard.append((kind, values.get("step")))]
+    listener = [lambda event: heard.append((event.kind, getattr(event, "step", None)))]
     train(recipe.with_overrides(["data.source=./moved.csv"]), "run", resume=True, listeners=listener)
     assert ("start", 2) in heard, "it went on from its checkpoint"
 
@@ -184,7 +184,7 @@ def test_a_run_that_is_stopped_while_it_is_saved_trains_nothing_again(quick, tmp
         with pytest.raises(KeyboardInterrupt):
             train(quick(), tmp_path / "run")
     heard = []
-    run = train(quick(), tmp_path / "run", resume=True, listeners=[lambda kind, _: heard.append(kind)])
+    run = train(quick(), tmp_path / "run", resume=True, listeners=[lambda event: heard.append(event.kind)])
     assert not {"tick", "step", "evaluation"} & set(heard)
     assert {path.name for path in run.folder.iterdir()}.isdisjoint({"checkpoints", "started.json"})
     assert Run.load(run.folder).facts["steps"] == 2

@@ -21,6 +21,20 @@ from rich.text import Text
 from rankwise.planning.forecast import Forecast
 from rankwise.planning.plan import Plan
 from rankwise.recipe import SHORT_KINDS
+from rankwise.system.events import (
+    AlreadyComplete,
+    DataPrepared,
+    Evaluated,
+    Event,
+    HeadFitted,
+    HiddenStatesCached,
+    MachineMeasured,
+    MemoryRanOut,
+    TrainingEnded,
+    TrainingStarted,
+    UpdateLogged,
+    UpdateMade,
+)
 
 if TYPE_CHECKING:
     from rankwise.data.audit import Audit, Lengths
@@ -294,59 +308,71 @@ class TrainingProgress:
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
         self.progress.stop()
 
-    def __call__(self, kind: str, values: dict[str, Any]) -> None:
-        if kind == "complete":
-            dim(f"{values['folder']} is already complete")
-        if kind == "data":
-            for warning in values["warnings"]:
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, AlreadyComplete):
+            dim(f"{event.folder} is already complete")
+        elif isinstance(event, DataPrepared):
+            for warning in event.warnings:
                 note(warning)
         if not err.is_terminal:
             return
-        if kind == "machine":
-            err.print(f"[dim]{_machine(values)}[/]")
-        elif kind == "data":
-            sizes = ", ".join(f"{values[name]:,} {name}" for name in ("train", "validation", "test"))
-            err.print(f"[dim]{sizes} rows; at most {values['max_length']} tokens[/]")
-        elif kind == "prefix":
-            err.print(f"[dim]{_prefix(values)}[/]")
-        elif kind == "head":
-            err.print(f"[dim]head fitted on {values['rows']:,} texts[/]")
-        elif kind == "memory":
-            err.print(f"memory ran out: going on with micro-batches of {values['micro_batch_size']}")
-        elif kind == "start":
-            self.task = self.progress.add_task("training", total=values["total"], completed=values["step"], loss="")
-        elif kind in ("tick", "step") and self.task is not None:
-            if kind == "step":
-                self.progress.update(self.task, loss=f"loss {values['loss']:.3f}")
-            self.progress.update(self.task, completed=values["step"])
-        elif kind == "evaluation":
-            best = "  [green]best[/]" if values["best"] else ""
-            worst = f", under the worst shift {values['worst_shift']:.1%}" if "worst_shift" in values else ""
-            err.print(
-                f"[dim]epoch {values['epoch']:g}  training loss {values['train_loss']:.3f}  validation[/] "
-                f"{values['accuracy']:.1%}[dim], loss {values['log_loss']:.3f}{worst}[/]{best}"
-            )
-        elif kind == "end" and self.task is not None:
+        self._draw(event)
+        if line := _line(event):
+            err.print(line)
+
+    def _draw(self, event: Event) -> None:
+        """Move the bar."""
+        if isinstance(event, TrainingStarted):
+            self.task = self.progress.add_task("training", total=event.total, completed=event.step, loss="")
+        elif self.task is None:
+            return
+        elif isinstance(event, UpdateLogged):
+            self.progress.update(self.task, completed=event.step, loss=f"loss {event.loss:.3f}")
+        elif isinstance(event, UpdateMade):
+            self.progress.update(self.task, completed=event.step)
+        elif isinstance(event, TrainingEnded):
             self.progress.update(self.task, description="scoring")
 
 
-def _machine(values: Mapping[str, Any]) -> str:
+def _line(event: Event) -> str:
+    """The line that an event of a training prints above the bar, if any."""
+    match event:
+        case MachineMeasured():
+            return f"[dim]{_machine(event)}[/]"
+        case DataPrepared():
+            rows = f"{event.train:,} train, {event.validation:,} validation, {event.test:,} test rows"
+            return f"[dim]{rows}; at most {event.max_length} tokens[/]"
+        case HiddenStatesCached():
+            return f"[dim]{_hidden_states(event)}[/]"
+        case HeadFitted():
+            return f"[dim]head fitted on {event.rows:,} texts[/]"
+        case MemoryRanOut():
+            return f"memory ran out: going on with micro-batches of {event.micro_batch_size}"
+        case Evaluated():
+            best = "  [green]best[/]" if event.best else ""
+            worst = "" if event.worst_shift is None else f", under the worst shift {event.worst_shift:.1%}"
+            return (
+                f"[dim]epoch {event.epoch:g}  training loss {event.train_loss:.3f}  validation[/] "
+                f"{event.accuracy:.1%}[dim], loss {event.log_loss:.3f}{worst}[/]{best}"
+            )
+    return ""
+
+
+def _machine(event: MachineMeasured) -> str:
     """`2 threads (1: 92, 2: 168 GFLOP/s; train.threads sets another number), bf16`."""
-    threads, measured = values["threads"], values["gflops"]
-    speeds = ", ".join(f"{count}: {speed:.0f}" for count, speed in measured.items())
-    because = f" ({speeds} GFLOP/s; train.threads sets another number)" if measured else ""
-    processes = f"{values['processes']} processes of " if values["processes"] > 1 else ""
-    return f"{processes}{threads} {'thread' if threads == 1 else 'threads'}{because}, {values['precision']}"
+    speeds = ", ".join(f"{count}: {speed:.0f}" for count, speed in event.gflops.items())
+    because = f" ({speeds} GFLOP/s; train.threads sets another number)" if speeds else ""
+    processes = f"{event.processes} processes of " if event.processes > 1 else ""
+    return f"{processes}{event.threads} {'thread' if event.threads == 1 else 'threads'}{because}, {event.precision}"
 
 
-def _prefix(values: Mapping[str, Any]) -> str:
-    """What became of the prefix cache for one split."""
-    if not values["stored"]:
+def _hidden_states(event: HiddenStatesCached) -> str:
+    """What became of the hidden states cache for one split."""
+    if event.bytes is None or event.took is None:
         return "frozen layers: no room in the cache (RANKWISE_CACHE_GB), so they run every time"
-    how = "read from" if values["reused"] else "run once into"
+    how = "read from" if event.reused else "run once into"
     return (
-        f"frozen layers below {values['layer']}, {values['split']}: {how} the cache, {values['bytes'] / 1e9:.2f} GB, "
-        f"{values['took']:.1f} s"
+        f"frozen layers below {event.layer}, {event.split}: {how} the cache, {event.bytes / 1e9:.2f} GB, {event.took:.1f} s"
     )
 
 

@@ -27,7 +27,7 @@ from rankwise.published.reports import DataName, Experiment, Report
 from rankwise.recipe import Recipe
 from rankwise.run.finished import MANIFEST
 from rankwise.run.folder import Run, ScoredRows, write_json
-from rankwise.system.events import Listener
+from rankwise.system.events import Events, ExperimentStarted, Listener
 from rankwise.workflows.compare import Answers, Comparison, System, compare
 from rankwise.workflows.train import train, with_scores
 
@@ -126,7 +126,7 @@ def reproduce(
     """Run a report's experiments with seeds 0 to `seeds` - 1 and lay its numbers beside ours.
 
     `overrides` change every experiment, `sources` say where its data is (the hub, where they don't), `only` names the
-    experiments to run. Listeners hear ("experiment", …) before each training, then its events: `done` where it is there
+    experiments to run. Listeners hear ExperimentStarted before each training, then its events: `done` where it is there
     already, `asked_by` the experiment that needs it where `only` does not name it. An experiment that needs an extra which is
     not installed is left out, and says so. Raises a RankwiseError before anything trains where a recipe, its data or its
     budget are not in order.
@@ -144,16 +144,11 @@ def reproduce(
         askers = [one.experiment.name for one in chosen if one.experiment.asks == name and only and name not in only]
         for seed in range(seeds):
             number += 1
-            heading = {
-                "name": name,
-                "seed": seed,
-                "number": number,
-                "total": total,
-                "asked_by": " and ".join(askers),
-                "done": _is_done(trained, asked, seed, out, overwrite=overwrite),
-            }
-            for listener in listeners:
-                listener("experiment", heading)
+            done = _is_done(trained, asked, seed, out, overwrite=overwrite)
+            asked_by = " and ".join(askers)
+            Events(*listeners).emit(
+                ExperimentStarted(name=name, seed=seed, number=number, total=total, asked_by=asked_by, done=done)
+            )
             if asked is None:
                 _train(trained, seed, out, listeners, overwrite=overwrite)
             else:

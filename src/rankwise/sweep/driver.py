@@ -15,6 +15,7 @@ from rankwise.sweep.engines.local import Engine, LocalEngine, Work
 from rankwise.sweep.engines.work import TrialWork
 from rankwise.sweep.finals import Finals
 from rankwise.sweep.opening import open_studies
+from rankwise.sweep.results import SweepStopped
 from rankwise.sweep.search import Search
 from rankwise.sweep.space import Space
 from rankwise.sweep.stage import Stage, Sweep
@@ -65,5 +66,5 @@ def sweep(
             running.close()
             interrupted = sum(stage.give_back() for stage in stages)
             if interrupted or any(stage.is_wanting() for stage in stages):
-                shared.events.emit("stopped", interrupted=interrupted, **search.standing())
+                shared.events.emit(SweepStopped(interrupted, search.standing()))
         return Study.of(study, finals)

@@ -12,7 +12,7 @@ from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.engines.local import Done, Event
 from rankwise.sweep.engines.work import Rejected, Task
-from rankwise.sweep.results import Final, FinalResult, Trial, configured
+from rankwise.sweep.results import Final, FinalEnded, FinalistsChosen, FinalResult, Trial, configured
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
 from rankwise.sweep.storage import MOST_DEATHS, Board
 from rankwise.sweep.study import Study
@@ -28,7 +28,7 @@ class Finals(Stage):
 
     def run(self) -> None:
         trials = list(dict.fromkeys(number for number, _ in self.wanted))
-        self.sweep.events.emit("finalists", runs=len(self.wanted), trials=trials)
+        self.sweep.events.emit(FinalistsChosen(len(self.wanted), tuple(trials)))
         self._enqueue()
         super().run()
 
@@ -62,14 +62,14 @@ class Finals(Stage):
         params = running.trial.user_attrs["params"]
         self.check_data(self.searched[params["trial"]], result.data_sha256)
         score = result.validation.get(self.sweep.space.objectives[0], 0.0)
-        final = asdict(Final(**params, validation=result.validation, test=result.test, seconds=result.seconds))
-        self.board.finish(running.trial, {"state": "finished", "objectives": [score], "final": final})
-        self.sweep.events.emit("final", **final)
+        final = Final(**params, validation=result.validation, test=result.test, seconds=result.seconds)
+        self.board.finish(running.trial, {"state": "finished", "objectives": [score], "final": asdict(final)})
+        self.sweep.events.emit(FinalEnded(final))
 
     def rejected(self, trial: optuna.Trial, rejected: Rejected) -> None:
         """It diverges with this seed, which is worth knowing."""
         self.board.finish(trial, {"state": rejected.state, "reason": rejected.reason})
-        self.sweep.events.emit("final", **asdict(Final(**trial.user_attrs["params"], reason=rejected.reason)))
+        self.sweep.events.emit(FinalEnded(Final(**trial.user_attrs["params"], reason=rejected.reason)))
 
     def died(self, trial: optuna.Trial, deaths: int) -> None:
         """It waits again, and goes on from its last checkpoint."""

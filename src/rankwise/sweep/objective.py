@@ -33,7 +33,7 @@ from rankwise.recipe import DataSpec, Recipe
 from rankwise.sweep.results import FinalResult, Report, TrialResult
 from rankwise.system.cores import default_threads, usable_cores
 from rankwise.system.device import resolve_precision, stays_on_cpu
-from rankwise.system.events import Events
+from rankwise.system.events import Evaluated, Event, Events, TrainingStarted, UpdateLogged, UpdateMade, to_json
 from rankwise.system.memory import return_freed_memory
 from rankwise.system.speed import fastest_threads
 from rankwise.system.torch_speed import gflops
@@ -85,13 +85,14 @@ class TrialObjective:
 
         updates = 0
 
-        def hear(kind: str, values: Mapping[str, Any]) -> None:
+        def hear(event: Event) -> None:
             nonlocal updates
-            updates = values.get("total", updates)  # which a limit of minutes may lower as it goes
-            if kind == "evaluation":
-                entry = {name: value for name, value in values.items() if name != "best"}
+            if isinstance(event, (TrainingStarted, UpdateLogged, UpdateMade)):
+                updates = event.total  # which a limit of minutes may lower as it goes
+            elif isinstance(event, Evaluated):
+                entry = {name: value for name, value in to_json(event).items() if name != "best"}
                 cost = {"seconds": time.monotonic() - begun, "trained_parameters": trained_parameters}
-                report({**entry, **cost, "is_last": values["step"] >= updates})
+                report({**entry, **cost, "is_last": event.step >= updates})
 
         classifier = build(base, plan, data.classes, seed=recipe.train.seed)
         check_match(tokenizer, classifier.model, recipe.base)

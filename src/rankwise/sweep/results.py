@@ -13,6 +13,7 @@ from statistics import fmean, stdev
 from typing import Any, Literal, Protocol
 
 from rankwise.recipe import Recipe
+from rankwise.system.events import Event
 
 State = Literal["finished", "pruned", "rejected", "failed", "running", "waiting"]
 Direction = Literal["maximize", "minimize"]
@@ -137,6 +138,74 @@ class Final:
     seconds: float | None = None
     reason: str = ""
     """Why it has no scores: it diverged with this seed."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a search is, counting the trials of all its drivers."""
+
+    finished: int
+    pruned: int
+    rejected: int
+    failed: int
+    done: int
+    """Trials that need no more time, of `total`."""
+    total: int
+    eta_seconds: float | None
+    best: Trial | None
+
+
+@dataclass(frozen=True)
+class SearchStarted(Event, kind="sweep"):
+    """A driver takes part in a search, running so many trials beside each other."""
+
+    jobs: int
+    standing: Standing
+
+
+@dataclass(frozen=True)
+class TrialEnded(Event, kind="trial"):
+    """A trial is finished, pruned, rejected or failed."""
+
+    trial: Trial
+    standing: Standing
+
+
+@dataclass(frozen=True)
+class TrialsAwaited(Event, kind="waiting"):
+    """Nothing can be started until so many trials of other drivers have come further."""
+
+    trials: int
+
+
+@dataclass(frozen=True)
+class ProcessDied(Event, kind="died"):
+    """The process of a trial died; the trial waits to be trained again."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class FinalistsChosen(Event, kind="finalists"):
+    """The numbers of the trials that are trained again, in so many whole runs."""
+
+    runs: int
+    trials: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class FinalEnded(Event, kind="final"):
+    """A finalist's whole run is finished, or diverged."""
+
+    final: Final
+
+
+@dataclass(frozen=True)
+class SweepStopped(Event, kind="stopped"):
+    """A driver stops before the sweep is done; `interrupted` trials wait to be trained again."""
+
+    interrupted: int
+    standing: Standing
 
 
 def configured(base: Recipe, params: Mapping[str, Any]) -> Recipe:

@@ -18,7 +18,7 @@ from rankwise.recipe import Recipe
 from rankwise.sweep.domains import MOST_LISTED
 from rankwise.sweep.engines.local import Done, Event, Failed
 from rankwise.sweep.engines.work import Rejected, Task
-from rankwise.sweep.results import TrialResult, configured, values_of
+from rankwise.sweep.results import SearchStarted, Standing, Trial, TrialEnded, TrialResult, configured, values_of
 from rankwise.sweep.space import TRIALS, Space
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
 from rankwise.sweep.storage import ENDED, ENOUGH, MOST_DEATHS, Board, counts
@@ -40,7 +40,7 @@ class Search(Stage):
             self.listed = _shuffled(sweep.space)
 
     def run(self) -> None:
-        self.sweep.events.emit("sweep", jobs=self.sweep.engine.slots, **self.standing())
+        self.sweep.events.emit(SearchStarted(self.sweep.engine.slots, self.standing()))
         super().run()
 
     def has_time(self) -> bool:
@@ -111,8 +111,7 @@ class Search(Stage):
         finished = (trial.state == TrialState.COMPLETE for trial in self.board.trials())
         return event.kind == DataError.__name__ and varies_data and any(finished)
 
-    def standing(self) -> dict[str, Any]:
-        """Numbers for a progress display, of all drivers together."""
+    def standing(self) -> Standing:
         study = Study.of(self.board.study)
         counted = {state: study.count(state) for state in ("finished", "pruned", "rejected", "failed")}
         done = sum(counted.values()) - counted["rejected"]
@@ -120,14 +119,13 @@ class Search(Stage):
         if size is not None:
             total = min(total, size - counted["rejected"])
         total = max(total, done)  # as where fewer trials are asked for than there are
-        best = study.finished[0] if study.finished else None
-        return {
+        return Standing(
             **counted,
-            "done": done,
-            "total": total,
-            "eta_seconds": self.sweep.timing.remaining(max(0, total - done)),
-            "best": best and {"number": best.number, "values": dict(best.values), "params": dict(best.params)},
-        }
+            done=done,
+            total=total,
+            eta_seconds=self.sweep.timing.remaining(max(0, total - done)),
+            best=study.finished[0] if study.finished else None,
+        )
 
     # -------------------------------------------------------------------------------------------------------------- outcomes
 
@@ -161,10 +159,16 @@ class Search(Stage):
     def _finish(self, trial: optuna.Trial, outcome: Mapping[str, Any]) -> None:
         self.refused = self.refused + 1 if outcome["state"] == "rejected" else 0
         self.board.finish(trial, outcome)
-        facts = {key: outcome.get(key) for key in ("state", "reason", "seconds", "trained_parameters")}
-        values = dict(zip(self.sweep.space.objectives, outcome.get("objectives", ()), strict=False))
-        params = trial.user_attrs["params"]
-        self.sweep.events.emit("trial", number=trial.number, params=params, values=values, **facts, **self.standing())
+        ended = Trial(
+            number=trial.number,
+            state=outcome["state"],
+            params=trial.user_attrs["params"],
+            values=dict(zip(self.sweep.space.objectives, outcome.get("objectives", ()), strict=False)),
+            seconds=outcome.get("seconds"),
+            trained_parameters=outcome.get("trained_parameters"),
+            reason=outcome.get("reason", ""),
+        )
+        self.sweep.events.emit(TrialEnded(ended, self.standing()))
 
     # -------------------------------------------------------------------------------------------------------- configurations
 

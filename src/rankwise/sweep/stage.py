@@ -23,6 +23,7 @@ from rankwise.errors import Defect, RankwiseError, RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.engines.local import Died, Done, Engine, Event, Failed, Reported
 from rankwise.sweep.engines.work import Rejected, Task
+from rankwise.sweep.results import ProcessDied, TrialsAwaited
 from rankwise.sweep.space import Space
 from rankwise.sweep.storage import Board
 from rankwise.sweep.timing import Timing
@@ -127,7 +128,7 @@ class Stage(ABC):
 
     def waiting(self, trials: int) -> None:
         """Nothing can be started here until so many trials of other drivers have come further."""
-        self.sweep.events.emit("waiting", trials=trials)
+        self.sweep.events.emit(TrialsAwaited(trials))
 
     def hand_over(self, trial: optuna.Trial, task: Task) -> None:
         """Let the engine run a trial."""
@@ -139,7 +140,7 @@ class Stage(ABC):
         with suppress(UpdateFinishedTrialError):  # taken for lost while this machine slept
             trial.set_user_attr("deaths", deaths)
         self.board.drop(trial.number)
-        self.sweep.events.emit("died", number=trial.number, params=trial.user_attrs["params"], deaths=deaths)
+        self.sweep.events.emit(ProcessDied(trial.number))
 
     def give_back(self) -> int:
         """Let what was running here wait again, and say how much that was; for when the engine is closed."""

@@ -29,7 +29,17 @@ from rankwise.planning.forecast import Forecast, evaluation_interval, planned_st
 from rankwise.planning.memory import GB
 from rankwise.recipe import EvaluateSpec, TrainSpec
 from rankwise.system.device import own_generators, resolve_precision
-from rankwise.system.events import Events
+from rankwise.system.events import (
+    Evaluated,
+    Events,
+    HeadFitted,
+    HiddenStatesCached,
+    RanksPruned,
+    TrainingEnded,
+    TrainingStarted,
+    UpdateLogged,
+    UpdateMade,
+)
 from rankwise.system.memory import TRIM_EVERY, Ceiling, return_freed_memory
 from rankwise.training.checkpoint import Checkpoints, Part, Progress
 from rankwise.training.frozen import cached_prefix, fit_head, frozen_digest, pays, prefix_layer
@@ -135,10 +145,10 @@ def fit(  # noqa: PLR0915 - straight down one page
                 fitted_on = fit_head(
                     classifier, data.train, padding=padding, precision=precision, seed=spec.seed, prefix=prefixes.get("train")
                 )
-                events.emit("head", rows=fitted_on)
+                events.emit(HeadFitted(rows=fitted_on))
         ceiling = Ceiling(cost.memory_gb * GB if cost is not None and cost.memory_gb and device.type == "cpu" else None)
         pace = _pace(progress, len(data.train), spec, accelerator, cost, ends_at)
-        events.emit("start", step=progress.step, total=pace.total, rows=len(data.train), epochs=spec.epochs)
+        events.emit(TrainingStarted(step=progress.step, total=pace.total, rows=len(data.train), epochs=spec.epochs))
         meter = _Meter()
         earlier_seconds = progress.training_seconds
         started -= earlier_seconds
@@ -185,11 +195,10 @@ def fit(  # noqa: PLR0915 - straight down one page
 
             if progress.step % spec.log_every == 0 or pace.done:
                 rate = optimizers[0].param_groups[0]["lr"]
-                events.emit(
-                    "step", step=progress.step, total=pace.total, loss=meter.recent_loss(), rate=rate, norm=float(norm)
-                )
+                loss = meter.recent_loss()
+                events.emit(UpdateLogged(step=progress.step, total=pace.total, loss=loss, rate=rate, norm=float(norm)))
             else:
-                events.emit("tick", step=progress.step, total=pace.total)
+                events.emit(UpdateMade(step=progress.step, total=pace.total))
 
             if pace.evaluates:
                 if average is not None:
@@ -212,10 +221,10 @@ def fit(  # noqa: PLR0915 - straight down one page
                     _note_best(progress, entry, spec)
                 if accelerator.is_main_process:
                     checkpoints.save(classifier, optimizers, progress, parts=parts)
-                events.emit("evaluation", **entry, best=progress.best.get("step") == progress.step)
+                events.emit(Evaluated(**entry, best=progress.best.get("step") == progress.step))
                 if pruning is not None:
                     live = sum(classifier.live_ranks().values())
-                    events.emit("ranks", step=progress.step, live=live, start=sum(classifier.plan.ranks.values()))
+                    events.emit(RanksPruned(step=progress.step, live=live, start=sum(classifier.plan.ranks.values())))
                 if average is not None:
                     average.swap()
                 model.train()
@@ -229,7 +238,7 @@ def fit(  # noqa: PLR0915 - straight down one page
         checkpoints.load_weights(classifier, progress.best["step"])
         classifier.model.eval()
         seconds = progress.training_seconds
-        events.emit("end", step=progress.step, best_step=progress.best["step"], training_seconds=round(seconds, 3))
+        events.emit(TrainingEnded(step=progress.step, best_step=progress.best["step"], training_seconds=round(seconds, 3)))
         return Fitted(classifier, progress.best, progress.history, progress.step, seconds, stopped_early, earlier_seconds)
 
 
@@ -301,11 +310,12 @@ def _prefixes(
             classifier, tokens, layer=layer, weights=weights, padding=padding, precision=precision, cache=cache
         )
         if made is None:
-            events.emit("prefix", split=name, layer=layer, stored=False)
+            events.emit(HiddenStatesCached(split=name, layer=layer, stored=False))
             return {}
         found[name], reused = made
         took = round(time.monotonic() - started, 3)
-        events.emit("prefix", split=name, layer=layer, stored=True, reused=reused, bytes=found[name].bytes, took=took)
+        size = found[name].bytes
+        events.emit(HiddenStatesCached(split=name, layer=layer, stored=True, reused=reused, bytes=size, took=took))
     return found
 
 

@@ -19,7 +19,7 @@ from rankwise.model.adapters import Classifier
 from rankwise.model.hidden_cache import Prefix
 from rankwise.planning.memory import halved
 from rankwise.recipe import TrainSpec
-from rankwise.system.events import Events
+from rankwise.system.events import Events, MemoryRanOut
 from rankwise.system.memory import is_out_of_memory
 from rankwise.training.cuda_graphs import Graphs, Micro
 
@@ -78,7 +78,7 @@ class Update:
                 if self.graphs is not None:
                     self.graphs.clear()
                 self.classifier.model.zero_grad(set_to_none=True)
-                self.events.emit("memory", micro_batch_size=self.micro_batch_size)
+                self.events.emit(MemoryRanOut(micro_batch_size=self.micro_batch_size))
 
     def _accumulate(self, mine: Rows, weight: float) -> tuple[float, int]:
         device = self.classifier.device

@@ -46,7 +46,20 @@ from rankwise.stats.scores import score
 from rankwise.system.cache import cache_folder
 from rankwise.system.cores import default_threads, usable_cores
 from rankwise.system.device import resolve_precision, stays_on_cpu
-from rankwise.system.events import EventFile, Events, Listener
+from rankwise.system.events import (
+    AlreadyComplete,
+    CostPredicted,
+    DataPrepared,
+    Evaluated,
+    Event,
+    EventFile,
+    Events,
+    Listener,
+    MachineMeasured,
+    PlanMade,
+    RunScored,
+    UpdateLogged,
+)
 from rankwise.system.files import make_folder
 from rankwise.system.memory import bound_kernel_cache, forget_peak, peak_resident_bytes
 from rankwise.system.speed import fastest_threads
@@ -99,7 +112,7 @@ def train(  # noqa: PLR0915 - straight down one page
         require(tracker, extra=tracker)
     folder, finished = _opened(recipe, out, data_sha256, state, resume=resume, overwrite=overwrite)
     if finished is not None:
-        Events(*listeners if state.is_main_process else ()).emit("complete", folder=str(folder))
+        Events(*listeners if state.is_main_process else ()).emit(AlreadyComplete(folder=str(folder)))
         return finished
 
     trackers = ProjectConfiguration(str(folder), logging_dir=str(folder / "trackers"))
@@ -109,20 +122,21 @@ def train(  # noqa: PLR0915 - straight down one page
         if accelerator.is_main_process:
             heard = [open_files.enter_context(EventFile(folder / "events.jsonl")), *listeners]
         events = Events(*heard, *_tracking(accelerator, recipe))
-        events.emit("plan", recipe=recipe.name, classes=list(labelled.classes), **_plan_summary(plan))
-        events.emit("machine", threads=threads, gflops=measured, precision=precision, processes=accelerator.num_processes)
+        events.emit(_plan_made(recipe, plan, labelled.classes))
+        events.emit(
+            MachineMeasured(threads=threads, gflops=measured, precision=precision, processes=accelerator.num_processes)
+        )
 
         base = locate(recipe.base, revision=recipe.revision)
         tokenizer = load_tokenizer(base)
         longest = longest_text(tokenizer, plan.encoder, prefix=plan.prefix_length)
         data = prepare(recipe.data, tokenizer, longest=longest, labelled=labelled)
         warnings = _warnings(labelled, data)
-        events.emit(
-            "data", **_sizes(data), max_length=data.preprocessing.max_length, notes=list(data.notes), warnings=list(warnings)
-        )
+        longest = data.preprocessing.max_length
+        events.emit(DataPrepared(**_sizes(data), max_length=longest, notes=tuple(data.notes), warnings=warnings))
 
         cost = _forecast(plan, recipe, data, measured.get(threads), threads, precision, accelerator.device)
-        events.emit("forecast", **cost.as_dict())
+        events.emit(CostPredicted(**cost.as_dict()))
         wanted = recipe.evaluate.baselines and accelerator.is_main_process
         beside = fitted_baselines(data) if wanted else {}  # before training, whose time is what they leave
 
@@ -163,7 +177,7 @@ def train(  # noqa: PLR0915 - straight down one page
             classifier, data.test, padding=Padding.of(tokenizer), spec=scoring, accelerator=accelerator
         )
         scores = _final_scores(test, data, recipe, fitted, labelled, beside)
-        events.emit("scores", **{key: scores["test"][key] for key in ("accuracy", "macro_f1", "log_loss")})
+        events.emit(RunScored(accuracy=test.scores.accuracy, macro_f1=test.scores.macro_f1, log_loss=test.scores.log_loss))
         classifier.model.to("cpu")  # where the saved folder is loaded again and compared, bit by bit
 
     facts = {
@@ -315,10 +329,10 @@ def _tracking(accelerator: Accelerator, recipe: Recipe) -> list[Listener]:
     flat = {"recipe": recipe.name, "base": portable(recipe).base, "fingerprint": recipe.fingerprint}
     accelerator.init_trackers("rankwise", config=flat)
 
-    def log(kind: str, values: dict[str, Any]) -> None:
-        if kind in ("step", "evaluation"):
-            numbers = {f"{kind}/{key}": value for key, value in values.items() if isinstance(value, float)}
-            accelerator.log(numbers, step=values["step"])
+    def log(event: Event) -> None:
+        if isinstance(event, (UpdateLogged, Evaluated)):
+            numbers = {f"{event.kind}/{key}": value for key, value in vars(event).items() if isinstance(value, float)}
+            accelerator.log(numbers, step=event.step)
 
     return [log]
 
@@ -377,13 +391,15 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = 
             yield f"{path}{key}: {old} → {new}"
 
 
-def _plan_summary(plan: Plan) -> dict[str, Any]:
-    return {
-        "trainable_parameters": plan.ledger.trainable_parameters,
-        "total_parameters": plan.ledger.total_parameters,
-        "budget": plan.ledger.budget,
-        "notes": list(plan.notes),
-    }
+def _plan_made(recipe: Recipe, plan: Plan, classes: tuple[str, ...]) -> PlanMade:
+    return PlanMade(
+        recipe=recipe.name,
+        classes=classes,
+        trainable_parameters=plan.ledger.trainable_parameters,
+        total_parameters=plan.ledger.total_parameters,
+        budget=plan.ledger.budget,
+        notes=plan.notes,
+    )
 
 
 def _warnings(labelled: Labelled, data: Prepared) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from rankwise.cli.verbs.study import SweepProgress, changes_of, show_study, show
 from rankwise.cli.verbs.sweep import fitting_jobs
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
-from rankwise.sweep.results import Final, Trial
+from rankwise.sweep.results import Final, FinalEnded, SearchStarted, Standing, Trial, TrialEnded
 from rankwise.sweep.space import Space
 from rankwise.sweep.study import Study
 from rankwise.sweep.tables import write_tables
@@ -161,11 +161,11 @@ def test_the_best_recipe_of_a_hidden_folder_can_be_loaded(swept, tmp_path):
 
 def test_only_the_first_rejections_have_a_line(capsys):
     progress = SweepProgress(Space.load("rank4-grid"), quiet=False)
-    standing = {"done": 0, "total": 9, "best": None, "eta_seconds": None, "values": {}, "params": {}}
+    standing = Standing(0, 0, 0, 0, done=0, total=9, eta_seconds=None, best=None)
     with progress:
-        progress("sweep", {**standing, "jobs": 1})
+        progress(SearchStarted(1, standing))
         for number in range(9):
-            progress("trial", {**standing, "number": number, "state": "rejected", "reason": "too much"})
+            progress(TrialEnded(Trial(number, "rejected", {}, reason="too much"), standing))
     told = capsys.readouterr().err
     assert (told.count("too much"), told.count("in trials.csv")) == (3, 1)
 
@@ -212,10 +212,10 @@ def test_finalists_of_a_score_that_test_rows_have_not_are_shown_by_accuracy(caps
 
 def test_progress_tells_the_time_left_and_reasons_as_they_are(capsys):
     progress = SweepProgress(Space.load("rank4-grid"), quiet=False)
-    progress("sweep", {"total": 8, "done": 0, "jobs": 1})
-    standing = {"done": 1, "total": 8, "best": None, "eta_seconds": 119.6, "values": {"accuracy": 0.9}, "params": {}}
-    progress("trial", {"number": 0, "state": "finished", "reason": "", **standing})
-    progress("final", {"trial": 0, "seed": 1, "folder": "f", "reason": "adapter.targets: found [query]"})
+    progress(SearchStarted(1, Standing(0, 0, 0, 0, done=0, total=8, eta_seconds=None, best=None)))
+    standing = Standing(1, 0, 0, 0, done=1, total=8, eta_seconds=119.6, best=None)
+    progress(TrialEnded(Trial(0, "finished", {}, {"accuracy": 0.9}), standing))
+    progress(FinalEnded(Final(0, 1, "f", reason="adapter.targets: found [query]")))
     told = capsys.readouterr().err
     assert "(1 of 8, ETA 2:00)" in told
     assert "finalist trial 0, seed 1: adapter.targets: found [query]" in told

@@ -44,7 +44,7 @@ def test_later_weights_count_as_the_paper_has_it(walk, eta):
 
 def test_the_optimiser_goes_on_as_if_there_were_no_mean(fit_for):
     plain, mean = fit_for(folder="plain"), fit_for("train.average=30%", folder="mean")
-    assert [entry["loss"] for entry in mean.heard("step")] == [entry["loss"] for entry in plain.heard("step")]
+    assert [event.loss for event in mean.heard("step")] == [event.loss for event in plain.heard("step")]
     assert [entry["train_loss"] for entry in mean.fitted.history] == [entry["train_loss"] for entry in plain.fitted.history]
 
 

@@ -84,8 +84,8 @@ def test_ranks_fall_from_the_first_to_the_target(fit_for, family):
     trained = fit_for(*ADALORA, "train.epochs=4", "train.evaluate_every=2", family=family)
     heard = trained.heard("ranks")
     maps = MAPS[family]
-    assert {entry["start"] for entry in heard} == {4 * maps}
-    lives = [entry["live"] for entry in heard]
+    assert {event.start for event in heard} == {4 * maps}
+    lives = [event.live for event in heard]
     assert lives == sorted(lives, reverse=True)
     assert lives[0] > lives[-1] == 2 * maps
     assert sum(trained.built.classifier.live_ranks().values()) == 2 * maps
@@ -95,7 +95,7 @@ def test_ranks_fall_from_the_first_to_the_target(fit_for, family):
 def test_the_best_is_one_of_those_with_the_final_ranks(fit_for):
     trained = fit_for(*ADALORA, "train.epochs=4", "train.evaluate_every=1", "train.learning_rate=1e-6")
     assert trained.fitted.steps == 20
-    best = [entry["step"] for entry in trained.heard("evaluation") if entry["best"]]
+    best = [event.step for event in trained.heard("evaluation") if event.best]
     assert best[0] == 10, "ranks are final after half of the updates"
     assert trained.fitted.best["step"] in best
 
@@ -143,15 +143,15 @@ class Interrupted(Exception):
 def test_an_interrupted_run_ends_in_the_same_weights_to_the_bit(fit_for, stop):
     settings = [*ADALORA, "train.evaluate_every=2", "train.keep=99", "train.epochs=4"]
 
-    def interrupt(kind, values):
-        if kind in ("tick", "step") and values["step"] == stop:
+    def interrupt(event):
+        if event.kind in ("tick", "step") and event.step == stop:
             raise Interrupted
 
     whole = fit_for(*settings, folder="whole")
     with pytest.raises(Interrupted):
         fit_for(*settings, folder="cut", listener=interrupt)
     resumed = fit_for(*settings, folder="cut", resume=True)
-    assert resumed.heard("start")[0]["step"] == 2 * ((stop - 1) // 2), "it went on from the last checkpoint"
+    assert resumed.heard("start")[0].step == 2 * ((stop - 1) // 2), "it went on from the last checkpoint"
     assert whole.weights().keys() == resumed.weights().keys()
     assert all(torch.equal(weight, resumed.weights()[name]) for name, weight in whole.weights().items())
     last = [trained.checkpoints.folder / "step-20" / "optimizer.safetensors" for trained in (whole, resumed)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from rankwise.cli.console import TrainingProgress
     from rankwise.published.reports import DataName, Report
     from rankwise.published.reproduce import Outcome, Reproduction
+    from rankwise.system.events import Event
 
-HEARD = ("start", "tick", "step", "evaluation", "end", "memory")  # events of a training that are shown
+SHOWN = ("start", "tick", "step", "evaluation", "end", "memory")  # kinds of a training's events
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,20 +200,20 @@ class _Progress:
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
         self._end()
 
-    def __call__(self, kind: str, values: dict[str, Any]) -> None:
+    def __call__(self, event: Event) -> None:
         from rankwise.cli import console
+        from rankwise.system.events import ExperimentStarted
 
-        if kind == "experiment":
+        if isinstance(event, ExperimentStarted):
             self._end()
-            notes = ["done already"] if values["done"] else []
-            if values["asked_by"]:
-                notes.insert(0, f"{values['asked_by']} needs it")
-            told = "; ".join([f"{values['name']}, seed {values['seed']}", *notes])
-            console.err.print(f"[dim]{values['number']} of {values['total']}:[/] {told}", soft_wrap=True)
+            needed = [f"{event.asked_by} needs it"] if event.asked_by else []
+            done = ["done already"] if event.done else []
+            line = "; ".join([f"{event.name}, seed {event.seed}", *needed, *done])
+            console.err.print(f"[dim]{event.number} of {event.total}:[/] {line}", soft_wrap=True)
             self.training = console.TrainingProgress()
             self.training.progress.start()
-        elif kind in HEARD and self.training is not None:
-            self.training(kind, values)
+        elif event.kind in SHOWN and self.training is not None:
+            self.training(event)
 
     def _end(self) -> None:
         if self.training is not None:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from rankwise.recipe.differences import short_keys
 
 if TYPE_CHECKING:
-    from rankwise.sweep.results import Trial
+    from rankwise.sweep.results import Final, SearchStarted, Standing, Trial
     from rankwise.sweep.space import Space
     from rankwise.sweep.study import Study
+    from rankwise.system.events import Event
 
 SHOWN = 10  # rows of the leaderboard that are printed; the file has them all
 SHOWN_REJECTED = 3  # trials of which a line says why they were not trained
@@ -193,61 +194,70 @@ class SweepProgress:
     def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
         self.progress.stop()
 
-    def __call__(self, kind: str, values: dict[str, Any]) -> None:
-        from rich.markup import escape
+    def __call__(self, event: Event) -> None:
+        from rankwise.sweep import results
 
-        if kind == "stopped":
+        if isinstance(event, results.SweepStopped):
             self.unfinished = True
         if self.quiet:
             return
-        if kind == "sweep":
-            self._begin(values)
-        elif kind == "trial":
-            self._trial(values)
-        elif kind == "died":
-            self._say(f"trial {values['number']}: its process died; it is trained again")
-        elif kind == "waiting" and time.monotonic() - self._waited > 10:
-            self._waited = time.monotonic()
-            trials = "a trial" if values["trials"] == 1 else f"{values['trials']} trials"
-            self._say(
-                f"[dim]waiting for {trials} of another driver; what a killed one left is taken over in half a minute[/]"
-            )
-        elif kind == "finalists" and values["runs"]:
-            self.progress.update(self.task, description="finalists", completed=0, total=values["runs"], eta="")
-            runs = "one whole run" if values["runs"] == 1 else f"{values['runs']} whole runs"
-            which = "trial" if len(values["trials"]) == 1 else "trials"
-            self._say(f"finalists: {which} {', '.join(map(str, values['trials']))}; {runs}")
-        elif kind == "final":
-            self.progress.advance(self.task)
-            told = escape(values["reason"]) or f"test accuracy {values['test']['accuracy']:.1%}"
-            self._say(f"finalist trial {values['trial']}, seed {values['seed']}: {told}")
+        match event:
+            case results.SearchStarted():
+                self._begin(event)
+            case results.TrialEnded():
+                self._trial(event.trial, event.standing)
+            case results.ProcessDied():
+                self._say(f"trial {event.number}: its process died; it is trained again")
+            case results.TrialsAwaited():
+                self._wait(event.trials)
+            case results.FinalistsChosen() if event.runs:
+                self.progress.update(self.task, description="finalists", completed=0, total=event.runs, eta="")
+                runs = "one whole run" if event.runs == 1 else f"{event.runs} whole runs"
+                which = "trial" if len(event.trials) == 1 else "trials"
+                self._say(f"finalists: {which} {', '.join(map(str, event.trials))}; {runs}")
+            case results.FinalEnded():
+                self._final(event.final)
 
-    def _begin(self, values: Mapping[str, Any]) -> None:
-        self.task = self.progress.add_task("trials", total=values["total"], completed=values["done"], best="", eta="")
+    def _begin(self, event: SearchStarted) -> None:
+        done, total = event.standing.done, event.standing.total
+        self.task = self.progress.add_task("trials", total=total, completed=done, best="", eta="")
         size = "" if self.space.size is None else f" of {self.space.size:,}"
-        before = f"; {values['done']} are done already" if values["done"] else ""
-        beside = f"{values['jobs']} beside each other" if values["jobs"] > 1 else "one after another"
-        self._say(f"[dim]{values['total']}{size} configurations by {self.space.search.sampler}, {beside}{before}[/]")
+        before = f"; {done} are done already" if done else ""
+        beside = f"{event.jobs} beside each other" if event.jobs > 1 else "one after another"
+        self._say(f"[dim]{total}{size} configurations by {self.space.search.sampler}, {beside}{before}[/]")
 
-    def _trial(self, values: Mapping[str, Any]) -> None:
+    def _wait(self, trials: int) -> None:
+        if time.monotonic() - self._waited > 10:
+            self._waited = time.monotonic()
+            which = "a trial" if trials == 1 else f"{trials} trials"
+            self._say(f"[dim]waiting for {which} of another driver; what a killed one left is taken over in half a minute[/]")
+
+    def _final(self, final: Final) -> None:
         from rich.markup import escape
 
-        if values["state"] == "rejected":
+        self.progress.advance(self.task)
+        outcome = escape(final.reason) or f"test accuracy {final.test['accuracy']:.1%}"
+        self._say(f"finalist trial {final.trial}, seed {final.seed}: {outcome}")
+
+    def _trial(self, trial: Trial, standing: Standing) -> None:
+        from rich.markup import escape
+
+        if trial.state == "rejected":
             self._rejected += 1
-        shown = {name: _told(name, value) for name, value in values["values"].items()}
+        shown = {name: _told(name, value) for name, value in trial.values.items()}
         scores = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
-        changed = changes_of(values["params"], self.space.keys)
-        told = scores if values["state"] == "finished" else f"{values['state']}: {values['reason']}"
-        best, eta, first = values["best"], values["eta_seconds"], self.space.objectives[0]
+        changed = changes_of(trial.params, self.space.keys)
+        outcome = scores if trial.state == "finished" else f"{trial.state}: {trial.reason}"
+        best, eta, first = standing.best, standing.eta_seconds, self.space.objectives[0]
         by = f" by {first.replace('_', ' ')}" if len(self.space.objectives) > 1 else ""
-        leading = f"best{by} {_told(first, best['values'][first])}" if best is not None else ""
+        leading = f"best{by} {_told(first, best.values[first])}" if best is not None else ""
         left = "" if eta is None else "ETA {}:{:02}".format(*divmod(round(eta), 60))
-        self.progress.update(self.task, completed=values["done"], best=leading, eta=left)
-        standing = ", ".join(part for part in (f"{values['done']} of {values['total']}", leading, left) if part)
-        if values["state"] == "rejected" and self._rejected > SHOWN_REJECTED:
+        self.progress.update(self.task, completed=standing.done, best=leading, eta=left)
+        if trial.state == "rejected" and self._rejected > SHOWN_REJECTED:
             return
-        bar = "" if self.err.is_terminal else f"[dim]({standing})[/] "  # where no bar is drawn
-        self._say(f"{bar}trial {values['number']}: {escape(told)}  [dim]{escape(changed)}[/]")
+        progress = ", ".join(part for part in (f"{standing.done} of {standing.total}", leading, left) if part)
+        bar = "" if self.err.is_terminal else f"[dim]({progress})[/] "  # where no bar is drawn
+        self._say(f"{bar}trial {trial.number}: {escape(outcome)}  [dim]{escape(changed)}[/]")
         if self._rejected == SHOWN_REJECTED:
             self._say("[dim]what else is rejected is told at the end, and in trials.csv[/]")
             self._rejected += 1

@@ -25,7 +25,7 @@ from rankwise.recipe.differences import names
 from rankwise.run.folder import Run
 from rankwise.stats.intervals import Interval
 from rankwise.stats.seeds import SCORES
-from rankwise.system.events import read_events
+from rankwise.system.events import UpdateLogged, read_events
 from rankwise.workflows.compare import System, compare, settings_of_run, system_of
 
 Line = list[tuple[float, float]]
@@ -99,14 +99,15 @@ class Group:
         return [list(run.scores["history"]) for run in self.runs]
 
     @cached_property
-    def steps(self) -> list[list[dict[str, Any]]]:
+    def steps(self) -> list[list[UpdateLogged]]:
         """Every run's logged updates; of a run that was resumed, the last time each was made."""
-        found = []
-        for run in self.runs:
-            events = read_events(run.folder / "events.jsonl")
-            logged = {event["step"]: event for event in events if event["event"] == "step"}
-            found.append([logged[step] for step in sorted(logged)])
-        return found
+        return [_logged_updates(run) for run in self.runs]
+
+
+def _logged_updates(run: Run) -> list[UpdateLogged]:
+    events = read_events(run.folder / "events.jsonl")
+    by_step = {event.step: event for event in events if isinstance(event, UpdateLogged)}
+    return [by_step[step] for step in sorted(by_step)]
 
 
 def group(runs: Sequence[Run]) -> list[Group]:

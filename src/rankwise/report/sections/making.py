@@ -153,7 +153,7 @@ def training_section(group: Group, prefix: str) -> Section:
     recipe = group.first.recipe
     per_epoch = steps_per_epoch(group.first.facts["rows"]["train"], recipe.train)
     best = group.first.facts["best"]["step"] if len(group.runs) == 1 else None
-    logged = [[(step["step"], step["loss"]) for step in steps] for steps in group.steps]
+    logged: list[Line] = [[(update.step, update.loss) for update in updates] for updates in group.steps]
     loss = {
         "training": logged if all(logged) else _histories(group, "train_loss"),
         "validation": _histories(group, "log_loss"),
