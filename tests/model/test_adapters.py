@@ -275,7 +275,7 @@ def test_ia3_scales_keys_values_and_inner_activations(built_for):
 def test_every_family_that_can_take_a_prefix_is_known(family, built_for):
     encoder = built_for(family, "adapter.method=head").plan.encoder
     body = built_for(family, "adapter.method=head").classifier.model.get_submodule(encoder.root)
-    assert encoder.takes_prefix == ("past_key_values" in inspect.signature(body.forward).parameters)
+    assert encoder.traits.takes_prefix == ("past_key_values" in inspect.signature(body.forward).parameters)
 
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "electra"])
