@@ -17,7 +17,7 @@ from peers import trainer_peft
 from results_file import append
 
 from rankwise import Recipe, train
-from rankwise.data.prepare import label_numbers, read
+from rankwise.data.labelled import label_numbers, read_labelled
 
 RESULTS = Path(__file__).parent / "results" / "parity.csv"
 COLUMNS = ("data", "side", "changes", "train_rows", "test_rows", "seed", "accuracy", "training_seconds", "cpu_seconds")
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 def peer(recipe: Recipe, seed: int) -> dict[str, object]:
-    labelled = read(recipe.data)
+    labelled = read_labelled(recipe.data)
     numbers = label_numbers(labelled, recipe.data)
     train_rows, test_rows = ((getattr(labelled, name).texts, numbers[name]) for name in ("train", "test"))
     trained = trainer_peft(recipe, labelled.classes, train_rows, pad_to_max=False, seed=seed, test=test_rows)

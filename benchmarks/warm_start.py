@@ -17,7 +17,7 @@ import numpy as np
 from results_file import write
 
 from rankwise import Recipe, train
-from rankwise.data.prepare import read
+from rankwise.data.labelled import read_labelled
 
 RESULTS = Path(__file__).parent / "results" / "warm_start.csv"
 MOMENTS = (5, 10, 25, 50)
@@ -69,7 +69,7 @@ def measure(start: str, options: argparse.Namespace) -> dict[str, object]:
                 "train.early_stop=null",
             ],
         )
-        texts = read(recipe.data).test.texts
+        texts = read_labelled(recipe.data).test.texts
         with tempfile.TemporaryDirectory() as folder:
             run = train(recipe, Path(folder) / "run")
             for entry in run.scores["history"]:

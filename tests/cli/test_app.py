@@ -398,10 +398,10 @@ def test_texts_on_the_command_line_get_class_numbers_when_asked(type_, run_folde
 
 
 def test_train_reads_its_data_once(type_, recipe_for, monkeypatch, tmp_path):
-    from rankwise.data import prepare
+    from rankwise.data import labelled
 
     read = []
-    monkeypatch.setattr(prepare, "read_table", lambda *given: read.append(given) or read_table(*given))
+    monkeypatch.setattr(labelled, "read_table", lambda *given: read.append(given) or read_table(*given))
     (tmp_path / "tiny.yaml").write_text(recipe_for("bert", "train.max_steps=1").to_yaml(), "utf-8")
     answer = type_("train", "tiny.yaml", "--out", "run")
     assert (answer.code, len(read)) == (0, 1)

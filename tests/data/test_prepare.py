@@ -14,8 +14,11 @@ from transformers import AutoTokenizer
 from conftest import CLASSES, LONGEST, Rows, prepared, separable, tiny_tokenizer
 from rankwise.data import tokens as tokens_module
 from rankwise.data.files.table import table_of
+from rankwise.data.labelled import split_tables
 from rankwise.data.labels import numbers_of
-from rankwise.data.prepare import Preprocessing, choose_length, complete, prepare, split_off
+from rankwise.data.prepare import choose_length, prepare
+from rankwise.data.preprocessing import Preprocessing
+from rankwise.data.splitting import split_off
 from rankwise.data.tokens import tokenize, tokenize_to_disk
 from rankwise.errors import DataError
 from rankwise.inference.predict import Predictor
@@ -35,7 +38,7 @@ def skewed(rows=100):
 def ready(rows, spec=None):
     """Prepared from Python lists."""
     spec = (spec or DataSpec()).model_copy(update={"max_length": LONGEST})
-    labelled = complete(spec, table_of(rows.texts, rows.labels))
+    labelled = split_tables(spec, table_of(rows.texts, rows.labels))
     return prepare(spec, TOKENIZER, longest=LONGEST, labelled=labelled)
 
 
@@ -86,13 +89,13 @@ def test_a_split_of_fewer_rows_than_classes_says_how_many_it_takes():
 
 def test_fewer_training_rows_than_classes_are_refused_by_name():
     with pytest.raises(DataError, match=r"^data\.rows is 1; expected 2 or more, a row for each class$"):
-        complete(DataSpec(rows=1), table(["a", "b"] * 20))
+        split_tables(DataSpec(rows=1), table(["a", "b"] * 20))
 
 
 def test_what_is_not_given_is_split_off_the_training_rows():
     rows = separable(60, seed=2)
     spec = DataSpec.model_validate({"split": {"test": 12, "validation": "25%"}})
-    found = complete(spec, table_of(rows.texts, rows.labels))
+    found = split_tables(spec, table_of(rows.texts, rows.labels))
     assert [len(part.texts) for part in (found.train, found.validation, found.test)] == [36, 12, 12]
     texts = [text for part in (found.train, found.validation, found.test) for text in part.texts]
     assert sorted(texts) == sorted(rows.texts)
@@ -101,7 +104,7 @@ def test_what_is_not_given_is_split_off_the_training_rows():
 def test_the_test_rows_do_not_depend_on_how_many_rows_train():
     rows, split = separable(60, seed=2), {"test": 12, "validation": 12}
     parts = [
-        complete(DataSpec.model_validate({"rows": count, "split": split}), table_of(rows.texts, rows.labels))
+        split_tables(DataSpec.model_validate({"rows": count, "split": split}), table_of(rows.texts, rows.labels))
         for count in (None, 12)
     ]
     assert parts[0].test.texts == parts[1].test.texts
@@ -114,7 +117,7 @@ def test_nearly_all_rows_can_be_kept_and_so_can_some_of_a_class_with_one():
     rows = separable(60, seed=2)
     known = table_of([*rows.texts, "a lone cloud"], [*rows.labels, "cloud"])
     for count in (4, 30, 59, 60):
-        found = complete(DataSpec(test_rows=count, leakage="allow"), table_of(rows.texts, rows.labels), test=known).test
+        found = split_tables(DataSpec(test_rows=count, leakage="allow"), table_of(rows.texts, rows.labels), test=known).test
         assert len(found.texts) == count
         counts = Counter(found.labels)
         assert max(counts[name] for name in set(rows.labels)) - min(counts[name] for name in set(rows.labels)) <= 1
@@ -123,7 +126,7 @@ def test_nearly_all_rows_can_be_kept_and_so_can_some_of_a_class_with_one():
 def test_fewer_test_rows_are_a_stratified_part_of_them():
     rows = separable(60, seed=2)
     spec = DataSpec.model_validate({"test_rows": 6, "split": {"test": 30, "validation": 6}})
-    found = complete(spec, table_of(rows.texts, rows.labels))
+    found = split_tables(spec, table_of(rows.texts, rows.labels))
     assert Counter(found.test.labels) == dict.fromkeys(CLASSES, 2)
 
 
@@ -246,7 +249,7 @@ def test_the_same_raw_text_is_the_same_tokens_in_training_and_serving(family, bu
     built = built_for(family, "data.clean=[html, emails, whitespace]", "data.max_length=9")
     raw = ["apple &amp;  pear a@b.org", "iron zinc tin lead nickel cobalt silver chrome steel copper", "don"]
     rows = Rows([f"{text} number{n}" for n in range(10) for text in raw], list(CLASSES) * 10)
-    labelled = complete(built.recipe.data, table_of(rows.texts, rows.labels))
+    labelled = split_tables(built.recipe.data, table_of(rows.texts, rows.labels))
     data = prepare(built.recipe.data, tiny_tokenizer(family), longest=LONGEST, labelled=labelled)
     predictor = Predictor(built.classifier, tiny_tokenizer(family), Preprocessing.from_dict(data.preprocessing.as_dict()))
     source = [rows.texts[row - 1] for row in data.train.rows]
@@ -269,7 +272,7 @@ def test_cutting_keeps_the_closing_special_tokens(family):
 
 def test_a_cut_at_the_beginning_keeps_the_end_and_travels_with_the_tokenizer(family, tmp_path):
     text = "iron zinc tin lead nickel cobalt silver chrome steel copper"
-    labelled = complete(DataSpec(), table_of([f"{number} {text}" for number in range(30)], list(CLASSES) * 10))
+    labelled = split_tables(DataSpec(), table_of([f"{number} {text}" for number in range(30)], list(CLASSES) * 10))
     tokenizer = tiny_tokenizer(family)
     (whole,) = spans(tokenize(tokenizer, [labelled.train.texts[0]], max_length=None))
     data = prepare(DataSpec(max_length=6, truncation_side="left"), tokenizer, longest=LONGEST, labelled=labelled)
@@ -337,7 +340,7 @@ def test_token_ids_beyond_16_bits_are_kept(monkeypatch):
 def test_texts_that_are_cut_are_tokenised_as_at_prediction(family, length_percentiles):
     rows, tokenizer = separable(60, seed=2), tiny_tokenizer(family)
     spec = DataSpec(max_length=12, length_percentiles=length_percentiles)
-    train = prepare(spec, tokenizer, longest=LONGEST, labelled=complete(spec, table_of(rows.texts, rows.labels))).train
+    train = prepare(spec, tokenizer, longest=LONGEST, labelled=split_tables(spec, table_of(rows.texts, rows.labels))).train
     served = tokenize(tokenizer, train.texts, max_length=12)
     assert spans(train.tokens) == spans(served)
     assert 0 < (served.lengths == 12).sum() < len(train), "some are cut, some are whole"

@@ -9,7 +9,8 @@ import pytest
 
 from conftest import CLASSES, LONGEST, tiny_tokenizer
 from rankwise.data.files.table import table_of
-from rankwise.data.prepare import complete, prepare
+from rankwise.data.labelled import split_tables
+from rankwise.data.prepare import prepare
 from rankwise.data.tokens import tokenize
 from rankwise.data.truncation import better_side
 from rankwise.recipe import DataSpec
@@ -72,7 +73,7 @@ def test_a_class_with_hardly_any_long_text_is_left_out_of_the_comparison():
 
 def test_auto_sets_the_tokenizer_and_says_so():
     texts, labels = told("end")
-    labelled = complete(DataSpec(), table_of(texts, labels))
+    labelled = split_tables(DataSpec(), table_of(texts, labels))
     tokenizer = tiny_tokenizer("bert")
     data = prepare(DataSpec(max_length=8, truncation_side="auto"), tokenizer, longest=LONGEST, labelled=labelled)
     assert tokenizer.truncation_side == "left"

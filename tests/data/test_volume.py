@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rankwise.data.prepare import read
+from rankwise.data.labelled import read_labelled
 from rankwise.data.volume import volume
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec, SplitSpec
@@ -21,7 +21,7 @@ SETTINGS = {
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS.keys())
 def test_the_rows_are_those_of_the_real_splits(data_file, setting):
     spec = DataSpec(source=str(data_file), **setting)
-    labelled = read(spec)
+    labelled = read_labelled(spec)
     assert volume(spec).rows == tuple(len(table.texts) for table in (labelled.train, labelled.validation, labelled.test))
     assert volume(spec).classes == labelled.classes
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from conftest import LONGEST, prepared, tiny_tokenizer
 from rankwise.data.files.table import table_of
-from rankwise.data.prepare import complete, prepare
+from rankwise.data.labelled import split_tables
+from rankwise.data.prepare import prepare
 from rankwise.inference import baselines as module
 from rankwise.inference.baselines import _sample, baselines
 from rankwise.recipe import DataSpec, EvaluateSpec
@@ -40,7 +41,7 @@ def test_many_rows_are_sampled_and_the_name_tells(recipe_for, monkeypatch):
 def test_texts_without_words_have_their_characters_counted():
     texts = [("😀😁 " if row % 2 else "😡😢 ") * 3 + str(row % 10) for row in range(60)]
     spec = DataSpec(leakage="allow", max_length=LONGEST)
-    labelled = complete(spec, table_of(texts, [str(row % 2) for row in range(60)]))
+    labelled = split_tables(spec, table_of(texts, [str(row % 2) for row in range(60)]))
     data = prepare(spec, tiny_tokenizer("bert"), longest=LONGEST, labelled=labelled)
     _, tfidf = baselines(data, np.zeros(len(data.test), dtype=np.int64), EvaluateSpec(resamples=20))
     assert tfidf.name == "TF-IDF of characters + logistic"

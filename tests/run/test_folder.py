@@ -271,7 +271,7 @@ def replace_mode(classifier):
 
 
 def preprocessing():
-    from rankwise.data.prepare import Preprocessing
+    from rankwise.data.preprocessing import Preprocessing
 
     return Preprocessing(CLASSES, (), 24)
 

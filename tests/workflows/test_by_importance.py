@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from conftest import CLASSES, prepared
 from rankwise.data.batches import Padding, collate
-from rankwise.data.prepare import read
+from rankwise.data.labelled import read_labelled
 from rankwise.errors import PlanError
 from rankwise.model.load import load_tokenizer
 from rankwise.run.folder import Run
@@ -101,7 +101,7 @@ def test_scores_are_shares_of_every_map_and_repeat_exactly(recipe_for, own_cache
 
 def test_what_is_cached_is_used_and_other_data_or_settings_probe_again(recipe_for, own_cache_folder):
     recipe = recipe_for("bert", *POLICY)
-    labelled = read(recipe.data)
+    labelled = read_labelled(recipe.data)
     known = with_scores(recipe, labelled, data_sha256="a").adapter.allocate.scores
     (entry,) = cached(own_cache_folder)
     entry.write_text(json.dumps({name: [0.5] for name in known}), "utf-8")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rankwise.data.prepare import Preprocessing
+from rankwise.data.preprocessing import Preprocessing
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run, ScoredRows

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from conftest import CLASSES
 from rankwise.data.files.table import Table
-from rankwise.data.prepare import nested_order, read
+from rankwise.data.labelled import read_labelled
+from rankwise.data.splitting import nested_order
 from rankwise.errors import DataError, RunError
 from rankwise.run.folder import Run
 from rankwise.stats.power_law import PowerLaw
@@ -171,7 +172,7 @@ class Untouchable(tuple):
 
 def test_test_rows_are_never_looked_at_and_validation_rows_are_the_same_at_every_size(recipe_for, tmp_path):
     recipe = recipe_for("bert", *QUICK)
-    labelled = read(recipe.data)
+    labelled = read_labelled(recipe.data)
     test = Table(Untouchable(labelled.test.texts), labelled.test.labels, labelled.test.layout, {}, labelled.test.rows)
     sealed = type(labelled)(**{**vars(labelled), "test": test})
     found = learning_curve(recipe, tmp_path / "curve", rows=[9, 36], labelled=sealed)

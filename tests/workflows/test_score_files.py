@@ -132,9 +132,9 @@ def test_onnx_scores_as_torch_does(run, tmp_path):
 
 
 def test_the_test_rows_in_a_file_score_as_they_did_in_training(run, data_file, tmp_path):
-    from rankwise.data.prepare import read
+    from rankwise.data.labelled import read_labelled
 
-    test = read(run.recipe.data.model_copy(update={"source": str(data_file)})).test
+    test = read_labelled(run.recipe.data.model_copy(update={"source": str(data_file)})).test
     path = Rows(list(test.texts), list(test.labels)).write(tmp_path / "test.csv")
     layout, found = evaluate_file(run, SourceSpec(path=str(path)), run.recipe.data)
     assert layout.label == "label"

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from conftest import CLASSES, Rows, separable
-from rankwise.data.prepare import read
+from rankwise.data.labelled import read_labelled
 from rankwise.errors import DataError, MissingExtra, OverBudget, RunError, TrainingError
 from rankwise.run.folder import Run
 from rankwise.workflows.train import train
@@ -43,7 +43,7 @@ def test_a_run_tells_its_story_in_order(quick, tmp_path):
 def test_scores_stand_beside_the_majority_and_a_linear_model(quick, tmp_path):
     recipe = quick()
     scores = train(recipe, tmp_path / "run").scores
-    test = Counter(read(recipe.data).test.labels)
+    test = Counter(read_labelled(recipe.data).test.labels)
     assert scores["baselines"]["majority class"]["accuracy"]["value"] == pytest.approx(max(test.values()) / 12)
     assert scores["baselines"]["TF-IDF + logistic"]["accuracy"]["value"] >= 0.9
     for baseline in scores["baselines"].values():
@@ -247,7 +247,7 @@ def test_whole_numbers_do_as_labels(quick, rows, tmp_path):
 def test_data_that_the_caller_has_read_is_not_read_again(quick, rows, tmp_path):
     path = rows.write(tmp_path / "words.csv")
     recipe = quick(f"data.source={path}")
-    labelled = read(recipe.data)
+    labelled = read_labelled(recipe.data)
     alone = train(recipe, tmp_path / "alone")
     path.unlink()
     assert train(recipe, tmp_path / "run", labelled=labelled).facts["data_sha256"] == alone.facts["data_sha256"]
@@ -305,7 +305,7 @@ def test_many_leaked_test_rows_are_refused(quick, rows, tmp_path):
 def test_leaked_rows_that_are_allowed_have_a_clean_score_beside_them(quick, rows, tmp_path):
     run = train(quick(leaky(tmp_path, rows, 0.5), "data.leakage=allow"), tmp_path / "run")
     clean = run.scores["test_not_in_training"]
-    texts = read(run_data(run, tmp_path)).test
+    texts = read_labelled(run_data(run, tmp_path)).test
     right = [p.label == label for p, label in zip(run.predict(texts.texts[20:]), texts.labels[20:], strict=True)]
     assert clean["accuracy"]["value"] == pytest.approx(np.mean(right))
     assert any("20 of 40 test texts" in note for note in run.facts["notes"])

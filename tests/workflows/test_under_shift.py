@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from conftest import Rows, separable
-from rankwise.data.prepare import Split, read
+from rankwise.data.labelled import read_labelled
+from rankwise.data.prepare import Split
 from rankwise.data.shifts import KINDS, shift, shifted_tokens
 from rankwise.data.tokens import tokenize
 from rankwise.errors import RunError
@@ -126,7 +127,7 @@ def test_the_checkpoint_is_the_one_whose_worst_kind_is_best(chosen):
 
 def test_the_history_holds_what_the_texts_under_shift_score(chosen):
     """Validation texts, shifted before cleaning and predicted by the finished run, score what its best evaluation says."""
-    labelled = read(chosen.recipe.data)
+    labelled = read_labelled(chosen.recipe.data)
     truth = labelled.validation.labels
     for kind, accuracy in chosen.scores["validation"]["shifts"].items():
         found = chosen.predict([shift(text, kind) for text in labelled.validation.texts])

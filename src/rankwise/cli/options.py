@@ -15,7 +15,7 @@ from rankwise.recipe import AFTER_READING, DataSpec, Recipe, SourceSpec
 from rankwise.recipe.differences import is_under
 
 if TYPE_CHECKING:
-    from rankwise.data.prepare import Labelled
+    from rankwise.data.labelled import Labelled
     from rankwise.data.volume import Volume
     from rankwise.planning.forecast import Forecast
     from rankwise.planning.plan import Plan
@@ -114,9 +114,9 @@ def classes_of(recipe: Recipe) -> int:
     if recipe.data.classes:
         return len(recipe.data.classes)
     if _is_local(recipe):
-        from rankwise.data import prepare
+        from rankwise.data.labelled import read_classes
 
-        return len(prepare.classes_of(recipe.data))
+        return len(read_classes(recipe.data))
     return 2
 
 

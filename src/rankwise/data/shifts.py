@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.clean import agencies, whitespace
-from rankwise.data.prepare import Preprocessing
+from rankwise.data.preprocessing import Preprocessing
 from rankwise.data.store import Texts
 from rankwise.data.tokens import Tokens, tokenize_to_disk
 from rankwise.errors import DataError, nearest

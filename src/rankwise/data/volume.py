@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rankwise.data.audit import check
 from rankwise.data.files.table import Layout, read_table
 from rankwise.data.labels import check_rows, class_names
-from rankwise.data.splitting import resolve
+from rankwise.data.sources import sources_of
 from rankwise.planning.workload import Work, character_counts
 from rankwise.recipe import DataSpec
 
@@ -37,7 +37,7 @@ class Volume:
 
 def volume(spec: DataSpec) -> Volume:
     """Reads the sources of a recipe's data. Raises DataError."""
-    found = resolve(spec)
+    found = sources_of(spec)
     table = read_table(found.train, spec)
     check(table)
     classes = class_names(table, spec.classes or found.classes)

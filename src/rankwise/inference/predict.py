@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from rankwise.data.batches import Padding
 from rankwise.data.files.text import has_surrogate
-from rankwise.data.prepare import Preprocessing
+from rankwise.data.preprocessing import Preprocessing
 from rankwise.data.tokens import Tokens, tokenize
 from rankwise.errors import DataError
 from rankwise.inference.evaluation import logits, softmax

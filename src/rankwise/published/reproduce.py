@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from rankwise.data.prepare import Labelled, read
+from rankwise.data.labelled import Labelled, read_labelled
 from rankwise.errors import MissingExtra
 from rankwise.model.load import sha256
 from rankwise.planning.plan import plan
@@ -179,7 +179,7 @@ def _settled(
     recipe = experiment.load().with_overrides([*changes, *overrides])
     key = recipe.data.model_dump_json()
     if key not in tables:
-        tables[key] = read(recipe.data)
+        tables[key] = read_labelled(recipe.data)
     return _Trained(experiment, with_scores(recipe, tables[key]), tables[key])
 
 

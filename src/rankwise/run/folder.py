@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from rankwise.data.batches import Padding, collate
-from rankwise.data.prepare import Preprocessing
+from rankwise.data.preprocessing import Preprocessing
 from rankwise.data.tokens import Tokens, tokenize
 from rankwise.errors import ModelError, ReloadMismatch, RunError, nearest
 from rankwise.inference.evaluation import logits

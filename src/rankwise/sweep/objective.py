@@ -20,7 +20,8 @@ import torch
 from accelerate import Accelerator
 
 from rankwise.data.batches import Padding
-from rankwise.data.prepare import Labelled, Prepared, prepare, read, take
+from rankwise.data.labelled import Labelled, read_labelled
+from rankwise.data.prepare import Prepared, prepare
 from rankwise.data.shifts import shifted_tokens
 from rankwise.data.tokens import TokenStore
 from rankwise.model.adapters import build
@@ -153,14 +154,14 @@ def _fastest(recipe: Recipe, device: torch.device) -> tuple[int, float]:
 
 
 def _tables(spec: DataSpec) -> tuple[Labelled, str]:
-    labelled = read(spec)
+    labelled = read_labelled(spec)
     return labelled, digest(labelled)
 
 
 def _tokens(spec: DataSpec, plan: Plan, base: Base, labelled: Labelled) -> tuple[Any, Prepared]:
     """The tokenizer, and the training and validation rows in its tokens; one validation row stands for the test rows."""
     tokenizer = load_tokenizer(base)
-    without_test = replace(labelled, test=take(labelled.validation, np.zeros(1, dtype=np.int64)))
+    without_test = replace(labelled, test=labelled.validation.take(np.zeros(1, dtype=np.int64)))
     longest = longest_text(tokenizer, plan.encoder, prefix=plan.prefix_length)
     return tokenizer, prepare(spec, tokenizer, longest=longest, labelled=without_test, tokenized=TokenStore(shared_cache()))
 

@@ -25,7 +25,8 @@ from filelock import FileLock
 from torch.nn.functional import cross_entropy
 
 from rankwise.data.batches import Padding, collate, scoring_batches
-from rankwise.data.prepare import Labelled, Split, prepare, take
+from rankwise.data.labelled import Labelled
+from rankwise.data.prepare import Split, prepare
 from rankwise.model.adapters import Classifier, build
 from rankwise.model.load import Base, load_tokenizer, locate, longest_text
 from rankwise.planning.plan import plan
@@ -73,9 +74,9 @@ def probe(recipe: Recipe, policy: ByImportance, base: Base, labelled: Labelled, 
     first = np.zeros(1, dtype=np.int64)  # preparing wants all three splits; one row of the others does
     sample = replace(
         labelled,
-        train=take(labelled.train, chosen),
-        validation=take(labelled.validation, first),
-        test=take(labelled.test, first),
+        train=labelled.train.take(chosen),
+        validation=labelled.validation.take(first),
+        test=labelled.test.take(first),
     )
     rows = prepare(recipe.data, tokenizer, longest=longest_text(tokenizer, plain.encoder), labelled=sample).train
     half, padding = len(rows) // 2, Padding.of(tokenizer)

@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.prepare import Labelled, nested_order, read, take
+from rankwise.data.labelled import Labelled, read_labelled
+from rankwise.data.splitting import nested_order
 from rankwise.errors import DataError, RunError
 from rankwise.recipe import Recipe
 from rankwise.run.folder import write_json
@@ -110,7 +111,7 @@ def learning_curve(
     recipe's files, where the caller has read them. Raises DataError for sizes that the data has not, RunError for a folder
     with points of another recipe or of other data.
     """
-    labelled = labelled or read(recipe.data)
+    labelled = labelled or read_labelled(recipe.data)
     sizes = _sizes(rows, len(labelled.train.texts), len(labelled.classes))
     # In these runs the test rows are the validation rows, scored in full precision and kept row by row; the true ones stay
     # untouched. Nobody sees the runs: their folders go once the points have their numbers.
@@ -200,7 +201,7 @@ def _trained(recipe: Recipe, labelled: Labelled, rows: int, seed: int, folder: P
     """A training on the first `rows` of the seed's order, scored on the validation rows; in `folder` while it lasts."""
     assert labelled.train.labels is not None
     places = np.sort(nested_order(labelled.train.labels, seed)[:rows])
-    part = replace(labelled, train=take(labelled.train, places))
+    part = replace(labelled, train=labelled.train.take(places))
     with TemporaryDirectory(prefix="training-", dir=folder) as place:
         run = train(recipe, place, overrides=[f"train.seed={seed}", "evaluate.baselines=false"], labelled=part)
         said = run.scored_rows()

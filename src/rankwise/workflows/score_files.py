@@ -14,7 +14,7 @@ from typing import Any
 from rankwise.data.files.table import Layout, Record, Table, first_row, read_table, stream
 from rankwise.data.labels import numbers_of
 from rankwise.data.prepare import Split, clean_all
-from rankwise.data.splitting import resolve, to_score
+from rankwise.data.sources import source_to_score, sources_of
 from rankwise.data.tokens import tokenize_to_disk
 from rankwise.errors import DataError
 from rankwise.inference.evaluation import Evaluation, evaluate
@@ -47,10 +47,10 @@ def source_for(spec: DataSpec, *, labelled: bool) -> tuple[SourceSpec, tuple[str
     """
     source = spec.source or ""
     if source == "sample" and not labelled:
-        return SourceSpec(path=str(Path(resolve(spec).train.path).with_name("unlabelled.csv"))), ()
+        return SourceSpec(path=str(Path(sources_of(spec).train.path).with_name("unlabelled.csv"))), ()
     if source == "sample" or Path(source).expanduser().is_dir():
-        return to_score(spec)
-    splits = resolve(spec)
+        return source_to_score(spec)
+    splits = sources_of(spec)
     return splits.train, splits.classes
 
 

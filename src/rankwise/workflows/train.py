@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from rankwise.data.audit import audit
 from rankwise.data.batches import Padding
 from rankwise.data.files.table import Table, table_of
-from rankwise.data.prepare import Labelled, Prepared, Split, complete, prepare, read, take
+from rankwise.data.labelled import Labelled, read_labelled, split_tables
+from rankwise.data.prepare import Prepared, Split, prepare
 from rankwise.data.shifts import shifted_tokens
 from rankwise.data.tokens import tokenize
 from rankwise.errors import RecipeError, RunError, require
@@ -103,7 +104,7 @@ def train(  # noqa: PLR0915 - straight down one page
         given = recipe.data.model_copy(update=dict.fromkeys(("source", "train", "validation", "test")))
         recipe = recipe.model_copy(update={"data": given})
     if labelled is None:
-        labelled = read(recipe.data) if texts is None else complete(recipe.data, table_of(texts, labels))
+        labelled = read_labelled(recipe.data) if texts is None else split_tables(recipe.data, table_of(texts, labels))
     data_sha256 = digest(labelled)
     recipe = importance.with_scores(recipe, labelled, data_sha256=data_sha256, device=state.device)
     plan = make_plan(recipe, classes=len(labelled.classes))
@@ -223,7 +224,7 @@ def train(  # noqa: PLR0915 - straight down one page
 
 def with_scores(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:
     """The recipe with the scores that `by-importance` needs to be planned, probed on its data; other recipes as they are."""
-    labelled = read(recipe.data) if labelled is None else labelled
+    labelled = read_labelled(recipe.data) if labelled is None else labelled
     return importance.with_scores(recipe, labelled, data_sha256=digest(labelled))
 
 
@@ -414,7 +415,7 @@ def _cleaned(table: Table, split: Split) -> Table:
     """The table's rows that are in the split, with the texts that the encoder reads."""
     kept = table
     if len(split) < len(table.texts):
-        kept = take(table, np.flatnonzero(np.isin(table.rows, split.rows)))
+        kept = table.take(np.flatnonzero(np.isin(table.rows, split.rows)))
     return replace(kept, texts=split.texts)
 
 

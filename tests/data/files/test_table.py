@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from rankwise.data.files import formats
 from rankwise.data.files import text as textfile
 from rankwise.data.files.table import Layout, Table, read_table, stream, table_of
-from rankwise.data.splitting import Splits, resolve
+from rankwise.data.sources import Sources, sources_of
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec, SourceSpec
 
@@ -422,10 +422,10 @@ def test_a_list_with_a_wrong_value_is_refused_by_position(texts: list, labels: l
 # --------------------------------------------------------------------------------------------------------- splits
 
 
-def splits(tmp_path: Path, *names: str, **data: object) -> Splits:
+def splits(tmp_path: Path, *names: str, **data: object) -> Sources:
     for name in names:
         write(tmp_path / name, GOOD)
-    return resolve(DataSpec(source=str(tmp_path), **data))
+    return sources_of(DataSpec(source=str(tmp_path), **data))
 
 
 def test_a_file_that_is_named_needs_nothing_of_the_folder(tmp_path: Path) -> None:
@@ -456,11 +456,11 @@ def test_a_folder_in_imdbs_layout_gives_train_and_test(tmp_path: Path) -> None:
 
 
 def test_class_folders_and_a_single_file_are_training_rows(tmp_path: Path) -> None:
-    assert splits(tmp_path / "folders", "pos/0.txt", "neg/0.txt") == Splits(
+    assert splits(tmp_path / "folders", "pos/0.txt", "neg/0.txt") == Sources(
         SourceSpec(path=str(tmp_path / "folders")), None, None, ()
     )
     file = str(write(tmp_path / "all.csv", GOOD))
-    assert resolve(DataSpec(source=file)).train == SourceSpec(path=file)
+    assert sources_of(DataSpec(source=file)).train == SourceSpec(path=file)
 
 
 def test_a_split_given_by_name_goes_before_the_folder(tmp_path: Path) -> None:
@@ -470,7 +470,7 @@ def test_a_split_given_by_name_goes_before_the_folder(tmp_path: Path) -> None:
 
 
 def test_the_sample_comes_with_the_package() -> None:
-    found = resolve(DataSpec(source="sample"))
+    found = sources_of(DataSpec(source="sample"))
     assert found.test is not None
     assert read_table(found.test, DataSpec()).layout.text == ("title", "description")
 
@@ -503,7 +503,7 @@ def test_a_link_to_the_training_file_is_no_test_file(tmp_path: Path) -> None:
 
 def test_nothing_given_says_what_to_type() -> None:
     with pytest.raises(DataError, match=r"--set data\.source=sample"):
-        resolve(DataSpec())
+        sources_of(DataSpec())
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -516,7 +516,7 @@ def test_a_local_folder_is_read_as_a_hub_data_set(tmp_path: Path, monkeypatch: p
         rows = {"text": ["x", "y", "z"], "label": [1, 0, -1]}
         datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "set" / f"{split}.parquet")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    found = resolve(DataSpec(source=f"hub:{tmp_path / 'set'}"))
+    found = sources_of(DataSpec(source=f"hub:{tmp_path / 'set'}"))
     assert found.classes == ("World", "Sports")
     assert found.train.path.endswith(":train")
     layout, records = stream(found.train, DataSpec())
@@ -531,7 +531,7 @@ def test_a_local_folder_is_read_as_a_hub_data_set(tmp_path: Path, monkeypatch: p
 
 def test_ag_news_is_read_as_its_readme_says() -> None:
     folder = real("ag_news")
-    found = resolve(DataSpec(source=str(folder)))
+    found = sources_of(DataSpec(source=str(folder)))
     assert found.classes == ("World", "Sports", "Business", "Sci/Tech")
     assert found.test is not None
     train, test = read_table(found.train, DataSpec()), read_table(found.test, DataSpec())

@@ -47,7 +47,7 @@ def data(options: DataOptions) -> None:
     from rankwise.cli.options import reading, with_columns
     from rankwise.data.audit import audit
     from rankwise.data.files.table import read_table
-    from rankwise.data.splitting import resolve
+    from rankwise.data.sources import sources_of
     from rankwise.recipe import Recipe
 
     changes = [f"data.source={json.dumps(options.source)}", *reading(options.overrides)]
@@ -69,7 +69,7 @@ def data(options: DataOptions) -> None:
     misplaced = [f"--{name}" for name in ("features", "truth", "out") if getattr(options, name) is not None]
     if misplaced:
         raise DataError(f"without --suspects there is nothing for {' and '.join(misplaced)} to do; type --suspects too")
-    found = resolve(spec)
+    found = sources_of(spec)
     tables = {
         name: read_table(where, spec)
         for name, where in (("train", found.train), ("validation", found.validation), ("test", found.test))

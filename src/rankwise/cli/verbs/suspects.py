@@ -15,7 +15,7 @@ from rankwise.data.audit import check
 from rankwise.data.files.output import Sink
 from rankwise.data.files.table import Layout, Table, read_table, stream
 from rankwise.data.labels import class_names, numbers_of
-from rankwise.data.splitting import resolve
+from rankwise.data.sources import sources_of
 from rankwise.errors import DataError, nearest
 from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.workflows.suspects import FOLDS, Features, Found, Suspects, compare, find_suspects
@@ -31,7 +31,7 @@ def name_suspects(
     """Find, print and perhaps write the suspects among the training rows. Raises DataError."""
     if out is not None:
         Sink(out, ["row"])  # refuses what it can't write before there is anything to write
-    found = resolve(spec)
+    found = sources_of(spec)
     if out is not None and found.train.path:
         check_apart(out, found.train.path)
     table = read_table(found.train, spec)

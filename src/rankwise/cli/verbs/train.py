@@ -57,12 +57,12 @@ def train(options: TrainOptions) -> None:
         fast=options.fast,
     )
     from rankwise.cli import console
-    from rankwise.data.prepare import read
+    from rankwise.data.labelled import read_labelled
     from rankwise.data.volume import Volume
     from rankwise.planning.plan import plan as make_plan
     from rankwise.planning.workload import character_counts
 
-    labelled = read(loaded.data)
+    labelled = read_labelled(loaded.data)
     quiet = options.as_json or not _is_main_process()
     if not quiet:  # the plan is known in milliseconds; the libraries that train take seconds to import
         loaded = scored(loaded, labelled)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from operator import itemgetter
 from pathlib import Path
@@ -73,6 +73,11 @@ class Table:
     layout: Layout
     dropped: Mapping[str, int]
     rows: NDArray[np.int64]
+
+    def take(self, indices: NDArray[np.int64]) -> Table:
+        """A table with only the texts at these indices, in this order."""
+        labels = None if self.labels is None else tuple(self.labels[index] for index in indices)
+        return replace(self, texts=Texts.of(self.texts).take(indices), labels=labels, rows=self.rows[indices])
 
 
 def read_table(source: SourceSpec, data: DataSpec, *, needs_label: bool = True) -> Table:

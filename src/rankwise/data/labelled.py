@@ -1,0 +1,105 @@
+"""Tables of raw labelled text → Labelled: train, validation and test rows, and the classes they hold.
+
+This is everything that is known of a recipe's data before a tokenizer is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankwise.data.audit import LEAK_LIMIT, check, seen_in
+from rankwise.data.files.table import Table, read_table
+from rankwise.data.labels import check_rows, class_names, numbers_of
+from rankwise.data.sources import sources_of
+from rankwise.data.splitting import sample, split_off
+from rankwise.errors import DataError
+from rankwise.recipe import DataSpec
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Raw tables and the classes they hold: everything known before a tokenizer is."""
+
+    train: Table
+    validation: Table
+    test: Table
+    classes: tuple[str, ...]
+    leaked: NDArray[np.bool_]
+    """Which test rows have a text that is also in training; shape (N of test,)."""
+    notes: tuple[str, ...] = ()
+    numbering: tuple[str, ...] = ()
+    """Class names in the order that whole-number labels count them; empty where nobody gave an order."""
+
+
+def read_labelled(spec: DataSpec) -> Labelled:
+    """The three tables of a recipe, split where they are not given, and the class names. Raises DataError."""
+    sources = sources_of(spec)
+    train = read_table(sources.train, spec)
+    test = read_table(sources.test, spec) if sources.test else None
+    validation = read_table(sources.validation, spec) if sources.validation else None
+    return split_tables(spec, train, validation, test, classes=sources.classes)
+
+
+def read_classes(spec: DataSpec) -> tuple[str, ...]:
+    """The class names of a recipe's data, in the order of their numbers, without splitting it. Raises DataError."""
+    sources = sources_of(spec)
+    train = read_table(sources.train, spec)
+    check(train)
+    return class_names(train, spec.classes or sources.classes)
+
+
+def split_tables(
+    spec: DataSpec, train: Table, validation: Table | None = None, test: Table | None = None, *, classes: tuple[str, ...] = ()
+) -> Labelled:
+    """Three tables from one or more: what is not given is split off the training rows. Raises DataError."""
+    check(train)
+    notes = []
+    for name, table in (("train", train), ("test", test), ("validation", validation)):
+        notes += [table.layout.describe(), *_dropped(table, name)] if table else []
+    seed = spec.split.seed
+    if test is None:
+        train, test = split_off(train, spec.split.test, seed=seed, what="test")
+        notes.append(f"test: {len(test.texts):,} rows set aside (stratified, seed {seed})")
+    if validation is None:
+        train, validation = split_off(train, spec.split.validation, seed=seed + 1, what="validation")
+        notes.append(f"validation: {len(validation.texts):,} rows set aside (stratified, seed {seed})")
+    check_rows(spec, len(set(train.labels or ())))
+    if spec.rows is not None and spec.rows < len(train.texts):
+        train = sample(train, spec.rows, seed=seed + 2)
+        notes.append(f"train: {spec.rows:,} rows kept (stratified, seed {seed})")
+    if spec.test_rows is not None and spec.test_rows < len(test.texts):
+        test = sample(test, spec.test_rows, seed=seed + 3)
+        notes.append(f"test: {spec.test_rows:,} rows kept (stratified, seed {seed})")
+    numbering = spec.classes or classes
+    names = class_names(train, numbering)
+    leaked = seen_in(train, test)
+    notes += _leakage(leaked, test, spec)
+    return Labelled(train, validation, test, names, leaked, tuple(notes), numbering)
+
+
+def label_numbers(labelled: Labelled, spec: DataSpec) -> dict[str, NDArray[np.int64]]:
+    """Class numbers of each split, (N,) each; -1 for a class that training never saw, where the recipe allows it."""
+    return {
+        name: numbers_of(getattr(labelled, name), labelled.classes, labelled.numbering, spec)
+        for name in ("train", "validation", "test")
+    }
+
+
+def _leakage(leaked: NDArray[np.bool_], test: Table, spec: DataSpec) -> list[str]:
+    """A note on test rows that are also in training. Raises DataError when they are many."""
+    if not leaked.any():
+        return []
+    overlap = f"{leaked.sum():,} of {len(leaked):,} test texts ({leaked.mean():.1%}) are also in training"
+    if leaked.mean() > LEAK_LIMIT and spec.leakage == "fail":
+        raise DataError(
+            f"{test.layout.path}: {overlap}, so a score on them says little; remove them from training, or type "
+            "--set data.leakage=allow to see a score on the others beside it"
+        )
+    return [f"test: {overlap}; scores leave nothing out, the clean score is beside them"]
+
+
+def _dropped(table: Table, name: str) -> list[str]:
+    return [f"{name}: {count:,} rows dropped ({reason})" for reason, count in table.dropped.items() if count]

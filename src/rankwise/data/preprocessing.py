@@ -1,0 +1,40 @@
+"""What makes tokens of raw text, the same in training and serving; it travels with the run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rankwise.data.clean import clean
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From raw text to tokens, the same in training and serving."""
+
+    classes: tuple[str, ...]
+    clean: tuple[str, ...]
+    max_length: int
+    join: str = " . "
+    text: tuple[str | int, ...] = ()
+    """Column names of the training file, for prediction files that say nothing else."""
+    numbering: tuple[str, ...] = ()
+    """Class names in the order that whole-number labels count them; empty where nobody gave an order."""
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+        return cls(
+            classes=tuple(values["classes"]),
+            clean=tuple(values["clean"]),
+            max_length=int(values["max_length"]),
+            join=values["join"],
+            text=tuple(values["text"]),
+            numbering=tuple(values["numbering"]),
+        )
+
+    def apply(self, text: str) -> str:
+        return clean(text, self.clean)
