@@ -9,7 +9,7 @@ import pytest
 
 from rankwise.errors import MissingExtra, OverBudget, RunError
 from rankwise.published.reports import find_report
-from rankwise.published.reproduce import reproduce
+from rankwise.published.reproduce import Request, reproduce
 from rankwise.run.folder import Run, ScoredRows
 from rankwise.system.memory import forget_peak, peak_resident_bytes
 
@@ -35,13 +35,10 @@ def run_report(tiny, data_file, tmp_path):
             "evaluate.resamples=20",
             "evaluate.baselines=false",
         ]
+        sources = {"ag_news": str(data_file), "imdb": str(data_file)}
         found = reproduce(
-            find_report(number),
+            Request(find_report(number), (*quick, *overrides), sources, seeds, tuple(only)),
             tmp_path / out,
-            overrides=[*quick, *overrides],
-            seeds=seeds,
-            only=only,
-            sources={"ag_news": str(data_file), "imdb": str(data_file)},
             listeners=[listen, *([also] if also else [])],
             **how,
         )
@@ -202,19 +199,9 @@ def test_a_peak_of_memory_is_forgotten():
 @pytest.mark.parametrize("number", ["000", "001", "002", "003", "004"])
 def test_a_report_runs_on_the_real_encoder(number, shared_data, tmp_path):
     report = find_report(number)
-    found = reproduce(
-        report,
-        tmp_path / "out",
-        overrides=[
-            "base=minilm",
-            "data.rows=100",
-            "data.test_rows=100",
-            "data.split.validation=50",
-            "train.epochs=1",
-            "train.precision=auto",
-            "train.encoder_dropout=off",
-        ],
-        sources={"ag_news": str(shared_data / "ag_news"), "imdb": str(shared_data / "imdb")},
-    )
+    small = ("base=minilm", "data.rows=100", "data.test_rows=100", "data.split.validation=50", "train.epochs=1")
+    fast = ("train.precision=auto", "train.encoder_dropout=off")
+    sources = {"ag_news": str(shared_data / "ag_news"), "imdb": str(shared_data / "imdb")}
+    found = reproduce(Request(report, (*small, *fast), sources), tmp_path / "out")
     assert [one.left_out for one in found.outcomes] == [None] * len(report.experiments)
     assert set(found.comparisons) == set(report.data)

@@ -33,6 +33,21 @@ from rankwise.workflows.train import train, with_scores
 
 
 @dataclass(frozen=True)
+class Request:
+    """Which experiments of a report are run, how often, and on what."""
+
+    report: Report
+    overrides: tuple[str, ...] = ()
+    """What every experiment changes, as for --set."""
+    sources: Mapping[DataName, str] = field(default_factory=dict)
+    """Where each data set is; the hub, where this does not say."""
+    seeds: int = 1
+    """Each experiment is trained with seeds 0 to `seeds` - 1."""
+    only: tuple[str, ...] = ()
+    """Names of the experiments to run; all when empty."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """One experiment: what the report printed is in `experiment`, what came of it here beside it."""
 
@@ -112,37 +127,27 @@ class _Trained:
         return plan(self.recipe, classes=len(self.labelled.classes)).ledger.trainable_parameters
 
 
-def reproduce(
-    report: Report,
-    out: Path,
-    *,
-    overrides: Sequence[str] = (),
-    sources: Mapping[DataName, str] | None = None,
-    seeds: int = 1,
-    only: Sequence[str] = (),
-    listeners: Iterable[Listener] = (),
-    overwrite: bool = False,
-) -> Reproduction:
-    """Run a report's experiments with seeds 0 to `seeds` - 1 and lay its numbers beside ours.
+def reproduce(request: Request, out: Path, *, listeners: Iterable[Listener] = (), overwrite: bool = False) -> Reproduction:
+    """Run a report's experiments into `out` and lay its numbers beside ours.
 
-    `overrides` change every experiment, `sources` say where its data is (the hub, where they don't), `only` names the
-    experiments to run. Listeners hear ExperimentStarted before each training, then its events: `done` where it is there
-    already, `asked_by` the experiment that needs it where `only` does not name it. An experiment that needs an extra which is
-    not installed is left out, and says so. Raises a RankwiseError before anything trains where a recipe, its data or its
-    budget are not in order.
+    Listeners hear ExperimentStarted before each training, then its events: `done` where it is there already, `asked_by` the
+    experiment that needs it where the request does not name it. An experiment that needs an extra which is not installed is
+    left out, and says so. Raises a RankwiseError before anything trains where a recipe, its data or its budget are not in
+    order.
     """
+    report, only = request.report, request.only
     listeners = list(listeners)
     tables: dict[str, Labelled] = {}
-    chosen = [_settled(experiment, overrides, sources or {}, tables) for experiment in report.chosen(only)]
+    chosen = [_settled(experiment, request, tables) for experiment in report.chosen(only)]
     for trained in chosen:
         if trained.experiment.asks is None:
             _ = trained.counted  # a plan that is over budget says so now
     by_name = {trained.experiment.name: trained for trained in chosen}
-    number, total = 0, seeds * len(chosen)
+    number, total = 0, request.seeds * len(chosen)
     for trained in chosen:
         name, asked = trained.experiment.name, by_name.get(trained.experiment.asks or "")
         askers = [one.experiment.name for one in chosen if one.experiment.asks == name and only and name not in only]
-        for seed in range(seeds):
+        for seed in range(request.seeds):
             number += 1
             done = _is_done(trained, asked, seed, out, overwrite=overwrite)
             asked_by = " and ".join(askers)
@@ -159,7 +164,7 @@ def reproduce(
     found = Reproduction(
         report=report,
         base=chosen[0].recipe.base,
-        overrides=tuple(overrides),
+        overrides=request.overrides,
         outcomes=outcomes,
         comparisons=comparisons,
         doubts=(*_miscounts(outcomes), *report.doubts),
@@ -169,14 +174,12 @@ def reproduce(
     return found
 
 
-def _settled(
-    experiment: Experiment, overrides: Sequence[str], sources: Mapping[DataName, str], tables: dict[str, Labelled]
-) -> _Trained:
+def _settled(experiment: Experiment, request: Request, tables: dict[str, Labelled]) -> _Trained:
     """The experiment with what the caller changes, and its data, read once for all that read the same."""
     changes: list[str] = []
-    if experiment.data in sources:  # the classes are those of the files
-        changes = [f"data.source={json.dumps(sources[experiment.data])}", "data.classes=[]"]
-    recipe = experiment.load().with_overrides([*changes, *overrides])
+    if experiment.data in request.sources:  # the classes are those of the files
+        changes = [f"data.source={json.dumps(request.sources[experiment.data])}", "data.classes=[]"]
+    recipe = experiment.load().with_overrides([*changes, *request.overrides])
     key = recipe.data.model_dump_json()
     if key not in tables:
         tables[key] = read_labelled(recipe.data)

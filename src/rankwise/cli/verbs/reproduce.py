@@ -56,8 +56,8 @@ def reproduce(options: ReproduceOptions) -> None:
             )
         _list(reports(), as_json=options.as_json)
         return
-    found = find_report(options.report)
-    found.chosen(options.only or [])  # a misspelt name is told before libraries load
+    report = find_report(options.report)
+    report.chosen(options.only or [])  # a misspelt name is told before libraries load
     sources: dict[DataName, str] = {}
     if options.data is not None:
         sources["ag_news"] = options.data
@@ -65,41 +65,36 @@ def reproduce(options: ReproduceOptions) -> None:
         sources["imdb"] = options.imdb
     for source in sources.values():
         check_data(source)
+    from rankwise.published.reproduce import Request
     from rankwise.published.reproduce import reproduce as run_report
 
+    overrides = (*(FAST if options.fast else ()), *(options.overrides or ()))
+    request = Request(report, overrides, sources, options.seeds, tuple(options.only or ()))
+    folder = options.out or Path("reproductions") / report.number
     with _Progress() as progress:
-        reproduction = run_report(
-            found,
-            options.out or Path("reproductions") / found.number,
-            overrides=[*(FAST if options.fast else ()), *(options.overrides or [])],
-            sources=sources,
-            seeds=options.seeds,
-            only=options.only or [],
-            listeners=[progress],
-            overwrite=options.overwrite,
-        )
+        reproduction = run_report(request, folder, listeners=[progress], overwrite=options.overwrite)
     if options.as_json:
         print_json(reproduction.as_dict())
     else:
         show_reproduction(reproduction)
 
 
-def show_reproduction(found: Reproduction) -> None:
+def show_reproduction(reproduction: Reproduction) -> None:
     """Parameters, scores, what does not add up, and the experiments held against each other."""
     from rich.markup import escape
 
     from rankwise.cli import console
     from rankwise.cli.verbs.compare import show_comparison
 
-    console.out.print(f"[bold]report {found.report.number}[/]  {escape(found.report.title)}\n")
-    _show_parameters(found)
+    console.out.print(f"[bold]report {reproduction.report.number}[/]  {escape(reproduction.report.title)}\n")
+    _show_parameters(reproduction)
     console.out.print()
-    _show_scores(found)
+    _show_scores(reproduction)
     console.out.print("\n[bold]what does not add up[/]")
-    for line in found.doubts:
+    for line in reproduction.doubts:
         console.hanging("-", escape(line))
-    for name, comparison in found.comparisons.items():
-        console.out.print("\n[bold]our runs compared[/]" + (f" on {name}" if len(found.comparisons) > 1 else ""))
+    for name, comparison in reproduction.comparisons.items():
+        console.out.print("\n[bold]our runs compared[/]" + (f" on {name}" if len(reproduction.comparisons) > 1 else ""))
         show_comparison(comparison)
 
 
@@ -112,13 +107,13 @@ def _typed(context: typer.Context) -> list[str]:
     ]
 
 
-def _show_parameters(found: Reproduction) -> None:
+def _show_parameters(reproduction: Reproduction) -> None:
     """What the report printed, what its encoder trains by the planner, what ours trains."""
     from rankwise.cli import console
 
-    theirs = sorted({one.experiment.load().base for one in found.outcomes})
+    theirs = sorted({one.experiment.load().base for one in reproduction.outcomes})
     table = console.plain_table("trained parameters", "printed", "counted there", "counted here")
-    for one in found.outcomes:
+    for one in reproduction.outcomes:
         printed = one.experiment.trained_parameters
         wrong = printed is not None and printed != one.counted
         table.add_row(
@@ -128,22 +123,22 @@ def _show_parameters(found: Reproduction) -> None:
             f"{one.counted_here:,}",
         )
     console.out.print(table)
-    console.dim(f"there: {', '.join(theirs)}, from its plan; here: {found.base}")
+    console.dim(f"there: {', '.join(theirs)}, from its plan; here: {reproduction.base}")
 
 
-def _show_scores(found: Reproduction) -> None:
+def _show_scores(reproduction: Reproduction) -> None:
     """A block an experiment: what it is, what the report printed, what came out here."""
     from rich.markup import escape
 
     from rankwise.cli import console
 
-    for one in found.outcomes:
+    for one in reproduction.outcomes:
         console.out.print(f"[bold]{one.experiment.name}[/]  [dim]{escape(one.experiment.summary)}[/]", soft_wrap=True)
         printed = ", ".join(f"{name} {value}" for name, value in one.experiment.scores.items())
         console.hanging("  there", escape(printed or "no score"))
         console.hanging("  here ", _ours(one))
 
-    idle = [one.experiment for one in found.outcomes if not one.learned]
+    idle = [one.experiment for one in reproduction.outcomes if not one.learned]
     if idle:
         trains = [experiment.load().train for experiment in idle]
         keys = ["--set train.learning_rate=1e-3"] if not all(train.rate_is_idle for train in trains) else []
