@@ -3,274 +3,107 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from rankwise.errors import RunError
-from rankwise.recipe.differences import differences
-from rankwise.report.blocks import (
-    Column,
-    Figure,
-    Kind,
-    Notes,
-    Paragraph,
-    Report,
-    Section,
-    Stat,
-    Table,
-    Value,
-    in_words,
-    listed,
-    percent,
-    shown,
-    shown_bounds,
+from rankwise.report.blocks import Report, Section, Stat, listed, percent, shown, shown_bounds
+from rankwise.report.groups import Group, group_by_recipe
+from rankwise.report.sections.budget import budget_section
+from rankwise.report.sections.compared import (
+    compare_on_test_rows,
+    costs_section,
+    curves_section,
+    leaderboard_section,
+    settings_section,
+    trade_offs_section,
+    verdicts_section,
 )
-from rankwise.report.figures import charts
-from rankwise.report.sections.groups import Group, Line, front, group
-from rankwise.report.sections.lines import lines_figure
-from rankwise.report.sections.sections import sections, stats
+from rankwise.report.sections.data import data_section
+from rankwise.report.sections.mistakes import mistakes_section
+from rankwise.report.sections.origin import origin_section
+from rankwise.report.sections.scores import gains, scores_section
+from rankwise.report.sections.shift import shift_section
+from rankwise.report.sections.training import training_section
 from rankwise.run.folder import Run, versions
-from rankwise.stats.intervals import Interval
-from rankwise.workflows.compare import Comparison, compare, settings_of_run
+
+SECTIONS = (scores_section, budget_section, training_section, data_section, mistakes_section, shift_section, origin_section)
 
 
 def report_of(runs: Sequence[Run]) -> Report:
     """The report of these runs; those that differ in their seed alone are pooled. Raises RunError."""
-    groups = group(runs)
-    return _of_one(groups[0]) if len(groups) == 1 else _of_many(groups)
+    groups = group_by_recipe(runs)
+    return _report_of_one(groups[0]) if len(groups) == 1 else _report_of_several(groups)
 
 
-def foot() -> str:
+def footer() -> str:
+    """The line at the end of every page: what made it."""
     return f"Made by rankwise {versions()['rankwise']}. Every table and figure can be downloaded as CSV."
 
 
-def _of_one(found: Group) -> Report:
-    recipe = found.first.recipe
-    seeds = f" Numbers are means over {len(found.runs)} seeds." if len(found.runs) > 1 else ""
-    base = found.first.facts["base"]
+def _report_of_one(group: Group) -> Report:
+    recipe = group.first.recipe
+    seeds = f" Numbers are means over {len(group.runs)} seeds." if len(group.runs) > 1 else ""
+    base = group.first.facts["base"]
     summary = f"{recipe.summary.rstrip('.')}. " if recipe.summary else ""
-    what = f"A text classifier for {len(found.first.scores['classes'])} classes on {base['hub'] or base['name']}."
-    return Report(found.name, f"{summary}{what}{seeds}", stats(found), sections(found), foot())
+    what = f"A text classifier for {len(group.first.scores['classes'])} classes on {base['hub'] or base['name']}."
+    return Report(group.name, f"{summary}{what}{seeds}", _stats_of_one(group), _sections(group), footer())
 
 
-def _of_many(groups: Sequence[Group]) -> Report:
-    many = sum(len(found.runs) for found in groups)
-    best = max(groups, key=lambda found: found.score("accuracy").value or 0)
-    leanest = min(groups, key=lambda found: found.trained_parameters)
-    fastest = min(groups, key=lambda found: found.seconds().value or 0)
+def _report_of_several(groups: Sequence[Group]) -> Report:
+    """The recipes beside each other first, then each one at length."""
+    comparison = compare_on_test_rows(groups)
+    comparable = not isinstance(comparison, RunError)
+    beside = (
+        leaderboard_section(groups),
+        verdicts_section(groups, comparison),
+        costs_section(groups),
+        *([trade_offs_section(groups)] if comparable else []),
+        curves_section(groups),
+        settings_section(groups),
+    )
+    at_length = tuple(_recipe_section(group, f"{number}-") for number, group in enumerate(groups, start=1))
+    lead = f"{listed([group.name for group in groups])}; {sum(len(group.runs) for group in groups)} runs."
+    stats = _stats_of_several(groups, comparable=comparable)
+    return Report(f"{len(groups)} recipes compared", lead, stats, (*beside, *at_length), footer())
+
+
+def _recipe_section(group: Group, prefix: str) -> Section:
+    summary = group.first.recipe.summary.rstrip(".")
+    return Section(f"{prefix}recipe", group.name, sections=_sections(group, prefix), lead=f"{summary}." if summary else "")
+
+
+def _sections(group: Group, prefix: str = "") -> tuple[Section, ...]:
+    """Every section about one recipe; `prefix` keeps the addresses and file names of several recipes apart."""
+    return tuple(section(group, prefix) for section in SECTIONS)
+
+
+def _stats_of_one(group: Group) -> tuple[Stat, ...]:
+    accuracy, rows = group.score("accuracy"), group.first.scores["test"]["rows"]
+    stats = [
+        Stat("accuracy", f"{shown(accuracy, 'share')}\u00a0%", f"{shown_bounds(accuracy, 'share')} on {rows:,} test rows")
+    ]
+    for name, gain in gains(group).items():
+        if name.startswith("TF-IDF"):
+            stats.append(Stat("ahead of TF-IDF", shown(gain, "signed"), f"points {shown_bounds(gain, 'signed')}"))
+    budget = group.first.plan_facts["budget"]
+    share = f"{percent(group.trained_parameters / budget)} of the cap" if budget else "no cap"
+    stats.append(Stat("trained parameters", f"{group.trained_parameters:,}", share))
+    in_all = shown(group.seconds("all"), "seconds")
+    stats.append(Stat("training time", shown(group.seconds(), "seconds"), f"{in_all} in all"))
+    peak = group.peak_gb()
+    if peak.value is not None:
+        stats.append(Stat("peak memory", f"{shown(peak, 'number')} GB"))
+    return tuple(stats)
+
+
+def _stats_of_several(groups: Sequence[Group], *, comparable: bool) -> tuple[Stat, ...]:
+    """The highest accuracy only where the recipes were scored on the same rows: others are no race."""
+    best = max(groups, key=lambda group: group.score("accuracy").value or 0)
+    leanest = min(groups, key=lambda group: group.trained_parameters)
+    fastest = min(groups, key=lambda group: group.seconds().value or 0)
     accuracy = best.score("accuracy")
-    compared = _compared(groups)
-    alike = not isinstance(compared, RunError)  # else scores of other rows are no race
     highest = Stat("highest accuracy", f"{shown(accuracy, 'share')}\u00a0%", f"{best.name} {shown_bounds(accuracy, 'share')}")
-    first = (
-        *([highest] if alike else []),
+    return (
+        *([highest] if comparable else []),
         Stat("fewest trained parameters", f"{leanest.trained_parameters:,}", leanest.name),
         Stat("shortest training", shown(fastest.seconds(), "seconds"), fastest.name),
     )
-    title = f"{len(groups)} recipes compared"
-    lead = f"{listed([found.name for found in groups])}; {many} runs."
-    own = tuple(_own_section(found, place) for place, found in enumerate(groups))
-    beside = (
-        _leaderboard(groups),
-        _verdicts(groups, compared),
-        _costs(groups),
-        *([_trade_offs(groups)] if alike else []),
-        _curves(groups),
-        _settings(groups),
-    )
-    return Report(title, lead, first, (*beside, *own), foot())
-
-
-def _own_section(found: Group, place: int) -> Section:
-    prefix = f"{place + 1}-"
-    summary = found.first.recipe.summary.rstrip(".")
-    lead = f"{summary}." if summary else ""
-    return Section(f"{prefix}recipe", found.name, sections=sections(found, prefix), lead=lead)
-
-
-def _leaderboard(groups: Sequence[Group]) -> Section:
-    columns = (
-        Column("recipe", "recipe"),
-        Column("seeds", "seeds", "count"),
-        Column("test_rows", "test rows", "count"),
-        Column("accuracy", "accuracy, %", "share", interval=True),
-        Column("macro_f1", "macro-F1, %", "share", interval=True),
-        Column("log_loss", "log-loss", "number", interval=True),
-        Column("trained_parameters", "trained parameters", "count"),
-        Column("seconds", "training time", "seconds"),
-        Column("peak_gb", "peak memory, GB", "number"),
-    )
-    ordered = sorted(groups, key=lambda found: -(found.score("accuracy").value or 0))
-    rows: list[tuple[Value, ...]] = [
-        (
-            found.name,
-            len(found.runs),
-            found.first.scores["test"]["rows"],
-            found.score("accuracy"),
-            found.score("macro_f1"),
-            found.score("log_loss"),
-            found.trained_parameters,
-            found.seconds().value,
-            found.peak_gb().value,
-        )
-        for found in ordered
-    ]
-    level = percent(groups[0].confidence, 0)
-    what = "of one run over test rows, of several seeds over rows and seeds, of times over seeds alone"
-    blocks = (
-        Table("leaderboard", "By accuracy on the test rows", columns, tuple(rows)),
-        Paragraph(f"Brackets are {level} intervals: {what}.", quiet=True),
-    )
-    return Section("leaderboard-section", "Leaderboard", blocks)
-
-
-def _compared(groups: Sequence[Group]) -> Comparison | RunError:
-    """All runs on the same test rows, or why they can't be compared."""
-    try:
-        return compare([run for one in groups for run in one.runs], confidence=groups[0].confidence)
-    except RunError as problem:
-        return problem
-
-
-def _verdicts(groups: Sequence[Group], found: Comparison | RunError) -> Section:
-    """Each pair of recipes, on the same test rows; where the rows are not the same, why there are no pairs."""
-    title, name = "Which is better", "verdicts-section"
-    if isinstance(found, RunError):
-        return Section(name, title, (Paragraph(f"These runs can't be set against each other row by row: {found}."),))
-    names = {str(run.folder): one.name for one in groups for run in one.runs}
-    ours = {system.name: names[system.runs[0]] for system in found.systems}
-    pairs = [replace(pair, a=ours[pair.a], b=ours[pair.b]) for pair in found.pairs]
-    columns = (
-        Column("a", "recipe"),
-        Column("b", "minus"),
-        Column("accuracy", "accuracy, points", "signed", interval=True),
-        Column("macro_f1", "macro-F1, points", "signed", interval=True),
-        Column("p", "p", "rate"),
-        Column("p_holm", "p after Holm", "rate"),
-    )
-    rows = tuple(
-        (pair.a, pair.b, pair.accuracy.interval, pair.macro_f1.interval, pair.accuracy.p_value, pair.accuracy.p_holm)
-        for pair in pairs
-    )
-    table = Table("differences", f"Differences on the same {found.test_rows:,} test rows", columns, rows)
-    by_seed = [(pair.a, pair.b, test.seed, test.only_a, test.only_b, test.p_value) for pair in pairs for test in pair.mcnemar]
-    columns = (
-        Column("a", "recipe A"),
-        Column("b", "recipe B"),
-        Column("seed", "seed", "count"),
-        Column("only_a", "rows that A alone has right", "count"),
-        Column("only_b", "rows that B alone has right", "count"),
-        Column("p", "p", "rate"),
-    )
-    mcnemar = (
-        [Table("mcnemar", "McNemar's exact test, seed by seed", columns, tuple(by_seed), folded=True)] if by_seed else []
-    )
-    single = [one.name for one in groups if len(one.runs) == 1]
-    seeds = f" Of {listed(single)} there is one seed, so nothing is known of others." if single else ""
-    quiet = f"As rankwise compare finds it. p is of accuracy; Holm's correction counts all pairs.{seeds}"
-    return Section(name, title, (Notes(tuple(map(found.verdict, pairs))), table, *mcnemar, Paragraph(quiet, quiet=True)))
-
-
-def _costs(groups: Sequence[Group]) -> Section:
-    """The four charts of report 004: training time, trained parameters, loss, accuracy."""
-
-    def figure(
-        title: str, name: str, kind: Kind, label: str, values: list[Interval], dots: list[tuple[float, ...]]
-    ) -> Figure:
-        rows = [
-            charts.Row(found.name, value, place, dots[place] if len(found.runs) > 1 else ())
-            for place, (found, value) in enumerate(zip(groups, values, strict=True))
-        ]
-        draw = charts.bars if name in ("time", "parameters") else charts.dots
-        words = "; ".join(f"{row.name} {in_words(row.value, kind)}" for row in rows)
-        columns = (Column("recipe", "recipe"), Column(name, label, kind, interval=True))
-        table = Table(f"compare-{name}", title, columns, tuple((row.name, row.value) for row in rows))
-        return Figure(title, words, draw(rows, label=label, kind=kind), table)
-
-    parameters = [Interval(float(found.trained_parameters), None, None) for found in groups]
-    seconds = [tuple(run.facts["seconds"]["training"] for run in found.runs) for found in groups]
-    figures = (
-        figure("Training time", "time", "seconds", "training time", [found.seconds() for found in groups], seconds),
-        figure("Trained parameters", "parameters", "count", "trained parameters", parameters, [()] * len(groups)),
-        figure(
-            "Loss on the test rows",
-            "loss",
-            "number",
-            "log-loss, nats",
-            [found.score("log_loss") for found in groups],
-            [found.scores("log_loss") for found in groups],
-        ),
-        figure(
-            "Accuracy on the test rows",
-            "accuracy",
-            "share",
-            "accuracy, %",
-            [found.score("accuracy") for found in groups],
-            [found.scores("accuracy") for found in groups],
-        ),
-    )
-    ticks = any(len(found.runs) > 1 for found in groups)
-    note = (Paragraph("Ticks under a mark are the single runs.", quiet=True),) if ticks else ()
-    return Section("costs-section", "Cost and quality", (*figures, *note))
-
-
-def _trade_offs(groups: Sequence[Group]) -> Section:
-    accuracy = [found.score("accuracy") for found in groups]
-
-    def figure(title: str, name: str, label: str, kind: Kind, costs: list[Interval]) -> Figure:
-        points = [(cost.value or 0.0, score.value or 0.0) for cost, score in zip(costs, accuracy, strict=True)]
-        best = front(points)
-        spots = [
-            charts.Spot(cost.value or 0.0, score, found.name, place)
-            for place, (found, cost, score) in enumerate(zip(groups, costs, accuracy, strict=True))
-        ]
-        columns = (
-            Column("recipe", "recipe"),
-            Column(name, label, kind, interval=True),
-            Column("accuracy", "accuracy, %", "share", interval=True),
-            Column("on_front", "on the Pareto front"),
-        )
-        rows = [
-            (found.name, cost, score, "yes" if place in best else "no")
-            for place, (found, cost, score) in enumerate(zip(groups, costs, accuracy, strict=True))
-        ]
-        drawing = charts.scatter(
-            spots, x_label=label, y_label="accuracy, %", x_kind=kind, y_kind="share", front=best, key=True
-        )
-        table = Table(f"accuracy-{name}", title, columns, tuple(rows))
-        return Figure(title, f"On the Pareto front: {listed([groups[place].name for place in best])}.", drawing, table)
-
-    parameters = [Interval(float(found.trained_parameters), None, None) for found in groups]
-    figures = (
-        figure("Accuracy against training time", "against-time", "training time", "seconds", [g.seconds() for g in groups]),
-        figure("Accuracy against trained parameters", "against-parameters", "trained parameters", "count", parameters),
-    )
-    note = "Dashed: the Pareto front, of recipes that no other beats in accuracy at the same cost or less."
-    return Section("trade-off-section", "What more buys", (*figures, Paragraph(note, quiet=True)))
-
-
-def _curves(groups: Sequence[Group]) -> Section:
-    def lines(key: str) -> dict[str, list[Line]]:
-        return {
-            found.name: [[(entry["epoch"], entry[key]) for entry in history] for history in found.histories]
-            for found in groups
-        }
-
-    loss, accuracy = lines("log_loss"), lines("accuracy")
-    figures = (
-        lines_figure("Validation loss", "validation-loss", loss, over="epoch", label="loss, nats", kind="number"),
-        lines_figure("Validation accuracy", "validation-accuracy", accuracy, over="epoch", label="accuracy, %", kind="share"),
-    )
-    bands = any(len(found.runs) > 1 for found in groups)
-    note = (
-        (Paragraph("Lines are means over seeds, bands reach from the lowest to the highest.", quiet=True),) if bands else ()
-    )
-    return Section("curves-section", "On the way", (*figures, *note))
-
-
-def _settings(groups: Sequence[Group]) -> Section:
-    unlike = differences([settings_of_run(found.first) for found in groups])
-    columns = (Column("key", "key"), *(Column(found.name, found.name) for found in groups))
-    rows = [(key, *(values[key] for values in unlike)) for key in unlike[0]]
-    table = Table("settings", "Keys in which the recipes are not alike", columns, tuple(rows))
-    empty = Paragraph("The recipes are alike in every key; their data differ.")
-    return Section("settings-section", "What differs", (table if rows else empty,))

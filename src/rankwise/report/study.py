@@ -29,10 +29,10 @@ from rankwise.report.blocks import (
 )
 from rankwise.report.figures import charts, maps
 from rankwise.report.figures.drawing import Point
+from rankwise.report.figures.lines import lines_figure
 from rankwise.report.figures.scales import axis_of
-from rankwise.report.runs import foot
-from rankwise.report.sections.groups import front, run_name
-from rankwise.report.sections.lines import lines_figure
+from rankwise.report.groups import pareto_front, run_name
+from rankwise.report.runs import footer
 from rankwise.stats.intervals import Interval
 from rankwise.sweep.domains import is_drawn_as
 from rankwise.sweep.results import COSTS, OBJECTIVES, Final, State, Trial
@@ -62,7 +62,7 @@ def report_of_study(study: Study, folder: Path | None = None) -> Report:
     counts = [f"{study.count(state)} {state}" for state in STATES if study.count(state)]
     lead = f"A search over {listed(study.varied)}: {listed(counts) if counts else 'no trial yet'}."
     sections = [_leaderboard(study), *_what_mattered(study), *_trade_offs(study), *_progress(study), *_finals(study)]
-    return Report(study.name, lead, _stats(study), (*sections, *_best(study, folder)), foot())
+    return Report(study.name, lead, _stats(study), (*sections, *_best(study, folder)), footer())
 
 
 def _stats(study: Study) -> tuple[Stat, ...]:
@@ -215,7 +215,7 @@ def _trade_offs(study: Study) -> list[Section]:
     for cost, of in (("seconds", "training time"), ("trained_parameters", "trained parameters")):
         known = [trial for trial in trials if getattr(trial, cost) is not None]
         points = [(float(getattr(trial, cost)), sign * trial.mean(score)) for trial in known]
-        best = front(points)
+        best = pareto_front(points)
         spots = [
             charts.Spot(
                 x, Interval(sign * y, None, None), str(trial.number), 1 if place in best else 5, small=place not in best

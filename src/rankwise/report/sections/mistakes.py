@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from rankwise.report.blocks import Block, Column, Figure, Quote, Quotes, Section, Table, Value, in_words, percent
 from rankwise.report.figures import charts, maps
-from rankwise.report.sections.groups import Group
+from rankwise.report.groups import Group
 from rankwise.stats.intervals import wilson
 
 MISTAKES = 10

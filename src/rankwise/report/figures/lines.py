@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from rankwise.report.blocks import Column, Figure, Kind, Table, Value, shown
 from rankwise.report.figures import charts
-from rankwise.report.sections.groups import Line, mean_line
+from rankwise.report.groups import Line, mean_line
 from rankwise.stats.intervals import Interval
 
 

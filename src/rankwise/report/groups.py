@@ -32,6 +32,7 @@ Line = list[tuple[float, float]]
 Band = list[tuple[float, float, float]]
 Bounds = tuple[float, float]
 
+SPLITS = {"train": "training", "validation": "validation", "test": "test"}  # and what a page calls them
 SHARE: Bounds = (0.0, 1.0)
 LIMITS: Mapping[str, Bounds] = {"mcc": (-1.0, 1.0), "log_loss": (0.0, math.inf)}
 
@@ -46,6 +47,7 @@ class Group:
 
     @property
     def first(self) -> Run:
+        """The run with the lowest seed, for what all of them share."""
         return self.runs[0]
 
     @property
@@ -54,6 +56,7 @@ class Group:
 
     @property
     def confidence(self) -> float:
+        """The level of every interval, such as 0.95."""
         return float(self.first.scores["test"]["confidence_level"])
 
     @property
@@ -61,17 +64,18 @@ class Group:
         return int(self.first.plan_facts["trainable_parameters"])
 
     def score(self, key: str) -> Interval:
-        """A score of the test rows, such as `accuracy`."""
+        """A score of the test rows, such as `accuracy`, pooled over the runs."""
         if key in SCORES and len(self.runs) > 1:
-            found: Interval = getattr(self._system, key)
-            return found
+            interval: Interval = getattr(self._system, key)
+            return interval
         return self.pooled((run.scores["test"][key] for run in self.runs), within=LIMITS.get(key, SHARE))
 
-    def scores(self, key: str) -> tuple[float, ...]:
-        """The same, one value for each run that has it."""
+    def scores_of_runs(self, key: str) -> tuple[float, ...]:
+        """The same score, one value for each run that has it."""
         return tuple(value for run in self.runs if (value := run.scores["test"][key]["value"]) is not None)
 
     def seconds(self, what: str = "training") -> Interval:
+        """How long `training` took, or `all` of a run."""
         return self.measured(run.facts["seconds"].get(what) for run in self.runs)
 
     def peak_gb(self) -> Interval:
@@ -84,9 +88,9 @@ class Group:
         return self.pooled(({"value": value, "low": None, "high": None} for value in values), within=(0, math.inf))
 
     def pooled(self, intervals: Iterable[Mapping[str, Any]], *, within: Bounds = SHARE) -> Interval:
-        """One interval of the runs' own; it can't leave `within`."""
-        found = [Interval(entry["value"], entry["low"], entry["high"]) for entry in intervals]
-        return pooled(found, confidence=self.confidence, within=within)
+        """One interval from those of the runs; it can't leave `within`."""
+        of_runs = [Interval(entry["value"], entry["low"], entry["high"]) for entry in intervals]
+        return pooled(of_runs, confidence=self.confidence, within=within)
 
     @cached_property
     def _system(self) -> System:
@@ -95,37 +99,34 @@ class Group:
 
     @cached_property
     def histories(self) -> list[list[dict[str, Any]]]:
-        """Every run's evaluations."""
+        """The evaluations during training, a list for each run."""
         return [list(run.scores["history"]) for run in self.runs]
 
     @cached_property
-    def steps(self) -> list[list[UpdateLogged]]:
-        """Every run's logged updates; of a run that was resumed, the last time each was made."""
+    def logged_updates(self) -> list[list[UpdateLogged]]:
+        """The updates that each run logged; of a run that was resumed, the last time each was made."""
         return [_logged_updates(run) for run in self.runs]
 
 
-def _logged_updates(run: Run) -> list[UpdateLogged]:
-    events = read_events(run.folder / "events.jsonl")
-    by_step = {event.step: event for event in events if isinstance(event, UpdateLogged)}
-    return [by_step[step] for step in sorted(by_step)]
+def group_by_recipe(runs: Sequence[Run]) -> list[Group]:
+    """Runs that differ in train.seed alone become one group, in their first run's order.
 
-
-def group(runs: Sequence[Run]) -> list[Group]:
-    """Runs that differ in nothing but train.seed together, in the order given. Raises RunError for the same run twice."""
-    systems: dict[str, list[Run]] = {}
+    Raises RunError where two runs have the same recipe, data and seed.
+    """
+    same_recipe: dict[str, list[Run]] = {}
     for run in runs:
-        same = systems.setdefault(system_of(run), [])
-        for other in same:
+        others = same_recipe.setdefault(system_of(run), [])
+        for other in others:
             if other.recipe.train.seed == run.recipe.train.seed:
                 raise RunError(
                     f"{other.folder} and {run.folder} are the same recipe on the same data with the same seed "
                     f"({run.recipe.train.seed}), so they say nothing about chance; give one of them"
                 )
-        same.append(run)
-    found = [tuple(sorted(same, key=lambda run: run.recipe.train.seed)) for same in systems.values()]
-    recipes = [same[0].recipe for same in found]
-    named = names([recipe.name for recipe in recipes], [settings_of_run(same[0]) for same in found])
-    return [Group(name, same) for name, same in zip(named, found, strict=True)]
+        others.append(run)
+    by_seed = [tuple(sorted(same, key=lambda run: run.recipe.train.seed)) for same in same_recipe.values()]
+    recipe_names = [same[0].recipe.name for same in by_seed]
+    unique_names = names(recipe_names, [settings_of_run(same[0]) for same in by_seed])
+    return [Group(name, same) for name, same in zip(unique_names, by_seed, strict=True)]
 
 
 def pooled(intervals: Sequence[Interval], *, confidence: float = 0.95, within: Bounds = SHARE) -> Interval:
@@ -137,8 +138,8 @@ def pooled(intervals: Sequence[Interval], *, confidence: float = 0.95, within: B
         return intervals[0]
     mean, tail = float(np.mean(values)), (1 + confidence) / 2
     of_seeds = float(np.var(values, ddof=1)) / len(values)
-    wide = 2 * float(stdtrit(np.inf, tail))  # of an interval, in standard deviations
-    of_rows = float(np.mean([((found.high or 0) - (found.low or 0)) ** 2 for found in intervals])) / wide**2
+    width = 2 * float(stdtrit(np.inf, tail))  # of an interval, in standard deviations
+    of_rows = float(np.mean([((interval.high or 0) - (interval.low or 0)) ** 2 for interval in intervals])) / width**2
     freedom = (len(values) - 1) * (1 + min(of_rows / of_seeds, 1e6)) ** 2 if of_seeds else np.inf
     reach = float(stdtrit(freedom, tail)) * (of_seeds + of_rows) ** 0.5
     return Interval(mean, max(within[0], mean - reach), min(within[1], mean + reach))
@@ -154,23 +155,29 @@ def mean_line(lines: Sequence[Line]) -> tuple[Line, Band]:
     if len(lines) <= 1:
         return (lines[0] if lines else []), []
     start, end = sorted((max(line[0][0] for line in lines), min(line[-1][0] for line in lines)))
-    places = sorted({x for line in lines for x, _ in line if start <= x <= end})
-    heights = np.stack([np.interp(places, [x for x, _ in line], [y for _, y in line]) for line in lines])  # (lines, places)
+    xs = sorted({x for line in lines for x, _ in line if start <= x <= end})
+    heights = np.stack([np.interp(xs, [x for x, _ in line], [y for _, y in line]) for line in lines])  # (lines, xs)
     means, lows, highs = heights.mean(0).tolist(), heights.min(0).tolist(), heights.max(0).tolist()
-    return list(zip(places, means, strict=True)), list(zip(places, lows, highs, strict=True))
+    return list(zip(xs, means, strict=True)), list(zip(xs, lows, highs, strict=True))
 
 
-def front(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Places of the points (cost, gain) that no other one equals or beats in both while beating it in one; cheapest first."""
-    better = [
-        place
-        for place, (cost, gain) in enumerate(points)
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices, cheapest first, of the points (cost, gain) that no other equals or beats in both while beating it in one."""
+    on_front = [
+        index
+        for index, (cost, gain) in enumerate(points)
         if not any((c <= cost and g >= gain) and (c < cost or g > gain) for c, g in points)
     ]
-    return sorted(better, key=lambda place: points[place])
+    return sorted(on_front, key=lambda index: points[index])
 
 
 def run_name(folder: Path) -> str:
     """The folder as one would type it; its name alone where it lies outside the working folder."""
     path = Path(os.path.relpath(folder))
     return folder.resolve().name if ".." in path.parts else path.as_posix()
+
+
+def _logged_updates(run: Run) -> list[UpdateLogged]:
+    events = read_events(run.folder / "events.jsonl")
+    by_step = {event.step: event for event in events if isinstance(event, UpdateLogged)}
+    return [by_step[step] for step in sorted(by_step)]

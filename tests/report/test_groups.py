@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankwise.errors import RunError
-from rankwise.report.sections.groups import front, group, mean_line, pooled
+from rankwise.report.groups import group_by_recipe, mean_line, pareto_front, pooled
 from rankwise.stats.intervals import Interval
 from rankwise.workflows.compare import compare
 
@@ -27,14 +27,14 @@ def test_one_run_keeps_its_interval():
 
 
 def test_without_rows_it_is_students_interval():
-    found = pooled([of(10), of(12), of(14)], within=(0, math.inf))
-    assert found.value == 12
-    assert found.high - 12 == pytest.approx(4.302653 * 2 / 3**0.5, rel=1e-5)  # t of two degrees of freedom, s = 2
+    interval = pooled([of(10), of(12), of(14)], within=(0, math.inf))
+    assert interval.value == 12
+    assert interval.high - 12 == pytest.approx(4.302653 * 2 / 3**0.5, rel=1e-5)  # t of two degrees of freedom, s = 2
 
 
 def test_seeds_that_agree_leave_the_rows_interval():
-    found = pooled([of(0.9, 0.02), of(0.9, 0.02)])
-    assert (found.low, found.high) == pytest.approx((0.88, 0.92))
+    interval = pooled([of(0.9, 0.02), of(0.9, 0.02)])
+    assert (interval.low, interval.high) == pytest.approx((0.88, 0.92))
 
 
 def test_rows_and_seeds_together_are_wider_than_either_and_than_their_larger():
@@ -49,16 +49,16 @@ def test_it_covers_the_truth_about_as_often_as_it_says():
     for _ in range(trials):
         shared = rng.normal(0, 0.01)  # of the test rows, the same for all seeds
         values = 0.9 + shared + rng.normal(0, 0.008, size=3)
-        found = pooled([of(value, 1.96 * 0.01) for value in values])
-        hits += found.low <= 0.9 <= found.high
+        interval = pooled([of(value, 1.96 * 0.01) for value in values])
+        hits += interval.low <= 0.9 <= interval.high
     assert 0.93 <= hits / trials <= 0.99
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 0.2)), min_size=1, max_size=5))
 def test_an_interval_holds_its_value_and_stays_within_the_possible(runs):
-    found = pooled([Interval(value, max(0, value - reach), min(1, value + reach)) for value, reach in runs])
-    assert -1e-9 <= found.low <= found.value + 1e-9
-    assert found.value - 1e-9 <= found.high <= 1 + 1e-9
+    interval = pooled([Interval(value, max(0, value - reach), min(1, value + reach)) for value, reach in runs])
+    assert -1e-9 <= interval.low <= interval.value + 1e-9
+    assert interval.value - 1e-9 <= interval.high <= 1 + 1e-9
 
 
 def test_a_score_that_a_run_lacks_is_not_defined():
@@ -88,8 +88,8 @@ def test_one_line_is_itself_without_a_band():
 
 
 def test_the_front_is_what_nothing_beats():
-    assert front([(10, 0.8), (20, 0.7), (40, 0.9), (40, 0.85)]) == [0, 2]
-    assert front([(1, 0.5), (1, 0.5)]) == [0, 1]  # equals beat each other in nothing
+    assert pareto_front([(10, 0.8), (20, 0.7), (40, 0.9), (40, 0.85)]) == [0, 2]
+    assert pareto_front([(1, 0.5), (1, 0.5)]) == [0, 1]  # equals beat each other in nothing
 
 
 # -------------------------------------------------------------------------------------------------------------- groups
@@ -97,7 +97,7 @@ def test_the_front_is_what_nothing_beats():
 
 def test_seeds_are_pooled_and_other_recipes_stand_apart(run_for):
     first, second, other = (run_for("bert", *more) for more in ([], ["train.seed=1"], ["adapter.rank=1"]))
-    pair, alone = group([second, other, first])
+    pair, alone = group_by_recipe([second, other, first])
     assert [run.recipe.train.seed for run in pair.runs] == [0, 1]
     assert (pair.name, alone.name) == ("tiny rank=2", "tiny rank=1")
     assert pair.score("accuracy") == compare([first, second]).systems[0].accuracy
@@ -109,4 +109,4 @@ def test_seeds_are_pooled_and_other_recipes_stand_apart(run_for):
 
 def test_the_same_run_twice_says_nothing_about_chance(run_for):
     with pytest.raises(RunError, match=r"same recipe on the same data with the same seed \(0\).*give one of them"):
-        group([run_for("bert"), run_for("bert")])
+        group_by_recipe([run_for("bert"), run_for("bert")])

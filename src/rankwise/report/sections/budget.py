@@ -1,0 +1,128 @@
+"""What the budget of a recipe went to: a map of layers and linear layers, and the cap cut into parts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rankwise.recipe import SHORT_KINDS
+from rankwise.report.blocks import Block, Column, Figure, Notes, Section, Table, percent
+from rankwise.report.figures import maps
+from rankwise.report.groups import Group
+
+PARTS = {
+    "adapter": "adapters",
+    "magnitude": "magnitudes (DoRA)",
+    "vector": "vectors (IA3)",
+    "prefix": "prefixes",
+    "bias": "biases",
+    "encoder": "the encoder",
+    "head": "head",
+}
+
+
+def budget_section(group: Group, prefix: str) -> Section:
+    facts = group.first.plan_facts
+    blocks: list[Block] = []
+    if any("layer" in entry and "kind" in entry for entry in facts["ledger"]):
+        blocks.append(_map(facts, group.first.facts.get("ranks", {}), prefix))
+    blocks.append(_spending(facts, prefix))
+    total = facts["total_parameters"]
+    share = f"{percent(facts['trainable_parameters'] / total, 2)} of the model's {total:,}"
+    lead = f"{facts['trainable_parameters']:,} parameters train, {share}: {_method(facts)}."
+    if facts["notes"]:
+        blocks.append(Notes(tuple(facts["notes"])))
+    return Section(f"{prefix}budget-section", "Budget", tuple(blocks), lead=lead)
+
+
+def _method(facts: Mapping[str, Any]) -> str:
+    ranks = sorted(set(facts["ranks"].values()))
+    head = f"{facts['head']} head"
+    if not ranks:
+        return f"{facts['method']}, {head}"
+    spread = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]}"
+    return f"{facts['method']}, {spread} on {len(facts['ranks'])} maps, {head}"
+
+
+def _map(facts: Mapping[str, Any], left: Mapping[str, int], prefix: str) -> Figure:
+    """Layers down, the last on top, projections across; the shade is the rank, or the parameters where there are no ranks.
+
+    `left` holds the ranks that pruning left, by module, where there was any.
+    """
+    placed = [entry for entry in facts["ledger"] if "layer" in entry and "kind" in entry]
+    kinds, layers = facts["kinds"], facts["layers"]
+    ranks: dict[tuple[int, str], int] = {}
+    costs: dict[tuple[int, str], int] = {}
+    for entry in placed:
+        at = (entry["layer"], entry["kind"])
+        costs[at] = costs.get(at, 0) + entry["parameters"]
+        if "rank" in entry:
+            ranks[at] = left.get(entry["item"], entry["rank"])
+    ranked = any(ranks.values())
+    shades = ranks if ranked else costs
+    largest, alike = max(shades.values()), len(set(shades.values())) == 1
+    down = list(reversed(range(layers)))
+
+    def cell(layer: int, kind: str) -> maps.Cell:
+        rank, cost = ranks.get((layer, kind)), costs.get((layer, kind), 0)
+        text = str(rank) if rank is not None else f"{cost:,}" if cost else "·"
+        told = f"rank {rank}, " if rank is not None else ""
+        hint = f"layer {layer}, {SHORT_KINDS.get(kind, kind)}: {told}{cost:,} parameters"
+        shade = maps.shade_of(shades.get((layer, kind), 0), largest)
+        return maps.Cell(text, min(shade, 3) if alike else shade, hint)
+
+    per_layer = [sum(costs.get((layer, kind), 0) for kind in kinds) for layer in down]
+    drawing = maps.heat(
+        [[cell(layer, kind) for kind in kinds] for layer in down],
+        [str(layer) for layer in down],
+        [SHORT_KINDS.get(kind, kind) for kind in kinds],
+        row_title="layer",
+        beside=[f"{cost:,}" for cost in per_layer],
+        beside_title="parameters",
+    )
+    what = "rank" if ranked else "trained parameters"
+    columns = (
+        Column("layer", "layer", "count"),
+        Column("map", "map"),
+        Column("rank", "rank", "count"),
+        Column("parameters", "parameters", "count"),
+        Column("what", "what"),
+    )
+    rows = [
+        (
+            entry.get("layer"),
+            SHORT_KINDS.get(entry.get("kind"), entry["item"]),
+            entry.get("rank"),
+            entry["parameters"],
+            entry["section"],
+        )
+        for entry in facts["ledger"]
+    ]
+    highest = down[per_layer.index(max(per_layer))]
+    return Figure(
+        f"The budget by layer and map, shaded by {what}",
+        f"{layers} layers by {len(kinds)} maps; {len(costs)} of {layers * len(kinds)} train. The largest {what} is "
+        f"{largest:,}; layer {highest} takes most, {max(per_layer):,} parameters.",
+        drawing,
+        Table(f"{prefix}ledger", "Every entry of the ledger", columns, tuple(rows)),
+        note="The last layer is on top. A dot: frozen."
+        + (" Ranks are those that pruning left; parameters are those that the cap counts." if left else ""),
+    )
+
+
+def _spending(facts: Mapping[str, Any], prefix: str) -> Figure:
+    parts = [(PARTS.get(section, section), size) for section, size in facts["sections"].items()]
+    budget, trained = facts["budget"], facts["trainable_parameters"]
+    whole = budget or facts["total_parameters"]
+    rest = "left under the cap" if budget else "frozen"
+    rows = [(name, size, size / whole) for name, size in [*parts, ("total trained", trained), (rest, whole - trained)]]
+    of = "cap" if budget else "model"
+    columns = (
+        Column("part", "part"),
+        Column("parameters", "parameters", "count"),
+        Column("share", f"% of the {of}", "share"),
+    )
+    title = f"What the cap of {budget:,} went to" if budget else "What trains, of the whole model"
+    summary = ", ".join(f"{name} {size:,}" for name, size in parts) + f"; {rest} {whole - trained:,} of {whole:,}."
+    table = Table(f"{prefix}budget", "Trained parameters by part", columns, tuple(rows))
+    return Figure(title, summary, maps.stacked(parts, whole, rest if whole > trained else ""), table)

@@ -1,0 +1,93 @@
+"""How training went: loss and accuracy over updates, and what each run took."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rankwise.planning.forecast import steps_per_epoch
+from rankwise.report.blocks import Column, Paragraph, Section, Table, Value
+from rankwise.report.figures.lines import lines_figure
+from rankwise.report.groups import SPLITS, Group, Line, run_name
+
+
+def training_section(group: Group, prefix: str) -> Section:
+    """Loss and accuracy over updates and epochs."""
+    recipe = group.first.recipe
+    per_epoch = steps_per_epoch(group.first.facts["rows"]["train"], recipe.train)
+    best = group.first.facts["best"]["step"] if len(group.runs) == 1 else None
+    logged: list[Line] = [[(update.step, update.loss) for update in updates] for updates in group.logged_updates]
+    loss = {
+        "training": logged if all(logged) else _histories(group, "train_loss"),
+        "validation": _histories(group, "log_loss"),
+    }
+    accuracy = {
+        "training": _histories(group, "train_accuracy"),
+        "validation": _histories(group, "accuracy"),
+        "worst shift": _histories(group, "worst_shift"),
+    }
+    how: dict[str, Any] = {"over": "update", "per_epoch": per_epoch, "ringed": {} if best is None else {"validation": best}}
+    in_nats: dict[str, Any] = {"label": "loss, nats", "kind": "number", "styles": (1, 0)}
+    in_percent: dict[str, Any] = {"label": "accuracy, %", "kind": "share", "styles": (1, 0, 2)}
+    figures = (
+        lines_figure("Loss", f"{prefix}loss", loss, **in_nats, **how),
+        lines_figure("Accuracy", f"{prefix}accuracy-curve", accuracy, **in_percent, **how),
+    )
+    lead = _updates(group)
+    if best is None:
+        lead += f". Lines are means over {len(group.runs)} seeds, bands reach from the lowest to the highest."
+    else:
+        chosen = recipe.train.select_by.replace("log_loss", "log-loss").replace("_", " ")
+        lead += f"; the weights kept are those of update {best:,} (ringed), the best by {chosen}."
+    how_counted = "Training accuracy is counted while the weights change, with dropout where there is any."
+    if recipe.train.average:
+        how_counted += " Validation scores are those of a running mean of the weights, and the mean is what was kept."
+    blocks = (*figures, Paragraph(how_counted, quiet=True), _costs(group, prefix))
+    return Section(f"{prefix}training-section", "Training", blocks, lead=lead)
+
+
+def _histories(group: Group, key: str) -> list[Line]:
+    return [[(entry["step"], entry[key]) for entry in history if entry.get(key) is not None] for history in group.histories]
+
+
+def _updates(group: Group) -> str:
+    """`300 to 343 updates of 32 rows, 2 of 3 stopped early`."""
+    steps = sorted({run.facts["steps"] for run in group.runs})
+    span = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
+    said = f"{span} updates of {group.first.recipe.train.batch_size} rows"
+    early = sum(run.facts["stopped_early"] for run in group.runs)
+    who = "" if len(group.runs) == 1 else f"{early} of {len(group.runs)} "
+    return f"{said}, {who}stopped early" if early else said
+
+
+def _costs(group: Group, prefix: str) -> Table:
+    """What each run took."""
+    columns = (
+        Column("run", "run"),
+        Column("seed", "seed", "count"),
+        Column("updates", "updates", "count"),
+        Column("best_update", "best at update", "count"),
+        Column("seconds", "training time", "seconds"),
+        Column("seconds_in_all", "time in all", "seconds"),
+        Column("peak_gb", "peak memory, GB", "number"),
+        *(Column(f"{part}_rows", f"{name} rows", "count") for part, name in SPLITS.items()),
+    )
+    rows: list[tuple[Value, ...]] = []
+    for run in group.runs:
+        facts, peak = run.facts, run.facts["actual"]["peak_bytes"]
+        seconds = facts["seconds"]
+        rows.append(
+            (
+                run_name(run.folder),
+                run.recipe.train.seed,
+                facts["steps"],
+                facts["best"]["step"],
+                seconds["training"],
+                seconds["all"],
+                None if peak is None else peak / 1e9,
+                *(facts["rows"][part] for part in SPLITS),
+            )
+        )
+    if len(rows) > 1:
+        means = (group.seconds().value, group.seconds("all").value, group.peak_gb().value)
+        rows.append(("mean", None, None, None, *means, None, None, None))
+    return Table(f"{prefix}costs", "What training took", columns, tuple(rows), folded=True)
