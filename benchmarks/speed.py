@@ -40,7 +40,7 @@ from rankwise.data.prepare import Prepared, Split, prepare
 from rankwise.data.tokens import tokenize
 from rankwise.inference.predict import Predictor
 from rankwise.model.adapters import build
-from rankwise.model.hidden_cache import PrefixCache
+from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import load_tokenizer, locate
 from rankwise.system.cores import default_threads, has_bf16
 from rankwise.system.device import resolve_precision
@@ -120,7 +120,7 @@ class Bench:
         """The first rows of training and validation."""
         return replace(self.data, train=first(self.data.train, rows), validation=first(self.data.validation, validation))
 
-    def ours(self, recipe: Recipe, data: Prepared, cache: PrefixCache | None = None) -> float:
+    def ours(self, recipe: Recipe, data: Prepared, cache: HiddenStatesCache | None = None) -> float:
         """Seconds of one training by rankwise, evaluation where the recipe has any."""
         planned = plan(recipe, classes=len(data.classes))
         classifier = build(self.base, planned, data.classes, seed=0)
@@ -217,7 +217,7 @@ def top_work(bench: Bench, folder: Path) -> Work:
 
     def cached() -> float:
         with tempfile.TemporaryDirectory(dir=folder) as empty:
-            cache = PrefixCache(Path(empty), limit_bytes=10**10)
+            cache = HiddenStatesCache(Path(empty), limit_bytes=10**10)
             return bench.ours(bench.top.with_overrides(FAST), data, cache)
 
     return Work(

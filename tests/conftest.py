@@ -32,7 +32,7 @@ from rankwise.data.batches import Padding
 from rankwise.data.prepare import Prepared, prepare
 from rankwise.encoders.describe import find
 from rankwise.model.adapters import Classifier, build
-from rankwise.model.hidden_cache import PrefixCache
+from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import Base, load_tokenizer, locate, quiet
 from rankwise.planning.plan import Plan
 from rankwise.planning.plan import plan as make_plan
@@ -339,7 +339,7 @@ def fit_for(built_for: Callable[..., Built], tmp_path: Path) -> Callable[..., Tr
         resume: bool = False,
         listener: Listener | None = None,
         on_built: Callable[[Built], object] = lambda _: None,
-        cache: PrefixCache | None = None,
+        cache: HiddenStatesCache | None = None,
     ) -> Trained:
         built = built_for(family, *overrides)
         on_built(built)

@@ -129,9 +129,9 @@ def test_the_next_window_is_tokenised_while_this_one_is_computed(run, small_wind
             waiting.set()
         return tokens(self, texts, first)
 
-    def compute(*given, **how):
+    def compute(*arguments, **options):
         assert waiting.wait(30), "the second window is not tokenised while the first is computed"
-        return logits(*given, **how)
+        return logits(*arguments, **options)
 
     monkeypatch.setattr(predict.Predictor, "_tokens", tokenise)
     monkeypatch.setattr(predict, "logits", compute)

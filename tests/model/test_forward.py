@@ -16,6 +16,7 @@ from rankwise.model.adapters import quiet_dropout
 from rankwise.model.dropout import WordDropout, cut_dropout_from_words, dropout
 from rankwise.model.forward import Entering
 from rankwise.model.load import load_tokenizer
+from rankwise.model.passes import to_tensors
 from rankwise.recipe import SpeedSpec
 
 FAST = [family for family in FAMILIES if families.FAMILIES[family].fast_path]
@@ -24,7 +25,7 @@ FAST = [family for family in FAMILIES if families.FAMILIES[family].fast_path]
 def batch_for(built, rows=6):
     data = prepared(built.recipe)
     padding = Padding.of(load_tokenizer(built.base))
-    inputs = collate(data.train.tokens, range(rows), padding)
+    inputs = to_tensors(collate(data.train.tokens, range(rows), padding))
     assert not inputs["attention_mask"].all(), "some of these texts are padded"
     return inputs, torch.from_numpy(data.train.labels[:rows])
 

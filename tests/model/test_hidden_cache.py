@@ -14,7 +14,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from rankwise.model.hidden_cache import PrefixCache, digest_of, key_of
+from rankwise.model.hidden_cache import HiddenStatesCache, digest_of, key_of
 
 OFFSETS = np.array([0, 3, 4, 9], dtype=np.int64)
 WIDTH = 4
@@ -34,7 +34,7 @@ def filler(calls, hidden=None):
 
 
 def cache(folder, limit=10**6):
-    return PrefixCache(folder, limit_bytes=limit)
+    return HiddenStatesCache(folder, limit_bytes=limit)
 
 
 def test_texts_come_back_padded_in_any_order(tmp_path):
@@ -148,7 +148,7 @@ def build_slowly(folder, log):
         time.sleep(0.5)
         writer.put(ROWS, values())
 
-    prefix, _ = PrefixCache(folder, limit_bytes=10**6).get("key", OFFSETS, WIDTH, 2, fill)
+    prefix, _ = HiddenStatesCache(folder, limit_bytes=10**6).get("key", OFFSETS, WIDTH, 2, fill)
     assert torch.equal(prefix.take(np.array([2]), torch.device("cpu")).hidden[0], values()[0])
 
 
@@ -165,7 +165,7 @@ def test_several_processes_build_one_entry(tmp_path):
 
 
 def test_an_entry_that_is_being_built_or_has_just_gone_is_not_counted(tmp_path, monkeypatch):
-    cache = PrefixCache(tmp_path, limit_bytes=10_000)
+    cache = HiddenStatesCache(tmp_path, limit_bytes=10_000)
     (tmp_path / "key.new").mkdir()
     (tmp_path / "key.new" / "entry.json").write_text("{}", "utf-8")
     gone = tmp_path / "gone"

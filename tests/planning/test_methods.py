@@ -7,7 +7,7 @@ import torch
 
 from conftest import CLASSES
 from rankwise.errors import ModelError, PlanError
-from rankwise.model.hidden_cache import PrefixCache
+from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.run.folder import Run
 from rankwise.system.cores import has_bf16
 from rankwise.workflows.train import train
@@ -94,7 +94,7 @@ def test_seeds_start_and_end_elsewhere(fit_for, method):
 @pytest.mark.parametrize("method", ["adalora", "ia3"])
 def test_layers_below_the_lowest_adapted_one_are_cached(fit_for, tmp_path, method):
     settings = [*METHODS[method], "adapter.allocate={policy: last-k, k: 1}", "train.encoder_dropout=off"]
-    cache = PrefixCache(tmp_path / "cache", limit_bytes=10**9)
+    cache = HiddenStatesCache(tmp_path / "cache", limit_bytes=10**9)
     cached = fit_for(*settings, folder="cached", cache=cache)
     assert [event.layer for event in cached.heard("prefix")] == [2, 2]
     plain = fit_for(*settings, "train.prefix_cache=off", folder="plain")
@@ -102,7 +102,7 @@ def test_layers_below_the_lowest_adapted_one_are_cached(fit_for, tmp_path, metho
 
 
 def test_a_prefix_has_nothing_to_cache(fit_for, tmp_path):
-    cache = PrefixCache(tmp_path / "cache", limit_bytes=10**9)
+    cache = HiddenStatesCache(tmp_path / "cache", limit_bytes=10**9)
     trained = fit_for(*METHODS["prefix"], "train.encoder_dropout=off", cache=cache)
     assert trained.heard("prefix") == []
 

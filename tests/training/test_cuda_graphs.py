@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from rankwise.data.batches import Padding
-from rankwise.model.hidden_cache import PrefixCache
+from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.system.events import MemoryRanOut
 from rankwise.training import cuda_graphs as graphs
 from rankwise.training import update
@@ -70,7 +70,7 @@ def test_what_is_recorded_trains_as_what_is_not(fit_for, recording, tmp_path, fa
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.0
 
-    how = {"family": family, "on_built": still, "cache": PrefixCache(tmp_path / "cache", limit_bytes=10**8)}
+    how = {"family": family, "on_built": still, "cache": HiddenStatesCache(tmp_path / "cache", limit_bytes=10**8)}
     plain = fit_for(*settings, "train.speed.graphs=false", folder="plain", **how)
     recorded = fit_for(*settings, folder="recorded", **how)
     assert sum(again.replays for again in recording) > 5, "shapes came again"

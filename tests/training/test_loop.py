@@ -13,6 +13,7 @@ from conftest import Rows, prepared, save_tiny, separable
 from rankwise.data.batches import Padding, collate, training_batches
 from rankwise.errors import NonFiniteLoss, TrainingError
 from rankwise.model.load import load_tokenizer
+from rankwise.model.passes import to_tensors
 from rankwise.planning.forecast import evaluation_interval, evaluations, planned_steps, steps_per_epoch
 from rankwise.recipe import TrainSpec
 from rankwise.system.device import resolve_precision
@@ -57,7 +58,7 @@ def test_one_update_follows_the_gradient_of_torchs_own_mean_loss(fit_for, built_
     spec = oracle.recipe.train
     data = prepared(oracle.recipe)
     rows = training_batches(data.train.tokens.lengths, spec.batch_size, seed=spec.seed, epoch=0)[0]
-    inputs = collate(data.train.tokens, rows, Padding.of(load_tokenizer(oracle.base)))
+    inputs = to_tensors(collate(data.train.tokens, rows, Padding.of(load_tokenizer(oracle.base))))
     weight = torch.tensor([3, 1, 0.25]) if "weighted" in loss else None
     logits = oracle.classifier.model.train()(**inputs).logits
     labels = torch.from_numpy(data.train.labels[rows])

@@ -15,6 +15,7 @@ from rankwise.data.batches import Padding, collate
 from rankwise.data.labelled import read_labelled
 from rankwise.errors import PlanError
 from rankwise.model.load import load_tokenizer
+from rankwise.model.passes import to_tensors
 from rankwise.run.folder import Run
 from rankwise.system.cache import cache_folder
 from rankwise.workflows.by_importance import KNOWN_RANKS, gains, mean_gradients, with_scores
@@ -47,7 +48,7 @@ def test_gradients_are_those_of_the_mean_loss_in_the_live_model(built_for, famil
         assert found[site.address].shape == (site.d_out, site.d_in)
         torch.testing.assert_close(weights[site.address], model.get_submodule(site.name).weight.detach())
     model.zero_grad()
-    inputs = collate(train_split.tokens, range(len(train_split)), padding)  # all rows in one batch, by transformers' forward
+    inputs = to_tensors(collate(train_split.tokens, range(len(train_split)), padding))  # all rows in one batch
     cross_entropy(model(**inputs).logits, torch.from_numpy(train_split.labels)).backward()
     for site in sites:
         oracle = model.get_submodule(site.name).weight.grad

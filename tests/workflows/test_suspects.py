@@ -15,7 +15,6 @@ from rankwise.workflows.suspects import (
     FOLDS,
     compare,
     confident_joint,
-    encoder_features,
     find_suspects,
     neighbours_labels,
     out_of_sample,
@@ -147,6 +146,8 @@ def test_an_encoders_features_are_its_own_means_in_every_family(tiny, family):
     import torch
     from transformers import AutoModel, AutoTokenizer
 
+    from rankwise.inference.features import mean_features
+
     texts = ["apple pear", "zinc iron tin lead nickel", "don"]
     folder = tiny(family)
     tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
@@ -156,7 +157,7 @@ def test_an_encoders_features_are_its_own_means_in_every_family(tiny, family):
             inputs = tokenizer([text], return_tensors="pt")
             hidden = model(**inputs).last_hidden_state[0]
             expected.append((hidden * inputs["attention_mask"][0, :, None]).sum(0) / inputs["attention_mask"].sum())
-    found = torch.from_numpy(encoder_features(texts, str(folder)))
+    found = torch.from_numpy(mean_features(texts, str(folder)))
     assert torch.nn.functional.cosine_similarity(found, torch.stack(expected)).min() > 0.999  # bf16 where there is
 
 

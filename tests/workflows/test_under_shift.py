@@ -15,9 +15,9 @@ from rankwise.data.prepare import Split
 from rankwise.data.shifts import KINDS, shift, shifted_tokens
 from rankwise.data.tokens import tokenize
 from rankwise.errors import RunError
-from rankwise.inference.evaluation import quick_scores
 from rankwise.recipe import SourceSpec
 from rankwise.run.folder import Run
+from rankwise.training.validation import Validation
 from rankwise.workflows.score_files import evaluate_file
 from rankwise.workflows.train import train
 from rankwise.workflows.under_shift import shift_file
@@ -144,7 +144,7 @@ def test_only_changed_texts_run_again(run):
     texts = ["apple pear", "zinc (AP) iron", "nile. congo"]
     tokens = tokenize(predictor.tokenizer, texts, max_length=24)
     seen = []
-    live = predictor.classifier
+    live = predictor.scorer.classifier
 
     class Watched:
         model, classes, device = live.model, live.classes, live.device
@@ -155,6 +155,6 @@ def test_only_changed_texts_run_again(run):
 
     split = Split(texts, tokens, np.zeros(3, dtype=np.int64), np.arange(1, 4))
     shifted = shifted_tokens(texts, tokens, ["lower", "shuffled_sentences"], predictor.tokenizer, predictor.preprocessing)
-    scores = quick_scores(Watched(), split, shifted=shifted, padding=predictor.padding, batch_size=8)
+    scores = Validation(Watched(), predictor.padding, batch_size=8).scores(split, shifted=shifted)
     assert seen == [3, 1], "all texts once, then the one with two sentences; lower case changes none"
     assert scores["shifts"]["lower"] == scores["accuracy"]

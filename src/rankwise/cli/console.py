@@ -377,13 +377,10 @@ def _hidden_states(event: HiddenStatesCached) -> str:
 
 
 def show_engine(run: Any, engine: str) -> None:
-    """Load ONNX Runtime, and say on standard error how close it comes to torch; torch itself needs no word."""
-    if engine == "onnx":
-        from rankwise.run.export.onnx import TOLERANCE
-
-        exported = run.predictor_on(engine).classifier
-        found = f"logits within {exported.difference:.0e} of torch's (tolerance {TOLERANCE:.0e})"
-        err.print(f"[dim]ONNX Runtime: {found}; {escape(str(exported.path))}[/]", soft_wrap=True)
+    """Load the engine, and say on standard error how close an export comes to torch; torch itself needs no word."""
+    about = getattr(run.predictor_on(engine).scorer, "about", "")
+    if about:
+        err.print(f"[dim]{escape(about)}[/]", soft_wrap=True)
 
 
 def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_classes: bool = False) -> None:

@@ -7,21 +7,23 @@ T tokens of the batch's longest text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from rankwise.data.tokens import Tokens
+from rankwise.system.memory import TRIM_EVERY, return_freed_memory
 
 WINDOW = 50  # batches sorted together: long enough to even out lengths, short enough to keep the order random
 FEW = 8  # rows that are worth a forward pass of their own
 SHORTER = 0.8  # of a batch's longest text: shorter ones wait for the next batch
 
 Rows = NDArray[np.int64]
+Batch = dict[str, NDArray[np.int64]]
+"""What an encoder reads, by input name: `input_ids`, `attention_mask` and, from some tokenizers, `token_type_ids`; (B, T)."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ def training_batches(lengths: Rows, batch_size: int, *, seed: int, epoch: int, s
     for start in range(0, len(order), window):
         rows = order[start : start + window]
         rows = rows[np.argsort(lengths[rows], kind="stable")]
-        batches += [rows[place : place + batch_size] for place in range(0, len(rows), batch_size)]
-    return [batches[place] for place in rng.permutation(len(batches))]
+        batches += [rows[first : first + batch_size] for first in range(0, len(rows), batch_size)]
+    return [batches[number] for number in rng.permutation(len(batches))]
 
 
 def scoring_batches(lengths: Rows, batch_size: int) -> list[Rows]:
@@ -70,20 +72,28 @@ def scoring_batches(lengths: Rows, batch_size: int) -> list[Rows]:
     return batches
 
 
-def collate(tokens: Tokens, rows: Rows | Sequence[int], padding: Padding) -> dict[str, torch.Tensor]:
-    """`input_ids` and `attention_mask` (B, T), and `token_type_ids` where the tokenizer has any."""
+def padded_batches(tokens: Tokens, rows: Sequence[Rows], padding: Padding) -> Iterator[Batch]:
+    """The inputs of each batch of `rows`, as `scoring_batches` gives them; freed memory goes back to the system meanwhile."""
+    for number, batch in enumerate(rows, start=1):
+        if number % TRIM_EVERY == 0:
+            return_freed_memory()
+        yield collate(tokens, batch, padding)
+
+
+def collate(tokens: Tokens, rows: Rows | Sequence[int], padding: Padding) -> Batch:
+    """The padded inputs (B, T) of some texts; segment ids only where the tokenizer gives any but 0."""
     starts, ends = tokens.offsets[np.asarray(rows)], tokens.offsets[np.asarray(rows) + 1]
     width = int((ends - starts).max())
-    ids = np.full((len(rows), width), padding.token, dtype=np.int64)  # (B, T)
-    mask = np.zeros((len(rows), width), dtype=np.int64)  # (B, T)
-    types = None if tokens.types is None else np.full((len(rows), width), padding.segment, dtype=np.int64)
-    for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
+    batch = {
+        "input_ids": np.full((len(rows), width), padding.token, dtype=np.int64),
+        "attention_mask": np.zeros((len(rows), width), dtype=np.int64),
+    }
+    if tokens.types is not None:
+        batch["token_type_ids"] = np.full((len(rows), width), padding.segment, dtype=np.int64)
+    for row, (start, end) in enumerate(zip(starts, ends, strict=True)):
         span = slice(width - (end - start), width) if padding.left else slice(0, end - start)
-        ids[place, span] = tokens.ids[start:end]
-        mask[place, span] = 1
-        if types is not None and tokens.types is not None:
-            types[place, span] = tokens.types[start:end]
-    batch = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
-    if types is not None:
-        batch["token_type_ids"] = torch.from_numpy(types)
+        batch["input_ids"][row, span] = tokens.ids[start:end]
+        batch["attention_mask"][row, span] = 1
+        if tokens.types is not None:
+            batch["token_type_ids"][row, span] = tokens.types[start:end]
     return batch

@@ -6,27 +6,28 @@ the classifier works on one window, a thread cleans and tokenises the next. Shap
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from threading import Lock
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from rankwise.data.batches import Padding
 from rankwise.data.files.text import has_surrogate
 from rankwise.data.preprocessing import Preprocessing
+from rankwise.data.tasks import Probabilities, SingleLabel
 from rankwise.data.tokens import Tokens, tokenize
-from rankwise.errors import DataError
-from rankwise.inference.evaluation import logits, softmax
-from rankwise.model.adapters import Classifier
-from rankwise.system.device import own_generators
+from rankwise.errors import DataError, ModelError
+from rankwise.inference.logits import logits
+from rankwise.inference.scorer import Scorer, StochasticScorer
 
 FIRST = 256  # texts in the first window, so that the first predictions come soon; each further one is twice as large
+NO_DROPOUT = "an exported classifier has no dropout; for mc_dropout, type --engine torch (engine='torch')"
 CHUNK = 4_096  # texts in a window at most: 1 % of what news takes to compute is padding then, and larger ones halve that
 
 
@@ -40,26 +41,37 @@ class Prediction:
 
 
 class Predictor:
-    """A loaded classifier with all that it needs to take raw text."""
+    """A scorer with all that it needs to take raw text. Several threads may use one."""
 
     def __init__(
-        self, classifier: Classifier, tokenizer: Any, preprocessing: Preprocessing, *, precision: str = "fp32"
+        self,
+        scorer: Scorer,
+        tokenizer: Any,
+        preprocessing: Preprocessing,
+        *,
+        with_dropout: Callable[[], StochasticScorer] | None = None,
     ) -> None:
-        self.classifier = classifier
+        """`with_dropout` makes the scorer for Monte Carlo dropout, when it is first asked for."""
+        self.scorer = scorer
         self.tokenizer = tokenizer
         self.preprocessing = preprocessing
-        self.precision = precision
+        self.task = SingleLabel(scorer.classes)
         self.padding = Padding.of(tokenizer)
-        self.one_at_a_time = Lock()  # a tokenizer that two streams use at once says "Already borrowed"
+        self._with_dropout = with_dropout
+        self._lock = Lock()  # a tokenizer that two streams use at once says "Already borrowed"
 
     def predict(self, texts: Sequence[str], *, mc_dropout: int = 0, seed: int = 0) -> list[Prediction]:
         """One prediction per text, in order. `mc_dropout=n` averages n passes with dropout on.
 
-        Raises DataError for anything that is not a sequence of strings.
+        Raises DataError for anything that is not a sequence of strings, ModelError for dropout where there is none.
         """
         if isinstance(texts, str):
             raise DataError("predict takes a list of texts, found one string; type predict([text])")
-        return list(self.stream(texts, mc_dropout=mc_dropout, seed=seed))
+        if len(texts) > min(FIRST, CHUNK):
+            return list(self.stream(texts, mc_dropout=mc_dropout, seed=seed))
+        if not texts:
+            return []
+        return list(map(self._prediction, self.probabilities(texts, mc_dropout=mc_dropout, seed=seed)))
 
     def stream(
         self, texts: Iterable[str], *, batch_size: int = 32, mc_dropout: int = 0, seed: int = 0
@@ -67,14 +79,18 @@ class Predictor:
         """Predictions one by one, from texts that need not fit in memory."""
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="rankwise-tokens") as worker:
             for number, tokens in enumerate(self._ahead(worker, iter(texts))):
-                found = self._probabilities(tokens, batch_size=batch_size, mc_dropout=mc_dropout, seed=seed + number)
-                yield from map(self._prediction, found)
+                window = self._probabilities(tokens, batch_size=batch_size, mc_dropout=mc_dropout, seed=seed + number)
+                yield from map(self._prediction, window)
 
     def probabilities(
         self, texts: Sequence[str], *, batch_size: int = 32, mc_dropout: int = 0, seed: int = 0
-    ) -> NDArray[np.float64]:
+    ) -> Probabilities:
         """(N, C), in the order of `preprocessing.classes`."""
         return self._probabilities(self._tokens(texts, 0), batch_size=batch_size, mc_dropout=mc_dropout, seed=seed)
+
+    def logits(self, tokens: Tokens, *, batch_size: int) -> NDArray[np.float32]:
+        """Logits (N, C) of texts whose tokens are known."""
+        return logits(self.scorer, tokens, padding=self.padding, batch_size=batch_size)
 
     def _ahead(self, worker: ThreadPoolExecutor, source: Iterator[str]) -> Iterator[Tokens]:
         """The tokens of each window, made by `worker` while the caller works on the window before.
@@ -101,31 +117,40 @@ class Predictor:
             raise problem
 
     def _tokens(self, texts: Sequence[str], first: int) -> Tokens:
-        """Clean texts' tokens; `first` is the place of the first text among all. Raises DataError."""
-        for place, text in enumerate(texts, start=first):
+        """Clean texts' tokens; `first` is the number of the first text among all. Raises DataError."""
+        for number, text in enumerate(texts, start=first):
             if not isinstance(text, str):
-                raise DataError(f"text {place} is {type(text).__name__}, expected a string")
+                raise DataError(f"text {number} is {type(text).__name__}, expected a string")
             if has_surrogate(text):
-                raise DataError(f"text {place} holds half of a character; expected valid Unicode, such as UTF-8 gives")
+                raise DataError(f"text {number} holds half of a character; expected valid Unicode, such as UTF-8 gives")
         clean = [self.preprocessing.apply(text) for text in texts]
-        with self.one_at_a_time:
+        with self._lock:
             return tokenize(self.tokenizer, clean, max_length=self.preprocessing.max_length)
 
-    def _probabilities(self, tokens: Tokens, *, batch_size: int, mc_dropout: int, seed: int) -> NDArray[np.float64]:
-        how: dict[str, Any] = {"padding": self.padding, "batch_size": batch_size, "precision": self.precision}
+    def _probabilities(self, tokens: Tokens, *, batch_size: int, mc_dropout: int, seed: int) -> Probabilities:
+        """(N, C) of one window, of a single pass or the mean of several with dropout on."""
         if mc_dropout == 0:
-            return softmax(logits(self.classifier, tokens, **how))
-        total = np.zeros((len(tokens), len(self.classifier.classes)))
-        with own_generators(self.classifier.device):
-            torch.manual_seed(seed)
+            return self.task.probabilities(self.logits(tokens, batch_size=batch_size))
+        scorer = self._stochastic
+        total = np.zeros((len(tokens), len(self.task.classes)))
+        with scorer.seeded(seed):
             for _ in range(mc_dropout):  # Gal & Ghahramani, arXiv 1506.02142
-                total += softmax(logits(self.classifier, tokens, dropout=True, **how))
+                total += self.task.probabilities(logits(scorer, tokens, padding=self.padding, batch_size=batch_size))
         return total / mc_dropout
 
+    @cached_property
+    def _stochastic(self) -> StochasticScorer:
+        """The scorer with dropout on, loaded once. Raises ModelError where there is none."""
+        if self._with_dropout is None:
+            raise ModelError(NO_DROPOUT)
+        with self._lock:
+            return self._with_dropout()
+
     def _prediction(self, row: NDArray[np.float64]) -> Prediction:
-        best = int(row.argmax())
-        named = {name: float(value) for name, value in zip(self.classifier.classes, row, strict=True)}
-        return Prediction(self.classifier.classes[best], float(row[best]), named)
+        """One row of probabilities (C,) with its decision."""
+        decided = int(self.task.decide(row[None])[0])
+        named = dict(zip(self.task.classes, row.tolist(), strict=True))
+        return Prediction(self.task.classes[decided], float(row[decided]), named)
 
 
 def _take(source: Iterator[str], size: int) -> tuple[list[str], Exception | None]:

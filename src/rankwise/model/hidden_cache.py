@@ -1,4 +1,4 @@
-"""What the frozen layers make of each text, kept on disk: computed once, read by every epoch, evaluation and later run.
+"""The hidden states that frozen layers give for each text, on disk: computed once, read by every epoch, evaluation and run.
 
 An entry of the cache is `hidden.bin`, the hidden states that enter the lowest adapted layer, end to end as (tokens, H) in
 fp16. Its key hashes the frozen weights, every token id and length (so tokenizer, cleaning, max length and rows), the layer
@@ -27,7 +27,7 @@ Fill = Callable[["Writer"], None]
 
 
 @dataclass(frozen=True)
-class Prefix:
+class HiddenStates:
     """Hidden states of N texts, read from a file that stays on disk."""
 
     hidden: NDArray[np.float16]
@@ -41,20 +41,20 @@ class Prefix:
     def bytes(self) -> int:
         return int(self.hidden.nbytes)
 
-    def of(self, places: NDArray[np.int64]) -> Prefix:
+    def of(self, rows: NDArray[np.int64]) -> HiddenStates:
         """The hidden states of these texts alone, copied into memory."""
-        pieces = [self.hidden[self.offsets[place] : self.offsets[place + 1]] for place in places]
+        pieces = [self.hidden[self.offsets[row] : self.offsets[row + 1]] for row in rows]
         offsets = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64)
-        return Prefix(np.concatenate(pieces), offsets, self.layer)
+        return HiddenStates(np.concatenate(pieces), offsets, self.layer)
 
     def take(self, rows: NDArray[np.int64], device: torch.device) -> Entering:
         """The hidden states of some texts, (B, T, H) in fp32, padded at the end with zeros."""
         starts, ends = self.offsets[rows], self.offsets[rows + 1]
         width = int((ends - starts).max())
-        found = np.zeros((len(rows), width, self.hidden.shape[1]), dtype=np.float16)
-        for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
-            found[place, : end - start] = self.hidden[start:end]
-        return Entering(torch.from_numpy(found).to(device).float(), self.layer)
+        padded = np.zeros((len(rows), width, self.hidden.shape[1]), dtype=np.float16)
+        for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
+            padded[index, : end - start] = self.hidden[start:end]
+        return Entering(torch.from_numpy(padded).to(device).float(), self.layer)
 
 
 @dataclass(frozen=True)
@@ -67,22 +67,22 @@ class Writer:
     def put(self, rows: NDArray[np.int64], hidden: torch.Tensor) -> None:
         """Store a padded batch (B, T, H)."""
         values = hidden.detach().to("cpu", torch.float16).numpy()
-        for place, row in enumerate(rows):
+        for index, row in enumerate(rows):
             start, end = self.offsets[row], self.offsets[row + 1]
-            self.hidden[start:end] = values[place, : end - start]
+            self.hidden[start:end] = values[index, : end - start]
 
 
-class PrefixCache(Cache):
+class HiddenStatesCache(Cache):
     """The cache of hidden states."""
 
     def fits(self, tokens: int, width: int) -> bool:
         return self.has_room(tokens * width * BYTES)
 
-    def get(self, key: str, offsets: NDArray[np.int64], width: int, layer: int, fill: Fill) -> tuple[Prefix, bool]:
+    def get(self, key: str, offsets: NDArray[np.int64], width: int, layer: int, fill: Fill) -> tuple[HiddenStates, bool]:
         """The entry, and whether it was there already; made by `fill` when it is missing or damaged."""
         shape = (int(offsets[-1]), width)
 
-        def read(entry: Path) -> Prefix | None:
+        def read(entry: Path) -> HiddenStates | None:
             path = entry / "hidden.bin"
             try:
                 facts = json.loads((entry / ABOUT).read_text("utf-8"))
@@ -90,7 +90,7 @@ class PrefixCache(Cache):
                     return None
             except (FileNotFoundError, ValueError, KeyError, TypeError):
                 return None
-            return Prefix(np.memmap(path, dtype=np.float16, mode="r", shape=shape), offsets, layer)
+            return HiddenStates(np.memmap(path, dtype=np.float16, mode="r", shape=shape), offsets, layer)
 
         def make(entry: Path) -> None:
             path = entry / "hidden.bin"

@@ -35,19 +35,21 @@ import torch
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from rankwise.data.batches import Padding, collate
+from rankwise.data.batches import Batch, Padding, collate
 from rankwise.data.preprocessing import Preprocessing
 from rankwise.data.tokens import Tokens, tokenize
 from rankwise.errors import ModelError, ReloadMismatch, RunError, nearest
-from rankwise.inference.evaluation import logits
+from rankwise.inference.logits import logits
+from rankwise.inference.onnx_scorer import OnnxScorer, load_onnx
 from rankwise.inference.predict import Prediction, Predictor
+from rankwise.inference.torch_scorer import DropoutScorer, TorchScorer
 from rankwise.model import adapters
 from rankwise.model.adapters import Classifier
 from rankwise.model.load import Base, load_tokenizer, locate, sha256
 from rankwise.planning.plan import Plan
 from rankwise.planning.plan import plan as make_plan
 from rankwise.recipe import Recipe
-from rankwise.run.export.onnx import OnnxClassifier, export, load_onnx
+from rankwise.run.export.onnx import export
 from rankwise.run.finished import MANIFEST, check_run
 from rankwise.system.cache import cache_folder
 from rankwise.system.device import best_device, resolve_precision
@@ -142,12 +144,20 @@ class Run:
             raise ModelError(f"engine '{engine}'; expected one of {', '.join(ENGINES)}{nearest(engine, ENGINES)}")
         if engine not in self._predictors:
             tokenizer = load_tokenizer(Base(self.recipe.base, None, str(self.folder), None, None))
-            classifier = self.exported() if engine == "onnx" else self.classifier().to(best_device())
-            precision = resolve_precision("auto", classifier.device) if engine == "fast" else "fp32"
-            self._predictors[engine] = Predictor(classifier, tokenizer, self.preprocessing, precision=precision)
+            if engine == "onnx":
+                self._predictors[engine] = Predictor(self.exported(), tokenizer, self.preprocessing)
+            else:
+                device = best_device()
+                precision = resolve_precision("auto", device) if engine == "fast" else "fp32"
+                self._predictors[engine] = Predictor(
+                    TorchScorer(self.classifier().to(device), precision),
+                    tokenizer,
+                    self.preprocessing,
+                    with_dropout=lambda: DropoutScorer(self.classifier().to(device), precision),
+                )
         return self._predictors[engine]
 
-    def exported(self, path: Path | None = None, *, threads: int | None = None) -> OnnxClassifier:
+    def exported(self, path: Path | None = None, *, threads: int | None = None) -> OnnxScorer:
         """The classifier in ONNX Runtime, on as many threads as torch uses when none are given.
 
         Exported once to `path`, or into the user's cache under the manifest's digest, and held against torch's logits; a
@@ -159,7 +169,7 @@ class Run:
         if not path.exists():
             tokenizer = load_tokenizer(Base(self.recipe.base, None, str(self.folder), None, None))
             export(self.classifier(), _probe_batches(tokenizer, self.preprocessing.max_length), path, source=digest)
-        loaded = load_onnx(path, self.plan(), self.preprocessing.classes, threads=threads)
+        loaded = load_onnx(path, self.preprocessing.classes, threads=threads)
         if loaded.source != digest:
             raise RunError(f"{path}: exported from another run than {self.folder}; delete it, or give another path")
         return loaded
@@ -311,14 +321,16 @@ def _check_reload(folder: Path, base: Base, classifier: Classifier, tokenizer: A
         if not torch.equal(weight, weights[name]):
             raise ReloadMismatch(f"{folder}: {name} is not what was trained when loaded again; the run was not completed")
     padding = Padding.of(tokenizer)
-    before, after = (logits(model, probe, padding=padding, batch_size=PROBE_BATCH) for model in (classifier, loaded))
+    before, after = (
+        logits(TorchScorer(model), probe, padding=padding, batch_size=PROBE_BATCH) for model in (classifier, loaded)
+    )
     if not np.allclose(before, after, rtol=ROUNDING, atol=ROUNDING):
         raise ReloadMismatch(
             f"{folder}: reloaded logits differ by up to {np.abs(before - after).max():.2e}; the run was not completed"
         )
 
 
-def _probe_batches(tokenizer: Any, max_length: int) -> list[dict[str, torch.Tensor]]:
+def _probe_batches(tokenizer: Any, max_length: int) -> list[Batch]:
     """Batches of random words in many shapes: an example of 2 texts, then 1 to 4 texts of 0 words up to the max length."""
     words = sorted(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens))
     rng = np.random.default_rng(0)

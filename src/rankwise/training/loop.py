@@ -21,10 +21,9 @@ from rankwise.data.batches import Padding, Rows, training_batches
 from rankwise.data.prepare import Prepared, Split
 from rankwise.data.shifts import Shifted
 from rankwise.errors import NonFiniteLoss
-from rankwise.inference.evaluation import logits, quick_scores
 from rankwise.model.adapters import Classifier, quiet_dropout
 from rankwise.model.dropout import cut_dropout_from_words
-from rankwise.model.hidden_cache import Prefix, PrefixCache
+from rankwise.model.hidden_cache import HiddenStates, HiddenStatesCache
 from rankwise.planning.forecast import Forecast, evaluation_interval, planned_steps, steps_per_epoch
 from rankwise.planning.memory import GB
 from rankwise.recipe import EvaluateSpec, TrainSpec
@@ -42,12 +41,14 @@ from rankwise.system.events import (
 )
 from rankwise.system.memory import TRIM_EVERY, Ceiling, return_freed_memory
 from rankwise.training.checkpoint import Checkpoints, Part, Progress
-from rankwise.training.frozen import cached_prefix, fit_head, frozen_digest, pays, prefix_layer
+from rankwise.training.fitted_head import fit_head
+from rankwise.training.hidden_states import cached_hidden_states, cached_layer, frozen_digest, pays
 from rankwise.training.optimizers import build_optimizers, class_weights, schedule_factor, set_rates
 from rankwise.training.pace import Pace
 from rankwise.training.parts.average import Average
 from rankwise.training.parts.pruning import Pruning
 from rankwise.training.update import LossScale, Update, shared
+from rankwise.training.validation import Validation
 
 PROBE_STEP = 3  # the update after which a few texts are scored, to learn what an evaluation takes
 MINIMISED = {"log_loss"}  # metrics of which less is better
@@ -82,7 +83,7 @@ def fit(  # noqa: PLR0915 - straight down one page
     scoring: EvaluateSpec | None = None,
     shifted: Sequence[Shifted] = (),
     resume: bool = False,
-    cache: PrefixCache | None = None,
+    cache: HiddenStatesCache | None = None,
     cost: Forecast | None = None,
     ends_at: float | None = None,
 ) -> Fitted:
@@ -143,7 +144,7 @@ def fit(  # noqa: PLR0915 - straight down one page
             progress = Progress()
             if classifier.plan.head.start == "fitted":
                 fitted_on = fit_head(
-                    classifier, data.train, padding=padding, precision=precision, seed=spec.seed, prefix=prefixes.get("train")
+                    classifier, data.train, padding=padding, precision=precision, seed=spec.seed, hidden=prefixes.get("train")
                 )
                 events.emit(HeadFitted(rows=fitted_on))
         ceiling = Ceiling(cost.memory_gb * GB if cost is not None and cost.memory_gb and device.type == "cpu" else None)
@@ -203,16 +204,8 @@ def fit(  # noqa: PLR0915 - straight down one page
             if pace.evaluates:
                 if average is not None:
                     average.swap()  # the mean is what is scored and kept
-                scores = quick_scores(
-                    classifier,
-                    data.validation,
-                    shifted=shifted,
-                    padding=padding,
-                    batch_size=scoring.batch_size,
-                    precision=precision,
-                    prefix=prefixes.get("validation"),
-                    accelerator=accelerator,
-                )
+                validation = Validation(classifier, padding, scoring.batch_size, precision, accelerator)
+                scores = validation.scores(data.validation, shifted=shifted, hidden=prefixes.get("validation"))
                 entry = {"step": progress.step, "epoch": round(progress.step / in_epoch, 3), **meter.evaluation(), **scores}
                 progress.history.append(entry)
                 progress.training_seconds = time.monotonic() - started
@@ -265,14 +258,19 @@ def _pace(
 
 
 def _probed(
-    classifier: Classifier, split: Split, shifted: Sequence[Shifted], padding: Padding, precision: str, prefix: Prefix | None
+    classifier: Classifier,
+    split: Split,
+    shifted: Sequence[Shifted],
+    padding: Padding,
+    precision: str,
+    prefix: HiddenStates | None,
 ) -> tuple[float, float]:
     """(share of an evaluation's tokens, seconds) of scoring a few of a split's texts: how long an evaluation will take."""
     places = np.linspace(0, len(split) - 1, max(1, len(split) // 50)).astype(np.int64)
     started = time.monotonic()
     some = split.tokens.take(places)
     known = None if prefix is None else prefix.of(places)
-    logits(classifier, some, padding=padding, batch_size=16, precision=precision, prefix=known)
+    Validation(classifier, padding, batch_size=16, precision=precision).logits(some, known)
     whole = split.tokens.lengths.sum() + sum(kind.tokens.lengths.sum() for kind in shifted)
     return float(some.lengths.sum() / whole), time.monotonic() - started
 
@@ -294,19 +292,19 @@ def _prefixes(
     spec: TrainSpec,
     padding: Padding,
     precision: str,
-    cache: PrefixCache | None,
+    cache: HiddenStatesCache | None,
     events: Events,
-) -> dict[str, Prefix]:
+) -> dict[str, HiddenStates]:
     """Hidden states of the training and validation texts from the prefix cache, where there is one and it pays."""
-    layer = prefix_layer(classifier, spec)
+    layer = cached_layer(classifier, spec)
     if cache is None or layer is None or not pays(spec):
         return {}
-    found: dict[str, Prefix] = {}
+    found: dict[str, HiddenStates] = {}
     weights = frozen_digest(classifier, layer)
     for name in ("train", "validation"):
         started = time.monotonic()
         tokens = getattr(data, name).tokens
-        made = cached_prefix(
+        made = cached_hidden_states(
             classifier, tokens, layer=layer, weights=weights, padding=padding, precision=precision, cache=cache
         )
         if made is None:

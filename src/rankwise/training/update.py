@@ -16,7 +16,8 @@ from torch.nn.functional import cross_entropy
 from rankwise.data.batches import Padding, Rows, collate
 from rankwise.data.prepare import Split
 from rankwise.model.adapters import Classifier
-from rankwise.model.hidden_cache import Prefix
+from rankwise.model.hidden_cache import HiddenStates
+from rankwise.model.passes import to_tensors
 from rankwise.planning.memory import halved
 from rankwise.recipe import TrainSpec
 from rankwise.system.events import Events, MemoryRanOut
@@ -49,7 +50,7 @@ class Update:
         precision: str,
         weights: torch.Tensor | None,
         scaler: torch.amp.GradScaler,
-        prefix: Prefix | None,
+        prefix: HiddenStates | None,
         events: Events,
     ) -> None:
         self.trained = list(classifier.trainable().values())
@@ -86,7 +87,7 @@ class Update:
         for start in range(0, len(mine), self.micro_batch_size):
             micro = mine[start : start + self.micro_batch_size]
             read = Micro(
-                collate(self.train.tokens, micro, self.padding),
+                to_tensors(collate(self.train.tokens, micro, self.padding)),
                 torch.from_numpy(self.train.labels[micro]),
                 torch.tensor(weight),
                 None if self.prefix is None else self.prefix.take(micro, device),

@@ -24,15 +24,16 @@ import torch
 from filelock import FileLock
 from torch.nn.functional import cross_entropy
 
-from rankwise.data.batches import Padding, collate, scoring_batches
+from rankwise.data.batches import Padding, padded_batches, scoring_batches
 from rankwise.data.labelled import Labelled
 from rankwise.data.prepare import Split, prepare
 from rankwise.model.adapters import Classifier, build
 from rankwise.model.load import Base, load_tokenizer, locate, longest_text
+from rankwise.model.passes import to_tensors
 from rankwise.planning.plan import plan
 from rankwise.recipe import AdapterSpec, BudgetSpec, ByImportance, HeadSpec, Recipe
 from rankwise.system.cache import cache_folder
-from rankwise.training.frozen import fit_head
+from rankwise.training.fitted_head import fit_head
 
 FORMAT = 1  # of the files in the cache
 BATCH = 8  # texts per forward and backward pass
@@ -99,10 +100,11 @@ def mean_gradients(
         weight.requires_grad_(False)
     sites = classifier.plan.encoder.sites
     weights = {site.address: classifier.model.get_submodule(site.name).weight.requires_grad_(True) for site in sites}
-    for batch in scoring_batches(split.tokens.lengths, BATCH):
-        inputs = {name: tensor.to(classifier.device) for name, tensor in collate(split.tokens, batch, padding).items()}
+    rows = scoring_batches(split.tokens.lengths, BATCH)
+    for batch, inputs in zip(rows, padded_batches(split.tokens, rows, padding), strict=True):
         labels = torch.from_numpy(split.labels[batch]).to(classifier.device)  # (B,)
-        loss = cross_entropy(classifier.logits(inputs), labels, reduction="sum") / len(split)
+        logits = classifier.logits(to_tensors(inputs, classifier.device))  # (B, C)
+        loss = cross_entropy(logits, labels, reduction="sum") / len(split)
         loss.backward()  # type: ignore[no-untyped-call]
     gradients = {
         name: torch.zeros_like(weight) if weight.grad is None else weight.grad.detach() for name, weight in weights.items()

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from rankwise.data.files.table import Layout, Record, Table, first_row, read_table, stream
-from rankwise.data.labels import numbers_of
 from rankwise.data.prepare import Split, clean_all
 from rankwise.data.sources import source_to_score, sources_of
 from rankwise.data.tokens import tokenize_to_disk
@@ -68,10 +67,7 @@ def evaluate_file(
     """Scores of a run on labelled rows; `numbering` names the classes that whole-number labels count. Raises DataError."""
     table, split = labelled_split(run, source, spec, numbering=numbering, engine=engine)
     predictor = run.predictor_on(engine)
-    scores = evaluate(
-        predictor.classifier, split, padding=predictor.padding, spec=run.recipe.evaluate, precision=predictor.precision
-    )
-    return table.layout, scores
+    return table.layout, evaluate(predictor.scorer, split, padding=predictor.padding, spec=run.recipe.evaluate)
 
 
 def labelled_split(
@@ -80,9 +76,10 @@ def labelled_split(
     """Labelled rows as they were read, and as the run's classifier takes them. Raises DataError."""
     table = read_table(with_text_columns(run, source, spec), spec)
     known = run.preprocessing
-    numbers = numbers_of(table, known.classes, numbering or known.numbering, spec)
+    predictor = run.predictor_on(engine)
+    numbers = predictor.task.parse(table, numbering or known.numbering, spec)
     texts = clean_all(table.texts, known.clean)
-    tokens = tokenize_to_disk(run.predictor_on(engine).tokenizer, texts, max_length=known.max_length)
+    tokens = tokenize_to_disk(predictor.tokenizer, texts, max_length=known.max_length)
     return table, Split(texts=texts, tokens=tokens, labels=numbers, rows=table.rows)
 
 

@@ -30,8 +30,6 @@ from rankwise.stats.scores import score
 FOLDS = 5
 STRENGTH = 1.0  # C of the logistic regression: noisy labels want it weaker than the baseline's
 LEAST_TEXTS = 2  # that have a word or a pair of words, for it to count
-BATCH = 32  # texts in a forward pass of the encoder
-LONGEST = 128  # tokens of a text that the encoder reads
 AT_ONCE = 2**24  # similarities held at a time: 64 MiB
 
 Features = Literal["tfidf", "encoder"]
@@ -94,7 +92,9 @@ def find_suspects(
     places = np.flatnonzero(judged)
     chosen = Texts.of(texts).take(places)
     if features == "encoder":
-        probabilities = neighbours_labels(encoder_features(chosen, base), numbers)
+        from rankwise.inference.features import mean_features
+
+        probabilities = neighbours_labels(mean_features(chosen, base), numbers)
     else:
         probabilities = out_of_sample(tfidf_features(chosen), numbers, seed=seed)
 
@@ -200,39 +200,3 @@ def tfidf_features(texts: Sequence[str]) -> Any:
             f"found no word of two letters or more in {LEAST_TEXTS} of the {len(texts):,} texts; expected texts with words "
             "in common, to tell classes apart by: give more rows, or type --features encoder"
         ) from error
-
-
-def encoder_features(texts: Sequence[str], base: str) -> NDArray[np.float32]:
-    """The frozen encoder's last hidden states, averaged over a text's tokens: (N, H). In bf16 where the hardware has it."""
-    import torch
-
-    from rankwise.data.batches import Padding, collate, scoring_batches
-    from rankwise.data.tokens import tokenize_to_disk
-    from rankwise.encoders.describe import find
-    from rankwise.model.forward import Forward
-    from rankwise.model.load import load_encoder, load_tokenizer, locate, longest_text
-    from rankwise.recipe import SpeedSpec
-    from rankwise.system.device import best_device, resolve_precision
-
-    found, encoder = locate(base), find(base, classes=2)
-    tokenizer = load_tokenizer(found)
-    padding = Padding.of(tokenizer)
-    device = best_device()
-    model = load_encoder(found, ("0", "1"), seed=0)[0].to(device).eval()
-    bf16 = resolve_precision("auto", device) == "bf16"
-    dtype = torch.bfloat16 if bf16 else torch.float32
-    forward = Forward(model, encoder) if encoder.traits.fast_path is not None else None
-    every_token = SpeedSpec(first_token=False)
-    tokens = tokenize_to_disk(tokenizer, texts, max_length=min(LONGEST, longest_text(tokenizer, encoder)))
-    features = np.empty((len(texts), encoder.hidden), dtype=np.float32)
-    with torch.inference_mode():
-        for rows in scoring_batches(tokens.lengths, BATCH):
-            inputs = {name: tensor.to(device) for name, tensor in collate(tokens, rows, padding).items()}
-            if forward is not None:
-                hidden = forward.run(forward.embed(inputs), inputs, dtype=dtype, speed=every_token).float()  # (B, T, H)
-            else:
-                with torch.autocast(device.type, dtype=dtype, enabled=bf16):
-                    hidden = model.base_model(**inputs).last_hidden_state.float()  # (B, T, H)
-            mask = inputs["attention_mask"][:, :, None]  # (B, T, 1)
-            features[rows] = ((hidden * mask).sum(1) / mask.sum(1)).cpu().numpy()
-    return features

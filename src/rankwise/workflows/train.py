@@ -28,12 +28,13 @@ from rankwise.data.files.table import Table, table_of
 from rankwise.data.labelled import Labelled, read_labelled, split_tables
 from rankwise.data.prepare import Prepared, Split, prepare
 from rankwise.data.shifts import shifted_tokens
+from rankwise.data.tasks import SingleLabel
 from rankwise.data.tokens import tokenize
 from rankwise.errors import RecipeError, RunError, require
 from rankwise.inference.baselines import baselines, fitted_baselines
-from rankwise.inference.evaluation import Evaluation, evaluate
+from rankwise.inference.evaluation import Evaluation
 from rankwise.model.adapters import Classifier, build
-from rankwise.model.hidden_cache import PrefixCache
+from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import check_match, load_tokenizer, locate, longest_text
 from rankwise.planning.forecast import Forecast, forecast
 from rankwise.planning.plan import Plan
@@ -67,6 +68,7 @@ from rankwise.system.speed import fastest_threads
 from rankwise.system.torch_speed import gflops
 from rankwise.training.checkpoint import Checkpoints
 from rankwise.training.loop import Fitted, fit
+from rankwise.training.validation import Validation
 from rankwise.workflows import by_importance as importance
 
 
@@ -174,9 +176,8 @@ def train(  # noqa: PLR0915 - straight down one page
         )
 
         scoring = recipe.evaluate.model_copy(update={"batch_size": cost.evaluation_batch_size})
-        test = evaluate(  # the only time the test split is scored, in fp32
-            classifier, data.test, padding=Padding.of(tokenizer), spec=scoring, accelerator=accelerator
-        )
+        scorer = Validation(classifier, Padding.of(tokenizer), scoring.batch_size, accelerator=accelerator)
+        test = scorer.evaluate(data.test, scoring)  # the only time the test split is scored, in fp32
         scores = _final_scores(test, data, recipe, fitted, labelled, beside)
         events.emit(RunScored(accuracy=test.scores.accuracy, macro_f1=test.scores.macro_f1, log_loss=test.scores.log_loss))
         classifier.model.to("cpu")  # where the saved folder is loaded again and compared, bit by bit
@@ -228,7 +229,7 @@ def with_scores(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:
     return importance.with_scores(recipe, labelled, data_sha256=digest(labelled))
 
 
-def shared_cache() -> PrefixCache:
+def shared_cache() -> HiddenStatesCache:
     """The machine's cache of frozen layers' outputs and trials' tokens: RANKWISE_CACHE, up to RANKWISE_CACHE_GB."""
     given = os.environ.get("RANKWISE_CACHE_GB", "10")
     try:
@@ -237,7 +238,7 @@ def shared_cache() -> PrefixCache:
         raise RecipeError(
             f"RANKWISE_CACHE_GB is '{given}'; expected a number of gigabytes, such as 10, or 0 for none"
         ) from None
-    return PrefixCache(cache_folder() / "prefix", limit_bytes=limit_bytes)
+    return HiddenStatesCache(cache_folder() / "prefix", limit_bytes=limit_bytes)
 
 
 def _forget_peaks() -> None:
@@ -437,7 +438,7 @@ def _final_scores(
     fitted_beside: Mapping[str, NDArray[np.float64]],
 ) -> dict[str, Any]:
     """The test split's scores beside the baselines'; where texts leaked from training, also of the others alone."""
-    beside = baselines(data, test.probabilities.argmax(-1), recipe.evaluate, fitted_beside)
+    beside = baselines(data, SingleLabel(data.classes).decide(test.probabilities), recipe.evaluate, fitted_beside)
     return {
         "classes": list(data.classes),
         "test": test.as_dict(),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.run.folder import Run, write_json
 from rankwise.stats.intervals import Interval
 from rankwise.stats.paired import paired_bootstrap
-from rankwise.stats.scores import Scores, score
+from rankwise.stats.scores import Scores
 from rankwise.workflows.score_files import labelled_split
 
 FILE = "shift.json"  # beside a run's own files; its manifest names those alone
@@ -86,25 +87,17 @@ def shift_file(
     """Scores of a run on labelled rows, and under each of its recipe's `evaluate.shifts`. Raises DataError."""
     table, split = labelled_split(run, source, spec, numbering=numbering, engine=engine)
     predictor, scoring, kinds = run.predictor_on(engine), run.recipe.evaluate, run.recipe.evaluate.shifts
-    how: dict[str, Any] = {"padding": predictor.padding, "precision": predictor.precision}
-    plain = evaluate(predictor.classifier, split, spec=scoring, **how)
+    task, logits_of = predictor.task, partial(predictor.logits, batch_size=scoring.batch_size)
+    plain = evaluate(predictor.scorer, split, padding=predictor.padding, spec=scoring)
     shifted = shifted_tokens(table.texts, split.tokens, kinds, predictor.tokenizer, predictor.preprocessing)
     text = _telling(table.texts, kinds, predictor.preprocessing.join)
 
-    right = plain.probabilities.argmax(-1) == plain.truth
+    right = task.decide(plain.probabilities) == plain.truth
     found = [_scores("original", 0, plain.scores, Interval(0.0, 0.0, 0.0), text)]
     for each in shifted:
-        probabilities = probabilities_under(
-            predictor.classifier, each, plain.probabilities, batch_size=scoring.batch_size, **how
-        )
-        scores = score(
-            probabilities,
-            plain.truth,
-            predictor.classifier.classes,
-            resamples=scoring.resamples,
-            confidence=scoring.confidence,
-        )
-        drop = paired_bootstrap(right, probabilities.argmax(-1) == plain.truth, confidence=scoring.confidence)
+        probabilities = probabilities_under(each, plain.probabilities, task, logits_of)
+        scores = task.scores(probabilities, plain.truth, scoring)
+        drop = paired_bootstrap(right, task.decide(probabilities) == plain.truth, confidence=scoring.confidence)
         example = shift(text, each.kind, join=predictor.preprocessing.join)
         found.append(_scores(each.kind, len(each.places), scores, drop, example))
     name = table.layout.path if table.layout.path.startswith("hub:") else Path(table.layout.path).name

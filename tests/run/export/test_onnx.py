@@ -15,10 +15,12 @@ from conftest import CLASSES, FAMILIES, LONGEST, separable, tiny_tokenizer
 from rankwise.data.batches import Padding, collate
 from rankwise.data.tokens import tokenize
 from rankwise.errors import MissingExtra, ModelError, ReloadMismatch
-from rankwise.inference.evaluation import logits
+from rankwise.inference.logits import logits
+from rankwise.inference.onnx_scorer import TOLERANCE, load_onnx
+from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.model.adapters import Classifier
 from rankwise.run.export import onnx
-from rankwise.run.export.onnx import TOLERANCE, export, load_onnx
+from rankwise.run.export.onnx import export
 
 TEXTS = ["apple pear", "", "zinc", *separable(12, seed=5).texts, "rhine " * 100]
 SPECIAL = ("xlnet", "modernbert")  # with segment ids and padding on the left, with an older opset
@@ -63,11 +65,12 @@ def test_a_family_is_exported_with_the_logits_of_torch_in_any_shape(built_for, t
     classifier = stirred(built.classifier)
     difference = export(classifier, batches(name, [3, 4], [1], range(3, 9)), tmp_path / "model.onnx")
     assert difference <= TOLERANCE
-    loaded = load_onnx(tmp_path / "model.onnx", built.plan, CLASSES)
+    loaded = load_onnx(tmp_path / "model.onnx", CLASSES)
     tokenizer = tiny_tokenizer(name)
     tokens, padding = tokenize(tokenizer, TEXTS, max_length=LONGEST), Padding.of(tokenizer)
     for batch_size in (1, 5):
-        found, expected = (logits(c, tokens, padding=padding, batch_size=batch_size) for c in (loaded, classifier))
+        scorers = (loaded, TorchScorer(classifier))
+        found, expected = (logits(scorer, tokens, padding=padding, batch_size=batch_size) for scorer in scorers)
         assert np.abs(found - expected).max() <= TOLERANCE
 
 
@@ -94,12 +97,12 @@ def test_a_method_is_exported_with_the_logits_of_torch(built_for, tmp_path, over
 
 
 def test_the_adapters_count(exported, built_for):
-    classifier, path, _ = exported
+    _, path, _ = exported
     (batch,) = batches("bert", [3, 4, 5])
     without = built_for("bert").classifier
     without.model.eval()
-    found = load_onnx(path, classifier.plan, CLASSES).logits(batch)
-    assert not torch.allclose(found, without.logits(batch), atol=1e-2)
+    found = load_onnx(path, CLASSES).logits(batch)
+    assert not np.allclose(found, TorchScorer(without).logits(batch), atol=1e-2)
 
 
 def test_exporting_leaves_the_classifier_as_it_was(exported):
@@ -109,52 +112,43 @@ def test_exporting_leaves_the_classifier_as_it_was(exported):
 
 
 def test_the_file_remembers_how_close_it_came_and_where_from(exported):
-    classifier, path, difference = exported
-    loaded = load_onnx(path, classifier.plan, CLASSES)
+    _, path, difference = exported
+    loaded = load_onnx(path, CLASSES)
     assert 0 < loaded.difference == difference <= TOLERANCE
     assert (loaded.path, loaded.source) == (path, "here")
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_it_runs_on_as_many_threads_as_are_given(exported, threads):
-    classifier, path, _ = exported
-    session = load_onnx(path, classifier.plan, CLASSES, threads=threads).model.session
+    _, path, _ = exported
+    session = load_onnx(path, CLASSES, threads=threads).session
     assert session.get_session_options().intra_op_num_threads == threads
     assert session.get_providers() == ["CPUExecutionProvider"]
 
 
-def test_it_has_no_dropout(exported):
-    classifier, path, _ = exported
-    loaded = load_onnx(path, classifier.plan, CLASSES)
-    with pytest.raises(ModelError, match="type --engine torch"):
-        loaded.model.train()
-    assert not loaded.model.training
-    assert loaded.trainable() == {}
-
-
 def test_inputs_that_the_graph_does_not_have_are_refused(exported):
-    classifier, path, _ = exported
+    _, path, _ = exported
     (batch,) = batches("bert", [3])
     with pytest.raises(ModelError, match="token_type_ids"):
-        load_onnx(path, classifier.plan, CLASSES).logits({**batch, "token_type_ids": batch["input_ids"]})
+        load_onnx(path, CLASSES).logits({**batch, "token_type_ids": batch["input_ids"]})
 
 
 def test_a_file_that_is_damaged_is_refused(exported, tmp_path):
-    classifier, path, _ = exported
+    _, path, _ = exported
     (tmp_path / "half.onnx").write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ModelError, match=r"half.onnx: ONNX Runtime can't load it .*; delete it, and it is made again"):
-        load_onnx(tmp_path / "half.onnx", classifier.plan, CLASSES)
+        load_onnx(tmp_path / "half.onnx", CLASSES)
 
 
 def test_a_file_that_is_not_ours_is_refused(exported, tmp_path):
     import onnx as format_
 
-    classifier, path, _ = exported
+    _, path, _ = exported
     model = format_.load(path)
     del model.metadata_props[:]
     format_.save(model, tmp_path / "other.onnx")
     with pytest.raises(ModelError, match="was not made by rankwise"):
-        load_onnx(tmp_path / "other.onnx", classifier.plan, CLASSES)
+        load_onnx(tmp_path / "other.onnx", CLASSES)
 
 
 # --------------------------------------------------------------------------------------------------------------- export
@@ -170,10 +164,10 @@ def test_a_graph_that_is_wrong_is_not_kept(exported, program, tmp_path, monkeypa
 
 
 def test_logits_that_are_nan_are_no_match(exported, tmp_path):
-    classifier, path, _ = exported
+    _, path, _ = exported
     (batch,) = batches("bert", [3])
     with pytest.raises(ReloadMismatch):
-        onnx._difference(load_onnx(path, classifier.plan, CLASSES), [batch], [np.full((1, 3), np.nan, np.float32)])
+        onnx._difference(load_onnx(path, CLASSES), [batch], [np.full((1, 3), np.nan, np.float32)])
 
 
 def test_two_that_export_at_once_leave_one_whole_file(exported, program, tmp_path, monkeypatch):
@@ -188,7 +182,7 @@ def test_two_that_export_at_once_leave_one_whole_file(exported, program, tmp_pat
     for thread in threads:
         thread.join()
     assert [file.name for file in tmp_path.iterdir()] == ["model.onnx"]
-    assert load_onnx(tmp_path / "model.onnx", classifier.plan, CLASSES).difference <= TOLERANCE
+    assert load_onnx(tmp_path / "model.onnx", CLASSES).difference <= TOLERANCE
 
 
 def test_an_encoder_in_4_bits_is_refused(exported, tmp_path):
@@ -209,7 +203,7 @@ def test_a_model_beyond_what_one_file_holds_is_refused(exported, tmp_path, monke
 
 def test_an_encoder_that_torch_cannot_export_is_refused_by_name(exported, tmp_path, monkeypatch):
     class Branching(nn.Module):
-        def __init__(self, model, *, float_mask):
+        def __init__(self, model, **_):
             super().__init__()
             self.model = model
 

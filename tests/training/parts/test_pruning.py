@@ -12,6 +12,7 @@ from conftest import CLASSES, prepared, save_tiny
 from rankwise.data.batches import Padding, collate, training_batches
 from rankwise.errors import TrainingError
 from rankwise.model.load import load_tokenizer, quiet
+from rankwise.model.passes import to_tensors
 from rankwise.run.folder import Run
 from rankwise.training.parts.pruning import LEAST_UPDATES, Pruning
 
@@ -29,7 +30,7 @@ def still(tmp_path_factory):
 def inputs_of(built, rows):
     data = prepared(built.recipe)
     padding = Padding.of(load_tokenizer(built.base))
-    return collate(data.train.tokens, rows, padding), torch.from_numpy(data.train.labels[rows])
+    return to_tensors(collate(data.train.tokens, rows, padding)), torch.from_numpy(data.train.labels[rows])
 
 
 # -------------------------------------------------------------------------------------------------------- as peft does it

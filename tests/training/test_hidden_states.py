@@ -8,12 +8,16 @@ import torch
 
 from conftest import prepared
 from rankwise.data.batches import Padding
-from rankwise.inference.evaluation import logits
+from rankwise.inference.features import head_features
+from rankwise.inference.logits import logits
+from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.model.adapters import quiet_dropout
-from rankwise.model.hidden_cache import PrefixCache
+from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import load_tokenizer
 from rankwise.system.events import HeadFitted
-from rankwise.training.frozen import cached_prefix, fit_head, frozen_digest, pays, prefix_layer
+from rankwise.training.fitted_head import fit_head
+from rankwise.training.hidden_states import cached_hidden_states, cached_layer, frozen_digest, pays
+from rankwise.training.validation import Validation
 
 TOP = ("adapter.allocate.policy=last-k", "adapter.allocate.k=1", "train.encoder_dropout=off")
 
@@ -28,26 +32,26 @@ def test_logits_from_the_cache_are_those_without_to_half_precision(built_for, tm
     built = built_for(family, *changes)
     data, padding = parts(built)
     classifier = built.classifier
-    layer = prefix_layer(classifier, built.recipe.train)
+    layer = cached_layer(classifier, built.recipe.train)
     assert layer == classifier.plan.lowest_layer > 0
-    cache = PrefixCache(tmp_path, limit_bytes=10**8)
+    cache = HiddenStatesCache(tmp_path, limit_bytes=10**8)
     weights = frozen_digest(classifier, layer)
     how = {"layer": layer, "weights": weights, "padding": padding, "precision": "fp32"}
-    made = cached_prefix(classifier, data.train.tokens, cache=cache, **how)
-    prefix, reused = made
+    made = cached_hidden_states(classifier, data.train.tokens, cache=cache, **how)
+    hidden, reused = made
     assert not reused
-    with_it = logits(classifier, data.train.tokens, padding=padding, batch_size=8, prefix=prefix)
-    without = logits(classifier, data.train.tokens, padding=padding, batch_size=8)
+    validation = Validation(classifier, padding, batch_size=8)
+    with_it, without = validation.logits(data.train.tokens, hidden), validation.logits(data.train.tokens)
     np.testing.assert_allclose(with_it, without, rtol=1e-2, atol=5e-3)
     again = built_for(family, *changes, "train.seed=5").classifier  # another run: other adapters, the same frozen layers
     assert frozen_digest(again, layer) == weights
-    _, reused = cached_prefix(again, data.train.tokens, cache=cache, **how)
+    _, reused = cached_hidden_states(again, data.train.tokens, cache=cache, **how)
     assert reused
 
 
 def test_a_whole_training_from_the_cache_ends_where_one_without_does(fit_for, tmp_path):
     plain = fit_for(*TOP, "train.prefix_cache=off", folder="plain")
-    cached = fit_for(*TOP, folder="cached", cache=PrefixCache(tmp_path / "cache", limit_bytes=10**8))
+    cached = fit_for(*TOP, folder="cached", cache=HiddenStatesCache(tmp_path / "cache", limit_bytes=10**8))
     assert [event.split for event in cached.heard("prefix")] == ["train", "validation"]
     assert not plain.heard("prefix")
     for name, weight in plain.weights().items():
@@ -55,9 +59,9 @@ def test_a_whole_training_from_the_cache_ends_where_one_without_does(fit_for, tm
     assert cached.fitted.best["accuracy"] == pytest.approx(plain.fitted.best["accuracy"], abs=0.1)
 
 
-def test_no_prefix_where_nothing_below_is_constant_or_known(built_for):
+def test_nothing_is_cached_where_nothing_below_is_constant_or_known(built_for):
     top = TOP[:2]
-    assert prefix_layer(built_for("bert", *TOP).classifier, built_for("bert", *TOP).recipe.train) == 2
+    assert cached_layer(built_for("bert", *TOP).classifier, built_for("bert", *TOP).recipe.train) == 2
     for family, changes in (
         ("bert", ("train.encoder_dropout=off",)),  # adapters in every layer
         ("bert", top),  # dropout below
@@ -66,7 +70,7 @@ def test_no_prefix_where_nothing_below_is_constant_or_known(built_for):
         ("modernbert", TOP),  # layers built otherwise
     ):
         built = built_for(family, *changes)
-        assert prefix_layer(built.classifier, built.recipe.train) is None, (family, changes)
+        assert cached_layer(built.classifier, built.recipe.train) is None, (family, changes)
 
 
 def test_one_epoch_does_not_pay(recipe_for):
@@ -92,7 +96,7 @@ def test_a_fitted_head_is_better_than_a_random_one_from_the_start(built_for, fam
     classifier = built.classifier
 
     def loss():
-        values = torch.from_numpy(logits(classifier, data.train.tokens, padding=padding, batch_size=8))
+        values = torch.from_numpy(logits(TorchScorer(classifier), data.train.tokens, padding=padding, batch_size=8))
         return float(torch.nn.functional.cross_entropy(values, torch.from_numpy(data.train.labels)))
 
     before = loss()
@@ -102,8 +106,6 @@ def test_a_fitted_head_is_better_than_a_random_one_from_the_start(built_for, fam
 
 def test_a_head_fitted_on_two_classes_gives_the_regressions_probabilities(built_for):
     from sklearn.linear_model import LogisticRegression
-
-    from rankwise.training.frozen import _features
 
     built = built_for("bert")
     data, padding = parts(built)
@@ -116,9 +118,9 @@ def test_a_head_fitted_on_two_classes_gives_the_regressions_probabilities(built_
     )
     fit_head(built.classifier, split, padding=padding, precision="fp32", seed=0)
     rows = np.random.default_rng(0).permutation(len(split))
-    features = _features(built.classifier, split.tokens, rows, padding=padding, precision="fp32", prefix=None)
+    features = head_features(built.classifier, split.tokens, rows, padding=padding, precision="fp32")
     oracle = LogisticRegression(max_iter=200).fit(features, split.labels[rows]).predict_proba(features)
-    found = logits(built.classifier, split.tokens, padding=padding, batch_size=8)[rows][:, :2].astype(np.float64)
+    found = logits(TorchScorer(built.classifier), split.tokens, padding=padding, batch_size=8)[rows][:, :2].astype(np.float64)
     shares = np.exp(found) / np.exp(found).sum(-1, keepdims=True)
     np.testing.assert_allclose(shares, oracle, atol=2e-3)
     assert len(two) > 0

@@ -1,0 +1,87 @@
+"""Texts as an encoder sees them, as vectors: what a head's last projection reads, and the mean of the last hidden states.
+
+Shapes: N texts, B rows of a batch, T tokens, H hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from rankwise.data.batches import Padding, padded_batches, scoring_batches
+from rankwise.data.tokens import Tokens, tokenize_to_disk
+from rankwise.encoders.describe import find
+from rankwise.inference.logits import gathered
+from rankwise.model.adapters import Classifier
+from rankwise.model.forward import Forward
+from rankwise.model.hidden_cache import HiddenStates
+from rankwise.model.load import load_encoder, load_tokenizer, locate, longest_text
+from rankwise.model.passes import in_eval_mode, to_array, to_tensors
+from rankwise.recipe import SpeedSpec
+from rankwise.system.device import best_device, resolve_precision
+
+BATCH = 32  # texts in a forward pass
+LONGEST = 128  # tokens of a text that `mean_features` reads
+
+
+def head_features(
+    classifier: Classifier,
+    tokens: Tokens,
+    chosen: NDArray[np.int64],
+    *,
+    padding: Padding,
+    precision: str,
+    hidden: HiddenStates | None = None,
+) -> NDArray[np.float32]:
+    """What enters the head's last projection (N, H), of the chosen texts in their order.
+
+    `hidden` are the states that enter the lowest adapted layer, where they are known.
+    """
+    positions = scoring_batches(tokens.lengths[chosen], BATCH)
+    rows = [chosen[batch] for batch in positions]
+    last, device = classifier.last_projection, classifier.device
+    caught: list[torch.Tensor] = []
+    hook = last.register_forward_hook(lambda _, inputs, __: caught.append(inputs[0].detach()))
+
+    def outputs() -> Iterator[ArrayLike]:
+        for batch, inputs in zip(rows, padded_batches(tokens, rows, padding), strict=True):
+            entering = None if hidden is None else hidden.take(batch, device)
+            classifier.logits(to_tensors(inputs, device), precision=precision, entering=entering)
+            yield to_array(caught.pop().float())
+
+    try:
+        with in_eval_mode(classifier.model):
+            return gathered(positions, outputs(), shape=(len(chosen), last.in_features))
+    finally:
+        hook.remove()
+
+
+def mean_features(texts: Sequence[str], base: str) -> NDArray[np.float32]:
+    """A frozen encoder's last hidden states, averaged over each text's tokens (N, H). In bf16 where the hardware has it."""
+    where, encoder = locate(base), find(base, classes=2)
+    tokenizer = load_tokenizer(where)
+    device = best_device()
+    model = load_encoder(where, ("0", "1"), seed=0)[0].to(device)
+    bf16 = resolve_precision("auto", device) == "bf16"
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    forward = Forward(model, encoder) if encoder.traits.fast_path is not None else None
+    every_token = SpeedSpec(first_token=False)
+    tokens = tokenize_to_disk(tokenizer, texts, max_length=min(LONGEST, longest_text(tokenizer, encoder)))
+    rows = scoring_batches(tokens.lengths, BATCH)
+
+    def mean(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        if forward is not None:
+            hidden = forward.run(forward.embed(inputs), inputs, dtype=dtype, speed=every_token).float()  # (B, T, H)
+        else:
+            with torch.autocast(device.type, dtype=dtype, enabled=bf16):
+                hidden = model.base_model(**inputs).last_hidden_state.float()  # (B, T, H)
+        mask = inputs["attention_mask"][:, :, None]  # (B, T, 1)
+        return (hidden * mask).sum(1) / mask.sum(1)  # (B, H)
+
+    with in_eval_mode(model):
+        batches = padded_batches(tokens, rows, Padding.of(tokenizer))
+        outputs = (to_array(mean(to_tensors(batch, device))) for batch in batches)
+        return gathered(rows, outputs, shape=(len(texts), encoder.hidden))

@@ -1,0 +1,81 @@
+"""An exported classifier computed by ONNX Runtime on the CPU; run/export/onnx.py writes the file. Needs the extra `onnx`.
+
+The graph takes what the tokenizer gives, `input_ids`, `attention_mask` and, where it has any, `token_type_ids`, each
+int64 (B, T), and gives `logits`, fp32 (B, C). B and T are free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankwise.data.batches import Batch
+from rankwise.errors import ModelError, require
+from rankwise.system.cores import default_threads
+
+TOLERANCE = 1e-4  # the largest difference of a logit from torch's that an export may have
+DIFFERENCE = "rankwise.difference"  # in the file's metadata: the largest difference found when it was made,
+SOURCE = "rankwise.source"  # and what it was made from, in the caller's words
+
+
+@dataclass(frozen=True)
+class OnnxScorer:
+    """An ONNX file in ONNX Runtime, whose sessions several threads may use at once."""
+
+    session: Any = field(repr=False)
+    """An onnxruntime.InferenceSession."""
+    classes: tuple[str, ...]
+    path: Path
+    difference: float
+    """The largest difference of a logit from torch's, found at export."""
+    source: str
+    """What the file was made from, as `export` was told."""
+
+    @property
+    def about(self) -> str:
+        """How close the file comes to torch, and where it is."""
+        return f"ONNX Runtime: logits within {self.difference:.0e} of torch's (tolerance {TOLERANCE:.0e}); {self.path}"
+
+    def logits(self, batch: Batch) -> NDArray[np.float32]:
+        """Logits (B, C) in fp32, the precision of the file. Raises ModelError for inputs that the graph does not have."""
+        try:
+            (values,) = self.session.run(["logits"], dict(batch))
+        except _errors("InvalidArgument", "RuntimeException", "NotImplemented", "Fail") as error:
+            raise ModelError(f"ONNX Runtime can't run this classifier: {_first_line(error)}") from error
+        return np.asarray(values, dtype=np.float32)  # (B, C)
+
+
+def load_onnx(path: Path, classes: Sequence[str], *, threads: int | None = None) -> OnnxScorer:
+    """The classifier in an exported file, on as many threads as the process may use when none are given.
+
+    Raises MissingExtra without ONNX Runtime, ModelError for a file that it can't load or that isn't one of ours.
+    """
+    runtime = require("onnxruntime", extra="onnx")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads or default_threads()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # errors are raised, so need no line of their own
+    try:
+        session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except _errors("InvalidProtobuf", "InvalidGraph", "NoSuchFile", "NotImplemented", "Fail") as error:
+        reason = _first_line(error)
+        raise ModelError(f"{path}: ONNX Runtime can't load it ({reason}); delete it, and it is made again") from error
+    known = session.get_modelmeta().custom_metadata_map
+    if DIFFERENCE not in known:
+        raise ModelError(f"{path}: this ONNX file was not made by rankwise; delete it, or give another path")
+    return OnnxScorer(session, tuple(classes), path, float(known[DIFFERENCE]), known[SOURCE])
+
+
+def _errors(*names: str) -> tuple[type[Exception], ...]:
+    """ONNX Runtime's own exceptions, which have no common base."""
+    state = require("onnxruntime.capi.onnxruntime_pybind11_state", extra="onnx")
+    return tuple(getattr(state, name) for name in names)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

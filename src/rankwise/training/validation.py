@@ -1,0 +1,84 @@
+"""Scoring a classifier while it trains: in eval mode for as long as it takes, then in the mode that it was in.
+
+Under several processes each computes its share of the batches, and all get the whole. Shapes: N rows, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+
+from rankwise.data.batches import Padding, padded_batches, scoring_batches
+from rankwise.data.prepare import Split
+from rankwise.data.shifts import Shifted
+from rankwise.data.tasks import SingleLabel
+from rankwise.data.tokens import Tokens
+from rankwise.errors import NonFiniteLoss
+from rankwise.inference.evaluation import Evaluation, evaluated, probabilities_under
+from rankwise.inference.logits import gathered
+from rankwise.model.adapters import Classifier
+from rankwise.model.hidden_cache import HiddenStates
+from rankwise.model.passes import in_eval_mode, to_array, to_tensors
+from rankwise.recipe import EvaluateSpec
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How a classifier that trains is scored: padding, precision, texts of a forward pass, the processes that share them."""
+
+    classifier: Classifier
+    padding: Padding
+    batch_size: int
+    precision: str = "fp32"
+    accelerator: Accelerator | None = None
+
+    def logits(self, tokens: Tokens, hidden: HiddenStates | None = None) -> NDArray[np.float32]:
+        """Logits (N, C) of every text; `hidden` are the states that enter the lowest adapted layer, where they are known."""
+        classifier, device = self.classifier, self.classifier.device
+        processes = self.accelerator.num_processes if self.accelerator else 1
+        rows = scoring_batches(tokens.lengths, self.batch_size)
+        mine = rows[self.accelerator.process_index :: processes] if self.accelerator else rows
+
+        def outputs() -> Iterator[Any]:
+            for batch, inputs in zip(mine, padded_batches(tokens, mine, self.padding), strict=True):
+                entering = None if hidden is None else hidden.take(batch, device)
+                yield to_array(classifier.logits(to_tensors(inputs, device), precision=self.precision, entering=entering))
+
+        with in_eval_mode(classifier.model):
+            values = gathered(mine, outputs(), shape=(len(tokens), len(classifier.classes)))
+        if self.accelerator is None or processes == 1:
+            return values
+        summed: NDArray[np.float32] = self.accelerator.reduce(torch.from_numpy(values).to(device), "sum").cpu().numpy()
+        return summed
+
+    def scores(self, split: Split, *, shifted: Sequence[Shifted] = (), hidden: HiddenStates | None = None) -> dict[str, Any]:
+        """accuracy, macro_f1, mcc and log_loss of a split, which choose a checkpoint; no intervals.
+
+        Where the split's texts come `shifted` too, also `shifts`, the accuracy under each kind, and `worst_shift`, the lowest
+        of these and of the texts as they are. Raises NonFiniteLoss where training has spoilt the weights.
+        """
+        task = SingleLabel(self.classifier.classes)
+        values = self.logits(split.tokens, hidden)
+        if not np.isfinite(values).all():
+            raise NonFiniteLoss(
+                "what the classifier answers is no longer finite; lower train.learning_rate, lengthen train.warmup, or set "
+                "train.clip_norm"
+            )
+        probabilities = task.probabilities(values)
+        scores: dict[str, Any] = task.quick_scores(probabilities, split.labels)
+        if shifted:
+            under = {kind.kind: probabilities_under(kind, probabilities, task, self.logits) for kind in shifted}
+            rights = {kind: task.decide(values) == split.labels for kind, values in under.items()}
+            scores["shifts"] = {kind: round(float(right.mean()), 6) for kind, right in rights.items()}
+            scores["worst_shift"] = min(scores["accuracy"], *scores["shifts"].values())
+        return scores
+
+    def evaluate(self, split: Split, spec: EvaluateSpec) -> Evaluation:
+        """Every score of a split with its interval, and the mistakes."""
+        return evaluated(self.logits(split.tokens), split, SingleLabel(self.classifier.classes), spec)
