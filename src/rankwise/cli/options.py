@@ -57,7 +57,7 @@ def recipe_of(
 
 def _check_no_data(recipe: str) -> None:
     """Raises RecipeError for a file of data in a recipe's place."""
-    from rankwise.data.files.formats import is_readable
+    from rankwise.data.files.reading import is_readable
 
     if Path(recipe).is_file() and is_readable(Path(recipe)):
         raise RecipeError(f"{recipe} is data, which comes after a recipe; type: rankwise train auto --data {recipe}")
@@ -83,7 +83,7 @@ def spec_for(recipe: Recipe, source: str, overrides: list[str] | None) -> DataSp
 def check_data(given: str) -> None:
     """Raises DataError where a file or folder of data is not there: told before anything that takes seconds is loaded."""
     if given != "sample" and not given.startswith("hub:"):
-        from rankwise.data.files.formats import checked_path
+        from rankwise.data.files.reading import checked_path
 
         checked_path(given)
 

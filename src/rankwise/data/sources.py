@@ -13,7 +13,10 @@ from importlib import resources
 from itertools import combinations
 from pathlib import Path
 
-from rankwise.data.files.formats import ROLES, checked_path, class_folders, hub_parts, hub_splits, is_readable, role_of
+from rankwise.data.files import hub
+from rankwise.data.files.class_folders import class_folders
+from rankwise.data.files.formats import WRITERS
+from rankwise.data.files.reading import ROLES, checked_path, is_readable, role_of
 from rankwise.data.files.table import hub_classes
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec, SourceSpec
@@ -80,10 +83,10 @@ def _splits_of(source: str, *, given: Set[str]) -> dict[str, SourceSpec]:
 
 
 def _hub_splits_of(source: str) -> dict[str, SourceSpec]:
-    name, split = hub_parts(source)
+    name, split = hub.name_and_split(source)
     if split is not None:
         return {"train": SourceSpec(path=source)}
-    there = hub_splits(name)
+    there = hub.split_names(name)
     found = {role: next((split for split in names if split in there), None) for role, names in ROLES.items()}
     if found["train"] is None:
         raise DataError(f"{source}: no split is called train; there are {', '.join(there)}: type {source}:{there[0]}")
@@ -113,16 +116,17 @@ def _folder_splits(folder: Path, as_given: str, *, given: Set[str]) -> dict[str,
 
 def _nothing_readable(folder: Path, as_given: str) -> DataError:
     names = sorted(entry.name for entry in folder.iterdir())
+    first, *others = WRITERS
     inside = ", ".join(names[:5]) + (", …" if len(names) > 5 else "") if names else "nothing"
     return DataError(
-        f"{as_given}: expected train.csv (or .tsv, .jsonl, .parquet) or class folders of .txt files, found {inside}; "
+        f"{as_given}: expected train{first} (or {', '.join(others)}) or class folders of .txt files, found {inside}; "
         "name the file: --set data.train=FILE"
     )
 
 
 def _with_split(source: SourceSpec | None, role: str) -> SourceSpec | None:
     """A hub data set without a split is read at the split of its role."""
-    if source is None or not source.path.startswith("hub:") or hub_parts(source.path)[1] is not None:
+    if source is None or not source.path.startswith("hub:") or hub.name_and_split(source.path)[1] is not None:
         return source
     return source.model_copy(update={"path": f"{source.path}:{role}"})
 

@@ -10,9 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rankwise.data.files import output as sinks
-from rankwise.data.files.output import ENDINGS, Sink, TextSink
+from rankwise.data.files.formats import WRITERS, parquet
+from rankwise.data.files.formats.csv import CsvWriter
+from rankwise.data.files.output import Sink
+from rankwise.data.files.table import read_table
 from rankwise.errors import DataError
+from rankwise.recipe import DataSpec, SourceSpec
 
 COLUMNS = ["row", "label", "score"]
 ROWS = [
@@ -52,7 +55,7 @@ def test_a_folder_is_no_file_to_write_to(tmp_path):
         Sink(tmp_path / "x.csv", COLUMNS)
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("ending", WRITERS)
 def test_rows_come_back_as_they_were_written(tmp_path, ending):
     sink = write(tmp_path / f"out{ending}", ROWS)
     assert read(tmp_path / f"out{ending}") == ROWS
@@ -60,7 +63,7 @@ def test_rows_come_back_as_they_were_written(tmp_path, ending):
     assert [path.name for path in tmp_path.iterdir()] == [f"out{ending}"]
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("ending", WRITERS)
 def test_no_rows_are_a_file_with_columns_only(tmp_path, ending):
     write(tmp_path / f"out{ending}", [])
     assert read(tmp_path / f"out{ending}") == []
@@ -71,20 +74,20 @@ def test_no_rows_are_a_file_with_columns_only(tmp_path, ending):
 
 
 def test_parquet_is_written_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(sinks, "PARQUET_ROWS", 2)
+    monkeypatch.setattr(parquet, "WRITTEN_ROWS", 2)
     write(tmp_path / "out.parquet", ROWS)
     assert read(tmp_path / "out.parquet") == ROWS
     assert pq.ParquetFile(tmp_path / "out.parquet").num_row_groups == 3
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("ending", WRITERS)
 def test_an_error_leaves_nothing_behind(tmp_path, ending):
     with pytest.raises(RuntimeError, match="the model broke"):
         write(tmp_path / f"out{ending}", breaking(ROWS))
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("ending", WRITERS)
 def test_an_error_leaves_an_older_file_as_it_was(tmp_path, ending):
     write(tmp_path / f"out{ending}", ROWS[:1])
     with pytest.raises(RuntimeError, match="the model broke"):
@@ -95,7 +98,7 @@ def test_an_error_leaves_an_older_file_as_it_was(tmp_path, ending):
 
 @pytest.mark.parametrize("pieces", [1, 100])
 def test_rows_that_parquet_cannot_hold_leave_nothing_behind(tmp_path, monkeypatch, pieces):
-    monkeypatch.setattr(sinks, "PARQUET_ROWS", pieces)
+    monkeypatch.setattr(parquet, "WRITTEN_ROWS", pieces)
     with pytest.raises(pa.ArrowInvalid):
         write(tmp_path / "out.parquet", [{"row": 1, "label": "a", "score": 0.5}, {"row": "two", "label": "b", "score": 0.5}])
     assert list(tmp_path.iterdir()) == []
@@ -120,8 +123,16 @@ def test_a_folder_that_is_not_there_is_refused_before_work(tmp_path):
 
 def test_a_stream_gets_csv():
     stream = io.StringIO()
-    sink = TextSink(stream, COLUMNS)
+    sink = CsvWriter(stream, COLUMNS)
     for row in ROWS[:2]:
         sink.write(row)
     assert list(csv.reader(io.StringIO(stream.getvalue())))[1] == ["1", 'say "hi", twice', "0.25"]
     assert stream.getvalue().startswith("row,label,score\n")
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_every_format_that_is_written_is_read_back(tmp_path, suffix):
+    rows = [{"text": 'say "hi", twice', "label": "a"}, {"text": "two\nlines\tand 🍎", "label": "b"}]
+    write(tmp_path / f"out{suffix}", rows, ["text", "label"])
+    table = read_table(SourceSpec(path=str(tmp_path / f"out{suffix}")), DataSpec())
+    assert [*zip(table.texts, table.labels, strict=True)] == [(row["text"], row["label"]) for row in rows]

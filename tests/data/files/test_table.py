@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from rankwise.data.files import formats
+from rankwise.data.files import reading
 from rankwise.data.files import text as textfile
 from rankwise.data.files.table import Layout, Table, read_table, stream, table_of
 from rankwise.data.sources import Sources, sources_of
@@ -328,7 +328,7 @@ def test_a_missing_path_a_bare_folder_and_a_forbidden_file_are_told_apart(
     path = write(tmp_path / "train.csv", GOOD)
     assert "no such file or folder; did you mean 'train.csv'?" in failing(tmp_path / "trian.csv")
     assert "a folder without class folders" in failing(tmp_path)
-    monkeypatch.setattr(formats.os, "access", lambda *_: False)
+    monkeypatch.setattr(reading.os, "access", lambda *_: False)
     assert "no permission" in failing(path)
 
 

@@ -60,7 +60,8 @@ def predict(options: PredictOptions) -> None:
     if options.out is not None and options.source is not None:
         check_apart(options.out, options.source)
     from rankwise.cli import console
-    from rankwise.data.files.output import Sink, TextSink
+    from rankwise.data.files.formats.csv import CsvWriter
+    from rankwise.data.files.output import Sink
     from rankwise.run.folder import Run
     from rankwise.workflows.score_files import Form, parse_submission, predict_rows, source_for, written_rows
 
@@ -95,7 +96,7 @@ def predict(options: PredictOptions) -> None:
         for row in rows:
             typer.echo(json.dumps(row, ensure_ascii=False))
     else:
-        stream = TextSink(sys.stdout, columns)
+        stream = CsvWriter(sys.stdout, columns)
         for row in rows:
             stream.write(row)
 

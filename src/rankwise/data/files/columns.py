@@ -11,7 +11,8 @@ from itertools import islice
 from pathlib import Path
 from shlex import quote
 
-from rankwise.data.files.formats import PROBE, Rows, role_of
+from rankwise.data.files.reading import role_of
+from rankwise.data.files.rows import PROBED_ROWS, Rows
 from rankwise.errors import DataError, nearest
 from rankwise.recipe import Column, DataSpec, SourceSpec
 
@@ -126,7 +127,7 @@ def _label_by_values(rows: Rows, choice: Choice, width: int, taken: Sequence[int
 
     Raises DataError where the first row may well be a header: its value there is in no other row.
     """
-    sample = [cells for _, cells in islice(rows.read(), PROBE) if cells]
+    sample = [cells for _, cells in islice(rows.read(), PROBED_ROWS) if cells]
     distinct = {}
     for place in set(range(width)).difference(taken):
         values = {cells[place] for cells in sample}

@@ -1,28 +1,25 @@
-"""Where predictions go: CSV, JSONL or Parquet by the file's ending, row by row, renamed into place when whole."""
+"""Where predictions go: a file in the format that its name says, written row by row and moved into place when whole."""
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TextIO
+from typing import Any
 
+from rankwise.data.files.formats import WRITERS
 from rankwise.errors import DataError
-
-ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
-PARQUET_ROWS = 4_096  # rows held before a row group is written
 
 
 class Sink:
     """Write rows under fixed columns to `path`, as a context manager; an error leaves no half-written file behind."""
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
-        if path.suffix not in ENDINGS:
-            raise DataError(f"{path.name}: can't write '{path.suffix}' files; expected one of {', '.join(ENDINGS)}")
+        """Raise DataError for a path that can't be written, before there is anything to write."""
+        if path.suffix not in WRITERS:
+            raise DataError(f"{path.name}: can't write '{path.suffix}' files; expected one of {', '.join(WRITERS)}")
         if not path.parent.is_dir():
             raise DataError(f"{path}: no such folder: {path.parent}; make it first, or give another --out")
         if path.is_dir():
@@ -35,7 +32,7 @@ class Sink:
         self.rows = 0
 
     def __enter__(self) -> Sink:
-        self.writer = _ParquetWriter(self) if self.path.suffix == ".parquet" else _TextWriter(self)
+        self.writer = WRITERS[self.path.suffix].writer(self.draft, self.path.suffix, self.columns)
         return self
 
     def write(self, row: Mapping[str, Any]) -> None:
@@ -46,70 +43,8 @@ class Sink:
         try:
             with closing(self.writer):
                 if kind is None:
-                    self.writer.flush()
+                    self.writer.finish()
             if kind is None:
                 self.draft.replace(self.path)
         finally:
             self.draft.unlink(missing_ok=True)
-
-
-class TextSink:
-    """Rows as CSV on an open stream, such as standard output."""
-
-    def __init__(self, stream: TextIO, columns: Sequence[str]) -> None:
-        self.writer = csv.DictWriter(stream, list(columns), lineterminator="\n")
-        self.writer.writeheader()
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        self.writer.writerow(row)
-
-
-class _TextWriter:
-    def __init__(self, sink: Sink) -> None:
-        self.file = sink.draft.open("w", encoding="utf-8", newline="")
-        self.csv = None
-        if sink.path.suffix != ".jsonl":
-            delimiter = "\t" if sink.path.suffix == ".tsv" else ","
-            self.csv = csv.DictWriter(self.file, sink.columns, delimiter=delimiter, lineterminator="\n")
-            self.csv.writeheader()
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        if self.csv is None:
-            self.file.write(json.dumps(dict(row), ensure_ascii=False) + "\n")
-        else:
-            self.csv.writerow(row)
-
-    def flush(self) -> None:
-        self.file.flush()
-
-    def close(self) -> None:
-        self.file.close()
-
-
-class _ParquetWriter:
-    def __init__(self, sink: Sink) -> None:
-        self.sink = sink
-        self.held: list[Mapping[str, Any]] = []
-        self.file: Any = None
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        self.held.append(row)
-        if len(self.held) >= PARQUET_ROWS:
-            self.flush()
-
-    def close(self) -> None:
-        if self.file is not None:
-            self.file.close()
-
-    def flush(self) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        if not self.held and self.file is not None:
-            return
-        columns = {name: [row[name] for row in self.held] for name in self.sink.columns}
-        table = pa.table(columns) if self.file is None else pa.table(columns, schema=self.file.schema)
-        if self.file is None:
-            self.file = pq.ParquetWriter(self.sink.draft, table.schema)
-        self.file.write_table(table)
-        self.held = []

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.files.columns import Choice, choose_columns, name_columns, setting_of
-from rankwise.data.files.formats import Row, at, open_rows, written
+from rankwise.data.files.reading import open_rows
+from rankwise.data.files.rows import Row, as_strings, row_name
 from rankwise.data.files.text import has_surrogate
 from rankwise.data.store import Texts
 from rankwise.errors import DataError
@@ -144,7 +145,7 @@ def _open(source: SourceSpec, data: DataSpec, needs_label: bool) -> _Reading:
     if rows.columns is None and header:
         next(row for row in cells if row[1])
     if rows.typed:
-        cells = written(cells, (*text, *([] if label is None else [label])), columns, source.path)
+        cells = as_strings(cells, (*text, *([] if label is None else [label])), columns, source.path)
     return _Reading(layout, _records(cells, layout, _joined(text, data.join), label, bad), bad, rows.classes)
 
 
@@ -158,7 +159,7 @@ def _records(
         text = text_of(cells)
         name = None if label is None else cells[label]
         if "\0" in text or (name and "\0" in name):
-            raise DataError(f"{at(layout.path, number, place)}: a NUL character; no text has one, remove it")
+            raise DataError(f"{row_name(layout.path, number, place)}: a NUL character; no text has one, remove it")
         if name is not None and (not name or name.isspace()):
             name = None
         yield Record(number, text, name, dict(zip(layout.columns, cells, strict=True)))

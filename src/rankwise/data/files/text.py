@@ -23,13 +23,27 @@ def has_surrogate(text: str) -> bool:
     return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
 
 
+def data_suffix(path: Path) -> str:
+    """The suffix that says a file's format: `.csv` for train.csv and for TRAIN.CSV.GZ."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
 @dataclass(frozen=True)
 class TextFile:
+    """A file and how to read it."""
+
     path: Path
-    name: str  # as given, for messages
+    name: str
+    """The path as somebody wrote it, for messages."""
     encoding: str
     setting: str
+    """What to type to change how it is read, such as `--set data.train`."""
     skip_bad: bool
+    """Whether a row that can't be read is skipped instead of an error."""
+
+    @property
+    def suffix(self) -> str:
+        return data_suffix(self.path)
 
     @property
     def compressed(self) -> bool:

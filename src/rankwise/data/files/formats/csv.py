@@ -1,0 +1,130 @@
+"""CSV and TSV: the delimiter is found out, a row of another width is an error with its line."""
+
+from __future__ import annotations
+
+import csv
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from rankwise.data.files.format import Format, register
+from rankwise.data.files.rows import Row, Rows
+from rankwise.data.files.text import MAX_FIELD, TextFile, read_lines, refuse_utf16
+from rankwise.errors import DataError
+
+DELIMITERS = ",;\t|"
+SNIFFED_LINES, SNIFFED_CHARACTERS = 100, 1_000_000  # looked at to find a delimiter, whichever is reached first
+
+_FIELD_LIMIT = threading.Lock()
+
+
+class CsvWriter:
+    """Rows as CSV on an open stream, such as standard output, under a header."""
+
+    def __init__(self, stream: TextIO, columns: Sequence[str], *, delimiter: str = ",") -> None:
+        self._stream = stream
+        self._rows = csv.DictWriter(stream, list(columns), delimiter=delimiter, lineterminator="\n")
+        self._rows.writeheader()
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        self._rows.writerow(row)
+
+    def finish(self) -> None:
+        self._stream.flush()
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def read(file: TextFile) -> Rows:
+    """The rows of a CSV or TSV file, cells as strings."""
+    refuse_utf16(file)
+    tabs = file.suffix in (".tsv", ".tab")
+    delimiter = "\t" if tabs else _delimiter(file)
+    return Rows("TSV" if tabs else "CSV", lambda: _rows(file, delimiter), compression=file.compression, delimiter=delimiter)
+
+
+def writer(path: Path, suffix: str, columns: Sequence[str]) -> CsvWriter:
+    """A writer to a new file."""
+    stream = path.open("w", encoding="utf-8", newline="")
+    return CsvWriter(stream, columns, delimiter="\t" if suffix == ".tsv" else ",")
+
+
+def _delimiter(file: TextFile) -> str:
+    """The delimiter that cuts the first lines into the most even rows; a comma when none does."""
+    sample: list[str] = []
+    for line in islice(read_lines(file), SNIFFED_LINES):
+        sample.append(line)
+        if sum(map(len, sample)) > SNIFFED_CHARACTERS:
+            break
+    return max(DELIMITERS, key=lambda delimiter: _evenness(sample, delimiter))
+
+
+def _evenness(sample: Sequence[str], delimiter: str) -> float:
+    """The share of rows with the first row's number of cells, if that is the usual number; 0 for a single cell."""
+    reader = csv.reader(sample, delimiter=delimiter)
+    widths = [len(cells) for cells in iter(lambda: _next_cells(reader), None) if cells]
+    if not widths:
+        return 0.0
+    width, rows = Counter(widths).most_common(1)[0]
+    return rows / len(widths) if width == widths[0] > 1 else 0.0
+
+
+def _rows(file: TextFile, delimiter: str) -> Iterator[Row]:
+    reader = csv.reader(read_lines(file), delimiter=delimiter, strict=True)
+    width = 0
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = _next_cells(reader)
+        except csv.Error as error:
+            problem = _quote_problem(file, line, reader.line_num, str(error))
+            if not file.skip_bad or "expected after" not in str(error):  # else the rest of the file is inside the quote
+                raise problem from None
+            yield line, None
+            continue
+        if cells is None:
+            return
+        width = width or len(cells)
+        if len(cells) == width:
+            yield line, cells
+        elif cells and not file.skip_bad:
+            raise _width_problem(file, line, len(cells), width, delimiter)
+        elif cells:
+            yield line, None
+
+
+def _next_cells(reader: Iterator[list[str]]) -> list[str] | None:
+    """The next row; None at the end.
+
+    The csv module keeps one field limit for the whole process, so it is raised for one row and put back.
+    """
+    with _FIELD_LIMIT:
+        before = csv.field_size_limit(MAX_FIELD)
+        try:
+            return next(reader, None)
+        finally:
+            csv.field_size_limit(before)
+
+
+def _width_problem(file: TextFile, line: int, cells: int, width: int, delimiter: str) -> DataError:
+    return DataError(
+        f"{file.name}, line {line}: {cells} field{'' if cells == 1 else 's'}, expected {width} as in the first row; put a "
+        f"text that holds '{delimiter}' in quotes, or drop such rows: --set data.skip_bad_rows=true"
+    )
+
+
+def _quote_problem(file: TextFile, first: int, last: int, reason: str) -> DataError:
+    if "limit" in reason and first == last:
+        return DataError(f"{file.name}, line {first}: a field of more than {MAX_FIELD:,} characters; cut or remove it")
+    until = "never closes" if "end of data" in reason else f"is not closed well by line {last}"
+    return DataError(
+        f"{file.name}, line {first}: a quote opens in this row and {until}; close it, and write a quote "
+        'inside quotes twice ("")'
+    )
+
+
+register(Format(reads=(".csv", ".tsv", ".tab"), read=read, writes=(".csv", ".tsv"), writer=writer))

@@ -1,0 +1,88 @@
+"""Parquet, by pyarrow, which is loaded only where such a file is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rankwise.data.files.format import Format, register
+from rankwise.data.files.rows import PROBED_ROWS, Row, Rows, first_line
+from rankwise.data.files.text import TextFile
+from rankwise.errors import DataError
+
+WRITTEN_ROWS = 4_096  # held before a row group is written
+
+
+class ParquetWriter:
+    """Rows in row groups; the first group's values decide the types of the columns."""
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._path, self._columns = path, columns
+        self._held: list[Mapping[str, Any]] = []
+        self._file: Any = None
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        self._held.append(row)
+        if len(self._held) >= WRITTEN_ROWS:
+            self._write_group()
+
+    def finish(self) -> None:
+        if self._held or self._file is None:
+            self._write_group()
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _write_group(self) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = {name: [row[name] for row in self._held] for name in self._columns}
+        table = pa.table(columns) if self._file is None else pa.table(columns, schema=self._file.schema)
+        if self._file is None:
+            self._file = pq.ParquetWriter(self._path, table.schema)
+        self._file.write_table(table)
+        self._held = []
+
+
+def read(file: TextFile) -> Rows:
+    """The rows of a Parquet file, cells as typed values."""
+    import pyarrow
+    import pyarrow.parquet
+
+    if file.compressed:
+        raise DataError(f"{file.name}: a compressed Parquet file; unpack it: gunzip {file.name}")
+    try:
+        columns = tuple(pyarrow.parquet.read_schema(file.path).names)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{file.name}: not a Parquet file that can be read ({first_line(error)})") from error
+    return Rows("Parquet", lambda: _rows(file), columns, typed=True)
+
+
+def _rows(file: TextFile) -> Iterator[Row]:
+    import pyarrow
+    import pyarrow.parquet
+
+    read_rows = 0
+    try:
+        # Without these settings Arrow loads a whole row group, which may be the whole file.
+        with pyarrow.parquet.ParquetFile(file.path, pre_buffer=False, buffer_size=1 << 20) as parquet:
+            for batch in parquet.iter_batches(batch_size=PROBED_ROWS):
+                for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    yield 0, cells
+                read_rows += batch.num_rows
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file.name}: cannot be read after row {read_rows:,} ({first_line(error)})") from error
+
+
+register(
+    Format(
+        reads=(".parquet", ".pq"),
+        read=read,
+        writes=(".parquet",),
+        writer=lambda path, _, columns: ParquetWriter(path, columns),
+        gzipped=False,
+    )
+)

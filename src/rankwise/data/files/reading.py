@@ -1,0 +1,74 @@
+"""A source, which is a file, a folder or a hub data set, is opened: its rows come from the format that its name says."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+from rankwise.data.files import class_folders, hub
+from rankwise.data.files.formats import FORMATS, READERS
+from rankwise.data.files.rows import Rows
+from rankwise.data.files.text import TextFile, data_suffix
+from rankwise.errors import DataError, nearest
+from rankwise.recipe import SourceSpec
+
+ROLES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
+REFUSED = {
+    **dict.fromkeys((".pkl", ".pickle", ".joblib", ".pt", ".pth"), "a pickle may run code when it is read"),
+    **dict.fromkeys((".bin", ".npy", ".safetensors"), "it holds numbers or weights, no text"),
+    **dict.fromkeys((".py", ".ipynb"), "a script would have to be run; rankwise runs no code from data"),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".bz2", ".xz", ".zst"), "an archive; unpack it first"),
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "a spreadsheet; save the sheet as CSV"),
+}
+
+
+def open_rows(source: SourceSpec, *, setting: str, skip_bad: bool) -> Rows:
+    """The rows of a source. `setting` is what to type to change it, such as `--set data.train`. Raises DataError."""
+    if source.path.startswith("hub:"):
+        return hub.read(source.path)
+    path = checked_path(source.path)
+    file = TextFile(path, source.path, source.encoding, setting, skip_bad)
+    if path.is_dir():
+        return class_folders.read(file)
+    if file.suffix not in READERS:
+        raise DataError(f"{source.path}: {REFUSED.get(file.suffix, 'an unknown format')}; expected {_expected()}")
+    return READERS[file.suffix].read(file)
+
+
+def checked_path(name: str) -> Path:
+    """The path of a file or folder that exists and can be read. Raises DataError, in other words for each failure."""
+    path = Path(name).expanduser()
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+        alike = [entry for entry in ("sample", *beside) if nearest(path.stem, [Path(entry).stem])]
+        raise DataError(
+            f"{name}: no such file or folder{nearest(path.name, alike) or ';'} a hub data set is written hub:{name}"
+        ) from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
+        raise DataError(f"{name}: cannot be looked at ({error}); expected a file or folder you may read") from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise DataError(f"{name}: neither a file nor a folder; save its content to a file first, it is read twice")
+    if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0)):
+        raise DataError(f"{name}: no permission to read it; type: chmod u+r {name}")
+    return path
+
+
+def is_readable(path: Path) -> bool:
+    """Whether a file of this name has a format that is read."""
+    return data_suffix(path) in READERS
+
+
+def role_of(name: str) -> str | None:
+    """Which split a file or folder of this name holds; None for other names."""
+    stem = name.lower().split(".")[0]
+    return next((role for role, names in ROLES.items() if stem in names), None)
+
+
+def _expected() -> str:
+    """The formats in words: `.csv, .tsv, .jsonl (each also .gz), .parquet, a folder …`."""
+    gzipped = [suffix for format in FORMATS if format.gzipped for suffix in format.writes]
+    others = [suffix for format in FORMATS if not format.gzipped for suffix in format.writes]
+    return ", ".join([f"{', '.join(gzipped)} (each also .gz)", *others, "a folder of class folders, or hub:NAME"])
