@@ -1,7 +1,7 @@
-"""What tests share: tiny random encoders of nine families with working tokenizers, a separable data set, short recipes.
+"""What tests share: tiny random encoders with working tokenizers, a separable data set, short recipes.
 
 The encoders are saved as published ones are, without a classification head, so that heads are new. Hidden width 32, 2 or 3
-layers, a vocabulary of the data set's words. `family` runs a test once for each of the nine.
+layers, a vocabulary of the data set's words; helpers/tiny_families.py has them. `family` runs a test once for each.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast, XLNetTokenizer
+from tiny_families import FAMILIES, LONGEST
+from transformers import AutoConfig, AutoModel
 
 from rankwise.data.batches import Padding
 from rankwise.data.prepare import Prepared, prepare
@@ -52,56 +52,6 @@ WORDS = {
     "river": ["danube", "rhine", "volga", "nile", "congo", "loire", "tagus", "ebro", "oder", "don"],
 }
 FILLER = ["the", "a", "of", "and", "in", "with", "near", "under", "over", "very", "quite", "some"]
-LONGEST = 64  # tokens that every tiny encoder takes
-
-# name → (config of the tiny encoder, its special tokens as bos/cls, eos/sep, pad, unk, mask)
-_SMALL = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "max_position_embeddings": LONGEST,
-}
-_BERT_MARKS = ("[CLS]", "[SEP]", "[PAD]", "[UNK]", "[MASK]")
-_ROBERTA_MARKS = ("<s>", "</s>", "<pad>", "<unk>", "<mask>")
-_XLNET_MARKS = ("<cls>", "<sep>", "<pad>", "<unk>", "<mask>")
-FAMILIES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    "bert": (_SMALL, _BERT_MARKS),
-    "roberta": ({**_SMALL, "max_position_embeddings": LONGEST + 2, "type_vocab_size": 1}, _ROBERTA_MARKS),
-    "distilbert": (
-        {"dim": 32, "hidden_dim": 64, "n_layers": 2, "n_heads": 4, "max_position_embeddings": LONGEST},
-        _BERT_MARKS,
-    ),
-    "electra": ({**_SMALL, "embedding_size": 16}, _BERT_MARKS),
-    "deberta-v2": (
-        {
-            **_SMALL,
-            "type_vocab_size": 0,
-            "relative_attention": True,
-            "position_buckets": 16,
-            "share_att_key": True,
-            "norm_rel_ebd": "layer_norm",
-            "pos_att_type": ["p2c", "c2p"],
-            "position_biased_input": False,
-        },
-        _BERT_MARKS,
-    ),
-    "mpnet": ({**_SMALL, "max_position_embeddings": LONGEST + 2}, _ROBERTA_MARKS),
-    "xlnet": ({"d_model": 32, "d_inner": 64, "n_layer": 2, "n_head": 4}, _XLNET_MARKS),
-    "modernbert": (
-        {
-            "hidden_size": 32,
-            "intermediate_size": 48,
-            "num_hidden_layers": 3,
-            "num_attention_heads": 4,
-            "max_position_embeddings": LONGEST,
-            "local_attention": 16,
-        },
-        _BERT_MARKS,
-    ),
-    "albert": ({**_SMALL, "embedding_size": 16}, _BERT_MARKS),
-}
-
 
 hypothesis.settings.register_profile("tests", deadline=None)  # how long an example takes says something of the machine
 hypothesis.settings.load_profile("tests")
@@ -193,34 +143,9 @@ def data_file(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tiny_tokenizer(family: str) -> Any:
     """A working tokenizer of the data set's words, one token a word, with the family's special tokens and template."""
-    first, last, pad, unknown, mask = FAMILIES[family][1]
     words = [*sorted({*FILLER, *(word for known in WORDS.values() for word in known)}), ".", ",", "!"]
-    if family == "xlnet":
-        pieces = [("<unk>", 0.0), ("▁", -8.0), *((f"▁{word}", -4.0) for word in words)]
-        return XLNetTokenizer(
-            vocab=pieces, model_max_length=LONGEST, model_input_names=["input_ids", "token_type_ids", "attention_mask"]
-        )
-    tokens = [first, pad, last, unknown, mask, *words]
-    vocabulary = {token: number for number, token in enumerate(tokens)}
-    backend = Tokenizer(models.WordLevel(vocabulary, unk_token=unknown))
-    backend.normalizer = normalizers.Lowercase()
-    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    marks = [(first, vocabulary[first]), (last, vocabulary[last])]
-    pair = f"{first} $A {last} $B:1 {last}:1"
-    backend.post_processor = processors.TemplateProcessing(single=f"{first} $A {last}", pair=pair, special_tokens=marks)
-    segments = family in ("bert", "electra", "albert", "deberta-v2")
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend,
-        model_max_length=LONGEST,
-        cls_token=first,
-        sep_token=last,
-        pad_token=pad,
-        unk_token=unknown,
-        mask_token=mask,
-        bos_token=first,
-        eos_token=last,
-        model_input_names=["input_ids", *(["token_type_ids"] if segments else []), "attention_mask"],
-    )
+    row = FAMILIES[family]
+    return row.tokenizer(row, words)
 
 
 def tiny_model(family: str, **changes: Any) -> Any:
@@ -228,9 +153,7 @@ def tiny_model(family: str, **changes: Any) -> Any:
     tokenizer = tiny_tokenizer(family)
     ids = {"pad_token_id": tokenizer.pad_token_id, "bos_token_id": tokenizer.bos_token_id}
     ids["eos_token_id"] = tokenizer.eos_token_id
-    if family == "modernbert":
-        ids |= {"cls_token_id": tokenizer.cls_token_id, "sep_token_id": tokenizer.sep_token_id}
-    settings = {**FAMILIES[family][0], "vocab_size": len(tokenizer), **ids, "initializer_range": 0.2, **changes}
+    settings = {**FAMILIES[family].config, "vocab_size": len(tokenizer), **ids, "initializer_range": 0.2, **changes}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         return AutoModel.from_config(AutoConfig.for_model(family, **settings))
@@ -257,7 +180,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture(params=list(FAMILIES))
 def family(request: pytest.FixtureRequest) -> str:
-    """Each of the nine families."""
+    """Each family in turn."""
     return str(request.param)
 
 

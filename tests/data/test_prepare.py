@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from conftest import CLASSES, LONGEST, Rows, prepared, separable, tiny_tokenizer
+from conftest import CLASSES, FAMILIES, LONGEST, Rows, prepared, separable, tiny_tokenizer
 from rankwise.data import tokens as tokens_module
 from rankwise.data.files.table import table_of
 from rankwise.data.labelled import split_tables
@@ -264,7 +264,7 @@ def test_cutting_keeps_the_closing_special_tokens(family):
     tokenizer = tiny_tokenizer(family)
     text = "iron zinc tin lead nickel cobalt silver chrome steel copper"
     whole, cut = (spans(tokenize(tokenizer, [text], max_length=length))[0] for length in (None, 6))
-    closing = {"xlnet": 2}.get(family, 1)
+    closing = FAMILIES[family].closing
     assert len(whole) > 6 == len(cut)
     assert cut[-closing:] == whole[-closing:]
     assert cut[:-closing] == whole[: 6 - closing]
@@ -277,7 +277,7 @@ def test_a_cut_at_the_beginning_keeps_the_end_and_travels_with_the_tokenizer(fam
     (whole,) = spans(tokenize(tokenizer, [labelled.train.texts[0]], max_length=None))
     data = prepare(DataSpec(max_length=6, truncation_side="left"), tokenizer, longest=LONGEST, labelled=labelled)
     first = spans(data.train.tokens)[0]
-    opening, closing = {"xlnet": (0, 2)}.get(family, (1, 1))
+    opening, closing = FAMILIES[family].opening, FAMILIES[family].closing
     assert first == [*whole[:opening], *whole[len(whole) - 6 + opening :]]
     assert first[-closing:] == whole[-closing:]
     tokenizer.save_pretrained(tmp_path)

@@ -12,6 +12,7 @@ import huggingface_hub.constants
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_families import MODEL_TYPES
 from torch import nn
 
 from rankwise.encoders.describe import Encoder, describe, find
@@ -20,65 +21,6 @@ from rankwise.encoders.known import KNOWN
 from rankwise.errors import ModelError
 from rankwise.model.load import MINILM_PACKAGE, empty_encoder, locate
 from rankwise.system.hub import PROXIES
-
-LAYERS = st.integers(1, 4)
-WIDTHS = st.integers(1, 8).map(lambda n: 4 * n)  # four heads
-SIZES = st.integers(1, 90)
-PADDED = st.integers(5, 90)  # room for padding and special tokens
-
-BERT_LIKE = {
-    "vocab_size": PADDED,
-    "num_hidden_layers": LAYERS,
-    "hidden_size": WIDTHS,
-    "intermediate_size": SIZES,
-    "max_position_embeddings": PADDED,
-    "type_vocab_size": st.integers(1, 3),
-    "num_attention_heads": st.just(4),
-}
-SPECIAL = dict.fromkeys(
-    ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"), st.sampled_from([0, 1])
-)
-SMALL = {
-    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "camembert"), BERT_LIKE),
-    "distilbert": {
-        "vocab_size": PADDED,
-        "n_layers": LAYERS,
-        "dim": WIDTHS,
-        "hidden_dim": SIZES,
-        "n_heads": st.just(4),
-        "max_position_embeddings": PADDED,
-    },
-    "electra": {**BERT_LIKE, "embedding_size": st.sampled_from([4, 8, 12])},
-    "deberta-v2": {
-        **BERT_LIKE,
-        "type_vocab_size": st.integers(0, 2),
-        "relative_attention": st.booleans(),
-        "position_buckets": st.integers(1, 9),
-        "share_att_key": st.booleans(),
-        "pos_att_type": st.sampled_from(["p2c|c2p", "c2p", ["p2c"], ["c2p", "p2c"], []]),
-        "norm_rel_ebd": st.sampled_from(["none", "layer_norm"]),
-        "position_biased_input": st.booleans(),
-        "conv_kernel_size": st.sampled_from([0, 3]),
-    },
-    "mpnet": {**BERT_LIKE, "relative_attention_num_buckets": st.integers(2, 40)},
-    "xlnet": {"vocab_size": PADDED, "n_layer": LAYERS, "d_model": WIDTHS, "d_inner": SIZES, "n_head": st.just(4)},
-    "modernbert": {
-        **BERT_LIKE,
-        **dict.fromkeys(("attention_bias", "mlp_bias", "norm_bias", "classifier_bias"), st.booleans()),
-    },
-    "albert": {**BERT_LIKE, "embedding_size": SIZES, "num_hidden_groups": st.integers(1, 3)},
-}
-
-
-def small_configs(family):
-    """Random small configurations of a family."""
-
-    def complete(config):
-        if family == "xlnet":
-            config["d_head"] = config["d_model"] // 4
-        return {"model_type": family, **config}
-
-    return st.fixed_dictionaries({**SPECIAL, **SMALL[family]}).map(complete)
 
 
 def live_model(encoder: Encoder, classes: int = 3):
@@ -99,16 +41,16 @@ def known(name, classes=4):
 # ------------------------------------------------------------------------------------------------ against live models
 
 
-def test_every_family_has_small_configs_here():
-    assert set(SMALL) == set(FAMILIES)
+def test_every_model_type_has_a_row_among_the_families_under_test():
+    assert set(MODEL_TYPES) == set(FAMILIES)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", MODEL_TYPES)
 @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_any_config_of_a_family_describes_the_live_model_name_by_name_and_shape_by_shape(family, data):
-    config, classes = data.draw(small_configs(family)), data.draw(st.integers(2, 7))
-    encoder = describe(config, name="small", classes=classes)
+    config, classes = data.draw(MODEL_TYPES[family].configs), data.draw(st.integers(2, 7))
+    encoder = describe({"model_type": family, **config}, name="small", classes=classes)
     live = shapes(live_model(encoder, classes))
     assert encoder.tensors() == live
     assert encoder.total_parameters == sum(math.prod(shape) for shape in live.values())
@@ -173,12 +115,12 @@ def test_layer_of_gives_the_number_in_a_parameters_name(name):
         {"model_type": "deberta-v2", "relative_attention": True, "max_relative_positions": 20},
         {"model_type": "deberta-v2", "relative_attention": True, "position_buckets": 16, "norm_rel_ebd": "layer_norm"},
         {"model_type": "albert", "num_hidden_groups": 2, "inner_group_num": 2, "num_hidden_layers": 4, "embedding_size": 16},
-        {"model_type": "xlnet", "d_model": 32, "d_inner": 64, "n_layer": 2, "n_head": 4, "vocab_size": 50},
+        {"model_type": "xlnet", "d_model": 32, "d_inner": 64, "n_layer": 2, "n_head": 4},
     ],
 )
 def test_a_configuration_off_the_beaten_track_has_the_live_tensors(more):
     small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": 50}
-    encoder = describe({**({} if more["model_type"] == "xlnet" else small), **more}, name="odd", classes=3)
+    encoder = describe({**small, **more}, name="odd", classes=3)
     live = {name: tuple(weight.shape) for name, weight in empty_encoder(encoder, 3).named_parameters()}
     assert encoder.tensors() == live
 

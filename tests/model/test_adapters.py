@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-from conftest import CLASSES, Built, save_tiny
+from conftest import CLASSES, FAMILIES, Built, save_tiny
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
 from rankwise.model import adapters
 from rankwise.model.adapters import ADAPTER_FILE, MODEL_FILE, count_live, load, merged, quiet_dropout, save, saved_parameters
@@ -360,7 +360,7 @@ def test_a_full_fine_tune_accepts_a_checkpoint_without_its_pooler(built_for, tmp
 
 
 @pytest.mark.parametrize("start", ["identity", "orthogonal", "random", "fitted"])
-@pytest.mark.parametrize("name", ["roberta", "distilbert", "electra", "deberta-v2", "mpnet", "xlnet", "modernbert"])
+@pytest.mark.parametrize("name", [name for name, row in FAMILIES.items() if row.slim])
 def test_a_slim_head_trains_only_its_last_projection_and_saves_the_frozen_layer(built_for, tmp_path, name, start):
     built = built_for(name, "head.kind=slim", f"head.start={start}")
     plan = built.plan
@@ -484,12 +484,11 @@ def test_encoder_dropout_off_makes_the_encoder_deterministic_in_training(family,
 
 
 def test_encoder_dropout_kept_makes_two_training_passes_differ(family, built_for, tmp_path):
-    # ModernBERT has none by default, as published
     built = built_for(family)
     built.classifier.model.train()
     inputs = batch(built.base.location)
     differs = not torch.equal(built.classifier.model(**inputs).logits, built.classifier.model(**inputs).logits)
-    assert differs == (family != "modernbert")
+    assert differs == FAMILIES[family].drops
 
 
 def test_encoder_dropout_off_leaves_the_heads_and_the_adapters_alone(family, built_for, tmp_path):

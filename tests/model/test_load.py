@@ -12,7 +12,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from conftest import CLASSES, LONGEST, save_tiny, tiny_tokenizer
+from conftest import CLASSES, FAMILIES, LONGEST, save_tiny, tiny_tokenizer
 from rankwise.encoders.describe import find
 from rankwise.encoders.known import KNOWN
 from rankwise.errors import MissingExtra, ModelError
@@ -111,12 +111,12 @@ def test_the_longest_text_is_what_the_encoder_still_takes(family, tiny):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.model_max_length = 10**30  # as tokenizers have it that know no limit
     longest = longest_text(tokenizer, find(str(folder), classes=3))
-    relative = family in ("xlnet", "modernbert")
-    assert longest == (1_000_000 if relative else LONGEST)
+    row = FAMILIES[family]
+    assert longest == (LONGEST if row.positions else 1_000_000)
     model, _ = load_encoder(locate(str(folder)), CLASSES, seed=0)
     with torch.inference_mode():
         model(input_ids=torch.full((1, min(longest, 2 * LONGEST)), 7))
-    if not relative and family != "deberta-v2":  # whose limit is what it was made for, not what it would crash at
+    if row.positions and row.fails_beyond:
         with pytest.raises((IndexError, RuntimeError)):
             model(input_ids=torch.full((1, longest + 1), 7))
 

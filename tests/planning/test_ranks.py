@@ -10,7 +10,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from conftest import FAMILIES
 from rankwise.encoders.describe import describe, find
+from rankwise.encoders.families import FAMILIES as families
 from rankwise.encoders.known import KNOWN
 from rankwise.errors import OverBudget, PlanError, RecipeError
 from rankwise.model.adapters import count_live
@@ -32,35 +34,18 @@ COUNTS = {
 COUNTED = [(name, classes, counts[classes == 2]) for name, counts in COUNTS.items() for classes in (4, 2)]
 
 _SIZES = {
-    "vocab_size": 40,
-    "num_hidden_layers": 3,
-    "hidden_size": 16,
-    "intermediate_size": 24,
-    "num_attention_heads": 4,
+    **dict.fromkeys(("num_hidden_layers", "n_layers", "n_layer"), 3),
+    **dict.fromkeys(("hidden_size", "dim", "d_model"), 16),
+    **dict.fromkeys(("intermediate_size", "hidden_dim", "d_inner"), 24),
+    "embedding_size": 8,
     "max_position_embeddings": 20,
-    "type_vocab_size": 2,
-    "pad_token_id": 0,
 }
 SMALL = {
-    "bert": _SIZES,
-    "roberta": _SIZES,
-    "distilbert": {"vocab_size": 40, "n_layers": 3, "dim": 16, "hidden_dim": 24, "n_heads": 4, "max_position_embeddings": 20},
-    "electra": {**_SIZES, "embedding_size": 8},
-    "deberta-v2": {
-        **_SIZES,
-        "type_vocab_size": 0,
-        "relative_attention": True,
-        "position_buckets": 8,
-        "share_att_key": True,
-        "pos_att_type": "p2c|c2p",
-        "norm_rel_ebd": "layer_norm",
-        "position_biased_input": False,
-    },
-    "mpnet": _SIZES,
-    "xlnet": {"vocab_size": 40, "n_layer": 3, "d_model": 16, "d_inner": 24, "n_head": 4, "d_head": 4},
-    "modernbert": {**_SIZES, "attention_bias": True},
-    "albert": {**_SIZES, "embedding_size": 8, "num_hidden_groups": 2},
+    name: {"vocab_size": 40, "pad_token_id": 0, **{key: _SIZES.get(key, value) for key, value in row.config.items()}}
+    for name, row in FAMILIES.items()
 }
+SMALL["modernbert"] |= {"attention_bias": True}
+SMALL["albert"] |= {"num_hidden_groups": 2}
 
 
 @cache
@@ -562,8 +547,8 @@ def test_the_full_rank_of_a_map_is_allowed():
 
 # --------------------------------------------------------------------------------------- adalora, ia3, prefix tuning
 
-IA3_FAMILIES = [family for family in SMALL if family not in ("modernbert", "xlnet")]
-PREFIX_FAMILIES = ["bert", "roberta", "electra"]
+IA3_FAMILIES = [name for name, row in FAMILIES.items() if row.own_keys]
+PREFIX_FAMILIES = [name for name in FAMILIES if families[name].takes_prefix]
 BESIDE_LORA = [
     *((family, "adapter.method=adalora") for family in SMALL),
     *((family, "adapter.method=ia3") for family in IA3_FAMILIES),
@@ -650,7 +635,7 @@ def test_ia3_stays_in_the_layers_that_the_policy_gives():
     assert planned("adapter.method=prefix", recipe="quickstart").lowest_layer == 0
 
 
-@pytest.mark.parametrize("family", ["modernbert", "xlnet"])
+@pytest.mark.parametrize("family", [name for name, row in FAMILIES.items() if not row.own_keys])
 def test_ia3_without_maps_for_keys_and_values_is_refused(family):
     with pytest.raises(PlanError, match="no linear layers of its own for keys and values, which ia3 scales; type --set"):
         small_plan(family, "adapter.method=ia3")

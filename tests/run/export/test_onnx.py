@@ -14,6 +14,7 @@ from torch import nn
 from conftest import CLASSES, FAMILIES, LONGEST, separable, tiny_tokenizer
 from rankwise.data.batches import Padding, collate
 from rankwise.data.tokens import tokenize
+from rankwise.encoders.families import FAMILIES as families
 from rankwise.errors import MissingExtra, ModelError, ReloadMismatch
 from rankwise.inference.logits import logits
 from rankwise.inference.onnx_scorer import TOLERANCE, load_onnx
@@ -23,7 +24,7 @@ from rankwise.run.export import onnx
 from rankwise.run.export.onnx import export
 
 TEXTS = ["apple pear", "", "zinc", *separable(12, seed=5).texts, "rhine " * 100]
-SPECIAL = ("xlnet", "modernbert")  # with segment ids and padding on the left, with an older opset
+SPECIAL = [name for name in FAMILIES if families[name].onnx_opset or families[name].onnx_float_mask]
 
 
 def batches(family, *shapes):
