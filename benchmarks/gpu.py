@@ -9,24 +9,16 @@ Without a GPU it says so and stops; `--cpu` runs it there, to try the script. Wr
 from __future__ import annotations
 
 import argparse
-import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import torch
-from accelerate import Accelerator
 from peers import quiet, trainer_peft
 from results_file import write
 from speed import Bench, Work, show
 
-from rankwise import plan
 from rankwise.cli.options import FAST
-from rankwise.model.adapters import build
-from rankwise.system.events import Events
-from rankwise.training.checkpoint import Checkpoints
-from rankwise.training.loop import fit
 
 PEER = "Trainer + peft, dynamic padding"
 RESULTS = Path(__file__).parent / "results" / "gpu.csv"
@@ -49,25 +41,7 @@ def main() -> None:
     train = (list(data.train.texts), data.train.labels)
 
     def ours(*changes: str) -> Callable[[], float]:
-        recipe = bench.recipe.with_overrides(changes)
-
-        def run() -> float:
-            classifier = build(bench.base, plan(recipe, classes=len(data.classes)), data.classes, seed=0)
-            with tempfile.TemporaryDirectory() as folder:
-                checkpoints = Checkpoints(Path(folder), keep=1, fingerprint="bench")
-                started = time.monotonic()
-                fit(
-                    classifier,
-                    data,
-                    recipe.train,
-                    padding=bench.padding,
-                    checkpoints=checkpoints,
-                    accelerator=Accelerator(cpu=on_cpu),
-                    events=Events(),
-                )
-                return time.monotonic() - started
-
-        return run
+        return lambda: bench.ours(bench.recipe.with_overrides(changes), data)
 
     def peer(*, bf16: bool = False) -> Callable[[], float]:
         return lambda: trainer_peft(bench.recipe, data.classes, train, pad_to_max=False, seed=0, bf16=bf16).seconds

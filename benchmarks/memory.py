@@ -94,28 +94,13 @@ def main() -> None:
 
 def measure(changes: list[str]) -> dict[str, float]:
     started = time.monotonic()
-    import torch
-
     from rankwise import Recipe, train
-    from rankwise.data.prepare import prepare
-    from rankwise.model.load import load_tokenizer, locate
-    from rankwise.planning.forecast import forecast
-    from rankwise.planning.plan import plan as make_plan
-    from rankwise.planning.workload import Work
-    from rankwise.system import torch_speed as speed
-    from rankwise.system.cores import default_threads, usable_cores
-    from rankwise.system.device import resolve_precision
+    from rankwise.data.labelled import read_labelled
     from rankwise.system.memory import peak_resident_bytes
-    from rankwise.system.speed import fastest_threads
+    from rankwise.workflows.assemble import assemble, training_device
 
     recipe = Recipe.load("quickstart", changes)
-    tokenizer = load_tokenizer(locate(recipe.base))
-    data = prepare(recipe.data, tokenizer, longest=512)
-    work = Work.of_tokens(*(split.tokens.lengths for split in (data.train, data.validation, data.test)))
-    plan = make_plan(recipe, classes=len(data.classes))
-    threads, measured = fastest_threads(recipe.train.threads or min(usable_cores(), default_threads()), speed.gflops)
-    bf16 = resolve_precision(recipe.train.precision, torch.device("cpu")) == "bf16"
-    predicted = forecast(plan, recipe, work, gflops=measured[threads], threads=threads, bf16=bf16)
+    predicted = assemble(recipe, read_labelled(recipe.data), training_device()).forecast
     preparing = time.monotonic() - started
     with tempfile.TemporaryDirectory() as folder:
         os.environ["RANKWISE_CACHE"] = folder

@@ -35,20 +35,20 @@ from results_file import write
 
 from rankwise import Recipe, plan
 from rankwise.cli.options import FAST
-from rankwise.data.batches import Padding
-from rankwise.data.prepare import Prepared, Split, prepare
+from rankwise.data.labelled import read_labelled
+from rankwise.data.prepare import Prepared, Split
 from rankwise.data.tokens import tokenize
 from rankwise.inference.predict import Predictor
-from rankwise.model.adapters import build
 from rankwise.model.hidden_cache import HiddenStatesCache
-from rankwise.model.load import load_tokenizer, locate
 from rankwise.system.cores import default_threads, has_bf16
-from rankwise.system.device import resolve_precision
+from rankwise.system.device import Device
 from rankwise.system.events import Events
 from rankwise.system.memory import peak_resident_bytes
 from rankwise.system.torch_speed import gflops
 from rankwise.training.checkpoint import Checkpoints
+from rankwise.training.job import Job
 from rankwise.training.loop import fit
+from rankwise.workflows.assemble import Memo, assemble, training_device
 
 RESULTS = Path(__file__).parent / "results"
 TOP = ("adapter.allocate={policy: last-k, k: third}", "train.epochs=5")
@@ -108,13 +108,17 @@ class Bench:
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
         common = ["base=minilm", f"data.source={options.data}", "data.classes=[]", "evaluate.baselines=false"]
-        self.recipe = Recipe.load("rank4-adam", common)
+        self.recipe = Recipe.load("rank4-adam", [*common, f"train.threads={torch.get_num_threads()}"])
         self.top = self.recipe.with_overrides(TOP)
-        self.base = locate("minilm")
-        self.tokenizer = load_tokenizer(self.base)
-        self.padding = Padding.of(self.tokenizer)
-        self.data = prepare(self.recipe.data, self.tokenizer, longest=128)
-        self.parameters = sum(site.d_in * site.d_out for site in plan(self.recipe, classes=4).encoder.sites)
+        self.labelled = read_labelled(self.recipe.data)
+        self.memo = Memo()
+        job = self.job(self.recipe)
+        self.tokenizer, self.padding, self.data = job.tokenizer, job.padding, job.data
+        self.parameters = sum(site.d_in * site.d_out for site in job.plan.encoder.sites)
+
+    def job(self, recipe: Recipe) -> Job:
+        """A recipe's training as a run would assemble it, on the tokens that all sides share."""
+        return assemble(recipe, self.labelled, training_device(), memo=self.memo)
 
     def cut(self, rows: int, validation: int) -> Prepared:
         """The first rows of training and validation."""
@@ -122,22 +126,13 @@ class Bench:
 
     def ours(self, recipe: Recipe, data: Prepared, cache: HiddenStatesCache | None = None) -> float:
         """Seconds of one training by rankwise, evaluation where the recipe has any."""
-        planned = plan(recipe, classes=len(data.classes))
-        classifier = build(self.base, planned, data.classes, seed=0)
+        job = replace(self.job(recipe), data=data)
+        assert len(job.classifier.classes) == 4, "loaded before the time counts"
         with tempfile.TemporaryDirectory() as folder:
             checkpoints = Checkpoints(Path(folder), keep=1, fingerprint="bench")
+            accelerator = Accelerator(cpu=job.device.is_cpu)
             started = time.monotonic()
-            fit(
-                classifier,
-                data,
-                recipe.train,
-                padding=self.padding,
-                checkpoints=checkpoints,
-                accelerator=Accelerator(cpu=True),
-                events=Events(),
-                scoring=recipe.evaluate,
-                cache=cache,
-            )
+            fit(job, checkpoints=checkpoints, accelerator=accelerator, events=Events(), cache=cache)
             return time.monotonic() - started
 
     def peer(self, recipe: Recipe, data: Prepared, *, pad_to_max: bool, evaluated: bool = False) -> float:
@@ -244,7 +239,7 @@ def predict_work(bench: Bench, _: Path) -> Work:
         seed=0,
         stop_after=1,
     )
-    classifier = build(bench.base, plan(bench.recipe, classes=4), bench.data.classes, seed=0)
+    classifier = bench.job(bench.recipe).classifier
     classifier.model.eval()
 
     def ours(precision: str) -> Callable[[], float]:
@@ -268,7 +263,7 @@ def predict_work(bench: Bench, _: Path) -> Work:
             "pipeline(), batch 1": lambda: pipeline_predict(trained, texts, batch_size=1)[1],
             "pipeline(), batch 32": lambda: pipeline_predict(trained, texts, batch_size=32)[1],
             "rankwise": ours("fp32"),
-            "rankwise --engine fast": ours(resolve_precision("auto", torch.device("cpu"))),
+            "rankwise --engine fast": ours(Device.cpu().resolve_precision("auto")),
         },
     )
 

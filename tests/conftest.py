@@ -28,21 +28,18 @@ from accelerate import Accelerator
 from tiny_families import FAMILIES, LONGEST
 from transformers import AutoConfig, AutoModel
 
-from rankwise.data.batches import Padding
+from rankwise.data.labelled import read_labelled
 from rankwise.data.prepare import Prepared, prepare
-from rankwise.encoders.describe import find
-from rankwise.model.adapters import Classifier, build
 from rankwise.model.hidden_cache import HiddenStatesCache
-from rankwise.model.load import Base, load_tokenizer, locate, quiet
-from rankwise.planning.plan import Plan
-from rankwise.planning.plan import plan as make_plan
+from rankwise.model.load import load_tokenizer, locate, quiet
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run, write_manifest
 from rankwise.system.cores import usable_cores
-from rankwise.system.device import stays_on_cpu
 from rankwise.system.events import Event, Events, Listener
 from rankwise.training.checkpoint import Checkpoints
+from rankwise.training.job import Job
 from rankwise.training.loop import Fitted, fit
+from rankwise.workflows.assemble import assemble, training_device
 from rankwise.workflows.train import train
 
 CLASSES = ("fruit", "metal", "river")
@@ -81,6 +78,14 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def known_speed() -> Iterator[None]:
+    """A matmul's speed is taken to be known: measuring it for each of many hundred trainings takes minutes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rankwise.workflows.assemble.gflops", lambda *_: 50.0)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -211,25 +216,15 @@ def recipe_for(tiny: Callable[[str], Path], data_file: Path) -> Callable[..., Re
     return make
 
 
-@dataclass(frozen=True)
-class Built:
-    """A live classifier and what it was made from."""
-
-    classifier: Classifier
-    base: Base
-    plan: Plan
-    recipe: Recipe
-
-
 @pytest.fixture(scope="session")
-def built_for(recipe_for: Callable[..., Recipe]) -> Callable[..., Built]:
-    """A planned and adapted classifier of a family, with dotted overrides as strings."""
+def built_for(recipe_for: Callable[..., Recipe]) -> Callable[..., Job]:
+    """A job on a family's tiny encoder, with dotted overrides as strings, and its classifier loaded and adapted."""
 
-    def make(family: str = "bert", *overrides: str) -> Built:
+    def make(family: str = "bert", *overrides: str) -> Job:
         recipe = recipe_for(family, *overrides)
-        base = locate(recipe.base)
-        plan = make_plan(recipe, classes=len(CLASSES), encoder=find(recipe.base, classes=len(CLASSES)))
-        return Built(build(base, plan, CLASSES, seed=recipe.train.seed), base, plan, recipe)
+        job = assemble(recipe, read_labelled(recipe.data), training_device())
+        assert job.classifier.plan == job.plan
+        return job
 
     return make
 
@@ -238,11 +233,14 @@ def built_for(recipe_for: Callable[..., Recipe]) -> Callable[..., Built]:
 class Trained:
     """A training that ran to its end, and what it left behind."""
 
-    built: Built
-    data: Prepared
+    built: Job
     fitted: Fitted
     checkpoints: Checkpoints
     events: list[Event]
+
+    @property
+    def data(self) -> Prepared:
+        return self.built.data
 
     def weights(self) -> dict[str, torch.Tensor]:
         return {name: weight.detach().clone() for name, weight in self.built.classifier.trainable().items()}
@@ -252,7 +250,7 @@ class Trained:
 
 
 @pytest.fixture
-def fit_for(built_for: Callable[..., Built], tmp_path: Path) -> Callable[..., Trained]:
+def fit_for(built_for: Callable[..., Job], tmp_path: Path) -> Callable[..., Trained]:
     """Train a family's tiny encoder on the separable rows, keeping its checkpoints in `folder` of the test's own."""
 
     def run(
@@ -261,27 +259,23 @@ def fit_for(built_for: Callable[..., Built], tmp_path: Path) -> Callable[..., Tr
         folder: str = "run",
         resume: bool = False,
         listener: Listener | None = None,
-        on_built: Callable[[Built], object] = lambda _: None,
+        on_built: Callable[[Job], object] = lambda _: None,
         cache: HiddenStatesCache | None = None,
     ) -> Trained:
         built = built_for(family, *overrides)
         on_built(built)
-        data = prepared(built.recipe)
         checkpoints = Checkpoints(tmp_path / folder, keep=built.recipe.train.keep, fingerprint="one recipe and its data")
         events: list[Event] = []
         listeners = [events.append, *([listener] if listener else [])]
         fitted = fit(
-            built.classifier,
-            data,
-            built.recipe.train,
-            padding=Padding.of(load_tokenizer(built.base)),
+            built,
             checkpoints=checkpoints,
-            accelerator=Accelerator(cpu=stays_on_cpu()),
+            accelerator=Accelerator(cpu=built.device.is_cpu),
             events=Events(*listeners),
             resume=resume,
             cache=cache,
         )
-        return Trained(built, data, fitted, checkpoints, events)
+        return Trained(built, fitted, checkpoints, events)
 
     return run
 

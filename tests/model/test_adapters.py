@@ -16,10 +16,11 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
-from conftest import CLASSES, FAMILIES, Built, save_tiny
+from conftest import CLASSES, FAMILIES, save_tiny
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
 from rankwise.model import adapters
 from rankwise.model.adapters import ADAPTER_FILE, MODEL_FILE, count_live, load, merged, quiet_dropout, save, saved_parameters
+from rankwise.training.job import Job
 
 TEXTS = ["apple pear and the plum", "iron", "danube near the rhine , very quite some long loire tagus ebro oder don"]
 LOW_RANK = {
@@ -58,7 +59,7 @@ def logits(model: Any, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         return model.eval()(**inputs).logits  # (3, C)
 
 
-def take_step(built: Built) -> None:
+def take_step(built: Job) -> None:
     """One real update, so that no trained tensor is at its start (LoRA's B starts at 0)."""
     model = built.classifier.model.train()
     optimizer = torch.optim.AdamW(built.classifier.trainable().values(), lr=1e-2)
@@ -79,7 +80,7 @@ def plain_name(name: str) -> str:
     return name.removeprefix("base_model.model.").replace(".modules_to_save.default", "")
 
 
-def plain_model(built: Built, folder: Path) -> Any:
+def plain_model(built: Job, folder: Path) -> Any:
     """What somebody without rankwise loads."""
     base = AutoModelForSequenceClassification.from_pretrained(
         built.base.location, num_labels=len(CLASSES), dtype=torch.float32
@@ -211,7 +212,7 @@ def test_a_pissa_start_moves_the_base_by_rounding_only(built_for):
     assert largest > 0, "PiSSA starts B at the principal components, not at 0"
 
 
-def body_output(built: Built) -> torch.Tensor:
+def body_output(built: Job) -> torch.Tensor:
     model = built.classifier.model
     body = getattr(model.get_base_model() if hasattr(model, "get_base_model") else model, built.plan.encoder.root)
     with torch.inference_mode():
@@ -380,7 +381,7 @@ def test_a_slim_head_trains_only_its_last_projection_and_saves_the_frozen_layer(
     assert first.std().item() == pytest.approx(32**-0.5, rel=0.1) or identity
 
 
-def weight_at(built: Built, path: str) -> torch.Tensor:
+def weight_at(built: Job, path: str) -> torch.Tensor:
     found = [
         weight
         for name, weight in built.classifier.model.named_parameters()

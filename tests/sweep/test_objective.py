@@ -54,7 +54,7 @@ def test_each_evaluation_is_reported_with_what_a_pruner_and_a_chart_need(objecti
 def test_a_plan_over_the_cap_is_refused_before_any_token_is_made(objective, quick):
     with pytest.raises(OverBudget):
         objective(quick("budget.parameters=100"), unheard)
-    assert objective._tokens == {}
+    assert objective.memo.prepared == {}
 
 
 def test_the_test_rows_change_nothing(objective, quick, tmp_path):
@@ -66,7 +66,7 @@ def test_the_test_rows_change_nothing(objective, quick, tmp_path):
     one, two = (objective(with_test(seed), unheard) for seed in (7, 8))
     assert one.data_sha256 != two.data_sha256
     assert (one.scores, one.history) == (two.scores, two.history)
-    for _, prepared in objective._tokens.values():
+    for _, prepared in objective.memo.prepared.values():
         assert list(prepared.test.texts) == list(prepared.validation.texts)[:1], "a validation row stands for them"
 
 
@@ -87,17 +87,17 @@ def test_a_trial_that_is_stopped_ends_at_once_and_leaves_no_file(objective, quic
 
 def test_tables_and_tokens_are_made_once_for_trials_that_share_them(objective, quick):
     objective(quick(), unheard)
-    ((first,), (tables,)) = objective._tokens.values(), objective._tables.values()
+    ((first,), (tables,)) = objective.memo.prepared.values(), objective._tables.values()
     objective(quick("adapter.rank=1", "train.learning_rate=1e-3"), unheard)
-    assert list(objective._tokens.values()) == [first]
+    assert list(objective.memo.prepared.values()) == [first]
     objective(quick("data.max_length=12"), unheard)
-    assert len(objective._tokens) == 2
+    assert len(objective.memo.prepared) == 2
     assert next(iter(objective._tables.values())) is tables
 
 
 def test_it_travels_to_another_process_as_what_it_was_when_it_was_new(objective, quick):
     objective(quick("train.max_steps=1"), unheard)
-    assert pickle.loads(pickle.dumps(objective))._tokens == {}  # noqa: S301 - our own bytes
+    assert pickle.loads(pickle.dumps(objective)).memo.prepared == {}  # noqa: S301 - our own bytes
 
 
 def test_data_that_is_not_there_is_the_users_mistake(objective, quick):

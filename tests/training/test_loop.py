@@ -16,7 +16,7 @@ from rankwise.model.load import load_tokenizer
 from rankwise.model.passes import to_tensors
 from rankwise.planning.forecast import evaluation_interval, evaluations, planned_steps, steps_per_epoch
 from rankwise.recipe import TrainSpec
-from rankwise.system.device import resolve_precision
+from rankwise.system.device import Device
 from rankwise.training import loop
 from rankwise.training.optimizers import build_optimizers
 from rankwise.training.update import LossScale
@@ -164,12 +164,12 @@ def test_fp16_is_refused_on_a_cpu(fit_for):
 
 
 def test_fp32_is_allowed_everywhere():
-    resolve_precision("fp32", torch.device("cpu"))
+    assert Device.cpu().resolve_precision("fp32") == "fp32"
 
 
 def test_bf16_trains_weights_that_stay_in_fp32(fit_for):
     try:
-        resolve_precision("bf16", torch.device("cpu"))
+        Device.cpu().resolve_precision("bf16")
     except TrainingError as refusal:
         pytest.skip(str(refusal))
     weights = fit_for("train.precision=bf16", "train.epochs=1").weights().values()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -20,7 +22,6 @@ from rankwise.run.folder import Run
 from rankwise.system.cache import cache_folder
 from rankwise.workflows.by_importance import KNOWN_RANKS, gains, mean_gradients, with_scores
 from rankwise.workflows.train import train
-from rankwise.workflows.train import with_scores as scores_of
 
 POLICY = ("adapter.allocate={policy: by-importance, rows: 36}", "adapter.rank=max", "budget.parameters=3000")
 
@@ -90,11 +91,11 @@ def test_sensitivity_is_the_sum_of_weight_times_gradient():
 def test_scores_are_shares_of_every_map_and_repeat_exactly(recipe_for, own_cache_folder, criterion):
     recipe = recipe_for("bert", *POLICY, f"adapter.allocate.criterion={criterion}", "adapter.targets=[query]")
     before = torch.get_rng_state()
-    first = scores_of(recipe).adapter.allocate.scores
+    first = with_scores(recipe).adapter.allocate.scores
     assert torch.equal(torch.get_rng_state(), before)
     (entry,) = cached(own_cache_folder)
     entry.unlink()
-    assert scores_of(recipe).adapter.allocate.scores == first
+    assert with_scores(recipe).adapter.allocate.scores == first
     assert len(first) == 3 * 6  # whatever is targeted, so that another target needs no second probing
     assert sum(map(sum, first.values())) == pytest.approx(1.0, abs=0.01)
     assert {len(values) for values in first.values()} == ({1} if criterion == "sensitivity" else {min(32, KNOWN_RANKS)})
@@ -103,20 +104,21 @@ def test_scores_are_shares_of_every_map_and_repeat_exactly(recipe_for, own_cache
 def test_what_is_cached_is_used_and_other_data_or_settings_probe_again(recipe_for, own_cache_folder):
     recipe = recipe_for("bert", *POLICY)
     labelled = read_labelled(recipe.data)
-    known = with_scores(recipe, labelled, data_sha256="a").adapter.allocate.scores
+    other = replace(labelled, test=labelled.test.take(np.arange(3)))  # whose training rows are the same
+    known = with_scores(recipe, labelled).adapter.allocate.scores
     (entry,) = cached(own_cache_folder)
     entry.write_text(json.dumps({name: [0.5] for name in known}), "utf-8")
-    assert set(with_scores(recipe, labelled, data_sha256="a").adapter.allocate.scores.values()) == {(0.5,)}
-    assert with_scores(recipe, labelled, data_sha256="b").adapter.allocate.scores == known
+    assert set(with_scores(recipe, labelled).adapter.allocate.scores.values()) == {(0.5,)}
+    assert with_scores(recipe, other).adapter.allocate.scores == known
     fewer = recipe.with_overrides(["adapter.allocate.rows=24"])
-    assert with_scores(fewer, labelled, data_sha256="a").adapter.allocate.scores != known
+    assert with_scores(fewer, labelled).adapter.allocate.scores != known
     assert len(cached(own_cache_folder)) == 3
 
 
 @pytest.mark.parametrize("changes", [("adapter.allocate=uniform",), ("adapter.method=head",)])
 def test_a_recipe_that_needs_no_scores_is_not_probed(recipe_for, own_cache_folder, changes):
     recipe = recipe_for("bert", *POLICY, *changes)
-    assert scores_of(recipe) is recipe
+    assert with_scores(recipe) is recipe
     assert not own_cache_folder.exists()
 
 
@@ -148,11 +150,11 @@ def test_a_stopped_run_is_resumed_with_the_same_ranks(recipe_for, own_cache_fold
         train(recipe, tmp_path / "run", listeners=[stop])
     started = json.loads((tmp_path / "run" / "started.json").read_text("utf-8"))
     os.remove(cached(own_cache_folder)[0])
-    run = train(recipe, tmp_path / "run", resume=True)
+    run = train(recipe, tmp_path / "run", existing="resume")
     assert run.recipe.to_dict()["adapter"] == started["recipe"]["adapter"]
 
 
 def test_another_encoder_than_the_scores_are_of_is_refused(recipe_for, tiny, own_cache_folder):
-    scored = scores_of(recipe_for("distilbert", *POLICY))  # two layers, where bert has three
+    scored = with_scores(recipe_for("distilbert", *POLICY))  # two layers, where bert has three
     with pytest.raises(PlanError, match=r"no score for '2\.query'.*scores=\{\}"):
         train(scored.with_overrides([f"base={tiny('bert')}"]))

@@ -14,7 +14,7 @@ from conftest import CLASSES, Rows, separable
 from rankwise.data.labelled import read_labelled
 from rankwise.errors import DataError, MissingExtra, OverBudget, RunError, TrainingError
 from rankwise.run.folder import Run
-from rankwise.workflows.train import train
+from rankwise.workflows.train import train, train_on
 
 QUICK = "train.max_steps=2"
 
@@ -96,14 +96,14 @@ def test_overwrite_does_not_empty_a_folder_that_holds_no_run(quick, tmp_path, na
     for file, content in before.items():
         (tmp_path / file).write_bytes(content)
     with pytest.raises(RunError, match="holds no run of rankwise, so --overwrite won't empty it"):
-        train(quick(), tmp_path, overwrite=True)
+        train(quick(), tmp_path, existing="overwrite")
     assert contents(tmp_path) == before
 
 
 def test_resume_does_not_train_into_a_folder_that_holds_no_run(quick, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work", "utf-8")
     with pytest.raises(RunError, match="holds no run to resume"):
-        train(quick(), tmp_path, resume=True)
+        train(quick(), tmp_path, existing="resume")
     assert contents(tmp_path) == {"thesis.txt": b"years of work"}
 
 
@@ -112,8 +112,8 @@ def test_overwrite_replaces_a_run_finished_or_not(quick, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(quick(), folder, listeners=[stop_at("start")])
     (folder / "left-over.txt").write_text("of the first", "utf-8")
-    assert train(quick(), folder, overwrite=True).facts["steps"] == 2
-    assert train(quick("train.max_steps=1"), folder, overwrite=True).facts["steps"] == 1
+    assert train(quick(), folder, existing="overwrite").facts["steps"] == 2
+    assert train(quick("train.max_steps=1"), folder, existing="overwrite").facts["steps"] == 1
     assert not (folder / "left-over.txt").exists()
 
 
@@ -131,7 +131,7 @@ def stop_at(kind):
 def test_a_finished_run_resumed_returns_at_once(quick, tmp_path):
     first = train(quick(), tmp_path / "run")
     before, heard = contents(first.folder), []
-    again = train(quick(), tmp_path / "run", resume=True, listeners=[lambda event: heard.append(event.kind)])
+    again = train(quick(), tmp_path / "run", existing="resume", listeners=[lambda event: heard.append(event.kind)])
     assert heard == ["complete"]
     assert contents(again.folder) == before
     assert again.scores == first.scores
@@ -142,7 +142,7 @@ def test_a_run_can_be_resumed_from_another_folder(quick, tmp_path, monkeypatch):
     train(quick(), tmp_path / "run")
     (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "elsewhere" / "deep")
-    train(quick(), tmp_path / "run", resume=True, listeners=[lambda event: heard.append(event.kind)])
+    train(quick(), tmp_path / "run", existing="resume", listeners=[lambda event: heard.append(event.kind)])
     assert heard == ["complete"]
 
 
@@ -155,7 +155,7 @@ def test_a_stopped_run_resumed_ends_as_one_left_alone(quick, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         train(recipe, tmp_path / "stopped", listeners=[stop])
-    resumed, alone = train(recipe, tmp_path / "stopped", resume=True), train(recipe, tmp_path / "alone")
+    resumed, alone = train(recipe, tmp_path / "stopped", existing="resume"), train(recipe, tmp_path / "alone")
     assert contents(resumed.folder)["adapter_model.safetensors"] == contents(alone.folder)["adapter_model.safetensors"]
     assert resumed.scores["test"] == alone.scores["test"]
     assert not (resumed.folder / "started.json").exists()
@@ -170,7 +170,7 @@ def test_a_stopped_run_goes_on_wherever_its_data_lies_now(quick, data_file, tmp_
     shutil.move("own.csv", "moved.csv")
     heard = []
     listener = [lambda event: heard.append((event.kind, getattr(event, "step", None)))]
-    train(recipe.with_overrides(["data.source=./moved.csv"]), "run", resume=True, listeners=listener)
+    train(recipe.with_overrides(["data.source=./moved.csv"]), "run", existing="resume", listeners=listener)
     assert ("start", 2) in heard, "it went on from its checkpoint"
 
 
@@ -184,7 +184,7 @@ def test_a_run_that_is_stopped_while_it_is_saved_trains_nothing_again(quick, tmp
         with pytest.raises(KeyboardInterrupt):
             train(quick(), tmp_path / "run")
     heard = []
-    run = train(quick(), tmp_path / "run", resume=True, listeners=[lambda event: heard.append(event.kind)])
+    run = train(quick(), tmp_path / "run", existing="resume", listeners=[lambda event: heard.append(event.kind)])
     assert not {"tick", "step", "evaluation"} & set(heard)
     assert {path.name for path in run.folder.iterdir()}.isdisjoint({"checkpoints", "started.json"})
     assert Run.load(run.folder).facts["steps"] == 2
@@ -192,7 +192,7 @@ def test_a_run_that_is_stopped_while_it_is_saved_trains_nothing_again(quick, tmp
 
 def test_a_start_that_was_stopped_before_it_was_written_is_no_run(quick, tmp_path):
     (tmp_path / "started.json.draft").write_text("{", "utf-8")
-    assert train(quick(), tmp_path, resume=True).facts["steps"] == 2
+    assert train(quick(), tmp_path, existing="resume").facts["steps"] == 2
 
 
 @pytest.mark.parametrize("finished", [False, True])
@@ -203,7 +203,7 @@ def test_resuming_with_another_recipe_lists_what_changed(quick, tmp_path, finish
         with pytest.raises(KeyboardInterrupt):
             train(quick(), tmp_path / "run", listeners=[stop_at("data")])
     with pytest.raises(RunError) as caught:
-        train(quick("train.epochs=3", "adapter.rank=4"), tmp_path / "run", resume=True)
+        train(quick("train.epochs=3", "adapter.rank=4"), tmp_path / "run", existing="resume")
     lines = [line.strip() for line in str(caught.value).splitlines()]
     assert lines[1:-1] == ["adapter.rank: 2 → 4", "train.epochs: 2.0 → 3.0"]
 
@@ -219,12 +219,12 @@ def test_resuming_with_other_data_says_so(quick, data_file, tmp_path, finished):
             train(quick(f"data.source={own}"), tmp_path / "run", listeners=[stop_at("data")])
     own.write_text(own.read_text("utf-8").replace("row00,", "row00 more,"), "utf-8")
     with pytest.raises(RunError, match="the texts or labels of the data"):
-        train(quick(f"data.source={own}"), tmp_path / "run", resume=True)
+        train(quick(f"data.source={own}"), tmp_path / "run", existing="resume")
 
 
 def test_another_name_or_summary_is_no_other_recipe(quick, tmp_path):
     first = train(quick(), tmp_path / "run")
-    again = train(quick("summary=now with a summary"), tmp_path / "run", resume=True)
+    again = train(quick("summary=now with a summary"), tmp_path / "run", existing="resume")
     assert again.scores == first.scores
 
 
@@ -250,7 +250,7 @@ def test_data_that_the_caller_has_read_is_not_read_again(quick, rows, tmp_path):
     labelled = read_labelled(recipe.data)
     alone = train(recipe, tmp_path / "alone")
     path.unlink()
-    assert train(recipe, tmp_path / "run", labelled=labelled).facts["data_sha256"] == alone.facts["data_sha256"]
+    assert train_on(labelled, recipe, tmp_path / "run").facts["data_sha256"] == alone.facts["data_sha256"]
 
 
 def test_texts_without_labels_are_refused(quick, rows, tmp_path):

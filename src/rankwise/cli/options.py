@@ -163,7 +163,7 @@ def scored(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:
     if policy is None:
         return recipe
     from rankwise.cli import console
-    from rankwise.workflows.train import with_scores
+    from rankwise.workflows.by_importance import with_scores
 
     if console.err.is_terminal:
         console.err.print(f"[dim]probing {policy.rows:,} texts for where rank matters[/]")

@@ -5,7 +5,9 @@ This is everything that is known of a recipe's data before a tokenizer is.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +34,16 @@ class Labelled:
     notes: tuple[str, ...] = ()
     numbering: tuple[str, ...] = ()
     """Class names in the order that whole-number labels count them; empty where nobody gave an order."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """The hash of every text and label of the three splits, in order."""
+        total = hashlib.sha256()
+        for table in (self.train, self.validation, self.test):
+            for text, label in zip(table.texts, table.labels or (), strict=True):
+                total.update(f"{len(text)} {text} {label}\n".encode("utf-8", "surrogatepass"))
+            total.update(b"\n")
+        return total.hexdigest()
 
 
 def read_labelled(spec: DataSpec) -> Labelled:

@@ -21,7 +21,7 @@ from rankwise.model.hidden_cache import HiddenStates
 from rankwise.model.load import load_encoder, load_tokenizer, locate, longest_text
 from rankwise.model.passes import in_eval_mode, to_array, to_tensors
 from rankwise.recipe import SpeedSpec
-from rankwise.system.device import best_device, resolve_precision
+from rankwise.system.device import Device
 
 BATCH = 32  # texts in a forward pass
 LONGEST = 128  # tokens of a text that `mean_features` reads
@@ -63,9 +63,9 @@ def mean_features(texts: Sequence[str], base: str) -> NDArray[np.float32]:
     """A frozen encoder's last hidden states, averaged over each text's tokens (N, H). In bf16 where the hardware has it."""
     where, encoder = locate(base), find(base, classes=2)
     tokenizer = load_tokenizer(where)
-    device = best_device()
+    device = Device.for_predictions().torch_device
     model = load_encoder(where, ("0", "1"), seed=0)[0].to(device)
-    bf16 = resolve_precision("auto", device) == "bf16"
+    bf16 = Device(device).resolve_precision("auto") == "bf16"
     dtype = torch.bfloat16 if bf16 else torch.float32
     forward = Forward(model, encoder) if encoder.traits.fast_path is not None else None
     every_token = SpeedSpec(first_token=False)

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from rankwise.data.batches import Batch
 from rankwise.model.adapters import Classifier
 from rankwise.model.passes import to_array, to_tensors
-from rankwise.system.device import own_generators
+from rankwise.system.device import Device
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class DropoutScorer:
     @contextmanager
     def seeded(self, seed: int) -> Iterator[None]:
         """Passes inside are decided by the seed; afterwards torch's generators are as they were."""
-        with self._lock, own_generators(self.classifier.device):
+        with self._lock, Device(self.classifier.device).own_generators():
             torch.manual_seed(seed)
             yield
 

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rankwise.system.device import on_cpu
+
 
 class WordDropout(nn.Dropout):
     """Dropout whose masks are 16-bit pieces of torch's 64-bit random words: p to within 1/65536, on the same generator."""
@@ -31,7 +33,7 @@ def dropout(values: Tensor, p: float) -> Tensor:
     """Each value kept with probability 1 - p and scaled by 1/(1 - p)."""
     if p <= 0.0:
         return values
-    if values.device.type != "cpu" or p >= 1.0:
+    if not on_cpu(values) or p >= 1.0:
         return F.dropout(values, p)
     count = values.numel()
     words = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)

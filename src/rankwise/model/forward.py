@@ -22,6 +22,7 @@ from rankwise.encoders.family import FastPath
 from rankwise.model.dropout import dropout
 from rankwise.model.folding import Maps
 from rankwise.recipe import SpeedSpec
+from rankwise.system.device import on_cpu
 
 Inputs = Mapping[str, Tensor]
 
@@ -156,7 +157,7 @@ class _Layer:
         """
         rows, heads, tokens, width = query.shape
         p = self.attention_dropout.p if self.attention_dropout.training else 0.0
-        if query.device.type != "cpu":
+        if not on_cpu(query):
             mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=p)
         else:
             seen = key.shape[2]
@@ -182,7 +183,7 @@ class _Layer:
 def _additive(attention_mask: Tensor, dtype: torch.dtype) -> Tensor | None:
     """0 where a token is seen, the most negative number where it is padding (B, 1, 1, T); None when all are seen."""
     hidden = attention_mask == 0
-    if attention_mask.device.type == "cpu" and not torch.compiler.is_compiling() and not bool(hidden.any()):
+    if on_cpu(attention_mask) and not torch.compiler.is_compiling() and not bool(hidden.any()):
         return None
     mask = torch.zeros(hidden.shape, dtype=dtype, device=hidden.device).masked_fill_(hidden, torch.finfo(dtype).min)
     return mask[:, None, None, :]

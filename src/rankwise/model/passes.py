@@ -12,6 +12,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
+from rankwise.system.device import on_cpu
+
 
 def to_tensors(batch: Mapping[str, NDArray[np.int64]], device: torch.device | None = None) -> dict[str, torch.Tensor]:
     """A batch's arrays as tensors on a device, or where the arrays are."""
@@ -21,7 +23,7 @@ def to_tensors(batch: Mapping[str, NDArray[np.int64]], device: torch.device | No
 
 def to_array(tensor: torch.Tensor) -> ArrayLike:
     """A tensor as an array; one on a device is fetched when it is read, so that the device can go on meanwhile."""
-    return tensor.numpy() if tensor.device.type == "cpu" else _OnDevice(tensor)
+    return tensor.numpy() if on_cpu(tensor) else _OnDevice(tensor)
 
 
 @contextmanager

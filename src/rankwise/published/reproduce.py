@@ -27,9 +27,11 @@ from rankwise.published.reports import DataName, Experiment, Report
 from rankwise.recipe import Recipe
 from rankwise.run.finished import MANIFEST
 from rankwise.run.folder import Run, ScoredRows, write_json
+from rankwise.run.opening import Existing
 from rankwise.system.events import Events, ExperimentStarted, Listener
+from rankwise.workflows.by_importance import with_scores
 from rankwise.workflows.compare import Answers, Comparison, System, compare
-from rankwise.workflows.train import train, with_scores
+from rankwise.workflows.train import train_on
 
 
 @dataclass(frozen=True)
@@ -202,14 +204,8 @@ def _train(trained: _Trained, seed: int, out: Path, listeners: Sequence[Listener
         return
     recipe = trained.recipe.with_overrides([f"train.seed={seed}"])
     try:
-        run = train(
-            recipe,
-            _run_folder(trained, seed, out),
-            labelled=trained.labelled,
-            listeners=listeners,
-            resume=not overwrite,
-            overwrite=overwrite,
-        )
+        existing: Existing = "overwrite" if overwrite else "resume"
+        run = train_on(trained.labelled, recipe, _run_folder(trained, seed, out), listeners=listeners, existing=existing)
     except MissingExtra as missing:
         trained.left_out = str(missing)
         return

@@ -52,7 +52,7 @@ from rankwise.recipe import Recipe
 from rankwise.run.export.onnx import export
 from rankwise.run.finished import MANIFEST, check_run
 from rankwise.system.cache import cache_folder
-from rankwise.system.device import best_device, resolve_precision
+from rankwise.system.device import Device
 
 FORMAT = 1
 STARTED = "started.json"  # in a folder whose run is not finished: recipe and data, so that resuming can compare
@@ -147,13 +147,13 @@ class Run:
             if engine == "onnx":
                 self._predictors[engine] = Predictor(self.exported(), tokenizer, self.preprocessing)
             else:
-                device = best_device()
-                precision = resolve_precision("auto", device) if engine == "fast" else "fp32"
+                device = Device.for_predictions()
+                precision = device.resolve_precision("auto") if engine == "fast" else "fp32"
                 self._predictors[engine] = Predictor(
-                    TorchScorer(self.classifier().to(device), precision),
+                    TorchScorer(self.classifier().to(device.torch_device), precision),
                     tokenizer,
                     self.preprocessing,
-                    with_dropout=lambda: DropoutScorer(self.classifier().to(device), precision),
+                    with_dropout=lambda: DropoutScorer(self.classifier().to(device.torch_device), precision),
                 )
         return self._predictors[engine]
 

@@ -1,47 +1,124 @@
-"""Where to compute, and how precisely: the accelerator that torch finds, else the CPU. ACCELERATE_USE_CPU says the CPU."""
+"""Where a process computes, and all that depends on the kind of hardware: precision, peaks, generators, what is recorded.
+
+No other module compares a device's name. ACCELERATE_USE_CPU keeps a process on the CPU, as Accelerate has it.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from accelerate.utils import parse_flag_from_env
 
 from rankwise.errors import TrainingError
 from rankwise.system.cores import has_bf16
+from rankwise.system.memory import forget_peak, peak_resident_bytes, return_freed_memory
+
+GENERATOR, DEVICE_GENERATOR = "generator", "generator_device"  # the states of torch's generators, the CPU's and the device's
+
+
+@dataclass(frozen=True)
+class Device:
+    """One of torch's devices, and the number of processes that train together, each on a device of its own."""
+
+    torch_device: torch.device
+    processes: int = 1
+
+    @classmethod
+    def cpu(cls) -> Device:
+        """The CPU, for this process alone."""
+        return cls(torch.device("cpu"))
+
+    @classmethod
+    def for_predictions(cls) -> Device:
+        """This process's NVIDIA GPU, or the CPU where there is none or ACCELERATE_USE_CPU says so."""
+        return cls(torch.device("cuda" if torch.cuda.is_available() and not stays_on_cpu() else "cpu"))
+
+    @property
+    def kind(self) -> str:
+        """torch's word for this kind of device, such as the CPU's."""
+        return self.torch_device.type
+
+    @property
+    def is_cpu(self) -> bool:
+        """Whether products are computed on the CPU, in the process's own memory."""
+        return self.kind == "cpu"
+
+    @property
+    def records_passes(self) -> bool:
+        """Whether work can be recorded once and replayed: CUDA graphs."""
+        return self.kind == "cuda"
+
+    @property
+    def fuses_optimizers(self) -> bool:
+        """Whether torch's optimisers update all tensors in one kernel here."""
+        return self.kind == "cuda"
+
+    @property
+    def for_doubles(self) -> torch.device:
+        """Where double-precision sums are kept: this device, or the CPU beside Apple's GPUs, which have no doubles."""
+        return torch.device("cpu") if self.kind == "mps" else self.torch_device
+
+    def resolve_precision(self, precision: str) -> str:
+        """fp32, bf16 or fp16; `auto` is bf16 where the hardware multiplies it. Raises TrainingError for what it lacks."""
+        if precision == "auto":
+            return "bf16" if self._has_bf16() else "fp32"
+        if precision == "fp16" and self.is_cpu:
+            raise TrainingError("train.precision is fp16, which needs a GPU; on a CPU use fp32 or bf16")
+        if precision == "bf16" and not self._has_bf16():
+            raise TrainingError(f"train.precision is bf16, which this {self.kind} has no instructions for; use fp32")
+        return precision
+
+    def own_generators(self) -> AbstractContextManager[Any]:
+        """A context that leaves torch's random generators, the CPU's and a CUDA device's, as they were before it."""
+        return torch.random.fork_rng(devices=[self.torch_device] if self.kind == "cuda" else [])
+
+    def generator_states(self) -> dict[str, torch.Tensor]:
+        """The states of the generators that dropout draws from, by name."""
+        states = {GENERATOR: torch.get_rng_state()}
+        return {**states, DEVICE_GENERATOR: torch.cuda.get_rng_state()} if self.kind == "cuda" else states
+
+    def restore_generators(self, states: Mapping[str, torch.Tensor]) -> None:
+        """Put generators back as `generator_states` had them; a GPU's state is left out where a run goes on on a CPU."""
+        torch.set_rng_state(states[GENERATOR])
+        if self.kind == "cuda" and DEVICE_GENERATOR in states:
+            torch.cuda.set_rng_state(states[DEVICE_GENERATOR])
+
+    def forget_peak(self) -> None:
+        """Let the peak of memory count from now on."""
+        forget_peak()
+        if self.kind == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+
+    def peak_bytes(self) -> int | None:
+        """The most memory taken so far: resident on a CPU, allocated on a GPU; None where the system does not say."""
+        return torch.cuda.max_memory_allocated() if self.kind == "cuda" else peak_resident_bytes()
+
+    def trim(self) -> None:
+        """Give freed memory back to the system, where tensors lie in the process's own memory."""
+        if self.is_cpu:
+            return_freed_memory()
+
+    def synchronize(self) -> None:
+        """Wait until all work that was started on the device is done."""
+        if not self.is_cpu:
+            torch.accelerator.synchronize()
+
+    def _has_bf16(self) -> bool:
+        if self.is_cpu:
+            return has_bf16()
+        return self.kind != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def stays_on_cpu() -> bool:
     """Whether there is no accelerator, or none is wanted."""
-    return not torch.accelerator.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
+    wanted_off = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on", "y", "t")
+    return wanted_off or not torch.accelerator.is_available()
 
 
-def best_device() -> torch.device:
-    """Where predictions are made: this process's CUDA device, or the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() and not stays_on_cpu() else "cpu")
-
-
-def own_generators(device: torch.device) -> AbstractContextManager[Any]:
-    """A context that leaves torch's random generators, the CPU's and a CUDA device's, as they were found."""
-    others = [device] if device.type == "cuda" else []
-    return torch.random.fork_rng(devices=others)
-
-
-def resolve_precision(precision: str, device: torch.device) -> str:
-    """fp32, bf16 or fp16; `auto` is bf16 where the hardware multiplies it. Raises TrainingError for what it lacks."""
-    if precision == "auto":
-        return "bf16" if _has_bf16(device) else "fp32"
-    if precision == "fp32":
-        return precision
-    if precision == "fp16" and device.type == "cpu":
-        raise TrainingError("train.precision is fp16, which needs a GPU; on a CPU use fp32 or bf16")
-    if precision == "bf16" and not _has_bf16(device):
-        raise TrainingError(f"train.precision is bf16, which this {device.type} has no instructions for; use fp32")
-    return precision
-
-
-def _has_bf16(device: torch.device) -> bool:
-    if device.type == "cpu":
-        return has_bf16()
-    return device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+def on_cpu(tensor: torch.Tensor) -> bool:
+    """Whether a tensor lies in the process's own memory."""
+    return tensor.device.type == "cpu"

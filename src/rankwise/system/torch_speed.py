@@ -1,4 +1,4 @@
-"""torch's speed on this machine, by what training spends its time on: a product of a batch's tokens with a map's weight."""
+"""torch's speed on this machine, by what training spends its time on: a batch's tokens times a linear layer's weight."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import time
 
 import torch
 
-ROWS, INNER, WIDTH = 880, 384, 1536  # 16 texts of 55 tokens into MiniLM's feed-forward map
+from rankwise.system.device import Device
+
+ROWS, INNER, WIDTH = 880, 384, 1536  # 16 texts of 55 tokens into MiniLM's feed-forward layer
 REPEATS = 12
+CPU = Device.cpu()
 
 
-def gflops(threads: int, *, device: torch.device | str = "cpu") -> float:
-    """Median GFLOP/s of the product in fp32 on so many threads, or on a GPU; sets torch's thread count."""
+def gflops(threads: int, device: Device = CPU) -> float:
+    """Median GFLOP/s of the matmul in fp32 on so many threads, or on a GPU; sets torch's thread count."""
     torch.set_num_threads(threads)
-    left, right = torch.ones(ROWS, INNER, device=device), torch.ones(WIDTH, INNER, device=device)
+    left, right = (torch.ones(rows, INNER, device=device.torch_device) for rows in (ROWS, WIDTH))
     times = []
     for _ in range(REPEATS):
         started = time.perf_counter()
         torch.nn.functional.linear(left, right)
-        if left.device.type != "cpu":
-            torch.accelerator.synchronize()
+        device.synchronize()
         times.append(time.perf_counter() - started)
     return 2 * ROWS * INNER * WIDTH / sorted(times[2:])[len(times[2:]) // 2] / 1e9

@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 
 from rankwise.errors import RunError
 from rankwise.model.adapters import Classifier
+from rankwise.system.device import DEVICE_GENERATOR, GENERATOR, Device
 
 
 @dataclass
@@ -81,7 +82,7 @@ class Checkpoints:
         tensors, numbers = _optimizer_state(optimizers)
         for name, part in parts.items():
             tensors |= {f"{name}.{key}": tensor for key, tensor in part.state().items()}
-        save_file({**tensors, **_generators()}, draft / "optimizer.safetensors")
+        save_file({**tensors, **Device(classifier.device).generator_states()}, draft / "optimizer.safetensors")
         state = {"fingerprint": self.fingerprint, "progress": asdict(progress), "optimizer": numbers}
         (draft / "state.json").write_text(json.dumps(state, indent=1), "utf-8")
         shutil.rmtree(target, ignore_errors=True)
@@ -108,10 +109,8 @@ class Checkpoints:
             )
         _load_weights(classifier, folder / "weights.safetensors")
         tensors = _read(folder / "optimizer.safetensors")
-        torch.set_rng_state(tensors.pop("generator"))
-        of_gpu = tensors.pop("generator_cuda", None)
-        if of_gpu is not None and torch.cuda.is_available():  # else a run from a GPU goes on on a CPU
-            torch.cuda.set_rng_state(of_gpu)
+        generators = {name: tensors.pop(name) for name in (GENERATOR, DEVICE_GENERATOR) if name in tensors}
+        Device(classifier.device).restore_generators(generators)
         for name, part in parts.items():
             keys = [key for key in tensors if key.startswith(f"{name}.")]
             part.load({key.removeprefix(f"{name}."): tensors.pop(key) for key in keys})
@@ -129,12 +128,6 @@ class Checkpoints:
         for step in self.steps()[: -self.keep]:
             if step != keep_step:
                 shutil.rmtree(self.folder / f"step-{step}")
-
-
-def _generators() -> dict[str, torch.Tensor]:
-    """The states of the generators that dropout draws from."""
-    states = {"generator": torch.get_rng_state()}
-    return {**states, "generator_cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else states
 
 
 def _weights(classifier: Classifier) -> dict[str, torch.Tensor]:

@@ -25,9 +25,7 @@ from rankwise.model.adapters import Classifier, quiet_dropout
 from rankwise.model.dropout import cut_dropout_from_words
 from rankwise.model.hidden_cache import HiddenStates, HiddenStatesCache
 from rankwise.planning.forecast import Forecast, evaluation_interval, planned_steps, steps_per_epoch
-from rankwise.planning.memory import GB
-from rankwise.recipe import EvaluateSpec, TrainSpec
-from rankwise.system.device import own_generators, resolve_precision
+from rankwise.recipe import TrainSpec
 from rankwise.system.events import (
     Evaluated,
     Events,
@@ -43,6 +41,7 @@ from rankwise.system.memory import TRIM_EVERY, Ceiling, return_freed_memory
 from rankwise.training.checkpoint import Checkpoints, Part, Progress
 from rankwise.training.fitted_head import fit_head
 from rankwise.training.hidden_states import cached_hidden_states, cached_layer, frozen_digest, pays
+from rankwise.training.job import Job
 from rankwise.training.optimizers import build_optimizers, class_weights, schedule_factor, set_rates
 from rankwise.training.pace import Pace
 from rankwise.training.parts.average import Average
@@ -56,9 +55,8 @@ MINIMISED = {"log_loss"}  # metrics of which less is better
 
 @dataclass(frozen=True)
 class Fitted:
-    """A classifier with its best weights in place, and how it got there."""
+    """How a classifier got to its best weights, which are in place."""
 
-    classifier: Classifier
     best: dict[str, Any]
     """The evaluation that was best, with its step and epoch."""
     history: list[dict[str, Any]]
@@ -72,58 +70,46 @@ class Fitted:
 
 
 def fit(  # noqa: PLR0915 - straight down one page
-    classifier: Classifier,
-    data: Prepared,
-    spec: TrainSpec,
+    job: Job,
     *,
-    padding: Padding,
     checkpoints: Checkpoints,
     accelerator: Accelerator,
     events: Events,
-    scoring: EvaluateSpec | None = None,
-    shifted: Sequence[Shifted] = (),
-    resume: bool = False,
     cache: HiddenStatesCache | None = None,
-    cost: Forecast | None = None,
+    resume: bool = False,
     ends_at: float | None = None,
 ) -> Fitted:
-    """Train `classifier` in place and leave it with the weights that scored best on the validation split.
+    """Train the job's classifier in place and leave it with the weights that scored best on the validation split.
 
-    `shifted` are the validation texts under each kind of shift, for a spec that selects by the worst of them.
-
-    `cost` says how many rows fit into memory at a time. With `ends_at`, a moment of time.monotonic() at which the whole run
-    is to be over, updates are made as there is time for, and the schedule ends with the last of them.
+    With `ends_at`, a moment of time.monotonic() at which the whole run is to be over, updates are made as there is time for,
+    and the schedule ends with the last of them. `cache` keeps frozen layers' hidden states.
 
     Under several processes each takes its share of every update's rows, and gradients are summed, so the update is the one
-    that a single process would make. Raises NonFiniteLoss before the update that would spoil the weights, TrainingError for
-    arithmetic that the hardware lacks, RunError for a checkpoint that does not belong here. torch's generator is left as it
-    was found.
+    that a single process would make. Raises NonFiniteLoss before the update that would spoil the weights, and RunError for a
+    checkpoint that does not belong here. torch's generator is left as it was found.
     """
+    classifier, data, spec, device = job.classifier, job.data, job.recipe.train, job.device
+    padding, precision, shifted = job.padding, job.precision, job.shifted
     assert shifted or spec.select_by != "worst_shift", "the validation texts under shift choose the checkpoint"
-    scoring = scoring or EvaluateSpec()
-    with own_generators(accelerator.device):
+    with device.own_generators():
         torch.manual_seed(spec.seed + 1_000_003 * accelerator.process_index)  # each process draws dropout of its own
 
         # --- what does not change from step to step
-        device = accelerator.device
-        precision = resolve_precision(spec.precision, device)
         if spec.encoder_dropout != "keep":
             quiet_dropout(classifier, below=classifier.plan.lowest_layer if spec.encoder_dropout == "adapted" else None)
         if spec.speed.random_words:
             cut_dropout_from_words(classifier.model)
-        model = classifier.model.to(device)
+        model = classifier.model.to(device.torch_device)
         trained = list(classifier.trainable().values())
         optimizers = build_optimizers(classifier, spec)
-        scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        scaler = torch.amp.GradScaler(device.kind, enabled=precision == "fp16")
         counts = Counter(data.train.labels.tolist())
         weights = class_weights(spec, {name: counts[place] for place, name in enumerate(data.classes)})
         in_epoch = steps_per_epoch(len(data.train), spec)
         started = time.monotonic()
         prefixes = _prefixes(classifier, data, spec, padding, precision, cache, events)
         update = Update(classifier, data.train, spec, padding, precision, weights, scaler, prefixes.get("train"), events)
-        if cost is not None:
-            update.micro_batch_size = cost.micro_batch_size
-            scoring = scoring.model_copy(update={"batch_size": cost.evaluation_batch_size})
+        update.micro_batch_size = job.sizes.micro_batch
 
         pruning = None
         if classifier.plan.method.prunes_ranks:
@@ -147,8 +133,8 @@ def fit(  # noqa: PLR0915 - straight down one page
                     classifier, data.train, padding=padding, precision=precision, seed=spec.seed, hidden=prefixes.get("train")
                 )
                 events.emit(HeadFitted(rows=fitted_on))
-        ceiling = Ceiling(cost.memory_gb * GB if cost is not None and cost.memory_gb and device.type == "cpu" else None)
-        pace = _pace(progress, len(data.train), spec, accelerator, cost, ends_at)
+        ceiling = Ceiling(job.sizes.memory_limit_bytes)
+        pace = _pace(progress, len(data.train), spec, accelerator, job.forecast, ends_at)
         events.emit(TrainingStarted(step=progress.step, total=pace.total, rows=len(data.train), epochs=spec.epochs))
         meter = _Meter()
         earlier_seconds = progress.training_seconds
@@ -185,8 +171,8 @@ def fit(  # noqa: PLR0915 - straight down one page
                 average(afresh=settling)
             update.zero_gradients()
             update.micro_batch_size = ceiling.micro_batch(update.micro_batch_size)
-            if device.type == "cpu" and progress.step % TRIM_EVERY == 0:
-                return_freed_memory()
+            if progress.step % TRIM_EVERY == 0:
+                device.trim()
             if ends_at is not None and progress.step == PROBE_STEP:
                 pace.note_probe(
                     *_probed(classifier, data.validation, shifted, padding, precision, prefixes.get("validation"))
@@ -204,7 +190,7 @@ def fit(  # noqa: PLR0915 - straight down one page
             if pace.evaluates:
                 if average is not None:
                     average.swap()  # the mean is what is scored and kept
-                validation = Validation(classifier, padding, scoring.batch_size, precision, accelerator)
+                validation = Validation(classifier, padding, job.sizes.evaluation_batch, precision, accelerator)
                 scores = validation.scores(data.validation, shifted=shifted, hidden=prefixes.get("validation"))
                 entry = {"step": progress.step, "epoch": round(progress.step / in_epoch, 3), **meter.evaluation(), **scores}
                 progress.history.append(entry)
@@ -232,15 +218,15 @@ def fit(  # noqa: PLR0915 - straight down one page
         classifier.model.eval()
         seconds = progress.training_seconds
         events.emit(TrainingEnded(step=progress.step, best_step=progress.best["step"], training_seconds=round(seconds, 3)))
-        return Fitted(classifier, progress.best, progress.history, progress.step, seconds, stopped_early, earlier_seconds)
+        return Fitted(progress.best, progress.history, progress.step, seconds, stopped_early, earlier_seconds)
 
 
 def _pace(
-    progress: Progress, rows: int, spec: TrainSpec, accelerator: Accelerator, cost: Forecast | None, ends_at: float | None
+    progress: Progress, rows: int, spec: TrainSpec, accelerator: Accelerator, cost: Forecast, ends_at: float | None
 ) -> Pace:
     """The recipe's number of updates, or what there is time for; several processes agree on the fewest."""
     every = evaluation_interval(rows, spec)
-    if cost is None or ends_at is None:
+    if ends_at is None:
         return Pace(planned_steps(rows, spec), every=every, step=progress.step, fraction=progress.fraction)
 
     def agree(count: int) -> int:

@@ -20,6 +20,7 @@ from rankwise.errors import TrainingError, nearest
 from rankwise.model.adapters import Classifier
 from rankwise.planning.policies import depth_group
 from rankwise.recipe import OptimizerSpec, TrainSpec
+from rankwise.system.device import Device
 
 Group = dict[str, Any]
 
@@ -116,8 +117,8 @@ def _optimizer(groups: list[Group], spec: OptimizerSpec) -> torch.optim.Optimize
     if spec.name == "sgd":
         return torch.optim.SGD(groups, momentum=spec.momentum)
     kind = torch.optim.Adam if spec.name == "adam" else torch.optim.AdamW
-    on_gpu = all(weight.is_cuda for group in groups for weight in group["params"])
-    return kind(groups, betas=spec.betas, eps=spec.eps, fused=on_gpu or None)  # one kernel for all tensors
+    fused = all(Device(weight.device).fuses_optimizers for group in groups for weight in group["params"])
+    return kind(groups, betas=spec.betas, eps=spec.eps, fused=fused or None)  # one kernel for all tensors
 
 
 def _muon(groups: list[Group], spec: OptimizerSpec) -> torch.optim.Optimizer:

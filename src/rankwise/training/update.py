@@ -20,6 +20,7 @@ from rankwise.model.hidden_cache import HiddenStates
 from rankwise.model.passes import to_tensors
 from rankwise.planning.memory import halved
 from rankwise.recipe import TrainSpec
+from rankwise.system.device import Device
 from rankwise.system.events import Events, MemoryRanOut
 from rankwise.system.memory import is_out_of_memory
 from rankwise.training.cuda_graphs import Graphs, Micro
@@ -83,7 +84,7 @@ class Update:
 
     def _accumulate(self, mine: Rows, weight: float) -> tuple[float, int]:
         device = self.classifier.device
-        found = torch.zeros(2, dtype=torch.float64, device="cpu" if device.type == "mps" else device)  # loss, right answers
+        found = torch.zeros(2, dtype=torch.float64, device=Device(device).for_doubles)  # loss, right answers
         for start in range(0, len(mine), self.micro_batch_size):
             micro = mine[start : start + self.micro_batch_size]
             read = Micro(
@@ -122,7 +123,7 @@ class Update:
 
 def records(classifier: Classifier, spec: TrainSpec) -> bool:
     """Whether passes are recorded: on a GPU, in families that we compute ourselves, with weights that are plain numbers."""
-    return classifier.device.type == "cuda" and spec.speed.graphs and classifier.plan.adapter.quantize == "none"
+    return Device(classifier.device).records_passes and spec.speed.graphs and classifier.plan.adapter.quantize == "none"
 
 
 def shared(accelerator: Accelerator, trained: list[torch.nn.Parameter], loss: float, right: int) -> tuple[float, int]:

@@ -25,15 +25,16 @@ from filelock import FileLock
 from torch.nn.functional import cross_entropy
 
 from rankwise.data.batches import Padding, padded_batches, scoring_batches
-from rankwise.data.labelled import Labelled
-from rankwise.data.prepare import Split, prepare
-from rankwise.model.adapters import Classifier, build
-from rankwise.model.load import Base, load_tokenizer, locate, longest_text
+from rankwise.data.labelled import Labelled, read_labelled
+from rankwise.data.prepare import Split
+from rankwise.model.adapters import Classifier
+from rankwise.model.load import Base, locate
 from rankwise.model.passes import to_tensors
-from rankwise.planning.plan import plan
-from rankwise.recipe import AdapterSpec, BudgetSpec, ByImportance, HeadSpec, Recipe
+from rankwise.recipe import AdapterSpec, BudgetSpec, ByImportance, HeadSpec, Recipe, TrainSpec
 from rankwise.system.cache import cache_folder
+from rankwise.system.device import Device
 from rankwise.training.fitted_head import fit_head
+from rankwise.workflows.assemble import assemble
 
 FORMAT = 1  # of the files in the cache
 BATCH = 8  # texts per forward and backward pass
@@ -43,20 +44,21 @@ DIGITS = 3  # of a gain: recipes stay readable, and rounding, which differs betw
 Scores = dict[str, tuple[float, ...]]
 
 
-def with_scores(recipe: Recipe, labelled: Labelled, *, data_sha256: str, device: torch.device | None = None) -> Recipe:
+def with_scores(recipe: Recipe, labelled: Labelled | None = None, device: Device | None = None) -> Recipe:
     """The recipe with the scores that its policy needs, from the cache or from probing; other recipes as they are.
 
-    `data_sha256` names the content of `labelled`. Of several processes one probes while the others wait.
+    `labelled` is the recipe's data, read here if it is left out. Of several processes one probes while the others wait.
     """
     policy = recipe.adapter.unscored
     if policy is None:
         return recipe
+    labelled = labelled or read_labelled(recipe.data)
     base = locate(recipe.base, revision=recipe.revision)
-    path = cache_folder() / "importance" / f"{_key(recipe, policy, base, data_sha256)}.json"
+    path = cache_folder() / "importance" / f"{_key(recipe, policy, base, labelled.sha256)}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.is_file():
-            found = probe(recipe, policy, base, labelled, device=device or torch.device("cpu"))
+            found = probe(recipe, policy, labelled, device or Device.cpu())
             written = path.with_suffix(".new")
             written.write_text(json.dumps(found) + "\n", "utf-8")
             written.rename(path)
@@ -65,12 +67,15 @@ def with_scores(recipe: Recipe, labelled: Labelled, *, data_sha256: str, device:
     return recipe.model_copy(update={"adapter": recipe.adapter.model_copy(update={"allocate": allocate})})
 
 
-def probe(recipe: Recipe, policy: ByImportance, base: Base, labelled: Labelled, *, device: torch.device) -> Scores:
-    """The gains of every map of the encoder, by `layer.kind`. Raises ModelError or DataError as training would."""
-    settings = {"adapter": AdapterSpec(method="head"), "head": HeadSpec(kind="slim"), "budget": BudgetSpec(parameters=None)}
-    plain = plan(recipe.model_copy(update=settings), classes=len(labelled.classes))
-    tokenizer = load_tokenizer(base)
+def probe(recipe: Recipe, policy: ByImportance, labelled: Labelled, device: Device) -> Scores:
+    """The gains of every linear layer of the encoder, by `layer.kind`. Raises ModelError or DataError as training would."""
     seed = recipe.data.split.seed
+    settings = {
+        "adapter": AdapterSpec(method="head"),
+        "head": HeadSpec(kind="slim"),
+        "budget": BudgetSpec(parameters=None, memory_gb=recipe.budget.memory_gb),
+        "train": TrainSpec(seed=seed, threads=recipe.train.threads),
+    }
     chosen = np.random.default_rng(seed).permutation(len(labelled.train.texts))[: policy.rows]
     first = np.zeros(1, dtype=np.int64)  # preparing wants all three splits; one row of the others does
     sample = replace(
@@ -79,14 +84,13 @@ def probe(recipe: Recipe, policy: ByImportance, base: Base, labelled: Labelled, 
         validation=labelled.validation.take(first),
         test=labelled.test.take(first),
     )
-    rows = prepare(recipe.data, tokenizer, longest=longest_text(tokenizer, plain.encoder), labelled=sample).train
-    half, padding = len(rows) // 2, Padding.of(tokenizer)
-    classifier = build(base, plain, labelled.classes, seed=seed)
-    classifier.model.to(device).eval()
-    fit_head(classifier, _part(rows, 0, half), padding=padding, precision="fp32", seed=seed)
-    weights, gradients = mean_gradients(classifier, _part(rows, half, len(rows)), padding=padding)
-    found = {name: gains(weights[name], gradient, policy.criterion) for name, gradient in gradients.items()}
-    return _shares(found)
+    job = assemble(recipe.model_copy(update=settings), sample, device)
+    rows, half = job.data.train, len(job.data.train) // 2
+    classifier = job.classifier.to(device.torch_device)
+    classifier.model.eval()
+    fit_head(classifier, _part(rows, 0, half), padding=job.padding, precision="fp32", seed=seed)
+    weights, gradients = mean_gradients(classifier, _part(rows, half, len(rows)), padding=job.padding)
+    return _shares({name: gains(weights[name], gradient, policy.criterion) for name, gradient in gradients.items()})
 
 
 def mean_gradients(

@@ -31,7 +31,7 @@ from rankwise.stats.intervals import Interval
 from rankwise.stats.power_law import PowerLaw, deviations, fit_power_law, measured_errors
 from rankwise.stats.seeds import Sample, mean_score
 from rankwise.system.files import make_folder
-from rankwise.workflows.train import digest, train
+from rankwise.workflows.train import train_on
 
 HALVINGS = 4  # of all training rows, where no sizes are given
 LEAST_ROWS = 32  # of a size that nobody asked for
@@ -116,7 +116,7 @@ def learning_curve(
     # In these runs the test rows are the validation rows, scored in full precision and kept row by row; the true ones stay
     # untouched. Nobody sees the runs: their folders go once the points have their numbers.
     labelled = replace(labelled, test=labelled.validation, leaked=np.zeros(len(labelled.validation.texts), dtype=np.bool_))
-    fingerprint = f"{recipe.with_overrides(['train.seed=0']).fingerprint}:{digest(labelled)}"
+    fingerprint = f"{recipe.with_overrides(['train.seed=0']).fingerprint}:{labelled.sha256}"
     folder = make_folder(Path(out) / "points").parent
     points = []
     for size, seed in product(sizes, range(recipe.train.seed, recipe.train.seed + seeds)):
@@ -203,7 +203,7 @@ def _trained(recipe: Recipe, labelled: Labelled, rows: int, seed: int, folder: P
     places = np.sort(nested_order(labelled.train.labels, seed)[:rows])
     part = replace(labelled, train=labelled.train.take(places))
     with TemporaryDirectory(prefix="training-", dir=folder) as place:
-        run = train(recipe, place, overrides=[f"train.seed={seed}", "evaluate.baselines=false"], labelled=part)
+        run = train_on(part, recipe.with_overrides([f"train.seed={seed}", "evaluate.baselines=false"]), place)
         said = run.scored_rows()
     right = said.probabilities.argmax(-1) == said.truth
     return Point(rows, seed, right, float(run.facts["seconds"]["training"]))

@@ -61,6 +61,7 @@ def train(options: TrainOptions) -> None:
     from rankwise.data.volume import Volume
     from rankwise.planning.plan import plan as make_plan
     from rankwise.planning.workload import character_counts
+    from rankwise.run.opening import Existing
 
     labelled = read_labelled(loaded.data)
     quiet = options.as_json or not _is_main_process()
@@ -71,19 +72,12 @@ def train(options: TrainOptions) -> None:
         rows = (len(labelled.train.texts), len(labelled.validation.texts), len(labelled.test.texts))
         known = Volume(labelled.classes, rows, character_counts(labelled.train.texts))
         console.show_plan(loaded.name, found, forecast_of(loaded, found, known))
-    from rankwise.workflows import train as pipeline
+    from rankwise.workflows.train import train_on
 
     with console.TrainingProgress() as progress:
         listeners = [] if quiet else [progress]
-        run = pipeline.train(
-            loaded,
-            options.out,
-            labelled=labelled,
-            listeners=listeners,
-            resume=options.resume,
-            overwrite=options.overwrite,
-            started=started,
-        )
+        existing: Existing = "overwrite" if options.overwrite else "resume" if options.resume else "refuse"
+        run = train_on(labelled, loaded, options.out, listeners=listeners, existing=existing, started=started)
     if not _is_main_process():
         return
     if options.as_json:

@@ -1,0 +1,100 @@
+"""The folder that a run is written into: a new one, an unfinished one to go on with, or the finished run in it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from rankwise.errors import RunError
+from rankwise.recipe import Recipe
+from rankwise.run.finished import MANIFEST
+from rankwise.run.folder import DRAFT, STARTED, Run, portable, write_json
+from rankwise.system.files import make_folder
+
+Existing = Literal["refuse", "resume", "overwrite"]
+"""What becomes of a run folder that has something in it: an error, a run that goes on, or a run that starts again."""
+
+
+def open_folder(
+    recipe: Recipe, out: str | Path | None, data_sha256: str, existing: Existing = "refuse"
+) -> tuple[Path, Run | None]:
+    """The folder to train into, and the run in it if it is already complete. Raises RunError when something is in the way."""
+    folder = Path(out) if out is not None else _next_free(Path("runs") / recipe.name, resume=existing == "resume")
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder} is a file; give a folder: --out runs/NAME")
+    started = folder / STARTED
+    if folder.exists() and any(path.name != f"{STARTED}{DRAFT}" for path in folder.iterdir()):
+        if existing == "overwrite":
+            _clear(folder)
+        elif existing == "refuse":
+            raise RunError(f"{folder} is not empty; type --resume to go on with it, --overwrite to start again, or --out")
+        elif (folder / MANIFEST).is_file():
+            run = Run.load(folder)
+            _check_same(run.recipe, portable(recipe), run.facts["data_sha256"], data_sha256, folder)
+            return folder, run
+        elif started.is_file():
+            before = json.loads(started.read_text("utf-8"))
+            _check_same(Recipe.from_dict(before["recipe"]), portable(recipe), before["data_sha256"], data_sha256, folder)
+        else:
+            raise RunError(f"{folder} holds no run to resume; type --overwrite to replace what is there, or --out")
+    make_folder(folder)
+    write_json(started, {"recipe": portable(recipe).to_dict(), "data_sha256": data_sha256})
+    return folder, None
+
+
+def _next_free(folder: Path, *, resume: bool) -> Path:
+    """runs/NAME, or runs/NAME-2 and so on; when resuming, the newest that exists."""
+    numbered = [folder, *(folder.with_name(f"{folder.name}-{number}") for number in range(2, 10_000))]
+    free = next(number for number, path in enumerate(numbered) if not path.exists())
+    return numbered[max(0, free - 1)] if resume else numbered[free]
+
+
+def _clear(folder: Path) -> None:
+    """Remove a run, finished or not. Raises RunError when the folder holds none."""
+    if not (_holds(folder / STARTED, "data_sha256") or _holds(folder / MANIFEST, "sha256")):
+        raise RunError(f"{folder} holds no run of rankwise, so --overwrite won't empty it; give another --out")
+    shutil.rmtree(folder)
+
+
+def _holds(path: Path, key: str) -> bool:
+    """Whether a JSON object with `key` is there; web pages, too, come with a manifest.json."""
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(content, dict) and key in content
+
+
+def _check_same(before: Recipe, now: Recipe, data_before: str, data_now: str, folder: Path) -> None:
+    same_data = data_before == data_now  # then it does not matter where they lie
+    recipes = (recipe.with_paths(last_part) for recipe in (before, now))
+    then, today = (recipe.identity() if same_data else recipe.to_dict() for recipe in recipes)
+    changed = list(_differences(then, today))
+    if not same_data:
+        changed.append("the texts or labels of the data")
+    if changed:
+        raise RunError(
+            f"{folder} was started with other settings, so it can't be resumed:\n  "
+            + "\n  ".join(changed)
+            + "\nType the same command as before, or --overwrite to start again"
+        )
+
+
+def last_part(path: str) -> str:
+    """Of a path that leads elsewhere, which depends on where one stands; names of encoders and hub data sets as they are."""
+    return Path(path).name if path.startswith((os.sep, ".", "~")) else path
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterable[str]:
+    for key in {**before, **now}:
+        if key in ("name", "summary", "published"):
+            continue
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, dict) and isinstance(new, dict):
+            yield from _differences(old, new, f"{path}{key}.")
+        elif old != new:
+            yield f"{path}{key}: {old} → {new}"

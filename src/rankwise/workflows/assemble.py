@@ -1,0 +1,136 @@
+"""Recipe + labelled tables + device → Job: the one way in which a training is put together.
+
+A run, a trial of a sweep, a probe for `by-importance`, a benchmark and a test all start here, so they get the same set-up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from accelerate import PartialState
+
+from rankwise.data.labelled import Labelled
+from rankwise.data.prepare import Prepared, prepare
+from rankwise.data.shifts import shifted_tokens
+from rankwise.data.tokens import Tokenize, tokenize_to_disk
+from rankwise.errors import RecipeError
+from rankwise.model.hidden_cache import HiddenStatesCache
+from rankwise.model.load import Base, load_tokenizer, locate, longest_text
+from rankwise.planning.forecast import forecast
+from rankwise.planning.plan import Plan
+from rankwise.planning.plan import plan as make_plan
+from rankwise.planning.workload import Work
+from rankwise.recipe import Recipe
+from rankwise.system.cache import cache_folder
+from rankwise.system.cores import default_threads, usable_cores
+from rankwise.system.device import Device, stays_on_cpu
+from rankwise.system.memory import bound_kernel_cache
+from rankwise.system.speed import fastest_threads
+from rankwise.system.torch_speed import gflops
+from rankwise.training.job import Job, Sizes, Speed
+
+KEPT = 4  # data sets that a process keeps at hand in the tokens of an encoder
+
+T = TypeVar("T")
+
+
+@dataclass
+class Memo:
+    """Tokenizers and prepared data, the last few of them, for a process that trains many recipes on the same files."""
+
+    tokenize: Tokenize = tokenize_to_disk
+    prepared: dict[Hashable, tuple[Any, Prepared]] = field(default_factory=dict)
+
+    def prepare(self, recipe: Recipe, plan: Plan, base: Base, labelled: Labelled) -> tuple[Any, Prepared]:
+        """The tokenizer, and the rows in its tokens. `labelled` must be what `recipe.data` names. Raises DataError."""
+
+        def make() -> tuple[Any, Prepared]:
+            tokenizer = load_tokenizer(base)
+            longest = longest_text(tokenizer, plan.encoder, prefix=plan.prefix_length)
+            return tokenizer, prepare(recipe.data, tokenizer, longest=longest, labelled=labelled, tokenized=self.tokenize)
+
+        where = [base.location, base.revision, plan.prefix_length]
+        return keep(self.prepared, json.dumps([recipe.data.model_dump(mode="json"), *where]), make)
+
+
+def keep(kept: dict[Hashable, T], key: Hashable, make: Callable[[], T]) -> T:
+    """The value of a key, made and kept where it is new; the oldest one makes room."""
+    if key not in kept:
+        if len(kept) >= KEPT:
+            kept.pop(next(iter(kept)))
+        kept[key] = make()
+    return kept[key]
+
+
+def assemble(recipe: Recipe, labelled: Labelled, device: Device, *, memo: Memo | None = None) -> Job:
+    """What a recipe comes to on these tables and this device, ready to be fitted; torch's thread count is set to it.
+
+    Under a memory limit oneDNN's cache of kernels is bounded, which works only where torch has computed nothing before.
+    Raises PlanError, TrainingError for arithmetic that the device lacks, ModelError, DataError, OverTime and OverMemory.
+    """
+    if recipe.budget.memory_gb:
+        bound_kernel_cache()
+    plan = make_plan(recipe, classes=len(labelled.classes))
+    precision = device.resolve_precision(recipe.train.precision)
+    speed = _measure(recipe.train.threads, device)
+
+    base = locate(recipe.base, revision=recipe.revision)
+    tokenizer, data = (memo or Memo()).prepare(recipe, plan, base, labelled)
+    kinds = recipe.evaluate.shifts if recipe.train.select_by == "worst_shift" else ()
+    shifted = shifted_tokens(labelled.validation.texts, data.validation.tokens, kinds, tokenizer, data.preprocessing)
+
+    work = Work.of_tokens(data.train.tokens.lengths, data.validation.tokens.lengths, data.test.tokens.lengths)
+    bf16, gpu = precision != "fp32", not device.is_cpu
+    cost = forecast(plan, recipe, work, gflops=speed.gflops, threads=speed.threads, bf16=bf16, gpu=gpu)
+    return Job(
+        recipe=recipe,
+        labelled=labelled,
+        plan=plan,
+        base=base,
+        tokenizer=tokenizer,
+        data=data,
+        shifted=tuple(shifted),
+        device=device,
+        precision=precision,
+        speed=speed,
+        forecast=cost,
+        sizes=Sizes.of(cost, device),
+    )
+
+
+def training_device() -> Device:
+    """The device that this process trains on, as Accelerate gives it out among the processes of one launch."""
+    state = PartialState(cpu=stays_on_cpu())  # told outright: otherwise several processes on CPUs don't find each other
+    return Device(state.device, processes=state.num_processes)
+
+
+def shared_cache() -> HiddenStatesCache:
+    """The machine's cache of frozen layers' hidden states and trials' tokens: RANKWISE_CACHE, up to RANKWISE_CACHE_GB."""
+    gigabytes = os.environ.get("RANKWISE_CACHE_GB", "10")
+    try:
+        limit_bytes = round(float(gigabytes) * 1e9)
+    except ValueError:
+        raise RecipeError(
+            f"RANKWISE_CACHE_GB is '{gigabytes}'; expected a number of gigabytes, such as 10, or 0 for none"
+        ) from None
+    return HiddenStatesCache(cache_folder() / "prefix", limit_bytes=limit_bytes)
+
+
+def _measure(threads: int | None, device: Device) -> Speed:
+    """The recipe's number of threads, or the fastest in a short measurement among this process's share of the cores.
+
+    OMP_NUM_THREADS is an upper limit. Beside other processes two threads are often slower than one.
+    """
+    by_threads: dict[int, float] = {}
+    if threads is None:
+        share = max(1, min(usable_cores(), default_threads()) // device.processes)
+        threads, measured = fastest_threads(share, gflops)
+        by_threads = {count: round(speed, 1) for count, speed in measured.items()}
+    speed = by_threads[threads] if by_threads and device.is_cpu else gflops(threads, device)
+    torch.set_num_threads(threads)
+    return Speed(threads, by_threads, speed)
