@@ -33,7 +33,7 @@ def own_cache_folder(tmp_path, monkeypatch):
 
 
 def cached(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.json"))
+    return sorted(folder.glob("*/entry.json"))
 
 
 # --------------------------------------------------------------------------------------------------------- gradients

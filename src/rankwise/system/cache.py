@@ -6,13 +6,14 @@ while others wait; whoever reads it checks it, and makes it again where it is da
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
@@ -24,14 +25,13 @@ T = TypeVar("T")
 
 
 def cache_folder() -> Path:
-    """Where things that can be made again are kept: RANKWISE_CACHE, or `rankwise` in the user's cache folder."""
-    return Path(
-        os.environ.get("RANKWISE_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "rankwise").expanduser()
-    )
+    """The folder of all that can be made again: RANKWISE_CACHE, or `rankwise` in the user's cache folder."""
+    users = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return Path(os.environ.get("RANKWISE_CACHE") or users / "rankwise")
 
 
 class Cache:
-    """Entries that together stay under a limit."""
+    """The entries of one folder, which together stay under a limit."""
 
     def __init__(self, folder: Path, *, limit_bytes: int) -> None:
         self.folder = folder
@@ -44,17 +44,18 @@ class Cache:
         return size <= self.limit_bytes and size < 0.9 * free
 
     def entry(self, key: str, size: int, read: Callable[[Path], T | None], make: Callable[[Path], None]) -> tuple[T, bool]:
-        """What `read` finds in the entry's folder, and whether it was there already.
+        """(what `read` makes of the entry's folder, whether the entry was there already).
 
-        `read` gives None for a folder that is missing or damaged; `make` fills a new one, of about `size` bytes.
+        `read` gives None for a folder that is missing or damaged; `make` fills a new one, of about `size` bytes. Of several
+        processes one makes the entry while the others wait. Raises OSError where what was written can't be read again.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         entry = self.folder / key
         with FileLock(self.folder / f"{key}.lock"):
-            found = read(entry)
-            if found is not None:
+            content = read(entry)
+            if content is not None:
                 os.utime(entry)
-                return found, True
+                return content, True
             shutil.rmtree(entry, ignore_errors=True)
             self._make_room(size)
             new = entry.with_name(f"{key}{NEW}")  # moved into its place whole: what is killed leaves only this
@@ -62,12 +63,21 @@ class Cache:
             new.mkdir()
             make(new)
             new.rename(entry)
-            found = read(entry)
-        if found is None:
+            content = read(entry)
+        if content is None:
             raise OSError(f"{entry}: what was just written reads back otherwise; check the disk")
-        return found, False
+        return content, False
+
+    def json_entry(self, key: str, make: Callable[[], Any]) -> Any:
+        """The plain JSON values that an entry holds, from `make` where it is not there."""
+
+        def write(entry: Path) -> None:
+            (entry / ABOUT).write_text(json.dumps(make()) + "\n", "utf-8")
+
+        return self.entry(key, 0, _json_in, write)[0]
 
     def used_bytes(self) -> int:
+        """Bytes that all finished entries take."""
         return sum(_size(entry) for entry in self._entries())
 
     def _entries(self) -> list[Path]:
@@ -80,6 +90,7 @@ class Cache:
         return sorted(used, key=lambda entry: used[entry])
 
     def _make_room(self, wanted: int) -> None:
+        """Remove what killed processes left, and the least recently used entries until so many bytes fit."""
         for new in self.folder.glob(f"*{NEW}"):  # of a process that was killed, unless its lock is held
             self._remove(new, key=new.name.removesuffix(NEW))
         used = self.used_bytes() + sum(map(_size, self.folder.glob(f"*{NEW}")))
@@ -89,7 +100,7 @@ class Cache:
             used -= self._remove(entry, key=entry.name)
 
     def _remove(self, folder: Path, *, key: str) -> int:
-        """Bytes that are free now: none where another process makes or checks it."""
+        """Remove an entry and give its bytes, or 0 where another process makes or checks it."""
         try:
             with FileLock(self.folder / f"{key}.lock", timeout=0):
                 freed = _size(folder)
@@ -101,15 +112,23 @@ class Cache:
 
 def checksum(path: Path) -> int:
     """CRC-32 of a file, read in pieces."""
-    found = 0
+    crc = 0
     with path.open("rb") as file:
         while piece := file.read(PIECE):
-            found = zlib.crc32(piece, found)
-    return found
+            crc = zlib.crc32(piece, crc)
+    return crc
+
+
+def _json_in(entry: Path) -> Any:
+    """The values in an entry's `entry.json`; None where it is missing or damaged."""
+    try:
+        return json.loads((entry / ABOUT).read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _size(entry: Path) -> int:
-    """Bytes of an entry; none where another process has removed it."""
+    """Bytes of an entry; 0 where another process has removed it."""
     try:
         return sum(path.stat().st_size for path in entry.iterdir())
     except FileNotFoundError:

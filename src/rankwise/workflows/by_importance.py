@@ -21,7 +21,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch.nn.functional import cross_entropy
 
 from rankwise.data.batches import Padding, padded_batches, scoring_batches
@@ -31,12 +30,13 @@ from rankwise.model.adapters import Classifier
 from rankwise.model.load import Base, locate
 from rankwise.model.passes import to_tensors
 from rankwise.recipe import AdapterSpec, BudgetSpec, ByImportance, HeadSpec, Recipe, TrainSpec
-from rankwise.system.cache import cache_folder
+from rankwise.system.cache import Cache, cache_folder
 from rankwise.system.device import Device
 from rankwise.training.fitted_head import fit_head
 from rankwise.workflows.assemble import assemble
 
-FORMAT = 1  # of the files in the cache
+FORMAT = 1  # of the entries in the cache
+CACHE_BYTES = 10**8  # of all scores together: those of some thousand recipes
 BATCH = 8  # texts per forward and backward pass
 KNOWN_RANKS = 32  # gains that are kept of a map; what is assumed past them, 1/rank, falls slower than singular values do
 DIGITS = 3  # of a gain: recipes stay readable, and rounding, which differs between machines, stays out
@@ -54,15 +54,9 @@ def with_scores(recipe: Recipe, labelled: Labelled | None = None, device: Device
         return recipe
     labelled = labelled or read_labelled(recipe.data)
     base = locate(recipe.base, revision=recipe.revision)
-    path = cache_folder() / "importance" / f"{_key(recipe, policy, base, labelled.sha256)}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if not path.is_file():
-            found = probe(recipe, policy, labelled, device or Device.cpu())
-            written = path.with_suffix(".new")
-            written.write_text(json.dumps(found) + "\n", "utf-8")
-            written.rename(path)
-    scores = {name: tuple(gains) for name, gains in json.loads(path.read_text("utf-8")).items()}
+    cache, key = Cache(cache_folder() / "importance", limit_bytes=CACHE_BYTES), _key(recipe, policy, base, labelled.sha256)
+    known = cache.json_entry(key, lambda: probe(recipe, policy, labelled, device or Device.cpu()))
+    scores = {name: tuple(gains) for name, gains in known.items()}
     allocate = policy.model_copy(update={"scores": scores})
     return recipe.model_copy(update={"adapter": recipe.adapter.model_copy(update={"allocate": allocate})})
 
