@@ -14,8 +14,8 @@ from rankwise.data.batches import Padding, collate, training_batches
 from rankwise.errors import NonFiniteLoss, TrainingError
 from rankwise.model.load import load_tokenizer
 from rankwise.model.passes import to_tensors
-from rankwise.planning.forecast import evaluation_interval, evaluations, planned_steps, steps_per_epoch
 from rankwise.recipe import TrainSpec
+from rankwise.recipe.steps import evaluation_interval, evaluations, planned_steps, steps_per_epoch
 from rankwise.system.device import Device
 from rankwise.training import loop
 from rankwise.training.optimizers import build_optimizers

@@ -24,7 +24,7 @@ from torch import nn
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
 from rankwise.model.forward import ALL_ON, Entering, Forward
 from rankwise.model.load import Base, load_encoder, quiet
-from rankwise.planning.memory import has_fast_path
+from rankwise.planning.operations import has_fast_path
 from rankwise.planning.plan import Plan
 from rankwise.recipe import SpeedSpec
 

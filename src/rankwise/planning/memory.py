@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 from rankwise.errors import OverMemory
+from rankwise.planning.operations import has_fast_path
 from rankwise.planning.plan import Plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe, TrainSpec
@@ -164,8 +165,3 @@ def _ways_to_shrink(plan: Plan, recipe: Recipe, work: Work) -> str:
     if recipe.base != "minilm":
         ways.append("--set base=minilm")
     return f", or {', or '.join(ways)}" if ways else ""
-
-
-def has_fast_path(plan: Plan) -> bool:
-    """Whether model/forward.py computes the forward pass: a family that it knows, without keys and values from outside."""
-    return plan.encoder.traits.fast_path is not None and plan.method.has_fast_path

@@ -24,8 +24,9 @@ from rankwise.errors import NonFiniteLoss
 from rankwise.model.adapters import Classifier, quiet_dropout
 from rankwise.model.dropout import cut_dropout_from_words
 from rankwise.model.hidden_cache import HiddenStates, HiddenStatesCache
-from rankwise.planning.forecast import Forecast, evaluation_interval, planned_steps, steps_per_epoch
+from rankwise.planning.forecast import Forecast
 from rankwise.recipe import TrainSpec
+from rankwise.recipe.steps import evaluation_interval, planned_steps, steps_per_epoch
 from rankwise.system.events import (
     Evaluated,
     Events,

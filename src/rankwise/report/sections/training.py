@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rankwise.planning.forecast import steps_per_epoch
+from rankwise.recipe.steps import steps_per_epoch
 from rankwise.report.blocks import Column, Paragraph, Section, Table, Value
 from rankwise.report.figures.lines import lines_figure
 from rankwise.report.groups import SPLITS, Group, Line, run_name

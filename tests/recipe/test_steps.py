@@ -1,0 +1,56 @@
+"""Updates and evaluations are counted as the training loop makes them, and a time is enough for as many as it says."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankwise.recipe import TrainSpec
+from rankwise.recipe.steps import affordable_steps, evaluation_interval, evaluations, planned_steps
+from rankwise.training.pace import Pace
+
+SPECS = st.builds(
+    TrainSpec,
+    epochs=st.floats(0.05, 5),
+    max_steps=st.none() | st.integers(1, 300),
+    batch_size=st.integers(1, 40),
+    evaluate_every=st.sampled_from(["epoch", "end"]) | st.integers(1, 50) | st.floats(0.01, 0.9),
+)
+
+
+@given(SPECS, st.integers(1, 400))
+def test_the_loop_makes_as_many_updates_and_evaluations_as_are_counted_here(spec, rows):
+    pace = Pace(planned_steps(rows, spec), every=evaluation_interval(rows, spec))
+    scored = 0
+    while not pace.done:
+        pace.note_update(1, 1)
+        scored += pace.evaluates
+    assert pace.step == planned_steps(rows, spec)
+    assert scored == evaluations(pace.step, evaluation_interval(rows, spec))
+
+
+@given(
+    st.floats(0, 500),
+    st.floats(0.01, 5),
+    st.floats(0, 60),
+    st.integers(1, 20) | st.none(),
+    st.integers(0, 200),
+    st.integers(0, 50),
+)
+def test_the_last_affordable_update_is_affordable_and_the_next_is_not(seconds, update, evaluation, every, most, done):
+    found = affordable_steps(seconds, update, evaluation, every=every, most=most, done=done)
+    assert done <= found <= max(done, most)
+
+    def cost(steps):
+        return (steps - done) * update + evaluations(steps, every, done=done) * evaluation
+
+    assert found == done or cost(found) <= seconds
+    if found < most:
+        assert cost(found + 1) > seconds
+
+
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(1, 40) | st.none())
+def test_evaluations_come_at_every_interval_and_at_the_end(done, more, every):
+    steps = done + more
+    moments = {step for step in range(done + 1, steps + 1) if (every and step % every == 0) or step == steps}
+    assert evaluations(steps, every, done=done) == len(moments)
