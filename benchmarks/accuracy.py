@@ -125,8 +125,9 @@ def recipe_of(job: Job) -> Recipe:
 
 def tfidf(recipe: Recipe) -> tuple[dict[str, object], NDArray[np.bool_]]:
     from rankwise.data.prepare import prepare
+    from rankwise.encoders.base import locate
     from rankwise.inference.baselines import fitted_baselines
-    from rankwise.model.load import load_tokenizer, locate
+    from rankwise.model.load import load_tokenizer
 
     data = prepare(recipe.data, load_tokenizer(locate(recipe.base)), longest=512)
     (found,) = (values for name, values in fitted_baselines(data).items() if name.startswith("TF-IDF"))

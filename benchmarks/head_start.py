@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from transformers import RobertaConfig
 
 from rankwise import Recipe, train
-from rankwise.model.load import load_tokenizer, locate
+from rankwise.encoders.base import locate
+from rankwise.model.load import load_tokenizer
 
 RESULTS = Path(__file__).parent / "results" / "head_start.csv"
 COLUMNS = ("data", "train_rows", "epochs", "head", "trained_parameters", "seeds", "validation_accuracy", "spread", "log_loss")

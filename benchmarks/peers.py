@@ -30,7 +30,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from rankwise import Recipe, plan
-from rankwise.model.load import locate
+from rankwise.encoders.base import locate
 
 MAX_LENGTH = 128
 

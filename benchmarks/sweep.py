@@ -27,7 +27,8 @@ from results_file import write
 
 from rankwise import Recipe
 from rankwise.data.prepare import prepare
-from rankwise.model.load import load_tokenizer, locate
+from rankwise.encoders.base import locate
+from rankwise.model.load import load_tokenizer
 from rankwise.sweep.study import Study
 from rankwise.system.cores import default_threads
 

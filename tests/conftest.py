@@ -30,8 +30,9 @@ from transformers import AutoConfig, AutoModel
 
 from rankwise.data.labelled import read_labelled
 from rankwise.data.prepare import Prepared, prepare
+from rankwise.encoders.base import locate
 from rankwise.model.hidden_cache import HiddenStatesCache
-from rankwise.model.load import load_tokenizer, locate, quiet
+from rankwise.model.load import load_tokenizer, quiet
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run, write_manifest
 from rankwise.system.cores import usable_cores

@@ -15,7 +15,7 @@ from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from rankwise import Recipe, Run, train
-from rankwise.model.load import locate
+from rankwise.encoders.base import locate
 
 pytestmark = pytest.mark.slow
 SMALL = ["base=minilm", "data.source=sample", "data.classes=[]", "train.max_steps=20", "evaluate.baselines=false"]

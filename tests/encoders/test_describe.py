@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from tiny_families import MODEL_TYPES
 from torch import nn
 
+from rankwise.encoders.base import MINILM_PACKAGE, locate
 from rankwise.encoders.describe import Encoder, describe, find
 from rankwise.encoders.families import FAMILIES
 from rankwise.encoders.known import KNOWN
 from rankwise.errors import ModelError
-from rankwise.model.load import MINILM_PACKAGE, empty_encoder, locate
+from rankwise.model.load import empty_encoder
 from rankwise.system.hub import PROXIES
 
 

