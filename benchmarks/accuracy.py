@@ -97,10 +97,10 @@ def measure(job: Job) -> tuple[dict[str, object], NDArray[np.bool_]]:
         rows = run.scored_rows()
     right = rows.probabilities.argmax(-1) == rows.truth
     return {
-        "trained_parameters": run.plan_facts["trainable_parameters"],
-        "validation_accuracy": round(run.scores["validation"]["accuracy"], 4),
+        "trained_parameters": run.plan_facts.trainable_parameters,
+        "validation_accuracy": round(run.scores.validation.accuracy, 4),
         "accuracy": round(float(right.mean()), 4),
-        "training_seconds": round(run.facts["seconds"]["training"]),
+        "training_seconds": round(run.facts.seconds.training),
     }, right
 
 

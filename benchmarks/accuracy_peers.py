@@ -66,10 +66,10 @@ def ours(recipe: Recipe) -> dict[str, object]:
         cpu = time.process_time()
         run = train(recipe, Path(folder) / "run")
         return {
-            "train_rows": run.facts["rows"]["train"],
-            "test_rows": run.scores["test"]["rows"],
-            "accuracy": round(run.scores["test"]["accuracy"]["value"], 4),
-            "training_seconds": round(run.facts["seconds"]["training"], 1),
+            "train_rows": run.facts.rows.train,
+            "test_rows": run.scores.test.rows,
+            "accuracy": round(run.scores.test.accuracy.value, 4),
+            "training_seconds": round(run.facts.seconds.training, 1),
             "cpu_seconds": round(time.process_time() - cpu, 1),
         }
 

@@ -114,16 +114,15 @@ def on_validation(data: Path, rows: int, changes: list[str], *, chosen_on: int =
     with tempfile.TemporaryDirectory() as folder:
         run = train(recipe, Path(folder) / "run")
     part = "test" if chosen_on else "validation"
-    scores = {key: run.scores[part][key] for key in ("accuracy", "log_loss")}
-    if chosen_on:
-        scores = {key: interval["value"] for key, interval in scores.items()}
+    test, best = run.scores.test, run.scores.validation
+    accuracy, log_loss = (test.accuracy.value, test.log_loss.value) if chosen_on else (best.accuracy, best.log_loss)
     return {
-        "validation_rows": run.facts["rows"][part],
-        "trained_parameters": run.plan_facts["trainable_parameters"],
-        "maps": len(run.plan_facts["ranks"]),
-        "accuracy": round(scores["accuracy"], 4),
-        "log_loss": round(scores["log_loss"], 4),
-        "training_seconds": round(run.facts["seconds"]["training"]),
+        "validation_rows": getattr(run.facts.rows, part),
+        "trained_parameters": run.plan_facts.trainable_parameters,
+        "maps": len(run.plan_facts.ranks),
+        "accuracy": round(accuracy, 4),
+        "log_loss": round(log_loss, 4),
+        "training_seconds": round(run.facts.seconds.training),
     }
 
 

@@ -74,17 +74,17 @@ def measure(head: str, changes: list[str], base: Path, options: argparse.Namespa
         )
         with tempfile.TemporaryDirectory() as folder:
             runs.append(train(recipe, Path(folder) / "run"))
-    accuracies = [run.scores["validation"]["accuracy"] for run in runs]
+    accuracies = [run.scores.validation.accuracy for run in runs]
     return {
         "data": Path(options.data).name,
         "train_rows": options.rows,
         "epochs": f"{options.epochs:g}",
         "head": head,
-        "trained_parameters": runs[0].plan_facts["trainable_parameters"],
+        "trained_parameters": runs[0].plan_facts.trainable_parameters,
         "seeds": options.seeds,
         "validation_accuracy": round(statistics.mean(accuracies), 4),
         "spread": round(max(accuracies) - min(accuracies), 4),
-        "log_loss": round(statistics.mean(run.scores["validation"]["log_loss"] for run in runs), 4),
+        "log_loss": round(statistics.mean(run.scores.validation.log_loss for run in runs), 4),
     }
 
 

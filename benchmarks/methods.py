@@ -31,17 +31,17 @@ def main() -> None:
 
 
 def row_of(run: Run) -> dict[str, object]:
-    test = run.scores["test"]["accuracy"]
+    test = run.scores.test.accuracy
     return {
         "method": run.recipe.adapter.method,
         "learning_rate": f"{run.recipe.train.learning_rate:g}",
-        "trained_parameters": run.facts["trained_parameters"]["counted"],
-        "rows": run.facts["rows"]["train"],
-        "updates": run.facts["steps"],
-        "validation_accuracy": round(run.scores["validation"]["accuracy"], 4),
-        "test_accuracy": round(test["value"], 4),
-        "low": round(test["low"], 4),
-        "high": round(test["high"], 4),
+        "trained_parameters": run.facts.trained_parameters.counted,
+        "rows": run.facts.rows.train,
+        "updates": run.facts.steps,
+        "validation_accuracy": round(run.scores.validation.accuracy, 4),
+        "test_accuracy": round(test.value, 4),
+        "low": round(test.low, 4),
+        "high": round(test.high, 4),
     }
 
 

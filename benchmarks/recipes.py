@@ -60,23 +60,23 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
         run = train(recipe, Path(folder) / "run", listeners=[lambda event: watch(name, started, event)])
-        test = run.scores["test"]
-        tfidf = next(scores for name, scores in run.scores["baselines"].items() if name.startswith("TF-IDF"))
+        test = run.scores.test
+        tfidf = next(scores for name, scores in run.scores.baselines.items() if name.startswith("TF-IDF"))
         return {
             "data": Path(options.data).name,
             "train_rows": options.rows or "all",
-            "test_rows": test["rows"],
+            "test_rows": test.rows,
             "base": options.base,
             "recipe": name,
             "changes": " ".join(options.set),
-            "trained_parameters": run.plan_facts["trainable_parameters"],
+            "trained_parameters": run.plan_facts.trainable_parameters,
             "epochs": f"{recipe.train.epochs:g}",
-            "accuracy": round(test["accuracy"]["value"], 4),
-            "low": round(test["accuracy"]["low"], 4),
-            "high": round(test["accuracy"]["high"], 4),
-            "macro_f1": round(test["macro_f1"]["value"], 4),
-            "tfidf_accuracy": round(tfidf["accuracy"]["value"], 4),
-            "training_seconds": round(run.facts["seconds"]["training"]),
+            "accuracy": round(test.accuracy.value, 4),
+            "low": round(test.accuracy.low, 4),
+            "high": round(test.accuracy.high, 4),
+            "macro_f1": round(test.macro_f1.value, 4),
+            "tfidf_accuracy": round(tfidf.accuracy.value, 4),
+            "training_seconds": round(run.facts.seconds.training),
         }
 
 

@@ -72,9 +72,9 @@ def measure(start: str, options: argparse.Namespace) -> dict[str, object]:
         texts = read_labelled(recipe.data).test.texts
         with tempfile.TemporaryDirectory() as folder:
             run = train(recipe, Path(folder) / "run")
-            for entry in run.scores["history"]:
-                if entry["step"] in seen:
-                    seen[entry["step"]].append(entry["accuracy"])
+            for entry in run.scores.history:
+                if entry.step in seen:
+                    seen[entry.step].append(entry.accuracy)
             truth, predictor = run.scored_rows().truth, run.predictor_on("fast")
             for name, change in SHIFTS.items():
                 found = predictor.probabilities([change(text) or "-" for text in texts]).argmax(-1)

@@ -34,7 +34,8 @@ from rankwise.encoders.base import locate
 from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import load_tokenizer, quiet
 from rankwise.recipe import Recipe
-from rankwise.run.folder import Run, write_manifest
+from rankwise.run.folder import Run
+from rankwise.run.manifest import write_manifest
 from rankwise.system.cores import usable_cores
 from rankwise.system.events import Event, Events, Listener
 from rankwise.training.checkpoint import Checkpoints

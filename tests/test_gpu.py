@@ -86,10 +86,10 @@ def test_dropout_draws_anew_in_each_replay(fit_for):
 
 def test_a_run_of_a_gpu_says_so_and_predicts_the_same_on_a_cpu(recipe_for, tmp_path, monkeypatch):
     run = train(recipe_for("bert", "train.precision=auto"), tmp_path / "run")
-    assert (run.facts["device"], run.facts["precision"]) == ("cuda", "bf16")
+    assert (run.facts.device, run.facts.precision) == ("cuda", "bf16")
     there = run.predict(TEXTS)
     assert run.predictor.classifier.device.type == "cuda"
-    assert run.facts["actual"]["peak_bytes"] < 10**9
+    assert run.facts.actual.peak_bytes < 10**9
     monkeypatch.setenv("ACCELERATE_USE_CPU", "1")
     here = Run.load(run.folder)
     assert here.predictor.classifier.device.type == "cpu"

@@ -27,8 +27,8 @@ def test_rank4_adam_on_two_thousand_rows_of_ag_news_beats_tfidf_and_its_file_pre
     changes = ["base=minilm", f"data.source={shared_data / 'ag_news'}", "data.classes=[]", "data.rows=2000"]
     recipe = Recipe.load("rank4-adam", [*changes, "data.test_rows=1000", "data.split.validation=200"])
     run = train(recipe, tmp_path / "run")
-    assert run.plan_facts["trainable_parameters"] == 43_012
-    assert run.scores["test"]["accuracy"]["value"] > 0.83  # 86.5 % on 2,000 test rows when this was written
+    assert run.plan_facts.trainable_parameters == 43_012
+    assert run.scores.test.accuracy.value > 0.83  # 86.5 % on 2,000 test rows when this was written
     assert run.predict(["Wide receiver ran for a touchdown in the last minute"])[0].label == "Sports"
     words = [word for name in ("recipe.yaml", "run.json", "README.md") for word in (run.folder / name).read_text().split()]
     assert not any(word.strip("\"',`").startswith(str(shared_data)) for word in words), "paths are relative"
@@ -37,7 +37,7 @@ def test_rank4_adam_on_two_thousand_rows_of_ag_news_beats_tfidf_and_its_file_pre
 @pytest.mark.parametrize("changes", [["adapter.quantize=nf4"], ["adapter.method=pissa"], ["train.optimizer=muon"]])
 def test_a_method_trains_on_the_real_encoder_and_reloads(changes: list[str], tmp_path: Path) -> None:
     run = train(Recipe.load("quickstart", [*SMALL, *changes]), tmp_path / "run")
-    assert run.scores["test"]["accuracy"]["value"] > 0.3  # chance is 0.25; 20 updates
+    assert run.scores.test.accuracy.value > 0.3  # chance is 0.25; 20 updates
     again = Run.load(tmp_path / "run").predict(["The striker scored twice"])[0]
     assert again.probabilities == pytest.approx(run.predict(["The striker scored twice"])[0].probabilities, abs=1e-6)
 

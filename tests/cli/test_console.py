@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple, replace
+
 import pytest
 
 from rankwise.cli import console
+from rankwise.stats.intervals import Interval
+from rankwise.stats.scores import ClassScore, Scores
 
-
-def interval(value, low=None, high=None):
-    return {"value": value, "low": low, "high": high}
+HALF = Interval(0.5, None, None)
 
 
 @pytest.mark.parametrize(
     ("scored", "as_percent", "as_points"),
     [
-        (interval(0.895, 0.888, 0.902), "89.5 [88.8, 90.2]", "+89.5 [+88.8, +90.2]"),
-        (interval(-0.0001, -0.01, 0.02), "0.0 [-1.0, 2.0]", "+0.0 [-1.0, +2.0]"),
-        (interval(0.5), "50.0", "+50.0"),
-        (interval(None), "n/a", "n/a"),
+        (Interval(0.895, 0.888, 0.902), "89.5 [88.8, 90.2]", "+89.5 [+88.8, +90.2]"),
+        (Interval(-0.0001, -0.01, 0.02), "0.0 [-1.0, 2.0]", "+0.0 [-1.0, +2.0]"),
+        (HALF, "50.0", "+50.0"),
+        (Interval(None, None, None), "n/a", "n/a"),
     ],
     ids=["bounded", "about 0", "no resample had it", "not defined"],
 )
@@ -26,38 +28,26 @@ def test_an_interval_is_shown_as_far_as_it_is_defined(scored, as_percent, as_poi
 
 
 def test_scores_without_bounds_are_shown_without(capsys):
-    keys = ("accuracy", "macro_f1", "mcc", "log_loss", "calibration_error")
-    scores = {key: interval(0.5) for key in keys}
-    console.show_evaluation(
-        {
-            **scores,
-            "mcc": interval(None),
-            "rows": 1,
-            "confidence_level": 0.95,
-            "per_class": [],
-            "confusion": [],
-            "mistakes": [],
-        },
-        [],
-    )
+    console.show_evaluation(replace(scored([], []), mcc=Interval(None, None, None)), (), [])
     lines = {line.split("  ")[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
     assert lines["accuracy %"] == ["%", "50.0"]
     assert lines["MCC"] == ["n/a"]
 
 
-def evaluated(classes, confusion):
-    scores = {key: interval(0.5) for key in ("accuracy", "macro_f1", "mcc", "log_loss", "calibration_error")}
-    per_class = [
-        {"name": name, "support": 9, **{key: interval(0.5) for key in ("precision", "recall", "f1")}} for name in classes
-    ]
-    return {**scores, "rows": 9, "confidence_level": 0.95, "per_class": per_class, "confusion": confusion, "mistakes": []}
+def scored(classes, confusion):
+    """Scores of one half each."""
+    per_class = tuple(ClassScore(name, 9, HALF, HALF, HALF) for name in classes)
+    matrix = tuple(map(tuple, confusion))
+    return Scores(
+        9, HALF, HALF, HALF, HALF, HALF, per_class=per_class, confusion=matrix, reliability=(), confidence_level=0.95
+    )
 
 
 def test_a_confusion_matrix_that_lines_can_not_hold_gives_way_to_the_commonest_pairs(capsys, monkeypatch):
     monkeypatch.setattr(console.out, "_width", 80)
     classes = [f"tickets about topic number {number}" for number in range(6)]
     matrix = [[5 if row == column else int((row, column) == (2, 4)) for column in range(6)] for row in range(6)]
-    console.show_evaluation(evaluated(classes, matrix), classes)
+    console.show_evaluation(scored(classes, matrix), (), classes)
     told = capsys.readouterr().out
     assert "topic number 2  tickets about topic number 4     1" in told
     assert "…" not in told
@@ -66,18 +56,18 @@ def test_a_confusion_matrix_that_lines_can_not_hold_gives_way_to_the_commonest_p
 
 def test_a_confusion_matrix_that_fits_has_every_class(capsys, monkeypatch):
     monkeypatch.setattr(console.out, "_width", 80)
-    console.show_evaluation(evaluated(["a", "b"], [[3, 1], [2, 3]]), ["a", "b"])
+    console.show_evaluation(scored(["a", "b"], [[3, 1], [2, 3]]), (), ["a", "b"])
     told = capsys.readouterr().out
     assert "truth ↓  predicted →" in told
     assert "mixed up" not in told
 
 
 def test_shares_are_shown_in_percent_and_other_scores_as_they_are(run_for, capsys):
-    scores = run_for("bert").scores["test"]
-    console.show_evaluation(scores, run_for("bert").preprocessing.classes)
+    scores = run_for("bert").scores.test
+    console.show_evaluation(scores, scores.mistakes, run_for("bert").preprocessing.classes)
     shown = " ".join(capsys.readouterr().out.split())
-    assert f"accuracy % {console.percent(scores['accuracy'])} macro-F1 % {console.percent(scores['macro_f1'])}" in shown
-    loss, low, high = scores["log_loss"].values()
+    assert f"accuracy % {console.percent(scores.accuracy)} macro-F1 % {console.percent(scores.macro_f1)}" in shown
+    loss, low, high = astuple(scores.log_loss)
     assert f"log-loss {loss:.3f} [{low:.3f}, {high:.3f}]" in shown
 
 

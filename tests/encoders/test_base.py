@@ -10,9 +10,10 @@ import sys
 import pytest
 
 from rankwise.encoders import base
-from rankwise.encoders.base import Base, locate, sha256
+from rankwise.encoders.base import Base, locate
 from rankwise.encoders.known import KNOWN
 from rankwise.errors import MissingExtra, ModelError
+from rankwise.system.files import sha256
 
 minilm = pytest.mark.skipif(importlib.util.find_spec(base.MINILM_PACKAGE) is None, reason="rankwise[minilm] is not installed")
 

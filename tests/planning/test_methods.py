@@ -34,8 +34,8 @@ def trained(run_for):
 @pytest.mark.parametrize(("family", "method"), PLACES)
 def test_a_run_is_within_what_was_planned_and_predicts_when_loaded(trained, family, method):
     run = Run.load(trained(family, method).folder)
-    counts = run.facts["trained_parameters"]
-    assert counts["planned"] == counts["counted"] == run.plan_facts["trainable_parameters"]
+    counts = run.facts.trained_parameters
+    assert counts.planned == counts.counted == run.plan_facts.trainable_parameters
     together = run.predict(TEXTS)
     assert [run.predict([text])[0].score for text in TEXTS] == pytest.approx([found.score for found in together], abs=1e-5)
     fast = [found.probabilities for found in run.predict(TEXTS, engine="fast")]
@@ -125,5 +125,5 @@ def test_a_prefix_is_not_exported(trained):
 def test_adalora_in_4_bits_reloads(run_for):
     pytest.importorskip("bitsandbytes")
     run = Run.load(run_for("bert", *METHODS["adalora"], "adapter.quantize=nf4").folder)
-    assert sum(run.facts["ranks"].values()) == 2 * 18, "pruned to a mean of rank 2"
+    assert sum(run.facts.ranks.values()) == 2 * 18, "pruned to a mean of rank 2"
     assert run.predict(TEXTS)[0].score > 0

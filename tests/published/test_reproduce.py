@@ -10,7 +10,8 @@ import pytest
 from rankwise.errors import MissingExtra, OverBudget, RunError
 from rankwise.published.reports import find_report
 from rankwise.published.reproduce import Request, reproduce
-from rankwise.run.folder import Run, ScoredRows
+from rankwise.run.folder import Run
+from rankwise.run.scored_rows import ScoredRows
 from rankwise.system.memory import forget_peak, peak_resident_bytes
 
 
@@ -54,7 +55,7 @@ def test_every_experiment_is_run_with_every_seed_and_stands_beside_what_was_prin
     assert adamw.experiment.scores["validation accuracy"] == "94.6 %"
     assert (adamw.experiment.trained_parameters, adamw.counted) == (691_722, 691_972)
     run = Run.load(tmp_path / "out" / "adamw-seed-1")
-    assert adamw.counted_here == run.facts["trained_parameters"]["counted"]
+    assert adamw.counted_here == run.facts.trained_parameters.counted
     assert adamw.system.seeds == (0, 1)
     assert (adamw.training_rows, adamw.updates) == (36, 3)
     assert [{pair.a, pair.b} for pair in found.comparisons["ag_news"].pairs] == [{"adamw", "rmsprop"}]
@@ -182,7 +183,7 @@ def test_ranks_by_importance_are_probed_first(run_report, tmp_path, monkeypatch)
     found, _ = run_report("003", *changes, only=["grid-best"])
     run = Run.load(tmp_path / "out" / "grid-best-seed-0")
     assert run.recipe.adapter.allocate.scores
-    assert found.outcomes[0].counted_here == run.facts["trained_parameters"]["counted"]
+    assert found.outcomes[0].counted_here == run.facts.trained_parameters.counted
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="Linux only")

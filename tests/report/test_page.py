@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-import dataclasses
 import io
 import json
 import re
 import sys
 from collections import Counter
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from pages import checked, downloads
 
@@ -19,6 +20,7 @@ from rankwise.report.blocks import Column, Paragraph, Report, Section, Table, in
 from rankwise.report.page import render, write, write_figures
 from rankwise.report.runs import report_of
 from rankwise.stats.intervals import Interval
+from rankwise.stats.scores import Mistake
 from rankwise.workflows.train import train
 
 SEEDS = ([], ["train.seed=1"])
@@ -36,10 +38,10 @@ def section(root, name):
 
 def changed(run, *, evaluated_at=None, **facts):
     """The run with other facts, evaluated once after so many updates."""
-    scores = json.loads(json.dumps(dict(run.scores)))
+    history = run.scores.history
     if evaluated_at is not None:
-        scores["history"] = [{**scores["history"][-1], "step": evaluated_at, "epoch": 0.0}]
-    return dataclasses.replace(run, scores=scores, facts={**run.facts, **facts})
+        history = (replace(history[-1], step=evaluated_at, epoch=0.0),)
+    return replace(run, scores=replace(run.scores, history=history), facts=replace(run.facts, **facts))
 
 
 # ------------------------------------------------------------------------------------------------------------- one run
@@ -62,7 +64,7 @@ def test_a_run_is_told_in_seven_sections(page):
 def test_a_run_without_its_answers_row_by_row_has_a_report_all_the_same(run_for, copy_of):
     folder = copy_of(run_for("bert"))
     (folder / "test.parquet").unlink()
-    run = dataclasses.replace(run_for("bert"), folder=folder)
+    run = replace(run_for("bert"), folder=folder)
     assert len(checked(render(report_of([run]))).all("h2")) == 7
 
 
@@ -77,49 +79,50 @@ def test_a_running_mean_of_the_weights_is_told_where_training_is(page, run_for):
 def test_the_first_numbers_are_the_runs(page, run_for):
     run = run_for("bert")
     first = {node.all("dt")[0].text: node.all("dd")[0].text for node in page.all("header")[0].all("div")}
-    assert first["accuracy"] == f"{100 * run.scores['test']['accuracy']['value']:.1f} %"
-    assert first["trained parameters"] == f"{run.plan_facts['trainable_parameters']:,}"
+    assert first["accuracy"] == f"{100 * run.scores.test.accuracy.value:.1f} %"
+    assert first["trained parameters"] == f"{run.plan_facts.trainable_parameters:,}"
     assert set(first) >= {"accuracy", "ahead of TF-IDF", "trained parameters", "training time"}
 
 
 def test_scores_come_with_intervals_beside_the_baselines(page, run_for):
     run = run_for("bert")
     rows = downloads(page)["scores.csv"]
-    assert [row["system"] for row in rows] == ["this run", *run.scores["baselines"]]
+    assert [row["system"] for row in rows] == ["this run", *run.scores.baselines]
     for key in ("accuracy", "macro_f1", "mcc", "log_loss", "calibration_error"):
-        interval = run.scores["test"][key]
-        assert [float(rows[0][name]) for name in (key, f"{key}_low", f"{key}_high")] == list(interval.values())
+        interval = getattr(run.scores.test, key)
+        shown = [float(rows[0][name]) for name in (key, f"{key}_low", f"{key}_high")]
+        assert shown == [interval.value, interval.low, interval.high]
 
 
 def test_the_ledger_is_there_entry_by_entry_and_drawn_by_layer_and_map(page, run_for):
     run = run_for("bert")
     rows = downloads(page)["ledger.csv"]
-    assert sum(int(row["parameters"]) for row in rows) == run.plan_facts["trainable_parameters"]
-    assert sorted(int(row["rank"]) for row in rows if row["rank"]) == sorted(run.plan_facts["ranks"].values())
+    assert sum(int(row["parameters"]) for row in rows) == run.plan_facts.trainable_parameters
+    assert sorted(int(row["rank"]) for row in rows if row["rank"]) == sorted(run.plan_facts.ranks.values())
     picture = next(node for node in section(page, "budget-section").all("svg"))
     hints = [node.text for node in picture.all("rect") if node.text]
-    assert len(hints) == run.plan_facts["layers"] * len(run.plan_facts["kinds"])
-    assert sum("rank 2" in hint for hint in hints) == len(run.plan_facts["ranks"])
+    assert len(hints) == run.plan_facts.layers * len(run.plan_facts.kinds)
+    assert sum("rank 2" in hint for hint in hints) == len(run.plan_facts.ranks)
 
 
 def test_the_curves_hold_every_evaluation_and_every_logged_loss(page, run_for):
     run = run_for("bert")
-    history = run.scores["history"]
+    history = run.scores.history
     accuracy = downloads(page)["accuracy-curve.csv"]
-    assert [int(row["update"]) for row in accuracy] == [entry["step"] for entry in history]
-    assert [float(row["validation"]) for row in accuracy] == [entry["accuracy"] for entry in history]
-    assert [float(row["epoch"]) for row in accuracy] == pytest.approx([entry["epoch"] for entry in history])
+    assert [int(row["update"]) for row in accuracy] == [entry.step for entry in history]
+    assert [float(row["validation"]) for row in accuracy] == [entry.accuracy for entry in history]
+    assert [float(row["epoch"]) for row in accuracy] == pytest.approx([entry.epoch for entry in history])
     loss = downloads(page)["loss.csv"]
     events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text("utf-8").splitlines()]
     logged = {event["step"]: event["loss"] for event in events if event["event"] == "step"}
     assert {int(row["update"]): float(row["training"]) for row in loss if row["training"]} == logged
-    assert f"those of update {run.facts['best']['step']}" in section(page, "training-section").text
+    assert f"those of update {run.facts.best.step}" in section(page, "training-section").text
 
 
 def test_token_lengths_are_those_of_the_training_texts(page, run_for):
     run = run_for("bert")
     rows = downloads(page)["token-lengths.csv"]
-    assert sum(int(row["texts"]) for row in rows) == run.facts["rows"]["train"]
+    assert sum(int(row["texts"]) for row in rows) == run.facts.rows.train
     said = section(page, "data-section").text
     assert f"max length {run.preprocessing.max_length}" in said
     assert "12 test rows" in said
@@ -127,19 +130,21 @@ def test_token_lengths_are_those_of_the_training_texts(page, run_for):
 
 def test_mistakes_classes_and_confusion_are_the_test_rows(page, run_for):
     run = run_for("bert")
-    files, test = downloads(page), run.scores["test"]
-    assert [[int(row[name]) for name in run.scores["classes"]] for row in files["confusion.csv"]] == test["confusion"]
-    assert [int(row["rows"]) for row in files["classes.csv"]] == [found["support"] for found in test["per_class"]]
-    assert sum(int(row["rows"]) for row in files["reliability.csv"]) == test["rows"]
-    for mistake in test["mistakes"]:
-        assert mistake["text"] in page.text
+    files, test = downloads(page), run.scores.test
+    assert [[int(row[name]) for name in run.scores.classes] for row in files["confusion.csv"]] == list(
+        map(list, test.confusion)
+    )
+    assert [int(row["rows"]) for row in files["classes.csv"]] == [scores.support for scores in test.per_class]
+    assert sum(int(row["rows"]) for row in files["reliability.csv"]) == test.rows
+    for mistake in test.mistakes:
+        assert mistake.text in page.text
 
 
 def test_it_says_how_to_make_it_again_and_what_made_it(page, run_for):
     said = section(page, "origin-section").text
     run = run_for("bert")
     assert f"rankwise train {run.folder.name}/recipe.yaml" in said
-    assert run.facts["data_sha256"] in said
+    assert run.facts.data_sha256 in said
     assert "learning_rate: 0.01" in said  # recipe.yaml, whole
     assert {row["what"] for row in downloads(page)["versions.csv"]} >= {"python", "torch", "rankwise"}
 
@@ -185,15 +190,15 @@ HOSTILE = '</td><script>alert(1)</script> "quoted" & =cmd|\' /C calc\'!A0, "x"\n
 
 def test_whatever_the_data_says_stays_text(run_for):
     run = run_for("bert")
-    scores = json.loads(json.dumps(dict(run.scores)))
-    scores["classes"][0] = HOSTILE
-    scores["test"]["per_class"][0]["name"] = HOSTILE
-    scores["test"]["mistakes"] = [
-        {"row": 1, "text": HOSTILE * 50, "truth": HOSTILE, "predicted": "b", "confidence": 0.9},
-        {"row": 2, "text": HOSTILE, "truth": "b", "predicted": HOSTILE, "confidence": 0.8},
-    ]
+    first, *others = run.scores.test.per_class
+    test = replace(
+        run.scores.test,
+        per_class=(replace(first, name=HOSTILE), *others),
+        mistakes=(Mistake(1, HOSTILE * 50, HOSTILE, "b", 0.9), Mistake(2, HOSTILE, "b", HOSTILE, 0.8)),
+    )
+    scores = replace(run.scores, classes=(HOSTILE, *run.scores.classes[1:]), test=test)
     recipe = run.recipe.model_copy(update={"name": HOSTILE, "summary": HOSTILE})
-    root = checked(render(report_of([dataclasses.replace(run, scores=scores, recipe=recipe)])))
+    root = checked(render(report_of([replace(run, scores=scores, recipe=recipe)])))
     assert root.all("h1")[0].text == " ".join(HOSTILE.split())
     assert downloads(root)["mistakes.csv"][1]["text"] == HOSTILE
     assert downloads(root)["classes.csv"][0]["class"] == HOSTILE
@@ -213,27 +218,26 @@ def test_every_kind_of_run_has_its_page(run_for, override):
     run = run_for("bert", override)
     root = checked(render(report_of([run])))
     parts = {row["part"]: int(row["parameters"]) for row in downloads(root)["budget.csv"]}
-    assert parts["total trained"] == run.plan_facts["trainable_parameters"]
+    assert parts["total trained"] == run.plan_facts.trainable_parameters
 
 
 def test_pruned_ranks_are_shown_as_they_were_left(run_for):
     run = run_for("bert", "adapter.method=adalora")
     budget = section(checked(render(report_of([run]))), "budget-section")
     hints = [node.text for node in budget.all("svg")[0].all("rect") if node.text]
-    assert Counter(re.findall(r"rank (\d+)", " ".join(hints))) == Counter(map(str, run.facts["ranks"].values()))
+    assert Counter(re.findall(r"rank (\d+)", " ".join(hints))) == Counter(map(str, run.facts.ranks.values()))
     assert "pruning left" in budget.text
 
 
 def test_of_many_classes_the_commonest_mistakes_are_listed(run_for):
     run, many = run_for("bert"), 80
-    scores = json.loads(json.dumps(dict(run.scores)))
-    scores["classes"] = [f"class {number}" for number in range(many)]
-    scores["test"]["confusion"] = [[9 * (row == column) for column in range(many)] for row in range(many)]
-    scores["test"]["confusion"][3][7] = 5
-    scores["test"]["confusion"][7][3] = 2
-    score = scores["test"]["per_class"][0]
-    scores["test"]["per_class"] = [{**score, "name": name} for name in scores["classes"]]
-    root = checked(render(report_of([dataclasses.replace(run, scores=scores)])))
+    classes = tuple(f"class {number}" for number in range(many))
+    confusion = 9 * np.eye(many, dtype=int)
+    confusion[3, 7], confusion[7, 3] = 5, 2
+    per_class = tuple(replace(run.scores.test.per_class[0], name=name) for name in classes)
+    test = replace(run.scores.test, confusion=tuple(map(tuple, confusion.tolist())), per_class=per_class)
+    scores = replace(run.scores, classes=classes, test=test)
+    root = checked(render(report_of([replace(run, scores=scores)])))
     pairs = [tuple(row.values()) for row in downloads(root)["confusions.csv"]]
     assert pairs == [("class 3", "class 7", "5", str(5 / 14)), ("class 7", "class 3", "2", str(2 / 11))]
     assert "confusion.csv" not in downloads(root)
@@ -243,7 +247,7 @@ def test_a_run_that_ended_soon_after_its_start_has_its_page(run_for):
     """One update of 1,000,000 rows is epoch 0.000, as the history rounds it."""
     run = run_for("bert")
     rows = 10_000 * run.recipe.train.batch_size
-    soon = changed(run, evaluated_at=1, steps=1, rows={**run.facts["rows"], "train": rows})
+    soon = changed(run, evaluated_at=1, steps=1, rows=replace(run.facts.rows, train=rows))
     assert float(downloads(checked(render(report_of([soon]))))["accuracy-curve.csv"][0]["epoch"]) == 1 / 10_000
 
 
@@ -264,12 +268,12 @@ def test_seeds_of_one_recipe_are_one_report(run_for):
     assert root.all("h1")[0].text == "tiny"
     assert [row["seed"] for row in downloads(root)["runs.csv"]] == ["0", "1"]
     own = downloads(root)["scores.csv"][0]
-    values = [run.scores["test"]["log_loss"]["value"] for run in runs]
+    values = [run.scores.test.log_loss.value for run in runs]
     assert float(own["log_loss"]) == pytest.approx(sum(values) / 2)
     assert float(own["log_loss_low"]) < min(values) < max(values) < float(own["log_loss_high"])
-    one, other = (run.scores["test"]["confusion"] for run in runs)
+    one, other = (run.scores.test.confusion for run in runs)
     total = [[a + b for a, b in zip(*rows, strict=True)] for rows in zip(one, other, strict=True)]
-    assert [[int(row[name]) for name in runs[0].scores["classes"]] for row in downloads(root)["confusion.csv"]] == total
+    assert [[int(row[name]) for name in runs[0].scores.classes] for row in downloads(root)["confusion.csv"]] == total
     assert {"validation", "validation_low", "validation_high"} <= set(downloads(root)["loss.csv"][0])
     assert section(root, "origin-section").text.count("rankwise train") == 2
 

@@ -19,15 +19,19 @@ from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from conftest import CLASSES, save_tiny
-from rankwise.data.tokens import tokenize
-from rankwise.encoders.base import Base, sha256
+from rankwise.encoders.base import Base
 from rankwise.errors import ModelError, ReloadMismatch, RunError
 from rankwise.model import adapters
-from rankwise.model.load import load_tokenizer
 from rankwise.recipe import Recipe
 from rankwise.run.card import model_card
-from rankwise.run.folder import Run, ScoredRows, _check_reload, _probe_batches, portable, save, write_json
+from rankwise.run.folder import Run, _probe_batches
+from rankwise.run.format import CleanScores
+from rankwise.run.manifest import write_manifest
+from rankwise.run.saving import _check_reload, portable, save
+from rankwise.run.scored_rows import ScoredRows
+from rankwise.stats.intervals import Interval
 from rankwise.system.cache import cache_folder
+from rankwise.system.files import sha256, write_json
 from rankwise.workflows.train import train
 
 TEXTS = ["apple &amp; pear", "iron   zinc over the copper", "", "the rhine and the volga near danube"]
@@ -44,8 +48,8 @@ def text_files(folder: Path) -> list[Path]:
 def test_a_run_keeps_what_it_said_of_each_test_row(run_for):
     run = run_for("bert")
     kept = run.scored_rows()
-    assert kept.probabilities.shape == (run.scores["test"]["rows"], len(CLASSES))
-    assert (kept.probabilities.argmax(-1) == kept.truth).mean() == pytest.approx(run.scores["test"]["accuracy"]["value"])
+    assert kept.probabilities.shape == (run.scores.test.rows, len(CLASSES))
+    assert (kept.probabilities.argmax(-1) == kept.truth).mean() == pytest.approx(run.scores.test.accuracy.value)
     assert len(set(kept.rows)) == len(kept.rows)
 
 
@@ -143,10 +147,10 @@ def test_class_names_cleaning_and_the_whole_recipe_travel_with_the_run(run_for, 
 
 def test_planned_counted_and_printed_parameters_agree(run_for):
     run = run_for()
-    trained = run.facts["trained_parameters"]
+    trained = run.facts.trained_parameters
     card = (run.folder / "README.md").read_text("utf-8")
-    assert trained["planned"] == trained["counted"] == run.plan_facts["trainable_parameters"]
-    assert f"{trained['counted']:,} of" in card
+    assert trained.planned == trained.counted == run.plan_facts.trainable_parameters
+    assert f"{trained.counted:,} of" in card
 
 
 def test_a_recipe_keeps_values_that_only_look_like_paths(recipe_for):
@@ -208,8 +212,6 @@ def test_a_folder_that_is_not_there_or_no_run_is_told_apart(tmp_path):
 
 
 def test_a_format_from_the_future_is_refused(run_for, copy_of):
-    from rankwise.run.folder import write_manifest
-
     folder = copy_of(run_for())
     facts = json.loads((folder / "run.json").read_text("utf-8"))
     write_json(folder / "run.json", {**facts, "format": 2})
@@ -236,45 +238,20 @@ def test_a_trained_weight_that_reloads_one_bit_off_is_a_defect(built_for, tmp_pa
         weight.copy_(torch.nextafter(weight, weight + 1))
         return loaded
 
-    monkeypatch.setattr("rankwise.run.folder.adapters", SimpleNamespace(load=off_by_one_bit))
-    tokenizer = load_tokenizer(built.base)
-    probe = tokenize(tokenizer, TEXTS, max_length=24)
+    monkeypatch.setattr("rankwise.run.saving.adapters", SimpleNamespace(load=off_by_one_bit))
     adapters.save(built.classifier, tmp_path, base=built.base)
     with pytest.raises(ReloadMismatch, match=r"lora_A.* is not what was trained when loaded again"):
-        _check_reload(tmp_path, built.base, built.classifier, tokenizer, probe)
+        _check_reload(tmp_path, built)
 
 
-def test_a_save_that_does_not_reload_to_the_same_logits_is_a_defect(built_for, tmp_path):
-    built = built_for("bert")
+def test_a_save_that_does_not_reload_to_the_same_logits_is_a_defect(built_for, run_for, tmp_path):
+    built, run = built_for("bert"), run_for("bert")
     with torch.no_grad():  # a frozen weight, which the adapter does not hold
         built.classifier.model.get_parameter("base_model.model.bert.embeddings.LayerNorm.bias").add_(0.5)
-    tokenizer = load_tokenizer(built.base)
-    interval = {"value": 0.5, "low": 0.4, "high": 0.6}
+    built.classifier.model.eval()
     with pytest.raises(ReloadMismatch, match="reloaded logits differ by up to"):
-        save(
-            tmp_path,
-            recipe=built.recipe,
-            base=built.base,
-            classifier=replace_mode(built.classifier),
-            tokenizer=tokenizer,
-            preprocessing=preprocessing(),
-            scores={"test": interval},
-            facts={},
-            card="",
-            probe=tokenize(tokenizer, TEXTS, max_length=24),
-        )
+        save(tmp_path, built, run.facts, run.scores, scored_rows=run.scored_rows())
     assert not (tmp_path / "manifest.json").exists(), "a folder without one is no run"
-
-
-def replace_mode(classifier):
-    classifier.model.eval()
-    return classifier
-
-
-def preprocessing():
-    from rankwise.data.preprocessing import Preprocessing
-
-    return Preprocessing(CLASSES, (), 24)
 
 
 # ----------------------------------------------------------------------------------------------------- loading elsewhere
@@ -381,19 +358,19 @@ def test_the_model_cards_front_matter_is_what_the_hub_reads(run_for):
     assert card.data.pipeline_tag == "text-classification"
     assert card.data.model_name == "tiny"
     results = {result.metric_type: result for result in card.data.eval_results}
-    assert results["accuracy"].metric_value == round(run.scores["test"]["accuracy"]["value"], 4)
-    assert results["f1"].metric_value == round(run.scores["test"]["macro_f1"]["value"], 4)
+    assert results["accuracy"].metric_value == round(run.scores.test.accuracy.value, 4)
+    assert results["f1"].metric_value == round(run.scores.test.macro_f1.value, 4)
     assert results["accuracy"].dataset_name == "words.csv"
     assert results["accuracy"].dataset_split == "test"
 
 
 def test_a_model_card_tells_its_level_and_whether_test_texts_are_in_training(built_for, run_for):
-    built, scores = built_for("bert"), dict(run_for().scores)
+    built, scores = built_for("bert"), run_for().scores
     plain = model_card(built.recipe, built.plan, built.base, scores)
     assert "| 95 % interval |" in plain
     assert "on rows that neither training nor the choice of a checkpoint saw." in plain
-    scores["test"] = {**scores["test"], "confidence_level": 0.9}
-    scores["test_not_in_training"] = {"accuracy": {"value": 0.75, "low": 0.7, "high": 0.8}}
+    clean = CleanScores(Interval(0.75, 0.7, 0.8), Interval(0.75, 0.7, 0.8))
+    scores = replace(scores, test=replace(scores.test, confidence_level=0.9), test_not_in_training=clean)
     leaked = model_card(built.recipe, built.plan, built.base, scores)
     assert "| 90 % interval |" in leaked
     assert "some of their texts are in training too: without those, accuracy is 0.7500." in leaked
@@ -429,7 +406,7 @@ def test_a_moved_run_that_finds_its_base_loads(run_for, copy_of):
     run = run_for()
     moved = Run.load(copy_of(run))
     assert moved.predict(TEXTS) == run.predict(TEXTS)
-    assert replace(moved, folder=run.folder).facts["best"] == run.facts["best"]
+    assert replace(moved, folder=run.folder).facts.best == run.facts.best
 
 
 def test_the_fast_engine_says_nearly_the_same(quick_run, rows):

@@ -34,11 +34,11 @@ def test_it_scores_as_a_whole_run_with_the_same_seed(objective, quick, tmp_path)
     recipe = quick("train.seed=3")
     found = objective(recipe, unheard)
     run = train(recipe, tmp_path / "run")
-    assert {name: run.scores["validation"][name] for name in SCORES} == found.scores
-    assert [entry["step"] for entry in found.history] == [entry["step"] for entry in run.scores["history"]]
-    assert found.trained_parameters == run.facts["trained_parameters"]["counted"]
-    assert found.data_sha256 == run.facts["data_sha256"]
-    assert found.validation_rows == run.facts["rows"]["validation"] == 12
+    assert {name: getattr(run.scores.validation, name) for name in SCORES} == found.scores
+    assert [entry["step"] for entry in found.history] == [entry.step for entry in run.scores.history]
+    assert found.trained_parameters == run.facts.trained_parameters.counted
+    assert found.data_sha256 == run.facts.data_sha256
+    assert found.validation_rows == run.facts.rows.validation == 12
     assert found.seconds > 0
 
 
@@ -136,8 +136,8 @@ def test_a_finalist_is_a_whole_run_and_is_made_once(quick, tmp_path):
     folder = tmp_path / "run"
     first = whole_run(recipe, str(folder))
     run = Run.load(folder)
-    assert first.test["accuracy"] == run.scores["test"]["accuracy"]["value"]
-    assert first.validation == {name: run.scores["validation"][name] for name in SCORES}
+    assert first.test["accuracy"] == run.scores.test.accuracy.value
+    assert first.validation == {name: getattr(run.scores.validation, name) for name in SCORES}
     written = {path: path.stat().st_mtime_ns for path in Path(folder).iterdir()}
     assert whole_run(recipe, str(folder)) == first
     assert {path: path.stat().st_mtime_ns for path in Path(folder).iterdir()} == written

@@ -16,6 +16,7 @@ from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
 from rankwise.system.events import read_events
+from rankwise.system.files import to_json
 from rankwise.training.checkpoint import Checkpoints, Progress
 from rankwise.training.optimizers import build_optimizers
 from rankwise.workflows import train as pipeline
@@ -142,7 +143,7 @@ def test_a_training_killed_and_resumed_writes_the_same_adapter_as_one_left_alone
     alone = pipeline.train(Recipe.load(tmp_path / "recipe.yaml"), tmp_path / "alone")
     for name in ("adapter_model.safetensors", "adapter_config.json"):
         assert (killed / name).read_bytes() == (alone.folder / name).read_bytes(), name
-    assert without_seconds(json.loads(done.stdout)["scores"]) == without_seconds(dict(alone.scores))
+    assert without_seconds(json.loads(done.stdout)["scores"]) == without_seconds(to_json(alone.scores))
 
 
 def wait_for_step(folder: Path, step: int, child: subprocess.Popen[str]) -> None:

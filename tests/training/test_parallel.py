@@ -54,8 +54,8 @@ def test_two_processes_give_the_gradients_of_one(recipe_for, tmp_path, batch_siz
     for name, weight in weights[1].items():
         torch.testing.assert_close(weights[2][name], weight, rtol=1e-4, atol=1e-6)
     runs = {processes: Run.load(tmp_path / f"run-{processes}") for processes in (1, 2)}
-    assert runs[2].facts["processes"] == 2
-    assert runs[2].scores["test"]["accuracy"] == runs[1].scores["test"]["accuracy"]
+    assert runs[2].facts.processes == 2
+    assert runs[2].scores.test.accuracy == runs[1].scores.test.accuracy
     events = [json.loads(line)["event"] for line in (tmp_path / "run-2" / "events.jsonl").read_text("utf-8").splitlines()]
     assert events.count("start") == 1, "one process tells"
     assert outputs[2].count("whole model") == outputs[1].count("whole model") == 1, "one process prints"
@@ -69,7 +69,7 @@ def test_a_longer_training_in_two_processes_ends_where_one_does(recipe_for, tmp_
     scores = {}
     for processes in (1, 2):
         train_in(processes, recipe, tmp_path / f"run-{processes}", tmp_path)
-        scores[processes] = Run.load(tmp_path / f"run-{processes}").scores["history"]
+        scores[processes] = Run.load(tmp_path / f"run-{processes}").scores.history
     for one, two in zip(scores[1], scores[2], strict=True):
-        assert two["train_loss"] == pytest.approx(one["train_loss"], rel=1e-3)
-        assert two["log_loss"] == pytest.approx(one["log_loss"], rel=1e-2)
+        assert two.train_loss == pytest.approx(one.train_loss, rel=1e-3)
+        assert two.log_loss == pytest.approx(one.log_loss, rel=1e-2)

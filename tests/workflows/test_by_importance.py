@@ -131,10 +131,10 @@ def test_a_run_keeps_its_scores_and_plans_again_without_the_cache(recipe_for, ow
     monkeypatch.setenv("RANKWISE_CACHE", str(tmp_path / "empty"))
     again = Run.load(run.folder)
     assert again.recipe.adapter.allocate.policy == "by-importance"
-    assert again.plan().ranks == run.plan_facts["ranks"]
-    assert again.plan().ledger.trainable_parameters == run.facts["trained_parameters"]["counted"] < 3000
-    assert set(run.plan_facts["scores"]) == set(again.recipe.adapter.allocate.scores)
-    assert run.plan_facts["policy"] == "by-importance"
+    assert again.plan().ranks == run.plan_facts.ranks
+    assert again.plan().ledger.trainable_parameters == run.facts.trained_parameters.counted < 3000
+    assert set(run.plan_facts.scores) == set(again.recipe.adapter.allocate.scores)
+    assert run.plan_facts.policy == "by-importance"
     assert again.predict(["apple"])[0].label in CLASSES
     assert not (cache_folder() / "importance").exists()
 

@@ -14,7 +14,9 @@ import pytest
 from rankwise.data.preprocessing import Preprocessing
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
-from rankwise.run.folder import Run, ScoredRows
+from rankwise.run.folder import Run
+from rankwise.run.format import Actual, BaseFacts, Seconds
+from rankwise.run.scored_rows import ScoredRows
 from rankwise.stats.intervals import Interval
 from rankwise.stats.paired import mcnemar
 from rankwise.stats.scores import log_loss
@@ -26,6 +28,9 @@ ROWS = 200
 TRUTH = np.arange(ROWS) % 3
 
 
+KEPT = Run.load(Path(__file__).parents[1] / "fixtures" / "run-0.1.0")
+
+
 def answers(*overrides, right=0.8, seed=0, name="one", classes=CLASSES, rows=None, truth=TRUTH, data="same"):
     """A run's answers, right on about that share of the rows, without any training behind them."""
     rng = np.random.default_rng([seed, *name.encode()])
@@ -34,14 +39,19 @@ def answers(*overrides, right=0.8, seed=0, name="one", classes=CLASSES, rows=Non
     probabilities = np.full((len(truth), 3), 0.1, np.float32)
     probabilities[np.arange(len(truth)), np.array(number)[said]] = 0.8
     recipe = Recipe(name=name).with_overrides([f"train.seed={seed}", f"train.power={sum(name.encode())}", *overrides])
-    facts = {
-        "base": {"name": "minilm", "hub": None, "sha256": "of its weights"},
-        "data_sha256": data,
-        "seconds": {"training": 10.0 + seed, "all": 20.0},
-        "actual": {"peak_bytes": 10**9 + seed},
-    }
-    run = Run(
-        Path(f"runs/{name}-{seed}"), recipe, Preprocessing(tuple(classes), (), 128), {}, facts, {"trainable_parameters": 1234}
+    facts = replace(
+        KEPT.facts,
+        base=BaseFacts("minilm", None, None, "of its weights", None),
+        data_sha256=data,
+        seconds=Seconds(training=10.0 + seed, all=20.0),
+        actual=Actual(peak_bytes=10**9 + seed),
+    )
+    run = replace(
+        KEPT,
+        folder=Path(f"runs/{name}-{seed}"),
+        recipe=recipe,
+        preprocessing=Preprocessing(tuple(classes), (), 128),
+        facts=facts,
     )
     numbered = np.where(truth >= 0, np.array(number)[truth], -1)
     return Answers(run, ScoredRows(np.arange(1, len(truth) + 1) if rows is None else rows, numbered, probabilities))
@@ -67,7 +77,7 @@ def test_a_system_has_the_means_of_its_runs_and_the_largest_peak():
     assert one.accuracy_by_seed == pytest.approx(accuracies)
     assert one.accuracy.value == pytest.approx(np.mean(accuracies))
     assert one.log_loss == pytest.approx(np.mean([log_loss(run.scored.probabilities, TRUTH) for run in runs]))
-    assert (one.trained_parameters, one.training_seconds, one.peak_bytes) == (1234, 11.0, 10**9 + 2)
+    assert (one.trained_parameters, one.training_seconds, one.peak_bytes) == (333_316, 11.0, 10**9 + 2)
 
 
 def test_a_very_sure_mistake_costs_what_the_run_says_it_costs():
@@ -84,7 +94,8 @@ def test_the_same_data_in_another_place_is_the_same_system():
 
 def test_an_encoder_is_known_by_its_weights_and_not_by_where_its_folder_lies():
     here, there, other = (answers(f"base=./{place}", seed=seed) for seed, place in enumerate(("a", "b/a", "c")))
-    other.run.facts["base"]["sha256"] = "of other weights"
+    facts = other.run.facts
+    other = replace(other, run=replace(other.run, facts=replace(facts, base=replace(facts.base, sha256="of other weights"))))
     assert [one.seeds for one in compare([here, there]).systems] == [(0, 1)]
     assert len(compare([here, there, other]).systems) == 2
 
@@ -303,10 +314,12 @@ def test_runs_from_disk_compare_as_their_scores_say(run_for):
     found = compare(runs)
     by_name = {one.name: one for one in found.systems}
     assert set(by_name) == {"tiny epochs=2", "tiny epochs=1"}
-    means = [np.mean([run.scores["test"][key]["value"] for run in runs[:2]]) for key in ("accuracy", "macro_f1", "log_loss")]
+    means = [
+        np.mean([getattr(run.scores.test, key).value for run in runs[:2]]) for key in ("accuracy", "macro_f1", "log_loss")
+    ]
     one = by_name["tiny epochs=2"]
     assert (one.accuracy.value, one.macro_f1.value, one.log_loss) == pytest.approx(tuple(means), abs=1e-6)
-    assert one.trained_parameters == runs[0].facts["trained_parameters"]["counted"]
+    assert one.trained_parameters == runs[0].facts.trained_parameters.counted
 
 
 def test_a_comparison_is_plain_json_with_its_verdicts():

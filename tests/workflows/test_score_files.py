@@ -8,6 +8,7 @@ from conftest import CLASSES, Rows, separable
 from rankwise.data.files.table import Record
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec, SourceSpec
+from rankwise.system.files import to_json
 from rankwise.workflows.score_files import Form, evaluate_file, parse_submission, predict_rows, source_for, written_rows
 from rankwise.workflows.train import train
 
@@ -138,7 +139,7 @@ def test_the_test_rows_in_a_file_score_as_they_did_in_training(run, data_file, t
     path = Rows(list(test.texts), list(test.labels)).write(tmp_path / "test.csv")
     layout, found = evaluate_file(run, SourceSpec(path=str(path)), run.recipe.data)
     assert layout.label == "label"
-    assert found.scores.as_dict() == {key: value for key, value in run.scores["test"].items() if key != "mistakes"}
+    assert found.scores.as_dict() == {key: value for key, value in to_json(run.scores.test).items() if key != "mistakes"}
 
 
 @pytest.fixture(scope="module")

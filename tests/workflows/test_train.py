@@ -14,6 +14,7 @@ from conftest import CLASSES, Rows, separable
 from rankwise.data.labelled import read_labelled
 from rankwise.errors import DataError, MissingExtra, OverBudget, RunError, TrainingError
 from rankwise.run.folder import Run
+from rankwise.system.files import to_json
 from rankwise.workflows.train import train, train_on
 
 QUICK = "train.max_steps=2"
@@ -44,17 +45,17 @@ def test_scores_stand_beside_the_majority_and_a_linear_model(quick, tmp_path):
     recipe = quick()
     scores = train(recipe, tmp_path / "run").scores
     test = Counter(read_labelled(recipe.data).test.labels)
-    assert scores["baselines"]["majority class"]["accuracy"]["value"] == pytest.approx(max(test.values()) / 12)
-    assert scores["baselines"]["TF-IDF + logistic"]["accuracy"]["value"] >= 0.9
-    for baseline in scores["baselines"].values():
-        difference = scores["test"]["accuracy"]["value"] - baseline["accuracy"]["value"]
-        assert baseline["difference"]["value"] == pytest.approx(difference)
+    assert scores.baselines["majority class"].accuracy.value == pytest.approx(max(test.values()) / 12)
+    assert scores.baselines["TF-IDF + logistic"].accuracy.value >= 0.9
+    for baseline in scores.baselines.values():
+        difference = scores.test.accuracy.value - baseline.accuracy.value
+        assert baseline.difference.value == pytest.approx(difference)
 
 
 def test_the_same_recipe_gives_the_same_adapter_and_the_same_scores(quick, tmp_path):
     one, two = (train(quick(), tmp_path / name) for name in ("one", "two"))
     assert contents(one.folder)["adapter_model.safetensors"] == contents(two.folder)["adapter_model.safetensors"]
-    assert one.scores["test"] == two.scores["test"]
+    assert one.scores.test == two.scores.test
 
 
 def test_checkpoints_are_gone_from_a_finished_run_unless_more_than_one_is_kept(quick, tmp_path):
@@ -71,7 +72,7 @@ def test_a_run_without_a_folder_takes_the_next_free_one(quick, tmp_path, monkeyp
 def test_a_recipe_file_and_overrides_do(quick, tmp_path):
     (tmp_path / "recipe.yaml").write_text(quick().to_yaml(), "utf-8")
     run = train(tmp_path / "recipe.yaml", tmp_path / "run", overrides=["train.max_steps=1"])
-    assert run.facts["steps"] == 1
+    assert run.facts.steps == 1
 
 
 # ----------------------------------------------------------------------------------------------------- in the way
@@ -112,8 +113,8 @@ def test_overwrite_replaces_a_run_finished_or_not(quick, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(quick(), folder, listeners=[stop_at("start")])
     (folder / "left-over.txt").write_text("of the first", "utf-8")
-    assert train(quick(), folder, existing="overwrite").facts["steps"] == 2
-    assert train(quick("train.max_steps=1"), folder, existing="overwrite").facts["steps"] == 1
+    assert train(quick(), folder, existing="overwrite").facts.steps == 2
+    assert train(quick("train.max_steps=1"), folder, existing="overwrite").facts.steps == 1
     assert not (folder / "left-over.txt").exists()
 
 
@@ -157,7 +158,7 @@ def test_a_stopped_run_resumed_ends_as_one_left_alone(quick, tmp_path):
         train(recipe, tmp_path / "stopped", listeners=[stop])
     resumed, alone = train(recipe, tmp_path / "stopped", existing="resume"), train(recipe, tmp_path / "alone")
     assert contents(resumed.folder)["adapter_model.safetensors"] == contents(alone.folder)["adapter_model.safetensors"]
-    assert resumed.scores["test"] == alone.scores["test"]
+    assert resumed.scores.test == alone.scores.test
     assert not (resumed.folder / "started.json").exists()
 
 
@@ -180,19 +181,19 @@ def test_a_run_that_is_stopped_while_it_is_saved_trains_nothing_again(quick, tmp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(f"rankwise.run.folder.{where}", interrupted)
+        patched.setattr(f"rankwise.run.saving.{where}", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(quick(), tmp_path / "run")
     heard = []
     run = train(quick(), tmp_path / "run", existing="resume", listeners=[lambda event: heard.append(event.kind)])
     assert not {"tick", "step", "evaluation"} & set(heard)
     assert {path.name for path in run.folder.iterdir()}.isdisjoint({"checkpoints", "started.json"})
-    assert Run.load(run.folder).facts["steps"] == 2
+    assert Run.load(run.folder).facts.steps == 2
 
 
 def test_a_start_that_was_stopped_before_it_was_written_is_no_run(quick, tmp_path):
     (tmp_path / "started.json.draft").write_text("{", "utf-8")
-    assert train(quick(), tmp_path, existing="resume").facts["steps"] == 2
+    assert train(quick(), tmp_path, existing="resume").facts.steps == 2
 
 
 @pytest.mark.parametrize("finished", [False, True])
@@ -250,7 +251,7 @@ def test_data_that_the_caller_has_read_is_not_read_again(quick, rows, tmp_path):
     labelled = read_labelled(recipe.data)
     alone = train(recipe, tmp_path / "alone")
     path.unlink()
-    assert train_on(labelled, recipe, tmp_path / "run").facts["data_sha256"] == alone.facts["data_sha256"]
+    assert train_on(labelled, recipe, tmp_path / "run").facts.data_sha256 == alone.facts.data_sha256
 
 
 def test_texts_without_labels_are_refused(quick, rows, tmp_path):
@@ -304,11 +305,11 @@ def test_many_leaked_test_rows_are_refused(quick, rows, tmp_path):
 
 def test_leaked_rows_that_are_allowed_have_a_clean_score_beside_them(quick, rows, tmp_path):
     run = train(quick(leaky(tmp_path, rows, 0.5), "data.leakage=allow"), tmp_path / "run")
-    clean = run.scores["test_not_in_training"]
+    clean = run.scores.test_not_in_training
     texts = read_labelled(run_data(run, tmp_path)).test
     right = [p.label == label for p, label in zip(run.predict(texts.texts[20:]), texts.labels[20:], strict=True)]
-    assert clean["accuracy"]["value"] == pytest.approx(np.mean(right))
-    assert any("20 of 40 test texts" in note for note in run.facts["notes"])
+    assert clean.accuracy.value == pytest.approx(np.mean(right))
+    assert any("20 of 40 test texts" in note for note in run.facts.notes)
 
 
 def run_data(run, folder):
@@ -317,17 +318,18 @@ def run_data(run, folder):
 
 def test_few_leaked_test_rows_are_told(quick, rows, tmp_path):
     run = train(quick(leaky(tmp_path, rows, 0.05)), tmp_path / "run")
-    assert any("2 of 40 test texts (5.0%) are also in training" in note for note in run.facts["notes"])
-    assert "test_not_in_training" in run.scores
+    assert any("2 of 40 test texts (5.0%) are also in training" in note for note in run.facts.notes)
+    assert run.scores.test_not_in_training is not None
 
 
 def test_without_leaks_there_is_one_score(quick, tmp_path):
-    assert "test_not_in_training" not in train(quick(), tmp_path / "run").scores
+    assert train(quick(), tmp_path / "run").scores.test_not_in_training is None
 
 
 def test_scores_on_disk_are_the_scores_returned(quick, tmp_path):
     run = train(quick(), tmp_path / "run")
-    assert json.loads((run.folder / "scores.json").read_text("utf-8")) == run.scores == Run.load(run.folder).scores
+    assert json.loads((run.folder / "scores.json").read_text("utf-8")) == to_json(run.scores)
+    assert Run.load(run.folder).scores == run.scores
 
 
 def test_tensorboard_gets_the_losses_and_the_scores(quick, tmp_path):
@@ -339,5 +341,5 @@ def test_tensorboard_gets_the_losses_and_the_scores(quick, tmp_path):
     reader = EventAccumulator(str(written))
     reader.Reload()
     assert {"step/loss", "step/rate", "evaluation/accuracy"} <= set(reader.Tags()["scalars"])
-    assert reader.Scalars("evaluation/accuracy")[-1].step == run.facts["steps"]
-    assert reader.Scalars("evaluation/accuracy")[-1].value == pytest.approx(run.scores["history"][-1]["accuracy"])
+    assert reader.Scalars("evaluation/accuracy")[-1].step == run.facts.steps
+    assert reader.Scalars("evaluation/accuracy")[-1].value == pytest.approx(run.scores.history[-1].accuracy)

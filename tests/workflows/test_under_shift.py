@@ -17,10 +17,11 @@ from rankwise.data.tokens import tokenize
 from rankwise.errors import RunError
 from rankwise.recipe import SourceSpec
 from rankwise.run.folder import Run
+from rankwise.system.files import to_json
 from rankwise.training.validation import Validation
 from rankwise.workflows.score_files import evaluate_file
 from rankwise.workflows.train import train
-from rankwise.workflows.under_shift import shift_file
+from rankwise.workflows.under_shift import shift_file, write_report
 
 
 @pytest.fixture(scope="module")
@@ -87,9 +88,9 @@ def test_only_the_recipes_kinds_are_scored(run, source):
 def test_the_file_beside_the_run_is_the_report_and_leaves_the_run_whole(run, scored, copy_of):
     report = scored[2]
     folder = copy_of(run)
-    path = report.write(folder)
+    path = write_report(report, folder)
     found = json.loads(path.read_text("utf-8"))
-    assert (path.name, found) == ("shift.json", json.loads(json.dumps(report.as_dict())))
+    assert (path.name, found) == ("shift.json", to_json(report))
     assert found["kinds"][0].keys() == {"kind", "rows", "changed", "accuracy", "macro_f1", "drop", "example"}
     assert found["kinds"][0]["accuracy"].keys() == {"value", "low", "high"}
     assert Run.load(folder).scores == run.scores
@@ -98,7 +99,7 @@ def test_the_file_beside_the_run_is_the_report_and_leaves_the_run_whole(run, sco
 def test_a_folder_that_takes_no_file_is_a_clear_error(scored, tmp_path):
     (tmp_path / "shift.json").mkdir()
     with pytest.raises(RunError, match=r"shift\.json: can't be written"):
-        scored[2].write(tmp_path)
+        write_report(scored[2], tmp_path)
 
 
 def test_the_example_is_a_row_that_shows_what_kinds_do(scored, source):
@@ -117,26 +118,26 @@ def chosen(recipe_for, tmp_path_factory):
 
 
 def test_the_checkpoint_is_the_one_whose_worst_kind_is_best(chosen):
-    history, best = chosen.scores["history"], chosen.scores["validation"]
+    history, best = chosen.scores.history, chosen.scores.validation
     for entry in history:
-        assert list(entry["shifts"]) == list(KINDS)
-        assert entry["worst_shift"] == min(entry["accuracy"], *entry["shifts"].values())
-    assert best["worst_shift"] == max(entry["worst_shift"] for entry in history)
-    assert chosen.facts["best"] == best
+        assert list(entry.shifts) == list(KINDS)
+        assert entry.worst_shift == min(entry.accuracy, *entry.shifts.values())
+    assert best.worst_shift == max(entry.worst_shift for entry in history)
+    assert chosen.facts.best == best
 
 
 def test_the_history_holds_what_the_texts_under_shift_score(chosen):
     """Validation texts, shifted before cleaning and predicted by the finished run, score what its best evaluation says."""
     labelled = read_labelled(chosen.recipe.data)
     truth = labelled.validation.labels
-    for kind, accuracy in chosen.scores["validation"]["shifts"].items():
+    for kind, accuracy in chosen.scores.validation.shifts.items():
         found = chosen.predict([shift(text, kind) for text in labelled.validation.texts])
         right = np.mean([prediction.label == label for prediction, label in zip(found, truth, strict=True)])
         assert accuracy == pytest.approx(right, abs=1e-5), kind
 
 
 def test_without_it_no_evaluation_pays_for_shifts(run):
-    assert all("shifts" not in entry for entry in run.scores["history"])
+    assert all(entry.shifts is None for entry in run.scores.history)
 
 
 def test_only_changed_texts_run_again(run):

@@ -65,4 +65,7 @@ def takes_options(verb: Callable[[Options], None]) -> Callable[..., None]:
 
 
 def print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    """Print a value, dataclasses in it as their fields."""
+    from rankwise.system.files import to_json
+
+    typer.echo(json.dumps(to_json(value), indent=2, ensure_ascii=False))

@@ -21,6 +21,8 @@ from rich.text import Text
 from rankwise.planning.forecast import Forecast
 from rankwise.planning.plan import Plan
 from rankwise.recipe import SHORT_KINDS
+from rankwise.stats.intervals import Interval
+from rankwise.stats.scores import Mistake, Scores
 from rankwise.system.events import (
     AlreadyComplete,
     DataPrepared,
@@ -39,6 +41,7 @@ from rankwise.system.events import (
 if TYPE_CHECKING:
     from rankwise.data.audit import Audit, Lengths
     from rankwise.data.files.table import Layout
+    from rankwise.run.folder import Run
 
 SHADES = " ░▒▓█"
 MOST_CLASSES = 40  # whose rows are shown
@@ -143,33 +146,30 @@ def show_layouts(layouts: Iterable[Layout]) -> None:
         dim(f"{', '.join(names)}: {found}")
 
 
-def show_run(run: Any) -> None:
+def show_run(run: Run) -> None:
     """The end of a training: scores beside baselines, what was spent, where it is, what to type next."""
     scores, facts = run.scores, run.facts
     table = plain_table("on the test rows", "accuracy %", "macro-F1 %", "ahead by, points")
-    test = scores["test"]
-    table.add_row(
-        f"[bold]{escape(run.recipe.name)}[/]", f"[bold]{percent(test['accuracy'])}[/]", percent(test["macro_f1"]), ""
-    )
-    for name, baseline in scores["baselines"].items():
-        gain = points(baseline["difference"])
-        table.add_row(name, percent(baseline["accuracy"]), percent(baseline["macro_f1"]), gain)
+    test = scores.test
+    table.add_row(f"[bold]{escape(run.recipe.name)}[/]", f"[bold]{percent(test.accuracy)}[/]", percent(test.macro_f1), "")
+    for name, baseline in scores.baselines.items():
+        gain = points(baseline.difference)
+        table.add_row(name, percent(baseline.accuracy), percent(baseline.macro_f1), gain)
     out.print(table)
-    if clean := scores.get("test_not_in_training"):
-        out.print(f"test texts that are not in training: accuracy {percent(clean['accuracy'])}")
-    level = test["confidence_level"]
-    out.print(f"[dim]{test['rows']:,} test rows, scored once; {level:.0%} bootstrap intervals in brackets.[/]")
+    if clean := scores.test_not_in_training:
+        out.print(f"test texts that are not in training: accuracy {percent(clean.accuracy)}")
+    level = test.confidence_level
+    out.print(f"[dim]{test.rows:,} test rows, scored once; {level:.0%} bootstrap intervals in brackets.[/]")
     ledger = run.plan_facts
-    spent = f"{ledger['trainable_parameters']:,} trained parameters"
-    if ledger["budget"]:
-        spent += f" of {ledger['budget']:,} ({ledger['share']:.1%})"
-    seconds = facts["seconds"]
-    out.print(f"\n[bold]spent[/]   {spent}; {seconds['all']:.0f} s")
-    if left := facts.get("ranks"):
-        each = f"{min(left.values())} to {max(left.values())} a map"
-        out.print(f"[bold]ranks[/]   {sum(left.values())} of {sum(ledger['ranks'].values())} are left, {each}")
+    spent = f"{ledger.trainable_parameters:,} trained parameters"
+    if ledger.budget and ledger.share is not None:
+        spent += f" of {ledger.budget:,} ({ledger.share:.1%})"
+    out.print(f"\n[bold]spent[/]   {spent}; {facts.seconds.all:.0f} s")
+    if left := facts.ranks:
+        spread = f"{min(left.values())} to {max(left.values())} a map"
+        out.print(f"[bold]ranks[/]   {sum(left.values())} of {sum(ledger.ranks.values())} are left, {spread}")
     out.print(
-        f"[bold]run[/]     {escape(str(run.folder))}  (best at step {facts['best']['step']} of {facts['steps']})\n"
+        f"[bold]run[/]     {escape(str(run.folder))}  (best at step {facts.best.step} of {facts.steps})\n"
         f'[bold]next[/]    rankwise predict {shell(run.folder)} --text "Shares fell after the central bank spoke"\n'
         f"        rankwise evaluate {shell(run.folder)} DATA",
         soft_wrap=True,
@@ -181,27 +181,22 @@ def shell(path: Path) -> str:
     return escape(shlex.quote(str(path)))
 
 
-def show_evaluation(scores: Mapping[str, Any], classes: Sequence[str]) -> None:
+def show_evaluation(scores: Scores, mistakes: Sequence[Mistake], classes: Sequence[str]) -> None:
     """All scores, per-class scores, the confusion matrix and the most confident mistakes."""
-    table = plain_table(f"{scores['rows']:,} rows", f"score [{scores['confidence_level']:.0%} interval]")
-    for label, key, form in (
-        ("accuracy %", "accuracy", percent),
-        ("macro-F1 %", "macro_f1", percent),
-        ("MCC", "mcc", _plain),
-        ("log-loss", "log_loss", _plain),
-        ("calibration error", "calibration_error", _plain),
-    ):
-        table.add_row(label, form(scores[key]))
+    table = plain_table(f"{scores.rows:,} rows", f"score [{scores.confidence_level:.0%} interval]")
+    table.add_row("accuracy %", percent(scores.accuracy))
+    table.add_row("macro-F1 %", percent(scores.macro_f1))
+    table.add_row("MCC", _plain(scores.mcc))
+    table.add_row("log-loss", _plain(scores.log_loss))
+    table.add_row("calibration error", _plain(scores.calibration_error))
     out.print(table)
     per_class = plain_table("class", "rows", "precision %", "recall %", "F1 %")
     per_class.columns[0].overflow = "fold"
-    for row in scores["per_class"]:
-        per_class.add_row(
-            escape(row["name"]), f"{row['support']:,}", *(percent(row[key]) for key in ("precision", "recall", "f1"))
-        )
+    for row in scores.per_class:
+        per_class.add_row(escape(row.name), f"{row.support:,}", percent(row.precision), percent(row.recall), percent(row.f1))
     out.print(per_class)
-    _show_confusion(scores["confusion"], classes)
-    show_mistakes(scores["mistakes"])
+    _show_confusion(scores.confusion, classes)
+    show_mistakes(mistakes)
 
 
 def _show_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
@@ -266,19 +261,19 @@ def _show_lengths(lengths: Lengths) -> None:
     out.print()
 
 
-def show_mistakes(mistakes: Sequence[Mapping[str, Any]]) -> None:
+def show_mistakes(mistakes: Sequence[Mistake]) -> None:
     if not mistakes:
         return
     table = plain_table("row", "most confident mistakes", "truth", "predicted", "sure", right=(4,))
     table.columns[1].ratio = 1
     for mistake in mistakes:
-        text = mistake["text"] if len(mistake["text"]) <= 110 else mistake["text"][:107] + "…"
+        text = mistake.text if len(mistake.text) <= 110 else mistake.text[:107] + "…"
         table.add_row(
-            f"[dim]{mistake['row']}[/]",
+            f"[dim]{mistake.row}[/]",
             escape(text),
-            escape(mistake["truth"]),
-            escape(mistake["predicted"]),
-            f"{mistake['confidence']:.1%}",
+            escape(mistake.truth),
+            escape(mistake.predicted),
+            f"{mistake.confidence:.1%}",
         )
     out.print(table)
 
@@ -412,24 +407,24 @@ def bar(value: int, largest: int) -> Text:
     return Text("█" * max(1 if value else 0, round(36 * value / max(1, largest))), style="cyan")
 
 
-def percent(interval: Mapping[str, Any]) -> str:
+def percent(interval: Interval) -> str:
     """A share: `89.5 [88.8, 90.2]`."""
     return _bracketed(interval, "z.1f", times=100)
 
 
-def points(interval: Mapping[str, Any]) -> str:
+def points(interval: Interval) -> str:
     """A difference of shares in percentage points: `+4.1 [+3.0, +5.2]`."""
     return _bracketed(interval, "+z.1f", times=100)
 
 
-def _plain(interval: Mapping[str, Any]) -> str:
+def _plain(interval: Interval) -> str:
     """Any other score: `0.314 [0.290, 0.341]`."""
     return _bracketed(interval, "z.3f", times=1)
 
 
-def _bracketed(interval: Mapping[str, Any], form: str, *, times: int) -> str:
+def _bracketed(interval: Interval, form: str, *, times: int) -> str:
     """The estimate and, where it has them, its bounds."""
-    value, low, high = (None if interval[key] is None else times * interval[key] for key in ("value", "low", "high"))
+    value, low, high = (None if bound is None else times * bound for bound in (interval.value, interval.low, interval.high))
     if value is None:
         return "n/a"
     return f"{value:{form}}" if low is None or high is None else f"{value:{form}} [{low:{form}}, {high:{form}}]"

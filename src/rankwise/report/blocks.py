@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from rankwise.report.figures.drawing import Drawing
 from rankwise.stats.intervals import Interval
+from rankwise.stats.scores import Mistake
 
 Kind = Literal["text", "count", "number", "share", "signed", "seconds", "rate"]
 Value = str | int | float | Interval | None
@@ -100,21 +101,10 @@ class Notes:
 
 
 @dataclass(frozen=True)
-class Quote:
-    """A text that was labelled wrongly."""
-
-    text: str
-    truth: str
-    predicted: str
-    confidence: float
-    row: int
-
-
-@dataclass(frozen=True)
 class Quotes:
     """Texts, and the same as a table to download."""
 
-    items: tuple[Quote, ...]
+    items: tuple[Mistake, ...]
     table: Table
 
 

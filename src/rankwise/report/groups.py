@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from scipy.special import stdtrit
@@ -25,7 +25,7 @@ from rankwise.recipe.differences import names
 from rankwise.run.folder import Run
 from rankwise.stats.intervals import Interval
 from rankwise.stats.seeds import SCORES
-from rankwise.system.events import UpdateLogged, read_events
+from rankwise.system.events import HistoryEntry, UpdateLogged, read_events
 from rankwise.workflows.compare import System, compare, settings_of_run, system_of
 
 Line = list[tuple[float, float]]
@@ -57,40 +57,39 @@ class Group:
     @property
     def confidence(self) -> float:
         """The level of every interval, such as 0.95."""
-        return float(self.first.scores["test"]["confidence_level"])
+        return self.first.scores.test.confidence_level
 
     @property
     def trained_parameters(self) -> int:
-        return int(self.first.plan_facts["trainable_parameters"])
+        return self.first.plan_facts.trainable_parameters
 
     def score(self, key: str) -> Interval:
         """A score of the test rows, such as `accuracy`, pooled over the runs."""
         if key in SCORES and len(self.runs) > 1:
             interval: Interval = getattr(self._system, key)
             return interval
-        return self.pooled((run.scores["test"][key] for run in self.runs), within=LIMITS.get(key, SHARE))
+        return self.pooled((getattr(run.scores.test, key) for run in self.runs), within=LIMITS.get(key, SHARE))
 
     def scores_of_runs(self, key: str) -> tuple[float, ...]:
         """The same score, one value for each run that has it."""
-        return tuple(value for run in self.runs if (value := run.scores["test"][key]["value"]) is not None)
+        return tuple(value for run in self.runs if (value := getattr(run.scores.test, key).value) is not None)
 
-    def seconds(self, what: str = "training") -> Interval:
+    def seconds(self, what: Literal["training", "all"] = "training") -> Interval:
         """How long `training` took, or `all` of a run."""
-        return self.measured(run.facts["seconds"].get(what) for run in self.runs)
+        return self.measured(getattr(run.facts.seconds, what) for run in self.runs)
 
     def peak_gb(self) -> Interval:
         """Peak memory in 10⁹ bytes."""
-        peaks = [run.facts["actual"]["peak_bytes"] for run in self.runs]
+        peaks = [run.facts.actual.peak_bytes for run in self.runs]
         return self.measured(None if peak is None else peak / 1e9 for peak in peaks)
 
     def measured(self, values: Iterable[float | None]) -> Interval:
         """Mean and interval of what was measured once a run; not defined where a run did not keep it."""
-        return self.pooled(({"value": value, "low": None, "high": None} for value in values), within=(0, math.inf))
+        return self.pooled((Interval(value, None, None) for value in values), within=(0, math.inf))
 
-    def pooled(self, intervals: Iterable[Mapping[str, Any]], *, within: Bounds = SHARE) -> Interval:
+    def pooled(self, intervals: Iterable[Interval], *, within: Bounds = SHARE) -> Interval:
         """One interval from those of the runs; it can't leave `within`."""
-        of_runs = [Interval(entry["value"], entry["low"], entry["high"]) for entry in intervals]
-        return pooled(of_runs, confidence=self.confidence, within=within)
+        return pooled(list(intervals), confidence=self.confidence, within=within)
 
     @cached_property
     def _system(self) -> System:
@@ -98,9 +97,9 @@ class Group:
         return compare(self.runs, confidence=self.confidence).systems[0]
 
     @cached_property
-    def histories(self) -> list[list[dict[str, Any]]]:
+    def histories(self) -> list[tuple[HistoryEntry, ...]]:
         """The evaluations during training, a list for each run."""
-        return [list(run.scores["history"]) for run in self.runs]
+        return [run.scores.history for run in self.runs]
 
     @cached_property
     def logged_updates(self) -> list[list[UpdateLogged]]:

@@ -23,7 +23,8 @@ from rankwise.report.sections.origin import origin_section
 from rankwise.report.sections.scores import gains, scores_section
 from rankwise.report.sections.shift import shift_section
 from rankwise.report.sections.training import training_section
-from rankwise.run.folder import Run, versions
+from rankwise.run.folder import Run
+from rankwise.run.format import versions
 
 SECTIONS = (scores_section, budget_section, training_section, data_section, mistakes_section, shift_section, origin_section)
 
@@ -42,9 +43,9 @@ def footer() -> str:
 def _report_of_one(group: Group) -> Report:
     recipe = group.first.recipe
     seeds = f" Numbers are means over {len(group.runs)} seeds." if len(group.runs) > 1 else ""
-    base = group.first.facts["base"]
+    base = group.first.facts.base
     summary = f"{recipe.summary.rstrip('.')}. " if recipe.summary else ""
-    what = f"A text classifier for {len(group.first.scores['classes'])} classes on {base['hub'] or base['name']}."
+    what = f"A text classifier for {len(group.first.scores.classes)} classes on {base.hub or base.name}."
     return Report(group.name, f"{summary}{what}{seeds}", _stats_of_one(group), _sections(group), footer())
 
 
@@ -77,14 +78,14 @@ def _sections(group: Group, prefix: str = "") -> tuple[Section, ...]:
 
 
 def _stats_of_one(group: Group) -> tuple[Stat, ...]:
-    accuracy, rows = group.score("accuracy"), group.first.scores["test"]["rows"]
+    accuracy, rows = group.score("accuracy"), group.first.scores.test.rows
     stats = [
         Stat("accuracy", f"{shown(accuracy, 'share')}\u00a0%", f"{shown_bounds(accuracy, 'share')} on {rows:,} test rows")
     ]
     for name, gain in gains(group).items():
         if name.startswith("TF-IDF"):
             stats.append(Stat("ahead of TF-IDF", shown(gain, "signed"), f"points {shown_bounds(gain, 'signed')}"))
-    budget = group.first.plan_facts["budget"]
+    budget = group.first.plan_facts.budget
     share = f"{percent(group.trained_parameters / budget)} of the cap" if budget else "no cap"
     stats.append(Stat("trained parameters", f"{group.trained_parameters:,}", share))
     in_all = shown(group.seconds("all"), "seconds")

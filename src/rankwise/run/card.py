@@ -6,17 +6,16 @@ YAML front matter follows the Hugging Face hub's model card metadata (base_model
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-from typing import Any
 
 from ruamel.yaml import YAML
 
 from rankwise.encoders.base import Base
 from rankwise.planning.plan import Plan
 from rankwise.recipe import Recipe
+from rankwise.run.format import RunScores
 
 
-def model_card(recipe: Recipe, plan: Plan, base: Base, scores: Mapping[str, Any]) -> str:
+def model_card(recipe: Recipe, plan: Plan, base: Base, scores: RunScores) -> str:
     """Markdown with front matter; every number comes from `scores` and the plan's ledger."""
     ledger = plan.ledger
     lines = [
@@ -31,7 +30,7 @@ def model_card(recipe: Recipe, plan: Plan, base: Base, scores: Mapping[str, Any]
         f"{ledger.trainable_parameters:,} of {ledger.total_parameters:,} parameters were trained"
         + (f", under a cap of {ledger.budget:,}." if ledger.budget else ", without a cap."),
         "",
-        f"| test score | value | {100 * scores['test']['confidence_level']:g} % interval |",
+        f"| test score | value | {100 * scores.test.confidence_level:g} % interval |",
         "|---|---|---|",
         *_score_rows(scores),
         "",
@@ -49,7 +48,7 @@ def model_card(recipe: Recipe, plan: Plan, base: Base, scores: Mapping[str, Any]
         "The folder also loads without rankwise:",
         "",
         "```python",
-        *_plain_loading(plan, base, len(scores["classes"])),
+        *_plain_loading(plan, base, len(scores.classes)),
         "```",
         "",
         "Texts were cleaned with "
@@ -70,12 +69,12 @@ def _again(recipe: Recipe) -> str:
     return '`rankwise.train(rankwise.Recipe.load("recipe.yaml"), texts=texts, labels=labels)`, with the lists it learned from'
 
 
-def _front_matter(recipe: Recipe, plan: Plan, base: Base, scores: Mapping[str, Any]) -> str:
-    test = scores["test"]
+def _front_matter(recipe: Recipe, plan: Plan, base: Base, scores: RunScores) -> str:
+    measured = (("accuracy", "Accuracy", scores.test.accuracy), ("f1", "Macro F1", scores.test.macro_f1))
     metrics = [
-        {"type": kind, "name": name, "value": round(test[key]["value"], 4)}
-        for kind, name, key in (("accuracy", "Accuracy", "accuracy"), ("f1", "Macro F1", "macro_f1"))
-        if test[key]["value"] is not None
+        {"type": kind, "name": name, "value": round(interval.value, 4)}
+        for kind, name, interval in measured
+        if interval.value is not None
     ]
     source = recipe.data.source or (recipe.data.train.path if recipe.data.train else "data")
     dataset = source.removeprefix("hub:") if source.startswith("hub:") else source.rsplit("/", 1)[-1]
@@ -96,20 +95,21 @@ def _front_matter(recipe: Recipe, plan: Plan, base: Base, scores: Mapping[str, A
     return stream.getvalue()
 
 
-def _score_rows(scores: Mapping[str, Any]) -> list[str]:
-    rows = []
-    for name, key in (("accuracy", "accuracy"), ("macro-F1", "macro_f1"), ("log-loss", "log_loss")):
-        interval = scores["test"][key]
-        if interval["value"] is not None:
-            rows.append(f"| {name} | {interval['value']:.4f} | {interval['low']:.4f} to {interval['high']:.4f} |")
-    return rows
+def _score_rows(scores: RunScores) -> list[str]:
+    test = scores.test
+    measured = (("accuracy", test.accuracy), ("macro-F1", test.macro_f1), ("log-loss", test.log_loss))
+    return [
+        f"| {name} | {interval.value:.4f} | {interval.low:.4f} to {interval.high:.4f} |"
+        for name, interval in measured
+        if interval.value is not None
+    ]
 
 
-def _how_scored(scores: Mapping[str, Any]) -> str:
-    apart = scores.get("test_not_in_training")
-    if apart is None:
+def _how_scored(scores: RunScores) -> str:
+    clean = scores.test_not_in_training
+    if clean is None:
         return "Scored once, on rows that neither training nor the choice of a checkpoint saw."
-    accuracy = apart["accuracy"]["value"]
+    accuracy = clean.accuracy.value
     return "Scored once, on rows set apart from training, but some of their texts are in training too" + (
         "." if accuracy is None else f": without those, accuracy is {accuracy:.4f}."
     )

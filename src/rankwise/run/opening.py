@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
-from rankwise.run.finished import MANIFEST
-from rankwise.run.folder import DRAFT, STARTED, Run, portable, write_json
-from rankwise.system.files import make_folder
+from rankwise.run.folder import Run
+from rankwise.run.format import MANIFEST, STARTED, Started
+from rankwise.system.files import DRAFT, make_folder, read_json, write_json
 
 Existing = Literal["refuse", "resume", "overwrite"]
 """What becomes of a run folder that has something in it: an error, a run that goes on, or a run that starts again."""
@@ -34,15 +34,15 @@ def open_folder(
             raise RunError(f"{folder} is not empty; type --resume to go on with it, --overwrite to start again, or --out")
         elif (folder / MANIFEST).is_file():
             run = Run.load(folder)
-            _check_same(run.recipe, portable(recipe), run.facts["data_sha256"], data_sha256, folder)
+            _check_same(run.recipe, portable(recipe), run.facts.data_sha256, data_sha256, folder)
             return folder, run
         elif started.is_file():
-            before = json.loads(started.read_text("utf-8"))
-            _check_same(Recipe.from_dict(before["recipe"]), portable(recipe), before["data_sha256"], data_sha256, folder)
+            before = read_json(started, Started)
+            _check_same(Recipe.from_dict(before.recipe), portable(recipe), before.data_sha256, data_sha256, folder)
         else:
             raise RunError(f"{folder} holds no run to resume; type --overwrite to replace what is there, or --out")
     make_folder(folder)
-    write_json(started, {"recipe": portable(recipe).to_dict(), "data_sha256": data_sha256})
+    write_json(started, Started(portable(recipe).to_dict(), data_sha256))
     return folder, None
 
 
@@ -82,6 +82,11 @@ def _check_same(before: Recipe, now: Recipe, data_before: str, data_now: str, fo
             + "\n  ".join(changed)
             + "\nType the same command as before, or --overwrite to start again"
         )
+
+
+def portable(recipe: Recipe) -> Recipe:
+    """The recipe with absolute paths made relative to the working directory."""
+    return recipe.with_paths(lambda path: os.path.relpath(path) if os.path.isabs(path) else path)
 
 
 def last_part(path: str) -> str:

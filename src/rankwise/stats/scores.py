@@ -57,6 +57,18 @@ class Bin:
 
 
 @dataclass(frozen=True)
+class Mistake:
+    """A text that the classifier got wrong, and how sure it was."""
+
+    row: int
+    """Its number in its file."""
+    text: str
+    truth: str
+    predicted: str
+    confidence: float
+
+
+@dataclass(frozen=True)
 class Scores:
     """What `score` returns. Rows of an unknown class are in `rows`, in no cell of `confusion`."""
 

@@ -22,7 +22,8 @@ from rankwise.data.labelled import Labelled, read_labelled
 from rankwise.data.tokens import TokenStore
 from rankwise.recipe import DataSpec, Recipe
 from rankwise.sweep.results import FinalResult, Report, TrialResult
-from rankwise.system.events import Evaluated, Event, Events, TrainingStarted, UpdateLogged, UpdateMade, to_json
+from rankwise.system.events import Evaluated, Event, Events, TrainingStarted, UpdateLogged, UpdateMade
+from rankwise.system.files import to_json
 from rankwise.system.memory import return_freed_memory
 from rankwise.training.checkpoint import Checkpoints
 from rankwise.training.loop import fit
@@ -100,10 +101,10 @@ def whole_run(recipe: Recipe, folder: str) -> FinalResult:
     """A finalist's run folder, with its test rows scored once; goes on from a checkpoint, and leaves a finished run alone."""
     run = train(recipe, folder, existing="resume")
     return FinalResult(
-        validation=_scores(run.scores["validation"]),
-        test={name: run.scores["test"][name]["value"] for name in SCORES},
-        seconds=run.facts["seconds"]["all"],
-        data_sha256=run.facts["data_sha256"],
+        validation=_scores(to_json(run.scores.validation)),
+        test={name: getattr(run.scores.test, name).value for name in SCORES},
+        seconds=run.facts.seconds.all,
+        data_sha256=run.facts.data_sha256,
     )
 
 

@@ -1,7 +1,7 @@
 """What happens during a training, as typed events: engines emit them, listeners print, write or track them.
 
-events.jsonl holds one JSON object a line, `{"event": KIND, "seconds": S, …}` with the fields of that kind's class; a field
-that is at its default is left out. Each line is flushed at once, so a killed run leaves every finished line readable.
+events.jsonl holds one JSON object a line, `{"event": KIND, "seconds": S, …}` with the fields of that kind's class. A line is
+flushed at once, so a killed run leaves every finished line readable.
 """
 
 from __future__ import annotations
@@ -9,25 +9,22 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, ClassVar, TextIO
-
-from pydantic import TypeAdapter, ValidationError
+from typing import ClassVar, TextIO
 
 from rankwise.errors import RunError
 from rankwise.stats.intervals import Interval
+from rankwise.system.files import Stored, parse_json, to_json
 
 
-class Event:
+class Event(Stored):
     """Base class of all events; a subclass names its kind: `class Tick(Event, kind="tick")`."""
 
     kind: ClassVar[str]
     kinds: ClassVar[dict[str, type[Event]]] = {}
     """Every event class by the name of its kind."""
-    __pydantic_config__: ClassVar = {"extra": "forbid", "strict": True}
 
     def __init_subclass__(cls, *, kind: str) -> None:
         cls.kind = kind
@@ -279,12 +276,6 @@ class EventFile:
         self.file.flush()
 
 
-def to_json(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass as plain JSON values, without those that are None by default."""
-    optional = {field.name for field in fields(value) if field.default is None}
-    return {name: entry for name, entry in asdict(value).items() if entry is not None or name not in optional}
-
-
 def read_events(path: Path) -> list[Event]:
     """The events of a file; a last line cut short by a kill is left out. Raises RunError for a line that is no event."""
     return list(_parsed(path))
@@ -305,16 +296,9 @@ def _parsed(path: Path) -> Iterator[Event]:
         if event is not CostPredicted:  # whose own `seconds` stand in the line
             values.pop("seconds", None)
         try:
-            yield _adapter(event.kind).validate_json(json.dumps(values))
-        except ValidationError as error:
-            problem = error.errors()[0]
-            key = ".".join(map(str, problem["loc"]))
-            raise RunError(f"{path}, line {number}: {event.kind}: {key}: {problem['msg']}") from error
-
-
-@cache
-def _adapter(kind: str) -> TypeAdapter[Event]:
-    return TypeAdapter(Event.kinds[kind])
+            yield parse_json(json.dumps(values), event)
+        except ValueError as error:
+            raise RunError(f"{path}, line {number}: {event.kind}{error}") from error
 
 
 def _drop_cut_line(path: Path) -> None:

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from rankwise.errors import RunError
 from rankwise.recipe import AFTER_READING
 from rankwise.recipe.differences import is_under, names, settings_of
-from rankwise.run.folder import Run, ScoredRows
+from rankwise.run.folder import Run
+from rankwise.run.scored_rows import ScoredRows
 from rankwise.stats.intervals import Interval
 from rankwise.stats.paired import mcnemar
 from rankwise.stats.scores import log_loss
@@ -42,14 +43,14 @@ _READ_ALIKE = {"classes", *AFTER_READING}
 
 def settings_of_run(run: Run) -> dict[str, Any]:
     """Its recipe's settings, by dotted key; the base by its name, wherever its folder lies."""
-    base = run.facts["base"]
-    return {**settings_of(run.recipe), "base": base["hub"] or base["name"]}
+    base = run.facts.base
+    return {**settings_of(run.recipe), "base": base.hub or base.name}
 
 
 def system_of(run: Run, name: str = "") -> str:
     """What a run is a run of: the same where runs differ in their seed, or in where the same data lies, alone."""
     settings = {key: value for key, value in settings_of_run(run).items() if not is_under(key, {"data.validation"})}
-    return json.dumps([settings, run.facts["data_sha256"], run.facts["base"]["sha256"], name], sort_keys=True)
+    return json.dumps([settings, run.facts.data_sha256, run.facts.base.sha256, name], sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -235,7 +236,7 @@ def _check_comparable(answers: Sequence[Answers]) -> list[str]:
             )
     by_data: dict[str, Answers] = {}
     for other in answers:
-        by_data.setdefault(other.run.facts["data_sha256"], other)
+        by_data.setdefault(other.run.facts.data_sha256, other)
         pair = f"{first.run.folder} and {other.run.folder}"
         ours, theirs = (set(one.run.preprocessing.classes) for one in (first, other))
         if ours != theirs:
@@ -339,9 +340,8 @@ def _is_wide(found: Estimate) -> bool:
 
 def _system(group: _Group, confidence: float) -> System:
     runs = [one.run for one in group.answers]
-    seconds = [float(run.facts["seconds"]["training"]) for run in runs]
-    peaks = [run.facts.get("actual", {}).get("peak_bytes") for run in runs]
-    known = [int(peak) for peak in peaks if peak is not None]
+    seconds = [run.facts.seconds.training for run in runs]
+    peaks = [peak for run in runs if (peak := run.facts.actual.peak_bytes) is not None]
     losses = [log_loss(one.scored.probabilities.astype(np.float64), one.scored.truth) for one in group.answers]
     return System(
         name=group.name,
@@ -351,9 +351,9 @@ def _system(group: _Group, confidence: float) -> System:
         macro_f1=mean_score(group.samples["macro_f1"], confidence=confidence),
         log_loss=float(np.mean(losses)),
         accuracy_by_seed=tuple(group.samples["accuracy"].scores.tolist()),
-        trained_parameters=int(runs[0].plan_facts["trainable_parameters"]),
+        trained_parameters=runs[0].plan_facts.trainable_parameters,
         training_seconds=round(float(np.mean(seconds)), 2),
-        peak_bytes=max(known) if known else None,
+        peak_bytes=max(peaks, default=None),
     )
 
 

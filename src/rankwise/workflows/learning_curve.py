@@ -26,11 +26,10 @@ from rankwise.data.labelled import Labelled, read_labelled
 from rankwise.data.splitting import nested_order
 from rankwise.errors import DataError, RunError
 from rankwise.recipe import Recipe
-from rankwise.run.folder import write_json
 from rankwise.stats.intervals import Interval
 from rankwise.stats.power_law import PowerLaw, deviations, fit_power_law, measured_errors
 from rankwise.stats.seeds import Sample, mean_score
-from rankwise.system.files import make_folder
+from rankwise.system.files import make_folder, write_json
 from rankwise.workflows.train import train_on
 
 HALVINGS = 4  # of all training rows, where no sizes are given
@@ -206,7 +205,7 @@ def _trained(recipe: Recipe, labelled: Labelled, rows: int, seed: int, folder: P
         run = train_on(part, recipe.with_overrides([f"train.seed={seed}", "evaluate.baselines=false"]), place)
         said = run.scored_rows()
     right = said.probabilities.argmax(-1) == said.truth
-    return Point(rows, seed, right, float(run.facts["seconds"]["training"]))
+    return Point(rows, seed, right, run.facts.seconds.training)
 
 
 def _write(path: Path, point: Point, fingerprint: str) -> None:

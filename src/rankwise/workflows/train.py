@@ -6,33 +6,32 @@ Whoever reads one file reads this one. Nothing here prints; listeners hear the e
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from accelerate import Accelerator, PartialState
 from accelerate.utils import ProjectConfiguration, broadcast_object_list
-from numpy.typing import NDArray
 
 from rankwise.data.audit import audit
 from rankwise.data.files.table import Table, table_of
 from rankwise.data.labelled import Labelled, read_labelled, split_tables
 from rankwise.data.prepare import Prepared, Split
 from rankwise.data.tasks import SingleLabel
-from rankwise.data.tokens import tokenize
 from rankwise.errors import require
 from rankwise.inference.baselines import baselines, fitted_baselines
-from rankwise.inference.evaluation import Evaluation
 from rankwise.planning.plan import Plan
 from rankwise.planning.plan import plan as make_plan
 from rankwise.recipe import Recipe
-from rankwise.run.card import model_card
-from rankwise.run.folder import PROBE_ROWS, Run, ScoredRows, portable, save
-from rankwise.run.opening import Existing, last_part, open_folder
-from rankwise.stats.scores import score
+from rankwise.run.folder import Run
+from rankwise.run.format import EVENTS
+from rankwise.run.opening import Existing, last_part, open_folder, portable
+from rankwise.run.results import facts_of, scores_of
+from rankwise.run.saving import save
+from rankwise.run.scored_rows import ScoredRows
 from rankwise.system.device import Device
 from rankwise.system.events import (
     AlreadyComplete,
@@ -49,8 +48,7 @@ from rankwise.system.events import (
     UpdateLogged,
 )
 from rankwise.training.checkpoint import Checkpoints
-from rankwise.training.job import Job
-from rankwise.training.loop import Fitted, fit
+from rankwise.training.loop import fit
 from rankwise.training.validation import Validation
 from rankwise.workflows.assemble import assemble, shared_cache, training_device
 from rankwise.workflows.by_importance import with_scores
@@ -114,8 +112,8 @@ def train_on(
         events.emit(
             MachineMeasured(threads=speed.threads, gflops=speed.by_threads, precision=job.precision, processes=processes)
         )
-        longest, warnings = data.preprocessing.max_length, _warnings(labelled, data)
-        events.emit(DataPrepared(**_sizes(data), max_length=longest, notes=tuple(data.notes), warnings=warnings))
+        warnings = _warnings(labelled, data)
+        events.emit(_data_prepared(data, warnings))
         events.emit(CostPredicted(**job.forecast.as_dict()))
 
         wanted = recipe.evaluate.baselines and accelerator.is_main_process
@@ -135,25 +133,16 @@ def train_on(
         scoring = recipe.evaluate.model_copy(update={"batch_size": job.sizes.evaluation_batch})
         validation = Validation(job.classifier, job.padding, scoring.batch_size, accelerator=accelerator)
         test = validation.evaluate(data.test, scoring)  # the only time the test split is scored, in fp32
-        scores = _final_scores(test, job, fitted, beside)
+        decided = SingleLabel(data.classes).decide(test.probabilities)
+        scores = scores_of(job, fitted, test, baselines(data, decided, recipe.evaluate, beside))
         events.emit(RunScored(accuracy=test.scores.accuracy, macro_f1=test.scores.macro_f1, log_loss=test.scores.log_loss))
 
     if accelerator.is_main_process:
         job.classifier.to(Device.cpu().torch_device)  # where the saved folder is loaded again and compared, bit by bit
-        save(
-            folder,
-            recipe=recipe,
-            base=job.base,
-            classifier=job.classifier,
-            tokenizer=job.tokenizer,
-            preprocessing=data.preprocessing,
-            scores=scores,
-            facts=_facts(job, fitted, seconds=time.monotonic() - started, notes=[*data.notes, *warnings]),
-            card=model_card(recipe, plan, job.base, scores),
-            probe=tokenize(job.tokenizer, data.validation.texts[:PROBE_ROWS], max_length=data.preprocessing.max_length),
-            scored_rows=ScoredRows(data.test.rows, test.truth, test.probabilities.astype(np.float32)),
-            scratch=checkpoints.folder if recipe.train.keep == 1 else None,
-        )
+        facts = facts_of(job, fitted, folder, seconds=time.monotonic() - started, notes=[*data.notes, *warnings])
+        rows = ScoredRows(data.test.rows, test.truth, test.probabilities.astype(np.float32))
+        scratch = checkpoints.folder if recipe.train.keep == 1 else None
+        save(folder, job, facts, scores, scored_rows=rows, scratch=scratch)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Run.load(folder)
@@ -193,35 +182,8 @@ def _told(folder: Path, listeners: Iterable[Listener], recipe: Recipe, accelerat
     if not accelerator.is_main_process:
         yield Events(*_tracking(accelerator, recipe))
         return
-    with EventFile(folder / "events.jsonl") as file:
+    with EventFile(folder / EVENTS) as file:
         yield Events(file, *listeners, *_tracking(accelerator, recipe))
-
-
-def _facts(job: Job, fitted: Fitted, *, seconds: float, notes: list[str]) -> dict[str, Any]:
-    """What run.json says of a training that took `seconds` in this process."""
-    counted = sum(weight.numel() for weight in job.classifier.trainable().values())
-    return {
-        "data_sha256": job.labelled.sha256,
-        "trained_parameters": {"planned": job.plan.ledger.trainable_parameters, "counted": counted},
-        **({"ranks": job.classifier.live_ranks()} if job.plan.method.prunes_ranks else {}),
-        "best": fitted.best,
-        "steps": fitted.steps,
-        "stopped_early": fitted.stopped_early,
-        "seconds": {"training": round(fitted.seconds, 2), "all": round(fitted.earlier_seconds + seconds, 2)},
-        "promised": {
-            "seconds": round(job.forecast.seconds, 1),
-            "peak_bytes": job.forecast.peak_bytes,
-            "updates": job.forecast.steps,
-        },
-        "actual": {"peak_bytes": job.device.peak_bytes()},
-        "rows": _sizes(job.data),
-        "token_lengths": asdict(job.data.lengths),
-        "threads": job.speed.threads,
-        "precision": job.precision,
-        "processes": job.device.processes,
-        "device": str(job.device.torch_device),
-        "notes": notes,
-    }
 
 
 def _tracking(accelerator: Accelerator, recipe: Recipe) -> list[Listener]:
@@ -250,6 +212,17 @@ def _plan_made(recipe: Recipe, plan: Plan, classes: tuple[str, ...]) -> PlanMade
     )
 
 
+def _data_prepared(data: Prepared, warnings: tuple[str, ...]) -> DataPrepared:
+    return DataPrepared(
+        train=len(data.train),
+        validation=len(data.validation),
+        test=len(data.test),
+        max_length=data.preprocessing.max_length,
+        notes=tuple(data.notes),
+        warnings=warnings,
+    )
+
+
 def _warnings(labelled: Labelled, data: Prepared) -> tuple[str, ...]:
     """What an audit warns about in the texts that the encoder reads."""
     train, validation, test = (
@@ -264,38 +237,3 @@ def _cleaned(table: Table, split: Split) -> Table:
     if len(split) < len(table.texts):
         kept = table.take(np.flatnonzero(np.isin(table.rows, split.rows)))
     return replace(kept, texts=split.texts)
-
-
-def _sizes(data: Prepared) -> dict[str, int]:
-    return {"train": len(data.train), "validation": len(data.validation), "test": len(data.test)}
-
-
-def _final_scores(
-    test: Evaluation, job: Job, fitted: Fitted, fitted_beside: Mapping[str, NDArray[np.float64]]
-) -> dict[str, Any]:
-    """The test split's scores beside the baselines'; where texts leaked from training, also of the others alone."""
-    beside = baselines(job.data, SingleLabel(job.data.classes).decide(test.probabilities), job.recipe.evaluate, fitted_beside)
-    return {
-        "classes": list(job.data.classes),
-        "test": test.as_dict(),
-        "validation": fitted.best,
-        "baselines": {
-            baseline.name: {**baseline.scores.as_dict(), "difference": baseline.difference.as_dict()} for baseline in beside
-        },
-        "history": fitted.history,
-        **_clean_scores(test, job.labelled.leaked, job.recipe),
-    }
-
-
-def _clean_scores(test: Evaluation, leaked: NDArray[np.bool_], recipe: Recipe) -> dict[str, Any]:
-    if not leaked.any() or leaked.all():
-        return {}
-    names = [row.name for row in test.scores.per_class]
-    clean = score(
-        test.probabilities[~leaked],
-        test.truth[~leaked],
-        names,
-        resamples=recipe.evaluate.resamples,
-        confidence=recipe.evaluate.confidence,
-    )
-    return {"test_not_in_training": {key: getattr(clean, key).as_dict() for key in ("accuracy", "macro_f1")}}

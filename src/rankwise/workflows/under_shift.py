@@ -1,84 +1,29 @@
 """A run and labelled rows → its scores under each kind of shift, beside those on the rows as they are: a ShiftReport.
 
-Every kind is scored on the same rows, so a drop is a paired difference with a paired interval. `shift.json` holds a report:
-
-    {"rows": 7600, "source": "test.csv", "confidence_level": 0.95, "text": "the example's text",
-     "kinds": [{"kind": "original", "rows": 7600, "changed": 0, "accuracy": {"value", "low", "high"}, "macro_f1": {…},
-                "drop": {…}, "example": "…"}, …]}
-
-`original` comes first, the others in the recipe's order; `changed` counts the rows whose tokens the kind changes.
+Every kind is scored on the same rows, so a drop is a paired difference with a paired interval. `original` comes first, the
+others in the recipe's order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rankwise.data.files.table import Layout
 from rankwise.data.shifts import shift, shifted_tokens
 from rankwise.errors import RunError
 from rankwise.inference.evaluation import Evaluation, evaluate, probabilities_under
 from rankwise.recipe import DataSpec, SourceSpec
-from rankwise.run.folder import Run, write_json
+from rankwise.run.folder import Run
+from rankwise.run.format import SHIFT, KindScores, ShiftReport
 from rankwise.stats.intervals import Interval
 from rankwise.stats.paired import paired_bootstrap
 from rankwise.stats.scores import Scores
+from rankwise.system.files import write_json
 from rankwise.workflows.score_files import labelled_split
 
-FILE = "shift.json"  # beside a run's own files; its manifest names those alone
 LOOKED_AT = 300  # texts among which the one is chosen that shows most
-
-
-@dataclass(frozen=True)
-class KindScores:
-    """One kind of shift; `original` is none."""
-
-    kind: str
-    rows: int
-    changed: int
-    """Rows whose tokens it changes."""
-    accuracy: Interval
-    macro_f1: Interval
-    drop: Interval
-    """Accuracy on the rows as they are minus accuracy under the shift, paired."""
-    example: str
-    """What it makes of the report's text."""
-
-
-@dataclass(frozen=True)
-class ShiftReport:
-    """Every kind's scores on the same rows, `original` first."""
-
-    source: str
-    """The rows' file or hub data set."""
-    rows: int
-    confidence_level: float
-    text: str
-    """One of them, short, which most kinds change."""
-    kinds: tuple[KindScores, ...]
-
-    @property
-    def worst(self) -> KindScores:
-        """The kind that costs most accuracy; the first of equals."""
-        return max(self.kinds[1:], key=lambda kind: kind.drop.value or 0.0)
-
-    def as_dict(self) -> dict[str, Any]:
-        intervals = ("accuracy", "macro_f1", "drop")
-        kinds = [{**vars(kind), **{name: getattr(kind, name).as_dict() for name in intervals}} for kind in self.kinds]
-        return {**vars(self), "kinds": kinds}
-
-    def write(self, folder: Path) -> Path:
-        """Write `shift.json` into a run's folder. Raises RunError where it takes no file."""
-        try:
-            write_json(folder / FILE, self.as_dict())
-        except OSError as error:
-            raise RunError(
-                f"{folder / FILE}: can't be written ({error.strerror}); copy the run to a folder of yours"
-            ) from error
-        return folder / FILE
 
 
 def shift_file(
@@ -103,6 +48,16 @@ def shift_file(
     name = table.layout.path if table.layout.path.startswith("hub:") else Path(table.layout.path).name
     report = ShiftReport(name, len(split), scoring.confidence, text, tuple(found))
     return table.layout, plain, report
+
+
+def write_report(report: ShiftReport, folder: Path) -> Path:
+    """Write shift.json into a run's folder. Raises RunError where it takes no file."""
+    path = folder / SHIFT
+    try:
+        write_json(path, report)
+    except OSError as error:
+        raise RunError(f"{path}: can't be written ({error.strerror}); copy the run to a folder of yours") from error
+    return path
 
 
 def _scores(kind: str, changed: int, scores: Scores, drop: Interval, example: str) -> KindScores:

@@ -127,7 +127,7 @@ def test_the_best_recipe_is_the_best_trials_and_the_finalist_is_a_run(swept):
     (final,) = study.finals
     run = Run.load(final.folder)
     assert run.recipe.train.seed == final.seed == 1
-    assert run.scores["test"]["accuracy"]["value"] == final.test["accuracy"]
+    assert run.scores.test.accuracy.value == final.test["accuracy"]
 
 
 def test_another_command_in_the_same_folder_is_refused(swept):

@@ -164,11 +164,11 @@ def test_an_interrupted_run_ends_in_the_same_weights_to_the_bit(fit_for, stop):
 
 def test_a_run_records_the_ranks_that_were_left_and_loads_by_us_and_by_plain_peft(run_for):
     run = run_for("bert", *ADALORA)
-    assert sum(run.facts["ranks"].values()) == 2 * MAPS["bert"]
-    assert set(run.plan_facts["ranks"].values()) == {4}
-    assert run.plan_facts["notes"] == ["adalora starts at rank 4, which the cap counts, and prunes to a mean of 2"]
+    assert sum(run.facts.ranks.values()) == 2 * MAPS["bert"]
+    assert set(run.plan_facts.ranks.values()) == {4}
+    assert run.plan_facts.notes == ("adalora starts at rank 4, which the cap counts, and prunes to a mean of 2",)
     classifier = Run.load(run.folder).classifier()
-    assert classifier.live_ranks() == run.facts["ranks"]
+    assert classifier.live_ranks() == run.facts.ranks
 
     base = AutoModelForSequenceClassification.from_pretrained(run.base().location, num_labels=len(CLASSES))
     with quiet():

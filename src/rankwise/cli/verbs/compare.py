@@ -9,7 +9,7 @@ import typer
 
 from rankwise.cli.arguments import JsonOption, print_json
 from rankwise.errors import RunError
-from rankwise.run.finished import check_run
+from rankwise.run.manifest import check_run
 
 if TYPE_CHECKING:
     from rankwise.workflows.compare import Comparison, Metric
@@ -62,7 +62,7 @@ def show_comparison(comparison: Comparison, metric: Metric = "accuracy") -> None
         f1, peak = system.macro_f1.value, system.peak_bytes
         numbers = (
             str(len(system.seeds)),
-            console.percent(vars(system.accuracy)),
+            console.percent(system.accuracy),
             "n/a" if f1 is None else f"{100 * f1:.1f}",
             f"{system.log_loss:.2f}",
             f"{system.trained_parameters:,}",

@@ -18,7 +18,7 @@ from rankwise.cli.arguments import (
     takes_options,
 )
 from rankwise.cli.options import check_data
-from rankwise.run.finished import check_run
+from rankwise.run.manifest import check_run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,4 +65,4 @@ def evaluate(options: EvaluateOptions) -> None:
         print_json({"run": str(options.run), "data": layout.describe(), **evaluation.as_dict()})
     else:
         console.dim(layout.describe())
-        console.show_evaluation(evaluation.as_dict(), loaded.preprocessing.classes)
+        console.show_evaluation(evaluation.scores, evaluation.mistakes, loaded.preprocessing.classes)

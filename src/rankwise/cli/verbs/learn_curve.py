@@ -83,7 +83,7 @@ def show_curve(curve: LearningCurve) -> None:
         fitted = "" if size.fitted is None else f"{100 * size.fitted:.1f}"
         share = ((size.accuracy.value or 0.0) - scale) / (1 - scale)
         bar = f"[cyan]{'█' * round(BAR * share)}[/]"
-        table.add_row(f"{size.rows:,}", console.percent(size.accuracy.as_dict()), fitted, f"{size.seconds:.0f}", bar)
+        table.add_row(f"{size.rows:,}", console.percent(size.accuracy), fitted, f"{size.seconds:.0f}", bar)
     console.out.print(table)
     trainings = "1 training" if curve.seeds == 1 else f"{curve.seeds} trainings"
     console.out.print(

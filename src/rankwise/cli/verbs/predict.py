@@ -14,7 +14,7 @@ import typer
 from rankwise.cli.arguments import EngineOption, JsonOption, RunArg, SetOption, TextColumn, print_json, takes_options
 from rankwise.cli.options import check_apart, check_data
 from rankwise.errors import DataError
-from rankwise.run.finished import check_run
+from rankwise.run.manifest import check_run
 
 if TYPE_CHECKING:
     from rankwise.data.files.table import Record

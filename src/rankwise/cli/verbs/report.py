@@ -11,7 +11,8 @@ from rich.markup import escape
 
 from rankwise.cli.arguments import JsonOption, print_json
 from rankwise.errors import RunError
-from rankwise.run.finished import MANIFEST, check_run
+from rankwise.run.format import MANIFEST
+from rankwise.run.manifest import check_run
 
 if TYPE_CHECKING:
     from rankwise.report.blocks import Report

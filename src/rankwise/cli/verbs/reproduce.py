@@ -158,7 +158,7 @@ def _ours(one: Outcome) -> str:
 
     if one.system is None:
         return f"[yellow]not run:[/] {escape(one.left_out or '')}"
-    scores = f"test accuracy {console.percent(vars(one.system.accuracy))}"
+    scores = f"test accuracy {console.percent(one.system.accuracy)}"
     if one.validation_accuracy is not None and one.experiment.asks is None:
         scores += f", validation {100 * one.validation_accuracy:.1f}"
     return f"{scores}; {one.training_rows:,} rows, {console.counted(one.updates or 0, 'update')}"

@@ -10,7 +10,9 @@ from rankwise.cli import console
 from rankwise.cli.arguments import print_json
 from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.run.folder import Run
-from rankwise.workflows.under_shift import ShiftReport, shift_file
+from rankwise.run.format import ShiftReport
+from rankwise.system.files import to_json
+from rankwise.workflows.under_shift import shift_file, write_report
 
 WIDTH = 76  # characters of an example
 BEFORE = 24  # of them before the first that changed
@@ -21,15 +23,14 @@ def evaluate_under_shift(
 ) -> None:
     """Scores as `rankwise evaluate` prints them, then those under each kind of shift, which go into the run's folder too."""
     layout, evaluation, report = shift_file(run, source, spec, numbering=numbering, engine=engine)
-    scores = evaluation.as_dict()
     if as_json:
-        print_json({"run": str(run.folder), "data": layout.describe(), **scores, "shift": report.as_dict()})
-        report.write(run.folder)
+        print_json({"run": str(run.folder), "data": layout.describe(), **evaluation.as_dict(), "shift": to_json(report)})
+        write_report(report, run.folder)
     else:
         console.dim(layout.describe())
-        console.show_evaluation(scores, run.preprocessing.classes)
+        console.show_evaluation(evaluation.scores, evaluation.mistakes, run.preprocessing.classes)
         show_shift(report)
-        console.dim(f"written to {report.write(run.folder)}")
+        console.dim(f"written to {write_report(report, run.folder)}")
 
 
 def show_shift(report: ShiftReport) -> None:
@@ -39,11 +40,11 @@ def show_shift(report: ShiftReport) -> None:
     for kind in report.kinds:
         original = kind.kind == "original"
         name = f"{kind.kind.replace('_', ' '):<20}"
-        drop = "" if original else console.points(kind.drop.as_dict())
+        drop = "" if original else console.points(kind.drop)
         changed = "" if original else f"{kind.changed / kind.rows:.0%}"
         is_worst = kind is worst and (kind.drop.value or 0.0) > 0
         mark = "  [bold red]worst[/]" if is_worst else ""
-        console.out.print(f"[bold]{name}[/]{console.percent(kind.accuracy.as_dict()):<20}{drop:<22}{changed}{mark}")
+        console.out.print(f"[bold]{name}[/]{console.percent(kind.accuracy):<20}{drop:<22}{changed}{mark}")
         console.out.print(f"  [dim]{escape(excerpt(report.text, kind.example))}[/]", soft_wrap=True)
     console.out.print(
         f"[dim]{report.rows:,} rows, the same under every kind; {report.confidence_level:.0%} intervals in brackets, those "

@@ -147,7 +147,7 @@ def _show_measured(measured: dict[str, Found]) -> None:
     wrong = next(iter(measured.values())).wrong
     table = console.plain_table(f"{wrong:,} wrong labels", "rows", "truly wrong", "precision %", "recall %")
     for name, found in measured.items():
-        scores = (console.percent(interval.as_dict()) for interval in (found.precision, found.recall))
+        scores = (console.percent(interval) for interval in (found.precision, found.recall))
         table.add_row(name, f"{found.listed:,}", f"{found.right:,}", *scores)
     console.out.print()
     console.out.print(table)

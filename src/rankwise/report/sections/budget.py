@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from rankwise.recipe import SHORT_KINDS
 from rankwise.report.blocks import Block, Column, Figure, Notes, Section, Table, percent
 from rankwise.report.figures import maps
 from rankwise.report.groups import Group
+from rankwise.run.format import PlanFacts
 
 PARTS = {
     "adapter": "adapters",
@@ -24,40 +24,41 @@ PARTS = {
 def budget_section(group: Group, prefix: str) -> Section:
     facts = group.first.plan_facts
     blocks: list[Block] = []
-    if any("layer" in entry and "kind" in entry for entry in facts["ledger"]):
-        blocks.append(_map(facts, group.first.facts.get("ranks", {}), prefix))
+    if any(entry.layer is not None and entry.kind is not None for entry in facts.ledger):
+        blocks.append(_map(facts, group.first.facts.ranks or {}, prefix))
     blocks.append(_spending(facts, prefix))
-    total = facts["total_parameters"]
-    share = f"{percent(facts['trainable_parameters'] / total, 2)} of the model's {total:,}"
-    lead = f"{facts['trainable_parameters']:,} parameters train, {share}: {_method(facts)}."
-    if facts["notes"]:
-        blocks.append(Notes(tuple(facts["notes"])))
+    total = facts.total_parameters
+    share = f"{percent(facts.trainable_parameters / total, 2)} of the model's {total:,}"
+    lead = f"{facts.trainable_parameters:,} parameters train, {share}: {_method(facts)}."
+    if facts.notes:
+        blocks.append(Notes(facts.notes))
     return Section(f"{prefix}budget-section", "Budget", tuple(blocks), lead=lead)
 
 
-def _method(facts: Mapping[str, Any]) -> str:
-    ranks = sorted(set(facts["ranks"].values()))
-    head = f"{facts['head']} head"
+def _method(facts: PlanFacts) -> str:
+    ranks = sorted(set(facts.ranks.values()))
+    head = f"{facts.head} head"
     if not ranks:
-        return f"{facts['method']}, {head}"
+        return f"{facts.method}, {head}"
     spread = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]}"
-    return f"{facts['method']}, {spread} on {len(facts['ranks'])} maps, {head}"
+    return f"{facts.method}, {spread} on {len(facts.ranks)} maps, {head}"
 
 
-def _map(facts: Mapping[str, Any], left: Mapping[str, int], prefix: str) -> Figure:
+def _map(facts: PlanFacts, left: Mapping[str, int], prefix: str) -> Figure:
     """Layers down, the last on top, projections across; the shade is the rank, or the parameters where there are no ranks.
 
     `left` holds the ranks that pruning left, by module, where there was any.
     """
-    placed = [entry for entry in facts["ledger"] if "layer" in entry and "kind" in entry]
-    kinds, layers = facts["kinds"], facts["layers"]
+    kinds, layers = facts.kinds, facts.layers
     ranks: dict[tuple[int, str], int] = {}
     costs: dict[tuple[int, str], int] = {}
-    for entry in placed:
-        at = (entry["layer"], entry["kind"])
-        costs[at] = costs.get(at, 0) + entry["parameters"]
-        if "rank" in entry:
-            ranks[at] = left.get(entry["item"], entry["rank"])
+    for entry in facts.ledger:
+        if entry.layer is None or entry.kind is None:
+            continue
+        at = (entry.layer, entry.kind)
+        costs[at] = costs.get(at, 0) + entry.parameters
+        if entry.rank is not None:
+            ranks[at] = left.get(entry.item, entry.rank)
     ranked = any(ranks.values())
     shades = ranks if ranked else costs
     largest, alike = max(shades.values()), len(set(shades.values())) == 1
@@ -89,14 +90,8 @@ def _map(facts: Mapping[str, Any], left: Mapping[str, int], prefix: str) -> Figu
         Column("what", "what"),
     )
     rows = [
-        (
-            entry.get("layer"),
-            SHORT_KINDS.get(entry.get("kind"), entry["item"]),
-            entry.get("rank"),
-            entry["parameters"],
-            entry["section"],
-        )
-        for entry in facts["ledger"]
+        (entry.layer, SHORT_KINDS.get(entry.kind or "", entry.item), entry.rank, entry.parameters, entry.section)
+        for entry in facts.ledger
     ]
     highest = down[per_layer.index(max(per_layer))]
     return Figure(
@@ -110,10 +105,10 @@ def _map(facts: Mapping[str, Any], left: Mapping[str, int], prefix: str) -> Figu
     )
 
 
-def _spending(facts: Mapping[str, Any], prefix: str) -> Figure:
-    parts = [(PARTS.get(section, section), size) for section, size in facts["sections"].items()]
-    budget, trained = facts["budget"], facts["trainable_parameters"]
-    whole = budget or facts["total_parameters"]
+def _spending(facts: PlanFacts, prefix: str) -> Figure:
+    parts = [(PARTS.get(section, section), size) for section, size in facts.sections.items()]
+    budget, trained = facts.budget, facts.trainable_parameters
+    whole = budget or facts.total_parameters
     rest = "left under the cap" if budget else "frozen"
     rows = [(name, size, size / whole) for name, size in [*parts, ("total trained", trained), (rest, whole - trained)]]
     of = "cap" if budget else "model"

@@ -32,7 +32,7 @@ def leaderboard_section(groups: Sequence[Group]) -> Section:
         (
             found.name,
             len(found.runs),
-            found.first.scores["test"]["rows"],
+            found.first.scores.test.rows,
             found.score("accuracy"),
             found.score("macro_f1"),
             found.score("log_loss"),
@@ -115,7 +115,7 @@ def costs_section(groups: Sequence[Group]) -> Section:
         return Figure(title, words, draw(rows, label=label, kind=kind), table)
 
     parameters = [Interval(float(found.trained_parameters), None, None) for found in groups]
-    seconds = [tuple(run.facts["seconds"]["training"] for run in found.runs) for found in groups]
+    seconds = [tuple(run.facts.seconds.training for run in found.runs) for found in groups]
     figures = (
         figure("Training time", "time", "seconds", "training time", [found.seconds() for found in groups], seconds),
         figure("Trained parameters", "parameters", "count", "trained parameters", parameters, [()] * len(groups)),
@@ -179,7 +179,7 @@ def trade_offs_section(groups: Sequence[Group]) -> Section:
 def curves_section(groups: Sequence[Group]) -> Section:
     def lines(key: str) -> dict[str, list[Line]]:
         return {
-            found.name: [[(entry["epoch"], entry[key]) for entry in history] for history in found.histories]
+            found.name: [[(entry.epoch, getattr(entry, key)) for entry in history] for history in found.histories]
             for found in groups
         }
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
+from rankwise.data.audit import Lengths
 from rankwise.report.blocks import Block, Column, Figure, Notes, Section, Table, listed
 from rankwise.report.figures import charts
 from rankwise.report.groups import SPLITS, Group
@@ -12,17 +10,17 @@ from rankwise.report.groups import SPLITS, Group
 
 def data_section(group: Group, prefix: str) -> Section:
     run = group.first
-    said = listed([f"{count:,} {SPLITS[name]}" for name, count in run.facts["rows"].items()])
-    blocks: list[Block] = [_lengths(run.facts["token_lengths"], run.preprocessing.max_length, prefix)]
-    if run.facts["notes"]:
-        blocks.append(Notes(tuple(run.facts["notes"])))
-    classes = f"{len(run.scores['classes'])} classes"
+    said = listed([f"{getattr(run.facts.rows, part):,} {name}" for part, name in SPLITS.items()])
+    blocks: list[Block] = [_lengths(run.facts.token_lengths, run.preprocessing.max_length, prefix)]
+    if run.facts.notes:
+        blocks.append(Notes(run.facts.notes))
+    classes = f"{len(run.scores.classes)} classes"
     return Section(f"{prefix}data-section", "Data", tuple(blocks), lead=f"{said} rows; {classes}.")
 
 
-def _lengths(lengths: Mapping[str, Any], longest: int, prefix: str) -> Figure:
-    bars = [tuple(bar) for bar in lengths["histogram"]]
-    quantiles, total = lengths["quantiles"], sum(count for *_, count in bars)
+def _lengths(lengths: Lengths, longest: int, prefix: str) -> Figure:
+    bars = lengths.histogram
+    quantiles, total = lengths.quantiles, sum(count for *_, count in bars)
     rows = [(low, high - 1, count, count / total) for low, high, count in bars]
     columns = (
         Column("from", "tokens from", "count"),

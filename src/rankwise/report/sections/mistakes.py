@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.report.blocks import Block, Column, Figure, Quote, Quotes, Section, Table, Value, in_words, percent
+from rankwise.report.blocks import Block, Column, Figure, Quotes, Section, Table, Value, in_words, percent
 from rankwise.report.figures import charts, maps
 from rankwise.report.groups import Group
 from rankwise.stats.intervals import wilson
+from rankwise.stats.scores import Mistake
 
 MISTAKES = 10
 MOST_CLASSES = 60  # whose confusion matrix is drawn
@@ -19,7 +20,7 @@ SHADE_SHARES = (0.02, 0.1, 0.3, 0.6)  # of a class's rows, between the shades of
 
 
 def mistakes_section(group: Group, prefix: str) -> Section:
-    classes = group.first.scores["classes"]
+    classes = group.first.scores.classes
     confusion = _confusion if len(classes) <= MOST_CLASSES else _confusions
     blocks: list[Block] = [confusion(group, classes, prefix), _reliability(group, prefix), _per_class(group, prefix)]
     if quotes := _quotes(group):
@@ -30,14 +31,16 @@ def mistakes_section(group: Group, prefix: str) -> Section:
             Column("confidence", "confidence, %", "share"),
             Column("text", "text"),
         )
-        rows = tuple((quote.row, quote.truth, quote.predicted, quote.confidence, quote.text) for quote in quotes)
+        rows: tuple[tuple[Value, ...], ...] = tuple(
+            (quote.row, quote.truth, quote.predicted, quote.confidence, quote.text) for quote in quotes
+        )
         blocks.append(Quotes(quotes, Table(f"{prefix}mistakes", "The most confident mistakes", columns, rows)))
     return Section(f"{prefix}mistakes-section", "Where it is right and wrong", tuple(blocks))
 
 
 def _matrix(group: Group) -> NDArray[np.int64]:
     """Rows per pair of true and predicted class, summed over the runs, (C, C)."""
-    return np.asarray(np.sum([run.scores["test"]["confusion"] for run in group.runs], axis=0), dtype=np.int64)
+    return np.asarray(np.sum([run.scores.test.confusion for run in group.runs], axis=0), dtype=np.int64)
 
 
 def _confusions(group: Group, classes: Sequence[str], prefix: str) -> Table:
@@ -98,17 +101,17 @@ def _confusion(group: Group, classes: Sequence[str], prefix: str) -> Figure:
 
 
 def _reliability(group: Group, prefix: str) -> Figure:
-    by_bin = zip(*(run.scores["test"]["reliability"] for run in group.runs), strict=True)
+    by_bin = zip(*(run.scores.test.reliability for run in group.runs), strict=True)
     bins, rows = [], []
     for same in by_bin:
-        count = sum(found["rows"] for found in same)
+        count = sum(found.rows for found in same)
         if not count:
             continue
-        confidence = sum(found["rows"] * found["confidence"] for found in same if found["rows"]) / count
-        right = sum(found["rows"] * found["accuracy"] for found in same if found["rows"]) / count
+        confidence = sum(found.rows * (found.confidence or 0.0) for found in same) / count
+        right = sum(found.rows * (found.accuracy or 0.0) for found in same) / count
         accuracy = wilson(right, count / len(group.runs), group.confidence)
         bins.append(charts.Bin(confidence, accuracy, count))
-        rows.append((same[0]["low"], same[0]["high"], count, confidence, accuracy))
+        rows.append((same[0].low, same[0].high, count, confidence, accuracy))
     columns = (
         Column("above", "confidence above, %", "share"),
         Column("up_to", "up to, %", "share"),
@@ -136,18 +139,18 @@ def _per_class(group: Group, prefix: str) -> Table:
             for key, label in (("precision", "precision, %"), ("recall", "recall, %"), ("f1", "F1, %"))
         ),
     )
-    rows = []
-    for place, name in enumerate(group.first.scores["classes"]):
-        of_runs = [run.scores["test"]["per_class"][place] for run in group.runs]
-        scores = [group.pooled(found[key] for found in of_runs) for key in ("precision", "recall", "f1")]
-        rows.append((name, of_runs[0]["support"], *scores))
+    rows: list[tuple[Value, ...]] = []
+    for place, name in enumerate(group.first.scores.classes):
+        of_runs = [run.scores.test.per_class[place] for run in group.runs]
+        scores = [group.pooled(getattr(found, key) for found in of_runs) for key in ("precision", "recall", "f1")]
+        rows.append((name, of_runs[0].support, *scores))
     return Table(f"{prefix}classes", "By class", columns, tuple(rows))
 
 
-def _quotes(group: Group) -> tuple[Quote, ...]:
+def _quotes(group: Group) -> tuple[Mistake, ...]:
     """The most confident mistakes of all runs, each text once."""
-    found = [Quote(**mistake) for run in group.runs for mistake in run.scores["test"]["mistakes"]]
-    surest: dict[int, Quote] = {}
+    found = [mistake for run in group.runs for mistake in run.scores.test.mistakes]
+    surest: dict[int, Mistake] = {}
     for quote in sorted(found, key=lambda quote: -quote.confidence):
         surest.setdefault(quote.row, quote)
     return tuple(surest.values())[:MISTAKES]

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 
 from rankwise.recipe import DataSpec
 from rankwise.report.blocks import Block, Code, Column, Facts, Section, Table, Value, in_words, listed, shown_number
 from rankwise.report.groups import Group, run_name
+from rankwise.run.format import RECIPE, VERSIONS
+from rankwise.system.files import read_json
 
 
 def origin_section(group: Group, prefix: str) -> Section:
     run, recipe = group.first, group.first.recipe
-    facts, base = run.facts, run.facts["base"]
+    facts, base = run.facts, run.facts.base
     items = [("recipe", recipe.name + (f": {recipe.summary}" if recipe.summary else ""))]
     if recipe.published:
         items.append(("report", recipe.published.report))
-    items.append(("base encoder", base["hub"] or base["name"]))
-    if base["sha256"]:
-        items.append(("its weights, sha256", base["sha256"]))
+    items.append(("base encoder", base.hub or base.name))
+    if base.sha256:
+        items.append(("its weights, sha256", base.sha256))
     items.append(("data", _sources(recipe.data)))
-    items.append(("its texts and labels, sha256", facts["data_sha256"]))
+    items.append(("its texts and labels, sha256", facts.data_sha256))
     items.append(("seed" if len(group.runs) == 1 else "seeds", listed([str(seed) for seed in group.seeds])))
-    threads = f"{facts['threads']} {'thread' if facts['threads'] == 1 else 'threads'}"
-    items.append(("computed on", f"{facts['device']}, {facts['precision']}, {threads}"))
+    threads = f"{facts.threads} {'thread' if facts.threads == 1 else 'threads'}"
+    items.append(("computed on", f"{facts.device}, {facts.precision}, {threads}"))
     in_memory = not recipe.data.names_files
     recipes = [f"{run_name(run.folder)}/recipe.yaml" for run in group.runs]
     if in_memory:
@@ -33,10 +34,9 @@ def origin_section(group: Group, prefix: str) -> Section:
     how = (
         "To make it again, with the lists it was trained on" if in_memory else "To make it again, where the data's paths hold"
     )
-    versions = json.loads((run.folder / "versions.json").read_text("utf-8"))
-    rows = tuple(versions.items())
+    rows = tuple(read_json(run.folder / VERSIONS, dict[str, str]).items())
     table = Table(f"{prefix}versions", "Versions", (Column("what", "what"), Column("version", "version")), rows, folded=True)
-    recipe_text = (run.folder / "recipe.yaml").read_text("utf-8")
+    recipe_text = (run.folder / RECIPE).read_text("utf-8")
     blocks: list[Block] = [Code(again, how), Facts(tuple(items)), Code(recipe_text, "recipe.yaml", folded=True), table]
     if recipe.published:
         blocks.insert(2, _published(group, prefix))

@@ -25,17 +25,17 @@ def scores_section(group: Group, prefix: str) -> Section:
     own = "this recipe" if len(group.runs) > 1 else "this run"
     systems: list[Scored] = [(own, {key: group.score(key) for key in SCORES}, NONE)]
     for name, gain in gains(group).items():
-        of = [run.scores["baselines"][name] for run in group.runs]
-        found = {key: group.pooled((scores[key] for scores in of), within=LIMITS.get(key, SHARE)) for key in SCORES}
+        of = [run.scores.baselines[name] for run in group.runs]
+        found = {key: group.pooled((getattr(scores, key) for scores in of), within=LIMITS.get(key, SHARE)) for key in SCORES}
         systems.append((name, found, gain))
     columns = (
         Column("system", "on the test rows"),
         *(Column(key, label, kind, interval=True) for key, (label, kind) in SCORES.items()),
     )
     rows: list[tuple[Value, ...]] = [(name, *found.values()) for name, found, _ in systems]
-    clean = [run.scores.get("test_not_in_training") for run in group.runs]
+    clean = [run.scores.test_not_in_training for run in group.runs]
     if all(clean):
-        without = {key: group.pooled(scores[key] for scores in clean if scores) for key in ("accuracy", "macro_f1")}
+        without = {key: group.pooled(getattr(scores, key) for scores in clean if scores) for key in ("accuracy", "macro_f1")}
         rows.insert(1, (f"{own}, on texts that are not in training", *(without.get(key, NONE) for key in SCORES)))
     everything = Table(
         f"{prefix}scores",
@@ -75,9 +75,9 @@ def _beside(group: Group, systems: Sequence[Scored], prefix: str, key: str, titl
 
 def gains(group: Group) -> dict[str, Interval]:
     """How far accuracy is above each baseline that every run of the group was scored beside."""
-    names = [name for name in group.first.scores["baselines"] if all(name in run.scores["baselines"] for run in group.runs)]
+    names = [name for name in group.first.scores.baselines if all(name in run.scores.baselines for run in group.runs)]
     return {
-        name: group.pooled((run.scores["baselines"][name]["difference"] for run in group.runs), within=(-1.0, 1.0))
+        name: group.pooled((run.scores.baselines[name].difference for run in group.runs), within=(-1.0, 1.0))
         for name in names
     }
 
@@ -93,12 +93,9 @@ def _each_run(group: Group, prefix: str) -> Table:
     )
     rows = []
     for run in group.runs:
-        test = run.scores["test"]
-        scores = (Interval(**test["accuracy"]), Interval(**test["log_loss"]))
+        scores = (run.scores.test.accuracy, run.scores.test.log_loss)
         facts = run.facts
-        rows.append(
-            (run_name(run.folder), run.recipe.train.seed, *scores, facts["seconds"]["training"], facts["best"]["step"])
-        )
+        rows.append((run_name(run.folder), run.recipe.train.seed, *scores, facts.seconds.training, facts.best.step))
     return Table(f"{prefix}runs", "Each run", columns, tuple(rows))
 
 

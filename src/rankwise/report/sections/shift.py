@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rankwise.report.blocks import Code, Column, Figure, Section, Table, Value, in_words, shown
 from rankwise.report.figures import charts
 from rankwise.report.groups import SHARE, Group, run_name
+from rankwise.run.format import SHIFT, KindScores, ShiftReport
 from rankwise.stats.intervals import Interval
-from rankwise.workflows.under_shift import FILE
+from rankwise.system.files import read_json
 
 
 def shift_section(group: Group, prefix: str) -> Section:
     """What `rankwise evaluate --shift` left in the runs' folders, pooled over those that were measured on the same rows."""
     title, name = "Under shift", f"{prefix}shift-section"
-    reports = [json.loads(path.read_text("utf-8")) for run in group.runs if (path := run.folder / FILE).is_file()]
+    reports = [read_json(path, ShiftReport) for run in group.runs if (path := run.folder / SHIFT).is_file()]
     if not reports:
         commands = Code(
             "\n".join(f"rankwise evaluate {shlex.quote(run_name(run.folder))} DATA --shift" for run in group.runs)
@@ -26,7 +25,7 @@ def shift_section(group: Group, prefix: str) -> Section:
         return Section(name, title, (commands,), lead=lead)
     first = reports[0]
     alike = [one for one in reports if _measured(one) == _measured(first)]
-    kinds = [_pooled_kind(group, same) for same in zip(*(one["kinds"] for one in alike), strict=True)]
+    kinds = [_pooled_kind(group, same) for same in zip(*(one.kinds for one in alike), strict=True)]
     columns = (
         Column("kind", "what is changed"),
         Column("changed", "inputs changed, %", "share"),
@@ -38,7 +37,7 @@ def shift_section(group: Group, prefix: str) -> Section:
     table = Table(f"{prefix}shift", "Scores under shift", columns, tuple(kinds))
     drops = [(str(kind[0]), kind[4]) for kind in kinds if isinstance(kind[4], Interval)]
     runs = f" by {len(alike)} of {len(group.runs)} runs" if len(alike) < len(group.runs) else ""
-    lead = f"{first['rows']:,} rows of {first['source']}, scored{runs} as they are and changed in {len(drops)} ways."
+    lead = f"{first.rows:,} rows of {first.source}, scored{runs} as they are and changed in {len(drops)} ways."
     if not drops:
         return Section(name, title, (table,), lead=lead)
     worst, most = max(drops, key=lambda drop: drop[1].value or 0)
@@ -49,19 +48,18 @@ def shift_section(group: Group, prefix: str) -> Section:
     return Section(name, title, (Figure("What each shift costs", said, drawing, alone), table), lead=lead)
 
 
-def _measured(report: Mapping[str, Any]) -> tuple[Any, ...]:
+def _measured(report: ShiftReport) -> tuple[str, int, list[str]]:
     """What two reports have alike that may be pooled: the rows, and what was changed in them."""
-    return report["source"], report["rows"], [kind["kind"] for kind in report["kinds"]]
+    return report.source, report.rows, [scores.kind for scores in report.kinds]
 
 
-def _pooled_kind(group: Group, of_runs: Sequence[Mapping[str, Any]]) -> tuple[Value, ...]:
+def _pooled_kind(group: Group, of_runs: Sequence[KindScores]) -> tuple[Value, ...]:
     """A row of the table: name, share of rows changed, accuracy, macro-F1, drop, example."""
     first = of_runs[0]
     accuracy, macro_f1, drop = (
-        group.pooled((scores[key] for scores in of_runs), within=within)
+        group.pooled((getattr(scores, key) for scores in of_runs), within=within)
         for key, within in (("accuracy", SHARE), ("macro_f1", SHARE), ("drop", (-1.0, 1.0)))
     )
-    if first["kind"] == "original":
-        return "nothing", None, accuracy, macro_f1, None, first["example"]
-    changed = first["changed"] / first["rows"]
-    return first["kind"].replace("_", " "), changed, accuracy, macro_f1, drop, first["example"]
+    if first.kind == "original":
+        return "nothing", None, accuracy, macro_f1, None, first.example
+    return first.kind.replace("_", " "), first.changed / first.rows, accuracy, macro_f1, drop, first.example

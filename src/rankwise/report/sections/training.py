@@ -13,8 +13,8 @@ from rankwise.report.groups import SPLITS, Group, Line, run_name
 def training_section(group: Group, prefix: str) -> Section:
     """Loss and accuracy over updates and epochs."""
     recipe = group.first.recipe
-    per_epoch = steps_per_epoch(group.first.facts["rows"]["train"], recipe.train)
-    best = group.first.facts["best"]["step"] if len(group.runs) == 1 else None
+    per_epoch = steps_per_epoch(group.first.facts.rows.train, recipe.train)
+    best = group.first.facts.best.step if len(group.runs) == 1 else None
     logged: list[Line] = [[(update.step, update.loss) for update in updates] for updates in group.logged_updates]
     loss = {
         "training": logged if all(logged) else _histories(group, "train_loss"),
@@ -46,15 +46,16 @@ def training_section(group: Group, prefix: str) -> Section:
 
 
 def _histories(group: Group, key: str) -> list[Line]:
-    return [[(entry["step"], entry[key]) for entry in history if entry.get(key) is not None] for history in group.histories]
+    values = [[(entry.step, getattr(entry, key)) for entry in history] for history in group.histories]
+    return [[(step, value) for step, value in line if value is not None] for line in values]
 
 
 def _updates(group: Group) -> str:
     """`300 to 343 updates of 32 rows, 2 of 3 stopped early`."""
-    steps = sorted({run.facts["steps"] for run in group.runs})
+    steps = sorted({run.facts.steps for run in group.runs})
     span = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
     said = f"{span} updates of {group.first.recipe.train.batch_size} rows"
-    early = sum(run.facts["stopped_early"] for run in group.runs)
+    early = sum(run.facts.stopped_early for run in group.runs)
     who = "" if len(group.runs) == 1 else f"{early} of {len(group.runs)} "
     return f"{said}, {who}stopped early" if early else said
 
@@ -73,18 +74,17 @@ def _costs(group: Group, prefix: str) -> Table:
     )
     rows: list[tuple[Value, ...]] = []
     for run in group.runs:
-        facts, peak = run.facts, run.facts["actual"]["peak_bytes"]
-        seconds = facts["seconds"]
+        facts, peak = run.facts, run.facts.actual.peak_bytes
         rows.append(
             (
                 run_name(run.folder),
                 run.recipe.train.seed,
-                facts["steps"],
-                facts["best"]["step"],
-                seconds["training"],
-                seconds["all"],
+                facts.steps,
+                facts.best.step,
+                facts.seconds.training,
+                facts.seconds.all,
                 None if peak is None else peak / 1e9,
-                *(facts["rows"][part] for part in SPLITS),
+                *(getattr(facts.rows, part) for part in SPLITS),
             )
         )
     if len(rows) > 1:

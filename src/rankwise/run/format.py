@@ -1,0 +1,263 @@
+"""What the files of a run folder hold: one schema, which writers and readers share. `run.folder` lists the files.
+
+Sizes are bytes, durations seconds, shares 0 to 1. A key that is None by default is left out of its file where it is None.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from rankwise.data.audit import Lengths
+from rankwise.planning.ledger import Entry
+from rankwise.stats.intervals import Interval
+from rankwise.stats.scores import Mistake, Scores
+from rankwise.system.events import HistoryEntry
+from rankwise.system.files import Stored
+
+FORMAT = 1  # of run.json and manifest.json; raised where an older rankwise could not read what is written
+RUN = "run.json"
+PLAN = "plan.json"
+SCORES = "scores.json"
+PREPROCESSING = "preprocessing.json"
+VERSIONS = "versions.json"
+RECIPE = "recipe.yaml"
+CARD = "README.md"
+SCORED_ROWS = "test.parquet"
+EVENTS = "events.jsonl"
+MANIFEST = "manifest.json"  # written last: a folder that has it is whole
+STARTED = "started.json"  # in a folder whose run is not finished
+SHIFT = "shift.json"  # added later, beside a run's own files; its manifest names those alone
+PACKAGES = ("rankwise", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "scikit-learn")
+
+
+# -------------------------------------------------------------------------------------------------------------- run.json
+
+
+@dataclass(frozen=True)
+class BaseFacts:
+    """The encoder that was trained on top of."""
+
+    name: str
+    hub: str | None
+    """Its name on the Hugging Face hub, where it has one."""
+    revision: str | None
+    sha256: str | None
+    """Of its weights, where they are one file."""
+    path: str | None
+    """Its folder, relative to the run's; None for one of the hub."""
+
+
+@dataclass(frozen=True)
+class TrainedParameters:
+    """How many parameters trained: as the plan says, and as counted in the live model."""
+
+    planned: int
+    counted: int
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """How long the run took, all resumed parts together."""
+
+    training: float
+    """Updates and evaluations."""
+    all: float
+    """From the start of the process to the scores."""
+
+
+@dataclass(frozen=True)
+class Promised:
+    """What the forecast said before the first update."""
+
+    seconds: float
+    peak_bytes: int
+    updates: int
+
+
+@dataclass(frozen=True)
+class Actual:
+    """What was measured of that, where the system tells it."""
+
+    peak_bytes: int | None
+
+
+@dataclass(frozen=True)
+class RowCounts:
+    """Rows of the splits, as trained and scored on."""
+
+    train: int
+    validation: int
+    test: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts(Stored):
+    """run.json: what was trained, on what, and what it took."""
+
+    format: int
+    base: BaseFacts
+    data_sha256: str
+    """Of every text and label of the three splits, in order."""
+    trained_parameters: TrainedParameters
+    ranks: Mapping[str, int] | None = None
+    """The ranks that pruning left, by module; None for methods that keep theirs."""
+    best: HistoryEntry
+    """The evaluation whose weights were kept."""
+    steps: int
+    """Updates made."""
+    stopped_early: bool
+    seconds: Seconds
+    promised: Promised
+    actual: Actual
+    rows: RowCounts
+    token_lengths: Lengths
+    """Of the training texts."""
+    threads: int
+    precision: str
+    processes: int
+    device: str
+    notes: tuple[str, ...]
+
+
+# ----------------------------------------------------------------------------------------------- plan.json, scores.json
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanFacts(Stored):
+    """plan.json: ranks, alphas and the ledger; what `rankwise plan --json` prints."""
+
+    base: str
+    family: str
+    layers: int
+    kinds: tuple[str, ...]
+    method: str
+    policy: str | None
+    """How ranks were allotted; None for a method without ranks."""
+    head: str
+    trainable_parameters: int
+    total_parameters: int
+    budget: int | None
+    share: float | None
+    """Trained parameters over the budget."""
+    sections: Mapping[str, int]
+    ledger: tuple[Entry, ...]
+    ranks: Mapping[str, int]
+    alphas: Mapping[str, float]
+    criterion: str | None = None
+    scores: Mapping[str, tuple[float, ...]] | None = None
+    """What a probing pass measured of each linear layer, for ranks by importance."""
+    frozen_head: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowsScored(Scores):
+    """Scores of the test rows, with the most confident mistakes first."""
+
+    mistakes: tuple[Mistake, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaselineScores(Scores):
+    """A baseline's scores of the same rows, and how far the run's accuracy is above."""
+
+    difference: Interval
+
+
+@dataclass(frozen=True)
+class CleanScores:
+    """Scores of those test rows whose texts are not in training."""
+
+    accuracy: Interval
+    macro_f1: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunScores(Stored):
+    """scores.json: the test scores beside the baselines', and every evaluation during training."""
+
+    classes: tuple[str, ...]
+    test: RowsScored
+    validation: HistoryEntry
+    """The evaluation whose weights were kept."""
+    baselines: Mapping[str, BaselineScores]
+    history: tuple[HistoryEntry, ...]
+    test_not_in_training: CleanScores | None = None
+    """Where some, not all, of the test texts are in training too."""
+
+
+# ------------------------------------------------------------------------------------------ manifest, started, versions
+
+
+@dataclass(frozen=True)
+class Manifest(Stored):
+    """manifest.json: the hex digest of every other file of the run, by its path in the folder; written last."""
+
+    format: int
+    sha256: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Started(Stored):
+    """started.json: the recipe and data of a run that is not finished, so that resuming can compare."""
+
+    recipe: Mapping[str, Any]
+    data_sha256: str
+
+
+def versions() -> dict[str, str]:
+    """versions.json: of everything that computes a run; `unknown` for what is not installed."""
+    return {
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "system": platform.system(),
+        **{package: _version(package) for package in PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+# ------------------------------------------------------------------------------------------------------------ shift.json
+
+
+@dataclass(frozen=True)
+class KindScores:
+    """One kind of shift; `original` is none."""
+
+    kind: str
+    rows: int
+    changed: int
+    """Rows whose tokens it changes."""
+    accuracy: Interval
+    macro_f1: Interval
+    drop: Interval
+    """Accuracy on the rows as they are minus accuracy under the shift, paired."""
+    example: str
+    """What it makes of the report's text."""
+
+
+@dataclass(frozen=True)
+class ShiftReport(Stored):
+    """shift.json: the scores under each kind of shift on the same rows, `original` first."""
+
+    source: str
+    """The rows' file or hub data set."""
+    rows: int
+    confidence_level: float
+    text: str
+    """One of them, short, which most kinds change."""
+    kinds: tuple[KindScores, ...]
+
+    @property
+    def worst(self) -> KindScores:
+        """The kind that costs most accuracy; the first of equals."""
+        return max(self.kinds[1:], key=lambda kind: kind.drop.value or 0.0)

@@ -1,0 +1,59 @@
+"""Whether a folder holds a finished run, and whether its files are still what was saved: manifest.json, written last.
+
+Nothing here loads what trains, so a wrong path is told at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rankwise.errors import RunError
+from rankwise.run.format import EVENTS, FORMAT, MANIFEST, STARTED, Manifest
+from rankwise.system.files import DRAFT, read_json, sha256, write_json
+
+
+def check_run(folder: str | Path) -> Path:
+    """The folder of a finished run. Raises RunError, which says what else it is: no folder, unfinished, a folder of runs."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RunError(f"{folder}: no such folder; expected a run folder, such as rankwise train writes")
+    if (folder / MANIFEST).is_file():
+        return folder
+    for inside in (folder, folder / "finals"):
+        if runs := sorted(path.parent for path in inside.glob(f"*/{MANIFEST}")):
+            raise RunError(f"{folder} is no run but holds some, such as {runs[0]}; give those: {inside}/*")
+    hint = "; its training did not finish: type the same train command with --resume"
+    raise RunError(f"{folder}: no {MANIFEST}{hint if (folder / EVENTS).exists() else ', so no run'}")
+
+
+def write_manifest(folder: Path, *, without: Path | None = None) -> None:
+    """Write the digests of every file, but for those in `without` and what only an unfinished run has."""
+    apart = (folder / MANIFEST, folder / STARTED)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in apart and path.suffix != DRAFT)
+    kept = [path for path in files if without is None or not path.is_relative_to(without)]
+    write_json(folder / MANIFEST, Manifest(FORMAT, {path.relative_to(folder).as_posix(): sha256(path) for path in kept}))
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a finished run. Raises RunError for a format that is newer."""
+    manifest = read_json(folder / MANIFEST, Manifest)
+    check_format(folder, manifest.format)
+    return manifest
+
+
+def check_format(folder: Path, written: int) -> None:
+    """Raises RunError where the format that a folder is written in is newer than this rankwise."""
+    if written > FORMAT:
+        raise RunError(f"{folder}: format {written}, this rankwise reads up to {FORMAT}; upgrade rankwise")
+
+
+def check_files(folder: Path, manifest: Manifest) -> None:
+    """Raises RunError naming the first file that is missing or not what was written."""
+    for name, digest in manifest.sha256.items():
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise RunError(f"{folder}: {MANIFEST} names '{name}', which is outside the folder")
+        if not path.is_file():
+            raise RunError(f"{folder}: {name} is missing; copy the folder again, or train again")
+        if sha256(path) != digest:
+            raise RunError(f"{folder}: {name} is not what was saved (its sha256 differs); copy the folder again")
