@@ -33,11 +33,11 @@ class Labelled:
     """Which test rows have a text that is also in training; shape (N of test,)."""
     notes: tuple[str, ...] = ()
     numbering: tuple[str, ...] = ()
-    """Class names in the order that whole-number labels count them; empty where nobody gave an order."""
+    """Class names in the order that whole-number labels count them; empty where nothing says the order."""
 
     @cached_property
     def sha256(self) -> str:
-        """The hash of every text and label of the three splits, in order."""
+        """A hash of the texts and labels of all three splits, in order."""
         total = hashlib.sha256()
         for table in (self.train, self.validation, self.test):
             for text, label in zip(table.texts, table.labels or (), strict=True):
@@ -66,7 +66,10 @@ def read_classes(spec: DataSpec) -> tuple[str, ...]:
 def split_tables(
     spec: DataSpec, train: Table, validation: Table | None = None, test: Table | None = None, *, classes: tuple[str, ...] = ()
 ) -> Labelled:
-    """Three tables from one or more: what is not given is split off the training rows. Raises DataError."""
+    """Three tables from one or more: validation and test are split off the training rows where they are None.
+
+    `classes` are the class names in the order of their numbers, where the sources say so. Raises DataError.
+    """
     check(train)
     notes = []
     for name, table in (("train", train), ("test", test), ("validation", validation)):
@@ -93,7 +96,7 @@ def split_tables(
 
 
 def label_numbers(labelled: Labelled, spec: DataSpec) -> dict[str, NDArray[np.int64]]:
-    """Class numbers of each split, (N,) each; -1 for a class that training never saw, where the recipe allows it."""
+    """Class numbers (N,) by split; -1 for a class that training never saw, where the recipe allows it."""
     return {
         name: numbers_of(getattr(labelled, name), labelled.classes, labelled.numbering, spec)
         for name in ("train", "validation", "test")
@@ -114,4 +117,5 @@ def _leakage(leaked: NDArray[np.bool_], test: Table, spec: DataSpec) -> list[str
 
 
 def _dropped(table: Table, name: str) -> list[str]:
+    """A note for every reason for which rows were left out."""
     return [f"{name}: {count:,} rows dropped ({reason})" for reason, count in table.dropped.items() if count]

@@ -1,4 +1,4 @@
-"""Labels → class numbers: by name, or as whole numbers through an order that somebody gave; never by a guess."""
+"""Labels → class numbers: by name, or as whole numbers where the recipe or the data say the order; never by a guess."""
 
 from __future__ import annotations
 
@@ -12,22 +12,25 @@ from rankwise.errors import DataError, nearest
 from rankwise.recipe import DataSpec
 
 
-def class_names(train: Table, given: Sequence[str]) -> tuple[str, ...]:
-    """Class names in the order of their numbers: as given, else sorted (whole numbers by value)."""
-    found = set(train.labels or ())
-    if given and (found <= set(given) or _by_number(found, given)):
-        return tuple(given)
-    if given:
-        strange = sorted(found - set(given))
+def class_names(train: Table, named: Sequence[str]) -> tuple[str, ...]:
+    """Class names in the order of their numbers: as they are named, else sorted (whole numbers by value).
+
+    Raises DataError for a label that is not among those that are named.
+    """
+    labels = set(train.labels or ())
+    if not named:
+        return tuple(sorted(labels, key=lambda name: (not _is_whole(name), int(name) if _is_whole(name) else 0, name)))
+    if not (labels <= set(named) or _by_number(labels, named)):
+        strange = min(labels - set(named))
         raise DataError(
-            f"{train.layout.path}: label '{strange[0]}' is not among data.classes ({', '.join(given)})"
-            f"{nearest(strange[0], given) or ';'} type --set 'data.classes=[...]' with the names in the file"
+            f"{train.layout.path}: label '{strange}' is not among data.classes ({', '.join(named)})"
+            f"{nearest(strange, named) or ';'} type --set 'data.classes=[...]' with the names in the file"
         )
-    return tuple(sorted(found, key=lambda name: (not _is_whole(name), int(name) if _is_whole(name) else 0, name)))
+    return tuple(named)
 
 
 def check_rows(spec: DataSpec, classes: int) -> None:
-    """Raises DataError where `data.rows` leaves classes without a row."""
+    """Raise DataError where `data.rows` leaves classes without a row."""
     if spec.rows is not None and spec.rows < classes:
         raise DataError(f"data.rows is {spec.rows}; expected {classes} or more, a row for each class")
 
@@ -35,13 +38,13 @@ def check_rows(spec: DataSpec, classes: int) -> None:
 def numbers_of(table: Table, classes: Sequence[str], numbering: Sequence[str], spec: DataSpec) -> NDArray[np.int64]:
     """Class numbers (N,) of a table's labels: names as they are, whole numbers through `numbering`. Raises DataError."""
     assert table.labels is not None
-    number = {name: place for place, name in enumerate(classes)}
-    kinds = set(table.labels)
-    if not kinds <= number.keys() and _by_number(kinds, classes):
-        names = _positions(table, numbering, classes)
-        number |= {label: number[name] for label, name in names.items() if name in number}
-    found = np.fromiter((number.get(label, -1) for label in table.labels), dtype=np.int64)
-    strange = np.flatnonzero(found < 0)
+    number_of = {name: number for number, name in enumerate(classes)}
+    distinct = set(table.labels)
+    if not distinct <= number_of.keys() and _by_number(distinct, classes):
+        names = _names_by_number(table, numbering, classes)
+        number_of |= {label: number_of[name] for label, name in names.items() if name in number_of}
+    numbers = np.fromiter((number_of.get(label, -1) for label in table.labels), dtype=np.int64)
+    strange = np.flatnonzero(numbers < 0)
     if len(strange) and spec.unseen_labels == "fail":
         label = table.labels[strange[0]]
         raise DataError(
@@ -49,11 +52,14 @@ def numbers_of(table: Table, classes: Sequence[str], numbering: Sequence[str], s
             f"({', '.join(classes)}){nearest(label, classes) or ';'} {len(strange)} rows like it; correct them, or "
             f"type --set data.unseen_labels=wrong to count them as mistakes"
         )
-    return found
+    return numbers
 
 
-def _positions(table: Table, numbering: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
-    """Whole-number label → class name: 0 … C-1 or 1 … C in a given order, told apart by 0 and C. Never guessed."""
+def _names_by_number(table: Table, numbering: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
+    """Class names by whole-number label: 0 … C-1 or 1 … C in the order of `numbering`, told apart by 0 and C.
+
+    Raises DataError where there is no order, or the labels don't say where they start.
+    """
     values = {int(label) for label in table.labels or ()}
     count = len(numbering)
     if not numbering:
@@ -73,7 +79,7 @@ def _positions(table: Table, numbering: Sequence[str], classes: Sequence[str]) -
             f"{count} to tell"
         )
     first = 0 if 0 in values else 1
-    return {str(place + first): name for place, name in enumerate(numbering)}
+    return {str(number): name for number, name in enumerate(numbering, start=first)}
 
 
 def _by_number(labels: Iterable[str], classes: Iterable[str]) -> bool:

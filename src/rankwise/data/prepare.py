@@ -1,5 +1,6 @@
-"""Tables → Prepared: split, class numbers, clean text, tokens. Everything that a run must apply again at prediction is a
-Preprocessing, which travels with the artifact.
+"""Labelled tables → Prepared: class numbers, clean texts and tokens of three splits.
+
+What a run must apply again at prediction is a Preprocessing, which travels with it.
 
 Texts and tokens go from file to file on disk, a chunk of them in memory. Shapes: a split of N texts holds its tokens end to
 end with N + 1 offsets, so nothing is stored padded. Labels are class numbers (N,), -1 for a class that training never saw.
@@ -29,31 +30,38 @@ from rankwise.recipe import DataSpec
 
 @dataclass(frozen=True)
 class Split:
-    """One of train, validation, test."""
+    """The N rows of train, validation or test."""
 
     texts: Sequence[str] = field(repr=False)
     """Clean texts, N of them."""
     tokens: Tokens = field(repr=False)
     labels: NDArray[np.int64] = field(repr=False)
     rows: NDArray[np.int64] = field(repr=False)
-    """The data row of each text in its file, from 1; shape (N,)."""
+    """The data row that a text stands in, from 1; shape (N,)."""
 
     def __len__(self) -> int:
         return len(self.texts)
 
+    def where(self, kept: NDArray[np.bool_]) -> Split:
+        """The rows that a mask (N,) keeps; the split itself where it keeps all."""
+        if kept.all():
+            return self
+        rows = np.flatnonzero(kept)
+        return Split(Texts.of(self.texts).take(rows), self.tokens.take_to_disk(rows), self.labels[rows], self.rows[rows])
+
 
 @dataclass(frozen=True)
 class Prepared:
-    """What `fit` needs, and what the run must remember."""
+    """The data that a training needs, and what its run must remember of them."""
 
     preprocessing: Preprocessing
     train: Split
     validation: Split
     test: Split
     lengths: Lengths
-    """Tokens of the training texts before any was cut or left out."""
+    """Lengths of the training texts, in tokens, before any was cut or left out."""
     notes: tuple[str, ...] = ()
-    """What was found and done, one line each, for a person to read."""
+    """Lines for a person to read, on what the data have and what was done with them."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -63,53 +71,46 @@ class Prepared:
 def prepare(
     spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled | None = None, tokenized: Tokenize = tokenize_to_disk
 ) -> Prepared:
-    """Read, clean and tokenise. `longest` is the most tokens that the encoder takes; `tokenizer` a transformers one.
+    """The data of a recipe, read (unless `labelled` has them), cleaned and tokenised.
 
-    `tokenized` tokenises; a TokenStore shares what it has with other processes.
-
-    Raises DataError for files, columns, labels and texts that cannot be used.
+    `longest` is the most tokens that the encoder takes, `tokenizer` one of transformers', whose truncation side is set as the
+    recipe says. `tokenized` makes the tokens; a TokenStore shares them with other processes. Raises DataError for files,
+    columns, labels and texts that cannot be used.
     """
     labelled = labelled or read_labelled(spec)
     numbers = label_numbers(labelled, spec)
     texts = clean_all(labelled.train.texts, spec.clean)
-    tokens = tokenized(tokenizer, texts, max_length=None)
-    lengths = lengths_of(tokens.lengths, "tokens", bars=40, width=1)
-    max_length, length_note = choose_length(tokens.lengths, spec.max_length, longest)
-    side, side_note = _side(spec, tokens, numbers["train"], max_length)
+    whole = tokenized(tokenizer, texts, max_length=None)
+    max_length, length_note = choose_length(whole.lengths, spec.max_length, longest)
+    side, side_notes = _truncation_side(spec, whole, numbers["train"], max_length)
     tokenizer.truncation_side = side  # saved with it, so whoever loads the run cuts on the same side
-    keep, filter_note = _within_percentiles(tokens.lengths, spec.length_percentiles)
-    tokens = cut(tokens, texts, tokenizer, max_length)
-    train = _subset(Split(texts, tokens, numbers["train"], labelled.train.rows), keep)
+    kept, kept_notes = _within_percentiles(whole.lengths, spec.length_percentiles)
+    train = Split(texts, cut(whole, texts, tokenizer, max_length), numbers["train"], labelled.train.rows).where(kept)
 
     def scored(name: str, table: Table) -> Split:
         texts = clean_all(table.texts, spec.clean)
         return Split(texts, tokenized(tokenizer, texts, max_length=max_length), numbers[name], table.rows)
 
-    preprocessing = Preprocessing(
-        classes=labelled.classes,
-        clean=spec.clean,
-        max_length=max_length,
-        join=spec.join,
-        text=tuple(labelled.train.layout.text),
-        numbering=labelled.numbering,
-    )
     return Prepared(
-        preprocessing=preprocessing,
+        preprocessing=_preprocessing(spec, labelled, max_length),
         train=train,
         validation=scored("validation", labelled.validation),
         test=scored("test", labelled.test),
-        lengths=lengths,
-        notes=(*labelled.notes, length_note, *side_note, *filter_note),
+        lengths=lengths_of(whole.lengths, "tokens", bars=40, width=1),
+        notes=(*labelled.notes, length_note, *side_notes, *kept_notes),
     )
 
 
 def clean_all(texts: Sequence[str], steps: Sequence[str]) -> Sequence[str]:
-    """Clean texts, on disk; the texts themselves where there is no step."""
+    """Texts after cleaning, on disk; the texts themselves where there is no step."""
     return Texts.of(clean(text, steps) for text in texts) if steps else texts
 
 
 def choose_length(lengths: NDArray[np.int64], wanted: float, longest: int) -> tuple[int, str]:
-    """The max length in tokens, and a line about it. A share up to 1 is coverage, rounded up to a multiple of 8."""
+    """(the max length in tokens, a line about it) for texts of these lengths, (N,).
+
+    A share `wanted` up to 1 is that of texts which fit whole, in a multiple of 8. Raises DataError for more than `longest`.
+    """
     if wanted <= 1:
         covering = int(np.quantile(lengths, wanted, method="inverted_cdf"))
         chosen = min(8 * math.ceil(covering / 8), longest)
@@ -117,14 +118,14 @@ def choose_length(lengths: NDArray[np.int64], wanted: float, longest: int) -> tu
         chosen = int(wanted)
         if chosen > longest:
             raise DataError(f"data.max_length is {chosen}, but this encoder takes at most {longest} tokens")
-    cut = float((lengths > chosen).mean())
+    longer = float((lengths > chosen).mean())
     fits_all = min(8 * math.ceil(float(np.quantile(lengths, 0.995)) / 8), longest)
-    hint = f"; {fits_all} would cut 0.5 % or fewer" if cut > 0.05 and fits_all > chosen else ""
-    return chosen, f"max length {chosen} tokens cuts {cut:.1%} of the training texts{hint}"
+    hint = f"; {fits_all} would cut 0.5 % or fewer" if longer > 0.05 and fits_all > chosen else ""
+    return chosen, f"max length {chosen} tokens cuts {longer:.1%} of the training texts{hint}"
 
 
-def _side(spec: DataSpec, tokens: Tokens, labels: NDArray[np.int64], max_length: int) -> tuple[str, list[str]]:
-    """The side on which longer texts are cut, and a note where that is not the usual one."""
+def _truncation_side(spec: DataSpec, tokens: Tokens, labels: NDArray[np.int64], max_length: int) -> tuple[str, list[str]]:
+    """(the side on which longer texts are cut, a note where that is not the usual one)."""
     if spec.truncation_side == "auto":
         side, note = better_side(tokens, labels, max_length)
         return side, [note] if note else []
@@ -134,17 +135,20 @@ def _side(spec: DataSpec, tokens: Tokens, labels: NDArray[np.int64], max_length:
 def _within_percentiles(
     lengths: NDArray[np.int64], percentiles: tuple[float, float] | None
 ) -> tuple[NDArray[np.bool_], list[str]]:
+    """(which texts (N,) lie between two percentiles of length, a note where some do not)."""
     if percentiles is None:
         return np.ones(len(lengths), dtype=np.bool_), []
     low, high = np.percentile(lengths, percentiles)
-    keep = (lengths >= low) & (lengths <= high)
-    note = f"train: {(~keep).sum():,} rows outside {low:.0f} to {high:.0f} tokens left out of training"
-    return keep, [note]
+    kept = (lengths >= low) & (lengths <= high)
+    return kept, [f"train: {(~kept).sum():,} rows outside {low:.0f} to {high:.0f} tokens left out of training"]
 
 
-def _subset(split: Split, keep: NDArray[np.bool_]) -> Split:
-    if keep.all():
-        return split
-    places = np.flatnonzero(keep)
-    tokens = split.tokens.take_to_disk(places)
-    return Split(Texts.of(split.texts).take(places), tokens, split.labels[places], split.rows[places])
+def _preprocessing(spec: DataSpec, labelled: Labelled, max_length: int) -> Preprocessing:
+    return Preprocessing(
+        classes=labelled.classes,
+        clean=spec.clean,
+        max_length=max_length,
+        join=spec.join,
+        text=tuple(labelled.train.layout.text),
+        numbering=labelled.numbering,
+    )

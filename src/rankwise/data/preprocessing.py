@@ -11,7 +11,7 @@ from rankwise.data.clean import clean
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """From raw text to tokens, the same in training and serving."""
+    """The settings that lead from raw text to tokens, and the classes."""
 
     classes: tuple[str, ...]
     clean: tuple[str, ...]
@@ -20,7 +20,7 @@ class Preprocessing:
     text: tuple[str | int, ...] = ()
     """Column names of the training file, for prediction files that say nothing else."""
     numbering: tuple[str, ...] = ()
-    """Class names in the order that whole-number labels count them; empty where nobody gave an order."""
+    """Class names in the order that whole-number labels count them; empty where nothing says the order."""
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -37,4 +37,5 @@ class Preprocessing:
         )
 
     def apply(self, text: str) -> str:
+        """The clean text, which a tokenizer takes."""
         return clean(text, self.clean)

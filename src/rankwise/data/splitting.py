@@ -13,13 +13,49 @@ from rankwise.errors import DataError
 
 
 def split_off(table: Table, amount: float, *, seed: int, what: str) -> tuple[Table, Table]:
-    """The table without, and with, a stratified sample: a share below 1 or a number of rows. Raises DataError."""
+    """(the other rows, a stratified sample): `amount` is a share below 1 or a number of rows, `what` the split it is for.
+
+    Raises DataError where some class can't have a row on both sides.
+    """
     from sklearn.model_selection import train_test_split
 
     assert table.labels is not None
+    wanted = rows_taken(len(table.texts), amount, classes=len(set(table.labels)))
+    _check_amount(table, amount, wanted, what)
+    number_of = {name: number for number, name in enumerate(sorted(set(table.labels)))}
+    classes = np.fromiter((number_of[label] for label in table.labels), dtype=np.int64)
+    kept, taken = train_test_split(np.arange(len(classes)), test_size=wanted, random_state=seed, stratify=classes)
+    return table.take(np.sort(kept)), table.take(np.sort(taken))
+
+
+def rows_taken(rows: int, amount: float, *, classes: int) -> int:
+    """Rows that a split takes: a share of them, though at least one of each class, or a number."""
+    return max(round(amount * rows), classes) if amount < 1 else int(amount)
+
+
+def sample(table: Table, rows: int, *, seed: int) -> Table:
+    """A stratified sample of fewer rows than there are; where one can't be drawn with its rest, the nearest to one."""
+    assert table.labels is not None
     counts = Counter(table.labels)
-    number = {name: place for place, name in enumerate(sorted(counts))}
-    wanted = max(round(amount * len(table.texts)), len(counts)) if amount < 1 else int(amount)
+    if min(counts.values()) >= 2 and len(counts) <= rows <= len(table.texts) - len(counts):
+        return split_off(table, rows, seed=seed, what="test")[1]
+    return table.take(np.sort(nested_order(table.labels, seed)[:rows]))
+
+
+def nested_order(labels: Sequence[str], seed: int) -> NDArray[np.int64]:
+    """An order of all rows in which every beginning holds the classes in their shares, to a row or two."""
+    names, numbers = np.unique(np.asarray(labels), return_inverse=True)
+    shuffled = np.random.default_rng(seed).permutation(len(numbers))
+    position = np.empty(len(numbers))  # of a shuffled row among those of its class, as a share
+    for number in range(len(names)):
+        of_class = np.flatnonzero(numbers[shuffled] == number)
+        position[of_class] = (np.arange(len(of_class)) + 0.5) / len(of_class)
+    return np.asarray(shuffled[np.argsort(position, kind="stable")], dtype=np.int64)
+
+
+def _check_amount(table: Table, amount: float, wanted: int, what: str) -> None:
+    """Raise DataError where so many rows can't be set aside with some of every class on both sides."""
+    counts = Counter(table.labels)
     rest = len(table.texts) - wanted
     rarest, fewest = min(counts.items(), key=lambda item: item[1])
     if amount >= 1 and wanted < len(counts) <= rest:
@@ -33,26 +69,3 @@ def split_off(table: Table, amount: float, *, seed: int, what: str) -> tuple[Tab
             f"{len(counts)} classes and '{rarest}' has {fewest} row(s); add rows, or give a {what} file "
             f"(--set data.{what}=FILE)"
         )
-    classes = np.fromiter((number[label] for label in table.labels), dtype=np.int64)
-    kept, taken = train_test_split(np.arange(len(classes)), test_size=wanted, random_state=seed, stratify=classes)
-    return table.take(np.sort(kept)), table.take(np.sort(taken))
-
-
-def sample(table: Table, rows: int, *, seed: int) -> Table:
-    """A stratified sample of fewer rows than there are; where one can't be drawn with its rest, the nearest to one."""
-    assert table.labels is not None
-    counts = Counter(table.labels)
-    if min(counts.values()) >= 2 and len(counts) <= rows <= len(table.texts) - len(counts):
-        return split_off(table, rows, seed=seed, what="test")[1]
-    return table.take(np.sort(nested_order(table.labels, seed)[:rows]))
-
-
-def nested_order(labels: Sequence[str], seed: int) -> NDArray[np.int64]:
-    """An order of all rows whose every beginning has each class in its share, to a row or two."""
-    names, numbers = np.unique(np.asarray(labels), return_inverse=True)
-    shuffled = np.random.default_rng(seed).permutation(len(numbers))
-    position = np.empty(len(numbers))  # of a shuffled row among those of its class, as a share
-    for number in range(len(names)):
-        mine = np.flatnonzero(numbers[shuffled] == number)
-        position[mine] = (np.arange(len(mine)) + 0.5) / len(mine)
-    return np.asarray(shuffled[np.argsort(position, kind="stable")], dtype=np.int64)

@@ -14,54 +14,47 @@ from rankwise.data.audit import check
 from rankwise.data.files.table import Layout, read_table
 from rankwise.data.labels import check_rows, class_names
 from rankwise.data.sources import sources_of
+from rankwise.data.splitting import rows_taken
 from rankwise.planning.workload import Work, character_counts
 from rankwise.recipe import DataSpec
 
 
 @dataclass(frozen=True)
 class Volume:
-    """What is known of a data set before it is split."""
+    """How much there is of a data set, before it is split."""
 
     classes: tuple[str, ...]
     rows: tuple[int, int, int]
-    """Of train, validation and test, as a run will split and cut them."""
+    """Rows of train, validation and test, as a run will split and cut them."""
     characters: NDArray[np.int64]
-    """Of every text in the training source."""
+    """Characters of every text in the training source, (N,)."""
     layouts: tuple[Layout, ...] = ()
-    """What was found out about each file."""
+    """How the files were read."""
 
     def work(self, spec: DataSpec, *, encoder_longest: int | None) -> Work:
-        """Rows and estimated tokens, long texts cut."""
+        """The rows and estimated tokens of a run, with long texts cut."""
         return Work.of_characters(self.characters, self.rows, max_length=spec.max_length, encoder_longest=encoder_longest)
 
 
 def volume(spec: DataSpec) -> Volume:
-    """Reads the sources of a recipe's data. Raises DataError."""
-    found = sources_of(spec)
-    table = read_table(found.train, spec)
+    """The volume of a recipe's data, whose sources are read once. Raises DataError."""
+    sources = sources_of(spec)
+    table = read_table(sources.train, spec)
     check(table)
-    classes = class_names(table, spec.classes or found.classes)
+    classes = class_names(table, spec.classes or sources.classes)
     check_rows(spec, len(set(table.labels or ())))
-    train = len(table.texts)
-    layouts = [table.layout]
-    if found.test:
-        other = read_table(found.test, spec)
-        test = len(other.texts)
-        layouts.append(other.layout)
-    else:
-        test = _taken(train, spec.split.test, len(classes))
-        train -= test
-    if found.validation:
-        other = read_table(found.validation, spec)
-        validation = len(other.texts)
-        layouts.append(other.layout)
-    else:
-        validation = _taken(train, spec.split.validation, len(classes))
-        train -= validation
-    train, test = min(train, spec.rows or train), min(test, spec.test_rows or test)
-    return Volume(classes, (max(1, train), validation, test), character_counts(table.texts), tuple(layouts))
-
-
-def _taken(rows: int, amount: float, classes: int) -> int:
-    """Rows that a split takes: a share of them, though at least one of each class, or a number."""
-    return min(rows, max(round(amount * rows), classes) if amount < 1 else int(amount))
+    layouts, train = [table.layout], len(table.texts)
+    rows = {}
+    for role, source, amount in (
+        ("test", sources.test, spec.split.test),
+        ("validation", sources.validation, spec.split.validation),
+    ):
+        if source:
+            other = read_table(source, spec)
+            rows[role] = len(other.texts)
+            layouts.append(other.layout)
+        else:
+            rows[role] = min(train, rows_taken(train, amount, classes=len(classes)))
+            train -= rows[role]
+    train, test = min(train, spec.rows or train), min(rows["test"], spec.test_rows or rows["test"])
+    return Volume(classes, (max(1, train), rows["validation"], test), character_counts(table.texts), tuple(layouts))

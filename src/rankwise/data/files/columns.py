@@ -1,6 +1,6 @@
 """Which columns hold the text and the label: as the recipe says, by name, or by what is in them.
 
-A header is there when its cells hold a known or a given name. Positions count from 0.
+The first row is a header when it has a known name or one that the recipe asks for. Columns count from 0.
 """
 
 from __future__ import annotations
@@ -23,23 +23,26 @@ _LABEL = ("label", "labels", "class", "category", "target", "sentiment")
 
 
 @dataclass(frozen=True)
-class Choice:
-    """Which columns the recipe asks for."""
+class ColumnChoice:
+    """Which columns of a source the recipe asks for."""
 
     name: str
+    """The source's, for messages."""
     text: tuple[Column, ...]
     label: Column | None
     setting: str
+    """What to type before `.header=…` to change how the source is read."""
     header: bool | None = None
 
     @property
     def names(self) -> set[str]:
+        """The columns that are asked for by name, not by position."""
         asked = (*self.text, *([] if self.label is None else [self.label]))
         return {column for column in asked if isinstance(column, str) and not column.isdecimal()}
 
 
-def name_columns(rows: Rows, choice: Choice) -> tuple[tuple[str, ...], bool]:
-    """Column names, and whether the first row holds them."""
+def name_columns(rows: Rows, choice: ColumnChoice) -> tuple[tuple[str, ...], bool]:
+    """(column names, whether the first row holds them). Raises DataError for no rows, or two columns of one name."""
     first = rows.columns or next((cells for _, cells in rows.read() if cells), None)
     if first is None:
         raise DataError(f"{choice.name}: 0 rows; expected a row for each text")
@@ -48,9 +51,9 @@ def name_columns(rows: Rows, choice: Choice) -> tuple[tuple[str, ...], bool]:
     else:
         cells = [cell.strip() for cell in first]
         header = _is_header(cells, choice) if choice.header is None else choice.header
-        names = tuple(cell if cell and header else str(place) for place, cell in enumerate(cells))
+        names = tuple(cell if cell and header else str(index) for index, cell in enumerate(cells))
     if len(set(names)) < len(names):
-        twice = next(name for place, name in enumerate(names) if name in names[:place])
+        twice = next(name for index, name in enumerate(names) if name in names[:index])
         raise DataError(
             f"{choice.name}: two columns are called '{twice}'; rename one, or say that there is no header: "
             f"{choice.setting}.header=false"
@@ -58,19 +61,19 @@ def name_columns(rows: Rows, choice: Choice) -> tuple[tuple[str, ...], bool]:
     return names, header
 
 
-def _is_header(cells: Sequence[str], choice: Choice) -> bool:
-    """A first row with a known name; names in the recipe only make sense with a header."""
+def _is_header(cells: Sequence[str], choice: ColumnChoice) -> bool:
+    """Whether the first row has a known name, or the recipe asks for columns by name, which only a header can have."""
     return bool(choice.names) or any(cell.lower() in {*_TEXT, *_TITLE, *_BODY, *_LABEL, "id"} for cell in cells)
 
 
 def choose_columns(
-    rows: Rows, choice: Choice, columns: Sequence[str], header: bool, needs_label: bool
+    rows: Rows, choice: ColumnChoice, columns: Sequence[str], header: bool, needs_label: bool
 ) -> tuple[tuple[int, ...], int | None]:
-    """Positions of the text columns and of the label."""
-    text = tuple(_position(wanted, columns, choice.name) for wanted in choice.text)
+    """(indices of the text columns, the label's index or None). Raises DataError where that is not clear."""
+    text = tuple(_index(wanted, columns, choice.name) for wanted in choice.text)
     label = None
     if choice.label is not None and (needs_label or _is_there(choice.label, columns)):
-        label = _position(choice.label, columns, choice.name)
+        label = _index(choice.label, columns, choice.name)
     if label is None and choice.label is None:
         label = _named(columns, _LABEL, text) if header else _label_by_values(rows, choice, len(columns), text)
     if not text:
@@ -78,12 +81,13 @@ def choose_columns(
     if not text or (label is None and needs_label):
         raise _unclear(choice, columns, header, "text" if not text else "label")
     if label in text or len(set(text)) < len(text):
-        twice = next(columns[place] for place in text if place == label or text.count(place) > 1)
+        twice = next(columns[index] for index in text if index == label or text.count(index) > 1)
         raise DataError(f"{choice.name}: column '{twice}' is asked for twice; name a column once, for text or for label")
     return text, label
 
 
-def _position(wanted: Column, columns: Sequence[str], name: str) -> int:
+def _index(wanted: Column, columns: Sequence[str], name: str) -> int:
+    """The index of a column that is asked for by name or position. Raises DataError where there is none."""
     if isinstance(wanted, str) and wanted in columns:
         return columns.index(wanted)
     if _is_there(wanted, columns):
@@ -95,46 +99,48 @@ def _position(wanted: Column, columns: Sequence[str], name: str) -> int:
 
 
 def _is_there(wanted: Column, columns: Sequence[str]) -> bool:
+    """Whether a column that is asked for by name or position exists."""
     if isinstance(wanted, str) and not wanted.isdecimal():
         return wanted in columns
     return wanted in columns or 0 <= int(wanted) < len(columns)
 
 
 def _named(columns: Sequence[str], known: Sequence[str], taken: Sequence[int] = ()) -> int | None:
-    """The column with the first known name, whatever its case."""
-    places = {column.strip().lower(): place for place, column in reversed(list(enumerate(columns)))}
-    return next((places[name] for name in known if name in places and places[name] not in taken), None)
+    """The index of the column with the first known name, whatever its case; None for no such column."""
+    indices = {column.strip().lower(): index for index, column in reversed(list(enumerate(columns)))}
+    return next((indices[name] for name in known if name in indices and indices[name] not in taken), None)
 
 
 def _text_by_name(columns: Sequence[str], label: int | None) -> tuple[int, ...]:
+    """The text columns with known names: a title and a body, or one column; empty for none."""
     taken = () if label is None else (label,)
     title = _named(columns, _TITLE, taken)
     body = _named(columns, _BODY, taken) if title is not None else None
     alone = _named(columns, _TEXT, taken)
     if title is not None and body is not None and (alone is None or alone == body):
         return (title, body)
-    found = next((place for place in (alone, _named(columns, _BODY, taken), title) if place is not None), None)
-    return () if found is None else (found,)
+    return next(((index,) for index in (alone, _named(columns, _BODY, taken), title) if index is not None), ())
 
 
 def _text_by_rest(columns: Sequence[str], label: int | None) -> tuple[int, ...]:
-    rest = tuple(place for place in range(len(columns)) if place != label)
+    """All columns but the label; empty where no label is known and several columns may be text."""
+    rest = tuple(index for index in range(len(columns)) if index != label)
     return rest if label is not None or len(rest) == 1 else ()
 
 
-def _label_by_values(rows: Rows, choice: Choice, width: int, taken: Sequence[int]) -> int | None:
+def _label_by_values(rows: Rows, choice: ColumnChoice, width: int, taken: Sequence[int]) -> int | None:
     """The one column of a headerless file whose short values repeat most; None when no column or several do.
 
     Raises DataError where the first row may well be a header: its value there is in no other row.
     """
     sample = [cells for _, cells in islice(rows.read(), PROBED_ROWS) if cells]
     distinct = {}
-    for place in set(range(width)).difference(taken):
-        values = {cells[place] for cells in sample}
+    for index in set(range(width)).difference(taken):
+        values = {cells[index] for cells in sample}
         if len(values) <= min(50, len(sample) / 2) and max(map(len, values)) <= 50:
-            distinct[place] = len(values)
-    varied = {place: count for place, count in distinct.items() if count > 1} or distinct
-    best = [place for place, count in varied.items() if count == min(varied.values())]
+            distinct[index] = len(values)
+    varied = {index: count for index, count in distinct.items() if count > 1} or distinct
+    best = [index for index, count in varied.items() if count == min(varied.values())]
     if len(best) != 1:
         return None
     labels = [cells[best[0]] for cells in sample]
@@ -147,7 +153,7 @@ def _label_by_values(rows: Rows, choice: Choice, width: int, taken: Sequence[int
     return best[0]
 
 
-def _unclear(choice: Choice, columns: Sequence[str], header: bool, missing: str) -> DataError:
+def _unclear(choice: ColumnChoice, columns: Sequence[str], header: bool, missing: str) -> DataError:
     if header:
         known = " or ".join(_TEXT[:3] if missing == "text" else _LABEL[:3])
         return DataError(
@@ -162,9 +168,8 @@ def _unclear(choice: Choice, columns: Sequence[str], header: bool, missing: str)
 
 def setting_of(source: SourceSpec, data: DataSpec) -> str:
     """What to type before `.encoding=…` to change how this source is read."""
-    given = {"train": data.train, "validation": data.validation, "test": data.test}
-    for role, spec in given.items():
-        if spec == source:
+    for role in ("train", "validation", "test"):
+        if getattr(data, role) == source:
             return f"--set data.{role}"
     role = "train" if data.source == source.path else role_of(Path(source.path).name) or "train"
     return f"--set data.{role}.path={quote(source.path)} --set data.{role}"

@@ -1,4 +1,4 @@
-"""Where predictions go: a file in the format that its name says, written row by row and moved into place when whole."""
+"""Where predictions go: a file in the format that its name says, written row by row, and renamed to it when whole."""
 
 from __future__ import annotations
 

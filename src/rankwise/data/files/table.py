@@ -1,7 +1,7 @@
-"""Labelled text from any source becomes a Table: texts, labels, where they stood, and what was dropped on the way.
+"""Labelled text from any source becomes a Table: texts, labels, their row numbers, and what was dropped on the way.
 
 `read_table` reads a source whole, its texts to disk, `stream` record by record, both along the same path and in bounded
-memory. Row numbers count data rows from 1, column positions from 0. A blank cell is no text and no label; "NA", "null" and
+memory. Row numbers count data rows from 1, columns from 0. A blank cell is no text and no label; "NA", "null" and
 "None" are words. Labels are strings, kept to the letter.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.files.columns import Choice, choose_columns, name_columns, setting_of
+from rankwise.data.files.columns import ColumnChoice, choose_columns, name_columns, setting_of
 from rankwise.data.files.reading import open_rows
 from rankwise.data.files.rows import Row, as_strings, row_name
 from rankwise.data.files.text import has_surrogate
@@ -40,7 +40,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a source was read: what was found out and what was given."""
+    """How a source was read: its format, and which columns hold what."""
 
     path: str
     format: str
@@ -53,7 +53,7 @@ class Layout:
     encoding: str
 
     def describe(self) -> str:
-        """`test.csv: CSV, comma, no header; label = column 0, text = columns 1 + 2`."""
+        """The layout in one line: `test.csv: CSV, comma, no header; label = column 0, text = columns 1 + 2`."""
         names = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
         kind = [self.format, *filter(None, [self.compression])]
         if self.delimiter:
@@ -66,14 +66,16 @@ class Layout:
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """Texts with their labels, in the source's order. `rows` is each text's data row, `dropped` is reason → count."""
+    """N texts with their labels, in the source's order."""
 
     texts: Sequence[str]
     """On disk, when they were read from a source; see store.py."""
     labels: tuple[str, ...] | None
     layout: Layout
     dropped: Mapping[str, int]
+    """How many rows were left out, by reason."""
     rows: NDArray[np.int64]
+    """The data row that a text stands in, from 1; shape (N,)."""
 
     def take(self, indices: NDArray[np.int64]) -> Table:
         """A table with only the texts at these indices, in this order."""
@@ -82,12 +84,12 @@ class Table:
 
 
 def read_table(source: SourceSpec, data: DataSpec, *, needs_label: bool = True) -> Table:
-    """All rows of a source that have a text (and a label, where one is needed). Raises DataError."""
+    """All rows of a source that have a text (and a label, where one is needed). Raises DataError for what can't be read."""
     return _collect(_open(source, data, needs_label), data, needs_label)
 
 
 def stream(source: SourceSpec, data: DataSpec, *, needs_label: bool = False) -> tuple[Layout, Iterator[Record]]:
-    """The layout, and every row one by one, those without text too. Raises DataError, at a bad row when there."""
+    """(the layout, every row one by one, those without text too). Raises DataError, for a bad row when it is reached."""
     reading = _open(source, data, needs_label)
     return reading.layout, iter(reading.records)
 
@@ -99,7 +101,7 @@ def table_of(texts: Sequence[str], labels: Sequence[str | int] | None = None) ->
     labels = None if labels is None else list(labels)  # a pandas Series finds its values by its own index
     label = None if labels is None else "label"
     layout = Layout("list", "list", None, None, True, ("text", *filter(None, [label])), ("text",), label, "utf-8")
-    return _collect(_Reading(layout, _listed(texts, labels), array("q"), {}), DataSpec(), labels is not None)
+    return _collect(_Reading(layout, _list_records(texts, labels), array("q"), {}), DataSpec(), labels is not None)
 
 
 def first_row(source: SourceSpec, data: DataSpec) -> tuple[str, ...]:
@@ -116,9 +118,12 @@ def hub_classes(source: SourceSpec, data: DataSpec) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Reading:
+    """A source whose columns are known and whose rows are still to be read."""
+
     layout: Layout
     records: Iterable[Record]
-    bad: array[int]  # filled while records are read
+    bad: array[int]
+    """The numbers of skipped rows, filled while records are read."""
     classes: Mapping[str, tuple[str, ...]]
 
 
@@ -126,7 +131,7 @@ def _open(source: SourceSpec, data: DataSpec, needs_label: bool) -> _Reading:
     setting = setting_of(source, data)
     rows = open_rows(source, setting=setting, skip_bad=data.skip_bad_rows)
     label_wanted = data.label if source.label is None else source.label
-    choice = Choice(source.path, source.text or data.text, label_wanted, setting, source.header)
+    choice = ColumnChoice(source.path, source.text or data.text, label_wanted, setting, source.header)
     columns, header = name_columns(rows, choice)
     text, label = choose_columns(rows, choice, columns, header, needs_label)
     layout = Layout(
@@ -136,7 +141,7 @@ def _open(source: SourceSpec, data: DataSpec, needs_label: bool) -> _Reading:
         delimiter=rows.delimiter,
         header=header,
         columns=columns,
-        text=tuple(columns[place] for place in text),
+        text=tuple(columns[index] for index in text),
         label=None if label is None else columns[label],
         encoding=source.encoding,
     )
@@ -152,21 +157,21 @@ def _open(source: SourceSpec, data: DataSpec, needs_label: bool) -> _Reading:
 def _records(
     rows: Iterator[Row], layout: Layout, text_of: Callable[[Sequence[str]], str], label: int | None, bad: array[int]
 ) -> Iterator[Record]:
-    for number, (place, cells) in enumerate(rows, start=1):
+    for number, (location, cells) in enumerate(rows, start=1):
         if cells is None:
             bad.append(number)
             continue
         text = text_of(cells)
         name = None if label is None else cells[label]
         if "\0" in text or (name and "\0" in name):
-            raise DataError(f"{row_name(layout.path, number, place)}: a NUL character; no text has one, remove it")
+            raise DataError(f"{row_name(layout.path, number, location)}: a NUL character; no text has one, remove it")
         if name is not None and (not name or name.isspace()):
             name = None
         yield Record(number, text, name, dict(zip(layout.columns, cells, strict=True)))
 
 
 def _joined(text: Sequence[int], join: str) -> Callable[[Sequence[str]], str]:
-    """Cells → text. One column is taken as it is; several are joined, blank ones left out."""
+    """A function from cells to text: one column is taken as it is; several are joined, blank ones left out."""
     if len(text) == 1:
         return itemgetter(text[0])
     pick = itemgetter(*text)
@@ -176,9 +181,9 @@ def _joined(text: Sequence[int], join: str) -> Callable[[Sequence[str]], str]:
 def _collect(reading: _Reading, data: DataSpec, needs_label: bool) -> Table:
     labels: list[str | None] = []
     rows, empty, missing = array("q"), array("q"), array("q")
-    known: dict[str, str] = {}  # one string for each class, whatever the number of rows
+    known: dict[str, str] = {}  # one string per class, whatever the number of rows
 
-    def kept() -> Iterator[str]:
+    def texts_kept() -> Iterator[str]:
         for record in reading.records:
             if not record.text or record.text.isspace():
                 empty.append(record.number)
@@ -189,7 +194,7 @@ def _collect(reading: _Reading, data: DataSpec, needs_label: bool) -> Table:
                 rows.append(record.number)
                 yield record.text
 
-    texts = Texts.of(kept())
+    texts = Texts.of(texts_kept())
     dropped = {"empty text": empty, "missing label": missing, "bad row": reading.bad}
     _refuse_losses(reading.layout, len(texts), dropped, data.empty_text == "fail")
     _refuse_twins(reading.layout, known)
@@ -205,6 +210,7 @@ def _collect(reading: _Reading, data: DataSpec, needs_label: bool) -> Table:
 
 
 def _refuse_losses(layout: Layout, kept: int, dropped: Mapping[str, Sequence[int]], fail_empty: bool) -> None:
+    """Raise DataError for rows without text that the recipe wants, many rows without a label, or no row left."""
     total = kept + sum(map(len, dropped.values()))
     empty, missing = dropped["empty text"], dropped["missing label"]
     if empty and fail_empty:
@@ -223,7 +229,7 @@ def _refuse_losses(layout: Layout, kept: int, dropped: Mapping[str, Sequence[int
 
 
 def _refuse_twins(layout: Layout, labels: Iterable[str]) -> None:
-    """Labels such as 1 and 1.0 in one column are one class written in two ways."""
+    """Raise DataError for labels such as 1 and 1.0 in one column: one class written in two ways."""
     seen: dict[float, str] = {}
     for label in sorted(set(labels)):
         if label.isascii() and label.replace(".", "", 1).removeprefix("-").isdecimal():
@@ -236,26 +242,29 @@ def _refuse_twins(layout: Layout, labels: Iterable[str]) -> None:
 
 
 def _first(numbers: Sequence[int]) -> str:
+    """The first row numbers in words: `rows 1, 2, 3, 4, 5, …`."""
     return f"row{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:5]))}{', …' if len(numbers) > 5 else ''}"
 
 
-def _listed(texts: Sequence[str], labels: Sequence[str | int] | None) -> Iterator[Record]:
+def _list_records(texts: Sequence[str], labels: Sequence[str | int] | None) -> Iterator[Record]:
+    """The records of Python lists. Raises DataError for what is no text or no label."""
     if isinstance(texts, str):
         raise DataError("found one string, expected a list of texts; type [text]")
     kinds: set[str] = set()
-    for place, text in enumerate(texts):
+    for index, text in enumerate(texts):
         if not isinstance(text, str):
-            raise DataError(f"texts[{place}] is a {type(text).__name__} ({text!r:.40}); expected a string")
+            raise DataError(f"texts[{index}] is a {type(text).__name__} ({text!r:.40}); expected a string")
         if has_surrogate(text) or "\0" in text:
-            raise DataError(f"texts[{place}] holds a NUL character or half of a character; expected valid Unicode")
-        yield Record(place + 1, text, None if labels is None else _label_of(labels[place], place, kinds), {})
+            raise DataError(f"texts[{index}] holds a NUL character or half of a character; expected valid Unicode")
+        yield Record(index + 1, text, None if labels is None else _label_text(labels[index], index, kinds), {})
 
 
-def _label_of(label: object, place: int, kinds: set[str]) -> str:
+def _label_text(label: object, index: int, kinds: set[str]) -> str:
+    """A label from a list as a string. Raises DataError for one of another kind than those in `kinds`, which it joins."""
     kind = "string" if isinstance(label, str) else "bool" if isinstance(label, bool) else "integer"
     if not isinstance(label, (str, Integral)):
-        raise DataError(f"labels[{place}] is a {type(label).__name__} ({label!r:.40}); expected a string or an integer")
+        raise DataError(f"labels[{index}] is a {type(label).__name__} ({label!r:.40}); expected a string or an integer")
     kinds.add(kind)
     if len(kinds) > 1:
-        raise DataError(f"labels[{place}] is a {kind} ({label!r:.40}) among others; expected labels of one type")
+        raise DataError(f"labels[{index}] is a {kind} ({label!r:.40}) among others; expected labels of one type")
     return str(label).lower() if kind == "bool" else str(label)

@@ -1,4 +1,4 @@
-"""A text file, plain or gzipped, as lines: in bounded memory, in its encoding, with the place of what is wrong."""
+"""A text file, plain or gzipped, as lines: in bounded memory, in its encoding; errors name the line or byte that is wrong."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class TextFile:
 
 
 class _Unzipped(io.RawIOBase):
-    """A .gz read through a limit, so that a bomb stops early."""
+    """A .gz that is read up to a limit, so that a decompression bomb stops early."""
 
     def __init__(self, file: TextFile) -> None:
         self._name = file.name
@@ -86,11 +86,12 @@ class _Unzipped(io.RawIOBase):
 
 
 def open_bytes(file: TextFile) -> io.BufferedReader:
+    """The file's bytes, unpacked."""
     return io.BufferedReader(_Unzipped(file), 1 << 17) if file.compressed else file.path.open("rb")
 
 
 def read_lines(file: TextFile) -> Iterator[str]:
-    """Lines with their ends, each at most MAX_FIELD characters."""
+    """Lines with their ends, of at most MAX_FIELD characters. Raises DataError for what can't be decoded."""
     with open_bytes(file) as raw, io.TextIOWrapper(raw, encoding=codec(file), newline="") as stream:
         number = 0
         try:
@@ -104,6 +105,7 @@ def read_lines(file: TextFile) -> Iterator[str]:
 
 
 def codec(file: TextFile) -> str:
+    """The name of Python's codec for the file's encoding. Raises DataError for an encoding that is not known."""
     try:
         codec = codecs.lookup(file.encoding).name
     except LookupError as error:
@@ -114,7 +116,7 @@ def codec(file: TextFile) -> str:
 
 
 def _first_bad_byte(file: TextFile) -> int:
-    """Where decoding fails, counted in (unpacked) bytes. Read again, because a text stream does not say."""
+    """Where decoding fails, in bytes (unpacked). The file is read again, because a text stream does not say."""
     decoder = codecs.getincrementaldecoder(file.encoding)()
     offset = 0
     with open_bytes(file) as stream:
@@ -149,7 +151,7 @@ def _likely_encoding(head: bytes) -> str:
 
 
 def refuse_utf16(file: TextFile) -> None:
-    """UTF-16 without a mark is valid UTF-8 full of NUL characters; say so before columns are looked for."""
+    """Raise DataError for UTF-16 without a mark, which is valid UTF-8 full of NUL characters, before columns are sought."""
     with open_bytes(file) as stream:
         head = stream.read(4096)
     if codec(file) == "utf-8-sig" and _likely_encoding(head).startswith("utf-16"):
