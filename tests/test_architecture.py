@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import rankwise
+from rankwise.encoders.families import FAMILIES
 
 ROOT = Path(rankwise.__file__).parent
 
@@ -147,6 +148,17 @@ def test_what_plans_imports_no_heavy_library_even_late():
         if unit(module) in WITHOUT_TORCH and name.split(".")[0] in HEAVY
     ]
     assert heavy == []
+
+
+def test_an_encoder_familys_name_stands_in_its_own_file_and_among_the_published_ones_only():
+    named = [
+        f"{module}:{node.lineno} names {node.value}"
+        for module, path in MODULES.items()
+        if not module.startswith(("rankwise.encoders.families.", "rankwise.encoders.known"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and node.value in FAMILIES
+    ]
+    assert named == []
 
 
 def test_nothing_is_called_utils():

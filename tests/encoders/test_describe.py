@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tiny_families import MODEL_TYPES
 from torch import nn
+from transformers import AutoConfig
 
 from rankwise.encoders.base import MINILM_PACKAGE, locate
 from rankwise.encoders.describe import Encoder, describe, find
@@ -56,6 +57,18 @@ def test_any_config_of_a_family_describes_the_live_model_name_by_name_and_shape_
     assert encoder.tensors() == live
     assert encoder.total_parameters == sum(math.prod(shape) for shape in live.values())
     assert len(encoder.tensors()) == sum(len(part.tensors) for part in (*encoder.body, *encoder.head))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_a_config_leaves_out_is_what_transformers_takes(family):
+    known = {**FAMILIES[family].defaults, **FAMILIES[family].dropouts}
+    live = AutoConfig.for_model(family).to_dict()
+    assert known == {key: live.get(key, 0) for key in known}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_letters_that_every_encoder_needs_are_there(family):
+    assert {"L", "H", "N"} <= FAMILIES[family].letters.keys()
 
 
 @pytest.mark.parametrize("name", KNOWN)

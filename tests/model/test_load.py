@@ -135,3 +135,22 @@ def test_a_base_on_disk_needs_no_network(tiny):
     )
     done = subprocess.run([sys.executable, "-c", code, str(tiny("bert"))], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_head_reads_the_tokens_that_the_family_says(family, tiny):
+    base = locate(str(tiny(family)))
+    model, _ = load_encoder(base, CLASSES, seed=0)
+    model.eval()
+    encoder = find(base.location, classes=3)
+    kept = []
+
+    def keep(_module, _inputs, output):
+        output.last_hidden_state.retain_grad()
+        kept.append(output.last_hidden_state)  # (1, T, H)
+
+    model.get_submodule(encoder.root).register_forward_hook(keep)
+    model(input_ids=torch.arange(5, 12)[None]).logits[0, 0].backward()
+    read = [bool(gradient.any()) for gradient in kept[0].grad[0]]
+    last = len(read) - 1
+    expected = {"first": [0], "last": [last], "mean": list(range(len(read)))}
+    assert [index for index, is_read in enumerate(read) if is_read] == expected[encoder.reads]

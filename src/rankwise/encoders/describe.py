@@ -55,6 +55,8 @@ class Encoder:
     """Attention heads of a layer."""
     longest: int | None
     """The longest text in tokens that its position embeddings allow; None where positions are relative."""
+    reads: str
+    """Which token's last hidden state the head reads: "first", "last", or the "mean" of all."""
     has_dropout: bool
     """Whether it drops anything while it trains."""
     body: tuple[Part, ...] = field(repr=False)
@@ -149,6 +151,7 @@ def describe(config: Config, *, name: str, classes: int) -> Encoder:
         hidden=dims["H"],
         heads=dims["N"],
         longest=dims["P"] - family.first_position if "P" in dims else None,
+        reads=family.reads(config),
         has_dropout=any(config.get(key, default) for key, default in family.dropouts.items()),
         body=(
             *lines.parts(family.before, root),

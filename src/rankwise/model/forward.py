@@ -51,6 +51,7 @@ class Forward:
         self.fast_path = encoder.traits.fast_path
         self.encoder: Any = model.get_submodule(encoder.root)
         self.width = encoder.hidden
+        self.reads_first = encoder.reads == "first"
         self.stack = list(self.encoder.get_submodule(self.fast_path.layers).children())
         self.layers = [_Layer(layer, self.fast_path, encoder.heads) for layer in self.stack]
 
@@ -80,7 +81,7 @@ class Forward:
         stop = len(self.layers) if stop is None else stop
         mask = _additive(inputs["attention_mask"], dtype)  # (B, 1, 1, T)
         for index in range(start, stop):
-            first_only = speed.first_token and index == len(self.layers) - 1
+            first_only = speed.first_token and self.reads_first and index == len(self.layers) - 1
             hidden = self.layers[index](hidden, mask, dtype=dtype, fold=speed.fold, first_only=first_only)
         return hidden
 

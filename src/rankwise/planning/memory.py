@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 
 from rankwise.errors import OverMemory
-from rankwise.planning.operations import has_fast_path
+from rankwise.planning.operations import ends_in_first_token, has_fast_path
 from rankwise.planning.plan import Plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe, TrainSpec
@@ -132,7 +132,7 @@ def _kept(plan: Plan, spec: TrainSpec, work: Work, rows: int) -> float:
     each += (KEPT_INNER if reads_inner else KEPT_INNER_UNADAPTED) * encoder.inner
     each += (KEPT_ATTENTION + dropout * KEPT_ATTENTION_DROPOUT) * attention
     layers = max(0, encoder.layers - plan.lowest_layer) * encoder.layer_runs
-    first_only = bool(layers) and has_fast_path(plan) and spec.speed.first_token
+    first_only = bool(layers) and ends_in_first_token(plan, spec)
     floats = each * (layers - first_only) + first_only * 3 * hidden  # of the last layer keys and values, of every token
     share = HELD_IN_BACKWARD if layers else 1.0
     return 4 * rows * work.longest * floats + share * _held(plan, work, rows)

@@ -73,7 +73,7 @@ def operations(plan: Plan, recipe: Recipe, work: Work) -> Operations:
 def per_text(plan: Plan, spec: TrainSpec, *, mean_tokens: float) -> PerText:
     """Operations for one token and for one row. Attention's products, 4·H·T for a token of a text of T, are counted."""
     encoder, cached = plan.encoder, cached_layers(plan, spec)
-    first_only = has_fast_path(plan) and spec.speed.first_token
+    first_only = ends_in_first_token(plan, spec)
     lowest, runs = _lowest(plan), encoder.layer_runs
     seen = mean_tokens + plan.prefix_length
     attention = 2 * encoder.hidden * seen  # two products for each token, of H weights for each token that it sees
@@ -104,6 +104,11 @@ def per_text(plan: Plan, spec: TrainSpec, *, mean_tokens: float) -> PerText:
 def has_fast_path(plan: Plan) -> bool:
     """Whether model/forward.py computes the forward pass: the family has a fast path, and the method runs on it."""
     return plan.encoder.traits.fast_path is not None and plan.method.has_fast_path
+
+
+def ends_in_first_token(plan: Plan, spec: TrainSpec) -> bool:
+    """Whether the last layer is computed for the first token only, which is all that the head reads."""
+    return has_fast_path(plan) and spec.speed.first_token and plan.encoder.reads == "first"
 
 
 def cached_layers(plan: Plan, spec: TrainSpec) -> int:

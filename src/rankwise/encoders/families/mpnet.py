@@ -10,7 +10,7 @@ MPNET = register(
         model_types=("mpnet",),
         root="mpnet",
         letters={**bert.LETTERS, "B": "relative_attention_num_buckets"},
-        defaults={**bert.DEFAULTS, "vocab_size": 30527, "relative_attention_num_buckets": 32},
+        defaults={**bert.DEFAULTS, "vocab_size": 30527, "type_vocab_size": 0, "relative_attention_num_buckets": 32},
         dropouts=bert.DROPOUTS,
         before="""
             embeddings.word_embeddings      table   V H
