@@ -19,7 +19,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 from conftest import CLASSES, FAMILIES, save_tiny
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
 from rankwise.model import adapters
-from rankwise.model.adapters import ADAPTER_FILE, MODEL_FILE, count_live, load, merged, quiet_dropout, save, saved_parameters
+from rankwise.model.adapters import count_live, load
+from rankwise.model.classifier import quiet_dropout
+from rankwise.model.saving import ADAPTER_FILE, MODEL_FILE, merged, save, saved_parameters
 from rankwise.training.job import Job
 
 TEXTS = ["apple pear and the plum", "iron", "danube near the rhine , very quite some long loire tagus ebro oder don"]

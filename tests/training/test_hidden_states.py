@@ -11,7 +11,7 @@ from rankwise.data.batches import Padding
 from rankwise.inference.features import head_features
 from rankwise.inference.logits import logits
 from rankwise.inference.torch_scorer import TorchScorer
-from rankwise.model.adapters import quiet_dropout
+from rankwise.model.classifier import quiet_dropout
 from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import load_tokenizer
 from rankwise.system.events import HeadFitted

@@ -16,7 +16,7 @@ from rankwise.data.tokens import Tokens, tokenize_to_disk
 from rankwise.encoders.base import locate
 from rankwise.encoders.describe import find
 from rankwise.inference.logits import gathered
-from rankwise.model.adapters import Classifier
+from rankwise.model.classifier import Classifier
 from rankwise.model.forward import Forward
 from rankwise.model.hidden_cache import HiddenStates
 from rankwise.model.load import load_encoder, load_tokenizer, longest_text

@@ -20,7 +20,8 @@ from torch.nn import functional as F
 from rankwise.encoders.describe import Encoder
 from rankwise.encoders.family import FastPath
 from rankwise.model.dropout import dropout
-from rankwise.model.folding import Maps
+from rankwise.model.folding import LinearLayers
+from rankwise.model.method import LiveAdapter
 from rankwise.recipe import SpeedSpec
 from rankwise.system.device import on_cpu
 
@@ -42,10 +43,11 @@ class Entering(NamedTuple):
 class Forward:
     """A classification model's forward pass, layer by layer. It reads the live modules; folded weights are its own.
 
-    `model` is the transformers model (peft's wrapper taken off), `encoder` describes it and has a fast path.
+    `model` is the transformers model (peft's wrapper taken off), `encoder` describes it and has a fast path, `adapter` is
+    the method that has adapted it, if one has.
     """
 
-    def __init__(self, model: nn.Module, encoder: Encoder) -> None:
+    def __init__(self, model: nn.Module, encoder: Encoder, adapter: LiveAdapter | None = None) -> None:
         assert encoder.traits.fast_path is not None, f"{encoder.family} has no fast path"
         self.model = model
         self.fast_path = encoder.traits.fast_path
@@ -53,7 +55,7 @@ class Forward:
         self.width = encoder.hidden
         self.reads_first = encoder.reads == "first"
         self.stack = list(self.encoder.get_submodule(self.fast_path.layers).children())
-        self.layers = [_Layer(layer, self.fast_path, encoder.heads) for layer in self.stack]
+        self.layers = [_Layer(layer, self.fast_path, encoder.heads, adapter) for layer in self.stack]
 
     def logits(
         self, inputs: Inputs, *, dtype: torch.dtype, speed: SpeedSpec = ALL_ON, entering: Entering | None = None
@@ -88,8 +90,8 @@ class Forward:
     def forget_adapted(self) -> None:
         """Drop the weights that adapters are folded into: the next pass makes them again."""
         for layer in self.layers:
-            for maps in layer.maps:
-                maps.forget_adapted()
+            for linear in layer.linear:
+                linear.forget_adapted()
 
     def frozen_below(self, layer: int) -> list[Tensor]:
         """Every weight that the hidden states entering `layer` depend on, in the model's order."""
@@ -106,16 +108,19 @@ class Forward:
 class _Layer:
     """One encoder layer: attention, then the feed-forward layers, each with its residual and norm."""
 
-    def __init__(self, layer: nn.Module, fast_path: FastPath, heads: int) -> None:
+    def __init__(self, layer: nn.Module, fast_path: FastPath, heads: int, adapter: LiveAdapter | None) -> None:
         def part(path: str) -> Any:
             return layer.get_submodule(path)
 
+        def together(*paths: str) -> LinearLayers:
+            return LinearLayers([part(path) for path in paths], adapter)
+
         self.heads = heads
-        self.query = Maps([part(fast_path.query)])
-        self.key_value = Maps([part(fast_path.key), part(fast_path.value)])
-        self.query_key_value = Maps([part(fast_path.query), part(fast_path.key), part(fast_path.value)])
-        self.attention_output = Maps([part(fast_path.attention_output)])
-        self.ffn_in, self.ffn_out = Maps([part(fast_path.ffn_in)]), Maps([part(fast_path.ffn_out)])
+        self.query = together(fast_path.query)
+        self.key_value = together(fast_path.key, fast_path.value)
+        self.query_key_value = together(fast_path.query, fast_path.key, fast_path.value)
+        self.attention_output = together(fast_path.attention_output)
+        self.ffn_in, self.ffn_out = together(fast_path.ffn_in), together(fast_path.ffn_out)
         self.attention_norm, self.ffn_norm = part(fast_path.attention_norm), part(fast_path.ffn_norm)
         self.activation = part(fast_path.activation)
         self.attention_dropout = part(fast_path.attention_dropout)
@@ -124,7 +129,7 @@ class _Layer:
         self.ffn_dropout = part(fast_path.ffn_dropout)
 
     @property
-    def maps(self) -> tuple[Maps, ...]:
+    def linear(self) -> tuple[LinearLayers, ...]:
         """All of them; query, key and value twice, for they are read together and apart."""
         return (self.query, self.key_value, self.query_key_value, self.attention_output, self.ffn_in, self.ffn_out)
 

@@ -36,7 +36,7 @@ from rankwise.inference.onnx_scorer import OnnxScorer, load_onnx
 from rankwise.inference.predict import Prediction, Predictor
 from rankwise.inference.torch_scorer import DropoutScorer, TorchScorer
 from rankwise.model import adapters
-from rankwise.model.adapters import Classifier
+from rankwise.model.classifier import Classifier
 from rankwise.model.load import load_tokenizer
 from rankwise.planning.plan import Plan
 from rankwise.planning.plan import plan as make_plan

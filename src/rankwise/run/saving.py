@@ -14,6 +14,7 @@ from rankwise.errors import ReloadMismatch
 from rankwise.inference.logits import logits
 from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.model import adapters
+from rankwise.model.saving import save as save_classifier
 from rankwise.run.card import model_card
 from rankwise.run.folder import Run
 from rankwise.run.format import (
@@ -54,7 +55,7 @@ def save(
     trained weight differs at all or logits differ by more than rounding.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    adapters.save(job.classifier, folder, base=job.base)
+    save_classifier(job.classifier, folder, base=job.base)
     job.tokenizer.save_pretrained(folder)
     _scrub_tokenizer(folder / "tokenizer_config.json")
     write_json(folder / PLAN, of_schema(job.classifier.plan.as_dict(), PlanFacts))

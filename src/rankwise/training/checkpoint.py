@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rankwise.errors import RunError
-from rankwise.model.adapters import Classifier
+from rankwise.model.classifier import Classifier
 from rankwise.system.device import DEVICE_GENERATOR, GENERATOR, Device
 
 

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from rankwise.data.batches import Padding
 from rankwise.data.prepare import Split
 from rankwise.inference.features import head_features
-from rankwise.model.adapters import Classifier
+from rankwise.model.classifier import Classifier
 from rankwise.model.hidden_cache import HiddenStates
 
 HEAD_ROWS = 2_000  # texts whose features a head is fitted on, where no cache makes them cheap

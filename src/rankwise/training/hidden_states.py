@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rankwise.data.batches import Padding, padded_batches, scoring_batches
 from rankwise.data.tokens import Tokens
-from rankwise.model.adapters import Classifier
+from rankwise.model.classifier import Classifier
 from rankwise.model.hidden_cache import HiddenStates, HiddenStatesCache, Writer, digest_of, key_of
 from rankwise.model.passes import in_eval_mode, to_tensors
 from rankwise.recipe import TrainSpec

@@ -11,7 +11,8 @@ from rankwise.data.labelled import Labelled
 from rankwise.data.prepare import Prepared
 from rankwise.data.shifts import Shifted
 from rankwise.encoders.base import Base
-from rankwise.model.adapters import Classifier, build
+from rankwise.model.adapters import build
+from rankwise.model.classifier import Classifier
 from rankwise.model.load import check_match
 from rankwise.planning.forecast import Forecast
 from rankwise.planning.memory import GB

@@ -21,7 +21,7 @@ from rankwise.data.batches import Padding, Rows, training_batches
 from rankwise.data.prepare import Prepared, Split
 from rankwise.data.shifts import Shifted
 from rankwise.errors import NonFiniteLoss
-from rankwise.model.adapters import Classifier, quiet_dropout
+from rankwise.model.classifier import Classifier, quiet_dropout
 from rankwise.model.dropout import cut_dropout_from_words
 from rankwise.model.hidden_cache import HiddenStates, HiddenStatesCache
 from rankwise.planning.forecast import Forecast

@@ -17,7 +17,7 @@ from torch import nn
 
 from rankwise.encoders.describe import Encoder
 from rankwise.errors import TrainingError, nearest
-from rankwise.model.adapters import Classifier
+from rankwise.model.classifier import Classifier
 from rankwise.planning.policies import depth_group
 from rankwise.recipe import OptimizerSpec, TrainSpec
 from rankwise.system.device import Device
@@ -30,7 +30,7 @@ def parameter_groups(classifier: Classifier, spec: TrainSpec) -> list[Group]:
     encoder = classifier.plan.encoder
     groups: dict[tuple[str, float, float], list[nn.Parameter]] = defaultdict(list)
     for name, weight in classifier.trainable().items():
-        label, rate = learning_rate(name, encoder, spec)
+        label, rate = learning_rate(name, encoder, spec, factor=classifier.method.factor(name))
         decay = spec.optimizer.weight_decay if weight.ndim >= 2 else 0.0
         groups[label, rate, decay].append(weight)
     return [
@@ -39,17 +39,17 @@ def parameter_groups(classifier: Classifier, spec: TrainSpec) -> list[Group]:
     ]
 
 
-def learning_rate(name: str, encoder: Encoder, spec: TrainSpec) -> tuple[str, float]:
-    """(a label for its group, the peak rate) of a trained parameter."""
+def learning_rate(name: str, encoder: Encoder, spec: TrainSpec, *, factor: str | None) -> tuple[str, float]:
+    """(a label for its group, the peak rate) of a trained parameter; `factor` is A or B in a low-rank adapter."""
     if is_head(name, encoder):
         return "head", spec.rates.head or spec.learning_rate
     tiers = spec.rates.tiers
     tier = depth_group(encoder.depth_of(name), encoder.layers, len(tiers)) if tiers else None
     rate = spec.learning_rate if tier is None else tiers[tier]
     label = "encoder" if tier is None else f"tier {tier + 1}"
-    if "lora_B" in name:
-        return f"{label} B", rate * spec.rates.b_over_a
-    return (f"{label} A" if "lora_A" in name else label), rate
+    if factor == "B":
+        rate *= spec.rates.b_over_a
+    return (f"{label} {factor}" if factor else label), rate
 
 
 def is_head(name: str, encoder: Encoder) -> bool:

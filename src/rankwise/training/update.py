@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from rankwise.data.batches import Padding, Rows, collate
 from rankwise.data.prepare import Split
-from rankwise.model.adapters import Classifier
+from rankwise.model.classifier import Classifier
 from rankwise.model.hidden_cache import HiddenStates
 from rankwise.model.passes import to_tensors
 from rankwise.planning.memory import halved

@@ -22,7 +22,7 @@ from rankwise.data.tokens import Tokens
 from rankwise.errors import NonFiniteLoss
 from rankwise.inference.evaluation import Evaluation, evaluated, probabilities_under
 from rankwise.inference.logits import gathered
-from rankwise.model.adapters import Classifier
+from rankwise.model.classifier import Classifier
 from rankwise.model.hidden_cache import HiddenStates
 from rankwise.model.passes import in_eval_mode, to_array, to_tensors
 from rankwise.recipe import EvaluateSpec

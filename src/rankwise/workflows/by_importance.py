@@ -27,7 +27,7 @@ from rankwise.data.batches import Padding, padded_batches, scoring_batches
 from rankwise.data.labelled import Labelled, read_labelled
 from rankwise.data.prepare import Split
 from rankwise.encoders.base import Base, locate
-from rankwise.model.adapters import Classifier
+from rankwise.model.classifier import Classifier
 from rankwise.model.passes import to_tensors
 from rankwise.recipe import AdapterSpec, BudgetSpec, ByImportance, HeadSpec, Recipe, TrainSpec
 from rankwise.system.cache import Cache, cache_folder

@@ -19,7 +19,7 @@ from rankwise.errors import MissingExtra, ModelError, ReloadMismatch
 from rankwise.inference.logits import logits
 from rankwise.inference.onnx_scorer import TOLERANCE, load_onnx
 from rankwise.inference.torch_scorer import TorchScorer
-from rankwise.model.adapters import Classifier
+from rankwise.model.classifier import Classifier
 from rankwise.run.export import onnx
 from rankwise.run.export.onnx import export
 

@@ -22,8 +22,9 @@ from torch import Tensor, nn
 from rankwise.data.batches import Batch
 from rankwise.errors import ModelError, ReloadMismatch, require
 from rankwise.inference.onnx_scorer import DIFFERENCE, SOURCE, TOLERANCE, OnnxScorer, load_onnx
-from rankwise.model.adapters import Classifier, merged
+from rankwise.model.classifier import Classifier
 from rankwise.model.passes import in_eval_mode, to_tensors
+from rankwise.model.saving import merged
 
 OPSET = 23  # the first with Attention: a smaller graph than 20's, and a few percent faster; a family may need another
 LARGEST_FILE = 2**31 - 1  # bytes in a protobuf message

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import torch
 
 from rankwise.errors import TrainingError
-from rankwise.model.adapters import Classifier
+from rankwise.model.classifier import Classifier
 
 WARMUP = 0.1  # of the updates, before the first rank goes
 SETTLED = 0.5  # of the updates, after the last rank has gone; both are about the paper's, which differ by data set

@@ -1,0 +1,138 @@
+"""A live classifier: a transformers model with what its plan trains, which gives logits.
+
+Shapes: B rows, T tokens, H hidden, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from rankwise.model.forward import ALL_ON, Entering, Forward
+from rankwise.model.method import LiveAdapter, LiveMethod
+from rankwise.model.methods import live_method
+from rankwise.planning.operations import has_fast_path
+from rankwise.planning.plan import Plan
+from rankwise.recipe import SpeedSpec
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A live model that gives logits (B, C), and the plan it was made from."""
+
+    model: Any
+    """A PeftModel where an adapter trains beside the encoder, else the plain transformers model."""
+    plan: Plan
+    classes: tuple[str, ...]
+
+    @property
+    def method(self) -> LiveMethod:
+        """The model half of the plan's method."""
+        return live_method(self.plan)
+
+    def to(self, device: torch.device) -> Classifier:
+        """The same classifier, its model moved to `device`."""
+        self.model.to(device)
+        return self
+
+    def trainable(self) -> dict[str, nn.Parameter]:
+        """Trained parameters by name, in the model's order."""
+        return {name: weight for name, weight in self.model.named_parameters() if weight.requires_grad}
+
+    def logits(
+        self,
+        inputs: Mapping[str, torch.Tensor],
+        *,
+        precision: str = "fp32",
+        speed: SpeedSpec = ALL_ON,
+        entering: Entering | None = None,
+    ) -> torch.Tensor:
+        """Logits (B, C) in fp32 of padded inputs (B, T), on the fast path where the family has one.
+
+        `entering` are hidden states of layers that have run before. Products are made in `precision`: fp32, bf16 or fp16.
+        """
+        dtype = PRECISIONS[precision]
+        if self.forward is not None:
+            return self.forward.logits(inputs, dtype=dtype, speed=speed, entering=entering)
+        if entering is not None:
+            raise ValueError(f"{self.plan.encoder.family} has no forward pass in parts")
+        with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            return torch.as_tensor(self.model(**inputs).logits.float())
+
+    def below(self, inputs: Mapping[str, torch.Tensor], layer: int, *, precision: str) -> torch.Tensor:
+        """What enters `layer` (B, T, H); past the last layer (B, 1, H). Only where `forward` is not None."""
+        assert self.forward is not None, "this family has no forward pass in parts"
+        dtype = PRECISIONS[precision]
+        return self.forward.run(self.forward.embed(inputs), inputs, dtype=dtype, stop=layer)
+
+    @property
+    def has_encoder_dropout(self) -> bool:
+        """Whether the encoder drops anything while it trains."""
+        return any(isinstance(module, nn.Dropout) and module.p > 0 for _, module in self.encoder_modules())
+
+    def encoder_modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """(path in the transformers model, module) of everything in the encoder but what its method has added."""
+        root, marker = f"{self.plan.encoder.root}.", self.method.marker
+        for name, module in self.model.named_modules():
+            path = base_name(name)
+            if f"{path}.".startswith(root) and not (marker and marker in path):
+                yield path, module
+
+    @property
+    def last_projection(self) -> Any:
+        """The head's live projection to classes, an nn.Linear."""
+        path = self.plan.encoder.head[-1].path
+        if not self.plan.adapter.is_apart:
+            return self.model.get_submodule(path)
+        top, _, rest = path.partition(".")
+        saved = self.model.get_base_model().get_submodule(top).modules_to_save["default"]
+        return saved.get_submodule(rest) if rest else saved
+
+    @cached_property
+    def forward(self) -> Forward | None:
+        """The forward pass in parts; None where the family's layers are built otherwise, or get keys from a prefix."""
+        if not has_fast_path(self.plan):
+            return None
+        model = self.model.get_base_model() if self.plan.adapter.is_apart else self.model
+        return Forward(model, self.plan.encoder, self.method if isinstance(self.method, LiveAdapter) else None)
+
+    def live_ranks(self) -> dict[str, int]:
+        """The rank of each low-rank adapter as it stands, by module path: as planned, less what pruning has taken."""
+        return self.method.live_ranks(self.model, self.plan)
+
+    @property
+    def device(self) -> torch.device:
+        device: torch.device = next(iter(self.model.parameters())).device
+        return device
+
+
+def quiet_dropout(classifier: Classifier, *, below: int | None = None) -> int:
+    """Turn the encoder's own dropout off (adapters and head keep theirs); returns how many modules changed.
+
+    With `below`, only in the embeddings and in the layers below that one.
+    """
+    encoder = classifier.plan.encoder
+    spared = () if below is None else tuple(f"{encoder.layer_path(layer)}." for layer in range(below, encoder.layers))
+    changed = 0
+    for path, module in classifier.encoder_modules():
+        if f"{path}.".startswith(spared):
+            continue
+        if isinstance(module, nn.Dropout) and module.p > 0:
+            module.p = 0.0
+            changed += 1
+        for attribute in ("attention_dropout", "dropout_prob"):
+            if isinstance(getattr(module, attribute, None), float):
+                setattr(module, attribute, 0.0)
+    return changed
+
+
+def base_name(name: str) -> str:
+    """A live module's or parameter's name → its name in the transformers model, which a prefix wraps once, others twice."""
+    return name.removeprefix("base_model.model.").removeprefix("base_model.")
