@@ -63,7 +63,7 @@ def real(name: str) -> Path:
         ("pipe.csv", GOOD.replace(",", "|"), "CSV, pipe, header"),
         ("tab.tsv", GOOD.replace(",", "\t"), "TSV, tab, header"),
         ("packed.csv.gz", gzip.compress(GOOD.encode()), "CSV, gzip, comma, header"),
-        ("packed.jsonl.gz", gzip.compress(b'{"text":"first","label":"a"}\n{"text":"second","label":"b"}'), "JSONL, gzip"),
+        ("packed.jsonl.gz", gzip.compress(b'{"text":"first","label":"a"}\n{"text":"second","label":"b"}', mtime=0), "JSONL, gzip"),
         ("no_last_line_end.csv", GOOD.strip(), "CSV, comma, header"),
         ("blank_lines.csv", GOOD.replace("\n", "\n\n"), "CSV, comma, header"),
         ("UPPER.CSV", GOOD.replace("text,label", "Text,LABEL"), "CSV, comma, header"),
@@ -338,7 +338,7 @@ def test_a_pipe_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_gzip_bomb_is_stopped_by_size_and_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    bomb = write(tmp_path / "bomb.csv.gz", gzip.compress(b"text,label\n" + b"x,a\n" * 100_000))
+    bomb = write(tmp_path / "bomb.csv.gz", gzip.compress(b"text,label\n" + b"x,a\n" * 100_000, mtime=0))
     assert len(read(bomb).texts) == 100_000  # a high ratio alone is no bomb
     monkeypatch.setattr(textfile, "MAX_UNPACKED", 100_000)
     assert "over 200 times as many" in failing(bomb)
