@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rankwise.data.audit import Audit, audit, check, seen_in
+from rankwise.data.audit import Audit, audit, check
 from rankwise.data.files.table import Table, table_of
+from rankwise.data.repeats import seen_in
 from rankwise.errors import DataError
 
 WORDS = ["apple", "river", "stone", "cloud", "green", "seven", "paper", "light", "music", "house", "train", "north"]

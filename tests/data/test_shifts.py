@@ -137,7 +137,7 @@ def test_only_texts_whose_tokens_change_are_kept():
     tokens = tokenize(tokenizer, texts, max_length=16)
     found = {each.kind: each for each in shifted_tokens(texts, tokens, KINDS, tokenizer, known)}
     assert list(found) == list(KINDS)
-    assert {kind: each.places.tolist() for kind, each in found.items()} | {"typos": [], "dropped_words": []} == {
+    assert {kind: each.indices.tolist() for kind, each in found.items()} | {"typos": [], "dropped_words": []} == {
         "typos": [],
         "lower": [],
         "upper": [],
@@ -158,4 +158,4 @@ def test_texts_are_cleaned_after_they_are_shifted():
     known = Preprocessing(("a", "b"), ("agencies",), 16)
     tokens = tokenize(tokenizer, [known.apply(text) for text in texts], max_length=16)
     (same,) = shifted_tokens(texts, tokens, ["no_agencies"], tokenizer, known)
-    assert len(same.places) == 0, "a run that removes agencies loses nothing"
+    assert len(same.indices) == 0, "a run that removes agencies loses nothing"

@@ -39,8 +39,9 @@ from rankwise.system.events import (
 )
 
 if TYPE_CHECKING:
-    from rankwise.data.audit import Audit, Lengths
+    from rankwise.data.audit import Audit
     from rankwise.data.files.table import Layout
+    from rankwise.data.lengths import Lengths
     from rankwise.run.folder import Run
 
 SHADES = " ░▒▓█"

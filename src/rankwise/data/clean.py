@@ -1,4 +1,4 @@
-"""Text is cleaned by named steps, in the order given; the same names are stored with a run and applied at prediction.
+"""Text is cleaned by named steps, in the recipe's order; the same names are stored with a run and applied at prediction.
 
 Each step is a pure function from text to text that runs in linear time: possessive quantifiers and bounded repeats, so
 no text can make it crawl. What is removed leaves a space, so words never grow together; `whitespace` tidies up. A second
@@ -29,7 +29,7 @@ def clean(text: str, steps: Sequence[str]) -> str:
 
 
 def describe_steps() -> dict[str, str]:
-    """One line on each step."""
+    """A line on every step, by name."""
     return {name: (step.__doc__ or "").strip().splitlines()[0] for name, step in STEPS.items()}
 
 
@@ -118,6 +118,7 @@ _TAG = re.compile(
 
 
 def _mended(match: re.Match[str]) -> str:
+    """The character of an entity that has lost its ampersand."""
     return html.unescape(f"&{match[1].lower()};")
 
 

@@ -12,9 +12,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.audit import LEAK_LIMIT, check, seen_in
+from rankwise.data.audit import LEAK_LIMIT, check
 from rankwise.data.files.table import Table, read_table
 from rankwise.data.labels import check_rows, class_names, numbers_of
+from rankwise.data.repeats import seen_in
 from rankwise.data.sources import sources_of
 from rankwise.data.splitting import sample, split_off
 from rankwise.errors import DataError

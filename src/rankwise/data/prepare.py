@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.audit import Lengths, lengths_of
 from rankwise.data.clean import clean
 from rankwise.data.files.table import Table
 from rankwise.data.labelled import Labelled, label_numbers, read_labelled
+from rankwise.data.lengths import Lengths, lengths_of
 from rankwise.data.preprocessing import Preprocessing
 from rankwise.data.store import Texts
 from rankwise.data.tokens import Tokenize, Tokens, cut, tokenize_to_disk

@@ -2,8 +2,8 @@
 
 Kinds work on the raw text, before any cleaning, as the world does. They leave the class of a text to a human reader as it
 was; a text of which nothing would be left stays as it is. Where words or letters are drawn, the draw depends on seed, kind
-and text, so the same text is always shifted in the same way, whatever its place. Shares of words are ours; sources of the
-kinds stand with them. `shifted_tokens` turns N texts into tokens once, so that scoring them is all that is left to do.
+and text, so the same text is always shifted in the same way, wherever it stands. Shares of words are ours; sources of
+the kinds stand with them. `shifted_tokens` turns N texts into tokens once, so that scoring them is all that is left to do.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ Kind = Callable[[str, Random, str], str]  # text, generator, what joins text col
 
 @dataclass(frozen=True)
 class Shifted:
-    """What one kind makes of N texts: the tokens of those M that it changes, in the eyes of the tokenizer."""
+    """What one kind of shift makes of N texts: the tokens of those M whose tokens it changes."""
 
     kind: str
-    places: NDArray[np.int64] = field(repr=False)
-    """(M,) rising; the tokens of all other texts are what they were."""
+    indices: NDArray[np.int64] = field(repr=False)
+    """Which texts have other tokens, (M,), rising."""
     tokens: Tokens = field(repr=False)
-    """Of these M texts."""
+    """The tokens of these M texts."""
 
 
 def shift(text: str, kind: str, *, seed: int = 0, join: str = " . ") -> str:
@@ -53,25 +53,26 @@ def shift(text: str, kind: str, *, seed: int = 0, join: str = " . ") -> str:
 
 
 def describe_kinds() -> dict[str, str]:
-    """One line on each kind."""
+    """A line on every kind of shift, by name."""
     return {name: (kind.__doc__ or "").strip().splitlines()[0] for name, kind in KINDS.items()}
 
 
 def shifted_tokens(
     texts: Sequence[str], tokens: Tokens, kinds: Iterable[str], tokenizer: Any, preprocessing: Preprocessing, *, seed: int = 0
 ) -> tuple[Shifted, ...]:
-    """Each kind's changed tokens, on disk, of raw texts whose clean texts have `tokens`."""
-    found = []
+    """The tokens, on disk, that every kind changes in raw texts whose clean texts have `tokens`."""
+    shifted = []
     for kind in kinds:
         changed = Texts.of(preprocessing.apply(shift(text, kind, seed=seed, join=preprocessing.join)) for text in texts)
         after = tokenize_to_disk(tokenizer, changed, max_length=preprocessing.max_length)
-        places = np.array([place for place in range(len(after)) if not _same(tokens, after, place)], dtype=np.int64)
-        found.append(Shifted(kind, places, after.take_to_disk(places)))
-    return tuple(found)
+        indices = np.array([index for index in range(len(after)) if not _same(tokens, after, index)], dtype=np.int64)
+        shifted.append(Shifted(kind, indices, after.take_to_disk(indices)))
+    return tuple(shifted)
 
 
-def _same(one: Tokens, other: Tokens, place: int) -> bool:
-    first, second = (tokens.ids[tokens.offsets[place] : tokens.offsets[place + 1]] for tokens in (one, other))
+def _same(one: Tokens, other: Tokens, index: int) -> bool:
+    """Whether a text has the same token ids in both."""
+    first, second = (tokens.ids[tokens.offsets[index] : tokens.offsets[index + 1]] for tokens in (one, other))
     return np.array_equal(first, second)
 
 
@@ -144,7 +145,7 @@ def shuffled_sentences(text: str, random: Random, join: str) -> str:
     order = random.sample(range(len(sentences)), len(sentences))
     if order == sorted(order):  # drawn as it was: turned on by one
         order = [*order[1:], *order[:1]]
-    return " ".join(sentences[place] for place in order)
+    return " ".join(sentences[index] for index in order)
 
 
 KINDS: Mapping[str, Kind] = MappingProxyType(
@@ -168,13 +169,13 @@ _KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
 
 def _misspelt(word: str, random: Random) -> str:
-    """One slip at a letter that is neither the first nor the last."""
-    place = random.randrange(1, len(word) - 1)
-    before, letter, after = word[:place], word[place], word[place + 1 :]
+    """The word with one slip at a letter that is neither the first nor the last."""
+    at = random.randrange(1, len(word) - 1)
+    before, letter, after = word[:at], word[at], word[at + 1 :]
     slip = random.choice(("swap", "omit", "double", "key"))
     if slip == "swap":
-        place = min(place, len(word) - 3)
-        return word[:place] + word[place + 1] + word[place] + word[place + 2 :]
+        at = min(at, len(word) - 3)
+        return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
     if slip == "omit":
         return before + after
     keys = _beside(letter) if slip == "key" else ""
@@ -184,10 +185,11 @@ def _misspelt(word: str, random: Random) -> str:
 def _beside(letter: str) -> str:
     """The keys left and right of a letter's on an English keyboard, in its case; none for a letter that has no key there."""
     row = next((row for row in _KEYBOARD if letter.lower() in row), "")
-    place = row.find(letter.lower())
-    keys = row[max(0, place - 1) : place] + row[place + 1 : place + 2] if row else ""
+    at = row.find(letter.lower())
+    keys = row[max(0, at - 1) : at] + row[at + 1 : at + 2] if row else ""
     return keys.upper() if letter.isupper() else keys
 
 
 def _words(text: str, end: re.Match[str]) -> int:
+    """How many words stand before the end of a sentence."""
     return len(text[: end.end()].split())

@@ -1,6 +1,6 @@
-"""Sequences on disk: texts and token ids of which memory holds the places only, so that a million rows are some megabytes.
+"""Sequences on disk: texts and token ids of which memory holds offsets only, so that a million rows are some megabytes.
 
-Each is a file without a name in the temporary folder (TMPDIR says where), written from front to back and gone when nobody
+A sequence is a file without a name in the temporary folder (TMPDIR says where), written from front to back and gone when nobody
 holds it any more. Reading is by position and maps nothing into memory, so threads may share one and none of it counts as
 resident. Texts are UTF-8, lone surrogates included.
 """
@@ -21,22 +21,22 @@ from numpy.typing import DTypeLike, NDArray
 
 from rankwise.errors import DataError
 
-CHUNK = 1024  # places that become Python numbers together
+CHUNK = 1024  # offsets that become Python numbers together
 
-Places = NDArray[np.int64]
+Offsets = NDArray[np.int64]
 
 
 class Texts(Sequence[str]):
     """Strings on disk, equal to any sequence of the same ones. A slice and `take` are views that share the file."""
 
-    def __init__(self, disk: _Disk, starts: Places, ends: Places) -> None:
+    def __init__(self, disk: _Disk, starts: Offsets, ends: Offsets) -> None:
         self._disk = disk
         self._starts = starts
         self._ends = ends
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> Texts:
-        """Writes texts to a new file, one at a time, unless they are on disk already.
+        """Write texts to a new file, one at a time, unless they are on disk already.
 
         Raises DataError where the temporary folder takes no more.
         """
@@ -45,24 +45,24 @@ class Texts(Sequence[str]):
         disk, offsets = _Disk(), array("q", [0])
         for text in texts:
             offsets.append(disk.append(text.encode("utf-8", "surrogatepass")))
-        places = np.frombuffer(offsets, dtype=np.int64)  # (N + 1,)
-        return cls(disk, places[:-1], places[1:])
+        bounds = np.frombuffer(offsets, dtype=np.int64)  # (N + 1,)
+        return cls(disk, bounds[:-1], bounds[1:])
 
-    def take(self, places: NDArray[np.integer[Any] | np.bool_]) -> Texts:
-        """The texts at these places, in this order, or where a mask says so."""
-        return Texts(self._disk, self._starts[places], self._ends[places])
+    def take(self, indices: NDArray[np.integer[Any] | np.bool_]) -> Texts:
+        """The texts at these indices, in this order, or where a mask is true."""
+        return Texts(self._disk, self._starts[indices], self._ends[indices])
 
     def __len__(self) -> int:
         return len(self._starts)
 
     @overload
-    def __getitem__(self, place: int) -> str: ...
+    def __getitem__(self, index: int) -> str: ...
     @overload
-    def __getitem__(self, place: slice) -> Texts: ...
-    def __getitem__(self, place: int | slice) -> str | Texts:
-        if isinstance(place, slice):
-            return Texts(self._disk, self._starts[place], self._ends[place])
-        return self._read(int(self._starts[place]), int(self._ends[place]))
+    def __getitem__(self, index: slice) -> Texts: ...
+    def __getitem__(self, index: int | slice) -> str | Texts:
+        if isinstance(index, slice):
+            return Texts(self._disk, self._starts[index], self._ends[index])
+        return self._read(int(self._starts[index]), int(self._ends[index]))
 
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self), CHUNK):
@@ -84,22 +84,22 @@ class Texts(Sequence[str]):
 
 
 class Numbers:
-    """Whole numbers on disk, end to end; a slice of them, from a place to a place, is an array."""
+    """Whole numbers on disk, end to end; a slice of them is an array in memory."""
 
     def __init__(self, dtype: DTypeLike, path: Path | None = None) -> None:
-        """In a new file, which has a name where `path` gives one."""
+        """Start with no numbers, in a new file at `path`, or in one without a name."""
         self.dtype: np.dtype[Any] = np.dtype(dtype)
         self._disk = _Disk() if path is None else _Disk(path.open("w+b", buffering=0))
 
     @classmethod
-    def opened(cls, path: Path, dtype: DTypeLike) -> Numbers:
-        """Those that are in a file, to be read."""
-        found = cls.__new__(cls)
-        found.dtype, found._disk = np.dtype(dtype), _Disk(path.open("rb", buffering=0))
-        return found
+    def open(cls, path: Path, dtype: DTypeLike) -> Numbers:
+        """The numbers that are in a file, to be read."""
+        numbers = cls.__new__(cls)
+        numbers.dtype, numbers._disk = np.dtype(dtype), _Disk(path.open("rb", buffering=0))
+        return numbers
 
     def append(self, values: NDArray[np.integer[Any]]) -> None:
-        """Writes them behind the others. Raises DataError where the temporary folder takes no more."""
+        """Write numbers behind the others. Raises DataError where the temporary folder takes no more."""
         assert values.dtype == self.dtype
         self._disk.append(values.tobytes())
 
@@ -113,7 +113,7 @@ class Numbers:
 
 
 class _Disk:
-    """Bytes that are appended and read at any place; gone when nobody holds them any more."""
+    """Bytes in a file, appended at its end and read at any offset; closed when nobody holds them any more."""
 
     def __init__(self, file: FileIO | None = None) -> None:
         try:
@@ -124,7 +124,7 @@ class _Disk:
         self.size = os.fstat(self._file.fileno()).st_size
 
     def append(self, data: bytes) -> int:
-        """The size after it."""
+        """Write bytes at the end; returns the size after that."""
         self.size += len(data)
         try:
             while data:  # a disk that is nearly full takes a part
@@ -134,6 +134,7 @@ class _Disk:
         return self.size
 
     def read(self, start: int, end: int) -> bytes:
+        """The bytes from one offset to another."""
         data = os.pread(self._file.fileno(), end - start, start)
         assert len(data) == end - start
         return data

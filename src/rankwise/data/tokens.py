@@ -108,8 +108,8 @@ def _stored(entry: Path) -> Tokens | None:
         facts = json.loads((entry / ABOUT).read_text("utf-8"))
         if facts["format"] != FORMAT or facts["crc32"] != [checksum(entry / name) for name in FILES]:
             return None
-        types = Numbers.opened(entry / "types.bin", np.int8) if facts["types"] else None
-        return Tokens(Numbers.opened(entry / "ids.bin", facts["ids"]), np.load(entry / "offsets.npy"), types)
+        types = Numbers.open(entry / "types.bin", np.int8) if facts["types"] else None
+        return Tokens(Numbers.open(entry / "ids.bin", facts["ids"]), np.load(entry / "offsets.npy"), types)
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 

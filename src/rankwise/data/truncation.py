@@ -19,9 +19,9 @@ FOLDS = 3
 
 
 def better_side(tokens: Tokens, labels: NDArray[np.int64], max_length: int) -> tuple[str, str]:
-    """The side to cut, `right` or `left`, and a line about it if any text is longer.
+    """(the side to cut, `right` or `left`; a line about it, empty where no text is longer).
 
-    `tokens` are whole texts, `labels` their classes (N,).
+    `tokens` are those of N whole texts, `labels` their class numbers (N,).
     """
     long = np.flatnonzero(tokens.lengths > max_length)
     if not len(long):

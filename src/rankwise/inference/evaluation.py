@@ -58,8 +58,8 @@ def probabilities_under(
 ) -> Probabilities:
     """Probabilities (N, C) of texts under a shift, from those of the texts as they are: only changed texts run again."""
     under = probabilities.copy()
-    if len(shifted.places):
-        under[shifted.places] = task.probabilities(logits_of(shifted.tokens))
+    if len(shifted.indices):
+        under[shifted.indices] = task.probabilities(logits_of(shifted.tokens))
     return under
 
 

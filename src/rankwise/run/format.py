@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from rankwise.data.audit import Lengths
+from rankwise.data.lengths import Lengths
 from rankwise.planning.ledger import Entry
 from rankwise.stats.intervals import Interval
 from rankwise.stats.scores import Mistake, Scores

@@ -44,7 +44,7 @@ def shift_file(
         scores = task.scores(probabilities, plain.truth, scoring)
         drop = paired_bootstrap(right, task.decide(probabilities) == plain.truth, confidence=scoring.confidence)
         example = shift(text, each.kind, join=predictor.preprocessing.join)
-        found.append(_scores(each.kind, len(each.places), scores, drop, example))
+        found.append(_scores(each.kind, len(each.indices), scores, drop, example))
     name = table.layout.path if table.layout.path.startswith("hub:") else Path(table.layout.path).name
     report = ShiftReport(name, len(split), scoring.confidence, text, tuple(found))
     return table.layout, plain, report

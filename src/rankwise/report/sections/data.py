@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rankwise.data.audit import Lengths
+from rankwise.data.lengths import Lengths
 from rankwise.report.blocks import Block, Column, Figure, Notes, Section, Table, listed
 from rankwise.report.figures import charts
 from rankwise.report.groups import SPLITS, Group

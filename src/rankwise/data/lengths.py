@@ -1,0 +1,51 @@
+"""How long texts are: quantiles, a histogram, and what a max length would cover."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+COVERED = 0.995  # share of texts that fit whole in the recommended max length
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How long texts are. `coverage` is the share of texts that fit whole in so many tokens."""
+
+    unit: str
+    quantiles: Mapping[str, int]
+    histogram: tuple[tuple[int, int, int], ...]
+    """(from, up to, rows) for each bar."""
+    coverage: Mapping[str, float]
+    recommended: int | None
+    """The smallest multiple of 8 in which 99.5 % of the texts fit whole; None for characters."""
+
+
+def lengths_of(lengths: NDArray[np.int64], unit: str, *, bars: int = 15, width: int = 8) -> Lengths:
+    """Quantiles and a histogram of N lengths, (N,); of tokens also what a max length would cover.
+
+    Up to `bars` bars, each a multiple of `width` wide, and one for what is longer than nearly all.
+    """
+    if not len(lengths):
+        return Lengths(unit, {}, (), {}, None)
+    shares = {"min": 0, "25%": 0.25, "50%": 0.5, "75%": 0.75, "90%": 0.9, "95%": 0.95, "99%": 0.99, "max": 1}
+    quantiles = {name: int(np.quantile(lengths, share, method="inverted_cdf")) for name, share in shares.items()}
+    rows, edges = np.histogram(lengths, bins=_edges(lengths, bars, width))
+    histogram = tuple(zip(edges[:-1].tolist(), edges[1:].tolist(), rows.tolist(), strict=True))
+    if unit == "characters":
+        return Lengths(unit, quantiles, histogram, {}, None)
+    coverage = {str(size): float((lengths <= size).mean()) for size in (64, 128, 256, 512)}
+    covering = int(np.quantile(lengths, COVERED, method="inverted_cdf"))
+    return Lengths(unit, quantiles, histogram, coverage, 8 * math.ceil(covering / 8))
+
+
+def _edges(lengths: NDArray[np.int64], bars: int, width: int) -> list[int]:
+    """Equal bars up to the 99th percentile; one more takes what is longer."""
+    top = int(np.quantile(lengths, 0.99, method="inverted_cdf"))
+    step = max(width, width * math.ceil(top / bars / width))
+    edges = list(range(0, top + step, step))
+    return edges if lengths.max() < edges[-1] else [*edges, int(lengths.max()) + 1]
