@@ -17,8 +17,10 @@ from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
 from rankwise.system.events import read_events
 from rankwise.system.files import to_json
-from rankwise.training.checkpoint import Checkpoints, Progress
-from rankwise.training.optimizers import build_optimizers
+from rankwise.training.checkpoint import Checkpoints
+from rankwise.training.optimizers import Optimizers
+from rankwise.training.parts import Parts
+from rankwise.training.progress import Progress
 from rankwise.workflows import train as pipeline
 
 RANKWISE = [sys.executable, "-c", "from rankwise.cli.app import main; main()"]
@@ -43,13 +45,13 @@ def test_resuming_puts_weights_optimizer_generator_and_position_back(fit_for, bu
     trained = fit_for("train.optimizer=muon", "train.evaluate_every=4", "train.max_steps=4")
     state = torch.get_rng_state()
     fresh = built_for("bert", "train.optimizer=muon")
-    optimizers = build_optimizers(fresh.classifier, fresh.recipe.train)
+    optimizers = Optimizers(fresh.classifier, fresh.recipe.train)
     try:
         torch.manual_seed(123)
-        progress = trained.checkpoints.resume(fresh.classifier, optimizers)
+        progress = trained.checkpoints.resume(fresh.classifier, optimizers, Parts())
         generator = torch.get_rng_state()
         again = Checkpoints(trained.checkpoints.folder.with_name("again"), keep=1, fingerprint="any")
-        again.save(fresh.classifier, optimizers, progress)
+        again.save(fresh.classifier, optimizers, Parts(), progress)
     finally:
         torch.set_rng_state(state)
     assert (progress.step, progress.epoch, progress.batch) == (4, 0, 4)
@@ -64,7 +66,7 @@ def test_a_half_written_checkpoint_is_not_seen(trained, built_for):
     (draft / "weights.safetensors").write_bytes(b"half")
     fresh = built_for("bert")
     with torch.random.fork_rng():
-        progress = trained.checkpoints.resume(fresh.classifier, build_optimizers(fresh.classifier, fresh.recipe.train))
+        progress = trained.checkpoints.resume(fresh.classifier, Optimizers(fresh.classifier, fresh.recipe.train), Parts())
     assert progress.step == 8
 
 
@@ -72,7 +74,8 @@ def test_a_draft_left_by_a_kill_does_not_get_in_the_way_of_the_same_step(trained
     draft = trained.checkpoints.folder / ".step-8.draft"
     draft.mkdir()
     (draft / "stray").write_bytes(b"half")
-    trained.checkpoints.save(trained.built.classifier, [], Progress(step=8, best={"step": 8}))
+    classifier, spec = trained.built.classifier, trained.built.recipe.train
+    trained.checkpoints.save(classifier, Optimizers(classifier, spec), Parts(), Progress(step=8, best={"step": 8}))
     assert not draft.exists()
     assert not (trained.checkpoints.folder / "step-8" / "stray").exists()
 
@@ -87,13 +90,13 @@ def test_a_damaged_checkpoint_is_refused_by_name(trained, name, damage):
         path.write_bytes(whole[:100])
     classifier = trained.built.classifier
     with pytest.raises(RunError, match=f"step-8/{name} is damaged or missing"), torch.random.fork_rng():
-        trained.checkpoints.resume(classifier, build_optimizers(classifier, trained.built.recipe.train))
+        trained.checkpoints.resume(classifier, Optimizers(classifier, trained.built.recipe.train), Parts())
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(trained):
     other = Checkpoints(trained.checkpoints.folder, keep=1, fingerprint="another")
     with pytest.raises(RunError, match="step-8 was made by another recipe or other data"):
-        other.resume(trained.built.classifier, [])
+        other.resume(trained.built.classifier, Optimizers(trained.built.classifier, trained.built.recipe.train), Parts())
 
 
 def test_a_checkpoint_of_other_tensors_is_refused(trained, built_for):
@@ -102,7 +105,9 @@ def test_a_checkpoint_of_other_tensors_is_refused(trained, built_for):
 
 
 def test_an_empty_folder_has_nothing_to_resume(built_for, tmp_path):
-    assert Checkpoints(tmp_path / "none", keep=1, fingerprint="any").resume(built_for("bert").classifier, []) is None
+    built = built_for("bert")
+    optimizers = Optimizers(built.classifier, built.recipe.train)
+    assert Checkpoints(tmp_path / "none", keep=1, fingerprint="any").resume(built.classifier, optimizers, Parts()) is None
 
 
 # ---------------------------------------------------------------------------------------------------------------- kills

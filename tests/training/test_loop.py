@@ -17,9 +17,9 @@ from rankwise.model.passes import to_tensors
 from rankwise.recipe import TrainSpec
 from rankwise.recipe.steps import evaluation_interval, evaluations, planned_steps, steps_per_epoch
 from rankwise.system.device import Device
-from rankwise.training import loop
+from rankwise.training import optimizers
 from rankwise.training.optimizers import build_optimizers
-from rankwise.training.update import LossScale
+from rankwise.training.parts.loss_scale import LossScale
 
 PLAIN = ["train.optimizer=sgd", "train.schedule=constant", "train.clip_norm=null", "train.learning_rate=0.5"]
 WEIGHTED = ["train.class_weights={fruit: 3, metal: 1, river: 0.25}"]
@@ -272,7 +272,7 @@ def test_fused_optimizers_as_on_a_gpu_train_the_same(fit_for, monkeypatch, still
 
     settings = [still, f"train.optimizer={optimizer}"]
     usual = fit_for(*settings, folder="usual")
-    monkeypatch.setattr(loop, "build_optimizers", fused)
+    monkeypatch.setattr(optimizers, "build_optimizers", fused)
     alike = fit_for(*settings, folder="fused")
     for one, other in zip(usual.fitted.history, alike.fitted.history, strict=True):
         assert other["train_loss"] == pytest.approx(one["train_loss"], abs=1e-4)
@@ -327,7 +327,9 @@ def test_the_loss_scale_of_fp16_goes_on_where_it_was():
         weight.grad = before.scale(torch.tensor([gradient]))
         before.step(optimizer)
         before.update()
-    LossScale(after).load(LossScale(before).state())
+    ours, resumed = (LossScale(Device.cpu(), "fp32") for _ in range(2))
+    ours.scaler, resumed.scaler = before, after
+    resumed.load(ours.state())
     assert after.get_scale() == before.get_scale() == 2.0**19
     assert after.state_dict() == before.state_dict()
     assert after.state_dict()["_growth_tracker"] == 2

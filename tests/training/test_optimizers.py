@@ -2,26 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from sklearn.utils.class_weight import compute_class_weight
-from torch import nn
-from transformers import get_scheduler
 
-from conftest import CLASSES
-from rankwise.errors import TrainingError
-from rankwise.recipe import TrainSpec
-from rankwise.training.optimizers import (
-    build_optimizers,
-    class_weights,
-    parameter_groups,
-    schedule_factor,
-    set_rates,
-    warmup_steps,
-)
-
-COUNTS = {"fruit": 5, "metal": 20, "river": 1}
+from rankwise.training.optimizers import Optimizers, build_optimizers, parameter_groups
 
 
 def rates(built) -> dict[str, float]:
@@ -48,53 +32,12 @@ def decays(built) -> dict[str, float]:
     return {name: by_id[id(weight)] for name, weight in built.classifier.trainable().items()}
 
 
-# ----------------------------------------------------------------------------------------------------------- schedules
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "options"),
-    [
-        ("linear", "linear", None),
-        ("cosine", "cosine", None),
-        ("constant", "constant_with_warmup", None),
-        ("polynomial", "polynomial", {"power": 3.0, "lr_end": 0.0}),
-    ],
-)
-@pytest.mark.parametrize("warmup", [0, 5])
-def test_after_warmup_a_schedule_is_transformers_own(ours, theirs, options, warmup):
-    total, spec = 23, TrainSpec(schedule=ours, warmup=warmup, power=3.0)
-    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
-    oracle = get_scheduler(theirs, optimizer, warmup, total, options)
-    for step in range(total):
-        if step >= warmup:
-            assert schedule_factor(step, total=total, spec=spec) == pytest.approx(oracle.get_last_lr()[0], abs=1e-12)
-        optimizer.step()
-        oracle.step()
-
-
-def test_warmup_rises_in_equal_steps_and_spends_no_update_on_a_rate_of_zero():
-    spec = TrainSpec(schedule="constant", warmup=4)
-    assert [schedule_factor(step, total=9, spec=spec) for step in range(6)] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1])
-
-
-@pytest.mark.parametrize(("warmup", "steps"), [("6%", 6), ("5.5%", 6), (0, 0), (7, 7)])
-def test_warmup_is_a_share_of_all_updates_or_a_number_of_them(warmup, steps):
-    assert warmup_steps(TrainSpec(warmup=warmup), 100) == steps
-
-
-@pytest.mark.parametrize("schedule", ["linear", "cosine", "polynomial", "constant", "reduce-on-plateau"])
-@pytest.mark.parametrize("warmup", [0, "10%", 3, 50])
-def test_a_schedule_stays_within_0_and_1_and_never_wastes_an_update(schedule, warmup):
-    factors = [schedule_factor(step, total=20, spec=TrainSpec(schedule=schedule, warmup=warmup)) for step in range(20)]
-    assert all(0 < factor <= 1 for factor in factors)
-
-
 def test_a_factor_scales_every_groups_own_peak(built_for):
     built = built_for("bert", "train.rates.head=0.2", "train.learning_rate=0.1")
-    optimizers = build_optimizers(built.classifier, built.recipe.train)
+    optimizers = Optimizers(*spec_of(built))
     for factor in (0.5, 0.25):  # from the peak each time, not from the last rate
-        set_rates(optimizers, factor)
-        found = {group["name"]: group["lr"] for optimizer in optimizers for group in optimizer.param_groups}
+        optimizers.set_rates(factor)
+        found = {group["name"]: group["lr"] for optimizer in optimizers.optimizers for group in optimizer.param_groups}
         assert found == pytest.approx({"encoder A": 0.1 * factor, "encoder B": 0.1 * factor, "head": 0.2 * factor})
 
 
@@ -177,26 +120,3 @@ def test_each_name_is_torchs_optimizer_with_the_recipes_numbers(built_for, name,
 
 def spec_of(built):
     return built.classifier, built.recipe.train
-
-
-# --------------------------------------------------------------------------------------------------------- class weights
-
-
-def test_balanced_weights_are_scikit_learns():
-    labels = [name for name, count in COUNTS.items() for _ in range(count)]
-    expected = compute_class_weight("balanced", classes=np.array(CLASSES), y=labels)
-    assert class_weights(TrainSpec(class_weights="balanced"), COUNTS).tolist() == pytest.approx(expected.tolist())
-
-
-def test_given_weights_stand_in_the_order_of_the_classes_and_default_to_one():
-    weights = class_weights(TrainSpec(class_weights={"river": 4, "fruit": 0.5}), COUNTS)
-    assert weights.tolist() == [0.5, 1.0, 4.0]
-
-
-def test_a_weight_for_a_class_that_is_not_there_is_refused_with_the_nearest_name():
-    with pytest.raises(TrainingError, match=r"'rivers', which is no class.*did you mean 'river'\?"):
-        class_weights(TrainSpec(class_weights={"rivers": 4}), COUNTS)
-
-
-def test_no_class_weights_are_none():
-    assert class_weights(TrainSpec(), COUNTS) is None

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankwise.recipe import TrainSpec
-from rankwise.training.optimizers import schedule_factor
-from rankwise.training.pace import Pace
+from rankwise.training.pace import Deadline, Pace
+from rankwise.training.schedule import schedule_factor
 
 TOKENS = 880  # of an average update
 
@@ -44,21 +44,14 @@ def simulate(
     first=3.0,
     pauses=0.0,
     seed=0,
-    **given,
+    **forecast,
 ):
     """Updates of very different lengths take `update` seconds on average; the test's pass and saving follow the loop."""
     rng, now = random.Random(seed), [1000.0]
-    deadline = None if minutes is None else 60 * minutes
-    pace = Pace(
-        planned,
-        deadline_seconds=deadline,
-        reserve_seconds=saving,
-        reserve_evaluations=test / evaluation,
-        every=every,
-        mean_tokens=TOKENS,
-        clock=lambda: now[0],
-        **{"evaluation_updates": evaluation / update, **given},
-    )
+    seconds = math.inf if minutes is None else 60 * minutes
+    estimates = {"evaluation_updates": evaluation / update, "mean_tokens": TOKENS, **forecast}
+    deadline = Deadline(seconds, reserve_seconds=saving, reserve_evaluations=test / evaluation, **estimates)
+    pace = Pace(planned, every=every, deadline=deadline, clock=lambda: now[0])
 
     def spend(seconds):
         spent = seconds * slowness(now[0] - 1000)
@@ -70,16 +63,15 @@ def simulate(
         fractions.append(pace.fraction)
         positions.append(pace.position)
         tokens = TOKENS * rng.uniform(0.5, 1.5)
-        seconds = update * tokens / TOKENS * math.exp(rng.gauss(0, noise) - noise**2 / 2)
-        seconds *= 50 if rng.random() < pauses else 1
-        pace.note_update(tokens, spend(seconds + (first if pace.step == 0 else 0)))
+        lasted = update * tokens / TOKENS * math.exp(rng.gauss(0, noise) - noise**2 / 2)
+        lasted *= 50 if rng.random() < pauses else 1
+        pace.note_update(tokens, spend(lasted + (first if pace.step == 0 else 0)))
         if pace.evaluates:
             evaluations += 1
             pace.note_evaluation(spend(evaluation))
     spend(test + saving)
-    return Simulated(
-        (now[0] - 1000) / (deadline or 1), pace.step, evaluations, [*fractions, pace.fraction], [*positions, pace.position]
-    )
+    used = (now[0] - 1000) / (1 if minutes is None else seconds or 1)
+    return Simulated(used, pace.step, evaluations, [*fractions, pace.fraction], [*positions, pace.position])
 
 
 # ----------------------------------------------------------------------------------------------------------- on time
@@ -136,7 +128,7 @@ def test_a_slow_end_of_which_no_update_gives_warning_is_late_by_what_scoring_tak
 
 def test_the_probe_tells_what_scoring_takes_where_the_forecast_was_wrong():
     now = [0.0]
-    pace = Pace(10_000, deadline_seconds=100, evaluation_updates=1, reserve_evaluations=1, clock=lambda: now[0])
+    pace = Pace(10_000, deadline=Deadline(100, evaluation_updates=1, reserve_evaluations=1), clock=lambda: now[0])
     for _ in range(3):
         now[0] += 0.1
         pace.note_update(TOKENS, 0.1)
@@ -208,7 +200,8 @@ def test_time_that_runs_out_at_once_still_brings_the_rate_down_in_a_few_updates(
 
 def test_a_resumed_run_goes_on_in_its_schedule():
     now = [0.0]
-    pace = Pace(1000, deadline_seconds=30, update_seconds=0.1, step=200, fraction=0.5, clock=lambda: now[0])
+    pace = Pace(1000, deadline=Deadline(30, update_seconds=0.1), clock=lambda: now[0])
+    pace.resume(200, 0.5)
     assert pace.fraction == 0.5
     assert pace.position == 500
     assert 450 < pace.total < 500
@@ -217,15 +210,15 @@ def test_a_resumed_run_goes_on_in_its_schedule():
 
 
 def test_a_resumed_run_that_was_not_cut_keeps_its_positions():
-    pace = Pace(100, step=40, fraction=0.4)
+    pace = Pace(100)
+    pace.resume(40, 0.4)
     assert (pace.position, pace.total, pace.fraction) == (40, 100, 0.4)
 
 
 def test_processes_settle_on_one_count():
     heard = []
-    pace = Pace(
-        1000, deadline_seconds=30, update_seconds=0.1, agree=lambda total: heard.append(total) or 120, clock=lambda: 0.0
-    )
+    deadline = Deadline(30, update_seconds=0.1)
+    pace = Pace(1000, deadline=deadline, agree=lambda total: heard.append(total) or 120, clock=lambda: 0.0)
     assert pace.total == 120
     assert heard[0] > 250
 
@@ -244,7 +237,7 @@ def test_whatever_the_clock_says_progress_rises_to_one_and_no_more_updates_than_
     deadline, updates, planned, every
 ):
     now = [0.0]
-    pace = Pace(planned, deadline_seconds=deadline, every=every, clock=lambda: now[0])
+    pace = Pace(planned, deadline=Deadline(deadline), every=every, clock=lambda: now[0])
     before = pace.fraction
     for tokens, seconds in updates:
         if pace.done:

@@ -10,11 +10,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Protocol
 
 import torch
 from safetensors import SafetensorError
@@ -22,39 +19,10 @@ from safetensors.torch import load_file, save_file
 
 from rankwise.errors import RunError
 from rankwise.model.classifier import Classifier
-from rankwise.system.device import DEVICE_GENERATOR, GENERATOR, Device
-
-
-@dataclass
-class Progress:
-    """Where training stands."""
-
-    step: int = 0
-    """Updates made."""
-    epoch: int = 0
-    batch: int = 0
-    """Updates made within the epoch."""
-    fraction: float = 0.0
-    """How much of the schedule is behind."""
-    plateau_factor: float = 1.0
-    stale: int = 0
-    """Evaluations since the best."""
-    best: dict[str, Any] = field(default_factory=dict)
-    """The best evaluation so far, with its step."""
-    history: list[dict[str, Any]] = field(default_factory=list)
-    """Every evaluation so far."""
-    training_seconds: float = 0.0
-
-
-class Part(Protocol):
-    """What else training remembers: tensors that put it back where it was, once the weights are back."""
-
-    def state(self) -> dict[str, torch.Tensor]: ...
-
-    def load(self, state: Mapping[str, torch.Tensor], /) -> None: ...
-
-
-NO_PARTS: Mapping[str, Part] = MappingProxyType({})
+from rankwise.system.device import Device
+from rankwise.training.optimizers import Optimizers
+from rankwise.training.parts import Parts
+from rankwise.training.progress import Progress
 
 
 class Checkpoints:
@@ -65,24 +33,16 @@ class Checkpoints:
         self.keep = keep
         self.fingerprint = fingerprint
 
-    def save(
-        self,
-        classifier: Classifier,
-        optimizers: Sequence[torch.optim.Optimizer],
-        progress: Progress,
-        *,
-        parts: Mapping[str, Part] = NO_PARTS,
-    ) -> Path:
-        """Write the state after `progress.step` updates, that of `parts` by name too, then drop what need not be kept."""
+    def save(self, classifier: Classifier, optimizers: Optimizers, parts: Parts, progress: Progress) -> Path:
+        """Write the state after `progress.step` updates, then drop what need not be kept."""
         target = self.folder / f"step-{progress.step}"
         draft = self.folder / f".step-{progress.step}.draft"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         save_file(_weights(classifier), draft / "weights.safetensors")
-        tensors, numbers = _optimizer_state(optimizers)
-        for name, part in parts.items():
-            tensors |= {f"{name}.{key}": tensor for key, tensor in part.state().items()}
-        save_file({**tensors, **Device(classifier.device).generator_states()}, draft / "optimizer.safetensors")
+        tensors, numbers = optimizers.state()
+        generators = Device(classifier.device).generator_states()
+        save_file({**tensors, **parts.state(), **generators}, draft / "optimizer.safetensors")
         state = {"fingerprint": self.fingerprint, "progress": asdict(progress), "optimizer": numbers}
         (draft / "state.json").write_text(json.dumps(state, indent=1), "utf-8")
         shutil.rmtree(target, ignore_errors=True)
@@ -94,9 +54,7 @@ class Checkpoints:
         """Steps that have a whole checkpoint, rising."""
         return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
 
-    def resume(
-        self, classifier: Classifier, optimizers: Sequence[torch.optim.Optimizer], *, parts: Mapping[str, Part] = NO_PARTS
-    ) -> Progress | None:
+    def resume(self, classifier: Classifier, optimizers: Optimizers, parts: Parts) -> Progress | None:
         """Put everything back as the newest checkpoint has it; None when there is none. Raises RunError."""
         if not self.steps():
             return None
@@ -109,12 +67,9 @@ class Checkpoints:
             )
         _load_weights(classifier, folder / "weights.safetensors")
         tensors = _read(folder / "optimizer.safetensors")
-        generators = {name: tensors.pop(name) for name in (GENERATOR, DEVICE_GENERATOR) if name in tensors}
-        Device(classifier.device).restore_generators(generators)
-        for name, part in parts.items():
-            keys = [key for key in tensors if key.startswith(f"{name}.")]
-            part.load({key.removeprefix(f"{name}."): tensors.pop(key) for key in keys})
-        _load_optimizer_state(optimizers, tensors, state["optimizer"])
+        Device(classifier.device).restore_generators(tensors)
+        parts.load(tensors)
+        optimizers.load({key: tensor for key, tensor in tensors.items() if key[0].isdigit()}, state["optimizer"])
         return Progress(**state["progress"])
 
     def load_weights(self, classifier: Classifier, step: int) -> None:
@@ -149,31 +104,3 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
         return load_file(path)
     except (SafetensorError, FileNotFoundError) as error:
         raise RunError(f"{path.parent.name}/{path.name} is damaged or missing; type --overwrite to start again") from error
-
-
-def _optimizer_state(optimizers: Sequence[torch.optim.Optimizer]) -> tuple[dict[str, torch.Tensor], list[Any]]:
-    """Tensors under `optimizer.parameter.key`, and the numbers that are no tensors."""
-    tensors: dict[str, torch.Tensor] = {}
-    numbers: list[Any] = []
-    for place, optimizer in enumerate(optimizers):
-        plain: dict[str, dict[str, Any]] = {}
-        for index, values in optimizer.state_dict()["state"].items():
-            for key, value in values.items():
-                if isinstance(value, torch.Tensor):
-                    tensors[f"{place}.{index}.{key}"] = value.detach().cpu().contiguous().clone()
-                elif value is not None:
-                    plain.setdefault(str(index), {})[key] = value
-        numbers.append(plain)
-    return tensors, numbers
-
-
-def _load_optimizer_state(
-    optimizers: Sequence[torch.optim.Optimizer], tensors: dict[str, torch.Tensor], numbers: list[Any]
-) -> None:
-    for place, optimizer in enumerate(optimizers):
-        state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in numbers[place].items()}
-        for name, tensor in tensors.items():
-            owner, index, key = name.split(".", 2)
-            if int(owner) == place:
-                state.setdefault(int(index), {})[key] = tensor
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

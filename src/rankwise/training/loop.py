@@ -1,15 +1,14 @@
-"""The training loop: prepared data and a planned classifier in, the best weights and a history out.
+"""The training loop: a job in, the best weights and a history out.
 
-One update takes `batch_size` rows of similar length, forward and backward in micro-batches. Evaluation and checkpoints come
-at the same moments.
+One update takes `batch_size` rows of similar length, forward and backward in micro-batches. Evaluations and checkpoints come
+at the same moments. What a recipe, a limit or a precision adds is a part (`parts/`).
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,41 +16,41 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from rankwise.data.batches import Padding, Rows, training_batches
-from rankwise.data.prepare import Prepared, Split
-from rankwise.data.shifts import Shifted
+from rankwise.data.batches import Rows, training_batches
+from rankwise.data.prepare import Split
 from rankwise.errors import NonFiniteLoss
-from rankwise.model.classifier import Classifier, quiet_dropout
+from rankwise.model.classifier import quiet_dropout
 from rankwise.model.dropout import cut_dropout_from_words
 from rankwise.model.hidden_cache import HiddenStates, HiddenStatesCache
-from rankwise.planning.forecast import Forecast
 from rankwise.recipe import TrainSpec
 from rankwise.recipe.steps import evaluation_interval, planned_steps, steps_per_epoch
 from rankwise.system.events import (
     Evaluated,
+    Event,
     Events,
     HeadFitted,
     HiddenStatesCached,
-    RanksPruned,
     TrainingEnded,
     TrainingStarted,
     UpdateLogged,
     UpdateMade,
 )
-from rankwise.system.memory import TRIM_EVERY, Ceiling, return_freed_memory
-from rankwise.training.checkpoint import Checkpoints, Part, Progress
+from rankwise.training.checkpoint import Checkpoints
 from rankwise.training.fitted_head import fit_head
 from rankwise.training.hidden_states import cached_hidden_states, cached_layer, frozen_digest, pays
 from rankwise.training.job import Job
-from rankwise.training.optimizers import build_optimizers, class_weights, schedule_factor, set_rates
-from rankwise.training.pace import Pace
+from rankwise.training.optimizers import Optimizers
+from rankwise.training.pace import NO_DEADLINE, Deadline, Pace
+from rankwise.training.parts import Part, Parts, Step
 from rankwise.training.parts.average import Average
+from rankwise.training.parts.loss_scale import LossScale
+from rankwise.training.parts.memory import Memory
 from rankwise.training.parts.pruning import Pruning
-from rankwise.training.update import LossScale, Update, shared
+from rankwise.training.parts.timing import Timing
+from rankwise.training.progress import Meter, Progress
+from rankwise.training.schedule import plateau_factor, schedule_factor
+from rankwise.training.update import Update
 from rankwise.training.validation import Validation
-
-PROBE_STEP = 3  # the update after which a few texts are scored, to learn what an evaluation takes
-MINIMISED = {"log_loss"}  # metrics of which less is better
 
 
 @dataclass(frozen=True)
@@ -67,10 +66,10 @@ class Fitted:
     """Time spent in training and evaluation, over all resumed parts."""
     stopped_early: bool
     earlier_seconds: float = 0.0
-    """Of these, what was spent before this part."""
+    """The part of it that was spent before this one."""
 
 
-def fit(  # noqa: PLR0915 - straight down one page
+def fit(
     job: Job,
     *,
     checkpoints: Checkpoints,
@@ -89,278 +88,179 @@ def fit(  # noqa: PLR0915 - straight down one page
     that a single process would make. Raises NonFiniteLoss before the update that would spoil the weights, and RunError for a
     checkpoint that does not belong here. torch's generator is left as it was found.
     """
-    classifier, data, spec, device = job.classifier, job.data, job.recipe.train, job.device
-    padding, precision, shifted = job.padding, job.precision, job.shifted
-    assert shifted or spec.select_by != "worst_shift", "the validation texts under shift choose the checkpoint"
-    with device.own_generators():
-        torch.manual_seed(spec.seed + 1_000_003 * accelerator.process_index)  # each process draws dropout of its own
-
-        # --- what does not change from step to step
-        if spec.encoder_dropout != "keep":
-            quiet_dropout(classifier, below=classifier.plan.lowest_layer if spec.encoder_dropout == "adapted" else None)
-        if spec.speed.random_words:
-            cut_dropout_from_words(classifier.model)
-        model = classifier.model.to(device.torch_device)
-        trained = list(classifier.trainable().values())
-        optimizers = build_optimizers(classifier, spec)
-        scaler = torch.amp.GradScaler(device.kind, enabled=precision == "fp16")
-        counts = Counter(data.train.labels.tolist())
-        weights = class_weights(spec, {name: counts[place] for place, name in enumerate(data.classes)})
-        in_epoch = steps_per_epoch(len(data.train), spec)
+    classifier, data, spec = job.classifier, job.data, job.recipe.train
+    with job.device.own_generators():
+        # --- what does not change from update to update
+        _seed(spec, accelerator)
+        _ready(job)
         started = time.monotonic()
-        prefixes = _prefixes(classifier, data, spec, padding, precision, cache, events)
-        update = Update(classifier, data.train, spec, padding, precision, weights, scaler, prefixes.get("train"), events)
-        update.micro_batch_size = job.sizes.micro_batch
-
-        pruning = None
-        if classifier.plan.method.prunes_ranks:
-            pruning = Pruning(classifier, total=planned_steps(len(data.train), spec), processes=accelerator.num_processes)
-            update.penalty = pruning.penalty
-        average = Average(classifier.trainable(), share=spec.average) if spec.average else None
-        parts: dict[str, Part] = {} if pruning is None else {"pruning": pruning}
-        if average is not None:
-            parts["average"] = average
-        if scaler.is_enabled():
-            parts["scale"] = LossScale(scaler)
+        hidden = _hidden_states(job, cache, events)
+        pace = _pace(job, accelerator, ends_at)
+        optimizers, scale = Optimizers(classifier, spec), LossScale(job.device, job.precision)
+        remembered = Parts(scale, *_chosen_parts(job, pace, accelerator, events))
+        update = Update(job, accelerator, hidden.get("train"), scale.scaler, remembered, events)
+        validation = Validation(classifier, job.padding, job.sizes.evaluation_batch, job.precision, accelerator)
 
         # --- where to start
-        progress = checkpoints.resume(classifier, optimizers, parts=parts) if resume else None
-        if progress is not None and accelerator.num_processes > 1:  # the checkpoint has the main process's generator
-            torch.manual_seed(spec.seed + 1_000_003 * accelerator.process_index + 7_919 * progress.step)
-        if progress is None:
-            progress = Progress()
-            if classifier.plan.head.start == "fitted":
-                fitted_on = fit_head(
-                    classifier, data.train, padding=padding, precision=precision, seed=spec.seed, hidden=prefixes.get("train")
-                )
-                events.emit(HeadFitted(rows=fitted_on))
-        ceiling = Ceiling(job.sizes.memory_limit_bytes)
-        pace = _pace(progress, len(data.train), spec, accelerator, job.forecast, ends_at)
-        events.emit(TrainingStarted(step=progress.step, total=pace.total, rows=len(data.train), epochs=spec.epochs))
-        meter = _Meter()
+        resumed = checkpoints.resume(classifier, optimizers, remembered) if resume else None
+        progress = resumed or _from_the_start(job, hidden.get("train"), events)
+        if resumed and accelerator.num_processes > 1:  # the checkpoint holds the main process's generator
+            _seed(spec, accelerator, resumed_at=progress.step)
+        pace.resume(progress.step, progress.fraction)
         earlier_seconds = progress.training_seconds
-        started -= earlier_seconds
-        stopped_early = _has_stalled(progress, spec)  # a run resumed after its early stop stays stopped
+        events.emit(TrainingStarted(step=progress.step, total=pace.total, rows=len(data.train), epochs=spec.epochs))
 
         # --- the loop
-        model.train()
-        noted = time.monotonic()
+        meter = Meter()
+        memory = Memory(update, job.device, job.sizes.memory_limit_bytes)
+        parts = Parts(Timing(job, pace, hidden.get("validation")), *remembered.parts, memory)
+        classifier.model.train()
         for epoch, batch, rows in _updates(data.train, spec, progress):
-            if stopped_early or pace.done:
+            if progress.has_stalled(spec) or pace.done:  # a run resumed after its early stop stays stopped
                 break
-            factor = schedule_factor(pace.position, total=pace.planned, spec=spec) * progress.plateau_factor
-            set_rates(optimizers, factor)
-            loss, right = shared(
-                accelerator, trained, *update(rows[accelerator.process_index :: accelerator.num_processes], rows)
-            )
-            meter.add(loss, right, len(rows))
+            factor = schedule_factor(pace.position, total=pace.planned, spec=spec) * plateau_factor(progress.stalls, spec)
+            optimizers.set_rates(factor)
+            loss, right = update(rows)
             _check_finite(loss, progress.step, rows, data.train)
-            for optimizer in optimizers:
-                scaler.unscale_(optimizer)
-            norm = torch.nn.utils.clip_grad_norm_(trained, spec.clip_norm or math.inf)
-            for optimizer in optimizers:
-                scaler.step(optimizer)
-            scaler.update()
-            torch.autograd.graph.increment_version(trained)  # fused optimizers don't, and folded adapters go by it
-            progress.step, progress.epoch, progress.batch = progress.step + 1, epoch, batch + 1
-            passed, noted = time.monotonic() - noted, time.monotonic()
-            pace.note_update(float(data.train.tokens.lengths[rows].sum()), passed)
-            settling = pruning is not None and not pruning.settled  # the mean begins with the update that settles the ranks
-            if pruning is not None and (not scaler.is_enabled() or bool(torch.isfinite(norm))):
-                pruning(pace.position)  # which reads the gradients, and would keep fp16's overflow in its averages for good
-            if average is not None:
-                average(afresh=settling)
-            update.zero_gradients()
-            update.micro_batch_size = ceiling.micro_batch(update.micro_batch_size)
-            if progress.step % TRIM_EVERY == 0:
-                device.trim()
-            if ends_at is not None and progress.step == PROBE_STEP:
-                pace.note_probe(
-                    *_probed(classifier, data.validation, shifted, padding, precision, prefixes.get("validation"))
-                )
-                model.train()
-                noted = time.monotonic()
-
-            if progress.step % spec.log_every == 0 or pace.done:
-                rate = optimizers[0].param_groups[0]["lr"]
-                loss = meter.recent_loss()
-                events.emit(UpdateLogged(step=progress.step, total=pace.total, loss=loss, rate=rate, norm=float(norm)))
-            else:
-                events.emit(UpdateMade(step=progress.step, total=pace.total))
+            meter.add(loss, right, len(rows))
+            norm = optimizers.step(scale.scaler)
+            progress.note_update(epoch, batch)
+            parts.after_update(Step(progress.step, rows, applied=scale.applies(norm), settled=parts.settled))
+            events.emit(_made(spec, pace, meter, optimizers, norm))
 
             if pace.evaluates:
-                if average is not None:
-                    average.swap()  # the mean is what is scored and kept
-                validation = Validation(classifier, padding, job.sizes.evaluation_batch, precision, accelerator)
-                scores = validation.scores(data.validation, shifted=shifted, hidden=prefixes.get("validation"))
-                entry = {"step": progress.step, "epoch": round(progress.step / in_epoch, 3), **meter.evaluation(), **scores}
-                progress.history.append(entry)
-                progress.training_seconds = time.monotonic() - started
-                progress.fraction = pace.fraction
-                if pruning is None or pruning.settled:  # before that, the ranks are not the ones that were asked for
-                    _note_best(progress, entry, spec)
+                parts.before_scoring()
+                scores = validation.scores(data.validation, shifted=job.shifted, hidden=hidden.get("validation"))
+                passed = round(progress.step / steps_per_epoch(len(data.train), spec), 3)
+                entry = {"step": progress.step, "epoch": passed, **meter.evaluation(), **scores}
+                progress.note_evaluation(entry, spec, can_be_best=parts.settled)
+                progress.fraction, progress.training_seconds = pace.fraction, earlier_seconds + time.monotonic() - started
                 if accelerator.is_main_process:
-                    checkpoints.save(classifier, optimizers, progress, parts=parts)
+                    checkpoints.save(classifier, optimizers, remembered, progress)
                 events.emit(Evaluated(**entry, best=progress.best.get("step") == progress.step))
-                if pruning is not None:
-                    live = sum(classifier.live_ranks().values())
-                    events.emit(RanksPruned(step=progress.step, live=live, start=sum(classifier.plan.ranks.values())))
-                if average is not None:
-                    average.swap()
-                model.train()
-                stopped_early = _has_stalled(progress, spec)
-                passed, noted = time.monotonic() - noted, time.monotonic()
-                pace.note_evaluation(passed)
-                return_freed_memory()
+                parts.after_scoring()
+                classifier.model.train()
 
         # --- the best weights
         accelerator.wait_for_everyone()
         checkpoints.load_weights(classifier, progress.best["step"])
         classifier.model.eval()
-        seconds = progress.training_seconds
-        events.emit(TrainingEnded(step=progress.step, best_step=progress.best["step"], training_seconds=round(seconds, 3)))
-        return Fitted(progress.best, progress.history, progress.step, seconds, stopped_early, earlier_seconds)
+        events.emit(_ended(progress))
+        return Fitted(
+            best=progress.best,
+            history=progress.history,
+            steps=progress.step,
+            seconds=progress.training_seconds,
+            stopped_early=progress.has_stalled(spec),
+            earlier_seconds=earlier_seconds,
+        )
 
 
-def _pace(
-    progress: Progress, rows: int, spec: TrainSpec, accelerator: Accelerator, cost: Forecast, ends_at: float | None
-) -> Pace:
+def _made(spec: TrainSpec, pace: Pace, meter: Meter, optimizers: Optimizers, norm: torch.Tensor) -> Event:
+    """What is told of an update: its numbers, after every so many and the last."""
+    if pace.step % spec.log_every and not pace.done:
+        return UpdateMade(step=pace.step, total=pace.total)
+    loss, rate = meter.recent_loss(), optimizers.rate
+    return UpdateLogged(step=pace.step, total=pace.total, loss=loss, rate=rate, norm=float(norm))
+
+
+def _ended(progress: Progress) -> TrainingEnded:
+    seconds = round(progress.training_seconds, 3)
+    return TrainingEnded(step=progress.step, best_step=progress.best["step"], training_seconds=seconds)
+
+
+def _seed(spec: TrainSpec, accelerator: Accelerator, *, resumed_at: int = 0) -> None:
+    """Give each process dropout of its own."""
+    torch.manual_seed(spec.seed + 1_000_003 * accelerator.process_index + 7_919 * resumed_at)
+
+
+def _ready(job: Job) -> None:
+    """Put the classifier on its device, with the dropout that the recipe asks for."""
+    classifier, spec = job.classifier, job.recipe.train
+    if spec.encoder_dropout != "keep":
+        quiet_dropout(classifier, below=job.plan.lowest_layer if spec.encoder_dropout == "adapted" else None)
+    if spec.speed.random_words:
+        cut_dropout_from_words(classifier.model)
+    classifier.to(job.device.torch_device)
+
+
+def _chosen_parts(job: Job, pace: Pace, accelerator: Accelerator, events: Events) -> Iterator[Part]:
+    """The parts that the recipe asks for: pruning before the mean, which takes in what is left."""
+    if job.plan.method.prunes_ranks:
+        yield Pruning(job.classifier, pace, events, processes=accelerator.num_processes)
+    if job.recipe.train.average:
+        yield Average(job.classifier.trainable(), share=job.recipe.train.average)
+
+
+def _from_the_start(job: Job, hidden: HiddenStates | None, events: Events) -> Progress:
+    """The progress of a training that has not begun, its head fitted to frozen features where the plan says so."""
+    if job.plan.head.start == "fitted":
+        rows = fit_head(
+            job.classifier,
+            job.data.train,
+            padding=job.padding,
+            precision=job.precision,
+            seed=job.recipe.train.seed,
+            hidden=hidden,
+        )
+        events.emit(HeadFitted(rows=rows))
+    return Progress()
+
+
+def _pace(job: Job, accelerator: Accelerator, ends_at: float | None) -> Pace:
     """The recipe's number of updates, or what there is time for; several processes agree on the fewest."""
-    every = evaluation_interval(rows, spec)
-    if ends_at is None:
-        return Pace(planned_steps(rows, spec), every=every, step=progress.step, fraction=progress.fraction)
+    rows, spec = len(job.data.train), job.recipe.train
 
-    def agree(count: int) -> int:
+    def fewest(count: int) -> int:
         counts = torch.tensor([count], device=accelerator.device)
         return int(accelerator.gather(counts).min())
 
-    return Pace.of(
-        cost,
-        deadline_seconds=ends_at - time.monotonic(),
-        every=every,
-        step=progress.step,
-        fraction=progress.fraction,
-        agree=agree if accelerator.num_processes > 1 else int,
+    return Pace(
+        planned_steps(rows, spec),
+        every=evaluation_interval(rows, spec),
+        deadline=NO_DEADLINE if ends_at is None else Deadline.of(job.forecast, ends_at - time.monotonic()),
+        agree=fewest if accelerator.num_processes > 1 else int,
     )
 
 
-def _probed(
-    classifier: Classifier,
-    split: Split,
-    shifted: Sequence[Shifted],
-    padding: Padding,
-    precision: str,
-    prefix: HiddenStates | None,
-) -> tuple[float, float]:
-    """(share of an evaluation's tokens, seconds) of scoring a few of a split's texts: how long an evaluation will take."""
-    places = np.linspace(0, len(split) - 1, max(1, len(split) // 50)).astype(np.int64)
-    started = time.monotonic()
-    some = split.tokens.take(places)
-    known = None if prefix is None else prefix.of(places)
-    Validation(classifier, padding, batch_size=16, precision=precision).logits(some, known)
-    whole = split.tokens.lengths.sum() + sum(kind.tokens.lengths.sum() for kind in shifted)
-    return float(some.lengths.sum() / whole), time.monotonic() - started
-
-
 def _updates(train: Split, spec: TrainSpec, progress: Progress) -> Iterator[tuple[int, int, Rows]]:
-    """(epoch, place in the epoch, rows) of each update from where training stands; the order depends on seed and epoch."""
+    """(epoch, position in the epoch, rows) of each update from where training stands; the order depends on seed and epoch."""
     first_epoch, first_batch = progress.epoch, progress.batch
     for epoch in range(first_epoch, math.ceil(spec.epochs) + 1):
         batches = training_batches(
             train.tokens.lengths, spec.batch_size, seed=spec.seed, epoch=epoch, similar_lengths=spec.speed.similar_lengths
         )
-        for place in range(first_batch if epoch == first_epoch else 0, len(batches)):
-            yield epoch, place, batches[place]
+        for position in range(first_batch if epoch == first_epoch else 0, len(batches)):
+            yield epoch, position, batches[position]
 
 
-def _prefixes(
-    classifier: Classifier,
-    data: Prepared,
-    spec: TrainSpec,
-    padding: Padding,
-    precision: str,
-    cache: HiddenStatesCache | None,
-    events: Events,
-) -> dict[str, HiddenStates]:
-    """Hidden states of the training and validation texts from the prefix cache, where there is one and it pays."""
+def _hidden_states(job: Job, cache: HiddenStatesCache | None, events: Events) -> dict[str, HiddenStates]:
+    """What enters the lowest adapted layer, of training and validation texts, where there is a cache and it pays."""
+    classifier, spec = job.classifier, job.recipe.train
     layer = cached_layer(classifier, spec)
     if cache is None or layer is None or not pays(spec):
         return {}
-    found: dict[str, HiddenStates] = {}
+    states: dict[str, HiddenStates] = {}
     weights = frozen_digest(classifier, layer)
-    for name in ("train", "validation"):
+    for name, split in (("train", job.data.train), ("validation", job.data.validation)):
         started = time.monotonic()
-        tokens = getattr(data, name).tokens
-        made = cached_hidden_states(
-            classifier, tokens, layer=layer, weights=weights, padding=padding, precision=precision, cache=cache
+        stored = cached_hidden_states(
+            classifier, split.tokens, layer=layer, weights=weights, padding=job.padding, precision=job.precision, cache=cache
         )
-        if made is None:
+        if stored is None:
             events.emit(HiddenStatesCached(split=name, layer=layer, stored=False))
             return {}
-        found[name], reused = made
-        took = round(time.monotonic() - started, 3)
-        size = found[name].bytes
+        states[name], reused = stored
+        took, size = round(time.monotonic() - started, 3), states[name].bytes
         events.emit(HiddenStatesCached(split=name, layer=layer, stored=True, reused=reused, bytes=size, took=took))
-    return found
+    return states
 
 
 def _check_finite(loss: float, step: int, rows: Rows, train: Split) -> None:
     if math.isfinite(loss):
         return
-    numbers = [int(train.rows[place]) for place in np.sort(rows)]
+    numbers = [int(train.rows[row]) for row in np.sort(rows)]
     raise NonFiniteLoss(
         f"the loss became {loss} at update {step + 1}, before the weights were touched; training rows {numbers}; "
         "lower train.learning_rate, or lengthen train.warmup"
     )
-
-
-def _note_best(progress: Progress, entry: dict[str, Any], spec: TrainSpec) -> None:
-    """Remember the best evaluation, count the stale ones, and halve the rate on a plateau.
-
-    On few validation rows scores are often equal; then the one with the lower log-loss is the better.
-    """
-    sign = -1 if spec.select_by in MINIMISED else 1
-    min_delta = spec.early_stop.min_delta if spec.early_stop else 0.0
-    gain = sign * (entry[spec.select_by] - progress.best[spec.select_by]) if progress.best else math.inf
-    if gain > min_delta:
-        progress.best, progress.stale = dict(entry), 0
-        return
-    if gain == 0 and entry["log_loss"] < progress.best["log_loss"]:
-        progress.best = dict(entry)
-    progress.stale += 1
-    if spec.schedule == "reduce-on-plateau":
-        progress.plateau_factor *= 0.5
-
-
-def _has_stalled(progress: Progress, spec: TrainSpec) -> bool:
-    return spec.early_stop is not None and progress.stale >= spec.early_stop.patience
-
-
-class _Meter:
-    """Running loss and accuracy of the training rows, between logs and between evaluations."""
-
-    def __init__(self) -> None:
-        self.recent: list[float] = []
-        self.losses: list[float] = []
-        self.right = 0
-        self.rows = 0
-
-    def add(self, loss: float, right: int, rows: int) -> None:
-        self.recent.append(loss)
-        self.losses.append(loss)
-        self.right += right
-        self.rows += rows
-
-    def recent_loss(self) -> float:
-        mean = sum(self.recent) / max(1, len(self.recent))
-        self.recent.clear()
-        return round(mean, 6)
-
-    def evaluation(self) -> dict[str, float]:
-        found = {
-            "train_loss": round(sum(self.losses) / max(1, len(self.losses)), 6),
-            "train_accuracy": round(self.right / max(1, self.rows), 6),
-        }
-        self.losses.clear()
-        self.right = self.rows = 0
-        return found

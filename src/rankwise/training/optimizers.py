@@ -1,8 +1,8 @@
-"""Optimisers, parameter groups and schedules, as pure functions of the recipe.
+"""Optimisers and their parameter groups, as the recipe says.
 
 A parameter's rate is: the head's own for the head; else its depth tier's (or the recipe's), times the LoRA+ ratio for B
 matrices (Hayou et al., arXiv 2402.12354). Weight decay falls on tensors of two or more dimensions only, as in
-transformers' Trainer. A schedule is a factor in [0, 1] on every group's peak rate.
+transformers' Trainer. `schedule.py` gives a factor in [0, 1] on every group's peak rate.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import torch
 from torch import nn
 
 from rankwise.encoders.describe import Encoder
-from rankwise.errors import TrainingError, nearest
 from rankwise.model.classifier import Classifier
 from rankwise.planning.policies import depth_group
 from rankwise.recipe import OptimizerSpec, TrainSpec
@@ -68,47 +67,60 @@ def build_optimizers(classifier: Classifier, spec: TrainSpec) -> list[torch.opti
     return [*found, *([_optimizer(rest, spec.optimizer.model_copy(update={"name": "adamw"}))] if rest else [])]
 
 
-def schedule_factor(step: float, *, total: int, spec: TrainSpec) -> float:
-    """The factor on the peak rates for update `step` (from 0) of `total`; a plateau's halvings come on top."""
-    warmup = warmup_steps(spec, total)
-    if step < warmup:
-        return (step + 1) / (warmup + 1)  # transformers starts at 0, which spends the first update on nothing
-    if spec.schedule in ("constant", "reduce-on-plateau"):
-        return 1.0
-    left = max(0.0, (total - step) / max(1, total - warmup))
-    if spec.schedule == "cosine":
-        return 0.5 * (1 + math.cos(math.pi * (1 - left)))
-    return left**spec.power if spec.schedule == "polynomial" else left
+class Optimizers:
+    """The optimisers of a training, taken as one."""
 
+    def __init__(self, classifier: Classifier, spec: TrainSpec) -> None:
+        self.trained = list(classifier.trainable().values())
+        self.clip_norm = spec.clip_norm or math.inf
+        self.optimizers = build_optimizers(classifier, spec)
 
-def warmup_steps(spec: TrainSpec, total: int) -> int:
-    """Warm-up in updates; a number below 1 is a share of all updates, rounded up."""
-    return math.ceil(spec.warmup * total) if spec.warmup < 1 else int(spec.warmup)
+    @property
+    def rate(self) -> float:
+        """The learning rate of the first group."""
+        return float(self.optimizers[0].param_groups[0]["lr"])
 
+    def set_rates(self, factor: float) -> None:
+        """Every group's rate := its peak times `factor`."""
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * factor
 
-def set_rates(optimizers: list[torch.optim.Optimizer], factor: float) -> None:
-    """Every group's rate := its peak times `factor`."""
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * factor
+    def step(self, scaler: torch.amp.GradScaler) -> torch.Tensor:
+        """Clip the gradients and update the weights, unless fp16 overflowed; the gradients' length before, ()."""
+        for optimizer in self.optimizers:
+            scaler.unscale_(optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.trained, self.clip_norm)
+        for optimizer in self.optimizers:
+            scaler.step(optimizer)
+        scaler.update()
+        torch.autograd.graph.increment_version(self.trained)  # fused optimizers don't, and folded adapters go by it
+        return norm
 
+    def state(self) -> tuple[dict[str, torch.Tensor], list[Any]]:
+        """Tensors under `optimizer.parameter.key`, and the numbers that are no tensors."""
+        tensors: dict[str, torch.Tensor] = {}
+        numbers: list[Any] = []
+        for position, optimizer in enumerate(self.optimizers):
+            plain: dict[str, dict[str, Any]] = {}
+            for index, values in optimizer.state_dict()["state"].items():
+                for key, value in values.items():
+                    if isinstance(value, torch.Tensor):
+                        tensors[f"{position}.{index}.{key}"] = value.detach().cpu().contiguous().clone()
+                    elif value is not None:
+                        plain.setdefault(str(index), {})[key] = value
+            numbers.append(plain)
+        return tensors, numbers
 
-def class_weights(spec: TrainSpec, counts: Mapping[str, int]) -> torch.Tensor | None:
-    """Loss weight of each class (C,), in the order of `counts`; balanced means rows / (C · rows of the class).
-
-    Raises TrainingError for a weight of a class that is not there.
-    """
-    if spec.class_weights == "none":
-        return None
-    if spec.class_weights == "balanced":
-        rows = sum(counts.values())
-        return torch.tensor([rows / (len(counts) * max(1, count)) for count in counts.values()])
-    for name in spec.class_weights:
-        if name not in counts:
-            raise TrainingError(
-                f"train.class_weights has '{name}', which is no class; expected {', '.join(counts)}{nearest(name, counts)}"
-            )
-    return torch.tensor([float(spec.class_weights.get(name, 1.0)) for name in counts])
+    def load(self, tensors: Mapping[str, torch.Tensor], numbers: list[Any]) -> None:
+        """Go on from what `state` gave."""
+        for position, optimizer in enumerate(self.optimizers):
+            state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in numbers[position].items()}
+            for name, tensor in tensors.items():
+                owner, index, key = name.split(".", 2)
+                if int(owner) == position:
+                    state.setdefault(int(index), {})[key] = tensor
+            optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def _optimizer(groups: list[Group], spec: OptimizerSpec) -> torch.optim.Optimizer:

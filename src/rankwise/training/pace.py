@@ -12,6 +12,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from statistics import median
 
 from rankwise.planning.forecast import Forecast
@@ -24,83 +25,81 @@ LANDING = 0.02  # of the updates made may still be made late, to bring the sched
 LANDS_FROM = 20  # updates; before that one of them takes too large a part of the time
 
 
+@dataclass(frozen=True)
+class Deadline:
+    """When a run is to be over, and how long what is not measured yet is taken to last."""
+
+    seconds: float
+    """From now on, for all that is left of the run: the loop, the reserve, and a pass over the test texts."""
+    reserve_seconds: float = 0.0
+    """After the loop, beside the pass over the test texts."""
+    reserve_evaluations: float = 0.0
+    """How many evaluations a pass over the test texts takes as long as."""
+    evaluation_updates: float = 0.0
+    """How many updates an evaluation lasts, until one is measured."""
+    update_seconds: float | None = None
+    """Of an update, until the second is measured."""
+    mean_tokens: float | None = None
+    """Of an average update; None for that of the updates measured."""
+
+    @classmethod
+    def of(cls, forecast: Forecast, seconds: float) -> Deadline:
+        """A deadline for a run that has been forecast."""
+        work, evaluation = forecast.work, forecast.evaluation_seconds
+        scales = evaluation > 0.02 * forecast.test_seconds  # else an evaluation says little about the test's own pass
+        return cls(
+            seconds,
+            reserve_seconds=forecast.end_seconds - (forecast.test_seconds if scales else 0.0),
+            reserve_evaluations=forecast.test_seconds / evaluation if scales else 0.0,
+            evaluation_updates=evaluation / forecast.update_seconds,
+            update_seconds=forecast.update_seconds,
+            mean_tokens=work.train_tokens / max(1, forecast.epoch_steps),
+        )
+
+
+NO_DEADLINE = Deadline(math.inf)
+
+
 class Pace:
     """The number of updates of a run, which shrinks to what time allows, never above the recipe's.
 
-    `deadline_seconds` counts from now and covers all that is left of the run: the loop, then `reserve_seconds` and a pass
-    over the test texts, which takes `reserve_evaluations` times an evaluation. Before one is measured an evaluation is taken
-    to last `evaluation_updates` updates, and before the second update is measured each to last `update_seconds`, where
-    given. An evaluation comes after `every` updates and after the last; `mean_tokens` is an update's average. To resume,
-    give the updates made and the fraction they had reached. Several processes settle on one count through `agree`, such as
-    the least of theirs, which is called once a note.
+    An evaluation comes after `every` updates and after the last. Several processes settle on one count through `agree`, such
+    as the least of theirs, which is called once a note.
     """
 
     def __init__(
         self,
         planned_steps: int,
         *,
-        deadline_seconds: float | None = None,
-        reserve_seconds: float = 0.0,
-        reserve_evaluations: float = 0.0,
-        evaluation_updates: float = 0.0,
-        update_seconds: float | None = None,
         every: int | None = None,
-        mean_tokens: float | None = None,
-        step: int = 0,
-        fraction: float = 0.0,
+        deadline: Deadline = NO_DEADLINE,
         agree: Callable[[int], int] = int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.planned = planned_steps
-        self.step = step
         self.every = every
-        self.clock = clock
+        self.deadline = deadline
         self.agree = agree
-        self.deadline = None if deadline_seconds is None else clock() + deadline_seconds
-        self._whole = 0.0 if deadline_seconds is None else max(0.0, deadline_seconds)
-        self._reserve = reserve_seconds
-        self._reserve_evaluations = reserve_evaluations
-        self._evaluation_updates = evaluation_updates
-        self._given_update = update_seconds
-        self._mean_tokens = mean_tokens
+        self.clock = clock
+        self._ends_at = clock() + deadline.seconds
         self._recent: deque[tuple[float, float]] = deque(maxlen=WINDOW)  # (tokens, seconds) of each update
         self._measured = 0
         self._evaluations: list[float] = []
         self._probed: float | None = None
-        self._total = planned_steps
-        self._was_cut = fraction not in (0.0, step / max(1, planned_steps))
-        self._fraction = fraction or step / max(1, planned_steps)
+        self.resume(0, 0.0)
+
+    def resume(self, step: int, fraction: float) -> None:
+        """Go on after `step` updates, which had reached `fraction` of the schedule."""
+        self.step = step
+        self._total = self.planned
+        self._was_cut = fraction not in (0.0, step / max(1, self.planned))
+        self._fraction = fraction or step / max(1, self.planned)
         self._plan()
 
-    @classmethod
-    def of(
-        cls,
-        forecast: Forecast,
-        *,
-        deadline_seconds: float | None,
-        every: int | None,
-        step: int = 0,
-        fraction: float = 0.0,
-        agree: Callable[[int], int] = int,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> Pace:
-        """The pace of a run that has been forecast: what is not measured yet is taken from there."""
-        work, evaluation = forecast.work, forecast.evaluation_seconds
-        scales = evaluation > 0.02 * forecast.test_seconds  # else an evaluation says little about the test's own pass
-        return cls(
-            forecast.planned_steps,
-            deadline_seconds=deadline_seconds,
-            reserve_seconds=forecast.end_seconds - (forecast.test_seconds if scales else 0.0),
-            reserve_evaluations=forecast.test_seconds / evaluation if scales else 0.0,
-            evaluation_updates=evaluation / forecast.update_seconds,
-            update_seconds=forecast.update_seconds,
-            every=every,
-            mean_tokens=work.train_tokens / max(1, forecast.epoch_steps),
-            step=step,
-            fraction=fraction,
-            agree=agree,
-            clock=clock,
-        )
+    @property
+    def has_deadline(self) -> bool:
+        """Whether time may cut the number of updates."""
+        return self.deadline.seconds < math.inf
 
     @property
     def total(self) -> int:
@@ -135,10 +134,10 @@ class Pace:
     @property
     def seconds_left(self) -> float:
         """Until the loop has to end; infinite without a deadline."""
-        if self.deadline is None:
+        if not self.has_deadline:
             return math.inf
-        reserve = self._reserve + self._reserve_evaluations * self._evaluation_seconds()
-        return self.deadline - self.clock() - reserve - MARGIN * self._whole
+        reserve = self.deadline.reserve_seconds + self.deadline.reserve_evaluations * self._evaluation_seconds()
+        return self._ends_at - self.clock() - reserve - MARGIN * max(0.0, self.deadline.seconds)
 
     def note_update(self, tokens: float, seconds: float) -> None:
         """An update was made; `seconds` since the last note, so that nothing between two updates goes uncounted."""
@@ -163,7 +162,7 @@ class Pace:
         self._plan()
 
     def _plan(self) -> None:
-        if self.deadline is None or self.done:
+        if not self.has_deadline or self.done:
             return
         left, update = self.seconds_left, self._update_seconds()
         if update is not None:
@@ -184,13 +183,12 @@ class Pace:
     def _update_seconds(self) -> float | None:
         """Of an average update from now on; None where nothing is known: the first update also starts threads."""
         if self._measured < 2:
-            return self._given_update
+            return self.deadline.update_seconds
         rates = [seconds / max(1.0, tokens) for tokens, seconds in self._recent]
         limit = OUTLIER * median(rates)
         seconds = sum(min(seconds, limit * max(1.0, tokens)) for tokens, seconds in self._recent)
         tokens = sum(max(1.0, tokens) for tokens, _ in self._recent)
-        mean_tokens = self._mean_tokens if self._mean_tokens is not None else tokens / len(self._recent)
-        return seconds / tokens * mean_tokens
+        return seconds / tokens * (self.deadline.mean_tokens or tokens / len(self._recent))
 
     def _evaluation_seconds(self) -> float:
         """Of the next evaluation: the slower of the last two measured, else as probed, else as forecast.
@@ -200,5 +198,5 @@ class Pace:
         if self._evaluations:
             updates = max(self._evaluations[-2:])
         else:
-            updates = self._evaluation_updates if self._probed is None else self._probed
+            updates = self.deadline.evaluation_updates if self._probed is None else self._probed
         return updates * (self._update_seconds() or 0.0)

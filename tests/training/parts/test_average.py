@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rankwise.training.parts import Step
 from rankwise.training.parts import pruning as adalora
 from rankwise.training.parts.average import Average
 
@@ -17,10 +19,11 @@ def averaged(walk: list[float], share: float) -> float:
     """The mean after a weight has taken these values, one after each update."""
     weight = torch.nn.Parameter(torch.full((1,), 99.0, dtype=torch.float64))  # where it started does not count
     average = Average({"w": weight}, share=share)
+    step = Step(1, np.arange(1), applied=True, settled=True)
     for value in walk:
         with torch.no_grad():
             weight.fill_(value)
-        average()
+        average.after_update(step)
     return float(average.mean["w"])
 
 

@@ -14,6 +14,8 @@ from rankwise.errors import TrainingError
 from rankwise.model.load import load_tokenizer, quiet
 from rankwise.model.passes import to_tensors
 from rankwise.run.folder import Run
+from rankwise.system.events import Events
+from rankwise.training.pace import Pace
 from rankwise.training.parts.pruning import LEAST_UPDATES, Pruning
 
 ADALORA = ("adapter.method=adalora", "adapter.rank=2", "adapter.init_rank=4")
@@ -38,7 +40,7 @@ def inputs_of(built, rows):
 
 def test_the_penalty_is_what_peft_adds_to_its_own_loss(built_for, still):
     built = built_for("bert", *ADALORA, still)
-    pruning = Pruning(built.classifier, total=10)
+    pruning = Pruning(built.classifier, Pace(10), Events())
     inputs, labels = inputs_of(built, range(5))
     output = built.classifier.model(**inputs, labels=labels)
     assert pruning.penalty().item() == pytest.approx((output.loss - cross_entropy(output.logits, labels)).item(), rel=1e-5)
@@ -53,7 +55,7 @@ def test_training_makes_the_weights_of_pefts_own_loop(fit_for, built_for, still)
     oracle = built_for("bert", *settings)
     spec, model = oracle.recipe.train, oracle.classifier.model.train()
     optimizer = torch.optim.SGD(oracle.classifier.trainable().values(), lr=spec.learning_rate)
-    Pruning(oracle.classifier, total=15)  # tells peft the schedule
+    Pruning(oracle.classifier, Pace(15), Events())  # tells peft the schedule
     step = 0
     for epoch in range(3):
         lengths = prepared(oracle.recipe).train.tokens.lengths
@@ -121,13 +123,13 @@ def test_too_few_updates_are_refused(fit_for):
 
 def test_updates_that_time_cuts_still_end_at_the_target(built_for):
     built = built_for("bert", *ADALORA)
-    pruning = Pruning(built.classifier, total=100)
+    pruning = Pruning(built.classifier, Pace(100), Events())
     model, optimizer = built.classifier.model.train(), torch.optim.AdamW(built.classifier.trainable().values(), lr=1e-2)
     inputs, labels = inputs_of(built, range(8))
     for position in (1, 2, 9.7, 30.2, 41.9, 62.5, 80.1, 100.0):  # never at 50, where peft makes ranks final
         (cross_entropy(model(**inputs).logits, labels) + pruning.penalty()).backward()
         optimizer.step()
-        pruning(position)
+        pruning.prune(position)
         optimizer.zero_grad()
         assert pruning.settled == (position > 50)
     assert sum(built.classifier.live_ranks().values()) == 2 * MAPS["bert"]

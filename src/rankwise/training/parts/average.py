@@ -2,7 +2,7 @@
 
 After update t the mean moves towards the weights by (η + 1) / (t + η), with η = 1 / share - 1: it reaches back over about
 that share of the updates so far, from the first update on, so it needs no length of its own for short and long runs. Weights
-under a high rate jump about a good place; their mean is nearer to it. The optimiser goes on from the weights, not the mean.
+under a high rate jump about a good point; their mean is nearer to it. The optimiser goes on from the weights, not the mean.
 """
 
 from __future__ import annotations
@@ -11,11 +11,15 @@ from collections.abc import Mapping
 
 import torch
 
+from rankwise.training.parts import Part, Step
+
 UPDATES = "updates"  # in a checkpoint, beside the weights by name
 
 
-class Average:
-    """The mean of some weights over about `share` of the updates so far."""
+class Average(Part):
+    """The mean of some weights over about `share` of the updates so far; it is what is scored and kept."""
+
+    name = "average"
 
     def __init__(self, weights: Mapping[str, torch.nn.Parameter], *, share: float) -> None:
         self.weights = weights
@@ -23,28 +27,35 @@ class Average:
         self.eta = 1 / share - 1
         self.updates = 0
 
-    def __call__(self, *, afresh: bool = False) -> None:
-        """Take in the weights after an update; `afresh` forgets what was before."""
-        self.updates = 1 if afresh else self.updates + 1
-        step = (self.eta + 1) / (self.updates + self.eta)
-        torch._foreach_lerp_(list(self.mean.values()), [weight.detach() for weight in self.weights.values()], step)
+    def after_update(self, step: Step) -> None:
+        """Take in the weights; until other parts have settled the mean begins anew with each update."""
+        self.updates = self.updates + 1 if step.settled else 1
+        towards = (self.eta + 1) / (self.updates + self.eta)
+        torch._foreach_lerp_(list(self.mean.values()), [weight.detach() for weight in self.weights.values()], towards)
 
-    @torch.no_grad()
-    def swap(self) -> None:
-        """Put the mean where the weights are, to be scored and saved, and the weights here; or each back."""
-        for weight, mean in zip(self.weights.values(), self.mean.values(), strict=True):
-            held = weight.detach().clone()
-            weight.copy_(mean)
-            mean.copy_(held)
+    def before_scoring(self) -> None:
+        """Put the mean where the weights are, and keep the weights here."""
+        self._swap()
+
+    def after_scoring(self) -> None:
+        """Put the weights back."""
+        self._swap()
 
     def state(self) -> dict[str, torch.Tensor]:
-        """What a checkpoint holds beside the mean, which is in the classifier: the weights, and how many updates they had."""
+        """Beside the mean, which stands in the classifier while a checkpoint is written: the weights, and their updates."""
         weights = {name: weight.detach().cpu().contiguous() for name, weight in self.mean.items()}
         return {**weights, UPDATES: torch.tensor(self.updates)}
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Go on from what `state` gave: the mean that is in the classifier comes here, and the weights go there."""
+        """Take the mean from the classifier, and put the weights there."""
         self.updates = int(state[UPDATES])
         for name, mean in self.mean.items():
             mean.copy_(state[name])
-        self.swap()
+        self._swap()
+
+    @torch.no_grad()
+    def _swap(self) -> None:
+        for weight, mean in zip(self.weights.values(), self.mean.values(), strict=True):
+            held = weight.detach().clone()
+            weight.copy_(mean)
+            mean.copy_(held)

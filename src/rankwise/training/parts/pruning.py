@@ -14,6 +14,9 @@ import torch
 
 from rankwise.errors import TrainingError
 from rankwise.model.classifier import Classifier
+from rankwise.system.events import Events, RanksPruned
+from rankwise.training.pace import Pace
+from rankwise.training.parts import Part, Step
 
 WARMUP = 0.1  # of the updates, before the first rank goes
 SETTLED = 0.5  # of the updates, after the last rank has gone; both are about the paper's, which differ by data set
@@ -23,13 +26,16 @@ MOMENTS = 100  # at which ranks are pruned, at most
 _PARTS = {"average": "exp_avg_ipt", "uncertainty": "exp_avg_unc"}  # of an importance, and what peft calls them
 
 
-class Pruning:
-    """The ranks of one AdaLoRA classifier, which fall over `total` updates; gradients are summed over `processes`.
+class Pruning(Part):
+    """The ranks of one AdaLoRA classifier, which fall over the pace's updates; gradients are summed over `processes`.
 
     Raises TrainingError for too few updates.
     """
 
-    def __init__(self, classifier: Classifier, *, total: int, processes: int = 1) -> None:
+    name = "pruning"
+
+    def __init__(self, classifier: Classifier, pace: Pace, events: Events, *, processes: int = 1) -> None:
+        total = pace.planned
         if total < LEAST_UPDATES:
             raise TrainingError(
                 f"adalora prunes ranks from update to update, and this run makes {total}; give more train.epochs, so that it "
@@ -44,17 +50,31 @@ class Pruning:
         self.config.deltaT = max(1, total // MOMENTS)
         self.last = total - self.config.tfinal
         """The update after which ranks are final."""
-        self.settled = False
-        """Whether they are."""
+        self.pace, self.events = pace, events
+        self._settled = False
 
-    def __call__(self, position: float) -> None:
+    @property
+    def settled(self) -> bool:
+        """Whether ranks are the ones that were asked for."""
+        return self._settled
+
+    def after_update(self, step: Step) -> None:
+        """Prune by the gradients of an update; those of fp16's overflow would stay in the averages for good."""
+        if step.applied:
+            self.prune(self.pace.position)
+
+    def prune(self, position: float) -> None:
         """Prune what this moment asks for: after the optimiser's step, while its gradients are still there.
 
         `position` counts the recipe's updates; where time cuts some, it moves on by more than one.
         """
-        moment = self.last + 1 if self.settled else min(int(position), self.last)
+        moment = self.last + 1 if self._settled else min(int(position), self.last)
         self.tuner.update_and_allocate(moment)
-        self.settled = moment >= self.last
+        self._settled = moment >= self.last
+
+    def after_scoring(self) -> None:
+        live = sum(self.classifier.live_ranks().values())
+        self.events.emit(RanksPruned(step=self.pace.step, live=live, start=sum(self.classifier.plan.ranks.values())))
 
     def penalty(self) -> torch.Tensor:
         """What an update adds to the loss: how far A·Aᵀ and Bᵀ·B are from the identity, on average, times a weight.
@@ -86,7 +106,7 @@ class Pruning:
         for key, value in state.items():
             part, _, name = key.partition(".")
             found[part][name] = value
-        self.settled = bool(found["kept"])
+        self._settled = bool(found["kept"])
         self.config.rank_pattern = {name: kept.tolist() for name, kept in found["kept"].items()} or None
         allocator, device = self.tuner.rankallocator, self.classifier.device
         allocator.ipt = {name: torch.zeros_like(value, device=device) for name, value in found["average"].items()}

@@ -1,0 +1,94 @@
+"""Where a training stands: updates made, evaluations so far, which of them is the best."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from rankwise.recipe import TrainSpec
+
+MINIMISED = {"log_loss"}  # metrics of which less is better
+
+
+@dataclass
+class Progress:
+    """Where training stands; a checkpoint holds it as JSON."""
+
+    step: int = 0
+    """Updates made."""
+    epoch: int = 0
+    batch: int = 0
+    """Updates made within the epoch."""
+    fraction: float = 0.0
+    """How much of the schedule is behind."""
+    stale: int = 0
+    """Evaluations since the best."""
+    stalls: int = 0
+    """Evaluations, of all, that were no better than the best before them."""
+    best: dict[str, Any] = field(default_factory=dict)
+    """The best evaluation so far, with its step."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """Every evaluation so far."""
+    training_seconds: float = 0.0
+    """Spent in training and evaluation, over all resumed parts."""
+
+    def note_update(self, epoch: int, batch: int) -> None:
+        """An update was made, from this place in the order of batches."""
+        self.step, self.epoch, self.batch = self.step + 1, epoch, batch + 1
+
+    def note_evaluation(self, entry: dict[str, Any], spec: TrainSpec, *, can_be_best: bool) -> None:
+        """Take in an evaluation, and whether it is the best.
+
+        On few validation rows scores are often equal; then the one with the lower log-loss is the better.
+        """
+        self.history.append(entry)
+        if not can_be_best:
+            return
+        sign = -1 if spec.select_by in MINIMISED else 1
+        min_delta = spec.early_stop.min_delta if spec.early_stop else 0.0
+        gain = sign * (entry[spec.select_by] - self.best[spec.select_by]) if self.best else math.inf
+        if gain > min_delta:
+            self.best, self.stale = dict(entry), 0
+            return
+        if gain == 0 and entry["log_loss"] < self.best["log_loss"]:
+            self.best = dict(entry)
+        self.stale += 1
+        self.stalls += 1
+
+    def has_stalled(self, spec: TrainSpec) -> bool:
+        """Whether the recipe stops early here."""
+        return spec.early_stop is not None and self.stale >= spec.early_stop.patience
+
+
+class Meter:
+    """Running loss and accuracy of the training rows, between logs and between evaluations."""
+
+    def __init__(self) -> None:
+        self.recent: list[float] = []
+        self.losses: list[float] = []
+        self.right = 0
+        self.rows = 0
+
+    def add(self, loss: float, right: int, rows: int) -> None:
+        """Take in an update's loss and its right answers among so many rows."""
+        self.recent.append(loss)
+        self.losses.append(loss)
+        self.right += right
+        self.rows += rows
+
+    def recent_loss(self) -> float:
+        """The mean loss since this was last asked."""
+        mean = sum(self.recent) / max(1, len(self.recent))
+        self.recent.clear()
+        return round(mean, 6)
+
+    def evaluation(self) -> dict[str, float]:
+        """Loss and accuracy of the training rows since this was last asked."""
+        scores = {
+            "train_loss": round(sum(self.losses) / max(1, len(self.losses)), 6),
+            "train_accuracy": round(self.right / max(1, self.rows), 6),
+        }
+        self.losses.clear()
+        self.right = self.rows = 0
+        return scores
