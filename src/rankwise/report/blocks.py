@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote
 
-from rankwise.report.figures.drawing import Drawing
+from matplotlib.figure import Figure as Picture
+
 from rankwise.stats.intervals import Interval
 from rankwise.stats.scores import Mistake
 
@@ -70,7 +71,7 @@ class Figure:
     title: str
     summary: str
     """What a person who does not see it should know."""
-    drawing: Drawing
+    picture: Picture
     table: Table
     note: str = ""
     """How to read it, where it needs saying."""

@@ -9,9 +9,13 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from rankwise.errors import RunError, require
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from rankwise.errors import RunError
 from rankwise.report.blocks import Block, Figure, Report, shown, shown_bounds
-from rankwise.report.figures.drawing import DARK, LIGHT, png, svg, svg_file
+from rankwise.report.figures.style import DARK, LIGHT
+from rankwise.report.figures.writing import file_png, file_svg, page_svg
 
 GENERATOR = "rankwise report"  # in a meta tag, by which a later report knows what it may replace
 LONG_TEXT = 600  # characters of a quoted text; longer ones open on demand
@@ -19,10 +23,7 @@ _HEAD = 2_000  # bytes of a page in which its meta tags stand
 
 
 def render(report: Report) -> str:
-    """The page as HTML. Raises MissingExtra without jinja2."""
-    require("jinja2", extra="report")
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
+    """The page as HTML."""
     environment = Environment(
         autoescape=True, loader=FunctionLoader(_file), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -45,8 +46,7 @@ def write(report: Report, out: Path) -> int:
 
 
 def write_figures(report: Report, folder: Path) -> list[Path]:
-    """Every figure as NAME.svg and NAME.png, its numbers as NAME.csv. Raises RunError, MissingExtra."""
-    require("matplotlib", extra="report")
+    """Every figure as NAME.svg and NAME.png, its numbers as NAME.csv. Raises RunError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -54,8 +54,8 @@ def write_figures(report: Report, folder: Path) -> list[Path]:
     written = []
     for figure in report.figures():
         files = {
-            "svg": svg_file(figure.drawing, figure.title, figure.summary).encode(),
-            "png": png(figure.drawing, figure.title),
+            "svg": file_svg(figure.picture, figure.title, figure.summary).encode(),
+            "png": file_png(figure.picture, figure.title),
             "csv": figure.table.as_csv().encode(),
         }
         for ending, content in files.items():
@@ -93,6 +93,4 @@ def _kind(block: Block) -> str:
 
 
 def _svg(figure: Figure) -> str:
-    from markupsafe import Markup
-
-    return Markup(svg(figure.drawing, figure.title, figure.summary, name=figure.name))  # every text in it is escaped
+    return Markup(page_svg(figure.picture, figure.title, figure.summary, name=figure.name))  # every text in it is escaped

@@ -28,9 +28,7 @@ from rankwise.report.blocks import (
     shown,
 )
 from rankwise.report.figures import charts, maps
-from rankwise.report.figures.drawing import Point
-from rankwise.report.figures.lines import lines_figure
-from rankwise.report.figures.scales import axis_of
+from rankwise.report.figures.lines import Series, lines_figure
 from rankwise.report.groups import pareto_front, run_name
 from rankwise.report.runs import footer
 from rankwise.stats.intervals import Interval
@@ -156,7 +154,7 @@ def _what_mattered(study: Study) -> list[Section]:
             Figure(
                 "Which settings mattered",
                 "; ".join(f"{key} {percent(share)}" for key, share in importances.items()),
-                charts.bars(rows, label="share of the spread that it explains, %", kind="share"),
+                charts.bars(rows, Column("importance", "share of the spread that it explains, %", "share")),
                 Table("importance", "Importance of each setting", columns, tuple(importances.items())),
                 note="PED-ANOVA; of few trials a rough guide.",
             )
@@ -172,7 +170,7 @@ def _parallel(study: Study, importances: Mapping[str, float]) -> Figure:
     label, kind = NAMES[first]
     keys = sorted(study.varied, key=lambda key: sum(importances[name] for name in importances if is_drawn_as(name, key)))
     rails = [_setting_rail(key, [trial.params.get(key, UNSET) for trial in trials]) for key in keys]
-    rails.append(_number_rail(label, [trial.values[first] for trial in trials], kind))
+    rails.append(maps.Rail(Column(first, label, kind), tuple(trial.values[first] for trial in trials)))
     columns = (Column("trial", "trial", "count"), *_setting_columns(study), Column(first, label, kind))
     rows = tuple((trial.number, *_settings(trial, study), trial.values[first]) for trial in trials)
     top = [str(trial.number) for trial in trials[:TOP]]
@@ -189,18 +187,11 @@ def _setting_rail(key: str, values: Sequence[Any]) -> maps.Rail:
     """Few values, or others than numbers, side by side in their order, numbers before words; numbers on an axis."""
     known = [value for value in values if value is not UNSET]
     numbers = sorted({value for value in known if _is_number(value)})
-    distinct = [typed(value) for value in numbers] + sorted({typed(value) for value in known if not _is_number(value)})
-    if len(distinct) == len(numbers) and (len(distinct) > FEW or max(map(len, distinct), default=0) > LONG):
-        return _number_rail(key, [None if value is UNSET else value for value in values], _kind_of(known))
-    places = {name: (place + 0.5) / len(distinct) for place, name in enumerate(distinct)}
-    ticks = tuple((share, name) for name, share in places.items())
-    return maps.Rail(key, tuple(None if value is UNSET else places[typed(value)] for value in values), ticks)
-
-
-def _number_rail(name: str, values: Sequence[float | None], kind: Kind) -> maps.Rail:
-    axis = axis_of([value for value in values if value is not None], kind, may_log=kind in ("rate", "count"))
-    places = tuple(None if value is None else axis.place(value, 0, 1) for value in values)
-    return maps.Rail(name, places, tuple((axis.place(tick, 0, 1), axis.label(tick)) for tick in axis.ticks))
+    names = [typed(value) for value in numbers] + sorted({typed(value) for value in known if not _is_number(value)})
+    if len(names) == len(numbers) and (len(names) > FEW or max(map(len, names), default=0) > LONG):
+        return maps.Rail(Column(key, key, _kind_of(known)), tuple(None if value is UNSET else value for value in values))
+    indices = tuple(None if value is UNSET else names.index(typed(value)) for value in values)
+    return maps.Rail(Column(key, key), indices, tuple(names))
 
 
 def _trade_offs(study: Study) -> list[Section]:
@@ -233,7 +224,7 @@ def _trade_offs(study: Study) -> list[Section]:
             (trial.number, x, sign * y, "yes" if place in best else "no")
             for place, (trial, (x, y)) in enumerate(zip(known, points, strict=True))
         )
-        drawing = charts.scatter(spots, x_label=of, y_label=label, x_kind=NAMES[cost][1], y_kind=kind, front=best)
+        drawing = charts.scatter(spots, columns[1], columns[2], front=best)
         summary = f"On the Pareto front: trials {listed([str(known[place].number) for place in best])}."
         figures.append(Figure(title, summary, drawing, Table(f"{score}-{cost}", title, columns, rows)))
     quiet = Paragraph("Dashed: the Pareto front, of trials that no other beats at the same cost or less.", quiet=True)
@@ -246,7 +237,7 @@ def _progress(study: Study) -> list[Section]:
     label, kind = NAMES[first]
     better = max if OBJECTIVES[first] == "maximize" else min
     rows: list[tuple[int, float, float]] = []
-    steps: list[Point] = []
+    steps: list[charts.Point] = []
     for trial in sorted(study.finished, key=lambda trial: trial.number):
         value = trial.values[first]
         so_far = better(value, rows[-1][2]) if rows else value
@@ -259,7 +250,7 @@ def _progress(study: Study) -> list[Section]:
         charts.Curve("best so far", tuple(steps), 0, quiet=True),
         charts.Curve("trial", tuple((number, value) for number, value, _ in rows), 5, loose=True),
     )
-    drawing = charts.curves(lines, x_label="trials", y_label=label, kind=kind)
+    drawing = charts.curves(lines, columns[0], columns[1])
     summary = f"From {shown(rows[0][2], kind)} at trial {rows[0][0]} to {shown(rows[-1][2], kind)} at trial {rows[-1][0]}."
     figure = Figure("The best so far", summary, drawing, Table("progress", "Trial by trial", columns, tuple(rows)))
     return [Section("progress-section", "Trial by trial", (figure, *_learning(study)))]
@@ -267,15 +258,17 @@ def _progress(study: Study) -> list[Section]:
 
 def _learning(study: Study) -> list[Figure]:
     """Validation accuracy of the best trials over epochs."""
-    best = {
-        f"trial {trial.number}": [[(entry["epoch"], entry["accuracy"]) for entry in one] for one in trial.history]
-        for trial in study.finished[:TOP]
+    best = [
+        Series(
+            f"trial {trial.number}", [[(entry["epoch"], entry["accuracy"]) for entry in one] for one in trial.history], rank
+        )
+        for rank, trial in enumerate(study.finished[:TOP])
         if any(trial.history)
-    }
+    ]
     if not best:
         return []
-    how: dict[str, Any] = {"over": "epoch", "label": "validation accuracy, %", "kind": "share"}
-    return [lines_figure("How the best ones learned", "learning", best, **how)]
+    epoch, accuracy = Column("epoch", "epoch", "number"), Column("accuracy", "validation accuracy, %", "share")
+    return [lines_figure("How the best ones learned", "learning", best, epoch, accuracy)]
 
 
 def _finals(study: Study) -> list[Section]:

@@ -1,4 +1,4 @@
-"""Numbers → Drawing, where places stand for things: heat maps, a bar cut into parts, parallel coordinates."""
+"""Numbers → matplotlib figures where positions stand for things: heat maps, a bar cut into parts, parallel coordinates."""
 
 from __future__ import annotations
 
@@ -6,65 +6,84 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rankwise.report.blocks import percent
-from rankwise.report.figures.charts import LINE, colour
-from rankwise.report.figures.drawing import SHADES, WIDTH, Box, Drawing, Item, Label, Line, fitted_text, text_width
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+
+from rankwise.report.blocks import Column, percent
+from rankwise.report.figures.style import HALO, LIGHT, SHADES, WIDTH, chart, colour, fitted_text, sheet, text_width, tooltip
+from rankwise.report.figures.ticks import is_logarithmic, set_scale
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A square of a heat map; `shade` from 0 (none) to SHADES."""
+    """A rectangle of a heat map; `shade` from 0 (none) to SHADES."""
 
     text: str
     shade: int
     hint: str = ""
 
 
-def heat(
-    cells: Sequence[Sequence[Cell]],
-    rows: Sequence[str],
-    columns: Sequence[str],
-    *,
-    row_title: str,
-    column_title: str = "",
-    beside: Sequence[str] = (),
-    beside_title: str = "",
-    square: bool = False,
-) -> Drawing:
-    """Rows by columns, shaded; `beside` stands right of each row."""
-    margin = max((text_width(text) for text in (*beside, beside_title)), default=0) + (10 if beside else 0)
-    left = min(120.0, max(text_width(name) for name in (*rows, row_title)) + 10)
-    width = (WIDTH - left - margin) / len(columns)
-    height = min(46.0, max(width, 4)) if square else 26.0
-    turned = any(text_width(name) > width - 4 for name in columns) and width >= 12
-    head = min(96.0, max(text_width(name) for name in columns) + 10) if turned else 22.0
-    top = head + (LINE + 2 if column_title else 0)
-    items: list[Item] = [Label(0, top - 8, fitted_text(row_title, left))]
-    if column_title:
-        items.append(Label(left, 12, column_title))
-    if beside:
-        items.append(Label(WIDTH, top - 8, beside_title, "end"))
-    for place, name in enumerate(columns):
-        x = left + width * (place + 0.5)
-        if turned:
-            items.append(Label(x + 4, top - 6, fitted_text(name, head - 8), turned=True))
-        elif width >= 12:
-            items.append(Label(x, top - 8, name, "middle"))
-    size = 12 if width >= 26 else 9
-    for place, (name, row) in enumerate(zip(rows, cells, strict=True)):
-        y = top + height * place
-        if height >= 12:
-            items.append(Label(left - 8, y + height / 2 + 4, fitted_text(name, left - 8), "end", "muted"))
-        if beside:
-            items.append(Label(WIDTH, y + height / 2 + 4, beside[place], "end", "muted"))
+@dataclass(frozen=True)
+class Side:
+    """A side of a heat map: its title, and a name for each row or column."""
+
+    title: str
+    names: Sequence[str]
+
+    @property
+    def width(self) -> float:
+        return max(text_width(text) for text in (self.title, *self.names)) + 10
+
+
+@chart
+def heat(cells: Sequence[Sequence[Cell]], rows: Side, columns: Side, totals: Side | None = None) -> Figure:
+    """Rows by columns, shaded; `totals` stand right of the rows, and without them cells are square where there is room."""
+    left, right = min(120.0, rows.width), totals.width if totals else 0.0
+    width = (WIDTH - left - right) / len(columns.names)
+    height = 26.0 if totals else min(46.0, max(width, 4.0))
+    turned = columns.width - 6 > width
+    head = min(96.0, columns.width) if turned and width >= 12 else 22.0
+    top = head + (18 if columns.title else 0)
+    figure, axes = sheet(top + height * len(rows.names) + 4)
+    axes.text(0, top - 8, fitted_text(rows.title, left), color=LIGHT["muted"])
+    axes.text(left, 12, columns.title, color=LIGHT["muted"])
+    for index, name in enumerate(columns.names):
+        if width >= 12:
+            _name_column(axes, name, (left + width * (index + 0.5), top), head if turned else 0)
+    for index, name in enumerate(rows.names if height >= 12 else ()):
+        y = top + height * (index + 0.5) + 4
+        axes.text(left - 8, y, fitted_text(name, left - 8), ha="right", color=LIGHT["muted"])
+    for index, total in enumerate(totals.names if totals else ()):
+        axes.text(WIDTH, top + height * (index + 0.5) + 4, total, ha="right", color=LIGHT["muted"])
+    if totals:
+        axes.text(WIDTH, top - 8, totals.title, ha="right", color=LIGHT["muted"])
+    for down, row in enumerate(cells):
         for across, cell in enumerate(row):
-            x, gap = left + width * across, 1 if width >= 8 else 0
-            fill = f"shade-{cell.shade}" if cell.shade else "raised"
-            items.append(Box(x, y, width - gap, height - gap, fill, hint=cell.hint))
-            if width >= 18 and text_width(cell.text, size) < width:
-                ink = f"on-shade-{cell.shade}" if cell.shade else "muted"
-                items.append(Label(x + (width - gap) / 2, y + height / 2 + 4, cell.text, "middle", ink, size))
-    return Drawing(top + height * len(rows) + 4, tuple(items))
+            _draw_cell(axes, cell, (left + width * across, top + height * down), (width, height))
+    return figure
+
+
+def _name_column(axes: Axes, name: str, foot: tuple[float, float], room: float) -> None:
+    """Above its column, or upright where columns are narrow and names have `room` upwards."""
+    x, y = foot
+    if room:
+        text = fitted_text(name, room - 8)
+        axes.text(x + 4, y - 6, text, color=LIGHT["muted"], rotation=90, rotation_mode="anchor")
+    else:
+        axes.text(x, y - 8, name, ha="center", color=LIGHT["muted"])
+
+
+def _draw_cell(axes: Axes, cell: Cell, corner: tuple[float, float], size: tuple[float, float]) -> None:
+    (x, y), (width, height) = corner, size
+    gap = 1 if width >= 8 else 0
+    fill = LIGHT[f"shade-{cell.shade}" if cell.shade else "raised"]
+    axes.add_patch(Rectangle(corner, width - gap, height - gap, color=fill, linewidth=0, gid=tooltip(cell.hint)))
+    letters = 12 if width >= 26 else 9
+    if width >= 18 and text_width(cell.text, letters) < width:
+        ink = LIGHT["on-shade" if cell.shade > 3 else "ink" if cell.shade else "muted"]
+        axes.text(x + (width - gap) / 2, y + height / 2 + 4, cell.text, ha="center", color=ink, size=letters)
 
 
 def shade_of(value: float, largest: float) -> int:
@@ -72,58 +91,75 @@ def shade_of(value: float, largest: float) -> int:
     return 0 if value <= 0 else min(SHADES, max(1, math.ceil(SHADES * value / largest)))
 
 
-def stacked(parts: Sequence[tuple[str, int]], whole: int, rest: str) -> Drawing:
+@chart
+def stacked(parts: Sequence[tuple[str, int]], whole: int, rest: str) -> Figure:
     """One bar of `whole`, cut into parts, with a line of text for each; `rest` names what is left over."""
-    items: list[Item] = [Box(0, 0, WIDTH, 22, "raised")]
-    x = 0.0
     named = [*parts, (rest, whole - sum(size for _, size in parts))] if rest else list(parts)
-    for place, (name, size) in enumerate(named):
-        filled = place < len(parts)
-        width = WIDTH * size / whole
+    figure, axes = sheet(52 + 20 * (len(named) - 1))
+    axes.add_patch(Rectangle((0, 0), WIDTH, 22, color=LIGHT["raised"], linewidth=0))
+    x = 0.0
+    for index, (name, size) in enumerate(named):
+        filled, width, y = index < len(parts), WIDTH * size / whole, 46 + 20 * index
+        fill, ink = (colour(index), LIGHT["ink"]) if filled else (LIGHT["raised"], LIGHT["muted"])
         if filled:
-            items.append(Box(x, 0, max(width - 1, 0.75), 22, colour(place), hint=f"{name}: {size:,}"))
+            hint = tooltip(f"{name}: {size:,}")
+            axes.add_patch(Rectangle((x, 0), max(width - 1, 0.75), 22, color=fill, linewidth=0, gid=hint))
         x += width
-        y = 46.0 + 20 * place
-        items.append(Box(0, y - 10, 12, 12, colour(place) if filled else "raised", None if filled else "edge"))
-        items.append(Label(20, y, name, fill="ink" if filled else "muted"))
-        items.append(Label(WIDTH - 54, y, f"{size:,}", "end", "ink" if filled else "muted"))
-        items.append(Label(WIDTH, y, percent(size / whole), "end", "ink" if filled else "muted"))
-    return Drawing(52 + 20 * (len(named) - 1), tuple(items))
+        axes.add_patch(Rectangle((0.5, y - 10.5), 11, 11, facecolor=fill, edgecolor=fill if filled else LIGHT["edge"]))
+        axes.text(20, y, name, color=ink)
+        axes.text(WIDTH - 60, y, f"{size:,}", ha="right", color=ink)
+        axes.text(WIDTH, y, percent(size / whole), ha="right", color=ink)
+    return figure
 
 
 @dataclass(frozen=True)
 class Rail:
-    """One axis of parallel coordinates: where each configuration lies between 0 and 1, None where it has no value."""
+    """One axis of parallel coordinates: the value of each configuration, None where it has none.
 
-    name: str
-    places: tuple[float | None, ...]
-    ticks: tuple[tuple[float, str], ...]
+    With `names` a value is an index of them, and they stand side by side.
+    """
+
+    column: Column
+    values: tuple[float | None, ...]
+    names: tuple[str, ...] = ()
 
 
-def parallel(rails: Sequence[Rail], best: Sequence[int]) -> Drawing:
-    """A rail below the other, a line through all of them for each configuration; those in `best` stand out."""
-    left, right, pitch = 10.0, WIDTH - 10.0, 62.0
-    items: list[Item] = []
-    bright = set(best)
-    count = len(rails[0].places)
-    for place in [*(n for n in range(count) if n not in bright), *best]:
-        points = [
-            (left + share * (right - left), 28 + pitch * row)
-            for row, rail in enumerate(rails)
-            if (share := rail.places[place]) is not None
-        ]
-        if len(points) > 1:
-            strong = place in bright
-            items.append(
-                Line(tuple(points), "series-2" if strong else "muted", 2 if strong else 1, opacity=1 if strong else 0.4)
-            )
-    for row, rail in enumerate(rails):
-        y = 28 + pitch * row
-        items.append(Line(((left, y), (right, y)), "edge", 1.25))
-        items.append(Label(left - 6, y - 8, rail.name, fill="ink", bold=True, halo=True))
-        for share, text in rail.ticks:
-            x = left + share * (right - left)
-            anchor = "start" if share < 0.03 else "end" if share > 0.97 else "middle"
-            items.append(Line(((x, y - 3), (x, y + 3)), "edge", 1.25))
-            items.append(Label(x + {"start": -6, "end": 6, "middle": 0}[anchor], y + 16, text, anchor, halo=True))
-    return Drawing(28 + pitch * (len(rails) - 1) + 24, tuple(items))
+PITCH = 62  # points from one rail to the next
+
+
+@chart
+def parallel(rails: Sequence[Rail], best: Sequence[int]) -> Figure:
+    """One rail below the other, a line through all of them for each configuration; those in `best` stand out."""
+    height = 28 + PITCH * (len(rails) - 1) + 24
+    figure, background = sheet(height)
+    to_sheet = background.transData.inverted()
+    points: list[list[tuple[float, float]]] = [[] for _ in rails[0].values]
+    for index, rail in enumerate(rails):
+        axes = _rail_axes(figure, rail, 1 - (28 + PITCH * index) / height)
+        background.text(4, 20 + PITCH * index, rail.column.label, weight="bold", bbox=HALO, zorder=3)
+        for value, line in zip(rail.values, points, strict=True):
+            if value is not None:
+                line.append(tuple(to_sheet.transform(axes.transData.transform((value, 0)))))
+    for index in [*(set(range(len(points))) - set(best)), *best]:
+        drawn = Line2D(*zip(*points[index], strict=True), color=LIGHT["muted"], linewidth=1, alpha=0.4)
+        if index in best:
+            drawn.set(color=colour(1), linewidth=2, alpha=1, zorder=drawn.get_zorder() + 0.5)
+        background.add_line(drawn)
+    return figure
+
+
+def _rail_axes(figure: Figure, rail: Rail, y: float) -> Axes:
+    """An axis as wide as the sheet, without a height of its own."""
+    axes = figure.add_axes((10 / WIDTH, y, 1 - 20 / WIDTH, 1e-6), ylim=(-1, 1), yticks=[])
+    if rail.names:
+        axes.set_xlim(-0.5, len(rail.names) - 0.5)
+        axes.set_xticks(range(len(rail.names)), [fitted_text(name, WIDTH / len(rail.names) - 8) for name in rail.names])
+    else:
+        values = [value for value in rail.values if value is not None]
+        kind = rail.column.kind
+        set_scale(axes.xaxis, values, kind, log=kind in ("count", "rate") and is_logarithmic(values))
+    axes.spines["bottom"].set_linewidth(1.25)
+    axes.tick_params(direction="inout", length=6)
+    for label in axes.get_xticklabels():
+        label.set(bbox=HALO)
+    return axes

@@ -75,11 +75,9 @@ def _map(facts: PlanFacts, left: Mapping[str, int], prefix: str) -> Figure:
     per_layer = [sum(costs.get((layer, kind), 0) for kind in kinds) for layer in down]
     drawing = maps.heat(
         [[cell(layer, kind) for kind in kinds] for layer in down],
-        [str(layer) for layer in down],
-        [SHORT_KINDS.get(kind, kind) for kind in kinds],
-        row_title="layer",
-        beside=[f"{cost:,}" for cost in per_layer],
-        beside_title="parameters",
+        rows=maps.Side("layer", [str(layer) for layer in down]),
+        columns=maps.Side("", [SHORT_KINDS.get(kind, kind) for kind in kinds]),
+        totals=maps.Side("parameters", [f"{cost:,}" for cost in per_layer]),
     )
     what = "rank" if ranked else "trained parameters"
     columns = (

@@ -9,8 +9,8 @@ from rankwise.errors import RunError
 from rankwise.recipe.differences import differences
 from rankwise.report.blocks import Column, Figure, Kind, Notes, Paragraph, Section, Table, Value, in_words, listed, percent
 from rankwise.report.figures import charts
-from rankwise.report.figures.lines import lines_figure
-from rankwise.report.groups import Group, Line, pareto_front
+from rankwise.report.figures.lines import Series, lines_figure
+from rankwise.report.groups import Group, pareto_front
 from rankwise.stats.intervals import Interval
 from rankwise.workflows.compare import Comparison, compare, settings_of_run
 
@@ -112,7 +112,7 @@ def costs_section(groups: Sequence[Group]) -> Section:
         words = "; ".join(f"{row.name} {in_words(row.value, kind)}" for row in rows)
         columns = (Column("recipe", "recipe"), Column(name, label, kind, interval=True))
         table = Table(f"compare-{name}", title, columns, tuple((row.name, row.value) for row in rows))
-        return Figure(title, words, draw(rows, label=label, kind=kind), table)
+        return Figure(title, words, draw(rows, columns[1]), table)
 
     parameters = [Interval(float(found.trained_parameters), None, None) for found in groups]
     seconds = [tuple(run.facts.seconds.training for run in found.runs) for found in groups]
@@ -161,9 +161,7 @@ def trade_offs_section(groups: Sequence[Group]) -> Section:
             (found.name, cost, score, "yes" if place in best else "no")
             for place, (found, cost, score) in enumerate(zip(groups, costs, accuracy, strict=True))
         ]
-        drawing = charts.scatter(
-            spots, x_label=label, y_label="accuracy, %", x_kind=kind, y_kind="share", front=best, key=True
-        )
+        drawing = charts.scatter(spots, columns[1], columns[2], front=best, legend=True)
         table = Table(f"accuracy-{name}", title, columns, tuple(rows))
         return Figure(title, f"On the Pareto front: {listed([groups[place].name for place in best])}.", drawing, table)
 
@@ -177,16 +175,19 @@ def trade_offs_section(groups: Sequence[Group]) -> Section:
 
 
 def curves_section(groups: Sequence[Group]) -> Section:
-    def lines(key: str) -> dict[str, list[Line]]:
-        return {
-            found.name: [[(entry.epoch, getattr(entry, key)) for entry in history] for history in found.histories]
-            for found in groups
-        }
+    def series(key: str) -> list[Series]:
+        return [
+            Series(
+                group.name, [[(entry.epoch, getattr(entry, key)) for entry in history] for history in group.histories], index
+            )
+            for index, group in enumerate(groups)
+        ]
 
-    loss, accuracy = lines("log_loss"), lines("accuracy")
+    epoch = Column("epoch", "epoch", "number")
+    loss, accuracy = Column("loss", "loss, nats", "number"), Column("accuracy", "accuracy, %", "share")
     figures = (
-        lines_figure("Validation loss", "validation-loss", loss, over="epoch", label="loss, nats", kind="number"),
-        lines_figure("Validation accuracy", "validation-accuracy", accuracy, over="epoch", label="accuracy, %", kind="share"),
+        lines_figure("Validation loss", "validation-loss", series("log_loss"), epoch, loss),
+        lines_figure("Validation accuracy", "validation-accuracy", series("accuracy"), epoch, accuracy),
     )
     bands = any(len(found.runs) > 1 for found in groups)
     note = (

@@ -30,10 +30,9 @@ def _lengths(lengths: Lengths, longest: int, prefix: str) -> Figure:
     )
     drawing = charts.histogram(
         bars,
-        x_label="tokens, special ones included",
-        y_label="training texts",
-        mark=longest,
-        mark_label=f"max length {longest}",
+        Column("tokens", "tokens, special ones included", "count"),
+        columns[2],
+        charts.Limit(longest, f"max length {longest}"),
     )
     middle = f"Half of the training texts have {quantiles['50%']:,} tokens or fewer, 95 % have {quantiles['95%']:,} or fewer"
     summary = f"{middle}; the longest has {quantiles['max']:,}. Texts are cut to {longest} tokens."

@@ -87,11 +87,8 @@ def _confusion(group: Group, classes: Sequence[str], prefix: str) -> Figure:
     every = range(len(classes))
     drawing = maps.heat(
         [[cell(row, column) for column in every] for row in every],
-        classes,
-        classes,
-        row_title="truth",
-        column_title="predicted",
-        square=True,
+        rows=maps.Side("truth", classes),
+        columns=maps.Side("predicted", classes),
     )
     columns = (Column("truth", "truth ↓ predicted →"), *(Column(name, name, "count") for name in classes))
     rows: list[tuple[Value, ...]] = [(name, *row) for name, row in zip(classes, matrix.tolist(), strict=True)]

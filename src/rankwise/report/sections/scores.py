@@ -70,7 +70,7 @@ def _beside(group: Group, systems: Sequence[Scored], prefix: str, key: str, titl
     said = "; ".join(f"{name} {score}" for name, score in words.items())
     note = f"Always answering the {MAJORITY}: {words[MAJORITY]}." if MAJORITY in words else ""
     table = Table(f"{prefix}{key}", title, tuple(columns), tuple(values))
-    return Figure(title, said, charts.dots(rows, label=label, kind=kind), table, note)
+    return Figure(title, said, charts.dots(rows, columns[1]), table, note)
 
 
 def gains(group: Group) -> dict[str, Interval]:

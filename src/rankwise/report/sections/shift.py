@@ -43,7 +43,9 @@ def shift_section(group: Group, prefix: str) -> Section:
     worst, most = max(drops, key=lambda drop: drop[1].value or 0)
     lead += f" Of these, {worst} costs most: {shown(most, 'share')} points of accuracy."
     said = "; ".join(f"{kind} {in_words(drop, 'signed')}" for kind, drop in drops)
-    drawing = charts.dots([charts.Row(*drop) for drop in drops], label="drop in accuracy, points", kind="share", zero=True)
+    drawing = charts.dots(
+        [charts.Row(*drop) for drop in drops], Column("drop", "drop in accuracy, points", "share"), zero=True
+    )
     alone = Table(f"{prefix}shift-drop", "Drop in accuracy", (columns[0], columns[4]), tuple(drops))
     return Section(name, title, (Figure("What each shift costs", said, drawing, alone), table), lead=lead)
 

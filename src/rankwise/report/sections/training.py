@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rankwise.recipe.steps import steps_per_epoch
 from rankwise.report.blocks import Column, Paragraph, Section, Table, Value
-from rankwise.report.figures.lines import lines_figure
+from rankwise.report.figures.lines import Series, lines_figure
 from rankwise.report.groups import SPLITS, Group, Line, run_name
 
 
@@ -16,21 +14,23 @@ def training_section(group: Group, prefix: str) -> Section:
     per_epoch = steps_per_epoch(group.first.facts.rows.train, recipe.train)
     best = group.first.facts.best.step if len(group.runs) == 1 else None
     logged: list[Line] = [[(update.step, update.loss) for update in updates] for updates in group.logged_updates]
-    loss = {
-        "training": logged if all(logged) else _histories(group, "train_loss"),
-        "validation": _histories(group, "log_loss"),
-    }
-    accuracy = {
-        "training": _histories(group, "train_accuracy"),
-        "validation": _histories(group, "accuracy"),
-        "worst shift": _histories(group, "worst_shift"),
-    }
-    how: dict[str, Any] = {"over": "update", "per_epoch": per_epoch, "ringed": {} if best is None else {"validation": best}}
-    in_nats: dict[str, Any] = {"label": "loss, nats", "kind": "number", "styles": (1, 0)}
-    in_percent: dict[str, Any] = {"label": "accuracy, %", "kind": "share", "styles": (1, 0, 2)}
+    update, loss, accuracy = (
+        Column("update", "update", "count"),
+        Column("loss", "loss, nats", "number"),
+        Column("accuracy", "accuracy, %", "share"),
+    )
+    of_loss = (
+        Series("training", logged if all(logged) else _histories(group, "train_loss"), 1),
+        Series("validation", _histories(group, "log_loss"), 0, ringed=best),
+    )
+    of_accuracy = (
+        Series("training", _histories(group, "train_accuracy"), 1),
+        Series("validation", _histories(group, "accuracy"), 0, ringed=best),
+        Series("worst shift", _histories(group, "worst_shift"), 2),
+    )
     figures = (
-        lines_figure("Loss", f"{prefix}loss", loss, **in_nats, **how),
-        lines_figure("Accuracy", f"{prefix}accuracy-curve", accuracy, **in_percent, **how),
+        lines_figure("Loss", f"{prefix}loss", of_loss, update, loss, per_epoch),
+        lines_figure("Accuracy", f"{prefix}accuracy-curve", of_accuracy, update, accuracy, per_epoch),
     )
     lead = _updates(group)
     if best is None:
