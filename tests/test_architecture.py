@@ -12,11 +12,17 @@ import sys
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 import rankwise
 from rankwise.encoders.families import FAMILIES
+from rankwise.model import methods as model_methods
+from rankwise.model.method import LiveAdapter
+from rankwise.planning import methods as planning_methods
+from rankwise.planning.method import LowRank
+from rankwise.recipe.methods import METHODS, MethodName
 
 ROOT = Path(rankwise.__file__).parent
 
@@ -159,6 +165,50 @@ def test_an_encoder_familys_name_stands_in_its_own_file_and_among_the_published_
         if isinstance(node, ast.Constant) and node.value in FAMILIES
     ]
     assert named == []
+
+
+METHOD_HOMES = ("rankwise.recipe.methods", "rankwise.planning.methods.", "rankwise.model.methods.")
+WORDS_OF_THEIR_OWN = {"full", "head", "bias", "prefix"}  # methods whose name says something else too
+
+
+def asks_for_a_method(node: ast.AST) -> bool:
+    """Whether an expression compares a method's name, or looks something up by it but for the method itself."""
+    if isinstance(node, ast.Compare):
+        sides = [node.left, *node.comparators]
+        constants = {part.value for side in sides for part in ast.walk(side) if isinstance(part, ast.Constant)}
+        return any(ast.unparse(side).endswith("method") for side in sides) and bool(constants & set(METHODS))
+    if isinstance(node, ast.Subscript):
+        return ast.unparse(node.slice).endswith(".method") and not ast.unparse(node.value).endswith("METHODS")
+    if isinstance(node, ast.Call):
+        gets = isinstance(node.func, ast.Attribute) and node.func.attr == "get"
+        return gets and any(ast.unparse(argument).endswith(".method") for argument in node.args)
+    return isinstance(node, ast.Match) and ast.unparse(node.subject).endswith("method")
+
+
+def test_what_depends_on_a_methods_name_is_in_its_own_files_and_its_row_only():
+    asked = [
+        f"{module}:{node.lineno}"
+        for module, path in MODULES.items()
+        if not module.startswith(METHOD_HOMES)
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if asks_for_a_method(node) or (isinstance(node, ast.Constant) and node.value in set(METHODS) - WORDS_OF_THEIR_OWN)
+    ]
+    assert [line.partition(":")[0] for line in asked] == ["rankwise.recipe.adapter"], "the default of adapter.method"
+
+
+def test_the_reader_of_methods_sees_what_it_looks_for():
+    lines = ["x.method == 'full'", "method in ('head', 'ia3')", "{'full': 1}[x.method]", "USUAL.get(x.method, 0)"]
+    assert all(any(map(asks_for_a_method, ast.walk(ast.parse(line)))) for line in lines)
+    assert not any(
+        map(asks_for_a_method, ast.walk(ast.parse("METHODS[x.method]; kind == 'head'; before.method != after.method")))
+    )
+
+
+def test_every_method_has_its_row_and_both_halves():
+    assert set(METHODS) == set(get_args(MethodName)) == set(planning_methods.METHODS) == set(model_methods.METHODS)
+    for name, row in METHODS.items():
+        assert row.has_ranks == isinstance(planning_methods.METHODS[name], LowRank), name
+        assert row.is_apart == isinstance(model_methods.METHODS[name], LiveAdapter), name
 
 
 def test_nothing_is_called_utils():

@@ -16,9 +16,13 @@ from rankwise.encoders.families import FAMILIES as families
 from rankwise.encoders.known import KNOWN
 from rankwise.errors import OverBudget, PlanError, RecipeError
 from rankwise.model.adapters import count_live
+from rankwise.planning.entries import ledger_of
+from rankwise.planning.methods import method_of
 from rankwise.planning.plan import Plan, plan
-from rankwise.planning.policies import depth_group, last_layers
+from rankwise.planning.policies import depth_group, last_layers, layer_weight, targeted_sites
+from rankwise.planning.ranks import largest_rank
 from rankwise.recipe import Recipe, builtin_recipes
+from rankwise.recipe.methods import METHODS
 
 # recipe → trained parameters with 4 and with 2 classes: report and seeds.md for 4, the head's 1,538 fewer for 2
 COUNTS = {
@@ -129,14 +133,23 @@ POLICIES = st.one_of(
     st.integers(1, 5).map("{{policy: by-depth, groups: {}, growth: 2}}".format),
     st.integers(1, 5).map("{{policy: fibonacci, groups: {}}}".format),
 )
+WITH_RANKS = [name for name, row in METHODS.items() if row.has_ranks]
+EVEN_ONLY = [name for name, row in METHODS.items() if row.has_ranks and row.refused_policies]
+
+
+def evened(method, policy):
+    """The policy, or one that the method does not refuse."""
+    return "uniform" if method in EVEN_ONLY and "last-k" not in policy else policy
+
+
 CHOICES = st.fixed_dictionaries(
     {
         "adapter.allocate": POLICIES,
-        "adapter.method": st.sampled_from(["lora", "rslora", "dora"]),
+        "adapter.method": st.sampled_from(WITH_RANKS),
         "adapter.bias": st.sampled_from(["none", "lora_only", "all"]),
         "head.kind": st.sampled_from(["stock", "slim"]),
     }
-)
+).map(lambda choices: {**choices, "adapter.allocate": evened(choices["adapter.method"], choices["adapter.allocate"])})
 
 
 @settings(deadline=None, max_examples=120)
@@ -157,7 +170,30 @@ def test_rank_max_is_the_largest_rank_that_fits(family, choices, cap):
         planned(*settings_, f"adapter.rank={found.adapter.rank + 1}", on=family)
 
 
-def test_rank_max_counts_the_biases_of_adapted_maps_only():
+def searched_rank(on, adapter, head, cap):
+    """The largest rank that stays under the cap, found by trying every one, the smallest first."""
+    method = method_of(adapter)
+    weights = {site: layer_weight(adapter, site.layer, on.layers) for site in targeted_sites(on, adapter)}
+    best = 1
+    for rank in range(1, max(site.largest_rank for site in on.sites) + 1):
+        start = method.start_rank(adapter.model_copy(update={"rank": rank}))
+        ranks = {site.name: start * weight for site, weight in weights.items() if weight}
+        fits = ledger_of(on, adapter, head, ranks, cap).fits
+        if fits and all(ranks[site.name] <= method.largest_rank(site) for site in weights if site.name in ranks):
+            best = rank
+    return best
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.sampled_from(sorted(SMALL)), CHOICES, st.integers(1, 30_000))
+def test_the_division_for_rank_max_gives_what_trying_every_rank_gives(family, choices, cap):
+    settings_ = [f"{key}={value}" for key, value in choices.items()]
+    recipe = Recipe.load("auto", [*settings_, "adapter.targets=all", "adapter.rank=max", f"budget.parameters={cap}"])
+    on = encoder(family)
+    assert largest_rank(on, recipe.adapter, recipe.head, cap) == searched_rank(on, recipe.adapter, recipe.head, cap)
+
+
+def test_rank_max_counts_the_biases_of_adapted_linear_layers_only():
     policy = ("adapter.allocate={policy: last-k, k: 1}", "adapter.bias=lora_only", "adapter.rank=max")
     found = planned(*policy, "budget.parameters=605189")
     assert set(found.ranks.values()) == {2}
@@ -794,7 +830,7 @@ def test_a_plan_as_plain_values_is_json_and_complete():
 
 # ------------------------------------------------------------------------------------- every family, every method, live
 
-METHODS = [
+VARIANTS = [
     ["adapter.method=lora"],
     ["adapter.method=rslora"],
     ["adapter.method=dora"],
@@ -811,7 +847,7 @@ METHODS = [
 ]
 
 
-@pytest.mark.parametrize("method", METHODS, ids=[",".join(method) for method in METHODS])
+@pytest.mark.parametrize("method", VARIANTS, ids=[",".join(method) for method in VARIANTS])
 @pytest.mark.parametrize("family", SMALL)
 def test_a_plan_counts_what_the_live_model_of_its_family_counts(family, method):
     found = small_plan(family, *method)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rankwise.encoders.site import Site
 from rankwise.planning.plan import Plan
 from rankwise.recipe.methods import MethodName
 
@@ -78,9 +79,9 @@ class LiveAdapter(LiveMethod):
         """The plan as values of peft's configuration; `seed` None for a model without weights, which has no start."""
         raise NotImplementedError
 
-    def tensors_of(self, saved: SavedTensors, path: str) -> dict[str, Tensor]:
-        """Of a saved file's tensors those that change the linear layer at `path`."""
-        start = f"base_model.model.{path}."
+    def tensors_of(self, saved: SavedTensors, site: Site) -> dict[str, Tensor]:
+        """Of a saved file's tensors those that change the linear layer `site`."""
+        start = f"base_model.model.{site.name}."
         return {name.removeprefix(start): tensor for name, tensor in saved.items() if name.startswith(start)}
 
     def scale(self, plan: Plan, path: str) -> float:
@@ -106,7 +107,13 @@ class LiveAdapter(LiveMethod):
 
     def apply(self, module: Any, x: Tensor) -> Tensor:
         """A plain linear layer's output in the dtype of x (B, T, d_in), with its adapter, where that is not folded in."""
-        return own_forward(module, x)
+        if not self.is_low_rank_update:
+            return own_forward(module, x)
+        update = self.update(*self.live(module))
+        y = linear(module.base_layer, x)
+        down = F.linear(self.dropout(module)(x), update.a.to(x.dtype))  # (B, T, R)
+        rows = torch.addmm(y.flatten(0, -2), down.flatten(0, -2), update.b.to(x.dtype).T, alpha=update.scale)
+        return rows.view(y.shape)
 
 
 class LiveLowRank(LiveAdapter):
@@ -144,15 +151,6 @@ class LiveLowRank(LiveAdapter):
 
     def update(self, tensors: SavedTensors, scale: float) -> LowRankUpdate:
         return LowRankUpdate(tensors["lora_A.weight"], tensors["lora_B.weight"], scale)
-
-    def apply(self, module: Any, x: Tensor) -> Tensor:
-        if not self.is_low_rank_update:
-            return own_forward(module, x)
-        update = self.update(*self.live(module))
-        y = linear(module.base_layer, x)
-        down = F.linear(self.dropout(module)(x), update.a.to(x.dtype))  # (B, T, R)
-        rows = torch.addmm(y.flatten(0, -2), down.flatten(0, -2), update.b.to(x.dtype).T, alpha=update.scale)
-        return rows.view(y.shape)
 
 
 METHODS: dict[str, LiveMethod] = {}

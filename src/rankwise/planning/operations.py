@@ -91,7 +91,7 @@ def per_text(plan: Plan, spec: TrainSpec, *, mean_tokens: float) -> PerText:
             sums["forward row" if on_row else "forward token"] += forward
             sums["backward row" if on_row else "backward token"] += forward * products
     # folded into the weights going forward; four products going back
-    sums["backward token"] += 4.0 * plan.ledger.section("adapter") * runs
+    sums["backward token"] += 4.0 * plan.factor_numbers * runs
     return PerText(
         cached_token=sums["cached"],
         forward_token=sums["forward token"],

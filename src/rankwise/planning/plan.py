@@ -57,6 +57,11 @@ class Plan:
         return min((site.layer for site in self.sites), default=self.encoder.layers)
 
     @property
+    def factor_numbers(self) -> int:
+        """Numbers in the factors A and B of all adapters, trained or not, which backward multiplies with."""
+        return sum(site.cost(self.ranks[site.name]) for site in self.sites if site.name in self.ranks)
+
+    @property
     def trains_embeddings(self) -> bool:
         """Whether anything below the first layer trains."""
         return self.method.trains_embeddings(self.adapter)
