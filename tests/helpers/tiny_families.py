@@ -6,7 +6,7 @@ A new family gets a row here, and every test that goes through the families runs
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -90,7 +90,11 @@ class TinyFamily:
     fails_beyond: bool = True
     """Whether a longer text than that has no embedding."""
     drops: bool = True
-    """Whether it has dropout unless a config asks for it."""
+    """Whether it has dropout without being asked for it."""
+    dropping: Mapping[str, Any] = field(default_factory=dict)
+    """What to change in its config where it should have dropout and has none by itself."""
+    head_drops: bool = True
+    """Whether its head can have dropout."""
     own_keys: bool = True
     """Whether keys and values have linear layers of their own."""
     slim: bool = True
@@ -203,6 +207,7 @@ FAMILIES: dict[str, TinyFamily] = {
         _like_bert(attention_bias=FLAG, mlp_bias=FLAG, norm_bias=FLAG, classifier_bias=FLAG),
         positions=False,
         drops=False,
+        dropping={"classifier_dropout": 0.3, "attention_dropout": 0.1, "mlp_dropout": 0.1},
         own_keys=False,
     ),
     "albert": TinyFamily(

@@ -495,8 +495,8 @@ def test_encoder_dropout_kept_makes_two_training_passes_differ(family, built_for
 
 
 def test_encoder_dropout_off_leaves_the_heads_and_the_adapters_alone(family, built_for, tmp_path):
-    changes = {"bert": {}, "modernbert": {"classifier_dropout": 0.3, "attention_dropout": 0.1, "mlp_dropout": 0.1}}
-    folder = save_tiny(family, tmp_path / family, **changes.get(family, {}))
+    row = FAMILIES[family]
+    folder = save_tiny(family, tmp_path / family, **row.dropping)
     built = built_for(family, f"base={folder}", "adapter.dropout=0.2")
 
     def outside() -> dict[str, float]:
@@ -509,6 +509,6 @@ def test_encoder_dropout_off_leaves_the_heads_and_the_adapters_alone(family, bui
 
     before = outside()
     assert any("lora_" in name for name in before)
-    assert any("lora_" not in name and p > 0 for name, p in before.items())
+    assert any("lora_" not in name and p > 0 for name, p in before.items()) == row.head_drops
     quiet_dropout(built.classifier)
     assert outside() == before
