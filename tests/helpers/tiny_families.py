@@ -216,6 +216,27 @@ FAMILIES: dict[str, TinyFamily] = {
         token_types=True,
         slim=False,
     ),
+    "eurobert": TinyFamily(
+        {
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": LONGEST,
+        },
+        _like_bert(
+            hidden_size=st.sampled_from([8, 16, 24]),
+            num_key_value_heads=st.sampled_from([None, 1, 2, 4]),
+            head_dim=st.sampled_from([None, 4, 6]),
+            attention_bias=FLAG,
+            mlp_bias=FLAG,
+        ),
+        positions=False,
+        drops=False,
+        dropping={"attention_dropout": 0.1},
+        head_drops=False,
+    ),
 }
 MODEL_TYPES = {**FAMILIES, **dict.fromkeys(("xlm-roberta", "camembert"), replace(_ROBERTA))}
 """Every model type that rankwise knows, with the row of its family."""

@@ -50,6 +50,7 @@ SMALL = {
 }
 SMALL["modernbert"] |= {"attention_bias": True}
 SMALL["albert"] |= {"num_hidden_groups": 2}
+SMALL["eurobert"] |= {"head_dim": 8}  # half as many keys as queries, each layer 16 wide or more
 
 
 @cache

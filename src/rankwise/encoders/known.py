@@ -71,6 +71,18 @@ def _albert(hidden: int, intermediate: int) -> Config:
     return {**_bert(12, hidden, intermediate, vocab=30000), "model_type": "albert", "embedding_size": 128}
 
 
+def _eurobert(layers: int, hidden: int, intermediate: int, *, heads: int, key_value_heads: int) -> Config:
+    return {
+        "model_type": "eurobert",
+        "vocab_size": 128256,
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "num_attention_heads": heads,
+        "num_key_value_heads": key_value_heads,
+        "intermediate_size": intermediate,
+    }
+
+
 KNOWN: Mapping[str, Known] = {
     "minilm": Known("sentence-transformers/all-MiniLM-L6-v2", _bert(6, 384, 1536, heads=12)),
     "roberta-base": Known("FacebookAI/roberta-base", _roberta(12, 768, 3072)),
@@ -136,4 +148,6 @@ KNOWN: Mapping[str, Known] = {
         },
     ),
     "albert-base-v2": Known("albert/albert-base-v2", _albert(768, 3072)),
+    "eurobert-210m": Known("EuroBERT/EuroBERT-210m", _eurobert(12, 768, 3072, heads=12, key_value_heads=12)),
+    "eurobert-610m": Known("EuroBERT/EuroBERT-610m", _eurobert(26, 1152, 4096, heads=18, key_value_heads=6)),
 }

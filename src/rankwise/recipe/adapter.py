@@ -9,13 +9,14 @@ from pydantic import BeforeValidator, Field, model_validator
 from rankwise.recipe.methods import METHODS, MethodName, MethodRow, described
 from rankwise.recipe.values import Count, Positive, Spec, one_or_many
 
-Kind = Literal["query", "key", "value", "attention_output", "ffn_in", "ffn_out", "query_key_value"]
+Kind = Literal["query", "key", "value", "attention_output", "ffn_in", "ffn_gate", "ffn_out", "query_key_value"]
 SHORT_KINDS: dict[str, str] = {
     "query": "query",
     "key": "key",
     "value": "value",
     "attention_output": "output",
     "ffn_in": "ffn in",
+    "ffn_gate": "ffn gate",
     "ffn_out": "ffn out",
     "query_key_value": "qkv",
 }

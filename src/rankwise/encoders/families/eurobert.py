@@ -1,0 +1,65 @@
+"""EuroBERT (arXiv 2503.05500): rotary positions, keys and values shared by groups of heads, gated feed-forward layers."""
+
+from __future__ import annotations
+
+from rankwise.encoders.family import Config, Family, register
+
+
+def _heads(config: Config) -> int:
+    return int(config.get("num_attention_heads") or 12)
+
+
+def _key_heads(config: Config) -> int:
+    return int(config.get("num_key_value_heads") or _heads(config))
+
+
+def _head_width(config: Config) -> int:
+    return int(config.get("head_dim") or config.get("hidden_size", 768) // _heads(config))
+
+
+def _reads(config: Config) -> str:
+    return "first" if config.get("classifier_pooling", "late") == "bos" else "mean"
+
+
+EUROBERT = register(
+    Family(
+        model_types=("eurobert",),
+        root="model",
+        letters={
+            "L": "num_hidden_layers",
+            "H": "hidden_size",
+            "N": "num_attention_heads",
+            "I": "intermediate_size",
+            "V": "vocab_size",
+        },
+        derived={"K": _key_heads, "D": _head_width},
+        defaults={
+            "num_hidden_layers": 12,
+            "hidden_size": 768,
+            "num_attention_heads": 12,
+            "intermediate_size": 3072,
+            "vocab_size": 128256,
+        },
+        dropouts={"attention_dropout": 0.0},
+        before="embed_tokens table V H",
+        layer_path="layers.{layer}",
+        layer="""
+            self_attn.q_proj          linear  H N*D  bias=attention_bias  kind=query
+            self_attn.k_proj          linear  H K*D  bias=attention_bias  kind=key
+            self_attn.v_proj          linear  H K*D  bias=attention_bias  kind=value
+            self_attn.o_proj          linear  N*D H  bias=attention_bias  kind=attention_output
+            mlp.gate_proj             linear  H I    bias=mlp_bias  kind=ffn_gate
+            mlp.up_proj               linear  H I    bias=mlp_bias  kind=ffn_in
+            mlp.down_proj             linear  I H    bias=mlp_bias  kind=ffn_out
+            input_layernorm           norm    H      bias=no
+            post_attention_layernorm  norm    H      bias=no
+        """,
+        after="norm norm H bias=no",
+        head="""
+            dense                     linear  H H
+            classifier                linear  H C
+        """,
+        reads=_reads,
+        onnx_opset=20,  # 23's RotaryEmbedding gets a table of one row, which ONNX Runtime 1.31 refuses
+    )
+)
