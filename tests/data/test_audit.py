@@ -28,21 +28,21 @@ def distinct(count: int, start: int = 0) -> list[str]:
     return [" ".join(WORDS[(place // 12**digit) % 12] for digit in range(4)) + f" {place}" for place in numbers]
 
 
-def warned(found: Audit, *parts: str) -> bool:
-    return any(all(part in warning for part in parts) for warning in found.warnings)
+def warned(report: Audit, *parts: str) -> bool:
+    return any(all(part in warning for part in parts) for warning in report.warnings)
 
 
 def test_a_clean_table_warns_of_nothing() -> None:
-    found = audit(table(distinct(100), "ab" * 50), test=table(distinct(20, 100), "ab" * 10))
-    assert found.warnings == ()
-    assert found.rows == {"train": 100, "test": 20}
-    assert found.classes == {"a": 50, "b": 50}
-    assert found.majority == 0.5
+    report = audit(table(distinct(100), "ab" * 50), test=table(distinct(20, 100), "ab" * 10))
+    assert report.warnings == ()
+    assert report.rows == {"train": 100, "test": 20}
+    assert report.classes == {"a": 50, "b": 50}
+    assert report.majority == 0.5
 
 
 def test_an_audit_is_plain_json() -> None:
-    found = audit(table(["x y", "x y", "z"], "aba"), test=table(["x y"], "a"), lengths=np.array([3, 3, 2]))
-    values = json.loads(json.dumps(found.as_dict()))
+    report = audit(table(["x y", "x y", "z"], "aba"), test=table(["x y"], "a"), lengths=np.array([3, 3, 2]))
+    values = json.loads(json.dumps(report.as_dict()))
     assert values["duplicates"] == 1
     assert values["tokens"]["recommended"] == 8
     assert values["overlaps"][0] == {"split": "test", "other": "train", "rows": 1, "share": 1.0, "near": 0}
@@ -55,15 +55,15 @@ def test_labels_that_are_no_classes_are_warned_about() -> None:
 
 
 def test_imbalance_is_warned_about_with_the_majoritys_score() -> None:
-    found = audit(table(distinct(100), "a" * 99 + "b"))
-    assert found.imbalance == 99
-    assert warned(found, "99 times", "99.0%", "select_by=macro_f1")
+    report = audit(table(distinct(100), "a" * 99 + "b"))
+    assert report.imbalance == 99
+    assert warned(report, "99 times", "99.0%", "select_by=macro_f1")
 
 
 def test_repeats_are_counted_once_for_each_row_after_the_first() -> None:
-    found = audit(table(["One text.", "One text.", "ONE  text", "one-text!", "other"], "aaaab"))
-    assert (found.duplicates, found.near_duplicates) == (1, 2)
-    assert warned(found, "1 training rows repeat an earlier text")
+    report = audit(table(["One text.", "One text.", "ONE  text", "one-text!", "other"], "aaaab"))
+    assert (report.duplicates, report.near_duplicates) == (1, 2)
+    assert warned(report, "1 training rows repeat an earlier text")
 
 
 def test_texts_of_emoji_alone_are_not_near_repeats() -> None:
@@ -73,26 +73,26 @@ def test_texts_of_emoji_alone_are_not_near_repeats() -> None:
 def test_overlap_between_splits_is_counted_with_its_share() -> None:
     train = table(distinct(50), "ab" * 25)
     test = table([*distinct(2), distinct(3)[2].upper(), *distinct(7, 100)], "ab" * 5)
-    found = audit(train, validation=table(distinct(5, 200), "ababa"), test=test)
-    leak = next(overlap for overlap in found.overlaps if (overlap.split, overlap.other) == ("test", "train"))
+    report = audit(train, validation=table(distinct(5, 200), "ababa"), test=test)
+    leak = next(overlap for overlap in report.overlaps if (overlap.split, overlap.other) == ("test", "train"))
     assert (leak.rows, leak.share, leak.near) == (2, 0.2, 1)
-    assert warned(found, "2 test rows (20.0%)", "a score says little", "remove them from train")
+    assert warned(report, "2 test rows (20.0%)", "a score says little", "remove them from train")
     assert seen_in(train, test).tolist() == [True, True, *[False] * 8]
 
 
 def test_a_text_under_two_labels_is_listed_with_its_rows() -> None:
-    found = audit(table(["x", "y", "x", "y", "z", "z"], "aabacc"))
-    assert found.conflicts == 1
-    assert found.conflict_examples[0].labels == ("a", "b")
-    assert found.conflict_examples[0].rows == (1, 3)
+    report = audit(table(["x", "y", "x", "y", "z", "z"], "aabacc"))
+    assert report.conflicts == 1
+    assert report.conflict_examples[0].labels == ("a", "b")
+    assert report.conflict_examples[0].rows == (1, 3)
     assert len(audit(table([f"t{place // 2}" for place in range(20)], "ab" * 10)).conflict_examples) == 5
 
 
 def test_a_label_that_stands_in_its_texts_is_possible_leakage() -> None:
     texts = [f"{text} [{label}]" for text, label in zip(distinct(40), ["Sports", "World"] * 20, strict=True)]
-    found = audit(table(texts, ["Sports", "World"] * 20))
-    assert {word.label for word in found.label_words} == {"Sports", "World"}
-    assert warned(found, "possible leakage", "'Sports'", "100%")
+    report = audit(table(texts, ["Sports", "World"] * 20))
+    assert {word.label for word in report.label_words} == {"Sports", "World"}
+    assert warned(report, "possible leakage", "'Sports'", "100%")
 
 
 def test_a_label_inside_other_words_or_everywhere_is_no_leakage() -> None:
@@ -101,30 +101,30 @@ def test_a_label_inside_other_words_or_everywhere_is_no_leakage() -> None:
 
 
 def test_labels_alike_but_for_case_and_space_are_named() -> None:
-    found = audit(table(distinct(6), ["Sports", " sports ", "World", "SPORTS", "World", "world news"]))
-    assert found.alike_labels == (("Sports", " sports ", "SPORTS"),) or len(found.alike_labels[0]) == 3
-    assert warned(found, "differ only in case or space", "' sports '")
+    report = audit(table(distinct(6), ["Sports", " sports ", "World", "SPORTS", "World", "world news"]))
+    assert report.alike_labels == (("Sports", " sports ", "SPORTS"),) or len(report.alike_labels[0]) == 3
+    assert warned(report, "differ only in case or space", "' sports '")
 
 
 def test_suspicious_texts_are_named_with_their_rows() -> None:
     texts = [*distinct(10), "x" * 20_001, "nan", "cafÃ© au lait", "lost \ufffd letter", "a &lt;b&gt; tag", "k"]
-    found = audit(table(texts, "ab" * 8))
-    assert sorted(found.suspicious.values()) == [(11,), (12,), (13,), (14,), (15,), (16,)]
-    assert warned(found, "HTML", "data.clean=[html,whitespace]", "row 15")
+    report = audit(table(texts, "ab" * 8))
+    assert sorted(report.suspicious.values()) == [(11,), (12,), (13,), (14,), (15,), (16,)]
+    assert warned(report, "HTML", "data.clean=[html,whitespace]", "row 15")
 
 
 @given(st.lists(st.integers(1, 3000), min_size=1, max_size=300))
 @settings(max_examples=50, deadline=None)
 def test_the_recommended_length_is_the_smallest_multiple_of_8_that_covers(lengths: list[int]) -> None:
-    found = audit(table(["x"] * len(lengths), ["a"] * len(lengths)), lengths=np.array(lengths)).tokens
-    assert found is not None
-    assert found.recommended is not None
-    assert found.recommended % 8 == 0
-    assert np.mean(np.array(lengths) <= found.recommended) >= 0.995
-    assert np.mean(np.array(lengths) <= found.recommended - 8) < 0.995
-    assert sum(rows for _, _, rows in found.histogram) == len(lengths)
-    assert found.coverage["128"] == np.mean(np.array(lengths) <= 128)
-    assert found.quantiles["max"] == max(lengths)
+    report = audit(table(["x"] * len(lengths), ["a"] * len(lengths)), lengths=np.array(lengths)).tokens
+    assert report is not None
+    assert report.recommended is not None
+    assert report.recommended % 8 == 0
+    assert np.mean(np.array(lengths) <= report.recommended) >= 0.995
+    assert np.mean(np.array(lengths) <= report.recommended - 8) < 0.995
+    assert sum(rows for _, _, rows in report.histogram) == len(lengths)
+    assert report.coverage["128"] == np.mean(np.array(lengths) <= 128)
+    assert report.quantiles["max"] == max(lengths)
 
 
 # ---------------------------------------------------------------------------------------------------------------- check

@@ -1,13 +1,12 @@
-"""Splits are stratified and seeded, labels find their numbers, and a text is the same tokens in training and serving."""
+"""Texts are cut where the recipe says, and a text is the same tokens in training and serving."""
 
 from __future__ import annotations
 
 import tracemalloc
-from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
@@ -15,10 +14,8 @@ from conftest import CLASSES, FAMILIES, LONGEST, Rows, prepared, separable, tiny
 from rankwise.data import tokens as tokens_module
 from rankwise.data.files.table import table_of
 from rankwise.data.labelled import split_tables
-from rankwise.data.labels import numbers_of
 from rankwise.data.prepare import choose_length, prepare
 from rankwise.data.preprocessing import Preprocessing
-from rankwise.data.splitting import split_off
 from rankwise.data.tokens import tokenize, tokenize_to_disk
 from rankwise.errors import DataError
 from rankwise.inference.predict import Predictor
@@ -27,165 +24,11 @@ from rankwise.recipe import DataSpec
 TOKENIZER = tiny_tokenizer("bert")
 
 
-def table(labels):
-    return table_of([f"text {place}" for place in range(len(labels))], labels)
-
-
-def skewed(rows=100):
-    return table(["a"] * (rows * 7 // 10) + ["b"] * (rows * 2 // 10) + ["c"] * (rows // 10))
-
-
 def ready(rows, spec=None):
     """Prepared from Python lists."""
     spec = (spec or DataSpec()).model_copy(update={"max_length": LONGEST})
     labelled = split_tables(spec, table_of(rows.texts, rows.labels))
     return prepare(spec, TOKENIZER, longest=LONGEST, labelled=labelled)
-
-
-# --------------------------------------------------------------------------------------------------------------- splits
-
-
-@pytest.mark.parametrize("amount", [0.2, 20])
-def test_a_split_keeps_the_classes_shares(amount):
-    rest, taken = split_off(skewed(), amount, seed=0, what="test")
-    assert Counter(taken.labels) == {"a": 14, "b": 4, "c": 2}
-    assert Counter(rest.labels) == {"a": 56, "b": 16, "c": 8}
-
-
-def test_a_split_loses_no_row_repeats_none_and_keeps_the_order():
-    whole = skewed()
-    rest, taken = split_off(whole, 30, seed=4, what="test")
-    assert sorted([*rest.rows, *taken.rows]) == list(whole.rows)
-    for part in (rest, taken):
-        assert list(part.rows) == sorted(part.rows)
-        assert all(whole.texts[row - 1] == text for row, text in zip(part.rows, part.texts, strict=True))
-
-
-def test_a_seed_decides_the_split():
-    def taken(seed):
-        return split_off(skewed(), 0.2, seed=seed, what="test")[1].rows.tolist()
-
-    assert taken(1) == taken(1) != taken(2)
-
-
-@given(st.integers(20, 60), st.floats(0.2, 0.5), st.integers(0, 2**31))
-@settings(deadline=None, max_examples=30)
-def test_a_share_of_rows_is_that_share_rounded(rows, share, seed):
-    rest, taken = split_off(table(["a", "b"] * rows), share, seed=seed, what="test")
-    assert len(taken.texts) == round(2 * rows * share)
-    assert len(rest.texts) + len(taken.texts) == 2 * rows
-
-
-@pytest.mark.parametrize(("labels", "amount"), [(["a"] * 9 + ["b"], 3), (["a", "b"] * 5, 9)])
-def test_a_split_that_cannot_hold_every_class_is_refused(labels, amount):
-    with pytest.raises(DataError, match=r"can't set \d+ of 10 rows aside for test.*--set data\.test=FILE"):
-        split_off(table(labels), amount, seed=0, what="test")
-
-
-def test_a_split_of_fewer_rows_than_classes_says_how_many_it_takes():
-    with pytest.raises(DataError, match=r"data\.split\.test is 1; expected 2 or more, .*: --set data\.split\.test=2$"):
-        split_off(table(["a", "b"] * 5), 1, seed=0, what="test")
-
-
-def test_fewer_training_rows_than_classes_are_refused_by_name():
-    with pytest.raises(DataError, match=r"^data\.rows is 1; expected 2 or more, a row for each class$"):
-        split_tables(DataSpec(rows=1), table(["a", "b"] * 20))
-
-
-def test_what_is_not_given_is_split_off_the_training_rows():
-    rows = separable(60, seed=2)
-    spec = DataSpec.model_validate({"split": {"test": 12, "validation": "25%"}})
-    found = split_tables(spec, table_of(rows.texts, rows.labels))
-    assert [len(part.texts) for part in (found.train, found.validation, found.test)] == [36, 12, 12]
-    texts = [text for part in (found.train, found.validation, found.test) for text in part.texts]
-    assert sorted(texts) == sorted(rows.texts)
-
-
-def test_the_test_rows_do_not_depend_on_how_many_rows_train():
-    rows, split = separable(60, seed=2), {"test": 12, "validation": 12}
-    parts = [
-        split_tables(DataSpec.model_validate({"rows": count, "split": split}), table_of(rows.texts, rows.labels))
-        for count in (None, 12)
-    ]
-    assert parts[0].test.texts == parts[1].test.texts
-    assert parts[0].validation.texts == parts[1].validation.texts
-    assert len(parts[1].train.texts) == 12
-    assert set(parts[1].train.texts) <= set(parts[0].train.texts)
-
-
-def test_nearly_all_rows_can_be_kept_and_so_can_some_of_a_class_with_one():
-    rows = separable(60, seed=2)
-    known = table_of([*rows.texts, "a lone cloud"], [*rows.labels, "cloud"])
-    for count in (4, 30, 59, 60):
-        found = split_tables(DataSpec(test_rows=count, leakage="allow"), table_of(rows.texts, rows.labels), test=known).test
-        assert len(found.texts) == count
-        counts = Counter(found.labels)
-        assert max(counts[name] for name in set(rows.labels)) - min(counts[name] for name in set(rows.labels)) <= 1
-
-
-def test_fewer_test_rows_are_a_stratified_part_of_them():
-    rows = separable(60, seed=2)
-    spec = DataSpec.model_validate({"test_rows": 6, "split": {"test": 30, "validation": 6}})
-    found = split_tables(spec, table_of(rows.texts, rows.labels))
-    assert Counter(found.test.labels) == dict.fromkeys(CLASSES, 2)
-
-
-# --------------------------------------------------------------------------------------------------------------- labels
-
-
-def numbers(labels, classes, numbering=(), **spec):
-    return numbers_of(table(labels), classes, numbering, DataSpec(**spec)).tolist()
-
-
-def test_names_are_numbered_in_the_order_of_the_classes():
-    assert numbers(["b", "a", "c"], ("c", "a", "b")) == [2, 1, 0]
-
-
-@pytest.mark.parametrize("labels", [["0", "1", "2"], ["1", "2", "3"]])
-def test_whole_numbers_from_0_or_from_1_fall_on_given_class_names(labels):
-    assert numbers(labels, ("x", "y", "z"), ("x", "y", "z")) == [0, 1, 2]
-
-
-def test_whole_numbers_follow_the_given_order_not_the_classes_own():
-    assert numbers(["1", "2", "3"], ("x", "y", "z"), ("z", "x", "y")) == [2, 0, 1]
-
-
-@pytest.mark.parametrize("labels", [["0", "3"], ["4", "1"], ["-1", "0"]])
-def test_whole_numbers_that_cannot_number_the_classes_are_refused(labels):
-    with pytest.raises(DataError, match="can't number the classes x, y, z; expected 0 to 2 or 1 to 3"):
-        numbers(labels, ("x", "y", "z"), ("x", "y", "z"))
-
-
-def test_whole_numbers_that_may_count_from_either_are_refused():
-    with pytest.raises(DataError, match="may count from 0 or from 1"):
-        numbers(["1", "2"], ("x", "y", "z"), ("x", "y", "z"))
-
-
-def test_whole_numbers_without_an_order_are_not_guessed():
-    with pytest.raises(DataError, match="nothing says which is which"):
-        numbers(["0", "1"], ("x", "y"))
-
-
-def test_numbers_that_are_the_class_names_are_names():
-    found = ready(Rows([f"apple {n}" for n in range(40)], ["10", "9"] * 20))
-    assert found.classes == ("9", "10"), "in the order of their values"
-    assert Counter(found.train.labels.tolist()).keys() == {0, 1}
-
-
-def test_a_label_that_training_never_saw_is_an_error_with_the_nearest_name():
-    with pytest.raises(DataError, match=r"row 2: label 'Sport' is not among .*did you mean 'Sports'\?.*unseen_labels=wrong"):
-        numbers(["Sports", "Sport"], ("World", "Sports"))
-
-
-def test_a_label_that_training_never_saw_may_count_as_wrong():
-    assert numbers(["Sports", "Sport"], ("World", "Sports"), unseen_labels="wrong") == [1, -1]
-
-
-def test_given_class_names_keep_their_order_and_refuse_others():
-    rows = separable(60, seed=2)
-    assert ready(rows, DataSpec(classes=("river", "fruit", "metal"))).classes == ("river", "fruit", "metal")
-    with pytest.raises(DataError, match=r"'fruit' is not among data\.classes"):
-        ready(rows, DataSpec(classes=("fruits", "metal", "river")))
 
 
 # -------------------------------------------------------------------------------------------------------------- lengths
@@ -374,8 +217,8 @@ def test_more_rows_take_hardly_more_memory(tmp_path, monkeypatch):
         )
         tracemalloc.start()
         try:
-            found = prepare(spec, TOKENIZER, longest=LONGEST)
-            assert len(found.train) == rows - 24
+            data = prepare(spec, TOKENIZER, longest=LONGEST)
+            assert len(data.train) == rows - 24
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

@@ -64,9 +64,9 @@ def test_the_join_is_the_recipes():
 
 @given(st.text(), st.sampled_from(list(KINDS)), st.integers(0, 3))
 def test_a_shift_depends_on_text_and_seed_alone_and_leaves_something(text, kind, seed):
-    found = shift(text, kind, seed=seed)
-    assert found == shift(text, kind, seed=seed)
-    assert bool(found.strip()) == bool(text.strip())
+    shifted = shift(text, kind, seed=seed)
+    assert shifted == shift(text, kind, seed=seed)
+    assert bool(shifted.strip()) == bool(text.strip())
 
 
 @pytest.mark.parametrize("kind", ["typos", "dropped_words", "shuffled_sentences"])
@@ -108,9 +108,9 @@ def test_dropped_words_are_the_share_and_keep_their_order():
 
 def test_shuffled_sentences_are_the_same_sentences_in_another_order():
     for seed in range(20):
-        found = shift("One is here. Two is there! Three?", "shuffled_sentences", seed=seed)
-        assert found != "One is here. Two is there! Three?"
-        assert sorted(found.split()) == sorted(["One", "is", "here.", "Two", "is", "there!", "Three?"])
+        shifted = shift("One is here. Two is there! Three?", "shuffled_sentences", seed=seed)
+        assert shifted != "One is here. Two is there! Three?"
+        assert sorted(shifted.split()) == sorted(["One", "is", "here.", "Two", "is", "there!", "Three?"])
     assert shift("Only one sentence.", "shuffled_sentences") == "Only one sentence."
 
 
@@ -135,9 +135,9 @@ def test_only_texts_whose_tokens_change_are_kept():
     texts = ["apple pear. zinc iron", "apple pear", "Iron. Tin (AP)"]
     known = Preprocessing(("a", "b"), (), 16)
     tokens = tokenize(tokenizer, texts, max_length=16)
-    found = {each.kind: each for each in shifted_tokens(texts, tokens, KINDS, tokenizer, known)}
-    assert list(found) == list(KINDS)
-    assert {kind: each.indices.tolist() for kind, each in found.items()} | {"typos": [], "dropped_words": []} == {
+    shifted = {each.kind: each for each in shifted_tokens(texts, tokens, KINDS, tokenizer, known)}
+    assert list(shifted) == list(KINDS)
+    assert {kind: each.indices.tolist() for kind, each in shifted.items()} | {"typos": [], "dropped_words": []} == {
         "typos": [],
         "lower": [],
         "upper": [],
@@ -148,8 +148,8 @@ def test_only_texts_whose_tokens_change_are_kept():
         "shuffled_sentences": [0, 2],
     }
     expected = tokenize(tokenizer, [shift(texts[place], "shuffled_sentences") for place in (0, 2)], max_length=16)
-    assert np.array_equal(found["shuffled_sentences"].tokens.ids[:], expected.ids)
-    assert len(found["upper"].tokens) == 0
+    assert np.array_equal(shifted["shuffled_sentences"].tokens.ids[:], expected.ids)
+    assert len(shifted["upper"].tokens) == 0
 
 
 def test_texts_are_cleaned_after_they_are_shifted():

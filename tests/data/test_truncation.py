@@ -38,8 +38,8 @@ def numbers(labels):
 @pytest.mark.parametrize(("where", "side"), [("beginning", "right"), ("end", "left")])
 def test_the_end_that_tells_classes_apart_is_kept(where, side):
     texts, labels = told(where)
-    found, note = better_side(tokenize(TOKENIZER, texts, max_length=None), numbers(labels), 8)
-    assert found == side
+    chosen, note = better_side(tokenize(TOKENIZER, texts, max_length=None), numbers(labels), 8)
+    assert chosen == side
     assert f"keep their {where}" in note
     assert "100.0%" in note
 
@@ -48,8 +48,8 @@ def test_the_end_that_tells_classes_apart_is_kept(where, side):
 def test_few_long_texts_lose_their_end_as_usual(rows, long, reason):
     texts, labels = told("end", rows=long)
     texts, labels = texts + ["apple"] * (rows - long), labels + [CLASSES[0]] * (rows - long)
-    found, note = better_side(tokenize(TOKENIZER, texts, max_length=None), numbers(labels), 8)
-    assert found == "right"
+    chosen, note = better_side(tokenize(TOKENIZER, texts, max_length=None), numbers(labels), 8)
+    assert chosen == "right"
     assert reason in note
 
 
@@ -59,8 +59,8 @@ def test_where_no_text_is_longer_there_is_nothing_to_say():
 
 def test_one_class_among_the_long_texts_says_nothing():
     texts, _ = told("end")
-    found, note = better_side(tokenize(TOKENIZER, texts, max_length=None), np.zeros(len(texts), dtype=np.int64), 8)
-    assert found == "right"
+    chosen, note = better_side(tokenize(TOKENIZER, texts, max_length=None), np.zeros(len(texts), dtype=np.int64), 8)
+    assert chosen == "right"
     assert "too few of them" in note
 
 

@@ -29,9 +29,9 @@ def test_the_rows_are_those_of_the_real_splits(data_file, setting):
 def test_files_of_their_own_are_counted_whole(rows, tmp_path):
     for name, part in (("train", slice(0, 40)), ("validation", slice(40, 52)), ("test", slice(52, 60))):
         type(rows)(rows.texts[part], rows.labels[part]).write(tmp_path / f"{name}.csv")
-    found = volume(DataSpec(source=str(tmp_path)))
-    assert found.rows == (40, 12, 8)
-    assert found.characters.tolist() == [len(text) for text in rows.texts[:40]]
+    measured = volume(DataSpec(source=str(tmp_path)))
+    assert measured.rows == (40, 12, 8)
+    assert measured.characters.tolist() == [len(text) for text in rows.texts[:40]]
 
 
 def test_the_work_is_estimated_from_the_characters(data_file):

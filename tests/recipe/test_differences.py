@@ -12,8 +12,8 @@ def settings(*overrides: str):
 
 def test_differences_are_settings_and_not_names_seeds_or_places():
     other = ["adapter.rank=1", "train.seed=5", "name=other", "data.clean=[urls]", "data.source=there.csv"]
-    found = differences([settings("adapter.rank=2"), settings(*other)])
-    assert found == [{"data.clean": "[]", "adapter.rank": "2"}, {"data.clean": "[urls]", "adapter.rank": "1"}]
+    unlike = differences([settings("adapter.rank=2"), settings(*other)])
+    assert unlike == [{"data.clean": "[]", "adapter.rank": "2"}, {"data.clean": "[urls]", "adapter.rank": "1"}]
 
 
 def test_a_name_that_no_other_has_stays_as_it_is():
@@ -41,11 +41,11 @@ def test_numbers_are_rounded_unless_that_makes_them_alike():
 
 def test_three_settings_do_unless_more_are_needed():
     shared = ["data.max_length=90", "adapter.rank=1", "adapter.alpha_per_rank=1"]
-    found = names(["one"] * 2, [settings(), settings(*shared, "train.epochs=9")])
-    assert all(len(name.split()) == 4 for name in found)
-    found = names(["one"] * 3, [settings(), settings(*shared), settings(*shared, "train.epochs=9")])
-    assert len(set(found)) == 3
-    assert found[2].endswith("epochs=9")
+    unique = names(["one"] * 2, [settings(), settings(*shared, "train.epochs=9")])
+    assert all(len(name.split()) == 4 for name in unique)
+    unique = names(["one"] * 3, [settings(), settings(*shared), settings(*shared, "train.epochs=9")])
+    assert len(set(unique)) == 3
+    assert unique[2].endswith("epochs=9")
 
 
 def test_a_key_that_a_recipe_has_not_is_not_in_its_name():

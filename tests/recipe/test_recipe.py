@@ -477,13 +477,13 @@ def test_a_mistake_in_an_override_is_traced_to_the_override(override, message):
 
 def test_the_fingerprint_is_a_sha256_and_the_same_in_every_process():
     program = "from rankwise.recipe.recipe import Recipe; print(Recipe.load('rank4-adam').fingerprint)"
-    found = {Recipe.load("rank4-adam").fingerprint}
+    fingerprints = {Recipe.load("rank4-adam").fingerprint}
     for seed in ("1", "2"):
         environment = {**os.environ, "PYTHONHASHSEED": seed}
         done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-        found.add(done.stdout.strip())
-    assert len(found) == 1
-    assert len(found.pop()) == 64
+        fingerprints.add(done.stdout.strip())
+    assert len(fingerprints) == 1
+    assert len(fingerprints.pop()) == 64
 
 
 @pytest.mark.parametrize("override", ["name=x", "summary=y", "published=null", "train.trackers=[wandb]", "data.source=a.csv"])

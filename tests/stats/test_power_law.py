@@ -1,4 +1,4 @@
-"""The law is found where it holds, is the least-squares one under its bounds, and never says that more rows harm."""
+"""The fitted law is the true one where that holds, the least-squares one under its bounds, and more rows never harm."""
 
 from __future__ import annotations
 

@@ -50,11 +50,11 @@ def coverage(seeds, seed_sd, means=(1.6, 1.4), cases=400):
     for _ in range(cases):
         a, b, truth = simulated(rng, seeds, means=means, seed_sd=seed_sd)
         one, other = samples(a, b)
-        found = difference(one, other)
-        held += found.interval.low <= truth <= found.interval.high
+        estimate = difference(one, other)
+        held += estimate.interval.low <= truth <= estimate.interval.high
         low, high = np.quantile(one.draws.mean(axis=1) - other.draws.mean(axis=1), [0.025, 0.975])
         of_rows += low <= truth <= high
-        p_values.append(found.p_value)
+        p_values.append(estimate.p_value)
     return held / cases, np.mean(np.array(p_values) < 0.05), of_rows / cases
 
 
@@ -87,9 +87,9 @@ def test_with_one_seed_each_it_is_the_paired_bootstrap():
     rng = np.random.default_rng(2)
     a, b, _ = simulated(rng, (1, 1), means=(1.7, 1.4), rows=2000)
     one, other = samples(a, b, resamples=10_000)
-    found, expected = difference(one, other).interval, paired_bootstrap(a[0], b[0])
-    assert found.value == pytest.approx(expected.value)
-    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.001)
+    estimate, expected = difference(one, other).interval, paired_bootstrap(a[0], b[0])
+    assert estimate.value == pytest.approx(expected.value)
+    assert (estimate.low, estimate.high) == pytest.approx((expected.low, expected.high), abs=0.001)
 
 
 def test_turning_a_difference_round_turns_its_interval_round():
@@ -102,15 +102,15 @@ def test_turning_a_difference_round_turns_its_interval_round():
 
 def test_two_systems_that_answer_alike_differ_by_nothing():
     a, _, _ = simulated(np.random.default_rng(4), (3, 3), means=(1.7, 1.4))
-    found = difference(*samples(a, a))
-    assert (found.interval.value, found.p_value) == (0.0, 1.0)
+    estimate = difference(*samples(a, a))
+    assert (estimate.interval.value, estimate.p_value) == (0.0, 1.0)
 
 
 def test_seeds_in_another_order_with_the_same_rows_still_leave_the_seeds_uncertainty():
     a, _, _ = simulated(np.random.default_rng(4), (2, 2), means=(1.7, 1.4), seed_sd=1.0)
-    found = difference(*samples(a, a[::-1]))
-    assert found.interval.value == 0.0
-    assert found.interval.low < 0 < found.interval.high
+    estimate = difference(*samples(a, a[::-1]))
+    assert estimate.interval.value == 0.0
+    assert estimate.interval.low < 0 < estimate.interval.high
 
 
 def sample(scores, reach, seed=0):
@@ -122,23 +122,23 @@ def sample(scores, reach, seed=0):
 @pytest.mark.parametrize(("seeds", "least"), [((2, 2), 1), ((3, 3), 2)], ids=str)
 def test_degrees_of_freedom_are_never_fewer_than_the_fewest_seeds_leave(seeds, least):
     one, other = ([0.267, 0.192, 0.23][: seeds[0]], [0.239, 0.190, 0.21][: seeds[1]])
-    found = difference(sample(one, 0.02), sample(other, 0.015))
-    assert found.freedom == least
-    error = (found.interval.high - found.interval.value) / stats.t(least).ppf(0.975)
+    estimate = difference(sample(one, 0.02), sample(other, 0.015))
+    assert estimate.freedom == least
+    error = (estimate.interval.high - estimate.interval.value) / stats.t(least).ppf(0.975)
     assert 0 < error < 0.1, "no more than t makes of it"
-    assert -1 < found.interval.low < found.interval.high < 1
+    assert -1 < estimate.interval.low < estimate.interval.high < 1
 
 
 def test_seeds_of_which_none_adds_anything_leave_the_degrees_of_freedom_to_the_others():
-    found = difference(sample([0.9, 0.7, 0.8], 0.01), sample([0.8, 0.8], 0.01))
-    assert found.freedom >= 2
+    estimate = difference(sample([0.9, 0.7, 0.8], 0.01), sample([0.8, 0.8], 0.01))
+    assert estimate.freedom >= 2
 
 
 def test_more_seeds_narrow_a_mean_and_an_interval_of_a_mean_stays_between_0_and_1():
     rng = np.random.default_rng(5)
     few, _, _ = simulated(rng, (3, 1), means=(1.7, 1.4), seed_sd=0.4)
     many, _, _ = simulated(rng, (12, 1), means=(1.7, 1.4), seed_sd=0.4)
-    widths = [(found.high - found.low) for found in (mean_score(samples(runs)[0]) for runs in (few, many))]
+    widths = [(estimate.high - estimate.low) for estimate in (mean_score(samples(runs)[0]) for runs in (few, many))]
     assert widths[1] < widths[0]
     perfect = np.ones((2, 50), bool)
     assert mean_score(samples(perfect)[0]) == Interval(1.0, 1.0, 1.0)
@@ -188,8 +188,8 @@ def test_a_score_that_is_not_defined_has_no_interval_and_no_p_value():
     predicted, truth = np.zeros((2, 20), np.int64), np.full(20, -1)
     scores, draws = resampled_scores(predicted, truth, 2, resamples=10)
     one, other = (Sample(scores[[run], 1], draws[:, [run], 1]) for run in (0, 1))
-    found = difference(one, other)
-    assert (found.interval.value, found.p_value) == (None, None)
+    estimate = difference(one, other)
+    assert (estimate.interval.value, estimate.p_value) == (None, None)
 
 
 # --------------------------------------------------------------------------------------------------------------- Holm

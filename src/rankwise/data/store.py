@@ -1,8 +1,8 @@
 """Sequences on disk: texts and token ids of which memory holds offsets only, so that a million rows are some megabytes.
 
-A sequence is a file without a name in the temporary folder (TMPDIR says where), written from front to back and gone when nobody
-holds it any more. Reading is by position and maps nothing into memory, so threads may share one and none of it counts as
-resident. Texts are UTF-8, lone surrogates included.
+A sequence is a file without a name in the temporary folder (TMPDIR says where), written from front to back and gone when
+nobody holds it any more. Reading is by position and maps nothing into memory, so threads may share one and none of it counts
+as resident. Texts are UTF-8, lone surrogates included.
 """
 
 from __future__ import annotations

@@ -1,0 +1,141 @@
+"""A file that can't be used is refused by file, row, column and fix, in bounded time and memory."""
+
+import csv
+import gzip
+import os
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import pytest
+from tables import GOOD, MOODS, failing, read, write
+
+from rankwise.data.files import reading
+from rankwise.data.files import text as textfile
+from rankwise.data.files.table import read_table
+from rankwise.errors import DataError
+from rankwise.recipe import DataSpec
+
+JSON_LINE = '{"text": "x", "label": "a"}\n'
+BAD_FILES = [
+    ("empty.csv", "", {}, ["0 rows"]),
+    ("header_only.csv", "text,label\n", {}, ["0 rows"]),
+    ("empty.jsonl", "", {}, ["0 rows"]),
+    ("no_text_left.csv", "text,label\n,a\n", {}, ["0 rows left", "empty text: 1"]),
+    ("absent.csv", GOOD, {"text": "txt"}, ["no column 'txt' among text, label", "did you mean 'text'?"]),
+    ("absent_label.csv", GOOD, {"label": "lable"}, ["no column 'lable'", "did you mean 'label'?"]),
+    ("unknown_text.csv", "tweet,label\nx,a\n", {}, ["no text column", "tweet, label", ".text=NAME"]),
+    ("unknown_label.csv", "text,mood\nx,a\n", {}, ["no label column", "text, mood", ".label=NAME"]),
+    ("beyond.csv", GOOD, {"label": 5}, ["no column 5", "0 to 1"]),
+    ("below.csv", GOOD, {"label": -1}, ["no column -1"]),
+    ("twice.csv", "text,label,text\nx,a,y\n", {}, ["two columns are called 'text'"]),
+    ("twice.jsonl", '{"text": "x", "text": "y"}\n', {}, ["line 1", "'text' stands twice"]),
+    ("same.csv", GOOD, {"text": "text", "label": "text"}, ["'text' is asked for twice"]),
+    ("unclear.csv", "one,two\nthree,four\n", {}, ["no header", ".text=1", ".label=0"]),
+    ("header.csv", MOODS, {}, ["(tweet, mood)", "no other row", "data.label=mood", ".header=false"]),
+    ("tie.csv", "a,x,one\nb,y,two\na,x,three\nb,y,four\n", {}, ["unclear"]),
+    ("mixed.jsonl", JSON_LINE + '{"text": "x", "label": 1}\n', {}, ["row 2 (line 2)", "'label'", "number", "text"]),
+    ("bools.jsonl", '{"text":"x","label":1.0}\n{"text":"x","label":true}\n', {}, ["row 2", "true or false"]),
+    ("twins.csv", "text,label\nx,1\ny,1.0\n", {}, ["'1' and '1.0'", "same number"]),
+    ("utf16.csv", GOOD.encode("utf-16"), {}, ["not utf-8 at byte 0", ".encoding=utf-16"]),
+    ("utf16le.csv", GOOD.encode("utf-16-le"), {}, ["not utf-8 at byte 1", ".encoding=utf-16-le"]),
+    ("latin.csv", "text,label\ncafé,a\n".encode("latin-1"), {}, ["not utf-8 at byte 14", ".encoding=latin-1"]),
+    ("latin.jsonl", JSON_LINE.encode() + b"\xff", {}, ["at byte 28"]),
+    ("encoding.csv", GOOD, {"source": {"encoding": "klingon"}}, ["no encoding is called 'klingon'"]),
+    ("nul.csv", "text,label\nx,a\ny\0,b\n", {}, ["row 2 (line 3)", "NUL"]),
+    ("nul.jsonl", JSON_LINE + '{"text": "\\u0000", "label": "a"}', {}, ["row 2 (line 2)", "NUL"]),
+    ("half.jsonl", JSON_LINE + '{"text": "\\ud83d", "label": "a"}', {}, ["row 2 (line 2)", "lone surrogate"]),
+    ("open.csv", 'text,label\nx,a\n"never,b\nz,c\n', {}, ["line 3", "quote opens", "never closes"]),
+    ("open_mid.csv", 'text,label\n"never,b\nz,"c"\n', {}, ["line 2", "quote opens", "line 3"]),
+    ("wide.csv", "text,label\nx,a\ny,b,c\n", {}, ["line 3", "3 fields, expected 2", "skip_bad_rows=true"]),
+    ("narrow.csv", "text,label\nx,a\ny\n", {}, ["line 3", "1 field, expected 2"]),
+    ("long.csv", "text,label\n" + "x" * 10_000_001 + ",a\n", {}, ["line 2", "10,000,000 characters"]),
+    ("long.jsonl", JSON_LINE + "x" * 10_000_001, {}, ["line 2", "10,000,000 characters"]),
+    ("broken.jsonl", JSON_LINE + '{"text": "x", \n', {}, ["line 2", "one JSON object a line"]),
+    ("list.jsonl", JSON_LINE + '["x", "a"]\n', {}, ["line 2", "found a list"]),
+    ("nested.jsonl", JSON_LINE + '{"text": {"en": "x"}, "label": "a"}', {}, ["line 2", "column 'text'", "found a dict"]),
+    ("listed.jsonl", JSON_LINE + '{"text": "x", "label": ["a"]}', {}, ["line 2", "column 'label'", "found a list"]),
+    ("deep.jsonl", "[" * 100_000, {}, ["line 1"]),
+    ("array.json", '[{"text": "x", "label": "a"}]', {}, ["line 1", "found a list"]),
+    ("not.parquet", "PAR1 not really", {}, ["not a Parquet file"]),
+    ("not.csv.gz", GOOD, {}, ["damaged .gz"]),
+    ("cut.csv.gz", gzip.compress(GOOD.encode() * 100)[:-20], {}, ["damaged .gz"]),
+    ("model.pkl", b"\x80\x04.", {}, ["a pickle may run code", ".csv, .tsv, .jsonl"]),
+    ("model.bin", b"\0", {}, ["no text"]),
+    ("weights.pt", b"\0", {}, ["a pickle may run code"]),
+    ("script.py", "print()", {}, ["runs no code from data"]),
+    ("data.zip", b"PK", {}, ["unpack it first"]),
+    ("book.xlsx", b"PK", {}, ["save the sheet as CSV"]),
+    ("notes.docx", b"PK", {}, ["an unknown format"]),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "settings", "says"), BAD_FILES, ids=[row[0] for row in BAD_FILES])
+def test_a_bad_file_is_refused_by_name_place_and_fix(
+    tmp_path: Path, name: str, content: str | bytes, settings: dict, says: list[str]
+) -> None:
+    message = failing(write(tmp_path / name, content), **settings)
+    assert name in message
+    assert [part for part in says if part not in message] == []
+
+
+def test_a_missing_path_a_bare_folder_and_a_forbidden_file_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "train.csv", GOOD)
+    assert "no such file or folder; did you mean 'train.csv'?" in failing(tmp_path / "trian.csv")
+    assert "a folder without class folders" in failing(tmp_path)
+    monkeypatch.setattr(reading.os, "access", lambda *_: False)
+    assert "no permission" in failing(path)
+
+
+def test_a_pipe_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    assert "neither a file nor a folder" in failing(tmp_path / "pipe.csv")
+
+
+def test_a_gzip_bomb_is_stopped_by_size_and_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bomb = write(tmp_path / "bomb.csv.gz", gzip.compress(b"text,label\n" + b"x,a\n" * 100_000, mtime=0))
+    assert len(read(bomb).texts) == 100_000  # a high ratio alone is no bomb
+    monkeypatch.setattr(textfile, "MAX_UNPACKED", 100_000)
+    assert "over 200 times as many" in failing(bomb)
+
+
+def test_a_zip_with_a_path_that_climbs_is_not_opened(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "up.zip", "w") as file:
+        file.writestr("../train.csv", GOOD)
+    assert "an archive" in failing(tmp_path / "up.zip")
+    assert not (tmp_path.parent / "train.csv").exists()
+
+
+def test_an_endless_line_is_refused_in_bounded_memory(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", b"text,label\n" + b"x" * 50_000_000 + b",a\n")
+    tracemalloc.start()
+    message = failing(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "line 2" in message
+    assert peak < 45_000_000
+
+
+def test_a_long_field_leaves_the_csv_limit_as_it_was(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    assert len(read(write(tmp_path / "t.csv", f"text,label\n{'x' * 500_000},a\n")).texts[0]) == 500_000
+    assert csv.field_size_limit() == before
+
+
+def test_an_unclosed_quote_is_an_error_even_when_bad_rows_are_skipped(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", 'text,label\n"never,b\nz,c\n')
+    assert "line 2: a quote opens" in failing(path, skip_bad_rows=True)
+
+
+def test_the_hint_names_the_setting_that_the_recipe_has(tmp_path: Path) -> None:
+    path = write(tmp_path / "x.csv", "text,label\ncafé,a\n".encode("latin-1"))
+    data = DataSpec(test={"path": str(path)})
+    with pytest.raises(DataError, match=r"type --set data\.test\.encoding=latin-1"):
+        read_table(data.test, data)
+    assert read(path, source={"encoding": "latin-1"}).texts == ("café",)
+
+
+def test_utf_16_is_read_when_named(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "t.csv", GOOD.encode("utf-16")), source={"encoding": "utf-16"}).labels == ("a", "b")

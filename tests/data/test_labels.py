@@ -1,0 +1,72 @@
+"""Labels find their class numbers by name, or by whole numbers in an order that somebody said; never by a guess."""
+
+from __future__ import annotations
+
+import pytest
+
+from conftest import separable
+from rankwise.data.files.table import table_of
+from rankwise.data.labelled import label_numbers, split_tables
+from rankwise.data.labels import class_names, numbers_of
+from rankwise.errors import DataError
+from rankwise.recipe import DataSpec
+
+
+def table(labels):
+    return table_of([f"text {number}" for number in range(len(labels))], labels)
+
+
+def numbers(labels, classes, numbering=(), **spec):
+    return numbers_of(table(labels), classes, numbering, DataSpec(**spec)).tolist()
+
+
+def test_names_are_numbered_in_the_order_of_the_classes():
+    assert numbers(["b", "a", "c"], ("c", "a", "b")) == [2, 1, 0]
+
+
+@pytest.mark.parametrize("labels", [["0", "1", "2"], ["1", "2", "3"]])
+def test_whole_numbers_from_0_or_from_1_fall_on_given_class_names(labels):
+    assert numbers(labels, ("x", "y", "z"), ("x", "y", "z")) == [0, 1, 2]
+
+
+def test_whole_numbers_follow_the_given_order_not_the_classes_own():
+    assert numbers(["1", "2", "3"], ("x", "y", "z"), ("z", "x", "y")) == [2, 0, 1]
+
+
+@pytest.mark.parametrize("labels", [["0", "3"], ["4", "1"], ["-1", "0"]])
+def test_whole_numbers_that_cannot_number_the_classes_are_refused(labels):
+    with pytest.raises(DataError, match="can't number the classes x, y, z; expected 0 to 2 or 1 to 3"):
+        numbers(labels, ("x", "y", "z"), ("x", "y", "z"))
+
+
+def test_whole_numbers_that_may_count_from_either_are_refused():
+    with pytest.raises(DataError, match="may count from 0 or from 1"):
+        numbers(["1", "2"], ("x", "y", "z"), ("x", "y", "z"))
+
+
+def test_whole_numbers_without_an_order_are_not_guessed():
+    with pytest.raises(DataError, match="nothing says which is which"):
+        numbers(["0", "1"], ("x", "y"))
+
+
+def test_numbers_that_are_the_class_names_are_names():
+    labelled = split_tables(DataSpec(), table_of([f"apple {number}" for number in range(40)], ["10", "9"] * 20))
+    assert labelled.classes == ("9", "10"), "in the order of their values"
+    assert set(label_numbers(labelled, DataSpec())["train"].tolist()) == {0, 1}
+
+
+def test_a_label_that_training_never_saw_is_an_error_with_the_nearest_name():
+    with pytest.raises(DataError, match=r"row 2: label 'Sport' is not among .*did you mean 'Sports'\?.*unseen_labels=wrong"):
+        numbers(["Sports", "Sport"], ("World", "Sports"))
+
+
+def test_a_label_that_training_never_saw_may_count_as_wrong():
+    assert numbers(["Sports", "Sport"], ("World", "Sports"), unseen_labels="wrong") == [1, -1]
+
+
+def test_given_class_names_keep_their_order_and_refuse_others():
+    rows = separable(60, seed=2)
+    train = table_of(rows.texts, rows.labels)
+    assert class_names(train, ("river", "fruit", "metal")) == ("river", "fruit", "metal")
+    with pytest.raises(DataError, match=r"'fruit' is not among data\.classes"):
+        class_names(train, ("fruits", "metal", "river"))
