@@ -59,7 +59,7 @@ BAD_FILES = [
     ("array.json", '[{"text": "x", "label": "a"}]', {}, ["line 1", "found a list"]),
     ("not.parquet", "PAR1 not really", {}, ["not a Parquet file"]),
     ("not.csv.gz", GOOD, {}, ["damaged .gz"]),
-    ("cut.csv.gz", gzip.compress(GOOD.encode() * 100)[:-20], {}, ["damaged .gz"]),
+    ("cut.csv.gz", gzip.compress(GOOD.encode() * 100, mtime=0)[:-20], {}, ["damaged .gz"]),
     ("model.pkl", b"\x80\x04.", {}, ["a pickle may run code", ".csv, .tsv, .jsonl"]),
     ("model.bin", b"\0", {}, ["no text"]),
     ("weights.pt", b"\0", {}, ["a pickle may run code"]),

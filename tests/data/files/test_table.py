@@ -29,7 +29,7 @@ from rankwise.recipe import DataSpec, SourceSpec
         ("tab.csv", GOOD.replace(",", "\t"), "CSV, tab, header"),
         ("pipe.csv", GOOD.replace(",", "|"), "CSV, pipe, header"),
         ("tab.tsv", GOOD.replace(",", "\t"), "TSV, tab, header"),
-        ("packed.csv.gz", gzip.compress(GOOD.encode()), "CSV, gzip, comma, header"),
+        ("packed.csv.gz", gzip.compress(GOOD.encode(), mtime=0), "CSV, gzip, comma, header"),
         (
             "packed.jsonl.gz",
             gzip.compress(b'{"text":"first","label":"a"}\n{"text":"second","label":"b"}', mtime=0),
