@@ -101,12 +101,13 @@ def nearest(word: str, known: Iterable[str], *, below: Iterable[object] = ()) ->
 
 
 def require(module: str, *, extra: str) -> ModuleType:
-    """An optional dependency, imported, or an error that names the extra which installs it."""
+    """An optional dependency, or a module of ours that imports some; MissingExtra names the extra that brings what lacks."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name is None or module.split(".", maxsplit=1)[0] != error.name.split(".")[0]:
+        missing, ours = (error.name or "").split(".")[0], __name__.split(".")[0]
+        if missing in ("", ours) or module.split(".", maxsplit=1)[0] not in (missing, ours):
             raise
         raise MissingExtra(
-            f"'{module}' is not installed, and this needs it; type: pip install 'rankwise[{extra}]'"
+            f"'{error.name}' is not installed, and this needs it; type: pip install 'rankwise[{extra}]'"
         ) from error

@@ -22,10 +22,12 @@ from conftest import CLASSES, save_tiny
 from rankwise.encoders.base import Base
 from rankwise.errors import ModelError, ReloadMismatch, RunError
 from rankwise.model import adapters
+from rankwise.model.load import tokenizer_in
 from rankwise.model.saving import save as save_classifier
 from rankwise.recipe import Recipe
 from rankwise.run.card import model_card
-from rankwise.run.folder import Run, _probe_batches
+from rankwise.run.export.onnx import probe_batches
+from rankwise.run.folder import Run
 from rankwise.run.format import CleanScores
 from rankwise.run.manifest import write_manifest
 from rankwise.run.saving import _check_reload, portable, save
@@ -303,7 +305,7 @@ def test_onnx_predicts_what_torch_predicts(quick_run):
 
 def test_a_run_is_exported_once_and_found_again_by_its_manifest(quick_run, copy_of, monkeypatch):
     before = quick_run.exported()
-    monkeypatch.setattr("rankwise.run.folder.export", lambda *_, **__: pytest.fail("exported again"))
+    monkeypatch.setattr("rankwise.run.export.onnx.export_run", lambda *_, **__: pytest.fail("exported again"))
     assert Run.load(quick_run.folder).exported().path == before.path
     assert before.path.parent == cache_folder() / "onnx"
     assert before.path.stem == sha256(quick_run.folder / "manifest.json")
@@ -313,7 +315,7 @@ def test_a_run_is_exported_once_and_found_again_by_its_manifest(quick_run, copy_
 
 def test_a_run_is_exported_to_a_given_path(quick_run, tmp_path, monkeypatch):
     cached = quick_run.exported().path
-    monkeypatch.setattr("rankwise.run.folder.export", lambda *given, **_: shutil.copy(cached, given[-1]))
+    monkeypatch.setattr("rankwise.run.export.onnx.export_run", lambda _, path, **__: shutil.copy(cached, path))
     assert quick_run.exported(tmp_path / "mine.onnx", threads=2).path == tmp_path / "mine.onnx"
     assert (tmp_path / "mine.onnx").exists()
 
@@ -340,7 +342,7 @@ def test_mc_dropout_needs_torch(quick_run):
 
 
 def test_an_export_is_checked_in_many_shapes_up_to_the_longest(quick_run):
-    batches = _probe_batches(quick_run.predictor.tokenizer, 24)
+    batches = probe_batches(tokenizer_in(quick_run.folder), 24)
     shapes = [tuple(batch["input_ids"].shape) for batch in batches]
     assert shapes[0][0] == 2
     assert (1, 2) in shapes  # a text of nothing but its two special tokens

@@ -8,9 +8,16 @@ from dataclasses import MISSING, fields
 from functools import wraps
 from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
+
+from rankwise.run.engines import ENGINES, HELP
+
+if TYPE_CHECKING:
+    EngineName = str
+else:
+    EngineName = Literal[tuple(ENGINES)]  # the choices that typer shows and checks
 
 RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in recipe (rankwise recipes) or a YAML file.")]
 DataOption = Annotated[str | None, typer.Option("--data", help="A file, a folder of files, hub:NAME, or sample.")]
@@ -32,10 +39,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard
 TextColumn = Annotated[list[str] | None, typer.Option("--text-column", help="Text column, name or position. Repeatable.")]
 LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Label column, name or position.")]
 RunArg = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/quickstart.")]
-EngineOption = Annotated[
-    Literal["torch", "fast", "onnx"],
-    typer.Option("--engine", help="torch: fp32; fast: bf16 where the hardware has it; onnx: ONNX Runtime (extra onnx)."),
-]
+EngineOption = Annotated[EngineName, typer.Option("--engine", help=HELP)]
 
 
 Options = TypeVar("Options")

@@ -44,10 +44,14 @@ class FastPath:
     ffn_dropout: str
     ffn_norm: str
     head: Callable[[Any, Any], Any]
-    """(classification model, hidden states of the last layer (B, T, H)) → logits (B, C)."""
+    """(classification model, hidden states of the last layer (B, T, H)) → logits (B, C); it calls single layers only."""
     embed: Callable[[Any, Mapping[str, Any]], Any]
-    """(encoder, token ids and token types (B, T) by name) → what enters the first layer (B, T, H)."""
+    """(encoder, token ids and token types (B, T) by name) → what enters the first layer (B, T, H); single layers only."""
     attention_output_dropout: str | None = None
+    activation_key: str = "hidden_act"
+    """The config key that names the layers' activation."""
+    head_activation: tuple[str, str] | None = None
+    """The path of the head's own activation and its name, where it has a module for it."""
 
 
 @dataclass(frozen=True)

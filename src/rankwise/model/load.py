@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,6 +27,11 @@ def load_tokenizer(base: Base) -> Any:
     if tokenizer.pad_token_id is None:
         raise ModelError(f"{base.name}: its tokenizer has no padding token; expected an encoder's tokenizer")
     return tokenizer
+
+
+def tokenizer_in(folder: Path) -> Any:
+    """The tokenizer that a run's folder has. Raises ModelError."""
+    return load_tokenizer(Base(folder.name, None, str(folder), None, None))
 
 
 def load_encoder(

@@ -23,45 +23,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from rankwise.data.batches import Batch, Padding, collate
 from rankwise.data.preprocessing import Preprocessing
-from rankwise.data.tokens import tokenize
 from rankwise.encoders.base import Base, locate
-from rankwise.errors import ModelError, RunError, nearest
-from rankwise.inference.onnx_scorer import OnnxScorer, load_onnx
+from rankwise.errors import RunError, require
+from rankwise.inference.onnx_scorer import OnnxScorer
 from rankwise.inference.predict import Prediction, Predictor
-from rankwise.inference.torch_scorer import DropoutScorer, TorchScorer
-from rankwise.model import adapters
-from rankwise.model.classifier import Classifier
-from rankwise.model.load import load_tokenizer
 from rankwise.planning.plan import Plan
 from rankwise.planning.plan import plan as make_plan
 from rankwise.recipe import Recipe
-from rankwise.run.export.onnx import export
-from rankwise.run.format import (
-    MANIFEST,
-    PLAN,
-    PREPROCESSING,
-    RECIPE,
-    RUN,
-    SCORED_ROWS,
-    SCORES,
-    PlanFacts,
-    RunFacts,
-    RunScores,
-)
+from rankwise.run.engines.onnx import exported
+from rankwise.run.engines.predictor import predictor
+from rankwise.run.format import PLAN, PREPROCESSING, RECIPE, RUN, SCORED_ROWS, SCORES, PlanFacts, RunFacts, RunScores
 from rankwise.run.manifest import check_files, check_format, check_run, read_manifest
-from rankwise.run.scored_rows import ScoredRows
-from rankwise.system.cache import cache_folder
-from rankwise.system.device import Device
-from rankwise.system.files import read_json, sha256
+from rankwise.system.files import read_json
 
-PROBE_TEXTS = 16  # whose logits are compared on two engines
-ENGINES = ("torch", "fast", "onnx")  # what computes logits
+if TYPE_CHECKING:
+    from rankwise.model.classifier import Classifier
+    from rankwise.run.scored_rows import ScoredRows
 
 
 @dataclass(frozen=True)
@@ -98,7 +78,10 @@ class Run:
         path = self.folder / SCORED_ROWS
         if not path.is_file():
             raise RunError(f"{self.folder}: {SCORED_ROWS} is missing, which an older rankwise did not write; train again")
-        return ScoredRows.read(path, self.preprocessing.classes)
+        rows: ScoredRows = require("rankwise.run.scored_rows", extra="train").ScoredRows.read(
+            path, self.preprocessing.classes
+        )
+        return rows
 
     def base(self) -> Base:
         """The base encoder, found again and checked; a whole model is its own base. Raises ModelError or RunError."""
@@ -124,7 +107,9 @@ class Run:
 
     def classifier(self) -> Classifier:
         """The classifier in eval mode, with the logits it had when it was saved."""
-        return adapters.load(self.folder, self.base(), self.plan(), self.preprocessing.classes)
+        loading = require("rankwise.model.adapters", extra="train")
+        loaded: Classifier = loading.load(self.folder, self.base(), self.plan(), self.preprocessing.classes)
+        return loaded
 
     @property
     def predictor(self) -> Predictor:
@@ -137,39 +122,18 @@ class Run:
         `torch` computes in fp32, `fast` in bf16 where the hardware multiplies it, both on a GPU where there is one; `onnx` in
         ONNX Runtime on the CPU.
         """
-        if engine not in ENGINES:
-            raise ModelError(f"engine '{engine}'; expected one of {', '.join(ENGINES)}{nearest(engine, ENGINES)}")
         if engine not in self._predictors:
-            tokenizer = load_tokenizer(Base(self.recipe.base, None, str(self.folder), None, None))
-            if engine == "onnx":
-                self._predictors[engine] = Predictor(self.exported(), tokenizer, self.preprocessing)
-            else:
-                device = Device.for_predictions()
-                precision = device.resolve_precision("auto") if engine == "fast" else "fp32"
-                self._predictors[engine] = Predictor(
-                    TorchScorer(self.classifier().to(device.torch_device), precision),
-                    tokenizer,
-                    self.preprocessing,
-                    with_dropout=lambda: DropoutScorer(self.classifier().to(device.torch_device), precision),
-                )
+            self._predictors[engine] = predictor(self, engine)
         return self._predictors[engine]
 
     def exported(self, path: Path | None = None, *, threads: int | None = None) -> OnnxScorer:
-        """The classifier in ONNX Runtime, on as many threads as torch uses when none are given.
+        """The classifier in ONNX Runtime, on as many threads as the process may use when none are given.
 
-        Exported once to `path`, or into the user's cache under the manifest's digest, and held against torch's logits; a
-        file that is there is used. Raises MissingExtra without the extra `onnx`, ModelError for an encoder that can't be
-        exported, ReloadMismatch when the logits differ, RunError for a `path` that has another run's.
+        A file at `path`, in the run's folder or in the user's cache is used; else it is exported, once, and held against
+        torch's logits. Raises MissingExtra without the extra `onnx`, or `export` to make the file, ModelError for an encoder
+        that can't be exported, ReloadMismatch when the logits differ, RunError for a `path` that has another run's.
         """
-        digest = sha256(self.folder / MANIFEST)
-        path = path or cache_folder() / "onnx" / f"{digest}.onnx"
-        if not path.exists():
-            tokenizer = load_tokenizer(Base(self.recipe.base, None, str(self.folder), None, None))
-            export(self.classifier(), _probe_batches(tokenizer, self.preprocessing.max_length), path, source=digest)
-        loaded = load_onnx(path, self.preprocessing.classes, threads=threads)
-        if loaded.source != digest:
-            raise RunError(f"{path}: exported from another run than {self.folder}; delete it, or give another path")
-        return loaded
+        return exported(self, path, threads=threads)
 
     def predict(self, texts: Sequence[str], *, mc_dropout: int = 0, engine: str = "torch") -> list[Prediction]:
         """Label, score and probabilities of each raw text; cleaning and max length as in training.
@@ -182,20 +146,3 @@ class Run:
     def _predictors(self) -> dict[str, Predictor]:
         """By engine, as they are asked for."""
         return {}
-
-
-def _probe_batches(tokenizer: Any, max_length: int) -> list[Batch]:
-    """Batches of random words in many shapes: an example of 2 texts, then 1 to 4 texts of 0 words up to the max length."""
-    words = sorted(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens))
-    rng = np.random.default_rng(0)
-    counts = np.geomspace(1, max_length, PROBE_TEXTS).round().astype(int) - 1
-    texts = [" ".join(rng.choice(words, size=count)) for count in counts]
-    tokens = tokenize(tokenizer, texts, max_length=max_length)
-    padding = Padding.of(tokenizer)
-    middle = len(texts) // 2
-    shapes = [
-        range(middle, middle + 2),
-        range(1),
-        *(range(start, min(start + 4, len(texts))) for start in range(1, len(texts), 4)),
-    ]
-    return [collate(tokens, list(rows), padding) for rows in shapes]

@@ -57,7 +57,7 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     save_classifier(job.classifier, folder, base=job.base)
     job.tokenizer.save_pretrained(folder)
-    _scrub_tokenizer(folder / "tokenizer_config.json")
+    _scrub_tokenizer(folder / "tokenizer_config.json", job.tokenizer)
     write_json(folder / PLAN, of_schema(job.classifier.plan.as_dict(), PlanFacts))
     write_json(folder / PREPROCESSING, job.data.preprocessing)
     write_json(folder / SCORES, scores)
@@ -93,8 +93,10 @@ def _check_reload(folder: Path, job: Job) -> None:
         )
 
 
-def _scrub_tokenizer(path: Path) -> None:
-    config = read_json(path, dict[str, Any])
+def _scrub_tokenizer(path: Path, tokenizer: Any) -> None:
+    """Leave out paths of this machine, and say what transformers takes for granted, for readers that do without it."""
+    defaults = {name: getattr(tokenizer, name) for name in ("padding_side", "truncation_side", "model_input_names")}
+    config = {**defaults, **read_json(path, dict[str, Any])}
     for key in ("name_or_path", "tokenizer_file", "vocab_file", "merges_file", "local_files_only", "is_local"):
         config.pop(key, None)
     write_json(path, config)

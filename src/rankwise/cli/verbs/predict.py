@@ -14,6 +14,7 @@ import typer
 from rankwise.cli.arguments import EngineOption, JsonOption, RunArg, SetOption, TextColumn, print_json, takes_options
 from rankwise.cli.options import check_apart, check_data
 from rankwise.errors import DataError
+from rankwise.run.engines import engine_called
 from rankwise.run.manifest import check_run
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def predict(options: PredictOptions) -> None:
     """Label texts from a file, the command line or standard input."""
     if (options.source is None) == (not options.text):
         raise DataError("give a file to predict, or --text TEXT; a - reads one text a line from standard input")
-    if options.mc_dropout and options.engine == "onnx":
+    if options.mc_dropout and engine_called(options.engine).dropout is None:
         raise DataError(f"--mc-dropout needs dropout, which --engine {options.engine} has none of; type --engine torch")
     check_run(options.run)
     if options.source not in (None, "-"):

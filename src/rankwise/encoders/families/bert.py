@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rankwise.encoders.family import Family, FastPath, register
@@ -48,12 +48,23 @@ DENSE_HEAD = """
 """
 
 
-def _embed(encoder: Any, inputs: Mapping[str, Any]) -> Any:
-    return encoder.embeddings(**inputs)
+def count_positions(embeddings: Any, ids: Any) -> Any:
+    """Positions from 0 (1, T), the same for every text."""
+    del embeddings
+    return ids.new_ones((1, ids.shape[1])).cumsum(1) - 1
+
+
+def embed(encoder: Any, inputs: Mapping[str, Any], positions_of: Callable[[Any, Any], Any] = count_positions) -> Any:
+    """What enters the first layer (B, T, H), or (B, T, E) where embeddings are narrower."""
+    embeddings, ids = encoder.embeddings, inputs["input_ids"]
+    types = inputs["token_type_ids"] if "token_type_ids" in inputs else ids.new_zeros(ids.shape)
+    words = embeddings.word_embeddings(ids) + embeddings.token_type_embeddings(types)
+    return embeddings.dropout(embeddings.LayerNorm(words + embeddings.position_embeddings(positions_of(embeddings, ids))))
 
 
 def _head(model: Any, hidden: Any) -> Any:
-    return model.classifier(model.dropout(model.bert.pooler(hidden)))
+    pooled = model.bert.pooler.dense(hidden[:, 0]).tanh()  # (B, H)
+    return model.classifier(model.dropout(pooled))
 
 
 FAST_PATH = FastPath(
@@ -70,7 +81,7 @@ FAST_PATH = FastPath(
     ffn_out="output.dense",
     ffn_dropout="output.dropout",
     ffn_norm="output.LayerNorm",
-    embed=_embed,
+    embed=embed,
     head=_head,
 )
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rankwise.encoders.families.bert import count_positions
 from rankwise.encoders.family import Family, FastPath, register
 
 
 def _embed(encoder: Any, inputs: Mapping[str, Any]) -> Any:
-    return encoder.embeddings(input_ids=inputs["input_ids"])
+    embeddings, ids = encoder.embeddings, inputs["input_ids"]
+    words = embeddings.word_embeddings(ids) + embeddings.position_embeddings(count_positions(embeddings, ids))
+    return embeddings.dropout(embeddings.LayerNorm(words))
 
 
 def _head(model: Any, hidden: Any) -> Any:
@@ -68,6 +71,7 @@ DISTILBERT = register(
             attention_norm="sa_layer_norm",
             ffn_in="ffn.lin1",
             activation="ffn.activation",
+            activation_key="activation",
             ffn_out="ffn.lin2",
             ffn_dropout="ffn.dropout",
             ffn_norm="output_layer_norm",

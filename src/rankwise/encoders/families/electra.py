@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from rankwise.encoders.families import bert
-from rankwise.encoders.families.roberta import dense_head
 from rankwise.encoders.family import Config, Family, register
 
 
@@ -16,8 +15,13 @@ def _is_projected(config: Config, _layer: int) -> bool:
 
 
 def _embed(encoder: Any, inputs: Mapping[str, Any]) -> Any:
-    embedded = encoder.embeddings(**inputs)  # (B, T, E)
+    embedded = bert.embed(encoder, inputs)  # (B, T, E)
     return encoder.embeddings_project(embedded) if hasattr(encoder, "embeddings_project") else embedded
+
+
+def _head(model: Any, hidden: Any) -> Any:
+    head = model.classifier
+    return head.out_proj(head.dropout(head.activation(head.dense(head.dropout(hidden[:, 0])))))
 
 
 ELECTRA = register(
@@ -46,6 +50,6 @@ ELECTRA = register(
         head=bert.DENSE_HEAD,
         tests={"projected": _is_projected},
         takes_prefix=True,
-        fast_path=replace(bert.FAST_PATH, embed=_embed, head=dense_head),
+        fast_path=replace(bert.FAST_PATH, embed=_embed, head=_head, head_activation=("classifier.activation", "gelu")),
     )
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,9 +10,20 @@ from rankwise.encoders.families import bert
 from rankwise.encoders.family import Family, register
 
 
-def dense_head(model: Any, hidden: Any) -> Any:
-    """Logits (B, C) of a head of two layers, which takes the first token itself."""
-    return model.classifier(hidden)
+def _positions_of(embeddings: Any, ids: Any) -> Any:
+    """Positions (B, T) that count on from the padding's number, which padding keeps."""
+    padding = embeddings.position_embeddings.padding_idx
+    seen = ids.ne(padding).int()
+    return (seen.cumsum(1).type_as(seen) * seen).long() + padding
+
+
+def _embed(encoder: Any, inputs: Mapping[str, Any]) -> Any:
+    return bert.embed(encoder, inputs, _positions_of)
+
+
+def _head(model: Any, hidden: Any) -> Any:
+    head = model.classifier
+    return head.out_proj(head.dropout(head.dense(head.dropout(hidden[:, 0])).tanh()))
 
 
 ROBERTA = register(
@@ -28,7 +40,7 @@ ROBERTA = register(
         head=bert.DENSE_HEAD,
         first_position=2,  # padding_idx + 1
         takes_prefix=True,
-        fast_path=replace(bert.FAST_PATH, head=dense_head),
+        fast_path=replace(bert.FAST_PATH, embed=_embed, head=_head),
     )
 )
 register(replace(ROBERTA, model_types=("xlm-roberta", "camembert"), defaults=bert.DEFAULTS))

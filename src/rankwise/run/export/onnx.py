@@ -19,15 +19,43 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rankwise.data.batches import Batch
+from rankwise.data.batches import Batch, Padding, collate
+from rankwise.data.tokens import tokenize
 from rankwise.errors import ModelError, ReloadMismatch, require
 from rankwise.inference.onnx_scorer import DIFFERENCE, SOURCE, TOLERANCE, OnnxScorer, load_onnx
+from rankwise.model import adapters
 from rankwise.model.classifier import Classifier
+from rankwise.model.load import tokenizer_in
 from rankwise.model.passes import in_eval_mode, to_tensors
 from rankwise.model.saving import merged
+from rankwise.run.engines.saved import SavedRun
 
 OPSET = 23  # the first with Attention: a smaller graph than 20's, and a few percent faster; a family may need another
+PROBE_TEXTS = 16  # whose logits are compared on two engines
 LARGEST_FILE = 2**31 - 1  # bytes in a protobuf message
+
+
+def export_run(run: SavedRun, path: Path, *, source: str) -> float:
+    """Write a run's classifier to `path`, as `export` does, held against torch's in shapes of many kinds."""
+    classifier = adapters.load(run.folder, run.base(), run.plan(), run.preprocessing.classes)
+    batches = probe_batches(tokenizer_in(run.folder), run.preprocessing.max_length)
+    return export(classifier, batches, path, source=source)
+
+
+def probe_batches(tokenizer: Any, max_length: int) -> list[Batch]:
+    """Batches of random words in many shapes: an example of 2 texts, then 1 to 4 texts of 0 words up to the max length."""
+    words = sorted(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens))
+    rng = np.random.default_rng(0)
+    counts = np.geomspace(1, max_length, PROBE_TEXTS).round().astype(int) - 1
+    texts = [" ".join(rng.choice(words, size=count)) for count in counts]
+    tokens = tokenize(tokenizer, texts, max_length=max_length)
+    middle = len(texts) // 2
+    shapes = [
+        range(middle, middle + 2),
+        range(1),
+        *(range(start, min(start + 4, len(texts))) for start in range(1, len(texts), 4)),
+    ]
+    return [collate(tokens, list(rows), Padding.of(tokenizer)) for rows in shapes]
 
 
 def export(classifier: Classifier, batches: Sequence[Batch], path: Path, *, source: str = "") -> float:
@@ -40,7 +68,7 @@ def export(classifier: Classifier, batches: Sequence[Batch], path: Path, *, sour
     Raises ModelError for a model that can't be exported, ReloadMismatch beyond TOLERANCE.
     """
     for module in ("onnx", "onnxscript", "onnxruntime"):
-        require(module, extra="onnx")
+        require(module, extra="export")
     _check_exportable(classifier)
     reference = _torch_logits(classifier, batches)
     program = _program(classifier, batches[0])

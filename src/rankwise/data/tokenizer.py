@@ -1,0 +1,67 @@
+"""A saved tokenizer run by the `tokenizers` library alone: the ids that transformers' would give, without transformers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rankwise.errors import DataError, require
+
+
+class FileTokenizer:
+    """tokenizer.json, with padding and truncation as tokenizer_config.json says; called as transformers' tokenizers are."""
+
+    def __init__(self, backend: Any, config: dict[str, Any]) -> None:
+        """`backend` is a tokenizers.Tokenizer."""
+        self.backend_tokenizer = backend
+        self.padding_side: str = config["padding_side"]
+        self.truncation_side: str = config.get("truncation_side", "right")
+        self.pad_token_id: int = backend.token_to_id(_text_of(config["pad_token"]))
+        self.pad_token_type_id: int = config.get("pad_token_type_id", 0)
+        self.gives_types = "token_type_ids" in config.get("model_input_names", ("token_type_ids",))
+        backend.no_padding()
+
+    def __len__(self) -> int:
+        """Tokens that it knows, added ones included."""
+        return int(self.backend_tokenizer.get_vocab_size())
+
+    def __call__(
+        self, texts: Sequence[str], *, truncation: bool = False, max_length: int | None = None, **_: Any
+    ) -> dict[str, list[list[int]]]:
+        """Ids and segment ids of each text, with special tokens. Not for several threads at once."""
+        if truncation and max_length is not None:
+            self.backend_tokenizer.enable_truncation(max_length, direction=self.truncation_side)
+        else:
+            self.backend_tokenizer.no_truncation()
+        rows = self.backend_tokenizer.encode_batch(list(texts))
+        encoded = {"input_ids": [row.ids for row in rows]}
+        if self.gives_types:
+            encoded["token_type_ids"] = [row.type_ids for row in rows]
+        return encoded
+
+
+def read_tokenizer(folder: Path) -> FileTokenizer | None:
+    """The tokenizer that was saved in a folder; None where its files leave something to transformers.
+
+    Raises MissingExtra without the `tokenizers` library, DataError for a file that it can't read.
+    """
+    try:
+        config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
+    except FileNotFoundError:
+        return None
+    path = folder / "tokenizer.json"
+    if not path.is_file() or config.get("padding_side") is None or config.get("pad_token") is None:
+        return None
+    tokenizers = require("tokenizers", extra="onnx")
+    try:
+        backend = tokenizers.Tokenizer.from_file(str(path))
+    except Exception as error:
+        raise DataError(f"{path}: the tokenizers library can't read it ({error}); save the tokenizer again") from error
+    return FileTokenizer(backend, config)
+
+
+def _text_of(token: Any) -> str:
+    """A token as it is written, or as an added token's description."""
+    return str(token["content"] if isinstance(token, dict) else token)

@@ -1,0 +1,37 @@
+"""A run in ONNX Runtime: exported once, then read from the run's folder or the user's cache, without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rankwise.errors import RunError, require
+from rankwise.inference.onnx_scorer import OnnxScorer, load_onnx
+from rankwise.run.engines.saved import SavedRun
+from rankwise.run.format import MANIFEST
+from rankwise.system.cache import cache_folder
+from rankwise.system.files import sha256
+
+FILE = "model.onnx"  # in a run's folder, where someone has exported it there: its manifest does not name it
+
+
+def scorer(run: SavedRun) -> OnnxScorer:
+    """The run's export, made where there is none."""
+    return exported(run)
+
+
+def exported(run: SavedRun, path: Path | None = None, *, threads: int | None = None) -> OnnxScorer:
+    """The run's export at `path`, else in its folder, else in the user's cache under the manifest's digest.
+
+    Where there is none it is made, and held against torch's logits. Raises MissingExtra without the extra `onnx`, or
+    `export` where it must be made, ModelError for an encoder that can't be exported, ReloadMismatch when the logits differ,
+    RunError for a file of another run.
+    """
+    digest = sha256(run.folder / MANIFEST)
+    beside = run.folder / FILE
+    path = path or (beside if beside.exists() else cache_folder() / "onnx" / f"{digest}.onnx")
+    if not path.exists():
+        require("rankwise.run.export.onnx", extra="export").export_run(run, path, source=digest)
+    loaded = load_onnx(path, run.preprocessing.classes, threads=threads)
+    if loaded.source != digest:
+        raise RunError(f"{path}: exported from another run than {run.folder}; delete it, or give another path")
+    return loaded
