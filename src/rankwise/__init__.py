@@ -6,8 +6,9 @@ Names are imported when first used, so `import rankwise` costs milliseconds and 
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+from rankwise.errors import told_extras
 
 if TYPE_CHECKING:
     from rankwise.data.prepare import prepare as prepare
@@ -37,10 +38,13 @@ __all__ = [*sorted(_HOME), "__version__"]  # noqa: PLE0604
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib.metadata import version
+
         return version("rankwise")
     if name not in _HOME:
         raise AttributeError(f"module 'rankwise' has no attribute '{name}'")
-    return getattr(import_module(_HOME[name]), name)
+    with told_extras():
+        return getattr(import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -23,7 +23,8 @@ Every message says what was found, what was expected and what to type next. `exi
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from types import ModuleType
 
@@ -100,6 +101,10 @@ def nearest(word: str, known: Iterable[str], *, below: Iterable[object] = ()) ->
     return f"; did you mean '{'.'.join(map(str, (*below, close[0])))}'?" if close else ""
 
 
+TRAIN = frozenset(["torch", "transformers", "peft", "accelerate", "safetensors", "pyarrow", "sklearn", "scipy"])
+"""The packages of the extra `train`, whose absence is told wherever they are first imported."""
+
+
 def require(module: str, *, extra: str) -> ModuleType:
     """An optional dependency, or a module of ours that imports some; MissingExtra names the extra that brings what lacks."""
     try:
@@ -108,6 +113,19 @@ def require(module: str, *, extra: str) -> ModuleType:
         missing, ours = (error.name or "").split(".")[0], __name__.split(".")[0]
         if missing in ("", ours) or module.split(".", maxsplit=1)[0] not in (missing, ours):
             raise
-        raise MissingExtra(
-            f"'{error.name}' is not installed, and this needs it; type: pip install 'rankwise[{extra}]'"
-        ) from error
+        raise _missing(error, extra) from error
+
+
+@contextmanager
+def told_extras() -> Iterator[None]:
+    """Inside, a package of the extra `train` that is not installed is a MissingExtra."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in TRAIN:
+            raise
+        raise _missing(error, "train") from error
+
+
+def _missing(error: ModuleNotFoundError, extra: str) -> MissingExtra:
+    return MissingExtra(f"'{error.name}' is not installed, and this needs it; type: pip install 'rankwise[{extra}]'")

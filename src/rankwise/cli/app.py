@@ -24,7 +24,7 @@ from rankwise.cli.verbs.reproduce import reproduce
 from rankwise.cli.verbs.sweep import sweep
 from rankwise.cli.verbs.train import train
 from rankwise.encoders.known import KNOWN
-from rankwise.errors import RankwiseError
+from rankwise.errors import RankwiseError, told_extras
 
 USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # click's, which typer does not export by name
 GOING_ON = {  # by verb: how to go on after Ctrl-C
@@ -39,7 +39,8 @@ class _Verbs(typer.core.TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with told_extras():
+                return super().invoke(ctx)
         except RankwiseError as problem:
             from rankwise.cli import console
 
