@@ -44,6 +44,7 @@ SETTINGS = {
     "lora dropout kept": ("adapter.dropout=0.1",),
     "not folded": ("train.speed.fold=false",),
     "adalora": ("adapter.method=adalora",),
+    "vera": ("adapter.method=vera", "train.learning_rate=3e-2"),
     "adalora in fp16": ("adapter.method=adalora", "train.precision=fp16"),
     "ia3": ("adapter.method=ia3", "train.learning_rate=3e-2"),
     "bias": ("adapter.method=bias",),

@@ -40,6 +40,9 @@ LOW_RANK = {
 BESIDE_LORA = {
     "adalora": ["adapter.method=adalora"],
     "adalora with biases": ["adapter.method=adalora", "adapter.bias=lora_only", "adapter.init_rank=5", "adapter.dropout=0.1"],
+    "vera": ["adapter.method=vera"],
+    "vera with biases": ["adapter.method=vera", "adapter.bias=lora_only", "adapter.dropout=0.1"],
+    "vera above, slim head": ["adapter.method=vera", "adapter.allocate={policy: last-k, k: 1}", "head.kind=slim"],
     "adalora above": ["adapter.method=adalora", "adapter.allocate={policy: last-k, k: 1}"],
     "ia3": ["adapter.method=ia3"],
     "ia3 above, slim head": ["adapter.method=ia3", "adapter.allocate={policy: last-k, k: 1}", "head.kind=slim"],
@@ -48,6 +51,7 @@ BESIDE_LORA = {
 }
 NAMES = ["bert", "roberta", "distilbert", "electra"]
 PLACES = [(name, variant) for name in NAMES for variant in BESIDE_LORA if name != "distilbert" or "prefix" not in variant]
+PLACES += [(name, "vera") for name in FAMILIES if name not in NAMES]
 WHOLE_MODEL = {"full": [], "head": [], "bias": [], "head with a slim head": ["head.kind=slim"]}
 
 
@@ -253,6 +257,7 @@ def test_a_method_beside_lora_is_counted_saved_and_loaded_by_us_and_by_plain_pef
     save(built.classifier, tmp_path, base=built.base)
     held = sum(tensor.numel() for tensor in saved_tensors(tmp_path).values())
     frozen = sum(part.parameters for part in built.plan.encoder.head if part.path in built.plan.frozen_head)
+    frozen += built.plan.method.frozen_parameters(built.plan.encoder, built.plan.ranks)
     assert held == ledger.trainable_parameters + frozen, "the file holds nothing else"
     inputs = batch(built.base.location)
     trained = logits(built.classifier.model, inputs)
@@ -262,8 +267,8 @@ def test_a_method_beside_lora_is_counted_saved_and_loaded_by_us_and_by_plain_pef
 
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "distilbert"])
-@pytest.mark.parametrize("method", ["adalora", "ia3"])
-def test_adalora_and_ia3_start_as_the_base_itself(built_for, name, method):
+@pytest.mark.parametrize("method", ["adalora", "vera", "ia3"])
+def test_a_method_beside_lora_starts_as_the_base_itself(built_for, name, method):
     built, bare = built_for(name, f"adapter.method={method}"), built_for(name, "adapter.method=head")
     torch.testing.assert_close(body_output(built), body_output(bare), rtol=0, atol=1e-6)
 
@@ -296,7 +301,7 @@ def test_a_prefix_is_read_by_each_text_of_a_padded_batch(built_for, name):
 
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "distilbert"])
-@pytest.mark.parametrize("method", ["lora", "dora", "adalora", "ia3", "head"])
+@pytest.mark.parametrize("method", ["lora", "dora", "adalora", "vera", "ia3", "head"])
 def test_a_merged_model_is_transformers_own_with_the_same_logits(built_for, name, method):
     built = built_for(name, f"adapter.method={method}")
     take_step(built)

@@ -35,7 +35,7 @@ def stirred(built, seed=3):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for name, weight in built.classifier.trainable().items():
-            if "lora_" in name or "ia3_l" in name:
+            if built.classifier.method.marker in name:
                 nn.init.normal_(weight, std=0.3)
     return built.classifier
 
@@ -61,6 +61,7 @@ def gradients(classifier, logits, labels):
         ("adapter.allocate.policy=last-k", "adapter.allocate.k=1"),
         ("head.kind=slim",),
         ("adapter.method=adalora",),
+        ("adapter.method=vera",),
         ("adapter.method=ia3",),
     ],
     ids=lambda changes: ",".join(changes) or "lora",

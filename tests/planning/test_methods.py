@@ -14,6 +14,7 @@ from rankwise.workflows.train import train
 
 METHODS = {
     "adalora": ("adapter.method=adalora",),
+    "vera": ("adapter.method=vera", "train.learning_rate=5e-2"),
     "ia3": ("adapter.method=ia3", "train.learning_rate=5e-2"),
     "prefix": ("adapter.method=prefix", "adapter.virtual_tokens=4", "train.learning_rate=5e-2"),
 }
@@ -21,6 +22,7 @@ PLACES = [
     *(("bert", method) for method in METHODS),
     *(("roberta", method) for method in METHODS),
     ("distilbert", "adalora"),
+    ("distilbert", "vera"),
     ("distilbert", "ia3"),
 ]
 TEXTS = ["apple pear plum and cherry", "iron copper the zinc tin with lead and nickel in it", "rhine volga nile loire"]
@@ -46,7 +48,12 @@ def test_a_run_is_within_what_was_planned_and_predicts_when_loaded(trained, fami
 
 @pytest.mark.parametrize(
     ("family", "method", "rate"),
-    [("distilbert", "adalora", "3e-2"), ("distilbert", "ia3", "3e-2"), ("bert", "prefix", "1e-1")],
+    [
+        ("distilbert", "adalora", "3e-2"),
+        ("distilbert", "vera", "1e-1"),
+        ("distilbert", "ia3", "3e-2"),
+        ("bert", "prefix", "1e-1"),
+    ],
 )
 def test_training_learns(fit_for, family, method, rate):
     settings = ["train.epochs=12", f"train.learning_rate={rate}", "train.encoder_dropout=off"]
@@ -54,7 +61,7 @@ def test_training_learns(fit_for, family, method, rate):
     assert history[-1]["train_loss"] < history[0]["train_loss"] / 2
 
 
-@pytest.mark.parametrize("method", ["ia3", "prefix"])
+@pytest.mark.parametrize("method", ["vera", "ia3", "prefix"])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_the_fast_settings_train_nearly_the_same(fit_for, method, precision):
     if precision == "bf16" and not has_bf16():
@@ -69,7 +76,7 @@ class Interrupted(Exception):
     pass
 
 
-@pytest.mark.parametrize("method", ["ia3", "prefix"])
+@pytest.mark.parametrize("method", ["vera", "ia3", "prefix"])
 def test_an_interrupted_run_ends_in_the_same_weights_to_the_bit(fit_for, method):
     settings = [*METHODS[method], "train.evaluate_every=2", "train.keep=9"]
 
@@ -91,7 +98,7 @@ def test_seeds_start_and_end_elsewhere(fit_for, method):
     assert any(not torch.equal(weight, other[name]) for name, weight in one.items())
 
 
-@pytest.mark.parametrize("method", ["adalora", "ia3"])
+@pytest.mark.parametrize("method", ["adalora", "vera", "ia3"])
 def test_layers_below_the_lowest_adapted_one_are_cached(fit_for, tmp_path, method):
     settings = [*METHODS[method], "adapter.allocate={policy: last-k, k: 1}", "train.encoder_dropout=off"]
     cache = HiddenStatesCache(tmp_path / "cache", limit_bytes=10**9)

@@ -176,7 +176,7 @@ def searched_rank(on, adapter, head, cap):
     method = method_of(adapter)
     weights = {site: layer_weight(adapter, site.layer, on.layers) for site in targeted_sites(on, adapter)}
     best = 1
-    for rank in range(1, max(site.largest_rank for site in on.sites) + 1):
+    for rank in range(1, max(map(method.largest_rank, on.sites)) + 1):
         start = method.start_rank(adapter.model_copy(update={"rank": rank}))
         ranks = {site.name: start * weight for site, weight in weights.items() if weight}
         fits = ledger_of(on, adapter, head, ranks, cap).fits
@@ -588,6 +588,7 @@ IA3_FAMILIES = [name for name, row in FAMILIES.items() if row.own_keys]
 PREFIX_FAMILIES = [name for name in FAMILIES if families[name].takes_prefix]
 BESIDE_LORA = [
     *((family, "adapter.method=adalora") for family in SMALL),
+    *((family, "adapter.method=vera") for family in SMALL),
     *((family, "adapter.method=ia3") for family in IA3_FAMILIES),
     *((family, "adapter.method=prefix", "adapter.virtual_tokens=5") for family in PREFIX_FAMILIES),
 ]
@@ -605,6 +606,7 @@ def test_methods_beside_lora_on_minilm_by_hand():
     head, maps = 384 * 4 + 4, 4 * (384 + 384) + 2 * (384 + 1536)  # of one rank in one layer
     counts = {
         "adapter.method=adalora": head + 6 * 12 * (maps + 6),  # a singular value for each rank of each of 6 maps
+        "adapter.method=vera": head + 6 * (4 * 384 + 1536 + 384 + 6 * 8),  # b of each output, d of each rank of 8
         "adapter.method=ia3": head + 6 * (384 + 384 + 1536),
         "adapter.method=prefix": head + 6 * 20 * 2 * 384,
     }

@@ -213,7 +213,7 @@ def test_whatever_the_data_says_stays_text(run_for):
 @pytest.mark.parametrize(
     "override",
     [
-        *(f"adapter.method={method}" for method in ("full", "head", "bias", "dora", "ia3", "prefix", "adalora")),
+        *(f"adapter.method={method}" for method in ("full", "head", "bias", "dora", "vera", "ia3", "prefix", "adalora")),
         "evaluate.baselines=false",
         "train.evaluate_every=2",
         "train.log_every=1000",

@@ -26,6 +26,7 @@ SHAPES = {
     "frozen layers below": ("adapter.allocate={policy: last-k, k: 1}",),
     "head alone": ("adapter.method=head",),
     "adalora": ("adapter.method=adalora",),
+    "vera": ("adapter.method=vera",),
     "full": ("adapter.method=full",),
 }
 

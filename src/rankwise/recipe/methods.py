@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-MethodName = Literal["lora", "rslora", "dora", "pissa", "adalora", "ia3", "prefix", "full", "head", "bias"]
+MethodName = Literal["lora", "rslora", "dora", "pissa", "adalora", "vera", "ia3", "prefix", "full", "head", "bias"]
 UNEVEN_POLICIES = ("by-depth", "first-and-last", "fibonacci", "by-importance", "explicit")
 """Policies that give some layers more rank than others."""
 
@@ -52,6 +52,13 @@ METHODS: Mapping[MethodName, MethodRow] = {
         options=("init_rank",),
         refused_policies=UNEVEN_POLICIES,
         refused_because="shares ranks among linear layers itself",
+    ),
+    "vera": MethodRow(
+        "vectors around shared random matrices",
+        has_ranks=True,
+        by_layer=True,
+        refused_policies=UNEVEN_POLICIES,
+        refused_because="has one rank for all linear layers",
     ),
     "ia3": MethodRow(
         "scales of keys, values and inner activations",

@@ -88,6 +88,7 @@ def test_a_family_is_exported_with_the_logits_of_torch_in_any_shape(built_for, t
         ["adapter.bias=lora_only"],
         ["head.kind=slim"],
         ["adapter.method=adalora"],
+        ["adapter.method=vera"],
         ["adapter.method=ia3"],
     ],
     ids=" ".join,
