@@ -18,7 +18,7 @@ from results_file import write
 from rankwise import Run
 
 RESULTS = Path(__file__).parent / "results" / "methods.csv"
-ORDER = ("lora", "adalora", "ia3", "prefix", "bias", "head", "full")
+ORDER = ("lora", "adalora", "vera", "ia3", "prefix", "bias", "head", "full")
 
 
 def main() -> None:
