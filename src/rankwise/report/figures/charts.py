@@ -20,6 +20,7 @@ from rankwise.report.figures.style import (
     DASHED,
     HALO,
     LIGHT,
+    POINTS,
     WIDTH,
     chart,
     colour,
@@ -114,7 +115,7 @@ def _legend(figure: Figure, lines: Sequence[Curve]) -> None:
     across = max(1, int((WIDTH + 18) / widest))
     figure.legend(handles=handles, loc="outside upper left", ncols=across)
     width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + (-(-len(lines) // across) - 1) * LINE / 72)
+    figure.set_size_inches(width, height + (-(-len(lines) // across) - 1) * LINE / POINTS)
 
 
 def _mark_epochs(axes: Axes, per_epoch: float) -> None:

@@ -1,8 +1,8 @@
 """How figures look: colours by role, markers and dashes, matplotlib's settings, and how much text fits.
 
-Units: a figure is WIDTH points wide, and a point is a pixel at natural size. A colour is drawn in its light value; a page
-replaces it by its role (`svg.py`), which its style sheet gives one value in light and one in dark. Text stands out from what
-it is on by a contrast of at least 4.5, marks by at least 3 (WCAG 2.2, 1.4.3 and 1.4.11).
+Units: a figure is WIDTH points wide, and a point is a pixel at natural size. A colour is drawn in its light value; on a
+page `writing.py` puts its role there, which the style sheet gives one value in light and one in dark. Text stands out from
+what it is on by a contrast of at least 4.5, marks by at least 3 (WCAG 2.2, 1.4.3 and 1.4.11).
 """
 
 from __future__ import annotations
@@ -26,57 +26,39 @@ POINTS = 72  # to the inch
 P = ParamSpec("P")
 
 # Series after Okabe and Ito's colour-blind-safe set, darkened or lightened until they stand out from the page.
-LIGHT: Mapping[str, str] = {
-    "paper": "#fcfcfb",
-    "raised": "#f1f3f4",
-    "ink": "#15191e",
-    "muted": "#565e68",
-    "edge": "#868e98",
-    "grid": "#e2e5e8",
-    "accent": "#0a5c96",
-    "series-1": "#0072b2",
-    "series-2": "#cc5500",
-    "series-3": "#00835f",
-    "series-4": "#ad4f88",
-    "series-5": "#8a6800",
-    "series-6": "#4d5661",
-    "shade-1": "#e1edf6",
-    "shade-2": "#b7d4ea",
-    "shade-3": "#84b6da",
-    "shade-4": "#23709f",
-    "shade-5": "#0a456f",
-    "on-shade": "#ffffff",
+_PALETTE = {  # role: its colour in light, in dark
+    "paper": ("#fcfcfb", "#14171b"),
+    "raised": ("#f1f3f4", "#1e2329"),
+    "ink": ("#15191e", "#e9ecef"),
+    "muted": ("#565e68", "#a5adb7"),
+    "edge": ("#868e98", "#78818c"),
+    "grid": ("#e2e5e8", "#2b3138"),
+    "accent": ("#0a5c96", "#79bdec"),
+    "series-1": ("#0072b2", "#56b4e9"),
+    "series-2": ("#cc5500", "#f0914a"),
+    "series-3": ("#00835f", "#36bd93"),
+    "series-4": ("#ad4f88", "#dc93c0"),
+    "series-5": ("#8a6800", "#d8b34c"),
+    "series-6": ("#4d5661", "#b0b8c2"),
+    "shade-1": ("#e1edf6", "#1d2b38"),
+    "shade-2": ("#b7d4ea", "#1f425e"),
+    "shade-3": ("#84b6da", "#286088"),
+    "shade-4": ("#23709f", "#62aadd"),
+    "shade-5": ("#0a456f", "#b3d9f4"),
+    "on-shade": ("#ffffff", "#10151a"),
 }
-DARK: Mapping[str, str] = {
-    "paper": "#14171b",
-    "raised": "#1e2329",
-    "ink": "#e9ecef",
-    "muted": "#a5adb7",
-    "edge": "#78818c",
-    "grid": "#2b3138",
-    "accent": "#79bdec",
-    "series-1": "#56b4e9",
-    "series-2": "#f0914a",
-    "series-3": "#36bd93",
-    "series-4": "#dc93c0",
-    "series-5": "#d8b34c",
-    "series-6": "#b0b8c2",
-    "shade-1": "#1d2b38",
-    "shade-2": "#1f425e",
-    "shade-3": "#286088",
-    "shade-4": "#62aadd",
-    "shade-5": "#b3d9f4",
-    "on-shade": "#10151a",
-}
+LIGHT: Mapping[str, str] = {role: light for role, (light, _) in _PALETTE.items()}
+DARK: Mapping[str, str] = {role: dark for role, (_, dark) in _PALETTE.items()}
 SERIES = 6
 SHADES = 5
 MARKERS = ("o", "s", "^", "D", "v", "P")  # beside colours, never colour alone
 DASHES: tuple[Any, ...] = ("-", (0, (6, 3)), (0, (2, 2.5)), (0, (8, 3, 2, 3)), (0, (4, 2)), (0, (1, 3)))
+TOOLTIP = "tooltip:"
 DASHED = (0, (4, 3))
 HALO = {"facecolor": LIGHT["paper"], "edgecolor": "none", "pad": 1}  # of a text, keeps lines away from it
 
 # Fonts of the usual systems for letters that DejaVu Sans, which comes with matplotlib, lacks.
-FALLBACKS = (
+FALLBACKS = [
     "Noto Sans CJK SC",
     "Noto Sans CJK JP",
     "Noto Sans CJK KR",
@@ -94,7 +76,7 @@ FALLBACKS = (
     "Arial Unicode MS",
     "Noto Sans Symbols",
     "Segoe UI Symbol",
-)
+]
 _INSTALLED = {font.name for font in fontManager.ttflist}
 _FONTS = ["DejaVu Sans", *(name for name in FALLBACKS if name in _INSTALLED)]
 _SETTINGS: Mapping[str, Any] = {
@@ -204,11 +186,8 @@ def dashes(style: int) -> Any:
 
 
 def tooltip(text: str) -> str:
-    """A gid by which an artist has `text` as its tooltip in an SVG (`svg.py`)."""
+    """A gid by which an artist has `text` as its tooltip in an SVG (`writing.py`)."""
     return TOOLTIP + text
-
-
-TOOLTIP = "tooltip:"
 
 
 @cache

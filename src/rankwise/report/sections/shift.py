@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rankwise.report.blocks import Code, Column, Figure, Section, Table, Value, in_words, shown
+from rankwise.report.columns import ACCURACY, MACRO_F1
 from rankwise.report.figures import charts
 from rankwise.report.groups import SHARE, Group, run_name
 from rankwise.run.format import SHIFT, KindScores, ShiftReport
@@ -24,30 +26,24 @@ def shift_section(group: Group, prefix: str) -> Section:
         lead = "Not measured. What typos, letter case, missing words and more make of the scores, this finds:"
         return Section(name, title, (commands,), lead=lead)
     first = reports[0]
-    alike = [one for one in reports if _measured(one) == _measured(first)]
-    kinds = [_pooled_kind(group, same) for same in zip(*(one.kinds for one in alike), strict=True)]
-    columns = (
-        Column("kind", "what is changed"),
-        Column("changed", "inputs changed, %", "share"),
-        Column("accuracy", "accuracy, %", "share", interval=True),
-        Column("macro_f1", "macro-F1, %", "share", interval=True),
-        Column("drop", "drop, points", "share", interval=True),
-        Column("example", "a text"),
-    )
-    table = Table(f"{prefix}shift", "Scores under shift", columns, tuple(kinds))
-    drops = [(str(kind[0]), kind[4]) for kind in kinds if isinstance(kind[4], Interval)]
+    alike = [report for report in reports if _measured(report) == _measured(first)]
+    rows = [_pooled_row(group, same) for same in zip(*(report.kinds for report in alike), strict=True)]
+    kind, drop = Column("kind", "what is changed"), Column("drop", "drop, points", "share", interval=True)
+    changed, example = Column("changed", "inputs changed, %", "share"), Column("example", "a text")
+    columns = (kind, changed, ACCURACY, MACRO_F1, drop, example)
+    table = Table(f"{prefix}shift", "Scores under shift", columns, tuple(rows))
+    drops = [(str(row[0]), row[4]) for row in rows if isinstance(row[4], Interval)]
     runs = f" by {len(alike)} of {len(group.runs)} runs" if len(alike) < len(group.runs) else ""
     lead = f"{first.rows:,} rows of {first.source}, scored{runs} as they are and changed in {len(drops)} ways."
     if not drops:
         return Section(name, title, (table,), lead=lead)
-    worst, most = max(drops, key=lambda drop: drop[1].value or 0)
+    worst, most = max(drops, key=lambda named: named[1].value or 0)
     lead += f" Of these, {worst} costs most: {shown(most, 'share')} points of accuracy."
-    said = "; ".join(f"{kind} {in_words(drop, 'signed')}" for kind, drop in drops)
-    drawing = charts.dots(
-        [charts.Row(*drop) for drop in drops], Column("drop", "drop in accuracy, points", "share"), zero=True
-    )
-    alone = Table(f"{prefix}shift-drop", "Drop in accuracy", (columns[0], columns[4]), tuple(drops))
-    return Section(name, title, (Figure("What each shift costs", said, drawing, alone), table), lead=lead)
+    summary = "; ".join(f"{what} {in_words(points, 'signed')}" for what, points in drops)
+    axis = replace(drop, label="drop in accuracy, points")
+    picture = charts.dots([charts.Row(*named) for named in drops], axis, zero=True)
+    alone = Table(f"{prefix}shift-drop", "Drop in accuracy", (kind, drop), tuple(drops))
+    return Section(name, title, (Figure("What each shift costs", summary, picture, alone), table), lead=lead)
 
 
 def _measured(report: ShiftReport) -> tuple[str, int, list[str]]:
@@ -55,7 +51,7 @@ def _measured(report: ShiftReport) -> tuple[str, int, list[str]]:
     return report.source, report.rows, [scores.kind for scores in report.kinds]
 
 
-def _pooled_kind(group: Group, of_runs: Sequence[KindScores]) -> tuple[Value, ...]:
+def _pooled_row(group: Group, of_runs: Sequence[KindScores]) -> tuple[Value, ...]:
     """A row of the table: name, share of rows changed, accuracy, macro-F1, drop, example."""
     first = of_runs[0]
     accuracy, macro_f1, drop = (

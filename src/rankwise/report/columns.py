@@ -1,0 +1,25 @@
+"""Columns that several tables and axes have, so that one thing has one name on every page and in every CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rankwise.report.blocks import Column
+
+RECIPE = Column("recipe", "recipe")
+RUN = Column("run", "run")
+SEED = Column("seed", "seed", "count")
+UPDATE = Column("update", "update", "count")
+EPOCH = Column("epoch", "epoch", "number")
+BEST_UPDATE = Column("best_update", "best at update", "count")
+TRAINED_PARAMETERS = Column("trained_parameters", "trained parameters", "count")
+SECONDS = Column("seconds", "training time", "seconds")
+PEAK_GB = Column("peak_gb", "peak memory, GB", "number")
+ON_FRONT = Column("on_front", "on the Pareto front")
+
+ACCURACY = Column("accuracy", "accuracy, %", "share", interval=True)
+MACRO_F1 = Column("macro_f1", "macro-F1, %", "share", interval=True)
+MCC = Column("mcc", "MCC", "number", interval=True)
+LOG_LOSS = Column("log_loss", "log-loss, nats", "number", interval=True)
+CALIBRATION_ERROR = Column("calibration_error", "calibration error", "number", interval=True)
+SCORES: Mapping[str, Column] = {column.name: column for column in (ACCURACY, MACRO_F1, MCC, LOG_LOSS, CALIBRATION_ERROR)}
