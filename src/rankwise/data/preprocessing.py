@@ -23,10 +23,12 @@ class Preprocessing:
     """Class names in the order that whole-number labels count them; empty where nothing says the order."""
 
     def as_dict(self) -> dict[str, Any]:
+        """The settings as JSON has them."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+        """The settings that `as_dict` gave."""
         return cls(
             classes=tuple(values["classes"]),
             clean=tuple(values["clean"]),

@@ -1,4 +1,4 @@
-"""How much data a recipe has, from one reading: class names, rows of each split, characters of the training texts.
+"""How much data a recipe has, from one reading: class names, rows by split, characters of the training texts.
 
 Nothing is split, cleaned or tokenised, so the answer comes at once; it is what a plan says its predictions for.
 """

@@ -13,16 +13,8 @@ ShiftKind = Literal[
     "typos", "lower", "upper", "title", "no_agencies", "masked_numbers", "dropped_words", "shuffled_sentences"
 ]
 
-AFTER_READING = frozenset(
-    {  # keys of data that say what becomes of rows and labels once a file is read
-        "clean",
-        "max_length",
-        "truncation_side",
-        "length_percentiles",
-        "unseen_labels",
-        "leakage",
-    }
-)
+# The keys of data that say what becomes of rows and labels once a file is read.
+AFTER_READING = frozenset({"clean", "max_length", "truncation_side", "length_percentiles", "unseen_labels", "leakage"})
 
 
 class SourceSpec(Spec):

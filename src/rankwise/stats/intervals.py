@@ -22,7 +22,7 @@ class Interval:
     high: float | None
 
     def percent(self) -> str:
-        """`89.5 % [88.8, 90.2]`, or `n/a`."""
+        """The interval in percent, as readers see it: `89.5 % [88.8, 90.2]`, or `n/a`."""
         if self.value is None:
             return "n/a"
         estimate = f"{100 * self.value:z.1f} %"
@@ -31,6 +31,7 @@ class Interval:
         return f"{estimate} [{100 * self.low:z.1f}, {100 * self.high:z.1f}]"
 
     def as_dict(self) -> dict[str, Any]:
+        """The interval as JSON has it: value, low and high."""
         return asdict(self)
 
 

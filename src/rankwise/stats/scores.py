@@ -111,17 +111,8 @@ def score(
     rows, classes = probabilities.shape
     if len(class_names) != classes:
         raise ValueError(f"{len(class_names)} class names for {classes} columns of probabilities; name each column")
-    rng = np.random.default_rng(seed)
     matrix = confusion_matrix(truth, probabilities.argmax(axis=1), classes)
-    losses = np.array([log_loss(probabilities, truth), calibration_error(probabilities, truth, bins)])
-    values = np.concatenate([losses, _count_scores(matrix, rows)])  # (5 + 3C,)
-    loss_draws = _bootstrap_rows(probabilities, truth, bins, resamples=resamples, rng=rng)
-    count_draws = _bootstrap_counts(matrix, rows, resamples=resamples, rng=rng)
-    draws = np.concatenate([loss_draws, count_draws], axis=1)  # (resamples, 5 + 3C)
-    intervals = [percentile_interval(value, column, confidence) for value, column in zip(values, draws.T, strict=True)]
-    for index, whole in ((2, rows), *_denominators(matrix)):
-        if values[index] in (0.0, 1.0) and resamples:
-            intervals[index] = wilson(float(values[index]), whole, confidence)
+    intervals = _intervals(probabilities, truth, matrix, bins, resamples=resamples, confidence=confidence, seed=seed)
     by_class = zip(class_names, matrix.sum(axis=1).tolist(), range(5, len(intervals), 3), strict=True)
     return Scores(
         rows=rows,
@@ -212,6 +203,23 @@ def reliability(probabilities: Probabilities, truth: Labels, bins: int = 15) -> 
     edges = _edges(bins).tolist()
     columns = zip(edges[:-1], edges[1:], rows.tolist(), *means, strict=True)
     return tuple(Bin(low, high, n, *((mean, hit) if n else (None, None))) for low, high, n, mean, hit in columns)
+
+
+def _intervals(
+    probabilities: Probabilities, truth: Labels, matrix: Counts, bins: int, *, resamples: int, confidence: float, seed: int
+) -> list[Interval]:
+    """Log-loss, calibration error, accuracy, macro-F1, MCC, then precision, recall and F1 class by class: 5 + 3C of them."""
+    rows, rng = len(truth), np.random.default_rng(seed)
+    losses = np.array([log_loss(probabilities, truth), calibration_error(probabilities, truth, bins)])
+    values = np.concatenate([losses, _count_scores(matrix, rows)])  # (5 + 3C,)
+    loss_draws = _bootstrap_rows(probabilities, truth, bins, resamples=resamples, rng=rng)
+    count_draws = _bootstrap_counts(matrix, rows, resamples=resamples, rng=rng)
+    draws = np.concatenate([loss_draws, count_draws], axis=1)  # (resamples, 5 + 3C)
+    intervals = [percentile_interval(value, column, confidence) for value, column in zip(values, draws.T, strict=True)]
+    for index, whole in ((2, rows), *_denominators(matrix)):
+        if values[index] in (0.0, 1.0) and resamples:
+            intervals[index] = wilson(float(values[index]), whole, confidence)
+    return intervals
 
 
 def _checked(probabilities: Probabilities, truth: Labels) -> tuple[Probabilities, Labels]:

@@ -7,7 +7,7 @@ no bootstrap gets right on its own: drawing both with replacement counts their i
 
 - rows are resampled, the same draw for every run, which is the paired bootstrap (Efron 1979; Koehn 2004 for systems);
 - seeds are added: the variance of the S scores, less what rows alone make of it, over S;
-- bounds reach as far as a t interval on the sum does (Satterthwaite 1946), in the shape that the bootstrap found. What rows
+- bounds reach as far as a t interval on the sum does (Satterthwaite 1946), in the shape that the bootstrap has. What rows
   make is taken off the variance, not off its uncertainty, so the degrees of freedom could fall below those of the seeds
   that they come from; they are kept at S - 1 or more, S the fewest seeds that add anything.
 

@@ -1,4 +1,4 @@
-"""Whether the Hugging Face hub can be reached, found out in at most three seconds.
+"""Whether the Hugging Face hub can be reached, answered within three seconds.
 
 huggingface_hub retries for half a minute before it gives up on a name that does not resolve; a person without a network
 deserves an answer at once. Files that are cached already are used either way.
@@ -17,7 +17,7 @@ PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 
 
 def is_reachable() -> bool:
-    """False when an environment variable says so, or when no connection to the hub can be opened.
+    """Whether the hub may be asked: no environment variable forbids it, and a connection can be opened.
 
     Behind a proxy a direct connection proves nothing, so the answer is True and the client finds out.
     """
@@ -27,18 +27,19 @@ def is_reachable() -> bool:
         return True
     endpoint = urlsplit(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
     port = endpoint.port or (80 if endpoint.scheme == "http" else 443)
-    answered: list[bool] = []
+    answers: list[bool] = []
     address = (endpoint.hostname or "huggingface.co", port)
     # in a thread, for neither looking a name up nor trying its addresses one by one has a limit of its own
-    asking = threading.Thread(target=_connect, args=(address, answered), daemon=True)
-    asking.start()
-    asking.join(TIMEOUT_SECONDS)
-    return bool(answered)
+    thread = threading.Thread(target=_connect, args=(address, answers), daemon=True)
+    thread.start()
+    thread.join(TIMEOUT_SECONDS)
+    return bool(answers)
 
 
-def _connect(address: tuple[str, int], answered: list[bool]) -> None:
+def _connect(address: tuple[str, int], answers: list[bool]) -> None:
+    """Add an answer where a connection to the address can be opened."""
     try:
         socket.create_connection(address, TIMEOUT_SECONDS).close()
     except OSError:
         return
-    answered.append(True)
+    answers.append(True)
