@@ -36,7 +36,7 @@ test: install lint
 	$(BIN)/python -m pytest $(PARALLEL)
 
 quick: install
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not trains'
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not long'
 
 slow: install
 	$(BIN)/python -m pytest $(PARALLEL) -m slow

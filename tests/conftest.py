@@ -69,7 +69,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what trains by the fixtures that do."""
     for item in items:
         if {"fit_for", "run_for"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker("trains")
+            item.add_marker("long")
 
 
 @pytest.fixture(scope="session", autouse=True)

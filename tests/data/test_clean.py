@@ -164,6 +164,7 @@ ADVERSARIES = [
 
 
 @pytest.mark.parametrize("step", sorted(STEPS))
+@pytest.mark.long
 def test_a_megabyte_of_trouble_takes_less_than_a_second(step: str) -> None:
     for piece in ADVERSARIES:
         text = piece * (1_000_000 // len(piece))

@@ -119,12 +119,12 @@ def test_an_unknown_kind_is_refused_with_the_nearest():
         shift("text", "typo")
 
 
-@pytest.mark.parametrize("text", ["!" * 100_000, "." + ")" * 100_000, ". " * 50_000, " " * 100_000 + "x", "a " * 50_000])
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_text_makes_a_kind_crawl(kind, text):
-    started = time.monotonic()
-    shift(text, kind)
-    assert time.monotonic() - started < 2
+def test_no_text_makes_a_kind_crawl(kind):
+    for text in ("!" * 100_000, "." + ")" * 100_000, ". " * 50_000, " " * 100_000 + "x", "a " * 50_000):
+        started = time.process_time()
+        shift(text, kind)
+        assert time.process_time() - started < 2, text[:2]
 
 
 # ------------------------------------------------------------------------------------------------------------- tokens

@@ -152,6 +152,7 @@ def build_slowly(folder, log):
     assert torch.equal(prefix.take(np.array([2]), torch.device("cpu")).hidden[0], values()[0])
 
 
+@pytest.mark.long
 def test_several_processes_build_one_entry(tmp_path):
     log = tmp_path / "log.txt"
     context = multiprocessing.get_context("spawn")

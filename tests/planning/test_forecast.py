@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from itertools import pairwise
 
 import pytest
 
@@ -30,12 +31,12 @@ def predicted(*overrides, work=WORK, gflops=100.0):
     return forecast(found, recipe, work, gflops=gflops, threads=2)
 
 
-@pytest.mark.parametrize("base", KNOWN)
-def test_every_known_encoder_is_forecast(base):
-    found = predicted(f"base={base}", "adapter.targets=all", "adapter.rank=1")
-    assert found.seconds > 0
-    assert found.peak_bytes > 0
-    assert found.operations > 0
+def test_every_known_encoder_is_forecast_and_a_larger_one_of_its_family_costs_more():
+    costs = {name: predicted(f"base={name}", "adapter.targets=all", "adapter.rank=1") for name in KNOWN}
+    for smaller, larger in pairwise(["distilroberta-base", "roberta-base", "roberta-large"]):
+        assert costs[smaller].seconds < costs[larger].seconds
+        assert costs[smaller].peak_bytes < costs[larger].peak_bytes
+        assert costs[smaller].operations < costs[larger].operations
 
 
 def test_a_forecast_adds_up():

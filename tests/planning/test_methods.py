@@ -120,7 +120,7 @@ def test_a_text_may_be_as_long_as_the_prefix_leaves_room_for(recipe_for, run_for
     with pytest.raises(PlanError, match=refusal):
         train(recipe_for("bert", *settings, "data.max_length=61"), tmp_path / "run")
     run = run_for("bert", *settings, "data.max_length=60")
-    assert run.predict(["zinc " * 100])[0].score > 0
+    assert run.predict(["zinc " * 100]) == run.predict(["zinc " * 58])  # 60 tokens with the two special ones
 
 
 def test_a_prefix_is_not_exported(trained):
@@ -131,6 +131,7 @@ def test_a_prefix_is_not_exported(trained):
 
 def test_adalora_in_4_bits_reloads(run_for):
     pytest.importorskip("bitsandbytes")
-    run = Run.load(run_for("bert", *METHODS["adalora"], "adapter.quantize=nf4").folder)
+    trained = run_for("bert", *METHODS["adalora"], "adapter.quantize=nf4")
+    run = Run.load(trained.folder)
     assert sum(run.facts.ranks.values()) == 2 * 18, "pruned to a mean of rank 2"
-    assert run.predict(TEXTS)[0].score > 0
+    assert run.predict(TEXTS) == trained.predict(TEXTS)

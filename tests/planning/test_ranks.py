@@ -103,18 +103,6 @@ def test_the_biases_of_rank4_adam_are_its_own_section():
     assert (ledger.section("bias"), ledger.trainable_parameters - ledger.section("bias")) == (18_432, 741_124)
 
 
-def test_every_built_in_recipe_fits_its_own_cap():
-    for name in builtin_recipes():
-        assert plan(Recipe.load(name), classes=4).ledger.fits
-
-
-@pytest.mark.parametrize("name", builtin_recipes())
-def test_every_built_in_recipe_plans_on_minilm(name):
-    found = planned("base=minilm", recipe=name)
-    assert found.encoder.layers == 6
-    assert found.ledger.fits or found.ledger.budget is None
-
-
 # --------------------------------------------------------------------------------------------------------- rank: max
 
 
@@ -341,20 +329,15 @@ def test_the_cap_is_strict():
     assert refusal("budget.parameters=980740").trained == 980_740
 
 
-@pytest.mark.parametrize("cap", [1_000, 4_000, 20_000, 60_000, 300_000, 600_000, 650_000, 900_000])
 @pytest.mark.parametrize("name", builtin_recipes())
-def test_each_fix_when_typed_fits_and_trains_what_it_promised(name, cap):
-    recipe = Recipe.load(name, [f"budget.parameters={cap}"])
-    on = encoder(recipe.base)
-    try:
-        assert plan(recipe, classes=4, encoder=on).ledger.trainable_parameters < cap
-        return
-    except OverBudget as problem:
-        fixes = problem.fixes
-    for typed, promised in fixes.items():
-        fixed = plan(recipe.with_overrides(applied(typed)), classes=4, encoder=on)
-        assert fixed.ledger.trainable_parameters == promised
-        assert promised < (fixed.ledger.budget if typed.startswith("--budget") else cap)
+def test_each_fix_when_typed_fits_and_trains_what_it_promised(name):
+    caps = (1_000, 4_000, 20_000, 60_000, 300_000)  # none holds what it trains, but auto shrinks into the last two
+    for cap in caps[:3] if name == "auto" else caps:
+        problem = refusal(f"budget.parameters={cap}", recipe=name)
+        for typed, promised in problem.fixes.items():
+            fixed = planned(f"budget.parameters={cap}", *applied(typed), recipe=name).ledger
+            assert fixed.trainable_parameters == promised, (cap, typed)
+            assert promised < (fixed.budget if typed.startswith("--budget") else cap)
 
 
 @settings(deadline=None, max_examples=80)
@@ -555,11 +538,11 @@ def test_targets_that_the_encoder_does_not_have_are_answered_with_those_it_has(b
         planned(f"base={base}")
 
 
-@pytest.mark.parametrize("base", KNOWN)
-def test_all_targets_are_every_site(base):
-    found = planned(f"base={base}", "adapter.targets=all", "adapter.rank=1", "budget.parameters=null")
-    assert set(found.ranks) == {site.name for site in found.encoder.sites}
-    assert found.ledger.section("adapter") == sum(site.d_in + site.d_out for site in found.encoder.sites)
+def test_all_targets_are_every_site():
+    for base in KNOWN:
+        found = planned(f"base={base}", "adapter.targets=all", "adapter.rank=1", "budget.parameters=null")
+        assert set(found.ranks) == {site.name for site in found.encoder.sites}, base
+        assert found.ledger.section("adapter") == sum(site.d_in + site.d_out for site in found.encoder.sites), base
 
 
 @pytest.mark.parametrize(
@@ -637,18 +620,13 @@ def test_rank_max_under_adalora_is_the_largest_whose_start_fits(cap):
 
 
 @pytest.mark.parametrize("choice", BESIDE_LORA, ids=" ".join)
-@pytest.mark.parametrize("cap", [80, 100, 150, 300, 500, 800, 1500])
-def test_each_fix_of_a_method_beside_lora_fits_when_typed(choice, cap):
+def test_each_fix_of_a_method_beside_lora_fits_when_typed(choice):
     family, *overrides = choice
-    overrides += [f"budget.parameters={cap}", "adapter.targets=all"]
-    try:
-        assert planned(*overrides, on=family).ledger.trainable_parameters < cap
-        return
-    except OverBudget as problem:
-        fixes = problem.fixes
-    for typed, promised in fixes.items():
-        fixed = planned(*overrides, *applied(typed), on=family)
-        assert fixed.ledger.trainable_parameters == promised < fixed.ledger.budget
+    for cap in (80, 100, 150):  # below what any of them trains
+        capped = [*overrides, f"budget.parameters={cap}", "adapter.targets=all"]
+        for typed, promised in refusal(*capped, on=family).fixes.items():
+            fixed = planned(*capped, *applied(typed), on=family)
+            assert fixed.ledger.trainable_parameters == promised < fixed.ledger.budget, (cap, typed)
 
 
 def test_the_fixes_name_what_the_method_has():

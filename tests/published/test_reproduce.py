@@ -14,6 +14,8 @@ from rankwise.run.folder import Run
 from rankwise.run.scored_rows import ScoredRows
 from rankwise.system.memory import forget_peak, peak_resident_bytes
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def run_report(tiny, data_file, tmp_path):

@@ -303,8 +303,6 @@ def test_recipes_stand_beside_each_other_and_then_alone(run_for):
     assert [len(files[f"compare-{name}.csv"]) for name in ("time", "parameters", "loss", "accuracy")] == [2] * 4
     assert files["settings.csv"] == [{"key": "adapter.rank", "tiny rank=2": "2", "tiny rank=1": "1"}]
     assert [row["on_front"] for row in files["accuracy-against-parameters.csv"]].count("yes") >= 1
-    verdict = section(root, "verdicts-section").text
-    assert "no difference shown" in verdict or "is better than" in verdict
     assert [row["seed"] for row in files["mcnemar.csv"]] == ["0"]  # which both have
     assert {"1-scores.csv", "2-scores.csv", "1-confusion.csv", "2-confusion.csv"} <= set(files)
 

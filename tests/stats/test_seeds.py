@@ -63,6 +63,7 @@ def coverage(seeds, seed_sd, means=(1.6, 1.4), cases=400):
 
 @pytest.mark.parametrize("seed_sd", [0.1, 0.4], ids=["seeds vary less than rows", "seeds vary more than rows"])
 @pytest.mark.parametrize("seeds", [(2, 2), (3, 3), (5, 5), (3, 5)], ids=str)
+@pytest.mark.long
 def test_a_95_percent_interval_holds_the_true_difference_in_92_to_98_of_100_cases(seeds, seed_sd):
     assert 0.92 <= coverage(seeds, seed_sd)[0] <= 0.98
 

@@ -19,6 +19,8 @@ from rankwise.sweep.space import Space
 from rankwise.sweep.storage import ENOUGH, Board, Store, database_of, opened
 from rankwise.sweep.study import Study
 
+pytestmark = pytest.mark.long
+
 BASE = Recipe.load("rank4-adam")
 NO_FINALS = ("finalists=0",)
 

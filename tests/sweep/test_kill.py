@@ -16,6 +16,8 @@ import pytest
 
 from rankwise.sweep.study import Study
 
+pytestmark = pytest.mark.long
+
 GRID = "{sampler: grid, finalists: 2, finalist_seeds: 2}"
 CONFIGURATIONS = {(rank, rate) for rank in (2, 4, 8, 16) for rate in (1e-3, 1e-2)}
 

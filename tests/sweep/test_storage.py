@@ -14,6 +14,8 @@ from rankwise.errors import RunError
 from rankwise.sweep.storage import Board, alone, database_of, located, opened, remember
 from rankwise.sweep.study import Study
 
+pytestmark = pytest.mark.long
+
 FACTS = {"base": {"name": "b"}, "objectives": ["accuracy"], "varied": ["adapter.rank"], "signature": {}}
 FINISHED = {"state": "finished", "objectives": [0.9], "scores": {"accuracy": [0.9]}, "seconds": 1.0, "trained_parameters": 5}
 

@@ -113,6 +113,7 @@ def test_an_empty_folder_has_nothing_to_resume(built_for, tmp_path):
 # ---------------------------------------------------------------------------------------------------------------- kills
 
 
+@pytest.mark.long
 def test_a_training_killed_and_resumed_writes_the_same_adapter_as_one_left_alone(recipe_for, tmp_path):
     recipe = recipe_for(
         "bert",

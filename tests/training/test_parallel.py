@@ -12,33 +12,29 @@ from safetensors.torch import load_file
 
 from conftest import save_tiny
 from rankwise.run.folder import Run
+from rankwise.workflows.train import train
+
+pytestmark = pytest.mark.long
 
 
-def train_in(processes, recipe, folder, tmp_path):
-    """Run the command line under torchrun in so many processes, on gloo."""
-    path = tmp_path / f"recipe-{processes}.yaml"
+def in_two_processes(recipe, folder):
+    """The run that the command line leaves under torchrun in two processes, on gloo, and what it prints."""
+    path = folder.with_suffix(".yaml")
     path.write_text(recipe.to_yaml(), "utf-8")
-    launcher = ["-m", "torch.distributed.run", f"--nproc-per-node={processes}", "--standalone", "-m", "rankwise"]
-    alone = ["-m", "rankwise"]
-    done = subprocess.run(
-        [sys.executable, *(launcher if processes > 1 else alone), "train", str(path), "--out", str(folder)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    command = [*launcher, "-m", "rankwise", "train", str(path), "--out", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    return done.stdout
+    return Run.load(folder), done.stdout
 
 
-@pytest.mark.parametrize("batch_size", [16, 13], ids=["even shares", "shares of 7 and 6 rows"])
-def test_two_processes_give_the_gradients_of_one(recipe_for, tmp_path, batch_size):
-    """One step of plain SGD at rate 1 moves each weight by its gradient."""
+def test_two_processes_give_the_gradients_of_one(recipe_for, tmp_path):
+    """One step of plain SGD at rate 1 moves each weight by its gradient; shares of 7 and 6 rows."""
     base = save_tiny("bert", tmp_path / "quiet", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     recipe = recipe_for(
         "bert",
         f"base={base}",
-        f"train.batch_size={batch_size}",
+        "train.batch_size=13",
         "train.max_steps=1",
         "train.optimizer=sgd",
         "train.learning_rate=1",
@@ -47,29 +43,23 @@ def test_two_processes_give_the_gradients_of_one(recipe_for, tmp_path, batch_siz
         "evaluate.baselines=false",
         "train.class_weights=balanced",
     )
-    weights, outputs = {}, {}
-    for processes in (1, 2):
-        outputs[processes] = train_in(processes, recipe, tmp_path / f"run-{processes}", tmp_path)
-        weights[processes] = load_file(tmp_path / f"run-{processes}" / "adapter_model.safetensors")
-    for name, weight in weights[1].items():
-        torch.testing.assert_close(weights[2][name], weight, rtol=1e-4, atol=1e-6)
-    runs = {processes: Run.load(tmp_path / f"run-{processes}") for processes in (1, 2)}
-    assert runs[2].facts.processes == 2
-    assert runs[2].scores.test.accuracy == runs[1].scores.test.accuracy
-    events = [json.loads(line)["event"] for line in (tmp_path / "run-2" / "events.jsonl").read_text("utf-8").splitlines()]
+    one = train(recipe, tmp_path / "one")
+    two, printed = in_two_processes(recipe, tmp_path / "two")
+    weights = [load_file(run.folder / "adapter_model.safetensors") for run in (one, two)]
+    torch.testing.assert_close(weights[1], weights[0], rtol=1e-4, atol=1e-6)
+    assert two.facts.processes == 2
+    assert two.scores.test.accuracy == one.scores.test.accuracy
+    events = [json.loads(line)["event"] for line in (two.folder / "events.jsonl").read_text("utf-8").splitlines()]
     assert events.count("start") == 1, "one process tells"
-    assert outputs[2].count("whole model") == outputs[1].count("whole model") == 1, "one process prints"
+    assert printed.count("whole model") == 1, "one process prints"
 
 
-@pytest.mark.parametrize("method", ["lora", "adalora"])
+@pytest.mark.parametrize("method", ["lora", pytest.param("adalora", marks=pytest.mark.slow)])
 def test_a_longer_training_in_two_processes_ends_where_one_does(recipe_for, tmp_path, method):
     base = save_tiny("bert", tmp_path / "quiet", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     settings = [f"base={base}", f"adapter.method={method}", "train.learning_rate=1e-3", "evaluate.baselines=false"]
     recipe = recipe_for("bert", *settings)
-    scores = {}
-    for processes in (1, 2):
-        train_in(processes, recipe, tmp_path / f"run-{processes}", tmp_path)
-        scores[processes] = Run.load(tmp_path / f"run-{processes}").scores.history
-    for one, two in zip(scores[1], scores[2], strict=True):
-        assert two.train_loss == pytest.approx(one.train_loss, rel=1e-3)
-        assert two.log_loss == pytest.approx(one.log_loss, rel=1e-2)
+    one, (two, _) = train(recipe, tmp_path / "one"), in_two_processes(recipe, tmp_path / "two")
+    for alone, together in zip(one.scores.history, two.scores.history, strict=True):
+        assert together.train_loss == pytest.approx(alone.train_loss, rel=1e-3)
+        assert together.log_loss == pytest.approx(alone.log_loss, rel=1e-2)

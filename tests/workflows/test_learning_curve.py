@@ -18,6 +18,8 @@ from rankwise.run.folder import Run
 from rankwise.stats.power_law import PowerLaw
 from rankwise.workflows.learning_curve import TIMES, Point, curve_of, learning_curve
 
+pytestmark = pytest.mark.long
+
 # ------------------------------------------------------------------------------------------------------------- parts
 
 

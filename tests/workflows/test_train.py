@@ -17,6 +17,8 @@ from rankwise.run.folder import Run
 from rankwise.system.files import to_json
 from rankwise.workflows.train import train, train_on
 
+pytestmark = pytest.mark.long
+
 QUICK = "train.max_steps=2"
 
 

@@ -13,6 +13,8 @@ from rankwise.cli.verbs.reproduce import show_reproduction
 from rankwise.published.reports import reports
 from rankwise.published.reproduce import Outcome, Reproduction
 
+pytestmark = pytest.mark.long
+
 
 def typed(*words):
     return CliRunner().invoke(app, ["reproduce", *words], catch_exceptions=False)
@@ -74,7 +76,6 @@ def test_a_report_is_laid_beside_ours(quick, monkeypatch):
     assert "there validation accuracy 94.6 %, validation loss 0.185, test accuracy X %" in shown
     assert "; 36 rows, 3 updates" in " ".join(shown.split())
     assert "what does not add up" in shown
-    assert "no difference shown" in shown or "is better than" in shown
     assert "1 of 4: adamw, seed 0" in answer.stderr
     assert "1 of 4" not in shown
 

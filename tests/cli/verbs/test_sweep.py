@@ -24,6 +24,8 @@ from rankwise.system import cores, memory
 from rankwise.system.cores import usable_cores
 from rankwise.system.memory import Memory
 
+pytestmark = pytest.mark.long
+
 SPACE = """\
 name: tiny
 base: {base}

@@ -23,6 +23,8 @@ from rankwise.model.classifier import Classifier
 from rankwise.run.export import onnx
 from rankwise.run.export.onnx import export
 
+pytestmark = pytest.mark.long
+
 TEXTS = ["apple pear", "", "zinc", *separable(12, seed=5).texts, "rhine " * 100]
 SPECIAL = [name for name in FAMILIES if families[name].onnx_opset or families[name].onnx_float_mask]
 
