@@ -61,14 +61,14 @@ def test_any_config_of_a_family_describes_the_live_model_name_by_name_and_shape_
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_a_config_leaves_out_is_what_transformers_takes(family):
-    known = {**FAMILIES[family].defaults, **FAMILIES[family].dropouts}
+    known = {**dict(FAMILIES[family].sizes.values()), **FAMILIES[family].dropouts}
     live = AutoConfig.for_model(family).to_dict()
     assert known == {key: live.get(key, 0) for key in known}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_letters_that_every_encoder_needs_are_there(family):
-    assert {"L", "H", "N"} <= FAMILIES[family].letters.keys()
+    assert {"L", "H", "N"} <= FAMILIES[family].sizes.keys() | FAMILIES[family].derived.keys()
 
 
 @pytest.mark.parametrize("name", KNOWN)

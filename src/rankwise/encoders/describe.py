@@ -112,8 +112,8 @@ class Encoder:
     def layer_path(self, layer: int) -> str:
         """The module that holds a layer."""
         paths = [part.path.split(".") for part in self.body if part.layer == layer]
-        shared = takewhile(lambda names: len(set(names)) == 1, zip(*paths, strict=False))
-        return ".".join(names[0] for names in shared)
+        common = takewhile(lambda names: len(set(names)) == 1, zip(*paths, strict=False))
+        return ".".join(names[0] for names in common)
 
     def depth_of(self, name: str) -> int:
         """The layer of a live parameter of the body; embeddings count to the first layer, what follows to the last."""
@@ -170,20 +170,17 @@ def find(base: str, *, classes: int, revision: str | None = None) -> Encoder:
     if base in KNOWN:
         return describe(KNOWN[base].config, name=base, classes=classes)
     folder = Path(base).expanduser()
-    name = folder.resolve().name if folder.is_dir() else base  # plans and cards are shared: no path of this machine
+    name = folder.resolve().name if folder.is_dir() else base  # plans and cards travel: no path of this machine
     return describe(_read_config(base, revision), name=name, classes=classes)
 
 
 def _dimensions(family: Family, config: Config, name: str, classes: int) -> dict[str, int]:
     dims = {"C": classes}
-    for letter, key in family.letters.items():
-        value = 1
-        for factor in key.split("*"):
-            number = config.get(factor, family.defaults.get(factor))
-            if not isinstance(number, int) or number < 0:
-                raise ModelError(f"{name}: config.json has no usable '{factor}' (found {number!r})")
-            value *= number
-        dims[letter] = value
+    for letter, (key, default) in family.sizes.items():
+        size = config.get(key, default)
+        if not isinstance(size, int) or size < 0:
+            raise ModelError(f"{name}: config.json has no usable '{key}' (found {size!r})")
+        dims[letter] = size
     return dims | {letter: compute(config) for letter, compute in family.derived.items()}
 
 

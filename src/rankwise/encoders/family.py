@@ -8,7 +8,7 @@ A family lists the modules of transformers' `…ForSequenceClassification`, one 
     PATH  free DIM …                  a bare parameter
 
 Dimensions are letters (L layers, H hidden, N heads, I intermediate, V vocabulary, P positions, S segments, E embedding,
-C classes, … read from the config keys that `letters` names), products such as 3*H, or numbers. Options: `bias=KEY` makes the
+C classes, … read from the config keys that `sizes` names), products such as 3*H, or numbers. Options: `bias=KEY` makes the
 bias depend on a config flag, `bias=no` drops it, `if=TEST` keeps the line only where the family's test holds. Every line is
 held against the live model by a test, name by name.
 """
@@ -62,10 +62,8 @@ class Family:
     """What `model_type` says in the config.json of its encoders."""
     root: str
     """The module that holds the encoder in the classification model."""
-    letters: Mapping[str, str]
-    """The config key of each dimension; `a*b` is a product of two. L, H and N are always there."""
-    defaults: Mapping[str, Any]
-    """What transformers takes for the keys that a config leaves out."""
+    sizes: Mapping[str, tuple[str, int]]
+    """Letter → the config key of a dimension, and what transformers takes where a config leaves it out."""
     dropouts: Mapping[str, float]
     """The config keys of the encoder's dropout, and what transformers takes for those that are left out."""
     before: str
@@ -92,7 +90,7 @@ class Family:
     onnx_float_mask: bool = False
     """Whether its attention mask must be a float for torch's exporter to know its type."""
     derived: Mapping[str, Callable[[Config], int]] = field(default_factory=dict)
-    """Letters that no single key gives."""
+    """Letter → a dimension that no single key gives; L (layers), H (hidden) and N (heads) are here or in `sizes`."""
     tests: Mapping[str, Callable[[Config, int], bool]] = field(default_factory=dict)
     """(config, layer) → whether a line marked `if=TEST` is there."""
 

@@ -31,5 +31,5 @@ class Site:
 
     @property
     def address(self) -> str:
-        """`layer.kind`, what explicit rank maps match against."""
+        """`layer.kind`, what the keys of explicit ranks match against."""
         return f"{self.layer}.{self.kind}"

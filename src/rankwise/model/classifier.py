@@ -127,9 +127,8 @@ def quiet_dropout(classifier: Classifier, *, below: int | None = None) -> int:
         if isinstance(module, nn.Dropout) and module.p > 0:
             module.p = 0.0
             changed += 1
-        for attribute in ("attention_dropout", "dropout_prob"):
-            if isinstance(getattr(module, attribute, None), float):
-                setattr(module, attribute, 0.0)
+        if isinstance(getattr(module, "attention_dropout", None), float):  # of attention without a Dropout module
+            module.attention_dropout = 0.0
     return changed
 
 

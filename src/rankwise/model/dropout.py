@@ -17,20 +17,20 @@ class WordDropout(nn.Dropout):
 
 
 def cut_dropout_from_words(model: nn.Module) -> int:
-    """Replace every Dropout of a model by WordDropout; returns how many."""
+    """Replace every nn.Dropout of a model by WordDropout; returns how many."""
     swapped = 0
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if type(child) is nn.Dropout:
                 swap = WordDropout(child.p)
                 swap.train(child.training)
-                setattr(parent, name, swap) if not isinstance(parent, nn.ModuleDict) else parent.update({name: swap})
+                parent.register_module(name, swap)
                 swapped += 1
     return swapped
 
 
 def dropout(values: Tensor, p: float) -> Tensor:
-    """Each value kept with probability 1 - p and scaled by 1/(1 - p)."""
+    """Keep each value with probability 1 - p, scaled by 1/(1 - p); the others become 0. `values` may have any shape."""
     if p <= 0.0:
         return values
     if not on_cpu(values) or p >= 1.0:

@@ -19,12 +19,10 @@ GB = 10**9
 
 # Fitted to peaks of MiniLM runs on a CPU, torch 2 and glibc, freed memory given back every 16 updates and between phases.
 PROCESS_BYTES = 585_000_000  # Python with torch, transformers and peft imported and used once
-GPU_BYTES = 100_000_000  # cuBLAS's working memory for two streams, and recorded passes (graphs.py), on an H100
+GPU_BYTES = 100_000_000  # cuBLAS's working memory for two streams, and recorded passes (training/cuda_graphs.py), on an H100
 SCORING_BYTES = 45_000_000  # what scikit-learn adds at the end
-KERNEL_BYTES, KERNEL_UPDATES = (
-    590_000_000,
-    45,
-)  # oneDNN's kernels for each width of a batch; none where bound_kernel_cache does
+KERNEL_BYTES = 590_000_000  # oneDNN's kernels for each width of a batch; none where bound_kernel_cache bounds them
+KERNEL_UPDATES = 45  # after which there is a kernel for every width
 # Floats that one token keeps in one layer until backward: H hidden, I inner, A heads · tokens of its text
 KEPT_HIDDEN, KEPT_HIDDEN_DROPOUT = 8.0, 2.0  # query, key, value, their scaled copy, mix, norms' inputs; dropout's masks
 KEPT_INNER, KEPT_INNER_UNADAPTED = 1.6, 0.9  # the activation's two sides; less where no adapter of ffn_out reads it again
@@ -34,12 +32,12 @@ HELD_HIDDEN, HELD_INNER, HELD_ATTENTION = 8.0, 2.0, 3.0
 HELD_IN_BACKWARD = 0.3  # of that, beside what is kept
 HELD_IN_SCORING = 1.25  # pieces that batches of falling width leave behind
 BF16_KEPT = 0.95  # of fp32's activations: sums, norms and shares stay in fp32
-PROBE_BATCH = 4  # texts whose logits are compared at a time after reloading, as run.py has it
+PROBE_BATCH = 4  # texts whose logits are compared at a time after reloading, as run/saving.py has it
 HEADROOM = 0.87  # of a budget that a predicted peak may take, for predictions have been 15 % too low
-ROW_BYTES = 100  # a text's label, its places on disk, its probabilities
+ROW_BYTES = 100  # a text's label, its offsets on disk, its probabilities
 BASELINE_TOKEN_BYTES = 200  # of TF-IDF's word pairs and the logistic regression's working vectors
 BASELINE_TOKEN_BYTES_FEW = 850  # ... where rows are so few that pairs that come once are kept
-BASELINE_FEW, BASELINE_MOST = 2_000, 50_000  # rows; baselines.py has both
+BASELINE_FEW, BASELINE_MOST = 2_000, 50_000  # rows; inference/baselines.py has both
 OPTIMIZER_FLOATS = {"adamw": 2, "adam": 2, "rmsprop": 2, "sgd": 1, "muon": 2}  # for each trained weight
 
 _TOGETHER = ("query", "key", "value")  # one product, so one copy of their weights
@@ -53,26 +51,24 @@ def peak_bytes(
     trained = 4 * plan.ledger.trainable_parameters
     means = 0 if recipe.train.average is None else 1
     optimizer = trained * (1 + OPTIMIZER_FLOATS[recipe.train.optimizer.name] + means)  # with the gradients
+    held_always = weights + _folded_bytes(plan, bf16) + optimizer
     shrink = BF16_KEPT if bf16 else 1.0
+    training, scoring = shrink * _kept(plan, recipe.train, work, rows), shrink * _held(plan, work, scored)
+    if gpu:  # texts, baselines and the check stay in the computer's own memory
+        return round(GPU_BYTES + held_always + max(training, scoring))
     baselines = baseline_bytes(work) if recipe.evaluate.baselines else 0.0
     checking = weights + shrink * _held(plan, work, min(scored, PROBE_BATCH))  # the saved folder, loaded again to compare
-    busiest = max(  # these follow each other
-        shrink * _kept(plan, recipe.train, work, rows),
-        SCORING_BYTES + max(shrink * HELD_IN_SCORING * _held(plan, work, scored), baselines, checking),
-    )
-    if gpu:  # texts, baselines and the check stay in the computer's own memory
-        used = max(shrink * _kept(plan, recipe.train, work, rows), shrink * _held(plan, work, scored))
-        return round(GPU_BYTES + weights + _folded_bytes(plan, bf16) + optimizer + used)
+    busiest = max(training, SCORING_BYTES + max(HELD_IN_SCORING * scoring, baselines, checking))  # these follow each other
     batches = work.train_rows / recipe.train.batch_size * recipe.train.epochs
     kernels = 0.0 if recipe.budget.memory_gb else KERNEL_BYTES * min(1.0, batches / KERNEL_UPDATES)
     data = ROW_BYTES * (work.train_rows + work.validation_rows + work.test_rows)
-    return round(PROCESS_BYTES + kernels + weights + _folded_bytes(plan, bf16) + optimizer + busiest + data)
+    return round(PROCESS_BYTES + kernels + held_always + busiest + data)
 
 
 def baseline_bytes(work: Work) -> float:
-    """What TF-IDF with logistic regression takes."""
-    each = BASELINE_TOKEN_BYTES_FEW if work.train_rows <= BASELINE_FEW else BASELINE_TOKEN_BYTES
-    return each * work.mean_tokens * min(work.train_rows, BASELINE_MOST)
+    """Bytes that TF-IDF with logistic regression takes on the training texts."""
+    per_token = BASELINE_TOKEN_BYTES_FEW if work.train_rows <= BASELINE_FEW else BASELINE_TOKEN_BYTES
+    return per_token * work.mean_tokens * min(work.train_rows, BASELINE_MOST)
 
 
 def fit_micro_batch(plan: Plan, recipe: Recipe, work: Work, *, bf16: bool = False, gpu: bool = False) -> int:
@@ -128,12 +124,12 @@ def _kept(plan: Plan, spec: TrainSpec, work: Work, rows: int) -> float:
     hidden, attention = encoder.hidden, encoder.heads * (work.longest + plan.prefix_length)
     dropout = spec.encoder_dropout != "off" and encoder.has_dropout
     reads_inner = plan.method.trains_weights or any(site.kind == "ffn_out" for site in plan.sites)
-    each = (KEPT_HIDDEN + dropout * KEPT_HIDDEN_DROPOUT) * hidden
-    each += (KEPT_INNER if reads_inner else KEPT_INNER_UNADAPTED) * encoder.inner
-    each += (KEPT_ATTENTION + dropout * KEPT_ATTENTION_DROPOUT) * attention
+    per_layer = (KEPT_HIDDEN + dropout * KEPT_HIDDEN_DROPOUT) * hidden
+    per_layer += (KEPT_INNER if reads_inner else KEPT_INNER_UNADAPTED) * encoder.inner
+    per_layer += (KEPT_ATTENTION + dropout * KEPT_ATTENTION_DROPOUT) * attention
     layers = max(0, encoder.layers - plan.lowest_layer) * encoder.layer_runs
     first_only = bool(layers) and ends_in_first_token(plan, spec)
-    floats = each * (layers - first_only) + first_only * 3 * hidden  # of the last layer keys and values, of every token
+    floats = per_layer * (layers - first_only) + first_only * 3 * hidden  # of the last layer keys and values, of every token
     share = HELD_IN_BACKWARD if layers else 1.0
     return 4 * rows * work.longest * floats + share * _held(plan, work, rows)
 
@@ -142,8 +138,8 @@ def _held(plan: Plan, work: Work, rows: int) -> float:
     """Bytes that one layer works in, of the longest batch."""
     encoder = plan.encoder
     attention = encoder.heads * (work.longest + plan.prefix_length)
-    each = HELD_HIDDEN * encoder.hidden + HELD_INNER * encoder.inner + HELD_ATTENTION * attention
-    return 4 * rows * work.longest * each
+    floats = HELD_HIDDEN * encoder.hidden + HELD_INNER * encoder.inner + HELD_ATTENTION * attention
+    return 4 * rows * work.longest * floats
 
 
 def _folded_bytes(plan: Plan, bf16: bool) -> int:

@@ -6,6 +6,10 @@ from rankwise.encoders.families import bert
 from rankwise.encoders.family import Config, Family, register
 
 
+def _own_layers(config: Config) -> int:
+    return int(config.get("num_hidden_groups", 1)) * int(config.get("inner_group_num", 1))
+
+
 def _layer_runs(config: Config) -> int:
     return max(1, int(config.get("num_hidden_layers", 12)) // int(config.get("num_hidden_groups", 1)))
 
@@ -14,17 +18,17 @@ ALBERT = register(
     Family(
         model_types=("albert",),
         root="albert",
-        letters={**bert.LETTERS, "L": "num_hidden_groups*inner_group_num", "inner": "inner_group_num", "E": "embedding_size"},
-        defaults={
-            **bert.DEFAULTS,
-            "vocab_size": 30000,
-            "hidden_size": 4096,
-            "num_attention_heads": 64,
-            "intermediate_size": 16384,
-            "embedding_size": 128,
-            "num_hidden_groups": 1,
-            "inner_group_num": 1,
+        sizes={
+            **bert.SIZES,
+            "H": ("hidden_size", 4096),
+            "N": ("num_attention_heads", 64),
+            "I": ("intermediate_size", 16384),
+            "V": ("vocab_size", 30000),
+            "E": ("embedding_size", 128),
+            "groups": ("num_hidden_groups", 1),
+            "inner": ("inner_group_num", 1),
         },
+        derived={"L": _own_layers},
         dropouts={"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
         before="""
             embeddings.word_embeddings          table   V E

@@ -7,23 +7,14 @@ from typing import Any
 
 from rankwise.encoders.family import Family, FastPath, register
 
-LETTERS = {
-    "L": "num_hidden_layers",
-    "H": "hidden_size",
-    "N": "num_attention_heads",
-    "I": "intermediate_size",
-    "V": "vocab_size",
-    "P": "max_position_embeddings",
-    "S": "type_vocab_size",
-}
-DEFAULTS = {
-    "num_hidden_layers": 12,
-    "hidden_size": 768,
-    "num_attention_heads": 12,
-    "intermediate_size": 3072,
-    "vocab_size": 30522,
-    "max_position_embeddings": 512,
-    "type_vocab_size": 2,
+SIZES = {
+    "L": ("num_hidden_layers", 12),
+    "H": ("hidden_size", 768),
+    "N": ("num_attention_heads", 12),
+    "I": ("intermediate_size", 3072),
+    "V": ("vocab_size", 30522),
+    "P": ("max_position_embeddings", 512),
+    "S": ("type_vocab_size", 2),
 }
 DROPOUTS = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
 EMBEDDINGS = """
@@ -89,8 +80,7 @@ BERT = register(
     Family(
         model_types=("bert",),
         root="bert",
-        letters=LETTERS,
-        defaults=DEFAULTS,
+        sizes=SIZES,
         dropouts=DROPOUTS,
         before=EMBEDDINGS,
         layer_path="encoder.layer.{layer}",

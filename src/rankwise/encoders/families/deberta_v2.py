@@ -24,18 +24,17 @@ DEBERTA_V2 = register(
     Family(
         model_types=("deberta-v2",),
         root="deberta",
-        letters={**bert.LETTERS, "K": "conv_kernel_size"},
-        derived={"B": _relative_positions},
-        defaults={
-            **bert.DEFAULTS,
-            "vocab_size": 128100,
-            "hidden_size": 1536,
-            "num_hidden_layers": 24,
-            "num_attention_heads": 24,
-            "intermediate_size": 6144,
-            "type_vocab_size": 0,
-            "conv_kernel_size": 0,
+        sizes={
+            **bert.SIZES,
+            "L": ("num_hidden_layers", 24),
+            "H": ("hidden_size", 1536),
+            "N": ("num_attention_heads", 24),
+            "I": ("intermediate_size", 6144),
+            "V": ("vocab_size", 128100),
+            "S": ("type_vocab_size", 0),
+            "K": ("conv_kernel_size", 0),
         },
+        derived={"B": _relative_positions},
         dropouts=bert.DROPOUTS,
         before="""
             embeddings.word_embeddings        table   V H

@@ -23,21 +23,13 @@ DISTILBERT = register(
     Family(
         model_types=("distilbert",),
         root="distilbert",
-        letters={
-            "L": "n_layers",
-            "H": "dim",
-            "N": "n_heads",
-            "I": "hidden_dim",
-            "V": "vocab_size",
-            "P": "max_position_embeddings",
-        },
-        defaults={
-            "n_layers": 6,
-            "dim": 768,
-            "n_heads": 12,
-            "hidden_dim": 3072,
-            "vocab_size": 30522,
-            "max_position_embeddings": 512,
+        sizes={
+            "L": ("n_layers", 6),
+            "H": ("dim", 768),
+            "N": ("n_heads", 12),
+            "I": ("hidden_dim", 3072),
+            "V": ("vocab_size", 30522),
+            "P": ("max_position_embeddings", 512),
         },
         dropouts={"dropout": 0.1, "attention_dropout": 0.1},
         before="""

@@ -28,13 +28,12 @@ ELECTRA = register(
     Family(
         model_types=("electra",),
         root="electra",
-        letters={**bert.LETTERS, "E": "embedding_size"},
-        defaults={
-            **bert.DEFAULTS,
-            "hidden_size": 256,
-            "num_attention_heads": 4,
-            "intermediate_size": 1024,
-            "embedding_size": 128,
+        sizes={
+            **bert.SIZES,
+            "H": ("hidden_size", 256),
+            "N": ("num_attention_heads", 4),
+            "I": ("intermediate_size", 1024),
+            "E": ("embedding_size", 128),
         },
         dropouts=bert.DROPOUTS,
         before="""

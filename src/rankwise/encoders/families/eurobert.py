@@ -25,21 +25,14 @@ EUROBERT = register(
     Family(
         model_types=("eurobert",),
         root="model",
-        letters={
-            "L": "num_hidden_layers",
-            "H": "hidden_size",
-            "N": "num_attention_heads",
-            "I": "intermediate_size",
-            "V": "vocab_size",
+        sizes={
+            "L": ("num_hidden_layers", 12),
+            "H": ("hidden_size", 768),
+            "N": ("num_attention_heads", 12),
+            "I": ("intermediate_size", 3072),
+            "V": ("vocab_size", 128256),
         },
         derived={"K": _key_heads, "D": _head_width},
-        defaults={
-            "num_hidden_layers": 12,
-            "hidden_size": 768,
-            "num_attention_heads": 12,
-            "intermediate_size": 3072,
-            "vocab_size": 128256,
-        },
         dropouts={"attention_dropout": 0.0},
         before="embed_tokens table V H",
         layer_path="layers.{layer}",

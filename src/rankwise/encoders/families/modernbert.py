@@ -13,19 +13,12 @@ MODERNBERT = register(
     Family(
         model_types=("modernbert",),
         root="model",
-        letters={
-            "L": "num_hidden_layers",
-            "H": "hidden_size",
-            "N": "num_attention_heads",
-            "I": "intermediate_size",
-            "V": "vocab_size",
-        },
-        defaults={
-            "num_hidden_layers": 22,
-            "hidden_size": 768,
-            "num_attention_heads": 12,
-            "intermediate_size": 1152,
-            "vocab_size": 50368,
+        sizes={
+            "L": ("num_hidden_layers", 22),
+            "H": ("hidden_size", 768),
+            "N": ("num_attention_heads", 12),
+            "I": ("intermediate_size", 1152),
+            "V": ("vocab_size", 50368),
         },
         dropouts={"embedding_dropout": 0.0, "attention_dropout": 0.0, "mlp_dropout": 0.0},
         before="""

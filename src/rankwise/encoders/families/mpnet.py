@@ -9,8 +9,12 @@ MPNET = register(
     Family(
         model_types=("mpnet",),
         root="mpnet",
-        letters={**bert.LETTERS, "B": "relative_attention_num_buckets"},
-        defaults={**bert.DEFAULTS, "vocab_size": 30527, "type_vocab_size": 0, "relative_attention_num_buckets": 32},
+        sizes={
+            **bert.SIZES,
+            "V": ("vocab_size", 30527),
+            "S": ("type_vocab_size", 0),
+            "B": ("relative_attention_num_buckets", 32),
+        },
         dropouts=bert.DROPOUTS,
         before="""
             embeddings.word_embeddings      table   V H

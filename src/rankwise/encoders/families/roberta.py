@@ -30,8 +30,7 @@ ROBERTA = register(
     Family(
         model_types=("roberta",),
         root="roberta",
-        letters=bert.LETTERS,
-        defaults={**bert.DEFAULTS, "vocab_size": 50265},
+        sizes={**bert.SIZES, "V": ("vocab_size", 50265)},
         dropouts=bert.DROPOUTS,
         before=bert.EMBEDDINGS,
         layer_path="encoder.layer.{layer}",
@@ -43,4 +42,4 @@ ROBERTA = register(
         fast_path=replace(bert.FAST_PATH, embed=_embed, head=_head),
     )
 )
-register(replace(ROBERTA, model_types=("xlm-roberta", "camembert"), defaults=bert.DEFAULTS))
+register(replace(ROBERTA, model_types=("xlm-roberta", "camembert"), sizes=bert.SIZES))

@@ -13,9 +13,14 @@ XLNET = register(
     Family(
         model_types=("xlnet",),
         root="transformer",
-        letters={"L": "n_layer", "H": "d_model", "N": "n_head", "I": "d_inner", "V": "vocab_size"},
+        sizes={
+            "L": ("n_layer", 24),
+            "H": ("d_model", 1024),
+            "N": ("n_head", 16),
+            "I": ("d_inner", 4096),
+            "V": ("vocab_size", 32000),
+        },
         derived={"D": _head_width},
-        defaults={"n_layer": 24, "d_model": 1024, "d_inner": 4096, "vocab_size": 32000, "n_head": 16},
         dropouts={"dropout": 0.1},
         before="""
             mask_emb                        free    1 1 H
