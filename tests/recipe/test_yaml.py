@@ -1,0 +1,161 @@
+"""YAML is read exactly as written; what holds no plain values, or is no YAML, is refused with file and line."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from rankwise import recipe as specs
+from rankwise.errors import RecipeError
+from rankwise.recipe.recipe import Recipe
+from rankwise.recipe.yaml import MAX_BYTES
+
+
+def test_1e_4_is_a_number(read):
+    assert read("train: {learning_rate: 1e-4}").train.learning_rate == 0.0001
+
+
+@pytest.mark.parametrize("word", ["no", "yes", "on", "off", "NO", "y"])
+def test_no_and_its_like_are_strings(read, word):
+    assert read(f"summary: {word}\ndata: {{classes: [{word}, maybe]}}").data.classes == (word, "maybe")
+    assert read(f"summary: {word}").summary == word
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("6%", 0.06), ("99.5%", 0.995), ("0", 0.0), ("0.25", 0.25), ("100", 100.0), (" 6 %", 0.06)]
+)
+def test_a_percentage_is_a_share_and_a_number_stays(read, written, meant):
+    assert read(f"train: {{warmup: {written}}}").train.warmup == pytest.approx(meant)
+
+
+@given(st.floats(0.01, 99.9))
+def test_every_percentage_is_its_hundredth(percent):
+    assert Recipe.from_dict({"data": {"max_length": f"{percent}%"}}).data.max_length == pytest.approx(percent / 100)
+
+
+@pytest.mark.parametrize("written", ["x%", "%", "6%%"])
+def test_what_only_looks_like_a_percentage_is_refused(refused, written):
+    assert refused(f"train:\n  warmup: '{written}'\n") == (
+        f"r.yaml:2: train.warmup: '{written}' is not a percentage; write it like 6%"
+    )
+
+
+def test_a_single_column_or_target_needs_no_list(read):
+    loaded = read("data: {text: title, train: {path: a.csv, text: 1}}\nadapter: {targets: key}")
+    assert (loaded.data.text, loaded.data.train.text, loaded.adapter.targets) == (("title",), (1,), ("key",))
+
+
+def test_short_forms_stand_for_specs(read):
+    loaded = read("data: {train: a.csv}\nadapter: {allocate: fibonacci}\ntrain: {optimizer: muon}")
+    assert loaded.data.train == specs.SourceSpec(path="a.csv")
+    assert loaded.adapter.allocate == specs.Fibonacci(policy="fibonacci")
+    assert loaded.train.optimizer == specs.OptimizerSpec(name="muon")
+
+
+def test_anchors_and_merge_keys_are_yaml_too(read):
+    loaded = read("train: &x\n  epochs: 1\n  <<: {batch_size: 4, epochs: 9}\n")
+    assert (loaded.train.epochs, loaded.train.batch_size) == (1.0, 4)
+
+
+@pytest.mark.parametrize("overrides", ["train.epochs=1", {"train.epochs": 1}])
+def test_overrides_are_a_list(overrides):
+    with pytest.raises(RecipeError, match=r"expected a list of 'key=value', such as \['train\.epochs=2'\]"):
+        Recipe.load("auto", overrides)
+
+
+def test_a_long_value_is_quoted_in_part(read):
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load("auto", [f"train.epochs={'x' * 500}"])
+    assert len(str(caught.value).partition("found ")[2]) < 200
+
+
+def test_a_recipe_is_frozen():
+    with pytest.raises(ValidationError, match="frozen"):
+        Recipe().base = "roberta-base"
+
+
+# ---------------------------------------------------------------------------------------------------- not plain values
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "base: !!python/object/apply:os.system [echo pwned > proof]\n",
+        "base: !!python/name:os.system\n",
+        "train: !!python/object:builtins.dict {epochs: 1}\n",
+        "base: !anything x\n",
+        "train: !anything {epochs: 1}\n",
+        "data: {classes: [!anything x]}\n",
+    ],
+)
+def test_a_tag_is_refused_and_nothing_runs(refused, text):
+    message = refused(text)
+    assert message.startswith("r.yaml: the tag ")
+    assert message.endswith(" is not allowed; a recipe holds plain values")
+    assert os.listdir() == ["r.yaml"]
+
+
+def test_a_python_tag_in_an_override_is_refused():
+    with pytest.raises(RecipeError, match="not allowed"):
+        Recipe.load("auto", ["train.epochs=!!python/name:os.system"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name: 2020-01-01\n",
+        "base: !!binary aGVsbG8=\n",
+        "data: !!set {a, b}\n",
+        "- a\n",
+        "",
+        "base\n",
+        "data: !!omap [a: b]\n",
+    ],
+)
+def test_what_is_no_mapping_of_plain_values_is_refused(refused, text):
+    assert refused(text).startswith("r.yaml:")
+
+
+@pytest.mark.parametrize("text", ["train:\n\tepochs: 1\n", "train: {epochs: 1\n", "a: b\n---\na: c\n", "name: 2020-13-45\n"])
+def test_broken_yaml_is_a_recipe_error(refused, text):
+    assert refused(text).startswith("r.yaml:")
+
+
+def test_broken_yaml_names_its_line(refused):
+    assert refused("base: minilm\ntrain:\n\tepochs: 1\n").startswith("r.yaml:3: found character '\\t'")
+
+
+def test_nesting_without_end_is_a_recipe_error(refused):
+    assert refused("name: " + "[" * 500 + "]" * 500).startswith("r.yaml: ")
+
+
+def test_a_file_too_large_to_be_a_recipe_is_not_parsed(refused):
+    assert f"a recipe has fewer than {MAX_BYTES:,}" in refused("#" * (MAX_BYTES + 1))
+
+
+def test_a_file_that_is_no_utf_8_is_refused_with_the_byte(tmp_path):
+    path = tmp_path / "latin.yaml"
+    path.write_bytes("name: café".encode("latin-1"))
+    with pytest.raises(RecipeError, match="not UTF-8 at byte 9"):
+        Recipe.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("autoo", "no recipe is called 'autoo'; did you mean 'auto'? Built in: quickstart, auto,"),
+        ("zzzzz", "no recipe is called 'zzzzz'. Built in: quickstart, auto,"),
+        ("missing.yaml", "missing.yaml: no such file"),
+        ("some/where", "some/where: no such file"),
+        (".", ". is a folder"),
+    ],
+)
+def test_a_recipe_that_is_not_there_is_refused_by_name(name, expected, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load(name)
+    assert str(caught.value).startswith(expected)
