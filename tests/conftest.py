@@ -86,7 +86,7 @@ def one_thread() -> Iterator[None]:
 def known_speed() -> Iterator[None]:
     """A matmul's speed is taken to be known: measuring it for each of many hundred trainings takes minutes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rankwise.workflows.assemble.gflops", lambda *_: 50.0)
+        patch.setattr("rankwise.system.torch_speed.gflops", lambda *_: 50.0)
         yield
 
 

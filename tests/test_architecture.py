@@ -211,6 +211,26 @@ def test_every_method_has_its_row_and_both_halves():
         assert row.is_apart == isinstance(model_methods.METHODS[name], LiveAdapter), name
 
 
+def test_a_devices_kind_is_known_to_the_device_alone_and_what_records_on_cuda():
+    known = [
+        f"{module}:{node.lineno} {ast.unparse(node)}"
+        for module, path in MODULES.items()
+        if module not in ("rankwise.system.device", "rankwise.training.cuda_graphs")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if _tells_devices_apart(node)
+    ]
+    assert known == []
+
+
+def _tells_devices_apart(node: ast.AST) -> bool:
+    """Whether this is the name of an accelerator, a module of torch's for one, or a comparison with the CPU's name."""
+    if isinstance(node, ast.Attribute):
+        return ast.unparse(node) in ("torch.cuda", "torch.mps", "torch.accelerator") or node.attr in ("is_cuda", "is_mps")
+    if isinstance(node, ast.Compare):
+        return any(isinstance(side, ast.Constant) and side.value == "cpu" for side in (node.left, *node.comparators))
+    return isinstance(node, ast.Constant) and node.value in ("cuda", "mps")
+
+
 def test_nothing_is_called_utils():
     assert [module for module in MODULES if {"utils", "util", "helpers", "common", "misc"} & set(module.split("."))] == []
 

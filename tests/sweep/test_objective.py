@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from conftest import separable
 from rankwise.errors import DataError, OverBudget
 from rankwise.run.folder import Run
 from rankwise.sweep.objective import SCORES, TrialObjective, whole_run
 from rankwise.sweep.results import Stop
+from rankwise.system.memory import KERNEL_CACHES
 from rankwise.workflows.train import train
 
 
@@ -40,6 +44,41 @@ def test_it_scores_as_a_whole_run_with_the_same_seed(objective, quick, tmp_path)
     assert found.data_sha256 == run.facts.data_sha256
     assert found.validation_rows == run.facts.rows.validation == 12
     assert found.seconds > 0
+
+
+class Assembled(Exception):
+    pass
+
+
+def test_a_trial_and_a_run_of_one_recipe_get_the_same_set_up(objective, quick, tmp_path, monkeypatch):
+    jobs, kernels = [], []
+
+    def fit(job, **_):
+        jobs.append(job)
+        raise Assembled
+
+    monkeypatch.setattr("rankwise.sweep.objective.fit", fit)
+    monkeypatch.setattr("rankwise.workflows.train.fit", fit)
+    recipe = quick("budget.memory_gb=4", "train.select_by=worst_shift", "train.micro_batch_size=4", "train.seed=3")
+    for start in (lambda: objective(recipe, unheard), lambda: train(recipe, tmp_path / "run")):
+        for name in KERNEL_CACHES:
+            monkeypatch.setenv(name, "")  # so that it is as before once the test is over
+            monkeypatch.delenv(name)
+        with pytest.raises(Assembled):
+            start()
+        kernels.append([os.environ.get(name) for name in KERNEL_CACHES])
+    trial, run = jobs
+    assert kernels == [["32", "32"], ["32", "32"]], "oneDNN's cache of kernels is bounded under a limit of memory"
+    for part in ("recipe", "plan", "base", "device", "precision", "speed", "sizes", "padding"):
+        assert getattr(trial, part) == getattr(run, part), part
+    for split in ("train", "validation"):
+        one, other = getattr(trial.data, split), getattr(run.data, split)
+        assert list(one.texts) == list(other.texts)
+        assert np.array_equal(one.tokens.ids[0 : one.tokens.offsets[-1]], other.tokens.ids[0 : other.tokens.offsets[-1]])
+        assert np.array_equal(one.labels, other.labels)
+    assert [kind.kind for kind in trial.shifted] == [kind.kind for kind in run.shifted] != []
+    for one, other in zip(trial.classifier.model.parameters(), run.classifier.model.parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_each_evaluation_is_reported_with_what_a_pruner_and_a_chart_need(objective, quick):

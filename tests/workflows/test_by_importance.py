@@ -91,11 +91,11 @@ def test_sensitivity_is_the_sum_of_weight_times_gradient():
 def test_scores_are_shares_of_every_map_and_repeat_exactly(recipe_for, own_cache_folder, criterion):
     recipe = recipe_for("bert", *POLICY, f"adapter.allocate.criterion={criterion}", "adapter.targets=[query]")
     before = torch.get_rng_state()
-    first = with_scores(recipe).adapter.allocate.scores
+    first = with_scores(recipe, read_labelled(recipe.data)).adapter.allocate.scores
     assert torch.equal(torch.get_rng_state(), before)
     (entry,) = cached(own_cache_folder)
     entry.unlink()
-    assert with_scores(recipe).adapter.allocate.scores == first
+    assert with_scores(recipe, read_labelled(recipe.data)).adapter.allocate.scores == first
     assert len(first) == 3 * 6  # whatever is targeted, so that another target needs no second probing
     assert sum(map(sum, first.values())) == pytest.approx(1.0, abs=0.01)
     assert {len(values) for values in first.values()} == ({1} if criterion == "sensitivity" else {min(32, KNOWN_RANKS)})
@@ -118,7 +118,7 @@ def test_what_is_cached_is_used_and_other_data_or_settings_probe_again(recipe_fo
 @pytest.mark.parametrize("changes", [("adapter.allocate=uniform",), ("adapter.method=head",)])
 def test_a_recipe_that_needs_no_scores_is_not_probed(recipe_for, own_cache_folder, changes):
     recipe = recipe_for("bert", *POLICY, *changes)
-    assert with_scores(recipe) is recipe
+    assert with_scores(recipe, read_labelled(recipe.data)) is recipe
     assert not own_cache_folder.exists()
 
 
@@ -155,6 +155,7 @@ def test_a_stopped_run_is_resumed_with_the_same_ranks(recipe_for, own_cache_fold
 
 
 def test_another_encoder_than_the_scores_are_of_is_refused(recipe_for, tiny, own_cache_folder):
-    scored = with_scores(recipe_for("distilbert", *POLICY))  # two layers, where bert has three
+    distil = recipe_for("distilbert", *POLICY)
+    scored = with_scores(distil, read_labelled(distil.data))  # two layers, where bert has three
     with pytest.raises(PlanError, match=r"no score for '2\.query'.*scores=\{\}"):
         train(scored.with_overrides([f"base={tiny('bert')}"]))

@@ -163,11 +163,12 @@ def scored(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:
     if policy is None:
         return recipe
     from rankwise.cli import console
+    from rankwise.data.labelled import read_labelled
     from rankwise.workflows.by_importance import with_scores
 
     if console.err.is_terminal:
         console.err.print(f"[dim]probing {policy.rows:,} texts for where rank matters[/]")
-    return with_scores(recipe, labelled)
+    return with_scores(recipe, labelled or read_labelled(recipe.data))
 
 
 def with_columns(spec: HasColumns, text: list[str] | None, label: str | None) -> HasColumns:

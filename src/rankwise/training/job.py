@@ -19,6 +19,7 @@ from rankwise.planning.memory import GB
 from rankwise.planning.plan import Plan
 from rankwise.recipe import Recipe
 from rankwise.system.device import Device
+from rankwise.system.torch_speed import Speed
 
 
 @dataclass(frozen=True)
@@ -37,18 +38,6 @@ class Sizes:
         """The sizes that a forecast found to fit; a limit of resident memory says nothing about a GPU's."""
         limit = forecast.memory_gb * GB if forecast.memory_gb and device.is_cpu else None
         return cls(forecast.micro_batch_size, forecast.evaluation_batch_size, limit)
-
-
-@dataclass(frozen=True)
-class Speed:
-    """What the machine was measured to compute."""
-
-    threads: int
-    """CPU threads that torch uses from now on."""
-    by_threads: dict[int, float]
-    """GFLOP/s of each thread count tried; empty where the recipe says how many."""
-    gflops: float
-    """Of the device that trains, in fp32."""
 
 
 @dataclass(frozen=True)

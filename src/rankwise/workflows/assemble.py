@@ -11,7 +11,6 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import torch
 from accelerate import PartialState
 
 from rankwise.data.labelled import Labelled
@@ -23,17 +22,14 @@ from rankwise.errors import RecipeError
 from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import load_tokenizer, longest_text
 from rankwise.planning.forecast import forecast
-from rankwise.planning.plan import Plan
-from rankwise.planning.plan import plan as make_plan
+from rankwise.planning.plan import Plan, plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
 from rankwise.system.cache import cache_folder
-from rankwise.system.cores import default_threads, usable_cores
 from rankwise.system.device import Device, stays_on_cpu
 from rankwise.system.memory import bound_kernel_cache
-from rankwise.system.speed import fastest_threads
-from rankwise.system.torch_speed import gflops
-from rankwise.training.job import Job, Sizes, Speed
+from rankwise.system.torch_speed import measure_speed
+from rankwise.training.job import Job, Sizes
 
 KEPT = 4  # data sets that a process keeps at hand in the tokens of an encoder
 
@@ -47,15 +43,15 @@ class Memo:
     tokenize: Tokenize = tokenize_to_disk
     prepared: dict[Hashable, tuple[Any, Prepared]] = field(default_factory=dict)
 
-    def prepare(self, recipe: Recipe, plan: Plan, base: Base, labelled: Labelled) -> tuple[Any, Prepared]:
+    def prepare(self, recipe: Recipe, planned: Plan, base: Base, labelled: Labelled) -> tuple[Any, Prepared]:
         """The tokenizer, and the rows in its tokens. `labelled` must be what `recipe.data` names. Raises DataError."""
 
         def make() -> tuple[Any, Prepared]:
             tokenizer = load_tokenizer(base)
-            longest = longest_text(tokenizer, plan.encoder, prefix=plan.prefix_length)
+            longest = longest_text(tokenizer, planned.encoder, prefix=planned.prefix_length)
             return tokenizer, prepare(recipe.data, tokenizer, longest=longest, labelled=labelled, tokenized=self.tokenize)
 
-        where = [base.location, base.revision, plan.prefix_length]
+        where = [base.location, base.revision, planned.prefix_length]
         return keep(self.prepared, json.dumps([recipe.data.model_dump(mode="json"), *where]), make)
 
 
@@ -76,22 +72,22 @@ def assemble(recipe: Recipe, labelled: Labelled, device: Device, *, memo: Memo |
     """
     if recipe.budget.memory_gb:
         bound_kernel_cache()
-    plan = make_plan(recipe, classes=len(labelled.classes))
+    planned = plan(recipe, classes=len(labelled.classes))
     precision = device.resolve_precision(recipe.train.precision)
-    speed = _measure(recipe.train.threads, device)
+    speed = measure_speed(recipe.train.threads, device)
 
     base = locate(recipe.base, revision=recipe.revision)
-    tokenizer, data = (memo or Memo()).prepare(recipe, plan, base, labelled)
+    tokenizer, data = (memo or Memo()).prepare(recipe, planned, base, labelled)
     kinds = recipe.evaluate.shifts if recipe.train.select_by == "worst_shift" else ()
     shifted = shifted_tokens(labelled.validation.texts, data.validation.tokens, kinds, tokenizer, data.preprocessing)
 
     work = Work.of_tokens(data.train.tokens.lengths, data.validation.tokens.lengths, data.test.tokens.lengths)
     bf16, gpu = precision != "fp32", not device.is_cpu
-    cost = forecast(plan, recipe, work, gflops=speed.gflops, threads=speed.threads, bf16=bf16, gpu=gpu)
+    cost = forecast(planned, recipe, work, gflops=speed.gflops, threads=speed.threads, bf16=bf16, gpu=gpu)
     return Job(
         recipe=recipe,
         labelled=labelled,
-        plan=plan,
+        plan=planned,
         base=base,
         tokenizer=tokenizer,
         data=data,
@@ -120,18 +116,3 @@ def shared_cache() -> HiddenStatesCache:
             f"RANKWISE_CACHE_GB is '{gigabytes}'; expected a number of gigabytes, such as 10, or 0 for none"
         ) from None
     return HiddenStatesCache(cache_folder() / "prefix", limit_bytes=limit_bytes)
-
-
-def _measure(threads: int | None, device: Device) -> Speed:
-    """The recipe's number of threads, or the fastest in a short measurement among this process's share of the cores.
-
-    OMP_NUM_THREADS is an upper limit. Beside other processes two threads are often slower than one.
-    """
-    by_threads: dict[int, float] = {}
-    if threads is None:
-        share = max(1, min(usable_cores(), default_threads()) // device.processes)
-        threads, measured = fastest_threads(share, gflops)
-        by_threads = {count: round(speed, 1) for count, speed in measured.items()}
-    speed = by_threads[threads] if by_threads and device.is_cpu else gflops(threads, device)
-    torch.set_num_threads(threads)
-    return Speed(threads, by_threads, speed)

@@ -24,9 +24,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from rankwise.data.batches import Padding, padded_batches, scoring_batches
-from rankwise.data.labelled import Labelled, read_labelled
+from rankwise.data.labelled import Labelled
 from rankwise.data.prepare import Split
-from rankwise.encoders.base import Base, locate
+from rankwise.encoders.base import locate
 from rankwise.model.classifier import Classifier
 from rankwise.model.passes import to_tensors
 from rankwise.recipe import AdapterSpec, BudgetSpec, ByImportance, HeadSpec, Recipe, TrainSpec
@@ -44,17 +44,16 @@ DIGITS = 3  # of a gain: recipes stay readable, and rounding, which differs betw
 Scores = dict[str, tuple[float, ...]]
 
 
-def with_scores(recipe: Recipe, labelled: Labelled | None = None, device: Device | None = None) -> Recipe:
+def with_scores(recipe: Recipe, labelled: Labelled, device: Device | None = None) -> Recipe:
     """The recipe with the scores that its policy needs, from the cache or from probing; other recipes as they are.
 
-    `labelled` is the recipe's data, read here if it is left out. Of several processes one probes while the others wait.
+    Probing runs on the CPU unless a device is given. Of several processes one probes while the others wait.
     """
     policy = recipe.adapter.unscored
     if policy is None:
         return recipe
-    labelled = labelled or read_labelled(recipe.data)
-    base = locate(recipe.base, revision=recipe.revision)
-    cache, key = Cache(cache_folder() / "importance", limit_bytes=CACHE_BYTES), _key(recipe, policy, base, labelled.sha256)
+    key = _key(recipe, policy, labelled.sha256)
+    cache = Cache(cache_folder() / "importance", limit_bytes=CACHE_BYTES)
     known = cache.json_entry(key, lambda: probe(recipe, policy, labelled, device or Device.cpu()))
     scores = {name: tuple(gains) for name, gains in known.items()}
     allocate = policy.model_copy(update={"scores": scores})
@@ -130,9 +129,9 @@ def _part(split: Split, start: int, end: int) -> Split:
     return Split(split.texts[part], split.tokens.take(np.arange(start, end)), split.labels[part], split.rows[part])
 
 
-def _key(recipe: Recipe, policy: ByImportance, base: Base, data_sha256: str) -> str:
+def _key(recipe: Recipe, policy: ByImportance, data_sha256: str) -> str:
     """A hash of all that the scores depend on."""
-    data = recipe.data
+    data, base = recipe.data, locate(recipe.base, revision=recipe.revision)
     what = [
         FORMAT,
         KNOWN_RANKS,

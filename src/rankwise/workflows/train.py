@@ -23,8 +23,7 @@ from rankwise.data.prepare import Prepared, Split
 from rankwise.data.tasks import SingleLabel
 from rankwise.errors import require
 from rankwise.inference.baselines import baselines, fitted_baselines
-from rankwise.planning.plan import Plan
-from rankwise.planning.plan import plan as make_plan
+from rankwise.planning.plan import Plan, plan
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
 from rankwise.run.format import EVENTS
@@ -97,7 +96,7 @@ def train_on(
     device = training_device()
     device.forget_peak()
     recipe = with_scores(recipe, labelled, device)
-    plan = _checked(recipe, labelled, device)
+    planned = _checked(recipe, labelled, device)
     folder, finished = _opened(recipe, out, labelled.sha256, existing)
     accelerator = _accelerator(folder, recipe, device)
     if finished is not None:
@@ -105,7 +104,7 @@ def train_on(
         return finished
 
     with _told(folder, listeners, recipe, accelerator) as events:
-        events.emit(_plan_made(recipe, plan, labelled.classes))
+        events.emit(_plan_made(recipe, planned, labelled.classes))
         job = assemble(recipe, labelled, device)
         speed, data = job.speed, job.data
         processes = accelerator.num_processes
@@ -150,11 +149,11 @@ def train_on(
 
 def _checked(recipe: Recipe, labelled: Labelled, device: Device) -> Plan:
     """The plan; raises what can be refused before a folder is made: a cap, arithmetic, a package that is not installed."""
-    plan = make_plan(recipe, classes=len(labelled.classes))
+    planned = plan(recipe, classes=len(labelled.classes))
     device.resolve_precision(recipe.train.precision)
     for tracker in recipe.train.trackers:
         require(tracker, extra=tracker)
-    return plan
+    return planned
 
 
 def _opened(recipe: Recipe, out: str | Path | None, data_sha256: str, existing: Existing) -> tuple[Path, Run | None]:
@@ -201,14 +200,14 @@ def _tracking(accelerator: Accelerator, recipe: Recipe) -> list[Listener]:
     return [log]
 
 
-def _plan_made(recipe: Recipe, plan: Plan, classes: tuple[str, ...]) -> PlanMade:
+def _plan_made(recipe: Recipe, planned: Plan, classes: tuple[str, ...]) -> PlanMade:
     return PlanMade(
         recipe=recipe.name,
         classes=classes,
-        trainable_parameters=plan.ledger.trainable_parameters,
-        total_parameters=plan.ledger.total_parameters,
-        budget=plan.ledger.budget,
-        notes=plan.notes,
+        trainable_parameters=planned.ledger.trainable_parameters,
+        total_parameters=planned.ledger.total_parameters,
+        budget=planned.ledger.budget,
+        notes=planned.notes,
     )
 
 
