@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from rankwise.report.blocks import (
     percent,
     shown,
 )
+from rankwise.report.columns import ACCURACY, EPOCH, ON_FRONT, SCORES, SECONDS, SEED, TRAINED_PARAMETERS
 from rankwise.report.figures import charts, maps
 from rankwise.report.figures.lines import Series, lines_figure
 from rankwise.report.groups import pareto_front, run_name
@@ -36,20 +38,21 @@ from rankwise.sweep.domains import is_drawn_as
 from rankwise.sweep.results import COSTS, OBJECTIVES, Final, State, Trial
 from rankwise.sweep.study import Study
 
-SCORES = ("accuracy", "macro_f1", "mcc", "worst_shift", "log_loss")  # columns of the leaderboard, where trials have them
-NAMES: dict[str, tuple[str, Kind]] = {
-    "accuracy": ("accuracy, %", "share"),
-    "accuracy_sd": ("its sd over seeds, points", "share"),
-    "macro_f1": ("macro-F1, %", "share"),
-    "mcc": ("MCC", "number"),
-    "worst_shift": ("accuracy under the worst shift, %", "share"),
-    "log_loss": ("log-loss, nats", "number"),
-    "trained_parameters": ("trained parameters", "count"),
-    "seconds": ("training time", "seconds"),
+TRIAL = Column("trial", "trial", "count")
+COLUMNS: Mapping[str, Column] = {
+    column.name: column
+    for column in (
+        *(replace(score, interval=False) for score in SCORES.values()),  # of trials only means are kept
+        Column("accuracy_sd", "its sd over seeds, points", "share"),
+        Column("worst_shift", "accuracy under the worst shift, %", "share"),
+        TRAINED_PARAMETERS,
+        SECONDS,
+    )
 }
+OF_TRIALS = ("accuracy", "macro_f1", "mcc", "worst_shift", "log_loss")  # scores in the leaderboard, where trials have them
 STATES: tuple[State, ...] = ("finished", "pruned", "rejected", "failed", "running", "waiting")
 SHOWN = 10  # trials that are seen at once
-FEW = 7  # distinct values of a setting up to which its rail has one place for each
+FEW = 7  # distinct values of a setting up to which they stand side by side on its rail
 LONG = 6  # characters of a number: one with more was drawn from a range, and belongs on an axis
 TOP = 3  # trials that stand out
 UNSET = object()  # what a trial has for a key of another group than its own
@@ -67,12 +70,12 @@ def _stats(study: Study) -> tuple[Stat, ...]:
     best, first = study.best, study.objectives[0]
     if best is None:
         return ()
-    label, kind = NAMES[first]
-    value = shown(best.values[first], kind)
-    unit = "\u00a0%" if kind == "share" else ""
+    column = COLUMNS[first]
+    value = shown(best.values[first], column.kind)
+    unit = "\u00a0%" if column.kind == "share" else ""
     rows = f"on {best.validation_rows:,} validation rows" if best.validation_rows and first not in COSTS else ""
     return (
-        Stat(f"{label.removesuffix(', %')} of the best", value + unit, f"trial {best.number} {rows}".strip()),
+        Stat(f"{_plain(column)} of the best", value + unit, f"trial {best.number} {rows}".strip()),
         Stat("its trained parameters", shown(best.trained_parameters, "count")),
         Stat("its training time", shown(best.seconds, "seconds")),
         Stat("trials finished", f"{study.count('finished')} of {len(study.trials)}"),
@@ -81,14 +84,14 @@ def _stats(study: Study) -> tuple[Stat, ...]:
 
 def _leaderboard(study: Study) -> Section:
     """The best few, and every trial on demand."""
-    scores = [name for name in SCORES if any(name in trial.scores for trial in study.trials)]
+    scores = [name for name in OF_TRIALS if any(name in trial.scores for trial in study.trials)]
     scores[1:1] = ["accuracy_sd"] if any(trial.spread("accuracy") is not None for trial in study.trials) else []
     columns = (
-        Column("trial", "trial", "count"),
-        *(Column(name, *NAMES[name]) for name in scores),
+        TRIAL,
+        *(COLUMNS[name] for name in scores),
         Column("seeds", "seeds", "count"),
-        Column("trained_parameters", *NAMES["trained_parameters"]),
-        Column("seconds", *NAMES["seconds"]),
+        TRAINED_PARAMETERS,
+        SECONDS,
         *_setting_columns(study),
         Column("state", "state"),
         Column("reason", "why"),
@@ -96,8 +99,8 @@ def _leaderboard(study: Study) -> Section:
     finished = study.finished
     rows = [_trial_row(trial, study, scores) for trial in (*finished, *(t for t in study.trials if t.state != "finished"))]
     best = study.best
-    marked = frozenset(place for place, trial in enumerate(finished) if best and trial.number == best.number)
-    label = NAMES[study.objectives[0]][0].removesuffix(", %")
+    marked = frozenset(index for index, trial in enumerate(finished) if best and trial.number == best.number)
+    label = _plain(COLUMNS[study.objectives[0]])
     every = Table("trials", f"Every trial, by {label}", columns, tuple(rows), marked, folded=len(rows) > SHOWN)
     chosen = " In bold: the best, by the finalists' fresh seeds." if study.finals else " In bold: the best."
     quiet = Paragraph(f"Scores are those of validation rows; several seeds as their mean.{chosen}", quiet=True)
@@ -108,9 +111,14 @@ def _leaderboard(study: Study) -> Section:
         f"The best {SHOWN}, by {label}",
         columns[:-2],
         tuple(row[:-2] for row in rows[:SHOWN]),
-        frozenset(place for place in marked if place < SHOWN),
+        frozenset(index for index in marked if index < SHOWN),
     )
     return Section("trials-section", "Leaderboard", (top, every, quiet))
+
+
+def _plain(column: Column) -> str:
+    """`accuracy` of `accuracy, %`."""
+    return column.label.removesuffix(", %")
 
 
 def _trial_row(trial: Trial, study: Study, scores: Sequence[str]) -> tuple[Value, ...]:
@@ -167,11 +175,11 @@ def _what_mattered(study: Study) -> list[Section]:
 def _parallel(study: Study, importances: Mapping[str, float]) -> Figure:
     """The setting that mattered most next to the result."""
     trials, first = study.finished, study.objectives[0]
-    label, kind = NAMES[first]
+    result = COLUMNS[first]
     keys = sorted(study.varied, key=lambda key: sum(importances[name] for name in importances if is_drawn_as(name, key)))
     rails = [_setting_rail(key, [trial.params.get(key, UNSET) for trial in trials]) for key in keys]
-    rails.append(maps.Rail(Column(first, label, kind), tuple(trial.values[first] for trial in trials)))
-    columns = (Column("trial", "trial", "count"), *_setting_columns(study), Column(first, label, kind))
+    rails.append(maps.Rail(result, tuple(trial.values[first] for trial in trials)))
+    columns = (TRIAL, *_setting_columns(study), result)
     rows = tuple((trial.number, *_settings(trial, study), trial.values[first]) for trial in trials)
     top = [str(trial.number) for trial in trials[:TOP]]
     return Figure(
@@ -200,41 +208,31 @@ def _trade_offs(study: Study) -> list[Section]:
     trials = [trial for trial in study.finished if trial.scores.get(score)]
     if not trials:
         return []
-    label, kind = NAMES[score]
-    sign = 1 if OBJECTIVES[score] == "maximize" else -1
-    figures = []
-    for cost, of in (("seconds", "training time"), ("trained_parameters", "trained parameters")):
-        known = [trial for trial in trials if getattr(trial, cost) is not None]
-        points = [(float(getattr(trial, cost)), sign * trial.mean(score)) for trial in known]
-        best = pareto_front(points)
-        spots = [
-            charts.Spot(
-                x, Interval(sign * y, None, None), str(trial.number), 1 if place in best else 5, small=place not in best
-            )
-            for place, (trial, (x, y)) in enumerate(zip(known, points, strict=True))
-        ]
-        title = f"{label.partition(',')[0].capitalize()} against {of}"
-        columns = (
-            Column("trial", "trial", "count"),
-            Column(cost, *NAMES[cost]),
-            Column(score, label, kind),
-            Column("on_front", "on the Pareto front"),
-        )
-        rows = tuple(
-            (trial.number, x, sign * y, "yes" if place in best else "no")
-            for place, (trial, (x, y)) in enumerate(zip(known, points, strict=True))
-        )
-        drawing = charts.scatter(spots, columns[1], columns[2], front=best)
-        summary = f"On the Pareto front: trials {listed([str(known[place].number) for place in best])}."
-        figures.append(Figure(title, summary, drawing, Table(f"{score}-{cost}", title, columns, rows)))
+    figures = [_trade_off(trials, COLUMNS[score], cost) for cost in (SECONDS, TRAINED_PARAMETERS)]
     quiet = Paragraph("Dashed: the Pareto front, of trials that no other beats at the same cost or less.", quiet=True)
     return [Section("trade-off-section", "What more buys", (*figures, quiet))]
+
+
+def _trade_off(trials: Sequence[Trial], score: Column, cost: Column) -> Figure:
+    known = [trial for trial in trials if getattr(trial, cost.name) is not None]
+    costs, scores = [float(getattr(trial, cost.name)) for trial in known], [trial.mean(score.name) for trial in known]
+    sign = 1 if OBJECTIVES[score.name] == "maximize" else -1
+    front = pareto_front([(x, sign * y) for x, y in zip(costs, scores, strict=True)])
+    spots, rows = [], []
+    for index, (trial, x, y) in enumerate(zip(known, costs, scores, strict=True)):
+        on_front = index in front
+        spots.append(charts.Spot(x, Interval(y, None, None), str(trial.number), 1 if on_front else 5, small=not on_front))
+        rows.append((trial.number, x, y, "yes" if on_front else "no"))
+    title = f"{score.label.partition(',')[0].capitalize()} against {cost.label}"
+    summary = f"On the Pareto front: trials {listed([str(known[index].number) for index in front])}."
+    table = Table(f"{score.name}-{cost.name}", title, (TRIAL, cost, score, ON_FRONT), tuple(rows))
+    return Figure(title, summary, charts.scatter(spots, cost, score, front=front), table)
 
 
 def _progress(study: Study) -> list[Section]:
     """The best so far, trial by trial, and how the best ones learned."""
     first = study.objectives[0]
-    label, kind = NAMES[first]
+    result = COLUMNS[first]
     better = max if OBJECTIVES[first] == "maximize" else min
     rows: list[tuple[int, float, float]] = []
     steps: list[charts.Point] = []
@@ -245,38 +243,39 @@ def _progress(study: Study) -> list[Section]:
         rows.append((trial.number, value, so_far))
     if len(rows) < 2:
         return []
-    columns = (Column("trial", "trial", "count"), Column(first, label, kind), Column("best", "best so far", kind))
+    columns = (TRIAL, result, Column("best", "best so far", result.kind))
     lines = (
         charts.Curve("best so far", tuple(steps), 0, quiet=True),
         charts.Curve("trial", tuple((number, value) for number, value, _ in rows), 5, loose=True),
     )
-    drawing = charts.curves(lines, columns[0], columns[1])
-    summary = f"From {shown(rows[0][2], kind)} at trial {rows[0][0]} to {shown(rows[-1][2], kind)} at trial {rows[-1][0]}."
-    figure = Figure("The best so far", summary, drawing, Table("progress", "Trial by trial", columns, tuple(rows)))
+    start, end = (shown(row[2], result.kind) for row in (rows[0], rows[-1]))
+    summary = f"From {start} at trial {rows[0][0]} to {end} at trial {rows[-1][0]}."
+    figure = Figure(
+        "The best so far",
+        summary,
+        charts.curves(lines, TRIAL, result),
+        Table("progress", "Trial by trial", columns, tuple(rows)),
+    )
     return [Section("progress-section", "Trial by trial", (figure, *_learning(study)))]
 
 
 def _learning(study: Study) -> list[Figure]:
     """Validation accuracy of the best trials over epochs."""
-    best = [
-        Series(
-            f"trial {trial.number}", [[(entry["epoch"], entry["accuracy"]) for entry in one] for one in trial.history], rank
-        )
-        for rank, trial in enumerate(study.finished[:TOP])
-        if any(trial.history)
-    ]
-    if not best:
+    trials = [trial for trial in study.finished[:TOP] if any(trial.history)]
+    if not trials:
         return []
-    epoch, accuracy = Column("epoch", "epoch", "number"), Column("accuracy", "validation accuracy, %", "share")
-    return [lines_figure("How the best ones learned", "learning", best, epoch, accuracy)]
+    lines = [[[(entry["epoch"], entry["accuracy"]) for entry in seed] for seed in trial.history] for trial in trials]
+    series = [Series(f"trial {trial.number}", lines[index], index) for index, trial in enumerate(trials)]
+    accuracy = replace(ACCURACY, label="validation accuracy, %")
+    return [lines_figure("How the best ones learned", "learning", series, EPOCH, accuracy)]
 
 
 def _finals(study: Study) -> list[Section]:
     if not study.finals:
         return []
     columns = (
-        Column("trial", "trial", "count"),
-        Column("seed", "seed", "count"),
+        TRIAL,
+        SEED,
         Column("folder", "run"),
         Column("validation_accuracy", "validation accuracy, %", "share"),
         Column("test_accuracy", "test accuracy, %", "share"),

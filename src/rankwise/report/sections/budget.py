@@ -1,4 +1,4 @@
-"""What the budget of a recipe went to: a map of layers and linear layers, and the cap cut into parts."""
+"""What the budget of a recipe went to: its linear layers by depth and kind, and the cap cut into parts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def budget_section(group: Group, prefix: str) -> Section:
     facts = group.first.plan_facts
     blocks: list[Block] = []
     if any(entry.layer is not None and entry.kind is not None for entry in facts.ledger):
-        blocks.append(_map(facts, group.first.facts.ranks or {}, prefix))
+        blocks.append(_by_layer(facts, group.first.facts.ranks or {}, prefix))
     blocks.append(_spending(facts, prefix))
     total = facts.total_parameters
     share = f"{percent(facts.trainable_parameters / total, 2)} of the model's {total:,}"
@@ -41,11 +41,11 @@ def _method(facts: PlanFacts) -> str:
     if not ranks:
         return f"{facts.method}, {head}"
     spread = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]}"
-    return f"{facts.method}, {spread} on {len(facts.ranks)} maps, {head}"
+    return f"{facts.method}, {spread} on {len(facts.ranks)} linear layers, {head}"
 
 
-def _map(facts: PlanFacts, left: Mapping[str, int], prefix: str) -> Figure:
-    """Layers down, the last on top, projections across; the shade is the rank, or the parameters where there are no ranks.
+def _by_layer(facts: PlanFacts, left: Mapping[str, int], prefix: str) -> Figure:
+    """Layers down, the last on top, modules across; the shade is the rank, or the parameters where there are no ranks.
 
     `left` holds the ranks that pruning left, by module, where there was any.
     """
@@ -67,13 +67,13 @@ def _map(facts: PlanFacts, left: Mapping[str, int], prefix: str) -> Figure:
     def cell(layer: int, kind: str) -> maps.Cell:
         rank, cost = ranks.get((layer, kind)), costs.get((layer, kind), 0)
         text = str(rank) if rank is not None else f"{cost:,}" if cost else "·"
-        told = f"rank {rank}, " if rank is not None else ""
-        hint = f"layer {layer}, {SHORT_KINDS.get(kind, kind)}: {told}{cost:,} parameters"
+        trained = f"rank {rank}, {cost:,}" if rank is not None else f"{cost:,}"
+        hint = f"layer {layer}, {SHORT_KINDS.get(kind, kind)}: {trained} parameters"
         shade = maps.shade_of(shades.get((layer, kind), 0), largest)
         return maps.Cell(text, min(shade, 3) if alike else shade, hint)
 
     per_layer = [sum(costs.get((layer, kind), 0) for kind in kinds) for layer in down]
-    drawing = maps.heat(
+    picture = maps.heat(
         [[cell(layer, kind) for kind in kinds] for layer in down],
         rows=maps.Side("layer", [str(layer) for layer in down]),
         columns=maps.Side("", [SHORT_KINDS.get(kind, kind) for kind in kinds]),
@@ -82,7 +82,7 @@ def _map(facts: PlanFacts, left: Mapping[str, int], prefix: str) -> Figure:
     what = "rank" if ranked else "trained parameters"
     columns = (
         Column("layer", "layer", "count"),
-        Column("map", "map"),
+        Column("module", "module"),
         Column("rank", "rank", "count"),
         Column("parameters", "parameters", "count"),
         Column("what", "what"),
@@ -93,10 +93,10 @@ def _map(facts: PlanFacts, left: Mapping[str, int], prefix: str) -> Figure:
     ]
     highest = down[per_layer.index(max(per_layer))]
     return Figure(
-        f"The budget by layer and map, shaded by {what}",
-        f"{layers} layers by {len(kinds)} maps; {len(costs)} of {layers * len(kinds)} train. The largest {what} is "
+        f"The budget by layer and module, shaded by {what}",
+        f"{layers} layers by {len(kinds)} modules; {len(costs)} of {layers * len(kinds)} train. The largest {what} is "
         f"{largest:,}; layer {highest} takes most, {max(per_layer):,} parameters.",
-        drawing,
+        picture,
         Table(f"{prefix}ledger", "Every entry of the ledger", columns, tuple(rows)),
         note="The last layer is on top. A dot: frozen."
         + (" Ranks are those that pruning left; parameters are those that the cap counts." if left else ""),

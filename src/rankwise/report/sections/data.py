@@ -10,12 +10,12 @@ from rankwise.report.groups import SPLITS, Group
 
 def data_section(group: Group, prefix: str) -> Section:
     run = group.first
-    said = listed([f"{getattr(run.facts.rows, part):,} {name}" for part, name in SPLITS.items()])
+    rows = listed([f"{getattr(run.facts.rows, part):,} {name}" for part, name in SPLITS.items()])
     blocks: list[Block] = [_lengths(run.facts.token_lengths, run.preprocessing.max_length, prefix)]
     if run.facts.notes:
         blocks.append(Notes(run.facts.notes))
     classes = f"{len(run.scores.classes)} classes"
-    return Section(f"{prefix}data-section", "Data", tuple(blocks), lead=f"{said} rows; {classes}.")
+    return Section(f"{prefix}data-section", "Data", tuple(blocks), lead=f"{rows} rows; {classes}.")
 
 
 def _lengths(lengths: Lengths, longest: int, prefix: str) -> Figure:
@@ -28,7 +28,7 @@ def _lengths(lengths: Lengths, longest: int, prefix: str) -> Figure:
         Column("texts", "training texts", "count"),
         Column("share", "% of them", "share"),
     )
-    drawing = charts.histogram(
+    picture = charts.histogram(
         bars,
         Column("tokens", "tokens, special ones included", "count"),
         columns[2],
@@ -37,4 +37,4 @@ def _lengths(lengths: Lengths, longest: int, prefix: str) -> Figure:
     middle = f"Half of the training texts have {quantiles['50%']:,} tokens or fewer, 95 % have {quantiles['95%']:,} or fewer"
     summary = f"{middle}; the longest has {quantiles['max']:,}. Texts are cut to {longest} tokens."
     table = Table(f"{prefix}token-lengths", "Token lengths of the training texts", columns, tuple(rows))
-    return Figure("How long the texts are", summary, drawing, table, note=summary)
+    return Figure("How long the texts are", summary, picture, table, note=summary)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.report.blocks import Block, Column, Figure, Quotes, Section, Table, Value, in_words, percent
+from rankwise.report.columns import ACCURACY
 from rankwise.report.figures import charts, maps
 from rankwise.report.groups import Group
 from rankwise.stats.intervals import wilson
@@ -48,8 +49,8 @@ def _confusions(group: Group, classes: Sequence[str], prefix: str) -> Table:
     matrix = _matrix(group)
     support = np.maximum(matrix.sum(axis=1), 1)
     wrong = matrix - np.diag(np.diag(matrix))
-    places = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]
-    pairs = [divmod(int(place), len(classes)) for place in places]
+    commonest = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS]
+    pairs = [divmod(int(index), len(classes)) for index in commonest]
     columns = (
         Column("truth", "truth"),
         Column("predicted", "taken for"),
@@ -84,28 +85,24 @@ def _confusion(group: Group, classes: Sequence[str], prefix: str) -> Figure:
     )
     over = f"Summed over {len(group.runs)} seeds." if len(group.runs) > 1 else ""
     words = " ".join(filter(None, (most, over)))
-    every = range(len(classes))
-    drawing = maps.heat(
-        [[cell(row, column) for column in every] for row in every],
-        rows=maps.Side("truth", classes),
-        columns=maps.Side("predicted", classes),
-    )
+    cells = [[cell(row, column) for column in range(len(classes))] for row in range(len(classes))]
+    picture = maps.heat(cells, rows=maps.Side("truth", classes), columns=maps.Side("predicted", classes))
     columns = (Column("truth", "truth ↓ predicted →"), *(Column(name, name, "count") for name in classes))
     rows: list[tuple[Value, ...]] = [(name, *row) for name, row in zip(classes, matrix.tolist(), strict=True)]
     table = Table(f"{prefix}confusion", "Confusion matrix", columns, tuple(rows))
     summary = f"{int(np.trace(matrix)):,} of {int(matrix.sum()):,} rows on the diagonal. {words}".rstrip()
-    return Figure("Confusion matrix", summary, drawing, table, note=f"{words} Shade: share of the true class.".lstrip())
+    return Figure("Confusion matrix", summary, picture, table, note=f"{words} Shade: share of the true class.".lstrip())
 
 
 def _reliability(group: Group, prefix: str) -> Figure:
     by_bin = zip(*(run.scores.test.reliability for run in group.runs), strict=True)
     bins, rows = [], []
     for same in by_bin:
-        count = sum(found.rows for found in same)
+        count = sum(one.rows for one in same)
         if not count:
             continue
-        confidence = sum(found.rows * (found.confidence or 0.0) for found in same) / count
-        right = sum(found.rows * (found.accuracy or 0.0) for found in same) / count
+        confidence = sum(one.rows * (one.confidence or 0.0) for one in same) / count
+        right = sum(one.rows * (one.accuracy or 0.0) for one in same) / count
         accuracy = wilson(right, count / len(group.runs), group.confidence)
         bins.append(charts.Bin(confidence, accuracy, count))
         rows.append((same[0].low, same[0].high, count, confidence, accuracy))
@@ -114,10 +111,9 @@ def _reliability(group: Group, prefix: str) -> Figure:
         Column("up_to", "up to, %", "share"),
         Column("rows", "rows", "count"),
         Column("confidence", "mean confidence, %", "share"),
-        Column("accuracy", "accuracy, %", "share", interval=True),
+        ACCURACY,
     )
-    error = group.score("calibration_error")
-    words = f"calibration error {in_words(error, 'number')}"
+    words = f"calibration error {in_words(group.score('calibration_error'), 'number')}"
     return Figure(
         "Reliability: is it as right as it is sure?",
         f"Accuracy against confidence in {len(bins)} bins; {words}.",
@@ -128,26 +124,20 @@ def _reliability(group: Group, prefix: str) -> Figure:
 
 
 def _per_class(group: Group, prefix: str) -> Table:
-    columns = (
-        Column("class", "class"),
-        Column("rows", "test rows", "count"),
-        *(
-            Column(key, label, "share", interval=True)
-            for key, label in (("precision", "precision, %"), ("recall", "recall, %"), ("f1", "F1, %"))
-        ),
-    )
+    labels = {"precision": "precision, %", "recall": "recall, %", "f1": "F1, %"}
+    scores = (Column(key, label, "share", interval=True) for key, label in labels.items())
     rows: list[tuple[Value, ...]] = []
-    for place, name in enumerate(group.first.scores.classes):
-        of_runs = [run.scores.test.per_class[place] for run in group.runs]
-        scores = [group.pooled(getattr(found, key) for found in of_runs) for key in ("precision", "recall", "f1")]
-        rows.append((name, of_runs[0].support, *scores))
+    for index, name in enumerate(group.first.scores.classes):
+        of_runs = [run.scores.test.per_class[index] for run in group.runs]
+        rows.append((name, of_runs[0].support, *(group.pooled(getattr(run, key) for run in of_runs) for key in labels)))
+    columns = (Column("class", "class"), Column("rows", "test rows", "count"), *scores)
     return Table(f"{prefix}classes", "By class", columns, tuple(rows))
 
 
 def _quotes(group: Group) -> tuple[Mistake, ...]:
     """The most confident mistakes of all runs, each text once."""
-    found = [mistake for run in group.runs for mistake in run.scores.test.mistakes]
+    mistakes = [mistake for run in group.runs for mistake in run.scores.test.mistakes]
     surest: dict[int, Mistake] = {}
-    for quote in sorted(found, key=lambda quote: -quote.confidence):
-        surest.setdefault(quote.row, quote)
+    for mistake in sorted(mistakes, key=lambda mistake: -mistake.confidence):
+        surest.setdefault(mistake.row, mistake)
     return tuple(surest.values())[:MISTAKES]

@@ -14,17 +14,17 @@ from rankwise.system.files import read_json
 def origin_section(group: Group, prefix: str) -> Section:
     run, recipe = group.first, group.first.recipe
     facts, base = run.facts, run.facts.base
-    items = [("recipe", recipe.name + (f": {recipe.summary}" if recipe.summary else ""))]
-    if recipe.published:
-        items.append(("report", recipe.published.report))
-    items.append(("base encoder", base.hub or base.name))
-    if base.sha256:
-        items.append(("its weights, sha256", base.sha256))
-    items.append(("data", _sources(recipe.data)))
-    items.append(("its texts and labels, sha256", facts.data_sha256))
-    items.append(("seed" if len(group.runs) == 1 else "seeds", listed([str(seed) for seed in group.seeds])))
     threads = f"{facts.threads} {'thread' if facts.threads == 1 else 'threads'}"
-    items.append(("computed on", f"{facts.device}, {facts.precision}, {threads}"))
+    items = (
+        ("recipe", recipe.name + (f": {recipe.summary}" if recipe.summary else "")),
+        *([("report", recipe.published.report)] if recipe.published else []),
+        ("base encoder", base.hub or base.name),
+        *([("its weights, sha256", base.sha256)] if base.sha256 else []),
+        ("data", _sources(recipe.data)),
+        ("its texts and labels, sha256", facts.data_sha256),
+        ("seed" if len(group.runs) == 1 else "seeds", listed([str(seed) for seed in group.seeds])),
+        ("computed on", f"{facts.device}, {facts.precision}, {threads}"),
+    )
     in_memory = not recipe.data.names_files
     recipes = [f"{run_name(run.folder)}/recipe.yaml" for run in group.runs]
     if in_memory:
@@ -37,7 +37,7 @@ def origin_section(group: Group, prefix: str) -> Section:
     rows = tuple(read_json(run.folder / VERSIONS, dict[str, str]).items())
     table = Table(f"{prefix}versions", "Versions", (Column("what", "what"), Column("version", "version")), rows, folded=True)
     recipe_text = (run.folder / RECIPE).read_text("utf-8")
-    blocks: list[Block] = [Code(again, how), Facts(tuple(items)), Code(recipe_text, "recipe.yaml", folded=True), table]
+    blocks: list[Block] = [Code(again, how), Facts(items), Code(recipe_text, "recipe.yaml", folded=True), table]
     if recipe.published:
         blocks.insert(2, _published(group, prefix))
     return Section(f"{prefix}origin-section", "Where it came from", tuple(blocks))
