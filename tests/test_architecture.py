@@ -309,6 +309,28 @@ def test_importing_rankwise_loads_next_to_nothing():
     assert fresh(program).strip() == "[]"
 
 
+PREDICTED = """
+import sys
+from rankwise import Run
+assert Run.load(sys.argv[1]).predict(["apple"], engine=sys.argv[2])
+print([name for name in sys.argv[3:] if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    ("engine", "without"),
+    [
+        ("torch", ("transformers", "peft", "accelerate", "sklearn", "scipy", "pyarrow")),
+        ("onnx", ("torch", "transformers", "peft", "accelerate", "sklearn", "scipy", "pyarrow", "safetensors")),
+    ],
+)
+def test_predicting_imports_only_what_the_engine_runs_on(run_for, engine, without):
+    run = run_for("bert", "train.epochs=1")
+    run.predict(["apple"], engine=engine)  # where an export is made, which needs torch
+    program = f"import os; os.environ['RANKWISE_CACHE'] = {os.environ['RANKWISE_CACHE']!r}\n{PREDICTED}"
+    assert fresh(program, str(run.folder), engine, *without).strip() == "[]"
+
+
 UNTOUCHED = """
 import importlib, json, locale, logging, os, random, sys, warnings
 warnings.simplefilter("default")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -180,6 +181,22 @@ def test_streams_of_one_predictor_may_be_read_in_turns(run, small_windows):
     expected = labels(run.predict(TEXTS * 3))
     pairs = list(zip(run.predictor.stream(TEXTS * 3), run.predictor.stream(TEXTS * 3), strict=True))
     assert labels(one for one, _ in pairs) == labels(other for _, other in pairs) == expected
+
+
+# --------------------------------------------------------------------------------------------------------------- threads
+
+
+def test_eight_threads_get_what_one_gets_with_dropout_and_without(run):
+    """Plain calls beside passes with dropout are the same to the bit, and a seed decides its passes whoever else draws."""
+    plain = [run.predictor.probabilities([text]) for text in TEXTS]
+    drawn = [run.predictor.probabilities(TEXTS, mc_dropout=2, seed=seed) for seed in range(4)]
+    with ThreadPoolExecutor(8) as pool:
+        alone = [pool.submit(run.predictor.probabilities, [text]) for _ in range(6) for text in TEXTS]
+        passes = [pool.submit(run.predictor.probabilities, TEXTS, mc_dropout=2, seed=seed) for seed in range(4)]
+        again = [pool.submit(run.predictor.probabilities, [text]) for _ in range(6) for text in TEXTS]
+    for calls in (alone, again):
+        assert all(np.array_equal(call.result(), plain[number % len(TEXTS)]) for number, call in enumerate(calls))
+    assert all(np.array_equal(call.result(), drawn[seed]) for seed, call in enumerate(passes))
 
 
 # ----------------------------------------------------------------------------------------------------------- MC dropout

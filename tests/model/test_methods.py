@@ -9,9 +9,10 @@ from torch import nn
 
 from conftest import CLASSES
 from rankwise.model.adapters import load
+from rankwise.model.classifier import ADAPTER_FILE
 from rankwise.model.folding import LinearLayers
 from rankwise.model.methods import METHODS, adapter_method
-from rankwise.model.saving import ADAPTER_FILE, merged, save
+from rankwise.model.saving import merged, save
 
 MERGEABLE = [name for name, row in METHODS.items() if row.marker and not row.unmergeable]
 

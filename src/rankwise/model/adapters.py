@@ -15,10 +15,9 @@ from torch import nn
 
 from rankwise.encoders.base import Base
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
-from rankwise.model.classifier import Classifier, base_name
+from rankwise.model.classifier import MODEL_FILE, Classifier, base_name
 from rankwise.model.load import empty_encoder, load_encoder, quiet
 from rankwise.model.methods import adapter_method, live_method
-from rankwise.model.saving import MODEL_FILE
 from rankwise.planning.plan import Plan
 
 with quiet():  # bitsandbytes reports its missing kernels when peft imports it

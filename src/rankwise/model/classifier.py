@@ -20,6 +20,8 @@ from rankwise.planning.operations import has_fast_path
 from rankwise.planning.plan import Plan
 from rankwise.recipe import SpeedSpec
 
+ADAPTER_FILE = "adapter_model.safetensors"
+MODEL_FILE = "model.safetensors"
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 

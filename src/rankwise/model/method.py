@@ -75,6 +75,11 @@ class LiveAdapter(LiveMethod):
     is_low_rank_update: ClassVar[bool] = False
     """Whether all that it does to a linear layer is W + scale · B·A, so that it can be folded into W while it trains."""
 
+    @property
+    def merges_exactly(self) -> bool:
+        """Whether weights merged from the saved file give the live classifier's logits to the bit, where these are folded."""
+        return self.is_low_rank_update
+
     def config(self, plan: Plan, *, seed: int | None) -> dict[str, Any]:
         """The plan as values of peft's configuration; `seed` None for a model without weights, which has no start."""
         raise NotImplementedError

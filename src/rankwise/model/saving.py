@@ -17,11 +17,8 @@ from safetensors import safe_open
 
 from rankwise.encoders.base import Base
 from rankwise.errors import BudgetMismatch, ModelError
-from rankwise.model.classifier import Classifier
+from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, Classifier
 from rankwise.model.load import quiet
-
-ADAPTER_FILE = "adapter_model.safetensors"
-MODEL_FILE = "model.safetensors"
 
 
 def save(classifier: Classifier, folder: Path, *, base: Base) -> None:

@@ -17,6 +17,7 @@ from rankwise.planning.plan import Plan
 @register
 class Pissa(LiveLowRank):
     name = "pissa"
+    merges_exactly = False  # peft takes the components out of W by its own decomposition, which rounds otherwise
 
     def config(self, plan: Plan, *, seed: int | None) -> dict[str, Any]:
         return {**super().config(plan, seed=seed), "init_lora_weights": True if seed is None else "pissa"}

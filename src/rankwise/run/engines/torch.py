@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from rankwise.errors import require
 from rankwise.inference.torch_scorer import DropoutScorer, TorchScorer
-from rankwise.model import adapters
 from rankwise.model.classifier import Classifier
+from rankwise.model.skeleton import FoldedClassifier, read_folded
 from rankwise.run.engines.saved import SavedRun
 from rankwise.system.device import Device
 
 
 def scorer(run: SavedRun) -> TorchScorer:
     """The run in fp32."""
-    return TorchScorer(_classifier(run))
+    return TorchScorer(_folded(run))
 
 
 def fast_scorer(run: SavedRun) -> TorchScorer:
     """The run in bf16, or in fp32 where the hardware lacks it."""
-    return TorchScorer(_classifier(run), Device.for_predictions().resolve_precision("auto"))
+    return TorchScorer(_folded(run), Device.for_predictions().resolve_precision("auto"))
 
 
 def dropout_scorer(run: SavedRun) -> DropoutScorer:
@@ -29,6 +30,16 @@ def fast_dropout_scorer(run: SavedRun) -> DropoutScorer:
     return DropoutScorer(_classifier(run), Device.for_predictions().resolve_precision("auto"))
 
 
+def _folded(run: SavedRun) -> Classifier | FoldedClassifier:
+    """The run for plain passes: read without transformers and peft where that gives the same logits."""
+    base, plan = run.base(), run.plan()
+    folded = read_folded(run.folder, base, plan, run.preprocessing.classes)
+    return folded.to(Device.for_predictions().torch_device) if folded else _classifier(run)
+
+
 def _classifier(run: SavedRun) -> Classifier:
+    """The run with its adapters and its dropout, as peft has them."""
+    adapters = require("rankwise.model.adapters", extra="train")
     device = Device.for_predictions().torch_device
-    return adapters.load(run.folder, run.base(), run.plan(), run.preprocessing.classes).to(device)
+    loaded: Classifier = adapters.load(run.folder, run.base(), run.plan(), run.preprocessing.classes)
+    return loaded.to(device)

@@ -1,0 +1,159 @@
+"""A saved classifier as the modules that the fast path reads, from the family's facts and the files alone: no transformers.
+
+Every tensor's name and shape is known (encoders/), so a tree of plain linear layers, norms and embeddings with the same paths
+holds the weights, with low-rank adapters already in them. It gives the logits of the classifier that transformers and peft
+load, to the bit, and can't train. Shapes: B rows, T tokens, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from rankwise.encoders.base import Base
+from rankwise.encoders.describe import Encoder, Part
+from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, PRECISIONS
+from rankwise.model.forward import Forward
+from rankwise.model.method import LiveAdapter
+from rankwise.model.methods import live_method
+from rankwise.planning.plan import Plan
+from rankwise.recipe import SpeedSpec
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
+NORM_EPSILON = 1e-12  # transformers' where a config has none
+
+
+@dataclass(frozen=True)
+class FoldedClassifier:
+    """A classifier for the fast path that computes and can't train."""
+
+    forward: Forward
+    classes: tuple[str, ...]
+
+    @property
+    def model(self) -> nn.Module:
+        """The tree of modules."""
+        return self.forward.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(self.model.parameters()).device
+
+    def to(self, device: torch.device) -> FoldedClassifier:
+        """The classifier, moved to a device."""
+        self.model.to(device)
+        return self
+
+    def logits(self, inputs: Mapping[str, Tensor], *, precision: str = "fp32") -> Tensor:
+        """Logits (B, C) in fp32 of padded inputs (B, T), products made in `precision`."""
+        return self.forward.logits(inputs, dtype=PRECISIONS[precision], speed=SpeedSpec())
+
+
+def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) -> FoldedClassifier | None:
+    """The classifier saved in a run's folder; None where transformers and peft must load it.
+
+    That is so for families without a fast path, adapters that are more than a low-rank update, encoders in 4 bits, weights
+    that are not in one safetensors file, and activations that are not torch's own.
+    """
+    encoder, method = plan.encoder, live_method(plan)
+    adapter = method if isinstance(method, LiveAdapter) else None
+    source = Path(base.location) / MODEL_FILE
+    if encoder.traits.fast_path is None or plan.adapter.quantize != "none" or not source.is_file():
+        return None
+    if adapter is not None and not adapter.merges_exactly:
+        return None
+    tree = _tree(encoder)
+    if tree is None:
+        return None
+    weights = _weights(encoder, _read(source))
+    if adapter is not None:
+        weights |= _merged(adapter, plan, weights, _read(folder / ADAPTER_FILE))
+    names = encoder.tensors()
+    if any(name not in weights or weights[name].shape != shape for name, shape in names.items()):
+        return None
+    for path, module in tree.named_modules():
+        for name, _ in list(module.named_parameters(recurse=False)):
+            setattr(module, name, nn.Parameter(weights[f"{path}.{name}"], requires_grad=False))
+    return FoldedClassifier(Forward(tree.eval(), encoder), classes)
+
+
+def _merged(
+    adapter: LiveAdapter, plan: Plan, weights: Mapping[str, Tensor], saved: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Every tensor that a saved adapter changes or brings, under the classification model's names."""
+    plain = (name.removeprefix("base_model.model.").replace(".base_layer.", ".") for name in saved)
+    changed = dict(zip(plain, saved.values(), strict=True))
+    for site in plan.sites:
+        name = f"{site.name}.weight"
+        scale = adapter.scale(plan, site.name)
+        changed[name], _ = adapter.merge(weights[name], None, adapter.tensors_of(saved, site), scale)
+    return changed
+
+
+def _tree(encoder: Encoder) -> nn.Module | None:
+    """The modules without weights, under transformers' paths; None for an activation that is not known."""
+    fast_path, config = encoder.traits.fast_path, encoder.config
+    assert fast_path is not None
+    activation = ACTIVATIONS.get(config.get(fast_path.activation_key, "gelu"))
+    if activation is None:
+        return None
+    tree = nn.Module()
+    for part in (*encoder.body, *encoder.head):
+        _put(tree, part.path, _module(part, encoder))
+    for index in range(encoder.layers):
+        _put(tree, f"{encoder.layer_path(index)}.{fast_path.activation}", activation())
+    if fast_path.head_activation is not None:
+        path, name = fast_path.head_activation
+        _put(tree, path, ACTIVATIONS[name]())
+    for module in list(tree.modules()):
+        if type(module) is nn.Module and "0" not in module._modules:  # what holds other modules and is no list of layers
+            module.add_module("dropout", nn.Dropout(0.0))
+    return tree
+
+
+def _module(part: Part, encoder: Encoder) -> nn.Module:
+    """A linear layer, a norm or an embedding, on the meta device until its weights come."""
+    shapes = {name.removeprefix(f"{part.path}."): shape for name, shape in part.tensors}
+    shape = shapes["weight"]
+    with torch.device("meta"):
+        if len(shape) == 1:
+            return nn.LayerNorm(shape[0], eps=encoder.config.get("layer_norm_eps", NORM_EPSILON))
+        if "bias" in shapes:
+            return nn.Linear(shape[1], shape[0])
+        first = encoder.traits.first_position  # positions count on from the padding's number, where it is not 0
+        padding = encoder.config.get("pad_token_id", first - 1) if 0 < first < shape[0] else None
+        embedding: Any = nn.Embedding
+        made: nn.Module = embedding.from_pretrained(torch.empty(shape), padding_idx=padding)
+        return made  # its usual start would import half of torch
+
+
+def _put(tree: nn.Module, path: str, module: nn.Module) -> None:
+    """Put a module under its path, with empty modules on the way where there is nothing yet."""
+    *above, name = path.split(".")
+    for step in above:
+        if not hasattr(tree, step):
+            tree.add_module(step, nn.Module())
+        tree = getattr(tree, step)
+    tree.add_module(name, module)
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """A file's tensors in fp32, copied out of its pages: where numbers lie decides in which order a matmul sums them."""
+    return {name: tensor.to(torch.float32, copy=True) for name, tensor in load_file(path).items()}
+
+
+def _weights(encoder: Encoder, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A checkpoint's tensors under the classification model's names: saved without a head, they lack the encoder's own."""
+    root = f"{encoder.root}."
+    return {
+        name: stored[name if name in stored else name.removeprefix(root)]
+        for name in encoder.tensors()
+        if name in stored or name.removeprefix(root) in stored
+    }

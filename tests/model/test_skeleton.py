@@ -1,0 +1,76 @@
+"""A saved classifier read without transformers gives the logits of the one that transformers and peft load, to the bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from conftest import CLASSES, FAMILIES, prepared, tiny_tokenizer
+from rankwise.data.batches import Padding
+from rankwise.inference.logits import logits
+from rankwise.inference.torch_scorer import TorchScorer
+from rankwise.model.adapters import load
+from rankwise.model.saving import save
+from rankwise.model.skeleton import read_folded
+
+FAST = ["bert", "roberta", "distilbert", "electra"]
+METHODS = ["lora", "rslora", "adalora", "full", "bias", "head"]
+
+
+def saved(built, folder):
+    """The classifier in a folder, its adapter stirred so that it changes something."""
+    with torch.no_grad():
+        for name, weight in built.classifier.trainable().items():
+            if "lora_" in name:
+                nn.init.normal_(weight, std=0.1, generator=torch.Generator().manual_seed(3))
+    folder.mkdir(exist_ok=True)
+    save(built.classifier, folder, base=built.base)
+    return folder
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("family", "changes"),
+    [
+        *((family, ()) for family in FAST),
+        *(("bert", (f"adapter.method={method}",)) for method in METHODS),
+        ("roberta", ("head.kind=slim",)),
+        ("bert", ("adapter.bias=all",)),
+        ("electra", ("adapter.bias=lora_only",)),
+    ],
+    ids=str,
+)
+def test_its_logits_are_the_same_to_the_bit(built_for, tmp_path, family, changes, precision):
+    built = built_for(family, *changes)
+    folder = saved(built, tmp_path / "run")
+    source = built.base if built.plan.adapter.is_apart else type(built.base)("run", None, str(folder), None, None)
+    folded = read_folded(folder, source, built.plan, CLASSES)
+    loaded = load(folder, source, built.plan, CLASSES)
+    split, padding = prepared(built.recipe).train, Padding.of(tiny_tokenizer(family))
+    scorers = (TorchScorer(folded, precision), TorchScorer(loaded, precision))
+    found, expected = (logits(scorer, split.tokens, padding=padding, batch_size=5) for scorer in scorers)
+    assert np.array_equal(found, expected)
+    assert np.ptp(expected) > 0.01, "the logits tell texts apart"
+
+
+@pytest.mark.parametrize("method", ["dora", "ia3", "pissa", "prefix"])
+def test_an_adapter_that_is_no_exact_change_of_weights_is_left_to_peft(built_for, tmp_path, method):
+    built = built_for("bert", f"adapter.method={method}")
+    assert read_folded(saved(built, tmp_path / "run"), built.base, built.plan, CLASSES) is None
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name not in FAST])
+def test_a_family_without_a_fast_path_is_left_to_transformers(built_for, tmp_path, family):
+    built = built_for(family)
+    assert read_folded(saved(built, tmp_path / "run"), built.base, built.plan, CLASSES) is None
+
+
+def test_an_activation_that_torch_does_not_have_is_left_to_transformers(built_for, tmp_path):
+    from dataclasses import replace
+
+    built = built_for("bert")
+    folder = saved(built, tmp_path / "run")
+    other = replace(built.plan.encoder, config={**built.plan.encoder.config, "hidden_act": "gelu_new"})
+    assert read_folded(folder, built.base, replace(built.plan, encoder=other), CLASSES) is None
