@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from threading import RLock
 from typing import TYPE_CHECKING
 
 from rankwise.data.preprocessing import Preprocessing
@@ -42,6 +43,9 @@ from rankwise.system.files import read_json
 if TYPE_CHECKING:
     from rankwise.model.classifier import Classifier
     from rankwise.run.scored_rows import ScoredRows
+
+
+_LOADING = RLock()  # one thread loads at a time: while it does, warnings of libraries are off in the whole process
 
 
 @dataclass(frozen=True)
@@ -122,9 +126,10 @@ class Run:
         `torch` computes in fp32, `fast` in bf16 where the hardware multiplies it, both on a GPU where there is one; `onnx` in
         ONNX Runtime on the CPU.
         """
-        if engine not in self._predictors:
-            self._predictors[engine] = predictor(self, engine)
-        return self._predictors[engine]
+        with _LOADING:
+            if engine not in self._predictors:
+                self._predictors[engine] = predictor(self, engine)
+            return self._predictors[engine]
 
     def exported(self, path: Path | None = None, *, threads: int | None = None) -> OnnxScorer:
         """The classifier in ONNX Runtime, on as many threads as the process may use when none are given.
