@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -43,7 +44,8 @@ def heat(cells: Sequence[Sequence[Cell]], rows: Side, columns: Side, totals: Sid
     left, right = min(120.0, rows.width), totals.width if totals else 0.0
     width = (WIDTH - left - right) / len(columns.names)
     height = 26.0 if totals else min(46.0, max(width, 4.0))
-    turned = columns.width - 6 > width
+    widths = [text_width(name) for name in columns.names]
+    turned = max((sum(pair) / 2 + 2 for pair in pairwise(widths)), default=0) > width  # else names would touch
     head = min(96.0, columns.width) if turned and width >= 12 else 22.0
     top = head + (18 if columns.title else 0)
     figure, axes = sheet(top + height * len(rows.names) + 4)
