@@ -19,11 +19,12 @@ import torch
 from results_file import append
 
 from rankwise import Run
+from rankwise.cli.options import spec_for
 from rankwise.data.files.table import read_table
-from rankwise.run.folder import ENGINES
 from rankwise.workflows.score_files import source_for, with_text_columns
 
 RESULTS = Path(__file__).parent / "results" / "engines.csv"
+COMPARED = ("torch", "onnx")
 COLUMNS = (
     "data",
     "rows",
@@ -55,19 +56,20 @@ def main() -> None:
 def measure(options: argparse.Namespace) -> dict[str, object]:
     torch.set_num_threads(options.threads)
     run = Run.load(options.run)
-    source = with_text_columns(run, source_for(options.data, labelled=True)[0])
-    texts = list(read_table(source, run.recipe.data).texts[: options.rows])
-    predictors = {engine: run.predictor_on(engine) for engine in ENGINES}
-    seconds: dict[str, list[float]] = {engine: [] for engine in ENGINES}
-    found = {}
+    spec = spec_for(run.recipe, options.data, None)
+    source = with_text_columns(run, source_for(spec, labelled=True)[0], spec)
+    texts = list(read_table(source, spec).texts[: options.rows])
+    predictors = {engine: run.predictor_on(engine) for engine in COMPARED}
+    seconds: dict[str, list[float]] = {engine: [] for engine in COMPARED}
+    outputs = {}
     for predictor in predictors.values():
         predictor.probabilities(texts[:64])  # what is made at first use is no part of the speed
     for _ in range(options.turns):
         for engine, predictor in predictors.items():
             started = time.process_time()
-            found[engine] = predictor.probabilities(texts)
+            outputs[engine] = predictor.probabilities(texts)
             seconds[engine].append(time.process_time() - started)
-    by_torch, by_onnx = (statistics.median(seconds[engine]) for engine in ENGINES)
+    by_torch, by_onnx = (statistics.median(seconds[engine]) for engine in COMPARED)
     tokens = run.predictor._tokens(texts, 0)
     return {
         "data": Path(options.data).parent.name,
@@ -80,8 +82,8 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
         "torch_cpu_seconds": round(by_torch, 2),
         "onnx_cpu_seconds": round(by_onnx, 2),
         "torch_over_onnx": round(by_torch / by_onnx, 3),
-        "largest_difference": f"{np.abs(found['torch'] - found['onnx']).max():.1e}",
-        "same_labels": int((found["torch"].argmax(-1) == found["onnx"].argmax(-1)).sum()),
+        "largest_difference": f"{np.abs(outputs['torch'] - outputs['onnx']).max():.1e}",
+        "same_labels": int((outputs["torch"].argmax(-1) == outputs["onnx"].argmax(-1)).sum()),
     }
 
 

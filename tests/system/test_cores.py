@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -78,3 +79,15 @@ def test_a_cpu_with_bf16_says_so_in_its_flags(root):
     assert not has_bf16(root.path)
     root("proc/cpuinfo", "processor : 0\nflags\t\t: fpu avx512f avx512_bf16 fma\n")
     assert has_bf16(root.path)
+
+
+def test_without_torch_there_is_no_gpu_to_compute_on(tmp_path, monkeypatch):
+    (tmp_path / "proc/driver/nvidia/gpus/0").mkdir(parents=True)
+    for name in ("ACCELERATE_USE_CPU", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(cores, "version", missing)
+    assert not has_nvidia(tmp_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from rankwise.system.procfs import ROOT, cgroups, text_of, whole_number
@@ -41,7 +41,12 @@ def has_nvidia(root: Path = ROOT) -> bool:
     refused = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on", "y", "t")
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     listed = any((root / "proc/driver/nvidia/gpus").glob("*"))
-    return listed and not (refused or hidden) and "+cpu" not in version("torch")
+    if not listed or refused or hidden:
+        return False
+    try:
+        return "+cpu" not in version("torch")
+    except PackageNotFoundError:
+        return False
 
 
 def _quotas(root: Path) -> Iterator[float]:
