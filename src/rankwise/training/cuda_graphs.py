@@ -29,16 +29,16 @@ class Micro:
     """What forward and backward of a micro-batch read."""
 
     inputs: dict[str, torch.Tensor]
-    """Each (B, T)."""
+    """Token ids, mask and segments, (B, T)."""
     labels: torch.Tensor
-    """(B,)"""
+    """Class numbers, (B,)."""
     weight: torch.Tensor
     """What the rows of the whole update weigh, ()."""
     entering: Entering | None = None
 
     @property
     def width(self) -> int:
-        """T."""
+        """The number of tokens, T, of each row with its padding."""
         return int(self.inputs["input_ids"].shape[1])
 
     def padded(self, width: int, padding: Padding) -> Micro:
@@ -52,7 +52,7 @@ class Micro:
         return replace(self, inputs=inputs, entering=entering)
 
     def to(self, device: torch.device) -> Micro:
-        """The same on a device."""
+        """The micro-batch with its tensors on a device."""
         entering = self.entering
         return Micro(
             {name: tensor.to(device) for name, tensor in self.inputs.items()},
@@ -73,11 +73,11 @@ Backward = Callable[[Micro], torch.Tensor]
 
 @dataclass(frozen=True)
 class Recorded:
-    """A pass that can be run again on what lies in `reads`; its answer comes into `found`."""
+    """A pass that can be run again on what lies in `reads`; its answer comes into `answer`."""
 
     graph: torch.cuda.CUDAGraph
     reads: Micro
-    found: torch.Tensor
+    answer: torch.Tensor
 
 
 class Graphs:
@@ -100,7 +100,7 @@ class Graphs:
         self._most = MOST_SHAPES
 
     def __call__(self, micro: Micro, backward: Backward) -> torch.Tensor:
-        """As `backward`, of a micro-batch whose tensors may be anywhere."""
+        """The answer of `backward` for a micro-batch whose tensors may be anywhere, from a recording where there is one."""
         width = min(-(-micro.width // WIDTH_STEP) * WIDTH_STEP, self.longest)
         micro = micro.padded(width, self.padding)
         shape = (len(micro.labels), width)
@@ -115,13 +115,16 @@ class Graphs:
             except torch.OutOfMemoryError:  # it wants the pass's memory a second time; what is not recorded runs as it is
                 self._most = len(self._recorded)
                 return backward(here)
-        for read, given in zip(recorded.reads.tensors(), micro.tensors(), strict=True):
-            read.copy_(given)
+        for read, tensor in zip(recorded.reads.tensors(), micro.tensors(), strict=True):
+            read.copy_(tensor)
         recorded.graph.replay()
-        return recorded.found
+        return recorded.answer
 
     def record(self, reads: Micro, backward: Backward) -> Recorded:
-        """Nothing is computed yet. All recordings work in one piece of memory, for they never run at the same time."""
+        """Record `backward` on `reads`, which computes nothing yet.
+
+        All recordings work in one piece of memory, for they never run at the same time.
+        """
         graph = torch.cuda.CUDAGraph()
         self._pool = self._pool or torch.cuda.graph_pool_handle()
         self.forget()
@@ -131,7 +134,7 @@ class Graphs:
             with torch.cuda.stream(_side_stream()):
                 graph.capture_begin(self._pool, capture_error_mode="thread_local")
                 try:
-                    found = backward(reads)
+                    answer = backward(reads)
                 except BaseException:
                     with suppress(RuntimeError):  # the first error says what went wrong
                         graph.capture_end()
@@ -139,10 +142,10 @@ class Graphs:
                 graph.capture_end()
         finally:
             self.forget()
-        return Recorded(graph, reads, found)
+        return Recorded(graph, reads, answer)
 
 
 @cache
 def _side_stream() -> torch.cuda.Stream:
-    """Recording wants a stream of its own; one for all, for each has its working memory."""
+    """The stream that all recordings are made on: recording wants one of its own, and a stream has working memory."""
     return torch.cuda.Stream()  # type: ignore[no-untyped-call]

@@ -84,9 +84,9 @@ def fit(
     With `ends_at`, a moment of time.monotonic() at which the whole run is to be over, updates are made as there is time for,
     and the schedule ends with the last of them. `cache` keeps frozen layers' hidden states.
 
-    Under several processes each takes its share of every update's rows, and gradients are summed, so the update is the one
-    that a single process would make. Raises NonFiniteLoss before the update that would spoil the weights, and RunError for a
-    checkpoint that does not belong here. torch's generator is left as it was found.
+    Under several processes each takes its share of every update's rows, and gradients are all-reduced, so the update is the
+    one that a single process would make. Raises NonFiniteLoss before the update that would spoil the weights, and RunError
+    for a checkpoint that does not belong here. torch's generator is left as it was found.
     """
     classifier, data, spec = job.classifier, job.data, job.recipe.train
     with job.device.own_generators():
@@ -165,6 +165,7 @@ def _made(spec: TrainSpec, pace: Pace, meter: Meter, optimizers: Optimizers, nor
 
 
 def _ended(progress: Progress) -> TrainingEnded:
+    """What is told at the end: updates made, and the one whose weights are kept."""
     seconds = round(progress.training_seconds, 3)
     return TrainingEnded(step=progress.step, best_step=progress.best["step"], training_seconds=seconds)
 
@@ -257,6 +258,7 @@ def _hidden_states(job: Job, cache: HiddenStatesCache | None, events: Events) ->
 
 
 def _check_finite(loss: float, step: int, rows: Rows, train: Split) -> None:
+    """Raise NonFiniteLoss for a loss that is not a number, naming the update and its rows."""
     if math.isfinite(loss):
         return
     numbers = [int(train.rows[row]) for row in np.sort(rows)]

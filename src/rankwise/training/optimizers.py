@@ -52,6 +52,7 @@ def learning_rate(name: str, encoder: Encoder, spec: TrainSpec, *, factor: str |
 
 
 def is_head(name: str, encoder: Encoder) -> bool:
+    """Whether a parameter belongs to the classification head."""
     return any(f".{module}." in f".{name}" for module in encoder.head_modules) and encoder.layer_of(name) is None
 
 
@@ -63,8 +64,8 @@ def build_optimizers(classifier: Classifier, spec: TrainSpec) -> list[torch.opti
     matrices = [group for group in groups if group["name"].endswith((" A", " B"))]
     matrices = [group for group in matrices if all(weight.ndim == 2 for weight in group["params"])]
     rest = [group for group in groups if all(group is not other for other in matrices)]
-    found = [_muon(matrices, spec.optimizer)] if matrices else []
-    return [*found, *([_optimizer(rest, spec.optimizer.model_copy(update={"name": "adamw"}))] if rest else [])]
+    others = spec.optimizer.model_copy(update={"name": "adamw"})
+    return [*([_muon(matrices, spec.optimizer)] if matrices else []), *([_optimizer(rest, others)] if rest else [])]
 
 
 class Optimizers:

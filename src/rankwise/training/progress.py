@@ -34,7 +34,7 @@ class Progress:
     """Spent in training and evaluation, over all resumed parts."""
 
     def note_update(self, epoch: int, batch: int) -> None:
-        """An update was made, from this place in the order of batches."""
+        """An update was made, from batch number `batch` of an epoch."""
         self.step, self.epoch, self.batch = self.step + 1, epoch, batch + 1
 
     def note_evaluation(self, entry: dict[str, Any], spec: TrainSpec, *, can_be_best: bool) -> None:

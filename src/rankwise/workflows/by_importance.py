@@ -1,15 +1,15 @@
-"""Which linear maps ask for rank: gradients of the loss against their frozen weights, on a sample of the training texts.
+"""Which linear layers ask for rank: gradients of the loss against their frozen weights, on a sample of the training texts.
 
 The gradients must mean something before anything is trained, so the head is first fitted to the frozen features of one half
-of the sample (a random head would give gradients of noise); the other half then gives each map's mean gradient G (d_out,
-d_in), without dropout, in fp32. A criterion makes gains of it, one number for each rank that the map could get:
+of the sample (a random head would give gradients of noise); the other half then gives each layer's mean gradient G (d_out,
+d_in), without dropout, in fp32. A criterion makes gains of it, one number for each rank that the layer could get:
 
-- energy: σ₁² ≥ σ₂² ≥ … of G. To first order, changing a map by a matrix of rank R and length ε lowers the loss by at most
+- energy: σ₁² ≥ σ₂² ≥ … of G. To first order, changing a layer by a matrix of rank R and length ε lowers the loss by at most
   ε·√(σ₁² + … + σ_R²), so a rank is worth its σ². LoRA-GA (arXiv 2407.05000) starts adapters from the same directions.
 - sensitivity: Σ|w·g|, what the loss would change without each weight (Molchanov et al., arXiv 1906.10771; GoRA, arXiv
   2502.12171, gives ranks by it; AdaLoRA, arXiv 2303.10512, prunes them by it). One number, shared out in proportion.
 
-Gains are shares: of one map against all. Scores are kept in the user's cache, by encoder, data and settings.
+Gains are shares: of one linear layer against all. Scores are kept in the user's cache, by encoder, data and settings.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from rankwise.workflows.assemble import assemble
 FORMAT = 1  # of the entries in the cache
 CACHE_BYTES = 10**8  # of all scores together: those of some thousand recipes
 BATCH = 8  # texts per forward and backward pass
-KNOWN_RANKS = 32  # gains that are kept of a map; what is assumed past them, 1/rank, falls slower than singular values do
+KNOWN_RANKS = 32  # gains that are kept of a layer; what is assumed past them, 1/rank, falls slower than singular values do
 DIGITS = 3  # of a gain: recipes stay readable, and rounding, which differs between machines, stays out
 
 Scores = dict[str, tuple[float, ...]]
@@ -89,7 +89,7 @@ def probe(recipe: Recipe, policy: ByImportance, labelled: Labelled, device: Devi
 def mean_gradients(
     classifier: Classifier, split: Split, *, padding: Padding
 ) -> tuple[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]]:
-    """Weight and mean gradient (d_out, d_in) of every map, by `layer.kind`, over a split's texts; nothing is trained.
+    """Weight and mean gradient (d_out, d_in) of every linear layer, by `layer.kind`, over a split's texts; trains nothing.
 
     Takes the encoder's size in memory once more.
     """
@@ -110,7 +110,7 @@ def mean_gradients(
 
 
 def gains(weight: torch.Tensor, gradient: torch.Tensor, criterion: str) -> tuple[float, ...]:
-    """What each rank of a map (d_out, d_in) is worth by a criterion, falling."""
+    """What each rank of a linear layer (d_out, d_in) is worth by a criterion, falling."""
     if criterion == "sensitivity":
         return (float((weight * gradient).abs().sum()),)
     wide = gradient if gradient.shape[0] <= gradient.shape[1] else gradient.T
@@ -118,10 +118,10 @@ def gains(weight: torch.Tensor, gradient: torch.Tensor, criterion: str) -> tuple
     return tuple(squares.clamp_min(0).tolist())
 
 
-def _shares(found: Mapping[str, tuple[float, ...]]) -> Scores:
-    """Gains as shares of their sum over all maps, the first KNOWN_RANKS of each, rounded."""
-    total = sum(map(sum, found.values())) or 1.0
-    return {name: tuple(float(f"{g / total:.{DIGITS}g}") for g in values[:KNOWN_RANKS]) for name, values in found.items()}
+def _shares(gained: Mapping[str, tuple[float, ...]]) -> Scores:
+    """Gains as shares of their sum over all linear layers, the first KNOWN_RANKS of each, rounded."""
+    total = sum(map(sum, gained.values())) or 1.0
+    return {name: tuple(float(f"{g / total:.{DIGITS}g}") for g in values[:KNOWN_RANKS]) for name, values in gained.items()}
 
 
 def _part(split: Split, start: int, end: int) -> Split:

@@ -1,9 +1,9 @@
 """AdaLoRA's schedule: when ranks are pruned, and what keeps them orthogonal (Zhang et al., arXiv 2303.10512).
 
-A map's change is B·diag(E)·A. A rank's importance is a running mean of |weight · gradient| over its parts, times that mean's
-uncertainty. For the first tenth of the updates all ranks train; then, over all maps together, the least important have their
-value in E set to 0, more of them as updates go by, until the mean rank is the target; the last half trains what is left. peft
-computes all of this; here it is called, told the number of updates, stored and put back.
+The change of a linear layer is B·diag(E)·A. A rank's importance is a running mean of |weight · gradient| over its parts,
+times that mean's uncertainty. For the first tenth of the updates all ranks train; then, over all linear layers together,
+the least important have their value in E set to 0, more of them as updates go by, until the mean rank is the target; the
+last half trains what is left. peft computes all of this; here it is called with the number of updates, stored and put back.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Pruning(Part):
         return share * torch.stack(distances).mean()
 
     def state(self) -> dict[str, torch.Tensor]:
-        """What a checkpoint has to hold: importances, and after the last pruning which ranks are left."""
+        """Importances of ranks, and after the last pruning which ranks are left."""
         if self.settled:
             return {f"kept.{name}": torch.tensor(kept) for name, kept in self.config.rank_pattern.items()}
         allocator = self.tuner.rankallocator
@@ -102,13 +102,13 @@ class Pruning(Part):
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
         """Go on from what `state` gave."""
-        found: dict[str, dict[str, torch.Tensor]] = {"kept": {}, **{part: {} for part in _PARTS}}
+        parts: dict[str, dict[str, torch.Tensor]] = {"kept": {}, **{part: {} for part in _PARTS}}
         for key, value in state.items():
             part, _, name = key.partition(".")
-            found[part][name] = value
-        self._settled = bool(found["kept"])
-        self.config.rank_pattern = {name: kept.tolist() for name, kept in found["kept"].items()} or None
+            parts[part][name] = value
+        self._settled = bool(parts["kept"])
+        self.config.rank_pattern = {name: kept.tolist() for name, kept in parts["kept"].items()} or None
         allocator, device = self.tuner.rankallocator, self.classifier.device
-        allocator.ipt = {name: torch.zeros_like(value, device=device) for name, value in found["average"].items()}
+        allocator.ipt = {name: torch.zeros_like(value, device=device) for name, value in parts["average"].items()}
         for part, attribute in _PARTS.items():
-            setattr(allocator, attribute, {name: value.to(device) for name, value in found[part].items()})
+            setattr(allocator, attribute, {name: value.to(device) for name, value in parts[part].items()})
