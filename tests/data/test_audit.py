@@ -14,6 +14,7 @@ from rankwise.data.audit import Audit, audit, check
 from rankwise.data.files.table import Table, table_of
 from rankwise.data.repeats import seen_in
 from rankwise.errors import DataError
+from rankwise.system.files import to_json
 
 WORDS = ["apple", "river", "stone", "cloud", "green", "seven", "paper", "light", "music", "house", "train", "north"]
 
@@ -42,7 +43,7 @@ def test_a_clean_table_warns_of_nothing() -> None:
 
 def test_an_audit_is_plain_json() -> None:
     report = audit(table(["x y", "x y", "z"], "aba"), test=table(["x y"], "a"), lengths=np.array([3, 3, 2]))
-    values = json.loads(json.dumps(report.as_dict()))
+    values = json.loads(json.dumps(to_json(report)))
     assert values["duplicates"] == 1
     assert values["tokens"]["recommended"] == 8
     assert values["overlaps"][0] == {"split": "test", "other": "train", "rows": 1, "share": 1.0, "near": 0}

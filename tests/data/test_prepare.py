@@ -20,6 +20,7 @@ from rankwise.data.tokens import tokenize, tokenize_to_disk
 from rankwise.errors import DataError
 from rankwise.inference.predict import Predictor
 from rankwise.recipe import DataSpec
+from rankwise.system.files import read_json, write_json
 
 TOKENIZER = tiny_tokenizer("bert")
 
@@ -94,7 +95,7 @@ def test_the_same_raw_text_is_the_same_tokens_in_training_and_serving(family, bu
     rows = Rows([f"{text} number{n}" for n in range(10) for text in raw], list(CLASSES) * 10)
     labelled = split_tables(built.recipe.data, table_of(rows.texts, rows.labels))
     data = prepare(built.recipe.data, tiny_tokenizer(family), longest=LONGEST, labelled=labelled)
-    predictor = Predictor(built.classifier, tiny_tokenizer(family), Preprocessing.from_dict(data.preprocessing.as_dict()))
+    predictor = Predictor(built.classifier, tiny_tokenizer(family), data.preprocessing)
     source = [rows.texts[row - 1] for row in data.train.rows]
     clean = [predictor.preprocessing.apply(text) for text in source]
     served = tokenize(predictor.tokenizer, clean, max_length=predictor.preprocessing.max_length)
@@ -191,11 +192,10 @@ def test_texts_that_are_cut_are_tokenised_as_at_prediction(family, length_percen
     assert served.types is None or train.tokens.types[:].tolist() == served.types.tolist()
 
 
-def test_preprocessing_survives_its_trip_through_json():
-    import json
-
+def test_preprocessing_survives_its_trip_through_json(tmp_path):
     before = Preprocessing(CLASSES, ("html",), 40, " | ", ("title", 2), ("river", "fruit", "metal"))
-    assert Preprocessing.from_dict(json.loads(json.dumps(before.as_dict()))) == before
+    write_json(tmp_path / "preprocessing.json", before)
+    assert read_json(tmp_path / "preprocessing.json", Preprocessing) == before
 
 
 def test_max_length_by_coverage_counts_training_tokens(recipe_for):

@@ -17,6 +17,7 @@ from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.model.load import load_tokenizer
 from rankwise.model.passes import to_tensors
 from rankwise.recipe import EvaluateSpec
+from rankwise.system.files import to_json
 from rankwise.training.validation import Validation
 
 FEW = EvaluateSpec(resamples=20)
@@ -107,5 +108,5 @@ def test_an_evaluation_is_plain_json(trained):
     import json
 
     scorer, padding, split = trained
-    found = evaluate(scorer, split, padding=padding, spec=FEW).as_dict()
+    found = to_json(evaluate(scorer, split, padding=padding, spec=FEW).with_mistakes())
     assert json.loads(json.dumps(found)) == found

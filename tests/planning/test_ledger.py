@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 from hypothesis import given
@@ -80,19 +78,3 @@ def test_the_share_is_of_the_cap(trained, cap):
     ledger = Ledger((Entry("head", "x", trained),), 10**12, budget=cap)
     assert ledger.share == pytest.approx(trained / cap)
     assert ledger.fits is (ledger.share < 1)
-
-
-def test_the_ledger_as_plain_values_leaves_out_what_an_entry_does_not_have():
-    entries = (Entry("adapter", "a.b", 6, layer=0, kind="query", rank=2), Entry("head", "classifier", 4))
-    found = json.loads(json.dumps(Ledger(entries, 100, 20).as_dict()))
-    assert found == {
-        "trainable_parameters": 10,
-        "total_parameters": 100,
-        "budget": 20,
-        "share": 0.5,
-        "sections": {"adapter": 6, "head": 4},
-        "ledger": [
-            {"section": "adapter", "item": "a.b", "parameters": 6, "layer": 0, "kind": "query", "rank": 2},
-            {"section": "head", "item": "classifier", "parameters": 4},
-        ],
-    }

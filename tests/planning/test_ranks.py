@@ -23,6 +23,7 @@ from rankwise.planning.policies import depth_group, last_layers, layer_weight, t
 from rankwise.planning.ranks import largest_rank
 from rankwise.recipe import Recipe, builtin_recipes
 from rankwise.recipe.methods import METHODS
+from rankwise.system.files import to_json
 
 # recipe → trained parameters with 4 and with 2 classes: report and seeds.md for 4, the head's 1,538 fewer for 2
 COUNTS = {
@@ -276,8 +277,8 @@ def test_a_plan_by_importance_tells_its_scores_and_how_many_maps_get_none():
     scores = {site.address: [1.0 if site.kind == "value" else 1e-9] for site in encoder("bert").sites}
     found = scored_plan("bert", scores, "adapter.rank=1", "budget.parameters=null")
     assert f"{len(encoder('bert').sites) - len(found.ranks)} linear layers get none" in found.notes[0]
-    assert found.as_dict()["scores"]["2.value"] == [1.0]
-    assert found.as_dict()["policy"] == "by-importance"
+    assert found.facts().scores["2.value"] == (1.0,)
+    assert found.facts().policy == "by-importance"
 
 
 def test_by_importance_without_scores_says_who_probes():
@@ -801,10 +802,11 @@ def test_the_lowest_layer_is_the_first_that_needs_a_gradient(overrides, lowest):
 
 
 def test_a_plan_as_plain_values_is_json_and_complete():
-    found = json.loads(json.dumps(planned(recipe="tiered-adamw").as_dict()))
+    found = to_json(planned(recipe="tiered-adamw").facts())
     assert (found["trainable_parameters"], found["total_parameters"], found["budget"]) == (691_972, 124_747_012, 1_000_000)
     assert (found["base"], found["family"], found["method"], found["head"]) == ("roberta-base", "roberta", "lora", "stock")
-    assert sum(entry["parameters"] for entry in found["ledger"]) == 691_972
+    assert sum(entry["parameters"] for entry in found["ledger"]) == sum(found["sections"].values()) == 691_972
+    assert all("kind" not in entry for entry in found["ledger"] if entry["section"] == "head"), "an entry has what it has"
     assert set(found["ranks"].values()) == {8}
     assert len(found["ranks"]) == len(found["alphas"]) == 8
 

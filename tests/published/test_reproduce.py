@@ -144,14 +144,14 @@ def test_a_printed_count_that_is_not_what_the_layers_train_is_told_first(run_rep
 def test_what_needs_an_extra_that_is_missing_is_left_out_and_says_so(run_report, monkeypatch):
     from rankwise.published import reproduce as reproduction
 
-    plainly = reproduction.train
+    plainly = reproduction.train_on
 
-    def without_bitsandbytes(recipe, *arguments, **how):
+    def without_bitsandbytes(labelled, recipe, *arguments, **how):
         if recipe.adapter.quantize == "nf4":
             raise MissingExtra("'bitsandbytes' is not installed; type: pip install 'rankwise[qlora]'")
-        return plainly(recipe, *arguments, **how)
+        return plainly(labelled, recipe, *arguments, **how)
 
-    monkeypatch.setattr(reproduction, "train", without_bitsandbytes)
+    monkeypatch.setattr(reproduction, "train_on", without_bitsandbytes)
     found, _ = run_report("000", seeds=2, only=["adamw", "adamw-qlora"])
     assert found.outcomes[0].left_out is None
     assert found.outcomes[1].system is None

@@ -12,6 +12,7 @@ import pytest
 from rankwise.cli import app as cli
 from rankwise.data.preprocessing import Preprocessing
 from rankwise.errors import RunError
+from rankwise.planning.plan import PlanFacts
 from rankwise.run import format as schema
 from rankwise.run.folder import Run
 from rankwise.run.manifest import write_manifest
@@ -21,7 +22,7 @@ from rankwise.system.files import read_json, to_json, write_json
 OLD = Path(__file__).parents[1] / "fixtures" / "run-0.1.0"
 SCHEMAS = {
     "run.json": schema.RunFacts,
-    "plan.json": schema.PlanFacts,
+    "plan.json": PlanFacts,
     "scores.json": schema.RunScores,
     "preprocessing.json": Preprocessing,
     "versions.json": dict[str, str],
@@ -142,8 +143,8 @@ def test_a_manifest_of_a_newer_format_is_told_before_anything_else(broken):
 
 
 def test_what_is_none_by_default_is_left_out_and_what_is_not_is_kept():
-    facts = read_json(OLD / "plan.json", schema.PlanFacts)
-    plain = to_json(schema.PlanFacts(**{**vars(facts), "budget": None}))
+    facts = read_json(OLD / "plan.json", PlanFacts)
+    plain = to_json(PlanFacts(**{**vars(facts), "budget": None}))
     assert "criterion" not in plain
     assert plain["budget"] is None
 

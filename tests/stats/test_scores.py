@@ -15,6 +15,7 @@ from sklearn import metrics as sk
 
 from rankwise.stats import scores as metrics
 from rankwise.stats.intervals import Interval, wilson
+from rankwise.system.files import to_json
 
 MATRICES = st.integers(2, 5).flatmap(
     lambda classes: (
@@ -295,10 +296,10 @@ def test_memory_does_not_grow_with_resamples_times_rows():
 def test_scores_survive_json():
     scores = score(*sample(40, seed=0), resamples=20)
     scores = replace(scores, macro_f1=NOTHING)
-    plain = scores.as_dict()
+    plain = to_json(scores)
     assert json.loads(json.dumps(plain, allow_nan=False)) == plain
-    assert plain["macro_f1"] == NOTHING.as_dict() == {"value": None, "low": None, "high": None}
-    assert plain["per_class"][0]["f1"] == scores.per_class[0].f1.as_dict()
+    assert plain["macro_f1"] == to_json(NOTHING) == {"value": None, "low": None, "high": None}
+    assert plain["per_class"][0]["f1"] == to_json(scores.per_class[0].f1)
     assert plain["confusion"] == [list(row) for row in scores.confusion]
 
 

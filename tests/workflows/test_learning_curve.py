@@ -16,6 +16,7 @@ from rankwise.data.splitting import nested_order
 from rankwise.errors import DataError, RunError
 from rankwise.run.folder import Run
 from rankwise.stats.power_law import PowerLaw
+from rankwise.system.files import to_json
 from rankwise.workflows.learning_curve import TIMES, Point, curve_of, learning_curve
 
 pytestmark = pytest.mark.long
@@ -132,7 +133,7 @@ def test_points_are_trained_kept_and_taken_up_again(recipe_for, tmp_path):
     again = [(9, 0, True), (9, 1, True), (18, 0, True), (18, 1, True)]
     assert heard == [*trained, *again, (36, 0, False), (36, 1, False)]
     assert [size.accuracy.value for size in more.sizes[:2]] == [size.accuracy.value for size in first.sizes]
-    assert json.loads((tmp_path / "curve" / "curve.json").read_text("utf-8")) == json.loads(json.dumps(more.as_dict()))
+    assert json.loads((tmp_path / "curve" / "curve.json").read_text("utf-8")) == to_json(more)
     assert sorted(path.name for path in (tmp_path / "curve").iterdir()) == ["curve.json", "points"]
     assert more.validation_rows == 12
 

@@ -139,7 +139,7 @@ def test_the_test_rows_in_a_file_score_as_they_did_in_training(run, data_file, t
     path = Rows(list(test.texts), list(test.labels)).write(tmp_path / "test.csv")
     layout, found = evaluate_file(run, SourceSpec(path=str(path)), run.recipe.data)
     assert layout.label == "label"
-    assert found.scores.as_dict() == {key: value for key, value in to_json(run.scores.test).items() if key != "mistakes"}
+    assert to_json(found.scores) == {key: value for key, value in to_json(run.scores.test).items() if key != "mistakes"}
 
 
 @pytest.fixture(scope="module")

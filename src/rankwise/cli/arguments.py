@@ -68,8 +68,10 @@ def takes_options(verb: Callable[[Options], None]) -> Callable[..., None]:
     return command
 
 
-def print_json(value: object) -> None:
-    """Print a value, dataclasses in it as their fields."""
+def print_json(*parts: object) -> None:
+    """Print a value, dataclasses in it as their fields; the keys of several values go into one object."""
     from rankwise.system.files import to_json
 
-    typer.echo(json.dumps(to_json(value), indent=2, ensure_ascii=False))
+    plain = [to_json(part) for part in parts]
+    whole = plain[0] if len(plain) == 1 else {key: value for part in plain for key, value in part.items()}
+    typer.echo(json.dumps(whole, indent=2, ensure_ascii=False))

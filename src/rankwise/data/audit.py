@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -59,10 +59,6 @@ class Audit:
     characters: Lengths
     tokens: Lengths | None
     warnings: tuple[str, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """The audit as plain JSON values."""
-        return asdict(self)
 
 
 def check(table: Table, *, needs_split: bool = False) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,9 +31,9 @@ class Evaluation:
     truth: NDArray[np.int64] = field(repr=False)
     """(N,), -1 for a class the classifier does not know."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """The scores and the mistakes, for JSON."""
-        return {**self.scores.as_dict(), "mistakes": [vars(mistake) for mistake in self.mistakes]}
+    def with_mistakes(self) -> stats.ScoresWithMistakes:
+        """The scores and the mistakes, as scores.json and `rankwise evaluate --json` have them."""
+        return stats.ScoresWithMistakes(**vars(self.scores), mistakes=self.mistakes)
 
 
 def evaluate(

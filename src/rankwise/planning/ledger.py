@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 ADAPTERS = ("adapter", "vector", "prefix")
 """Sections of what is added to linear layers, one entry for each that is adapted."""
@@ -62,13 +61,3 @@ class Ledger:
     def sections(self) -> dict[str, int]:
         """Trained parameters by section, in the order in which sections come."""
         return {name: self.section(name) for name in dict.fromkeys(entry.section for entry in self.entries)}
-
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "trainable_parameters": self.trainable_parameters,
-            "total_parameters": self.total_parameters,
-            "budget": self.budget,
-            "share": self.share,
-            "sections": self.sections(),
-            "ledger": [{key: value for key, value in vars(entry).items() if value is not None} for entry in self.entries],
-        }

@@ -6,21 +6,49 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
 
 from rankwise.encoders.describe import Encoder, find
 from rankwise.encoders.site import Site
 from rankwise.errors import PlanError
 from rankwise.planning.entries import ledger_of
-from rankwise.planning.ledger import Ledger
+from rankwise.planning.ledger import Entry, Ledger
 from rankwise.planning.method import LowRank, Method
 from rankwise.planning.methods import method_of
 from rankwise.planning.policies import depth_group, targeted_sites
 from rankwise.planning.ranks import allocate, solved
 from rankwise.planning.ways_to_fit import over_budget
 from rankwise.recipe import AdapterSpec, ByImportance, HeadSpec, Recipe, TrainSpec
+from rankwise.system.files import Stored
 
 SLIM_HEAD_RATE = 10  # times the learning rate, at which a head with frozen layers learns: benchmarks/head_start.py
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanFacts(Stored):
+    """What a plan says in plan.json and on `rankwise plan --json`: ranks, alphas and the ledger."""
+
+    base: str
+    family: str
+    layers: int
+    kinds: tuple[str, ...]
+    method: str
+    policy: str | None
+    """How ranks were allotted; None for a method without ranks."""
+    head: str
+    trainable_parameters: int
+    total_parameters: int
+    budget: int | None
+    share: float | None
+    """Trained parameters over the budget."""
+    sections: Mapping[str, int]
+    ledger: tuple[Entry, ...]
+    ranks: Mapping[str, int]
+    alphas: Mapping[str, float]
+    criterion: str | None = None
+    scores: Mapping[str, tuple[float, ...]] | None = None
+    """What a probing pass measured of each linear layer, for ranks by importance."""
+    frozen_head: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -71,29 +99,31 @@ class Plan:
         """Virtual tokens before each text, which take as many positions."""
         return self.method.prefix_length(self.adapter)
 
-    def as_dict(self) -> dict[str, Any]:
-        return {
-            "base": self.encoder.name,
-            "family": self.encoder.family,
-            "layers": self.encoder.layers,
-            "kinds": list(self.encoder.kinds),
-            "method": self.adapter.method,
-            "policy": self.adapter.allocate.policy if self.adapter.has_ranks else None,
-            "head": self.head.kind,
-            **self.ledger.as_dict(),
-            "ranks": dict(self.ranks),
-            "alphas": dict(self.alphas),
-            **self._scores(),
-            "frozen_head": list(self.frozen_head),
-            "notes": list(self.notes),
-        }
-
-    def _scores(self) -> dict[str, Any]:
-        """What the ranks were given for, where a probing pass scored the maps."""
-        policy = self.adapter.allocate
-        if not self.adapter.has_ranks or not isinstance(policy, ByImportance):
-            return {}
-        return {"criterion": policy.criterion, "scores": {name: list(gains) for name, gains in policy.scores.items()}}
+    def facts(self) -> PlanFacts:
+        """The plan in plain values, the policy's scores among them where ranks went by importance."""
+        policy, ledger = self.adapter.allocate, self.ledger
+        by_importance = policy if self.adapter.has_ranks and isinstance(policy, ByImportance) else None
+        return PlanFacts(
+            base=self.encoder.name,
+            family=self.encoder.family,
+            layers=self.encoder.layers,
+            kinds=self.encoder.kinds,
+            method=self.adapter.method,
+            policy=policy.policy if self.adapter.has_ranks else None,
+            head=self.head.kind,
+            trainable_parameters=ledger.trainable_parameters,
+            total_parameters=ledger.total_parameters,
+            budget=ledger.budget,
+            share=ledger.share,
+            sections=ledger.sections(),
+            ledger=ledger.entries,
+            ranks=self.ranks,
+            alphas=self.alphas,
+            criterion=by_importance.criterion if by_importance else None,
+            scores=by_importance.scores if by_importance else None,
+            frozen_head=self.frozen_head,
+            notes=self.notes,
+        )
 
 
 def plan(recipe: Recipe, *, classes: int, encoder: Encoder | None = None) -> Plan:

@@ -31,12 +31,12 @@ from rankwise.encoders.base import Base, locate
 from rankwise.errors import RunError, require
 from rankwise.inference.onnx_scorer import OnnxScorer
 from rankwise.inference.predict import Prediction, Predictor
-from rankwise.planning.plan import Plan
+from rankwise.planning.plan import Plan, PlanFacts
 from rankwise.planning.plan import plan as make_plan
 from rankwise.recipe import Recipe
 from rankwise.run.engines.onnx import exported
 from rankwise.run.engines.predictor import predictor
-from rankwise.run.format import PLAN, PREPROCESSING, RECIPE, RUN, SCORED_ROWS, SCORES, PlanFacts, RunFacts, RunScores
+from rankwise.run.format import PLAN, PREPROCESSING, RECIPE, RUN, SCORED_ROWS, SCORES, RunFacts, RunScores
 from rankwise.run.manifest import check_files, check_format, check_run, read_manifest
 from rankwise.system.files import read_json
 

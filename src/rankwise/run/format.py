@@ -12,9 +12,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from rankwise.data.lengths import Lengths
-from rankwise.planning.ledger import Entry
 from rankwise.stats.intervals import Interval
-from rankwise.stats.scores import Mistake, Scores
+from rankwise.stats.scores import Scores, ScoresWithMistakes
 from rankwise.system.events import HistoryEntry
 from rankwise.system.files import Stored
 
@@ -123,42 +122,7 @@ class RunFacts(Stored):
     notes: tuple[str, ...]
 
 
-# ----------------------------------------------------------------------------------------------- plan.json, scores.json
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanFacts(Stored):
-    """plan.json: ranks, alphas and the ledger; what `rankwise plan --json` prints."""
-
-    base: str
-    family: str
-    layers: int
-    kinds: tuple[str, ...]
-    method: str
-    policy: str | None
-    """How ranks were allotted; None for a method without ranks."""
-    head: str
-    trainable_parameters: int
-    total_parameters: int
-    budget: int | None
-    share: float | None
-    """Trained parameters over the budget."""
-    sections: Mapping[str, int]
-    ledger: tuple[Entry, ...]
-    ranks: Mapping[str, int]
-    alphas: Mapping[str, float]
-    criterion: str | None = None
-    scores: Mapping[str, tuple[float, ...]] | None = None
-    """What a probing pass measured of each linear layer, for ranks by importance."""
-    frozen_head: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowsScored(Scores):
-    """Scores of the test rows, with the most confident mistakes first."""
-
-    mistakes: tuple[Mistake, ...]
+# ----------------------------------------------------------------------------------------------------------- scores.json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +145,7 @@ class RunScores(Stored):
     """scores.json: the test scores beside the baselines', and every evaluation during training."""
 
     classes: tuple[str, ...]
-    test: RowsScored
+    test: ScoresWithMistakes
     validation: HistoryEntry
     """The evaluation whose weights were kept."""
     baselines: Mapping[str, BaselineScores]

@@ -21,7 +21,6 @@ from rankwise.run.format import (
     CleanScores,
     Promised,
     RowCounts,
-    RowsScored,
     RunFacts,
     RunScores,
     Seconds,
@@ -63,7 +62,7 @@ def scores_of(job: Job, fitted: Fitted, test: Evaluation, beside: Sequence[Basel
     """The test rows' scores beside the baselines', and the evaluations during training."""
     return RunScores(
         classes=job.data.classes,
-        test=RowsScored(**vars(test.scores), mistakes=test.mistakes),
+        test=test.with_mistakes(),
         validation=HistoryEntry(**fitted.best),
         baselines={one.name: BaselineScores(**vars(one.scores), difference=one.difference) for one in beside},
         history=tuple(HistoryEntry(**entry) for entry in fitted.history),

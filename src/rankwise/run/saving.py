@@ -27,7 +27,6 @@ from rankwise.run.format import (
     SCORES,
     STARTED,
     VERSIONS,
-    PlanFacts,
     RunFacts,
     RunScores,
     versions,
@@ -35,7 +34,7 @@ from rankwise.run.format import (
 from rankwise.run.manifest import write_manifest
 from rankwise.run.opening import portable
 from rankwise.run.scored_rows import ScoredRows
-from rankwise.system.files import of_schema, read_json, write_json
+from rankwise.system.files import read_json, write_json
 from rankwise.training.job import Job
 
 PROBE_BATCH = 4  # of them at a time: sixteen long ones would be the run's peak of memory
@@ -58,7 +57,7 @@ def save(
     save_classifier(job.classifier, folder, base=job.base)
     job.tokenizer.save_pretrained(folder)
     _scrub_tokenizer(folder / "tokenizer_config.json", job.tokenizer)
-    write_json(folder / PLAN, of_schema(job.classifier.plan.as_dict(), PlanFacts))
+    write_json(folder / PLAN, job.plan.facts())
     write_json(folder / PREPROCESSING, job.data.preprocessing)
     write_json(folder / SCORES, scores)
     scored_rows.write(folder / SCORED_ROWS, job.data.classes)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +28,6 @@ class Interval:
         if self.low is None or self.high is None:
             return estimate
         return f"{estimate} [{100 * self.low:z.1f}, {100 * self.high:z.1f}]"
-
-    def as_dict(self) -> dict[str, Any]:
-        """The interval as JSON has it: value, low and high."""
-        return asdict(self)
 
 
 def percentile_interval(value: float, draws: Floats, confidence: float) -> Interval:

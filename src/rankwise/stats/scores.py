@@ -12,9 +12,8 @@ is not certainty. A score that is not defined is None or NaN, never 0.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -85,9 +84,12 @@ class Scores:
     reliability: tuple[Bin, ...]
     confidence_level: float
 
-    def as_dict(self) -> dict[str, Any]:
-        """The scores as JSON gives them back: dicts, lists, strings, numbers and None."""
-        return dict(json.loads(json.dumps(asdict(self))))
+
+@dataclass(frozen=True, kw_only=True)
+class ScoresWithMistakes(Scores):
+    """Scores, and the most confident mistakes, the surest first."""
+
+    mistakes: tuple[Mistake, ...]
 
 
 def score(

@@ -72,11 +72,6 @@ def parse_json(text: str | bytes, schema: type[T]) -> T:
     return value
 
 
-def of_schema(value: Any, schema: type[T]) -> T:
-    """Plain JSON values as an object of a schema."""
-    return parse_json(json.dumps(value), schema)
-
-
 def _explained(error: ValidationError) -> str:
     """The first problem, to be put behind the name of the file."""
     problem = error.errors()[0]

@@ -30,6 +30,7 @@ from rankwise.stats.intervals import Interval
 from rankwise.stats.paired import mcnemar
 from rankwise.stats.scores import log_loss
 from rankwise.stats.seeds import SCORES, Estimate, Sample, difference, holm, mean_score, resampled_scores
+from rankwise.system.files import to_json
 
 Metric = Literal["accuracy", "macro_f1"]
 WIDE = 0.2  # an interval of more points, with less freedom than FEW, gets a word about its seeds
@@ -165,10 +166,10 @@ class Comparison:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, the verdicts among them."""
-        found = asdict(self)
-        for pair, plain in zip(self.pairs, found["pairs"], strict=True):
-            plain["verdict"] = {"accuracy": self.verdict(pair), "macro_f1": self.verdict(pair, "macro_f1")}
-        return found
+        plain: dict[str, Any] = to_json(self)
+        for pair, entry in zip(self.pairs, plain["pairs"], strict=True):
+            entry["verdict"] = {"accuracy": self.verdict(pair), "macro_f1": self.verdict(pair, "macro_f1")}
+        return plain
 
     def write_csv(self, path: Path) -> None:
         """A line a system. Raises RunError when the file can't be written."""

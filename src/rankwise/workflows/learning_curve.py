@@ -11,13 +11,11 @@ Shapes: S sizes, K seeds, V validation rows.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +27,7 @@ from rankwise.recipe import Recipe
 from rankwise.stats.intervals import Interval
 from rankwise.stats.power_law import PowerLaw, deviations, fit_power_law, measured_errors
 from rankwise.stats.seeds import Sample, mean_score
-from rankwise.system.files import make_folder, write_json
+from rankwise.system.files import Stored, make_folder, read_json, write_json
 from rankwise.workflows.train import train_on
 
 HALVINGS = 4  # of all training rows, where no sizes are given
@@ -52,6 +50,20 @@ class Point:
     """(V,) which validation rows it got right."""
     seconds: float
     """Of training."""
+
+
+@dataclass(frozen=True)
+class StoredPoint(Stored):
+    """OUT/points/rows-R-seed-S.json: a finished point."""
+
+    fingerprint: str
+    """Of the recipe and the data, so that points of others are not mixed in."""
+    rows: int
+    seed: int
+    seconds: float
+    accuracy: float
+    right: str
+    """A digit for each validation row: 1 for a right answer."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +101,6 @@ class LearningCurve:
     gains: tuple[Gain, ...]
     notes: tuple[str, ...] = ()
 
-    def as_dict(self) -> dict[str, Any]:
-        sizes = [{**vars(size), "accuracy": size.accuracy.as_dict()} for size in self.sizes]
-        gains = [{**vars(gain), "accuracy": gain.accuracy.as_dict()} for gain in self.gains]
-        return {**vars(self), "sizes": sizes, "gains": gains, "law": vars(self.law) if self.law else None}
-
 
 def learning_curve(
     recipe: Recipe,
@@ -128,7 +135,7 @@ def learning_curve(
         if on_point is not None:
             on_point(point, reused)
     found = curve_of(points, recipe.name, confidence=recipe.evaluate.confidence, resamples=recipe.evaluate.resamples)
-    write_json(folder / "curve.json", found.as_dict())
+    write_json(folder / "curve.json", found)
     return found
 
 
@@ -210,13 +217,13 @@ def _trained(recipe: Recipe, labelled: Labelled, rows: int, seed: int, folder: P
 
 def _write(path: Path, point: Point, fingerprint: str) -> None:
     right = "".join("01"[hit] for hit in point.right.astype(int))
-    about = {"rows": point.rows, "seed": point.seed, "seconds": point.seconds, "accuracy": float(point.right.mean())}
-    write_json(path, {"fingerprint": fingerprint, **about, "right": right})
+    accuracy = float(point.right.mean())
+    write_json(path, StoredPoint(fingerprint, point.rows, point.seed, point.seconds, accuracy, right))
 
 
 def _read(path: Path, fingerprint: str) -> Point:
-    found = json.loads(path.read_text("utf-8"))
-    if found["fingerprint"] != fingerprint:
+    point = read_json(path, StoredPoint)
+    if point.fingerprint != fingerprint:
         raise RunError(f"{path.parent.parent} has points of another recipe or of other data; give another --out")
-    right = np.frombuffer(found["right"].encode("ascii"), dtype=np.uint8) == ord("1")
-    return Point(found["rows"], found["seed"], right, found["seconds"])
+    right = np.frombuffer(point.right.encode("ascii"), dtype=np.uint8) == ord("1")
+    return Point(point.rows, point.seed, right, point.seconds)

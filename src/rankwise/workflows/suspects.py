@@ -71,9 +71,6 @@ class Found:
     precision: Interval
     recall: Interval
 
-    def as_dict(self) -> dict[str, Any]:
-        return {**vars(self), "precision": self.precision.as_dict(), "recall": self.recall.as_dict()}
-
 
 def find_suspects(
     texts: Sequence[str], labels: Labels, classes: int, *, features: Features = "tfidf", base: str = "minilm", seed: int = 0

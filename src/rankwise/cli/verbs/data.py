@@ -85,6 +85,6 @@ def data(options: DataOptions) -> None:
     report = audit(tables["train"], validation=tables.get("validation"), test=tables.get("test"), lengths=lengths)
     layouts = [table.layout.describe() for table in tables.values()]
     if options.as_json:
-        print_json({"layouts": layouts, **report.as_dict()})
+        print_json({"layouts": layouts}, report)
     else:
         console.show_audit(layouts, report)

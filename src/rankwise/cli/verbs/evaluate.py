@@ -62,7 +62,7 @@ def evaluate(options: EvaluateOptions) -> None:
         return
     layout, evaluation = evaluate_file(loaded, where, spec, numbering=numbering, engine=options.engine)
     if options.as_json:
-        print_json({"run": str(options.run), "data": layout.describe(), **evaluation.as_dict()})
+        print_json({"run": str(options.run), "data": layout.describe()}, evaluation.with_mistakes())
     else:
         console.dim(layout.describe())
         console.show_evaluation(evaluation.scores, evaluation.mistakes, loaded.preprocessing.classes)

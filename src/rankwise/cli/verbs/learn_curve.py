@@ -66,7 +66,7 @@ def learn_curve(options: LearnCurveOptions) -> None:
     found = learning_curve(loaded, folder, rows=sizes, seeds=options.seeds, on_point=tell)
     _write_csv(found, folder / "curve.csv")
     if options.as_json:
-        print_json({"out": str(folder), **found.as_dict()})
+        print_json({"out": str(folder)}, found)
         return
     show_curve(found)
     console.dim(f"points and curve.csv in {folder}")

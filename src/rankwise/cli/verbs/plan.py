@@ -64,7 +64,7 @@ def plan(options: PlanOptions) -> None:
     found = make_plan(loaded, classes=many)
     cost = forecast_of(loaded, found, known)
     if options.as_json:
-        print_json({"recipe": loaded.name, "classes": many, **found.as_dict(), "forecast": cost.as_dict()})
+        print_json({"recipe": loaded.name, "classes": many}, found.facts(), {"forecast": cost.as_dict()})
         return
     console.show_layouts(known.layouts if known else [])
     console.show_plan(loaded.name, found, cost)

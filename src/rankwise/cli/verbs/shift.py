@@ -11,7 +11,6 @@ from rankwise.cli.arguments import print_json
 from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.run.folder import Run
 from rankwise.run.format import ShiftReport
-from rankwise.system.files import to_json
 from rankwise.workflows.under_shift import shift_file, write_report
 
 WIDTH = 76  # characters of an example
@@ -24,7 +23,8 @@ def evaluate_under_shift(
     """Scores as `rankwise evaluate` prints them, then those under each kind of shift, which go into the run's folder too."""
     layout, evaluation, report = shift_file(run, source, spec, numbering=numbering, engine=engine)
     if as_json:
-        print_json({"run": str(run.folder), "data": layout.describe(), **evaluation.as_dict(), "shift": to_json(report)})
+        about = {"run": str(run.folder), "data": layout.describe()}
+        print_json(about, evaluation.with_mistakes(), {"shift": report})
         write_report(report, run.folder)
     else:
         console.dim(layout.describe())

@@ -107,7 +107,7 @@ def _as_dict(
     layout: Layout, suspects: Suspects, measured: dict[str, Found], rows: list[dict[str, Any]], features: Features
 ) -> dict[str, Any]:
     counts = {"rows": len(suspects.judged), "judged": int(suspects.judged.sum()), "probably_wrong": int(suspects.named.sum())}
-    against = {name: found.as_dict() for name, found in measured.items()}
+    against = dict(measured)
     return {"data": layout.describe(), "features": features, **counts, "against_truth": against, "suspects": rows}
 
 

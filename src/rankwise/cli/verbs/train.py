@@ -72,7 +72,6 @@ def train(options: TrainOptions) -> None:
         rows = (len(labelled.train.texts), len(labelled.validation.texts), len(labelled.test.texts))
         known = Volume(labelled.classes, rows, character_counts(labelled.train.texts))
         console.show_plan(loaded.name, found, forecast_of(loaded, found, known))
-    from rankwise.system.files import to_json
     from rankwise.workflows.train import train_on
 
     with console.TrainingProgress() as progress:
@@ -82,7 +81,7 @@ def train(options: TrainOptions) -> None:
     if not _is_main_process():
         return
     if options.as_json:
-        print_json({"run": str(run.folder), **to_json(run.facts), "scores": run.scores, "plan": run.plan_facts})
+        print_json({"run": str(run.folder)}, run.facts, {"scores": run.scores, "plan": run.plan_facts})
     else:
         console.show_run(run)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from rankwise.planning.plan import PlanFacts
 from rankwise.recipe import SHORT_KINDS
 from rankwise.report.blocks import Block, Column, Figure, Notes, Section, Table, percent
 from rankwise.report.figures import maps
 from rankwise.report.groups import Group
-from rankwise.run.format import PlanFacts
 
 PARTS = {
     "adapter": "adapters",
