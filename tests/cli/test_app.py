@@ -427,7 +427,7 @@ MISTAKES = {
     ),
     "rank beyond the map": (
         ["plan", "uniform-qkv", "--budget", "none", "--set", "adapter.rank=9999"],
-        "rank 9999 at 0.query is larger",
+        "rank 9999 at 0.query exceeds",
     ),
     "no such map": (
         ["plan", "uniform-qkv", "--set", "base=xlnet-base-cased"],

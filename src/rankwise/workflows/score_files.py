@@ -11,6 +11,7 @@ from itertools import tee
 from pathlib import Path
 from typing import Any
 
+from rankwise.data.files.format import OutputRow
 from rankwise.data.files.table import Layout, Record, Table, first_row, read_table, stream
 from rankwise.data.prepare import Split, clean_all
 from rankwise.data.sources import source_to_score, sources_of
@@ -83,9 +84,7 @@ def labelled_split(
     return table, Split(texts=texts, tokens=tokens, labels=numbers, rows=table.rows)
 
 
-def predict_rows(
-    run: Run, source: SourceSpec, spec: DataSpec, form: Form, **how: Any
-) -> tuple[Layout, Iterator[dict[str, Any]]]:
+def predict_rows(run: Run, source: SourceSpec, spec: DataSpec, form: Form, **how: Any) -> tuple[Layout, Iterator[OutputRow]]:
     """The source's layout, and one written row per data row, in bounded memory; `how` goes to `written_rows`.
 
     Raises DataError.
@@ -103,7 +102,7 @@ def written_rows(
     mc_dropout: int = 0,
     batch_size: int = 32,
     engine: str = "torch",
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[OutputRow]:
     """Predictions in the form's columns."""
     id_column = _id_column(form, layout)
     for_texts, for_rows = tee(records)
@@ -113,12 +112,12 @@ def written_rows(
         yield _row(prediction, record, form, id_column, run.preprocessing.classes)
 
 
-def _row(prediction: Prediction, record: Record, form: Form, id_column: str | None, classes: Sequence[str]) -> dict[str, Any]:
+def _row(prediction: Prediction, record: Record, form: Form, id_column: str | None, classes: Sequence[str]) -> OutputRow:
     label = classes.index(prediction.label) if form.numbers else prediction.label
     if form.submission:
         name, label_name = form.submission
         return {name: record.columns[id_column] if id_column else record.number - 1, label_name: label}
-    row: dict[str, Any] = {"row": record.number, "label": label, "score": round(prediction.score, 6)}
+    row: dict[str, str | int | float] = {"row": record.number, "label": label, "score": round(prediction.score, 6)}
     if form.probabilities:
         row |= {f"p_{name}": round(value, 6) for name, value in prediction.probabilities.items()}
     return row

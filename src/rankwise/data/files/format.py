@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from rankwise.data.files.rows import Rows
 from rankwise.data.files.text import TextFile
+
+OutputRow = Mapping[str, str | int | float]
+"""One prediction, by column."""
 
 
 class Writer(Protocol):
     """Writes rows under fixed columns to a file."""
 
-    def write(self, row: Mapping[str, Any]) -> None: ...
+    def write(self, row: OutputRow) -> None: ...
 
     def finish(self) -> None:
         """Write what is still held."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
+from rankwise.data.files.format import OutputRow
 from rankwise.data.files.formats import WRITERS
 from rankwise.errors import DataError
 
@@ -35,7 +35,7 @@ class Sink:
         self.writer = WRITERS[self.path.suffix].writer(self.draft, self.path.suffix, self.columns)
         return self
 
-    def write(self, row: Mapping[str, Any]) -> None:
+    def write(self, row: OutputRow) -> None:
         self.writer.write(row)
         self.rows += 1
 

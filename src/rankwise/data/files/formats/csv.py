@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
-from rankwise.data.files.format import Format, register
+from rankwise.data.files.format import Format, OutputRow, register
 from rankwise.data.files.rows import Row, Rows
 from rankwise.data.files.text import MAX_FIELD, TextFile, read_lines, refuse_utf16
 from rankwise.errors import DataError
@@ -29,7 +29,7 @@ class CsvWriter:
         self._rows = csv.DictWriter(stream, list(columns), delimiter=delimiter, lineterminator="\n")
         self._rows.writeheader()
 
-    def write(self, row: Mapping[str, Any]) -> None:
+    def write(self, row: OutputRow) -> None:
         self._rows.writerow(row)
 
     def finish(self) -> None:

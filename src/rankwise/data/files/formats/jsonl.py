@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rankwise.data.files.format import Format, register
+from rankwise.data.files.format import Format, OutputRow, register
 from rankwise.data.files.rows import PROBED_ROWS, Row, Rows
 from rankwise.data.files.text import TextFile, read_lines, refuse_utf16
 from rankwise.errors import DataError
@@ -23,7 +23,7 @@ class JsonlWriter:
     def __init__(self, path: Path) -> None:
         self._file = path.open("w", encoding="utf-8", newline="")
 
-    def write(self, row: Mapping[str, Any]) -> None:
+    def write(self, row: OutputRow) -> None:
         self._file.write(json.dumps(dict(row), ensure_ascii=False) + "\n")
 
     def finish(self) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rankwise.data.files.format import Format, register
+from rankwise.data.files.format import Format, OutputRow, register
 from rankwise.data.files.rows import PROBED_ROWS, Row, Rows, first_line
 from rankwise.data.files.text import TextFile
 from rankwise.errors import DataError
@@ -19,10 +19,10 @@ class ParquetWriter:
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self._path, self._columns = path, columns
-        self._held: list[Mapping[str, Any]] = []
+        self._held: list[OutputRow] = []
         self._file: Any = None
 
-    def write(self, row: Mapping[str, Any]) -> None:
+    def write(self, row: OutputRow) -> None:
         self._held.append(row)
         if len(self._held) >= WRITTEN_ROWS:
             self._write_group()
