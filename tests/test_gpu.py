@@ -67,7 +67,7 @@ def test_recorded_passes_train_the_same(fit_for, setting):
     recorded = fit_for(*changes, folder="recorded", on_built=without_dropout)
     near = 0.03 if "16" in setting else 2e-3
     for plain, same in zip(one_by_one.fitted.history, recorded.fitted.history, strict=True):
-        assert same["train_loss"] == pytest.approx(plain["train_loss"], abs=near)
+        assert same.train_loss == pytest.approx(plain.train_loss, abs=near)
     for name, weight in recorded.weights().items():
         torch.testing.assert_close(weight, one_by_one.weights()[name], atol=near, rtol=near)
 
@@ -77,7 +77,7 @@ def test_every_family_trains_alike_recorded_or_not(fit_for, fast):
     one_by_one = fit_for(*LONG, "train.speed.graphs=false", family=fast, folder="plain", on_built=without_dropout)
     recorded = fit_for(*LONG, family=fast, folder="recorded", on_built=without_dropout)
     for plain, same in zip(one_by_one.fitted.history, recorded.fitted.history, strict=True):
-        assert same["train_loss"] == pytest.approx(plain["train_loss"], abs=0.02)
+        assert same.train_loss == pytest.approx(plain.train_loss, abs=0.02)
 
 
 def test_dropout_draws_anew_in_each_replay(fit_for):
@@ -119,7 +119,7 @@ def test_memory_that_runs_out_makes_micro_batches_smaller(fit_for):
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert done.heard("memory"), "the whole batch fitted; give it less"
-    assert np.isfinite(done.fitted.history[-1]["train_loss"])
+    assert np.isfinite(done.fitted.history[-1].train_loss)
 
 
 @pytest.mark.parametrize("graphs", ["true", "false"])

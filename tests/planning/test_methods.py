@@ -58,7 +58,7 @@ def test_a_run_is_within_what_was_planned_and_predicts_when_loaded(trained, fami
 def test_training_learns(fit_for, family, method, rate):
     settings = ["train.epochs=12", f"train.learning_rate={rate}", "train.encoder_dropout=off"]
     history = fit_for(*METHODS[method], *settings, family=family).fitted.history
-    assert history[-1]["train_loss"] < history[0]["train_loss"] / 2
+    assert history[-1].train_loss < history[0].train_loss / 2
 
 
 @pytest.mark.parametrize("method", ["vera", "ia3", "prefix"])
@@ -69,7 +69,7 @@ def test_the_fast_settings_train_nearly_the_same(fit_for, method, precision):
     settings = [*METHODS[method], "train.encoder_dropout=off", "train.optimizer=sgd", "train.epochs=1"]
     plain = fit_for(*settings, folder="plain").fitted.history[-1]
     fast = fit_for(*settings, f"train.precision={precision}", folder="fast").fitted.history[-1]
-    assert fast["train_loss"] == pytest.approx(plain["train_loss"], abs=0 if precision == "fp32" else 0.02)
+    assert fast.train_loss == pytest.approx(plain.train_loss, abs=0 if precision == "fp32" else 0.02)
 
 
 class Interrupted(Exception):
@@ -105,7 +105,7 @@ def test_layers_below_the_lowest_adapted_one_are_cached(fit_for, tmp_path, metho
     cached = fit_for(*settings, folder="cached", cache=cache)
     assert [event.layer for event in cached.heard("prefix")] == [2, 2]
     plain = fit_for(*settings, "train.prefix_cache=off", folder="plain")
-    assert cached.fitted.best["log_loss"] == pytest.approx(plain.fitted.best["log_loss"], abs=1e-2)
+    assert cached.fitted.best.log_loss == pytest.approx(plain.fitted.best.log_loss, abs=1e-2)
 
 
 def test_a_prefix_has_nothing_to_cache(fit_for, tmp_path):

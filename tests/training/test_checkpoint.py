@@ -32,7 +32,7 @@ def trained(fit_for):
 
 
 def test_the_newest_and_the_best_are_kept(trained):
-    assert trained.fitted.best["step"] == 2
+    assert trained.fitted.best.step == 2
     assert trained.checkpoints.steps() == [2, 6, 8]
 
 
@@ -75,7 +75,8 @@ def test_a_draft_left_by_a_kill_does_not_get_in_the_way_of_the_same_step(trained
     draft.mkdir()
     (draft / "stray").write_bytes(b"half")
     classifier, spec = trained.built.classifier, trained.built.recipe.train
-    trained.checkpoints.save(classifier, Optimizers(classifier, spec), Parts(), Progress(step=8, best={"step": 8}))
+    progress = Progress(step=8, best=trained.fitted.history[-1])
+    trained.checkpoints.save(classifier, Optimizers(classifier, spec), Parts(), progress)
     assert not draft.exists()
     assert not (trained.checkpoints.folder / "step-8" / "stray").exists()
 

@@ -77,8 +77,8 @@ def test_what_is_recorded_trains_as_what_is_not(fit_for, recording, tmp_path, fa
     assert sum(again.replays for again in recording) > 5, "shapes came again"
     assert len({(len(again.reads.labels), again.reads.width) for again in recording}) == len(recording)
     for one, other in zip(plain.fitted.history, recorded.fitted.history, strict=True):
-        assert other["train_loss"] == pytest.approx(one["train_loss"], abs=1e-4)
-        assert other["log_loss"] == pytest.approx(one["log_loss"], abs=1e-4)
+        assert other.train_loss == pytest.approx(one.train_loss, abs=1e-4)
+        assert other.log_loss == pytest.approx(one.log_loss, abs=1e-4)
 
 
 def test_widths_are_rounded_up_to_eights_but_never_past_the_longest_text(fit_for, recording):

@@ -56,7 +56,7 @@ def test_a_whole_training_from_the_cache_ends_where_one_without_does(fit_for, tm
     assert not plain.heard("prefix")
     for name, weight in plain.weights().items():
         torch.testing.assert_close(cached.weights()[name], weight, rtol=0.1, atol=0.02)
-    assert cached.fitted.best["accuracy"] == pytest.approx(plain.fitted.best["accuracy"], abs=0.1)
+    assert cached.fitted.best.accuracy == pytest.approx(plain.fitted.best.accuracy, abs=0.1)
 
 
 def test_nothing_is_cached_where_nothing_below_is_constant_or_known(built_for):

@@ -158,4 +158,4 @@ def test_only_changed_texts_run_again(run):
     shifted = shifted_tokens(texts, tokens, ["lower", "shuffled_sentences"], predictor.tokenizer, predictor.preprocessing)
     scores = Validation(Watched(), predictor.padding, batch_size=8).scores(split, shifted=shifted)
     assert seen == [3, 1], "all texts once, then the one with two sentences; lower case changes none"
-    assert scores["shifts"]["lower"] == scores["accuracy"]
+    assert scores.shifts["lower"] == scores.accuracy

@@ -27,7 +27,6 @@ from rankwise.run.format import (
     TrainedParameters,
 )
 from rankwise.stats.scores import score
-from rankwise.system.events import HistoryEntry
 from rankwise.training.job import Job
 from rankwise.training.loop import Fitted
 
@@ -42,7 +41,7 @@ def facts_of(job: Job, fitted: Fitted, folder: Path, *, seconds: float, notes: S
         data_sha256=job.labelled.sha256,
         trained_parameters=TrainedParameters(job.plan.ledger.trainable_parameters, counted),
         ranks=job.classifier.live_ranks() if job.plan.method.prunes_ranks else None,
-        best=HistoryEntry(**fitted.best),
+        best=fitted.best,
         steps=fitted.steps,
         stopped_early=fitted.stopped_early,
         seconds=Seconds(round(fitted.seconds, 2), round(fitted.earlier_seconds + seconds, 2)),
@@ -63,9 +62,9 @@ def scores_of(job: Job, fitted: Fitted, test: Evaluation, beside: Sequence[Basel
     return RunScores(
         classes=job.data.classes,
         test=test.with_mistakes(),
-        validation=HistoryEntry(**fitted.best),
+        validation=fitted.best,
         baselines={one.name: BaselineScores(**vars(one.scores), difference=one.difference) for one in beside},
-        history=tuple(HistoryEntry(**entry) for entry in fitted.history),
+        history=fitted.history,
         test_not_in_training=_clean_scores(test, job.labelled.leaked, job.recipe.evaluate),
     )
 

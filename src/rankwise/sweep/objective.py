@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from accelerate import Accelerator
@@ -22,7 +21,7 @@ from rankwise.data.labelled import Labelled, read_labelled
 from rankwise.data.tokens import TokenStore
 from rankwise.recipe import DataSpec, Recipe
 from rankwise.sweep.results import FinalResult, Report, TrialResult
-from rankwise.system.events import Evaluated, Event, Events, TrainingStarted, UpdateLogged, UpdateMade
+from rankwise.system.events import Evaluated, Event, Events, HistoryEntry, TrainingStarted, UpdateLogged, UpdateMade
 from rankwise.system.files import to_json
 from rankwise.system.memory import return_freed_memory
 from rankwise.training.checkpoint import Checkpoints
@@ -88,7 +87,7 @@ class TrialObjective:
             scores=_scores(fitted.best),
             trained_parameters=trained_parameters,
             seconds=fitted.seconds,
-            history=tuple(fitted.history),
+            history=tuple(map(to_json, fitted.history)),
             validation_rows=len(job.data.validation),
             data_sha256=labelled.sha256,
         )
@@ -101,16 +100,16 @@ def whole_run(recipe: Recipe, folder: str) -> FinalResult:
     """A finalist's run folder, with its test rows scored once; goes on from a checkpoint, and leaves a finished run alone."""
     run = train(recipe, folder, existing="resume")
     return FinalResult(
-        validation=_scores(to_json(run.scores.validation)),
+        validation=_scores(run.scores.validation),
         test={name: getattr(run.scores.test, name).value for name in SCORES},
         seconds=run.facts.seconds.all,
         data_sha256=run.facts.data_sha256,
     )
 
 
-def _scores(evaluation: Mapping[str, Any]) -> dict[str, float]:
+def _scores(entry: HistoryEntry) -> dict[str, float]:
     """An evaluation's scores on validation rows; worst_shift is among them where it chose the checkpoint."""
-    return {name: evaluation[name] for name in (*SCORES, "worst_shift") if name in evaluation}
+    return {name: value for name in (*SCORES, "worst_shift") if (value := getattr(entry, name)) is not None}
 
 
 def _tables(spec: DataSpec) -> tuple[Labelled, Labelled]:

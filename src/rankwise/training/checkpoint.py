@@ -8,10 +8,10 @@ where it was, to the bit.
 
 from __future__ import annotations
 
-import json
 import shutil
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -20,9 +20,19 @@ from safetensors.torch import load_file, save_file
 from rankwise.errors import RunError
 from rankwise.model.classifier import Classifier
 from rankwise.system.device import Device
+from rankwise.system.files import Stored, read_json, write_json
 from rankwise.training.optimizers import Optimizers
 from rankwise.training.parts import Parts
 from rankwise.training.progress import Progress
+
+
+@dataclass(frozen=True)
+class State(Stored):
+    """state.json: whose checkpoint it is, where training stands, and the optimiser's numbers that are no tensors."""
+
+    fingerprint: str
+    progress: Progress
+    optimizer: list[Any]
 
 
 class Checkpoints:
@@ -43,11 +53,10 @@ class Checkpoints:
         tensors, numbers = optimizers.state()
         generators = Device(classifier.device).generator_states()
         save_file({**tensors, **parts.state(), **generators}, draft / "optimizer.safetensors")
-        state = {"fingerprint": self.fingerprint, "progress": asdict(progress), "optimizer": numbers}
-        (draft / "state.json").write_text(json.dumps(state, indent=1), "utf-8")
+        write_json(draft / "state.json", State(self.fingerprint, progress, numbers))
         shutil.rmtree(target, ignore_errors=True)
         draft.rename(target)
-        self._drop(keep_step=progress.best.get("step"))
+        self._drop(keep_step=progress.best.step if progress.best else None)
         return target
 
     def steps(self) -> list[int]:
@@ -59,8 +68,8 @@ class Checkpoints:
         if not self.steps():
             return None
         folder = self.folder / f"step-{self.steps()[-1]}"
-        state = json.loads((folder / "state.json").read_text("utf-8"))
-        if state["fingerprint"] != self.fingerprint:
+        state = read_json(folder / "state.json", State)
+        if state.fingerprint != self.fingerprint:
             raise RunError(
                 f"{folder.name} was made by another recipe or other data than the ones given now; resume with the same "
                 "ones, or type --overwrite to start again"
@@ -69,8 +78,8 @@ class Checkpoints:
         tensors = _read(folder / "optimizer.safetensors")
         Device(classifier.device).restore_generators(tensors)
         parts.load(tensors)
-        optimizers.load({key: tensor for key, tensor in tensors.items() if key[0].isdigit()}, state["optimizer"])
-        return Progress(**state["progress"])
+        optimizers.load({key: tensor for key, tensor in tensors.items() if key[0].isdigit()}, state.optimizer)
+        return state.progress
 
     def load_weights(self, classifier: Classifier, step: int) -> None:
         """Put the trained tensors back as they were after `step` updates."""

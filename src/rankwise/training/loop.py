@@ -10,7 +10,6 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +29,7 @@ from rankwise.system.events import (
     Events,
     HeadFitted,
     HiddenStatesCached,
+    HistoryEntry,
     TrainingEnded,
     TrainingStarted,
     UpdateLogged,
@@ -57,9 +57,9 @@ from rankwise.training.validation import Validation
 class Fitted:
     """How a classifier got to its best weights, which are in place."""
 
-    best: dict[str, Any]
-    """The evaluation that was best, with its step and epoch."""
-    history: list[dict[str, Any]]
+    best: HistoryEntry
+    """The evaluation whose weights are in place."""
+    history: tuple[HistoryEntry, ...]
     """Every evaluation."""
     steps: int
     seconds: float
@@ -132,23 +132,23 @@ def fit(
                 parts.before_scoring()
                 scores = validation.scores(data.validation, shifted=job.shifted, hidden=hidden.get("validation"))
                 passed = round(progress.step / steps_per_epoch(len(data.train), spec), 3)
-                entry = {"step": progress.step, "epoch": passed, **meter.evaluation(), **scores}
+                entry = meter.entry(progress.step, passed, scores)
                 progress.note_evaluation(entry, spec, can_be_best=parts.settled)
                 progress.fraction, progress.training_seconds = pace.fraction, earlier_seconds + time.monotonic() - started
                 if accelerator.is_main_process:
                     checkpoints.save(classifier, optimizers, remembered, progress)
-                events.emit(Evaluated(**entry, best=progress.best.get("step") == progress.step))
+                events.emit(Evaluated(**vars(entry), best=progress.best is entry))
                 parts.after_scoring()
                 classifier.model.train()
 
         # --- the best weights
         accelerator.wait_for_everyone()
-        checkpoints.load_weights(classifier, progress.best["step"])
+        checkpoints.load_weights(classifier, progress.chosen.step)
         classifier.model.eval()
         events.emit(_ended(progress))
         return Fitted(
-            best=progress.best,
-            history=progress.history,
+            best=progress.chosen,
+            history=tuple(progress.history),
             steps=progress.step,
             seconds=progress.training_seconds,
             stopped_early=progress.has_stalled(spec),
@@ -167,7 +167,7 @@ def _made(spec: TrainSpec, pace: Pace, meter: Meter, optimizers: Optimizers, nor
 def _ended(progress: Progress) -> TrainingEnded:
     """What is told at the end: updates made, and the one whose weights are kept."""
     seconds = round(progress.training_seconds, 3)
-    return TrainingEnded(step=progress.step, best_step=progress.best["step"], training_seconds=seconds)
+    return TrainingEnded(step=progress.step, best_step=progress.chosen.step, training_seconds=seconds)
 
 
 def _seed(spec: TrainSpec, accelerator: Accelerator, *, resumed_at: int = 0) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 from rankwise.recipe import TrainSpec
+from rankwise.system.events import HistoryEntry
+from rankwise.training.validation import ValidationScores
 
 MINIMISED = {"log_loss"}  # metrics of which less is better
 
@@ -26,18 +27,23 @@ class Progress:
     """Evaluations since the best."""
     stalls: int = 0
     """Evaluations, of all, that were no better than the best before them."""
-    best: dict[str, Any] = field(default_factory=dict)
-    """The best evaluation so far, with its step."""
-    history: list[dict[str, Any]] = field(default_factory=list)
+    best: HistoryEntry | None = None
+    history: list[HistoryEntry] = field(default_factory=list)
     """Every evaluation so far."""
     training_seconds: float = 0.0
     """Spent in training and evaluation, over all resumed parts."""
+
+    @property
+    def chosen(self) -> HistoryEntry:
+        """The evaluation whose weights are kept; there is one after the last update."""
+        assert self.best is not None, "nothing was evaluated yet"
+        return self.best
 
     def note_update(self, epoch: int, batch: int) -> None:
         """An update was made, from batch number `batch` of an epoch."""
         self.step, self.epoch, self.batch = self.step + 1, epoch, batch + 1
 
-    def note_evaluation(self, entry: dict[str, Any], spec: TrainSpec, *, can_be_best: bool) -> None:
+    def note_evaluation(self, entry: HistoryEntry, spec: TrainSpec, *, can_be_best: bool) -> None:
         """Take in an evaluation, and whether it is the best.
 
         On few validation rows scores are often equal; then the one with the lower log-loss is the better.
@@ -47,12 +53,12 @@ class Progress:
             return
         sign = -1 if spec.select_by in MINIMISED else 1
         min_delta = spec.early_stop.min_delta if spec.early_stop else 0.0
-        gain = sign * (entry[spec.select_by] - self.best[spec.select_by]) if self.best else math.inf
+        gain = sign * (getattr(entry, spec.select_by) - getattr(self.best, spec.select_by)) if self.best else math.inf
         if gain > min_delta:
-            self.best, self.stale = dict(entry), 0
+            self.best, self.stale = entry, 0
             return
-        if gain == 0 and entry["log_loss"] < self.best["log_loss"]:
-            self.best = dict(entry)
+        if gain == 0 and self.best and entry.log_loss < self.best.log_loss:
+            self.best = entry
         self.stale += 1
         self.stalls += 1
 
@@ -83,12 +89,15 @@ class Meter:
         self.recent.clear()
         return round(mean, 6)
 
-    def evaluation(self) -> dict[str, float]:
-        """Loss and accuracy of the training rows since this was last asked."""
-        scores = {
-            "train_loss": round(sum(self.losses) / max(1, len(self.losses)), 6),
-            "train_accuracy": round(self.right / max(1, self.rows), 6),
-        }
+    def entry(self, step: int, epoch: float, scores: ValidationScores) -> HistoryEntry:
+        """The evaluation after an update: its scores, with loss and accuracy of the training rows since the last one."""
+        entry = HistoryEntry(
+            step=step,
+            epoch=epoch,
+            train_loss=round(sum(self.losses) / max(1, len(self.losses)), 6),
+            train_accuracy=round(self.right / max(1, self.rows), 6),
+            **vars(scores),
+        )
         self.losses.clear()
         self.right = self.rows = 0
-        return scores
+        return entry

@@ -5,8 +5,8 @@ Under several processes each computes its share of the batches, and all get the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,20 @@ from rankwise.model.classifier import Classifier
 from rankwise.model.hidden_cache import HiddenStates
 from rankwise.model.passes import in_eval_mode, to_array, to_tensors
 from rankwise.recipe import EvaluateSpec
+
+
+@dataclass(frozen=True)
+class ValidationScores:
+    """Scores of the validation rows that choose a checkpoint, without intervals."""
+
+    accuracy: float
+    macro_f1: float
+    mcc: float
+    log_loss: float
+    shifts: Mapping[str, float] | None = None
+    """Accuracy under each kind of shift, where the texts were shifted."""
+    worst_shift: float | None = None
+    """The lowest of these and of the accuracy on the texts as they are."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +71,12 @@ class Validation:
         summed: NDArray[np.float32] = self.accelerator.reduce(torch.from_numpy(values).to(device), "sum").cpu().numpy()
         return summed
 
-    def scores(self, split: Split, *, shifted: Sequence[Shifted] = (), hidden: HiddenStates | None = None) -> dict[str, Any]:
-        """accuracy, macro_f1, mcc and log_loss of a split, which choose a checkpoint; no intervals.
+    def scores(
+        self, split: Split, *, shifted: Sequence[Shifted] = (), hidden: HiddenStates | None = None
+    ) -> ValidationScores:
+        """The scores of a split, and of its texts where they come `shifted` too.
 
-        Where the split's texts come `shifted` too, also `shifts`, the accuracy under each kind, and `worst_shift`, the lowest
-        of these and of the texts as they are. Raises NonFiniteLoss where training has spoilt the weights.
+        Raises NonFiniteLoss where training has spoilt the weights.
         """
         task = SingleLabel(self.classifier.classes)
         values = self.logits(split.tokens, hidden)
@@ -71,13 +86,14 @@ class Validation:
                 "train.clip_norm"
             )
         probabilities = task.probabilities(values)
-        scores: dict[str, Any] = task.quick_scores(probabilities, split.labels)
-        if shifted:
-            under = {kind.kind: probabilities_under(kind, probabilities, task, self.logits) for kind in shifted}
-            rights = {kind: task.decide(values) == split.labels for kind, values in under.items()}
-            scores["shifts"] = {kind: round(float(right.mean()), 6) for kind, right in rights.items()}
-            scores["worst_shift"] = min(scores["accuracy"], *scores["shifts"].values())
-        return scores
+        quick: dict[str, Any] = task.quick_scores(probabilities, split.labels)
+        scores = ValidationScores(**quick)
+        if not shifted:
+            return scores
+        under = {kind.kind: probabilities_under(kind, probabilities, task, self.logits) for kind in shifted}
+        rights = {kind: task.decide(values) == split.labels for kind, values in under.items()}
+        shifts = {kind: round(float(right.mean()), 6) for kind, right in rights.items()}
+        return replace(scores, shifts=shifts, worst_shift=min(scores.accuracy, *shifts.values()))
 
     def evaluate(self, split: Split, spec: EvaluateSpec) -> Evaluation:
         """Every score of a split with its interval, and the mistakes."""

@@ -48,7 +48,7 @@ def test_later_weights_count_as_the_paper_has_it(walk, eta):
 def test_the_optimiser_goes_on_as_if_there_were_no_mean(fit_for):
     plain, mean = fit_for(folder="plain"), fit_for("train.average=30%", folder="mean")
     assert [event.loss for event in mean.heard("step")] == [event.loss for event in plain.heard("step")]
-    assert [entry["train_loss"] for entry in mean.fitted.history] == [entry["train_loss"] for entry in plain.fitted.history]
+    assert [entry.train_loss for entry in mean.fitted.history] == [entry.train_loss for entry in plain.fitted.history]
 
 
 def test_what_is_scored_and_kept_is_the_mean(fit_for):
@@ -63,7 +63,7 @@ def test_what_is_scored_and_kept_is_the_mean(fit_for):
         mean = torch.stack([trained.weights()[name] for trained in steps]).mean(0)
         assert torch.allclose(weight, mean, atol=1e-5)
         assert not torch.equal(weight, steps[-1].weights()[name]) or not weight.any()
-    assert kept.fitted.best["log_loss"] != steps[-1].fitted.best["log_loss"]
+    assert kept.fitted.best.log_loss != steps[-1].fitted.best.log_loss
 
 
 @pytest.mark.parametrize("moments", [100, 4], ids=["pruned after every update", "pruned after every fifth"])

@@ -100,7 +100,7 @@ def test_the_best_is_one_of_those_with_the_final_ranks(fit_for):
     assert trained.fitted.steps == 20
     best = [event.step for event in trained.heard("evaluation") if event.best]
     assert best[0] == 10, "ranks are final after half of the updates"
-    assert trained.fitted.best["step"] in best
+    assert trained.fitted.best.step in best
 
 
 def test_early_stopping_waits_for_the_final_ranks(fit_for):
