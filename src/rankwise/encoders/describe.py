@@ -137,9 +137,8 @@ def describe(config: Config, *, name: str, classes: int) -> Encoder:
     model_type = config.get("model_type")
     family = FAMILIES.get(str(model_type))
     if family is None:
-        raise ModelError(
-            f"{name}: model type '{model_type}' is no encoder that rankwise knows; expected one of {', '.join(FAMILIES)}"
-        )
+        known = ", ".join(sorted(FAMILIES))
+        raise ModelError(f"{name}: model type '{model_type}' is no encoder that rankwise knows; expected one of {known}")
     lines = _Lines(family, config, _dimensions(family, config, name, classes))
     dims, root = lines.dims, f"{family.root}."
     return Encoder(

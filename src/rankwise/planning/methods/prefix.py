@@ -51,7 +51,7 @@ class Prefix(Method):
 
 def _check(encoder: Encoder, length: int) -> None:
     if not encoder.traits.takes_prefix:
-        able = ", ".join(name for name, family in FAMILIES.items() if family.takes_prefix)
+        able = ", ".join(sorted(name for name, family in FAMILIES.items() if family.takes_prefix))
         raise PlanError(
             f"{encoder.name} ({encoder.family}): transformers takes no keys and values from outside there, so prefix tuning "
             f"works for {able} only; type --set adapter.method=lora, or take another base"
