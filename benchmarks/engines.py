@@ -23,6 +23,7 @@ from rankwise.cli.options import spec_for
 from rankwise.data.files.table import read_table
 from rankwise.workflows.score_files import source_for, with_text_columns
 
+ENGINES = ("torch", "onnx")  # what is compared
 RESULTS = Path(__file__).parent / "results" / "engines.csv"
 COMPARED = ("torch", "onnx")
 COLUMNS = (

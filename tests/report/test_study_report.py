@@ -16,6 +16,8 @@ from rankwise.report.study import report_of_study
 from rankwise.sweep.results import Final, Trial
 from rankwise.sweep.study import Study
 
+pytestmark = pytest.mark.long
+
 KEYS = ("adapter.rank", "train.learning_rate", "train.optimizer.name")
 
 

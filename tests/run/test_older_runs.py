@@ -19,6 +19,8 @@ from rankwise.system.events import Evaluated, read_events
 from rankwise.workflows.compare import compare
 from rankwise.workflows.train import train
 
+pytestmark = pytest.mark.long
+
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 FOLDER = FIXTURES / "run-0.1.0"
 needs_minilm = pytest.mark.skipif(importlib.util.find_spec(MINILM_PACKAGE) is None, reason="rankwise[minilm] is missing")

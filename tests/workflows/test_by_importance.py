@@ -23,6 +23,8 @@ from rankwise.system.cache import cache_folder
 from rankwise.workflows.by_importance import KNOWN_RANKS, gains, mean_gradients, with_scores
 from rankwise.workflows.train import train
 
+pytestmark = pytest.mark.long
+
 POLICY = ("adapter.allocate={policy: by-importance, rows: 36}", "adapter.rank=max", "budget.parameters=3000")
 
 

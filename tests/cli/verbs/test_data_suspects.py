@@ -13,6 +13,8 @@ from conftest import CLASSES, separable
 from rankwise.cli.app import app
 from rankwise.cli.console import out
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture
 def noisy(tmp_path):
