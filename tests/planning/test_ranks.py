@@ -661,7 +661,7 @@ def test_ia3_without_maps_for_keys_and_values_is_refused(family):
 
 @pytest.mark.parametrize("family", [family for family in SMALL if family not in PREFIX_FAMILIES])
 def test_a_prefix_where_transformers_takes_none_is_refused_with_the_families_that_do(family):
-    with pytest.raises(PlanError, match="works for bert, electra, roberta, xlm-roberta, camembert only; type --set"):
+    with pytest.raises(PlanError, match="works for bert, camembert, electra, roberta, xlm-roberta only; type --set"):
         small_plan(family, "adapter.method=prefix", "adapter.virtual_tokens=5")
 
 
