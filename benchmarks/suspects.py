@@ -46,7 +46,7 @@ def measured(texts: list[str], labels: np.ndarray, truth: np.ndarray, classes: i
     suspects = find_suspects(texts, labels, classes, features=features)
     wrong, known = labels != truth, np.ones(len(labels), dtype=bool)
     lines = []
-    for name, places in (("probably wrong", suspects.places[suspects.named]), ("all listed", suspects.places)):
+    for name, places in (("probably wrong", suspects.indices[suspects.named]), ("all listed", suspects.indices)):
         found = compare(places, wrong, known)
         bounds = [getattr(score, bound) for score in (found.precision, found.recall) for bound in ("value", "low", "high")]
         lines.append([found.wrong, features, name, found.listed, found.right, *(round(bound, 4) for bound in bounds)])

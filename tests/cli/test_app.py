@@ -16,7 +16,6 @@ import pytest
 
 import rankwise
 from rankwise.cli import app as cli
-from rankwise.cli import options
 from rankwise.data.files.table import read_table
 from rankwise.errors import Defect
 from rankwise.planning.plan import plan
@@ -518,7 +517,7 @@ def raising(problem):
 
 
 def test_our_own_mistake_exits_with_1(type_, monkeypatch):
-    monkeypatch.setattr(options, "recipe_of", raising(Defect("a promise did not hold")))
+    monkeypatch.setattr(Recipe, "load", raising(Defect("a promise did not hold")))
     assert type_("plan", "auto") == Answer(1, "", "error: a promise did not hold\n")
 
 
@@ -531,7 +530,7 @@ def test_our_own_mistake_exits_with_1(type_, monkeypatch):
     ],
 )
 def test_an_interrupted_command_says_how_to_go_on(type_, monkeypatch, verb, how):
-    monkeypatch.setattr(options, "recipe_of", raising(KeyboardInterrupt()))
+    monkeypatch.setattr(Recipe, "load", raising(KeyboardInterrupt()))
     assert type_(verb, "auto") == Answer(130, "", f"error: stopped{how}\n")
 
 

@@ -7,6 +7,7 @@ from dataclasses import astuple, replace
 import pytest
 
 from rankwise.cli import console
+from rankwise.cli.verbs.train import show_run
 from rankwise.stats.intervals import Interval
 from rankwise.stats.scores import ClassScore, Scores
 
@@ -72,5 +73,5 @@ def test_shares_are_shown_in_percent_and_other_scores_as_they_are(run_for, capsy
 
 
 def test_a_recipe_may_be_called_anything(run_for, capsys):
-    console.show_run(run_for("bert", "name='[red]'"))
+    show_run(run_for("bert", "name='[red]'"))
     assert "[red]" in capsys.readouterr().out

@@ -96,24 +96,24 @@ def test_sure_and_right_labels_name_nothing():
 def test_wrong_labels_are_found_with_the_right_class(tiny, features):
     texts, labels, wrong = noisy()
     found = find_suspects(texts, labels, 3, features=features, base=str(tiny("bert")))
-    named = found.places[found.named]
+    named = found.indices[found.named]
     measured = compare(named, wrong, np.ones(len(wrong), dtype=bool))
     assert (measured.wrong, measured.listed, measured.right) == (wrong.sum(), len(named), wrong[named].sum())
     precision, recall = (0.8, 0.8) if features == "tfidf" else (0.2, 0.5)  # a random encoder sees little; chance is 0.15
     assert measured.precision.value >= precision
     assert measured.recall.value >= recall
     truth = np.array([CLASSES.index(label) for label in separable(240, seed=2).labels])
-    hits = wrong[found.places]
-    assert (found.likely[hits] == truth[found.places[hits]]).mean() >= 0.6
-    margins = found.given_probability - found.likely_probability
+    hits = wrong[found.indices]
+    assert (found.likely[hits] == truth[found.indices[hits]]).mean() >= 0.6
+    margins = found.label_probability - found.likely_probability
     assert (np.diff(margins) >= 0).all(), "the widest margin first"
-    assert (found.likely != labels[found.places]).all()
+    assert (found.likely != labels[found.indices]).all()
 
 
 def test_the_same_rows_are_found_every_time():
     texts, labels, _ = noisy(90)
     one, other = (find_suspects(texts, labels, 3) for _ in range(2))
-    assert one.places.tolist() == other.places.tolist()
+    assert one.indices.tolist() == other.indices.tolist()
     assert one.likely_probability.tolist() == other.likely_probability.tolist()
 
 
@@ -169,7 +169,7 @@ def test_rows_of_rare_classes_are_not_judged():
     labels = np.append(labels, [3] * (FOLDS - 1))
     found = find_suspects([*texts, *["rare"] * (FOLDS - 1)], labels, 4)
     assert found.judged.tolist() == [True] * 60 + [False] * (FOLDS - 1)
-    assert (found.places < 60).all()
+    assert (found.indices < 60).all()
     assert found.joint[3].sum() == found.joint[:, 3].sum() == 0
 
 
@@ -198,6 +198,6 @@ def test_wrong_labels_of_real_news_are_found(shared_data):
     truth, given = (np.array([names.index(row[column]) for row in rows]) for column in ("label", "noisy_label"))
     found = find_suspects([row["text"] for row in rows], given, 4)
     known = np.ones(len(rows), dtype=bool)
-    named, listed = (compare(places, truth != given, known) for places in (found.places[found.named], found.places))
+    named, listed = (compare(places, truth != given, known) for places in (found.indices[found.named], found.indices))
     assert (named.wrong, named.precision.value > 0.7, named.recall.value > 0.15) == (1975, True, True)  # 0.78 and 0.17
     assert (listed.precision.value > 0.5, listed.recall.value > 0.38) == (True, True)  # 0.55 and 0.41

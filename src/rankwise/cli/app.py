@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rankwise.cli import console
 from rankwise.cli.verbs.compare import compare
 from rankwise.cli.verbs.data import data
 from rankwise.cli.verbs.evaluate import evaluate
@@ -42,13 +43,9 @@ class _Verbs(typer.core.TyperGroup):
             with told_extras():
                 return super().invoke(ctx)
         except RankwiseError as problem:
-            from rankwise.cli import console
-
             console.error(str(problem))
             raise typer.Exit(problem.exit_code) from None
         except KeyboardInterrupt:
-            from rankwise.cli import console
-
             console.error(f"stopped{GOING_ON.get(ctx.invoked_subcommand or '', '')}")
             raise typer.Exit(130) from None
 
@@ -56,7 +53,7 @@ class _Verbs(typer.core.TyperGroup):
 class _Verb(typer.core.TyperCommand):
     """A verb whose usage has RECIPE where typer writes {RECIPE}, which reads like a set of choices.
 
-    An option that it does not have is told the key or the option that may be meant.
+    For an option that it does not have it suggests the key or the option that may be meant.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, dataclass, fields
 from functools import wraps
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -66,6 +66,16 @@ def takes_options(verb: Callable[[Options], None]) -> Callable[..., None]:
     command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = hints
     return command
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions:
+    """What changes a recipe, for every verb that trains or plans one."""
+
+    data: DataOption = None
+    budget: BudgetOption = None
+    fast: FastOption = False
+    overrides: SetOption = None
 
 
 def print_json(*parts: object) -> None:

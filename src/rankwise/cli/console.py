@@ -6,7 +6,7 @@ Results go to standard output, progress to standard error; a stream that is no t
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -39,13 +39,9 @@ from rankwise.system.events import (
 )
 
 if TYPE_CHECKING:
-    from rankwise.data.audit import Audit
     from rankwise.data.files.table import Layout
-    from rankwise.data.lengths import Lengths
-    from rankwise.run.folder import Run
 
 SHADES = " ░▒▓█"
-MOST_CLASSES = 40  # whose rows are shown
 MOST_MIXED = 10  # pairs of classes that are shown
 
 out = Console(highlight=False)
@@ -65,7 +61,7 @@ def note(message: str) -> None:
 
 
 def show_plan(name: str, plan: Plan, forecast: Forecast | None = None) -> None:
-    """The ledger by section, the map of what is adapted, what the run is predicted to cost, the notes."""
+    """The ledger by section, a picture of what is adapted, what the run is predicted to cost, the notes."""
     ledger = plan.ledger
     out.print(f"[bold]{escape(name)}[/] on {escape(plan.encoder.name)}: {_what_trains(plan)}")
     table = plain_table("trained", "parameters", "share of the cap" if ledger.budget else "share of the model")
@@ -87,21 +83,8 @@ def show_plan(name: str, plan: Plan, forecast: Forecast | None = None) -> None:
         note(line)
 
 
-def show_ledger(plan: Plan) -> None:
-    """Every entry: layer, map, rank, cost."""
-    table = Table(box=None, header_style="dim", pad_edge=False)
-    for heading in ("what", "module"):
-        table.add_column(heading)
-    for heading in ("layer", "rank", "parameters"):
-        table.add_column(heading, justify="right")
-    for entry in plan.ledger.entries:
-        layer = "" if entry.layer is None else str(entry.layer)
-        table.add_row(entry.section, entry.item, layer, str(entry.rank or ""), f"{entry.parameters:,}")
-    out.print(table)
-
-
 def plan_map(plan: Plan) -> Text:
-    """Layers down (the last on top), maps across; the shade is the size relative to the largest.
+    """Layers down (the last on top), kinds of linear layer across; the shade is the size relative to the largest.
 
     A size is an adapter's rank, a prefix's length or the number of scales.
     """
@@ -124,57 +107,14 @@ def plan_map(plan: Plan) -> Text:
     return picture
 
 
-def show_recipes(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Two lines a recipe, so that 80 columns hold them."""
-    out.print(f"[dim]{'recipe':<20}{'trains':>12}  on[/]")
-    for row in rows:
-        out.print(f"[bold]{row['name']:<20}[/]{row['trainable_parameters']:>12,}  {row['base']}")
-        report = f" (report {row['published']['report'][:3]})" if row["published"] else ""
-        hanging(" ", f"[dim]{escape(row['summary'])}{report}[/]")
-    out.print("\nrankwise recipes show NAME prints one; rankwise train NAME runs it.")
-    out.print(
-        "Spaces to search: rank4-grid (report 003), lora-hyperparameters (004); rankwise sweep NAME --plan tells of one."
-    )
-
-
 def show_layouts(layouts: Iterable[Layout]) -> None:
-    """What was found out about each file that is read; of files that are alike once."""
+    """A line about the files that are read, one for all that are alike."""
     alike: dict[str, dict[str, None]] = {}
     for layout in layouts:
-        name, _, found = layout.describe().partition(": ")
-        alike.setdefault(found, {})[name] = None
-    for found, names in alike.items():
-        dim(f"{', '.join(names)}: {found}")
-
-
-def show_run(run: Run) -> None:
-    """The end of a training: scores beside baselines, what was spent, where it is, what to type next."""
-    scores, facts = run.scores, run.facts
-    table = plain_table("on the test rows", "accuracy %", "macro-F1 %", "ahead by, points")
-    test = scores.test
-    table.add_row(f"[bold]{escape(run.recipe.name)}[/]", f"[bold]{percent(test.accuracy)}[/]", percent(test.macro_f1), "")
-    for name, baseline in scores.baselines.items():
-        gain = points(baseline.difference)
-        table.add_row(name, percent(baseline.accuracy), percent(baseline.macro_f1), gain)
-    out.print(table)
-    if clean := scores.test_not_in_training:
-        out.print(f"test texts that are not in training: accuracy {percent(clean.accuracy)}")
-    level = test.confidence_level
-    out.print(f"[dim]{test.rows:,} test rows, scored once; {level:.0%} bootstrap intervals in brackets.[/]")
-    ledger = run.plan_facts
-    spent = f"{ledger.trainable_parameters:,} trained parameters"
-    if ledger.budget and ledger.share is not None:
-        spent += f" of {ledger.budget:,} ({ledger.share:.1%})"
-    out.print(f"\n[bold]spent[/]   {spent}; {facts.seconds.all:.0f} s")
-    if left := facts.ranks:
-        spread = f"{min(left.values())} to {max(left.values())} a map"
-        out.print(f"[bold]ranks[/]   {sum(left.values())} of {sum(ledger.ranks.values())} are left, {spread}")
-    out.print(
-        f"[bold]run[/]     {escape(str(run.folder))}  (best at step {facts.best.step} of {facts.steps})\n"
-        f'[bold]next[/]    rankwise predict {shell(run.folder)} --text "Shares fell after the central bank spoke"\n'
-        f"        rankwise evaluate {shell(run.folder)} DATA",
-        soft_wrap=True,
-    )
+        name, _, description = layout.describe().partition(": ")
+        alike.setdefault(description, {})[name] = None
+    for description, names in alike.items():
+        dim(f"{', '.join(names)}: {description}")
 
 
 def shell(path: Path) -> str:
@@ -220,46 +160,6 @@ def _show_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> 
     if pairs:
         out.print(mixed)
     dim(f"the confusion matrix of {len(classes)} classes is wider than these lines; --json has it, and rankwise report")
-
-
-def show_audit(layouts: Sequence[str], report: Audit) -> None:
-    """Rows and classes, lengths as a picture, repeats and leaks as warnings."""
-    for layout in layouts:
-        dim(layout)
-    rows = ", ".join(f"{count:,} {name}" for name, count in report.rows.items())
-    lost = ", ".join(
-        f"{count:,} {name} ({reason})" for name, reasons in report.dropped.items() for reason, count in reasons.items()
-    )
-    out.print(f"[bold]rows[/]  {rows}" + (f"; dropped: {lost}" if lost else ""))
-    out.print()
-    widest = max(report.classes.values())
-    classes = plain_table("class", "rows", "share", "", right=(1, 2))
-    for name, count in list(report.classes.items())[:MOST_CLASSES]:
-        classes.add_row(escape(name), f"{count:,}", f"{count / report.rows['train']:.1%}", bar(count, widest))
-    out.print(classes)
-    if len(report.classes) > MOST_CLASSES:
-        dim(f"and {len(report.classes) - MOST_CLASSES:,} more; --json has them all")
-    _show_lengths(report.tokens or report.characters)
-    for line in report.warnings:
-        note(line)
-    if not report.warnings:
-        out.print("[green]nothing to warn of[/]")
-
-
-def _show_lengths(lengths: Lengths) -> None:
-    table = plain_table(f"{lengths.unit} per training text", "rows", "", right=(1,))
-    most = max((rows for _, _, rows in lengths.histogram), default=1)
-    for low, high, rows in lengths.histogram:
-        table.add_row(f"{low:,} to {high - 1:,}", f"{rows:,}", bar(rows, most))
-    out.print()
-    out.print(table)
-    named = ", ".join(f"{name} {value:,}" for name, value in lengths.quantiles.items())
-    out.print(f"[dim]quantiles: {named}[/]")
-    if lengths.coverage:
-        shares = ", ".join(f"{share:.1%} in {size}" for size, share in lengths.coverage.items())
-        out.print(f"texts that fit whole: {shares} tokens")
-        out.print(f"[bold]recommended[/]  --set data.max_length={lengths.recommended}  [dim](fits 99.5 %)[/]")
-    out.print()
 
 
 def show_mistakes(mistakes: Sequence[Mistake]) -> None:
@@ -317,7 +217,7 @@ class TrainingProgress:
             err.print(line)
 
     def _draw(self, event: Event) -> None:
-        """Move the bar."""
+        """Move the bar as an event says."""
         if isinstance(event, TrainingStarted):
             self.task = self.progress.add_task("training", total=event.total, completed=event.step, loss="")
         elif self.task is None:
@@ -379,22 +279,12 @@ def show_engine(run: Any, engine: str) -> None:
         err.print(f"[dim]{escape(about)}[/]", soft_wrap=True)
 
 
-def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_classes: bool = False) -> None:
-    """Label, score and text, a line each; with every class's probability below when asked."""
-    for text, prediction in zip(texts, predictions, strict=True):
-        shown = text if len(text) <= 90 else text[:87] + "…"
-        out.print(f"[bold]{escape(prediction.label)}[/]  {prediction.score:.1%}  [dim]{escape(shown)}[/]", soft_wrap=True)
-        if all_classes:
-            for name, value in sorted(prediction.probabilities.items(), key=lambda item: -item[1]):
-                out.print(f"  {value:6.1%}  {escape(name)}")
-
-
 def plain_table(first: str, *rest: str, right: Sequence[int] | None = None) -> Table:
     """A plain table; columns after the first are right-aligned unless `right` says which are."""
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(first)
-    for place, heading in enumerate(rest, start=1):
-        numeric = right is None or place in right
+    for column, heading in enumerate(rest, start=1):
+        numeric = right is None or column in right
         table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric)
     return table
 

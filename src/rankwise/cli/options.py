@@ -10,6 +10,8 @@ from collections.abc import Set
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from rankwise.cli import console
+from rankwise.cli.arguments import RecipeOptions
 from rankwise.errors import DataError, RecipeError
 from rankwise.recipe import AFTER_READING, DataSpec, Recipe, SourceSpec
 from rankwise.recipe.differences import is_under
@@ -28,35 +30,29 @@ FAST = ("train.precision=auto", "train.encoder_dropout=off")  # what --fast mean
 
 
 def recipe_of(
-    recipe: str | Recipe,
-    overrides: list[str] | None,
-    budget: str | None,
-    data: str | None,
-    *,
-    minutes: float | None = None,
-    memory_gb: float | None = None,
-    fast: bool = False,
+    recipe: str | Recipe, options: RecipeOptions, *, minutes: float | None = None, memory_gb: float | None = None
 ) -> Recipe:
     """A recipe, or one by name or path, with what the options change; --data replaces every file of the recipe's."""
+    data, overrides = options.data, options.overrides or []
     if isinstance(recipe, str):
         _check_no_data(recipe)
-    changes = list(FAST) if fast else []
+    changes = list(FAST) if options.fast else []
     if data is not None:
         check_data(data)
         changes += [f"data.source={json.dumps(data)}", "data.train=null", "data.validation=null", "data.test=null"]
         changes.append("data.classes=[]")
-        if Path(data).is_file() and any(change.startswith("data.train.") for change in overrides or []):
+        if Path(data).is_file() and any(change.startswith("data.train.") for change in overrides):
             changes.append(f"data.train.path={json.dumps(data)}")  # how it is read, such as data.train.encoding
-    if budget is not None:
-        changes.append(f"budget.parameters={_parameters(budget)}")
+    if options.budget is not None:
+        changes.append(f"budget.parameters={_parameters(options.budget)}")
     changes += [f"budget.minutes={minutes}"] if minutes is not None else []
     changes += [f"budget.memory_gb={memory_gb}"] if memory_gb is not None else []
-    changes += overrides or []
+    changes += overrides
     return recipe.with_overrides(changes) if isinstance(recipe, Recipe) else Recipe.load(recipe, changes)
 
 
 def _check_no_data(recipe: str) -> None:
-    """Raises RecipeError for a file of data in a recipe's place."""
+    """Raises RecipeError for a file of data where a recipe is expected."""
     from rankwise.data.files.reading import is_readable
 
     if Path(recipe).is_file() and is_readable(Path(recipe)):
@@ -74,18 +70,18 @@ def reading(overrides: list[str] | None, *, also: Set[str] = frozenset()) -> lis
 
 
 def spec_for(recipe: Recipe, source: str, overrides: list[str] | None) -> DataSpec:
-    """How a run reads a file that it is given later: as its recipe read the training text, with changes."""
+    """How a run reads a file of later: as its recipe read the training text, with changes."""
     other = [f"data.{role}=null" for role in ("train", "validation", "test")]
     changes = reading(overrides, also={"data.unseen_labels"})
     return recipe.with_overrides([f"data.source={json.dumps(source)}", *other, "data.classes=[]", *changes]).data
 
 
-def check_data(given: str) -> None:
-    """Raises DataError where a file or folder of data is not there: told before anything that takes seconds is loaded."""
-    if given != "sample" and not given.startswith("hub:"):
+def check_data(source: str) -> None:
+    """Raises DataError where a file or folder of data is not there: before anything that takes seconds is loaded."""
+    if source != "sample" and not source.startswith("hub:"):
         from rankwise.data.files.reading import checked_path
 
-        checked_path(given)
+        checked_path(source)
 
 
 def check_apart(out: Path, source: str) -> None:
@@ -94,18 +90,18 @@ def check_apart(out: Path, source: str) -> None:
         raise DataError(f"--out {out} is the file that is read, and would be gone; give another")
 
 
-def _parameters(given: str) -> str:
+def _parameters(text: str) -> str:
     """1000000, 1_000_000, 1,000,000, 50k, 1.5M or none → a whole number or null."""
-    if given.lower() in ("none", "null"):
+    if text.lower() in ("none", "null"):
         return "null"
-    digits = given.replace(",", "").replace("_", "").lower()
+    digits = text.replace(",", "").replace("_", "").lower()
     scale = {"k": 1_000, "m": 1_000_000}.get(digits[-1:], 1)
     try:
         count = round(float(digits if scale == 1 else digits[:-1]) * scale)
     except (ValueError, OverflowError):
         count = 0
     if count < 1:
-        raise RecipeError(f"--budget {given}: expected a number above 0, such as 1000000, 50k or 1M, or none")
+        raise RecipeError(f"--budget {text}: expected a number above 0, such as 1000000, 50k or 1M, or none")
     return str(count)
 
 
@@ -162,7 +158,6 @@ def scored(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:
     policy = recipe.adapter.unscored
     if policy is None:
         return recipe
-    from rankwise.cli import console
     from rankwise.data.labelled import read_labelled
     from rankwise.workflows.by_importance import with_scores
 

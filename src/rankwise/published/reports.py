@@ -72,7 +72,7 @@ class Report(Spec):
         return tuple(dict.fromkeys(experiment.data for experiment in self.experiments))
 
     def chosen(self, names: Sequence[str]) -> tuple[Experiment, ...]:
-        """The experiments with these names, and those that they ask; all where no name is given. Raises RecipeError."""
+        """The experiments with these names, and those that they ask; all where there are no names. Raises RecipeError."""
         known = {experiment.name: experiment for experiment in self.experiments}
         for name in names:
             if name not in known:

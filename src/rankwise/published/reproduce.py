@@ -162,9 +162,9 @@ def reproduce(request: Request, out: Path, *, listeners: Iterable[Listener] = ()
             else:
                 _ask(trained, asked, seed, out)
     compared = {name: _compared([one for one in chosen if one.experiment.data == name]) for name in report.data}
-    comparisons = {name: found for name, found in compared.items() if found is not None}
+    comparisons = {name: comparison for name, comparison in compared.items() if comparison is not None}
     outcomes = tuple(_outcome(trained, comparisons.get(trained.experiment.data)) for trained in chosen)
-    found = Reproduction(
+    reproduction = Reproduction(
         report=report,
         base=chosen[0].recipe.base,
         overrides=request.overrides,
@@ -173,8 +173,8 @@ def reproduce(request: Request, out: Path, *, listeners: Iterable[Listener] = ()
         doubts=(*_miscounts(outcomes), *report.doubts),
     )
     out.mkdir(parents=True, exist_ok=True)
-    write_json(out / "reproduction.json", found.as_dict())
-    return found
+    write_json(out / "reproduction.json", reproduction.as_dict())
+    return reproduction
 
 
 def _settled(experiment: Experiment, request: Request, tables: dict[str, Labelled]) -> _Trained:

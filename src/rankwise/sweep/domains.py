@@ -53,13 +53,13 @@ class Range:
         if step is None or (self.high - self.low) / step >= MOST_LISTED:
             return None
         count = math.floor((self.high - self.low) / step + 1e-9) + 1
-        return [self._stepped(self.low + place * step) for place in range(count)]
+        return [self._stepped(self.low + index * step) for index in range(count)]
 
     def suggest(self, trial: Any, name: str) -> float:
         if self.whole:
             return int(trial.suggest_int(name, int(self.low), int(self.high), log=self.log, step=int(self.step or 1)))
-        found = float(trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step))
-        return found if self.step is None else self._stepped(found)
+        value = float(trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step))
+        return value if self.step is None else self._stepped(value)
 
     def _stepped(self, value: float) -> float:
         """0.3 where adding steps of 0.1 made 0.30000000000000004: drawn or listed, it is one configuration."""
@@ -93,9 +93,14 @@ def is_drawn_as(name: str, key: str) -> bool:
 
 def keys_of(name: str, domain: Domain) -> list[str]:
     """The recipe keys that a part of a space varies."""
+    return list(dict.fromkeys(key for key, _ in _varied(name, domain)))
+
+
+def _varied(name: str, domain: Domain) -> list[tuple[str, Values | Range]]:
+    """Every recipe key that a part of a space varies with its values; a key of several groups comes several times."""
     if isinstance(domain, Groups):
-        return list(dict.fromkeys(key for option in domain.options.values() for key in option))
-    return [name]
+        return [pair for option in domain.options.values() for pair in option.items()]
+    return [(name, domain)]
 
 
 def size_of(domains: Mapping[str, Domain]) -> int | None:
@@ -123,16 +128,7 @@ def listed(domains: Mapping[str, Domain]) -> Iterator[dict[str, Scalar]]:
 
 def why_no_grid(domains: Mapping[str, Domain]) -> str:
     """What keeps domains without a size from having one, and what to write instead."""
-    flat = [
-        (key, part)
-        for name, domain in domains.items()
-        for key, part in (
-            [(key, part) for option in domain.options.values() for key, part in option.items()]
-            if isinstance(domain, Groups)
-            else [(name, domain)]
-        )
-    ]
-    for key, part in flat:
+    for key, part in (pair for name, domain in domains.items() for pair in _varied(name, domain)):
         if isinstance(part, Range) and part.points() is None and part.step is None:
             return f"a grid needs values, and '{key}' is a range; give a list, or a step"
     return f"this grid has over {MOST_LISTED:,} configurations; give fewer values"
@@ -151,12 +147,8 @@ def _axis(name: str, domain: Domain) -> list[dict[str, Scalar]]:
         points = domain.points()
         assert points is not None, "listed() is asked of a space that has a size"
         return [{name: point} if len(points) > 1 else {} for point in points]
-    found: list[dict[str, Scalar]] = []
+    axis: list[dict[str, Scalar]] = []
     for label, option in domain.options.items():
-        inner = [_axis(inner_name(key, label), part) for key, part in option.items()]
-        for combination in itertools.product(*inner):
-            chosen: dict[str, Scalar] = {name: label}
-            for part in combination:
-                chosen.update(part)
-            found.append(chosen)
-    return found
+        inner = {inner_name(key, label): part for key, part in option.items()}
+        axis += [{name: label, **labels} for labels in listed(inner)]
+    return axis

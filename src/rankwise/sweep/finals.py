@@ -21,10 +21,10 @@ from rankwise.sweep.study import Study
 class Finals(Stage):
     """Whole runs of a search's best configurations."""
 
-    def __init__(self, sweep: Sweep, board: Board, found: Study) -> None:
+    def __init__(self, sweep: Sweep, board: Board, study: Study) -> None:
         super().__init__(sweep, board)
-        self.wanted = _wanted(sweep, found)
-        self.searched = {trial.number: trial.params for trial in found.finished}
+        self.wanted = _wanted(sweep, study)
+        self.searched = {trial.number: trial.params for trial in study.finished}
 
     def run(self) -> None:
         trials = list(dict.fromkeys(number for number, _ in self.wanted))
@@ -46,13 +46,17 @@ class Finals(Stage):
             if recipe is None:  # another driver took what waited, so Optuna made this one; or a former call wanted it
                 self.board.yield_to(trial, "not wanted")
                 continue
-            given = trial.user_attrs["params"]
-            folder = str(self.sweep.folder / "finals" / f"trial-{given['trial']}-seed-{given['seed']}")
-            params = {**given, "folder": folder}  # this driver's, wherever another one would have put it
+            number, seed = trial.user_attrs["params"]["trial"], trial.user_attrs["params"]["seed"]
+            folder = str(self.sweep.folder / "finals" / f"trial-{number}-seed-{seed}")
+            params = {
+                "trial": number,
+                "seed": seed,
+                "folder": folder,
+            }  # this driver's, wherever another one would have put it
             if why := self.board.claim(trial, trial.user_attrs["fingerprint"], params, waiting=self.waiting):
                 self.board.yield_to(trial, why)
             else:
-                self.hand_over(trial, Task(recipe, (params["seed"],), folder))
+                self.hand_over(trial, Task(recipe, (seed,), folder))
                 return True
         return False
 
@@ -86,7 +90,7 @@ class Finals(Stage):
         return self.wanted.get((params.get("trial"), params.get("seed")))
 
     def _enqueue(self) -> None:
-        """Put what is wanted and not there yet where `ask` finds it."""
+        """Queue for `ask` what is wanted and not there yet."""
         held = (trial.user_attrs for trial in self.board.trials() if "given up" not in trial.user_attrs)
         known = {attrs.get("fingerprint") for attrs in held}
         for (number, seed), recipe in self.wanted.items():
@@ -95,10 +99,10 @@ class Finals(Stage):
                 self.board.enqueue({}, {"params": {"trial": number, "seed": seed}, "fingerprint": key})
 
 
-def _wanted(sweep: Sweep, found: Study) -> Mapping[tuple[int, int], Recipe]:
+def _wanted(sweep: Sweep, study: Study) -> Mapping[tuple[int, int], Recipe]:
     """(trial, seed) of each run, and its recipe."""
     search = sweep.space.search
-    best: Sequence[Trial] = found.front() if len(found.objectives) > 1 else found.finished
+    best: Sequence[Trial] = study.front() if len(study.objectives) > 1 else study.finished
     first = sweep.base.train.seed + search.seeds
     return {
         (trial.number, seed): configured(sweep.base, trial.params)

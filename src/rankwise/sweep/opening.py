@@ -1,4 +1,4 @@
-"""A sweep's studies, made in its storage or found there: whether this is the same sweep, who draws, what is pruned."""
+"""A sweep's studies, made in its storage or opened there: whether this is the same sweep, who draws, what is pruned."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rankwise.sweep.storage import alone, database_of, discard, facts_of, opened
 def open_studies(
     folder: Path, storage: str | None, base: Recipe, space: Space
 ) -> Iterator[tuple[optuna.Study, optuna.Study]]:
-    """The search's and the finalists' studies, made or found. Raises RunError where another sweep has this name."""
+    """The search's study and the finalists', made where there are none. Raises RunError where another sweep has this name."""
     name = folder.resolve().name
     url = database_of(storage, folder)
     directions = [OBJECTIVES[objective] for objective in space.objectives]
@@ -34,7 +34,7 @@ def open_studies(
                 study, finals = stack.enter_context(opened(url, name, directions))
             _check_same(study, base, space, folder)
             if _is_stillborn(study):
-                _describe(study, base, space)  # now with the place of the data that is right
+                _describe(study, base, space)  # now with the path of the data that is right
             remember(folder, storage, name)
         fresh = not study.get_trials(deepcopy=False)
         study.sampler = _sampler(space, seed=space.search.seed if fresh else None)  # who joins must not draw the same again

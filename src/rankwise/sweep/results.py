@@ -46,7 +46,7 @@ class TrialResult:
 
 
 class Report(Protocol):
-    """Hears each evaluation within a trial; raises `Stop` when the trial is not worth going on with."""
+    """Hears every evaluation within a trial; raises `Stop` when the trial is not worth going on with."""
 
     def __call__(self, entry: Mapping[str, float], /) -> None: ...
 
@@ -87,8 +87,8 @@ class Imported:
     module: str
     name: str
 
-    def __call__(self, *given: Any) -> Any:
-        return getattr(import_module(self.module), self.name)(*given)
+    def __call__(self, *arguments: Any) -> Any:
+        return getattr(import_module(self.module), self.name)(*arguments)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Trial:
     number: int
     state: State
     params: Mapping[str, Any]
-    """Recipe keys and the values that they were given."""
+    """Recipe keys and their values."""
     values: Mapping[str, float] = field(default_factory=dict)
     """Each objective's mean over the seeds; empty unless finished."""
     scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
@@ -119,8 +119,8 @@ class Trial:
 
     def spread(self, metric: str) -> float | None:
         """A score's standard deviation over the seeds; None for a single one, or for what is no score."""
-        found = self.scores.get(metric, ())
-        return stdev(found) if len(found) > 1 else None
+        values = self.scores.get(metric, ())
+        return stdev(values) if len(values) > 1 else None
 
 
 @dataclass(frozen=True)
@@ -215,5 +215,5 @@ def configured(base: Recipe, params: Mapping[str, Any]) -> Recipe:
 
 def values_of(objectives: Sequence[str], results: Sequence[TrialResult]) -> dict[str, float]:
     """Each objective's mean over the seeds."""
-    found = [{**one.scores, "trained_parameters": one.trained_parameters, "seconds": one.seconds} for one in results]
-    return {name: fmean(values[name] for values in found) for name in objectives}
+    by_seed = [{**one.scores, "trained_parameters": one.trained_parameters, "seconds": one.seconds} for one in results]
+    return {name: fmean(values[name] for values in by_seed) for name in objectives}

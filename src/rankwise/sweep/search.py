@@ -18,10 +18,10 @@ from rankwise.recipe import Recipe
 from rankwise.sweep.domains import MOST_LISTED
 from rankwise.sweep.engines.local import Done, Event, Failed
 from rankwise.sweep.engines.work import Rejected, Task
-from rankwise.sweep.results import SearchStarted, Standing, Trial, TrialEnded, TrialResult, configured, values_of
+from rankwise.sweep.results import SearchStarted, Standing, TrialEnded, TrialResult, configured, values_of
 from rankwise.sweep.space import TRIALS, Space
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
-from rankwise.sweep.storage import ENDED, ENOUGH, MOST_DEATHS, Board, counts
+from rankwise.sweep.storage import ENDED, ENOUGH, MOST_DEATHS, Board, counts, ended_trial
 from rankwise.sweep.study import Study
 
 MOST_REFUSED = 100  # configurations in a row that were repeated or rejected: then the search has nothing new to say
@@ -159,15 +159,7 @@ class Search(Stage):
     def _finish(self, trial: optuna.Trial, outcome: Mapping[str, Any]) -> None:
         self.refused = self.refused + 1 if outcome["state"] == "rejected" else 0
         self.board.finish(trial, outcome)
-        ended = Trial(
-            number=trial.number,
-            state=outcome["state"],
-            params=trial.user_attrs["params"],
-            values=dict(zip(self.sweep.space.objectives, outcome.get("objectives", ()), strict=False)),
-            seconds=outcome.get("seconds"),
-            trained_parameters=outcome.get("trained_parameters"),
-            reason=outcome.get("reason", ""),
-        )
+        ended = ended_trial(trial.number, trial.user_attrs["params"], self.sweep.space.objectives, outcome)
         self.sweep.events.emit(TrialEnded(ended, self.standing()))
 
     # -------------------------------------------------------------------------------------------------------- configurations
@@ -182,7 +174,7 @@ class Search(Stage):
         return next((labels for key, labels in (self.listed or {}).items() if key not in had), None)
 
     def _enqueue_listed(self) -> None:
-        """Put the list's next configuration where `ask` finds it; where draws only repeat themselves, make a list first."""
+        """Queue the list's next configuration for `ask`; where draws only repeat themselves, make a list first."""
         trials = self.board.trials()
         if waits(trials):
             return

@@ -147,7 +147,7 @@ class Space:
         except ValidationError as error:
             raise RecipeError("\n".join(_explained(error, lines, where))) from None
         reader = _Reader(_base(file, lines, where), lines, where)
-        domains = {name: reader.domain(name, given) for name, given in file.space.items()}
+        domains = {name: reader.domain(name, values) for name, values in file.space.items()}
         reader.check_keys(domains)
         if file.search.sampler == "grid" and size_of(domains) is None:
             raise RecipeError(f"{where}: {why_no_grid(domains)}; or search.sampler: random")
@@ -199,13 +199,13 @@ class Space:
 
     def suggest(self, trial: Any) -> dict[str, Any]:
         """Recipe keys and their values, drawn by an Optuna trial."""
-        found: dict[str, Any] = {}
+        params: dict[str, Any] = {}
         for name, domain in self.domains.items():
             if isinstance(domain, Groups):
-                found.update(domain.suggest(trial, name))
+                params.update(domain.suggest(trial, name))
             else:
-                found[name] = domain.suggest(trial, name)
-        return found
+                params[name] = domain.suggest(trial, name)
+        return params
 
     def listed(self) -> Iterator[dict[str, Scalar]]:
         """Every configuration in the names and labels of Optuna's parameters; the space has a `size`."""
@@ -228,16 +228,16 @@ class _Reader:
     def __init__(self, base: Recipe, lines: Lines, where: str) -> None:
         self.base, self.lines, self.where = base, lines, where
 
-    def domain(self, name: str, given: Any) -> Domain:
+    def domain(self, name: str, values: Any) -> Domain:
         path: tuple[str | int, ...] = ("space", name)
-        if isinstance(given, list) and any(isinstance(option, dict) for option in given) and not self._is_key(name):
-            return self._groups(name, given)
+        if isinstance(values, list) and any(isinstance(option, dict) for option in values) and not self._is_key(name):
+            return self._groups(name, values)
         self._check_known(name, path)
-        if isinstance(given, list):
-            return self._values(name, given, path)
-        if isinstance(given, dict):
-            return self._range(name, given, path)
-        raise self._error(path, f"{name}: found {given!r}, expected a list of values or a range {{low: …, high: …}}")
+        if isinstance(values, list):
+            return self._values(name, values, path)
+        if isinstance(values, dict):
+            return self._range(name, values, path)
+        raise self._error(path, f"{name}: found {values!r}, expected a list of values or a range {{low: …, high: …}}")
 
     def check_keys(self, domains: Mapping[str, Domain]) -> None:
         """Raises RecipeError where two parts of the space set the same key."""
@@ -251,18 +251,18 @@ class _Reader:
                         )
             owners.update(dict.fromkeys(keys_of(name, domain), name))
 
-    def _groups(self, name: str, given: list[Any]) -> Groups:
+    def _groups(self, name: str, groups: list[Any]) -> Groups:
         options: dict[str, Mapping[str, Values | Range]] = {}
-        for place, option in enumerate(given):
+        for index, option in enumerate(groups):
             if not isinstance(option, dict):
                 raise self._error(
                     ("space", name),
-                    f"{name}: option {place + 1} is {quote(option)}, expected a mapping such as "
+                    f"{name}: option {index + 1} is {quote(option)}, expected a mapping such as "
                     "{train.optimizer.name: adam}",
                 )
             inner: dict[str, Values | Range] = {}
             for key, value in option.items():
-                path = ("space", name, place, key)
+                path = ("space", name, index, key)
                 self._check_known(key, path)
                 if isinstance(value, dict) and "low" in value:
                     inner[key] = self._range(key, value, path)
@@ -271,28 +271,28 @@ class _Reader:
             fixed = [
                 str(domain.labels[0]) for domain in inner.values() if isinstance(domain, Values) and len(domain.values) == 1
             ]
-            label = ", ".join(fixed) or f"option {place + 1}"
-            options[label if label not in options else f"{label} ({place + 1})"] = inner
+            label = ", ".join(fixed) or f"option {index + 1}"
+            options[label if label not in options else f"{label} ({index + 1})"] = inner
         return Groups(options)
 
-    def _values(self, key: str, given: list[Any], path: tuple[str | int, ...]) -> Values:
-        if not given:
+    def _values(self, key: str, options: list[Any], path: tuple[str | int, ...]) -> Values:
+        if not options:
             raise self._error(path, f"{key}: an empty list leaves nothing to try")
-        for value in given:
+        for value in options:
             self._check(key, value, path)
-        values = Values(tuple(given))
-        if len(set(map(json.dumps, values.labels))) < len(given):
-            raise self._error(path, f"{key}: {given} names a value twice")
+        values = Values(tuple(options))
+        if len(set(map(json.dumps, values.labels))) < len(options):
+            raise self._error(path, f"{key}: {options} names a value twice")
         return values
 
-    def _range(self, key: str, given: dict[str, Any], path: tuple[str | int, ...]) -> Range:
-        unknown = set(given) - {"low", "high", "log", "step"}
-        if unknown or not {"low", "high"} <= set(given):
+    def _range(self, key: str, settings: dict[str, Any], path: tuple[str | int, ...]) -> Range:
+        unknown = set(settings) - {"low", "high", "log", "step"}
+        if unknown or not {"low", "high"} <= set(settings):
             raise self._error(path, f"{key}: a range is {{low: 1e-5, high: 1e-2}}, with log: true or step: 0.1 if wanted")
-        low, high, log, step = given["low"], given["high"], given.get("log", False), given.get("step")
+        low, high, log, step = settings["low"], settings["high"], settings.get("log", False), settings.get("step")
         numbers = [low, high, *([step] if step is not None else [])]
         if not all(isinstance(number, int | float) and not isinstance(number, bool) for number in numbers):
-            raise self._error(path, f"{key}: low, high and step are numbers; found {given}")
+            raise self._error(path, f"{key}: low, high and step are numbers; found {settings}")
         if not isinstance(log, bool):
             raise self._error(path, f"{key}: log is true or false; found {log!r}")
         if not low < high:
@@ -324,13 +324,14 @@ class _Reader:
             self._check(key, None, path)
 
     def _check(self, key: str, value: Any, path: tuple[str | int, ...]) -> None:
-        if problem := self.base.refusal(key, value, self._place(path)):
+        if problem := self.base.refusal(key, value, self._origin(path)):
             raise RecipeError(problem)
 
     def _error(self, path: tuple[str | int, ...], message: str) -> RecipeError:
-        return RecipeError(f"{self._place(path)}: {message}")
+        return RecipeError(f"{self._origin(path)}: {message}")
 
-    def _place(self, path: tuple[str | int, ...]) -> str:
+    def _origin(self, path: tuple[str | int, ...]) -> str:
+        """The file and line of a setting."""
         return line_of(path, self.lines, self.where)
 
 

@@ -153,7 +153,7 @@ class Stage(ABC):
         return interrupted
 
     def _heard(self, event: Event) -> None:
-        """Act on an event. A trial runs here until what came of it is told: where that fails, it is given back."""
+        """Act on an event. A trial runs here until its outcome is written: where that fails, it is given back."""
         running = self.running[event.number]
         if isinstance(event, Reported):
             running.entries.append(event.entry)

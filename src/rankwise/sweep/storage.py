@@ -9,7 +9,7 @@ them may be killed at any moment. Four rules make that safe:
   its configuration waits again; no clocks are compared.
 - A trial writes its configuration's fingerprint before it trains, and yields to another with the same one: to a finished
   trial, or to a lower number (as in Lamport's bakery, 1974). So no configuration is trained twice.
-- The outcome is written whole before the trial is told as finished; a driver that finds one untold tells it.
+- The outcome is written whole before Optuna has the trial as finished; a driver that comes upon one in between ends it.
 """
 
 from __future__ import annotations
@@ -81,13 +81,10 @@ def database_of(storage: str | None, folder: Path) -> str:
 @contextmanager
 def opened(url: str, name: str, directions: Iterable[Direction]) -> Iterator[tuple[optuna.Study, optuna.Study]]:
     """The search's study of that name and the finalists', made where there are none. Raises RunError."""
-    storage = _storage(url)
-    try:
+    with _connected(url) as storage:
         search = optuna.create_study(storage=storage, study_name=name, directions=list(directions), load_if_exists=True)
         finals = optuna.create_study(storage=storage, study_name=name + FINALS, direction="maximize", load_if_exists=True)
         yield search, finals
-    finally:
-        storage.engine.dispose()  # a pool that is forgotten leaves its connections open
 
 
 @contextmanager
@@ -98,33 +95,26 @@ def alone(url: str, name: str) -> Iterator[None]:
             yield
         return
     key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
-    storage = _storage(url)
-    try:
-        with storage.engine.connect() as connection:
-            connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(key)))  # until it is closed
-            yield
-    finally:
-        storage.engine.dispose()
+    with _connected(url) as storage, storage.engine.connect() as connection:
+        connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(key)))  # until it is closed
+        yield
 
 
 def discard(url: str, name: str) -> None:
     """Delete the search's study of that name and the finalists'."""
-    storage = _storage(url)
-    try:
-        for each in (name, name + FINALS):
-            optuna.delete_study(study_name=each, storage=storage)
-    finally:
-        storage.engine.dispose()
+    with _connected(url) as storage:
+        for study in (name, name + FINALS):
+            optuna.delete_study(study_name=study, storage=storage)
 
 
 def located(folder_or_url: str | Path) -> tuple[str, str]:
     """The database's URL and the study's name of a sweep's folder, or of URL#NAME. Raises RunError."""
-    given = str(folder_or_url)
-    if "://" in given:
-        place, _, name = given.partition("#")
-        url = database_of(place, Path())
+    source = str(folder_or_url)
+    if "://" in source:
+        database, _, name = source.partition("#")
+        url = database_of(database, Path())
     else:
-        folder = Path(given)
+        folder = Path(source)
         if not (folder / ABOUT).is_file():
             raise RunError(f"{folder}: no {ABOUT}; expected a sweep's folder, such as rankwise sweep writes, or a URL#NAME")
         about = json.loads((folder / ABOUT).read_text("utf-8"))
@@ -133,26 +123,19 @@ def located(folder_or_url: str | Path) -> tuple[str, str]:
                 f"{folder}: no {FILE}, where {ABOUT} says that the trials are; copy it there from the sweep's folder"
             )
         name, url = about["study"], database_of(about["storage"], folder)
-    storage = _storage(url)
-    try:
-        known = [each for each in optuna.get_all_study_names(storage) if not each.endswith(FINALS)]
-    finally:
-        storage.engine.dispose()
+    with _connected(url) as storage:
+        known = [study for study in optuna.get_all_study_names(storage) if not study.endswith(FINALS)]
     if not name and len(known) == 1:
         name = known[0]
     if name not in known:
-        raise RunError(f"{given}: no study is called '{name}' there; it has {', '.join(known) or 'none'}; type URL#NAME")
+        raise RunError(f"{source}: no study is called '{name}' there; it has {', '.join(known) or 'none'}; type URL#NAME")
     return url, name
 
 
 def remember(folder: Path, storage: str | None, name: str) -> None:
     """Write where a folder's study is, so that the folder alone finds it again; a password is left out."""
     if storage is not None:
-        given = sqlalchemy.make_url(storage)
-        without = sqlalchemy.URL.create(
-            given.drivername, given.username, None, given.host, given.port, given.database, given.query
-        )
-        storage = without.render_as_string(hide_password=False)
+        storage = sqlalchemy.make_url(storage)._replace(password=None).render_as_string(hide_password=False)
     (folder / ABOUT).write_text(json.dumps({"study": name, "storage": storage}, indent=2) + "\n", "utf-8")
 
 
@@ -270,8 +253,7 @@ class Board:
 
     def take_back(self, trial: FrozenTrial) -> None:
         """Tell what came of a trial that nobody runs any more, where that is written down; else drop it."""
-        outcome = trial.user_attrs.get("outcome")
-        if outcome is not None:
+        if outcome := trial.user_attrs.get("outcome"):
             self.finish(trial, outcome)
         else:
             self.drop(trial.number)
@@ -310,21 +292,24 @@ def trials_of(study: optuna.Study, objectives: Iterable[str]) -> Iterator[Trial]
             seen = tuple({"step": step, next(iter(objectives)): value} for step, value in trial.intermediate_values.items())
             yield Trial(trial.number, "running" if trial.state == TrialState.RUNNING else "waiting", params, history=(seen,))
             continue
-        outcome = trial.user_attrs["outcome"]
-        finished = outcome["state"] == "finished"
-        yield Trial(
-            number=trial.number,
-            state=outcome["state"],
-            params=params,
-            values=dict(zip(objectives, outcome["objectives"], strict=True)) if finished else {},
-            scores={name: tuple(values) for name, values in outcome.get("scores", {}).items()},
-            seeds=tuple(outcome.get("seeds", ())),
-            seconds=outcome.get("seconds"),
-            trained_parameters=outcome.get("trained_parameters"),
-            history=tuple(tuple(entries) for entries in outcome.get("history", ())),
-            validation_rows=outcome.get("validation_rows"),
-            reason=outcome.get("reason", ""),
-        )
+        yield ended_trial(trial.number, params, objectives, trial.user_attrs["outcome"])
+
+
+def ended_trial(number: int, params: Mapping[str, Any], objectives: Iterable[str], outcome: Mapping[str, Any]) -> Trial:
+    """A trial with the outcome that `Board.finish` writes."""
+    return Trial(
+        number=number,
+        state=outcome["state"],
+        params=params,
+        values=dict(zip(objectives, outcome["objectives"], strict=True)) if "objectives" in outcome else {},
+        scores={name: tuple(values) for name, values in outcome.get("scores", {}).items()},
+        seeds=tuple(outcome.get("seeds", ())),
+        seconds=outcome.get("seconds"),
+        trained_parameters=outcome.get("trained_parameters"),
+        history=tuple(tuple(entries) for entries in outcome.get("history", ())),
+        validation_rows=outcome.get("validation_rows"),
+        reason=outcome.get("reason", ""),
+    )
 
 
 def finals_of(study: optuna.Study) -> Iterator[Final]:
@@ -350,10 +335,20 @@ def importances(directions: Sequence[StudyDirection], complete: Sequence[FrozenT
     sign = -1 if directions[0] == StudyDirection.MAXIMIZE else 1  # PED-ANOVA takes the lowest for the best
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of just that, and that it is new
-        found = optuna.importance.get_param_importances(
+        shares = optuna.importance.get_param_importances(
             study, evaluator=evaluator, target=lambda trial: sign * trial.values[0]
         )
-    return dict(sorted(found.items(), key=lambda item: -item[1]))
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[optuna.storages.RDBStorage]:
+    """Optuna's storage, whose pool of connections is closed afterwards."""
+    storage = _storage(url)
+    try:
+        yield storage
+    finally:
+        storage.engine.dispose()
 
 
 def _storage(url: str) -> optuna.storages.RDBStorage:

@@ -44,7 +44,7 @@ class Study:
 
     @classmethod
     def of(cls, source: Any, finals: Any = None) -> Study:
-        """What stands in Optuna's study of the search, and in that of the finalists where it is given."""
+        """What stands in Optuna's study of the search, and in that of the finalists where there is one."""
         from rankwise.sweep.storage import facts_of, finals_of, trials_of
 
         facts = facts_of(source)
@@ -67,11 +67,11 @@ class Study:
         first = self.objectives[0]
         sign = _sign(first)
 
-        def place(trial: Trial) -> tuple[float, float, int]:
+        def order(trial: Trial) -> tuple[float, float, int]:
             log_loss = trial.mean("log_loss") if "log_loss" in trial.scores else 0.0
             return -sign * trial.values[first], log_loss, trial.number
 
-        return tuple(sorted((trial for trial in self.trials if trial.state == "finished"), key=place))
+        return tuple(sorted((trial for trial in self.trials if trial.state == "finished"), key=order))
 
     @property
     def best(self) -> Trial | None:

@@ -24,8 +24,8 @@ def write_tables(study: Study, folder: str | Path) -> list[Path]:
     """Write what there is to write, and return the files' paths; without a finished trial there is no best recipe."""
     folder = Path(folder)
     written = [folder / LEADERBOARD, folder / TRIALS]
-    _write(written[0], study, study.finished, place=True)
-    _write(written[1], study, study.trials, place=False)
+    _write(written[0], study, study.finished, ranked=True)
+    _write(written[1], study, study.trials, ranked=False)
     if best := study.best:
         recipe = study.recipe(best).model_copy(update={"name": f"{study.name.lstrip('.')}-best", "published": None})
         (folder / BEST).write_text(recipe.to_yaml(), "utf-8")
@@ -33,11 +33,11 @@ def write_tables(study: Study, folder: str | Path) -> list[Path]:
     return written
 
 
-def _write(path: Path, study: Study, trials: Sequence[Trial], *, place: bool) -> None:
+def _write(path: Path, study: Study, trials: Sequence[Trial], *, ranked: bool) -> None:
     scores = [name for name in SCORES if any(name in trial.scores for trial in trials)]
     rows = [_row(trial, scores, study.varied) for trial in trials]
-    if place:
-        rows = [{"place": number, **row} for number, row in enumerate(rows, start=1)]
+    if ranked:
+        rows = [{"place": rank, **row} for rank, row in enumerate(rows, start=1)]
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else ["trial"], lineterminator="\n")
         writer.writeheader()

@@ -42,8 +42,8 @@ class Timing:
 
     def remaining(self, trials: int) -> float | None:
         """Seconds that so many trials and the finalists will take; None before a trial has ended."""
-        each = fmean([*self.took, *self.cut_short] or [self.typical])
-        return trials * each / self.engine.slots + self.reserved if each else None
+        seconds = fmean([*self.took, *self.cut_short] or [self.typical])
+        return trials * seconds / self.engine.slots + self.reserved if seconds else None
 
     @property
     def typical(self) -> float:

@@ -51,8 +51,8 @@ class Memo:
             longest = longest_text(tokenizer, planned.encoder, prefix=planned.prefix_length)
             return tokenizer, prepare(recipe.data, tokenizer, longest=longest, labelled=labelled, tokenized=self.tokenize)
 
-        where = [base.location, base.revision, planned.prefix_length]
-        return keep(self.prepared, json.dumps([recipe.data.model_dump(mode="json"), *where]), make)
+        key = [recipe.data.model_dump(mode="json"), base.location, base.revision, planned.prefix_length]
+        return keep(self.prepared, json.dumps(key), make)
 
 
 def keep(kept: dict[Hashable, T], key: Hashable, make: Callable[[], T]) -> T:
@@ -101,8 +101,8 @@ def assemble(recipe: Recipe, labelled: Labelled, device: Device, *, memo: Memo |
 
 
 def training_device() -> Device:
-    """The device that this process trains on, as Accelerate gives it out among the processes of one launch."""
-    state = PartialState(cpu=stays_on_cpu())  # told outright: otherwise several processes on CPUs don't find each other
+    """The device that this process trains on, as Accelerate shares them out among the processes of one launch."""
+    state = PartialState(cpu=stays_on_cpu())  # said outright: otherwise several processes on CPUs don't find each other
     return Device(state.device, processes=state.num_processes)
 
 

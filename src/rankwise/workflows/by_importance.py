@@ -47,7 +47,7 @@ Scores = dict[str, tuple[float, ...]]
 def with_scores(recipe: Recipe, labelled: Labelled, device: Device | None = None) -> Recipe:
     """The recipe with the scores that its policy needs, from the cache or from probing; other recipes as they are.
 
-    Probing runs on the CPU unless a device is given. Of several processes one probes while the others wait.
+    Probing runs on the CPU where the caller names no device. Of several processes one probes while the others wait.
     """
     policy = recipe.adapter.unscored
     if policy is None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -132,8 +132,8 @@ class Pair:
 
     def by_seed(self) -> str:
         """McNemar's test of each seed that both have, in words; nothing where there is none."""
-        told = [f"seed {one.seed} {one.only_a:,} to {one.only_b:,}, p {_p(one.p_value)}" for one in self.mcnemar]
-        return f"rows that one alone has right (McNemar): {'; '.join(told)}" if told and not self.alike else ""
+        tests = [f"seed {one.seed} {one.only_a:,} to {one.only_b:,}, p {_p(one.p_value)}" for one in self.mcnemar]
+        return f"rows that one alone has right (McNemar): {'; '.join(tests)}" if tests and not self.alike else ""
 
 
 @dataclass(frozen=True)
@@ -148,15 +148,15 @@ class Comparison:
 
     def verdict(self, pair: Pair, by: Metric = "accuracy") -> str:
         """In words. A difference is shown where Holm's p-value is below 1 - confidence and the interval leaves out 0."""
-        found: Difference = getattr(pair, by)
-        value, low, high = found.interval.value, found.interval.low, found.interval.high
+        difference: Difference = getattr(pair, by)
+        value, low, high = difference.interval.value, difference.interval.low, difference.interval.high
         if pair.alike:
             return f"{pair.a} and {pair.b} gave the same answer to every row, with every seed"
-        if value is None or low is None or high is None or found.p_holm is None:
+        if value is None or low is None or high is None or difference.p_holm is None:
             return f"{pair.a} and {pair.b}: not defined on these rows"
         after = " after Holm" if len(self.pairs) > 1 else ""
-        p_value = f"p {_p(found.p_holm)}{after}"
-        if found.p_holm < 1 - self.confidence and low * high > 0:
+        p_value = f"p {_p(difference.p_holm)}{after}"
+        if difference.p_holm < 1 - self.confidence and low * high > 0:
             better, worse = (pair.a, pair.b) if value > 0 else (pair.b, pair.a)
             points = sorted(abs(100 * bound) for bound in (low, high))
             by_points = f"{abs(100 * value):.1f} points ({points[0]:.1f} to {points[1]:.1f})"
@@ -202,9 +202,9 @@ class _Group:
 
 
 def compare(runs: Iterable[Run | Answers], *, confidence: float = 0.95, resamples: int = 5_000, seed: int = 0) -> Comparison:
-    """Group runs into systems and compare each with each. The runs' order changes nothing.
+    """Group runs into systems and compare every two of them. The runs' order changes nothing.
 
-    Raises RunError for no run, a recipe given twice with the same seed, or runs whose test rows, labels or
+    Raises RunError for no run, two runs of a recipe with the same seed, or runs whose test rows, labels or
     classes are not the same.
     """
     answers = [run if isinstance(run, Answers) else Answers.of(run) for run in runs]
@@ -216,13 +216,13 @@ def compare(runs: Iterable[Run | Answers], *, confidence: float = 0.95, resample
     pairs = list(combinations(groups, 2))
     differences = (_differences(pairs, metric, confidence) for metric in SCORES)
     systems = tuple(_system(group, confidence) for group in groups)
-    found = tuple(_pair(a, b, *both) for (a, b), *both in zip(pairs, *differences, strict=True))
+    compared = tuple(_pair(a, b, *both) for (a, b), *both in zip(pairs, *differences, strict=True))
     return Comparison(
         test_rows=len(answers[0].scored.truth),
         confidence=confidence,
         systems=systems,
-        pairs=found,
-        notes=(*notes, *_about_seeds(systems, found)),
+        pairs=compared,
+        notes=(*notes, *_about_seeds(systems, compared)),
     )
 
 
@@ -298,45 +298,41 @@ def _groups(answers: Sequence[Answers], *, resamples: int, seed: int) -> list[_G
     truth, predicted = _numbered(answers)
     classes = len(answers[0].run.preprocessing.classes)
     scores, draws = resampled_scores(predicted, truth, classes, resamples=resamples, seed=seed)
-    places: dict[str, list[int]] = {}
-    for place, one in enumerate(answers):
-        places.setdefault(one.system, []).append(place)
-    firsts = [answers[group[0]] for group in places.values()]
+    runs_of: dict[str, list[int]] = {}
+    for index, one in enumerate(answers):
+        runs_of.setdefault(one.system, []).append(index)
+    firsts = [answers[group[0]] for group in runs_of.values()]
     named = names([one.name or one.run.recipe.name for one in firsts], [settings_of_run(one.run) for one in firsts])
     groups = [
         _Group(
             name,
-            [answers[place] for place in group],
+            [answers[index] for index in group],
             predicted[group],
             predicted[group] == truth,
             {metric: Sample(scores[group, column], draws[:, group, column]) for column, metric in enumerate(SCORES)},
         )
-        for name, group in zip(named, places.values(), strict=True)
+        for name, group in zip(named, runs_of.values(), strict=True)
     ]
     return sorted(groups, key=lambda group: (-float(group.samples["accuracy"].scores.mean()), group.name))
 
 
 def _differences(pairs: Sequence[tuple[_Group, _Group]], metric: str, confidence: float) -> list[Difference]:
-    """Of each pair, p-values corrected over all."""
-    found = []
+    """The difference of every pair, with p-values corrected over all pairs."""
+    estimates = []
     for a, b in pairs:
         estimate = difference(a.samples[metric], b.samples[metric], confidence=confidence)
         if metric == "accuracy" and len(a.answers) == len(b.answers) == 1:
             estimate = replace(estimate, p_value=mcnemar(a.correct[0], b.correct[0]).p_value)
-        found.append(estimate)
-    corrected = iter(holm([estimate.p_value for estimate in found if estimate.p_value is not None]))
-    return [
-        Difference(
-            estimate.interval, estimate.p_value, None if estimate.p_value is None else next(corrected), _is_wide(estimate)
-        )
-        for estimate in found
-    ]
+        estimates.append(estimate)
+    corrected = iter(holm([estimate.p_value for estimate in estimates if estimate.p_value is not None]))
+    p_holm = [None if estimate.p_value is None else next(corrected) for estimate in estimates]
+    return [Difference(one.interval, one.p_value, p, _is_wide(one)) for one, p in zip(estimates, p_holm, strict=True)]
 
 
-def _is_wide(found: Estimate) -> bool:
+def _is_wide(estimate: Estimate) -> bool:
     """Whether more seeds would narrow the interval, and it needs that."""
-    low, high = found.interval.low, found.interval.high
-    return low is not None and high is not None and high - low > WIDE and found.freedom < FEW
+    low, high = estimate.interval.low, estimate.interval.high
+    return low is not None and high is not None and high - low > WIDE and estimate.freedom < FEW
 
 
 def _system(group: _Group, confidence: float) -> System:
@@ -369,8 +365,8 @@ def _by_seed(a: _Group, b: _Group) -> tuple[SeedTest, ...]:
     tests = []
     for one, correct in zip(a.answers, a.correct, strict=True):
         if one.seed in of_b:
-            found = mcnemar(correct, of_b[one.seed])
-            tests.append(SeedTest(one.seed, found.only_a, found.only_b, found.p_value))
+            test = mcnemar(correct, of_b[one.seed])
+            tests.append(SeedTest(one.seed, test.only_a, test.only_b, test.p_value))
     return tuple(tests)
 
 
@@ -392,17 +388,16 @@ def _about_seeds(systems: Sequence[System], pairs: Sequence[Pair]) -> list[str]:
 
 def _row(system: System) -> dict[str, Any]:
     """A line of the CSV."""
+    scores = {
+        f"{score}{bound}": None if value is None else round(value, 6)
+        for score in SCORES
+        for bound, value in zip(("", "_low", "_high"), astuple(getattr(system, score)), strict=True)
+    }
     return {
         "system": system.name,
         "seeds": len(system.seeds),
         "seed_numbers": " ".join(map(str, system.seeds)),
-        **{
-            name: None if value is None else round(value, 6)
-            for score in SCORES
-            for name, value in zip(
-                (score, f"{score}_low", f"{score}_high"), asdict(getattr(system, score)).values(), strict=True
-            )
-        },
+        **scores,
         "log_loss": round(system.log_loss, 6),
         "trained_parameters": system.trained_parameters,
         "training_seconds": system.training_seconds,

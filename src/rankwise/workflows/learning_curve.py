@@ -30,9 +30,9 @@ from rankwise.stats.seeds import Sample, mean_score
 from rankwise.system.files import Stored, make_folder, read_json, write_json
 from rankwise.workflows.train import train_on
 
-HALVINGS = 4  # of all training rows, where no sizes are given
+HALVINGS = 4  # of all training rows, where the caller names no sizes
 LEAST_ROWS = 32  # of a size that nobody asked for
-TIMES = (2, 4)  # the rows there are, for which the gain is told
+TIMES = (2, 4)  # the rows there are, for which the gain is predicted
 LEAST_SIZES = 3  # as many as the law has numbers
 WIDE, ENOUGH_SEEDS = 0.2, 5  # an interval of more gets a word about the seeds, where they are fewer
 FAR = 3.0  # standard errors of a point from the law that say it does not hold
@@ -111,9 +111,9 @@ def learning_curve(
     labelled: Labelled | None = None,
     on_point: Callable[[Point, bool], object] | None = None,
 ) -> LearningCurve:
-    """Train `recipe` on each number of rows (all, a half, … a sixteenth when none are given) with each of so many seeds.
+    """Train `recipe` on each number of rows (all, a half, … a sixteenth when left out) with so many seeds.
 
-    Points that `out` has are taken from there; `on_point` hears of each, and whether it was there. `labelled` are the
+    Points that `out` has are taken from there; `on_point` hears of every point, and whether it was there. `labelled` are the
     recipe's files, where the caller has read them. Raises DataError for sizes that the data has not, RunError for a folder
     with points of another recipe or of other data.
     """
@@ -134,9 +134,9 @@ def learning_curve(
         points.append(point)
         if on_point is not None:
             on_point(point, reused)
-    found = curve_of(points, recipe.name, confidence=recipe.evaluate.confidence, resamples=recipe.evaluate.resamples)
-    write_json(folder / "curve.json", found)
-    return found
+    curve = curve_of(points, recipe.name, confidence=recipe.evaluate.confidence, resamples=recipe.evaluate.resamples)
+    write_json(folder / "curve.json", curve)
+    return curve
 
 
 def curve_of(
@@ -206,12 +206,12 @@ def _sizes(wanted: Sequence[int], there: int, classes: int) -> list[int]:
 def _trained(recipe: Recipe, labelled: Labelled, rows: int, seed: int, folder: Path) -> Point:
     """A training on the first `rows` of the seed's order, scored on the validation rows; in `folder` while it lasts."""
     assert labelled.train.labels is not None
-    places = np.sort(nested_order(labelled.train.labels, seed)[:rows])
-    part = replace(labelled, train=labelled.train.take(places))
-    with TemporaryDirectory(prefix="training-", dir=folder) as place:
-        run = train_on(part, recipe.with_overrides([f"train.seed={seed}", "evaluate.baselines=false"]), place)
-        said = run.scored_rows()
-    right = said.probabilities.argmax(-1) == said.truth
+    indices = np.sort(nested_order(labelled.train.labels, seed)[:rows])
+    part = replace(labelled, train=labelled.train.take(indices))
+    with TemporaryDirectory(prefix="training-", dir=folder) as run_folder:
+        run = train_on(part, recipe.with_overrides([f"train.seed={seed}", "evaluate.baselines=false"]), run_folder)
+        scored = run.scored_rows()
+    right = scored.probabilities.argmax(-1) == scored.truth
     return Point(rows, seed, right, run.facts.seconds.training)
 
 

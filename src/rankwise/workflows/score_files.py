@@ -131,11 +131,11 @@ def _id_column(form: Form, layout: Layout | None) -> str | None:
     return next((column for column in layout.columns if column.lower() == wanted), None)
 
 
-def parse_submission(given: str | None) -> tuple[str, str] | None:
+def parse_submission(text: str | None) -> tuple[str, str] | None:
     """`ID,Label` → ("ID", "Label"). Raises DataError."""
-    if given is None:
+    if text is None:
         return None
-    names = tuple(name.strip() for name in given.split(","))
+    names = tuple(name.strip() for name in text.split(","))
     if len(names) != 2 or not all(names):
-        raise DataError(f"--submission {given}: expected two column names, such as ID,Label")
+        raise DataError(f"--submission {text}: expected two column names, such as ID,Label")
     return names[0], names[1]

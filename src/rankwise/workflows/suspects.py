@@ -42,11 +42,11 @@ Labels = NDArray[np.int64]
 class Suspects:
     """Rows whose label is not their likeliest class, by falling margin between the two probabilities: M of N."""
 
-    places: NDArray[np.int64]
-    """(M,) places among the N rows."""
+    indices: NDArray[np.int64]
+    """(M,) their indices among the N rows."""
     likely: Labels
     """(M,) the likeliest class of each."""
-    given_probability: Floats
+    label_probability: Floats
     """(M,) what those who never saw the row give the label that it has."""
     likely_probability: Floats
     """(M,) and the likeliest class."""
@@ -59,7 +59,7 @@ class Suspects:
 
 
 @dataclass(frozen=True)
-class Found:
+class ListScores:
     """How well a list of rows matches the rows that are known to be wrong."""
 
     listed: int
@@ -86,8 +86,8 @@ def find_suspects(
         raise DataError(
             f"{len(present)} of {classes} classes have {FOLDS} rows or more; expected two or more, to tell them apart"
         )
-    places = np.flatnonzero(judged)
-    chosen = Texts.of(texts).take(places)
+    indices = np.flatnonzero(judged)
+    chosen = Texts.of(texts).take(indices)
     if features == "encoder":
         from rankwise.inference.features import mean_features
 
@@ -98,22 +98,22 @@ def find_suspects(
     joint = confident_joint(numbers, probabilities)
     named = prune(numbers, probabilities, joint)
     likely = probabilities.argmax(-1)
-    found = np.flatnonzero(likely != numbers)
-    own, likeliest = probabilities[found, numbers[found]], probabilities[found, likely[found]]
+    listed = np.flatnonzero(likely != numbers)
+    own, likeliest = probabilities[listed, numbers[listed]], probabilities[listed, likely[listed]]
     order = np.argsort(own - likeliest, kind="stable")
-    found = found[order]
+    listed = listed[order]
     whole = np.zeros((classes, classes))
     whole[np.ix_(present, present)] = joint
-    return Suspects(places[found], present[likely[found]], own[order], likeliest[order], named[found], whole, judged)
+    return Suspects(indices[listed], present[likely[listed]], own[order], likeliest[order], named[listed], whole, judged)
 
 
-def compare(listed: NDArray[np.int64], wrong: Bools, known: Bools) -> Found:
-    """Precision and recall of the listed places, where rows (N,) are known to be `wrong`, among those `known` at all."""
+def compare(listed: NDArray[np.int64], wrong: Bools, known: Bools) -> ListScores:
+    """Precision and recall of listed row numbers, where rows (N,) are known to be `wrong`, among those `known` at all."""
     said = np.zeros(len(wrong), dtype=np.int64)
     said[listed] = 1
     truth, said = wrong[known].astype(np.int64), said[known]
     scores = score(np.eye(2)[said], truth, ("right", "wrong")).per_class[1]
-    return Found(int(said.sum()), int(truth.sum()), int((truth & said).sum()), scores.precision, scores.recall)
+    return ListScores(int(said.sum()), int(truth.sum()), int((truth & said).sum()), scores.precision, scores.recall)
 
 
 # -------------------------------------------------------------------------------------------------- confident learning
@@ -139,14 +139,14 @@ def prune(labels: Labels, probabilities: Floats, joint: Floats) -> Bools:
 
     A row whose label is its likeliest class is none.
     """
-    found = np.zeros(len(labels), dtype=np.bool_)
-    for given in range(len(joint)):
-        rows = np.flatnonzero(labels == given)
+    pruned = np.zeros(len(labels), dtype=np.bool_)
+    for label in range(len(joint)):
+        rows = np.flatnonzero(labels == label)
         for other in range(len(joint)):
-            count = round(joint[given, other]) if other != given else 0
-            margin = probabilities[rows, other] - probabilities[rows, given]
-            found[rows[np.argsort(-margin, kind="stable")[:count]]] = True
-    return np.asarray(found & (probabilities.argmax(-1) != labels))
+            count = round(joint[label, other]) if other != label else 0
+            margin = probabilities[rows, other] - probabilities[rows, label]
+            pruned[rows[np.argsort(-margin, kind="stable")[:count]]] = True
+    return np.asarray(pruned & (probabilities.argmax(-1) != labels))
 
 
 # ------------------------------------------------------------------------------------------------------- probabilities

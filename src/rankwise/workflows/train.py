@@ -67,7 +67,7 @@ def train(
 
     `out` is the run folder; the next free `runs/NAME` when left out. A folder with something in it is refused unless
     `existing` says "resume" (go on where it stopped; a finished run is returned as it is) or "overwrite". `texts` and
-    `labels` train on Python lists instead of the recipe's files. `listeners` are called with each event.
+    `labels` train on Python lists instead of the recipe's files. `listeners` are called with every event.
     Raises a RankwiseError that says what to change: nothing is downloaded or trained before recipe, data and budget are in
     order.
     """
@@ -103,7 +103,7 @@ def train_on(
         Events(*listeners if accelerator.is_main_process else ()).emit(AlreadyComplete(folder=str(folder)))
         return finished
 
-    with _told(folder, listeners, recipe, accelerator) as events:
+    with _events(folder, listeners, recipe, accelerator) as events:
         events.emit(_plan_made(recipe, planned, labelled.classes))
         job = assemble(recipe, labelled, device)
         speed, data = job.speed, job.data
@@ -176,8 +176,8 @@ def _accelerator(folder: Path, recipe: Recipe, device: Device) -> Accelerator:
 
 
 @contextmanager
-def _told(folder: Path, listeners: Iterable[Listener], recipe: Recipe, accelerator: Accelerator) -> Iterator[Events]:
-    """The events of a run; of several processes only the main one tells, writes and saves."""
+def _events(folder: Path, listeners: Iterable[Listener], recipe: Recipe, accelerator: Accelerator) -> Iterator[Events]:
+    """The events of a run; of several processes only the main one has listeners, writes and saves."""
     if not accelerator.is_main_process:
         yield Events(*_tracking(accelerator, recipe))
         return
@@ -224,15 +224,13 @@ def _data_prepared(data: Prepared, warnings: tuple[str, ...]) -> DataPrepared:
 
 def _warnings(labelled: Labelled, data: Prepared) -> tuple[str, ...]:
     """What an audit warns about in the texts that the encoder reads."""
-    train, validation, test = (
-        _cleaned(getattr(labelled, name), getattr(data, name)) for name in ("train", "validation", "test")
-    )
+    train = _cleaned(labelled.train, data.train)
+    validation, test = _cleaned(labelled.validation, data.validation), _cleaned(labelled.test, data.test)
     return audit(train, validation=validation, test=test).warnings
 
 
 def _cleaned(table: Table, split: Split) -> Table:
     """The table's rows that are in the split, with the texts that the encoder reads."""
-    kept = table
     if len(split) < len(table.texts):
-        kept = table.take(np.flatnonzero(np.isin(table.rows, split.rows)))
-    return replace(kept, texts=split.texts)
+        table = table.take(np.flatnonzero(np.isin(table.rows, split.rows)))
+    return replace(table, texts=split.texts)

@@ -38,15 +38,15 @@ def shift_file(
     text = _telling(table.texts, kinds, predictor.preprocessing.join)
 
     right = task.decide(plain.probabilities) == plain.truth
-    found = [_scores("original", 0, plain.scores, Interval(0.0, 0.0, 0.0), text)]
-    for each in shifted:
-        probabilities = probabilities_under(each, plain.probabilities, task, logits_of)
+    kinds_scores = [_scores("original", 0, plain.scores, Interval(0.0, 0.0, 0.0), text)]
+    for change in shifted:
+        probabilities = probabilities_under(change, plain.probabilities, task, logits_of)
         scores = task.scores(probabilities, plain.truth, scoring)
         drop = paired_bootstrap(right, task.decide(probabilities) == plain.truth, confidence=scoring.confidence)
-        example = shift(text, each.kind, join=predictor.preprocessing.join)
-        found.append(_scores(each.kind, len(each.indices), scores, drop, example))
+        example = shift(text, change.kind, join=predictor.preprocessing.join)
+        kinds_scores.append(_scores(change.kind, len(change.indices), scores, drop, example))
     name = table.layout.path if table.layout.path.startswith("hub:") else Path(table.layout.path).name
-    report = ShiftReport(name, len(split), scoring.confidence, text, tuple(found))
+    report = ShiftReport(name, len(split), scoring.confidence, text, tuple(kinds_scores))
     return table.layout, plain, report
 
 

@@ -20,7 +20,6 @@ from rankwise.sweep.results import Final, FinalEnded, SearchStarted, Standing, T
 from rankwise.sweep.space import Space
 from rankwise.sweep.study import Study
 from rankwise.sweep.tables import write_tables
-from rankwise.system import cores, memory
 from rankwise.system.cores import usable_cores
 from rankwise.system.memory import Memory
 
@@ -181,10 +180,10 @@ def test_set_fixes_a_key_and_names_search_settings(swept):
 def test_trials_beside_each_other_are_as_many_as_cores_and_memory_allow(recipe_for, monkeypatch):
     recipe = recipe_for("bert")
     assert 1 <= fitting_jobs(recipe) <= usable_cores()
-    monkeypatch.setattr(cores, "usable_cores", lambda: 8)
-    monkeypatch.setattr(memory, "memory_bytes", lambda: Memory(10**12, 10**12))
+    monkeypatch.setattr("rankwise.cli.verbs.sweep.usable_cores", lambda: 8)
+    monkeypatch.setattr("rankwise.cli.verbs.sweep.memory_bytes", lambda: Memory(10**12, 10**12))
     assert fitting_jobs(recipe) == 8
-    monkeypatch.setattr(memory, "memory_bytes", lambda: Memory(10**9, 10**6))
+    monkeypatch.setattr("rankwise.cli.verbs.sweep.memory_bytes", lambda: Memory(10**9, 10**6))
     assert fitting_jobs(recipe) == 1
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.markup import escape
 
+from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, print_json
 from rankwise.errors import RunError
 from rankwise.run.manifest import check_run
@@ -30,18 +32,17 @@ def compare(
         raise RunError(f"found one run, {runs[0]}; expected two or more to compare: rankwise compare runs/*")
     if out is not None and out.suffix != ".csv":
         raise RunError(f"--out {out}: can't write '{out.suffix}' files; expected a .csv file")
-    from rankwise.cli import console
     from rankwise.run.folder import Run
     from rankwise.workflows.compare import compare as compare_runs
 
-    found = compare_runs(Run.load(folder) for folder in runs)
+    comparison = compare_runs(Run.load(folder) for folder in runs)
     if out is not None:
-        found.write_csv(out)
+        comparison.write_csv(out)
     if as_json:
-        print_json(found.as_dict())
+        print_json(comparison.as_dict())
         return
-    show_comparison(found, "macro_f1" if metric == "macro-f1" else "accuracy")
-    if not found.pairs:
+    show_comparison(comparison, "macro_f1" if metric == "macro-f1" else "accuracy")
+    if not comparison.pairs:
         console.note(
             "these runs are one recipe with several seeds, so there is nothing to compare; give another recipe's too"
         )
@@ -51,10 +52,6 @@ def compare(
 
 def show_comparison(comparison: Comparison, metric: Metric = "accuracy") -> None:
     """Scores and costs of each system, the verdicts, how they came about."""
-    from rich.markup import escape
-
-    from rankwise.cli import console
-
     table = console.plain_table("system", "seeds", "accuracy %", "F1 %", "loss", "trained", "seconds", "GB")
     table.padding = (0, 1, 0, 0)
     table.columns[0].overflow = "fold"  # the only one to wrap where the lines are too narrow
@@ -79,14 +76,14 @@ def show_comparison(comparison: Comparison, metric: Metric = "accuracy") -> None
         console.out.print(f"\n[bold]{'macro-F1' if metric == 'macro_f1' else metric}[/]")
     for pair in comparison.pairs:
         console.hanging("-", escape(comparison.verdict(pair, metric)))
-        if metric == "accuracy" and (told := pair.by_seed()):
-            console.hanging(" ", f"[dim]{told}[/]")
+        if metric == "accuracy" and (by_seed := pair.by_seed()):
+            console.hanging(" ", f"[dim]{by_seed}[/]")
     for line in comparison.notes:
         console.note(line)
 
 
 def _intervals(comparison: Comparison) -> str:
-    """What they are over; a single seed says nothing of seeds."""
+    """What the intervals are over; a single seed says nothing of seeds."""
     several = [len(system.seeds) > 1 for system in comparison.systems]
     level = f"{comparison.confidence:.0%} intervals"
     if not any(several):

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.markup import escape
 
+from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, LabelColumn, SetOption, TextColumn, print_json, takes_options
+from rankwise.cli.options import reading, with_columns
 from rankwise.errors import DataError
+from rankwise.recipe import Recipe
+
+if TYPE_CHECKING:
+    from rankwise.data.audit import Audit
+    from rankwise.data.lengths import Lengths
+
+MOST_CLASSES = 40  # whose rows are shown
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """What `rankwise data` is told."""
+    """The arguments and options of `rankwise data`."""
 
     source: Annotated[
         str, typer.Argument(metavar="DATA", help="A file, a folder with train/validation/test files, hub:NAME, or sample.")
@@ -43,12 +54,9 @@ class DataOptions:
 @takes_options
 def data(options: DataOptions) -> None:
     """What to know before training: rows, balance, lengths, duplicates, conflicts, leakage; or wrong labels."""
-    from rankwise.cli import console
-    from rankwise.cli.options import reading, with_columns
     from rankwise.data.audit import audit
     from rankwise.data.files.table import read_table
     from rankwise.data.sources import sources_of
-    from rankwise.recipe import Recipe
 
     changes = [f"data.source={json.dumps(options.source)}", *reading(options.overrides)]
     if options.test is not None:
@@ -69,12 +77,9 @@ def data(options: DataOptions) -> None:
     misplaced = [f"--{name}" for name in ("features", "truth", "out") if getattr(options, name) is not None]
     if misplaced:
         raise DataError(f"without --suspects there is nothing for {' and '.join(misplaced)} to do; type --suspects too")
-    found = sources_of(spec)
-    tables = {
-        name: read_table(where, spec)
-        for name, where in (("train", found.train), ("validation", found.validation), ("test", found.test))
-        if where
-    }
+    sources = sources_of(spec)
+    splits = {"train": sources.train, "validation": sources.validation, "test": sources.test}
+    tables = {name: read_table(source, spec) for name, source in splits.items() if source}
     lengths = None
     if not options.no_tokens:
         from rankwise.data.tokens import tokenize_to_disk
@@ -87,4 +92,45 @@ def data(options: DataOptions) -> None:
     if options.as_json:
         print_json({"layouts": layouts}, report)
     else:
-        console.show_audit(layouts, report)
+        show_audit(layouts, report)
+
+
+def show_audit(layouts: Sequence[str], report: Audit) -> None:
+    """Rows and classes, lengths as a picture, repeats and leaks as warnings."""
+    for layout in layouts:
+        console.dim(layout)
+    rows = ", ".join(f"{count:,} {name}" for name, count in report.rows.items())
+    lost = ", ".join(
+        f"{count:,} {name} ({reason})" for name, reasons in report.dropped.items() for reason, count in reasons.items()
+    )
+    console.out.print(f"[bold]rows[/]  {rows}" + (f"; dropped: {lost}" if lost else ""))
+    console.out.print()
+    widest = max(report.classes.values())
+    classes = console.plain_table("class", "rows", "share", "", right=(1, 2))
+    for name, count in list(report.classes.items())[:MOST_CLASSES]:
+        classes.add_row(escape(name), f"{count:,}", f"{count / report.rows['train']:.1%}", console.bar(count, widest))
+    console.out.print(classes)
+    if len(report.classes) > MOST_CLASSES:
+        console.dim(f"and {len(report.classes) - MOST_CLASSES:,} more; --json has them all")
+    _show_lengths(report.tokens or report.characters)
+    for line in report.warnings:
+        console.note(line)
+    if not report.warnings:
+        console.out.print("[green]nothing to warn of[/]")
+
+
+def _show_lengths(lengths: Lengths) -> None:
+    """A histogram, quantiles, and for tokens the maximal length to set."""
+    table = console.plain_table(f"{lengths.unit} per training text", "rows", "", right=(1,))
+    most = max((rows for _, _, rows in lengths.histogram), default=1)
+    for low, high, rows in lengths.histogram:
+        table.add_row(f"{low:,} to {high - 1:,}", f"{rows:,}", console.bar(rows, most))
+    console.out.print()
+    console.out.print(table)
+    named = ", ".join(f"{name} {value:,}" for name, value in lengths.quantiles.items())
+    console.out.print(f"[dim]quantiles: {named}[/]")
+    if lengths.coverage:
+        shares = ", ".join(f"{share:.1%} in {size}" for size, share in lengths.coverage.items())
+        console.out.print(f"texts that fit whole: {shares} tokens")
+        console.out.print(f"[bold]recommended[/]  --set data.max_length={lengths.recommended}  [dim](fits 99.5 %)[/]")
+    console.out.print()

@@ -9,16 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rankwise.cli.arguments import (
-    BudgetOption,
-    DataOption,
-    FastOption,
-    JsonOption,
-    RecipeArg,
-    SetOption,
-    print_json,
-    takes_options,
-)
+from rankwise.cli import console
+from rankwise.cli.arguments import JsonOption, RecipeArg, RecipeOptions, print_json, takes_options
+from rankwise.cli.options import recipe_of
 from rankwise.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,11 +22,10 @@ COLUMNS = ("rows", "seeds", "accuracy", "low", "high", "fitted", "seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
-class LearnCurveOptions:
-    """What `rankwise learn-curve` is told."""
+class LearnCurveOptions(RecipeOptions):
+    """The arguments and options of `rankwise learn-curve`."""
 
     recipe: RecipeArg
-    data: DataOption = None
     rows: Annotated[
         str | None, typer.Option("--rows", help="Training rows, such as 100,200,400; all, 1/2, 1/4, 1/8, 1/16 if left out.")
     ] = None
@@ -41,9 +33,6 @@ class LearnCurveOptions:
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder of the finished points; a second call goes on. curves/RECIPE.")
     ] = None
-    budget: BudgetOption = None
-    fast: FastOption = False
-    overrides: SetOption = None
     as_json: JsonOption = False
 
 
@@ -51,10 +40,7 @@ class LearnCurveOptions:
 def learn_curve(options: LearnCurveOptions) -> None:
     """Accuracy on the validation rows against training rows, and what more rows would bring. Leaves the test rows alone."""
     sizes = _numbers(options.rows)
-    from rankwise.cli.options import recipe_of
-
-    loaded = recipe_of(options.recipe, options.overrides, options.budget, options.data, fast=options.fast)
-    from rankwise.cli import console
+    loaded = recipe_of(options.recipe, options)
     from rankwise.workflows.learning_curve import learning_curve
 
     folder = options.out or Path("curves") / loaded.name
@@ -63,19 +49,17 @@ def learn_curve(options: LearnCurveOptions) -> None:
         how = "from before" if reused else f"{point.seconds:.0f} s"
         console.err.print(f"[dim]{point.rows:,} rows, seed {point.seed}: {point.right.mean():.1%}, {how}[/]")
 
-    found = learning_curve(loaded, folder, rows=sizes, seeds=options.seeds, on_point=tell)
-    _write_csv(found, folder / "curve.csv")
+    curve = learning_curve(loaded, folder, rows=sizes, seeds=options.seeds, on_point=tell)
+    _write_csv(curve, folder / "curve.csv")
     if options.as_json:
-        print_json({"out": str(folder)}, found)
+        print_json({"out": str(folder)}, curve)
         return
-    show_curve(found)
+    show_curve(curve)
     console.dim(f"points and curve.csv in {folder}")
 
 
 def show_curve(curve: LearningCurve) -> None:
-    """Sizes with a bar each, the law, what more rows would bring, notes."""
-    from rankwise.cli import console
-
+    """Sizes with their bars, the law, what more rows would bring, notes."""
     table = console.plain_table("training rows", "accuracy %", "by the law", "seconds", "", right=(1, 2, 3))
     lowest = min(size.accuracy.value or 0.0 for size in curve.sizes)
     scale = max(0.0, lowest - 0.05)  # the bars' left end, so that differences show
@@ -101,14 +85,14 @@ def show_curve(curve: LearningCurve) -> None:
         console.note(line)
 
 
-def _numbers(given: str | None) -> list[int]:
+def _numbers(text: str | None) -> list[int]:
     """`100,200,400` → numbers. Raises DataError."""
-    if given is None:
+    if text is None:
         return []
     try:
-        return [int(number) for number in given.split(",")]
+        return [int(number) for number in text.split(",")]
     except ValueError:
-        raise DataError(f"--rows {given}: expected whole numbers with commas between them, such as 100,200,400") from None
+        raise DataError(f"--rows {text}: expected whole numbers with commas between them, such as 100,200,400") from None
 
 
 def _write_csv(curve: LearningCurve, path: Path) -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
+from rich.markup import escape
 
+from rankwise.cli import console
 from rankwise.cli.arguments import EngineOption, JsonOption, RunArg, SetOption, TextColumn, print_json, takes_options
-from rankwise.cli.options import check_apart, check_data
+from rankwise.cli.options import check_apart, check_data, spec_for, with_columns
 from rankwise.errors import DataError
 from rankwise.run.engines import engine_called
 from rankwise.run.manifest import check_run
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions:
-    """What `rankwise predict` is told."""
+    """The arguments and options of `rankwise predict`."""
 
     run: RunArg
     source: Annotated[
@@ -60,7 +62,6 @@ def predict(options: PredictOptions) -> None:
         check_data(str(options.source))
     if options.out is not None and options.source is not None:
         check_apart(options.out, options.source)
-    from rankwise.cli import console
     from rankwise.data.files.formats.csv import CsvWriter
     from rankwise.data.files.output import Sink
     from rankwise.run.folder import Run
@@ -71,18 +72,16 @@ def predict(options: PredictOptions) -> None:
     form = Form(options.probabilities, parse_submission(options.submission), options.numbers)
     columns = form.columns(loaded.preprocessing.classes)
     if options.text and options.out is None and not (options.as_json or options.submission or options.numbers):
-        found = loaded.predict(options.text, mc_dropout=options.mc_dropout, engine=options.engine)
-        console.show_predictions(options.text, found, all_classes=options.probabilities)
+        predictions = loaded.predict(options.text, mc_dropout=options.mc_dropout, engine=options.engine)
+        show_predictions(options.text, predictions, all_classes=options.probabilities)
         return
     how: dict[str, Any] = {"mc_dropout": options.mc_dropout, "batch_size": options.batch_size, "engine": options.engine}
     if options.text or options.source == "-":
         rows = written_rows(loaded, _records(options.text or _lines(sys.stdin)), form, **how)
     else:
-        from rankwise.cli.options import spec_for, with_columns
-
         spec = spec_for(loaded.recipe, str(options.source), options.overrides)
-        where = with_columns(source_for(spec, labelled=False)[0], options.text_column, None)
-        layout, rows = predict_rows(loaded, where, spec, form, **how)
+        source = with_columns(source_for(spec, labelled=False)[0], options.text_column, None)
+        layout, rows = predict_rows(loaded, source, spec, form, **how)
         if options.out is not None and not options.as_json:
             console.dim(layout.describe())
     if options.out is not None:
@@ -116,3 +115,14 @@ def _records(texts: Iterable[str]) -> Iterator[Record]:
 
     for number, text in enumerate(texts, start=1):
         yield Record(number, text.rstrip("\r\n"), None, {})
+
+
+def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_classes: bool = False) -> None:
+    """Label, score and text, a line each; with every class's probability below when asked."""
+    for text, prediction in zip(texts, predictions, strict=True):
+        shown = text if len(text) <= 90 else text[:87] + "…"
+        line = f"[bold]{escape(prediction.label)}[/]  {prediction.score:.1%}  [dim]{escape(shown)}[/]"
+        console.out.print(line, soft_wrap=True)
+        if all_classes:
+            for name, value in sorted(prediction.probabilities.items(), key=lambda item: -item[1]):
+                console.out.print(f"  {value:6.1%}  {escape(name)}")

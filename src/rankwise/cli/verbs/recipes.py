@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
+from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, RecipeArg, SetOption, print_json
+from rankwise.cli.options import classes_of
+from rankwise.planning.plan import plan as make_plan
+from rankwise.recipe.recipe import Recipe, builtin_recipes, source_text
 
 
 def recipes(context: typer.Context, as_json: JsonOption = False) -> None:
     """List the built-in recipes with what they train."""
     if context.invoked_subcommand is not None:
         return
-    from rankwise.cli import console
-    from rankwise.cli.options import classes_of
-    from rankwise.planning.plan import plan as make_plan
-    from rankwise.recipe import Recipe, builtin_recipes
-
     rows = []
     for name in builtin_recipes():
         recipe = Recipe.load(name)
@@ -36,7 +37,20 @@ def recipes(context: typer.Context, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(rows)
     else:
-        console.show_recipes(rows)
+        show_recipes(rows)
+
+
+def show_recipes(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Two lines a recipe, so that 80 columns hold them."""
+    console.out.print(f"[dim]{'recipe':<20}{'trains':>12}  on[/]")
+    for row in rows:
+        console.out.print(f"[bold]{row['name']:<20}[/]{row['trainable_parameters']:>12,}  {row['base']}")
+        report = f" (report {row['published']['report'][:3]})" if row["published"] else ""
+        console.hanging(" ", f"[dim]{escape(row['summary'])}{report}[/]")
+    console.out.print("\nrankwise recipes show NAME prints one; rankwise train NAME runs it.")
+    console.out.print(
+        "Spaces to search: rank4-grid (report 003), lora-hyperparameters (004); rankwise sweep NAME --plan tells of one."
+    )
 
 
 def show_recipe(
@@ -46,8 +60,6 @@ def show_recipe(
     as_json: JsonOption = False,
 ) -> None:
     """Print one recipe as YAML: as written, or with every default filled in."""
-    from rankwise.recipe.recipe import Recipe, source_text
-
     recipe = Recipe.load(name, overrides or [])
     if as_json:
         print_json(recipe.to_dict())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, print_json
 from rankwise.errors import RunError
 from rankwise.run.format import MANIFEST
@@ -33,14 +34,13 @@ def report(
 ) -> None:
     """One HTML page about runs or a study: scores, budget, curves, mistakes, origin, in pictures and tables."""
     made = _report_of(sources)
-    from rankwise.cli import console
     from rankwise.report.page import write, write_figures
 
     size = write(made, out)
-    with warnings.catch_warnings(record=True) as heard:
+    with warnings.catch_warnings(record=True) as warned:
         warnings.filterwarnings("always", message="Glyph ")  # matplotlib's, for each letter
         files = write_figures(made, figures) if figures is not None else []
-    if any(str(one.message).startswith("Glyph ") for one in heard):
+    if any(str(warning.message).startswith("Glyph ") for warning in warned):
         console.note("the PNG files lack letters that no font here has; the page and the SVG files have them")
     if as_json:
         print_json({"report": str(out), "bytes": size, "figures": [str(path) for path in files]})

@@ -8,22 +8,25 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
+from rankwise.cli import console
 from rankwise.cli.arguments import FastOption, JsonOption, SetOption, print_json, takes_options
+from rankwise.cli.options import FAST, check_data
+from rankwise.cli.verbs.compare import show_comparison
 from rankwise.errors import RecipeError
+from rankwise.system.events import Event, ExperimentStarted
 
 if TYPE_CHECKING:
-    from rankwise.cli.console import TrainingProgress
     from rankwise.published.reports import DataName, Report
     from rankwise.published.reproduce import Outcome, Reproduction
-    from rankwise.system.events import Event
 
 SHOWN = ("start", "tick", "step", "evaluation", "end", "memory")  # kinds of a training's events
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReproduceOptions:
-    """What `rankwise reproduce` is told."""
+    """The arguments and options of `rankwise reproduce`."""
 
     context: typer.Context
     report: Annotated[
@@ -45,19 +48,18 @@ class ReproduceOptions:
 @takes_options
 def reproduce(options: ReproduceOptions) -> None:
     """Run everything a report describes; its published numbers beside ours. The same command goes on where it stopped."""
-    from rankwise.cli.options import FAST, check_data
     from rankwise.published.reports import find_report, reports
 
     if options.report is None:
-        if given := [option for option in _typed(options.context) if option != "--json"]:
+        if typed := [option for option in _typed(options.context) if option != "--json"]:
             raise RecipeError(
-                f"{' and '.join(given)} without a report; type its number too, such as rankwise reproduce 002 {given[0]} "
+                f"{' and '.join(typed)} without a report; type its number too, such as rankwise reproduce 002 {typed[0]} "
                 "…; rankwise reproduce alone lists them"
             )
         _list(reports(), as_json=options.as_json)
         return
     report = find_report(options.report)
-    report.chosen(options.only or [])  # a misspelt name is told before libraries load
+    report.chosen(options.only or [])  # a misspelt name is refused before libraries load
     sources: dict[DataName, str] = {}
     if options.data is not None:
         sources["ag_news"] = options.data
@@ -81,11 +83,6 @@ def reproduce(options: ReproduceOptions) -> None:
 
 def show_reproduction(reproduction: Reproduction) -> None:
     """Parameters, scores, what does not add up, and the experiments held against each other."""
-    from rich.markup import escape
-
-    from rankwise.cli import console
-    from rankwise.cli.verbs.compare import show_comparison
-
     console.out.print(f"[bold]report {reproduction.report.number}[/]  {escape(reproduction.report.title)}\n")
     _show_parameters(reproduction)
     console.out.print()
@@ -109,8 +106,6 @@ def _typed(context: typer.Context) -> list[str]:
 
 def _show_parameters(reproduction: Reproduction) -> None:
     """What the report printed, what its encoder trains by the planner, what ours trains."""
-    from rankwise.cli import console
-
     theirs = sorted({one.experiment.load().base for one in reproduction.outcomes})
     table = console.plain_table("trained parameters", "printed", "counted there", "counted here")
     for one in reproduction.outcomes:
@@ -128,10 +123,6 @@ def _show_parameters(reproduction: Reproduction) -> None:
 
 def _show_scores(reproduction: Reproduction) -> None:
     """A block an experiment: what it is, what the report printed, what came out here."""
-    from rich.markup import escape
-
-    from rankwise.cli import console
-
     for one in reproduction.outcomes:
         console.out.print(f"[bold]{one.experiment.name}[/]  [dim]{escape(one.experiment.summary)}[/]", soft_wrap=True)
         printed = ", ".join(f"{name} {value}" for name, value in one.experiment.scores.items())
@@ -152,10 +143,6 @@ def _show_scores(reproduction: Reproduction) -> None:
 
 def _ours(one: Outcome) -> str:
     """What came out here, with markup."""
-    from rich.markup import escape
-
-    from rankwise.cli import console
-
     if one.system is None:
         return f"[yellow]not run:[/] {escape(one.left_out or '')}"
     scores = f"test accuracy {console.percent(one.system.accuracy)}"
@@ -169,10 +156,6 @@ def _list(known: list[Report], *, as_json: bool) -> None:
     if as_json:
         print_json([report.model_dump(mode="json") for report in known])
         return
-    from rich.markup import escape
-
-    from rankwise.cli import console
-
     for report in known:
         console.out.print(f"[bold]{report.number}[/]  {escape(report.title)}")
         for experiment in report.experiments:
@@ -187,7 +170,7 @@ class _Progress:
     """A listener that says which training runs, and draws its progress, on standard error."""
 
     def __init__(self) -> None:
-        self.training: TrainingProgress | None = None
+        self.training: console.TrainingProgress | None = None
 
     def __enter__(self) -> _Progress:
         return self
@@ -196,9 +179,6 @@ class _Progress:
         self._end()
 
     def __call__(self, event: Event) -> None:
-        from rankwise.cli import console
-        from rankwise.system.events import ExperimentStarted
-
         if isinstance(event, ExperimentStarted):
             self._end()
             needed = [f"{event.asked_by} needs it"] if event.asked_by else []

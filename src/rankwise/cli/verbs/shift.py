@@ -57,7 +57,7 @@ def excerpt(before: str, after: str, width: int = WIDTH) -> str:
     """`after` in one line of at most `width` characters, from shortly before where it differs from `before`."""
     before, after = (" ".join(text.split()) for text in (before, after))
     pairs = enumerate(zip(before, after, strict=False))
-    differs = next((place for place, (old, new) in pairs if old != new), min(len(before), len(after)))
+    differs = next((index for index, (old, new) in pairs if old != new), min(len(before), len(after)))
     start = 0 if differs < width - BEFORE or before == after else differs - BEFORE
     shown = ("…" if start else "") + after[start:]
     return shown if len(shown) <= width else shown[: width - 1] + "…"

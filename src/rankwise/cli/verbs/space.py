@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+
+from rankwise.cli import console
+from rankwise.cli.arguments import print_json
+from rankwise.cli.options import classes_of
 from rankwise.errors import OverBudget, PlanError, RecipeError
+from rankwise.planning.plan import plan
 
 if TYPE_CHECKING:
     from rankwise.recipe import Recipe
@@ -18,30 +24,27 @@ MOST_PLANNED = 2_000  # configurations of a space; of a larger one some are draw
 
 def show_space(space: Space, base: Recipe, *, as_json: bool = False) -> None:
     """Its keys with their values, how many configurations there are, and what those that fit train."""
-    from rich.markup import escape
-
-    from rankwise.cli import console
-    from rankwise.cli.arguments import print_json
-    from rankwise.cli.options import classes_of
     from rankwise.sweep import search
 
-    found = planned(space, base, classes=classes_of(base))
+    counts = planned(space, base, classes=classes_of(base))
     if as_json:
-        print_json({"space": space.name, "base": base.name, "keys": space.as_dict(), **found})
+        print_json({"space": space.name, "base": base.name, "keys": space.as_dict(), **counts})
         return
     size = "more configurations than can be listed" if space.size is None else f"{space.size:,} configurations"
     console.out.print(f"[bold]{escape(space.name)}[/] around {escape(base.name)} on {escape(base.base)}: {size}")
     for name, values in space.as_dict().items():
         for line in lines(name, values):
             console.hanging(" ", escape(line))
-    drawn = "" if found["planned"] == space.size else f" of {found['planned']:,} drawn at random"
-    if found["fit"]:
-        least, most = found["least"], found["most"]
+    drawn = "" if counts["planned"] == space.size else f" of {counts['planned']:,} drawn at random"
+    if counts["fit"]:
+        least, most = counts["least"], counts["most"]
         span = f"{least:,}" if least == most else f"{least:,} to {most:,}"
-        console.out.print(f"{found['fit']:,}{drawn} fit, and train {span} parameters")
-    if found["probed"]:
-        console.hanging("-", f"{found['probed']:,}{drawn} share ranks by importance, and are planned once the data is probed")
-    for reason, count in found["rejected"].items():
+        console.out.print(f"{counts['fit']:,}{drawn} fit, and train {span} parameters")
+    if counts["probed"]:
+        console.hanging(
+            "-", f"{counts['probed']:,}{drawn} share ranks by importance, and are planned once the data is probed"
+        )
+    for reason, count in counts["rejected"].items():
         console.hanging("-", f"{count:,}{drawn} rejected: {escape(reason)}")
     seeds = "" if space.search.seeds == 1 else f", {space.search.seeds} seeds each"
     wanted = search.configurations_wanted(space)
@@ -54,7 +57,6 @@ def planned(space: Space, base: Recipe, *, classes: int) -> dict[str, Any]:
 
     Those whose ranks need scores from the data are counted as `probed`: a trial probes and plans them.
     """
-    from rankwise.planning.plan import plan
     from rankwise.sweep.results import configured
 
     counts: list[int] = []
@@ -92,14 +94,14 @@ def configurations(space: Space) -> Iterator[dict[str, Any]]:
 def lines(name: str, values: Any) -> Iterator[str]:
     """`adapter.rank  4, 8, max`; of groups a line each, with what is not in the group's label already."""
     if not isinstance(values, dict) or "low" in values:
-        yield f"{name}  {told(values)}"
+        yield f"{name}  {values_in_words(values)}"
         return
     for label, inner in values.items():
-        varied = [f"{key} {told(part)}" for key, part in inner.items() if not (isinstance(part, list) and len(part) == 1)]
-        yield f"{name} {label}  {'; '.join(varied)}"
+        varied = {key: part for key, part in inner.items() if not (isinstance(part, list) and len(part) == 1)}
+        yield f"{name} {label}  {'; '.join(f'{key} {values_in_words(part)}' for key, part in varied.items())}"
 
 
-def told(values: Any) -> str:
+def values_in_words(values: Any) -> str:
     """`4, 8, max`; `query, query+value`; `1e-05 to 0.01, by logarithm`."""
     if isinstance(values, list):
         return ", ".join("+".join(map(str, value)) if isinstance(value, list) else str(value) for value in values)

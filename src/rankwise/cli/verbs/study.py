@@ -11,6 +11,10 @@ from statistics import fmean, stdev
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from rankwise.cli import console
 from rankwise.recipe.differences import short_keys
 
 if TYPE_CHECKING:
@@ -35,10 +39,6 @@ NAMES = {
 
 def show_study(study: Study, folder: Path) -> None:
     """The leaderboard, what was left out, which settings mattered, the finalists, what to type next."""
-    from rich.markup import escape
-
-    from rankwise.cli import console
-
     counted = Counter(trial.state for trial in study.trials)
     states = ", ".join(f"{count} {state}" for state, count in counted.items())
     console.out.print(f"[bold]{escape(study.name)}[/] on {escape(study.base.base)}: {len(study.trials)} trials: {states}")
@@ -65,15 +65,11 @@ def show_study(study: Study, folder: Path) -> None:
 
 def _show_leaderboard(study: Study, finished: Sequence[Trial]) -> None:
     """Scores and costs of the best, with what was changed beside them, or below where 80 columns don't hold it."""
-    from rich.markup import escape
-
-    from rankwise.cli import console
-
     front = {trial.number for trial in study.front()} if len(study.objectives) > 1 else set()
     scores = [name for name in study.objectives if name in finished[0].scores]
     headings = [f"{NAMES[name]:>13}" for name in scores]
     console.out.print(f"[dim]trial{''.join(headings)}     trained  seconds{'  front' if front else ''}  what was changed[/]")
-    shown = [trial for place, trial in enumerate(finished) if place < SHOWN or trial.number in front]
+    shown = [trial for rank, trial in enumerate(finished) if rank < SHOWN or trial.number in front]
     for trial in shown:
         cells = "".join(f"{shown_score(trial, name):>13}" for name in scores)
         mark = f"  {'●' if trial.number in front else ' ':^5}" if front else ""
@@ -89,8 +85,6 @@ def _show_leaderboard(study: Study, finished: Sequence[Trial]) -> None:
 
 def _show_chance(best: Trial) -> None:
     """What the number of validation rows leaves to chance, for who would read much into small differences."""
-    from rankwise.cli import console
-
     if best.validation_rows and "accuracy" in best.scores:
         share = best.mean("accuracy")
         margin = 1.96 * math.sqrt(share * (1 - share) / best.validation_rows)
@@ -101,8 +95,6 @@ def _show_chance(best: Trial) -> None:
 
 
 def _show_left_out(study: Study) -> None:
-    from rankwise.cli import console
-
     for state, what in (("rejected", "rejected before training"), ("failed", "failed"), ("pruned", "pruned")):
         trials = [trial for trial in study.trials if trial.state == state]
         if trials:
@@ -110,8 +102,6 @@ def _show_left_out(study: Study) -> None:
 
 
 def _show_finals(study: Study) -> None:
-    from rankwise.cli import console
-
     done = [final for final in study.finals if not final.reason]
     score = next((name for name in study.objectives if name in SHARES and done and name in done[0].test), "accuracy")
     table = console.plain_table("finalist", "runs", f"validation {NAMES[score]}", f"test {NAMES[score]}", "")
@@ -142,7 +132,7 @@ def _spread(values: Sequence[float], *, share: bool = True) -> str:
     return f"{scale * fmean(values):.{digits}f}{around}"
 
 
-def _told(name: str, value: float) -> str:
+def _objective_value(name: str, value: float) -> str:
     """An objective's value in a line of progress."""
     if name in SHARES:
         return f"{value:.1%}"
@@ -152,8 +142,8 @@ def _told(name: str, value: float) -> str:
 def changes_of(params: Mapping[str, Any], varied: Sequence[str]) -> str:
     """`rank 8, alpha 16, adam`: as much of each key as tells it from the others."""
     short = short_keys(varied)
-    told = {key: _plainly(value) for key, value in params.items()}
-    return ", ".join(text if key == "train.optimizer.name" else f"{short[key]} {text}" for key, text in told.items())
+    values = {key: _plainly(value) for key, value in params.items()}
+    return ", ".join(text if key == "train.optimizer.name" else f"{short[key]} {text}" for key, text in values.items())
 
 
 def _plainly(value: Any) -> str:
@@ -166,10 +156,6 @@ class SweepProgress:
     """A listener that draws trials done, the best so far and the time left on standard error, and a line for each trial."""
 
     def __init__(self, space: Space, *, quiet: bool) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-        from rankwise.cli import console
-
         self.space, self.quiet, self.err = space, quiet, console.err
         self.unfinished = False
         self.progress = Progress(
@@ -233,24 +219,20 @@ class SweepProgress:
             self._say(f"[dim]waiting for {which} of another driver; what a killed one left is taken over in half a minute[/]")
 
     def _final(self, final: Final) -> None:
-        from rich.markup import escape
-
         self.progress.advance(self.task)
         outcome = escape(final.reason) or f"test accuracy {final.test['accuracy']:.1%}"
         self._say(f"finalist trial {final.trial}, seed {final.seed}: {outcome}")
 
     def _trial(self, trial: Trial, standing: Standing) -> None:
-        from rich.markup import escape
-
         if trial.state == "rejected":
             self._rejected += 1
-        shown = {name: _told(name, value) for name, value in trial.values.items()}
+        shown = {name: _objective_value(name, value) for name, value in trial.values.items()}
         scores = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
         changed = changes_of(trial.params, self.space.keys)
         outcome = scores if trial.state == "finished" else f"{trial.state}: {trial.reason}"
         best, eta, first = standing.best, standing.eta_seconds, self.space.objectives[0]
         by = f" by {first.replace('_', ' ')}" if len(self.space.objectives) > 1 else ""
-        leading = f"best{by} {_told(first, best.values[first])}" if best is not None else ""
+        leading = f"best{by} {_objective_value(first, best.values[first])}" if best is not None else ""
         left = "" if eta is None else "ETA {}:{:02}".format(*divmod(round(eta), 60))
         self.progress.update(self.task, completed=standing.done, best=leading, eta=left)
         if trial.state == "rejected" and self._rejected > SHOWN_REJECTED:

@@ -18,7 +18,7 @@ from rankwise.data.labels import class_names, numbers_of
 from rankwise.data.sources import sources_of
 from rankwise.errors import DataError, nearest
 from rankwise.recipe import DataSpec, SourceSpec
-from rankwise.workflows.suspects import FOLDS, Features, Found, Suspects, compare, find_suspects
+from rankwise.workflows.suspects import FOLDS, Features, ListScores, Suspects, compare, find_suspects
 
 SHOWN = 15
 LEAST_AGREEMENT = 0.5  # of labels with the judge, below which it knows too little to judge
@@ -31,15 +31,15 @@ def name_suspects(
     """Find, print and perhaps write the suspects among the training rows. Raises DataError."""
     if out is not None:
         Sink(out, ["row"])  # refuses what it can't write before there is anything to write
-    found = sources_of(spec)
-    if out is not None and found.train.path:
-        check_apart(out, found.train.path)
-    table = read_table(found.train, spec)
+    sources = sources_of(spec)
+    if out is not None and sources.train.path:
+        check_apart(out, sources.train.path)
+    table = read_table(sources.train, spec)
     check(table)
-    classes = class_names(table, found.classes)
-    labels = numbers_of(table, classes, found.classes, spec)
+    classes = class_names(table, sources.classes)
+    labels = numbers_of(table, classes, sources.classes, spec)
     suspects = find_suspects(table.texts, labels, len(classes), features=features, base=base)
-    true_labels = None if truth is None else _true_labels(found.train, spec, table, truth)
+    true_labels = None if truth is None else _true_labels(sources.train, spec, table, truth)
     measured = {} if true_labels is None else _measured(suspects, table, true_labels)
     rows = _rows(suspects, table, classes, labels, true_labels)
     if out is not None:
@@ -60,20 +60,20 @@ def name_suspects(
 def _rows(
     suspects: Suspects, table: Table, classes: tuple[str, ...], labels: Any, true_labels: list[str] | None
 ) -> list[dict[str, Any]]:
-    """A row each, for tables and files."""
+    """Every suspect as a row for tables and files."""
     rows = []
-    columns = (suspects.places, suspects.likely, suspects.given_probability, suspects.likely_probability, suspects.named)
-    for place, likely, given, sure, named in zip(*(column.tolist() for column in columns), strict=True):
+    columns = (suspects.indices, suspects.likely, suspects.label_probability, suspects.likely_probability, suspects.named)
+    for index, likely, own, sure, named in zip(*(column.tolist() for column in columns), strict=True):
         row = {
-            "row": int(table.rows[place]),
-            "label": classes[labels[place]],
+            "row": int(table.rows[index]),
+            "label": classes[labels[index]],
             "likely": classes[likely],
-            "p_label": round(given, 4),
+            "p_label": round(own, 4),
             "p_likely": round(sure, 4),
             "probably_wrong": named,
         }
-        truth = {} if true_labels is None else {"truth": true_labels[place]}
-        rows.append({**row, **truth, "text": table.texts[place]})
+        truth = {} if true_labels is None else {"truth": true_labels[index]}
+        rows.append({**row, **truth, "text": table.texts[index]})
     return rows
 
 
@@ -85,34 +85,33 @@ def _true_labels(source: SourceSpec, spec: DataSpec, table: Table, column: str) 
         raise DataError(f"{layout.path}: no column '{column}' among {known}{nearest(column, layout.columns)}")
     wanted = set(table.rows.tolist())
     cells = (record.columns[column] for record in records if record.number in wanted)
-    found = ["" if cell.isspace() else cell for cell in cells]
-    strange = set(found) - {""}
+    labels = ["" if cell.isspace() else cell for cell in cells]
+    strange = set(labels) - {""}
     if not strange & set(table.labels or ()):
         raise DataError(
             f"{layout.path}: column '{column}' holds {', '.join(sorted(strange)[:4]) or 'nothing'}, none of which is a label "
             f"of column '{layout.label}'; expected the same class names"
         )
-    return found
+    return labels
 
 
-def _measured(suspects: Suspects, table: Table, true_labels: list[str]) -> dict[str, Found]:
-    """Of the rows that confident learning names, and of all that are listed."""
-    truth, given = np.array(true_labels, dtype=object), np.array(table.labels, dtype=object)
-    wrong, known = np.asarray(truth != given, dtype=np.bool_), np.asarray(truth != "", dtype=np.bool_)
-    lists = {"probably wrong": suspects.places[suspects.named], "all listed": suspects.places}
-    return {name: compare(places, wrong, known) for name, places in lists.items()}
+def _measured(suspects: Suspects, table: Table, true_labels: list[str]) -> dict[str, ListScores]:
+    """How well the rows that confident learning names, and all that are listed, match the true labels."""
+    truth, labels = np.array(true_labels, dtype=object), np.array(table.labels, dtype=object)
+    wrong, known = np.asarray(truth != labels, dtype=np.bool_), np.asarray(truth != "", dtype=np.bool_)
+    lists = {"probably wrong": suspects.indices[suspects.named], "all listed": suspects.indices}
+    return {name: compare(indices, wrong, known) for name, indices in lists.items()}
 
 
 def _as_dict(
-    layout: Layout, suspects: Suspects, measured: dict[str, Found], rows: list[dict[str, Any]], features: Features
+    layout: Layout, suspects: Suspects, measured: dict[str, ListScores], rows: list[dict[str, Any]], features: Features
 ) -> dict[str, Any]:
     counts = {"rows": len(suspects.judged), "judged": int(suspects.judged.sum()), "probably_wrong": int(suspects.named.sum())}
-    against = dict(measured)
-    return {"data": layout.describe(), "features": features, **counts, "against_truth": against, "suspects": rows}
+    return {"data": layout.describe(), "features": features, **counts, "against_truth": measured, "suspects": rows}
 
 
 def _show(
-    suspects: Suspects, measured: dict[str, Found], rows: list[dict[str, Any]], labels: int, classes: tuple[str, ...]
+    suspects: Suspects, measured: dict[str, ListScores], rows: list[dict[str, Any]], labels: int, classes: tuple[str, ...]
 ) -> None:
     named = int(suspects.named.sum())
     console.out.print(
@@ -128,12 +127,12 @@ def _show(
             f"{majority:.0%}; it hardly tells these classes apart, so take the list for chance"
         )
     pairs = [
-        (suspects.joint[given, true], given, true)
-        for given in range(len(classes))
+        (suspects.joint[label, true], label, true)
+        for label in range(len(classes))
         for true in range(len(classes))
-        if given != true
+        if label != true
     ]
-    commonest = [f"{classes[given]} → {classes[true]} {count:.0f}" for count, given, true in sorted(pairs)[:-4:-1] if count]
+    commonest = [f"{classes[label]} → {classes[true]} {count:.0f}" for count, label, true in sorted(pairs)[:-4:-1] if count]
     if commonest:
         console.dim(f"label → truly, estimated rows: {', '.join(commonest)}")
     if measured:
@@ -142,13 +141,13 @@ def _show(
         _show_rows(rows)
 
 
-def _show_measured(measured: dict[str, Found]) -> None:
+def _show_measured(measured: dict[str, ListScores]) -> None:
     """Both lists beside the true labels."""
     wrong = next(iter(measured.values())).wrong
     table = console.plain_table(f"{wrong:,} wrong labels", "rows", "truly wrong", "precision %", "recall %")
-    for name, found in measured.items():
-        scores = (console.percent(interval) for interval in (found.precision, found.recall))
-        table.add_row(name, f"{found.listed:,}", f"{found.right:,}", *scores)
+    for name, scores in measured.items():
+        shares = (console.percent(interval) for interval in (scores.precision, scores.recall))
+        table.add_row(name, f"{scores.listed:,}", f"{scores.right:,}", *shares)
     console.out.print()
     console.out.print(table)
 

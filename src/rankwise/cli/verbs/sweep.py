@@ -5,19 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from rankwise.cli.arguments import BudgetOption, DataOption, FastOption, JsonOption, SetOption, print_json, takes_options
+from rankwise.cli import console
+from rankwise.cli.arguments import JsonOption, RecipeOptions, print_json, takes_options
+from rankwise.cli.options import classes_of, forecast_of, recipe_of
 from rankwise.cli.verbs.study import SweepProgress, show_study
 from rankwise.errors import PlanError, require
+from rankwise.planning.plan import plan
+from rankwise.recipe import Recipe
+from rankwise.system.cores import has_nvidia, usable_cores
+from rankwise.system.memory import memory_bytes
 
 if TYPE_CHECKING:
-    from rankwise.recipe import Recipe
     from rankwise.sweep.engines.local import Engine, Work
     from rankwise.sweep.space import Space
     from rankwise.sweep.study import Study
@@ -26,20 +31,16 @@ MEMORY_SHARE = 0.8  # of what is free, for all trials together
 
 
 @dataclass(frozen=True, kw_only=True)
-class SweepOptions:
-    """What `rankwise sweep` is told."""
+class SweepOptions(RecipeOptions):
+    """The arguments and options of `rankwise sweep`."""
 
     space: Annotated[
         str, typer.Argument(help="A built-in space (rank4-grid, lora-hyperparameters) or a YAML file.", metavar="SPACE")
     ]
-    data: DataOption = None
     out: Annotated[
         Path | None,
         typer.Option("--out", help="The sweep's folder; sweeps/NAME of the space when left out. The same one goes on."),
     ] = None
-    budget: BudgetOption = None
-    fast: FastOption = False
-    overrides: SetOption = None
     trials: Annotated[
         int | None, typer.Option("--trials", min=1, help="Configurations to train; a grid's all, else 20, when left out.")
     ] = None
@@ -73,9 +74,6 @@ def sweep(options: SweepOptions) -> None:
     A configuration over the cap is never trained, and none is trained twice. Killed at any moment, the same command goes on.
     """
     started = time.monotonic()
-    from rankwise.cli import console
-    from rankwise.cli.options import recipe_of
-    from rankwise.recipe import Recipe
     from rankwise.sweep.space import Space
 
     require("optuna", extra="sweep")
@@ -85,13 +83,13 @@ def sweep(options: SweepOptions) -> None:
         raise PlanError(
             f"--address {options.address} is a Ray cluster's, and --engine is local; type --engine ray, or leave it out"
         )
-    settings = [each for each in options.overrides or [] if each.startswith("search.")]
-    changes = [each for each in options.overrides or [] if each not in settings]
-    wanted = [each.removeprefix("search.") for each in settings] + ([f"trials={options.trials}"] if options.trials else [])
-    loaded = Space.load(options.space, wanted)
+    settings = [change for change in options.overrides or [] if change.startswith("search.")]
+    changes = [change for change in options.overrides or [] if change not in settings]
+    trials = [f"trials={options.trials}"] if options.trials else []
+    loaded = Space.load(options.space, [setting.removeprefix("search.") for setting in settings] + trials)
     fixed = [change.partition("=")[0].strip() for change in changes]
     loaded = loaded.without([*fixed, *(["budget.parameters"] if options.budget is not None else [])])
-    base = recipe_of(Recipe.load(loaded.base, loaded.set), changes, options.budget, options.data, fast=options.fast)
+    base = recipe_of(Recipe.load(loaded.base, loaded.set), replace(options, overrides=changes))
     if options.only_plan:
         from rankwise.cli.verbs.space import show_space
 
@@ -119,7 +117,19 @@ def sweep(options: SweepOptions) -> None:
         )
     write_tables(study, folder)
     if options.as_json:
-        print_json({"folder": str(folder), "complete": not progress.unfinished, **as_dict(study)})
+        print_json(
+            {
+                "folder": str(folder),
+                "complete": not progress.unfinished,
+                "study": study.name,
+                "objectives": study.objectives,
+                "best": asdict(best) if (best := study.best) else None,
+                "front": [trial.number for trial in study.front()],
+                "importances": study.importances(),
+                "trials": [asdict(trial) for trial in study.trials],
+                "finals": [asdict(final) for final in study.finals],
+            }
+        )
     else:
         show_study(study, folder)
         if progress.unfinished:
@@ -146,19 +156,12 @@ def interruptible(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        from rankwise.cli import console
-
         console.error(f"stopped; {folder} keeps what is finished, and the same command goes on")
         raise typer.Exit(130) from None
 
 
 def fitting_jobs(base: Recipe) -> int:
     """Trials that fit beside each other: one for each core, as far as memory reaches; one where they would share a GPU."""
-    from rankwise.cli.options import classes_of, forecast_of
-    from rankwise.planning.plan import plan
-    from rankwise.system.cores import has_nvidia, usable_cores
-    from rankwise.system.memory import memory_bytes
-
     if has_nvidia():
         return 1
     cores = usable_cores()
@@ -176,17 +179,3 @@ def least_over_the_cap(study: Study) -> int | None:
     counts = [trial.trained_parameters for trial in study.trials if trial.state == "rejected"]
     over = [count for count in counts if count is not None]
     return min(over) if over and len(over) == len(study.trials) else None
-
-
-def as_dict(study: Study) -> dict[str, Any]:
-    """Everything as plain JSON values."""
-    best = study.best
-    return {
-        "study": study.name,
-        "objectives": list(study.objectives),
-        "best": None if best is None else asdict(best),
-        "front": [trial.number for trial in study.front()],
-        "importances": study.importances(),
-        "trials": [asdict(trial) for trial in study.trials],
-        "finals": [asdict(final) for final in study.finals],
-    }

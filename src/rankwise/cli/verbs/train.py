@@ -6,36 +6,37 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
+from rankwise.cli import console
 from rankwise.cli.arguments import (
-    BudgetOption,
-    DataOption,
-    FastOption,
     JsonOption,
     MemoryOption,
     MinutesOption,
     RecipeArg,
-    SetOption,
+    RecipeOptions,
     print_json,
     takes_options,
 )
+from rankwise.cli.options import forecast_of, recipe_of, scored
+from rankwise.planning.plan import plan as make_plan
+from rankwise.planning.workload import character_counts
+
+if TYPE_CHECKING:
+    from rankwise.run.folder import Run
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions:
-    """What `rankwise train` is told."""
+class TrainOptions(RecipeOptions):
+    """The arguments and options of `rankwise train`."""
 
     recipe: RecipeArg
-    data: DataOption = None
     out: Annotated[Path | None, typer.Option("--out", help="The run folder; the next free runs/NAME when left out.")] = None
-    budget: BudgetOption = None
     minutes: MinutesOption = None
     memory_gb: MemoryOption = None
-    fast: FastOption = False
-    overrides: SetOption = None
     resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")] = False
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False
     as_json: JsonOption = False
@@ -44,34 +45,21 @@ class TrainOptions:
 @takes_options
 def train(options: TrainOptions) -> None:
     """Plan, train and evaluate a recipe; write a run folder."""
-    from rankwise.cli.options import forecast_of, recipe_of, scored
-
     started = time.monotonic()
-    loaded = recipe_of(
-        options.recipe,
-        options.overrides,
-        options.budget,
-        options.data,
-        minutes=options.minutes,
-        memory_gb=options.memory_gb,
-        fast=options.fast,
-    )
-    from rankwise.cli import console
+    loaded = recipe_of(options.recipe, options, minutes=options.minutes, memory_gb=options.memory_gb)
     from rankwise.data.labelled import read_labelled
     from rankwise.data.volume import Volume
-    from rankwise.planning.plan import plan as make_plan
-    from rankwise.planning.workload import character_counts
     from rankwise.run.opening import Existing
 
     labelled = read_labelled(loaded.data)
     quiet = options.as_json or not _is_main_process()
     if not quiet:  # the plan is known in milliseconds; the libraries that train take seconds to import
         loaded = scored(loaded, labelled)
-        found = make_plan(loaded, classes=len(labelled.classes))
+        planned = make_plan(loaded, classes=len(labelled.classes))
         console.show_layouts([labelled.train.layout, labelled.validation.layout, labelled.test.layout])
         rows = (len(labelled.train.texts), len(labelled.validation.texts), len(labelled.test.texts))
         known = Volume(labelled.classes, rows, character_counts(labelled.train.texts))
-        console.show_plan(loaded.name, found, forecast_of(loaded, found, known))
+        console.show_plan(loaded.name, planned, forecast_of(loaded, planned, known))
     from rankwise.workflows.train import train_on
 
     with console.TrainingProgress() as progress:
@@ -83,9 +71,40 @@ def train(options: TrainOptions) -> None:
     if options.as_json:
         print_json({"run": str(run.folder)}, run.facts, {"scores": run.scores, "plan": run.plan_facts})
     else:
-        console.show_run(run)
+        show_run(run)
 
 
 def _is_main_process() -> bool:
     """Whether this is the process that speaks, of those that torchrun or accelerate launch have started."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def show_run(run: Run) -> None:
+    """The end of a training: scores beside baselines, what was spent, where it is, what to type next."""
+    scores, facts = run.scores, run.facts
+    table = console.plain_table("on the test rows", "accuracy %", "macro-F1 %", "ahead by, points")
+    test = scores.test
+    name, accuracy, f1 = escape(run.recipe.name), console.percent(test.accuracy), console.percent(test.macro_f1)
+    table.add_row(f"[bold]{name}[/]", f"[bold]{accuracy}[/]", f1, "")
+    for name, baseline in scores.baselines.items():
+        gain = console.points(baseline.difference)
+        table.add_row(name, console.percent(baseline.accuracy), console.percent(baseline.macro_f1), gain)
+    console.out.print(table)
+    if clean := scores.test_not_in_training:
+        console.out.print(f"test texts that are not in training: accuracy {console.percent(clean.accuracy)}")
+    level = test.confidence_level
+    console.out.print(f"[dim]{test.rows:,} test rows, scored once; {level:.0%} bootstrap intervals in brackets.[/]")
+    ledger = run.plan_facts
+    spent = f"{ledger.trainable_parameters:,} trained parameters"
+    if ledger.budget and ledger.share is not None:
+        spent += f" of {ledger.budget:,} ({ledger.share:.1%})"
+    console.out.print(f"\n[bold]spent[/]   {spent}; {facts.seconds.all:.0f} s")
+    if left := facts.ranks:
+        spread = f"{min(left.values())} to {max(left.values())} a linear layer"
+        console.out.print(f"[bold]ranks[/]   {sum(left.values())} of {sum(ledger.ranks.values())} are left, {spread}")
+    console.out.print(
+        f"[bold]run[/]     {escape(str(run.folder))}  (best at step {facts.best.step} of {facts.steps})\n"
+        f'[bold]next[/]    rankwise predict {console.shell(run.folder)} --text "Shares fell after the central bank spoke"\n'
+        f"        rankwise evaluate {console.shell(run.folder)} DATA",
+        soft_wrap=True,
+    )

@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol, cast
 
@@ -51,7 +51,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Stopped:
-    """A task ended where it was told not to go on."""
+    """A task ended because the answer to its report was not to go on."""
 
     number: int
 
@@ -96,22 +96,16 @@ class Engine(Protocol):
         """End everything, running tasks included."""
 
 
-def outcome(pickled: bytes, task: Any, report: Report) -> tuple[Any, ...]:
-    """What came of a task, in a form that travels: `event_of` makes the event of it. `pickled` is the engine's work."""
+def outcome(number: int, pickled: bytes, task: Any, report: Report) -> Event:
+    """The event that a task ends with; `pickled` is the engine's work."""
     try:
-        return ("done", _unpickled(pickled)(task, report))
+        return Done(number, _unpickled(pickled)(task, report))
     except Stop:
-        return ("stopped",)
+        return Stopped(number)
     except Exception as error:  # noqa: BLE001 - it is told to the driver, which raises it again
         is_mistake = isinstance(error, RankwiseError) and error.exit_code == 2
-        told = str(error) if is_mistake else "".join(traceback.format_exception(error))
-        return ("failed", type(error).__name__, told, is_mistake)
-
-
-def event_of(number: int, kind: str, *values: Any) -> Event:
-    """The event that a message from a task's process tells."""
-    known: dict[str, type[Event]] = {"reported": Reported, "done": Done, "stopped": Stopped, "failed": Failed}
-    return known[kind](number, *values)
+        message = str(error) if is_mistake else "".join(traceback.format_exception(error))
+        return Failed(number, type(error).__name__, message, is_mistake)
 
 
 @cache
@@ -140,7 +134,7 @@ class LocalEngine:
         assert len(self._busy) < self.slots, "start() is for a free slot"
         self._idle = [process for process in self._idle if process.lives]
         self._busy[number] = process = self._idle.pop() if self._idle else self._fresh()
-        process.give(task)
+        process.give(number, task)
 
     def events(self, timeout: float) -> Iterator[Event]:
         by_connection = {process.connection: number for number, process in self._busy.items()}
@@ -177,7 +171,7 @@ class LocalEngine:
     def _event(self, number: int) -> Event | None:
         process = self._busy[number]
         try:
-            kind, *values = process.connection.recv()
+            event: Event | None = process.connection.recv()
         except (EOFError, OSError):  # at the end of the pipe, or within a message
             if process.taken:
                 return Died(number)
@@ -186,12 +180,11 @@ class LocalEngine:
                 return Failed(number, "RunError", _NO_START, True)
             process.end()
             self._busy[number] = self._fresh()
-            self._busy[number].give(process.task)
+            self._busy[number].give(number, process.task)
             return None
-        if kind == "taken":
+        if event is None:
             process.taken, self._stillborn = True, 0
-            return None
-        return event_of(number, kind, *values)
+        return event
 
     def _fresh(self) -> _Process:
         return _Process(self._context, self._work, self.threads)
@@ -210,15 +203,16 @@ class _Process:
 
     @property
     def lives(self) -> bool:
+        """Whether the process runs."""
         return bool(self._process.is_alive())
 
     @property
     def id(self) -> int:
         return int(self._process.pid)
 
-    def give(self, task: Any) -> None:
+    def give(self, number: int, task: Any) -> None:
         self.task, self.taken = task, False
-        self.send(task)
+        self.send((number, task))
 
     def send(self, value: Any) -> None:
         try:
@@ -246,9 +240,9 @@ def _serve(connection: Connection, pickled: bytes, threads: int) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)  # before anything that counts cores is imported
     try:
         while True:
-            task = connection.recv()
-            connection.send(("taken",))
-            connection.send(outcome(pickled, task, lambda entry: _ask(connection, entry)))
+            number, task = connection.recv()
+            connection.send(None)  # the task is taken
+            connection.send(outcome(number, pickled, task, partial(_ask, connection, number)))
     except (EOFError, SystemExit):
         os._exit(0)  # at once: what a task held open is closed by now
 
@@ -258,9 +252,9 @@ def _leave(*_: Any) -> None:
     raise SystemExit
 
 
-def _ask(connection: Connection, entry: Mapping[str, float]) -> None:
+def _ask(connection: Connection, number: int, entry: Mapping[str, float]) -> None:
     """Report an evaluation, and wait to hear whether to go on."""
-    connection.send(("reported", dict(entry)))
+    connection.send(Reported(number, dict(entry)))
     if not connection.recv():
         raise Stop
 

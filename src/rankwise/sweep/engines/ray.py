@@ -11,13 +11,14 @@ import os
 import pickle
 import socket
 from collections.abc import Iterator, Mapping
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
 import ray
 
 from rankwise.errors import RunError
-from rankwise.sweep.engines.local import Died, Event, Work, event_of, outcome
+from rankwise.sweep.engines.local import Died, Event, Reported, Work, outcome
 from rankwise.sweep.results import Stop
 
 CONNECT_SECONDS = 5.0
@@ -55,7 +56,7 @@ class RayEngine:
             actor = self._actor()
             self._births[number] = actor.born.remote()
         self._busy[number] = actor
-        actor.run.remote(task)
+        actor.run.remote(number, task)
         self._listen(number)
 
     def events(self, timeout: float) -> Iterator[Event]:
@@ -63,7 +64,7 @@ class RayEngine:
         for future in ready:
             number = self._awaited.pop(future)
             try:
-                kind, *values = ray.get(future)
+                event: Event = ray.get(future)
             except ray.exceptions.RayActorError as problem:  # the process or its whole machine is gone
                 ray.kill(self._busy.pop(number))  # where its machine is merely out of reach, it would go on
                 self._births.pop(number, None)
@@ -73,9 +74,9 @@ class RayEngine:
                     ) from None
                 yield Died(number)
                 continue
-            if kind != "reported":
+            if not isinstance(event, Reported):
                 self._free(self._busy.pop(number), number)
-            yield event_of(number, kind, *values)
+            yield event
 
     def answer(self, number: int, go_on: bool) -> None:
         self._busy[number].answer.remote(go_on)
@@ -133,23 +134,23 @@ class _Worker:
 
     def __init__(self, work: bytes) -> None:
         self._work = work
-        self._told: SimpleQueue[tuple[Any, ...]] = SimpleQueue()
+        self._events: SimpleQueue[Event] = SimpleQueue()
         self._answers: SimpleQueue[bool] = SimpleQueue()
 
     def born(self) -> bool:
         return True
 
-    def run(self, task: Any) -> None:
-        self._told.put(outcome(self._work, task, self._report))
+    def run(self, number: int, task: Any) -> None:
+        self._events.put(outcome(number, self._work, task, partial(self._report, number)))
 
-    def message(self) -> tuple[Any, ...]:
-        """The next thing there is to tell, once there is one."""
-        return self._told.get()
+    def message(self) -> Event:
+        """The next event, once there is one."""
+        return self._events.get()
 
     def answer(self, go_on: bool) -> None:
         self._answers.put(go_on)
 
-    def _report(self, entry: Mapping[str, float]) -> None:
-        self._told.put(("reported", dict(entry)))
+    def _report(self, number: int, entry: Mapping[str, float]) -> None:
+        self._events.put(Reported(number, dict(entry)))
         if not self._answers.get():
             raise Stop
