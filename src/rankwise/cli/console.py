@@ -8,13 +8,20 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.markup import escape
 from rich.measure import Measurement
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -43,6 +50,8 @@ if TYPE_CHECKING:
 
 SHADES = " ░▒▓█"
 MOST_MIXED = 10  # pairs of classes that are shown
+
+BAR = (TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn())  # with which every progress bar begins
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -127,9 +136,9 @@ def show_evaluation(scores: Scores, mistakes: Sequence[Mistake], classes: Sequen
     table = plain_table(f"{scores.rows:,} rows", f"score [{scores.confidence_level:.0%} interval]")
     table.add_row("accuracy %", percent(scores.accuracy))
     table.add_row("macro-F1 %", percent(scores.macro_f1))
-    table.add_row("MCC", _plain(scores.mcc))
-    table.add_row("log-loss", _plain(scores.log_loss))
-    table.add_row("calibration error", _plain(scores.calibration_error))
+    others = {"MCC": scores.mcc, "log-loss": scores.log_loss, "calibration error": scores.calibration_error}
+    for name, interval in others.items():
+        table.add_row(name, _bracketed(interval, "z.3f", times=1))
     out.print(table)
     per_class = plain_table("class", "rows", "precision %", "recall %", "F1 %")
     per_class.columns[0].overflow = "fold"
@@ -169,40 +178,33 @@ def show_mistakes(mistakes: Sequence[Mistake]) -> None:
     table.columns[1].ratio = 1
     for mistake in mistakes:
         text = mistake.text if len(mistake.text) <= 110 else mistake.text[:107] + "…"
-        table.add_row(
-            f"[dim]{mistake.row}[/]",
-            escape(text),
-            escape(mistake.truth),
-            escape(mistake.predicted),
-            f"{mistake.confidence:.1%}",
-        )
+        names = (escape(mistake.truth), escape(mistake.predicted))
+        table.add_row(f"[dim]{mistake.row}[/]", escape(text), *names, f"{mistake.confidence:.1%}")
     out.print(table)
 
 
-class TrainingProgress:
-    """A listener that draws a bar with loss, speed and ETA on standard error, and a line for each evaluation."""
+class Bar:
+    """A listener that draws a progress bar on standard error, from `with` to its end; none where that is no terminal."""
 
-    def __init__(self) -> None:
-        self.progress = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[loss]}"),
-            TimeElapsedColumn(),
-            TextColumn("ETA"),
-            TimeRemainingColumn(),
-            console=err,
-            transient=True,
-            disable=not err.is_terminal,
-        )
+    def __init__(self, *columns: ProgressColumn, disable: bool = False) -> None:
+        disable = disable or not err.is_terminal
+        self.progress = Progress(*columns, console=err, transient=True, disable=disable)
         self.task: Any = None
 
-    def __enter__(self) -> TrainingProgress:
+    def __enter__(self) -> Self:
         self.progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.progress.stop()
+
+
+class TrainingProgress(Bar):
+    """A bar with loss, speed and ETA, and a line for each evaluation."""
+
+    def __init__(self) -> None:
+        loss, eta = TextColumn("{task.fields[loss]}"), TextColumn("ETA")
+        super().__init__(*BAR, loss, TimeElapsedColumn(), eta, TimeRemainingColumn())
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, AlreadyComplete):
@@ -308,11 +310,6 @@ def points(interval: Interval) -> str:
     return _bracketed(interval, "+z.1f", times=100)
 
 
-def _plain(interval: Interval) -> str:
-    """Any other score: `0.314 [0.290, 0.341]`."""
-    return _bracketed(interval, "z.3f", times=1)
-
-
 def _bracketed(interval: Interval, form: str, *, times: int) -> str:
     """The estimate and, where it has them, its bounds."""
     value, low, high = (None if bound is None else times * bound for bound in (interval.value, interval.low, interval.high))
@@ -329,11 +326,13 @@ def hanging(mark: str, text: str) -> None:
 
 
 def _what_trains(plan: Plan) -> str:
+    """What a plan trains, in a few words."""
     summary = plan.method.summary(plan.adapter, plan.ranks, len(plan.sites))
     return f"{summary}, {plan.head.kind} head" if plan.adapter.is_apart else summary
 
 
 def _section_name(section: str, plan: Plan) -> str:
+    """What a section of the ledger is called for people."""
     names = {
         "adapter": f"adapters on {len(plan.ranks)} linear layers",
         "magnitude": "magnitudes (DoRA)",

@@ -161,8 +161,10 @@ def reproduce(request: Request, out: Path, *, listeners: Iterable[Listener] = ()
                 _train(trained, seed, out, listeners, overwrite=overwrite)
             else:
                 _ask(trained, asked, seed, out)
-    compared = {name: _compared([one for one in chosen if one.experiment.data == name]) for name in report.data}
-    comparisons = {name: comparison for name, comparison in compared.items() if comparison is not None}
+    answers = {
+        name: [answer for one in chosen if one.experiment.data == name for answer in one.answers] for name in report.data
+    }
+    comparisons = {name: compare(runs) for name, runs in answers.items() if runs}
     outcomes = tuple(_outcome(trained, comparisons.get(trained.experiment.data)) for trained in chosen)
     reproduction = Reproduction(
         report=report,
@@ -238,15 +240,11 @@ def _answers_file(asking: _Trained, asked: _Trained, seed: int, out: Path) -> Pa
     return out / f"{asking.experiment.name}-seed-{seed}-{passes}-{digest}.parquet"
 
 
-def _compared(trained: Sequence[_Trained]) -> Comparison | None:
-    answers = [answers for one in trained for answers in one.answers]
-    return compare(answers) if answers else None
-
-
 def _outcome(trained: _Trained, comparison: Comparison | None) -> Outcome:
     name = trained.experiment.name
     systems = comparison.systems if comparison else ()
     runs = trained.runs
+    majority = runs[0].scores.baselines.get("majority class") if runs else None
     return Outcome(
         experiment=trained.experiment,
         counted=trained.experiment.counted(),
@@ -254,16 +252,10 @@ def _outcome(trained: _Trained, comparison: Comparison | None) -> Outcome:
         updates=runs[0].facts.steps if runs else None,
         training_rows=runs[0].facts.rows.train if runs else None,
         validation_accuracy=float(np.mean([run.scores.validation.accuracy for run in runs])) if runs else None,
-        majority=_majority(runs[0]) if runs else None,
+        majority=majority.accuracy.value if majority else None,
         system=next((system for system in systems if system.name == name), None),
         left_out=trained.left_out,
     )
-
-
-def _majority(run: Run) -> float | None:
-    """The test accuracy of always answering the commonest class, where the run was scored beside it."""
-    baseline = run.scores.baselines.get("majority class")
-    return None if baseline is None else baseline.accuracy.value
 
 
 def _miscounts(outcomes: Sequence[Outcome]) -> list[str]:

@@ -48,11 +48,7 @@ class Finals(Stage):
                 continue
             number, seed = trial.user_attrs["params"]["trial"], trial.user_attrs["params"]["seed"]
             folder = str(self.sweep.folder / "finals" / f"trial-{number}-seed-{seed}")
-            params = {
-                "trial": number,
-                "seed": seed,
-                "folder": folder,
-            }  # this driver's, wherever another one would have put it
+            params = {"trial": number, "seed": seed, "folder": folder}  # this driver's; another one has its own
             if why := self.board.claim(trial, trial.user_attrs["fingerprint"], params, waiting=self.waiting):
                 self.board.yield_to(trial, why)
             else:

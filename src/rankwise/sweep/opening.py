@@ -82,15 +82,13 @@ def _describe(study: optuna.Study, base: Recipe, space: Space) -> None:
 
 
 def _sampler(space: Space, *, seed: int | None) -> optuna.samplers.BaseSampler:
-    if space.search.sampler == "tpe":
-        return optuna.samplers.TPESampler(seed=seed)
-    return optuna.samplers.RandomSampler(seed=seed)
+    tpe = space.search.sampler == "tpe"
+    return optuna.samplers.TPESampler(seed=seed) if tpe else optuna.samplers.RandomSampler(seed=seed)
 
 
 def _pruner(space: Space) -> optuna.pruners.BasePruner:
     pruner = space.search.pruner
-    if pruner.name == "halving":
-        return optuna.pruners.SuccessiveHalvingPruner(min_resource=pruner.least, reduction_factor=pruner.keep)
-    if pruner.name == "hyperband":
-        return optuna.pruners.HyperbandPruner(min_resource=pruner.least, reduction_factor=pruner.keep)
-    return optuna.pruners.NopPruner()
+    if pruner.name == "none":
+        return optuna.pruners.NopPruner()
+    race = optuna.pruners.SuccessiveHalvingPruner if pruner.name == "halving" else optuna.pruners.HyperbandPruner
+    return race(min_resource=pruner.least, reduction_factor=pruner.keep)

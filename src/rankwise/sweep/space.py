@@ -92,10 +92,9 @@ class _File(Spec):
     def _known_once(cls, objectives: tuple[str, ...]) -> tuple[str, ...]:
         for name in objectives:
             if name not in OBJECTIVES:
-                known = ", ".join(OBJECTIVES)
-                meant = ELSEWHERE.get(name, "")
-                hint = f"; did you mean '{meant}'?" if meant else nearest(name, OBJECTIVES)
-                raise ValueError(f"'{name}' is no objective{hint or '; expected some of ' + known}")
+                meant = f"; did you mean '{ELSEWHERE[name]}'?" if name in ELSEWHERE else nearest(name, OBJECTIVES)
+                hint = meant or f"; expected some of {', '.join(OBJECTIVES)}"
+                raise ValueError(f"'{name}' is no objective{hint}")
         if len(set(objectives)) < len(objectives):
             raise ValueError(f"objectives {list(objectives)} name one twice")
         return objectives
@@ -178,11 +177,8 @@ class Space:
                 f"{pruner} compares trials while they train, but here each is evaluated only at its end; type "
                 "--set train.evaluate_every=10%, or --set search.pruner=none"
             )
-        if (
-            train.rate_is_idle
-            and "train.learning_rate" in self.keys
-            and not any(_overlap(k, "train.rates") for k in self.keys)
-        ):
+        sets_rates = any(_overlap(key, "train.rates") for key in self.keys)
+        if train.rate_is_idle and "train.learning_rate" in self.keys and not sets_rates:
             raise RecipeError(train.IDLE_RATE)
         if "worst_shift" in self.objectives and (train.select_by != "worst_shift" or "train.select_by" in self.keys):
             raise RecipeError("the objective worst_shift needs --set train.select_by=worst_shift")
@@ -255,11 +251,8 @@ class _Reader:
         options: dict[str, Mapping[str, Values | Range]] = {}
         for index, option in enumerate(groups):
             if not isinstance(option, dict):
-                raise self._error(
-                    ("space", name),
-                    f"{name}: option {index + 1} is {quote(option)}, expected a mapping such as "
-                    "{train.optimizer.name: adam}",
-                )
+                expected = "expected a mapping such as {train.optimizer.name: adam}"
+                raise self._error(("space", name), f"{name}: option {index + 1} is {quote(option)}, {expected}")
             inner: dict[str, Values | Range] = {}
             for key, value in option.items():
                 path = ("space", name, index, key)
@@ -268,10 +261,8 @@ class _Reader:
                     inner[key] = self._range(key, value, path)
                 else:
                     inner[key] = self._values(key, value if isinstance(value, list) else [value], path)
-            fixed = [
-                str(domain.labels[0]) for domain in inner.values() if isinstance(domain, Values) and len(domain.values) == 1
-            ]
-            label = ", ".join(fixed) or f"option {index + 1}"
+            single = [part for part in inner.values() if isinstance(part, Values) and len(part.values) == 1]
+            label = ", ".join(str(part.labels[0]) for part in single) or f"option {index + 1}"
             options[label if label not in options else f"{label} ({index + 1})"] = inner
         return Groups(options)
 
@@ -305,9 +296,8 @@ class _Reader:
             raise self._error(path, f"{key}: log and step don't go together; give a list of values")
         for number in (low, high, *([low + step] if step is not None else [])):
             self._check(key, number, path)
-        whole = all(isinstance(number, int) for number in numbers) and bool(
-            self.base.refusal(key, low + 0.5, self.where)  # such as a rank; a learning rate takes fractions
-        )
+        takes_fractions = not self.base.refusal(key, low + 0.5, self.where)  # as a learning rate does, and a rank does not
+        whole = all(isinstance(number, int) for number in numbers) and not takes_fractions
         return Range(low, high, log, step, whole)
 
     def _is_key(self, name: str) -> bool:
@@ -317,9 +307,8 @@ class _Reader:
         if key == "train.seed":
             raise self._error(path, "train.seed: a configuration is trained with several seeds where search.seeds says so")
         if key in DATA_PATHS:
-            raise self._error(
-                path, f"{key}: scores on other data can't be compared; sweep each in a folder of its own, --data"
-            )
+            message = "scores on other data can't be compared; sweep each in a folder of its own, --data"
+            raise self._error(path, f"{key}: {message}")
         if not self._is_key(key):
             self._check(key, None, path)
 
@@ -336,7 +325,7 @@ class _Reader:
 
 
 def _base(file: _File, lines: Lines, where: str) -> Recipe:
-    """The base recipe, with what the file sets; what is wrong with either is told with its line in the file."""
+    """The base recipe, with what the file sets; an error in either names its line in the file."""
     try:
         source_text(file.base)
     except RecipeError as problem:

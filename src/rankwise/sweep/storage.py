@@ -356,16 +356,14 @@ def _storage(url: str) -> optuna.storages.RDBStorage:
     logging.getLogger("optuna").setLevel(logging.WARNING)
     for attempt in range(1, TRIES + 1):
         try:
-            return _sqlite(url) if url.startswith("sqlite") else _postgres(url)
+            if url.startswith("sqlite"):
+                return _sqlite(url)
+            return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
         except (SQLAlchemyError, sqlite3.Error) as error:  # two processes may set up the same tables; or there is no server
             if attempt == TRIES:
                 raise _unusable(url, error) from error
             time.sleep(0.2 * attempt)
     raise AssertionError("the last try returns or raises")
-
-
-def _postgres(url: str) -> optuna.storages.RDBStorage:
-    return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
 
 
 def _sqlite(url: str) -> optuna.storages.RDBStorage:

@@ -63,11 +63,6 @@ class Answers:
     name: str = ""
     """Makes it a system of its own; the recipe's name when left out."""
 
-    @classmethod
-    def of(cls, run: Run) -> Answers:
-        """Raises RunError for a run that did not keep them."""
-        return cls(run, run.scored_rows())
-
     @cached_property
     def system(self) -> str:
         return system_of(self.run, self.name)
@@ -204,10 +199,10 @@ class _Group:
 def compare(runs: Iterable[Run | Answers], *, confidence: float = 0.95, resamples: int = 5_000, seed: int = 0) -> Comparison:
     """Group runs into systems and compare every two of them. The runs' order changes nothing.
 
-    Raises RunError for no run, two runs of a recipe with the same seed, or runs whose test rows, labels or
-    classes are not the same.
+    Raises RunError for no run, one that did not keep its answers, two runs of a recipe with the same seed, or runs whose
+    test rows, labels or classes are not the same.
     """
-    answers = [run if isinstance(run, Answers) else Answers.of(run) for run in runs]
+    answers = [run if isinstance(run, Answers) else Answers(run, run.scored_rows()) for run in runs]
     if not answers:
         raise RunError("found no run to compare; give run folders, such as runs/*")
     answers.sort(key=lambda one: (one.system, one.seed))

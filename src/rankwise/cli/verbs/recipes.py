@@ -23,13 +23,12 @@ def recipes(context: typer.Context, as_json: JsonOption = False) -> None:
     for name in builtin_recipes():
         recipe = Recipe.load(name)
         ledger = make_plan(recipe, classes=classes_of(recipe)).ledger
-        published = recipe.published.model_dump() if recipe.published else None
         rows.append(
             {
                 "name": name,
                 "summary": recipe.summary,
                 "base": recipe.base,
-                "published": published,
+                "published": recipe.published.model_dump() if recipe.published else None,
                 "trainable_parameters": ledger.trainable_parameters,
                 "total_parameters": ledger.total_parameters,
             }

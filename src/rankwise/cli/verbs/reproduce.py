@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -60,11 +59,8 @@ def reproduce(options: ReproduceOptions) -> None:
         return
     report = find_report(options.report)
     report.chosen(options.only or [])  # a misspelt name is refused before libraries load
-    sources: dict[DataName, str] = {}
-    if options.data is not None:
-        sources["ag_news"] = options.data
-    if options.imdb is not None:
-        sources["imdb"] = options.imdb
+    paths: dict[DataName, str | None] = {"ag_news": options.data, "imdb": options.imdb}
+    sources = {name: path for name, path in paths.items() if path is not None}
     for source in sources.values():
         check_data(source)
     from rankwise.published.reproduce import Request
@@ -110,13 +106,8 @@ def _show_parameters(reproduction: Reproduction) -> None:
     table = console.plain_table("trained parameters", "printed", "counted there", "counted here")
     for one in reproduction.outcomes:
         printed = one.experiment.trained_parameters
-        wrong = printed is not None and printed != one.counted
-        table.add_row(
-            one.experiment.name,
-            "" if printed is None else f"[red]{printed:,}[/]" if wrong else f"{printed:,}",
-            f"{one.counted:,}",
-            f"{one.counted_here:,}",
-        )
+        shown = "" if printed is None else f"[red]{printed:,}[/]" if printed != one.counted else f"{printed:,}"
+        table.add_row(one.experiment.name, shown, f"{one.counted:,}", f"{one.counted_here:,}")
     console.out.print(table)
     console.dim(f"there: {', '.join(theirs)}, from its plan; here: {reproduction.base}")
 
@@ -175,7 +166,7 @@ class _Progress:
     def __enter__(self) -> _Progress:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self._end()
 
     def __call__(self, event: Event) -> None:

@@ -8,11 +8,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TextColumn, TimeElapsedColumn
 
 from rankwise.cli import console
 from rankwise.recipe.differences import short_keys
@@ -152,33 +151,16 @@ def _plainly(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-class SweepProgress:
-    """A listener that draws trials done, the best so far and the time left on standard error, and a line for each trial."""
+class SweepProgress(console.Bar):
+    """A bar with the trials done, the best so far and the time left, and a line for each trial."""
 
     def __init__(self, space: Space, *, quiet: bool) -> None:
-        self.space, self.quiet, self.err = space, quiet, console.err
+        best, eta = TextColumn("{task.fields[best]}"), TextColumn("{task.fields[eta]}")
+        super().__init__(*console.BAR, best, TimeElapsedColumn(), eta, disable=quiet)
+        self.space, self.quiet = space, quiet
         self.unfinished = False
-        self.progress = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[best]}"),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[eta]}"),
-            console=console.err,
-            transient=True,
-            disable=quiet or not console.err.is_terminal,
-        )
-        self.task: Any = None
         self._waited = 0.0
         self._rejected = 0
-
-    def __enter__(self) -> SweepProgress:
-        self.progress.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
-        self.progress.stop()
 
     def __call__(self, event: Event) -> None:
         from rankwise.sweep import results
@@ -238,11 +220,11 @@ class SweepProgress:
         if trial.state == "rejected" and self._rejected > SHOWN_REJECTED:
             return
         progress = ", ".join(part for part in (f"{standing.done} of {standing.total}", leading, left) if part)
-        bar = "" if self.err.is_terminal else f"[dim]({progress})[/] "  # where no bar is drawn
+        bar = "" if console.err.is_terminal else f"[dim]({progress})[/] "  # where no bar is drawn
         self._say(f"{bar}trial {trial.number}: {escape(outcome)}  [dim]{escape(changed)}[/]")
         if self._rejected == SHOWN_REJECTED:
             self._say("[dim]what else is rejected is told at the end, and in trials.csv[/]")
             self._rejected += 1
 
     def _say(self, line: str) -> None:
-        self.err.print(line, soft_wrap=True)
+        console.err.print(line, soft_wrap=True)

@@ -13,7 +13,7 @@ from rankwise.cli.arguments import print_json
 from rankwise.cli.options import check_apart
 from rankwise.data.audit import check
 from rankwise.data.files.output import Sink
-from rankwise.data.files.table import Layout, Table, read_table, stream
+from rankwise.data.files.table import Table, read_table, stream
 from rankwise.data.labels import class_names, numbers_of
 from rankwise.data.sources import sources_of
 from rankwise.errors import DataError, nearest
@@ -47,7 +47,17 @@ def name_suspects(
             for row in rows:
                 sink.write(row)
     if as_json:
-        print_json(_as_dict(table.layout, suspects, measured, rows, features))
+        print_json(
+            {
+                "data": table.layout.describe(),
+                "features": features,
+                "rows": len(suspects.judged),
+                "judged": int(suspects.judged.sum()),
+                "probably_wrong": int(suspects.named.sum()),
+                "against_truth": measured,
+                "suspects": rows,
+            }
+        )
         return
     console.dim(table.layout.describe())
     _show(suspects, measured, rows, int(suspects.judged.sum()), classes)
@@ -101,13 +111,6 @@ def _measured(suspects: Suspects, table: Table, true_labels: list[str]) -> dict[
     wrong, known = np.asarray(truth != labels, dtype=np.bool_), np.asarray(truth != "", dtype=np.bool_)
     lists = {"probably wrong": suspects.indices[suspects.named], "all listed": suspects.indices}
     return {name: compare(indices, wrong, known) for name, indices in lists.items()}
-
-
-def _as_dict(
-    layout: Layout, suspects: Suspects, measured: dict[str, ListScores], rows: list[dict[str, Any]], features: Features
-) -> dict[str, Any]:
-    counts = {"rows": len(suspects.judged), "judged": int(suspects.judged.sum()), "probably_wrong": int(suspects.named.sum())}
-    return {"data": layout.describe(), "features": features, **counts, "against_truth": measured, "suspects": rows}
 
 
 def _show(

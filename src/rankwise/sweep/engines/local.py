@@ -26,7 +26,7 @@ from rankwise.system.cores import default_threads, usable_cores
 
 Work = Callable[[Any, Report], Any]
 MOST_STILLBORN = 3
-GRACE_SECONDS = 3.0  # that a process which is told to end has for it
+GRACE_SECONDS = 3.0  # that a process has to end in, once asked to
 _NO_START = (
     f"{MOST_STILLBORN} processes in a row ended before they could train anything; what they printed says why. A script that "
     "calls sweep() needs it under `if __name__ == '__main__':`, for each process reads the script again"
@@ -102,7 +102,7 @@ def outcome(number: int, pickled: bytes, task: Any, report: Report) -> Event:
         return Done(number, _unpickled(pickled)(task, report))
     except Stop:
         return Stopped(number)
-    except Exception as error:  # noqa: BLE001 - it is told to the driver, which raises it again
+    except Exception as error:  # noqa: BLE001 - it is sent to the driver, which raises it again
         is_mistake = isinstance(error, RankwiseError) and error.exit_code == 2
         message = str(error) if is_mistake else "".join(traceback.format_exception(error))
         return Failed(number, type(error).__name__, message, is_mistake)
@@ -117,8 +117,8 @@ def _unpickled(work: bytes) -> Work:
 class LocalEngine:
     """Long-lived processes on this machine, each with its share of the cores; they end when this process does.
 
-    A process is started when it is first needed and imports what the work needs once. One that dies is replaced: its task is
-    told to have died with it if it had taken it, else another process gets it.
+    A process is started when it is first needed and imports what the work needs once. One that dies is replaced: its task
+    has died with it if it had taken it, else another process gets it.
     """
 
     def __init__(self, work: Work, *, jobs: int | None = None, threads: int | None = None) -> None:

@@ -2,7 +2,7 @@
 
 Each slot is an actor: a process somewhere on the cluster that keeps what it has imported from trial to trial. Rankwise must
 be installed on every machine, and the data and the sweep's folder lie where all of them see them. A machine that is lost is
-told as the death of its trials, which then run elsewhere.
+seen as the death of its trials, which then run elsewhere.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """What an engine's process does with a task of a sweep: train and score one configuration, or make a finalist's run.
 
-Refusals, divergence and training that cannot start are results, told as `Rejected`; everything else that is raised stops the
-sweep. Imports no Optuna:
-processes that train need none.
+Refusals, divergence and training that cannot start are results, returned as `Rejected`; everything else that is raised stops
+the sweep. Imports no Optuna: processes that train need none.
 """
 
 from __future__ import annotations
