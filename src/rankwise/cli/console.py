@@ -1,4 +1,4 @@
-"""What a person sees: tables, the picture of a plan, progress. The only file that draws.
+"""What several verbs show a person: plain tables, the picture of a plan, progress, scores with their intervals.
 
 Results go to standard output, progress to standard error; a stream that is no terminal gets no colours, no progress.
 """
@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.markup import escape
-from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -29,7 +28,6 @@ from rankwise.planning.forecast import Forecast
 from rankwise.planning.plan import Plan
 from rankwise.recipe import SHORT_KINDS
 from rankwise.stats.intervals import Interval
-from rankwise.stats.scores import Mistake, Scores
 from rankwise.system.events import (
     AlreadyComplete,
     DataPrepared,
@@ -49,7 +47,6 @@ if TYPE_CHECKING:
     from rankwise.data.files.table import Layout
 
 SHADES = " ░▒▓█"
-MOST_MIXED = 10  # pairs of classes that are shown
 
 BAR = (TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn())  # with which every progress bar begins
 
@@ -129,58 +126,6 @@ def show_layouts(layouts: Iterable[Layout]) -> None:
 def shell(path: Path) -> str:
     """A path in a command to copy, quoted where a shell asks for it."""
     return escape(shlex.quote(str(path)))
-
-
-def show_evaluation(scores: Scores, mistakes: Sequence[Mistake], classes: Sequence[str]) -> None:
-    """All scores, per-class scores, the confusion matrix and the most confident mistakes."""
-    table = plain_table(f"{scores.rows:,} rows", f"score [{scores.confidence_level:.0%} interval]")
-    table.add_row("accuracy %", percent(scores.accuracy))
-    table.add_row("macro-F1 %", percent(scores.macro_f1))
-    others = {"MCC": scores.mcc, "log-loss": scores.log_loss, "calibration error": scores.calibration_error}
-    for name, interval in others.items():
-        table.add_row(name, _bracketed(interval, "z.3f", times=1))
-    out.print(table)
-    per_class = plain_table("class", "rows", "precision %", "recall %", "F1 %")
-    per_class.columns[0].overflow = "fold"
-    for row in scores.per_class:
-        per_class.add_row(escape(row.name), f"{row.support:,}", percent(row.precision), percent(row.recall), percent(row.f1))
-    out.print(per_class)
-    _show_confusion(scores.confusion, classes)
-    show_mistakes(mistakes)
-
-
-def _show_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
-    """The matrix where the lines hold it whole; else the pairs of classes that are mixed up most."""
-    table = plain_table("truth ↓  predicted →", *map(escape, classes))
-    for label, counts in zip(classes, matrix, strict=True):
-        table.add_row(escape(label), *(f"[bold]{n:,}[/]" if classes[i] == label else f"{n:,}" for i, n in enumerate(counts)))
-    if Measurement.get(out, out.options.update(width=10_000), table).maximum <= out.width:
-        out.print(table)
-        return
-    pairs = [
-        (count, truth, predicted)
-        for truth, counts in zip(classes, matrix, strict=True)
-        for predicted, count in zip(classes, counts, strict=True)
-        if count and truth != predicted
-    ]
-    mixed = plain_table("mixed up most: truth", "predicted", "rows", right=(2,))
-    for count, truth, predicted in sorted(pairs, key=lambda pair: -pair[0])[:MOST_MIXED]:
-        mixed.add_row(escape(truth), escape(predicted), f"{count:,}")
-    if pairs:
-        out.print(mixed)
-    dim(f"the confusion matrix of {len(classes)} classes is wider than these lines; --json has it, and rankwise report")
-
-
-def show_mistakes(mistakes: Sequence[Mistake]) -> None:
-    if not mistakes:
-        return
-    table = plain_table("row", "most confident mistakes", "truth", "predicted", "sure", right=(4,))
-    table.columns[1].ratio = 1
-    for mistake in mistakes:
-        text = mistake.text if len(mistake.text) <= 110 else mistake.text[:107] + "…"
-        names = (escape(mistake.truth), escape(mistake.predicted))
-        table.add_row(f"[dim]{mistake.row}[/]", escape(text), *names, f"{mistake.confidence:.1%}")
-    out.print(table)
 
 
 class Bar:
@@ -308,6 +253,11 @@ def percent(interval: Interval) -> str:
 def points(interval: Interval) -> str:
     """A difference of shares in percentage points: `+4.1 [+3.0, +5.2]`."""
     return _bracketed(interval, "+z.1f", times=100)
+
+
+def number(interval: Interval) -> str:
+    """Any other score: `0.314 [0.290, 0.341]`."""
+    return _bracketed(interval, "z.3f", times=1)
 
 
 def _bracketed(interval: Interval, form: str, *, times: int) -> str:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from conftest import Rows, separable
 from rankwise.cli.app import app
 from rankwise.cli.console import out
-from rankwise.cli.verbs.shift import excerpt
+from rankwise.cli.verbs.evaluate import excerpt
 from rankwise.data.shifts import KINDS
 
 

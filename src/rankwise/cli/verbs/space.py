@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import optuna
 from rich.markup import escape
 
 from rankwise.cli import console
@@ -14,18 +15,16 @@ from rankwise.cli.arguments import print_json
 from rankwise.cli.options import classes_of
 from rankwise.errors import OverBudget, PlanError, RecipeError
 from rankwise.planning.plan import plan
-
-if TYPE_CHECKING:
-    from rankwise.recipe import Recipe
-    from rankwise.sweep.space import Space
+from rankwise.recipe import Recipe
+from rankwise.sweep.results import configured
+from rankwise.sweep.search import configurations_wanted
+from rankwise.sweep.space import Space
 
 MOST_PLANNED = 2_000  # configurations of a space; of a larger one some are drawn
 
 
 def show_space(space: Space, base: Recipe, *, as_json: bool = False) -> None:
     """Its keys with their values, how many configurations there are, and what those that fit train."""
-    from rankwise.sweep import search
-
     counts = planned(space, base, classes=classes_of(base))
     if as_json:
         print_json({"space": space.name, "base": base.name, "keys": space.as_dict(), **counts})
@@ -47,7 +46,7 @@ def show_space(space: Space, base: Recipe, *, as_json: bool = False) -> None:
     for reason, count in counts["rejected"].items():
         console.hanging("-", f"{count:,}{drawn} rejected: {escape(reason)}")
     seeds = "" if space.search.seeds == 1 else f", {space.search.seeds} seeds each"
-    wanted = search.configurations_wanted(space)
+    wanted = configurations_wanted(space)
     trials = "all of them" if wanted == space.size else f"{wanted:,} trials"
     console.dim(f"the search: {space.search.sampler}, {trials}{seeds}; rankwise sweep without --plan runs it")
 
@@ -57,8 +56,6 @@ def planned(space: Space, base: Recipe, *, classes: int) -> dict[str, Any]:
 
     Those whose ranks need scores from the data are counted as `probed`: a trial probes and plans them.
     """
-    from rankwise.sweep.results import configured
-
     counts: list[int] = []
     rejected: Counter[str] = Counter()
     total = probed = 0
@@ -81,8 +78,6 @@ def planned(space: Space, base: Recipe, *, classes: int) -> dict[str, Any]:
 
 def configurations(space: Space) -> Iterator[dict[str, Any]]:
     """Every configuration of a space; of a large or endless one, MOST_PLANNED / 10 drawn ones."""
-    import optuna
-
     if space.size is not None and space.size <= MOST_PLANNED:
         yield from (space.suggest(optuna.trial.FixedTrial(labels)) for labels in space.listed())
         return
