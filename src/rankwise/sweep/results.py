@@ -144,12 +144,8 @@ class Final:
 class Standing:
     """How far a search is, counting the trials of all its drivers."""
 
-    finished: int
-    pruned: int
-    rejected: int
-    failed: int
     done: int
-    """Trials that need no more time, of `total`."""
+    """Trials that were finished, pruned or failed, of `total`."""
     total: int
     eta_seconds: float | None
     best: Trial | None

@@ -113,14 +113,12 @@ class Search(Stage):
 
     def standing(self) -> Standing:
         study = Study.of(self.board.study)
-        counted = {state: study.count(state) for state in ("finished", "pruned", "rejected", "failed")}
-        done = sum(counted.values()) - counted["rejected"]
+        done = study.count("finished", "pruned", "failed")
         total, size = self.most, self.sweep.space.size
         if size is not None:
-            total = min(total, size - counted["rejected"])
+            total = min(total, size - study.count("rejected"))
         total = max(total, done)  # as where fewer trials are asked for than there are
         return Standing(
-            **counted,
             done=done,
             total=total,
             eta_seconds=self.sweep.timing.remaining(max(0, total - done)),

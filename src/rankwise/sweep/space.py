@@ -116,7 +116,6 @@ class Space:
     """What is tried, and how."""
 
     name: str
-    summary: str
     base: str
     set: tuple[str, ...]
     search: SearchSpec
@@ -150,7 +149,7 @@ class Space:
         reader.check_keys(domains)
         if file.search.sampler == "grid" and size_of(domains) is None:
             raise RecipeError(f"{where}: {why_no_grid(domains)}; or search.sampler: random")
-        return cls(file.name, file.summary, file.base, file.set, file.search, file.objectives, domains)
+        return cls(file.name, file.base, file.set, file.search, file.objectives, domains)
 
     def without(self, keys: Iterable[str]) -> Space:
         """The space with these recipe keys no longer varied, as `--set` wants it. Raises RecipeError for a key in a group."""

@@ -162,7 +162,7 @@ def test_the_best_recipe_of_a_hidden_folder_can_be_loaded(swept, tmp_path):
 
 def test_only_the_first_rejections_have_a_line(capsys):
     progress = SweepProgress(Space.load("rank4-grid"), quiet=False)
-    standing = Standing(0, 0, 0, 0, done=0, total=9, eta_seconds=None, best=None)
+    standing = Standing(done=0, total=9, eta_seconds=None, best=None)
     with progress:
         progress(SearchStarted(1, standing))
         for number in range(9):
@@ -213,8 +213,8 @@ def test_finalists_of_a_score_that_test_rows_have_not_are_shown_by_accuracy(caps
 
 def test_progress_tells_the_time_left_and_reasons_as_they_are(capsys):
     progress = SweepProgress(Space.load("rank4-grid"), quiet=False)
-    progress(SearchStarted(1, Standing(0, 0, 0, 0, done=0, total=8, eta_seconds=None, best=None)))
-    standing = Standing(1, 0, 0, 0, done=1, total=8, eta_seconds=119.6, best=None)
+    progress(SearchStarted(1, Standing(done=0, total=8, eta_seconds=None, best=None)))
+    standing = Standing(done=1, total=8, eta_seconds=119.6, best=None)
     progress(TrialEnded(Trial(0, "finished", {}, {"accuracy": 0.9}), standing))
     progress(FinalEnded(Final(0, 1, "f", reason="adapter.targets: found [query]")))
     told = capsys.readouterr().err
