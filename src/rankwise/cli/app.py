@@ -94,7 +94,7 @@ app.add_typer(recipes_app, name="recipes")
 
 
 def main() -> None:
-    """The `rankwise` command."""
+    """Run the `rankwise` command."""
     app()
 
 

@@ -237,7 +237,7 @@ def plain_table(first: str, *rest: str, right: Sequence[int] | None = None) -> T
 
 
 def counted(number: int, what: str) -> str:
-    """`1 update`, `2,000 updates`."""
+    """A number and its noun: `1 update`, `2,000 updates`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
@@ -246,7 +246,7 @@ def bar(value: int, largest: int) -> Text:
 
 
 def percent(interval: Interval) -> str:
-    """A share: `89.5 [88.8, 90.2]`."""
+    """A share in percent: `89.5 [88.8, 90.2]`."""
     return _bracketed(interval, "z.1f", times=100)
 
 

@@ -84,7 +84,7 @@ class Report(Spec):
 
 
 def reports() -> list[Report]:
-    """The reports, by number."""
+    """Read all reports, ordered by number."""
     folder = resources.files("rankwise.published")
     files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".yaml")), key=lambda entry: entry.name)
     reader = YAML(typ="safe", pure=True)

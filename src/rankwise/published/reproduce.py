@@ -58,7 +58,7 @@ class Outcome:
     counted: int
     """Parameters that it trains on the report's own encoder, by the planner."""
     counted_here: int
-    """On the encoder used here."""
+    """Parameters that it trains on the encoder used here."""
     updates: int | None = None
     training_rows: int | None = None
     validation_accuracy: float | None = None
@@ -93,7 +93,7 @@ class Reproduction:
     """What does not add up: in the parameters, as counted, then what the report's own words show."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
+        """The reproduction as plain JSON values."""
         outcomes = [
             {
                 **{name: value for name, value in vars(outcome).items() if name not in ("experiment", "system")},

@@ -71,7 +71,7 @@ class Groups:
     """One of some groups, each with values or ranges of several keys."""
 
     options: Mapping[str, Mapping[str, Values | Range]]
-    """By label, such as `adam`."""
+    """The keys of every group, by its label, such as `adam`."""
 
     def suggest(self, trial: Any, name: str) -> dict[str, Any]:
         label = trial.suggest_categorical(name, list(self.options))

@@ -98,7 +98,7 @@ class Trial:
     number: int
     state: State
     params: Mapping[str, Any]
-    """Recipe keys and their values."""
+    """The recipe keys of the configuration and their values."""
     values: Mapping[str, float] = field(default_factory=dict)
     """Each objective's mean over the seeds; empty unless finished."""
     scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)

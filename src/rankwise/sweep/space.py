@@ -73,7 +73,7 @@ class SearchSpec(Spec):
     finalist_seeds: Count = 3
     """Seeds of each finalist, none of them used in the search."""
     seed: int = 0
-    """Which order, and which draws."""
+    """Seed of the order of a grid and of what is drawn."""
 
 
 class _File(Spec):
@@ -113,7 +113,7 @@ class _File(Spec):
 
 @dataclass(frozen=True)
 class Space:
-    """What is tried, and how."""
+    """The configurations that a sweep tries, and how it searches them."""
 
     name: str
     base: str

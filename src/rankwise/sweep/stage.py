@@ -34,7 +34,7 @@ TICK_SECONDS = 1.0  # that a stage waits for an event before it looks at the oth
 
 @dataclass(frozen=True)
 class Sweep:
-    """What both stages work with."""
+    """What the search and the finalists' stage both work with."""
 
     base: Recipe
     space: Space

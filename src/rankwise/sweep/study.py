@@ -22,9 +22,9 @@ class Study:
 
     name: str
     objectives: tuple[str, ...]
-    """The first one orders the leaderboard."""
+    """What is maximized or minimized; the first one orders the leaderboard."""
     base: Recipe
-    """What every configuration changes."""
+    """The recipe that every configuration changes."""
     trials: tuple[Trial, ...] = field(repr=False)
     finals: tuple[Final, ...] = field(default=(), repr=False)
     varied: tuple[str, ...] = ()

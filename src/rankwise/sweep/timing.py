@@ -52,7 +52,7 @@ class Timing:
 
     @property
     def reserved(self) -> float:
-        """Wall seconds for the finalists."""
+        """Wall seconds that are kept for the finalists."""
         rounds = -(-self.finals // self.engine.slots)
         return FINAL_FACTOR * rounds * self._one_seed
 

@@ -85,9 +85,9 @@ class System:
     accuracy_by_seed: tuple[float, ...]
     trained_parameters: int
     training_seconds: float
-    """Of one run, the mean over seeds."""
+    """Training time of one run, the mean over seeds."""
     peak_bytes: int | None
-    """Of the largest run."""
+    """Peak memory of the largest run."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class SeedTest:
 
 @dataclass(frozen=True)
 class Difference:
-    """A's score minus B's."""
+    """How far A's score is above B's."""
 
     interval: Interval
     p_value: float | None
@@ -180,7 +180,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Group:
-    """The runs of one system: S of them."""
+    """The S runs of one system."""
 
     name: str
     answers: list[Answers]
@@ -189,7 +189,7 @@ class _Group:
     correct: NDArray[np.bool_]
     """(S, N)"""
     samples: dict[str, Sample]
-    """By score."""
+    """Every score with its resamples, by the score's name."""
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -382,7 +382,7 @@ def _about_seeds(systems: Sequence[System], pairs: Sequence[Pair]) -> list[str]:
 
 
 def _row(system: System) -> dict[str, Any]:
-    """A line of the CSV."""
+    """A system's line of the CSV file."""
     scores = {
         f"{score}{bound}": None if value is None else round(value, 6)
         for score in SCORES
@@ -401,5 +401,5 @@ def _row(system: System) -> dict[str, Any]:
 
 
 def _p(value: float) -> str:
-    """`= 0.031`, `= 0.31`, or `< 0.001`."""
+    """A p-value in words: `= 0.031`, `= 0.31`, or `< 0.001`."""
     return "< 0.001" if value < 0.001 else f"= {value:.3g}" if value < 0.1 else f"= {value:.2f}"

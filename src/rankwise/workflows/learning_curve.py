@@ -42,14 +42,14 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Point:
-    """One training."""
+    """One training of the curve, at one size with one seed."""
 
     rows: int
     seed: int
     right: Bools = field(repr=False)
     """(V,) which validation rows it got right."""
     seconds: float
-    """Of training."""
+    """Wall time of the training."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Size:
     fitted: float | None
     """The law's accuracy there; None without a law."""
     seconds: float
-    """Mean of the seeds."""
+    """Training time, the mean over seeds."""
 
 
 @dataclass(frozen=True)

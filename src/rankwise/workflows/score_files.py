@@ -103,7 +103,7 @@ def written_rows(
     batch_size: int = 32,
     engine: str = "torch",
 ) -> Iterator[OutputRow]:
-    """Predictions in the form's columns."""
+    """Predict the records' texts and yield a row in the form's columns for every one."""
     id_column = _id_column(form, layout)
     for_texts, for_rows = tee(records)
     texts = (record.text for record in for_texts)

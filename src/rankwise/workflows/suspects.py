@@ -45,11 +45,11 @@ class Suspects:
     indices: NDArray[np.int64]
     """(M,) their indices among the N rows."""
     likely: Labels
-    """(M,) the likeliest class of each."""
+    """(M,) the likeliest class of every one."""
     label_probability: Floats
-    """(M,) what those who never saw the row give the label that it has."""
+    """(M,) the label's probability by a judge that never saw the row."""
     likely_probability: Floats
-    """(M,) and the likeliest class."""
+    """(M,) the likeliest class's probability by the same judge."""
     named: Bools
     """(M,) which of them confident learning names: these are probably wrong."""
     joint: Floats = field(repr=False)
@@ -67,7 +67,7 @@ class ListScores:
     wrong: int
     """Rows of the data whose label differs from the true one."""
     right: int
-    """Rows that are both."""
+    """Rows that are listed and wrong."""
     precision: Interval
     recall: Interval
 

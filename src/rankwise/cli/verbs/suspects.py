@@ -145,7 +145,7 @@ def _show(
 
 
 def _show_measured(measured: dict[str, ListScores]) -> None:
-    """Both lists beside the true labels."""
+    """How both lists of suspects match the true labels."""
     wrong = next(iter(measured.values())).wrong
     table = console.plain_table(f"{wrong:,} wrong labels", "rows", "truly wrong", "precision %", "recall %")
     for name, scores in measured.items():

@@ -43,7 +43,7 @@ class Reported:
 
 @dataclass(frozen=True)
 class Done:
-    """A task returned this."""
+    """A task returned `result`."""
 
     number: int
     result: Any
@@ -81,7 +81,7 @@ class Engine(Protocol):
 
     @property
     def slots(self) -> int:
-        """Tasks at a time, for now."""
+        """How many tasks run at a time, for now."""
 
     def start(self, number: int, task: Any) -> None:
         """Begin a task in a free slot."""
@@ -90,7 +90,7 @@ class Engine(Protocol):
         """What has happened, waiting up to `timeout` seconds for something to."""
 
     def answer(self, number: int, go_on: bool) -> None:
-        """What a task that reported is to do."""
+        """Say whether a task that reported is to go on."""
 
     def close(self) -> None:
         """End everything, running tasks included."""

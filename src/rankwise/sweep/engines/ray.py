@@ -130,7 +130,7 @@ def _connect(address: str) -> None:
 
 
 class _Worker:
-    """One process of a RayEngine."""
+    """The actor that is one process of a RayEngine."""
 
     def __init__(self, work: bytes) -> None:
         self._work = work
@@ -144,7 +144,7 @@ class _Worker:
         self._events.put(outcome(number, self._work, task, partial(self._report, number)))
 
     def message(self) -> Event:
-        """The next event, once there is one."""
+        """Return the next event, once there is one."""
         return self._events.get()
 
     def answer(self, go_on: bool) -> None:
