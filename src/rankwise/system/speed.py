@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
-from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 SAMPLE_SECONDS = 0.02  # of matrix products: the best of some dozens is steady to 2 %, however busy the machine is
 SAMPLE_SIZE = 256  # rows and columns: large enough for full speed, and over (0.3 ms) before another process cuts in
@@ -20,7 +18,7 @@ def gflops(threads: int = 1, *, seconds: float = SAMPLE_SECONDS) -> float:
     rng = np.random.default_rng(0)
     left, right = (rng.standard_normal((SAMPLE_SIZE, SAMPLE_SIZE), dtype=np.float32) for _ in range(2))
     product = np.empty_like(left)
-    with _blas_threads(threads):
+    with threadpool_limits(limits=threads, user_api="blas"):
         np.matmul(left, right, out=product)  # the first call starts threads and fills caches
         best, end = math.inf, time.perf_counter() + seconds
         while (started := time.perf_counter()) < end:
@@ -41,12 +39,3 @@ def fastest_threads(cores: int, measure: Callable[[int], float] = gflops) -> tup
         if measured[count] > 1.15 * measured[best]:
             best = count
     return best, measured
-
-
-def _blas_threads(threads: int) -> Any:
-    """A context in which numpy's matrix products use `threads` threads; scikit-learn brings what it takes."""
-    try:
-        threadpoolctl: Any = importlib.import_module("threadpoolctl")
-    except ModuleNotFoundError:
-        return nullcontext()
-    return threadpoolctl.threadpool_limits(limits=threads, user_api="blas")

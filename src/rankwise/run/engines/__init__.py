@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rankwise.errors import ModelError, nearest, require
+from rankwise.errors import MissingExtra, ModelError, nearest, require
 
 if TYPE_CHECKING:
     from rankwise.run.engines.saved import SavedRun
@@ -30,7 +30,13 @@ class Engine:
     def load(self, function: str, run: SavedRun) -> Any:
         """What one of the functions above makes of a run. Raises MissingExtra, ModelError or RunError."""
         module, _, name = function.partition(":")
-        return getattr(require(module, extra=self.extra), name)(run)
+        try:
+            return getattr(require(module, extra=self.extra), name)(run)
+        except MissingExtra as missing:
+            if function != self.scorer:
+                raise
+            others = " or ".join(engine.name for engine in ENGINES.values() if engine.extra != self.extra)
+            raise MissingExtra(f"{missing}; or use what another extra brings: --engine {others}") from missing
 
 
 ENGINES = {
