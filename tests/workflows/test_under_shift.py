@@ -145,7 +145,7 @@ def test_only_changed_texts_run_again(run):
     texts = ["apple pear", "zinc (AP) iron", "nile. congo"]
     tokens = tokenize(predictor.tokenizer, texts, max_length=24)
     seen = []
-    live = predictor.scorer.classifier
+    live = run.classifier()
 
     class Watched:
         model, classes, device = live.model, live.classes, live.device
