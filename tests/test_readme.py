@@ -8,14 +8,18 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from rankwise import Recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
 COMMANDS = [line for kind, text in BLOCKS if kind == "console" for line in text.splitlines() if line.startswith("rankwise ")]
+(EXAMPLE,) = [text for kind, text in BLOCKS if kind == "python"]
 
 
 def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -42,6 +46,19 @@ def test_a_plan_command_prints_what_trains(command: str, tmp_path: Path) -> None
     assert done.stderr == ""
 
 
+def test_the_python_example_runs_on_a_tiny_encoder(
+    recipe_for: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loads = 'rankwise.Recipe.load("quickstart", ["train.epochs=2"])'
+    assert loads in EXAMPLE
+    monkeypatch.chdir(tmp_path)
+    exec(EXAMPLE.replace(loads, "recipe"), {"recipe": recipe_for("bert")})
+    counts, accuracy, prediction = capsys.readouterr().out.splitlines()[-3:]
+    assert " of " in counts
+    assert "%" in accuracy
+    assert 0 < float(prediction.split()[-1]) <= 1
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_every_command_and_the_python_example_run_in_order(tmp_path: Path) -> None:
@@ -55,7 +72,6 @@ def test_every_command_and_the_python_example_run_in_order(tmp_path: Path) -> No
     with (tmp_path / "predictions.csv").open(newline="", encoding="utf-8") as file:
         assert len(list(csv.DictReader(file))) == 32
     assert (tmp_path / "submission.csv").read_text("utf-8").startswith("ID,Label\n")
-    (example,) = [text for kind, text in BLOCKS if kind == "python"]
-    done = run([sys.executable, "-c", example], tmp_path)
+    done = run([sys.executable, "-c", EXAMPLE], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "Sports" in done.stdout
