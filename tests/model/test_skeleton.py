@@ -50,9 +50,10 @@ def test_its_logits_are_the_same_to_the_bit(built_for, tmp_path, family, changes
     loaded = load(folder, source, built.plan, CLASSES)
     split, padding = prepared(built.recipe).train, Padding.of(tiny_tokenizer(family))
     scorers = (TorchScorer(folded, precision), TorchScorer(loaded, precision))
-    found, expected = (logits(scorer, split.tokens, padding=padding, batch_size=5) for scorer in scorers)
-    assert np.array_equal(found, expected)
-    assert np.ptp(expected) > 0.01, "the logits tell texts apart"
+    for batch_size in (1, 5):  # a single text takes other kernels, whose sums go by where weights lie
+        ours, theirs = (logits(scorer, split.tokens, padding=padding, batch_size=batch_size) for scorer in scorers)
+        assert np.array_equal(ours, theirs)
+    assert np.ptp(theirs) > 0.01, "the logits tell texts apart"
 
 
 @pytest.mark.parametrize("method", ["dora", "ia3", "pissa", "prefix"])

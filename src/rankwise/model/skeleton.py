@@ -72,9 +72,9 @@ def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) 
     tree = _tree(encoder)
     if tree is None:
         return None
-    weights = _weights(encoder, _read(source))
+    weights = _weights(encoder, _read(source, copy=False))
     if adapter is not None:
-        weights |= _merged(adapter, plan, weights, _read(folder / ADAPTER_FILE))
+        weights |= _merged(adapter, plan, weights, _read(folder / ADAPTER_FILE, copy=True))
     names = encoder.tensors()
     if any(name not in weights or weights[name].shape != shape for name, shape in names.items()):
         return None
@@ -144,9 +144,13 @@ def _put(tree: nn.Module, path: str, module: nn.Module) -> None:
     tree.add_module(name, module)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """A file's tensors in fp32, copied out of its pages: where numbers lie decides in which order a matmul sums them."""
-    return {name: tensor.to(torch.float32, copy=True) for name, tensor in load_file(path).items()}
+def _read(path: Path, *, copy: bool) -> dict[str, Tensor]:
+    """A file's tensors in fp32, in its mapped pages or copied out of them.
+
+    Where numbers lie decides in which order a matmul sums them, so each lies where transformers and peft have it: a model's
+    tensors in its file's pages, an adapter's in memory of their own.
+    """
+    return {name: tensor.to(torch.float32, copy=copy) for name, tensor in load_file(path).items()}
 
 
 def _weights(encoder: Encoder, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
