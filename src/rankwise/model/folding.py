@@ -28,8 +28,13 @@ class LinearLayers:
         self.adapters = [None if module is base_of(module) else adapter for module in modules]
         self.weights: dict[torch.dtype, Tensor] = {}
         self.made_from: dict[torch.dtype, tuple[Any, ...]] = {}
+        self.frozen: dict[torch.dtype, tuple[Tensor, Tensor | None]] | None = None
 
     def __call__(self, x: Tensor, fold: bool) -> Tensor:
+        if self.frozen is not None:
+            if x.dtype not in self.frozen:
+                self.frozen[x.dtype] = self._folded(x.dtype), self._bias(x.dtype)
+            return F.linear(x, *self.frozen[x.dtype])
         if not fold or not all(map(_can_fold, self.modules, self.adapters)):
             outputs = list(map(_apply, self.modules, self.adapters, [x] * len(self.modules)))
             return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
@@ -39,6 +44,10 @@ class LinearLayers:
         updates = self._updates()
         factors = [factor for update in updates if update for factor in (update.a, update.b)]
         return _FoldedMatmul.apply(x, weight, bias, self._spans(updates), *factors)  # type: ignore
+
+    def freeze(self) -> None:
+        """Take the modules as they are at the next pass for good: nothing is looked at again that may change them."""
+        self.frozen = {}
 
     def forget_adapted(self) -> None:
         """Drop a weight that an adapter is folded into."""

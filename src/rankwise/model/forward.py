@@ -87,6 +87,12 @@ class Forward:
             hidden = self.layers[index](hidden, mask, dtype=dtype, fold=speed.fold, first_only=first_only)
         return hidden
 
+    def freeze(self) -> None:
+        """Take the linear layers as they are at the next pass for good, where no module trains, moves or gets an adapter."""
+        for layer in self.layers:
+            for linear in layer.linear:
+                linear.freeze()
+
     def forget_adapted(self) -> None:
         """Drop the weights that adapters are folded into: the next pass makes them again."""
         for layer in self.layers:

@@ -36,6 +36,9 @@ class FoldedClassifier:
     forward: Forward
     classes: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        self.forward.freeze()
+
     @property
     def model(self) -> nn.Module:
         """The tree of modules."""
@@ -49,6 +52,7 @@ class FoldedClassifier:
     def to(self, device: torch.device) -> FoldedClassifier:
         """The classifier, moved to a device."""
         self.model.to(device)
+        self.forward.freeze()
         return self
 
     def logits(self, inputs: Mapping[str, Tensor], *, precision: str = "fp32") -> Tensor:
