@@ -46,6 +46,12 @@ def test_its_files_are_whole_and_say_what_was_trained(old):
     assert old.plan().ledger.trainable_parameters == 333_316
 
 
+def test_the_keys_of_its_files_read_as_json_gives_them(old):
+    assert (old.facts["base"]["name"], old.scores["test"]["accuracy"]["value"]) == ("minilm", 0.8875)
+    with pytest.raises(KeyError):
+        old.facts["nothing"]
+
+
 def test_its_events_are_read(old):
     evaluated = [event for event in read_events(FOLDER / "events.jsonl") if isinstance(event, Evaluated)]
     assert [event.accuracy for event in evaluated] == [entry.accuracy for entry in old.scores.history]

@@ -30,6 +30,10 @@ class Stored:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
+    def __getitem__(self, key: str) -> Any:
+        """The entry under a key of the file, as JSON gives it: `run.facts["base"]["name"]`. Raises KeyError."""
+        return to_json(self)[key]
+
 
 def to_json(value: Any) -> Any:
     """Dataclasses, mappings and sequences in each other → dicts and lists, as JSON gives them back."""
