@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rankwise.model.method import LiveAdapter, LowRankUpdate, base_of, is_plain, linear, own_forward
+from rankwise.model.method import LiveAdapter, LowRankAdapter, LowRankUpdate, base_of, is_plain, linear, own_forward
 
 
 class LinearLayers:
@@ -57,7 +57,7 @@ class LinearLayers:
 
     def _updates(self) -> list[LowRankUpdate | None]:
         pairs = zip(self.modules, self.adapters, strict=True)
-        return [adapter.update(*adapter.live(module)) if adapter else None for module, adapter in pairs]
+        return [a.update(*a.live(module)) if isinstance(a, LowRankAdapter) else None for module, a in pairs]
 
     def _spans(self, updates: Sequence[LowRankUpdate | None]) -> tuple[tuple[int, int, float], ...]:
         """(first row, end row, scale) of each update in the common weight."""
@@ -79,7 +79,8 @@ class LinearLayers:
     def _folded(self, dtype: torch.dtype) -> Tensor:
         bases = [base_of(module).weight for module in self.modules]
         pairs = zip(self.modules, self.adapters, strict=True)
-        adapted = [tensor for module, adapter in pairs if adapter for tensor in adapter.live(module)[0].values()]
+        lives = (adapter.live(module)[0] for module, adapter in pairs if isinstance(adapter, LowRankAdapter))
+        adapted = [tensor for tensors in lives for tensor in tensors.values()]
         state = tuple((tensor.data_ptr(), tensor.device, tensor._version) for tensor in (*bases, *adapted))
         if self.made_from.get(dtype) == state:
             return self.weights[dtype]
@@ -133,7 +134,7 @@ def _can_fold(module: Any, adapter: LiveAdapter | None) -> bool:
         return False
     if adapter is None:
         return module is base_of(module)
-    if not adapter.is_low_rank_update or module.disable_adapters or module.merged:
+    if not isinstance(adapter, LowRankAdapter) or module.disable_adapters or module.merged:
         return False
     dropout = adapter.dropout(module)
     return not (dropout.training and getattr(dropout, "p", 0.0) > 0)

@@ -8,6 +8,7 @@ Shapes: A (R, d_in), B (d_out, R), a linear layer's weight W (d_out, d_in).
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -69,20 +70,31 @@ class LiveMethod:
         """Make peft write every trained tensor as it was planned."""
 
 
-class LiveAdapter(LiveMethod):
+class LiveAdapter(LiveMethod, ABC):
     """A method whose tensors peft adds to the encoder."""
 
-    is_low_rank_update: ClassVar[bool] = False
-    """Whether all that it does to a linear layer is W + scale · B·A, so that it can be folded into W while it trains."""
-
-    @property
-    def merges_exactly(self) -> bool:
-        """Whether weights merged from the saved file give the live classifier's logits to the bit, where these are folded."""
-        return self.is_low_rank_update
-
+    @abstractmethod
     def config(self, plan: Plan, *, seed: int | None) -> dict[str, Any]:
         """The plan as values of peft's configuration; `seed` None for a model without weights, which has no start."""
-        raise NotImplementedError
+
+    def apply(self, module: Any, x: Tensor) -> Tensor:
+        """A plain linear layer's output in the dtype of x (B, T, d_in), with its adapter, where that is not folded in."""
+        return own_forward(module, x)
+
+
+class LowRankAdapter(LiveAdapter):
+    """A method that does nothing to a linear layer but W + scale · B·A, so that it can be folded into W while it trains."""
+
+    merges_exactly: ClassVar[bool] = True
+    """Whether weights merged from the saved file give the live classifier's logits to the bit, where these are folded."""
+
+    @abstractmethod
+    def live(self, module: Any) -> tuple[dict[str, Tensor], float]:
+        """The update's live tensors at a linear layer, by their names in the saved file, and their scale."""
+
+    @abstractmethod
+    def update(self, tensors: SavedTensors, scale: float) -> LowRankUpdate:
+        """One linear layer's tensors → the low-rank update that they stand for, with gradients to them."""
 
     def tensors_of(self, saved: SavedTensors, site: Site) -> dict[str, Tensor]:
         """Of a saved file's tensors those that change the linear layer `site`."""
@@ -93,27 +105,11 @@ class LiveAdapter(LiveMethod):
         """What its change of the linear layer at `path` is multiplied by."""
         return 1.0
 
-    def live(self, module: Any) -> tuple[dict[str, Tensor], float]:
-        """A low-rank update's live tensors at a linear layer, by their names in the saved file, and their scale."""
-        raise NotImplementedError
-
     def dropout(self, module: Any) -> Any:
         """The dropout before a live layer's adapter."""
         return getattr(module, f"{self.marker}dropout")[module.active_adapters[0]]
 
-    def update(self, tensors: SavedTensors, scale: float) -> LowRankUpdate:
-        """One linear layer's tensors → the low-rank update that they stand for, with gradients to them."""
-        raise NotImplementedError
-
-    def merge(self, weight: Tensor, bias: Tensor | None, tensors: SavedTensors, scale: float) -> tuple[Tensor, Tensor | None]:
-        """Weight (d_out, d_in) and bias (d_out,) of a linear layer with the adapter in them, as new tensors."""
-        update = self.update(tensors, scale)
-        return torch.addmm(weight, update.b, update.a, alpha=update.scale), bias
-
     def apply(self, module: Any, x: Tensor) -> Tensor:
-        """A plain linear layer's output in the dtype of x (B, T, d_in), with its adapter, where that is not folded in."""
-        if not self.is_low_rank_update:
-            return own_forward(module, x)
         update = self.update(*self.live(module))
         y = linear(module.base_layer, x)
         down = F.linear(self.dropout(module)(x), update.a.to(x.dtype))  # (B, T, R)
@@ -121,11 +117,10 @@ class LiveAdapter(LiveMethod):
         return rows.view(y.shape)
 
 
-class LiveLowRank(LiveAdapter):
-    """LoRA and what peft builds on it: `lora_A` and `lora_B` at each linear layer."""
+class LoraConfigured(LiveAdapter):
+    """A method that peft configures as LoRA, with `lora_A` and `lora_B` at each linear layer."""
 
     marker = "lora_"
-    is_low_rank_update = True
     peft_type: ClassVar[str] = "LORA"
 
     def config(self, plan: Plan, *, seed: int | None) -> dict[str, Any]:
@@ -145,6 +140,10 @@ class LiveLowRank(LiveAdapter):
 
     def factor(self, name: str) -> Literal["A", "B"] | None:
         return "A" if "lora_A" in name else "B" if "lora_B" in name else None
+
+
+class LiveLora(LoraConfigured, LowRankAdapter):
+    """LoRA, and what changes its scale or its start alone."""
 
     def scale(self, plan: Plan, path: str) -> float:
         return plan.alphas[path] / plan.ranks[path]

@@ -20,7 +20,7 @@ from rankwise.encoders.base import Base
 from rankwise.encoders.describe import Encoder, Part
 from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, PRECISIONS
 from rankwise.model.forward import Forward
-from rankwise.model.method import LiveAdapter
+from rankwise.model.method import LiveAdapter, LowRankAdapter
 from rankwise.model.methods import live_method
 from rankwise.planning.plan import Plan
 from rankwise.recipe import SpeedSpec
@@ -67,11 +67,11 @@ def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) 
     that are not in one safetensors file, and activations that are not torch's own.
     """
     encoder, method = plan.encoder, live_method(plan)
-    adapter = method if isinstance(method, LiveAdapter) else None
+    adapter = method if isinstance(method, LowRankAdapter) and method.merges_exactly else None
     source = Path(base.location) / MODEL_FILE
     if encoder.traits.fast_path is None or plan.adapter.quantize != "none" or not source.is_file():
         return None
-    if adapter is not None and not adapter.merges_exactly:
+    if adapter is None and isinstance(method, LiveAdapter):
         return None
     tree = _tree(encoder)
     if tree is None:
@@ -89,15 +89,15 @@ def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) 
 
 
 def _merged(
-    adapter: LiveAdapter, plan: Plan, weights: Mapping[str, Tensor], saved: Mapping[str, Tensor]
+    adapter: LowRankAdapter, plan: Plan, weights: Mapping[str, Tensor], saved: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """Every tensor that a saved adapter changes or brings, under the classification model's names."""
     plain = (name.removeprefix("base_model.model.").replace(".base_layer.", ".") for name in saved)
     changed = dict(zip(plain, saved.values(), strict=True))
     for site in plan.sites:
         name = f"{site.name}.weight"
-        scale = adapter.scale(plan, site.name)
-        changed[name], _ = adapter.merge(weights[name], None, adapter.tensors_of(saved, site), scale)
+        update = adapter.update(adapter.tensors_of(saved, site), adapter.scale(plan, site.name))
+        changed[name] = torch.addmm(weights[name], update.b, update.a, alpha=update.scale)
     return changed
 
 

@@ -6,6 +6,7 @@ AdapterSpec, once `rank: max` is a number.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -16,7 +17,7 @@ from rankwise.recipe import AdapterSpec
 from rankwise.recipe.methods import MethodName
 
 
-class Method:
+class Method(ABC):
     """A method's planning half. What this base class answers holds for most methods."""
 
     name: ClassVar[MethodName]
@@ -31,9 +32,9 @@ class Method:
     spans_layers: ClassVar[bool] = False
     """Whether all that it trains in the encoder is one tensor for all layers."""
 
+    @abstractmethod
     def entries(self, encoder: Encoder, adapter: AdapterSpec, ranks: Mapping[str, int]) -> list[Entry]:
         """Every tensor that it trains in the encoder; `ranks` by module path. Raises PlanError where it can't be placed."""
-        raise NotImplementedError
 
     def frozen_parameters(self, encoder: Encoder, ranks: Mapping[str, int]) -> int:
         """Parameters that it adds to the model and does not train."""
@@ -51,9 +52,9 @@ class Method:
         """Changes of its own options that train at most `left` parameters in the encoder, the best first."""
         return []
 
+    @abstractmethod
     def summary(self, adapter: AdapterSpec, ranks: Mapping[str, int], layers: int) -> str:
         """What it trains in the encoder, in a few words; `layers` is the number of linear layers that it adapts."""
-        raise NotImplementedError
 
     def notes(self, encoder: Encoder, adapter: AdapterSpec) -> Sequence[str]:
         """What a ledger can't say of it."""

@@ -10,12 +10,12 @@ from typing import Any
 
 from torch import Tensor
 
-from rankwise.model.method import LiveLowRank, LowRankUpdate, SavedTensors, register
+from rankwise.model.method import LiveLora, LowRankUpdate, SavedTensors, register
 from rankwise.planning.plan import Plan
 
 
 @register
-class AdaLora(LiveLowRank):
+class AdaLora(LiveLora):
     name = "adalora"
     peft_type = "ADALORA"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from rankwise.model.method import LiveAdapter, SavedTensors, linear, register
+from rankwise.model.method import LiveAdapter, linear, register
 from rankwise.planning.plan import Plan
 
 
@@ -18,10 +18,6 @@ class Ia3(LiveAdapter):
     def config(self, plan: Plan, *, seed: int | None) -> dict[str, Any]:
         inner = [site.name for site in plan.sites if site.kind == "ffn_out"]
         return {"peft_type": "IA3", "target_modules": [site.name for site in plan.sites], "feedforward_modules": inner}
-
-    def merge(self, weight: Tensor, bias: Tensor | None, tensors: SavedTensors, scale: float) -> tuple[Tensor, Tensor | None]:
-        vector = tensors["ia3_l"]  # (1, d_in) of an inner activation, else (d_out, 1)
-        return weight * vector, bias if bias is None or len(vector) == 1 else bias * vector.flatten()
 
     def apply(self, module: Any, x: Tensor) -> Tensor:
         (name,) = module.active_adapters

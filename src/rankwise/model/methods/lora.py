@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rankwise.model.method import LiveLowRank, register
+from rankwise.model.method import LiveLora, register
 
 
 @register
-class Lora(LiveLowRank):
+class Lora(LiveLora):
     name = "lora"

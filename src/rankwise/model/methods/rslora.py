@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from rankwise.model.method import LiveLowRank, register
+from rankwise.model.method import LiveLora, register
 from rankwise.planning.plan import Plan
 
 
 @register
-class RsLora(LiveLowRank):
+class RsLora(LiveLora):
     name = "rslora"
 
     def config(self, plan: Plan, *, seed: int | None) -> dict[str, Any]:

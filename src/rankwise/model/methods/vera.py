@@ -11,15 +11,14 @@ from typing import Any
 from torch import Tensor
 
 from rankwise.encoders.site import Site
-from rankwise.model.method import LiveAdapter, LowRankUpdate, SavedTensors, register
+from rankwise.model.method import LowRankAdapter, LowRankUpdate, SavedTensors, register
 from rankwise.planning.plan import Plan
 
 
 @register
-class Vera(LiveAdapter):
+class Vera(LowRankAdapter):
     name = "vera"
     marker = "vera_"
-    is_low_rank_update = True
 
     def config(self, plan: Plan, *, seed: int | None) -> dict[str, Any]:
         return {
