@@ -16,10 +16,10 @@ import threading
 import time
 from pathlib import Path
 
-from rankwise.errors import DataError, NonFiniteLoss, OverBudget, RankwiseError, TrainingError
+from rankwise.errors import DataError, NonFiniteLoss, OverBudget, TrainingError
 from rankwise.recipe import Recipe
-from rankwise.sweep.engines.local import Done, Failed, Reported, Stopped
-from rankwise.sweep.results import FinalResult, Stop, TrialResult
+from rankwise.sweep.engines.local import perform
+from rankwise.sweep.results import Result
 
 EVALUATIONS = 4
 
@@ -51,7 +51,7 @@ def scored(recipe, report):
         report({**entry, **cost, "is_last": step == EVALUATIONS})
     note("end", recipe)
     scores = {"accuracy": final, "macro_f1": final - 0.01, "mcc": final - 0.02, "log_loss": 1 - final}
-    return TrialResult(scores, 1000 * int(recipe.adapter.rank), 4.0 + recipe.adapter.rank, tuple(history), 100, "the data")
+    return Result(scores, 1000 * int(recipe.adapter.rank), 4.0 + recipe.adapter.rank, tuple(history), 100, "the data")
 
 
 def capped(recipe, report):
@@ -123,7 +123,8 @@ def retrained(recipe, folder):
     Path(folder).mkdir(parents=True, exist_ok=True)
     time.sleep(float(os.environ.get("RANKWISE_FAKE_SECONDS", "0")))
     final = score_of(recipe, recipe.train.seed)
-    return FinalResult({"accuracy": final}, {"accuracy": final - 0.03}, 9.0, "the data")
+    scores, test = {"accuracy": final}, {"accuracy": final - 0.03}
+    return Result(scores, 1000 * int(recipe.adapter.rank), 9.0, data_sha256="the data", test=test)
 
 
 class InlineEngine:
@@ -138,20 +139,8 @@ class InlineEngine:
     def start(self, number, task):
         self.tasks.append(task)
         self.answers[number] = queue.Queue()
-        threading.Thread(target=self._run, args=(number, task), daemon=True).start()
-
-    def _run(self, number, task):
-        def report(entry):
-            self.told.put(Reported(number, dict(entry)))
-            if not self.answers[number].get():
-                raise Stop
-
-        try:
-            self.told.put(Done(number, self.work(task, report)))
-        except Stop:
-            self.told.put(Stopped(number))
-        except Exception as error:  # noqa: BLE001 - the driver raises it again
-            self.told.put(Failed(number, type(error).__name__, str(error), isinstance(error, RankwiseError)))
+        mine = {"send": self.told.put, "receive": self.answers[number].get}
+        threading.Thread(target=perform, args=(number, lambda: self.work, task), kwargs=mine, daemon=True).start()
 
     def events(self, timeout):
         with contextlib.suppress(queue.Empty):
@@ -183,7 +172,7 @@ if __name__ == "__main__":  # a driver of its own: fakes.py SPACE OUT JOBS STORA
 
     from rankwise.sweep.driver import sweep
     from rankwise.sweep.engines.local import LocalEngine
-    from rankwise.sweep.engines.work import TrialWork
+    from rankwise.sweep.results import TrialWork
     from rankwise.sweep.space import Space
     from rankwise.sweep.storage import Store
 

@@ -7,7 +7,6 @@ import dataclasses
 import optuna
 import pytest
 from matplotlib.text import Text
-from optuna.study import StudyDirection
 from pages import checked, downloads
 
 from rankwise.recipe import Recipe
@@ -56,13 +55,12 @@ def study(*trials: Trial, finals: tuple[Final, ...] = (), objective: str = "accu
         "train.learning_rate": optuna.distributions.FloatDistribution(1e-6, 1, log=True),
         "train.optimizer.name": optuna.distributions.CategoricalDistribution(("adam", "sgd", "muon")),
     }
-    complete = [
+    complete = tuple(
         optuna.trial.create_trial(params=dict(one.params), distributions=distributions, value=one.values[objective])
         for one in trials
         if one.state == "finished"
-    ]
-    source = ([StudyDirection.MAXIMIZE], complete)
-    return Study("grid", (objective,), Recipe.load("rank4-adam", ["base=minilm"]), trials, finals, KEYS, source)
+    )
+    return Study("grid", (objective,), Recipe.load("rank4-adam", ["base=minilm"]), trials, finals, KEYS, complete)
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +123,7 @@ def test_a_setting_that_stands_in_groups_has_the_importance_of_them_all():
             return names
 
     plain = study(*TRIALS)
-    grouped = Grouped(plain.name, plain.objectives, plain.base, plain.trials, varied=KEYS, source=plain.source)
+    grouped = Grouped(plain.name, plain.objectives, plain.base, plain.trials, varied=KEYS, complete=plain.complete)
     figure = next(one for one in report_of_study(grouped).figures() if one.name == "parallel")
     texts = [text for text in seen(figure) if text in (*KEYS, "accuracy, %")]
     assert texts == ["train.optimizer.name", "adapter.rank", "train.learning_rate", "accuracy, %"]
@@ -143,7 +141,7 @@ def test_numbers_stand_in_their_order_and_before_words():
     mixed = [dataclasses.replace(one, params={**one.params, KEYS[0]: rank}) for one, rank in zip(drawn, ranks, strict=True)]
     distributions = {KEYS[0]: optuna.distributions.CategoricalDistribution(ranks)}
     complete = [optuna.trial.create_trial(params={KEYS[0]: rank}, distributions=distributions, value=0.8) for rank in ranks]
-    found = dataclasses.replace(study(*drawn), trials=tuple(mixed), source=([StudyDirection.MAXIMIZE], complete))
+    found = dataclasses.replace(study(*drawn), trials=tuple(mixed), complete=tuple(complete))
     figure = next(one for one in report_of_study(found).figures() if one.name == "parallel")
     assert [text for text in seen(figure) if text in ("4", "8", "16", "max")] == ["4", "8", "16", "max"]
 
@@ -189,7 +187,7 @@ def test_nothing_as_a_setting_is_told_from_no_setting():
     ]
     apart = dataclasses.replace(drawn[3], params={"train.max_steps": 1003})
     keys = ("train.clip_norm", "train.max_steps")
-    found = dataclasses.replace(study(*drawn), trials=(*norms, apart), varied=keys, source=None)
+    found = dataclasses.replace(study(*drawn), trials=(*norms, apart), varied=keys, complete=())
     root = checked(render(report_of_study(found)))
     rows = downloads(root)["trials.csv"]
     assert {row["trial"]: row["train.clip_norm"] for row in rows} == {"0": "null", "1": "1.0", "2": "null", "3": ""}

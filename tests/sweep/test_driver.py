@@ -14,9 +14,9 @@ from rankwise.errors import DataError, Defect, NonFiniteLoss, RecipeError, RunEr
 from rankwise.recipe import Recipe
 from rankwise.sweep.driver import sweep
 from rankwise.sweep.engines.local import Died
-from rankwise.sweep.engines.work import TrialWork
+from rankwise.sweep.results import TrialWork
 from rankwise.sweep.space import Space
-from rankwise.sweep.storage import ENOUGH, Board, Store, database_of, opened
+from rankwise.sweep.storage import Board, Store, opened
 from rankwise.sweep.study import Study
 
 pytestmark = pytest.mark.long
@@ -126,15 +126,14 @@ def test_settings_of_data_may_be_varied(run):
 
 def test_a_configuration_that_was_given_up_for_having_enough_is_tried_when_more_are_wanted(run, tmp_path):
     run(fakes.scored, "trials=2", "finalists=0")
-    with opened(database_of(None, tmp_path / "sweep"), "sweep", ["maximize"]) as (study, _):
+    with opened(Store(tmp_path / "sweep").database, "sweep", ["maximize"]) as (study, _):
         board = Board(study, "another")
         trial = board.ask()  # as where this driver took what the other had put there
         params = {
             "adapter.rank": trial.suggest_categorical("adapter.rank", [2, 4, 8, 16]),
             "train.learning_rate": trial.suggest_categorical("train.learning_rate", [1e-3, 1e-2]),
         }
-        board.claim(trial, "any", params, most=2)
-        board.yield_to(trial, ENOUGH)
+        assert not board.claim(trial, "any", params, most=2)
     assert settings(run(), "finished") == ALL
 
 
@@ -451,7 +450,7 @@ def test_a_trial_that_was_taken_for_lost_may_still_die(run, tmp_path):
             if number > 0:
                 super().start(number, task)
                 return
-            with opened(database_of(None, tmp_path / "sweep"), "sweep", ["maximize"]) as (study, _):
+            with opened(Store(tmp_path / "sweep").database, "sweep", ["maximize"]) as (study, _):
                 Board(study, "other").drop(number)
             self.told.put(Died(number))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import tempfile
 from pathlib import Path
 
@@ -134,11 +133,6 @@ def test_tables_and_tokens_are_made_once_for_trials_that_share_them(objective, q
     assert next(iter(objective._tables.values())) is tables
 
 
-def test_it_travels_to_another_process_as_what_it_was_when_it_was_new(objective, quick):
-    objective(quick("train.max_steps=1"), unheard)
-    assert pickle.loads(pickle.dumps(objective)).memo.prepared == {}  # noqa: S301 - our own bytes
-
-
 def test_data_that_is_not_there_is_the_users_mistake(objective, quick):
     with pytest.raises(DataError):
         objective(quick("data.source=nowhere.csv"), unheard)
@@ -166,8 +160,8 @@ def test_the_frozen_layers_cache_is_shared_between_trials(objective, quick, tmp_
 
 def test_a_finalist_that_the_worst_shift_chose_has_that_score_too(quick, tmp_path):
     found = whole_run(quick("train.max_steps=2", "train.select_by=worst_shift"), str(tmp_path / "run"))
-    assert found.validation.keys() == {*SCORES, "worst_shift"}
-    assert found.validation["worst_shift"] <= found.validation["accuracy"]
+    assert found.scores.keys() == {*SCORES, "worst_shift"}
+    assert found.scores["worst_shift"] <= found.scores["accuracy"]
 
 
 def test_a_finalist_is_a_whole_run_and_is_made_once(quick, tmp_path):
@@ -176,7 +170,7 @@ def test_a_finalist_is_a_whole_run_and_is_made_once(quick, tmp_path):
     first = whole_run(recipe, str(folder))
     run = Run.load(folder)
     assert first.test["accuracy"] == run.scores.test.accuracy.value
-    assert first.validation == {name: getattr(run.scores.validation, name) for name in SCORES}
+    assert first.scores == {name: getattr(run.scores.validation, name) for name in SCORES}
     written = {path: path.stat().st_mtime_ns for path in Path(folder).iterdir()}
     assert whole_run(recipe, str(folder)) == first
     assert {path: path.stat().st_mtime_ns for path in Path(folder).iterdir()} == written

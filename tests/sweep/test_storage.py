@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import time
@@ -11,7 +12,7 @@ from collections import Counter
 import pytest
 
 from rankwise.errors import RunError
-from rankwise.sweep.storage import Board, alone, database_of, located, opened, remember
+from rankwise.sweep.storage import Board, Store, alone, located, opened
 from rankwise.sweep.study import Study
 
 pytestmark = pytest.mark.long
@@ -22,7 +23,7 @@ FINISHED = {"state": "finished", "objectives": [0.9], "scores": {"accuracy": [0.
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request, tmp_path):
-    return database_of(None if request.param == "sqlite" else request.getfixturevalue("postgres"), tmp_path)
+    return Store(tmp_path, None if request.param == "sqlite" else request.getfixturevalue("postgres")).database
 
 
 @pytest.fixture
@@ -36,11 +37,13 @@ def board(studies, name="me", patience=30.0):
     return Board(studies[0], name, patience_seconds=patience)
 
 
-def begin(board, rank, *, most=None):
+def begin(board, rank, *, most=math.inf):
     """A new trial of a rank, claimed; and what stands against it."""
     trial = board.ask()
     trial.suggest_categorical("adapter.rank", [2, 4, 8])
-    return trial, board.claim(trial, f"rank {rank}", {"adapter.rank": rank}, most=most)
+    claimed = board.claim(trial, f"rank {rank}", {"adapter.rank": rank}, most=most)
+    assert claimed is ("given up" not in trial.user_attrs)
+    return trial, trial.user_attrs.get("given up", "")
 
 
 def found(studies):
@@ -71,8 +74,9 @@ def test_the_lower_number_goes_first_whoever_writes_first(studies):
     mine, other = board(studies), board(studies, "other")
     early, late = mine.ask(), other.ask()
     late.set_user_attr("fingerprint", "rank 4")
-    assert mine.claim(early, "rank 4", {}) == ""
-    assert other.claim(late, "rank 4", {}) == f"the same as trial {early.number}"
+    assert mine.claim(early, "rank 4", {})
+    assert not other.claim(late, "rank 4", {})
+    assert late.user_attrs["given up"] == f"the same as trial {early.number}"
 
 
 def test_who_comes_later_waits_until_the_earlier_has_said_what_it_trains(studies):
@@ -80,7 +84,7 @@ def test_who_comes_later_waits_until_the_earlier_has_said_what_it_trains(studies
     silent = mine.ask()
     started = time.monotonic()
     trial, heard = other.ask(), []
-    assert other.claim(trial, "rank 4", {"adapter.rank": 4}, waiting=heard.append) == ""
+    assert other.claim(trial, "rank 4", {"adapter.rank": 4}, waiting=heard.append)
     assert set(heard) == {1}, "and it said for how many it waits"
     assert time.monotonic() - started >= 0.3, "the silent one was given its time"
     assert found(studies).count("running") == 1
@@ -95,7 +99,8 @@ def test_no_more_configurations_are_claimed_than_wanted(studies):
 
 def test_a_waiting_trial_goes_to_one_driver(studies):
     mine, other = board(studies), board(studies, "other")
-    mine.enqueue({"adapter.rank": 4}, {"fingerprint": "rank 4", "params": {"adapter.rank": 4}})
+    attrs = {"fingerprint": "rank 4", "params": {"adapter.rank": 4}}
+    studies[0].enqueue_trial({"adapter.rank": 4}, user_attrs=attrs)
     one, two = mine.ask(), other.ask()
     assert one.user_attrs["fingerprint"] == "rank 4"
     assert "fingerprint" not in two.user_attrs
@@ -132,7 +137,7 @@ def test_an_outcome_that_was_written_but_not_told_is_told(studies):
 
 def test_a_study_is_found_by_folder_and_by_url(studies, url, tmp_path):
     storage = None if url.startswith("sqlite") else url.replace("postgresql+psycopg", "postgresql")
-    remember(tmp_path, storage, "first")
+    Store(tmp_path, storage).remember("first")
     assert located(tmp_path) == (url, "first")
     if storage:
         assert located(f"{storage}#first") == located(storage) == (url, "first")
@@ -141,7 +146,7 @@ def test_a_study_is_found_by_folder_and_by_url(studies, url, tmp_path):
 
 
 def test_a_password_is_not_written_down(tmp_path):
-    remember(tmp_path, "postgresql://me:secret@host/db", "first")
+    Store(tmp_path, "postgresql://me:secret@host/db").remember("first")
     assert json.loads((tmp_path / "sweep.json").read_text("utf-8")) == {
         "study": "first",
         "storage": "postgresql://me@host/db",
@@ -151,21 +156,21 @@ def test_a_password_is_not_written_down(tmp_path):
 def test_what_is_no_sweep_or_no_database_is_refused(tmp_path):
     with pytest.raises(RunError, match=r"no sweep\.json; expected a sweep's folder"):
         located(tmp_path)
-    remember(tmp_path, None, "first")
+    Store(tmp_path).remember("first")
     with pytest.raises(RunError, match=r"no study\.db, where sweep\.json says that the trials are"):
         located(tmp_path)
     assert not (tmp_path / "study.db").exists()
     with pytest.raises(RunError, match="--storage mysql://host/db: expected postgresql://"):
-        database_of("mysql://host/db", tmp_path)
+        Store(tmp_path, "mysql://host/db").database  # noqa: B018
     (tmp_path / "study.db").write_text("no database, for all its name", "utf-8")
     with (
         pytest.raises(RunError, match=r"study\.db: can't be used as a study's storage: file is not a database"),
-        opened(database_of(None, tmp_path), "first", ["maximize"]),
+        opened(Store(tmp_path).database, "first", ["maximize"]),
     ):
         pass
     with (
         pytest.raises(RunError, match=r"postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/db: can't be used as a study's storage"),
-        opened(database_of("postgresql://me:secret@127.0.0.1:1/db", tmp_path), "first", ["maximize"]),
+        opened(Store(tmp_path, "postgresql://me:secret@127.0.0.1:1/db").database, "first", ["maximize"]),
     ):
         pass
 
@@ -186,9 +191,8 @@ print(taken)
 
 
 def test_processes_that_ask_at_once_take_each_waiting_trial_once(studies, url):
-    mine = board(studies)
     for number in range(40):
-        mine.enqueue({}, {"fingerprint": str(number), "params": {}})
+        studies[0].enqueue_trial({}, user_attrs={"fingerprint": str(number), "params": {}})
     takers = [subprocess.Popen([sys.executable, "-c", TAKER, url, str(n)], stdout=subprocess.PIPE) for n in range(3)]
     taken = [json.loads(taker.communicate(timeout=100)[0]) for taker in takers]
     assert Counter(number for some in taken for number in some) == Counter(range(40))

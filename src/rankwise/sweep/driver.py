@@ -7,21 +7,25 @@ and scores one recipe, `work.retrain` makes a whole run of a finalist.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 
+import optuna
+from optuna.trial import TrialState
+
+from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.engines.local import Engine, LocalEngine, Work
-from rankwise.sweep.engines.work import TrialWork
 from rankwise.sweep.finals import Finals
-from rankwise.sweep.opening import open_studies
-from rankwise.sweep.results import SweepStopped
+from rankwise.sweep.results import OBJECTIVES, SweepStopped, TrialWork
 from rankwise.sweep.search import Search
 from rankwise.sweep.space import Space
-from rankwise.sweep.stage import Stage, Sweep
-from rankwise.sweep.storage import Board, Store
+from rankwise.sweep.stage import Stage, Sweep, Timing
+from rankwise.sweep.storage import Board, Store, alone, discard, opened
 from rankwise.sweep.study import Study
-from rankwise.sweep.timing import Timing
 from rankwise.system.events import Events, Listener
 from rankwise.system.files import make_folder
 
@@ -47,7 +51,7 @@ def sweep(
     ends_at = None if minutes is None else time.monotonic() + 60 * minutes
     space.check(base)
     folder = make_folder(store.folder)
-    with open_studies(folder, store.url, base, space) as (study, finals):
+    with _studies(store, base, space) as (study, finals):
         running = engine(work)
         earlier = [(trial.seconds or 0.0) * len(trial.seeds) for trial in Study.of(study).finished]
         runs = 0 if work.retrain is None else space.search.finalists * space.search.finalist_seeds
@@ -68,3 +72,58 @@ def sweep(
             if interrupted or any(stage.is_wanting() for stage in stages):
                 shared.events.emit(SweepStopped(interrupted, search.standing()))
         return Study.of(study, finals)
+
+
+@contextmanager
+def _studies(store: Store, base: Recipe, space: Space) -> Iterator[tuple[optuna.Study, optuna.Study]]:
+    """The search's study and the finalists', made where there are none. Raises RunError where another sweep has this name."""
+    name = store.folder.resolve().name
+    url = store.database
+    directions = [OBJECTIVES[objective] for objective in space.objectives]
+    signature = _signature(base, space)
+    facts = {"base": base.to_dict(), "objectives": space.objectives, "varied": space.keys, "signature": signature}
+    with ExitStack() as stack:
+        with alone(url, name):
+            study, finals = stack.enter_context(opened(url, name, directions))
+            before = study.user_attrs.get("sweep", facts)["signature"]
+            changed = [part for part, digest in signature.items() if digest != before.get(part)]
+            has_trained = any(t.state not in (TrialState.WAITING, TrialState.FAIL) for t in study.get_trials(deepcopy=False))
+            if changed and has_trained:
+                raise RunError(
+                    f"{store.folder} holds a sweep that differs in {' and '.join(changed)}; type the same command as before "
+                    "to go on with it, or give another --out"
+                )
+            if changed:  # as after a first command with a mistake in it
+                discard(url, name)
+                study, finals = stack.enter_context(opened(url, name, directions))
+            if not has_trained:
+                study.set_user_attr("sweep", facts)  # now with the path of the data that is right
+            store.remember(name)
+        fresh = not study.get_trials(deepcopy=False)
+        study.sampler = _sampler(space, seed=space.search.seed if fresh else None)  # who joins must not draw the same again
+        study.pruner = _pruner(space)
+        yield study, finals
+
+
+def _signature(base: Recipe, space: Space) -> dict[str, str]:
+    """What must be the same for two calls to be the same sweep, by what a person calls it. Paths of data may differ."""
+    parts = {
+        "the base recipe": base.identity(),
+        "the space": space.as_dict(),
+        "objectives": space.objectives,
+        "search.seeds": space.search.seeds,
+    }
+    return {name: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest() for name, part in parts.items()}
+
+
+def _sampler(space: Space, *, seed: int | None) -> optuna.samplers.BaseSampler:
+    tpe = space.search.sampler == "tpe"
+    return optuna.samplers.TPESampler(seed=seed) if tpe else optuna.samplers.RandomSampler(seed=seed)
+
+
+def _pruner(space: Space) -> optuna.pruners.BasePruner:
+    pruner = space.search.pruner
+    if pruner.name == "none":
+        return optuna.pruners.NopPruner()
+    race = optuna.pruners.SuccessiveHalvingPruner if pruner.name == "halving" else optuna.pruners.HyperbandPruner
+    return race(min_resource=pruner.least, reduction_factor=pruner.keep)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
 import optuna
@@ -11,8 +10,7 @@ from optuna.trial import FrozenTrial
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.engines.local import Done, Event
-from rankwise.sweep.engines.work import Rejected, Task
-from rankwise.sweep.results import Final, FinalEnded, FinalistsChosen, FinalResult, Trial, configured
+from rankwise.sweep.results import Final, FinalEnded, FinalistsChosen, Rejected, Task, configured
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
 from rankwise.sweep.storage import MOST_DEATHS, Board
 from rankwise.sweep.study import Study
@@ -23,7 +21,13 @@ class Finals(Stage):
 
     def __init__(self, sweep: Sweep, board: Board, study: Study) -> None:
         super().__init__(sweep, board)
-        self.wanted = _wanted(sweep, study)
+        search, first = sweep.space.search, sweep.base.train.seed + sweep.space.search.seeds
+        best = study.front() if len(study.objectives) > 1 else study.finished
+        self.wanted = {  # (trial, seed) of each run, and its recipe
+            (trial.number, seed): configured(sweep.base, trial.params)
+            for trial in best[: search.finalists]
+            for seed in range(first, first + search.finalist_seeds)
+        }
         self.searched = {trial.number: trial.params for trial in study.finished}
 
     def run(self) -> None:
@@ -44,25 +48,23 @@ class Finals(Stage):
             trial = self.board.ask()
             recipe = self._recipe(trial)
             if recipe is None:  # another driver took what waited, so Optuna made this one; or a former call wanted it
-                self.board.yield_to(trial, "not wanted")
+                self.board.give_up(trial, "not wanted")
                 continue
             number, seed = trial.user_attrs["params"]["trial"], trial.user_attrs["params"]["seed"]
             folder = str(self.sweep.folder / "finals" / f"trial-{number}-seed-{seed}")
             params = {"trial": number, "seed": seed, "folder": folder}  # this driver's; another one has its own
-            if why := self.board.claim(trial, trial.user_attrs["fingerprint"], params, waiting=self.waiting):
-                self.board.yield_to(trial, why)
-            else:
+            if self.board.claim(trial, trial.user_attrs["fingerprint"], params, waiting=self.waiting):
                 self.hand_over(trial, Task(recipe, (seed,), folder))
                 return True
         return False
 
     def ended(self, running: Running, event: Event) -> None:
         assert isinstance(event, Done), f"a whole run is not stopped, but here is {event}"
-        result: FinalResult = event.result
+        (result,) = event.result
         params = running.trial.user_attrs["params"]
         self.check_data(self.searched[params["trial"]], result.data_sha256)
-        score = result.validation.get(self.sweep.space.objectives[0], 0.0)
-        final = Final(**params, validation=result.validation, test=result.test, seconds=result.seconds)
+        score = result.scores.get(self.sweep.space.objectives[0], 0.0)
+        final = Final(**params, validation=result.scores, test=result.test, seconds=result.seconds)
         self.board.finish(running.trial, {"state": "finished", "objectives": [score], "final": asdict(final)})
         self.sweep.events.emit(FinalEnded(final))
 
@@ -92,16 +94,5 @@ class Finals(Stage):
         for (number, seed), recipe in self.wanted.items():
             key = f"{recipe.fingerprint}:{seed}"
             if key not in known:
-                self.board.enqueue({}, {"params": {"trial": number, "seed": seed}, "fingerprint": key})
-
-
-def _wanted(sweep: Sweep, study: Study) -> Mapping[tuple[int, int], Recipe]:
-    """(trial, seed) of each run, and its recipe."""
-    search = sweep.space.search
-    best: Sequence[Trial] = study.front() if len(study.objectives) > 1 else study.finished
-    first = sweep.base.train.seed + search.seeds
-    return {
-        (trial.number, seed): configured(sweep.base, trial.params)
-        for trial in best[: search.finalists]
-        for seed in range(first, first + search.finalist_seeds)
-    }
+                attrs = {"params": {"trial": number, "seed": seed}, "fingerprint": key}
+                self.board.study.enqueue_trial({}, user_attrs=attrs)

@@ -20,7 +20,7 @@ from accelerate import Accelerator
 from rankwise.data.labelled import Labelled, read_labelled
 from rankwise.data.tokens import TokenStore
 from rankwise.recipe import DataSpec, Recipe
-from rankwise.sweep.results import FinalResult, Report, TrialResult
+from rankwise.sweep.results import Report, Result
 from rankwise.system.events import Evaluated, Event, Events, HistoryEntry, TrainingStarted, UpdateLogged, UpdateMade
 from rankwise.system.files import to_json
 from rankwise.system.memory import return_freed_memory
@@ -34,7 +34,7 @@ SCORES = ("accuracy", "macro_f1", "mcc", "log_loss")
 
 
 class TrialObjective:
-    """A recipe → its best evaluation on validation rows. Pickles as what it was when it was new."""
+    """A recipe → its best evaluation on validation rows."""
 
     def __init__(self) -> None:
         self._tables: dict[Hashable, tuple[Labelled, Labelled]] = {}
@@ -44,10 +44,7 @@ class TrialObjective:
         """Prepared data, kept from trial to trial; its tokens are shared with the machine's other processes."""
         return Memo(tokenize=TokenStore(shared_cache()))
 
-    def __reduce__(self) -> tuple[type[TrialObjective], tuple[()]]:
-        return TrialObjective, ()
-
-    def __call__(self, recipe: Recipe, report: Report) -> TrialResult:
+    def __call__(self, recipe: Recipe, report: Report) -> Result:
         """Train `recipe` and tell `report` of each evaluation, which may raise Stop.
 
         Raises PlanError for a plan that is refused, NonFiniteLoss where training diverges, and what reading the data or
@@ -83,7 +80,7 @@ class TrialObjective:
                 ends_at=started + 60 * recipe.budget.minutes if recipe.budget.minutes else None,
             )
         return_freed_memory()
-        return TrialResult(
+        return Result(
             scores=_scores(fitted.best),
             trained_parameters=trained_parameters,
             seconds=fitted.seconds,
@@ -96,14 +93,15 @@ class TrialObjective:
 objective = TrialObjective()  # this process's
 
 
-def whole_run(recipe: Recipe, folder: str) -> FinalResult:
+def whole_run(recipe: Recipe, folder: str) -> Result:
     """A finalist's run folder, with its test rows scored once; goes on from a checkpoint, and leaves a finished run alone."""
     run = train(recipe, folder, existing="resume")
-    return FinalResult(
-        validation=_scores(run.scores.validation),
-        test={name: getattr(run.scores.test, name).value for name in SCORES},
+    return Result(
+        scores=_scores(run.scores.validation),
+        trained_parameters=run.facts.trained_parameters.counted,
         seconds=run.facts.seconds.all,
         data_sha256=run.facts.data_sha256,
+        test={name: getattr(run.scores.test, name).value for name in SCORES},
     )
 
 

@@ -1,17 +1,18 @@
-"""The words of a sweep, as plain values: an objective and its result, a trial, a finalist.
+"""The words of a sweep, as plain values: a task and its results, a trial, a finalist, and what is told on the way.
 
-Nothing here loads torch or Optuna.
+Nothing here loads torch or Optuna: a process that trains needs no Optuna, and who reads a study no torch.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
+from pkgutil import resolve_name
 from statistics import fmean, stdev
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
+from rankwise.errors import OverBudget, PlanError, RecipeError, TrainingError
 from rankwise.recipe import Recipe
 from rankwise.system.events import Event
 
@@ -30,65 +31,92 @@ COSTS = ("trained_parameters", "seconds")  # the objectives that are no scores
 
 
 @dataclass(frozen=True)
-class TrialResult:
-    """What an objective gives back for one recipe with one seed."""
+class Task:
+    """One configuration for an engine: trained and scored with some seeds, or as a whole run in a folder."""
+
+    recipe: Recipe
+    seeds: tuple[int, ...]
+    folder: str | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What training one recipe with one seed gave."""
 
     scores: Mapping[str, float]
     """accuracy, macro_f1, mcc and log_loss on the validation rows, of the best evaluation."""
     trained_parameters: int
     seconds: float
-    """Spent in training and its evaluations."""
+    """Spent in training and its evaluations; in everything, of a whole run."""
     history: tuple[Mapping[str, float], ...] = ()
     """Every evaluation: step, epoch, training loss and the scores."""
     validation_rows: int = 0
     data_sha256: str = ""
     """Of the texts and labels, so that trials on other data are not compared."""
+    test: Mapping[str, float] = field(default_factory=dict)
+    """Scores on the test rows, of a whole run."""
 
 
-class Report(Protocol):
-    """Hears every evaluation within a trial; raises `Stop` when the trial is not worth going on with."""
+@dataclass(frozen=True)
+class Rejected:
+    """What a task gives back for a recipe that was refused before training, that can't be trained here, or that diverged."""
 
-    def __call__(self, entry: Mapping[str, float], /) -> None: ...
-
-
-class Objective(Protocol):
-    """A recipe → its scores on validation rows. Raises PlanError for a plan that is refused before training.
-
-    It is pickled, sent to other processes, and called there many times.
-    """
-
-    def __call__(self, recipe: Recipe, report: Report, /) -> TrialResult: ...
+    state: Literal["rejected", "failed"]
+    reason: str
+    excess: float = 1.0
+    """How far it is beyond what is allowed, relative to that."""
+    trained_parameters: int | None = None
+    """What it would have trained, where that was too much."""
 
 
 class Stop(Exception):
     """Raised by a Report: the trial is pruned."""
 
 
-@dataclass(frozen=True)
-class FinalResult:
-    """What a whole run of a finalist gives back: scores by name on validation and on test rows."""
-
-    validation: Mapping[str, float]
-    test: Mapping[str, float]
-    seconds: float
-    data_sha256: str
-
-
-class Retrain(Protocol):
-    """Trains a recipe as a whole run in a folder; goes on where it was stopped. Pickled like an Objective."""
-
-    def __call__(self, recipe: Recipe, folder: str, /) -> FinalResult: ...
+Report = Callable[[Mapping[str, float]], None]
+"""Hears every evaluation within a trial; raises `Stop` when the trial is not worth going on with."""
+Objective = Callable[[Recipe, Report], Result]
+"""Trains and scores a recipe. Raises PlanError for a plan that is refused before training."""
+Retrain = Callable[[Recipe, str], Result]
+"""Trains a recipe as a whole run in a folder; goes on where it was stopped."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """An Objective or a Retrain by its name, imported where it is called: a driver need not load what trains."""
+    """An Objective or a Retrain as `module:name`, imported where it is called: a driver need not load what trains."""
 
-    module: str
     name: str
 
     def __call__(self, *arguments: Any) -> Any:
-        return getattr(import_module(self.module), self.name)(*arguments)
+        return resolve_name(self.name)(*arguments)
+
+
+@dataclass(frozen=True)
+class TrialWork:
+    """What an engine does with a task; it is pickled, sent to other processes, and called there many times.
+
+    Refusals, divergence and training that cannot start are results, returned as `Rejected`; everything else that is raised
+    stops the sweep.
+    """
+
+    objective: Objective
+    retrain: Retrain | None
+
+    def __call__(self, task: Task, report: Report) -> list[Result] | Rejected:
+        first, *others = [task.recipe.with_overrides([f"train.seed={seed}"]) for seed in task.seeds]
+        try:
+            if task.folder is not None:
+                assert self.retrain is not None, "finalists are asked for where there is a way to train them"
+                return [self.retrain(first, task.folder)]
+            # the first seed decides whether a trial is pruned
+            return [self.objective(first, report), *(self.objective(recipe, lambda _: None) for recipe in others)]
+        except OverBudget as problem:
+            reason = f"it would train {problem.trained:,} parameters, and fewer than {problem.cap:,} may train"
+            return Rejected("rejected", reason, (problem.trained - problem.cap) / problem.cap, problem.trained)
+        except (PlanError, RecipeError) as problem:
+            return Rejected("rejected", str(problem).splitlines()[0])
+        except TrainingError as problem:
+            return Rejected("failed", str(problem).splitlines()[0])
 
 
 @dataclass(frozen=True)
@@ -138,6 +166,11 @@ class Final:
     seconds: float | None = None
     reason: str = ""
     """Why it has no scores: it diverged with this seed."""
+
+
+def configured(base: Recipe, params: Mapping[str, Any]) -> Recipe:
+    """The base with some keys changed. Raises RecipeError where they don't go together."""
+    return base.with_overrides(f"{key}={json.dumps(value)}" for key, value in params.items())
 
 
 @dataclass(frozen=True)
@@ -202,14 +235,3 @@ class SweepStopped(Event, kind="stopped"):
 
     interrupted: int
     standing: Standing
-
-
-def configured(base: Recipe, params: Mapping[str, Any]) -> Recipe:
-    """The base with some keys changed. Raises RecipeError where they don't go together."""
-    return base.with_overrides(f"{key}={json.dumps(value)}" for key, value in params.items())
-
-
-def values_of(objectives: Sequence[str], results: Sequence[TrialResult]) -> dict[str, float]:
-    """Each objective's mean over the seeds."""
-    by_seed = [{**one.scores, "trained_parameters": one.trained_parameters, "seconds": one.seconds} for one in results]
-    return {name: fmean(values[name] for values in by_seed) for name in objectives}

@@ -13,19 +13,16 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from rankwise.errors import DataError, RecipeError
+from rankwise.errors import DataError, RankwiseError, RecipeError
 from rankwise.recipe import Recipe
-from rankwise.sweep.domains import MOST_LISTED
-from rankwise.sweep.engines.local import Done, Event, Failed
-from rankwise.sweep.engines.work import Rejected, Task
-from rankwise.sweep.results import SearchStarted, Standing, TrialEnded, TrialResult, configured, values_of
-from rankwise.sweep.space import TRIALS, Space
+from rankwise.sweep.engines.local import Done, Event
+from rankwise.sweep.results import COSTS, Rejected, Result, SearchStarted, Standing, Task, TrialEnded, configured
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
-from rankwise.sweep.storage import ENDED, ENOUGH, MOST_DEATHS, Board, counts, ended_trial
-from rankwise.sweep.study import Study
+from rankwise.sweep.storage import ENDED, ENOUGH, MOST_DEATHS, Board, counts, labels_of
+from rankwise.sweep.study import Study, ended_trial
 
 MOST_REFUSED = 100  # configurations in a row that were repeated or rejected: then the search has nothing new to say
-MOST_REPEATED = 10  # of them before what was never tried is listed, where it can be
+MOST_REPEATED = 10  # of them before TPE is given what was never tried, where that can be listed
 
 
 class Search(Stage):
@@ -33,11 +30,11 @@ class Search(Stage):
 
     def __init__(self, sweep: Sweep, board: Board) -> None:
         super().__init__(sweep, board)
-        self.most = configurations_wanted(sweep.space)
+        self.most = sweep.space.wanted
         self.refused = 0  # configurations in a row that were not trained
-        self.listed: dict[str, dict[str, Any]] | None = None  # configurations by key, where they are not drawn
-        if sweep.space.search.sampler != "tpe" and sweep.space.size is not None:
-            self.listed = _shuffled(sweep.space)
+        listed = list(sweep.space.listed()) if sweep.space.size is not None else []
+        random.Random(sweep.space.search.seed).shuffle(listed)  # it covers the space from its beginning
+        self.listed = {_key(labels): labels for labels in listed}
 
     def run(self) -> None:
         self.sweep.events.emit(SearchStarted(self.sweep.engine.slots, self.standing()))
@@ -53,7 +50,7 @@ class Search(Stage):
             return False
         if waits(trials):
             return True
-        exhausted = self.refused >= MOST_REFUSED if self.listed is None else self._untried(trials) is None
+        exhausted = self._untried(trials) is None if self.listed else self.refused >= MOST_REFUSED
         return not exhausted and len({t.user_attrs["fingerprint"] for t in trials if counts(t)}) < self.most
 
     def start(self) -> bool:
@@ -64,11 +61,10 @@ class Search(Stage):
             trial = self.board.ask()
             params = self.sweep.space.suggest(trial)
             recipe, key = self._resolved(params)
-            if why := self.board.claim(trial, key, params, most=self.most, waiting=self.waiting):
-                self.board.yield_to(trial, why)
+            if not self.board.claim(trial, key, params, most=self.most, waiting=self.waiting):
                 self.refused += 1
             elif isinstance(recipe, RecipeError):
-                self.rejected(trial, Rejected("rejected", str(recipe).splitlines()[0], 1.0))
+                self.rejected(trial, Rejected("rejected", str(recipe).splitlines()[0]))
             else:
                 self.hand_over(trial, Task(recipe, tuple(range(base.train.seed, base.train.seed + search.seeds))))
                 return True
@@ -101,15 +97,15 @@ class Search(Stage):
 
     def died(self, trial: optuna.Trial, deaths: int) -> None:
         if deaths >= MOST_DEATHS:
-            self.rejected(trial, Rejected("failed", f"its process died {MOST_DEATHS} times", 1.0))
+            self.rejected(trial, Rejected("failed", f"its process died {MOST_DEATHS} times"))
         else:
             self.let_wait(trial, deaths)
 
-    def is_its_own(self, running: Running, event: Failed) -> bool:
+    def is_its_own(self, running: Running, problem: RankwiseError) -> bool:
         """Settings of data that don't suit the data, which suit them with other settings."""
         varies_data = any(key.startswith("data.") for key in running.trial.user_attrs["params"])
         finished = (trial.state == TrialState.COMPLETE for trial in self.board.trials())
-        return event.kind == DataError.__name__ and varies_data and any(finished)
+        return isinstance(problem, DataError) and varies_data and any(finished)
 
     def standing(self) -> Standing:
         study = Study.of(self.board.study)
@@ -125,19 +121,19 @@ class Search(Stage):
             best=study.finished[0] if study.finished else None,
         )
 
-    # -------------------------------------------------------------------------------------------------------------- outcomes
-
-    def _score(self, results: Sequence[TrialResult]) -> dict[str, Any]:
+    def _score(self, results: Sequence[Result]) -> dict[str, Any]:
         """The outcome of a trial whose seeds were all trained."""
-        values, first = values_of(self.sweep.space.objectives, results), self.sweep.base.train.seed
+        scores = {name: [result.scores[name] for result in results] for name in results[0].scores}
+        values = scores | {name: [getattr(result, name) for result in results] for name in COSTS}
+        first = self.sweep.base.train.seed
         return {
             "state": "finished",
-            "objectives": [values[name] for name in self.sweep.space.objectives],
-            "scores": {name: [result.scores[name] for result in results] for name in results[0].scores},
+            "objectives": [fmean(values[name]) for name in self.sweep.space.objectives],
+            "scores": scores,
             "seeds": list(range(first, first + len(results))),
-            "seconds": fmean(result.seconds for result in results),
+            "seconds": fmean(values["seconds"]),
             "trained_parameters": results[0].trained_parameters,
-            "history": [[dict(entry) for entry in result.history] for result in results],
+            "history": [list(result.history) for result in results],
             "validation_rows": results[0].validation_rows,
         }
 
@@ -160,27 +156,19 @@ class Search(Stage):
         ended = ended_trial(trial.number, trial.user_attrs["params"], self.sweep.space.objectives, outcome)
         self.sweep.events.emit(TrialEnded(ended, self.standing()))
 
-    # -------------------------------------------------------------------------------------------------------- configurations
-
     def _untried(self, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
         """The list's next configuration that no trial has had, in Optuna's names and labels."""
-        had = {
-            _key({**trial.system_attrs.get("fixed_params", {}), **trial.params})
-            for trial in trials
-            if trial.user_attrs.get("given up") != ENOUGH
-        }
-        return next((labels for key, labels in (self.listed or {}).items() if key not in had), None)
+        had = {_key(labels_of(trial)) for trial in trials if trial.user_attrs.get("given up") != ENOUGH}
+        return next((labels for key, labels in self.listed.items() if key not in had), None)
 
     def _enqueue_listed(self) -> None:
-        """Queue the list's next configuration for `ask`; where draws only repeat themselves, make a list first."""
+        """Queue the list's next configuration for `ask`, unless one waits, or TPE still draws what is new."""
         trials = self.board.trials()
-        if waits(trials):
-            return
-        if self.listed is None and self.refused >= MOST_REPEATED and self.sweep.space.size is not None:
-            self.listed = _shuffled(self.sweep.space)
-        if labels := self._untried(trials):
+        draws = self.sweep.space.search.sampler == "tpe" and self.refused < MOST_REPEATED
+        if not draws and not waits(trials) and (labels := self._untried(trials)):
             params = self.sweep.space.suggest(optuna.trial.FixedTrial(labels))
-            self.board.enqueue(labels, {"params": params, "fingerprint": self._resolved(params)[1]})
+            attrs = {"params": params, "fingerprint": self._resolved(params)[1]}
+            self.board.study.enqueue_trial(labels, user_attrs=attrs)
 
     def _resolved(self, params: Mapping[str, Any]) -> tuple[Recipe | RecipeError, str]:
         """The recipe of a configuration, or why there is none; and what tells it from others."""
@@ -189,19 +177,6 @@ class Search(Stage):
         except RecipeError as problem:
             return problem, _key(params)
         return recipe, recipe.fingerprint
-
-
-def configurations_wanted(space: Space) -> int:
-    """How many configurations are to be trained: what the search says, else a whole grid, else some."""
-    wanted = space.search.trials or (MOST_LISTED if space.search.sampler == "grid" else TRIALS)
-    return wanted if space.size is None else min(wanted, space.size)
-
-
-def _shuffled(space: Space) -> dict[str, dict[str, Any]]:
-    """All configurations by key, in an order that covers the space from its beginning."""
-    listed = list(space.listed())
-    random.Random(space.search.seed).shuffle(listed)
-    return {_key(labels): labels for labels in listed}
 
 
 def _key(labels: Mapping[str, Any]) -> str:

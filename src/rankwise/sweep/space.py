@@ -30,7 +30,19 @@ from rankwise.recipe import Count, Spec
 from rankwise.recipe.problems import expectation
 from rankwise.recipe.recipe import DATA_PATHS, Recipe, source_text
 from rankwise.recipe.yaml import Lines, line_of, parse, quote, read_text
-from rankwise.sweep.domains import Domain, Groups, Range, Scalar, Values, keys_of, listed, plain, size_of, why_no_grid
+from rankwise.sweep.domains import (
+    MOST_LISTED,
+    Domain,
+    Groups,
+    Range,
+    Scalar,
+    Values,
+    keys_of,
+    listed,
+    plain,
+    size_of,
+    why_no_grid,
+)
 from rankwise.sweep.results import OBJECTIVES
 
 ELSEWHERE = {"acc": "accuracy", "f1": "macro_f1", "f1_macro": "macro_f1", "loss": "log_loss"}  # what other tools call one
@@ -191,6 +203,12 @@ class Space:
     def size(self) -> int | None:
         """How many configurations; None where they can't be listed."""
         return size_of(self.domains)
+
+    @property
+    def wanted(self) -> int:
+        """How many configurations are to be trained: what the search says, else a whole grid, else some."""
+        wanted = self.search.trials or (MOST_LISTED if self.search.sampler == "grid" else TRIALS)
+        return wanted if self.size is None else min(wanted, self.size)
 
     def suggest(self, trial: Any) -> dict[str, Any]:
         """Recipe keys and their values, drawn by an Optuna trial."""

@@ -1,6 +1,6 @@
 """What a sweep's two stages share, the search and its finalists: trials of one study, run in an engine until none is wanted.
 
-A stage says which trial comes next and what its outcome means; the loop, the deaths and the other drivers are here.
+A stage says which trial comes next and what its outcome means; the loop, the time, the deaths and the other drivers are here.
 """
 
 from __future__ import annotations
@@ -8,28 +8,80 @@ from __future__ import annotations
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean, median
 from typing import Any
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
-from rankwise import errors
-from rankwise.errors import Defect, RankwiseError, RunError
+from rankwise.errors import RankwiseError, RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.engines.local import Died, Done, Engine, Event, Failed, Reported
-from rankwise.sweep.engines.work import Rejected, Task
-from rankwise.sweep.results import ProcessDied, TrialsAwaited
+from rankwise.sweep.results import ProcessDied, Rejected, Task, TrialsAwaited
 from rankwise.sweep.space import Space
 from rankwise.sweep.storage import Board
-from rankwise.sweep.timing import Timing
 from rankwise.system.events import Events
 
 TICK_SECONDS = 1.0  # that a stage waits for an event before it looks at the other drivers again
+CLOSING_SECONDS = 2.0  # of `minutes`, for ending processes and writing tables
+FINAL_FACTOR = 1.5  # a finalist's whole run, over a trial's training: scoring the test rows, saving, checking
+
+
+class Timing:
+    """The end of a sweep, and wall seconds of its trials: of those that ended here, or else of `earlier` ones.
+
+    A trial trains `seeds` times; `finals` whole runs follow the search.
+    """
+
+    def __init__(
+        self, engine: Engine, *, seeds: int, finals: int, ends_at: float | None, earlier: Iterable[float] = ()
+    ) -> None:
+        self.engine, self.seeds, self.finals = engine, seeds, finals
+        self.ends_at = None if ends_at is None else ends_at - CLOSING_SECONDS
+        self.earlier = list(earlier)
+        self.took: list[float] = []
+        self.cut_short: list[float] = []
+        """Of trials that were pruned: they say nothing of how long a whole one takes."""
+
+    @property
+    def is_late(self) -> bool:
+        return self._left() <= 0
+
+    def allows_trial(self) -> bool:
+        """Whether a trial that starts now is over in time, and finalists can still be trained after it."""
+        return self._left() > self.typical + self.reserved
+
+    def allows_final(self) -> bool:
+        """Whether a finalist's run that starts now is over in time."""
+        return self._left() > FINAL_FACTOR * self._one_seed
+
+    def remaining(self, trials: int) -> float | None:
+        """Seconds that so many trials and the finalists will take; None before a trial has ended."""
+        seconds = fmean([*self.took, *self.cut_short] or [self.typical])
+        return trials * seconds / self.engine.slots + self.reserved if seconds else None
+
+    @property
+    def typical(self) -> float:
+        """Wall seconds of a trial that is not pruned; 0 where none has ended."""
+        return median(self.took or self.earlier or self.cut_short or [0.0])
+
+    @property
+    def reserved(self) -> float:
+        """Wall seconds that are kept for the finalists."""
+        rounds = -(-self.finals // self.engine.slots)
+        return FINAL_FACTOR * rounds * self._one_seed
+
+    @property
+    def _one_seed(self) -> float:
+        return self.typical / self.seeds
+
+    def _left(self) -> float:
+        return float("inf") if self.ends_at is None else self.ends_at - time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -108,9 +160,9 @@ class Stage(ABC):
     def died(self, trial: optuna.Trial, deaths: int) -> None:
         """A trial's process died, for its configuration the `deaths`-th time."""
 
-    def is_its_own(self, running: Running, event: Failed) -> bool:
-        """Whether a mistake is this configuration's alone, so that the others go on."""
-        del running, event
+    def is_its_own(self, running: Running, problem: RankwiseError) -> bool:
+        """Whether a problem is this configuration's alone, so that the others go on."""
+        del running, problem
         return False
 
     def check_data(self, params: Mapping[str, Any], data_sha256: str) -> None:
@@ -160,9 +212,9 @@ class Stage(ABC):
             self.sweep.engine.answer(event.number, go_on=self.goes_on(running))
             return
         if isinstance(event, Failed):
-            if not self.is_its_own(running, event):
-                raise _raised(event)
-            self.rejected(running.trial, Rejected("failed", event.message.splitlines()[0], 1.0))
+            if not self.is_its_own(running, event.problem):
+                raise event.problem
+            self.rejected(running.trial, Rejected("failed", str(event.problem).splitlines()[0]))
         elif isinstance(event, Died):
             self.died(running.trial, int(running.trial.user_attrs.get("deaths", 0)) + 1)
         elif isinstance(event, Done) and isinstance(event.result, Rejected):
@@ -175,11 +227,3 @@ class Stage(ABC):
 def waits(trials: Sequence[FrozenTrial]) -> bool:
     """Whether a trial waits for a driver that asks."""
     return any(trial.state == TrialState.WAITING for trial in trials)
-
-
-def _raised(event: Failed) -> Exception:
-    """What a trial raised, to be raised here: the user's mistake as it was, anything else as a defect with its traceback."""
-    if not event.is_mistake:
-        return Defect(f"trial {event.number} raised {event.kind}:\n{event.message}")
-    kind: Any = getattr(errors, event.kind, RankwiseError)
-    return kind(event.message) if kind.__init__ is RankwiseError.__init__ else RankwiseError(event.message)

@@ -14,7 +14,6 @@ them may be killed at any moment. Four rules make that safe:
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import math
@@ -22,8 +21,8 @@ import platform
 import sqlite3
 import time
 import uuid
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +32,12 @@ import optuna
 import sqlalchemy
 from filelock import FileLock
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.study import StudyDirection
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from rankwise.errors import RunError, require
-from rankwise.sweep.results import Direction, Final, Trial
+from rankwise.sweep.results import Direction
 
 FILE = "study.db"
 LOCK = ".lock"  # beside it
@@ -66,16 +65,23 @@ class Store:
     patience_seconds: float = PATIENCE_SECONDS
     """How long another driver's beat may stand still before its running trials are taken over."""
 
+    @property
+    def database(self) -> str:
+        """What SQLAlchemy calls the database. Raises RunError or MissingExtra."""
+        if self.url is None:
+            return f"sqlite:///{self.folder / FILE}"
+        scheme, _, rest = self.url.partition("://")
+        if scheme.split("+")[0] not in ("postgresql", "postgres") or not rest:
+            raise RunError(
+                f"--storage {self.url}: expected postgresql://user@host/database, or leave it out for a file in --out"
+            )
+        require("psycopg", extra="postgres")
+        return f"postgresql+psycopg://{rest}"
 
-def database_of(storage: str | None, folder: Path) -> str:
-    """SQLAlchemy's URL of a PostgreSQL URL, or of the file in a sweep's folder. Raises RunError or MissingExtra."""
-    if storage is None:
-        return f"sqlite:///{folder / FILE}"
-    scheme, _, rest = storage.partition("://")
-    if scheme.split("+")[0] not in ("postgresql", "postgres") or not rest:
-        raise RunError(f"--storage {storage}: expected postgresql://user@host/database, or leave it out for a file in --out")
-    require("psycopg", extra="postgres")
-    return f"postgresql+psycopg://{rest}"
+    def remember(self, name: str) -> None:
+        """Write where the study of that name is, so that the folder alone finds it again; a password is left out."""
+        url = self.url and sqlalchemy.make_url(self.url)._replace(password=None).render_as_string(hide_password=False)
+        (self.folder / ABOUT).write_text(json.dumps({"study": name, "storage": url}, indent=2) + "\n", "utf-8")
 
 
 @contextmanager
@@ -94,9 +100,9 @@ def alone(url: str, name: str) -> Iterator[None]:
         with FileLock(Path(str(sqlalchemy.make_url(url).database)).with_name(LOCK)):
             yield
         return
-    key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
     with _connected(url) as storage, storage.engine.connect() as connection:
-        connection.execute(sqlalchemy.select(sqlalchemy.func.pg_advisory_lock(key)))  # until it is closed
+        lock = sqlalchemy.func.pg_advisory_lock(zlib.crc32(name.encode()))
+        connection.execute(sqlalchemy.select(lock))  # held until the connection is closed
         yield
 
 
@@ -112,7 +118,7 @@ def located(folder_or_url: str | Path) -> tuple[str, str]:
     source = str(folder_or_url)
     if "://" in source:
         database, _, name = source.partition("#")
-        url = database_of(database, Path())
+        url = Store(Path(), database).database
     else:
         folder = Path(source)
         if not (folder / ABOUT).is_file():
@@ -122,7 +128,7 @@ def located(folder_or_url: str | Path) -> tuple[str, str]:
             raise RunError(
                 f"{folder}: no {FILE}, where {ABOUT} says that the trials are; copy it there from the sweep's folder"
             )
-        name, url = about["study"], database_of(about["storage"], folder)
+        name, url = about["study"], Store(folder, about["storage"]).database
     with _connected(url) as storage:
         known = [study for study in optuna.get_all_study_names(storage) if not study.endswith(FINALS)]
     if not name and len(known) == 1:
@@ -130,21 +136,6 @@ def located(folder_or_url: str | Path) -> tuple[str, str]:
     if name not in known:
         raise RunError(f"{source}: no study is called '{name}' there; it has {', '.join(known) or 'none'}; type URL#NAME")
     return url, name
-
-
-def remember(folder: Path, storage: str | None, name: str) -> None:
-    """Write where a folder's study is, so that the folder alone finds it again; a password is left out."""
-    if storage is not None:
-        storage = sqlalchemy.make_url(storage)._replace(password=None).render_as_string(hide_password=False)
-    (folder / ABOUT).write_text(json.dumps({"study": name, "storage": storage}, indent=2) + "\n", "utf-8")
-
-
-def facts_of(study: optuna.Study) -> Mapping[str, Any]:
-    """What a study is about: base recipe, space, objectives. Raises RunError for a study that is not a sweep's."""
-    facts = study.user_attrs.get("sweep")
-    if not isinstance(facts, dict):
-        raise RunError(f"the study '{study.study_name}' was not made by rankwise sweep; give another name: --out sweeps/NAME")
-    return facts
 
 
 class Board:
@@ -169,10 +160,6 @@ class Board:
         self.study.set_user_attr(f"beat {self.driver}", self._beats)
         self._beaten = time.monotonic()
 
-    def enqueue(self, params: Mapping[str, Any], attrs: Mapping[str, Any]) -> None:
-        """A trial that waits for the next driver that asks, with these Optuna parameters."""
-        self.study.enqueue_trial(dict(params), user_attrs=dict(attrs))
-
     def ask(self) -> optuna.Trial:
         """A waiting trial, else a new one; it is ours from now on."""
         trial = self.study.ask()
@@ -185,10 +172,10 @@ class Board:
         fingerprint: str,
         params: Mapping[str, Any],
         *,
-        most: int | None = None,
+        most: float = math.inf,
         waiting: Callable[[int], None] = lambda _: None,
-    ) -> str:
-        """Write what a trial is about to train; why it must not be trained, or nothing where it may be.
+    ) -> bool:
+        """Write what a trial is about to train; False where it must not be trained, and is given up.
 
         `most` is how many configurations the study may have besides those that were rejected. `waiting` hears, again and
         again, how many trials have not said yet what they train: for half a minute where their driver was killed.
@@ -209,9 +196,12 @@ class Board:
         for other in others:
             first = other.state in ENDED or (other.state in ALIVE and other.number < trial.number)
             if first and other.user_attrs.get("fingerprint") == fingerprint:
-                return f"the same as trial {other.number}"
+                self.give_up(trial, f"the same as trial {other.number}")
+                return False
         counted = {other.user_attrs["fingerprint"] for other in earlier if counts(other)} - {fingerprint}
-        return ENOUGH if most is not None and len(counted) >= most else ""
+        if len(counted) >= most:
+            self.give_up(trial, ENOUGH)
+        return len(counted) < most
 
     def finish(self, trial: optuna.Trial | FrozenTrial, outcome: Mapping[str, Any]) -> None:
         """Write what came of a trial, then tell it; nothing happens where another driver has taken it for lost meanwhile."""
@@ -230,8 +220,8 @@ class Board:
         with suppress(UpdateFinishedTrialError):
             self.study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
 
-    def yield_to(self, trial: optuna.Trial, why: str) -> None:
-        """Give a claimed trial up for good."""
+    def give_up(self, trial: optuna.Trial, why: str) -> None:
+        """Tell that a trial is not to be trained, now or later."""
         trial.set_user_attr("given up", why)
         self.drop(trial.number)
 
@@ -273,7 +263,7 @@ class Board:
         for fingerprint, trial in lost.items():
             if fingerprint not in held:
                 kept = {key: value for key, value in trial.user_attrs.items() if key != "driver"}
-                self.enqueue({**trial.system_attrs.get("fixed_params", {}), **trial.params}, kept)
+                self.study.enqueue_trial(labels_of(trial), user_attrs=kept)
 
 
 def counts(trial: FrozenTrial) -> bool:
@@ -282,111 +272,45 @@ def counts(trial: FrozenTrial) -> bool:
     return trial.state in (*ALIVE, *ENDED) and not rejected and "fingerprint" in trial.user_attrs
 
 
-def trials_of(study: optuna.Study, objectives: Iterable[str]) -> Iterator[Trial]:
-    """The trials of a search, without those that repeated another or were lost and started again."""
-    for trial in study.get_trials(deepcopy=False):
-        if trial.state == TrialState.FAIL or "params" not in trial.user_attrs:
-            continue
-        params = trial.user_attrs["params"]
-        if trial.state in ALIVE:
-            seen = tuple({"step": step, next(iter(objectives)): value} for step, value in trial.intermediate_values.items())
-            yield Trial(trial.number, "running" if trial.state == TrialState.RUNNING else "waiting", params, history=(seen,))
-            continue
-        yield ended_trial(trial.number, params, objectives, trial.user_attrs["outcome"])
-
-
-def ended_trial(number: int, params: Mapping[str, Any], objectives: Iterable[str], outcome: Mapping[str, Any]) -> Trial:
-    """A trial with the outcome that `Board.finish` writes."""
-    return Trial(
-        number=number,
-        state=outcome["state"],
-        params=params,
-        values=dict(zip(objectives, outcome["objectives"], strict=True)) if "objectives" in outcome else {},
-        scores={name: tuple(values) for name, values in outcome.get("scores", {}).items()},
-        seeds=tuple(outcome.get("seeds", ())),
-        seconds=outcome.get("seconds"),
-        trained_parameters=outcome.get("trained_parameters"),
-        history=tuple(tuple(entries) for entries in outcome.get("history", ())),
-        validation_rows=outcome.get("validation_rows"),
-        reason=outcome.get("reason", ""),
-    )
-
-
-def finals_of(study: optuna.Study) -> Iterator[Final]:
-    """The finalists' runs that are done or diverged."""
-    for trial in study.get_trials(deepcopy=False, states=ENDED):
-        outcome = trial.user_attrs["outcome"]
-        if outcome["state"] == "finished":
-            yield Final(**outcome["final"])
-        else:
-            yield Final(**trial.user_attrs["params"], reason=outcome["reason"])
-
-
-def importances(directions: Sequence[StudyDirection], complete: Sequence[FrozenTrial]) -> dict[str, float]:
-    """PED-ANOVA's importances for the first objective; empty where there is nothing to tell apart.
-
-    The best tenth is held against all, or at least five trials, or half of them where they are few.
-    """
-    if len(complete) < 4 or len({trial.values[0] for trial in complete}) < 2 or not any(trial.params for trial in complete):
-        return {}
-    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=min(0.5, max(0.1, 5 / len(complete))))
-    study = optuna.create_study(directions=directions)  # in memory
-    study.add_trials(complete)
-    sign = -1 if directions[0] == StudyDirection.MAXIMIZE else 1  # PED-ANOVA takes the lowest for the best
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of just that, and that it is new
-        shares = optuna.importance.get_param_importances(
-            study, evaluator=evaluator, target=lambda trial: sign * trial.values[0]
-        )
-    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+def labels_of(trial: FrozenTrial) -> dict[str, Any]:
+    """A trial's configuration in Optuna's names and labels: what was drawn, and what was queued to be."""
+    return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
 @contextmanager
-def _connected(url: str) -> Iterator[optuna.storages.RDBStorage]:
-    """Optuna's storage, whose pool of connections is closed afterwards."""
-    storage = _storage(url)
+def _connected(url: str) -> Iterator[RDBStorage]:
+    """Optuna's tables, made where there are none. Raises RunError where the database can't be used."""
+    logging.getLogger("optuna").setLevel(logging.WARNING)
+    for attempt in range(1, TRIES + 1):
+        try:
+            storage = _sqlite(url) if url.startswith("sqlite") else RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
+            break
+        except (SQLAlchemyError, sqlite3.Error) as error:  # two processes may set up the same tables; or there is no server
+            if attempt == TRIES:
+                shown = sqlalchemy.make_url(url).render_as_string(hide_password=True)
+                reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+                raise RunError(f"{shown}: can't be used as a study's storage: {reason}") from error
+            time.sleep(0.2 * attempt)
     try:
         yield storage
     finally:
         storage.engine.dispose()
 
 
-def _storage(url: str) -> optuna.storages.RDBStorage:
-    """Optuna's tables, made where there are none. Raises RunError where the database can't be used."""
-    logging.getLogger("optuna").setLevel(logging.WARNING)
-    for attempt in range(1, TRIES + 1):
-        try:
-            if url.startswith("sqlite"):
-                return _sqlite(url)
-            return optuna.storages.RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
-        except (SQLAlchemyError, sqlite3.Error) as error:  # two processes may set up the same tables; or there is no server
-            if attempt == TRIES:
-                raise _unusable(url, error) from error
-            time.sleep(0.2 * attempt)
-    raise AssertionError("the last try returns or raises")
-
-
-def _sqlite(url: str) -> optuna.storages.RDBStorage:
+def _sqlite(url: str) -> RDBStorage:
     """A file with a write-ahead log: a killed process leaves it whole, and a commit waits for no disk."""
     with closing(sqlite3.connect(str(sqlalchemy.make_url(url).database), timeout=LOCK_SECONDS)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
-    storage = optuna.storages.RDBStorage(url, engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}})
-    sqlalchemy.event.listen(storage.engine, "connect", _leave_transactions_to_us)
-    sqlalchemy.event.listen(storage.engine, "begin", _take_the_write_lock)
+    storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}})
+
+    @sqlalchemy.event.listens_for(storage.engine, "connect")
+    def leave_transactions_to_us(connection: Any, _: Any) -> None:
+        connection.isolation_level = None
+        connection.execute("PRAGMA synchronous = NORMAL")
+
+    @sqlalchemy.event.listens_for(storage.engine, "begin")
+    def take_the_write_lock(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # else two processes read the same waiting trial before either writes
+
     storage.engine.dispose()  # connections from before these rules
     return storage
-
-
-def _leave_transactions_to_us(connection: Any, _: Any) -> None:
-    connection.isolation_level = None
-    connection.execute("PRAGMA synchronous = NORMAL")
-
-
-def _take_the_write_lock(connection: Any) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")  # else two processes read the same waiting trial before either writes
-
-
-def _unusable(url: str, error: Exception) -> RunError:
-    shown = sqlalchemy.make_url(url).render_as_string(hide_password=True)
-    reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-    return RunError(f"{shown}: can't be used as a study's storage: {reason}")

@@ -6,14 +6,20 @@ both may still be running. Scores are those of validation rows; the finalists ha
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from rankwise.errors import require
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.results import COSTS, OBJECTIVES, Final, State, Trial, configured
+from rankwise.sweep.storage import ALIVE, ENDED, located, opened
 
 
 @dataclass(frozen=True)
@@ -29,47 +35,42 @@ class Study:
     finals: tuple[Final, ...] = field(default=(), repr=False)
     varied: tuple[str, ...] = ()
     """The recipe keys that the space varies."""
-    source: Any = field(default=None, repr=False, compare=False)
-    """Directions and finished trials as Optuna has them, for `importances`."""
+    complete: tuple[FrozenTrial, ...] = field(default=(), repr=False, compare=False)
+    """The finished trials as Optuna has them, for `importances`."""
 
     @classmethod
     def load(cls, folder_or_url: str | Path) -> Study:
-        """The study in a sweep's folder, or in a database as URL#NAME. Raises RunError; MissingExtra without Optuna."""
-        require("optuna", extra="sweep")
-        from rankwise.sweep.storage import located, opened
-
+        """The study in a sweep's folder, or in a database as URL#NAME. Raises RunError."""
         url, name = located(folder_or_url)
         with opened(url, name, ["maximize"]) as studies:  # they are there, with directions of their own
             return cls.of(*studies)
 
     @classmethod
-    def of(cls, source: Any, finals: Any = None) -> Study:
-        """What stands in Optuna's study of the search, and in that of the finalists where there is one."""
-        from rankwise.sweep.storage import facts_of, finals_of, trials_of
-
-        facts = facts_of(source)
+    def of(cls, search: optuna.Study, finals: optuna.Study | None = None) -> Study:
+        """What stands in Optuna's study of the search, and of the finalists. Raises RunError for one of something else."""
+        facts = search.user_attrs.get("sweep")
+        if not isinstance(facts, dict):
+            raise RunError(
+                f"the study '{search.study_name}' was not made by rankwise sweep; give another name: --out sweeps/NAME"
+            )
         return cls(
-            name=source.study_name,
+            name=search.study_name,
             objectives=tuple(facts["objectives"]),
             base=Recipe.from_dict(facts["base"]),
-            trials=tuple(trials_of(source, facts["objectives"])),
-            finals=tuple(finals_of(finals)) if finals is not None else (),
+            trials=tuple(_trials(search, facts["objectives"])),
+            finals=tuple(_finals(finals)) if finals is not None else (),
             varied=tuple(facts["varied"]),
-            source=(
-                source.directions,
-                [trial for trial in source.get_trials(deepcopy=False) if trial.state.name == "COMPLETE"],
-            ),
+            complete=tuple(search.get_trials(deepcopy=False, states=[TrialState.COMPLETE])),
         )
 
     @property
     def finished(self) -> tuple[Trial, ...]:
         """The finished trials, the best by the first objective first; of equals the one with the lower log-loss."""
         first = self.objectives[0]
-        sign = _sign(first)
 
         def order(trial: Trial) -> tuple[float, float, int]:
             log_loss = trial.mean("log_loss") if "log_loss" in trial.scores else 0.0
-            return -sign * trial.values[first], log_loss, trial.number
+            return -_gain(first, trial.values[first]), log_loss, trial.number
 
         return tuple(sorted((trial for trial in self.trials if trial.state == "finished"), key=order))
 
@@ -86,7 +87,7 @@ class Study:
         def on_fresh_seeds(trial: Trial) -> tuple[int, int, float]:
             runs = [final for final in self.finals if final.trial == trial.number]
             scores = [final.validation[first] for final in runs if not final.reason]
-            return len(scores) - len(runs), len(scores), _sign(first) * fmean(scores) if scores else 0.0
+            return len(scores) - len(runs), len(scores), _gain(first, fmean(scores)) if scores else 0.0
 
         finalists = {final.trial for final in self.finals}
         return max((trial for trial in finished if trial.number in finalists), key=on_fresh_seeds)
@@ -99,12 +100,21 @@ class Study:
     def importances(self) -> dict[str, float]:
         """How much each varied setting decides whether a trial is among the best, the most important first; they sum to 1.
 
-        PED-ANOVA (arXiv 2304.10255) of the first objective, as Optuna computes it; empty where trials are fewer than four or
-        scored alike. Of few trials it is a hint.
+        PED-ANOVA (arXiv 2304.10255) of the first objective: the best tenth against all, or at least five trials, or half of
+        them where they are few. Empty where they are fewer than four or scored alike; of few trials it is a hint.
         """
-        from rankwise.sweep.storage import importances
-
-        return importances(*self.source) if self.source is not None else {}
+        complete, first = self.complete, self.objectives[0]
+        if len(complete) < 4 or len({t.values[0] for t in complete}) < 2 or not any(t.params for t in complete):
+            return {}
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=min(0.5, max(0.1, 5 / len(complete))))
+        study = optuna.create_study(directions=[OBJECTIVES[name] for name in self.objectives])  # in memory
+        study.add_trials(complete)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns that it takes the lowest for the best, and that it is new
+            shares = optuna.importance.get_param_importances(
+                study, evaluator=evaluator, target=lambda trial: -_gain(first, trial.values[0])
+            )
+        return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
     def recipe(self, trial: Trial) -> Recipe:
         """The recipe that a trial trained."""
@@ -115,9 +125,47 @@ class Study:
         return sum(trial.state in states for trial in self.trials)
 
     def _dominates(self, one: Trial, other: Trial) -> bool:
-        ahead = [_sign(name) * (one.values[name] - other.values[name]) for name in self.objectives]
+        ahead = [_gain(name, one.values[name]) - _gain(name, other.values[name]) for name in self.objectives]
         return min(ahead) >= 0 and max(ahead) > 0
 
 
-def _sign(objective: str) -> int:
-    return 1 if OBJECTIVES[objective] == "maximize" else -1
+def ended_trial(number: int, params: Mapping[str, Any], objectives: Iterable[str], outcome: Mapping[str, Any]) -> Trial:
+    """A trial with the outcome that `Board.finish` writes."""
+    return Trial(
+        number=number,
+        state=outcome["state"],
+        params=params,
+        values=dict(zip(objectives, outcome["objectives"], strict=True)) if "objectives" in outcome else {},
+        scores={name: tuple(values) for name, values in outcome.get("scores", {}).items()},
+        seeds=tuple(outcome.get("seeds", ())),
+        seconds=outcome.get("seconds"),
+        trained_parameters=outcome.get("trained_parameters"),
+        history=tuple(tuple(entries) for entries in outcome.get("history", ())),
+        validation_rows=outcome.get("validation_rows"),
+        reason=outcome.get("reason", ""),
+    )
+
+
+def _trials(search: optuna.Study, objectives: list[str]) -> Iterator[Trial]:
+    """The trials of a search, without those that repeated another or were lost and started again."""
+    for trial in search.get_trials(deepcopy=False):
+        if trial.state == TrialState.FAIL or "params" not in trial.user_attrs:
+            continue
+        params = trial.user_attrs["params"]
+        if trial.state in ALIVE:
+            seen = tuple({"step": step, objectives[0]: value} for step, value in trial.intermediate_values.items())
+            yield Trial(trial.number, "running" if trial.state == TrialState.RUNNING else "waiting", params, history=(seen,))
+        else:
+            yield ended_trial(trial.number, params, objectives, trial.user_attrs["outcome"])
+
+
+def _finals(finals: optuna.Study) -> Iterator[Final]:
+    """The finalists' runs that are done or diverged."""
+    for trial in finals.get_trials(deepcopy=False, states=ENDED):
+        outcome = trial.user_attrs["outcome"]
+        yield Final(**outcome.get("final", trial.user_attrs["params"] | {"reason": outcome.get("reason")}))
+
+
+def _gain(objective: str, value: float) -> float:
+    """What is the larger the better."""
+    return value if OBJECTIVES[objective] == "maximize" else -value

@@ -132,7 +132,7 @@ def rankwise_sweep(folder, *, varied="adapter.rank: [2, 4]"):
     from rankwise.recipe import Recipe
     from rankwise.sweep.driver import sweep
     from rankwise.sweep.engines.local import LocalEngine
-    from rankwise.sweep.engines.work import TrialWork
+    from rankwise.sweep.results import TrialWork
     from rankwise.sweep.space import Space
     from rankwise.sweep.storage import Store
 
@@ -150,10 +150,10 @@ def rankwise_sweep(folder, *, varied="adapter.rank: [2, 4]"):
 
 
 def scored(recipe, report):
-    from rankwise.sweep.results import TrialResult
+    from rankwise.sweep.results import Result
 
     accuracy = 0.8 + recipe.adapter.rank / 100
     entry = {"step": 1, "epoch": 1.0, "accuracy": accuracy, "log_loss": 1 - accuracy}
     report({**entry, "seconds": 1.0, "trained_parameters": 1000 * recipe.adapter.rank})
     scores = {"accuracy": accuracy, "macro_f1": accuracy, "mcc": accuracy, "log_loss": 1 - accuracy}
-    return TrialResult(scores, 1000 * int(recipe.adapter.rank), 4.0, (entry,), 100, "the data")
+    return Result(scores, 1000 * int(recipe.adapter.rank), 4.0, (entry,), 100, "the data")

@@ -14,11 +14,11 @@ import pytest
 from typer.testing import CliRunner
 
 from rankwise.cli.app import app
-from rankwise.errors import RunError
+from rankwise.errors import Defect, RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.driver import sweep
 from rankwise.sweep.engines.local import Done, Failed, Reported
-from rankwise.sweep.engines.work import TrialWork
+from rankwise.sweep.results import TrialWork
 from rankwise.sweep.space import Space
 from rankwise.sweep.storage import Store
 from rankwise.sweep.study import Study
@@ -120,8 +120,8 @@ def test_both_machines_take_tasks_reports_are_answered_and_mistakes_are_told(clu
         assert [event.entry["step"] for event in heard if isinstance(event, Reported)] == [0, 1]
         assert {type(event) for event in heard if event.number == 1} == {Reported, Done}
         (failed,) = (event for event in heard if event.number == 2)
-        assert failed.kind == "TypeError"
-        assert not failed.is_mistake
+        assert isinstance(failed.problem, Defect)
+        assert "raised TypeError" in str(failed.problem)
     finally:
         engine.close()
 

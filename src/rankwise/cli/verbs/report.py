@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, print_json
-from rankwise.errors import RunError
+from rankwise.errors import RunError, require
 from rankwise.run.format import MANIFEST
 from rankwise.run.manifest import check_run
 
@@ -65,6 +65,7 @@ def _report_of(sources: list[str]) -> Report:
         return report_of([Run.load(source) for source in sources])
     if len(sources) > 1:
         raise RunError(f"{studies[0]} is a study, and a study is reported alone; give it, or run folders, but not both")
+    require("optuna", extra="sweep")
     from rankwise.report.study import report_of_study
     from rankwise.sweep.study import Study
 

@@ -17,7 +17,6 @@ from rankwise.errors import OverBudget, PlanError, RecipeError
 from rankwise.planning.plan import plan
 from rankwise.recipe import Recipe
 from rankwise.sweep.results import configured
-from rankwise.sweep.search import configurations_wanted
 from rankwise.sweep.space import Space
 
 MOST_PLANNED = 2_000  # configurations of a space; of a larger one some are drawn
@@ -46,7 +45,7 @@ def show_space(space: Space, base: Recipe, *, as_json: bool = False) -> None:
     for reason, count in counts["rejected"].items():
         console.hanging("-", f"{count:,}{drawn} rejected: {escape(reason)}")
     seeds = "" if space.search.seeds == 1 else f", {space.search.seeds} seeds each"
-    wanted = configurations_wanted(space)
+    wanted = space.wanted
     trials = "all of them" if wanted == space.size else f"{wanted:,} trials"
     console.dim(f"the search: {space.search.sampler}, {trials}{seeds}; rankwise sweep without --plan runs it")
 

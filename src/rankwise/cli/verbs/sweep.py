@@ -97,19 +97,17 @@ def sweep(options: SweepOptions) -> None:
         return
     loaded.check(base)
     from rankwise.sweep.driver import sweep as search
-    from rankwise.sweep.engines.work import TrialWork
-    from rankwise.sweep.results import Imported
+    from rankwise.sweep.results import Imported, TrialWork
     from rankwise.sweep.storage import Store
     from rankwise.sweep.tables import write_tables
 
     engine = _engine(options, loaded, base)
     folder = options.out or Path("sweeps") / loaded.name
-    objective = "rankwise.sweep.objective"
     with SweepProgress(loaded, quiet=options.as_json) as progress, interruptible(folder):
         study = search(
             base,
             loaded,
-            TrialWork(Imported(objective, "objective"), Imported(objective, "whole_run")),
+            TrialWork(Imported("rankwise.sweep.objective:objective"), Imported("rankwise.sweep.objective:whole_run")),
             Store(folder, options.storage),
             engine=engine,
             minutes=None if options.minutes is None else options.minutes - (time.monotonic() - started) / 60,
@@ -145,9 +143,8 @@ def _engine(options: SweepOptions, space: Space, base: Recipe) -> Callable[[Work
 
         return partial(RayEngine, jobs=options.jobs, address=options.address)
     from rankwise.sweep.engines.local import LocalEngine
-    from rankwise.sweep.search import configurations_wanted
 
-    return partial(LocalEngine, jobs=min(options.jobs or fitting_jobs(base), configurations_wanted(space)))
+    return partial(LocalEngine, jobs=min(options.jobs or fitting_jobs(base), space.wanted))
 
 
 @contextmanager

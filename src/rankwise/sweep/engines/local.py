@@ -15,12 +15,13 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol, cast
 
-from rankwise.errors import RankwiseError
+from rankwise.errors import Defect, RankwiseError, RunError
 from rankwise.sweep.results import Report, Stop
 from rankwise.system.cores import default_threads, usable_cores
 
@@ -34,46 +35,41 @@ _NO_START = (
 
 
 @dataclass(frozen=True)
-class Reported:
-    """A task has an evaluation to tell, and waits for `answer`."""
+class Event:
+    """What happened to the task of this number; one that is no `Reported` is the task's last."""
 
     number: int
+
+
+@dataclass(frozen=True)
+class Reported(Event):
+    """It has an evaluation to tell, and waits for `answer`."""
+
     entry: Mapping[str, float]
 
 
 @dataclass(frozen=True)
-class Done:
-    """A task returned `result`."""
+class Done(Event):
+    """It returned `result`."""
 
-    number: int
     result: Any
 
 
 @dataclass(frozen=True)
-class Stopped:
-    """A task ended because the answer to its report was not to go on."""
-
-    number: int
+class Stopped(Event):
+    """It ended because the answer to its report was not to go on."""
 
 
 @dataclass(frozen=True)
-class Failed:
-    """A task raised; `kind` names the exception, which is the user's to mend where it is a RankwiseError."""
+class Failed(Event):
+    """It raised: a mistake of the user's as it was, anything else as a Defect with its traceback."""
 
-    number: int
-    kind: str
-    message: str
-    is_mistake: bool
+    problem: RankwiseError
 
 
 @dataclass(frozen=True)
-class Died:
-    """The process of a task is gone."""
-
-    number: int
-
-
-Event = Reported | Done | Stopped | Failed | Died
+class Died(Event):
+    """Its process is gone."""
 
 
 class Engine(Protocol):
@@ -96,20 +92,35 @@ class Engine(Protocol):
         """End everything, running tasks included."""
 
 
-def outcome(number: int, pickled: bytes, task: Any, report: Report) -> Event:
-    """The event that a task ends with; `pickled` is the engine's work."""
+def perform(
+    number: int, work: Callable[[], Work], task: Any, *, send: Callable[[Event], Any], receive: Callable[[], bool]
+) -> None:
+    """Do a task where it runs: send its events, and receive the answer to each report. `work` makes or finds the work."""
+
+    def report(entry: Mapping[str, float]) -> None:
+        send(Reported(number, dict(entry)))
+        if not receive():
+            raise Stop
+
     try:
-        return Done(number, _unpickled(pickled)(task, report))
+        event: Event = Done(number, work()(task, report))
     except Stop:
-        return Stopped(number)
-    except Exception as error:  # noqa: BLE001 - it is sent to the driver, which raises it again
-        is_mistake = isinstance(error, RankwiseError) and error.exit_code == 2
-        message = str(error) if is_mistake else "".join(traceback.format_exception(error))
-        return Failed(number, type(error).__name__, message, is_mistake)
+        event = Stopped(number)
+    except Exception as error:  # noqa: BLE001 - it is sent to the driver, which raises it
+        event = Failed(number, _problem(number, error))
+    send(event)
+
+
+def _problem(number: int, error: Exception) -> RankwiseError:
+    """What a task raised, made again so that it can be sent to another process."""
+    if not isinstance(error, RankwiseError) or error.exit_code != 2:
+        return Defect(f"trial {number} raised {type(error).__name__}:\n{''.join(traceback.format_exception(error))}")
+    takes_a_message = type(error).__init__ is RankwiseError.__init__
+    return type(error)(str(error)) if takes_a_message else RankwiseError(str(error))
 
 
 @cache
-def _unpickled(work: bytes) -> Work:
+def unpickled(work: bytes) -> Work:
     """An engine's work, made once in each process."""
     return cast(Work, pickle.loads(work))  # noqa: S301 - our own bytes, from the driver
 
@@ -125,110 +136,88 @@ class LocalEngine:
         self.slots = jobs or usable_cores()
         self.threads = threads or max(1, min(default_threads(), usable_cores() // self.slots))
         self._work = pickle.dumps(work)
-        self._context = multiprocessing.get_context("spawn")
-        self._idle: list[_Process] = []
-        self._busy: dict[int, _Process] = {}
+        self._idle: list[_Worker] = []
+        self._busy: dict[int, _Worker] = {}
         self._stillborn = 0  # processes in a row that ended before they took their task
 
     def start(self, number: int, task: Any) -> None:
         assert len(self._busy) < self.slots, "start() is for a free slot"
-        self._idle = [process for process in self._idle if process.lives]
-        self._busy[number] = process = self._idle.pop() if self._idle else self._fresh()
-        process.give(number, task)
+        self._idle = [worker for worker in self._idle if worker.process.is_alive()]
+        self._give(self._idle.pop() if self._idle else _Worker(self._work, self.threads), number, task)
 
     def events(self, timeout: float) -> Iterator[Event]:
-        by_connection = {process.connection: number for number, process in self._busy.items()}
+        by_connection: dict[Any, int] = {worker.connection: number for number, worker in self._busy.items()}
         for connection in wait(list(by_connection), timeout):
             number = by_connection[connection]
             event = self._event(number)
             if event is None:
                 continue
             if not isinstance(event, Reported):
-                process = self._busy.pop(number)
+                worker = self._busy.pop(number)
                 if isinstance(event, Died):
-                    process.end()
+                    worker.end()
                 else:
-                    self._idle.append(process)
+                    self._idle.append(worker)
             yield event
 
     def answer(self, number: int, go_on: bool) -> None:
         self._busy[number].send(go_on)
 
     def close(self) -> None:
-        processes = (*self._busy.values(), *self._idle)
-        for process in processes:
-            process.ask_to_end()
-        for process in processes:
-            process.end()
+        workers = (*self._busy.values(), *self._idle)
+        for worker in workers:
+            worker.process.terminate()
+        for worker in workers:
+            worker.end()
         self._busy.clear()
         self._idle.clear()
 
-    @property
-    def processes(self) -> list[int]:
-        """The ids of the processes that run."""
-        return [process.id for process in (*self._busy.values(), *self._idle) if process.lives]
+    def _give(self, worker: _Worker, number: int, task: Any) -> None:
+        self._busy[number] = worker
+        worker.task, worker.taken = task, False
+        worker.send((number, task))
 
     def _event(self, number: int) -> Event | None:
-        process = self._busy[number]
+        """What a task's process says; None where it took the task, or ended before that and is replaced."""
+        worker = self._busy[number]
         try:
-            event: Event | None = process.connection.recv()
+            event: Event | None = worker.connection.recv()
         except (EOFError, OSError):  # at the end of the pipe, or within a message
-            if process.taken:
+            if worker.taken:
                 return Died(number)
             self._stillborn += 1
             if self._stillborn >= MOST_STILLBORN:
-                return Failed(number, "RunError", _NO_START, True)
-            process.end()
-            self._busy[number] = self._fresh()
-            self._busy[number].give(number, process.task)
+                return Failed(number, RunError(_NO_START))
+            worker.end()
+            self._give(_Worker(self._work, self.threads), number, worker.task)
             return None
         if event is None:
-            process.taken, self._stillborn = True, 0
+            worker.taken, self._stillborn = True, 0
         return event
 
-    def _fresh(self) -> _Process:
-        return _Process(self._context, self._work, self.threads)
 
-
-class _Process:
+class _Worker:
     """One process of a LocalEngine, and the pipe to it."""
 
-    def __init__(self, context: Any, work: bytes, threads: int) -> None:
+    def __init__(self, work: bytes, threads: int) -> None:
         self.task: Any = None
         self.taken = False  # whether it has said that the task reached it
-        self.connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, work, threads), daemon=True)
-        self._process.start()
+        spawning = multiprocessing.get_context("spawn")
+        self.connection, theirs = spawning.Pipe()
+        self.process = spawning.Process(target=_serve, args=(theirs, work, threads), daemon=True)
+        self.process.start()
         theirs.close()  # so that the pipe ends when the process does
 
-    @property
-    def lives(self) -> bool:
-        """Whether the process runs."""
-        return bool(self._process.is_alive())
-
-    @property
-    def id(self) -> int:
-        return int(self._process.pid)
-
-    def give(self, number: int, task: Any) -> None:
-        self.task, self.taken = task, False
-        self.send((number, task))
-
     def send(self, value: Any) -> None:
-        try:
+        with suppress(BrokenPipeError):  # it has died, which the next event says
             self.connection.send(value)
-        except BrokenPipeError:
-            return  # it has died, which the next event says
-
-    def ask_to_end(self) -> None:
-        self._process.terminate()
 
     def end(self) -> None:
         """End it, after a moment in which it removes its temporary files."""
-        self.ask_to_end()
-        self._process.join(GRACE_SECONDS)
-        self._process.kill()
-        self._process.join()
+        self.process.terminate()
+        self.process.join(GRACE_SECONDS)
+        self.process.kill()
+        self.process.join()
         self.connection.close()
 
 
@@ -236,27 +225,15 @@ def _serve(connection: Connection, pickled: bytes, threads: int) -> None:
     """What a process does: one task after another, until its parent is gone."""
     threading.Thread(target=_end_with_the_parent, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as an exception does, so that temporary folders go
     os.environ["OMP_NUM_THREADS"] = str(threads)  # before anything that counts cores is imported
     try:
         while True:
             number, task = connection.recv()
             connection.send(None)  # the task is taken
-            connection.send(outcome(number, pickled, task, partial(_ask, connection, number)))
+            perform(number, partial(unpickled, pickled), task, send=connection.send, receive=connection.recv)
     except (EOFError, SystemExit):
         os._exit(0)  # at once: what a task held open is closed by now
-
-
-def _leave(*_: Any) -> None:
-    """Leave what is being done as an exception does, so that temporary folders go."""
-    raise SystemExit
-
-
-def _ask(connection: Connection, number: int, entry: Mapping[str, float]) -> None:
-    """Report an evaluation, and wait to hear whether to go on."""
-    connection.send(Reported(number, dict(entry)))
-    if not connection.recv():
-        raise Stop
 
 
 def _end_with_the_parent() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import pickle
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from queue import SimpleQueue
 from typing import Any
@@ -18,8 +18,7 @@ from typing import Any
 import ray
 
 from rankwise.errors import RunError
-from rankwise.sweep.engines.local import Died, Event, Reported, Work, outcome
-from rankwise.sweep.results import Stop
+from rankwise.sweep.engines.local import Died, Event, Reported, Work, perform, unpickled
 
 CONNECT_SECONDS = 5.0
 
@@ -141,7 +140,7 @@ class _Worker:
         return True
 
     def run(self, number: int, task: Any) -> None:
-        self._events.put(outcome(number, self._work, task, partial(self._report, number)))
+        perform(number, partial(unpickled, self._work), task, send=self._events.put, receive=self._answers.get)
 
     def message(self) -> Event:
         """Return the next event, once there is one."""
@@ -149,8 +148,3 @@ class _Worker:
 
     def answer(self, go_on: bool) -> None:
         self._answers.put(go_on)
-
-    def _report(self, number: int, entry: Mapping[str, float]) -> None:
-        self._events.put(Reported(number, dict(entry)))
-        if not self._answers.get():
-            raise Stop

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from types import SimpleNamespace
 
-from rankwise.sweep.timing import CLOSING_SECONDS, FINAL_FACTOR, Timing
+from rankwise.sweep.stage import CLOSING_SECONDS, FINAL_FACTOR, Timing
 
 
 def timing(seconds=None, *, finals=0, earlier=()):
