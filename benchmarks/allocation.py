@@ -39,7 +39,7 @@ COLUMNS = (
     "policy",
     "seed",
     "trained_parameters",
-    "maps",
+    "adapted_layers",
     "accuracy",
     "log_loss",
     "training_seconds",
@@ -119,7 +119,7 @@ def on_validation(data: Path, rows: int, changes: list[str], *, chosen_on: int =
     return {
         "validation_rows": getattr(run.facts.rows, part),
         "trained_parameters": run.plan_facts.trainable_parameters,
-        "maps": len(run.plan_facts.ranks),
+        "adapted_layers": len(run.plan_facts.ranks),
         "accuracy": round(accuracy, 4),
         "log_loss": round(log_loss, 4),
         "training_seconds": round(run.facts.seconds.training),
@@ -129,7 +129,7 @@ def on_validation(data: Path, rows: int, changes: list[str], *, chosen_on: int =
 def table() -> list[str]:
     """Means over the seeds, differences in points by seed, policies of one cap below each other, in Markdown."""
     lines = [
-        "| data | rows | `auto` with | cap | policy | maps | trained | seeds | accuracy | minus uniform | log-loss |",
+        "| data | rows | `auto` with | cap | policy | layers | trained | seeds | accuracy | minus uniform | log-loss |",
         "|---|---:|---|---:|---|---:|---:|---:|---:|---:|---:|",
     ]
     groups: dict[tuple[str, ...], dict[str, list[Mapping[str, str]]]] = {}
@@ -140,7 +140,7 @@ def table() -> list[str]:
         for policy, found in policies.items():
             accuracy = statistics.mean(float(row["accuracy"]) for row in found)
             lines.append(
-                f"| {data} | {rows} | {changes} | {int(cap):,} | {policy} | {found[0]['maps']} "
+                f"| {data} | {rows} | {changes} | {int(cap):,} | {policy} | {found[0]['adapted_layers']} "
                 f"| {int(found[0]['trained_parameters']):,} | {len(found)} | {100 * accuracy:.1f} "
                 f"| {_against(found, policies.get('uniform', []))} "
                 f"| {statistics.mean(float(row['log_loss']) for row in found):.3f} |"

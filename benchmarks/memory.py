@@ -23,7 +23,7 @@ from results_file import write
 
 RESULTS = Path(__file__).parent / "results" / "memory.csv"
 COLUMNS = ("setting", "changes", "predicted_gb", "actual_gb", "predicted_s", "actual_s")
-SETTINGS = {  # name → changes to `quickstart` on minilm: all maps adapted at rank 8, batch 16, no encoder dropout
+SETTINGS = {  # name → changes to `quickstart` on minilm: all linear layers adapted at rank 8, batch 16, no encoder dropout
     "batch-16": [],
     "batch-64": ["train.batch_size=64"],
     "micro-8-of-64": ["train.batch_size=64", "train.micro_batch_size=8", "evaluate.batch_size=8"],

@@ -5,7 +5,7 @@
 
 Each side trains or labels the same rows with the same batch size, updates and threads. Seconds are medians over the
 repeats; ratios are of medians in this run. Utilisation is useful operations on real tokens (2 operations for each parameter
-of the encoder's linear maps and token going forward, as much again for the gradient of what is adapted) over the fp32
+of the encoder's linear layers and token going forward, as much again for the gradient of what is adapted) over the fp32
 product's speed measured in the same run, so bf16 can pass 1. Peak memory is of a process of its own. Writes
 results/speed.csv and results/levers.csv.
 """

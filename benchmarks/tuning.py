@@ -29,7 +29,7 @@ COLUMNS = (
     "changes",
     "seed",
     "trained_parameters",
-    "maps",
+    "adapted_layers",
     "accuracy",
     "log_loss",
     "training_seconds",

@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 from plans import CHOICES, SMALL, encoder, planned
 
 from rankwise.errors import OverBudget, PlanError
-from rankwise.planning.entries import ledger_of
 from rankwise.planning.methods import method_of
 from rankwise.planning.policies import layer_weight, targeted_sites
-from rankwise.planning.ranks import largest_rank
+from rankwise.planning.ranks import largest_rank, ledger_of
 from rankwise.recipe import Recipe
 
 

@@ -10,12 +10,10 @@ from itertools import pairwise
 from rankwise.encoders.describe import Encoder, find
 from rankwise.encoders.site import Site
 from rankwise.errors import PlanError
-from rankwise.planning.entries import ledger_of
 from rankwise.planning.ledger import Entry, Ledger
-from rankwise.planning.method import LowRank, Method
-from rankwise.planning.methods import method_of
+from rankwise.planning.methods import LowRank, Method, method_of
 from rankwise.planning.policies import depth_group, targeted_sites
-from rankwise.planning.ranks import allocate, solved
+from rankwise.planning.ranks import allot
 from rankwise.planning.ways_to_fit import over_budget
 from rankwise.recipe import AdapterSpec, ByImportance, HeadSpec, Recipe, TrainSpec
 from rankwise.system.files import Stored
@@ -134,9 +132,7 @@ def plan(recipe: Recipe, *, classes: int, encoder: Encoder | None = None) -> Pla
     """
     encoder = encoder or find(recipe.base, classes=classes, revision=recipe.revision)
     cap = recipe.budget.parameters
-    adapter = solved(encoder, recipe.adapter, recipe.head, cap)
-    ranks = allocate(encoder, adapter, recipe.head, cap)
-    ledger = ledger_of(encoder, adapter, recipe.head, ranks, cap)
+    adapter, ranks, ledger = allot(encoder, recipe.adapter, recipe.head, cap)
     if not ledger.fits:
         raise over_budget(encoder, recipe.adapter, recipe.head, ledger)
     _check_length(recipe, encoder)
@@ -176,7 +172,7 @@ def _method_notes(encoder: Encoder, adapter: AdapterSpec, learning_rate: float) 
     notes = list(method.notes(encoder, adapter))
     if method.usual_rate is not None and learning_rate < 0.5 * method.usual_rate:
         rate = f"{method.usual_rate:g}"
-        notes.append(f"{method.name} learns slowly at a rate of {learning_rate:g}; try --set train.learning_rate={rate}")
+        notes.append(f"{adapter.method} learns slowly at a rate of {learning_rate:g}; try --set train.learning_rate={rate}")
     return notes
 
 
@@ -206,12 +202,12 @@ def _notes(encoder: Encoder, recipe: Recipe, ranks: Mapping[str, int], ledger: L
 
 def _idle_tiers(encoder: Encoder, recipe: Recipe, ledger: Ledger) -> list[str]:
     """One note for each learning-rate tier that owns no trained parameter."""
-    tiers = recipe.train.rates.tiers
-    method = method_of(recipe.adapter)
-    if not tiers or method.trains_embeddings(recipe.adapter):
+    tiers, adapter = recipe.train.rates.tiers, recipe.adapter
+    method = method_of(adapter)
+    if not tiers or method.trains_embeddings(adapter):
         return []
     if method.spans_layers:
-        return [f"a {method.name} is one tensor for all layers, so it learns at the last tier's rate, {tiers[-1]:g}"]
+        return [f"a {adapter.method} is one tensor for all layers, so it learns at the last tier's rate, {tiers[-1]:g}"]
     layers = [entry.layer for entry in ledger.entries if entry.layer is not None]
     owned = Counter(depth_group(layer, encoder.layers, len(tiers)) for layer in layers)
     starts = [-(-group * encoder.layers // len(tiers)) for group in range(len(tiers) + 1)]

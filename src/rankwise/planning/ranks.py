@@ -1,45 +1,50 @@
-"""Sites and a budget → ranks: the rank of every linear layer under the recipe's policy.
+"""Sites and a budget → the rank of every linear layer under the recipe's policy, and the ledger of what then trains.
 
 What an adapter trains grows by the same count with each rank, so `rank: max`, the largest that stays under the cap, is one
-division.
+division. Ranks by importance are bought one by one, where a parameter brings most, until what may be spent is spent: a score
+is a list of gains, one for each of a linear layer's first ranks, as `workflows/by_importance.py` measures them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from heapq import heapify, heappop, heappush
+
 from rankwise.encoders.describe import Encoder
+from rankwise.encoders.site import Site
 from rankwise.errors import PlanError
-from rankwise.planning.by_importance import bought_ranks
-from rankwise.planning.entries import ledger_of
-from rankwise.planning.method import LowRank
-from rankwise.planning.methods import method_of
+from rankwise.planning.ledger import Entry, Ledger
+from rankwise.planning.methods import LowRank, method_of
 from rankwise.planning.policies import explicit_ranks, layer_weight, targeted_sites
 from rankwise.recipe import AdapterSpec, ByImportance, Explicit, HeadSpec
 
 
-def allocate(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int | None) -> dict[str, int]:
-    """The rank of each adapted site, by module path; sites of rank 0 are left out. `adapter` is `solved` already.
+def allot(
+    encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int | None
+) -> tuple[AdapterSpec, dict[str, int], Ledger]:
+    """The adapter with `rank: max` as a number, the rank of each adapted site by module path, and all that then trains.
 
-    Raises PlanError for a rank that is larger than its linear layer, or where none would get one.
+    Sites of rank 0 are left out. Raises PlanError for a rank that is larger than its linear layer, where none would get one,
+    and where the method can't be placed on the encoder.
     """
+    if adapter.rank == "max" and adapter.has_ranks and not isinstance(adapter.allocate, ByImportance):
+        adapter = adapter.model_copy(update={"rank": largest_rank(encoder, adapter, head, cap)})
+    ranks = _ranks(encoder, adapter, head, cap)
+    return adapter, ranks, ledger_of(encoder, adapter, head, ranks, cap)
+
+
+def ledger_of(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, ranks: Mapping[str, int], cap: int | None) -> Ledger:
+    """All that trains, tensor by tensor, against `cap`; `ranks` are those of low-rank adapters, by module path."""
     method = method_of(adapter)
-    if not isinstance(method, LowRank):
-        return {}
-    if isinstance(adapter.allocate, Explicit):
-        ranks = explicit_ranks(encoder, adapter.allocate)
-    elif isinstance(adapter.allocate, ByImportance):
-        ranks = bought_ranks(encoder, adapter, method, _to_spend(encoder, adapter, head, cap))
-    else:
-        ranks = _weighted_ranks(encoder, adapter, method.start_rank(adapter))
-    ranks = {name: rank for name, rank in ranks.items() if rank > 0}
-    _check(encoder, adapter, method, ranks)
-    return ranks
+    entries = method.entries(encoder, adapter, ranks)
+    added = sum(entry.parameters for entry in entries if entry.is_added) + method.frozen_parameters(encoder, ranks)
+    return Ledger((*entries, *head_entries(encoder, head)), total_parameters=encoder.total_parameters + added, budget=cap)
 
 
-def solved(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int | None) -> AdapterSpec:
-    """The adapter with `rank: max` as a number; by-importance shares the rest of the cap itself."""
-    if adapter.rank != "max" or not adapter.has_ranks or isinstance(adapter.allocate, ByImportance):
-        return adapter
-    return adapter.model_copy(update={"rank": largest_rank(encoder, adapter, head, cap)})
+def head_entries(encoder: Encoder, head: HeadSpec) -> list[Entry]:
+    """All of a stock head; a slim one's last projection alone."""
+    parts = encoder.head[-1:] if head.kind == "slim" else encoder.head
+    return [Entry("head", part.path, part.parameters) for part in parts]
 
 
 def largest_rank(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int | None) -> int:
@@ -53,6 +58,21 @@ def largest_rank(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: in
     first, second = (_trained(encoder, adapter, head, start) for start in (1, 2))
     start = 1 + (cap - 1 - first) // (second - first)
     return max(1, method.rank_from_start(min(start, *limits)))
+
+
+def _ranks(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int | None) -> dict[str, int]:
+    method = method_of(adapter)
+    if not isinstance(method, LowRank):
+        return {}
+    if isinstance(adapter.allocate, Explicit):
+        ranks = explicit_ranks(encoder, adapter.allocate)
+    elif isinstance(adapter.allocate, ByImportance):
+        ranks = _bought_ranks(encoder, adapter, method, _to_spend(encoder, adapter, head, cap))
+    else:
+        ranks = _weighted_ranks(encoder, adapter, method.start_rank(adapter))
+    ranks = {name: rank for name, rank in ranks.items() if rank > 0}
+    _check(encoder, adapter, method, ranks)
+    return ranks
 
 
 def _weighted_ranks(encoder: Encoder, adapter: AdapterSpec, rank: int) -> dict[str, int]:
@@ -78,6 +98,76 @@ def _needed(cap: int | None) -> int:
     if cap is None:
         raise PlanError("adapter.rank is 'max' but budget.parameters is null; give a cap: --budget 1000000")
     return cap
+
+
+def _bought_ranks(encoder: Encoder, adapter: AdapterSpec, method: LowRank, spend: int) -> dict[str, int]:
+    """The rank of each targeted site, by module path, for at most `spend` parameters.
+
+    Where not one rank fits, the best one alone, so that its refusal can say how much that trains. Raises PlanError for scores
+    that are missing.
+    """
+    assert isinstance(adapter.allocate, ByImportance)
+    sites = targeted_sites(encoder, adapter)
+    scores = {site.name: _scores_of(site, adapter.allocate, encoder) for site in sites}
+    ranks = _buy(adapter, method, sites, scores, spend)
+    if any(ranks.values()):
+        return ranks
+    best = max(sites, key=lambda site: scores[site.name][0] / method.cost(site, 1), default=None)
+    return {best.name: 1} if best else {}
+
+
+def _buy(
+    adapter: AdapterSpec, method: LowRank, sites: Sequence[Site], scores: Mapping[str, Sequence[float]], spend: int
+) -> dict[str, int]:
+    """Buy the rank with the most gain per parameter, again and again, until none fits into `spend`.
+
+    Gains that fall make this the best use of `spend`, but for the last few parameters. Equal gains go to the lower rank.
+    """
+    ranks = dict.fromkeys((site.name for site in sites), 0)
+
+    def price(site: Site, rank: int) -> int:
+        along = method.along(adapter, site) if rank == 1 else []
+        return method.cost(site, 1) + sum(entry.parameters for entry in along)
+
+    def offer(index: int, rank: int) -> tuple[float, int, int]:
+        """A site's next rank, as a heap wants it: the best is the smallest."""
+        site = sites[index]
+        return -_gain(scores[site.name], rank) / price(site, rank), rank, index
+
+    offers = [offer(index, 1) for index in range(len(sites))]
+    heapify(offers)
+    while offers:
+        _, rank, index = heappop(offers)
+        site = sites[index]
+        if price(site, rank) > spend:
+            continue  # nor will it later
+        spend -= price(site, rank)
+        ranks[site.name] = rank
+        if rank < method.largest_rank(site):
+            heappush(offers, offer(index, rank + 1))
+    return ranks
+
+
+def _gain(scores: Sequence[float], rank: int) -> float:
+    """What a site's `rank`-th rank brings; past the scores that are known it falls as 1/rank.
+
+    With one score a site, ranks come out in proportion to score per parameter (D'Hondt's divisors).
+    """
+    return scores[rank - 1] if rank <= len(scores) else scores[-1] * len(scores) / rank
+
+
+def _scores_of(site: Site, policy: ByImportance, encoder: Encoder) -> tuple[float, ...]:
+    if not policy.scores:
+        raise PlanError(
+            "adapter.allocate is by-importance, whose scores come from probing the data; rankwise plan and rankwise train "
+            "do that, in Python: rankwise.workflows.by_importance.with_scores"
+        )
+    if site.address not in policy.scores:
+        raise PlanError(
+            f"adapter.allocate.scores: no score for '{site.address}' of {encoder.name}; leave scores out to probe again: "
+            "--set adapter.allocate.scores={}"
+        )
+    return policy.scores[site.address]
 
 
 def _check(encoder: Encoder, adapter: AdapterSpec, method: LowRank, ranks: dict[str, int]) -> None:

@@ -6,10 +6,9 @@ from typing import Literal
 
 from rankwise.encoders.describe import Encoder
 from rankwise.errors import OverBudget
-from rankwise.planning.entries import head_entries, ledger_of
 from rankwise.planning.ledger import Ledger
 from rankwise.planning.methods import method_of
-from rankwise.planning.ranks import allocate, largest_rank, solved
+from rankwise.planning.ranks import allot, head_entries, largest_rank
 from rankwise.recipe import AdapterSpec, Explicit, HeadSpec, LastK
 from rankwise.recipe.methods import METHODS
 
@@ -58,12 +57,10 @@ def _fitting(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int, w
     fixes: dict[str, int] = {}
     for way in ways:
         for changed, with_head in way:
-            exact = solved(encoder, changed, with_head, cap)
-            ranks = allocate(encoder, exact, with_head, cap)
-            trained = ledger_of(encoder, exact, with_head, ranks, None).trainable_parameters
-            if trained < cap:
+            ledger = allot(encoder, changed, with_head, cap)[-1]
+            if ledger.fits:
                 settings = [*(["head.kind=slim"] if with_head != head else []), *_settings(adapter, changed)]
-                fixes[" ".join(f"--set {setting}" for setting in settings)] = trained
+                fixes[" ".join(f"--set {setting}" for setting in settings)] = ledger.trainable_parameters
                 break
     return fixes
 
@@ -82,7 +79,7 @@ def _fewer_kinds(encoder: Encoder, adapter: AdapterSpec) -> list[AdapterSpec]:
 
 def _upper_layers(encoder: Encoder, adapter: AdapterSpec) -> list[AdapterSpec]:
     """The same in the upper half of the layers, or in fewer, where it is in all of them."""
-    if adapter.allocate.policy != "uniform" or not adapter.row.by_layer:
+    if adapter.allocate.policy != "uniform" or not method_of(adapter).by_layer:
         return []
     layers: list[Literal["half"] | int] = ["half", *range((encoder.layers - 1) // 2, 0, -1)]
     return [adapter.model_copy(update={"allocate": LastK(policy="last-k", k=k)}) for k in layers]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from rankwise.recipe.methods import METHODS, MethodName, MethodRow, described
+from rankwise.recipe.methods import METHODS, MethodName, MethodRow
 from rankwise.recipe.values import Count, Positive, Spec, one_or_many
 
 Kind = Literal["query", "key", "value", "attention_output", "ffn_in", "ffn_gate", "ffn_out", "query_key_value"]
@@ -98,7 +98,11 @@ Policy = Annotated[
 class AdapterSpec(Spec):
     """What is trained in the encoder, and where the rank goes."""
 
-    method: MethodName = Field(default="lora", description=described())
+    method: MethodName = "lora"
+    """lora, rslora (scaled by 1/√R), dora (with magnitudes), pissa (SVD start), adalora (ranks pruned while it trains), vera
+    (vectors around shared random matrices), ia3 (scales of keys, values and inner activations), prefix (virtual keys and
+    values), full (every parameter), head (the head alone), bias (biases and the head).
+    """
     targets: Annotated[tuple[Kind, ...], BeforeValidator(one_or_many)] | Literal["all"] = ("query", "value")
     """Kinds of linear layer to adapt, or `all`."""
     rank: Rank = 8

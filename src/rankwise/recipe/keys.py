@@ -13,32 +13,21 @@ from rankwise.errors import nearest
 from rankwise.recipe.yaml import KeyPath
 
 OTHER_TOOLS = {  # what other tools call a recipe's key
-    "lr": "train.learning_rate",
-    "r": "adapter.rank",
-    "lora_r": "adapter.rank",
-    "lora_rank": "adapter.rank",
-    "lora_alpha": "adapter.alpha",
-    "lora_dropout": "adapter.dropout",
-    "target_modules": "adapter.targets",
-    "lora_target": "adapter.targets",
-    "model": "base",
-    "model_name": "base",
-    "model_name_or_path": "base",
-    "base_model": "base",
-    "max_seq_length": "data.max_length",
-    "max_seq_len": "data.max_length",
-    "cutoff_len": "data.max_length",
-    "num_epochs": "train.epochs",
-    "num_train_epochs": "train.epochs",
-    "per_device_train_batch_size": "train.batch_size",
-    "warmup_ratio": "train.warmup",
-    "warmup_steps": "train.warmup",
-    "lr_scheduler_type": "train.schedule",
-    "optim": "train.optimizer",
-    "dataset": "data.source",
-    "text_column": "data.text",
-    "label_column": "data.label",
-    "target_column": "data.label",
+    "adapter.alpha": ("lora_alpha",),
+    "adapter.dropout": ("lora_dropout",),
+    "adapter.rank": ("r", "lora_r", "lora_rank"),
+    "adapter.targets": ("target_modules", "lora_target"),
+    "base": ("model", "model_name", "model_name_or_path", "base_model"),
+    "data.label": ("label_column", "target_column"),
+    "data.max_length": ("max_seq_length", "max_seq_len", "cutoff_len"),
+    "data.source": ("dataset",),
+    "data.text": ("text_column",),
+    "train.batch_size": ("per_device_train_batch_size",),
+    "train.epochs": ("num_epochs", "num_train_epochs"),
+    "train.learning_rate": ("lr",),
+    "train.optimizer": ("optim",),
+    "train.schedule": ("lr_scheduler_type",),
+    "train.warmup": ("warmup_ratio", "warmup_steps"),
 }
 
 
@@ -53,7 +42,8 @@ def known_keys(model: type[BaseModel], path: KeyPath = ()) -> set[str]:
 
 def key_for(name: str, model: type[BaseModel]) -> str | None:
     """The dotted key that other tools call so, or that ends in this name."""
-    return OTHER_TOOLS.get(name) or _keys_by_last_part(model).get(name)
+    elsewhere = (key for key, names in OTHER_TOOLS.items() if name in names)
+    return next(elsewhere, None) or _keys_by_last_part(model).get(name)
 
 
 def hint_for(path: KeyPath, model: type[BaseModel]) -> str:

@@ -1,6 +1,6 @@
 """What a recipe may say of each PEFT method, one row a method: allowed values and the texts of refusals follow from here.
 
-What a method trains and costs is in `planning/methods`, how it computes and is saved in `model/methods`: a file each.
+What a method trains and costs is in `planning/methods.py`, how it computes and is saved in `model/methods`, a file each.
 """
 
 from __future__ import annotations
@@ -18,14 +18,10 @@ UNEVEN_POLICIES = ("by-depth", "first-and-last", "fibonacci", "by-importance", "
 class MethodRow:
     """What a recipe needs to know of a method."""
 
-    summary: str = ""
-    """A few words for --help; empty where the name says it."""
     has_ranks: bool = False
     """Whether each linear layer that it adapts has a rank."""
     is_apart: bool = True
     """Whether what trains is an adapter beside the encoder, saved as peft saves one; else a run holds the whole model."""
-    by_layer: bool = False
-    """Whether the policy says in which layers it trains."""
     options: tuple[str, ...] = ()
     """Keys of the adapter that belong to this method alone."""
     refused_policies: tuple[str, ...] = ()
@@ -36,44 +32,22 @@ class MethodRow:
 
 
 METHODS: Mapping[MethodName, MethodRow] = {
-    "lora": MethodRow(has_ranks=True, by_layer=True),
-    "rslora": MethodRow("scaled by 1/√R", has_ranks=True, by_layer=True),
-    "dora": MethodRow("with magnitudes", has_ranks=True, by_layer=True),
+    "lora": MethodRow(has_ranks=True),
+    "rslora": MethodRow(has_ranks=True),
+    "dora": MethodRow(has_ranks=True),
     "pissa": MethodRow(
-        "SVD start",
-        has_ranks=True,
-        by_layer=True,
-        unquantizable="the pissa start takes the encoder's weights apart, so it can't be quantized",
+        has_ranks=True, unquantizable="the pissa start takes the encoder's weights apart, so it can't be quantized"
     ),
     "adalora": MethodRow(
-        "ranks pruned while it trains",
         has_ranks=True,
-        by_layer=True,
         options=("init_rank",),
         refused_policies=UNEVEN_POLICIES,
         refused_because="shares ranks among linear layers itself",
     ),
-    "vera": MethodRow(
-        "vectors around shared random matrices",
-        has_ranks=True,
-        by_layer=True,
-        refused_policies=UNEVEN_POLICIES,
-        refused_because="has one rank for all linear layers",
-    ),
-    "ia3": MethodRow(
-        "scales of keys, values and inner activations",
-        by_layer=True,
-        refused_policies=("explicit",),
-        refused_because="has no ranks",
-    ),
-    "prefix": MethodRow("virtual keys and values", options=("virtual_tokens",)),
-    "full": MethodRow("every parameter", is_apart=False),
-    "head": MethodRow("the head alone", is_apart=False),
-    "bias": MethodRow("biases and the head", is_apart=False),
+    "vera": MethodRow(has_ranks=True, refused_policies=UNEVEN_POLICIES, refused_because="has one rank for all linear layers"),
+    "ia3": MethodRow(refused_policies=("explicit",), refused_because="has no ranks"),
+    "prefix": MethodRow(options=("virtual_tokens",)),
+    "full": MethodRow(is_apart=False),
+    "head": MethodRow(is_apart=False),
+    "bias": MethodRow(is_apart=False),
 }
-
-
-def described() -> str:
-    """Every method with its summary, for --help and the reference page."""
-    named = [f"{name} ({row.summary})" if row.summary else name for name, row in METHODS.items()]
-    return f"{', '.join(named)}."
