@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import takewhile
+from functools import partial
 from pathlib import Path
 
 from rankwise.encoders.families import FAMILIES
@@ -59,6 +59,8 @@ class Encoder:
     """Which token's last hidden state the head reads: "first", "last", or the "mean" of all."""
     has_dropout: bool
     """Whether it drops anything while it trains."""
+    layer_paths: tuple[str, ...] = field(repr=False)
+    """The modules that hold the layers."""
     body: tuple[Part, ...] = field(repr=False)
     head: tuple[Part, ...] = field(repr=False)
     """The head's parts in order; the last one is the projection to classes."""
@@ -104,16 +106,7 @@ class Encoder:
 
     def layer_of(self, name: str) -> int | None:
         """The layer that owns a live parameter, adapters included; None for embeddings, poolers and the head."""
-        for part in self.body:
-            if part.layer is not None and f".{part.path}." in f".{name}.":
-                return part.layer
-        return None
-
-    def layer_path(self, layer: int) -> str:
-        """The module that holds a layer."""
-        paths = [part.path.split(".") for part in self.body if part.layer == layer]
-        common = takewhile(lambda names: len(set(names)) == 1, zip(*paths, strict=False))
-        return ".".join(names[0] for names in common)
+        return next((layer for layer, path in enumerate(self.layer_paths) if f".{path}." in f".{name}."), None)
 
     def depth_of(self, name: str) -> int:
         """The layer of a live parameter of the body; embeddings count to the first layer, what follows to the last."""
@@ -134,30 +127,34 @@ def describe(config: Config, *, name: str, classes: int) -> Encoder:
 
     Raises ModelError for a model type that is no known encoder family.
     """
-    model_type = config.get("model_type")
-    family = FAMILIES.get(str(model_type))
-    if family is None:
+    model_type = str(config.get("model_type"))
+    if model_type not in FAMILIES:
         known = ", ".join(sorted(FAMILIES))
         raise ModelError(f"{name}: model type '{model_type}' is no encoder that rankwise knows; expected one of {known}")
-    lines = _Lines(family, config, _dimensions(family, config, name, classes))
-    dims, root = lines.dims, f"{family.root}."
+    family = FAMILIES[model_type]
+    dims = _dimensions(family, config, name, classes)
+    inner = dims.get("inner", 1)  # layers of a group, where groups have several
+    paths = (family.layer_path.format(layer=layer, outer=layer // inner, inner=layer % inner) for layer in range(dims["L"]))
+    layer_paths = tuple(f"{family.root}.{path}" for path in paths)
+    parts = partial(_parts, family, config, dims)
     return Encoder(
         name=name,
-        family=str(model_type),
+        family=model_type,
         config=config,
         layers=dims["L"],
-        layer_runs=family.layer_runs(config),
+        layer_runs=dims.get("runs", 1),
         hidden=dims["H"],
         heads=dims["N"],
         longest=dims["P"] - family.first_position if "P" in dims else None,
         reads=family.reads(config),
         has_dropout=any(config.get(key, default) for key, default in family.dropouts.items()),
+        layer_paths=layer_paths,
         body=(
-            *lines.parts(family.before, root),
-            *(part for layer in range(dims["L"]) for part in lines.layer(layer)),
-            *lines.parts(family.after, root),
+            *parts(family.before, f"{family.root}."),
+            *(part for layer, path in enumerate(layer_paths) for part in parts(family.layer, f"{path}.", layer)),
+            *parts(family.after, f"{family.root}."),
         ),
-        head=tuple(lines.parts(family.head, "")),
+        head=tuple(parts(family.head, "")),
     )
 
 
@@ -180,50 +177,26 @@ def _dimensions(family: Family, config: Config, name: str, classes: int) -> dict
         if not isinstance(size, int) or size < 0:
             raise ModelError(f"{name}: config.json has no usable '{key}' (found {size!r})")
         dims[letter] = size
-    return dims | {letter: compute(config) for letter, compute in family.derived.items()}
+    return dims | {letter: compute(config, dims) for letter, compute in family.derived.items()}
 
 
-@dataclass(frozen=True)
-class _Lines:
-    """A family's lines with the numbers of one config put in."""
-
-    family: Family
-    config: Config
-    dims: Mapping[str, int]
-
-    def layer(self, layer: int) -> Iterator[Part]:
-        inner = self.dims.get("inner", 1)  # layers of a group, where groups have several
-        path = self.family.layer_path.format(layer=layer, outer=layer // inner, inner=layer % inner)
-        return self.parts(self.family.layer, f"{self.family.root}.{path}.", layer)
-
-    def parts(self, lines: str, root: str, layer: int | None = None) -> Iterator[Part]:
-        """The modules that the lines describe, below `root`."""
-        for line in filter(None, map(str.strip, lines.splitlines())):
-            path, form, *rest = line.split()
-            options = dict(word.split("=") for word in rest if "=" in word)
-            if "if" in options and not self.family.tests[options["if"]](self.config, layer or 0):
-                continue
-            shape = tuple(_size(word, self.dims) for word in rest if "=" not in word)
-            yield _part(root + path, _tensors(form, shape, self._has_bias(options)), shape, options.get("kind"), layer)
-
-    def _has_bias(self, options: Mapping[str, str]) -> bool:
-        key = options.get("bias", "yes")
-        return {"yes": True, "no": False}.get(key, bool(self.config.get(key, False)))
-
-
-def _tensors(form: str, shape: tuple[int, ...], bias: bool) -> dict[str, tuple[int, ...]]:
-    """The shapes of a module's own tensors by name; a bare parameter is its own tensor, without one."""
-    if form in ("free", "table"):
-        return {"": shape} if form == "free" else {".weight": shape}
-    weight = shape[::-1] if form == "linear" else shape
-    return {".weight": weight, ".bias": shape[-1:]} if bias else {".weight": weight}
-
-
-def _part(
-    path: str, tensors: Mapping[str, tuple[int, ...]], shape: Sequence[int], kind: str | None, layer: int | None
-) -> Part:
-    site = Site(path, kind, layer or 0, d_in=shape[0], d_out=shape[1], bias=".bias" in tensors) if kind else None
-    return Part(path, tuple((path + name, size) for name, size in tensors.items()), layer, site)
+def _parts(
+    family: Family, config: Config, dims: Mapping[str, int], lines: str, root: str, layer: int | None = None
+) -> Iterator[Part]:
+    """The modules that a family's lines describe, below `root`, with the numbers of one config put in."""
+    for line in filter(None, map(str.strip, lines.splitlines())):
+        name, form, *rest = line.split()
+        options = dict(word.split("=") for word in rest if "=" in word)
+        if "if" in options and not family.tests[options["if"]](config, layer or 0):
+            continue
+        path, shape = root + name, tuple(_size(word, dims) for word in rest if "=" not in word)
+        flag = options.get("bias", "yes")
+        bias = form in ("linear", "norm") and {"yes": True, "no": False}.get(flag, bool(config.get(flag, False)))
+        tensors = {path if form == "free" else f"{path}.weight": shape[::-1] if form == "linear" else shape}
+        if bias:
+            tensors[f"{path}.bias"] = shape[-1:]
+        site = Site(path, options["kind"], layer or 0, shape[0], shape[1], bias) if "kind" in options else None
+        yield Part(path, tuple(tensors.items()), layer, site)
 
 
 def _size(word: str, dims: Mapping[str, int]) -> int:

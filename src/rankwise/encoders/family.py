@@ -25,22 +25,15 @@ Config = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class FastPath:
-    """Where a family built as BERT is keeps the parts of a layer, below the layer, and how its head is computed.
+    """What a layer built as BERT's has beside its linear layers, which their kinds tell, and how its ends are computed.
 
-    Paths lead to transformers' modules; the functions get live modules and tensors, so that this file needs no torch.
+    Paths lead to transformers' modules, below a layer; the functions get live modules and tensors, so that this file needs no
+    torch.
     """
 
-    layers: str
-    """The list of layers, below the encoder."""
-    query: str
-    key: str
-    value: str
     attention_dropout: str
-    attention_output: str
     attention_norm: str
-    ffn_in: str
     activation: str
-    ffn_out: str
     ffn_dropout: str
     ffn_norm: str
     head: Callable[[Any, Any], Any]
@@ -71,16 +64,14 @@ class Family:
     layer_path: str
     layer: str
     """The lines of each layer."""
-    after: str
-    """The lines that stand after the layers."""
     head: str
     """The lines of the classification head."""
+    after: str = ""
+    """The lines that stand after the layers."""
     reads: Callable[[Config], str] = lambda _: "first"
     """Which token's last hidden state the head reads: the first, the last, or the mean of all."""
     first_position: int = 0
     """Where positions start counting; the embedding has that many rows no text can use."""
-    layer_runs: Callable[[Config], int] = lambda _: 1
-    """How often each layer runs in one forward pass."""
     takes_prefix: bool = False
     """Whether transformers lets keys and values go before a layer's own, which prefix tuning needs."""
     fast_path: FastPath | None = None
@@ -89,8 +80,8 @@ class Family:
     """The ONNX operator set that its export needs, where that is not the usual one."""
     onnx_float_mask: bool = False
     """Whether its attention mask must be a float for torch's exporter to know its type."""
-    derived: Mapping[str, Callable[[Config], int]] = field(default_factory=dict)
-    """Letter → a dimension that no single key gives; L (layers), H (hidden) and N (heads) are here or in `sizes`."""
+    derived: Mapping[str, Callable[[Config, Mapping[str, int]], int]] = field(default_factory=dict)
+    """Letter → what no single key gives, from (config, `sizes` by letter); L layers, H hidden, N heads are here or there."""
     tests: Mapping[str, Callable[[Config, int], bool]] = field(default_factory=dict)
     """(config, layer) → whether a line marked `if=TEST` is there."""
 

@@ -121,7 +121,7 @@ def quiet_dropout(classifier: Classifier, *, below: int | None = None) -> int:
     With `below`, only in the embeddings and in the layers below that one.
     """
     encoder = classifier.plan.encoder
-    spared = () if below is None else tuple(f"{encoder.layer_path(layer)}." for layer in range(below, encoder.layers))
+    spared = () if below is None else tuple(f"{path}." for path in encoder.layer_paths[below:])
     changed = 0
     for path, module in classifier.encoder_modules():
         if f"{path}.".startswith(spared):

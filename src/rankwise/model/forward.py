@@ -48,14 +48,14 @@ class Forward:
     """
 
     def __init__(self, model: nn.Module, encoder: Encoder, adapter: LiveAdapter | None = None) -> None:
-        assert encoder.traits.fast_path is not None, f"{encoder.family} has no fast path"
+        fast_path = encoder.traits.fast_path
+        assert fast_path is not None, f"{encoder.family} has no fast path"
         self.model = model
-        self.fast_path = encoder.traits.fast_path
+        self.fast_path = fast_path
         self.encoder: Any = model.get_submodule(encoder.root)
         self.width = encoder.hidden
         self.reads_first = encoder.reads == "first"
-        self.stack = list(self.encoder.get_submodule(self.fast_path.layers).children())
-        self.layers = [_Layer(layer, self.fast_path, encoder.heads, adapter) for layer in self.stack]
+        self.layers = [_Layer(model, encoder, fast_path, index, adapter) for index in range(encoder.layers)]
 
     def logits(
         self, inputs: Inputs, *, dtype: torch.dtype, speed: SpeedSpec = ALL_ON, entering: Entering | None = None
@@ -101,7 +101,7 @@ class Forward:
 
     def frozen_below(self, layer: int) -> list[Tensor]:
         """Every weight that the hidden states entering `layer` depend on, in the model's order."""
-        above = {id(weight) for part in self.stack[layer:] for weight in part.parameters()}
+        above = {id(weight) for part in self.layers[layer:] for weight in part.module.parameters()}
         pooler = getattr(self.encoder, "pooler", None)
         above |= {id(weight) for weight in pooler.parameters()} if pooler is not None else set()
         return [weight for weight in self.encoder.parameters() if id(weight) not in above]
@@ -114,19 +114,24 @@ class Forward:
 class _Layer:
     """One encoder layer: attention, then the feed-forward layers, each with its residual and norm."""
 
-    def __init__(self, layer: nn.Module, fast_path: FastPath, heads: int, adapter: LiveAdapter | None) -> None:
+    def __init__(
+        self, model: nn.Module, encoder: Encoder, fast_path: FastPath, index: int, adapter: LiveAdapter | None
+    ) -> None:
+        linear = {site.kind: model.get_submodule(site.name) for site in encoder.sites if site.layer == index}
+        self.module = model.get_submodule(encoder.layer_paths[index])
+
         def part(path: str) -> Any:
-            return layer.get_submodule(path)
+            return self.module.get_submodule(path)
 
-        def together(*paths: str) -> LinearLayers:
-            return LinearLayers([part(path) for path in paths], adapter)
+        def together(*kinds: str) -> LinearLayers:
+            return LinearLayers([linear[kind] for kind in kinds], adapter)
 
-        self.heads = heads
-        self.query = together(fast_path.query)
-        self.key_value = together(fast_path.key, fast_path.value)
-        self.query_key_value = together(fast_path.query, fast_path.key, fast_path.value)
-        self.attention_output = together(fast_path.attention_output)
-        self.ffn_in, self.ffn_out = together(fast_path.ffn_in), together(fast_path.ffn_out)
+        self.heads = encoder.heads
+        self.query = together("query")
+        self.key_value = together("key", "value")
+        self.query_key_value = together("query", "key", "value")
+        self.attention_output = together("attention_output")
+        self.ffn_in, self.ffn_out = together("ffn_in"), together("ffn_out")
         self.attention_norm, self.ffn_norm = part(fast_path.attention_norm), part(fast_path.ffn_norm)
         self.activation = part(fast_path.activation)
         self.attention_dropout = part(fast_path.attention_dropout)

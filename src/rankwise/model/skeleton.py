@@ -111,8 +111,8 @@ def _tree(encoder: Encoder) -> nn.Module | None:
     tree = nn.Module()
     for part in (*encoder.body, *encoder.head):
         _put(tree, part.path, _module(part, encoder))
-    for index in range(encoder.layers):
-        _put(tree, f"{encoder.layer_path(index)}.{fast_path.activation}", activation())
+    for layer in encoder.layer_paths:
+        _put(tree, f"{layer}.{fast_path.activation}", activation())
     if fast_path.head_activation is not None:
         path, name = fast_path.head_activation
         _put(tree, path, ACTIVATIONS[name]())

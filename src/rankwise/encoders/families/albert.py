@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from rankwise.encoders.families import bert
-from rankwise.encoders.family import Config, Family, register
-
-
-def _own_layers(config: Config) -> int:
-    return int(config.get("num_hidden_groups", 1)) * int(config.get("inner_group_num", 1))
-
-
-def _layer_runs(config: Config) -> int:
-    return max(1, int(config.get("num_hidden_layers", 12)) // int(config.get("num_hidden_groups", 1)))
-
+from rankwise.encoders.family import Family, register
 
 ALBERT = register(
     Family(
         model_types=("albert",),
         root="albert",
         sizes={
-            **bert.SIZES,
+            **bert.BERT.sizes,
             "H": ("hidden_size", 4096),
             "N": ("num_attention_heads", 64),
             "I": ("intermediate_size", 16384),
@@ -28,7 +19,10 @@ ALBERT = register(
             "groups": ("num_hidden_groups", 1),
             "inner": ("inner_group_num", 1),
         },
-        derived={"L": _own_layers},
+        derived={
+            "L": lambda _, sizes: sizes["groups"] * sizes["inner"],
+            "runs": lambda _, sizes: max(1, sizes["L"] // sizes["groups"]),
+        },
         dropouts={"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
         before="""
             embeddings.word_embeddings          table   V E
@@ -50,6 +44,5 @@ ALBERT = register(
         """,
         after="pooler linear H H",
         head="classifier linear H C",
-        layer_runs=_layer_runs,
     )
 )

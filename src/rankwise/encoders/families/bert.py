@@ -1,4 +1,4 @@
-"""BERT (arXiv 1810.04805), and the lines that other families share with it."""
+"""BERT (arXiv 1810.04805), from which other families differ in a few lines."""
 
 from __future__ import annotations
 
@@ -7,32 +7,6 @@ from typing import Any
 
 from rankwise.encoders.family import Family, FastPath, register
 
-SIZES = {
-    "L": ("num_hidden_layers", 12),
-    "H": ("hidden_size", 768),
-    "N": ("num_attention_heads", 12),
-    "I": ("intermediate_size", 3072),
-    "V": ("vocab_size", 30522),
-    "P": ("max_position_embeddings", 512),
-    "S": ("type_vocab_size", 2),
-}
-DROPOUTS = {"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1}
-EMBEDDINGS = """
-    embeddings.word_embeddings        table   V H
-    embeddings.position_embeddings    table   P H
-    embeddings.token_type_embeddings  table   S H
-    embeddings.LayerNorm              norm    H
-"""
-LAYER = """
-    attention.self.query              linear  H H  kind=query
-    attention.self.key                linear  H H  kind=key
-    attention.self.value              linear  H H  kind=value
-    attention.output.dense            linear  H H  kind=attention_output
-    attention.output.LayerNorm        norm    H
-    intermediate.dense                linear  H I  kind=ffn_in
-    output.dense                      linear  I H  kind=ffn_out
-    output.LayerNorm                  norm    H
-"""
 DENSE_HEAD = """
     classifier.dense                  linear  H H
     classifier.out_proj               linear  H C
@@ -59,17 +33,10 @@ def _head(model: Any, hidden: Any) -> Any:
 
 
 FAST_PATH = FastPath(
-    layers="encoder.layer",
-    query="attention.self.query",
-    key="attention.self.key",
-    value="attention.self.value",
     attention_dropout="attention.self.dropout",
-    attention_output="attention.output.dense",
     attention_output_dropout="attention.output.dropout",
     attention_norm="attention.output.LayerNorm",
-    ffn_in="intermediate.dense",
     activation="intermediate.intermediate_act_fn",
-    ffn_out="output.dense",
     ffn_dropout="output.dropout",
     ffn_norm="output.LayerNorm",
     embed=embed,
@@ -80,11 +47,33 @@ BERT = register(
     Family(
         model_types=("bert",),
         root="bert",
-        sizes=SIZES,
-        dropouts=DROPOUTS,
-        before=EMBEDDINGS,
+        sizes={
+            "L": ("num_hidden_layers", 12),
+            "H": ("hidden_size", 768),
+            "N": ("num_attention_heads", 12),
+            "I": ("intermediate_size", 3072),
+            "V": ("vocab_size", 30522),
+            "P": ("max_position_embeddings", 512),
+            "S": ("type_vocab_size", 2),
+        },
+        dropouts={"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1},
+        before="""
+            embeddings.word_embeddings        table   V H
+            embeddings.position_embeddings    table   P H
+            embeddings.token_type_embeddings  table   S H
+            embeddings.LayerNorm              norm    H
+        """,
         layer_path="encoder.layer.{layer}",
-        layer=LAYER,
+        layer="""
+            attention.self.query              linear  H H  kind=query
+            attention.self.key                linear  H H  kind=key
+            attention.self.value              linear  H H  kind=value
+            attention.output.dense            linear  H H  kind=attention_output
+            attention.output.LayerNorm        norm    H
+            intermediate.dense                linear  H I  kind=ffn_in
+            output.dense                      linear  I H  kind=ffn_out
+            output.LayerNorm                  norm    H
+        """,
         after="pooler.dense linear H H",
         head="classifier linear H C",
         takes_prefix=True,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rankwise.encoders.families import bert
 from rankwise.encoders.family import Config, Family, register
 
 
-def _relative_positions(config: Config) -> int:
+def _relative_positions(config: Config, sizes: Mapping[str, int]) -> int:
     """How far relative positions reach each way: their buckets, else their limit, else all positions."""
     for key in ("position_buckets", "max_relative_positions"):
         if (number := config.get(key, -1)) > 0:
             return int(number)
-    return int(config.get("max_position_embeddings", 512))
+    return sizes["P"]
 
 
 def _has_own_position_layer(config: Config, term: str) -> bool:
@@ -25,7 +27,7 @@ DEBERTA_V2 = register(
         model_types=("deberta-v2",),
         root="deberta",
         sizes={
-            **bert.SIZES,
+            **bert.BERT.sizes,
             "L": ("num_hidden_layers", 24),
             "H": ("hidden_size", 1536),
             "N": ("num_attention_heads", 24),
@@ -35,7 +37,7 @@ DEBERTA_V2 = register(
             "K": ("conv_kernel_size", 0),
         },
         derived={"B": _relative_positions},
-        dropouts=bert.DROPOUTS,
+        dropouts=bert.BERT.dropouts,
         before="""
             embeddings.word_embeddings        table   V H
             embeddings.position_embeddings    table   P H  if=absolute

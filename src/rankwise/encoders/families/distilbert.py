@@ -48,23 +48,15 @@ DISTILBERT = register(
             ffn.lin2                        linear  I H  kind=ffn_out
             output_layer_norm               norm    H
         """,
-        after="",
         head="""
             pre_classifier                  linear  H H
             classifier                      linear  H C
         """,
         fast_path=FastPath(
-            layers="transformer.layer",
-            query="attention.q_lin",
-            key="attention.k_lin",
-            value="attention.v_lin",
             attention_dropout="attention.dropout",
-            attention_output="attention.out_lin",
             attention_norm="sa_layer_norm",
-            ffn_in="ffn.lin1",
             activation="ffn.activation",
             activation_key="activation",
-            ffn_out="ffn.lin2",
             ffn_dropout="ffn.dropout",
             ffn_norm="output_layer_norm",
             embed=_embed,

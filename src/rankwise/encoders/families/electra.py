@@ -7,11 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from rankwise.encoders.families import bert
-from rankwise.encoders.family import Config, Family, register
-
-
-def _is_projected(config: Config, _layer: int) -> bool:
-    return bool(config.get("embedding_size", 128) != config.get("hidden_size", 256))
+from rankwise.encoders.family import register
 
 
 def _embed(encoder: Any, inputs: Mapping[str, Any]) -> Any:
@@ -25,17 +21,17 @@ def _head(model: Any, hidden: Any) -> Any:
 
 
 ELECTRA = register(
-    Family(
+    replace(
+        bert.BERT,
         model_types=("electra",),
         root="electra",
         sizes={
-            **bert.SIZES,
+            **bert.BERT.sizes,
             "H": ("hidden_size", 256),
             "N": ("num_attention_heads", 4),
             "I": ("intermediate_size", 1024),
             "E": ("embedding_size", 128),
         },
-        dropouts=bert.DROPOUTS,
         before="""
             embeddings.word_embeddings        table   V E
             embeddings.position_embeddings    table   P E
@@ -43,12 +39,9 @@ ELECTRA = register(
             embeddings.LayerNorm              norm    E
             embeddings_project                linear  E H  if=projected
         """,
-        layer_path="encoder.layer.{layer}",
-        layer=bert.LAYER,
         after="",
         head=bert.DENSE_HEAD,
-        tests={"projected": _is_projected},
-        takes_prefix=True,
+        tests={"projected": lambda config, _: config.get("embedding_size", 128) != config.get("hidden_size", 256)},
         fast_path=replace(bert.FAST_PATH, embed=_embed, head=_head, head_activation=("classifier.activation", "gelu")),
     )
 )

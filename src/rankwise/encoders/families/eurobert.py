@@ -2,24 +2,7 @@
 
 from __future__ import annotations
 
-from rankwise.encoders.family import Config, Family, register
-
-
-def _heads(config: Config) -> int:
-    return int(config.get("num_attention_heads") or 12)
-
-
-def _key_heads(config: Config) -> int:
-    return int(config.get("num_key_value_heads") or _heads(config))
-
-
-def _head_width(config: Config) -> int:
-    return int(config.get("head_dim") or config.get("hidden_size", 768) // _heads(config))
-
-
-def _reads(config: Config) -> str:
-    return "first" if config.get("classifier_pooling", "late") == "bos" else "mean"
-
+from rankwise.encoders.family import Family, register
 
 EUROBERT = register(
     Family(
@@ -32,7 +15,10 @@ EUROBERT = register(
             "I": ("intermediate_size", 3072),
             "V": ("vocab_size", 128256),
         },
-        derived={"K": _key_heads, "D": _head_width},
+        derived={
+            "K": lambda config, sizes: config.get("num_key_value_heads") or sizes["N"],
+            "D": lambda config, sizes: config.get("head_dim") or sizes["H"] // sizes["N"],
+        },
         dropouts={"attention_dropout": 0.0},
         before="embed_tokens table V H",
         layer_path="layers.{layer}",
@@ -52,7 +38,7 @@ EUROBERT = register(
             dense                     linear  H H
             classifier                linear  H C
         """,
-        reads=_reads,
+        reads=lambda config: "first" if config.get("classifier_pooling") == "bos" else "mean",
         onnx_opset=20,  # 23's RotaryEmbedding gets a table of one row, which ONNX Runtime 1.31 refuses
     )
 )

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from rankwise.encoders.family import Config, Family, register
-
-
-def _reads(config: Config) -> str:
-    return "mean" if config.get("classifier_pooling", "cls") == "mean" else "first"
-
+from rankwise.encoders.family import Family, register
 
 MODERNBERT = register(
     Family(
@@ -40,7 +35,7 @@ MODERNBERT = register(
             head.norm                       norm    H      bias=norm_bias
             classifier                      linear  H C
         """,
-        reads=_reads,
+        reads=lambda config: "mean" if config.get("classifier_pooling") == "mean" else "first",
         onnx_opset=20,  # 23's RotaryEmbedding gets a table of one row, which ONNX Runtime 1.31 refuses
         tests={"not-first": lambda _, layer: layer > 0},
     )

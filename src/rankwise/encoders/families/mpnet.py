@@ -10,12 +10,12 @@ MPNET = register(
         model_types=("mpnet",),
         root="mpnet",
         sizes={
-            **bert.SIZES,
+            **bert.BERT.sizes,
             "V": ("vocab_size", 30527),
             "S": ("type_vocab_size", 0),
             "B": ("relative_attention_num_buckets", 32),
         },
-        dropouts=bert.DROPOUTS,
+        dropouts=bert.BERT.dropouts,
         before="""
             embeddings.word_embeddings      table   V H
             embeddings.position_embeddings  table   P H

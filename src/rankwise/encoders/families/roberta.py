@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from rankwise.encoders.families import bert
-from rankwise.encoders.family import Family, register
+from rankwise.encoders.family import register
 
 
 def _positions_of(embeddings: Any, ids: Any) -> Any:
@@ -27,19 +27,15 @@ def _head(model: Any, hidden: Any) -> Any:
 
 
 ROBERTA = register(
-    Family(
+    replace(
+        bert.BERT,
         model_types=("roberta",),
         root="roberta",
-        sizes={**bert.SIZES, "V": ("vocab_size", 50265)},
-        dropouts=bert.DROPOUTS,
-        before=bert.EMBEDDINGS,
-        layer_path="encoder.layer.{layer}",
-        layer=bert.LAYER,
+        sizes={**bert.BERT.sizes, "V": ("vocab_size", 50265)},
         after="",
         head=bert.DENSE_HEAD,
         first_position=2,  # padding_idx + 1
-        takes_prefix=True,
         fast_path=replace(bert.FAST_PATH, embed=_embed, head=_head),
     )
 )
-register(replace(ROBERTA, model_types=("xlm-roberta", "camembert"), sizes=bert.SIZES))
+register(replace(ROBERTA, model_types=("xlm-roberta", "camembert"), sizes=bert.BERT.sizes))

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from rankwise.encoders.family import Config, Family, register
-
-
-def _head_width(config: Config) -> int:
-    return int(config.get("d_head") or config.get("d_model", 1024) // config.get("n_head", 16))
-
+from rankwise.encoders.family import Family, register
 
 XLNET = register(
     Family(
@@ -20,7 +15,7 @@ XLNET = register(
             "I": ("d_inner", 4096),
             "V": ("vocab_size", 32000),
         },
-        derived={"D": _head_width},
+        derived={"D": lambda config, sizes: config.get("d_head") or sizes["H"] // sizes["N"]},
         dropouts={"dropout": 0.1},
         before="""
             mask_emb                        free    1 1 H
@@ -42,7 +37,6 @@ XLNET = register(
             ff.layer_1                      linear  H I  kind=ffn_in
             ff.layer_2                      linear  I H  kind=ffn_out
         """,
-        after="",
         head="""
             sequence_summary.summary        linear  H H
             logits_proj                     linear  H C
