@@ -16,7 +16,7 @@ from rankwise.sweep.driver import sweep
 from rankwise.sweep.engines.local import Died
 from rankwise.sweep.results import TrialWork
 from rankwise.sweep.space import Space
-from rankwise.sweep.storage import Board, Store, opened
+from rankwise.sweep.storage import Board, Store, existing
 from rankwise.sweep.study import Study
 
 pytestmark = pytest.mark.long
@@ -126,7 +126,7 @@ def test_settings_of_data_may_be_varied(run):
 
 def test_a_configuration_that_was_given_up_for_having_enough_is_tried_when_more_are_wanted(run, tmp_path):
     run(fakes.scored, "trials=2", "finalists=0")
-    with opened(Store(tmp_path / "sweep").database, "sweep", ["maximize"]) as (study, _):
+    with existing(tmp_path / "sweep") as (study, _):
         board = Board(study, "another")
         trial = board.ask()  # as where this driver took what the other had put there
         params = {
@@ -450,7 +450,7 @@ def test_a_trial_that_was_taken_for_lost_may_still_die(run, tmp_path):
             if number > 0:
                 super().start(number, task)
                 return
-            with opened(Store(tmp_path / "sweep").database, "sweep", ["maximize"]) as (study, _):
+            with existing(tmp_path / "sweep") as (study, _):
                 Board(study, "other").drop(number)
             self.told.put(Died(number))
 

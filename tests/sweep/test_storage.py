@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 
 from rankwise.errors import RunError
-from rankwise.sweep.storage import Board, Store, alone, located, opened
+from rankwise.sweep.storage import Board, Store, alone, connected, studies_in
 from rankwise.sweep.study import Study
 
 pytestmark = pytest.mark.long
@@ -28,7 +28,8 @@ def url(request, tmp_path):
 
 @pytest.fixture
 def studies(url):
-    with opened(url, "first", ["maximize"]) as both:
+    with connected(url) as storage:
+        both = studies_in(storage, "first", ["maximize"])
         both[0].set_user_attr("sweep", FACTS)
         yield both
 
@@ -138,11 +139,13 @@ def test_an_outcome_that_was_written_but_not_told_is_told(studies):
 def test_a_study_is_found_by_folder_and_by_url(studies, url, tmp_path):
     storage = None if url.startswith("sqlite") else url.replace("postgresql+psycopg", "postgresql")
     Store(tmp_path, storage).remember("first")
-    assert located(tmp_path) == (url, "first")
+    mine = board(studies)
+    mine.finish(begin(mine, 4)[0], FINISHED)
+    sources = [tmp_path] if storage is None else [tmp_path, f"{storage}#first", storage]
+    assert [(found.name, found.count("finished")) for found in map(Study.load, sources)] == [("first", 1)] * len(sources)
     if storage:
-        assert located(f"{storage}#first") == located(storage) == (url, "first")
         with pytest.raises(RunError, match="no study is called 'second' there; it has first"):
-            located(f"{storage}#second")
+            Study.load(f"{storage}#second")
 
 
 def test_a_password_is_not_written_down(tmp_path):
@@ -155,32 +158,32 @@ def test_a_password_is_not_written_down(tmp_path):
 
 def test_what_is_no_sweep_or_no_database_is_refused(tmp_path):
     with pytest.raises(RunError, match=r"no sweep\.json; expected a sweep's folder"):
-        located(tmp_path)
+        Study.load(tmp_path)
     Store(tmp_path).remember("first")
     with pytest.raises(RunError, match=r"no study\.db, where sweep\.json says that the trials are"):
-        located(tmp_path)
+        Study.load(tmp_path)
     assert not (tmp_path / "study.db").exists()
     with pytest.raises(RunError, match="--storage mysql://host/db: expected postgresql://"):
         Store(tmp_path, "mysql://host/db").database  # noqa: B018
     (tmp_path / "study.db").write_text("no database, for all its name", "utf-8")
     with (
         pytest.raises(RunError, match=r"study\.db: can't be used as a study's storage: file is not a database"),
-        opened(Store(tmp_path).database, "first", ["maximize"]),
+        connected(Store(tmp_path).database),
     ):
         pass
     with (
         pytest.raises(RunError, match=r"postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/db: can't be used as a study's storage"),
-        opened(Store(tmp_path, "postgresql://me:secret@127.0.0.1:1/db").database, "first", ["maximize"]),
+        connected(Store(tmp_path, "postgresql://me:secret@127.0.0.1:1/db").database),
     ):
         pass
 
 
 TAKER = """
 import sys
-from rankwise.sweep.storage import Board, opened
+from rankwise.sweep.storage import Board, connected, studies_in
 url, name = sys.argv[1:]
-with opened(url, "first", ["maximize"]) as (study, _):
-    board = Board(study, name)
+with connected(url) as storage:
+    board = Board(studies_in(storage, "first", ["maximize"])[0], name)
     taken = []
     while any(trial.state.name == "WAITING" for trial in board.trials()):
         trial = board.ask()

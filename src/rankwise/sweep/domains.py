@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,17 +24,17 @@ class Values:
     values: tuple[Any, ...]
 
     @property
-    def labels(self) -> list[Scalar]:
-        """What stands for each value in Optuna: the value itself, or its JSON where that is a list or a mapping."""
-        return [value if isinstance(value, Scalar) else json.dumps(value) for value in self.values]
+    def size(self) -> float:
+        return len(self.values)
 
     def points(self) -> list[Scalar]:
-        return self.labels
+        """What stands for each value in Optuna: the value itself, or its JSON where that is a list or a mapping."""
+        return [value if isinstance(value, Scalar) else json.dumps(value) for value in self.values]
 
     def suggest(self, trial: Any, name: str) -> Any:
         if len(self.values) == 1:
             return self.values[0]
-        return self.values[self.labels.index(trial.suggest_categorical(name, self.labels))]
+        return self.values[self.points().index(trial.suggest_categorical(name, self.points()))]
 
 
 @dataclass(frozen=True)
@@ -47,19 +47,24 @@ class Range:
     step: float | None = None
     whole: bool = False
 
-    def points(self) -> list[Scalar] | None:
-        """All its numbers; None where they can't be listed, or are too many."""
-        step = self.step or (1 if self.whole and not self.log else None)
-        if step is None or (self.high - self.low) / step >= MOST_LISTED:
-            return None
-        count = math.floor((self.high - self.low) / step + 1e-9) + 1
-        return [self._stepped(self.low + index * step) for index in range(count)]
+    @property
+    def size(self) -> float:
+        """How many numbers it has: infinitely many where they don't stand at equal steps."""
+        return math.floor((self.high - self.low) / self._spacing + 1e-9) + 1 if self._spacing else math.inf
+
+    def points(self) -> list[Scalar]:
+        """All its numbers; it has a size."""
+        return [self._stepped(self.low + index * (self._spacing or 0)) for index in range(int(self.size))]
 
     def suggest(self, trial: Any, name: str) -> float:
         if self.whole:
             return int(trial.suggest_int(name, int(self.low), int(self.high), log=self.log, step=int(self.step or 1)))
         value = float(trial.suggest_float(name, self.low, self.high, log=self.log, step=self.step))
         return value if self.step is None else self._stepped(value)
+
+    @property
+    def _spacing(self) -> float | None:
+        return self.step or (1 if self.whole and not self.log else None)
 
     def _stepped(self, value: float) -> float:
         """0.3 where adding steps of 0.1 made 0.30000000000000004: drawn or listed, it is one configuration."""
@@ -73,9 +78,13 @@ class Groups:
     options: Mapping[str, Mapping[str, Values | Range]]
     """The keys of every group, by its label, such as `adam`."""
 
+    @property
+    def size(self) -> float:
+        return sum(math.prod(part.size for part in option.values()) for option in self.options.values())
+
     def suggest(self, trial: Any, name: str) -> dict[str, Any]:
         label = trial.suggest_categorical(name, list(self.options))
-        return {key: domain.suggest(trial, inner_name(key, label)) for key, domain in self.options[label].items()}
+        return {key: part.suggest(trial, inner_name(key, label)) for key, part in self.options[label].items()}
 
 
 Domain = Values | Range | Groups
@@ -93,44 +102,21 @@ def is_drawn_as(name: str, key: str) -> bool:
 
 def keys_of(name: str, domain: Domain) -> list[str]:
     """The recipe keys that a part of a space varies."""
-    return list(dict.fromkeys(key for key, _ in _varied(name, domain)))
-
-
-def _varied(name: str, domain: Domain) -> list[tuple[str, Values | Range]]:
-    """Every recipe key that a part of a space varies with its values; a key of several groups comes several times."""
-    if isinstance(domain, Groups):
-        return [pair for option in domain.options.values() for pair in option.items()]
-    return [(name, domain)]
-
-
-def size_of(domains: Mapping[str, Domain]) -> int | None:
-    """How many configurations there are; None where a range has no end of them, or too many to list."""
-    total = 1
-    for domain in domains.values():
-        if isinstance(domain, Groups):
-            sizes = [size_of(option) for option in domain.options.values()]
-            size = None if None in sizes else sum(filter(None, sizes))
-        else:
-            points = domain.points()
-            size = None if points is None else len(points)
-        if size is None or total * size > MOST_LISTED:
-            return None
-        total *= size
-    return total
+    return list(dict.fromkeys(key for option in _options(name, domain) for key in option))
 
 
 def listed(domains: Mapping[str, Domain]) -> Iterator[dict[str, Scalar]]:
     """Every configuration in the names and labels of Optuna's parameters; the domains have a size."""
-    axes = [_axis(name, domain) for name, domain in domains.items()]
-    for combination in itertools.product(*axes):
+    for combination in itertools.product(*(_axis(name, domain) for name, domain in domains.items())):
         yield {name: value for part in combination for name, value in part.items()}
 
 
 def why_no_grid(domains: Mapping[str, Domain]) -> str:
     """What keeps domains without a size from having one, and what to write instead."""
-    for key, part in (pair for name, domain in domains.items() for pair in _varied(name, domain)):
-        if isinstance(part, Range) and part.points() is None and part.step is None:
-            return f"a grid needs values, and '{key}' is a range; give a list, or a step"
+    for option in (option for name, domain in domains.items() for option in _options(name, domain)):
+        for key, part in option.items():
+            if isinstance(part, Range) and part.size > MOST_LISTED and part.step is None:
+                return f"a grid needs values, and '{key}' is a range; give a list, or a step"
     return f"this grid has over {MOST_LISTED:,} configurations; give fewer values"
 
 
@@ -141,14 +127,17 @@ def plain(domain: Domain) -> Any:
     return list(domain.values) if isinstance(domain, Values) else vars(domain)
 
 
+def _options(name: str, domain: Domain) -> Iterable[Mapping[str, Values | Range]]:
+    """The recipe keys that are varied together, and their parts: those of each group, or the one key."""
+    return domain.options.values() if isinstance(domain, Groups) else [{name: domain}]
+
+
 def _axis(name: str, domain: Domain) -> list[dict[str, Scalar]]:
     """What one part of a space can be, in Optuna's names and labels."""
     if not isinstance(domain, Groups):
-        points = domain.points()
-        assert points is not None, "listed() is asked of a space that has a size"
-        return [{name: point} if len(points) > 1 else {} for point in points]
-    axis: list[dict[str, Scalar]] = []
-    for label, option in domain.options.items():
-        inner = {inner_name(key, label): part for key, part in option.items()}
-        axis += [{name: label, **labels} for labels in listed(inner)]
-    return axis
+        return [{name: point} if domain.size > 1 else {} for point in domain.points()]
+    return [
+        {name: label, **labels}
+        for label, option in domain.options.items()
+        for labels in listed({inner_name(key, label): part for key, part in option.items()})
+    ]

@@ -24,7 +24,7 @@ from rankwise.sweep.results import OBJECTIVES, SweepStopped, TrialWork
 from rankwise.sweep.search import Search
 from rankwise.sweep.space import Space
 from rankwise.sweep.stage import Stage, Sweep, Timing
-from rankwise.sweep.storage import Board, Store, alone, discard, opened
+from rankwise.sweep.storage import Board, Store, alone, connected, studies_in
 from rankwise.sweep.study import Study
 from rankwise.system.events import Events, Listener
 from rankwise.system.files import make_folder
@@ -84,7 +84,8 @@ def _studies(store: Store, base: Recipe, space: Space) -> Iterator[tuple[optuna.
     facts = {"base": base.to_dict(), "objectives": space.objectives, "varied": space.keys, "signature": signature}
     with ExitStack() as stack:
         with alone(url, name):
-            study, finals = stack.enter_context(opened(url, name, directions))
+            storage = stack.enter_context(connected(url))
+            study, finals = studies_in(storage, name, directions)
             before = study.user_attrs.get("sweep", facts)["signature"]
             changed = [part for part, digest in signature.items() if digest != before.get(part)]
             has_trained = any(t.state not in (TrialState.WAITING, TrialState.FAIL) for t in study.get_trials(deepcopy=False))
@@ -94,8 +95,9 @@ def _studies(store: Store, base: Recipe, space: Space) -> Iterator[tuple[optuna.
                     "to go on with it, or give another --out"
                 )
             if changed:  # as after a first command with a mistake in it
-                discard(url, name)
-                study, finals = stack.enter_context(opened(url, name, directions))
+                optuna.delete_study(study_name=study.study_name, storage=storage)
+                optuna.delete_study(study_name=finals.study_name, storage=storage)
+                study, finals = studies_in(storage, name, directions)
             if not has_trained:
                 study.set_user_attr("sweep", facts)  # now with the path of the data that is right
             store.remember(name)

@@ -16,9 +16,10 @@ rules when the file is read; errors carry file, line and the nearest known key.
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,22 +28,11 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from rankwise.errors import RecipeError, nearest
 from rankwise.recipe import Count, Spec
+from rankwise.recipe.keys import known_keys
 from rankwise.recipe.problems import expectation
 from rankwise.recipe.recipe import DATA_PATHS, Recipe, source_text
-from rankwise.recipe.yaml import Lines, line_of, parse, quote, read_text
-from rankwise.sweep.domains import (
-    MOST_LISTED,
-    Domain,
-    Groups,
-    Range,
-    Scalar,
-    Values,
-    keys_of,
-    listed,
-    plain,
-    size_of,
-    why_no_grid,
-)
+from rankwise.recipe.yaml import KeyPath, Lines, line_of, parse, quote, read_text
+from rankwise.sweep.domains import MOST_LISTED, Domain, Groups, Range, Scalar, Values, keys_of, listed, plain, why_no_grid
 from rankwise.sweep.results import OBJECTIVES
 
 ELSEWHERE = {"acc": "accuracy", "f1": "macro_f1", "f1_macro": "macro_f1", "loss": "log_loss"}  # what other tools call one
@@ -88,7 +78,9 @@ class SearchSpec(Spec):
     """Seed of the order of a grid and of what is drawn."""
 
 
-class _File(Spec):
+class SpaceFile(Spec):
+    """What stands in a space's file."""
+
     name: str
     summary: str = ""
     base: str
@@ -112,7 +104,7 @@ class _File(Spec):
         return objectives
 
     @model_validator(mode="after")
-    def _consistent(self) -> _File:
+    def _consistent(self) -> SpaceFile:
         if len(self.objectives) > 1 and self.search.pruner.name != "none":
             raise ValueError(
                 f"{self.search.pruner.name} compares one score, and there are {len(self.objectives)} objectives; set "
@@ -123,15 +115,9 @@ class _File(Spec):
         return self
 
 
-@dataclass(frozen=True)
-class Space:
+class Space(SpaceFile):
     """The configurations that a sweep tries, and how it searches them."""
 
-    name: str
-    base: str
-    set: tuple[str, ...]
-    search: SearchSpec
-    objectives: tuple[str, ...]
     domains: Mapping[str, Domain]
 
     @classmethod
@@ -153,15 +139,13 @@ class Space:
                 lines["search", key] = source
         tree.setdefault("name", Path(where).stem)  # and so sweeps/NAME, where nothing else is said
         try:
-            file = _File.model_validate(tree)
+            file = SpaceFile.model_validate(tree)
         except ValidationError as error:
             raise RecipeError("\n".join(_explained(error, lines, where))) from None
-        reader = _Reader(_base(file, lines, where), lines, where)
-        domains = {name: reader.domain(name, values) for name, values in file.space.items()}
-        reader.check_keys(domains)
-        if file.search.sampler == "grid" and size_of(domains) is None:
-            raise RecipeError(f"{where}: {why_no_grid(domains)}; or search.sampler: random")
-        return cls(file.name, file.base, file.set, file.search, file.objectives, domains)
+        space = cls(**dict(file), domains=_Reader(_base(file, lines, where), lines, where).domains(file.space))
+        if space.search.sampler == "grid" and space.size is None:
+            raise RecipeError(f"{where}: {why_no_grid(space.domains)}; or search.sampler: random")
+        return space
 
     def without(self, keys: Iterable[str]) -> Space:
         """The space with these recipe keys no longer varied, as `--set` wants it. Raises RecipeError for a key in a group."""
@@ -176,7 +160,7 @@ class Space:
                 )
         if not left:
             raise RecipeError(f"--set {', '.join(sorted(gone))}: then the space varies nothing; type rankwise train instead")
-        return replace(self, domains=left)
+        return self.model_copy(update={"domains": left})
 
     def check(self, base: Recipe) -> None:
         """Raises RecipeError where the search asks of every configuration what the base does not give."""
@@ -202,7 +186,8 @@ class Space:
     @property
     def size(self) -> int | None:
         """How many configurations; None where they can't be listed."""
-        return size_of(self.domains)
+        size = math.prod(domain.size for domain in self.domains.values())
+        return int(size) if size <= MOST_LISTED else None
 
     @property
     def wanted(self) -> int:
@@ -241,28 +226,23 @@ class _Reader:
     def __init__(self, base: Recipe, lines: Lines, where: str) -> None:
         self.base, self.lines, self.where = base, lines, where
 
-    def domain(self, name: str, values: Any) -> Domain:
-        path: tuple[str | int, ...] = ("space", name)
+    def domains(self, space: Mapping[str, Any]) -> dict[str, Domain]:
+        """Every part of a space. Raises RecipeError, also where two of them set the same key."""
+        domains: dict[str, Domain] = {}
+        owners: dict[str, str] = {}
+        for name, values in space.items():
+            domains[name] = self._domain(name, values)
+            for key, (other, owner) in itertools.product(keys_of(name, domains[name]), owners.items()):
+                if _overlap(key, other):
+                    clash = f"{_within(name, key)} is also set by {_within(owner, other)}"
+                    raise self._error(("space", name), f"{clash}; name a key once")
+            owners.update(dict.fromkeys(keys_of(name, domains[name]), name))
+        return domains
+
+    def _domain(self, name: str, values: Any) -> Domain:
         if isinstance(values, list) and any(isinstance(option, dict) for option in values) and not self._is_key(name):
             return self._groups(name, values)
-        self._check_known(name, path)
-        if isinstance(values, list):
-            return self._values(name, values, path)
-        if isinstance(values, dict):
-            return self._range(name, values, path)
-        raise self._error(path, f"{name}: found {values!r}, expected a list of values or a range {{low: …, high: …}}")
-
-    def check_keys(self, domains: Mapping[str, Domain]) -> None:
-        """Raises RecipeError where two parts of the space set the same key."""
-        owners: dict[str, str] = {}
-        for name, domain in domains.items():
-            for key in keys_of(name, domain):
-                for other, owner in owners.items():
-                    if _overlap(key, other):
-                        raise self._error(
-                            ("space", name), f"{_within(name, key)} is also set by {_within(owner, other)}; name a key once"
-                        )
-            owners.update(dict.fromkeys(keys_of(name, domain), name))
+        return self._part(name, values, ("space", name))
 
     def _groups(self, name: str, groups: list[Any]) -> Groups:
         options: dict[str, Mapping[str, Values | Range]] = {}
@@ -272,28 +252,36 @@ class _Reader:
                 raise self._error(("space", name), f"{name}: option {index + 1} is {quote(option)}, {expected}")
             inner: dict[str, Values | Range] = {}
             for key, value in option.items():
-                path = ("space", name, index, key)
-                self._check_known(key, path)
-                if isinstance(value, dict) and "low" in value:
-                    inner[key] = self._range(key, value, path)
-                else:
-                    inner[key] = self._values(key, value if isinstance(value, list) else [value], path)
+                several = isinstance(value, list) or (isinstance(value, dict) and "low" in value)
+                inner[key] = self._part(key, value if several else [value], ("space", name, index, key))
             single = [part for part in inner.values() if isinstance(part, Values) and len(part.values) == 1]
-            label = ", ".join(str(part.labels[0]) for part in single) or f"option {index + 1}"
+            label = ", ".join(str(part.points()[0]) for part in single) or f"option {index + 1}"
             options[label if label not in options else f"{label} ({index + 1})"] = inner
         return Groups(options)
 
-    def _values(self, key: str, options: list[Any], path: tuple[str | int, ...]) -> Values:
-        if not options:
+    def _part(self, key: str, values: Any, path: KeyPath) -> Values | Range:
+        """What a recipe key may be, by a list of values or a range."""
+        if key == "train.seed":
+            raise self._error(path, "train.seed: a configuration is trained with several seeds where search.seeds says so")
+        if key in DATA_PATHS:
+            message = "scores on other data can't be compared; sweep each in a folder of its own, --data"
+            raise self._error(path, f"{key}: {message}")
+        if not self._is_key(key):
+            self._check(key, None, path)
+        if isinstance(values, dict):
+            return self._range(key, values, path)
+        if not isinstance(values, list):
+            raise self._error(path, f"{key}: found {values!r}, expected a list of values or a range {{low: …, high: …}}")
+        if not values:
             raise self._error(path, f"{key}: an empty list leaves nothing to try")
-        for value in options:
+        for value in values:
             self._check(key, value, path)
-        values = Values(tuple(options))
-        if len(set(map(json.dumps, values.labels))) < len(options):
-            raise self._error(path, f"{key}: {options} names a value twice")
-        return values
+        part = Values(tuple(values))
+        if len(set(map(json.dumps, part.points()))) < len(values):
+            raise self._error(path, f"{key}: {values} names a value twice")
+        return part
 
-    def _range(self, key: str, settings: dict[str, Any], path: tuple[str | int, ...]) -> Range:
+    def _range(self, key: str, settings: dict[str, Any], path: KeyPath) -> Range:
         unknown = set(settings) - {"low", "high", "log", "step"}
         if unknown or not {"low", "high"} <= set(settings):
             raise self._error(path, f"{key}: a range is {{low: 1e-5, high: 1e-2}}, with log: true or step: 0.1 if wanted")
@@ -320,28 +308,19 @@ class _Reader:
     def _is_key(self, name: str) -> bool:
         return "unknown key" not in (self.base.refusal(name, None, self.where) or "")
 
-    def _check_known(self, key: str, path: tuple[str | int, ...]) -> None:
-        if key == "train.seed":
-            raise self._error(path, "train.seed: a configuration is trained with several seeds where search.seeds says so")
-        if key in DATA_PATHS:
-            message = "scores on other data can't be compared; sweep each in a folder of its own, --data"
-            raise self._error(path, f"{key}: {message}")
-        if not self._is_key(key):
-            self._check(key, None, path)
-
-    def _check(self, key: str, value: Any, path: tuple[str | int, ...]) -> None:
+    def _check(self, key: str, value: Any, path: KeyPath) -> None:
         if problem := self.base.refusal(key, value, self._origin(path)):
             raise RecipeError(problem)
 
-    def _error(self, path: tuple[str | int, ...], message: str) -> RecipeError:
+    def _error(self, path: KeyPath, message: str) -> RecipeError:
         return RecipeError(f"{self._origin(path)}: {message}")
 
-    def _origin(self, path: tuple[str | int, ...]) -> str:
+    def _origin(self, path: KeyPath) -> str:
         """The file and line of a setting."""
         return line_of(path, self.lines, self.where)
 
 
-def _base(file: _File, lines: Lines, where: str) -> Recipe:
+def _base(file: SpaceFile, lines: Lines, where: str) -> Recipe:
     """The base recipe, with what the file sets; an error in either names its line in the file."""
     try:
         source_text(file.base)
@@ -356,8 +335,7 @@ def _explained(error: ValidationError, lines: Lines, where: str) -> Iterator[str
         path = problem["loc"]
         at, dotted = line_of(path, lines, where), ".".join(map(str, path))
         if problem["type"] == "extra_forbidden":
-            specs: tuple[type[Spec], ...] = (_File, SearchSpec, PrunerSpec)
-            known = specs[len(path) - 1].model_fields
+            known = known_keys(SpaceFile, path[:-1])
             yield f"{at}: unknown key '{dotted}'{nearest(str(path[-1]), known, below=path[:-1])}"
         elif problem["type"] == "missing":
             yield f"{at}: '{dotted}' is missing; a space names a base recipe and, under space, keys with their values"

@@ -84,13 +84,11 @@ class Store:
         (self.folder / ABOUT).write_text(json.dumps({"study": name, "storage": url}, indent=2) + "\n", "utf-8")
 
 
-@contextmanager
-def opened(url: str, name: str, directions: Iterable[Direction]) -> Iterator[tuple[optuna.Study, optuna.Study]]:
-    """The search's study of that name and the finalists', made where there are none. Raises RunError."""
-    with _connected(url) as storage:
-        search = optuna.create_study(storage=storage, study_name=name, directions=list(directions), load_if_exists=True)
-        finals = optuna.create_study(storage=storage, study_name=name + FINALS, direction="maximize", load_if_exists=True)
-        yield search, finals
+def studies_in(storage: RDBStorage, name: str, directions: Iterable[Direction]) -> tuple[optuna.Study, optuna.Study]:
+    """The search's study of that name and the finalists', made where there are none."""
+    finals = optuna.create_study(storage=storage, study_name=name + FINALS, direction="maximize", load_if_exists=True)
+    search = optuna.create_study(storage=storage, study_name=name, directions=list(directions), load_if_exists=True)
+    return search, finals
 
 
 @contextmanager
@@ -100,21 +98,15 @@ def alone(url: str, name: str) -> Iterator[None]:
         with FileLock(Path(str(sqlalchemy.make_url(url).database)).with_name(LOCK)):
             yield
         return
-    with _connected(url) as storage, storage.engine.connect() as connection:
+    with connected(url) as storage, storage.engine.connect() as connection:
         lock = sqlalchemy.func.pg_advisory_lock(zlib.crc32(name.encode()))
         connection.execute(sqlalchemy.select(lock))  # held until the connection is closed
         yield
 
 
-def discard(url: str, name: str) -> None:
-    """Delete the search's study of that name and the finalists'."""
-    with _connected(url) as storage:
-        for study in (name, name + FINALS):
-            optuna.delete_study(study_name=study, storage=storage)
-
-
-def located(folder_or_url: str | Path) -> tuple[str, str]:
-    """The database's URL and the study's name of a sweep's folder, or of URL#NAME. Raises RunError."""
+@contextmanager
+def existing(folder_or_url: str | Path) -> Iterator[tuple[optuna.Study, optuna.Study]]:
+    """The search's study and the finalists' of a sweep's folder, or of URL#NAME. Raises RunError where there is none."""
     source = str(folder_or_url)
     if "://" in source:
         database, _, name = source.partition("#")
@@ -129,13 +121,13 @@ def located(folder_or_url: str | Path) -> tuple[str, str]:
                 f"{folder}: no {FILE}, where {ABOUT} says that the trials are; copy it there from the sweep's folder"
             )
         name, url = about["study"], Store(folder, about["storage"]).database
-    with _connected(url) as storage:
+    with connected(url) as storage:
         known = [study for study in optuna.get_all_study_names(storage) if not study.endswith(FINALS)]
-    if not name and len(known) == 1:
-        name = known[0]
-    if name not in known:
-        raise RunError(f"{source}: no study is called '{name}' there; it has {', '.join(known) or 'none'}; type URL#NAME")
-    return url, name
+        if not name and len(known) == 1:
+            name = known[0]
+        if name not in known:
+            raise RunError(f"{source}: no study is called '{name}' there; it has {', '.join(known) or 'none'}; type URL#NAME")
+        yield studies_in(storage, name, ["maximize"])  # they are there, with directions of their own
 
 
 class Board:
@@ -145,7 +137,6 @@ class Board:
         self.study = study
         self.driver = driver or f"{platform.node()}-{uuid.uuid4().hex[:12]}"
         self.patience_seconds = patience_seconds
-        self._beats = 0
         self._beaten = self._looked = -math.inf
         self._first_seen: dict[tuple[str, Any], float] = {}
 
@@ -154,11 +145,10 @@ class Board:
 
     def beat(self) -> None:
         """Say that this driver lives, if it is time to."""
-        if time.monotonic() - self._beaten < min(BEAT_SECONDS, self.patience_seconds / 4):
-            return
-        self._beats += 1
-        self.study.set_user_attr(f"beat {self.driver}", self._beats)
-        self._beaten = time.monotonic()
+        now = time.monotonic()
+        if now - self._beaten >= min(BEAT_SECONDS, self.patience_seconds / 4):
+            self.study.set_user_attr(f"beat {self.driver}", now)
+            self._beaten = now
 
     def ask(self) -> optuna.Trial:
         """A waiting trial, else a new one; it is ours from now on."""
@@ -278,7 +268,7 @@ def labels_of(trial: FrozenTrial) -> dict[str, Any]:
 
 
 @contextmanager
-def _connected(url: str) -> Iterator[RDBStorage]:
+def connected(url: str) -> Iterator[RDBStorage]:
     """Optuna's tables, made where there are none. Raises RunError where the database can't be used."""
     logging.getLogger("optuna").setLevel(logging.WARNING)
     for attempt in range(1, TRIES + 1):

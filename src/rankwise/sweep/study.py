@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.results import COSTS, OBJECTIVES, Final, State, Trial, configured
-from rankwise.sweep.storage import ALIVE, ENDED, located, opened
+from rankwise.sweep.storage import ALIVE, ENDED, existing
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,7 @@ class Study:
     @classmethod
     def load(cls, folder_or_url: str | Path) -> Study:
         """The study in a sweep's folder, or in a database as URL#NAME. Raises RunError."""
-        url, name = located(folder_or_url)
-        with opened(url, name, ["maximize"]) as studies:  # they are there, with directions of their own
+        with existing(folder_or_url) as studies:
             return cls.of(*studies)
 
     @classmethod
