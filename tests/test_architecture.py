@@ -331,6 +331,35 @@ def test_predicting_imports_only_what_the_engine_runs_on(run_for, engine, withou
     assert fresh(program, str(run.folder), engine, *without).strip() == "[]"
 
 
+TYPED = """
+import sys
+from rankwise.cli.app import main
+unwanted, sys.argv = sys.argv[1].split(), ["rankwise", *sys.argv[2:]]
+try:
+    main()
+finally:
+    print([name for name in unwanted if name in sys.modules])
+"""
+
+
+def test_a_text_predicted_from_the_shell_imports_what_that_takes_and_no_more(run_for):
+    """Imports are most of its time, and these are what it once imported without a need."""
+    run = run_for("bert", "train.epochs=1")
+    run.predict(["apple"], engine="onnx")
+    unwanted = "torch transformers peft accelerate sklearn scipy pandas pyarrow safetensors datasets optuna matplotlib "
+    unwanted += "rich ruamel.yaml filelock rankwise.recipe rankwise.planning rankwise.run.format rankwise.system.events "
+    unwanted += "rankwise.workflows rankwise.cli.console rankwise.cli.options rankwise.cli.verbs.train"
+    program = f"import os; os.environ['RANKWISE_CACHE'] = {os.environ['RANKWISE_CACHE']!r}\n{TYPED}"
+    label, loaded = fresh(program, unwanted, "predict", str(run.folder), "--text", "apple", "--engine", "onnx").splitlines()
+    assert label.endswith("apple")
+    assert loaded == "[]"
+
+
+def test_help_imports_no_verb():
+    unwanted = "numpy pydantic rich rankwise.recipe rankwise.cli.verbs"
+    assert fresh(TYPED, unwanted, "--help").splitlines()[-1] == "[]"
+
+
 UNTOUCHED = """
 import importlib, json, locale, logging, os, random, sys, warnings
 warnings.simplefilter("default")

@@ -15,7 +15,7 @@ from rankwise.errors import RunError
 from rankwise.planning.plan import PlanFacts
 from rankwise.run import format as schema
 from rankwise.run.folder import Run
-from rankwise.run.manifest import write_manifest
+from rankwise.run.manifest import FORMAT, Manifest, write_manifest
 from rankwise.system import files
 from rankwise.system.files import read_json, to_json, write_json
 
@@ -26,7 +26,7 @@ SCHEMAS = {
     "scores.json": schema.RunScores,
     "preprocessing.json": Preprocessing,
     "versions.json": dict[str, str],
-    "manifest.json": schema.Manifest,
+    "manifest.json": Manifest,
 }
 RUNS = {
     "lora": (),
@@ -124,7 +124,7 @@ def test_a_file_that_is_cut_off_is_no_json(broken):
     (folder / "run.json").write_text('{"format": 1, ', "utf-8")
     write_manifest(folder)
     with pytest.raises(RunError, match=r"run\.json is not JSON \(EOF while parsing a value at line 1 column 14\)"):
-        Run.load(folder)
+        Run.load(folder).facts  # noqa: B018
 
 
 def test_a_file_that_is_larger_than_any_of_its_kind_is_not_read(broken, monkeypatch):
@@ -137,7 +137,7 @@ def test_a_file_that_is_larger_than_any_of_its_kind_is_not_read(broken, monkeypa
 def test_a_manifest_of_a_newer_format_is_told_before_anything_else(broken):
     folder = broken("run.json", "steps", None)
     manifest = content(folder / "manifest.json")
-    write_json(folder / "manifest.json", {**manifest, "format": schema.FORMAT + 1})
+    write_json(folder / "manifest.json", {**manifest, "format": FORMAT + 1})
     with pytest.raises(RunError, match=r"format 2, this rankwise reads up to 1; upgrade rankwise"):
         Run.load(folder)
 

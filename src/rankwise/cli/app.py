@@ -8,46 +8,85 @@ Exit codes: 0; 2 for the user's mistake (a RankwiseError or a wrong option); 1 f
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from rankwise.cli import console
-from rankwise.cli.verbs.compare import compare
-from rankwise.cli.verbs.data import data
-from rankwise.cli.verbs.evaluate import evaluate
-from rankwise.cli.verbs.learn_curve import learn_curve
-from rankwise.cli.verbs.plan import plan
-from rankwise.cli.verbs.predict import predict
-from rankwise.cli.verbs.recipes import recipes, show_recipe
-from rankwise.cli.verbs.report import report
-from rankwise.cli.verbs.reproduce import reproduce
-from rankwise.cli.verbs.sweep import sweep
-from rankwise.cli.verbs.train import train
 from rankwise.encoders.known import KNOWN
 from rankwise.errors import RankwiseError, told_extras
 
 USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # click's, which typer does not export by name
-GOING_ON = {  # by verb: how to go on after Ctrl-C
-    "train": "; a training goes on from its last checkpoint with --resume",
-    "learn-curve": "; the same command goes on",
-    "reproduce": "; the same command goes on",
+
+
+class Row(NamedTuple):
+    """What the command line knows of a verb before its file is imported."""
+
+    line: str
+    """What `rankwise --help` says of it."""
+    epilog: str | None = None
+    going_on: str = ""
+    """How to go on after Ctrl-C."""
+
+
+VERBS = {
+    "train": Row(
+        "Plan, train and evaluate a recipe; write a run folder.",
+        going_on="; a training goes on from its last checkpoint with --resume",
+    ),
+    "plan": Row(
+        "What a recipe would train and cost, before it does.",
+        epilog=f"Bases that need no network to plan: {', '.join(KNOWN)}; or a folder, or a Hugging Face id.",
+    ),
+    "data": Row("What to know of a data set; rows with wrong labels."),
+    "evaluate": Row("Score a run on labelled data, also under shift."),
+    "predict": Row("Label texts from a file or the command line."),
+    "learn-curve": Row("Accuracy against rows, and what more would bring.", going_on="; the same command goes on"),
+    "compare": Row("Which run is better, and whether that is shown."),
+    "reproduce": Row("Run what a published report describes.", going_on="; the same command goes on"),
+    "report": Row("Runs or a sweep as one HTML page."),
+    "sweep": Row("Search recipes; train the best again."),
+    "recipes": Row("List the built-in recipes, or show one."),
 }
 
 
 class _Verbs(typer.core.TyperGroup):
-    """The verbs; a mistake and Ctrl-C, for which typer itself has a traceback and no word, end one with a clear line."""
+    """The verbs, of which only the one that is typed is imported.
+
+    A mistake and Ctrl-C, for which typer itself has a traceback and no word, end it with a clear line.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = {name: typer.core.TyperCommand(name, short_help=row.line) for name, row in VERBS.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        name, row, rest = super().resolve_command(ctx, args)
+        return name, _verb(name) if name else row, rest
 
     def invoke(self, ctx: Any) -> Any:
         try:
             with told_extras():
                 return super().invoke(ctx)
         except RankwiseError as problem:
-            console.error(str(problem))
+            _error(str(problem))
             raise typer.Exit(problem.exit_code) from None
         except KeyboardInterrupt:
-            console.error(f"stopped{GOING_ON.get(ctx.invoked_subcommand or '', '')}")
+            verb = VERBS.get(ctx.invoked_subcommand)
+            _error(f"stopped{verb.going_on if verb else ''}")
             raise typer.Exit(130) from None
+
+
+def _verb(name: str) -> Any:
+    """The command of a verb: its file's function of that name, or the typer app, where it has verbs of its own."""
+    word = name.replace("-", "_")
+    app = getattr(import_module(f"rankwise.cli.verbs.{word}"), word)
+    if not isinstance(app, typer.Typer):
+        verb, app = app, typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(name, epilog=VERBS[name].epilog)(verb)
+    for command in app.registered_commands:
+        command.cls = _Verb
+    return typer.main.get_command(app)
 
 
 class _Verb(typer.core.TyperCommand):
@@ -89,13 +128,17 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-recipes_app = typer.Typer(help="List the built-in recipes, or show one.", invoke_without_command=True)
-app.add_typer(recipes_app, name="recipes")
 
 
 def main() -> None:
     """Run the `rankwise` command."""
     app()
+
+
+def _error(message: str) -> None:
+    from rankwise.cli import console
+
+    console.error(message)
 
 
 def _print_version(wanted: bool) -> None:
@@ -113,22 +156,3 @@ def _root(
     ] = False,
 ) -> None:
     del version  # its callback has answered
-
-
-app.command(short_help="Plan, train and evaluate a recipe; write a run folder.")(train)
-app.command(
-    short_help="What a recipe would train and cost, before it does.",
-    epilog=f"Bases that need no network to plan: {', '.join(KNOWN)}; or a folder, or a Hugging Face id.",
-)(plan)
-recipes_app.callback()(recipes)
-recipes_app.command("show", short_help="Print one recipe as YAML.")(show_recipe)
-app.command(short_help="What to know of a data set; rows with wrong labels.")(data)
-app.command(short_help="Score a run on labelled data, also under shift.")(evaluate)
-app.command(short_help="Label texts from a file or the command line.")(predict)
-app.command("learn-curve", short_help="Accuracy against rows, and what more would bring.")(learn_curve)
-app.command("compare", short_help="Which run is better, and whether that is shown.")(compare)
-app.command("reproduce", short_help="Run what a published report describes.")(reproduce)
-app.command("report", short_help="Runs or a sweep as one HTML page.")(report)
-app.command("sweep", short_help="Search recipes; train the best again.")(sweep)
-for verb in (*app.registered_commands, *recipes_app.registered_commands):
-    verb.cls = _Verb

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.files.table import Table
 from rankwise.errors import DataError, nearest
-from rankwise.recipe import DataSpec
+
+if TYPE_CHECKING:
+    from rankwise.data.files.table import Table
+    from rankwise.recipe import DataSpec
 
 
 def class_names(train: Table, named: Sequence[str]) -> tuple[str, ...]:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.files.table import Table
 from rankwise.data.labels import numbers_of
-from rankwise.recipe import DataSpec, EvaluateSpec
 from rankwise.stats import scores as stats
+
+if TYPE_CHECKING:
+    from rankwise.data.files.table import Table
+    from rankwise.recipe import DataSpec, EvaluateSpec
 
 Probabilities = NDArray[np.float64]
 Labels = NDArray[np.int64]

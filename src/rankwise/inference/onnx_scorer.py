@@ -21,6 +21,7 @@ from rankwise.system.cores import default_threads
 TOLERANCE = 1e-4  # the largest difference of a logit from torch's that an export may have
 DIFFERENCE = "rankwise.difference"  # in the file's metadata: the largest difference found when it was made,
 SOURCE = "rankwise.source"  # and what it was made from, in the caller's words
+SPIN = "1000"  # microseconds that a thread waits awake: more than lies between two operators, and then the core is others'
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def load_onnx(path: Path, classes: Sequence[str], *, threads: int | None = None)
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads or default_threads()
     options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN)
     options.log_severity_level = 4  # errors are raised, so need no line of their own
     try:
         session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -25,7 +25,7 @@ from rankwise.planning.plan import plan
 from rankwise.published.reports import DataName, Experiment, Report
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
-from rankwise.run.format import MANIFEST
+from rankwise.run.manifest import MANIFEST
 from rankwise.run.opening import Existing
 from rankwise.run.scored_rows import ScoredRows
 from rankwise.system.events import Events, ExperimentStarted, Listener

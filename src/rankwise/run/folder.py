@@ -27,21 +27,31 @@ from threading import RLock
 from typing import TYPE_CHECKING
 
 from rankwise.data.preprocessing import Preprocessing
-from rankwise.encoders.base import Base, locate
 from rankwise.errors import RunError, require
-from rankwise.inference.onnx_scorer import OnnxScorer
 from rankwise.inference.predict import Prediction, Predictor
-from rankwise.planning.plan import Plan, PlanFacts
-from rankwise.planning.plan import plan as make_plan
-from rankwise.recipe import Recipe
 from rankwise.run.engines.onnx import exported
 from rankwise.run.engines.predictor import predictor
-from rankwise.run.format import PLAN, PREPROCESSING, RECIPE, RUN, SCORED_ROWS, SCORES, RunFacts, RunScores
-from rankwise.run.manifest import check_files, check_format, check_run, read_manifest
+from rankwise.run.manifest import (
+    PLAN,
+    PREPROCESSING,
+    RECIPE,
+    RUN,
+    SCORED_ROWS,
+    SCORES,
+    check_files,
+    check_format,
+    check_run,
+    read_manifest,
+)
 from rankwise.system.files import read_json
 
 if TYPE_CHECKING:
+    from rankwise.encoders.base import Base
+    from rankwise.inference.onnx_scorer import OnnxScorer
     from rankwise.model.classifier import Classifier
+    from rankwise.planning.plan import Plan, PlanFacts
+    from rankwise.recipe import Recipe
+    from rankwise.run.format import RunFacts, RunScores
     from rankwise.run.scored_rows import ScoredRows
 
 
@@ -50,14 +60,15 @@ _LOADING = RLock()  # one thread loads at a time: while it does, warnings of lib
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run on disk."""
+    """A finished run on disk.
+
+    What predicting does without is read when it is first asked for, by modules that are imported then: of the time that a
+    single text takes in a process of its own, imports are most. A file that does not fit its schema is a RunError, a recipe
+    that does not a RecipeError.
+    """
 
     folder: Path
-    recipe: Recipe
-    preprocessing: Preprocessing
-    scores: RunScores = field(repr=False)
-    facts: RunFacts = field(repr=False)
-    plan_facts: PlanFacts = field(repr=False)
+    preprocessing: Preprocessing = field(repr=False)
 
     @classmethod
     def load(cls, folder: str | Path, *, verify: bool = True) -> Run:
@@ -66,16 +77,37 @@ class Run:
         manifest = read_manifest(folder)
         if verify:
             check_files(folder, manifest)
-        facts = read_json(folder / RUN, RunFacts)
-        check_format(folder, facts.format)
-        return cls(
-            folder=folder,
-            recipe=Recipe.load(folder / RECIPE),
-            preprocessing=read_json(folder / PREPROCESSING, Preprocessing),
-            scores=read_json(folder / SCORES, RunScores),
-            facts=facts,
-            plan_facts=read_json(folder / PLAN, PlanFacts),
-        )
+        return cls(folder, read_json(folder / PREPROCESSING, Preprocessing))
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe, every default filled in."""
+        from rankwise.recipe import Recipe
+
+        return Recipe.load(self.folder / RECIPE)
+
+    @cached_property
+    def facts(self) -> RunFacts:
+        """run.json: what was trained, on what, and what it took."""
+        from rankwise.run.format import RunFacts
+
+        facts = read_json(self.folder / RUN, RunFacts)
+        check_format(self.folder, facts.format)
+        return facts
+
+    @cached_property
+    def scores(self) -> RunScores:
+        """scores.json: the test scores beside the baselines', and every evaluation during training."""
+        from rankwise.run.format import RunScores
+
+        return read_json(self.folder / SCORES, RunScores)
+
+    @cached_property
+    def plan_facts(self) -> PlanFacts:
+        """plan.json: ranks, alphas and the ledger."""
+        from rankwise.planning.plan import PlanFacts
+
+        return read_json(self.folder / PLAN, PlanFacts)
 
     def scored_rows(self) -> ScoredRows:
         """What it said of each test row. Raises RunError for a run that did not keep that."""
@@ -89,6 +121,8 @@ class Run:
 
     def base(self) -> Base:
         """The base encoder, found again and checked; a whole model is its own base. Raises ModelError or RunError."""
+        from rankwise.encoders.base import Base, locate
+
         facts = self.facts.base
         if not self.recipe.adapter.is_apart:
             return Base(facts.name, facts.hub, str(self.folder), None, None)
@@ -103,11 +137,13 @@ class Run:
 
     def plan(self) -> Plan:
         """The plan, made again from the recipe."""
+        from rankwise.planning.plan import plan
+
         path = self.facts.base.path
         base = os.path.normpath(self.folder / path) if path else self.recipe.base
         if not self.recipe.adapter.is_apart:
             base = str(self.folder)  # its config.json describes the encoder, wherever the base is now
-        return make_plan(self.recipe.model_copy(update={"base": base}), classes=len(self.preprocessing.classes))
+        return plan(self.recipe.model_copy(update={"base": base}), classes=len(self.preprocessing.classes))
 
     def classifier(self) -> Classifier:
         """The classifier in eval mode, with the logits it had when it was saved."""

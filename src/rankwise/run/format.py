@@ -1,4 +1,5 @@
-"""What the files of a run folder hold: one schema, which writers and readers share. `run.folder` lists the files.
+"""What the files of a run folder hold: one schema, which writers and readers share. `run.folder` lists the files, and
+`run.manifest`, which is read first, has the manifest's.
 
 Sizes are bytes, durations seconds, shares 0 to 1. A key that is None by default is left out of its file where it is None.
 """
@@ -17,18 +18,6 @@ from rankwise.stats.scores import Scores, ScoresWithMistakes
 from rankwise.system.events import HistoryEntry
 from rankwise.system.files import Stored
 
-FORMAT = 1  # of run.json and manifest.json; raised where an older rankwise could not read what is written
-RUN = "run.json"
-PLAN = "plan.json"
-SCORES = "scores.json"
-PREPROCESSING = "preprocessing.json"
-VERSIONS = "versions.json"
-RECIPE = "recipe.yaml"
-CARD = "README.md"
-SCORED_ROWS = "test.parquet"
-EVENTS = "events.jsonl"
-MANIFEST = "manifest.json"  # written last: a folder that has it is whole
-STARTED = "started.json"  # in a folder whose run is not finished
 SHIFT = "shift.json"  # added later, beside a run's own files; its manifest names those alone
 PACKAGES = ("rankwise", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "scikit-learn")
 
@@ -154,15 +143,7 @@ class RunScores(Stored):
     """Where some, not all, of the test texts are in training too."""
 
 
-# ------------------------------------------------------------------------------------------ manifest, started, versions
-
-
-@dataclass(frozen=True)
-class Manifest(Stored):
-    """manifest.json: the hex digest of every other file of the run, by its path in the folder; written last."""
-
-    format: int
-    sha256: Mapping[str, str]
+# ---------------------------------------------------------------------------------------------------- started, versions
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,37 @@
 """Whether a folder holds a finished run, and whether its files are still what was saved: manifest.json, written last.
 
-Nothing here loads what trains, so a wrong path is told at once.
+Nothing here loads what trains, so a wrong path is told at once. The names of a run's files are here too.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from rankwise.errors import RunError
-from rankwise.run.format import EVENTS, FORMAT, MANIFEST, STARTED, Manifest
-from rankwise.system.files import DRAFT, read_json, sha256, write_json
+from rankwise.system.files import DRAFT, Stored, read_json, sha256, write_json
+
+FORMAT = 1  # of run.json and manifest.json; raised where an older rankwise could not read what is written
+RUN = "run.json"
+PLAN = "plan.json"
+SCORES = "scores.json"
+PREPROCESSING = "preprocessing.json"
+VERSIONS = "versions.json"
+RECIPE = "recipe.yaml"
+CARD = "README.md"
+SCORED_ROWS = "test.parquet"
+EVENTS = "events.jsonl"
+MANIFEST = "manifest.json"  # written last: a folder that has it is whole
+STARTED = "started.json"  # in a folder whose run is not finished
+
+
+@dataclass(frozen=True)
+class Manifest(Stored):
+    """manifest.json: the hex digest of every other file of the run, by its path in the folder; written last."""
+
+    format: int
+    sha256: Mapping[str, str]
 
 
 def check_run(folder: str | Path) -> Path:

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
-from rankwise.run.format import MANIFEST, STARTED, Started
+from rankwise.run.format import Started
+from rankwise.run.manifest import MANIFEST, STARTED
 from rankwise.system.files import DRAFT, make_folder, read_json, write_json
 
 Existing = Literal["refuse", "resume", "overwrite"]

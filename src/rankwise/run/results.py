@@ -14,7 +14,6 @@ from rankwise.inference.baselines import Baseline
 from rankwise.inference.evaluation import Evaluation
 from rankwise.recipe import EvaluateSpec
 from rankwise.run.format import (
-    FORMAT,
     Actual,
     BaseFacts,
     BaselineScores,
@@ -26,6 +25,7 @@ from rankwise.run.format import (
     Seconds,
     TrainedParameters,
 )
+from rankwise.run.manifest import FORMAT
 from rankwise.stats.scores import score
 from rankwise.training.job import Job
 from rankwise.training.loop import Fitted

@@ -17,7 +17,8 @@ from rankwise.model import adapters
 from rankwise.model.saving import save as save_classifier
 from rankwise.run.card import model_card
 from rankwise.run.folder import Run
-from rankwise.run.format import (
+from rankwise.run.format import RunFacts, RunScores, versions
+from rankwise.run.manifest import (
     CARD,
     PLAN,
     PREPROCESSING,
@@ -27,11 +28,8 @@ from rankwise.run.format import (
     SCORES,
     STARTED,
     VERSIONS,
-    RunFacts,
-    RunScores,
-    versions,
+    write_manifest,
 )
-from rankwise.run.manifest import write_manifest
 from rankwise.run.opening import portable
 from rankwise.run.scored_rows import ScoredRows
 from rankwise.system.files import read_json, write_json

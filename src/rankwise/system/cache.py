@@ -13,9 +13,10 @@ import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from filelock import FileLock, Timeout
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 ABOUT = "entry.json"
 NEW = ".new"  # ends the folder's name while an entry is made
@@ -51,7 +52,7 @@ class Cache:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         entry = self.folder / key
-        with FileLock(self.folder / f"{key}.lock"):
+        with self._lock(key):
             content = read(entry)
             if content is not None:
                 os.utime(entry)
@@ -102,12 +103,18 @@ class Cache:
     def _remove(self, folder: Path, *, key: str) -> int:
         """Remove an entry and give its bytes, or 0 where another process makes or checks it."""
         try:
-            with FileLock(self.folder / f"{key}.lock", timeout=0):
+            with self._lock(key, timeout=0):
                 freed = _size(folder)
                 shutil.rmtree(folder, ignore_errors=True)  # its bytes go when the last process that reads them closes it
-        except Timeout:
+        except TimeoutError:
             return 0
         return freed
+
+    def _lock(self, key: str, timeout: float = -1) -> FileLock:
+        """The lock of an entry; filelock is imported here, for most processes only ask where the cache is."""
+        from filelock import FileLock
+
+        return FileLock(self.folder / f"{key}.lock", timeout=timeout)
 
 
 def checksum(path: Path) -> int:

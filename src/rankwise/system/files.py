@@ -2,6 +2,8 @@
 
 What such a file holds is a frozen dataclass, so writers and readers share one schema. A field that is None by default is left
 out where it is None.
+
+pydantic's core checks it, without pydantic itself, whose import would take a single prediction longer than all of ours.
 """
 
 from __future__ import annotations
@@ -9,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import CoreConfig, CoreSchema, SchemaValidator, ValidationError, core_schema
 
 from rankwise.errors import RunError
 
@@ -21,14 +24,20 @@ DRAFT = ".draft"  # ends the name of a file that is being written
 MOST_BYTES = 2**26  # of a file of JSON: a scores.json of 1,000 classes has a tenth of it
 
 T = TypeVar("T")
-_adapters: dict[Any, TypeAdapter[Any]] = {}
-"""pydantic's validators by schema, made when a schema is first read."""
+STRICT = CoreConfig(strict=True, extra_fields_behavior="forbid")
+SCALARS: dict[Any, CoreSchema] = {
+    int: core_schema.int_schema(),
+    float: core_schema.float_schema(),
+    str: core_schema.str_schema(),
+    bool: core_schema.bool_schema(),
+    Any: core_schema.any_schema(),
+}
+_validators: dict[Any, SchemaValidator] = {}
+"""By schema, made when one is first read."""
 
 
 class Stored:
     """Base class of dataclasses that a file of JSON holds: unknown keys and wrong types are refused when it is read."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", strict=True)
 
     def __getitem__(self, key: str) -> Any:
         """The entry under a key of the file, as JSON gives it: `run.facts["base"]["name"]`. Raises KeyError."""
@@ -68,12 +77,34 @@ def read_json(path: Path, schema: type[T]) -> T:
 
 def parse_json(text: str | bytes, schema: type[T]) -> T:
     """JSON as an object of a schema. Raises ValueError, whose one line names the first key that is wrong."""
-    adapter = _adapters.get(schema) or _adapters.setdefault(schema, TypeAdapter(schema))
+    validator = _validators.get(schema) or _validators.setdefault(schema, SchemaValidator(_core_schema(schema)))
     try:
-        value: T = adapter.validate_json(text)
+        value: T = validator.validate_json(text)
     except ValidationError as error:
         raise ValueError(_explained(error)) from error
     return value
+
+
+def _core_schema(kind: Any) -> CoreSchema:
+    """What a file and the fields of its dataclass may be: scalars, dataclasses, tuples, mappings, one of several of these."""
+    if kind in SCALARS:
+        return SCALARS[kind]
+    if isinstance(kind, type) and is_dataclass(kind):
+        hints, entries = get_type_hints(kind), []
+        for field in fields(kind):
+            schema = _core_schema(hints[field.name])
+            if field.default is not MISSING:
+                schema = core_schema.with_default_schema(schema, default=field.default)
+            entries.append(core_schema.dataclass_field(field.name, schema, kw_only=field.kw_only is True))
+        arguments = core_schema.dataclass_args_schema(kind.__name__, entries)
+        return core_schema.dataclass_schema(kind, arguments, [entry["name"] for entry in entries], config=STRICT)
+    parts = [_core_schema(part) for part in get_args(kind) if part not in (type(None), Ellipsis)]
+    if get_origin(kind) is tuple:
+        return core_schema.tuple_schema(parts, variadic_item_index=0 if Ellipsis in get_args(kind) else None)
+    if get_origin(kind) is UnionType:
+        one = core_schema.union_schema([*parts]) if len(parts) > 1 else parts[0]
+        return core_schema.nullable_schema(one) if type(None) in get_args(kind) else one
+    return core_schema.dict_schema(*parts)
 
 
 def _explained(error: ValidationError) -> str:

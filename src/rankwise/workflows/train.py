@@ -26,7 +26,7 @@ from rankwise.inference.baselines import baselines, fitted_baselines
 from rankwise.planning.plan import Plan, plan
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
-from rankwise.run.format import EVENTS
+from rankwise.run.manifest import EVENTS
 from rankwise.run.opening import Existing, last_part, open_folder, portable
 from rankwise.run.results import facts_of, scores_of
 from rankwise.run.saving import save

@@ -22,6 +22,7 @@ from rankwise.cli.arguments import (
     takes_options,
 )
 from rankwise.cli.options import check_data, spec_for, with_columns
+from rankwise.cli.verbs.predict import show_engine
 from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.run.manifest import check_run
 from rankwise.stats.scores import Mistake, Scores
@@ -65,7 +66,7 @@ def evaluate(options: EvaluateOptions) -> None:
     spec = spec_for(loaded.recipe, options.source, [*(options.overrides or []), *unseen])
     source, numbering = source_for(spec, labelled=True)
     source = with_columns(source, options.text_column, options.label_column)
-    console.show_engine(loaded, options.engine)
+    show_engine(loaded, options.engine)
     if options.shift:
         _evaluate_under_shift(loaded, source, spec, numbering=numbering, engine=options.engine, as_json=options.as_json)
         return

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import typer
+from rich.markup import escape
+from rich.text import Text
 
 from rankwise.cli import console
 from rankwise.cli.arguments import (
@@ -18,8 +20,12 @@ from rankwise.cli.arguments import (
     takes_options,
 )
 from rankwise.cli.options import forecast_of, recipe_of, scored, volume_of
+from rankwise.planning.forecast import Forecast
 from rankwise.planning.plan import Plan
 from rankwise.planning.plan import plan as make_plan
+from rankwise.recipe import SHORT_KINDS
+
+SHADES = " ░▒▓█"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +54,78 @@ def plan(options: PlanOptions) -> None:
         print_json({"recipe": loaded.name, "classes": classes or 2}, planned.facts(), {"forecast": cost.as_dict()})
         return
     console.show_layouts(known.layouts if known else [])
-    console.show_plan(loaded.name, planned, cost)
+    show_plan(loaded.name, planned, cost)
     if classes is None:
         console.note("2 classes assumed, for the data is not on this machine; type --classes N")
     if options.every:
         show_ledger(planned)
+
+
+def show_plan(name: str, plan: Plan, forecast: Forecast | None = None) -> None:
+    """The ledger by section, a picture of what is adapted, what the run is predicted to cost, the notes."""
+    ledger = plan.ledger
+    console.out.print(f"[bold]{escape(name)}[/] on {escape(plan.encoder.name)}: {_what_trains(plan)}")
+    table = console.plain_table("trained", "parameters", "share of the cap" if ledger.budget else "share of the model")
+    whole = ledger.budget or ledger.total_parameters
+    for section, parameters in ledger.sections().items():
+        table.add_row(_section_name(section, plan), f"{parameters:,}", f"{parameters / whole:.1%}")
+    table.add_section()
+    trained = ledger.trainable_parameters
+    table.add_row("[bold]total trained[/]", f"[bold]{trained:,}[/]", f"[bold]{trained / whole:.1%}[/]")
+    if ledger.budget:
+        table.add_row("cap", f"{ledger.budget:,}", "")
+    table.add_row("whole model", f"{ledger.total_parameters:,}", "")
+    console.out.print(table)
+    if plan.sites:
+        console.out.print(plan_map(plan))
+    for line in forecast.lines() if forecast else ():
+        console.out.print(escape(line))
+    for line in plan.notes:
+        console.note(line)
+
+
+def plan_map(plan: Plan) -> Text:
+    """Layers down (the last on top), kinds of linear layer across; the shade is the size relative to the largest.
+
+    A size is an adapter's rank, a prefix's length or the number of scales.
+    """
+    kinds = plan.encoder.kinds
+    entries = plan.ledger.adapters
+    sizes = {(entry.layer, entry.kind): entry.rank or plan.prefix_length or entry.parameters for entry in entries}
+    largest = max(sizes.values())
+    picture = Text("\n      " + "".join(f"{SHORT_KINDS[kind]:^9}" for kind in kinds) + "     cost\n", style="dim")
+    for layer in reversed(range(plan.encoder.layers)):
+        picture.append(f"{layer:>4}  ", style="dim")
+        for kind in kinds:
+            size = sizes.get((layer, kind), 0)
+            shade = SHADES[0] if size == 0 else SHADES[max(1, round(4 * size / largest))]
+            label = f"{size:^4}" if size else " ·  "
+            picture.append(shade * 2, style="cyan")
+            picture.append(label, style="bold" if size else "dim")
+            picture.append(shade * 2 + " ", style="cyan")
+        cost = sum(entry.parameters for entry in entries if entry.layer == layer)
+        picture.append(f"{cost:>9,}\n", style="dim")
+    return picture
+
+
+def _what_trains(plan: Plan) -> str:
+    """What a plan trains, in a few words."""
+    summary = plan.method.summary(plan.adapter, plan.ranks, len(plan.sites))
+    return f"{summary}, {plan.head.kind} head" if plan.adapter.is_apart else summary
+
+
+def _section_name(section: str, plan: Plan) -> str:
+    """What a section of the ledger is called for people."""
+    names = {
+        "adapter": f"adapters on {len(plan.ranks)} linear layers",
+        "magnitude": "magnitudes (DoRA)",
+        "bias": "biases",
+        "vector": f"scales on {len(plan.sites)} linear layers",
+        "prefix": "virtual keys and values",
+        "encoder": "the whole encoder",
+        "head": f"{plan.head.kind} head",
+    }
+    return names[section]
 
 
 def show_ledger(plan: Plan) -> None:

@@ -1,4 +1,8 @@
-"""`rankwise predict`: labels for a file, for texts of the command line, or for standard input."""
+"""`rankwise predict`: labels for a file, for texts of the command line, or for standard input.
+
+Of the time that a text of the command line takes, imports are most, so nothing is imported before it is needed, and rich not
+at all for a label.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
-from rich.markup import escape
 
-from rankwise.cli import console
 from rankwise.cli.arguments import EngineOption, JsonOption, RunArg, SetOption, TextColumn, print_json, takes_options
-from rankwise.cli.options import check_apart, check_data, spec_for, with_columns
 from rankwise.errors import DataError
 from rankwise.run.engines import engine_called
 from rankwise.run.manifest import check_run
 
 if TYPE_CHECKING:
     from rankwise.data.files.table import Record
+    from rankwise.run.folder import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,23 +60,35 @@ def predict(options: PredictOptions) -> None:
     if options.mc_dropout and engine_called(options.engine).dropout is None:
         raise DataError(f"--mc-dropout needs dropout, which --engine {options.engine} has none of; type --engine torch")
     check_run(options.run)
+    if options.text and options.out is None and not (options.as_json or options.submission or options.numbers):
+        _show_texts(options, options.text)
+    else:
+        _write_rows(options)
+
+
+def _show_texts(options: PredictOptions, texts: Sequence[str]) -> None:
+    """Predict texts of the command line for a person."""
+    run = _run_of(options)
+    predictions = run.predict(texts, mc_dropout=options.mc_dropout, engine=options.engine)
+    show_predictions(texts, predictions, all_classes=options.probabilities)
+
+
+def _write_rows(options: PredictOptions) -> None:
+    """Predict a row for each text, as CSV, as JSON or into a file."""
+    from rankwise.cli import console
+    from rankwise.cli.options import check_apart, check_data, spec_for, with_columns
+
     if options.source not in (None, "-"):
         check_data(str(options.source))
     if options.out is not None and options.source is not None:
         check_apart(options.out, options.source)
     from rankwise.data.files.formats.csv import CsvWriter
     from rankwise.data.files.output import Sink
-    from rankwise.run.folder import Run
     from rankwise.workflows.score_files import Form, parse_submission, predict_rows, source_for, written_rows
 
-    loaded = Run.load(options.run)
-    console.show_engine(loaded, options.engine)
+    loaded = _run_of(options)
     form = Form(options.probabilities, parse_submission(options.submission), options.numbers)
     columns = form.columns(loaded.preprocessing.classes)
-    if options.text and options.out is None and not (options.as_json or options.submission or options.numbers):
-        predictions = loaded.predict(options.text, mc_dropout=options.mc_dropout, engine=options.engine)
-        show_predictions(options.text, predictions, all_classes=options.probabilities)
-        return
     how: dict[str, Any] = {"mc_dropout": options.mc_dropout, "batch_size": options.batch_size, "engine": options.engine}
     if options.text or options.source == "-":
         rows = written_rows(loaded, _records(options.text or _lines(sys.stdin)), form, **how)
@@ -101,6 +115,21 @@ def predict(options: PredictOptions) -> None:
             stream.write(row)
 
 
+def _run_of(options: PredictOptions) -> Run:
+    """The run, its engine loaded and told of."""
+    from rankwise.run.folder import Run
+
+    run = Run.load(options.run)
+    show_engine(run, options.engine)
+    return run
+
+
+def show_engine(run: Run, engine: str) -> None:
+    """Load the engine, and say on standard error how close an export comes to torch; torch itself needs no word."""
+    if about := getattr(run.predictor_on(engine).scorer, "about", ""):
+        typer.secho(about, err=True, dim=True)
+
+
 def _lines(stream: TextIO) -> Iterator[str]:
     """Lines of standard input. Raises DataError for one that is no UTF-8."""
     for number, line in enumerate(stream.buffer, start=1):
@@ -121,8 +150,7 @@ def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_cl
     """Label, score and text, a line each; with every class's probability below when asked."""
     for text, prediction in zip(texts, predictions, strict=True):
         shown = text if len(text) <= 90 else text[:87] + "…"
-        line = f"[bold]{escape(prediction.label)}[/]  {prediction.score:.1%}  [dim]{escape(shown)}[/]"
-        console.out.print(line, soft_wrap=True)
+        typer.echo(f"{typer.style(prediction.label, bold=True)}  {prediction.score:.1%}  {typer.style(shown, dim=True)}")
         if all_classes:
             for name, value in sorted(prediction.probabilities.items(), key=lambda item: -item[1]):
-                console.out.print(f"  {value:6.1%}  {escape(name)}")
+                typer.echo(f"  {value:6.1%}  {name}")

@@ -14,8 +14,13 @@ from rankwise.cli.options import classes_of
 from rankwise.planning.plan import plan as make_plan
 from rankwise.recipe.recipe import Recipe, builtin_recipes, source_text
 
+recipes = typer.Typer(
+    help="List the built-in recipes, or show one.", invoke_without_command=True, add_completion=False, rich_markup_mode=None
+)
 
-def recipes(context: typer.Context, as_json: JsonOption = False) -> None:
+
+@recipes.callback()
+def list_recipes(context: typer.Context, as_json: JsonOption = False) -> None:
     """List the built-in recipes with what they train."""
     if context.invoked_subcommand is not None:
         return
@@ -52,6 +57,7 @@ def show_recipes(rows: Sequence[Mapping[str, Any]]) -> None:
     )
 
 
+@recipes.command("show", short_help="Print one recipe as YAML.")
 def show_recipe(
     name: RecipeArg,
     overrides: SetOption = None,

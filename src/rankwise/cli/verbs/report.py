@@ -12,8 +12,7 @@ from rich.markup import escape
 from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, print_json
 from rankwise.errors import RunError, require
-from rankwise.run.format import MANIFEST
-from rankwise.run.manifest import check_run
+from rankwise.run.manifest import MANIFEST, check_run
 
 if TYPE_CHECKING:
     from rankwise.report.blocks import Report

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rankwise.cli import console
 from rankwise.cli.arguments import FastOption, JsonOption, SetOption, print_json, takes_options
 from rankwise.cli.options import FAST, check_data
+from rankwise.cli.progress import TrainingProgress
 from rankwise.cli.verbs.compare import show_comparison
 from rankwise.errors import RecipeError
 from rankwise.system.events import Event, ExperimentStarted
@@ -161,7 +162,7 @@ class _Progress:
     """A listener that says which training runs, and draws its progress, on standard error."""
 
     def __init__(self) -> None:
-        self.training: console.TrainingProgress | None = None
+        self.training: TrainingProgress | None = None
 
     def __enter__(self) -> _Progress:
         return self
@@ -176,7 +177,7 @@ class _Progress:
             done = ["done already"] if event.done else []
             line = "; ".join([f"{event.name}, seed {event.seed}", *needed, *done])
             console.err.print(f"[dim]{event.number} of {event.total}:[/] {line}", soft_wrap=True)
-            self.training = console.TrainingProgress()
+            self.training = TrainingProgress()
             self.training.progress.start()
         elif event.kind in SHOWN and self.training is not None:
             self.training(event)

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import TextColumn, TimeElapsedColumn
 
 from rankwise.cli import console
+from rankwise.cli.progress import BAR, Bar
 from rankwise.recipe.differences import short_keys
 
 if TYPE_CHECKING:
@@ -151,12 +152,12 @@ def _plainly(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-class SweepProgress(console.Bar):
+class SweepProgress(Bar):
     """A bar with the trials done, the best so far and the time left, and a line for each trial."""
 
     def __init__(self, space: Space, *, quiet: bool) -> None:
         best, eta = TextColumn("{task.fields[best]}"), TextColumn("{task.fields[eta]}")
-        super().__init__(*console.BAR, best, TimeElapsedColumn(), eta, disable=quiet)
+        super().__init__(*BAR, best, TimeElapsedColumn(), eta, disable=quiet)
         self.space, self.quiet = space, quiet
         self.unfinished = False
         self._waited = 0.0

@@ -22,6 +22,8 @@ from rankwise.cli.arguments import (
     takes_options,
 )
 from rankwise.cli.options import forecast_of, recipe_of, scored
+from rankwise.cli.progress import TrainingProgress
+from rankwise.cli.verbs.plan import show_plan
 from rankwise.planning.plan import plan as make_plan
 from rankwise.planning.workload import character_counts
 
@@ -59,10 +61,10 @@ def train(options: TrainOptions) -> None:
         console.show_layouts([labelled.train.layout, labelled.validation.layout, labelled.test.layout])
         rows = (len(labelled.train.texts), len(labelled.validation.texts), len(labelled.test.texts))
         known = Volume(labelled.classes, rows, character_counts(labelled.train.texts))
-        console.show_plan(loaded.name, planned, forecast_of(loaded, planned, known))
+        show_plan(loaded.name, planned, forecast_of(loaded, planned, known))
     from rankwise.workflows.train import train_on
 
-    with console.TrainingProgress() as progress:
+    with TrainingProgress() as progress:
         listeners = [] if quiet else [progress]
         existing: Existing = "overwrite" if options.overwrite else "resume" if options.resume else "refuse"
         run = train_on(labelled, loaded, options.out, listeners=listeners, existing=existing, started=started)

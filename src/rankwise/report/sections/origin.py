@@ -7,7 +7,7 @@ import shlex
 from rankwise.recipe import DataSpec
 from rankwise.report.blocks import Block, Code, Column, Facts, Section, Table, Value, in_words, listed, shown_number
 from rankwise.report.groups import Group, run_name
-from rankwise.run.format import RECIPE, VERSIONS
+from rankwise.run.manifest import RECIPE, VERSIONS
 from rankwise.system.files import read_json
 
 

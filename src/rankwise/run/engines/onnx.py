@@ -7,7 +7,7 @@ from pathlib import Path
 from rankwise.errors import RunError, require
 from rankwise.inference.onnx_scorer import OnnxScorer, load_onnx
 from rankwise.run.engines.saved import SavedRun
-from rankwise.run.format import MANIFEST
+from rankwise.run.manifest import MANIFEST
 from rankwise.system.cache import cache_folder
 from rankwise.system.files import sha256
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from rankwise.data.preprocessing import Preprocessing
-from rankwise.encoders.base import Base
-from rankwise.planning.plan import Plan
+if TYPE_CHECKING:
+    from rankwise.data.preprocessing import Preprocessing
+    from rankwise.encoders.base import Base
+    from rankwise.planning.plan import Plan
 
 
 class SavedRun(Protocol):
