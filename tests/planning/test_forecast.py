@@ -10,9 +10,8 @@ import pytest
 
 from rankwise.encoders.known import KNOWN
 from rankwise.errors import OverTime
-from rankwise.planning.forecast import Forecast, forecast
+from rankwise.planning.forecast import LEAST_UPDATES, Forecast, forecast
 from rankwise.planning.plan import plan
-from rankwise.planning.time import LEAST_UPDATES
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
 

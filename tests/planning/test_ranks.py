@@ -10,7 +10,7 @@ from plans import CHOICES, SMALL, encoder, planned
 from rankwise.errors import OverBudget, PlanError
 from rankwise.planning.methods import method_of
 from rankwise.planning.policies import layer_weight, targeted_sites
-from rankwise.planning.ranks import largest_rank, ledger_of
+from rankwise.planning.ranks import Draft
 from rankwise.recipe import Recipe
 
 
@@ -43,15 +43,16 @@ def test_rank_max_is_the_largest_rank_that_fits(family, choices, cap):
         planned(*settings_, f"adapter.rank={found.adapter.rank + 1}", on=family)
 
 
-def searched_rank(on, adapter, head, cap):
+def searched_rank(draft):
     """The largest rank that stays under the cap, found by trying every one, the smallest first."""
+    on, adapter = draft.encoder, draft.adapter
     method = method_of(adapter)
     weights = {site: layer_weight(adapter, site.layer, on.layers) for site in targeted_sites(on, adapter)}
     best = 1
     for rank in range(1, max(map(method.largest_rank, on.sites)) + 1):
         start = method.start_rank(adapter.model_copy(update={"rank": rank}))
         ranks = {site.name: start * weight for site, weight in weights.items() if weight}
-        fits = ledger_of(on, adapter, head, ranks, cap).fits
+        fits = draft.ledger_of(ranks).fits
         if fits and all(ranks[site.name] <= method.largest_rank(site) for site in weights if site.name in ranks):
             best = rank
     return best
@@ -62,8 +63,8 @@ def searched_rank(on, adapter, head, cap):
 def test_the_division_for_rank_max_gives_what_trying_every_rank_gives(family, choices, cap):
     settings_ = [f"{key}={value}" for key, value in choices.items()]
     recipe = Recipe.load("auto", [*settings_, "adapter.targets=all", "adapter.rank=max", f"budget.parameters={cap}"])
-    on = encoder(family)
-    assert largest_rank(on, recipe.adapter, recipe.head, cap) == searched_rank(on, recipe.adapter, recipe.head, cap)
+    draft = Draft(encoder(family), recipe.adapter, recipe.head, cap)
+    assert draft.largest_rank == searched_rank(draft)
 
 
 def test_rank_max_counts_the_biases_of_adapted_linear_layers_only():

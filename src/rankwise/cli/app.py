@@ -106,7 +106,7 @@ class _Verb(typer.core.TyperCommand):
 
     def _meant(self, name: str) -> str:
         """What an unknown option may be: a recipe's key, or an option whose name it begins with."""
-        from rankwise.recipe.keys import key_for
+        from rankwise.recipe.problems import key_for
         from rankwise.recipe.recipe import Recipe
 
         known = [option for parameter in self.params for option in parameter.opts]

@@ -1,27 +1,61 @@
 """What a run will cost: seconds, peak memory, operations and cache, from a plan, a recipe and the lengths of the texts.
 
-Units: bytes, seconds, operations (a multiplication and an addition are two). No torch; `benchmarks/memory.py` measures what
-the constants say.
+Seconds are operations over the machine's measured speed times a utilisation; operations count a multiplication and an
+addition as two. The constants were measured on two shared cores of an AMD EPYC with AVX-512, MiniLM on AG News;
+`benchmarks/memory.py` prints predicted and actual seconds, to re-tune them.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from rankwise.planning.memory import GB, fit_evaluation_batch, fit_micro_batch, peak_bytes
-from rankwise.planning.operations import cache_bytes, operations
+from rankwise.errors import OverTime
+from rankwise.planning.memory import BASELINE_FEW, BASELINE_MOST, GB, fit_evaluation_batch, fit_micro_batch, peak_bytes
+from rankwise.planning.operations import Operations, cache_bytes, operations
 from rankwise.planning.plan import Plan
-from rankwise.planning.time import duration, seconds_of, steps_in
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
-from rankwise.recipe.steps import evaluation_interval, evaluations, planned_steps, steps_per_epoch
+from rankwise.recipe.steps import affordable_steps, evaluation_interval, evaluations, planned_steps, steps_per_epoch
 
 GPU_GFLOPS = 10_000.0  # taken of a GPU that has not been measured; small encoders wait for Python there, not for products
+TRAINING_UTILISATION = 0.85  # of the measured fp32 matrix-product speed, on real tokens
+INFERENCE_UTILISATION = 0.85
+BF16_GAIN = 1.5  # over fp32, where the hardware multiplies bf16
+UPDATE_SECONDS = 0.008  # of an update beside its products: collating, clipping, the optimiser's many small tensors
+OPTIMIZER_SECONDS_PER_WEIGHT = 6e-9  # Adam reads and writes about 28 bytes for each trained weight
+START_SECONDS = 6.0  # importing the libraries, loading the encoder and the tokenizer
+END_SECONDS = 4.0  # intervals, saving, loading the folder again and comparing
+BASELINE_SECONDS_PER_TOKEN = 20e-6  # TF-IDF with word pairs and logistic regression
+BASELINE_SECONDS_PER_TOKEN_FEW = 60e-6  # ... where rows are so few that pairs that come once are kept
+TOKENIZE_SECONDS_PER_TOKEN = 5e-6
+
+LEAST_UPDATES = 10  # fewer teach nothing
+REFUSED_FROM = 1.25  # times the budget that the least run is predicted to take: below, the prediction may be what is wrong
 
 
-@dataclass(frozen=True)
-class Forecast:
+@dataclass(frozen=True, kw_only=True)
+class Durations:
+    """How long the parts of a run take."""
+
+    start_seconds: float
+    """Before the first update: imports, loading, tokenising, baselines, filling the cache."""
+    update_seconds: float
+    evaluation_seconds: float
+    """Of one pass over the validation texts."""
+    end_seconds: float
+    """After the last evaluation: the test texts, intervals, saving, checking."""
+    test_seconds: float
+    """The part of it that is the pass over the test texts."""
+
+    def whole(self, steps: int, passes: int) -> float:
+        """Seconds of a run with so many updates and evaluations."""
+        return self.start_seconds + steps * self.update_seconds + passes * self.evaluation_seconds + self.end_seconds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forecast(Durations):
     """What a run is expected to cost."""
 
     seconds: float
@@ -37,37 +71,27 @@ class Forecast:
     """Updates that the recipe asks for."""
     epoch_steps: int
     """Updates in which every training text comes once."""
-    update_seconds: float
-    evaluation_seconds: float
-    """Of one pass over the validation texts."""
-    start_seconds: float
-    """Before the first update: imports, loading, tokenising, baselines, filling the cache."""
-    end_seconds: float
-    """After the last evaluation: the test texts, intervals, saving, checking."""
-    test_seconds: float
-    """The part of it that is the pass over the test texts."""
     micro_batch_size: int
     evaluation_batch_size: int
     threads: int
     gflops: float
     work: Work
-    gpu: bool = False
-    minutes: float | None = None
-    memory_gb: float | None = None
-    memory_cuts: bool = False
+    gpu: bool
+    minutes: float | None
+    memory_gb: float | None
+    memory_cuts: bool
     """Whether the rows at a time are fewer than the recipe's, to stay under that."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, rounded to what an estimate is good for."""
-        values = {key: value for key, value in vars(self).items() if key != "work"}
-        rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in values.items()}
+        rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in vars(self).items()}
         return {**rounded, "operations": float(f"{self.operations:.4g}"), "work": dict(vars(self.work))}
 
     def lines(self) -> list[str]:
         """What a person reads: one line of predictions, and one for each budget that changes something."""
         cores = "the GPU" if self.gpu else "1 core" if self.threads == 1 else f"{self.threads} cores"
         cache = f", cache {_gigabytes(self.cache_bytes)}" if self.cache_bytes else ""
-        costs = f"{duration(self.seconds)} on {cores}, {_gigabytes(self.peak_bytes)} of memory"
+        costs = f"{_duration(self.seconds)} on {cores}, {_gigabytes(self.peak_bytes)} of memory"
         rows = f" for {self.work.train_rows:,} rows of {self.work.longest} tokens" if self.work.source == "assumed" else ""
         lines = [f"predicted{rows}: about {costs}, {_operations(self.operations)}{cache}"]
         if self.minutes is not None and self.steps < self.planned_steps:
@@ -96,25 +120,21 @@ def forecast(
     """
     spec = recipe.train
     computed = operations(plan, recipe, work)
-    seconds = seconds_of(plan, recipe, work, computed, gflops=gflops, bf16=bf16)
+    durations = _durations(plan, recipe, work, computed, speed=1e9 * max(gflops, 1e-3) * (BF16_GAIN if bf16 else 1.0))
     minutes = None if work.source == "assumed" else recipe.budget.minutes
-    steps = steps_in(minutes, recipe, work.train_rows, seconds)
+    steps = _steps_in(minutes, recipe, work.train_rows, durations)
     passes = evaluations(steps, evaluation_interval(work.train_rows, spec))
     rows = fit_micro_batch(plan, recipe, work, bf16=bf16, gpu=gpu)
     scored = fit_evaluation_batch(plan, recipe, work, rows=rows, bf16=bf16, gpu=gpu)
     return Forecast(
-        seconds=seconds.whole(steps, passes),
+        **vars(durations),
+        seconds=durations.whole(steps, passes),
         peak_bytes=peak_bytes(plan, recipe, work, rows=rows, scored=scored, bf16=bf16, gpu=gpu),
         operations=computed.caching + steps * computed.update + passes * computed.evaluation + computed.test,
         cache_bytes=cache_bytes(plan, spec, work),
         steps=steps,
         planned_steps=planned_steps(work.train_rows, spec),
         epoch_steps=steps_per_epoch(work.train_rows, spec),
-        update_seconds=seconds.update,
-        evaluation_seconds=seconds.evaluation,
-        start_seconds=seconds.start,
-        end_seconds=seconds.end,
-        test_seconds=seconds.test,
         micro_batch_size=rows,
         evaluation_batch_size=scored,
         threads=threads,
@@ -125,6 +145,53 @@ def forecast(
         memory_gb=recipe.budget.memory_gb,
         memory_cuts=rows < (spec.micro_batch_size or spec.batch_size) or scored < recipe.evaluate.batch_size,
     )
+
+
+def _durations(plan: Plan, recipe: Recipe, work: Work, computed: Operations, *, speed: float) -> Durations:
+    """The parts of a run on a machine with `speed` operations a second in matrix products."""
+    training, inference = speed * TRAINING_UTILISATION, speed * INFERENCE_UTILISATION
+    tokens = work.train_tokens + work.validation_tokens + work.test_tokens
+    baselines = 0.0
+    if recipe.evaluate.baselines:
+        per_token = BASELINE_SECONDS_PER_TOKEN_FEW if work.train_rows <= BASELINE_FEW else BASELINE_SECONDS_PER_TOKEN
+        baselines = per_token * work.mean_tokens * min(work.train_rows, BASELINE_MOST)
+    optimizer = OPTIMIZER_SECONDS_PER_WEIGHT * plan.ledger.trainable_parameters
+    test = computed.test / inference
+    return Durations(
+        start_seconds=START_SECONDS + TOKENIZE_SECONDS_PER_TOKEN * tokens + computed.caching / inference + baselines,
+        update_seconds=computed.update / training + UPDATE_SECONDS + optimizer,
+        evaluation_seconds=computed.evaluation / inference,
+        end_seconds=END_SECONDS + test,
+        test_seconds=test,
+    )
+
+
+def _steps_in(minutes: float | None, recipe: Recipe, rows: int, durations: Durations) -> int:
+    """The updates that `minutes` are enough for, of those that the recipe asks for on `rows` training texts.
+
+    Raises OverTime where a run of LEAST_UPDATES is predicted to take much longer.
+    """
+    planned, every = planned_steps(rows, recipe.train), evaluation_interval(rows, recipe.train)
+    if minutes is None:
+        return planned
+    left = 60 * minutes - durations.start_seconds - durations.end_seconds
+    steps = affordable_steps(left, durations.update_seconds, durations.evaluation_seconds, every=every, most=planned)
+    least = min(planned, LEAST_UPDATES)
+    needed = durations.whole(least, evaluations(least, every))
+    if steps < least and needed > REFUSED_FROM * 60 * minutes:
+        raise OverTime(
+            f"budget.minutes is {minutes:g}, but starting, {least} updates, scoring and saving are predicted to take "
+            f"{_duration(needed)}; type --minutes {math.ceil(needed / 6) / 10:g}, or fewer rows to score: "
+            "--set data.split.validation=N --set data.test_rows=N"
+        )
+    return max(steps, least)
+
+
+def _duration(seconds: float) -> str:
+    """In the unit that a person would take: 40 s, 12 min, 3.4 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _gigabytes(count: float) -> str:

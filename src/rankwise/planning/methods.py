@@ -52,6 +52,10 @@ class Method(ABC):
         """Parameters that it adds to the model and does not train."""
         return 0
 
+    def alpha(self, adapter: AdapterSpec, rank: int) -> float | None:
+        """LoRA's alpha of an adapter of `rank`; None for a method that has none."""
+        return None
+
     def trains_embeddings(self, adapter: AdapterSpec) -> bool:
         """Whether anything below the first layer trains, so that every layer needs gradients."""
         return adapter.bias == "all"
@@ -60,9 +64,9 @@ class Method(ABC):
         """Virtual tokens before each text, which take as many positions."""
         return 0
 
-    def smaller(self, encoder: Encoder, adapter: AdapterSpec, left: int) -> list[AdapterSpec]:
-        """Changes of its own options that train at most `left` parameters in the encoder, the best first."""
-        return []
+    def smaller(self, encoder: Encoder, adapter: AdapterSpec, left: int) -> Mapping[str, int]:
+        """Its own options with which it trains at most `left` parameters in the encoder; empty where it has none."""
+        return {}
 
     def notes(self, encoder: Encoder, adapter: AdapterSpec) -> Sequence[str]:
         """What a ledger can't say of it."""
@@ -88,7 +92,6 @@ class LowRank(Method):
         return [Entry("bias", f"{site.name}.bias", site.d_out, site.layer, site.kind)] if with_bias else []
 
     def alpha(self, adapter: AdapterSpec, rank: int) -> float | None:
-        """LoRA's alpha of an adapter of `rank`; None for a method that has none."""
         return adapter.alpha if adapter.alpha is not None else (adapter.alpha_per_rank or 2.0) * rank
 
     def start_rank(self, adapter: AdapterSpec) -> int:
@@ -218,10 +221,10 @@ class Prefix(Method):
         own = [site for site in encoder.sites if site.kind in ("key", "value")]
         return [Entry("prefix", site.name, length * site.d_out, site.layer, site.kind) for site in own]
 
-    def smaller(self, encoder: Encoder, adapter: AdapterSpec, left: int) -> list[AdapterSpec]:
+    def smaller(self, encoder: Encoder, adapter: AdapterSpec, left: int) -> Mapping[str, int]:
         one = adapter.model_copy(update={"virtual_tokens": 1})
         length = left // sum(entry.parameters for entry in self.entries(encoder, one, {}))
-        return [adapter.model_copy(update={"virtual_tokens": length})] if length >= 1 else []
+        return {"virtual_tokens": length} if length >= 1 else {}
 
     def summary(self, adapter: AdapterSpec, ranks: Mapping[str, int], layers: int) -> str:
         return f"a prefix of {self.prefix_length(adapter)} in every layer"

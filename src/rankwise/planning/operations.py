@@ -90,8 +90,9 @@ def per_text(plan: Plan, spec: TrainSpec, *, mean_tokens: float) -> PerText:
             products += plan.method.trains_weights and kind != "attention"
             sums["forward row" if on_row else "forward token"] += forward
             sums["backward row" if on_row else "backward token"] += forward * products
-    # folded into the weights going forward; four products going back
-    sums["backward token"] += 4.0 * plan.factor_numbers * runs
+    # adapters' factors, trained or not: folded into the weights going forward; four products going back
+    factors = sum(site.cost(plan.ranks[site.name]) for site in plan.sites if site.name in plan.ranks)
+    sums["backward token"] += 4.0 * factors * runs
     return PerText(
         cached_token=sums["cached"],
         forward_token=sums["forward token"],

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -11,9 +10,9 @@ from rankwise.encoders.describe import Encoder, find
 from rankwise.encoders.site import Site
 from rankwise.errors import PlanError
 from rankwise.planning.ledger import Entry, Ledger
-from rankwise.planning.methods import LowRank, Method, method_of
+from rankwise.planning.methods import Method, method_of
 from rankwise.planning.policies import depth_group, targeted_sites
-from rankwise.planning.ranks import allot
+from rankwise.planning.ranks import Draft
 from rankwise.planning.ways_to_fit import over_budget
 from rankwise.recipe import AdapterSpec, ByImportance, HeadSpec, Recipe, TrainSpec
 from rankwise.system.files import Stored
@@ -83,11 +82,6 @@ class Plan:
         return min((site.layer for site in self.sites), default=self.encoder.layers)
 
     @property
-    def factor_numbers(self) -> int:
-        """Numbers in the factors A and B of all adapters, trained or not, which backward multiplies with."""
-        return sum(site.cost(self.ranks[site.name]) for site in self.sites if site.name in self.ranks)
-
-    @property
     def trains_embeddings(self) -> bool:
         """Whether anything below the first layer trains."""
         return self.method.trains_embeddings(self.adapter)
@@ -131,20 +125,21 @@ def plan(recipe: Recipe, *, classes: int, encoder: Encoder | None = None) -> Pla
     names the cheapest ways to fit.
     """
     encoder = encoder or find(recipe.base, classes=classes, revision=recipe.revision)
-    cap = recipe.budget.parameters
-    adapter, ranks, ledger = allot(encoder, recipe.adapter, recipe.head, cap)
-    if not ledger.fits:
-        raise over_budget(encoder, recipe.adapter, recipe.head, ledger)
+    draft = Draft(encoder, recipe.adapter, recipe.head, recipe.budget.parameters)
+    if not draft.ledger.fits:
+        raise over_budget(draft)
     _check_length(recipe, encoder)
+    adapter, method = draft.solved, method_of(draft.solved)
+    alphas = {name: method.alpha(adapter, rank) for name, rank in draft.ranks.items()}
     return Plan(
         encoder=encoder,
         adapter=adapter,
         head=recipe.head,
-        ranks=ranks,
-        alphas=_alphas(adapter, ranks),
+        ranks=draft.ranks,
+        alphas={name: alpha for name, alpha in alphas.items() if alpha is not None},
         frozen_head=tuple(part.path for part in encoder.head[:-1]) if recipe.head.kind == "slim" else (),
-        ledger=ledger,
-        notes=(*_method_notes(encoder, adapter, recipe.train.learning_rate), *_notes(encoder, recipe, ranks, ledger)),
+        ledger=draft.ledger,
+        notes=tuple(_notes(recipe, draft)),
     )
 
 
@@ -158,63 +153,44 @@ def _check_length(recipe: Recipe, encoder: Encoder) -> None:
         )
 
 
-def _alphas(adapter: AdapterSpec, ranks: Mapping[str, int]) -> dict[str, float]:
-    method = method_of(adapter)
-    if not isinstance(method, LowRank):
-        return {}
-    alphas = {name: method.alpha(adapter, rank) for name, rank in ranks.items()}
-    return {name: alpha for name, alpha in alphas.items() if alpha is not None}
-
-
-def _method_notes(encoder: Encoder, adapter: AdapterSpec, learning_rate: float) -> list[str]:
-    """What the ledger can't say of a method."""
-    method = method_of(adapter)
-    notes = list(method.notes(encoder, adapter))
-    if method.usual_rate is not None and learning_rate < 0.5 * method.usual_rate:
-        rate = f"{method.usual_rate:g}"
-        notes.append(f"{adapter.method} learns slowly at a rate of {learning_rate:g}; try --set train.learning_rate={rate}")
-    return notes
-
-
-def _notes(encoder: Encoder, recipe: Recipe, ranks: Mapping[str, int], ledger: Ledger) -> tuple[str, ...]:
-    notes = _idle_tiers(encoder, recipe, ledger)
-    policy = recipe.adapter.allocate
-    if recipe.adapter.has_ranks and isinstance(policy, ByImportance):
-        without = len(targeted_sites(encoder, recipe.adapter)) - len(ranks)
+def _notes(recipe: Recipe, draft: Draft) -> Iterator[str]:
+    """What the ledger can't say."""
+    encoder, adapter, train, policy = draft.encoder, draft.solved, recipe.train, recipe.adapter.allocate
+    method, rate = method_of(adapter), train.learning_rate
+    yield from method.notes(encoder, adapter)
+    if method.usual_rate is not None and rate < 0.5 * method.usual_rate:
+        faster = f"--set train.learning_rate={method.usual_rate:g}"
+        yield f"{adapter.method} learns slowly at a rate of {rate:g}; try {faster}"
+    yield from _idle_tiers(train.rates.tiers, draft)
+    if adapter.has_ranks and isinstance(policy, ByImportance):
+        without = len(targeted_sites(encoder, adapter)) - len(draft.ranks)
         probed = f"probed on at most {policy.rows:,} texts"
-        notes.append(f"ranks by gradient {policy.criterion}, {probed}; {without} linear layers get none")
-    if recipe.head.kind == "slim" and len(encoder.head) > 1 and recipe.train.rates.head is None:
-        rate = f"{SLIM_HEAD_RATE * recipe.train.learning_rate:g}"
-        notes.append(f"a slim head learns best at about ten times the rate; try --set train.rates.head={rate}")
-    train = recipe.train
-    if train.rate_is_idle and train.learning_rate != TrainSpec.model_fields["learning_rate"].default:
-        notes.append(train.IDLE_RATE)
-    published = recipe.published
-    if published and published.trainable_parameters and recipe.base == encoder.name:
-        difference = published.trainable_parameters - ledger.trainable_parameters
-        if difference and abs(difference) < 1000:
-            notes.append(
-                f"the report prints {published.trainable_parameters:,}, {abs(difference):,} "
-                f"{'more' if difference > 0 else 'fewer'} than these layers have"
-            )
-    return tuple(notes)
+        yield f"ranks by gradient {policy.criterion}, {probed}; {without} linear layers get none"
+    if recipe.head.kind == "slim" and len(encoder.head) > 1 and train.rates.head is None:
+        yield f"a slim head learns best at about ten times the rate; try --set train.rates.head={SLIM_HEAD_RATE * rate:g}"
+    if train.rate_is_idle and rate != TrainSpec.model_fields["learning_rate"].default:
+        yield train.IDLE_RATE
+    printed = recipe.published.trainable_parameters if recipe.published else None
+    if printed and recipe.base == encoder.name:
+        more = printed - draft.ledger.trainable_parameters
+        if more and abs(more) < 1000:
+            yield f"the report prints {printed:,}, {abs(more):,} {'more' if more > 0 else 'fewer'} than these layers have"
 
 
-def _idle_tiers(encoder: Encoder, recipe: Recipe, ledger: Ledger) -> list[str]:
+def _idle_tiers(tiers: Sequence[float], draft: Draft) -> list[str]:
     """One note for each learning-rate tier that owns no trained parameter."""
-    tiers, adapter = recipe.train.rates.tiers, recipe.adapter
+    adapter, layers = draft.adapter, draft.encoder.layers
     method = method_of(adapter)
     if not tiers or method.trains_embeddings(adapter):
         return []
     if method.spans_layers:
         return [f"a {adapter.method} is one tensor for all layers, so it learns at the last tier's rate, {tiers[-1]:g}"]
-    layers = [entry.layer for entry in ledger.entries if entry.layer is not None]
-    owned = Counter(depth_group(layer, encoder.layers, len(tiers)) for layer in layers)
-    starts = [-(-group * encoder.layers // len(tiers)) for group in range(len(tiers) + 1)]
+    owned = {depth_group(entry.layer, layers, len(tiers)) for entry in draft.ledger.entries if entry.layer is not None}
+    starts = [-(-group * layers // len(tiers)) for group in range(len(tiers) + 1)]
     return [
         f"learning-rate tier {group + 1} ({_span(first, end - 1)}, {tiers[group]:g}) owns no trained parameter"
         for group, (first, end) in enumerate(pairwise(starts))
-        if not owned[group]
+        if group not in owned
     ]
 
 

@@ -8,7 +8,10 @@ is a list of gains, one for each of a linear layer's first ranks, as `workflows/
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from heapq import heapify, heappop, heappush
+from typing import Any
 
 from rankwise.encoders.describe import Encoder
 from rankwise.encoders.site import Site
@@ -19,85 +22,102 @@ from rankwise.planning.policies import explicit_ranks, layer_weight, targeted_si
 from rankwise.recipe import AdapterSpec, ByImportance, Explicit, HeadSpec
 
 
-def allot(
-    encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int | None
-) -> tuple[AdapterSpec, dict[str, int], Ledger]:
-    """The adapter with `rank: max` as a number, the rank of each adapted site by module path, and all that then trains.
+@dataclass(frozen=True)
+class Draft:
+    """What is to train on an encoder, and the cap; the rank of each linear layer and the ledger follow from these.
 
-    Sites of rank 0 are left out. Raises PlanError for a rank that is larger than its linear layer, where none would get one,
-    and where the method can't be placed on the encoder.
+    They raise PlanError for a rank that is larger than its linear layer, where none would get one, and where the method can't
+    be placed on the encoder.
     """
-    if adapter.rank == "max" and adapter.has_ranks and not isinstance(adapter.allocate, ByImportance):
-        adapter = adapter.model_copy(update={"rank": largest_rank(encoder, adapter, head, cap)})
-    ranks = _ranks(encoder, adapter, head, cap)
-    return adapter, ranks, ledger_of(encoder, adapter, head, ranks, cap)
 
+    encoder: Encoder
+    adapter: AdapterSpec
+    """As a recipe has it, with `rank: max` where that stands."""
+    head: HeadSpec
+    cap: int | None
 
-def ledger_of(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, ranks: Mapping[str, int], cap: int | None) -> Ledger:
-    """All that trains, tensor by tensor, against `cap`; `ranks` are those of low-rank adapters, by module path."""
-    method = method_of(adapter)
-    entries = method.entries(encoder, adapter, ranks)
-    added = sum(entry.parameters for entry in entries if entry.is_added) + method.frozen_parameters(encoder, ranks)
-    return Ledger((*entries, *head_entries(encoder, head)), total_parameters=encoder.total_parameters + added, budget=cap)
+    def adapted(self, **changes: Any) -> Draft:
+        """The same with other options of the adapter."""
+        return replace(self, adapter=self.adapter.model_copy(update=changes))
 
+    @cached_property
+    def solved(self) -> AdapterSpec:
+        """The adapter with `rank: max` as a number; by-importance shares the rest of the cap itself."""
+        adapter = self.adapter
+        if adapter.rank != "max" or not adapter.has_ranks or isinstance(adapter.allocate, ByImportance):
+            return adapter
+        return adapter.model_copy(update={"rank": self.largest_rank})
 
-def head_entries(encoder: Encoder, head: HeadSpec) -> list[Entry]:
-    """All of a stock head; a slim one's last projection alone."""
-    parts = encoder.head[-1:] if head.kind == "slim" else encoder.head
-    return [Entry("head", part.path, part.parameters) for part in parts]
+    @cached_property
+    def ranks(self) -> dict[str, int]:
+        """The rank of each adapted site, by module path; sites of rank 0 are left out."""
+        adapter, method = self.solved, method_of(self.adapter)
+        if not isinstance(method, LowRank):
+            return {}
+        if isinstance(adapter.allocate, Explicit):
+            ranks = explicit_ranks(self.encoder, adapter.allocate)
+        elif isinstance(adapter.allocate, ByImportance):
+            ranks = _bought_ranks(self.encoder, adapter, method, self._to_spend)
+        else:
+            ranks = _weighted_ranks(self.encoder, adapter, method.start_rank(adapter))
+        ranks = {name: rank for name, rank in ranks.items() if rank > 0}
+        _check(self.encoder, adapter, method, ranks)
+        return ranks
 
+    @cached_property
+    def ledger(self) -> Ledger:
+        """All that trains, tensor by tensor, against the cap."""
+        return self.ledger_of(self.ranks)
 
-def largest_rank(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int | None) -> int:
-    """The largest rank that stays under the cap; 1 when none does, so that the refusal can say by how much."""
-    method, cap = method_of(adapter), _needed(cap)
-    assert isinstance(method, LowRank), "only these have ranks"
-    weights = _weighted_ranks(encoder, adapter, 1)
-    limits = [method.largest_rank(site) // weights[site.name] for site in encoder.sites if weights.get(site.name)]
-    if not limits:
-        return 1
-    first, second = (_trained(encoder, adapter, head, start) for start in (1, 2))
-    start = 1 + (cap - 1 - first) // (second - first)
-    return max(1, method.rank_from_start(min(start, *limits)))
+    def ledger_of(self, ranks: Mapping[str, int]) -> Ledger:
+        """All that would train with these ranks, by module path, without asking whether linear layers are large enough."""
+        encoder, method = self.encoder, method_of(self.adapter)
+        entries = method.entries(encoder, self.adapter, ranks)
+        added = sum(entry.parameters for entry in entries if entry.is_added) + method.frozen_parameters(encoder, ranks)
+        return Ledger((*entries, *self.head_entries), encoder.total_parameters + added, self.cap)
 
+    @property
+    def head_entries(self) -> list[Entry]:
+        """All of a stock head; a slim one's last projection alone."""
+        parts = self.encoder.head[-1:] if self.head.kind == "slim" else self.encoder.head
+        return [Entry("head", part.path, part.parameters) for part in parts]
 
-def _ranks(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int | None) -> dict[str, int]:
-    method = method_of(adapter)
-    if not isinstance(method, LowRank):
-        return {}
-    if isinstance(adapter.allocate, Explicit):
-        ranks = explicit_ranks(encoder, adapter.allocate)
-    elif isinstance(adapter.allocate, ByImportance):
-        ranks = _bought_ranks(encoder, adapter, method, _to_spend(encoder, adapter, head, cap))
-    else:
-        ranks = _weighted_ranks(encoder, adapter, method.start_rank(adapter))
-    ranks = {name: rank for name, rank in ranks.items() if rank > 0}
-    _check(encoder, adapter, method, ranks)
-    return ranks
+    @property
+    def largest_rank(self) -> int:
+        """The largest rank that stays under the cap; 1 when none does, so that the refusal can say by how much."""
+        method = method_of(self.adapter)
+        assert isinstance(method, LowRank), "only these have ranks"
+        weights = _weighted_ranks(self.encoder, self.adapter, 1)
+        limits = [method.largest_rank(site) // weights[site.name] for site in self.encoder.sites if weights.get(site.name)]
+        if not limits:
+            return 1
+        first, second = self._trained(1), self._trained(2)
+        start = 1 + (self._needed_cap - 1 - first) // (second - first)
+        return max(1, method.rank_from_start(min(start, *limits)))
+
+    @property
+    def _to_spend(self) -> int:
+        """What adapters may take: with `rank: max` all that is left under the cap, else as much as a uniform rank."""
+        fixed = self.ledger_of({}).trainable_parameters
+        if self.adapter.rank == "max":
+            return self._needed_cap - 1 - fixed
+        return self._trained(self.adapter.rank) - fixed
+
+    def _trained(self, start: int) -> int:
+        """Parameters that train at a start rank."""
+        return self.ledger_of(_weighted_ranks(self.encoder, self.adapter, start)).trainable_parameters
+
+    @property
+    def _needed_cap(self) -> int:
+        if self.cap is None:
+            raise PlanError("adapter.rank is 'max' but budget.parameters is null; give a cap: --budget 1000000")
+        return self.cap
 
 
 def _weighted_ranks(encoder: Encoder, adapter: AdapterSpec, rank: int) -> dict[str, int]:
     """`rank` times its layer's weight under the policy, by module path of each targeted site."""
     sites = targeted_sites(encoder, adapter)
     return {site.name: rank * layer_weight(adapter, site.layer, encoder.layers) for site in sites}
-
-
-def _trained(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, start: int) -> int:
-    """Parameters that train at a start rank, without asking whether the linear layers are large enough for it."""
-    return ledger_of(encoder, adapter, head, _weighted_ranks(encoder, adapter, start), None).trainable_parameters
-
-
-def _to_spend(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int | None) -> int:
-    """What adapters may take: with `rank: max` all that is left under the cap, else as much as a uniform rank."""
-    fixed = ledger_of(encoder, adapter, head, {}, None).trainable_parameters
-    if adapter.rank == "max":
-        return _needed(cap) - 1 - fixed
-    return _trained(encoder, adapter, head, adapter.rank) - fixed
-
-
-def _needed(cap: int | None) -> int:
-    if cap is None:
-        raise PlanError("adapter.rank is 'max' but budget.parameters is null; give a cap: --budget 1000000")
-    return cap
 
 
 def _bought_ranks(encoder: Encoder, adapter: AdapterSpec, method: LowRank, spend: int) -> dict[str, int]:

@@ -2,106 +2,97 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
-from rankwise.encoders.describe import Encoder
 from rankwise.errors import OverBudget
-from rankwise.planning.ledger import Ledger
 from rankwise.planning.methods import method_of
-from rankwise.planning.ranks import allot, head_entries, largest_rank
+from rankwise.planning.ranks import Draft
 from rankwise.recipe import AdapterSpec, Explicit, HeadSpec, LastK
 from rankwise.recipe.methods import METHODS
 
 ENOUGH = 3  # ways to fit, of which none gives up all adapters
-Way = list[tuple[AdapterSpec, HeadSpec]]  # changes of one sort, those that give up least first; one is enough
+SLIM = HeadSpec(kind="slim")
+Way = list[Draft]  # changes of one sort, those that give up least first; one is enough
 
 
-def over_budget(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, ledger: Ledger) -> OverBudget:
-    """The refusal of a ledger that does not fit; `adapter` as the recipe has it, with `rank: max` where that stands."""
-    cap, trained = ledger.budget, ledger.trainable_parameters
+def over_budget(draft: Draft) -> OverBudget:
+    """The refusal of a draft whose ledger does not fit."""
+    cap, trained, encoder = draft.cap, draft.ledger.trainable_parameters, draft.encoder
     assert cap is not None, "a plan without a cap always fits"
-    least = sum(entry.parameters for entry in head_entries(encoder, HeadSpec(kind="slim")))
-    fixes = _fixes(encoder, adapter, head, cap)
+    fixes = _fixes(draft, cap)
     fixes[f"--budget {trained + 1}"] = trained
     lines = [f"  {typed}  trains {count:,}" for typed, count in fixes.items()]
     message = f"the plan trains {trained:,} of {cap:,} parameters on {encoder.name}; fewer than {cap:,} may train"
-    if least >= cap:
+    if (least := encoder.head[-1].parameters) >= cap:
         message += f" (the last layer of the head alone has {least:,})"
     return OverBudget("\n".join([f"{message}. Ways to fit:", *lines]), trained=trained, cap=cap, fixes=fixes)
 
 
-def _fixes(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int) -> dict[str, int]:
+def _fixes(draft: Draft, cap: int) -> dict[str, int]:
     """What to type to fit, and what that trains; the changes that give up least come first."""
-    slim = HeadSpec(kind="slim")
-    slimmer = head.kind == "stock" and len(encoder.head) > 1
-    left = cap - 1 - sum(entry.parameters for entry in head_entries(encoder, head))
-    ways: list[Way] = [[(adapter, slim)]] if slimmer else []
-    ways.append([(changed, head) for changed in method_of(adapter).smaller(encoder, adapter, left)])
+    adapter, slim = draft.adapter, replace(draft, head=SLIM)
+    slimmer = draft.head.kind == "stock" and len(draft.encoder.head) > 1
+    left = cap - 1 - sum(entry.parameters for entry in draft.head_entries)
+    ways: list[Way] = [[slim]] if slimmer else []
+    if options := method_of(adapter).smaller(draft.encoder, adapter, left):
+        ways.append([draft.adapted(**options)])
     if adapter.has_ranks:
-        ways.append([(changed, head) for changed in _lower_rank(encoder, adapter, head, cap)])
-        ways.append([(changed, head) for changed in _fewer_kinds(encoder, adapter)])
-        if slimmer:
-            ways.append([(changed, slim) for changed in _lower_rank(encoder, adapter, slim, cap)])
+        ways += [_lower_rank(draft), _fewer_kinds(draft), *([_lower_rank(slim)] if slimmer else [])]
     else:
-        ways.append([(_without_adapter(adapter, "bias"), head)])
-    ways.append([(changed, head) for changed in _upper_layers(encoder, adapter)])
-    fixes = _fitting(encoder, adapter, head, cap, ways)
+        ways.append([_without_adapter(draft, "bias")])
+    ways.append(_upper_layers(draft))
+    fixes = _fitting(draft, ways)
     if not adapter.has_ranks or len(fixes) < ENOUGH:
-        alone = _without_adapter(adapter, "head")
-        fixes |= _fitting(encoder, adapter, head, cap, [[(alone, head)], [(alone, slim)] if slimmer else []])
+        fixes |= _fitting(draft, [[_without_adapter(kept, "head")] for kept in (draft, *([slim] if slimmer else []))])
     return dict(sorted(fixes.items(), key=lambda fix: -fix[1]))
 
 
-def _fitting(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int, ways: list[Way]) -> dict[str, int]:
+def _fitting(draft: Draft, ways: list[Way]) -> dict[str, int]:
     """The first change of each way that fits: what to type, and what it trains."""
-    fixes: dict[str, int] = {}
-    for way in ways:
-        for changed, with_head in way:
-            ledger = allot(encoder, changed, with_head, cap)[-1]
-            if ledger.fits:
-                settings = [*(["head.kind=slim"] if with_head != head else []), *_settings(adapter, changed)]
-                fixes[" ".join(f"--set {setting}" for setting in settings)] = ledger.trainable_parameters
-                break
-    return fixes
+    first = [next((changed for changed in way if changed.ledger.fits), None) for way in ways]
+    return {_typed(draft, changed): changed.ledger.trainable_parameters for changed in first if changed}
 
 
-def _without_adapter(adapter: AdapterSpec, method: Literal["bias", "head"]) -> AdapterSpec:
+def _without_adapter(draft: Draft, method: Literal["bias", "head"]) -> Draft:
     """The biases and the head, or the head alone, without the options that are the adapter's own."""
     own = dict.fromkeys(key for row in METHODS.values() for key in row.options)
-    return adapter.model_copy(update={**own, "method": method, "bias": "none", "quantize": "none"})
+    return draft.adapted(**own, method=method, bias="none", quantize="none")
 
 
-def _fewer_kinds(encoder: Encoder, adapter: AdapterSpec) -> list[AdapterSpec]:
+def _fewer_kinds(draft: Draft) -> Way:
     """One kind of linear layer less, two less, and so on."""
-    kinds = encoder.kinds if adapter.targets == "all" else adapter.targets
-    return [adapter.model_copy(update={"targets": kinds[:count]}) for count in range(len(kinds) - 1, 0, -1)]
+    kinds = draft.encoder.kinds if draft.adapter.targets == "all" else draft.adapter.targets
+    return [draft.adapted(targets=kinds[:count]) for count in range(len(kinds) - 1, 0, -1)]
 
 
-def _upper_layers(encoder: Encoder, adapter: AdapterSpec) -> list[AdapterSpec]:
+def _upper_layers(draft: Draft) -> Way:
     """The same in the upper half of the layers, or in fewer, where it is in all of them."""
-    if adapter.allocate.policy != "uniform" or not method_of(adapter).by_layer:
+    if draft.adapter.allocate.policy != "uniform" or not method_of(draft.adapter).by_layer:
         return []
-    layers: list[Literal["half"] | int] = ["half", *range((encoder.layers - 1) // 2, 0, -1)]
-    return [adapter.model_copy(update={"allocate": LastK(policy="last-k", k=k)}) for k in layers]
+    layers: list[Literal["half"] | int] = ["half", *range((draft.encoder.layers - 1) // 2, 0, -1)]
+    return [draft.adapted(allocate=LastK(policy="last-k", k=k)) for k in layers]
 
 
-def _lower_rank(encoder: Encoder, adapter: AdapterSpec, head: HeadSpec, cap: int) -> list[AdapterSpec]:
+def _lower_rank(draft: Draft) -> Way:
     """The largest rank that fits, where a number stands for it."""
-    if isinstance(adapter.allocate, Explicit) or adapter.rank == "max":
+    if isinstance(draft.adapter.allocate, Explicit) or draft.adapter.rank == "max":
         return []
-    free = adapter.model_copy(update={"init_rank": None})
-    return [free.model_copy(update={"rank": min(largest_rank(encoder, free, head, cap), int(adapter.rank))})]
+    free = draft.adapted(init_rank=None)
+    return [free.adapted(rank=min(free.largest_rank, draft.adapter.rank))]
 
 
-def _settings(before: AdapterSpec, after: AdapterSpec) -> list[str]:
-    """The `--set` settings that make one adapter of the other."""
-    settings = []
-    for key in (key for key in AdapterSpec.model_fields if getattr(after, key) != getattr(before, key)):
-        value = getattr(after, key)
+def _typed(before: Draft, after: Draft) -> str:
+    """The `--set` settings that make one draft of the other."""
+    settings = ["head.kind=slim"] if after.head != before.head else []
+    for key in AdapterSpec.model_fields:
+        value = getattr(after.adapter, key)
+        if value == getattr(before.adapter, key):
+            continue
         if isinstance(value, LastK):
             settings += ["adapter.allocate.policy=last-k", f"adapter.allocate.k={value.k}"]
         elif isinstance(value, tuple):
             settings.append(f"adapter.{key}=[{','.join(value)}]")
         else:
             settings.append(f"adapter.{key}={'null' if value is None else value}")
-    return settings
+    return " ".join(f"--set {setting}" for setting in settings)

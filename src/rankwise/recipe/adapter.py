@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from rankwise.recipe.methods import METHODS, MethodName, MethodRow
+from rankwise.recipe.methods import METHODS, MethodName
 from rankwise.recipe.values import Count, Positive, Spec, one_or_many
 
 Kind = Literal["query", "key", "value", "attention_output", "ffn_in", "ffn_gate", "ffn_out", "query_key_value"]
@@ -127,19 +127,14 @@ class AdapterSpec(Spec):
     """Keep the frozen encoder in 4 bits (QLoRA); needs rankwise[qlora]."""
 
     @property
-    def row(self) -> MethodRow:
-        """What a recipe needs to know of the method."""
-        return METHODS[self.method]
-
-    @property
     def has_ranks(self) -> bool:
         """Whether each linear layer that the method adapts has a rank."""
-        return self.row.has_ranks
+        return METHODS[self.method].has_ranks
 
     @property
     def is_apart(self) -> bool:
         """Whether what trains is an adapter beside the encoder, saved as peft saves one; else a run holds the whole model."""
-        return self.row.is_apart
+        return METHODS[self.method].is_apart
 
     @property
     def unscored(self) -> ByImportance | None:
@@ -150,17 +145,18 @@ class AdapterSpec(Spec):
     @model_validator(mode="after")
     def _belongs_to_the_method(self) -> AdapterSpec:
         """What the method's row refuses."""
+        own = METHODS[self.method]
         if not self.has_ranks and (self.bias != "none" or self.quantize != "none"):
             raise ValueError(f"bias and quantize belong to low-rank methods; method is '{self.method}'")
-        if self.quantize != "none" and self.row.unquantizable:
-            raise ValueError(self.row.unquantizable)
+        if self.quantize != "none" and own.unquantizable:
+            raise ValueError(own.unquantizable)
         for owner, row in METHODS.items():
             for key in row.options:
                 if getattr(self, key) is not None and owner != self.method:
                     raise ValueError(f"{key} belongs to the method {owner}; method is '{self.method}'")
-        if self.allocate.policy in self.row.refused_policies:
+        if self.allocate.policy in own.refused_policies:
             raise ValueError(
-                f"{self.method} {self.row.refused_because}, so it can't follow {self.allocate.policy}; "
+                f"{self.method} {own.refused_because}, so it can't follow {self.allocate.policy}; "
                 "allocate: uniform, or last-k for upper layers"
             )
         return self

@@ -1,18 +1,40 @@
-"""What pydantic says against a file's values → one line for each wrong key: where it stands, what was found and expected."""
+"""What pydantic says against a file's values → one line for each wrong key: where it stands, what was found and expected.
+
+A key that there is not comes with the one that was meant: what other tools call a key, its name elsewhere, or its spelling.
+"""
 
 from __future__ import annotations
 
 import re
+import types
 from collections.abc import Iterable
-from typing import Any
+from difflib import get_close_matches
+from functools import cache
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
 from rankwise.errors import nearest
-from rankwise.recipe.keys import hint_for, known_keys
 from rankwise.recipe.yaml import KeyPath, Lines, line_of, quote
 
 EXPECTED = {"model_type": "a mapping", "dict_type": "a mapping", "tuple_type": "a list"}  # in YAML's words, not Python's
+OTHER_TOOLS = {  # what other tools call a recipe's key
+    "adapter.alpha": ("lora_alpha",),
+    "adapter.dropout": ("lora_dropout",),
+    "adapter.rank": ("r", "lora_r", "lora_rank"),
+    "adapter.targets": ("target_modules", "lora_target"),
+    "base": ("model", "model_name", "model_name_or_path", "base_model"),
+    "data.label": ("label_column", "target_column"),
+    "data.max_length": ("max_seq_length", "max_seq_len", "cutoff_len"),
+    "data.source": ("dataset",),
+    "data.text": ("text_column",),
+    "train.batch_size": ("per_device_train_batch_size",),
+    "train.epochs": ("num_epochs", "num_train_epochs"),
+    "train.learning_rate": ("lr",),
+    "train.optimizer": ("optim",),
+    "train.schedule": ("lr_scheduler_type",),
+    "train.warmup": ("warmup_ratio", "warmup_steps"),
+}
 
 
 def explain(problems: Iterable[Any], model: type[BaseModel], lines: Lines, origin: str) -> list[str]:
@@ -33,10 +55,16 @@ def path_in_file(location: KeyPath, model: type[BaseModel], lines: Lines) -> Key
     """pydantic's location without the names of union members, which are no keys of the file."""
     path: KeyPath = ()
     for part in location:
-        is_key = (*path, part) in lines or part in known_keys(model, path) or isinstance(part, int)
+        is_key = (*path, part) in lines or part in _known_keys(model, path) or isinstance(part, int)
         if is_key or (part == location[-1] and not any(mark in str(part) for mark in "[-(")):
             path = (*path, part)
     return path or location
+
+
+def key_for(name: str, model: type[BaseModel]) -> str | None:
+    """The dotted key that other tools call so, or that ends in this name."""
+    elsewhere = (key for key, names in OTHER_TOOLS.items() if name in names)
+    return next(elsewhere, None) or _keys_by_last_part(model).get(name)
 
 
 def _key_and_message(problem: Any, model: type[BaseModel], lines: Lines, origin: str) -> tuple[str, str]:
@@ -44,7 +72,7 @@ def _key_and_message(problem: Any, model: type[BaseModel], lines: Lines, origin:
     path = path_in_file(problem["loc"], model, lines)
     line, dotted = line_of(path, lines, origin), ".".join(map(str, path))
     if problem["type"] == "extra_forbidden":
-        return f"{line}: ", f"unknown key '{dotted}'{hint_for(path, model)}"
+        return f"{line}: ", f"unknown key '{dotted}'{_hint_for(path, model)}"
     if problem["type"].startswith("union_tag"):
         policies = problem["ctx"].get("expected_tags", "'uniform', 'by-depth', 'last-k' and so on")
         return f"{line}: {dotted}: ", f"its policy is one of {policies}{_nearest_of(problem['ctx'].get('tag'), policies)}"
@@ -58,3 +86,52 @@ def _key_and_message(problem: Any, model: type[BaseModel], lines: Lines, origin:
 def _nearest_of(value: Any, quoted: str) -> str:
     """A hint at the nearest of the values that a message quotes."""
     return nearest(value, re.findall(r"'([^']+)'", quoted)) if isinstance(value, str) else ""
+
+
+def _hint_for(path: KeyPath, model: type[BaseModel]) -> str:
+    """A hint for a key that there is not: its name with other tools, the same one elsewhere, else one that is spelt so."""
+    last = str(path[-1])
+    beside = _known_keys(model, path[:-1]) - {last}
+    if ".".join(map(str, path)) in _all_keys(model):  # a key of another policy is known, but not here
+        return nearest(last, beside, below=path[:-1])
+    if key := key_for(last, model):
+        return f"; did you mean '{key}'?"
+    if hint := nearest(last, beside, below=path[:-1]):
+        return hint
+    anywhere = _keys_by_last_part(model)
+    close = get_close_matches(last, anywhere, n=1, cutoff=0.75)
+    return f"; did you mean '{anywhere[close[0]]}'?" if close else "; rankwise recipes show auto --full lists all"
+
+
+@cache
+def _keys_by_last_part(model: type[BaseModel]) -> dict[str, str]:
+    """The shortest dotted key for every last part."""
+    by_length = sorted(_all_keys(model), key=lambda key: (len(key), key), reverse=True)
+    return {key.split(".")[-1]: key for key in by_length}
+
+
+@cache
+def _all_keys(model: type[BaseModel], path: KeyPath = ()) -> tuple[str, ...]:
+    """Every key that a spec may have, dotted, in the alphabet's order."""
+    keys: list[str] = []
+    for key in _known_keys(model, path):
+        keys += [".".join(map(str, (*path, key))), *_all_keys(model, (*path, key))]
+    return tuple(sorted(keys))
+
+
+def _known_keys(model: type[BaseModel], path: KeyPath = ()) -> set[str]:
+    """The keys that a spec may have below `path`, of all members of a union."""
+    models = [model]
+    for part in path:
+        fields = [model.model_fields[str(part)] for model in models if part in model.model_fields]
+        models = [below for field in fields for below in _models_in(field.annotation)]
+    return {name for model in models for name in model.model_fields}
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """The specs among an annotation's members."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Union, types.UnionType, Annotated):
+        return [model for part in get_args(annotation) for model in _models_in(part)]
+    return []

@@ -137,11 +137,10 @@ class Recipe(Spec):
 
         Nor where the data lie: whoever compares recipes compares the data's digest too.
         """
-        tree = self.model_dump(mode="json", exclude={"name", "summary", "published"})
-        del tree["train"]["trackers"]
-        for key in DATA_PATHS:
-            del tree["data"][key.removeprefix("data.")]
-        return tree
+        paths = {key.removeprefix("data.") for key in DATA_PATHS}
+        return self.model_dump(
+            mode="json", exclude={"name": True, "summary": True, "published": True, "train": {"trackers"}, "data": paths}
+        )
 
     @property
     def fingerprint(self) -> str:
