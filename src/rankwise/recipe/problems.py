@@ -55,10 +55,19 @@ def path_in_file(location: KeyPath, model: type[BaseModel], lines: Lines) -> Key
     """pydantic's location without the names of union members, which are no keys of the file."""
     path: KeyPath = ()
     for part in location:
-        is_key = (*path, part) in lines or part in _known_keys(model, path) or isinstance(part, int)
+        is_key = (*path, part) in lines or part in known_keys(model, path) or isinstance(part, int)
         if is_key or (part == location[-1] and not any(mark in str(part) for mark in "[-(")):
             path = (*path, part)
     return path or location
+
+
+def known_keys(model: type[BaseModel], path: KeyPath = ()) -> set[str]:
+    """The keys that a spec may have below `path`, of all members of a union."""
+    models = [model]
+    for part in path:
+        fields = [model.model_fields[str(part)] for model in models if part in model.model_fields]
+        models = [below for field in fields for below in _models_in(field.annotation)]
+    return {name for model in models for name in model.model_fields}
 
 
 def key_for(name: str, model: type[BaseModel]) -> str | None:
@@ -91,7 +100,7 @@ def _nearest_of(value: Any, quoted: str) -> str:
 def _hint_for(path: KeyPath, model: type[BaseModel]) -> str:
     """A hint for a key that there is not: its name with other tools, the same one elsewhere, else one that is spelt so."""
     last = str(path[-1])
-    beside = _known_keys(model, path[:-1]) - {last}
+    beside = known_keys(model, path[:-1]) - {last}
     if ".".join(map(str, path)) in _all_keys(model):  # a key of another policy is known, but not here
         return nearest(last, beside, below=path[:-1])
     if key := key_for(last, model):
@@ -114,18 +123,9 @@ def _keys_by_last_part(model: type[BaseModel]) -> dict[str, str]:
 def _all_keys(model: type[BaseModel], path: KeyPath = ()) -> tuple[str, ...]:
     """Every key that a spec may have, dotted, in the alphabet's order."""
     keys: list[str] = []
-    for key in _known_keys(model, path):
+    for key in known_keys(model, path):
         keys += [".".join(map(str, (*path, key))), *_all_keys(model, (*path, key))]
     return tuple(sorted(keys))
-
-
-def _known_keys(model: type[BaseModel], path: KeyPath = ()) -> set[str]:
-    """The keys that a spec may have below `path`, of all members of a union."""
-    models = [model]
-    for part in path:
-        fields = [model.model_fields[str(part)] for model in models if part in model.model_fields]
-        models = [below for field in fields for below in _models_in(field.annotation)]
-    return {name for model in models for name in model.model_fields}
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

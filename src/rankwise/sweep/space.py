@@ -28,8 +28,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from rankwise.errors import RecipeError, nearest
 from rankwise.recipe import Count, Spec
-from rankwise.recipe.keys import known_keys
-from rankwise.recipe.problems import expectation
+from rankwise.recipe.problems import expectation, known_keys
 from rankwise.recipe.recipe import DATA_PATHS, Recipe, source_text
 from rankwise.recipe.yaml import KeyPath, Lines, line_of, parse, quote, read_text
 from rankwise.sweep.domains import MOST_LISTED, Domain, Groups, Range, Scalar, Values, keys_of, listed, plain, why_no_grid
