@@ -211,8 +211,8 @@ def _trained(recipe: Recipe, labelled: Labelled, rows: int, seed: int, folder: P
     with TemporaryDirectory(prefix="training-", dir=folder) as run_folder:
         run = train_on(part, recipe.with_overrides([f"train.seed={seed}", "evaluate.baselines=false"]), run_folder)
         scored = run.scored_rows()
-    right = scored.probabilities.argmax(-1) == scored.truth
-    return Point(rows, seed, right, run.facts.seconds.training)
+        right = scored.probabilities.argmax(-1) == scored.truth
+        return Point(rows, seed, right, run.facts.seconds.training)
 
 
 def _write(path: Path, point: Point, fingerprint: str) -> None:
