@@ -19,7 +19,7 @@ import pytest
 import rankwise
 from rankwise.encoders.families import FAMILIES
 from rankwise.model import methods as model_methods
-from rankwise.model.method import LiveAdapter
+from rankwise.model.methods import LiveAdapter
 from rankwise.planning import methods as planning_methods
 from rankwise.planning.methods import LowRank
 from rankwise.recipe.methods import METHODS, MethodName
@@ -167,7 +167,7 @@ def test_an_encoder_familys_name_stands_in_its_own_file_and_among_the_published_
     assert named == []
 
 
-METHOD_HOMES = ("rankwise.recipe.methods", "rankwise.planning.methods", "rankwise.model.methods.")
+METHOD_HOMES = ("rankwise.recipe.methods", "rankwise.planning.methods", "rankwise.model.methods")
 WORDS_OF_THEIR_OWN = {"full", "head", "bias", "prefix"}  # methods whose name says something else too
 
 

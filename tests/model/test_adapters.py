@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from live import count_live
 from peft import PeftModel
 from safetensors.torch import load_file
 from torch import nn
@@ -19,7 +20,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 from conftest import CLASSES, FAMILIES, save_tiny
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
 from rankwise.model import adapters
-from rankwise.model.adapters import count_live, load
+from rankwise.model.adapters import load
 from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, quiet_dropout
 from rankwise.model.saving import merged, save, saved_parameters
 from rankwise.training.job import Job

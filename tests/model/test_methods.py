@@ -11,12 +11,11 @@ from conftest import CLASSES
 from rankwise.model.adapters import load
 from rankwise.model.classifier import ADAPTER_FILE
 from rankwise.model.folding import LinearLayers
-from rankwise.model.method import LowRankAdapter
-from rankwise.model.methods import METHODS
+from rankwise.model.methods import METHODS, LowRank
 from rankwise.model.saving import merged, save
 
 MERGEABLE = [name for name, row in METHODS.items() if row.marker and not row.unmergeable]
-LOW_RANK = [name for name, row in METHODS.items() if isinstance(row, LowRankAdapter)]
+LOW_RANK = [name for name, row in METHODS.items() if isinstance(row, LowRank)]
 EXACT = [name for name in LOW_RANK if METHODS[name].merges_exactly]
 
 
@@ -39,7 +38,7 @@ def test_saved_tensors_change_the_weights_as_peft_merges_them(built_for, tmp_pat
     whole, half = merged(load(tmp_path, built.base, plan, CLASSES)), METHODS[method]
     for site in plan.sites:
         base, expected = bare.get_submodule(site.name).weight, whole.get_submodule(site.name).weight
-        update = half.update(half.tensors_of(saved, site), half.scale(plan, site.name))
+        update = half.saved(saved, plan, site)
         weight = torch.addmm(base, update.b, update.a, alpha=update.scale)
         torch.testing.assert_close(weight, expected, rtol=1e-4, atol=1e-5)
         assert not torch.allclose(weight, base, atol=1e-3), "the adapter changes something"
@@ -56,9 +55,9 @@ def test_a_folded_weight_is_what_the_saved_tensors_give_to_the_bit(built_for, tm
         folded = LinearLayers([module], half)
         with torch.no_grad():
             folded(torch.zeros(1, site.d_in), fold=True)
-        tensors, base = half.tensors_of(saved, site), module.base_layer
-        update = half.update(tensors, half.scale(built.plan, site.name))
-        assert torch.equal(folded.weights[torch.float32], torch.addmm(base.weight, update.b, update.a, alpha=update.scale))
+        base, update = module.base_layer, half.saved(saved, built.plan, site)
+        _, weight = folded.weights[torch.float32]
+        assert torch.equal(weight, torch.addmm(base.weight, update.b, update.a, alpha=update.scale))
 
 
 @pytest.mark.parametrize("method", MERGEABLE)

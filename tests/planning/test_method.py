@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from live import count_live
 from plans import SMALL, applied, planned, refusal, small_plan
 
 from conftest import FAMILIES
 from rankwise.encoders.families import FAMILIES as families
 from rankwise.errors import PlanError, RecipeError
-from rankwise.model.adapters import count_live
 
 IA3_FAMILIES = [name for name, row in FAMILIES.items() if row.own_keys]
 PREFIX_FAMILIES = [name for name in FAMILIES if families[name].takes_prefix]

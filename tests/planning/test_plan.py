@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from live import count_live
 from plans import SMALL, encoder, explicit, planned, small_plan
 
 from rankwise.errors import PlanError
-from rankwise.model.adapters import count_live
 from rankwise.planning.plan import plan
 from rankwise.recipe import Recipe, builtin_recipes
 from rankwise.system.files import to_json

@@ -16,8 +16,8 @@ from torch import nn
 from rankwise.encoders.base import Base
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
 from rankwise.model.classifier import MODEL_FILE, Classifier, base_name
-from rankwise.model.load import empty_encoder, load_encoder, quiet
-from rankwise.model.methods import adapter_method, live_method
+from rankwise.model.load import load_encoder, quiet
+from rankwise.model.methods import LiveAdapter, live_method
 from rankwise.planning.plan import Plan
 
 with quiet():  # bitsandbytes reports its missing kernels when peft imports it
@@ -41,7 +41,8 @@ def adapt(model: Any, plan: Plan, classes: Sequence[str], *, new: Sequence[str],
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         _start_slim_head(model, plan, new)
-        model = _prepared(model, plan, seed=seed)
+        method = live_method(plan)
+        model = _inject(model, plan, method, seed=seed) if isinstance(method, LiveAdapter) else _unfreeze(model, plan)
     classifier = Classifier(model, plan, tuple(classes))
     _check_count(classifier)
     return classifier
@@ -63,41 +64,28 @@ def load(folder: Path, base: Base, plan: Plan, classes: Sequence[str]) -> Classi
     return Classifier(model.eval(), plan, tuple(classes))
 
 
-def count_live(plan: Plan, classes: int) -> tuple[int, int]:
-    """(trained, total) of the plan on a live model without weights: what the planner's arithmetic is held against."""
-    model = _prepared(empty_encoder(plan.encoder, classes), plan, seed=None)
-    counted = list(live_method(plan).counted(model))
-    return sum(weight.numel() for weight in counted if weight.requires_grad), sum(weight.numel() for weight in counted)
-
-
-def _prepared(model: Any, plan: Plan, *, seed: int | None) -> Any:
-    """The model with what trains, and nothing else, taking gradients; `seed` None for one without weights."""
-    model = _inject(model, plan, seed=seed) if plan.adapter.is_apart else _unfreeze(model, plan)
-    for name, weight in model.named_parameters():
-        if any(f".{path}." in f".{name.replace('.modules_to_save.default', '')}." for path in plan.frozen_head):
-            weight.requires_grad_(False)
-    return model
-
-
-def _inject(model: Any, plan: Plan, *, seed: int | None) -> Any:
-    """The model in peft's wrapper, each linear layer with the rank that was planned."""
+def _inject(model: Any, plan: Plan, method: LiveAdapter, *, seed: int) -> Any:
+    """The model in peft's wrapper, each linear layer with the rank that was planned, and nothing else taking gradients."""
     heads = list(plan.encoder.head_modules)
-    values = {"task_type": "SEQ_CLS", "modules_to_save": heads, **adapter_method(plan).config(plan, seed=seed)}
+    values = {"task_type": "SEQ_CLS", "modules_to_save": heads, **method.config(plan, seed=seed)}
     with quiet():
-        peft_model = get_peft_model(model, get_peft_config(values), low_cpu_mem_usage=seed is None)
+        peft_model = get_peft_model(model, get_peft_config(values))
     adapted = [(base_name(name), module) for name, module in peft_model.named_modules() if hasattr(module, "base_layer")]
     live = {name: module.r["default"] for name, module in adapted if hasattr(module, "r")}
     if live != dict(plan.ranks):
         odd = sorted(set(live.items()) ^ set(plan.ranks.items()))[:3]
         raise BudgetMismatch(f"peft placed adapters otherwise than planned; first differences: {odd}")
+    for name, weight in peft_model.named_parameters():
+        if any(f".{path}." in f".{name.replace('.modules_to_save.default', '')}." for path in plan.frozen_head):
+            weight.requires_grad_(False)
     return peft_model
 
 
 def _unfreeze(model: Any, plan: Plan) -> Any:
-    """The model with gradients for its head and what the method trains of the encoder."""
-    heads = tuple(f"{module}." for module in plan.encoder.head_modules)
+    """The model with gradients for what the ledger lists, which are modules and tensors of its own."""
+    trained = tuple(f"{entry.item}." for entry in plan.ledger.entries)
     for name, weight in model.named_parameters():
-        weight.requires_grad_(name.startswith(heads) or live_method(plan).trains(name))
+        weight.requires_grad_(f"{name}.".startswith(trained))
     return model
 
 

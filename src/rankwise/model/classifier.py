@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 from rankwise.model.forward import ALL_ON, Entering, Forward
-from rankwise.model.method import LiveAdapter, LiveMethod
-from rankwise.model.methods import live_method
+from rankwise.model.methods import LiveAdapter, LiveMethod, live_method
 from rankwise.planning.operations import has_fast_path
 from rankwise.planning.plan import Plan
 from rankwise.recipe import SpeedSpec

@@ -2,7 +2,7 @@
 
 A low-rank adapter is folded into the frozen weight under it, W' = W + s·B·A, until it changes, so that it costs nothing going
 forward; going back, only what A and B need is computed. Adapters that can't be folded are applied one by one. What an adapter
-is made of, its method says (`methods/`). Shapes: B rows, T tokens, R rank.
+is made of, its method says (methods.py). Shapes: B rows, T tokens, R rank.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rankwise.model.method import LiveAdapter, LowRankAdapter, LowRankUpdate, base_of, is_plain, linear, own_forward
+from rankwise.model.methods import LiveAdapter, LowRank, LowRankUpdate, base_of, is_plain, linear, own_forward
 
 
 class LinearLayers:
@@ -26,8 +26,11 @@ class LinearLayers:
     def __init__(self, modules: Sequence[Any], adapter: LiveAdapter | None) -> None:
         self.modules = list(modules)
         self.adapters = [None if module is base_of(module) else adapter for module in modules]
-        self.weights: dict[torch.dtype, Tensor] = {}
-        self.made_from: dict[torch.dtype, tuple[Any, ...]] = {}
+        pairs = zip(self.modules, self.adapters, strict=True)
+        owned = (module.named_parameters() for module, adapter in pairs if isinstance(adapter, LowRank))
+        self.adapted = [weight for weights in owned for name, weight in weights if not name.startswith("base_layer.")]
+        self.weights: dict[torch.dtype, tuple[tuple[Any, ...], Tensor]] = {}
+        """By dtype: the state of what a folded weight was made from, and the weight."""
         self.frozen: dict[torch.dtype, tuple[Tensor, Tensor | None]] | None = None
 
     def __call__(self, x: Tensor, fold: bool) -> Tensor:
@@ -51,13 +54,12 @@ class LinearLayers:
 
     def forget_adapted(self) -> None:
         """Drop a weight that an adapter is folded into."""
-        if any(adapter and is_plain(module) for module, adapter in zip(self.modules, self.adapters, strict=True)):
+        if any(self.adapters):
             self.weights.clear()
-            self.made_from.clear()
 
     def _updates(self) -> list[LowRankUpdate | None]:
         pairs = zip(self.modules, self.adapters, strict=True)
-        return [a.update(*a.live(module)) if isinstance(a, LowRankAdapter) else None for module, a in pairs]
+        return [adapter.live(module) if isinstance(adapter, LowRank) else None for module, adapter in pairs]
 
     def _spans(self, updates: Sequence[LowRankUpdate | None]) -> tuple[tuple[int, int, float], ...]:
         """(first row, end row, scale) of each update in the common weight."""
@@ -78,23 +80,20 @@ class LinearLayers:
 
     def _folded(self, dtype: torch.dtype) -> Tensor:
         bases = [base_of(module).weight for module in self.modules]
-        pairs = zip(self.modules, self.adapters, strict=True)
-        lives = (adapter.live(module)[0] for module, adapter in pairs if isinstance(adapter, LowRankAdapter))
-        adapted = [tensor for tensors in lives for tensor in tensors.values()]
-        state = tuple((tensor.data_ptr(), tensor.device, tensor._version) for tensor in (*bases, *adapted))
-        if self.made_from.get(dtype) == state:
-            return self.weights[dtype]
+        state = tuple((tensor.data_ptr(), tensor.device, tensor._version) for tensor in (*bases, *self.adapted))
+        if dtype in self.weights and self.weights[dtype][0] == state:
+            return self.weights[dtype][1]
         with torch.inference_mode(False), torch.no_grad():
-            if len(bases) == 1 and not adapted:
-                self.weights[dtype] = bases[0].detach().to(dtype)  # the live weight itself in fp32
+            if len(bases) == 1 and not self.adapted:
+                weight: Tensor = bases[0].detach().to(dtype)  # the live weight itself in fp32
             else:
                 parts = [
                     base if update is None else torch.addmm(base, update.b, update.a, alpha=update.scale)
                     for base, update in zip(bases, self._updates(), strict=True)
                 ]
-                self.weights[dtype] = torch.cat([part.detach().to(dtype) for part in parts])
-        self.made_from[dtype] = state
-        return self.weights[dtype]
+                weight = torch.cat([part.detach().to(dtype) for part in parts])
+        self.weights[dtype] = state, weight
+        return weight
 
 
 class _FoldedMatmul(torch.autograd.Function):
@@ -134,7 +133,7 @@ def _can_fold(module: Any, adapter: LiveAdapter | None) -> bool:
         return False
     if adapter is None:
         return module is base_of(module)
-    if not isinstance(adapter, LowRankAdapter) or module.disable_adapters or module.merged:
+    if not isinstance(adapter, LowRank) or module.disable_adapters or module.merged:
         return False
     dropout = adapter.dropout(module)
     return not (dropout.training and getattr(dropout, "p", 0.0) > 0)

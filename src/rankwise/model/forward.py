@@ -21,7 +21,7 @@ from rankwise.encoders.describe import Encoder
 from rankwise.encoders.family import FastPath
 from rankwise.model.dropout import dropout
 from rankwise.model.folding import LinearLayers
-from rankwise.model.method import LiveAdapter
+from rankwise.model.methods import LiveAdapter
 from rankwise.recipe import SpeedSpec
 from rankwise.system.device import on_cpu
 

@@ -20,8 +20,7 @@ from rankwise.encoders.base import Base
 from rankwise.encoders.describe import Encoder, Part
 from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, PRECISIONS
 from rankwise.model.forward import Forward
-from rankwise.model.method import LiveAdapter, LowRankAdapter
-from rankwise.model.methods import live_method
+from rankwise.model.methods import LiveAdapter, LowRank, live_method
 from rankwise.planning.plan import Plan
 from rankwise.recipe import SpeedSpec
 
@@ -67,7 +66,7 @@ def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) 
     that are not in one safetensors file, and activations that are not torch's own.
     """
     encoder, method = plan.encoder, live_method(plan)
-    adapter = method if isinstance(method, LowRankAdapter) and method.merges_exactly else None
+    adapter = method if isinstance(method, LowRank) and method.merges_exactly else None
     source = Path(base.location) / MODEL_FILE
     if encoder.traits.fast_path is None or plan.adapter.quantize != "none" or not source.is_file():
         return None
@@ -88,15 +87,13 @@ def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) 
     return FoldedClassifier(Forward(tree.eval(), encoder), classes)
 
 
-def _merged(
-    adapter: LowRankAdapter, plan: Plan, weights: Mapping[str, Tensor], saved: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
+def _merged(adapter: LowRank, plan: Plan, weights: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Every tensor that a saved adapter changes or brings, under the classification model's names."""
     plain = (name.removeprefix("base_model.model.").replace(".base_layer.", ".") for name in saved)
     changed = dict(zip(plain, saved.values(), strict=True))
     for site in plan.sites:
         name = f"{site.name}.weight"
-        update = adapter.update(adapter.tensors_of(saved, site), adapter.scale(plan, site.name))
+        update = adapter.saved(saved, plan, site)
         changed[name] = torch.addmm(weights[name], update.b, update.a, alpha=update.scale)
     return changed
 

@@ -1,7 +1,7 @@
 """What planning asks of a PEFT method: what it trains and costs, what it refuses, and what else follows from it.
 
 A method is an object without state, a row of METHODS at the end; a recipe's options come in an AdapterSpec, once `rank: max`
-is a number. `model/methods` has how a method computes and is saved.
+is a number. `model/methods.py` has how a method computes and is saved.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a recipe may say of each PEFT method, one row a method: allowed values and the texts of refusals follow from here.
 
-What a method trains and costs is in `planning/methods.py`, how it computes and is saved in `model/methods`, a file each.
+What a method trains and costs is in `planning/methods.py`, how it computes and is saved in `model/methods.py`.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from torch import nn
 
 from rankwise.encoders.describe import Encoder
 from rankwise.model.classifier import Classifier
+from rankwise.model.methods import factor_of
 from rankwise.planning.policies import depth_group
 from rankwise.recipe import OptimizerSpec, TrainSpec
 from rankwise.system.device import Device
@@ -29,7 +30,7 @@ def parameter_groups(classifier: Classifier, spec: TrainSpec) -> list[Group]:
     encoder = classifier.plan.encoder
     groups: dict[tuple[str, float, float], list[nn.Parameter]] = defaultdict(list)
     for name, weight in classifier.trainable().items():
-        label, rate = learning_rate(name, encoder, spec, factor=classifier.method.factor(name))
+        label, rate = learning_rate(name, encoder, spec, factor=factor_of(name))
         decay = spec.optimizer.weight_decay if weight.ndim >= 2 else 0.0
         groups[label, rate, decay].append(weight)
     return [

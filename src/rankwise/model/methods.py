@@ -1,0 +1,319 @@
+"""What a live model asks of a PEFT method: how peft configures and saves its tensors, and how they change a layer.
+
+A method is an object without state, a row of METHODS at the end; `planning/methods.py` has what it trains and costs. Nothing
+here imports peft: what peft is to do is told as its configuration's values, and what it has done is read from live modules or
+saved tensors. Shapes: A (R, d_in), B (d_out, R), a linear layer's weight W (d_out, d_in).
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rankwise.encoders.site import Site
+from rankwise.planning.plan import Plan
+from rankwise.recipe.methods import MethodName
+
+
+@dataclass(frozen=True)
+class LowRankUpdate:
+    """W + scale · B·A."""
+
+    a: Tensor
+    """(R, d_in)"""
+    b: Tensor
+    """(d_out, R)"""
+    scale: float
+
+
+class LiveMethod:
+    """A method's model half. This class is that of methods that train the model's own weights, those in the plan's ledger."""
+
+    marker: ClassVar[str] = ""
+    """What only the names of tensors and modules that it adds contain; empty where it adds none."""
+    unmergeable: ClassVar[str] = ""
+    """Why what it trains can't become part of the encoder's weights, a sentence; empty where it can."""
+
+    def saved_name(self, name: str) -> str:
+        """A live parameter's name → its name in the saved file."""
+        return name.replace(".modules_to_save.default", "").replace(".default", "")
+
+    def live_ranks(self, model: Any, plan: Plan) -> dict[str, int]:
+        """The rank of each low-rank adapter as it stands, by module path."""
+        return dict(plan.ranks)
+
+    def before_saving(self, model: Any) -> None:
+        """Make peft write every trained tensor as it was planned."""
+
+
+class LiveAdapter(LiveMethod, ABC):
+    """A method whose tensors peft adds to the encoder."""
+
+    @abstractmethod
+    def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
+        """The plan as values of peft's configuration."""
+
+    def apply(self, module: Any, x: Tensor) -> Tensor:
+        """A plain linear layer's output in the dtype of x (B, T, d_in), with its adapter, where that is not folded in."""
+        return own_forward(module, x)
+
+
+class LowRank(LiveAdapter):
+    """A method that does nothing to a linear layer but W + scale · B·A, so that it can be folded into W while it trains."""
+
+    merges_exactly: ClassVar[bool] = True
+    """Whether weights merged from the saved file give the live classifier's logits to the bit, where these are folded."""
+
+    @abstractmethod
+    def live(self, module: Any) -> LowRankUpdate:
+        """The update of a live linear layer, with gradients to what trains."""
+
+    @abstractmethod
+    def saved(self, tensors: Mapping[str, Tensor], plan: Plan, site: Site) -> LowRankUpdate:
+        """The update of the linear layer `site`, of a saved file's tensors by name."""
+
+    def dropout(self, module: Any) -> Any:
+        """The dropout before a live layer's adapter."""
+        return getattr(module, f"{self.marker}dropout")[module.active_adapters[0]]
+
+    def apply(self, module: Any, x: Tensor) -> Tensor:
+        update = self.live(module)
+        y = linear(module.base_layer, x)
+        down = F.linear(self.dropout(module)(x), update.a.to(x.dtype))  # (B, T, R)
+        rows = torch.addmm(y.flatten(0, -2), down.flatten(0, -2), update.b.to(x.dtype).T, alpha=update.scale)
+        return rows.view(y.shape)
+
+
+class Lora(LowRank):
+    """LoRA (arXiv 2106.09685): W + alpha/R · B·A, B at 0 when training starts."""
+
+    marker = "lora_"
+
+    def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
+        return lora_config(plan)
+
+    def scale(self, plan: Plan, path: str) -> float:
+        """What its change of the linear layer at `path` is multiplied by."""
+        return plan.alphas[path] / plan.ranks[path]
+
+    def live(self, module: Any) -> LowRankUpdate:
+        (name,) = module.active_adapters
+        return LowRankUpdate(module.lora_A[name].weight, module.lora_B[name].weight, float(module.scaling[name]))
+
+    def saved(self, tensors: Mapping[str, Tensor], plan: Plan, site: Site) -> LowRankUpdate:
+        a, b = (tensors[saved_path(site, f"{factor}.weight")] for factor in ("lora_A", "lora_B"))
+        return LowRankUpdate(a, b, self.scale(plan, site.name))
+
+
+class RsLora(Lora):
+    """Rank-stabilised LoRA (arXiv 2312.03732): W + alpha/√R · B·A."""
+
+    def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
+        return {**lora_config(plan), "use_rslora": True}
+
+    def scale(self, plan: Plan, path: str) -> float:
+        return float(plan.alphas[path] / plan.ranks[path] ** 0.5)
+
+
+class Pissa(Lora):
+    """PiSSA (arXiv 2404.02948): LoRA whose A and B start as W's principal components, and W as what is left.
+
+    peft saves A and B of the residual weight, and takes the components out of W again when it loads them.
+    """
+
+    merges_exactly = False  # peft takes the components out of W by its own decomposition, which rounds otherwise
+
+    def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
+        return {**lora_config(plan), "init_lora_weights": "pissa"}
+
+
+class Dora(LiveAdapter):
+    """DoRA (arXiv 2402.09353): m · (W + scale·B·A) / ‖W + scale·B·A‖, a norm for each output.
+
+    The norm depends on A and B, so its gradients need peft's own forward, and nothing is folded.
+    """
+
+    marker = "lora_"
+
+    def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
+        return {**lora_config(plan), "use_dora": True}
+
+    def saved_name(self, name: str) -> str:
+        return super().saved_name(name.replace(".lora_magnitude_vector.default.weight", ".lora_magnitude_vector"))
+
+
+class AdaLora(LowRank):
+    """AdaLoRA (arXiv 2303.10512): W + alpha/R · B·diag(E)·A; what is pruned has a 0 in E, in the file too.
+
+    R is the rank that training starts at, which pruning leaves as it is.
+    """
+
+    marker = "lora_"
+
+    def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
+        values = lora_config(plan)
+        own = {"peft_type": "ADALORA", "init_r": values.pop("r"), "target_r": int(plan.adapter.rank)}
+        own["total_step"] = 1  # the schedule is set where the number of updates is known
+        own["rank_pattern"] = None  # one rank for all, and peft keeps notes of its pruning here
+        return {**values, **own}
+
+    def live_ranks(self, model: Any, plan: Plan) -> dict[str, int]:
+        base = model.get_base_model()
+        return {path: int(base.get_submodule(path).lora_E["default"].count_nonzero()) for path in plan.ranks}
+
+    def before_saving(self, model: Any) -> None:
+        model.peft_config["default"].rank_pattern = None  # with one, peft would leave the pruned ranks out
+
+    def live(self, module: Any) -> LowRankUpdate:
+        (name,) = module.active_adapters
+        return self._update(module.lora_A[name], module.lora_B[name], module.lora_E[name], float(module.scaling[name]))
+
+    def saved(self, tensors: Mapping[str, Tensor], plan: Plan, site: Site) -> LowRankUpdate:
+        a, b, values = (tensors[saved_path(site, part)] for part in ("lora_A", "lora_B", "lora_E"))
+        return self._update(a, b, values, plan.alphas[site.name])
+
+    def _update(self, a: Tensor, b: Tensor, values: Tensor, alpha: float) -> LowRankUpdate:
+        """`values` are the diagonal of E (R, 1)."""
+        return LowRankUpdate(a * values / (a.new_full((1,), float(len(a))) + 1e-5), b, alpha)
+
+
+class Vera(LowRank):
+    """VeRA (arXiv 2310.11454): W + diag(b)·B·diag(d)·A, with A and B cut from one shared, frozen random pair.
+
+    A (R, widest d_in) and B (widest d_out, R) are drawn from the seed, and saved once, beside the layers' b (d_out,), d (R,).
+    """
+
+    marker = "vera_"
+
+    def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
+        return {
+            "peft_type": "VERA",
+            "r": max(plan.ranks.values()),
+            "target_modules": list(plan.ranks),
+            "vera_dropout": plan.adapter.dropout,
+            "bias": plan.adapter.bias.replace("lora", "vera"),
+            "projection_prng_key": seed,
+        }
+
+    def live(self, module: Any) -> LowRankUpdate:
+        (name,) = module.active_adapters
+        parts = (module.vera_A, module.vera_B, module.vera_lambda_b, module.vera_lambda_d)
+        return self._update(*(part[name] for part in parts), d_in=module.in_features, d_out=module.out_features)
+
+    def saved(self, tensors: Mapping[str, Tensor], plan: Plan, site: Site) -> LowRankUpdate:
+        own = (tensors[saved_path(site, part)] for part in ("vera_lambda_b", "vera_lambda_d"))
+        shared = tensors["base_model.vera_A"], tensors["base_model.vera_B"]
+        return self._update(*shared, *own, d_in=site.d_in, d_out=site.d_out)
+
+    def _update(self, a: Tensor, b: Tensor, scale_b: Tensor, scale_d: Tensor, *, d_in: int, d_out: int) -> LowRankUpdate:
+        return LowRankUpdate(scale_d[:, None] * a[:, :d_in], scale_b[:, None] * b[:d_out], 1.0)
+
+
+class Ia3(LiveAdapter):
+    """IA3 (arXiv 2205.05638): keys and values scaled after their linear layer, inner activations before theirs."""
+
+    marker = "ia3_"
+
+    def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
+        inner = [site.name for site in plan.sites if site.kind == "ffn_out"]
+        return {"peft_type": "IA3", "target_modules": [site.name for site in plan.sites], "feedforward_modules": inner}
+
+    def apply(self, module: Any, x: Tensor) -> Tensor:
+        (name,) = module.active_adapters
+        scale = module.ia3_l[name].flatten()  # in fp32, for bf16 has no number between 1 and 1.008
+        base = module.base_layer
+        return linear(base, (x * scale).to(x.dtype)) if module.is_feedforward else (linear(base, x) * scale).to(x.dtype)
+
+
+class Prefix(LiveAdapter):
+    """Prefix tuning (arXiv 2101.00190): one tensor of every layer's keys and values, through the model's cache."""
+
+    marker = "prompt_encoder"
+    unmergeable = (
+        "this run trained a prefix, whose keys and values can't be merged into weights, so it runs in torch only; "
+        "type --engine torch (engine='torch')"
+    )
+
+    def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
+        return {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": plan.prefix_length}
+
+    def saved_name(self, name: str) -> str:
+        return super().saved_name(name.replace("prompt_encoder.default.embedding.weight", "prompt_embeddings"))
+
+
+METHODS: dict[MethodName, LiveMethod] = {
+    "lora": Lora(),
+    "rslora": RsLora(),
+    "dora": Dora(),
+    "pissa": Pissa(),
+    "adalora": AdaLora(),
+    "vera": Vera(),
+    "ia3": Ia3(),
+    "prefix": Prefix(),
+    "full": LiveMethod(),
+    "head": LiveMethod(),
+    "bias": LiveMethod(),
+}
+
+
+def live_method(plan: Plan) -> LiveMethod:
+    """The model half of a plan's method."""
+    return METHODS[plan.adapter.method]
+
+
+def lora_config(plan: Plan) -> dict[str, Any]:
+    """The plan as values of peft's configuration of LoRA, with `lora_A` and `lora_B` at each linear layer."""
+    rank, alpha = (Counter(values.values()).most_common(1)[0][0] for values in (plan.ranks, plan.alphas))
+    return {
+        "peft_type": "LORA",
+        "r": rank,
+        "lora_alpha": _whole(alpha),
+        "rank_pattern": {re.escape(name): other for name, other in plan.ranks.items() if other != rank},
+        "alpha_pattern": {re.escape(name): _whole(other) for name, other in plan.alphas.items() if other != alpha},
+        "target_modules": list(plan.ranks),
+        "lora_dropout": plan.adapter.dropout,
+        "bias": plan.adapter.bias,
+    }
+
+
+def factor_of(name: str) -> Literal["A", "B"] | None:
+    """Which factor of a low-rank update a live parameter is."""
+    return "A" if "lora_A" in name else "B" if "lora_B" in name else None
+
+
+def saved_path(site: Site, part: str) -> str:
+    """The name in the saved file of a part of a linear layer's adapter."""
+    return f"base_model.model.{site.name}.{part}"
+
+
+def base_of(module: Any) -> Any:
+    """The linear layer itself, under an adapter if there is one."""
+    return getattr(module, "base_layer", module)
+
+
+def is_plain(module: Any) -> bool:
+    """Whether a live layer is one of torch's own, neither quantized nor of another shape."""
+    return type(base_of(module)) is nn.Linear
+
+
+def linear(base: Any, x: Tensor) -> Tensor:
+    """A plain linear layer in the dtype of x."""
+    return F.linear(x, base.weight.to(x.dtype), None if base.bias is None else base.bias.to(x.dtype))
+
+
+def own_forward(module: Any, x: Tensor) -> Tensor:
+    """A live layer's own forward, in its own dtype; the result in that of x."""
+    return torch.as_tensor(module(x.to(torch.float32)).to(x.dtype))
+
+
+def _whole(number: float) -> int | float:
+    """Alphas may be fractions, which peft takes though its types don't say so; whole ones are written as such."""
+    return int(number) if number == int(number) else number
