@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankwise.errors import RunError
-from rankwise.report.groups import group_by_recipe, mean_line, pareto_front, pooled
+from rankwise.report.groups import group_by_recipe, pooled
 from rankwise.stats.intervals import Interval
 from rankwise.workflows.compare import compare
 
@@ -63,33 +63,6 @@ def test_an_interval_holds_its_value_and_stays_within_the_possible(runs):
 
 def test_a_score_that_a_run_lacks_is_not_defined():
     assert pooled([of(0.9), Interval(None, None, None)]) == Interval(None, None, None)
-
-
-# --------------------------------------------------------------------------------------------------------------- lines
-
-
-def test_a_mean_line_runs_where_all_lines_do():
-    line, band = mean_line([[(0, 0.0), (10, 1.0)], [(0, 1.0), (5, 2.0), (10, 3.0)], [(2, 0.0), (10, 0.0)]])
-    assert [x for x, _ in line] == [2, 5, 10]
-    assert dict(line)[10] == pytest.approx((1 + 3 + 0) / 3)
-    assert band[-1] == (10, 0.0, 3.0)
-    assert dict(line)[5] == pytest.approx((0.5 + 2 + 0) / 3)  # straight between a line's own points
-
-
-def test_lines_that_share_no_x_have_a_mean_between_them():
-    line, band = mean_line([[(300, 0.9)], [(343, 0.8)]])
-    assert line == [(300, pytest.approx(0.85)), (343, pytest.approx(0.85))]
-    assert band == [(300, 0.8, 0.9), (343, 0.8, 0.9)]
-
-
-def test_one_line_is_itself_without_a_band():
-    assert mean_line([[(1, 2.0), (2, 3.0)]]) == ([(1, 2.0), (2, 3.0)], [])
-    assert mean_line([[], []]) == ([], [])
-
-
-def test_the_front_is_what_nothing_beats():
-    assert pareto_front([(10, 0.8), (20, 0.7), (40, 0.9), (40, 0.85)]) == [0, 2]
-    assert pareto_front([(1, 0.5), (1, 0.5)]) == [0, 1]  # equals beat each other in nothing
 
 
 # -------------------------------------------------------------------------------------------------------------- groups

@@ -18,9 +18,10 @@ from pages import checked, downloads
 import rankwise.report
 from conftest import separable
 from rankwise.errors import MissingExtra, RunError
-from rankwise.report.blocks import Column, Paragraph, Report, Section, Table, in_words, shown
+from rankwise.report.blocks import Column, Paragraph, Report, Section, Table
 from rankwise.report.page import render, write, write_figures
 from rankwise.report.runs import report_of
+from rankwise.report.words import in_words, shown
 from rankwise.stats.intervals import Interval
 from rankwise.stats.scores import Mistake
 from rankwise.workflows.train import train
@@ -394,7 +395,7 @@ def test_figures_are_written_three_ways(run_for, tmp_path):
     report = report_of([run_for("bert")])
     written = write_figures(report, tmp_path / "figures")
     names = {path.name for path in written}
-    assert names == {f"{figure.name}.{ending}" for figure in report.figures() for ending in ("svg", "png", "csv")}
+    assert names == {f"{figure.table.name}.{ending}" for figure in report.figures() for ending in ("svg", "png", "csv")}
     assert len(names) == 3 * len(report.figures()) >= 24
     assert all(path.stat().st_size > 100 or path.suffix == ".csv" for path in written)
     assert (tmp_path / "figures" / "ledger.png").read_bytes().startswith(b"\x89PNG")

@@ -124,14 +124,14 @@ def test_a_setting_that_stands_in_groups_has_the_importance_of_them_all():
 
     plain = study(*TRIALS)
     grouped = Grouped(plain.name, plain.objectives, plain.base, plain.trials, varied=KEYS, complete=plain.complete)
-    figure = next(one for one in report_of_study(grouped).figures() if one.name == "parallel")
+    figure = next(one for one in report_of_study(grouped).figures() if one.table.name == "parallel")
     texts = [text for text in seen(figure) if text in (*KEYS, "accuracy, %")]
     assert texts == ["train.optimizer.name", "adapter.rank", "train.learning_rate", "accuracy, %"]
 
 
 def test_numbers_drawn_from_a_range_stand_on_an_axis_however_few_they_are():
     drawn = [trial(number, 8, rate, "adam", 0.8) for number, rate in enumerate((0.00122216347, 0.0033798, 0.00350657541))]
-    figure = next(one for one in report_of_study(study(*drawn)).figures() if one.name == "parallel")
+    figure = next(one for one in report_of_study(study(*drawn)).figures() if one.table.name == "parallel")
     assert not [text for text in seen(figure) if text.startswith("0.00122")]
 
 
@@ -142,7 +142,7 @@ def test_numbers_stand_in_their_order_and_before_words():
     distributions = {KEYS[0]: optuna.distributions.CategoricalDistribution(ranks)}
     complete = [optuna.trial.create_trial(params={KEYS[0]: rank}, distributions=distributions, value=0.8) for rank in ranks]
     found = dataclasses.replace(study(*drawn), trials=tuple(mixed), complete=tuple(complete))
-    figure = next(one for one in report_of_study(found).figures() if one.name == "parallel")
+    figure = next(one for one in report_of_study(found).figures() if one.table.name == "parallel")
     assert [text for text in seen(figure) if text in ("4", "8", "16", "max")] == ["4", "8", "16", "max"]
 
 

@@ -15,7 +15,6 @@ BEST_UPDATE = Column("best_update", "best at update", "count")
 TRAINED_PARAMETERS = Column("trained_parameters", "trained parameters", "count")
 SECONDS = Column("seconds", "training time", "seconds")
 PEAK_GB = Column("peak_gb", "peak memory, GB", "number")
-ON_FRONT = Column("on_front", "on the Pareto front")
 
 ACCURACY = Column("accuracy", "accuracy, %", "share", interval=True)
 MACRO_F1 = Column("macro_f1", "macro-F1, %", "share", interval=True)

@@ -13,9 +13,10 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from rankwise.errors import RunError
-from rankwise.report.blocks import Block, Figure, Report, shown, shown_bounds
+from rankwise.report.blocks import Block, Figure, Report
 from rankwise.report.figures.style import DARK, LIGHT
 from rankwise.report.figures.writing import file_png, file_svg, page_svg
+from rankwise.report.words import shown, shown_bounds
 
 GENERATOR = "rankwise report"  # in a meta tag, by which a later report knows what it may replace
 LONG_TEXT = 600  # characters of a quoted text; longer ones open on demand
@@ -59,7 +60,7 @@ def write_figures(report: Report, folder: Path) -> list[Path]:
             "csv": figure.table.as_csv().encode(),
         }
         for ending, content in files.items():
-            path = folder / f"{figure.name}.{ending}"
+            path = folder / f"{figure.table.name}.{ending}"
             _written(path, content, "--figures figures")
             written.append(path)
     return written
@@ -93,4 +94,6 @@ def _kind(block: Block) -> str:
 
 
 def _svg(figure: Figure) -> str:
-    return Markup(page_svg(figure.picture, figure.title, figure.summary, name=figure.name))  # every text in it is escaped
+    return Markup(
+        page_svg(figure.picture, figure.title, figure.summary, name=figure.table.name)
+    )  # every text in it is escaped

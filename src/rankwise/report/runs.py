@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rankwise.errors import RunError
-from rankwise.report.blocks import Report, Section, Stat, listed, percent, shown, shown_bounds
+from rankwise.report.blocks import Report, Section, Stat
 from rankwise.report.groups import Group, group_by_recipe
 from rankwise.report.sections.budget import budget_section
 from rankwise.report.sections.compared import (
@@ -17,12 +17,11 @@ from rankwise.report.sections.compared import (
     trade_offs_section,
     verdicts_section,
 )
-from rankwise.report.sections.data import data_section
 from rankwise.report.sections.mistakes import mistakes_section
 from rankwise.report.sections.origin import origin_section
-from rankwise.report.sections.scores import gains, scores_section
-from rankwise.report.sections.shift import shift_section
-from rankwise.report.sections.training import training_section
+from rankwise.report.sections.scores import baselines, scores_section, shift_section
+from rankwise.report.sections.training import data_section, training_section
+from rankwise.report.words import listed, percent, shown, shown_bounds
 from rankwise.run.folder import Run
 from rankwise.run.format import versions
 
@@ -41,70 +40,65 @@ def footer() -> str:
 
 
 def _report_of_one(group: Group) -> Report:
-    recipe = group.first.recipe
     seeds = f" Numbers are means over {len(group.runs)} seeds." if len(group.runs) > 1 else ""
     base = group.first.facts.base
-    summary = f"{recipe.summary.rstrip('.')}. " if recipe.summary else ""
     what = f"A text classifier for {len(group.first.scores.classes)} classes on {base.hub or base.name}."
-    return Report(group.name, f"{summary}{what}{seeds}", _stats_of_one(group), _sections(group), footer())
+    lead = " ".join(filter(None, (_summary(group), what)))
+    return Report(group.name, lead + seeds, _stats_of_one(group), [section(group) for section in SECTIONS], footer())
 
 
 def _report_of_several(groups: Sequence[Group]) -> Report:
     """The recipes beside each other first, then each one at length."""
     comparison = compare_on_test_rows(groups)
     comparable = not isinstance(comparison, RunError)
-    beside = (
+    sections = [
         leaderboard_section(groups),
         verdicts_section(groups, comparison),
         costs_section(groups),
         *([trade_offs_section(groups)] if comparable else []),
         curves_section(groups),
         settings_section(groups),
-    )
-    at_length = tuple(_recipe_section(group, f"{number}-") for number, group in enumerate(groups, start=1))
+    ]
+    for number, group in enumerate(groups, start=1):
+        at_length = [section(group).prefixed(f"{number}-") for section in SECTIONS]
+        sections.append(Section(f"{number}-recipe", group.name, sections=at_length, lead=_summary(group)))
     lead = f"{listed([group.name for group in groups])}; {sum(len(group.runs) for group in groups)} runs."
     stats = _stats_of_several(groups, comparable=comparable)
-    return Report(f"{len(groups)} recipes compared", lead, stats, (*beside, *at_length), footer())
+    return Report(f"{len(groups)} recipes compared", lead, stats, sections, footer())
 
 
-def _recipe_section(group: Group, prefix: str) -> Section:
+def _summary(group: Group) -> str:
+    """The recipe's, as a sentence."""
     summary = group.first.recipe.summary.rstrip(".")
-    return Section(f"{prefix}recipe", group.name, sections=_sections(group, prefix), lead=f"{summary}." if summary else "")
+    return f"{summary}." if summary else ""
 
 
-def _sections(group: Group, prefix: str = "") -> tuple[Section, ...]:
-    """Every section about one recipe; `prefix` keeps the addresses and file names of several recipes apart."""
-    return tuple(section(group, prefix) for section in SECTIONS)
-
-
-def _stats_of_one(group: Group) -> tuple[Stat, ...]:
+def _stats_of_one(group: Group) -> list[Stat]:
     accuracy, rows = group.score("accuracy"), group.first.scores.test.rows
-    stats = [
-        Stat("accuracy", f"{shown(accuracy, 'share')}\u00a0%", f"{shown_bounds(accuracy, 'share')} on {rows:,} test rows")
-    ]
-    for name, gain in gains(group).items():
+    on_rows = f"{shown_bounds(accuracy, 'share')} on {rows:,} test rows"
+    stats = [Stat("accuracy", f"{shown(accuracy, 'share')}\u00a0%", on_rows)]
+    for name in baselines(group):
         if name.startswith("TF-IDF"):
-            stats.append(Stat("ahead of TF-IDF", shown(gain, "signed"), f"points {shown_bounds(gain, 'signed')}"))
+            ahead = group.pooled((run.scores.baselines[name] for run in group.runs), "difference")
+            stats.append(Stat("ahead of TF-IDF", shown(ahead, "signed"), f"points {shown_bounds(ahead, 'signed')}"))
     budget = group.first.plan_facts.budget
     share = f"{percent(group.trained_parameters / budget)} of the cap" if budget else "no cap"
     stats.append(Stat("trained parameters", f"{group.trained_parameters:,}", share))
     in_all = shown(group.seconds("all"), "seconds")
     stats.append(Stat("training time", shown(group.seconds(), "seconds"), f"{in_all} in all"))
     peak = group.peak_gb()
-    if peak.value is not None:
-        stats.append(Stat("peak memory", f"{shown(peak, 'number')} GB"))
-    return tuple(stats)
+    return stats if peak.value is None else [*stats, Stat("peak memory", f"{shown(peak, 'number')} GB")]
 
 
-def _stats_of_several(groups: Sequence[Group], *, comparable: bool) -> tuple[Stat, ...]:
+def _stats_of_several(groups: Sequence[Group], *, comparable: bool) -> list[Stat]:
     """The highest accuracy only where the recipes were scored on the same rows: others are no race."""
     best = max(groups, key=lambda group: group.score("accuracy").value or 0)
     leanest = min(groups, key=lambda group: group.trained_parameters)
     fastest = min(groups, key=lambda group: group.seconds().value or 0)
     accuracy = best.score("accuracy")
     highest = Stat("highest accuracy", f"{shown(accuracy, 'share')}\u00a0%", f"{best.name} {shown_bounds(accuracy, 'share')}")
-    return (
+    return [
         *([highest] if comparable else []),
         Stat("fewest trained parameters", f"{leanest.trained_parameters:,}", leanest.name),
         Stat("shortest training", shown(fastest.seconds(), "seconds"), fastest.name),
-    )
+    ]

@@ -108,7 +108,7 @@ def row(name: str, value: float, low: float | None = None, high: float | None = 
 
 
 def test_a_row_shows_estimate_and_bounds_on_the_axis_of_all():
-    figure = charts.dots([row("ours", 0.9, 0.88, 0.92), row("TF-IDF", 0.85, 0.82, 0.88)], ACCURACY)
+    figure = charts.estimates([row("ours", 0.9, 0.88, 0.92), row("TF-IDF", 0.85, 0.82, 0.88)], ACCURACY)
     at = positions(figure)
     assert at["TF-IDF: 85.0\u00a0% [82.0, 88.0]"][0] < at["ours: 90.0\u00a0% [88.0, 92.0]"][0]
     spans = [tuple(line.get_xdata()) for line in figure.axes[0].lines if line.get_linewidth() == 2.5]
@@ -122,26 +122,26 @@ def lengths(figure) -> dict[str, float]:
 
 
 def test_bars_begin_at_0_and_are_as_long_as_their_values():
-    figure = charts.bars([row("a", 100), row("b", 300)], PARAMETERS)
+    figure = charts.estimates([row("a", 100), row("b", 300)], PARAMETERS, bars=True)
     assert lengths(figure) == {"a: 100": 100, "b: 300": 300}
     assert figure.axes[0].get_xlim()[0] == 0
 
 
 def test_very_unlike_costs_go_on_a_logarithmic_axis_that_says_so():
-    figure = charts.bars([row("full", 66_956_548), row("lora", 741_124)], PARAMETERS)
+    figure = charts.estimates([row("full", 66_956_548), row("lora", 741_124)], PARAMETERS, bars=True)
     assert "trained parameters, logarithmic" in letters(figure)
     assert lengths(figure) == {}
     assert legible(figure)
 
 
 def test_a_boundless_interval_does_not_shrink_the_bars_to_nothing():
-    figure = charts.bars([row("two seeds", 100, 0, 900), row("one", 80)], SECONDS)
+    figure = charts.estimates([row("two seeds", 100, 0, 900), row("one", 80)], SECONDS, bars=True)
     assert figure.axes[0].get_xlim()[1] <= 2.5 * 100
     assert legible(figure)
 
 
 def test_a_value_that_is_not_defined_is_told_and_not_drawn():
-    figure = charts.dots([charts.Row("a", Interval(None, None, None)), row("b", 0.5)], ACCURACY)
+    figure = charts.estimates([charts.Row("a", Interval(None, None, None)), row("b", 0.5)], ACCURACY)
     assert "n/a" in letters(figure)
     assert list(hinted(figure)) == ["b: 50.0\u00a0%"]
 
@@ -149,7 +149,9 @@ def test_a_value_that_is_not_defined_is_told_and_not_drawn():
 @pytest.mark.parametrize("name", ["W" * 60, "of 3 runs " * 6, "i" * 60])
 @given(values=st.lists(st.floats(0, 1), min_size=1, max_size=3))
 def test_rows_stay_on_the_figure_whatever_their_names_and_values(name, values):
-    assert legible(charts.dots([row(name, value, max(0, value - 0.1), min(1, value + 0.1)) for value in values], ACCURACY))
+    assert legible(
+        charts.estimates([row(name, value, max(0, value - 0.1), min(1, value + 0.1)) for value in values], ACCURACY)
+    )
 
 
 # ------------------------------------------------------------------------------------------------------------- scatter
@@ -180,7 +182,7 @@ def test_names_beside_points_are_on_no_other_and_one_of_many_goes_unnamed():
 
 def test_bars_of_a_histogram_are_as_high_as_their_counts_and_those_beyond_the_limit_differ():
     bars = [(0, 8, 10), (8, 16, 40), (16, 24, 20), (24, 96, 5)]
-    figure = charts.histogram(bars, TOKENS, TEXTS, charts.Limit(16, "max length 16"))
+    figure = charts.histogram(bars, TOKENS, TEXTS, limit=16, label="max length 16")
     drawn = hinted(figure)
     assert list(drawn) == ["0 to 7: 10", "8 to 15: 40", "16 to 23: 20", "24 or more: 5"]
     assert [bar.get_height() for bar in drawn.values()] == [10, 40, 20, 5]
@@ -192,13 +194,13 @@ def test_bars_of_a_histogram_are_as_high_as_their_counts_and_those_beyond_the_li
 
 
 def test_a_limit_beyond_every_bar_is_still_on_the_figure():
-    figure = charts.histogram([(0, 1, 5), (1, 2, 3)], TOKENS, TEXTS, charts.Limit(128, "max length 128"))
+    figure = charts.histogram([(0, 1, 5), (1, 2, 3)], TOKENS, TEXTS, limit=128, label="max length 128")
     assert figure.axes[0].get_xlim()[1] > 128
     assert legible(figure)
 
 
 def test_a_bin_stands_at_its_confidence_and_accuracy_above_its_rows():
-    bins = [charts.Bin(0.5, Interval(0.5, 0.4, 0.6), 10), charts.Bin(0.9, Interval(0.7, 0.6, 0.8), 30)]
+    bins = [(10, 0.5, Interval(0.5, 0.4, 0.6)), (30, 0.9, Interval(0.7, 0.6, 0.8))]
     figure = charts.reliability(bins)
     above, below = figure.axes
     marks = [line.get_xydata().tolist() for line in above.lines if (line.get_gid() or "").startswith(TOOLTIP)]

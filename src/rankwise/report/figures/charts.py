@@ -6,8 +6,10 @@ axis what it says of a table: its label, and the kind of its values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,7 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
-from rankwise.report.blocks import Column, in_words, shown, shown_bounds
+from rankwise.report.blocks import Column
 from rankwise.report.figures.style import (
     DASHED,
     HALO,
@@ -32,11 +34,13 @@ from rankwise.report.figures.style import (
     tooltip,
 )
 from rankwise.report.figures.ticks import is_logarithmic, set_counted, set_scale
+from rankwise.report.words import in_words, shown, shown_bounds
 from rankwise.stats.intervals import Interval
 
 Point = tuple[float, float]
 
 LINE = 18  # from one line of text to the next
+PITCH = 42  # from one row of values to the next
 MARKED = 24  # points of a line up to which each has a marker, and epochs up to which each has a line
 
 
@@ -51,11 +55,11 @@ class Curve:
     """
 
     name: str
-    points: tuple[Point, ...]
+    points: Sequence[Point]
     style: int = 0
     quiet: bool = False
     loose: bool = False
-    band: tuple[tuple[float, float, float], ...] = ()
+    band: Sequence[tuple[float, float, float]] = ()
     ringed: float | None = None
 
 
@@ -99,21 +103,14 @@ def _mark(axes: Axes, point: Point, style: int, size: float, hint: str) -> None:
 
 def _legend(figure: Figure, lines: Sequence[Curve]) -> None:
     """A key to the lines above the figure, in as many rows as it needs, for which the figure becomes higher."""
-    handles = [
-        Line2D(
-            [],
-            [],
-            color=colour(line.style),
-            marker="" if line.quiet else marker(line.style),
-            ms=9 if line.loose else 7,
-            linestyle="" if line.loose else dashes(line.style),
-            label=fitted_text(line.name, WIDTH - 50),
-        )
-        for line in lines
-    ]
-    widest = max(text_width(str(handle.get_label())) for handle in handles) + 54
-    across = max(1, int((WIDTH + 18) / widest))
-    figure.legend(handles=handles, loc="outside upper left", ncols=across)
+    names = [fitted_text(line.name, WIDTH - 50) for line in lines]
+    across = max(1, int((WIDTH + 18) / (max(map(text_width, names)) + 54)))
+    handles = []
+    for line in lines:
+        handle = Line2D([], [], color=colour(line.style), linestyle="" if line.loose else dashes(line.style))
+        handle.set(marker="" if line.quiet else marker(line.style), markersize=9 if line.loose else 7)
+        handles.append(handle)
+    figure.legend(handles, names, loc="outside upper left", ncols=across)
     width, height = figure.get_size_inches()
     figure.set_size_inches(width, height + (-(-len(lines) // across) - 1) * LINE / POINTS)
 
@@ -141,39 +138,24 @@ class Row:
     name: str
     value: Interval
     style: int = 0
-    dots: tuple[float, ...] = ()
+    dots: Sequence[float] = ()
 
 
 @chart
-def dots(rows: Sequence[Row], x: Column, *, zero: bool = False) -> Figure:
-    """A row each: the estimate as a marker, its interval as a line, what it was pooled from as ticks."""
-    return _rows(rows, x, [*_ends(row.value for row in rows), *_all_dots(rows)], _draw_dot, zero=zero)
+def estimates(rows: Sequence[Row], x: Column, *, zero: bool = False, bars: bool = False) -> Figure:
+    """A row each: the estimate as a marker, its interval as a line, what it was pooled from as ticks; or `bars` from 0.
 
-
-@chart
-def bars(rows: Sequence[Row], x: Column) -> Figure:
-    """A row each: a bar from 0 with its interval, or a marker on a logarithmic axis where costs differ too much for bars.
-
-    An interval that reaches past twice the longest bar, as those of two seeds do, runs off the figure.
+    Costs that differ too much for bars get markers on a logarithmic axis. An interval that reaches past twice the longest
+    bar, as those of two seeds do, runs off the figure.
     """
-    values = [*(row.value.value for row in rows if row.value.value is not None), *_all_dots(rows)] or [0.0]
-    if x.kind in ("count", "seconds") and is_logarithmic(values):
-        return _rows(rows, x, values, _draw_dot, log=True)
-    highs = [min(row.value.high, 2 * max(values)) for row in rows if row.value.high is not None]
-    return _rows(rows, x, [*values, *highs], _draw_bar, zero=True)
-
-
-Draw = Callable[[Axes, Row, float, str], None]
-PITCH = 42  # points from one row to the next
-
-
-def _rows(
-    rows: Sequence[Row], x: Column, values: Sequence[float], draw: Draw, *, zero: bool = False, log: bool = False
-) -> Figure:
+    values = [value for row in rows for value in (row.value.value, *row.dots) if value is not None] or [0.0]
+    log = bars and x.kind in ("count", "seconds") and is_logarithmic(values)
+    most = 2 * max(values) if bars else math.inf
+    ends = [] if log else [min(end, most) for row in rows for end in (row.value.low, row.value.high) if end is not None]
     figure = new_figure(PITCH * len(rows) + 44)
     axes = figure.add_subplot(xlabel=x.label + (", logarithmic" if log else ""), ylim=(PITCH * len(rows), 0), yticks=[])
     axes.spines["bottom"].set_visible(False)
-    set_scale(axes.xaxis, values, x.kind, zero=zero, log=log)
+    set_scale(axes.xaxis, [*values, *ends], x.kind, zero=zero or (bars and not log), log=log)
     across = blended_transform_factory(figure.transFigure, axes.transData)
     for index, row in enumerate(rows):
         top = PITCH * index
@@ -183,33 +165,27 @@ def _rows(
         axes.text(1, top + 15, value, transform=across, in_layout=False, ha="right")
         ticks = axes.get_xticks()
         axes.vlines(ticks, top + 20, top + 38, [LIGHT["grid" if tick else "edge"] for tick in ticks], linewidth=1, zorder=0)
-        if row.value.value is not None:
-            draw(axes, row, top + 29, f"{row.name}: {in_words(row.value, x.kind)}")
+        _draw_row(axes, row, top + 29, f"{row.name}: {in_words(row.value, x.kind)}", bar=bars and not log)
     return figure
 
 
-def _draw_dot(axes: Axes, row: Row, y: float, hint: str) -> None:
-    assert row.value.value is not None
-    if row.value.low is not None and row.value.high is not None:
-        axes.plot([row.value.low, row.value.high], [y, y], color=colour(row.style), linewidth=2.5)
-    axes.vlines(row.dots, y + 5, y + 10, LIGHT["muted"], linewidth=1)
-    _mark(axes, (row.value.value, y), row.style, 10, hint)
+def _draw_row(axes: Axes, row: Row, y: float, hint: str, *, bar: bool) -> None:
+    if row.value.value is None:
+        return
+    if bar:
+        axes.barh(y, row.value.value, height=10, color=colour(row.style), gid=tooltip(hint))
+        ink = LIGHT["ink"]
+        _draw_interval(axes, row.value, y, color=ink, linewidth=1.5, marker="|", ms=8, mec=ink, mew=1.5)
+    else:
+        _draw_interval(axes, row.value, y, color=colour(row.style), linewidth=2.5)
+        axes.vlines(row.dots, y + 5, y + 10, LIGHT["muted"], linewidth=1)
+        _mark(axes, (row.value.value, y), row.style, 10, hint)
 
 
-def _draw_bar(axes: Axes, row: Row, y: float, hint: str) -> None:
-    assert row.value.value is not None
-    axes.barh(y, row.value.value, height=10, color=colour(row.style), gid=tooltip(hint))
-    if row.value.low is not None and row.value.high is not None:
-        ends = [row.value.low, row.value.high]
-        axes.plot(ends, [y, y], color=LIGHT["ink"], linewidth=1.5, marker="|", ms=8, mec=LIGHT["ink"], mew=1.5)
-
-
-def _ends(values: Iterable[Interval]) -> list[float]:
-    return [end for value in values for end in (value.value, value.low, value.high) if end is not None] or [0.0]
-
-
-def _all_dots(rows: Sequence[Row]) -> list[float]:
-    return [dot for row in rows for dot in row.dots]
+def _draw_interval(axes: Axes, interval: Interval, at: float, *, upright: bool = False, **look: Any) -> None:
+    if interval.low is not None and interval.high is not None:
+        ends, level = (interval.low, interval.high), (at, at)
+        axes.plot(*((level, ends) if upright else (ends, level)), **look)
 
 
 # ------------------------------------------------------------------------------------------------------------- scatter
@@ -236,13 +212,12 @@ def scatter(spots: Sequence[Spot], x: Column, y: Column, *, front: Sequence[int]
     costs, log = [spot.x for spot in spots], is_logarithmic([spot.x for spot in spots])
     axes = figure.add_subplot(xlabel=x.label + (", logarithmic" if log else ""), title=y.label)
     set_scale(axes.xaxis, costs, x.kind, zero=x.kind == "seconds" and not log, log=log)
-    set_scale(axes.yaxis, _ends(spot.y for spot in spots), y.kind)
+    set_scale(axes.yaxis, [end for spot in spots for end in astuple(spot.y) if end is not None] or [0.0], y.kind)
     axes.grid(axis="y")
     edge = sorted((spots[index].x, spots[index].y.value or 0.0) for index in front)
     axes.step(*zip(*edge, strict=True), where="post", color=LIGHT["edge"], linewidth=1.5, linestyle=DASHED)
     for index, spot in sorted(enumerate(spots), key=lambda pair: not pair[1].small):
-        if spot.y.low is not None and spot.y.high is not None:
-            axes.plot([spot.x, spot.x], [spot.y.low, spot.y.high], color=colour(spot.style), linewidth=1.25)
+        _draw_interval(axes, spot.y, spot.x, upright=True, color=colour(spot.style), linewidth=1.25)
         hint = f"{spot.name}: {y.label} {in_words(spot.y, y.kind)}, {x.label} {shown(spot.x, x.kind)}"
         _mark(axes, (spot.x, spot.y.value or 0.0), spot.style, 6 if spot.small else 10 if index in front else 9, hint)
     if legend:
@@ -267,49 +242,36 @@ def _name_spots(axes: Axes, spots: Sequence[Spot]) -> None:
 # ------------------------------------------------------------------------------------------------------- distributions
 
 
-@dataclass(frozen=True)
-class Limit:
-    """A value beyond which bars have another colour, and what stands beside its line."""
-
-    value: float
-    label: str
-
-
 @chart
-def histogram(rows: Sequence[tuple[float, float, int]], x: Column, y: Column, limit: Limit) -> Figure:
-    """Bars (from, up to, count). A wider last bar is drawn as wide as the others."""
+def histogram(rows: Sequence[tuple[float, float, int]], x: Column, y: Column, *, limit: float, label: str) -> Figure:
+    """Bars (from, up to, count), in another colour beyond the limit, which is a line with a label.
+
+    A wider last bar is drawn as wide as the others.
+    """
     figure = new_figure(240)
     axes = figure.add_subplot(xlabel=x.label)
     axes.set_title(y.label, pad=24)
     step = rows[0][1] - rows[0][0]
-    set_counted(axes.xaxis, max(rows[-1][0] + step, limit.value * 1.02), most=6)
+    set_counted(axes.xaxis, max(rows[-1][0] + step, limit * 1.02), most=6)
     set_scale(axes.yaxis, [count for *_, count in rows], "count", zero=True)
     axes.grid(axis="y")
     for low, high, count in rows:
         more = " or more" if high - low > step else f" to {high - 1:,g}"
-        fill = colour(1 if low >= limit.value else 0)
+        fill = colour(1 if low >= limit else 0)
         axes.bar(low + step / 2, count, width=0.88 * step, color=fill, gid=tooltip(f"{low:,g}{more}: {count:,}"))
-    axes.axvline(limit.value, ymax=1.04, color=LIGHT["ink"], linewidth=1.5, clip_on=False)
-    right = limit.value > axes.get_xlim()[1] / 2
+    axes.axvline(limit, ymax=1.04, color=LIGHT["ink"], linewidth=1.5, clip_on=False)
+    right = limit > axes.get_xlim()[1] / 2
     across = axes.get_xaxis_transform()
-    axes.annotate(
-        limit.label, (limit.value, 1.04), (-5 if right else 5, 0), across, "offset points", ha="right" if right else "left"
-    )
+    axes.annotate(label, (limit, 1.04), (-5 if right else 5, 0), across, "offset points", ha="right" if right else "left")
     return figure
 
 
-@dataclass(frozen=True)
-class Bin:
-    """Rows of about one confidence: their mean confidence and their accuracy with its bounds."""
-
-    confidence: float
-    accuracy: Interval
-    rows: int
-
-
 @chart
-def reliability(bins: Sequence[Bin]) -> Figure:
-    """Accuracy against confidence beside the diagonal on which they are equal; below it the rows of each bin."""
+def reliability(bins: Sequence[tuple[int, float, Interval]]) -> Figure:
+    """Accuracy against confidence beside the diagonal on which they are equal; below it the rows of each bin.
+
+    A bin is the number of its rows, their mean confidence, and their accuracy.
+    """
     figure = new_figure(320)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(6, 1))
     for axis in (above.xaxis, above.yaxis):
@@ -319,11 +281,11 @@ def reliability(bins: Sequence[Bin]) -> Figure:
     above.tick_params(axis="x", length=0, labelbottom=False)
     above.spines["bottom"].set_visible(False)
     above.plot((0, 1), (0, 1), color=LIGHT["edge"], linewidth=1.25, linestyle=DASHED)
-    below.set(title=f"rows, at most {max(one.rows for one in bins):,}", xlabel="confidence, %", yticks=[])
-    for one in bins:
-        hint = f"sure {one.confidence:.1%}, right {one.accuracy.value or 0:.1%}, {one.rows:,} rows"
-        if one.accuracy.low is not None and one.accuracy.high is not None:
-            above.plot([one.confidence] * 2, [one.accuracy.low, one.accuracy.high], color=colour(0), linewidth=1.5)
-        _mark(above, (one.confidence, one.accuracy.value or 0.0), 0, 9, hint)
-        below.bar(one.confidence, one.rows, width=0.03, color=colour(5), gid=tooltip(hint))
+    below.set(title=f"rows, at most {max(rows for rows, *_ in bins):,}", xlabel="confidence, %", yticks=[])
+    for rows, confidence, accuracy in bins:
+        right = accuracy.value or 0.0
+        hint = f"sure {confidence:.1%}, right {right:.1%}, {rows:,} rows"
+        _draw_interval(above, accuracy, confidence, upright=True, color=colour(0), linewidth=1.5)
+        _mark(above, (confidence, right), 0, 9, hint)
+        below.bar(confidence, rows, width=0.03, color=colour(5), gid=tooltip(hint))
     return figure

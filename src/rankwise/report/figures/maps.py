@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from rankwise.report.blocks import Column, percent
+from rankwise.report.blocks import Column
 from rankwise.report.figures.style import HALO, LIGHT, SHADES, WIDTH, chart, colour, fitted_text, sheet, text_width, tooltip
 from rankwise.report.figures.ticks import is_logarithmic, set_scale
+from rankwise.report.words import percent
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,8 @@ class Rail:
     """
 
     column: Column
-    values: tuple[float | None, ...]
-    names: tuple[str, ...] = ()
+    values: Sequence[float | None]
+    names: Sequence[str] = ()
 
 
 PITCH = 62  # points from one rail to the next

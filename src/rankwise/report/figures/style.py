@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache, wraps
+from importlib import resources
 from typing import Any, ParamSpec
 from unicodedata import east_asian_width
 
@@ -20,35 +21,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.textpath import text_to_path
+from ruamel.yaml import YAML
 
 WIDTH = 380  # of every figure: a phone shows it at about natural size, a desktop column at 1.2 times
 POINTS = 72  # to the inch
 P = ParamSpec("P")
 
-# Series after Okabe and Ito's colour-blind-safe set, darkened or lightened until they stand out from the page.
-_PALETTE = {  # role: its colour in light, in dark
-    "paper": ("#fcfcfb", "#14171b"),
-    "raised": ("#f1f3f4", "#1e2329"),
-    "ink": ("#15191e", "#e9ecef"),
-    "muted": ("#565e68", "#a5adb7"),
-    "edge": ("#868e98", "#78818c"),
-    "grid": ("#e2e5e8", "#2b3138"),
-    "accent": ("#0a5c96", "#79bdec"),
-    "series-1": ("#0072b2", "#56b4e9"),
-    "series-2": ("#cc5500", "#f0914a"),
-    "series-3": ("#00835f", "#36bd93"),
-    "series-4": ("#ad4f88", "#dc93c0"),
-    "series-5": ("#8a6800", "#d8b34c"),
-    "series-6": ("#4d5661", "#b0b8c2"),
-    "shade-1": ("#e1edf6", "#1d2b38"),
-    "shade-2": ("#b7d4ea", "#1f425e"),
-    "shade-3": ("#84b6da", "#286088"),
-    "shade-4": ("#23709f", "#62aadd"),
-    "shade-5": ("#0a456f", "#b3d9f4"),
-    "on-shade": ("#ffffff", "#10151a"),
-}
-LIGHT: Mapping[str, str] = {role: light for role, (light, _) in _PALETTE.items()}
-DARK: Mapping[str, str] = {role: dark for role, (_, dark) in _PALETTE.items()}
+_STYLE: Mapping[str, Any] = YAML(typ="safe", pure=True).load((resources.files(__package__) / "style.yaml").read_text("utf-8"))
+LIGHT: Mapping[str, str] = {role: light for role, (light, _) in _STYLE["palette"].items()}
+DARK: Mapping[str, str] = {role: dark for role, (_, dark) in _STYLE["palette"].items()}
 SERIES = 6
 SHADES = 5
 MARKERS = ("o", "s", "^", "D", "v", "P")  # beside colours, never colour alone
@@ -57,80 +38,14 @@ TOOLTIP = "tooltip:"
 DASHED = (0, (4, 3))
 HALO = {"facecolor": LIGHT["paper"], "edgecolor": "none", "pad": 1}  # of a text, keeps lines away from it
 
-# Fonts of the usual systems for letters that DejaVu Sans, which comes with matplotlib, lacks.
-FALLBACKS = [
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Noto Sans CJK KR",
-    "PingFang SC",
-    "Hiragino Sans",
-    "Apple SD Gothic Neo",
-    "Microsoft YaHei",
-    "Yu Gothic",
-    "Malgun Gothic",
-    "WenQuanYi Zen Hei",
-    "Noto Sans Devanagari",
-    "Noto Sans Thai",
-    "Noto Sans Hebrew",
-    "Nirmala UI",
-    "Arial Unicode MS",
-    "Noto Sans Symbols",
-    "Segoe UI Symbol",
-]
 _INSTALLED = {font.name for font in fontManager.ttflist}
-_FONTS = ["DejaVu Sans", *(name for name in FALLBACKS if name in _INSTALLED)]
-_SETTINGS: Mapping[str, Any] = {
-    "axes.axisbelow": True,
-    "axes.edgecolor": LIGHT["edge"],
-    "axes.facecolor": "none",
-    "axes.labelcolor": LIGHT["muted"],
-    "axes.labelsize": 12,
-    "axes.spines.left": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "axes.titlecolor": LIGHT["muted"],
-    "axes.titlelocation": "left",
-    "axes.titlepad": 9,
-    "axes.titlesize": 12,
-    "figure.constrained_layout.h_pad": 4 / POINTS,
-    "figure.constrained_layout.w_pad": 1 / POINTS,
-    "figure.dpi": POINTS,
-    "figure.facecolor": "none",
-    "font.family": _FONTS,
-    "font.size": 12,
-    "grid.color": LIGHT["grid"],
-    "grid.linewidth": 1,
-    "legend.borderaxespad": 0,
-    "legend.borderpad": 0.2,
-    "legend.columnspacing": 1.5,
-    "legend.fontsize": 12,
-    "legend.frameon": False,
-    "legend.handlelength": 2,
-    "legend.labelcolor": LIGHT["ink"],
-    "lines.dash_capstyle": "butt",
-    "lines.linewidth": 2,
-    "lines.markeredgecolor": LIGHT["paper"],
-    "lines.markeredgewidth": 1,
-    "lines.scale_dashes": False,
-    "lines.solid_capstyle": "butt",
-    "svg.fonttype": "none",
-    "text.color": LIGHT["ink"],
-    "text.parse_math": False,
-    "xtick.color": LIGHT["edge"],
-    "xtick.labelcolor": LIGHT["muted"],
-    "xtick.labelsize": 12,
-    "ytick.color": LIGHT["edge"],
-    "ytick.labelcolor": LIGHT["muted"],
-    "ytick.labelsize": 12,
-    "ytick.major.size": 0,
-}
+_FONTS = ["DejaVu Sans", *(name for name in _STYLE["fonts"] if name in _INSTALLED)]
+_SETTINGS = {key: LIGHT.get(value, value) for key, value in _STYLE["matplotlib"].items()} | {"font.family": _FONTS}
 
 
-@contextmanager
-def styled() -> Iterator[None]:
-    """A context in which matplotlib draws as above, whatever the user's own matplotlibrc says."""
-    with mpl.style.context(["default", dict(_SETTINGS)]):
-        yield
+def styled() -> AbstractContextManager[None]:
+    """A context in which matplotlib draws in this style, whatever the user's own matplotlibrc says."""
+    return mpl.style.context(["default", _SETTINGS])
 
 
 @contextmanager

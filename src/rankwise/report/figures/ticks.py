@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from matplotlib.axis import XAxis, YAxis
 from matplotlib.ticker import EngFormatter, Locator, LogLocator, MaxNLocator, ScalarFormatter
 
-from rankwise.report.blocks import Kind
+from rankwise.report.words import Kind
 
 LOG_FROM = 25  # largest over smallest from which small values would lie on top of each other on a linear axis
 CLOCK_UNITS = ((3600, "h"), (60, "min"), (1, "s"))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shlex
 
-from rankwise.recipe import DataSpec
-from rankwise.report.blocks import Block, Code, Column, Facts, Section, Table, Value, in_words, listed, shown_number
-from rankwise.report.groups import Group, run_name
+from rankwise.recipe import DataSpec, Published
+from rankwise.report.blocks import Block, Code, Column, Facts, Section, Table
+from rankwise.report.groups import Group
+from rankwise.report.words import Value, in_words, listed, run_name
 from rankwise.run.manifest import RECIPE, VERSIONS
 from rankwise.system.files import read_json
 
+WHAT = Column("what", "what")
 
-def origin_section(group: Group, prefix: str) -> Section:
+
+def origin_section(group: Group) -> Section:
     run, recipe = group.first, group.first.recipe
     facts, base = run.facts, run.facts.base
     threads = f"{facts.threads} {'thread' if facts.threads == 1 else 'threads'}"
@@ -22,25 +25,22 @@ def origin_section(group: Group, prefix: str) -> Section:
         *([("its weights, sha256", base.sha256)] if base.sha256 else []),
         ("data", _sources(recipe.data)),
         ("its texts and labels, sha256", facts.data_sha256),
-        ("seed" if len(group.runs) == 1 else "seeds", listed([str(seed) for seed in group.seeds])),
+        ("seed" if len(group.runs) == 1 else "seeds", listed(group.seeds)),
         ("computed on", f"{facts.device}, {facts.precision}, {threads}"),
     )
-    in_memory = not recipe.data.names_files
     recipes = [f"{run_name(run.folder)}/recipe.yaml" for run in group.runs]
-    if in_memory:
-        again = "\n".join(f"rankwise.train(rankwise.Recipe.load({path!r}), texts=texts, labels=labels)" for path in recipes)
+    if recipe.data.names_files:
+        how, again = "where the data's paths hold", [f"rankwise train {shlex.quote(path)}" for path in recipes]
     else:
-        again = "\n".join("rankwise train " + shlex.quote(path) for path in recipes)
-    how = (
-        "To make it again, with the lists it was trained on" if in_memory else "To make it again, where the data's paths hold"
-    )
-    rows = tuple(read_json(run.folder / VERSIONS, dict[str, str]).items())
-    table = Table(f"{prefix}versions", "Versions", (Column("what", "what"), Column("version", "version")), rows, folded=True)
-    recipe_text = (run.folder / RECIPE).read_text("utf-8")
-    blocks: list[Block] = [Code(again, how), Facts(items), Code(recipe_text, "recipe.yaml", folded=True), table]
+        how = "with the lists it was trained on"
+        again = [f"rankwise.train(rankwise.Recipe.load({path!r}), texts=texts, labels=labels)" for path in recipes]
+    blocks: list[Block] = [Code("\n".join(again), f"To make it again, {how}"), Facts(items)]
     if recipe.published:
-        blocks.insert(2, _published(group, prefix))
-    return Section(f"{prefix}origin-section", "Where it came from", tuple(blocks))
+        blocks.append(_beside_published(recipe.published, group))
+    blocks.append(Code((run.folder / RECIPE).read_text("utf-8"), "recipe.yaml", folded=True))
+    versions = list(read_json(run.folder / VERSIONS, dict[str, str]).items())
+    blocks.append(Table("versions", "Versions", (WHAT, Column("version", "version")), versions, folded=True))
+    return Section("origin-section", "Where it came from", blocks)
 
 
 def _sources(data: DataSpec) -> str:
@@ -48,17 +48,12 @@ def _sources(data: DataSpec) -> str:
     return ", ".join(filter(None, [data.source, *named])) or "lists given in Python"
 
 
-def _published(group: Group, prefix: str) -> Table:
-    published = group.first.recipe.published
-    assert published is not None
+def _beside_published(published: Published, group: Group) -> Table:
+    printed = published.trainable_parameters
     rows: list[tuple[Value, ...]] = [
-        ("trained parameters", _count(published.trainable_parameters), f"{group.trained_parameters:,}")
+        ("trained parameters", "not given" if printed is None else f"{printed:,}", f"{group.trained_parameters:,}"),
+        *((name, score, "") for name, score in published.scores.items()),
+        ("test accuracy here", "", in_words(group.score("accuracy"), "share")),
     ]
-    rows += [(name, score, "") for name, score in published.scores.items()]
-    rows.append(("test accuracy here", "", in_words(group.score("accuracy"), "share")))
-    columns = (Column("what", "what"), Column("printed", "the report prints"), Column("here", "here"))
-    return Table(f"{prefix}published", "Beside the report", columns, tuple(rows), folded=True)
-
-
-def _count(number: int | None) -> str:
-    return "not given" if number is None else shown_number(number, "count")
+    columns = (WHAT, Column("printed", "the report prints"), Column("here", "here"))
+    return Table("published", "Beside the report", columns, rows, folded=True)

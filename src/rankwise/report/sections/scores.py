@@ -1,86 +1,125 @@
-"""What a recipe scored: beside its baselines, and seed by seed."""
+"""What a recipe scored: beside its baselines, seed by seed, and on texts that were changed, such as with typos."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 
-from rankwise.report.blocks import Block, Column, Figure, Paragraph, Section, Table, Value, in_words, listed, percent
-from rankwise.report.columns import ACCURACY, BEST_UPDATE, LOG_LOSS, RUN, SCORES, SECONDS, SEED
+from rankwise.report.blocks import Block, Code, Column, Figure, Paragraph, Section, Table
+from rankwise.report.columns import ACCURACY, BEST_UPDATE, LOG_LOSS, MACRO_F1, RUN, SCORES, SECONDS, SEED
 from rankwise.report.figures import charts
-from rankwise.report.groups import LIMITS, SHARE, Group, run_name
+from rankwise.report.groups import Group
+from rankwise.report.words import Value, in_words, listed, percent, run_name, shown
+from rankwise.run.format import SHIFT, KindScores, ShiftReport
 from rankwise.stats.intervals import Interval
+from rankwise.system.files import read_json
 
 NONE = Interval(None, None, None)
 SYSTEM = Column("system", "on the test rows")
 MAJORITY = "majority class"
-Scored = tuple[str, dict[str, Interval], Interval]  # a system's name, its scores, how far this recipe's accuracy is above
+Scored = dict[str, dict[str, Interval]]  # of each system, its scores by name
 
 
-def scores_section(group: Group, prefix: str) -> Section:
+def scores_section(group: Group) -> Section:
     own = "this recipe" if len(group.runs) > 1 else "this run"
-    systems: list[Scored] = [(own, {key: group.score(key) for key in SCORES}, NONE)]
-    for name, gain in gains(group).items():
-        runs = [run.scores.baselines[name] for run in group.runs]
-        pooled = {key: group.pooled((getattr(run, key) for run in runs), within=LIMITS.get(key, SHARE)) for key in SCORES}
-        systems.append((name, pooled, gain))
-    rows: list[tuple[Value, ...]] = [(name, *scores.values()) for name, scores, _ in systems]
-    unseen = [scores for run in group.runs if (scores := run.scores.test_not_in_training)]
+    systems: Scored = {own: {key: group.score(key) for key in SCORES}}
+    for name in baselines(group):
+        scores = [run.scores.baselines[name] for run in group.runs]
+        systems[name] = {key: group.pooled(scores, key) for key in (*SCORES, "difference")}
+    rows: list[tuple[Value, ...]] = [(name, *(of_name[key] for key in SCORES)) for name, of_name in systems.items()]
+    unseen = [run.scores.test_not_in_training for run in group.runs if run.scores.test_not_in_training]
     if len(unseen) == len(group.runs):
-        pooled = {key: group.pooled(getattr(scores, key) for scores in unseen) for key in ("accuracy", "macro_f1")}
-        rows.insert(1, (f"{own}, on texts that are not in training", *(pooled.get(key, NONE) for key in SCORES)))
-    title, columns = f"Scores, with {percent(group.confidence, 0)} intervals", (SYSTEM, *SCORES.values())
+        pooled = [group.pooled(unseen, key) if key in ("accuracy", "macro_f1") else NONE for key in SCORES]
+        rows.insert(1, (f"{own}, on texts that are not in training", *pooled))
+    level = percent(group.confidence, 0)
     blocks: list[Block] = [
-        _beside_baselines(group, systems, prefix, ACCURACY, "Accuracy on the test rows"),
-        _beside_baselines(group, systems, prefix, LOG_LOSS, "Log-loss on the test rows; less is better"),
-        Table(f"{prefix}scores", title, columns, tuple(rows), marked=frozenset({0})),
+        _beside_baselines(group, systems, ACCURACY, "Accuracy on the test rows"),
+        _beside_baselines(group, systems, LOG_LOSS, "Log-loss on the test rows; less is better"),
+        Table("scores", f"Scores, with {level} intervals", (SYSTEM, *SCORES.values()), rows, marked={0}),
     ]
-    if len(group.runs) > 1:
-        blocks.append(_each_run(group, prefix))
-    blocks.append(Paragraph(_what_intervals_say(group), quiet=True))
-    return Section(f"{prefix}scores-section", "Scores", tuple(blocks))
+    if len(group.runs) == 1:
+        what = f"Brackets are {level} bootstrap intervals over test rows; they say nothing of other seeds or other data."
+    else:
+        blocks.append(_each_run(group))
+        seeds = f"Means over {len(group.runs)} seeds ({listed(group.seeds)})"
+        what = f"{seeds}; brackets are {level} intervals that count seeds and test rows."
+    return Section("scores-section", "Scores", [*blocks, Paragraph(what, quiet=True)])
 
 
-def _beside_baselines(group: Group, systems: Sequence[Scored], prefix: str, column: Column, title: str) -> Figure:
+def baselines(group: Group) -> list[str]:
+    """The baselines that every run of the group was scored beside."""
+    return [name for name in group.first.scores.baselines if all(name in run.scores.baselines for run in group.runs)]
+
+
+def _beside_baselines(group: Group, systems: Scored, column: Column, title: str) -> Figure:
     """A score beside the baselines'; that of the majority class in words alone, for it would squeeze the others together."""
-    key = column.name
-    drawn = [(name, scores[key]) for name, scores, _ in systems if name != MAJORITY]
-    own = group.scores_of_runs(key) if len(group.runs) > 1 else ()
-    rows = [charts.Row(name, value, 5 if index else 0, () if index else own) for index, (name, value) in enumerate(drawn)]
-    words = {name: in_words(scores[key], column.kind) for name, scores, _ in systems}
-    columns = [SYSTEM, column]
-    values: list[tuple[Value, ...]] = [(name, scores[key]) for name, scores, _ in systems]
+    values = {name: scores[column.name] for name, scores in systems.items()}
+    words = {name: in_words(value, column.kind) for name, value in values.items()}
+    drawn = [
+        charts.Row(name, value, 5 if index else 0, () if index else group.scores_of_runs(column.name))
+        for index, (name, value) in enumerate(values.items())
+        if name != MAJORITY
+    ]
+    columns: list[Column] = [SYSTEM, column]
+    rows: list[tuple[Value, ...]] = list(values.items())
     if column is ACCURACY:
         columns.append(Column("ahead", "ahead by, points", "signed", interval=True))
-        values = [(*row, gain) for row, (*_, gain) in zip(values, systems, strict=True)]
+        rows = [(*row, systems[name].get("difference", NONE)) for row, name in zip(rows, systems, strict=True)]
     summary = "; ".join(f"{name} {score}" for name, score in words.items())
     note = f"Always answering the {MAJORITY}: {words[MAJORITY]}." if MAJORITY in words else ""
-    table = Table(f"{prefix}{key}", title, tuple(columns), tuple(values))
-    return Figure(title, summary, charts.dots(rows, column), table, note)
+    return Figure(title, summary, charts.estimates(drawn, column), Table(column.name, title, columns, rows), note)
 
 
-def gains(group: Group) -> dict[str, Interval]:
-    """How far accuracy is above each baseline that every run of the group was scored beside."""
-    names = [name for name in group.first.scores.baselines if all(name in run.scores.baselines for run in group.runs)]
-    return {
-        name: group.pooled((run.scores.baselines[name].difference for run in group.runs), within=(-1.0, 1.0))
-        for name in names
-    }
-
-
-def _each_run(group: Group, prefix: str) -> Table:
+def _each_run(group: Group) -> Table:
     rows: list[tuple[Value, ...]] = []
     for run in group.runs:
         test, facts = run.scores.test, run.facts
         scores = (test.accuracy, test.log_loss)
         rows.append((run_name(run.folder), run.recipe.train.seed, *scores, facts.seconds.training, facts.best.step))
-    return Table(f"{prefix}runs", "Each run", (RUN, SEED, ACCURACY, LOG_LOSS, SECONDS, BEST_UPDATE), tuple(rows))
+    return Table("runs", "Each run", (RUN, SEED, ACCURACY, LOG_LOSS, SECONDS, BEST_UPDATE), rows)
 
 
-def _what_intervals_say(group: Group) -> str:
-    level = percent(group.confidence, 0)
-    if len(group.runs) == 1:
-        return f"Brackets are {level} bootstrap intervals over test rows; they say nothing of other seeds or other data."
-    return (
-        f"Means over {len(group.runs)} seeds ({listed([str(seed) for seed in group.seeds])}); brackets are {level} intervals "
-        "that count seeds and test rows."
-    )
+# --------------------------------------------------------------------------------------------------------------- shift
+
+
+def shift_section(group: Group) -> Section:
+    """What `rankwise evaluate --shift` left in the runs' folders, pooled over those that were measured on the same rows."""
+    title, name = "Under shift", "shift-section"
+    reports = [read_json(path, ShiftReport) for run in group.runs if (path := run.folder / SHIFT).is_file()]
+    if not reports:
+        commands = (f"rankwise evaluate {shlex.quote(run_name(run.folder))} DATA --shift" for run in group.runs)
+        lead = "Not measured. What typos, letter case, missing words and more make of the scores, this finds:"
+        return Section(name, title, [Code("\n".join(commands))], lead=lead)
+    first = reports[0]
+    alike = [report for report in reports if _measured(report) == _measured(first)]
+    rows = [_pooled_row(group, same) for same in zip(*(report.kinds for report in alike), strict=True)]
+    kind, drop = Column("kind", "what is changed"), Column("drop", "drop, points", "share", interval=True)
+    changed, example = Column("changed", "inputs changed, %", "share"), Column("example", "a text")
+    table = Table("shift", "Scores under shift", (kind, changed, ACCURACY, MACRO_F1, drop, example), rows)
+    drops = [(str(row[0]), row[4]) for row in rows if isinstance(row[4], Interval)]
+    runs = f" by {len(alike)} of {len(group.runs)} runs" if len(alike) < len(group.runs) else ""
+    lead = f"{first.rows:,} rows of {first.source}, scored{runs} as they are and changed in {len(drops)} ways."
+    if not drops:
+        return Section(name, title, [table], lead=lead)
+    worst, most = max(drops, key=lambda named: named[1].value or 0)
+    lead += f" Of these, {worst} costs most: {shown(most, 'share')} points of accuracy."
+    summary = "; ".join(f"{what} {in_words(points, 'signed')}" for what, points in drops)
+    axis = replace(drop, label="drop in accuracy, points")
+    picture = charts.estimates([charts.Row(*named) for named in drops], axis, zero=True)
+    alone = Table("shift-drop", "Drop in accuracy", (kind, drop), drops)
+    return Section(name, title, [Figure("What each shift costs", summary, picture, alone), table], lead=lead)
+
+
+def _measured(report: ShiftReport) -> tuple[str, int, list[str]]:
+    """What two reports have alike that may be pooled: the rows, and what was changed in them."""
+    return report.source, report.rows, [scores.kind for scores in report.kinds]
+
+
+def _pooled_row(group: Group, of_runs: Sequence[KindScores]) -> tuple[Value, ...]:
+    """A row of the table: name, share of rows changed, accuracy, macro-F1, drop, example."""
+    first = of_runs[0]
+    accuracy, macro_f1, drop = (group.pooled(of_runs, key) for key in ("accuracy", "macro_f1", "drop"))
+    if first.kind == "original":
+        return "nothing", None, accuracy, macro_f1, None, first.example
+    return first.kind.replace("_", " "), first.changed / first.rows, accuracy, macro_f1, drop, first.example

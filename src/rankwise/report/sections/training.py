@@ -1,20 +1,26 @@
-"""How training went: loss and accuracy over updates, and what each run took."""
+"""How a recipe was trained: how its loss and accuracy went, what each run took, and on what rows."""
 
 from __future__ import annotations
 
 from rankwise.recipe.steps import steps_per_epoch
-from rankwise.report.blocks import Column, Paragraph, Section, Table, Value
+from rankwise.report.blocks import Block, Column, Figure, Notes, Paragraph, Section, Table
 from rankwise.report.columns import ACCURACY, BEST_UPDATE, LOG_LOSS, PEAK_GB, RUN, SECONDS, SEED, UPDATE
-from rankwise.report.figures.lines import Series, lines_figure
-from rankwise.report.groups import SPLITS, Group, Line, run_name
+from rankwise.report.figures import charts
+from rankwise.report.figures.composed import Line, Series, lines_figure
+from rankwise.report.groups import Group, peak_gb
+from rankwise.report.words import Value, listed, run_name
+from rankwise.run.folder import Run
+from rankwise.system.events import UpdateLogged, read_events
+
+SPLITS = {"train": "training", "validation": "validation", "test": "test"}  # and what a page calls them
 
 
-def training_section(group: Group, prefix: str) -> Section:
+def training_section(group: Group) -> Section:
     """Loss and accuracy over updates and epochs."""
-    recipe = group.first.recipe
-    per_epoch = steps_per_epoch(group.first.facts.rows.train, recipe.train)
-    best = group.first.facts.best.step if len(group.runs) == 1 else None
-    logged: list[Line] = [[(update.step, update.loss) for update in updates] for updates in group.logged_updates]
+    recipe, facts = group.first.recipe, group.first.facts
+    per_epoch = steps_per_epoch(facts.rows.train, recipe.train)
+    best = facts.best.step if len(group.runs) == 1 else None
+    logged = [_logged_losses(run) for run in group.runs]
     of_loss = (
         Series("training", logged if all(logged) else _histories(group, "train_loss"), 1),
         Series("validation", _histories(group, "log_loss"), 0, ringed=best),
@@ -23,10 +29,6 @@ def training_section(group: Group, prefix: str) -> Section:
         Series("training", _histories(group, "train_accuracy"), 1),
         Series("validation", _histories(group, "accuracy"), 0, ringed=best),
         Series("worst shift", _histories(group, "worst_shift"), 2),
-    )
-    figures = (
-        lines_figure("Loss", f"{prefix}loss", of_loss, UPDATE, LOG_LOSS, per_epoch),
-        lines_figure("Accuracy", f"{prefix}accuracy-curve", of_accuracy, UPDATE, ACCURACY, per_epoch),
     )
     lead = _updates(group)
     if best is None:
@@ -37,12 +39,24 @@ def training_section(group: Group, prefix: str) -> Section:
     how_counted = "Training accuracy is counted while the weights change, with dropout where there is any."
     if recipe.train.average:
         how_counted += " Validation scores are those of a running mean of the weights, and the mean is what was kept."
-    blocks = (*figures, Paragraph(how_counted, quiet=True), _costs(group, prefix))
-    return Section(f"{prefix}training-section", "Training", blocks, lead=lead)
+    blocks: list[Block] = [
+        lines_figure("Loss", "loss", of_loss, UPDATE, LOG_LOSS, per_epoch),
+        lines_figure("Accuracy", "accuracy-curve", of_accuracy, UPDATE, ACCURACY, per_epoch),
+        Paragraph(how_counted, quiet=True),
+        _costs(group),
+    ]
+    return Section("training-section", "Training", blocks, lead=lead)
+
+
+def _logged_losses(run: Run) -> Line:
+    """The loss of every update that a run logged; of one that was resumed, the last time each was made."""
+    events = read_events(run.folder / "events.jsonl")
+    return sorted({event.step: event.loss for event in events if isinstance(event, UpdateLogged)}.items())
 
 
 def _histories(group: Group, key: str) -> list[Line]:
-    values = [[(entry.step, getattr(entry, key)) for entry in history] for history in group.histories]
+    """What the evaluations of each run have under a key, by update."""
+    values = [[(entry.step, getattr(entry, key)) for entry in run.scores.history] for run in group.runs]
     return [[(step, value) for step, value in line if value is not None] for line in values]
 
 
@@ -56,18 +70,44 @@ def _updates(group: Group) -> str:
     return f"{updates}, {who}stopped early" if early else updates
 
 
-def _costs(group: Group, prefix: str) -> Table:
+def _costs(group: Group) -> Table:
     """What each run took, and the mean of several."""
     updates, in_all = Column("updates", "updates", "count"), Column("seconds_in_all", "time in all", "seconds")
     of_rows = [Column(f"{split}_rows", f"{name} rows", "count") for split, name in SPLITS.items()]
-    columns = (RUN, SEED, updates, BEST_UPDATE, SECONDS, in_all, PEAK_GB, *of_rows)
     rows: list[tuple[Value, ...]] = []
     for run in group.runs:
-        facts, peak = run.facts, run.facts.actual.peak_bytes
-        costs = (facts.seconds.training, facts.seconds.all, None if peak is None else peak / 1e9)
-        counts = (getattr(facts.rows, split) for split in SPLITS)
-        rows.append((run_name(run.folder), run.recipe.train.seed, facts.steps, facts.best.step, *costs, *counts))
+        facts = run.facts
+        costs = (facts.steps, facts.best.step, facts.seconds.training, facts.seconds.all, peak_gb(run))
+        rows.append((run_name(run.folder), run.recipe.train.seed, *costs, *(getattr(facts.rows, split) for split in SPLITS)))
     if len(rows) > 1:
         means = (group.seconds().value, group.seconds("all").value, group.peak_gb().value)
         rows.append(("mean", None, None, None, *means, None, None, None))
-    return Table(f"{prefix}costs", "What training took", columns, tuple(rows), folded=True)
+    columns = (RUN, SEED, updates, BEST_UPDATE, SECONDS, in_all, PEAK_GB, *of_rows)
+    return Table("costs", "What training took", columns, rows, folded=True)
+
+
+# ---------------------------------------------------------------------------------------------------------------- data
+
+
+def data_section(group: Group) -> Section:
+    """Rows, notes about them, token lengths."""
+    run = group.first
+    rows = listed([f"{getattr(run.facts.rows, part):,} {name}" for part, name in SPLITS.items()])
+    blocks: list[Block] = [_lengths(run)]
+    if run.facts.notes:
+        blocks.append(Notes(run.facts.notes))
+    return Section("data-section", "Data", blocks, lead=f"{rows} rows; {len(run.scores.classes)} classes.")
+
+
+def _lengths(run: Run) -> Figure:
+    bars, quantiles = run.facts.token_lengths.histogram, run.facts.token_lengths.quantiles
+    longest, total = run.preprocessing.max_length, sum(count for *_, count in bars)
+    tokens, texts = Column("tokens", "tokens, special ones included", "count"), Column("texts", "training texts", "count")
+    ends = (Column("from", "tokens from", "count"), Column("to", "to", "count"))
+    rows = [(low, high - 1, count, count / total) for low, high, count in bars]
+    middle = f"Half of the training texts have {quantiles['50%']:,} tokens or fewer, 95 % have {quantiles['95%']:,} or fewer"
+    summary = f"{middle}; the longest has {quantiles['max']:,}. Texts are cut to {longest} tokens."
+    picture = charts.histogram(bars, tokens, texts, limit=longest, label=f"max length {longest}")
+    columns = (*ends, texts, Column("share", "% of them", "share"))
+    table = Table("token-lengths", "Token lengths of the training texts", columns, rows)
+    return Figure("How long the texts are", summary, picture, table, note=summary)

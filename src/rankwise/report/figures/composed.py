@@ -1,0 +1,112 @@
+"""Numbers → a figure of a report: its picture, its words and its table, all of the same numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rankwise.report.blocks import Column, Figure, Table
+from rankwise.report.figures import charts
+from rankwise.report.words import Value, listed, shown
+from rankwise.stats.intervals import Interval
+
+Line = Sequence[tuple[float, float]]
+Band = list[tuple[float, float, float]]
+Point = tuple[str | int, float | Interval, float | Interval]  # a name, a cost, a score
+ON_FRONT = Column("on_front", "on the Pareto front")
+
+
+@dataclass(frozen=True)
+class Series:
+    """What several runs have of one name: a line (x, y) each. The point at `ringed` stands out."""
+
+    name: str
+    lines: Sequence[Line]
+    style: int
+    ringed: float | None = None
+
+
+def lines_figure(
+    title: str, table: str, series: Sequence[Series], x: Column, y: Column, per_epoch: float | None = None
+) -> Figure:
+    """For each series the mean over its runs, and a band from the lowest to the highest where there are several.
+
+    `table` names the table of the numbers. With `per_epoch` updates to an epoch, epochs are marked and listed too.
+    """
+    curves: list[charts.Curve] = []
+    columns = [x, Column("epoch", "epoch", "number")] if per_epoch else [x]
+    values: list[dict[float, Value]] = []
+    for one in series:
+        line, band = mean_line(one.lines)
+        if not line:
+            continue
+        dense = len(line) > charts.MARKED
+        curves.append(charts.Curve(one.name, line, one.style, dense, band=band, ringed=one.ringed))
+        columns.append(Column(one.name, f"{one.name}: {y.label}", y.kind, interval=bool(band)))
+        ends = {at: (low, high) for at, low, high in band}
+        values.append({at: Interval(mean, *ends[at]) if band else mean for at, mean in line})
+    rows = [
+        (at, *((at / per_epoch,) if per_epoch else ()), *(column.get(at) for column in values))
+        for at in sorted({at for column in values for at in column})
+    ]
+    summary = "; ".join(_in_words(curve, x, y) for curve in curves)
+    label = f"{y.label[0].upper()}{y.label[1:]}"
+    picture = charts.curves(curves, x, y, per_epoch=per_epoch)
+    return Figure(title, f"{label}: {summary}.", picture, Table(table, title, columns, rows))
+
+
+def trade_off_figure(
+    title: str, table: str, columns: tuple[Column, Column, Column], points: Sequence[Point], *, many: bool, sign: int = 1
+) -> Figure:
+    """What more of a cost buys of a score, and which points are on the Pareto front; `sign` -1: less of it is better.
+
+    A few points have a look and a line of the legend each. Of many those on the front are named and the others small.
+    """
+    front = pareto_front([(_number(cost), sign * _number(score)) for _, cost, score in points])
+    spots: list[charts.Spot] = []
+    for index, (name, cost, score) in enumerate(points):
+        interval = score if isinstance(score, Interval) else Interval(score, None, None)
+        small, style = (index not in front, 1 if index in front else 5) if many else (False, index)
+        spots.append(charts.Spot(_number(cost), interval, str(name), style, small))
+    rows = [(*point, "yes" if index in front else "no") for index, point in enumerate(points)]
+    what = f"{columns[0].label}s " if many else ""
+    summary = f"On the Pareto front: {what}{listed([points[index][0] for index in front])}."
+    picture = charts.scatter(spots, *columns[1:], front=front, legend=not many)
+    return Figure(title, summary, picture, Table(table, title, (*columns, ON_FRONT), rows))
+
+
+def mean_line(lines: Sequence[Line]) -> tuple[Line, Band]:
+    """The mean of several lines (x, y) and, where there are several, their lowest and highest, over the x that all span.
+
+    Between its own points a line is straight. Where no x is spanned by all, as of runs that were evaluated once and not after
+    the same update, the mean lies between where the first one ends and the last one begins, and a line goes on level.
+    """
+    lines = [line for line in lines if line]
+    if len(lines) <= 1:
+        return (lines[0] if lines else []), []
+    start, end = sorted((max(line[0][0] for line in lines), min(line[-1][0] for line in lines)))
+    xs = sorted({x for line in lines for x, _ in line if start <= x <= end})
+    heights = np.stack([np.interp(xs, [x for x, _ in line], [y for _, y in line]) for line in lines])  # (lines, xs)
+    means, lows, highs = heights.mean(0).tolist(), heights.min(0).tolist(), heights.max(0).tolist()
+    return list(zip(xs, means, strict=True)), list(zip(xs, lows, highs, strict=True))
+
+
+def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
+    """Indices, cheapest first, of the points (cost, gain) that no other equals or beats in both while beating it in one."""
+    on_front = [
+        index
+        for index, (cost, gain) in enumerate(points)
+        if not any((c <= cost and g >= gain) and (c < cost or g > gain) for c, g in points)
+    ]
+    return sorted(on_front, key=lambda index: points[index])
+
+
+def _number(value: float | Interval) -> float:
+    return float((value.value or 0.0) if isinstance(value, Interval) else value)
+
+
+def _in_words(curve: charts.Curve, x: Column, y: Column) -> str:
+    (start, first), (end, last) = curve.points[0], curve.points[-1]
+    return f"{curve.name} from {shown(first, y.kind)} at {x.label} {start:,g} to {shown(last, y.kind)} at {x.label} {end:,g}"
