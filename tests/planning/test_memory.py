@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankwise.errors import OverMemory
-from rankwise.planning.memory import GB, HEADROOM, fit_evaluation_batch, fit_micro_batch, halved, peak_bytes, splits
+from rankwise.planning.memory import GB, HEADROOM, fit_batches, halved, peak_bytes, splits
 from rankwise.planning.plan import plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
@@ -102,34 +102,32 @@ def test_the_largest_split_that_fits_is_chosen(memory_gb, batch_size):
     found, recipe = planned(f"train.batch_size={batch_size}")
     capped = recipe.with_overrides([f"budget.memory_gb={memory_gb}"])
     try:
-        rows = fit_micro_batch(found, capped, WORK)
+        rows, scored = fit_batches(found, capped, WORK)
     except OverMemory:
         assert peak_bytes(found, capped, WORK, rows=1, scored=1) > HEADROOM * memory_gb * GB
         return
     assert rows in splits(batch_size)
     larger = [size for size in splits(batch_size) if size > rows]
     assert all(peak_bytes(found, capped, WORK, rows=size, scored=size) > HEADROOM * memory_gb * GB for size in larger)
-    scored = fit_evaluation_batch(found, capped, WORK, rows=rows)
     assert peak_bytes(found, capped, WORK, rows=rows, scored=scored) <= memory_gb * GB
 
 
 def test_without_a_budget_the_recipes_sizes_stay():
     found, recipe = planned("train.batch_size=64", "train.micro_batch_size=24", "evaluate.batch_size=100")
-    assert fit_micro_batch(found, recipe, WORK) == 24
-    assert fit_evaluation_batch(found, recipe, WORK, rows=24) == 100
+    assert fit_batches(found, recipe, WORK) == (24, 100)
 
 
 def test_a_recipes_own_micro_batch_is_never_made_larger():
     found, recipe = planned("train.batch_size=64", "train.micro_batch_size=4", "budget.memory_gb=50")
-    assert fit_micro_batch(found, recipe, WORK) == 4
+    assert fit_batches(found, recipe, WORK)[0] == 4
 
 
 def test_less_than_one_row_needs_is_refused_with_what_to_type():
     found, recipe = planned("budget.memory_gb=0.3", "base=roberta-base")
     with pytest.raises(OverMemory, match=r"budget.memory_gb is 0.3, but one row of 128 tokens on roberta-base") as refused:
-        fit_micro_batch(found, recipe, WORK)
+        fit_batches(found, recipe, WORK)
     typed = float(str(refused.value).split("--memory-gb ")[1].split(",")[0])
-    assert fit_micro_batch(found, recipe.with_overrides([f"budget.memory_gb={typed}"]), WORK) >= 1
+    assert fit_batches(found, recipe.with_overrides([f"budget.memory_gb={typed}"]), WORK)[0] >= 1
     assert "--set base=minilm" in str(refused.value)
 
 

@@ -47,7 +47,7 @@ def test_the_lowest_layer_needs_no_gradient_of_what_enters_its_lowest_adapted_ma
 
     def backward(*targets):
         found, _ = planned(*whole, f"adapter.targets=[{','.join(targets)}]")
-        adapters = 4 * found.ledger.section("adapter")
+        adapters = 4 * found.ledger.sections()["adapter"]
         return counted(*whole, f"adapter.targets=[{','.join(targets)}]").backward_token - adapters
 
     assert backward("query", "value") == pytest.approx(2 * (6 * LAYER - 3 * 384 * 384))

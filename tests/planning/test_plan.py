@@ -45,7 +45,7 @@ def test_the_whole_model_counts_its_head_once():
 
 def test_the_biases_of_rank4_adam_are_its_own_section():
     ledger = planned(recipe="rank4-adam").ledger
-    assert (ledger.section("bias"), ledger.trainable_parameters - ledger.section("bias")) == (18_432, 741_124)
+    assert (ledger.sections()["bias"], ledger.trainable_parameters - ledger.sections()["bias"]) == (18_432, 741_124)
 
 
 @pytest.mark.parametrize(
@@ -184,8 +184,8 @@ def test_a_plan_counts_what_the_live_model_of_its_family_counts(family, method):
 
 def test_dora_adds_one_magnitude_for_each_output_of_an_adapted_map():
     plain, dora = small_plan("bert"), small_plan("bert", "adapter.method=dora")
-    assert dora.ledger.section("magnitude") == sum(site.d_out for site in dora.sites)
-    assert dora.ledger.trainable_parameters == plain.ledger.trainable_parameters + dora.ledger.section("magnitude")
+    assert dora.ledger.sections()["magnitude"] == sum(site.d_out for site in dora.sites)
+    assert dora.ledger.trainable_parameters == plain.ledger.trainable_parameters + dora.ledger.sections()["magnitude"]
 
 
 def test_a_full_fine_tune_trains_the_whole_model():

@@ -145,7 +145,7 @@ def test_all_targets_are_every_site():
     for base in KNOWN:
         found = planned(f"base={base}", "adapter.targets=all", "adapter.rank=1", "budget.parameters=null")
         assert set(found.ranks) == {site.name for site in found.encoder.sites}, base
-        assert found.ledger.section("adapter") == sum(site.d_in + site.d_out for site in found.encoder.sites), base
+        assert found.ledger.sections()["adapter"] == sum(site.d_in + site.d_out for site in found.encoder.sites), base
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rankwise.errors import OverTime
-from rankwise.planning.memory import BASELINE_FEW, BASELINE_MOST, GB, fit_evaluation_batch, fit_micro_batch, peak_bytes
+from rankwise.planning.memory import BASELINE_FEW, BASELINE_MOST, GB, fit_batches, peak_bytes
 from rankwise.planning.operations import Operations, cache_bytes, operations
 from rankwise.planning.plan import Plan
 from rankwise.planning.workload import Work
@@ -124,8 +124,7 @@ def forecast(
     minutes = None if work.source == "assumed" else recipe.budget.minutes
     steps = _steps_in(minutes, recipe, work.train_rows, durations)
     passes = evaluations(steps, evaluation_interval(work.train_rows, spec))
-    rows = fit_micro_batch(plan, recipe, work, bf16=bf16, gpu=gpu)
-    scored = fit_evaluation_batch(plan, recipe, work, rows=rows, bf16=bf16, gpu=gpu)
+    rows, scored = fit_batches(plan, recipe, work, bf16=bf16, gpu=gpu)
     return Forecast(
         **vars(durations),
         seconds=durations.whole(steps, passes),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 ADAPTERS = ("adapter", "vector", "prefix")
@@ -54,10 +55,9 @@ class Ledger:
         """What is added to linear layers, one entry for each that is adapted."""
         return tuple(entry for entry in self.entries if entry.section in ADAPTERS)
 
-    def section(self, name: str) -> int:
-        """Trained parameters of one section."""
-        return sum(entry.parameters for entry in self.entries if entry.section == name)
-
-    def sections(self) -> dict[str, int]:
+    def sections(self) -> Counter[str]:
         """Trained parameters by section, in the order in which sections come."""
-        return {name: self.section(name) for name in dict.fromkeys(entry.section for entry in self.entries)}
+        sections: Counter[str] = Counter()
+        for entry in self.entries:
+            sections[entry.section] += entry.parameters
+        return sections

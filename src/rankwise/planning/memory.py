@@ -8,6 +8,7 @@ Bytes are bytes, a GB is 10⁹ of them. `benchmarks/memory.py` prints predicted 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from rankwise.errors import OverMemory
 from rankwise.planning.operations import ends_in_first_token, has_fast_path
@@ -71,35 +72,28 @@ def baseline_bytes(work: Work) -> float:
     return per_token * work.mean_tokens * min(work.train_rows, BASELINE_MOST)
 
 
-def fit_micro_batch(plan: Plan, recipe: Recipe, work: Work, *, bf16: bool = False, gpu: bool = False) -> int:
-    """The most rows a forward pass in training, and as many in scoring, with a predicted peak under `budget.memory_gb`.
+def fit_batches(plan: Plan, recipe: Recipe, work: Work, *, bf16: bool = False, gpu: bool = False) -> tuple[int, int]:
+    """The most rows a forward pass, in training and in scoring, with a predicted peak under `budget.memory_gb`.
 
-    They split `batch_size` evenly, so the same rows make an update. Raises OverMemory where one row is too much.
+    Those of training split `batch_size` evenly, so the same rows make an update; those of scoring are halved until they fit.
+    Raises OverMemory where one row is too much.
     """
-    spec, limit = recipe.train, recipe.budget.memory_gb
+    spec, limit, scored = recipe.train, recipe.budget.memory_gb, recipe.evaluate.batch_size
     largest = min(spec.micro_batch_size or spec.batch_size, spec.batch_size)
     if limit is None:
-        return largest
-    for rows in (size for size in splits(spec.batch_size) if size <= largest):
-        scored = min(rows, recipe.evaluate.batch_size)
-        if peak_bytes(plan, recipe, work, rows=rows, scored=scored, bf16=bf16, gpu=gpu) <= HEADROOM * limit * GB:
-            return rows
-    needed = peak_bytes(plan, recipe, work, rows=1, scored=1, bf16=bf16, gpu=gpu) / GB / HEADROOM
-    ways = _ways_to_shrink(plan, recipe, work)
-    raise OverMemory(
-        f"budget.memory_gb is {limit:g}, but one row of {work.longest} tokens on {plan.encoder.name} is predicted to need "
-        f"{needed:.2f} GB; type --memory-gb {math.ceil(needed * 20) / 20:g}{ways}"
-    )
-
-
-def fit_evaluation_batch(plan: Plan, recipe: Recipe, work: Work, *, rows: int, bf16: bool = False, gpu: bool = False) -> int:
-    """The most rows a forward pass in scoring after training with `rows`, halved until the peak is under the budget."""
-    scored, limit = recipe.evaluate.batch_size, recipe.budget.memory_gb
-    while limit is not None and scored > 1:
-        if peak_bytes(plan, recipe, work, rows=rows, scored=scored, bf16=bf16, gpu=gpu) <= HEADROOM * limit * GB:
-            break
+        return largest, scored
+    peak, most = partial(peak_bytes, plan, recipe, work, bf16=bf16, gpu=gpu), HEADROOM * limit * GB
+    sizes = (size for size in splits(spec.batch_size) if size <= largest)
+    rows = next((size for size in sizes if peak(rows=size, scored=min(size, scored)) <= most), None)
+    if rows is None:
+        needed = peak(rows=1, scored=1) / GB / HEADROOM
+        raise OverMemory(
+            f"budget.memory_gb is {limit:g}, but one row of {work.longest} tokens on {plan.encoder.name} is predicted to "
+            f"need {needed:.2f} GB; type --memory-gb {math.ceil(needed * 20) / 20:g}{_ways_to_shrink(plan, recipe, work)}"
+        )
+    while scored > 1 and peak(rows=rows, scored=scored) > most:
         scored = math.ceil(scored / 2)
-    return scored
+    return rows, scored
 
 
 def splits(batch_size: int) -> list[int]:

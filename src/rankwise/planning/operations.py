@@ -8,9 +8,8 @@ text where their output is cached. A multiplication and an addition are two oper
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from rankwise.encoders.describe import Encoder
 from rankwise.planning.plan import Plan
@@ -77,29 +76,22 @@ def per_text(plan: Plan, spec: TrainSpec, *, mean_tokens: float) -> PerText:
     lowest, runs = _lowest(plan), encoder.layer_runs
     seen = mean_tokens + plan.prefix_length
     attention = 2 * encoder.hidden * seen  # two products for each token, of H weights for each token that it sees
-    sums: defaultdict[str, float] = defaultdict(float)
+    sums = dict.fromkeys((field.name for field in fields(PerText)), 0.0)
     for layer in range(encoder.layers):
         for kind, weights in (*_matrices(encoder, layer), ("attention", attention)):
             forward = 2.0 * weights * runs
             on_row = first_only and layer == encoder.layers - 1 and kind not in _READ_BY_ALL
             if layer < cached:
-                sums["cached"] += forward / mean_tokens if on_row else forward
+                sums["cached_token"] += forward / mean_tokens if on_row else forward
                 continue
             needs_inputs = (layer, _STAGES.get(kind, 0)) > lowest or (runs > 1 and layer >= lowest[0])
             products = needs_inputs * (2 if kind == "attention" else 1)  # both factors of attention's products vary
             products += plan.method.trains_weights and kind != "attention"
-            sums["forward row" if on_row else "forward token"] += forward
-            sums["backward row" if on_row else "backward token"] += forward * products
+            sums["forward_row" if on_row else "forward_token"] += forward
+            sums["backward_row" if on_row else "backward_token"] += forward * products
     # adapters' factors, trained or not: folded into the weights going forward; four products going back
     factors = sum(site.cost(plan.ranks[site.name]) for site in plan.sites if site.name in plan.ranks)
-    sums["backward token"] += 4.0 * factors * runs
-    return PerText(
-        cached_token=sums["cached"],
-        forward_token=sums["forward token"],
-        forward_row=sums["forward row"],
-        backward_token=sums["backward token"],
-        backward_row=sums["backward row"],
-    )
+    return PerText(**{**sums, "backward_token": sums["backward_token"] + 4.0 * factors * runs})
 
 
 def has_fast_path(plan: Plan) -> bool:

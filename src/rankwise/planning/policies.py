@@ -65,11 +65,11 @@ def explicit_ranks(encoder: Encoder, policy: Explicit) -> dict[str, int]:
                 f"adapter.allocate.ranks: '{pattern}' matches no linear layer of {encoder.name}"
                 f"{nearest(pattern, addresses) or '.'} Patterns look like '*.query' or '{encoder.layers - 1}.*'"
             )
-    ranks = {}
-    for site in encoder.sites:
-        matching = [rank for pattern, rank in policy.ranks.items() if fnmatchcase(site.address, pattern)]
-        ranks[site.name] = matching[-1] if matching else 0
-    return ranks
+    last_first = [*reversed(policy.ranks.items())]
+    return {
+        site.name: next((rank for pattern, rank in last_first if fnmatchcase(site.address, pattern)), 0)
+        for site in encoder.sites
+    }
 
 
 def _fibonacci(index: int) -> int:

@@ -121,28 +121,14 @@ def _weighted_ranks(encoder: Encoder, adapter: AdapterSpec, rank: int) -> dict[s
 
 
 def _bought_ranks(encoder: Encoder, adapter: AdapterSpec, method: LowRank, spend: int) -> dict[str, int]:
-    """The rank of each targeted site, by module path, for at most `spend` parameters.
+    """The rank of each targeted site, by module path: the one with the most gain per parameter, until none fits in `spend`.
 
-    Where not one rank fits, the best one alone, so that its refusal can say how much that trains. Raises PlanError for scores
-    that are missing.
+    Gains that fall make this the best use of `spend`, but for the last few parameters. Equal gains go to the lower rank.
+    Where not one rank fits, the best one alone, so that its refusal can say how much that trains.
     """
     assert isinstance(adapter.allocate, ByImportance)
     sites = targeted_sites(encoder, adapter)
-    scores = {site.name: _scores_of(site, adapter.allocate, encoder) for site in sites}
-    ranks = _buy(adapter, method, sites, scores, spend)
-    if any(ranks.values()):
-        return ranks
-    best = max(sites, key=lambda site: scores[site.name][0] / method.cost(site, 1), default=None)
-    return {best.name: 1} if best else {}
-
-
-def _buy(
-    adapter: AdapterSpec, method: LowRank, sites: Sequence[Site], scores: Mapping[str, Sequence[float]], spend: int
-) -> dict[str, int]:
-    """Buy the rank with the most gain per parameter, again and again, until none fits into `spend`.
-
-    Gains that fall make this the best use of `spend`, but for the last few parameters. Equal gains go to the lower rank.
-    """
+    scores = [_scores_of(site, adapter.allocate, encoder) for site in sites]
     ranks = dict.fromkeys((site.name for site in sites), 0)
 
     def price(site: Site, rank: int) -> int:
@@ -151,8 +137,7 @@ def _buy(
 
     def offer(index: int, rank: int) -> tuple[float, int, int]:
         """A site's next rank, as a heap wants it: the best is the smallest."""
-        site = sites[index]
-        return -_gain(scores[site.name], rank) / price(site, rank), rank, index
+        return -_gain(scores[index], rank) / price(sites[index], rank), rank, index
 
     offers = [offer(index, 1) for index in range(len(sites))]
     heapify(offers)
@@ -165,6 +150,9 @@ def _buy(
         ranks[site.name] = rank
         if rank < method.largest_rank(site):
             heappush(offers, offer(index, rank + 1))
+    if sites and not any(ranks.values()):
+        best = max(range(len(sites)), key=lambda index: scores[index][0] / method.cost(sites[index], 1))
+        ranks[sites[best].name] = 1
     return ranks
 
 

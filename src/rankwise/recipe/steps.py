@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 
 from rankwise.recipe.train import TrainSpec
 
@@ -44,12 +45,8 @@ def affordable_steps(
 
     The least is `done`: no further update.
     """
-    low, high = done, max(done, most)
-    while low < high:
-        middle = (low + high + 1) // 2
-        cost = (middle - done) * update_seconds + evaluations(middle, every, done=done) * evaluation_seconds
-        if cost <= seconds:
-            low = middle
-        else:
-            high = middle - 1
-    return low
+
+    def cost(step: int) -> float:
+        return (step - done) * update_seconds + evaluations(step, every, done=done) * evaluation_seconds
+
+    return done + bisect_right(range(done, max(done, most) + 1), seconds, lo=1, key=cost) - 1
