@@ -12,7 +12,7 @@ from rankwise.data.files.table import table_of
 from rankwise.data.labelled import split_tables
 from rankwise.data.prepare import prepare
 from rankwise.inference import baselines as module
-from rankwise.inference.baselines import _sample, baselines
+from rankwise.inference.baselines import _sample, baselines, fitted_baselines
 from rankwise.recipe import DataSpec, EvaluateSpec
 
 
@@ -30,12 +30,12 @@ def test_a_sample_has_each_class_in_its_share_and_no_row_twice(labels, most):
 def test_many_rows_are_sampled_and_the_name_tells(recipe_for, monkeypatch):
     data = prepared(recipe_for())
     predicted = np.zeros(len(data.test), dtype=np.int64)
-    whole = [baseline.name for baseline in baselines(data, predicted, EvaluateSpec(resamples=20))]
+    whole = list(baselines(fitted_baselines(data), data, predicted, EvaluateSpec(resamples=20)))
     monkeypatch.setattr(module, "MOST_ROWS", 24)
-    majority, tfidf = baselines(data, predicted, EvaluateSpec(resamples=20))
+    sampled = baselines(fitted_baselines(data), data, predicted, EvaluateSpec(resamples=20))
     assert whole == ["majority class", "TF-IDF + logistic"]
-    assert (majority.name, tfidf.name) == ("majority class", "TF-IDF + logistic, 24 rows")
-    assert tfidf.scores.accuracy.value == pytest.approx(0.9, abs=0.1)
+    assert list(sampled) == ["majority class", "TF-IDF + logistic, 24 rows"]
+    assert sampled["TF-IDF + logistic, 24 rows"].accuracy.value == pytest.approx(0.9, abs=0.1)
 
 
 def test_texts_without_words_have_their_characters_counted():
@@ -43,6 +43,7 @@ def test_texts_without_words_have_their_characters_counted():
     spec = DataSpec(leakage="allow", max_length=LONGEST)
     labelled = split_tables(spec, table_of(texts, [str(row % 2) for row in range(60)]))
     data = prepare(spec, tiny_tokenizer("bert"), longest=LONGEST, labelled=labelled)
-    _, tfidf = baselines(data, np.zeros(len(data.test), dtype=np.int64), EvaluateSpec(resamples=20))
-    assert tfidf.name == "TF-IDF of characters + logistic"
-    assert tfidf.scores.accuracy.value == 1
+    predicted = np.zeros(len(data.test), dtype=np.int64)
+    scored = baselines(fitted_baselines(data), data, predicted, EvaluateSpec(resamples=20))
+    assert list(scored) == ["majority class", "TF-IDF of characters + logistic"]
+    assert scored["TF-IDF of characters + logistic"].accuracy.value == 1

@@ -12,7 +12,7 @@ from rankwise.data.batches import Padding, collate
 from rankwise.data.prepare import Split
 from rankwise.data.tasks import SingleLabel
 from rankwise.inference.evaluation import evaluate
-from rankwise.inference.logits import logits
+from rankwise.inference.scorer import logits
 from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.model.load import load_tokenizer
 from rankwise.model.passes import to_tensors

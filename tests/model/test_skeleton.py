@@ -9,7 +9,7 @@ from torch import nn
 
 from conftest import CLASSES, FAMILIES, prepared, tiny_tokenizer
 from rankwise.data.batches import Padding
-from rankwise.inference.logits import logits
+from rankwise.inference.scorer import logits
 from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.model.adapters import load
 from rankwise.model.saving import save

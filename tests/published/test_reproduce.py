@@ -11,7 +11,7 @@ from rankwise.errors import MissingExtra, OverBudget, RunError
 from rankwise.published.reports import find_report
 from rankwise.published.reproduce import Request, reproduce
 from rankwise.run.folder import Run
-from rankwise.run.scored_rows import ScoredRows
+from rankwise.run.format import ScoredRows
 from rankwise.system.memory import forget_peak, peak_resident_bytes
 
 pytestmark = pytest.mark.long

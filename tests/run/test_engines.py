@@ -7,8 +7,7 @@ from typing import cast
 import pytest
 
 from rankwise.errors import MissingExtra
-from rankwise.run.engines import engine_called
-from rankwise.run.engines.saved import SavedRun
+from rankwise.run.engines import SavedRun, engine_called
 
 
 @pytest.mark.parametrize(("name", "others"), [("torch", "onnx"), ("onnx", "torch or fast")])
@@ -20,4 +19,4 @@ def test_a_missing_engine_names_the_others(name: str, others: str, monkeypatch: 
 
     monkeypatch.setattr("rankwise.run.engines.require", missing)
     with pytest.raises(MissingExtra, match=rf"\[{engine.extra}\]'; or use what another extra brings: --engine {others}$"):
-        engine.load(engine.scorer, cast(SavedRun, None))
+        engine.scorer(cast(SavedRun, None))

@@ -28,10 +28,9 @@ from rankwise.recipe import Recipe
 from rankwise.run.card import model_card
 from rankwise.run.export.onnx import probe_batches
 from rankwise.run.folder import Run
-from rankwise.run.format import CleanScores
+from rankwise.run.format import CleanScores, ScoredRows
 from rankwise.run.manifest import write_manifest
 from rankwise.run.saving import _check_reload, portable, save
-from rankwise.run.scored_rows import ScoredRows
 from rankwise.stats.intervals import Interval
 from rankwise.system.cache import cache_folder
 from rankwise.system.files import sha256, write_json

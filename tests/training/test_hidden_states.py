@@ -9,7 +9,7 @@ import torch
 from conftest import prepared
 from rankwise.data.batches import Padding
 from rankwise.inference.features import head_features
-from rankwise.inference.logits import logits
+from rankwise.inference.scorer import logits
 from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.model.classifier import quiet_dropout
 from rankwise.model.hidden_cache import HiddenStatesCache

@@ -15,8 +15,7 @@ from rankwise.data.preprocessing import Preprocessing
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
-from rankwise.run.format import Actual, BaseFacts, Seconds
-from rankwise.run.scored_rows import ScoredRows
+from rankwise.run.format import Actual, BaseFacts, ScoredRows, Seconds
 from rankwise.stats.intervals import Interval
 from rankwise.stats.paired import mcnemar
 from rankwise.stats.scores import log_loss

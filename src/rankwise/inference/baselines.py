@@ -7,7 +7,6 @@ pair in memory, so of more than MOST_ROWS texts it is fitted on a sample that it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +15,10 @@ from rankwise.data.prepare import Prepared
 from rankwise.data.store import Texts
 from rankwise.planning.memory import BASELINE_MOST
 from rankwise.recipe import EvaluateSpec
-from rankwise.stats.intervals import Interval
 from rankwise.stats.paired import paired_bootstrap
-from rankwise.stats.scores import Scores, score
+from rankwise.stats.scores import BaselineScores, score
 
 MOST_ROWS = BASELINE_MOST  # their word pairs and the fit's vectors take some 400 MB
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """Scores of a baseline, and how far the classifier is above it on the same rows."""
-
-    name: str
-    scores: Scores
-    difference: Interval
-    """The classifier's accuracy minus the baseline's, paired bootstrap."""
 
 
 def fitted_baselines(data: Prepared) -> dict[str, np.ndarray]:
@@ -42,17 +30,18 @@ def fitted_baselines(data: Prepared) -> dict[str, np.ndarray]:
 
 
 def baselines(
-    data: Prepared, predicted: np.ndarray, spec: EvaluateSpec, fitted: Mapping[str, np.ndarray] | None = None
-) -> list[Baseline]:
-    """The baselines' scores on the test split; `predicted` holds the classifier's class numbers (N,) there."""
-    truth = data.test.labels
-    found = []
-    for name, probabilities in (fitted_baselines(data) if fitted is None else fitted).items():
+    fitted: Mapping[str, np.ndarray], data: Prepared, predicted: np.ndarray, spec: EvaluateSpec
+) -> dict[str, BaselineScores]:
+    """Scores of fitted baselines on the test split; `predicted` holds the classifier's class numbers (N,) there."""
+
+    def scored(probabilities: np.ndarray) -> BaselineScores:
+        truth = data.test.labels
         scores = score(probabilities, truth, data.classes, resamples=spec.resamples, confidence=spec.confidence)
         right = probabilities.argmax(-1) == truth
         difference = paired_bootstrap(predicted == truth, right, confidence=spec.confidence)
-        found.append(Baseline(name, scores, difference))
-    return found
+        return BaselineScores(**vars(scores), difference=difference)
+
+    return {name: scored(probabilities) for name, probabilities in fitted.items()}
 
 
 def _majority(data: Prepared) -> np.ndarray:
@@ -83,7 +72,7 @@ def _tfidf(data: Prepared, rows: NDArray[np.int64]) -> tuple[str, np.ndarray]:
 
 
 def _sample(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Places of every row, or of so many at random, each class in its share to a row; rising, always the same."""
+    """Indices of every row, or of so many at random, each class in its share to a row; rising, always the same."""
     if len(labels) <= most:
         return np.arange(len(labels))
     shuffled = np.random.default_rng(0).permutation(len(labels))

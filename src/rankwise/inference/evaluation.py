@@ -13,8 +13,7 @@ from rankwise.data.prepare import Split
 from rankwise.data.shifts import Shifted
 from rankwise.data.tasks import Probabilities, SingleLabel, Task
 from rankwise.data.tokens import Tokens
-from rankwise.inference.logits import logits
-from rankwise.inference.scorer import Scorer
+from rankwise.inference.scorer import Scorer, logits
 from rankwise.recipe import EvaluateSpec
 from rankwise.stats import scores as stats
 

@@ -15,7 +15,7 @@ from rankwise.data.batches import Padding, padded_batches, scoring_batches
 from rankwise.data.tokens import Tokens, tokenize_to_disk
 from rankwise.encoders.base import locate
 from rankwise.encoders.describe import find
-from rankwise.inference.logits import gathered
+from rankwise.inference.scorer import gathered
 from rankwise.model.classifier import Classifier
 from rankwise.model.forward import Forward
 from rankwise.model.hidden_cache import HiddenStates

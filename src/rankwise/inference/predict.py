@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,10 @@ from rankwise.data.preprocessing import Preprocessing
 from rankwise.data.tasks import Probabilities, SingleLabel
 from rankwise.data.tokens import Tokens, tokenize
 from rankwise.errors import DataError, ModelError
-from rankwise.inference.logits import logits
-from rankwise.inference.scorer import Scorer, StochasticScorer
+from rankwise.inference.scorer import Scorer, logits
+
+if TYPE_CHECKING:
+    from rankwise.inference.torch_scorer import DropoutScorer
 
 FIRST = 256  # texts in the first window, so that the first predictions come soon; each further one is twice as large
 NO_DROPOUT = "an exported classifier has no dropout; for mc_dropout, type --engine torch (engine='torch')"
@@ -49,7 +51,7 @@ class Predictor:
         tokenizer: Any,
         preprocessing: Preprocessing,
         *,
-        with_dropout: Callable[[], StochasticScorer] | None = None,
+        with_dropout: Callable[[], DropoutScorer] | None = None,
     ) -> None:
         """`with_dropout` makes the scorer for Monte Carlo dropout, when it is first asked for."""
         self.scorer = scorer
@@ -139,7 +141,7 @@ class Predictor:
         return total / mc_dropout
 
     @cached_property
-    def _stochastic(self) -> StochasticScorer:
+    def _stochastic(self) -> DropoutScorer:
         """The scorer with dropout on, loaded once. Raises ModelError where there is none."""
         if self._with_dropout is None:
             raise ModelError(NO_DROPOUT)

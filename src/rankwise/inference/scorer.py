@@ -1,16 +1,20 @@
-"""What gives logits and can't train: torch, torch in bf16, ONNX Runtime, torch with dropout; scoring and predicting take any.
+"""Tokens → logits: what computes them and can't train, and the one loop over batches, for every scorer.
 
-A scorer is ready when it is made, changes nothing while it computes, and may be called by several threads at once.
+Scorers are torch, torch in bf16, ONNX Runtime and torch with dropout; scoring and predicting take any. One is ready when it
+is made, changes nothing while it computes, and may be called by several threads at once. Texts of similar length run
+together, the longest first; rows come back in their own order. Shapes: N texts, B rows of a batch, T tokens, C classes.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from rankwise.data.batches import Batch
+from rankwise.data.batches import Batch, Padding, Rows, padded_batches, scoring_batches
+from rankwise.data.tokens import Tokens
 
 
 class Scorer(Protocol):
@@ -24,8 +28,19 @@ class Scorer(Protocol):
         """Logits (B, C) in fp32 of padded inputs (B, T); reading them as an array may wait for a GPU to have them ready."""
 
 
-class StochasticScorer(Scorer, Protocol):
-    """A scorer that draws its logits, such as Monte Carlo dropout's; a pass is repeated by its seed."""
+def logits(scorer: Scorer, tokens: Tokens, *, padding: Padding, batch_size: int) -> NDArray[np.float32]:
+    """Logits (N, C) of every text, in the texts' order."""
+    rows = scoring_batches(tokens.lengths, batch_size)
+    outputs = map(scorer.logits, padded_batches(tokens, rows, padding))
+    return gathered(rows, outputs, shape=(len(tokens), len(scorer.classes)))
 
-    def seeded(self, seed: int) -> AbstractContextManager[None]:
-        """Passes inside are decided by the seed, and one thread at a time makes them."""
+
+def gathered(rows: Sequence[Rows], outputs: Iterable[ArrayLike], *, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """What was computed for the rows of each batch (B, D), put together by row number (N, D); zeros where nothing was.
+
+    Outputs are read only when all are on their way, so that a GPU is not waited for after each batch.
+    """
+    together = np.zeros(shape, dtype=np.float32)
+    for batch, output in zip(rows, list(outputs), strict=True):
+        together[batch] = output
+    return together

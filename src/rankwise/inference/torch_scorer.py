@@ -39,23 +39,16 @@ class TorchScorer:
 
 
 @dataclass(frozen=True)
-class DropoutScorer:
+class DropoutScorer(TorchScorer):
     """A classifier of its own with dropout on: logits differ from pass to pass (Gal & Ghahramani, arXiv 1506.02142).
 
     torch's dropout draws from the process's generator, so passes run inside `seeded`, one thread at a time.
     """
 
-    classifier: Classifier
-    precision: str = "fp32"
     _lock: RLock = field(default_factory=RLock, repr=False)
 
     def __post_init__(self) -> None:
         self.classifier.model.train()
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names in the order of the logits."""
-        return self.classifier.classes
 
     @contextmanager
     def seeded(self, seed: int) -> Iterator[None]:
@@ -66,5 +59,5 @@ class DropoutScorer:
 
     def logits(self, batch: Batch) -> ArrayLike:
         """Logits (B, C) in fp32 of one pass over padded inputs (B, T)."""
-        with self._lock, torch.inference_mode():
-            return to_array(self.classifier.logits(to_tensors(batch, self.classifier.device), precision=self.precision))
+        with self._lock:
+            return super().logits(batch)

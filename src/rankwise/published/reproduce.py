@@ -25,9 +25,9 @@ from rankwise.planning.plan import plan
 from rankwise.published.reports import DataName, Experiment, Report
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
+from rankwise.run.format import ScoredRows
 from rankwise.run.manifest import MANIFEST
 from rankwise.run.opening import Existing
-from rankwise.run.scored_rows import ScoredRows
 from rankwise.system.events import Events, ExperimentStarted, Listener
 from rankwise.system.files import sha256, write_json
 from rankwise.workflows.by_importance import with_scores

@@ -21,16 +21,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING
 
 from rankwise.data.preprocessing import Preprocessing
+from rankwise.data.tokenizer import read_tokenizer
 from rankwise.errors import RunError, require
 from rankwise.inference.predict import Prediction, Predictor
+from rankwise.run.engines import engine_called
 from rankwise.run.engines.onnx import exported
-from rankwise.run.engines.predictor import predictor
 from rankwise.run.manifest import (
     PLAN,
     PREPROCESSING,
@@ -51,8 +52,7 @@ if TYPE_CHECKING:
     from rankwise.model.classifier import Classifier
     from rankwise.planning.plan import Plan, PlanFacts
     from rankwise.recipe import Recipe
-    from rankwise.run.format import RunFacts, RunScores
-    from rankwise.run.scored_rows import ScoredRows
+    from rankwise.run.format import RunFacts, RunScores, ScoredRows
 
 
 _LOADING = RLock()  # one thread loads at a time: while it does, warnings of libraries are off in the whole process
@@ -111,13 +111,12 @@ class Run:
 
     def scored_rows(self) -> ScoredRows:
         """What it said of each test row. Raises RunError for a run that did not keep that."""
+        from rankwise.run.format import ScoredRows
+
         path = self.folder / SCORED_ROWS
         if not path.is_file():
             raise RunError(f"{self.folder}: {SCORED_ROWS} is missing, which an older rankwise did not write; train again")
-        rows: ScoredRows = require("rankwise.run.scored_rows", extra="train").ScoredRows.read(
-            path, self.preprocessing.classes
-        )
-        return rows
+        return ScoredRows.read(path, self.preprocessing.classes)
 
     def base(self) -> Base:
         """The base encoder, found again and checked; a whole model is its own base. Raises ModelError or RunError."""
@@ -164,7 +163,11 @@ class Run:
         """
         with _LOADING:
             if engine not in self._predictors:
-                self._predictors[engine] = predictor(self, engine)
+                row = engine_called(engine)
+                scorer, dropout = row.scorer(self), partial(row.dropout_scorer, self) if row.dropout else None
+                loading = "rankwise.model.load"
+                tokenizer = read_tokenizer(self.folder) or require(loading, extra="train").tokenizer_in(self.folder)
+                self._predictors[engine] = Predictor(scorer, tokenizer, self.preprocessing, with_dropout=dropout)
             return self._predictors[engine]
 
     def exported(self, path: Path | None = None, *, threads: int | None = None) -> OnnxScorer:

@@ -7,14 +7,19 @@ Sizes are bytes, durations seconds, shares 0 to 1. A key that is None by default
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rankwise.data.lengths import Lengths
+from rankwise.errors import require
 from rankwise.stats.intervals import Interval
-from rankwise.stats.scores import Scores, ScoresWithMistakes
+from rankwise.stats.scores import BaselineScores, ScoresWithMistakes
 from rankwise.system.events import HistoryEntry
 from rankwise.system.files import Stored
 
@@ -114,13 +119,6 @@ class RunFacts(Stored):
 # ----------------------------------------------------------------------------------------------------------- scores.json
 
 
-@dataclass(frozen=True, kw_only=True)
-class BaselineScores(Scores):
-    """A baseline's scores of the same rows, and how far the run's accuracy is above."""
-
-    difference: Interval
-
-
 @dataclass(frozen=True)
 class CleanScores:
     """Scores of those test rows whose texts are not in training."""
@@ -141,6 +139,41 @@ class RunScores(Stored):
     history: tuple[HistoryEntry, ...]
     test_not_in_training: CleanScores | None = None
     """Where some, not all, of the test texts are in training too."""
+
+
+# ---------------------------------------------------------------------------------------------------------- test.parquet
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """What a run said of each test row, so that runs can be compared row by row: N rows, C classes."""
+
+    rows: NDArray[np.int64]
+    """(N,) numbers of the rows in the test file, as its source counts them."""
+    truth: NDArray[np.int64]
+    """(N,) class numbers, -1 for a class the run does not know."""
+    probabilities: NDArray[np.float32]
+    """(N, C)"""
+
+    def write(self, path: Path, classes: Sequence[str]) -> None:
+        pa, parquet = (require(module, extra="train") for module in ("pyarrow", "pyarrow.parquet"))
+        width = self.probabilities.shape[1]
+        flat = pa.array(np.ascontiguousarray(self.probabilities).reshape(-1))
+        named = [classes[label] if label >= 0 else None for label in self.truth]
+        columns = {
+            "row": pa.array(self.rows),
+            "label": pa.array(named, pa.string()),
+            "probabilities": pa.FixedSizeListArray.from_arrays(flat, width),
+        }
+        parquet.write_table(pa.table(columns), path)
+
+    @classmethod
+    def read(cls, path: Path, classes: Sequence[str]) -> ScoredRows:
+        table = require("pyarrow.parquet", extra="train").read_table(path)
+        numbers = {name: number for number, name in enumerate(classes)}
+        truth = np.array([numbers.get(label, -1) for label in table["label"].to_pylist()], dtype=np.int64)
+        flat = table["probabilities"].combine_chunks().flatten().to_numpy()
+        return cls(table["row"].to_numpy(), truth, flat.reshape(len(table), -1))
 
 
 # ---------------------------------------------------------------------------------------------------- started, versions

@@ -1,47 +1,87 @@
-"""A trained classifier → its run folder, which is loaded again and compared before it counts as whole."""
+"""A trained classifier and its scored test rows → its run folder, which is loaded again and compared before it counts."""
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from rankwise.data.tokens import tokenize
+from rankwise.encoders.base import Base
 from rankwise.errors import ReloadMismatch
-from rankwise.inference.logits import logits
+from rankwise.inference.evaluation import Evaluation
+from rankwise.inference.scorer import logits
 from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.model import adapters
 from rankwise.model.saving import save as save_classifier
+from rankwise.recipe import EvaluateSpec
+from rankwise.run import format as schema
+from rankwise.run import manifest
 from rankwise.run.card import model_card
 from rankwise.run.folder import Run
-from rankwise.run.format import RunFacts, RunScores, versions
-from rankwise.run.manifest import (
-    CARD,
-    PLAN,
-    PREPROCESSING,
-    RECIPE,
-    RUN,
-    SCORED_ROWS,
-    SCORES,
-    STARTED,
-    VERSIONS,
-    write_manifest,
-)
 from rankwise.run.opening import portable
-from rankwise.run.scored_rows import ScoredRows
+from rankwise.stats.scores import BaselineScores, score
 from rankwise.system.files import read_json, write_json
 from rankwise.training.job import Job
+from rankwise.training.loop import Fitted
 
 PROBE_BATCH = 4  # of them at a time: sixteen long ones would be the run's peak of memory
 PROBE_TEXTS = 16  # whose logits are compared after reloading
 ROUNDING = 1e-5  # relative and absolute, of logits in fp32
 
 
+def facts_of(job: Job, fitted: Fitted, folder: Path, *, seconds: float, notes: Sequence[str]) -> schema.RunFacts:
+    """What was trained into `folder`, on what, and what it took; `seconds` are those of this process."""
+    data = job.data
+    counted = sum(weight.numel() for weight in job.classifier.trainable().values())
+    return schema.RunFacts(
+        format=manifest.FORMAT,
+        base=_base_facts(job.base, folder),
+        data_sha256=job.labelled.sha256,
+        trained_parameters=schema.TrainedParameters(job.plan.ledger.trainable_parameters, counted),
+        ranks=job.classifier.live_ranks() if job.plan.method.prunes_ranks else None,
+        best=fitted.best,
+        steps=fitted.steps,
+        stopped_early=fitted.stopped_early,
+        seconds=schema.Seconds(round(fitted.seconds, 2), round(fitted.earlier_seconds + seconds, 2)),
+        promised=schema.Promised(round(job.forecast.seconds, 1), job.forecast.peak_bytes, job.forecast.steps),
+        actual=schema.Actual(job.device.peak_bytes()),
+        rows=schema.RowCounts(len(data.train), len(data.validation), len(data.test)),
+        token_lengths=data.lengths,
+        threads=job.speed.threads,
+        precision=job.precision,
+        processes=job.device.processes,
+        device=str(job.device.torch_device),
+        notes=tuple(notes),
+    )
+
+
+def scores_of(job: Job, fitted: Fitted, test: Evaluation, baselines: Mapping[str, BaselineScores]) -> schema.RunScores:
+    """The test rows' scores beside the baselines', and the evaluations during training."""
+    return schema.RunScores(
+        classes=job.data.classes,
+        test=test.with_mistakes(),
+        validation=fitted.best,
+        baselines=baselines,
+        history=fitted.history,
+        test_not_in_training=_clean_scores(test, job.labelled.leaked, job.recipe.evaluate),
+    )
+
+
 def save(
-    folder: Path, job: Job, facts: RunFacts, scores: RunScores, *, scored_rows: ScoredRows, scratch: Path | None = None
+    folder: Path,
+    job: Job,
+    facts: schema.RunFacts,
+    scores: schema.RunScores,
+    *,
+    scored_rows: schema.ScoredRows,
+    scratch: Path | None = None,
 ) -> Run:
     """Write the run folder, load it again, compare its weights to the bit and some logits, write the manifest.
 
@@ -55,20 +95,38 @@ def save(
     save_classifier(job.classifier, folder, base=job.base)
     job.tokenizer.save_pretrained(folder)
     _scrub_tokenizer(folder / "tokenizer_config.json", job.tokenizer)
-    write_json(folder / PLAN, job.plan.facts())
-    write_json(folder / PREPROCESSING, job.data.preprocessing)
-    write_json(folder / SCORES, scores)
-    scored_rows.write(folder / SCORED_ROWS, job.data.classes)
-    write_json(folder / VERSIONS, versions())
-    (folder / RECIPE).write_text(portable(job.recipe).to_yaml(), "utf-8")
-    write_json(folder / RUN, facts)
-    (folder / CARD).write_text(model_card(job.recipe, job.plan, job.base, scores), "utf-8")
+    write_json(folder / manifest.PLAN, job.plan.facts())
+    write_json(folder / manifest.PREPROCESSING, job.data.preprocessing)
+    write_json(folder / manifest.SCORES, scores)
+    scored_rows.write(folder / manifest.SCORED_ROWS, job.data.classes)
+    write_json(folder / manifest.VERSIONS, schema.versions())
+    (folder / manifest.RECIPE).write_text(portable(job.recipe).to_yaml(), "utf-8")
+    write_json(folder / manifest.RUN, facts)
+    (folder / manifest.CARD).write_text(model_card(job.recipe, job.plan, job.base, scores), "utf-8")
     _check_reload(folder, job)
-    write_manifest(folder, without=scratch)
+    manifest.write_manifest(folder, without=scratch)
     if scratch is not None:
         shutil.rmtree(scratch, ignore_errors=True)
-    (folder / STARTED).unlink(missing_ok=True)
+    (folder / manifest.STARTED).unlink(missing_ok=True)
     return Run.load(folder)
+
+
+def _base_facts(base: Base, folder: Path) -> schema.BaseFacts:
+    """The base encoder as a run names it: one of the hub by its id, another by its folder's path from the run's."""
+    if base.hub is not None:
+        return schema.BaseFacts(base.name, base.hub, base.revision, base.sha256, None)
+    path = os.path.relpath(base.location, folder)
+    return schema.BaseFacts(Path(base.location).name, None, base.revision, base.sha256, path)
+
+
+def _clean_scores(test: Evaluation, leaked: NDArray[np.bool_], spec: EvaluateSpec) -> schema.CleanScores | None:
+    """Scores of the test rows whose texts are not in training, where some are and some are not."""
+    if not leaked.any() or leaked.all():
+        return None
+    names = [row.name for row in test.scores.per_class]
+    probabilities, truth = test.probabilities[~leaked], test.truth[~leaked]
+    clean = score(probabilities, truth, names, resamples=spec.resamples, confidence=spec.confidence)
+    return schema.CleanScores(clean.accuracy, clean.macro_f1)
 
 
 def _check_reload(folder: Path, job: Job) -> None:

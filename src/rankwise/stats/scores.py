@@ -92,6 +92,14 @@ class ScoresWithMistakes(Scores):
     mistakes: tuple[Mistake, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class BaselineScores(Scores):
+    """A baseline's scores, and how far the classifier is above it on the same rows."""
+
+    difference: Interval
+    """The classifier's accuracy minus the baseline's, paired bootstrap."""
+
+
 def score(
     probabilities: Probabilities,
     truth: Labels,

@@ -21,7 +21,7 @@ from rankwise.data.tasks import SingleLabel
 from rankwise.data.tokens import Tokens
 from rankwise.errors import NonFiniteLoss
 from rankwise.inference.evaluation import Evaluation, evaluated, probabilities_under
-from rankwise.inference.logits import gathered
+from rankwise.inference.scorer import gathered
 from rankwise.model.classifier import Classifier
 from rankwise.model.hidden_cache import HiddenStates
 from rankwise.model.passes import in_eval_mode, to_array, to_tensors

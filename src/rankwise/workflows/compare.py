@@ -25,7 +25,7 @@ from rankwise.errors import RunError
 from rankwise.recipe import AFTER_READING
 from rankwise.recipe.differences import is_under, names, settings_of
 from rankwise.run.folder import Run
-from rankwise.run.scored_rows import ScoredRows
+from rankwise.run.format import ScoredRows
 from rankwise.stats.intervals import Interval
 from rankwise.stats.paired import mcnemar
 from rankwise.stats.scores import log_loss

@@ -26,11 +26,10 @@ from rankwise.inference.baselines import baselines, fitted_baselines
 from rankwise.planning.plan import Plan, plan
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
+from rankwise.run.format import ScoredRows
 from rankwise.run.manifest import EVENTS
 from rankwise.run.opening import Existing, last_part, open_folder, portable
-from rankwise.run.results import facts_of, scores_of
-from rankwise.run.saving import save
-from rankwise.run.scored_rows import ScoredRows
+from rankwise.run.saving import facts_of, save, scores_of
 from rankwise.system.device import Device
 from rankwise.system.events import (
     AlreadyComplete,
@@ -133,7 +132,7 @@ def train_on(
         validation = Validation(job.classifier, job.padding, scoring.batch_size, accelerator=accelerator)
         test = validation.evaluate(data.test, scoring)  # the only time the test split is scored, in fp32
         decided = SingleLabel(data.classes).decide(test.probabilities)
-        scores = scores_of(job, fitted, test, baselines(data, decided, recipe.evaluate, beside))
+        scores = scores_of(job, fitted, test, baselines(beside, data, decided, recipe.evaluate))
         events.emit(RunScored(accuracy=test.scores.accuracy, macro_f1=test.scores.macro_f1, log_loss=test.scores.log_loss))
 
     if accelerator.is_main_process:

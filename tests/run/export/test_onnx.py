@@ -16,8 +16,8 @@ from rankwise.data.batches import Padding, collate
 from rankwise.data.tokens import tokenize
 from rankwise.encoders.families import FAMILIES as families
 from rankwise.errors import MissingExtra, ModelError, ReloadMismatch
-from rankwise.inference.logits import logits
 from rankwise.inference.onnx_scorer import TOLERANCE, load_onnx
+from rankwise.inference.scorer import logits
 from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.model.classifier import Classifier
 from rankwise.run.export import onnx

@@ -57,7 +57,7 @@ def predict(options: PredictOptions) -> None:
     """Label texts from a file, the command line or standard input."""
     if (options.source is None) == (not options.text):
         raise DataError("give a file to predict, or --text TEXT; a - reads one text a line from standard input")
-    if options.mc_dropout and engine_called(options.engine).dropout is None:
+    if options.mc_dropout and not engine_called(options.engine).dropout:
         raise DataError(f"--mc-dropout needs dropout, which --engine {options.engine} has none of; type --engine torch")
     check_run(options.run)
     if options.text and options.out is None and not (options.as_json or options.submission or options.numbers):

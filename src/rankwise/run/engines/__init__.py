@@ -1,4 +1,4 @@
-"""What computes a run's logits: a row for each engine, which names the function that loads it, imported when it is asked for.
+"""What computes a run's logits: a row for each engine, which names the module that loads it, imported when it is asked for.
 
 An engine is a row here and a module beside this file. The command line reads the rows, so nothing heavy is imported.
 """
@@ -6,62 +6,65 @@ An engine is a row here and a module beside this file. The command line reads th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, cast
 
 from rankwise.errors import MissingExtra, ModelError, nearest, require
 
 if TYPE_CHECKING:
-    from rankwise.run.engines.saved import SavedRun
+    from pathlib import Path
+
+    from rankwise.data.preprocessing import Preprocessing
+    from rankwise.encoders.base import Base
+    from rankwise.inference.scorer import Scorer
+    from rankwise.inference.torch_scorer import DropoutScorer
+    from rankwise.planning.plan import Plan
+
+
+class SavedRun(Protocol):
+    """What an engine reads of a finished run on disk, such as run/folder.py's."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def preprocessing(self) -> Preprocessing: ...
+    def base(self) -> Base: ...
+    def plan(self) -> Plan: ...
 
 
 @dataclass(frozen=True)
 class Engine:
-    """One way to compute logits."""
+    """One way to compute logits: a module with `scorer(run, precision)`, and `dropout_scorer` where there is dropout."""
 
-    name: str
     help: str
-    scorer: str
-    """`module:function`, from a SavedRun to its Scorer."""
+    module: str
     extra: str
     """What `pip install 'rankwise[EXTRA]'` must have installed."""
-    dropout: str | None = None
-    """`module:function`, from a SavedRun to the scorer of Monte Carlo dropout; None where there is no dropout."""
+    precision: str = "fp32"
+    dropout: bool = False
 
-    def load(self, function: str, run: SavedRun) -> Any:
-        """What one of the functions above makes of a run. Raises MissingExtra, ModelError or RunError."""
-        module, _, name = function.partition(":")
+    def scorer(self, run: SavedRun) -> Scorer:
+        """The run's classifier. Raises MissingExtra, which names other engines too, ModelError or RunError."""
         try:
-            return getattr(require(module, extra=self.extra), name)(run)
+            return cast("Scorer", require(self.module, extra=self.extra).scorer(run, self.precision))
         except MissingExtra as missing:
-            if function != self.scorer:
-                raise
-            others = " or ".join(engine.name for engine in ENGINES.values() if engine.extra != self.extra)
+            others = " or ".join(name for name, engine in ENGINES.items() if engine.extra != self.extra)
             raise MissingExtra(f"{missing}; or use what another extra brings: --engine {others}") from missing
+
+    def dropout_scorer(self, run: SavedRun) -> DropoutScorer:
+        """The run's classifier with dropout on, for Monte Carlo dropout."""
+        return cast("DropoutScorer", require(self.module, extra=self.extra).dropout_scorer(run, self.precision))
 
 
 ENGINES = {
-    engine.name: engine
-    for engine in (
-        Engine(
-            "torch",
-            "fp32",
-            scorer="rankwise.run.engines.torch:scorer",
-            extra="train",
-            dropout="rankwise.run.engines.torch:dropout_scorer",
-        ),
-        Engine(
-            "fast",
-            "bf16 where the hardware has it",
-            scorer="rankwise.run.engines.torch:fast_scorer",
-            extra="train",
-            dropout="rankwise.run.engines.torch:fast_dropout_scorer",
-        ),
-        Engine("onnx", "ONNX Runtime (extra onnx)", scorer="rankwise.run.engines.onnx:scorer", extra="onnx"),
-    )
+    "torch": Engine("fp32", "rankwise.run.engines.torch", extra="train", dropout=True),
+    "fast": Engine(
+        "bf16 where the hardware has it", "rankwise.run.engines.torch", extra="train", precision="auto", dropout=True
+    ),
+    "onnx": Engine("ONNX Runtime (extra onnx)", "rankwise.run.engines.onnx", extra="onnx"),
 }
 """Every engine by name; the first is what a run uses unless told otherwise."""
 
-HELP = "; ".join(f"{engine.name}: {engine.help}" for engine in ENGINES.values()) + "."
+HELP = "; ".join(f"{name}: {engine.help}" for name, engine in ENGINES.items()) + "."
 
 
 def engine_called(name: str) -> Engine:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rankwise.errors import RunError, require
 from rankwise.inference.onnx_scorer import OnnxScorer, load_onnx
-from rankwise.run.engines.saved import SavedRun
+from rankwise.run.engines import SavedRun
 from rankwise.run.manifest import MANIFEST
 from rankwise.system.cache import cache_folder
 from rankwise.system.files import sha256
@@ -14,7 +14,7 @@ from rankwise.system.files import sha256
 FILE = "model.onnx"  # in a run's folder, where someone has exported it there: its manifest does not name it
 
 
-def scorer(run: SavedRun) -> OnnxScorer:
+def scorer(run: SavedRun, _: str) -> OnnxScorer:
     """The run's export, made where there is none."""
     return exported(run)
 
@@ -22,9 +22,7 @@ def scorer(run: SavedRun) -> OnnxScorer:
 def exported(run: SavedRun, path: Path | None = None, *, threads: int | None = None) -> OnnxScorer:
     """The run's export at `path`, else in its folder, else in the user's cache under the manifest's digest.
 
-    Where there is none it is made, and held against torch's logits. Raises MissingExtra without the extra `onnx`, or
-    `export` where it must be made, ModelError for an encoder that can't be exported, ReloadMismatch when the logits differ,
-    RunError for a file of another run.
+    Where there is none it is made, and held against torch's logits; `Run.exported` says what is raised.
     """
     digest = sha256(run.folder / MANIFEST)
     beside = run.folder / FILE

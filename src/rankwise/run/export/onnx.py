@@ -28,7 +28,7 @@ from rankwise.model.classifier import Classifier
 from rankwise.model.load import tokenizer_in
 from rankwise.model.passes import in_eval_mode, to_tensors
 from rankwise.model.saving import merged
-from rankwise.run.engines.saved import SavedRun
+from rankwise.run.engines import SavedRun
 
 OPSET = 23  # the first with Attention: a smaller graph than 20's, and a few percent faster; a family may need another
 PROBE_TEXTS = 16  # whose logits are compared on two engines
