@@ -12,6 +12,7 @@ import huggingface_hub.constants
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from live import empty_encoder
 from tiny_families import MODEL_TYPES
 from torch import nn
 from transformers import AutoConfig
@@ -21,7 +22,6 @@ from rankwise.encoders.describe import Encoder, describe, find
 from rankwise.encoders.families import FAMILIES
 from rankwise.encoders.known import KNOWN
 from rankwise.errors import ModelError
-from rankwise.model.load import empty_encoder
 from rankwise.system.hub import PROXIES
 
 

@@ -1,12 +1,25 @@
-"""What a live model holds, counted without its weights: what the planner's arithmetic is held against."""
+"""Live models without weights: what an encoder's description and the planner's arithmetic are held against."""
 
 from __future__ import annotations
 
-import torch
+from typing import Any
 
+import torch
+from transformers import AutoConfig, AutoModelForSequenceClassification
+
+from rankwise.encoders.describe import Encoder
 from rankwise.model.adapters import adapt
-from rankwise.model.load import empty_encoder
+from rankwise.model.load import quiet
 from rankwise.planning.plan import Plan
+
+
+def empty_encoder(encoder: Encoder, classes: int) -> Any:
+    """The live classification model on the meta device: names and shapes without weights, in a fraction of a second."""
+    config = dict(encoder.config)
+    with quiet(), torch.device("meta"):
+        kind = config.pop("model_type")
+        live = AutoConfig.for_model(kind, **config, num_labels=classes)
+        return AutoModelForSequenceClassification.from_config(live)  # type: ignore[no-untyped-call]
 
 
 def count_live(plan: Plan, classes: int) -> tuple[int, int]:

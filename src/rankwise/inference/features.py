@@ -66,8 +66,7 @@ def mean_features(texts: Sequence[str], base: str) -> NDArray[np.float32]:
     tokenizer = load_tokenizer(where)
     device = Device.for_predictions().torch_device
     model = load_encoder(where, ("0", "1"), seed=0)[0].to(device)
-    bf16 = Device(device).resolve_precision("auto") == "bf16"
-    dtype = torch.bfloat16 if bf16 else torch.float32
+    precision = Device(device).resolve_precision("auto")
     forward = Forward(model, encoder) if encoder.traits.fast_path is not None else None
     every_token = SpeedSpec(first_token=False)
     tokens = tokenize_to_disk(tokenizer, texts, max_length=min(LONGEST, longest_text(tokenizer, encoder)))
@@ -75,9 +74,9 @@ def mean_features(texts: Sequence[str], base: str) -> NDArray[np.float32]:
 
     def mean(inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         if forward is not None:
-            hidden = forward.run(forward.embed(inputs), inputs, dtype=dtype, speed=every_token).float()  # (B, T, H)
+            hidden = forward.run(forward.embed(inputs), inputs, precision=precision, speed=every_token).float()  # (B, T, H)
         else:
-            with torch.autocast(device.type, dtype=dtype, enabled=bf16):
+            with torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
                 hidden = model.base_model(**inputs).last_hidden_state.float()  # (B, T, H)
         mask = inputs["attention_mask"][:, :, None]  # (B, T, 1)
         return (hidden * mask).sum(1) / mask.sum(1)  # (B, H)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rankwise.model.forward import ALL_ON, Entering, Forward
+from rankwise.model.forward import ALL_ON, PRECISIONS, Entering, Forward
 from rankwise.model.methods import LiveAdapter, LiveMethod, live_method
 from rankwise.planning.operations import has_fast_path
 from rankwise.planning.plan import Plan
@@ -21,7 +21,6 @@ from rankwise.recipe import SpeedSpec
 
 ADAPTER_FILE = "adapter_model.safetensors"
 MODEL_FILE = "model.safetensors"
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -59,24 +58,13 @@ class Classifier:
 
         `entering` are hidden states of layers that have run before. Products are made in `precision`: fp32, bf16 or fp16.
         """
-        dtype = PRECISIONS[precision]
         if self.forward is not None:
-            return self.forward.logits(inputs, dtype=dtype, speed=speed, entering=entering)
+            return self.forward.logits(inputs, precision=precision, speed=speed, entering=entering)
         if entering is not None:
             raise ValueError(f"{self.plan.encoder.family} has no forward pass in parts")
+        dtype = PRECISIONS[precision]
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
             return torch.as_tensor(self.model(**inputs).logits.float())
-
-    def below(self, inputs: Mapping[str, torch.Tensor], layer: int, *, precision: str) -> torch.Tensor:
-        """What enters `layer` (B, T, H); past the last layer (B, 1, H). Only where `forward` is not None."""
-        assert self.forward is not None, "this family has no forward pass in parts"
-        dtype = PRECISIONS[precision]
-        return self.forward.run(self.forward.embed(inputs), inputs, dtype=dtype, stop=layer)
-
-    @property
-    def has_encoder_dropout(self) -> bool:
-        """Whether the encoder drops anything while it trains."""
-        return any(isinstance(module, nn.Dropout) and module.p > 0 for _, module in self.encoder_modules())
 
     def encoder_modules(self) -> Iterator[tuple[str, nn.Module]]:
         """(path in the transformers model, module) of everything in the encoder but what its method has added."""

@@ -27,8 +27,8 @@ from rankwise.system.device import on_cpu
 
 Inputs = Mapping[str, Tensor]
 
-
 ALL_ON = SpeedSpec()
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Entering(NamedTuple):
@@ -53,16 +53,17 @@ class Forward:
         self.model = model
         self.fast_path = fast_path
         self.encoder: Any = model.get_submodule(encoder.root)
-        self.width = encoder.hidden
         self.reads_first = encoder.reads == "first"
         self.layers = [_Layer(model, encoder, fast_path, index, adapter) for index in range(encoder.layers)]
+        self.linear = [linear for layer in self.layers for linear in layer.linear]
 
     def logits(
-        self, inputs: Inputs, *, dtype: torch.dtype, speed: SpeedSpec = ALL_ON, entering: Entering | None = None
+        self, inputs: Inputs, *, precision: str = "fp32", speed: SpeedSpec = ALL_ON, entering: Entering | None = None
     ) -> Tensor:
         """Logits (B, C) in fp32; from the embeddings up, or from the layer that known hidden states enter."""
         hidden, start = entering or (self.embed(inputs), 0)
-        return self.head(self.run(hidden, inputs, dtype=dtype, speed=speed, start=start))
+        hidden = self.run(hidden, inputs, precision=precision, speed=speed, start=start)
+        return torch.as_tensor(self.fast_path.head(self.model, hidden))
 
     def embed(self, inputs: Inputs) -> Tensor:
         """What enters the first layer (B, T, H)."""
@@ -74,13 +75,13 @@ class Forward:
         hidden: Tensor,
         inputs: Inputs,
         *,
-        dtype: torch.dtype,
+        precision: str,
         speed: SpeedSpec = ALL_ON,
         start: int = 0,
         stop: int | None = None,
     ) -> Tensor:
         """Layers `start` up to `stop` on hidden states (B, T, H); after the last one (B, 1, H) where only that is read."""
-        stop = len(self.layers) if stop is None else stop
+        stop, dtype = len(self.layers) if stop is None else stop, PRECISIONS[precision]
         mask = _additive(inputs["attention_mask"], dtype)  # (B, 1, 1, T)
         for index in range(start, stop):
             first_only = speed.first_token and self.reads_first and index == len(self.layers) - 1
@@ -89,15 +90,13 @@ class Forward:
 
     def freeze(self) -> None:
         """Take the linear layers as they are at the next pass for good, where no module trains, moves or gets an adapter."""
-        for layer in self.layers:
-            for linear in layer.linear:
-                linear.freeze()
+        for linear in self.linear:
+            linear.freeze()
 
     def forget_adapted(self) -> None:
         """Drop the weights that adapters are folded into: the next pass makes them again."""
-        for layer in self.layers:
-            for linear in layer.linear:
-                linear.forget_adapted()
+        for linear in self.linear:
+            linear.forget_adapted()
 
     def frozen_below(self, layer: int) -> list[Tensor]:
         """Every weight that the hidden states entering `layer` depend on, in the model's order."""
@@ -105,10 +104,6 @@ class Forward:
         pooler = getattr(self.encoder, "pooler", None)
         above |= {id(weight) for weight in pooler.parameters()} if pooler is not None else set()
         return [weight for weight in self.encoder.parameters() if id(weight) not in above]
-
-    def head(self, hidden: Tensor) -> Tensor:
-        """The live head on the last layer's output: logits (B, C)."""
-        return torch.as_tensor(self.fast_path.head(self.model, hidden))
 
 
 class _Layer:

@@ -23,8 +23,6 @@ from rankwise.system.cache import ABOUT, Cache, checksum
 FORMAT = 1
 BYTES = 2  # of an fp16 number
 
-Fill = Callable[["Writer"], None]
-
 
 @dataclass(frozen=True)
 class HiddenStates:
@@ -56,16 +54,8 @@ class HiddenStates:
             padded[index, : end - start] = self.hidden[start:end]
         return Entering(torch.from_numpy(padded).to(device).float(), self.layer)
 
-
-@dataclass(frozen=True)
-class Writer:
-    """Where a new entry's hidden states are put, text by text in any order."""
-
-    hidden: NDArray[np.float16]
-    offsets: NDArray[np.int64]
-
     def put(self, rows: NDArray[np.int64], hidden: torch.Tensor) -> None:
-        """Store a padded batch (B, T, H)."""
+        """Store the hidden states of some texts, a padded batch (B, T, H), in an entry that is being made."""
         values = hidden.detach().to("cpu", torch.float16).numpy()
         for index, row in enumerate(rows):
             start, end = self.offsets[row], self.offsets[row + 1]
@@ -78,8 +68,10 @@ class HiddenStatesCache(Cache):
     def fits(self, tokens: int, width: int) -> bool:
         return self.has_room(tokens * width * BYTES)
 
-    def get(self, key: str, offsets: NDArray[np.int64], width: int, layer: int, fill: Fill) -> tuple[HiddenStates, bool]:
-        """The entry, and whether it was there already; made by `fill` when it is missing or damaged."""
+    def get(
+        self, key: str, offsets: NDArray[np.int64], width: int, layer: int, fill: Callable[[HiddenStates], None]
+    ) -> tuple[HiddenStates, bool]:
+        """The entry, and whether it was there already; `fill` puts every text's states where it is missing or damaged."""
         shape = (int(offsets[-1]), width)
 
         def read(entry: Path) -> HiddenStates | None:
@@ -95,7 +87,7 @@ class HiddenStatesCache(Cache):
         def make(entry: Path) -> None:
             path = entry / "hidden.bin"
             hidden = np.memmap(path, dtype=np.float16, mode="w+", shape=shape)
-            fill(Writer(hidden, offsets))
+            fill(HiddenStates(hidden, offsets, layer))
             hidden.flush()
             del hidden
             facts = {"format": FORMAT, "shape": list(shape), "crc32": checksum(path)}

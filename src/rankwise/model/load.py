@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from rankwise.encoders.base import Base
@@ -63,15 +63,6 @@ def load_encoder(
     _keep_gradients(model)
     new = {*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])}
     return model, tuple(sorted(new))
-
-
-def empty_encoder(encoder: Encoder, classes: int) -> Any:
-    """The live classification model on the meta device: names and shapes without weights, in a fraction of a second."""
-    config = dict(encoder.config)
-    with quiet(), torch.device("meta"):
-        kind = config.pop("model_type")
-        live = AutoConfig.for_model(kind, **config, num_labels=classes)
-        return AutoModelForSequenceClassification.from_config(live)  # type: ignore[no-untyped-call]
 
 
 def check_match(tokenizer: Any, model: Any, name: str) -> None:

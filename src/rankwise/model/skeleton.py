@@ -18,11 +18,10 @@ from torch import Tensor, nn
 
 from rankwise.encoders.base import Base
 from rankwise.encoders.describe import Encoder, Part
-from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, PRECISIONS
+from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE
 from rankwise.model.forward import Forward
 from rankwise.model.methods import LiveAdapter, LowRank, live_method
 from rankwise.planning.plan import Plan
-from rankwise.recipe import SpeedSpec
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
 NORM_EPSILON = 1e-12  # transformers' where a config has none
@@ -56,7 +55,7 @@ class FoldedClassifier:
 
     def logits(self, inputs: Mapping[str, Tensor], *, precision: str = "fp32") -> Tensor:
         """Logits (B, C) in fp32 of padded inputs (B, T), products made in `precision`."""
-        return self.forward.logits(inputs, dtype=PRECISIONS[precision], speed=SpeedSpec())
+        return self.forward.logits(inputs, precision=precision)
 
 
 def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) -> FoldedClassifier | None:
@@ -81,10 +80,8 @@ def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) 
     names = encoder.tensors()
     if any(name not in weights or weights[name].shape != shape for name, shape in names.items()):
         return None
-    for path, module in tree.named_modules():
-        for name, _ in list(module.named_parameters(recurse=False)):
-            setattr(module, name, nn.Parameter(weights[f"{path}.{name}"], requires_grad=False))
-    return FoldedClassifier(Forward(tree.eval(), encoder), classes)
+    tree.load_state_dict({name: weights[name] for name in names}, assign=True)
+    return FoldedClassifier(Forward(tree.requires_grad_(False).eval(), encoder), classes)
 
 
 def _merged(adapter: LowRank, plan: Plan, weights: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rankwise.data.batches import Padding, padded_batches, scoring_batches
 from rankwise.data.tokens import Tokens
 from rankwise.model.classifier import Classifier
-from rankwise.model.hidden_cache import HiddenStates, HiddenStatesCache, Writer, digest_of, key_of
+from rankwise.model.hidden_cache import HiddenStates, HiddenStatesCache, digest_of, key_of
 from rankwise.model.passes import in_eval_mode, to_tensors
 from rankwise.recipe import TrainSpec
 
@@ -27,7 +27,7 @@ def cached_layer(classifier: Classifier, spec: TrainSpec) -> int | None:
     layer = classifier.plan.lowest_layer
     if classifier.forward is None or layer == 0 or spec.prefix_cache == "off":
         return None
-    if spec.encoder_dropout == "keep" and classifier.has_encoder_dropout:
+    if spec.encoder_dropout == "keep" and classifier.plan.encoder.has_dropout:
         return None
     return layer
 
@@ -59,21 +59,22 @@ def cached_hidden_states(
     """
     forward = classifier.forward
     assert forward is not None, "cached_layer asks for a forward pass in parts"
-    past_the_last = layer == classifier.plan.encoder.layers  # where only the first token is read
+    encoder = classifier.plan.encoder
+    past_the_last = layer == encoder.layers  # where only the first token is read
     offsets = np.arange(len(tokens) + 1, dtype=np.int64) if past_the_last else tokens.offsets
-    if not cache.fits(int(offsets[-1]), forward.width):
+    if not cache.fits(int(offsets[-1]), encoder.hidden):
         return None
 
-    def fill(writer: Writer) -> None:
+    def fill(entry: HiddenStates) -> None:
         rows = scoring_batches(tokens.lengths, BATCH)
         with in_eval_mode(classifier.model):
             for batch, inputs in zip(rows, padded_batches(tokens, rows, padding), strict=True):
                 tensors = to_tensors(inputs, classifier.device)
-                writer.put(batch, classifier.below(tensors, layer, precision=precision))
+                entry.put(batch, forward.run(forward.embed(tensors), tensors, precision=precision, stop=layer))
 
     arithmetic = f"{classifier.device.type} {precision}"
     key = key_of(weights, _pieces(tokens), tokens.offsets, layer=layer, arithmetic=arithmetic)
-    return cache.get(key, offsets, forward.width, layer, fill)
+    return cache.get(key, offsets, encoder.hidden, layer, fill)
 
 
 def _pieces(tokens: Tokens) -> Iterator[NDArray[np.integer]]:
