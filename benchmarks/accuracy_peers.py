@@ -17,7 +17,8 @@ from peers import trainer_peft
 from results_file import append
 
 from rankwise import Recipe, train
-from rankwise.data.labelled import label_numbers, read_labelled
+from rankwise.data.labelled import read_labelled
+from rankwise.data.tasks import SingleLabel
 
 RESULTS = Path(__file__).parent / "results" / "parity.csv"
 COLUMNS = ("data", "side", "changes", "train_rows", "test_rows", "seed", "accuracy", "training_seconds", "cpu_seconds")
@@ -49,8 +50,10 @@ def main() -> None:
 
 def peer(recipe: Recipe, seed: int) -> dict[str, object]:
     labelled = read_labelled(recipe.data)
-    numbers = label_numbers(labelled, recipe.data)
-    train_rows, test_rows = ((getattr(labelled, name).texts, numbers[name]) for name in ("train", "test"))
+    task = SingleLabel(labelled.classes)
+    train_rows, test_rows = (
+        (table.texts, task.parse(table, labelled.numbering, recipe.data)) for table in (labelled.train, labelled.test)
+    )
     trained = trainer_peft(recipe, labelled.classes, train_rows, pad_to_max=False, seed=seed, test=test_rows)
     return {
         "train_rows": len(train_rows[0]),

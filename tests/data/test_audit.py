@@ -144,12 +144,10 @@ def test_labels_that_cannot_be_learned_are_refused(texts: list[str], labels: lis
         check(table_of(texts, labels))
 
 
-def test_a_class_of_one_row_is_refused_only_where_a_split_needs_two() -> None:
+def test_a_class_of_one_row_can_be_learned_but_is_warned_of() -> None:
     lonely = table(distinct(11), "ababababab" + "c")
     check(lonely)
     assert warned(audit(lonely), "one row only of 'c'")
-    with pytest.raises(DataError, match="one row only of 'c'"):
-        check(lonely, needs_split=True)
 
 
 def test_more_rows_take_hardly_more_memory() -> None:

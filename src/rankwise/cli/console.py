@@ -18,7 +18,7 @@ from rich.text import Text
 from rankwise.stats.intervals import Interval
 
 if TYPE_CHECKING:
-    from rankwise.data.files.table import Layout
+    from rankwise.data.files.columns import Layout
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)

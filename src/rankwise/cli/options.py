@@ -17,8 +17,7 @@ from rankwise.recipe import AFTER_READING, DataSpec, Recipe, SourceSpec
 from rankwise.recipe.differences import is_under
 
 if TYPE_CHECKING:
-    from rankwise.data.labelled import Labelled
-    from rankwise.data.volume import Volume
+    from rankwise.data.labelled import Labelled, Volume
     from rankwise.planning.forecast import Forecast
     from rankwise.planning.plan import Plan
 
@@ -110,9 +109,9 @@ def classes_of(recipe: Recipe) -> int:
     if recipe.data.classes:
         return len(recipe.data.classes)
     if _is_local(recipe):
-        from rankwise.data.labelled import read_classes
+        from rankwise.data.labelled import read_training
 
-        return len(read_classes(recipe.data))
+        return len(read_training(recipe.data)[2])
     return 2
 
 
@@ -125,9 +124,9 @@ def volume_of(recipe: Recipe) -> Volume | None:
     """How much data the recipe has; None where it is not on this machine."""
     if not _is_local(recipe):
         return None
-    from rankwise.data.volume import volume
+    from rankwise.data.labelled import read_volume
 
-    return volume(recipe.data)
+    return read_volume(recipe.data)
 
 
 def forecast_of(recipe: Recipe, plan: Plan, known: Volume | None) -> Forecast:

@@ -61,11 +61,8 @@ class Audit:
     warnings: tuple[str, ...]
 
 
-def check(table: Table, *, needs_split: bool = False) -> None:
-    """Raise DataError for labels that cannot be learned: none, one class only, an id or a measurement in each row.
-
-    With `needs_split`, also for a class with a single row, which cannot stand on both sides.
-    """
+def check(table: Table) -> None:
+    """Raise DataError for labels that cannot be learned: none, one class only, an id or a measurement in each row."""
     name, column = table.layout.path, table.layout.label
     if table.labels is None:
         raise DataError(f"{name}: rows without labels; expected a label in each row: --set data.label=COLUMN")
@@ -79,12 +76,6 @@ def check(table: Table, *, needs_split: bool = False) -> None:
         raise DataError(
             f"{name}, column '{column}': {len(counts):,} different labels in {len(table.labels):,} rows, such as "
             f"{_listed(counts)}; it looks like an id or a measurement, expected a few classes: --set data.label=COLUMN"
-        )
-    lonely = [label for label, count in counts.items() if count == 1]
-    if needs_split and lonely:
-        raise DataError(
-            f"{name}, column '{column}': one row only of {_listed(lonely)}; a split needs two or more of each class: add "
-            "rows, remove the class, or give validation and test files"
         )
 
 
@@ -193,25 +184,6 @@ def _suspicious(table: Table) -> dict[str, tuple[int, ...]]:
 
 def _warnings(counted: Audit) -> Iterable[str]:
     """One line on every thing that a person should look at, and what to do."""
-    yield from _label_warnings(counted)
-    yield from _text_warnings(counted)
-    for shared in counted.overlaps:
-        if shared.rows:
-            little = "; above 5 % a score says little" if shared.share > LEAK_LIMIT else ""
-            yield (
-                f"{shared.rows:,} {shared.split} rows ({shared.share:.1%}) have a text that is also in "
-                f"{shared.other}{little}; remove them from {shared.other}"
-            )
-        if shared.near:
-            yield (
-                f"{shared.near:,} {shared.split} rows are in {shared.other} but for case, space or punctuation; look at them"
-            )
-    if counted.tokens and counted.tokens.coverage and counted.tokens.coverage["512"] < COVERED:
-        yield f"{1 - counted.tokens.coverage['512']:.1%} of the texts are longer than 512 tokens; their ends are cut"
-
-
-def _label_warnings(counted: Audit) -> Iterable[str]:
-    """What is wrong with the labels and their balance."""
     if len(counted.classes) == 1:
         yield f"all rows are labelled {_listed(tuple(counted.classes))}; a classifier needs two classes or more"
     if len(counted.classes) > max(MANY_CLASSES, counted.rows["train"] / 2):
@@ -231,10 +203,6 @@ def _label_warnings(counted: Audit) -> Iterable[str]:
             f"possible leakage: the word '{word.label}' stands in {word.share:.0%} of the texts of that class, and "
             f"{word.precision:.0%} of the texts that have it are of it; remove it if readers will not see it"
         )
-
-
-def _text_warnings(counted: Audit) -> Iterable[str]:
-    """What is wrong with the training texts."""
     if counted.duplicates:
         yield f"{counted.duplicates:,} training rows repeat an earlier text; they count twice: remove them"
     if counted.near_duplicates:
@@ -243,9 +211,22 @@ def _text_warnings(counted: Audit) -> Iterable[str]:
         first = counted.conflict_examples[0]
         numbers = ", ".join(map(str, first.rows))
         yield f"{counted.conflicts:,} texts have several labels, such as rows {numbers} ({_listed(first.labels)}); decide"
-    for name, rows in counted.suspicious.items():
-        more = ", …" if len(rows) == 5 else ""
-        yield f"training texts with {name}: row {', '.join(map(str, rows))}{more}; look at them"
+    for name, suspects in counted.suspicious.items():
+        more = ", …" if len(suspects) == 5 else ""
+        yield f"training texts with {name}: row {', '.join(map(str, suspects))}{more}; look at them"
+    for shared in counted.overlaps:
+        if shared.rows:
+            little = "; above 5 % a score says little" if shared.share > LEAK_LIMIT else ""
+            yield (
+                f"{shared.rows:,} {shared.split} rows ({shared.share:.1%}) have a text that is also in "
+                f"{shared.other}{little}; remove them from {shared.other}"
+            )
+        if shared.near:
+            yield (
+                f"{shared.near:,} {shared.split} rows are in {shared.other} but for case, space or punctuation; look at them"
+            )
+    if counted.tokens and counted.tokens.coverage and counted.tokens.coverage["512"] < COVERED:
+        yield f"{1 - counted.tokens.coverage['512']:.1%} of the texts are longer than 512 tokens; their ends are cut"
 
 
 def _listed(labels: Iterable[str]) -> str:

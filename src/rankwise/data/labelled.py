@@ -13,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.audit import LEAK_LIMIT, check
+from rankwise.data.files.columns import Layout
 from rankwise.data.files.table import Table, read_table
-from rankwise.data.labels import check_rows, class_names, numbers_of
 from rankwise.data.repeats import seen_in
-from rankwise.data.sources import sources_of
-from rankwise.data.splitting import sample, split_off
+from rankwise.data.sources import Sources, sources_of
+from rankwise.data.splitting import rows_taken, sample, split_off
+from rankwise.data.tasks import class_names
 from rankwise.errors import DataError
+from rankwise.planning.workload import Work, character_counts
 from rankwise.recipe import DataSpec
 
 
@@ -36,15 +38,37 @@ class Labelled:
     numbering: tuple[str, ...] = ()
     """Class names in the order that whole-number labels count them; empty where nothing says the order."""
 
+    @property
+    def tables(self) -> dict[str, Table]:
+        """The three tables by the names of their splits."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}
+
     @cached_property
     def sha256(self) -> str:
         """A hash of the texts and labels of all three splits, in order."""
         total = hashlib.sha256()
-        for table in (self.train, self.validation, self.test):
+        for table in self.tables.values():
             for text, label in zip(table.texts, table.labels or (), strict=True):
                 total.update(f"{len(text)} {text} {label}\n".encode("utf-8", "surrogatepass"))
             total.update(b"\n")
         return total.hexdigest()
+
+
+@dataclass(frozen=True)
+class Volume:
+    """How much there is of a recipe's data: nothing is split, cleaned or tokenised for it, so it is known at once."""
+
+    classes: tuple[str, ...]
+    rows: tuple[int, int, int]
+    """Rows of train, validation and test, as a run will split and cut them."""
+    characters: NDArray[np.int64]
+    """Characters of every text in the training source, (N,)."""
+    layouts: tuple[Layout, ...]
+    """How the files were read."""
+
+    def work(self, spec: DataSpec, *, encoder_longest: int | None) -> Work:
+        """The rows and estimated tokens of a run, with long texts cut."""
+        return Work.of_characters(self.characters, self.rows, max_length=spec.max_length, encoder_longest=encoder_longest)
 
 
 def read_labelled(spec: DataSpec) -> Labelled:
@@ -56,12 +80,30 @@ def read_labelled(spec: DataSpec) -> Labelled:
     return split_tables(spec, train, validation, test, classes=sources.classes)
 
 
-def read_classes(spec: DataSpec) -> tuple[str, ...]:
-    """The class names of a recipe's data, in the order of their numbers, without splitting it. Raises DataError."""
+def read_training(spec: DataSpec) -> tuple[Sources, Table, tuple[str, ...]]:
+    """(the recipe's sources, the rows of the first one, unsplit, the class names in the order of their numbers)."""
     sources = sources_of(spec)
     train = read_table(sources.train, spec)
     check(train)
-    return class_names(train, spec.classes or sources.classes)
+    return sources, train, class_names(train, sources.classes)
+
+
+def read_volume(spec: DataSpec) -> Volume:
+    """The volume of a recipe's data, whose sources are read once. Raises DataError."""
+    sources, table, classes = read_training(spec)
+    _check_rows(spec, len(set(table.labels or ())))
+    layouts, train = [table.layout], len(table.texts)
+    rows = {}
+    for role, source in (("test", sources.test), ("validation", sources.validation)):
+        if source:
+            other = read_table(source, spec)
+            rows[role] = len(other.texts)
+            layouts.append(other.layout)
+        else:
+            rows[role] = min(train, rows_taken(train, getattr(spec.split, role), classes=len(classes)))
+            train -= rows[role]
+    train, test = min(train, spec.rows or train), min(rows["test"], spec.test_rows or rows["test"])
+    return Volume(classes, (max(1, train), rows["validation"], test), character_counts(table.texts), tuple(layouts))
 
 
 def split_tables(
@@ -82,7 +124,7 @@ def split_tables(
     if validation is None:
         train, validation = split_off(train, spec.split.validation, seed=seed + 1, what="validation")
         notes.append(f"validation: {len(validation.texts):,} rows set aside (stratified, seed {seed})")
-    check_rows(spec, len(set(train.labels or ())))
+    _check_rows(spec, len(set(train.labels or ())))
     if spec.rows is not None and spec.rows < len(train.texts):
         train = sample(train, spec.rows, seed=seed + 2)
         notes.append(f"train: {spec.rows:,} rows kept (stratified, seed {seed})")
@@ -96,12 +138,10 @@ def split_tables(
     return Labelled(train, validation, test, names, leaked, tuple(notes), numbering)
 
 
-def label_numbers(labelled: Labelled, spec: DataSpec) -> dict[str, NDArray[np.int64]]:
-    """Class numbers (N,) by split; -1 for a class that training never saw, where the recipe allows it."""
-    return {
-        name: numbers_of(getattr(labelled, name), labelled.classes, labelled.numbering, spec)
-        for name in ("train", "validation", "test")
-    }
+def _check_rows(spec: DataSpec, classes: int) -> None:
+    """Raise DataError where `data.rows` leaves classes without a row."""
+    if spec.rows is not None and spec.rows < classes:
+        raise DataError(f"data.rows is {spec.rows}; expected {classes} or more, a row for each class")
 
 
 def _leakage(leaked: NDArray[np.bool_], test: Table, spec: DataSpec) -> list[str]:

@@ -39,8 +39,12 @@ def lengths_of(lengths: NDArray[np.int64], unit: str, *, bars: int = 15, width: 
     if unit == "characters":
         return Lengths(unit, quantiles, histogram, {}, None)
     coverage = {str(size): float((lengths <= size).mean()) for size in (64, 128, 256, 512)}
-    covering = int(np.quantile(lengths, COVERED, method="inverted_cdf"))
-    return Lengths(unit, quantiles, histogram, coverage, 8 * math.ceil(covering / 8))
+    return Lengths(unit, quantiles, histogram, coverage, covering(lengths, COVERED))
+
+
+def covering(lengths: NDArray[np.int64], share: float) -> int:
+    """The smallest multiple of 8 that so large a share of the lengths (N,) does not pass."""
+    return 8 * math.ceil(int(np.quantile(lengths, share, method="inverted_cdf")) / 8)
 
 
 def _edges(lengths: NDArray[np.int64], bars: int, width: int) -> list[int]:

@@ -8,7 +8,6 @@ end with N + 1 offsets, so nothing is stored padded. Labels are class numbers (N
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,15 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.clean import clean
-from rankwise.data.files.table import Table
-from rankwise.data.labelled import Labelled, label_numbers, read_labelled
-from rankwise.data.lengths import Lengths, lengths_of
+from rankwise.data.labelled import Labelled, read_labelled
+from rankwise.data.lengths import COVERED, Lengths, covering, lengths_of
 from rankwise.data.preprocessing import Preprocessing
 from rankwise.data.store import Texts
-from rankwise.data.tokens import Tokenize, Tokens, cut, tokenize_to_disk
+from rankwise.data.tasks import SingleLabel
+from rankwise.data.tokens import Tokens, cut, tokenize_to_disk
 from rankwise.data.truncation import better_side
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec
+from rankwise.system.cache import Cache
 
 
 @dataclass(frozen=True)
@@ -69,33 +69,43 @@ class Prepared:
 
 
 def prepare(
-    spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled | None = None, tokenized: Tokenize = tokenize_to_disk
+    spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled | None = None, cache: Cache | None = None
 ) -> Prepared:
     """The data of a recipe, read (unless `labelled` has them), cleaned and tokenised.
 
     `longest` is the most tokens that the encoder takes, `tokenizer` one of transformers', whose truncation side is set as the
-    recipe says. `tokenized` makes the tokens; a TokenStore shares them with other processes. Raises DataError for files,
+    recipe says. Processes that share a `cache` share the tokens. Raises DataError for files,
     columns, labels and texts that cannot be used.
     """
     labelled = labelled or read_labelled(spec)
-    numbers = label_numbers(labelled, spec)
+    task = SingleLabel(labelled.classes)
+    numbers = {name: task.parse(table, labelled.numbering, spec) for name, table in labelled.tables.items()}
     texts = clean_all(labelled.train.texts, spec.clean)
-    whole = tokenized(tokenizer, texts, max_length=None)
+    whole = tokenize_to_disk(tokenizer, texts, max_length=None, cache=cache)
     max_length, length_note = choose_length(whole.lengths, spec.max_length, longest)
     side, side_notes = _truncation_side(spec, whole, numbers["train"], max_length)
     tokenizer.truncation_side = side  # saved with it, so whoever loads the run cuts on the same side
     kept, kept_notes = _within_percentiles(whole.lengths, spec.length_percentiles)
     train = Split(texts, cut(whole, texts, tokenizer, max_length), numbers["train"], labelled.train.rows).where(kept)
 
-    def scored(name: str, table: Table) -> Split:
+    def scored(name: str) -> Split:
+        table = labelled.tables[name]
         texts = clean_all(table.texts, spec.clean)
-        return Split(texts, tokenized(tokenizer, texts, max_length=max_length), numbers[name], table.rows)
+        tokens = tokenize_to_disk(tokenizer, texts, max_length=max_length, cache=cache)
+        return Split(texts, tokens, numbers[name], table.rows)
 
     return Prepared(
-        preprocessing=_preprocessing(spec, labelled, max_length),
+        preprocessing=Preprocessing(
+            classes=labelled.classes,
+            clean=spec.clean,
+            max_length=max_length,
+            join=spec.join,
+            text=tuple(labelled.train.layout.text),
+            numbering=labelled.numbering,
+        ),
         train=train,
-        validation=scored("validation", labelled.validation),
-        test=scored("test", labelled.test),
+        validation=scored("validation"),
+        test=scored("test"),
         lengths=lengths_of(whole.lengths, "tokens", bars=40, width=1),
         notes=(*labelled.notes, length_note, *side_notes, *kept_notes),
     )
@@ -112,14 +122,13 @@ def choose_length(lengths: NDArray[np.int64], wanted: float, longest: int) -> tu
     A share `wanted` up to 1 is that of texts which fit whole, in a multiple of 8. Raises DataError for more than `longest`.
     """
     if wanted <= 1:
-        covering = int(np.quantile(lengths, wanted, method="inverted_cdf"))
-        chosen = min(8 * math.ceil(covering / 8), longest)
+        chosen = min(covering(lengths, wanted), longest)
     else:
         chosen = int(wanted)
         if chosen > longest:
             raise DataError(f"data.max_length is {chosen}, but this encoder takes at most {longest} tokens")
     longer = float((lengths > chosen).mean())
-    fits_all = min(8 * math.ceil(float(np.quantile(lengths, 0.995)) / 8), longest)
+    fits_all = min(covering(lengths, COVERED), longest)
     hint = f"; {fits_all} would cut 0.5 % or fewer" if longer > 0.05 and fits_all > chosen else ""
     return chosen, f"max length {chosen} tokens cuts {longer:.1%} of the training texts{hint}"
 
@@ -141,14 +150,3 @@ def _within_percentiles(
     low, high = np.percentile(lengths, percentiles)
     kept = (lengths >= low) & (lengths <= high)
     return kept, [f"train: {(~kept).sum():,} rows outside {low:.0f} to {high:.0f} tokens left out of training"]
-
-
-def _preprocessing(spec: DataSpec, labelled: Labelled, max_length: int) -> Preprocessing:
-    return Preprocessing(
-        classes=labelled.classes,
-        clean=spec.clean,
-        max_length=max_length,
-        join=spec.join,
-        text=tuple(labelled.train.layout.text),
-        numbering=labelled.numbering,
-    )

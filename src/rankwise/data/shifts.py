@@ -12,7 +12,6 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -52,11 +51,6 @@ def shift(text: str, kind: str, *, seed: int = 0, join: str = " . ") -> str:
     return text if not shifted or shifted.isspace() else shifted
 
 
-def describe_kinds() -> dict[str, str]:
-    """A line on every kind of shift, by name."""
-    return {name: (kind.__doc__ or "").strip().splitlines()[0] for name, kind in KINDS.items()}
-
-
 def shifted_tokens(
     texts: Sequence[str], tokens: Tokens, kinds: Iterable[str], tokenizer: Any, preprocessing: Preprocessing, *, seed: int = 0
 ) -> tuple[Shifted, ...]:
@@ -79,68 +73,61 @@ def _same(one: Tokens, other: Tokens, index: int) -> bool:
 # --------------------------------------------------------------------------------------------------------------- kinds
 
 
-def typos(text: str, random: Random, join: str) -> str:
+def typos(text: str, random: Random, _join: str) -> str:
     """One slip inside 15 % of the longer words: letters swapped, left out or doubled, or the next key hit.
 
     Swaps and keys of Belinkov & Bisk (arXiv 1711.02173), omissions and repetitions of Moradi & Samwald (arXiv 2108.12237);
     first and last letters stay.
     """
-    del join
     return _WORD.sub(lambda word: _misspelt(word[0], random) if random.random() < TYPO_SHARE else word[0], text)
 
 
-def lower(text: str, random: Random, join: str) -> str:
+def lower(text: str, _random: Random, _join: str) -> str:
     """All letters in lower case; nothing to an encoder and cleaning steps that know no case."""
-    del random, join
     return text.lower()
 
 
-def upper(text: str, random: Random, join: str) -> str:
+def upper(text: str, _random: Random, _join: str) -> str:
     """All letters in upper case; nothing to an encoder and cleaning steps that know no case."""
-    del random, join
     return text.upper()
 
 
-def title(text: str, random: Random, join: str) -> str:
+def title(text: str, _random: Random, join: str) -> str:
     """The title alone: what stands before the first join of text columns, or else the first sentence.
 
     A join of spaces tells nothing, so there it is the first sentence.
     A sentence ends at a full stop, question or exclamation mark before white space, after three words or more.
     """
-    del random
     first, joined, _ = text.partition(join) if join.strip(" ") else (text, "", "")
     if joined and first.strip():
         return first
-    return next((text[: end.end()] for end in _SENTENCE_END.finditer(text) if _words(text, end) >= LEAST_TITLE), text)
+    beginnings = (text[: end.end()] for end in _SENTENCE_END.finditer(text))
+    return next((first for first in beginnings if len(first.split()) >= LEAST_TITLE), text)
 
 
-def no_agencies(text: str, random: Random, join: str) -> str:
+def no_agencies(text: str, _random: Random, _join: str) -> str:
     """Without the names of news agencies, "(Reuters)" and "AP - ", which give away where an item comes from.
 
     The cleaning step `agencies`; a run that cleans with it loses nothing here.
     """
-    del random, join
     without = agencies(text)
     return text if without == text else whitespace(without)
 
 
-def masked_numbers(text: str, random: Random, join: str) -> str:
+def masked_numbers(text: str, _random: Random, _join: str) -> str:
     """Each digit as #, so that dates, prices and scores say nothing (Rush et al., arXiv 1509.00685, prepare news so)."""
-    del random, join
     return _DIGIT.sub("#", text)
 
 
-def dropped_words(text: str, random: Random, join: str) -> str:
+def dropped_words(text: str, random: Random, _join: str) -> str:
     """Each word left out with a chance of 20 %, at least one kept: random deletion (Wei & Zou, arXiv 1901.11196)."""
-    del join
     words = text.split()
     kept = [word for word in words if random.random() >= DROPPED_SHARE]
     return " ".join(kept or words[:1])
 
 
-def shuffled_sentences(text: str, random: Random, join: str) -> str:
+def shuffled_sentences(text: str, random: Random, _join: str) -> str:
     """Sentences in another order, the title among them: sentence permutation (Lewis et al., arXiv 1910.13461)."""
-    del join
     sentences = _BETWEEN_SENTENCES.split(text.strip())
     order = random.sample(range(len(sentences)), len(sentences))
     if order == sorted(order):  # drawn as it was: turned on by one
@@ -148,18 +135,8 @@ def shuffled_sentences(text: str, random: Random, join: str) -> str:
     return " ".join(sentences[index] for index in order)
 
 
-KINDS: Mapping[str, Kind] = MappingProxyType(
-    {
-        "typos": typos,
-        "lower": lower,
-        "upper": upper,
-        "title": title,
-        "no_agencies": no_agencies,
-        "masked_numbers": masked_numbers,
-        "dropped_words": dropped_words,
-        "shuffled_sentences": shuffled_sentences,
-    }
-)
+_KINDS = (typos, lower, upper, title, no_agencies, masked_numbers, dropped_words, shuffled_sentences)
+KINDS: Mapping[str, Kind] = {kind.__name__: kind for kind in _KINDS}
 
 _WORD = re.compile(r"[^\W\d_]{4,}")
 _DIGIT = re.compile(r"\d")
@@ -188,8 +165,3 @@ def _beside(letter: str) -> str:
     at = row.find(letter.lower())
     keys = row[max(0, at - 1) : at] + row[at + 1 : at + 2] if row else ""
     return keys.upper() if letter.isupper() else keys
-
-
-def _words(text: str, end: re.Match[str]) -> int:
-    """How many words stand before the end of a sentence."""
-    return len(text[: end.end()].split())

@@ -17,7 +17,7 @@ from rankwise.data.files import hub
 from rankwise.data.files.class_folders import class_folders
 from rankwise.data.files.formats import WRITERS
 from rankwise.data.files.reading import ROLES, checked_path, is_readable, role_of
-from rankwise.data.files.table import hub_classes
+from rankwise.data.files.table import stream
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec, SourceSpec
 
@@ -156,7 +156,7 @@ def _is_same(one: str, other: str) -> bool:
 def _class_names(data: DataSpec, train: SourceSpec) -> tuple[str, ...]:
     """Class names from classes.txt beside the training rows, or from a hub data set's features; empty when neither says."""
     if train.path.startswith("hub:"):
-        return hub_classes(train, data)
+        return stream(train, data, needs_label=True)[0].classes
     path = checked_path(data.source) if data.source and not data.source.startswith(("hub:", "sample")) else None
     folder = path if path and path.is_dir() else checked_path(train.path).parent
     file = folder / "classes.txt"

@@ -1,19 +1,22 @@
 """What a classifier decides about a text, and how right it is: from labels to class numbers, from logits to scores.
 
 One task today, a single label per text. Another one (several labels, ordered labels, pairs of texts) is another class with
-these methods; what torch computes of it, the loss, is in training/loss.py under the task's name. Shapes: N rows, C classes.
+these methods, and Task its union with this; what torch computes of it, the loss, is in training/loss.py.
+
+Labels become class numbers by name, or as whole numbers where the recipe or the data say the order; never by a guess.
+Shapes: N rows, C classes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.labels import numbers_of
+from rankwise.errors import DataError, nearest
 from rankwise.stats import scores as stats
 
 if TYPE_CHECKING:
@@ -24,44 +27,34 @@ Probabilities = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 
-class Task(Protocol):
-    """The steps between a label's text, a classifier's logits and a score."""
-
-    name: ClassVar[str]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names in the order of their numbers."""
-
-    def parse(self, table: Table, numbering: Sequence[str], spec: DataSpec) -> Labels:
-        """The labels of a table as class numbers (N,), -1 for a class that is not known. Raises DataError."""
-
-    def probabilities(self, logits: NDArray[np.float32]) -> Probabilities:
-        """Logits (N, C) → probabilities (N, C)."""
-
-    def decide(self, probabilities: Probabilities) -> Labels:
-        """Probabilities (N, C) → class numbers (N,)."""
-
-    def confusion(self, truth: Labels, decided: Labels) -> NDArray[np.int64]:
-        """How often class i, down, was taken for class j, across: (C, C); rows of unknown classes are left out."""
-
-    def scores(self, probabilities: Probabilities, truth: Labels, spec: EvaluateSpec) -> stats.Scores:
-        """Every score with its interval."""
-
-    def quick_scores(self, probabilities: Probabilities, truth: Labels) -> dict[str, float]:
-        """The scores that choose a checkpoint, without intervals."""
-
-
 @dataclass(frozen=True)
 class SingleLabel:
     """One class per text: a softmax over the classes, of which the likeliest is the decision."""
 
-    name: ClassVar[str] = "single-label"
     classes: tuple[str, ...]
+    """Class names in the order of their numbers."""
 
     def parse(self, table: Table, numbering: Sequence[str], spec: DataSpec) -> Labels:
-        """The labels of a table as class numbers (N,), -1 for a class that is not known. Raises DataError."""
-        return numbers_of(table, self.classes, tuple(numbering), spec)
+        """The labels of a table as class numbers (N,): names as they are, whole numbers through `numbering`.
+
+        -1 stands for a class that is not known, where the recipe allows it. Raises DataError.
+        """
+        assert table.labels is not None
+        number_of = {name: number for number, name in enumerate(self.classes)}
+        distinct = set(table.labels)
+        if not distinct <= number_of.keys() and _by_number(distinct, self.classes):
+            names = _names_by_number(table, numbering, self.classes)
+            number_of |= {label: number_of[name] for label, name in names.items() if name in number_of}
+        numbers = np.fromiter((number_of.get(label, -1) for label in table.labels), dtype=np.int64)
+        strange = np.flatnonzero(numbers < 0)
+        if len(strange) and spec.unseen_labels == "fail":
+            label = table.labels[strange[0]]
+            raise DataError(
+                f"{table.layout.path}: row {table.rows[strange[0]]}: label '{label}' is not among the classes "
+                f"({', '.join(self.classes)}){nearest(label, self.classes) or ';'} {len(strange)} rows like it; correct "
+                "them, or type --set data.unseen_labels=wrong to count them as mistakes"
+            )
+        return numbers
 
     def probabilities(self, logits: NDArray[np.float32]) -> Probabilities:
         """The softmax of logits (N, C), in double precision."""
@@ -92,3 +85,59 @@ class SingleLabel:
             "log_loss": stats.log_loss(probabilities, truth),
         }
         return {name: round(float(value), 6) for name, value in scores.items()}
+
+
+Task = SingleLabel
+
+
+def class_names(train: Table, named: Sequence[str]) -> tuple[str, ...]:
+    """Class names in the order of their numbers: as they are named, else sorted (whole numbers by value).
+
+    Raises DataError for a label that is not among those that are named.
+    """
+    labels = set(train.labels or ())
+    if not named:
+        return tuple(sorted(labels, key=lambda name: (not _is_whole(name), int(name) if _is_whole(name) else 0, name)))
+    if not (labels <= set(named) or _by_number(labels, named)):
+        strange = min(labels - set(named))
+        raise DataError(
+            f"{train.layout.path}: label '{strange}' is not among data.classes ({', '.join(named)})"
+            f"{nearest(strange, named) or ';'} type --set 'data.classes=[...]' with the names in the file"
+        )
+    return tuple(named)
+
+
+def _names_by_number(table: Table, numbering: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
+    """Class names by whole-number label: 0 … C-1 or 1 … C in the order of `numbering`, told apart by 0 and C.
+
+    Raises DataError where there is no order, or the labels don't say where they start.
+    """
+    values = {int(label) for label in table.labels or ()}
+    count = len(numbering)
+    if not numbering:
+        raise DataError(
+            f"{table.layout.path}: its labels are numbers ({', '.join(map(str, sorted(values)[:5]))}), the classes have "
+            f"names ({', '.join(classes)}), and nothing says which is which; put the names in their order into a classes.txt "
+            "beside the file, or type --set 'data.classes=[…]'"
+        )
+    if min(values) < 0 or max(values) > count or (0 in values and count in values):
+        raise DataError(
+            f"{table.layout.path}: labels {sorted(values)[:5]} can't number the classes {', '.join(numbering)}; "
+            f"expected 0 to {count - 1} or 1 to {count}"
+        )
+    if 0 not in values and count not in values:
+        raise DataError(
+            f"{table.layout.path}: labels {sorted(values)} may count from 0 or from 1; expected one row labelled 0 or "
+            f"{count} to tell"
+        )
+    first = 0 if 0 in values else 1
+    return {str(number): name for number, name in enumerate(numbering, start=first)}
+
+
+def _by_number(labels: Iterable[str], classes: Iterable[str]) -> bool:
+    """Whether labels are the numbers of classes: whole, where no class has a whole number for its name."""
+    return all(map(_is_whole, labels)) and not any(map(_is_whole, classes))
+
+
+def _is_whole(label: str) -> bool:
+    return label.removeprefix("-").isdecimal()

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -46,17 +46,17 @@ class Tokens:
         """Tokens of each text, special ones included; shape (N,)."""
         return np.diff(self.offsets)
 
-    def take(self, places: NDArray[np.int64]) -> Tokens:
+    def take(self, indices: NDArray[np.int64]) -> Tokens:
         """The tokens of these texts alone, in memory."""
-        return _gathered(self._rows(places))
+        return _gathered(self._rows(indices))
 
-    def take_to_disk(self, places: NDArray[np.int64]) -> Tokens:
+    def take_to_disk(self, indices: NDArray[np.int64]) -> Tokens:
         """The same for any number of texts, on disk."""
-        return _written(self._rows(places), len(places), self.ids.dtype)
+        return _written(self._rows(indices), len(indices), self.ids.dtype)
 
-    def _rows(self, places: Iterable[int]) -> Iterator[Encoded]:
-        for place in places:
-            span = slice(self.offsets[place], self.offsets[place + 1])
+    def _rows(self, indices: Iterable[int]) -> Iterator[Encoded]:
+        for index in indices:
+            span = slice(self.offsets[index], self.offsets[index + 1])
             yield self.ids[span], _NO_SEGMENTS if self.types is None else self.types[span]
 
 
@@ -65,45 +65,35 @@ def tokenize(tokenizer: Any, texts: Sequence[str], *, max_length: int | None) ->
     return _gathered(_encoded(tokenizer, texts, max_length))
 
 
-def tokenize_to_disk(tokenizer: Any, texts: Sequence[str], *, max_length: int | None) -> Tokens:
-    """The same for any number of texts, on disk."""
-    return _written(_encoded(tokenizer, texts, max_length), len(texts), _narrowest(tokenizer))
+def tokenize_to_disk(tokenizer: Any, texts: Sequence[str], *, max_length: int | None, cache: Cache | None = None) -> Tokens:
+    """The same for any number of texts, on disk.
 
+    Processes that share a `cache` share the tokens: one of them makes them, under a hash of tokenizer and texts. Few texts
+    are left out of it, and those that it has no room for.
+    """
 
-class Tokenize(Protocol):
-    """Texts → tokens on disk: `tokenize_to_disk`, or a TokenStore, which keeps them."""
+    def written(folder: Path | None = None) -> Tokens:
+        return _written(_encoded(tokenizer, texts, max_length), len(texts), _narrowest(tokenizer), folder)
 
-    def __call__(self, tokenizer: Any, texts: Sequence[str], /, *, max_length: int | None) -> Tokens: ...
+    def make(entry: Path) -> None:
+        tokens = written(entry)
+        np.save(entry / "offsets.npy", tokens.offsets)
+        facts = {
+            "format": FORMAT,
+            "ids": tokens.ids.dtype.name,
+            "types": tokens.types is not None,
+            "crc32": [checksum(entry / name) for name in FILES],
+        }
+        (entry / ABOUT).write_text(json.dumps(facts) + "\n", "utf-8")
 
-
-class TokenStore:
-    """Tokens that processes share: tokenised by one of them, kept in a cache under a hash of tokenizer and texts."""
-
-    def __init__(self, cache: Cache) -> None:
-        self.cache = cache
-
-    def __call__(self, tokenizer: Any, texts: Sequence[str], /, *, max_length: int | None) -> Tokens:
-        """As `tokenize_to_disk`, which it leaves few texts to, and those that the cache has no room for."""
-        key, size = _key_of(tokenizer, texts, max_length) if len(texts) >= LEAST_SHARED else ("", 0)
-        if not key or not self.cache.has_room(size):
-            return tokenize_to_disk(tokenizer, texts, max_length=max_length)
-
-        def make(entry: Path) -> None:
-            tokens = _written(_encoded(tokenizer, texts, max_length), len(texts), _narrowest(tokenizer), entry)
-            np.save(entry / "offsets.npy", tokens.offsets)
-            facts = {
-                "format": FORMAT,
-                "ids": tokens.ids.dtype.name,
-                "types": tokens.types is not None,
-                "crc32": [checksum(entry / name) for name in FILES],
-            }
-            (entry / ABOUT).write_text(json.dumps(facts) + "\n", "utf-8")
-
-        return self.cache.entry(key, size, _stored, make)[0]
+    key, size = _key_of(tokenizer, texts, max_length) if cache and len(texts) >= LEAST_SHARED else ("", 0)
+    if cache is None or not key or not cache.has_room(size):
+        return written()
+    return cache.entry(key, size, _stored, make)[0]
 
 
 def _stored(entry: Path) -> Tokens | None:
-    """What a TokenStore has put into an entry; None where it is missing or damaged."""
+    """The tokens of an entry of a cache; None where it is missing or damaged."""
     try:
         facts = json.loads((entry / ABOUT).read_text("utf-8"))
         if facts["format"] != FORMAT or facts["crc32"] != [checksum(entry / name) for name in FILES]:
@@ -173,7 +163,7 @@ def _gathered(rows: Iterable[Encoded]) -> Tokens:
         ids.append(row_ids)
         types.append(row_types)
     offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
-    flat, flat_types = (np.concatenate(found) if found else np.zeros(0, np.int32) for found in (ids, types))
+    flat, flat_types = (np.concatenate(parts) if parts else np.zeros(0, np.int32) for parts in (ids, types))
     return Tokens(flat, offsets, flat_types if flat_types.any() else None)
 
 
@@ -182,10 +172,10 @@ def _written(rows: Iterable[Encoded], count: int, ids_type: DTypeLike, folder: P
     ids, types = (Numbers(dtype, folder and folder / name) for dtype, name in ((ids_type, "ids.bin"), (np.int8, "types.bin")))
     offsets = np.zeros(count + 1, dtype=np.int64)
     segments = False
-    for place, (row_ids, row_types) in enumerate(rows, start=1):
+    for index, (row_ids, row_types) in enumerate(rows, start=1):
         ids.append(row_ids)
         types.append(row_types)
-        offsets[place] = len(ids)
+        offsets[index] = len(ids)
         segments = segments or bool(row_types.any())
     return Tokens(ids, offsets, types if segments else None)
 

@@ -18,7 +18,6 @@ import numpy as np
 from accelerate import Accelerator
 
 from rankwise.data.labelled import Labelled, read_labelled
-from rankwise.data.tokens import TokenStore
 from rankwise.recipe import DataSpec, Recipe
 from rankwise.sweep.results import Report, Result
 from rankwise.system.events import Evaluated, Event, Events, HistoryEntry, TrainingStarted, UpdateLogged, UpdateMade
@@ -42,7 +41,7 @@ class TrialObjective:
     @cached_property
     def memo(self) -> Memo:
         """Prepared data, kept from trial to trial; its tokens are shared with the machine's other processes."""
-        return Memo(tokenize=TokenStore(shared_cache()))
+        return Memo(cache=shared_cache())
 
     def __call__(self, recipe: Recipe, report: Report) -> Result:
         """Train `recipe` and tell `report` of each evaluation, which may raise Stop.

@@ -16,7 +16,6 @@ from accelerate import PartialState
 from rankwise.data.labelled import Labelled
 from rankwise.data.prepare import Prepared, prepare
 from rankwise.data.shifts import shifted_tokens
-from rankwise.data.tokens import Tokenize, tokenize_to_disk
 from rankwise.encoders.base import Base, locate
 from rankwise.errors import RecipeError
 from rankwise.model.hidden_cache import HiddenStatesCache
@@ -25,7 +24,7 @@ from rankwise.planning.forecast import forecast
 from rankwise.planning.plan import Plan, plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
-from rankwise.system.cache import cache_folder
+from rankwise.system.cache import Cache, cache_folder
 from rankwise.system.device import Device, stays_on_cpu
 from rankwise.system.memory import bound_kernel_cache
 from rankwise.system.torch_speed import measure_speed
@@ -40,7 +39,8 @@ T = TypeVar("T")
 class Memo:
     """Tokenizers and prepared data, the last few of them, for a process that trains many recipes on the same files."""
 
-    tokenize: Tokenize = tokenize_to_disk
+    cache: Cache | None = None
+    """Where processes share the tokens of texts."""
     prepared: dict[Hashable, tuple[Any, Prepared]] = field(default_factory=dict)
 
     def prepare(self, recipe: Recipe, planned: Plan, base: Base, labelled: Labelled) -> tuple[Any, Prepared]:
@@ -49,7 +49,7 @@ class Memo:
         def make() -> tuple[Any, Prepared]:
             tokenizer = load_tokenizer(base)
             longest = longest_text(tokenizer, planned.encoder, prefix=planned.prefix_length)
-            return tokenizer, prepare(recipe.data, tokenizer, longest=longest, labelled=labelled, tokenized=self.tokenize)
+            return tokenizer, prepare(recipe.data, tokenizer, longest=longest, labelled=labelled, cache=self.cache)
 
         key = [recipe.data.model_dump(mode="json"), base.location, base.revision, planned.prefix_length]
         return keep(self.prepared, json.dumps(key), make)

@@ -11,8 +11,9 @@ from itertools import tee
 from pathlib import Path
 from typing import Any
 
-from rankwise.data.files.format import OutputRow
-from rankwise.data.files.table import Layout, Record, Table, first_row, read_table, stream
+from rankwise.data.files.columns import Layout
+from rankwise.data.files.rows import OutputRow
+from rankwise.data.files.table import Record, Table, first_row, read_table, stream
 from rankwise.data.prepare import Split, clean_all
 from rankwise.data.sources import source_to_score, sources_of
 from rankwise.data.tokens import tokenize_to_disk

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from rankwise.data.files.table import Layout
+from rankwise.data.files.columns import Layout
 from rankwise.data.shifts import shift, shifted_tokens
 from rankwise.errors import RunError
 from rankwise.inference.evaluation import Evaluation, evaluate, probabilities_under

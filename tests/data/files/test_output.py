@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rankwise.data.files.formats import WRITERS, parquet
-from rankwise.data.files.formats.csv import CsvWriter
+from rankwise.data.files.formats.csv import lines_to
 from rankwise.data.files.output import Sink
 from rankwise.data.files.table import read_table
 from rankwise.errors import DataError
@@ -123,7 +123,7 @@ def test_a_folder_that_is_not_there_is_refused_before_work(tmp_path):
 
 def test_a_stream_gets_csv():
     stream = io.StringIO()
-    sink = CsvWriter(stream, COLUMNS)
+    sink = lines_to(stream, COLUMNS)
     for row in ROWS[:2]:
         sink.write(row)
     assert list(csv.reader(io.StringIO(stream.getvalue())))[1] == ["1", 'say "hi", twice', "0.25"]

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tables import GOOD, MOODS, failing, read, real, write
 
-from rankwise.data.files.table import Layout, stream, table_of
+from rankwise.data.files.columns import Layout
+from rankwise.data.files.table import stream, table_of
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec, SourceSpec
 
@@ -47,12 +48,12 @@ def test_a_dialect_is_found_out_and_stated(tmp_path: Path, name: str, content: s
     assert says in table.layout.describe()
 
 
-@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+@pytest.mark.parametrize(("delimiter", "name"), [(";", "semicolon"), ("\t", "tab"), ("|", "pipe")])
 @pytest.mark.parametrize("quote", ['"', ""])
-def test_a_delimiter_behind_a_long_text_is_found(tmp_path: Path, delimiter: str, quote: str) -> None:
+def test_a_delimiter_behind_a_long_text_is_found(tmp_path: Path, delimiter: str, name: str, quote: str) -> None:
     row = f"{quote}{'long, so long ' * 400}{quote}{delimiter}a\n"
     table = read(write(tmp_path / "long.csv", f"review{delimiter}sentiment\n" + 3 * row))
-    assert (table.layout.delimiter, len(table.texts), table.labels) == (delimiter, 3, ("a", "a", "a"))
+    assert (table.layout.format, len(table.texts), table.labels) == (f"CSV, {name}", 3, ("a", "a", "a"))
 
 
 def test_quoted_delimiters_quotes_and_line_ends_stay_inside_one_row(tmp_path: Path) -> None:

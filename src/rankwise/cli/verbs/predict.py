@@ -82,7 +82,7 @@ def _write_rows(options: PredictOptions) -> None:
         check_data(str(options.source))
     if options.out is not None and options.source is not None:
         check_apart(options.out, options.source)
-    from rankwise.data.files.formats.csv import CsvWriter
+    from rankwise.data.files.formats.csv import lines_to
     from rankwise.data.files.output import Sink
     from rankwise.workflows.score_files import Form, parse_submission, predict_rows, source_for, written_rows
 
@@ -110,7 +110,7 @@ def _write_rows(options: PredictOptions) -> None:
         for row in rows:
             typer.echo(json.dumps(row, ensure_ascii=False))
     else:
-        stream = CsvWriter(sys.stdout, columns)
+        stream = lines_to(sys.stdout, columns)
         for row in rows:
             stream.write(row)
 

@@ -11,11 +11,10 @@ from rich.markup import escape
 from rankwise.cli import console
 from rankwise.cli.arguments import print_json
 from rankwise.cli.options import check_apart
-from rankwise.data.audit import check
 from rankwise.data.files.output import Sink
-from rankwise.data.files.table import Table, read_table, stream
-from rankwise.data.labels import class_names, numbers_of
-from rankwise.data.sources import sources_of
+from rankwise.data.files.table import Table, stream
+from rankwise.data.labelled import read_training
+from rankwise.data.tasks import SingleLabel
 from rankwise.errors import DataError, nearest
 from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.workflows.suspects import FOLDS, Features, ListScores, Suspects, compare, find_suspects
@@ -31,13 +30,10 @@ def name_suspects(
     """Find, print and perhaps write the suspects among the training rows. Raises DataError."""
     if out is not None:
         Sink(out, ["row"])  # refuses what it can't write before there is anything to write
-    sources = sources_of(spec)
-    if out is not None and sources.train.path:
+    sources, table, classes = read_training(spec)
+    if out is not None:
         check_apart(out, sources.train.path)
-    table = read_table(sources.train, spec)
-    check(table)
-    classes = class_names(table, sources.classes)
-    labels = numbers_of(table, classes, sources.classes, spec)
+    labels = SingleLabel(classes).parse(table, sources.classes, spec)
     suspects = find_suspects(table.texts, labels, len(classes), features=features, base=base)
     true_labels = None if truth is None else _true_labels(sources.train, spec, table, truth)
     measured = {} if true_labels is None else _measured(suspects, table, true_labels)

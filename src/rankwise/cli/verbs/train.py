@@ -49,8 +49,7 @@ def train(options: TrainOptions) -> None:
     """Plan, train and evaluate a recipe; write a run folder."""
     started = time.monotonic()
     loaded = recipe_of(options.recipe, options, minutes=options.minutes, memory_gb=options.memory_gb)
-    from rankwise.data.labelled import read_labelled
-    from rankwise.data.volume import Volume
+    from rankwise.data.labelled import Volume, read_labelled
     from rankwise.run.opening import Existing
 
     labelled = read_labelled(loaded.data)
@@ -58,9 +57,10 @@ def train(options: TrainOptions) -> None:
     if not quiet:  # the plan is known in milliseconds; the libraries that train take seconds to import
         loaded = scored(loaded, labelled)
         planned = make_plan(loaded, classes=len(labelled.classes))
-        console.show_layouts([labelled.train.layout, labelled.validation.layout, labelled.test.layout])
+        layouts = tuple(table.layout for table in labelled.tables.values())
+        console.show_layouts(layouts)
         rows = (len(labelled.train.texts), len(labelled.validation.texts), len(labelled.test.texts))
-        known = Volume(labelled.classes, rows, character_counts(labelled.train.texts))
+        known = Volume(labelled.classes, rows, character_counts(labelled.train.texts), layouts)
         show_plan(loaded.name, planned, forecast_of(loaded, planned, known))
     from rankwise.workflows.train import train_on
 

@@ -23,67 +23,77 @@ _LABEL = ("label", "labels", "class", "category", "target", "sentiment")
 
 
 @dataclass(frozen=True)
-class ColumnChoice:
-    """Which columns of a source the recipe asks for."""
+class Layout:
+    """How a source is read: its format, and which columns hold what."""
 
-    name: str
-    """The source's, for messages."""
-    text: tuple[Column, ...]
-    label: Column | None
-    setting: str
-    """What to type before `.header=…` to change how the source is read."""
-    header: bool | None = None
+    path: str
+    format: str
+    """In words: `CSV, gzip, comma`."""
+    header: bool | None
+    """Whether the first row names the columns; None where the format does."""
+    columns: tuple[str, ...]
+    text: tuple[str, ...]
+    label: str | None
+    classes: tuple[str, ...] = ()
+    """Class names in the order of their numbers, where a hub data set's features say them."""
 
-    @property
-    def names(self) -> set[str]:
-        """The columns that are asked for by name, not by position."""
-        asked = (*self.text, *([] if self.label is None else [self.label]))
-        return {column for column in asked if isinstance(column, str) and not column.isdecimal()}
-
-
-def name_columns(rows: Rows, choice: ColumnChoice) -> tuple[tuple[str, ...], bool]:
-    """(column names, whether the first row holds them). Raises DataError for no rows, or two columns of one name."""
-    first = rows.columns or next((cells for _, cells in rows.read() if cells), None)
-    if first is None:
-        raise DataError(f"{choice.name}: 0 rows; expected a row for each text")
-    if rows.columns is not None:
-        names, header = rows.columns, True
-    else:
-        cells = [cell.strip() for cell in first]
-        header = _is_header(cells, choice) if choice.header is None else choice.header
-        names = tuple(cell if cell and header else str(index) for index, cell in enumerate(cells))
-    if len(set(names)) < len(names):
-        twice = next(name for index, name in enumerate(names) if name in names[:index])
-        raise DataError(
-            f"{choice.name}: two columns are called '{twice}'; rename one, or say that there is no header: "
-            f"{choice.setting}.header=false"
-        )
-    return names, header
+    def describe(self) -> str:
+        """The layout in one line: `test.csv: CSV, comma, no header; label = column 0, text = columns 1 + 2`."""
+        name = self.path if self.path.startswith("hub:") else Path(self.path).name
+        header = {None: "", True: ", header", False: ", no header"}[self.header]
+        one, many = ("column ", "columns " if len(self.text) > 1 else "column ") if self.header is False else ("", "")
+        label = "no label" if self.label is None else f"label = {one}{self.label}"
+        return f"{name}: {self.format}{header}; {label}, text = {many}{' + '.join(self.text)}"
 
 
-def _is_header(cells: Sequence[str], choice: ColumnChoice) -> bool:
-    """Whether the first row has a known name, or the recipe asks for columns by name, which only a header can have."""
-    return bool(choice.names) or any(cell.lower() in {*_TEXT, *_TITLE, *_BODY, *_LABEL, "id"} for cell in cells)
+def layout_of(rows: Rows, asked: SourceSpec, setting: str, *, needs_label: bool) -> Layout:
+    """The layout of a source whose columns are those that are asked for; what is left open is found out.
 
-
-def choose_columns(
-    rows: Rows, choice: ColumnChoice, columns: Sequence[str], header: bool, needs_label: bool
-) -> tuple[tuple[int, ...], int | None]:
-    """(indices of the text columns, the label's index or None). Raises DataError where that is not clear."""
-    text = tuple(_index(wanted, columns, choice.name) for wanted in choice.text)
+    `setting` is what to type before `.header=…` to change how it is read. Raises DataError for no rows, for two columns of
+    one name, and where it is not clear which columns hold the text and the label.
+    """
+    columns, header = _named_columns(rows, asked, setting)
+    by_name = header is not False
+    text = tuple(_index(wanted, columns, asked.path) for wanted in asked.text)
     label = None
-    if choice.label is not None and (needs_label or _is_there(choice.label, columns)):
-        label = _index(choice.label, columns, choice.name)
-    if label is None and choice.label is None:
-        label = _named(columns, _LABEL, text) if header else _label_by_values(rows, choice, len(columns), text)
+    if asked.label is None:
+        label = _named(columns, _LABEL, text) if by_name else _label_by_values(rows, asked, setting, len(columns), text)
+    elif needs_label or _is_there(asked.label, columns):
+        label = _index(asked.label, columns, asked.path)
     if not text:
-        text = _text_by_name(columns, label) if header else _text_by_rest(columns, label)
+        text = _text_by_name(columns, label) if by_name else _text_by_rest(columns, label)
     if not text or (label is None and needs_label):
-        raise _unclear(choice, columns, header, "text" if not text else "label")
+        raise _unclear(asked.path, setting, columns, by_name, "text" if not text else "label")
     if label in text or len(set(text)) < len(text):
         twice = next(columns[index] for index in text if index == label or text.count(index) > 1)
-        raise DataError(f"{choice.name}: column '{twice}' is asked for twice; name a column once, for text or for label")
-    return text, label
+        raise DataError(f"{asked.path}: column '{twice}' is asked for twice; name a column once, for text or for label")
+    name = None if label is None else columns[label]
+    classes = rows.classes.get(name or "", ())
+    return Layout(asked.path, rows.format, header, columns, tuple(columns[index] for index in text), name, classes)
+
+
+def _named_columns(rows: Rows, asked: SourceSpec, setting: str) -> tuple[tuple[str, ...], bool | None]:
+    """(column names, whether the first row holds them; None where the format does)."""
+    columns, header = rows.columns, None
+    if columns is None:
+        cells = [cell.strip() for cell in next((cells for _, cells in rows.read() if cells), ())]
+        header = _is_header(cells, asked) if asked.header is None else asked.header
+        columns = tuple(cell if cell and header else str(index) for index, cell in enumerate(cells))
+    if not columns:
+        raise DataError(f"{asked.path}: 0 rows; expected a row for each text")
+    if len(set(columns)) < len(columns):
+        twice = next(name for index, name in enumerate(columns) if name in columns[:index])
+        raise DataError(
+            f"{asked.path}: two columns are called '{twice}'; rename one, or say that there is no header: "
+            f"{setting}.header=false"
+        )
+    return columns, header
+
+
+def _is_header(cells: Sequence[str], asked: SourceSpec) -> bool:
+    """Whether the first row has a known name, or the recipe asks for columns by name, which only a header can have."""
+    names = (isinstance(column, str) and not column.isdecimal() for column in (*asked.text, asked.label))
+    return any(names) or any(cell.lower() in {*_TEXT, *_TITLE, *_BODY, *_LABEL, "id"} for cell in cells)
 
 
 def _index(wanted: Column, columns: Sequence[str], name: str) -> int:
@@ -128,7 +138,7 @@ def _text_by_rest(columns: Sequence[str], label: int | None) -> tuple[int, ...]:
     return rest if label is not None or len(rest) == 1 else ()
 
 
-def _label_by_values(rows: Rows, choice: ColumnChoice, width: int, taken: Sequence[int]) -> int | None:
+def _label_by_values(rows: Rows, asked: SourceSpec, setting: str, width: int, taken: Sequence[int]) -> int | None:
     """The one column of a headerless file whose short values repeat most; None when no column or several do.
 
     Raises DataError where the first row may well be a header: its value there is in no other row.
@@ -144,25 +154,25 @@ def _label_by_values(rows: Rows, choice: ColumnChoice, width: int, taken: Sequen
     if len(best) != 1:
         return None
     labels = [cells[best[0]] for cells in sample]
-    if choice.header is None and labels.count(labels[0]) == 1:
+    if asked.header is None and labels.count(labels[0]) == 1:
         raise DataError(
-            f"{choice.name}: the first row ({', '.join(sample[0]):.60}) has no known name, but may be a header: "
+            f"{asked.path}: the first row ({', '.join(sample[0]):.60}) has no known name, but may be a header: "
             f"'{labels[0]}' is in no other row; if it is one, name its columns: --set data.text=NAME --set "
-            f"data.label={quote(labels[0])}; if not, type {choice.setting}.header=false"
+            f"data.label={quote(labels[0])}; if not, type {setting}.header=false"
         )
     return best[0]
 
 
-def _unclear(choice: ColumnChoice, columns: Sequence[str], header: bool, missing: str) -> DataError:
-    if header:
+def _unclear(path: str, setting: str, columns: Sequence[str], by_name: bool, missing: str) -> DataError:
+    if by_name:
         known = " or ".join(_TEXT[:3] if missing == "text" else _LABEL[:3])
         return DataError(
-            f"{choice.name}: no {missing} column found among {', '.join(columns)}; expected one called {known}, or say "
-            f"which: {choice.setting}.{missing}=NAME"
+            f"{path}: no {missing} column found among {', '.join(columns)}; expected one called {known}, or say "
+            f"which: {setting}.{missing}=NAME"
         )
     return DataError(
-        f"{choice.name}: no known name in the first row, so no header, and it is unclear which of the {len(columns)} "
-        f"columns is the {missing}; say so by position: {choice.setting}.text=1, and .label=0 likewise (or by name)"
+        f"{path}: no known name in the first row, so no header, and it is unclear which of the {len(columns)} "
+        f"columns is the {missing}; say so by position: {setting}.text=1, and .label=0 likewise (or by name)"
     )
 
 

@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 from types import TracebackType
 
-from rankwise.data.files.format import OutputRow
 from rankwise.data.files.formats import WRITERS
+from rankwise.data.files.rows import OutputRow
 from rankwise.errors import DataError
 
 
@@ -28,11 +28,11 @@ class Sink:
             raise DataError(f"{path}: no permission to write into {path.parent}; give another --out")
         self.path = path
         self.columns = list(columns)
-        self.draft = path.with_name(f".{path.name}.draft")
+        self.draft = path.with_name(f".draft-{path.name}")
         self.rows = 0
 
     def __enter__(self) -> Sink:
-        self.writer = WRITERS[self.path.suffix].writer(self.draft, self.path.suffix, self.columns)
+        self.writer = WRITERS[self.path.suffix].writer(self.draft, self.columns)
         return self
 
     def write(self, row: OutputRow) -> None:

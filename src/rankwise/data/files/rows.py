@@ -1,4 +1,4 @@
-"""What a reader of files gives: rows of cells, one at a time and in bounded memory.
+"""What a format gives: rows of cells, one at a time and in bounded memory; and what it takes, predictions row by row.
 
 CSV yields strings, other formats typed values, which `as_strings` turns into strings. A row's location is its line number,
 its file name, or 0 where there is neither.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol, TextIO
 
-from rankwise.data.files.text import has_surrogate
+from rankwise.data.files.text import TextFile, has_surrogate
 from rankwise.errors import DataError
 
 PROBED_ROWS = 1000  # looked at to find columns, and held at a time
@@ -20,6 +21,8 @@ PROBED_ROWS = 1000  # looked at to find columns, and held at a time
 Location = int | str
 Row = tuple[Location, Sequence[Any] | None]
 """A location and its cells; None for a bad row that the recipe says to skip."""
+OutputRow = Mapping[str, str | int | float]
+"""One prediction, by column."""
 
 _KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number"}
 
@@ -29,31 +32,71 @@ class Rows:
     """The rows of a source. `read()` starts at the top each time; it raises DataError at a row that can't be read."""
 
     format: str
+    """In words: `CSV, gzip, comma`."""
     read: Callable[[], Iterator[Row]]
     columns: tuple[str, ...] | None = None
     """None where only the first row could name them."""
-    compression: str | None = None
-    delimiter: str | None = None
     typed: bool = False
     """Whether cells are typed values instead of strings."""
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Class names by column, from a hub data set's features."""
 
 
-def as_strings(rows: Iterator[Row], used: Collection[int], columns: Sequence[str], name: str) -> Iterator[Row]:
+class Writer(Protocol):
+    """Writes rows under fixed columns to a file."""
+
+    def write(self, row: OutputRow, /) -> object: ...
+
+    def finish(self) -> None:
+        """Write what is still held."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class LineWriter:
+    """Rows as lines of an open stream, such as standard output."""
+
+    stream: TextIO
+    write: Callable[[OutputRow], object]
+
+    def finish(self) -> None:
+        self.stream.flush()
+
+    def close(self) -> None:
+        self.stream.close()
+
+
+@dataclass(frozen=True)
+class Format:
+    """One file format; it is known by the suffix of a file's name."""
+
+    reads: tuple[str, ...]
+    """Suffixes of the files that it reads, such as `.csv`."""
+    read: Callable[[TextFile], Rows]
+    writes: tuple[str, ...]
+    """Suffixes of the files that it writes; messages name these."""
+    writer: Callable[[Path, Sequence[str]], Writer]
+    """(file, columns) → a writer."""
+    gzipped: bool = True
+    """Whether files may also be compressed as .gz."""
+
+
+def as_strings(rows: Iterator[Row], used: Sequence[str], columns: Sequence[str], name: str) -> Iterator[Row]:
     """Typed rows as strings: 3 and 3.0 as "3", true as "true", missing as "". A `used` column must hold one type."""
-    kinds: dict[int, str] = {}
+    kinds: dict[str, str] = {}
+    indices = {column: columns.index(column) for column in used}
     for number, (location, cells) in enumerate(rows, start=1):
         if cells is None:
             yield location, None
             continue
-        try:
-            for index in used:
-                _check_kind(cells[index], index, kinds)
-            yield location, [cell if type(cell) is str and cell.isascii() else _string(cell) for cell in cells]
-        except _WrongValue as error:
-            column = f", column '{columns[error.column]}'" if error.column is not None else ""
-            raise DataError(f"{row_name(name, number, location)}{column}: {error}") from None
+        for column, index in indices.items():
+            if problem := _wrong_kind(cells[index], column, kinds):
+                raise DataError(f"{row_name(name, number, location)}, column '{column}': {problem}")
+        if any(isinstance(cell, str) and has_surrogate(cell) for cell in cells):
+            problem = "a lone surrogate, half of a character; write the text again as valid Unicode"
+            raise DataError(f"{row_name(name, number, location)}: {problem}")
+        yield location, [cell if type(cell) is str else _string(cell) for cell in cells]
 
 
 def row_name(name: str, number: int, location: Location) -> str:
@@ -68,33 +111,21 @@ def first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-class _WrongValue(ValueError):
-    """A cell that can't be read as text; `column` is the index of its column, where the column is part of the problem."""
-
-    def __init__(self, message: str, column: int | None = None) -> None:
-        super().__init__(message)
-        self.column = column
-
-
-def _check_kind(value: Any, index: int, kinds: dict[int, str]) -> None:
-    """Raise _WrongValue for a value of another kind than those above it in its column."""
+def _wrong_kind(value: Any, column: str, kinds: dict[str, str]) -> str:
+    """What is wrong with a value of another kind than those above it, which `kinds` keeps by column; empty for nothing."""
     if _is_missing(value):
-        return
+        return ""
     kind = _KINDS.get(type(value))
     if kind is None:
-        raise _WrongValue(f"found a {type(value).__name__}, expected text or a number; flatten it first", index)
-    if kinds.setdefault(index, kind) != kind:
-        problem = f"found {kind} ({value!r:.40}) after {kinds[index]}"
-        raise _WrongValue(f"{problem}; write the column in one type", index)
+        return f"found a {type(value).__name__}, expected text or a number; flatten it first"
+    if kinds.setdefault(column, kind) != kind:
+        return f"found {kind} ({value!r:.40}) after {kinds[column]}; write the column in one type"
+    return ""
 
 
 def _string(cell: Any) -> str:
     if _is_missing(cell):
         return ""
-    if isinstance(cell, str):
-        if has_surrogate(cell):
-            raise _WrongValue("a lone surrogate, half of a character; write the text again as valid Unicode")
-        return cell
     if isinstance(cell, bool):
         return "true" if cell else "false"
     if isinstance(cell, float) and cell.is_integer():

@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from operator import itemgetter
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.files.columns import ColumnChoice, choose_columns, name_columns, setting_of
+from rankwise.data.files.columns import Layout, layout_of, setting_of
 from rankwise.data.files.reading import open_rows
 from rankwise.data.files.rows import Row, as_strings, row_name
 from rankwise.data.files.text import has_surrogate
@@ -36,32 +35,6 @@ class Record:
     text: str
     label: str | None
     columns: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How a source was read: its format, and which columns hold what."""
-
-    path: str
-    format: str
-    compression: str | None
-    delimiter: str | None
-    header: bool
-    columns: tuple[str, ...]
-    text: tuple[str, ...]
-    label: str | None
-    encoding: str
-
-    def describe(self) -> str:
-        """The layout in one line: `test.csv: CSV, comma, no header; label = column 0, text = columns 1 + 2`."""
-        names = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
-        kind = [self.format, *filter(None, [self.compression])]
-        if self.delimiter:
-            kind += [names[self.delimiter], "header" if self.header else "no header"]
-        one, many = ("", "") if self.header else ("column ", "columns " if len(self.text) > 1 else "column ")
-        label = "no label" if self.label is None else f"label = {one}{self.label}"
-        name = self.path if self.path.startswith("hub:") else Path(self.path).name
-        return f"{name}: {', '.join(kind)}; {label}, text = {many}{' + '.join(self.text)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +58,29 @@ class Table:
 
 def read_table(source: SourceSpec, data: DataSpec, *, needs_label: bool = True) -> Table:
     """All rows of a source that have a text (and a label, where one is needed). Raises DataError for what can't be read."""
-    return _collect(_open(source, data, needs_label), data, needs_label)
+    bad = array("q")
+    layout, records = stream(source, data, needs_label=needs_label, bad=bad)
+    return _collect(layout, records, data, needs_label, bad)
 
 
-def stream(source: SourceSpec, data: DataSpec, *, needs_label: bool = False) -> tuple[Layout, Iterator[Record]]:
-    """(the layout, every row one by one, those without text too). Raises DataError, for a bad row when it is reached."""
-    reading = _open(source, data, needs_label)
-    return reading.layout, iter(reading.records)
+def stream(
+    source: SourceSpec, data: DataSpec, *, needs_label: bool = False, bad: array[int] | None = None
+) -> tuple[Layout, Iterator[Record]]:
+    """(the layout, every row one by one, those without text too). Raises DataError, for a bad row when it is reached.
+
+    Where the recipe says to skip bad rows, their numbers go into `bad` while records are read.
+    """
+    setting = setting_of(source, data)
+    rows = open_rows(source, setting=setting, skip_bad=data.skip_bad_rows)
+    label = data.label if source.label is None else source.label
+    asked = source.model_copy(update={"text": source.text or data.text, "label": label})
+    layout = layout_of(rows, asked, setting, needs_label=needs_label)
+    cells = rows.read()
+    if layout.header:
+        next(row for row in cells if row[1])
+    if rows.typed:
+        cells = as_strings(cells, (*layout.text, *filter(None, [layout.label])), layout.columns, source.path)
+    return layout, _records(cells, layout, data.join, array("q") if bad is None else bad)
 
 
 def table_of(texts: Sequence[str], labels: Sequence[str | int] | None = None) -> Table:
@@ -100,8 +89,8 @@ def table_of(texts: Sequence[str], labels: Sequence[str | int] | None = None) ->
         raise DataError(f"{len(texts):,} texts and {len(labels):,} labels; expected one label for each text")
     labels = None if labels is None else list(labels)  # a pandas Series finds its values by its own index
     label = None if labels is None else "label"
-    layout = Layout("list", "list", None, None, True, ("text", *filter(None, [label])), ("text",), label, "utf-8")
-    return _collect(_Reading(layout, _list_records(texts, labels), array("q"), {}), DataSpec(), labels is not None)
+    layout = Layout("list", "list", None, ("text", *filter(None, [label])), ("text",), label)
+    return _collect(layout, _list_records(texts, labels), DataSpec(), labels is not None, ())
 
 
 def first_row(source: SourceSpec, data: DataSpec) -> tuple[str, ...]:
@@ -110,53 +99,9 @@ def first_row(source: SourceSpec, data: DataSpec) -> tuple[str, ...]:
     return tuple(rows.columns or next((cells for _, cells in rows.read() if cells), ()))
 
 
-def hub_classes(source: SourceSpec, data: DataSpec) -> tuple[str, ...]:
-    """Class names in the order of their numbers, from a hub data set's features; empty when they have none."""
-    reading = _open(source, data, needs_label=True)
-    return reading.classes.get(str(reading.layout.label), ())
-
-
-@dataclass(frozen=True)
-class _Reading:
-    """A source whose columns are known and whose rows are still to be read."""
-
-    layout: Layout
-    records: Iterable[Record]
-    bad: array[int]
-    """The numbers of skipped rows, filled while records are read."""
-    classes: Mapping[str, tuple[str, ...]]
-
-
-def _open(source: SourceSpec, data: DataSpec, needs_label: bool) -> _Reading:
-    setting = setting_of(source, data)
-    rows = open_rows(source, setting=setting, skip_bad=data.skip_bad_rows)
-    label_wanted = data.label if source.label is None else source.label
-    choice = ColumnChoice(source.path, source.text or data.text, label_wanted, setting, source.header)
-    columns, header = name_columns(rows, choice)
-    text, label = choose_columns(rows, choice, columns, header, needs_label)
-    layout = Layout(
-        path=source.path,
-        format=rows.format,
-        compression=rows.compression,
-        delimiter=rows.delimiter,
-        header=header,
-        columns=columns,
-        text=tuple(columns[index] for index in text),
-        label=None if label is None else columns[label],
-        encoding=source.encoding,
-    )
-    bad = array("q")
-    cells = rows.read()
-    if rows.columns is None and header:
-        next(row for row in cells if row[1])
-    if rows.typed:
-        cells = as_strings(cells, (*text, *([] if label is None else [label])), columns, source.path)
-    return _Reading(layout, _records(cells, layout, _joined(text, data.join), label, bad), bad, rows.classes)
-
-
-def _records(
-    rows: Iterator[Row], layout: Layout, text_of: Callable[[Sequence[str]], str], label: int | None, bad: array[int]
-) -> Iterator[Record]:
+def _records(rows: Iterator[Row], layout: Layout, join: str, bad: array[int]) -> Iterator[Record]:
+    text_of = _joined([layout.columns.index(name) for name in layout.text], join)
+    label = None if layout.label is None else layout.columns.index(layout.label)
     for number, (location, cells) in enumerate(rows, start=1):
         if cells is None:
             bad.append(number)
@@ -178,13 +123,14 @@ def _joined(text: Sequence[int], join: str) -> Callable[[Sequence[str]], str]:
     return lambda cells: join.join(part for part in pick(cells) if part and not part.isspace())
 
 
-def _collect(reading: _Reading, data: DataSpec, needs_label: bool) -> Table:
+def _collect(layout: Layout, records: Iterable[Record], data: DataSpec, needs_label: bool, bad: Sequence[int]) -> Table:
+    """The table of records that have what is needed; `bad` is filled while they are read."""
     labels: list[str | None] = []
     rows, empty, missing = array("q"), array("q"), array("q")
     known: dict[str, str] = {}  # one string per class, whatever the number of rows
 
     def texts_kept() -> Iterator[str]:
-        for record in reading.records:
+        for record in records:
             if not record.text or record.text.isspace():
                 empty.append(record.number)
             elif record.label is None and needs_label:
@@ -195,16 +141,15 @@ def _collect(reading: _Reading, data: DataSpec, needs_label: bool) -> Table:
                 yield record.text
 
     texts = Texts.of(texts_kept())
-    dropped = {"empty text": empty, "missing label": missing, "bad row": reading.bad}
-    _refuse_losses(reading.layout, len(texts), dropped, data.empty_text == "fail")
-    _refuse_twins(reading.layout, known)
+    dropped = {"empty text": empty, "missing label": missing, "bad row": bad}
+    _refuse_losses(layout, len(texts), dropped, data.empty_text == "fail")
+    _refuse_twins(layout, known)
     complete = tuple(label for label in labels if label is not None)
-    counts = {reason: len(numbers) for reason, numbers in dropped.items() if numbers}
     return Table(
         texts=texts,
-        labels=complete if reading.layout.label is not None and len(complete) == len(texts) else None,
-        layout=reading.layout,
-        dropped=counts,
+        labels=complete if layout.label is not None and len(complete) == len(texts) else None,
+        layout=layout,
+        dropped={reason: len(numbers) for reason, numbers in dropped.items() if numbers},
         rows=np.frombuffer(rows, dtype=np.int64),
     )
 

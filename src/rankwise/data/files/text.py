@@ -49,10 +49,6 @@ class TextFile:
     def compressed(self) -> bool:
         return self.path.name.lower().endswith(".gz")
 
-    @property
-    def compression(self) -> str | None:
-        return "gzip" if self.compressed else None
-
 
 class _Unzipped(io.RawIOBase):
     """A .gz that is read up to a limit, so that a decompression bomb stops early."""

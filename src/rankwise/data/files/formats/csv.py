@@ -10,33 +10,14 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-from rankwise.data.files.format import Format, OutputRow, register
-from rankwise.data.files.rows import Row, Rows
+from rankwise.data.files.rows import Format, LineWriter, Row, Rows
 from rankwise.data.files.text import MAX_FIELD, TextFile, read_lines, refuse_utf16
 from rankwise.errors import DataError
 
-DELIMITERS = ",;\t|"
+DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 SNIFFED_LINES, SNIFFED_CHARACTERS = 100, 1_000_000  # looked at to find a delimiter, whichever is reached first
 
 _FIELD_LIMIT = threading.Lock()
-
-
-class CsvWriter:
-    """Rows as CSV on an open stream, such as standard output, under a header."""
-
-    def __init__(self, stream: TextIO, columns: Sequence[str], *, delimiter: str = ",") -> None:
-        self._stream = stream
-        self._rows = csv.DictWriter(stream, list(columns), delimiter=delimiter, lineterminator="\n")
-        self._rows.writeheader()
-
-    def write(self, row: OutputRow) -> None:
-        self._rows.writerow(row)
-
-    def finish(self) -> None:
-        self._stream.flush()
-
-    def close(self) -> None:
-        self._stream.close()
 
 
 def read(file: TextFile) -> Rows:
@@ -44,13 +25,20 @@ def read(file: TextFile) -> Rows:
     refuse_utf16(file)
     tabs = file.suffix in (".tsv", ".tab")
     delimiter = "\t" if tabs else _delimiter(file)
-    return Rows("TSV" if tabs else "CSV", lambda: _rows(file, delimiter), compression=file.compression, delimiter=delimiter)
+    format = f"{'TSV' if tabs else 'CSV'}{', gzip' if file.compressed else ''}, {DELIMITERS[delimiter]}"
+    return Rows(format, lambda: _rows(file, delimiter))
 
 
-def writer(path: Path, suffix: str, columns: Sequence[str]) -> CsvWriter:
-    """A writer to a new file."""
-    stream = path.open("w", encoding="utf-8", newline="")
-    return CsvWriter(stream, columns, delimiter="\t" if suffix == ".tsv" else ",")
+def lines_to(stream: TextIO, columns: Sequence[str], *, delimiter: str = ",") -> LineWriter:
+    """A writer of CSV to an open stream, under a header."""
+    rows = csv.DictWriter(stream, list(columns), delimiter=delimiter, lineterminator="\n")
+    rows.writeheader()
+    return LineWriter(stream, rows.writerow)
+
+
+def _writer(path: Path, columns: Sequence[str]) -> LineWriter:
+    delimiter = "\t" if path.suffix == ".tsv" else ","
+    return lines_to(path.open("w", encoding="utf-8", newline=""), columns, delimiter=delimiter)
 
 
 def _delimiter(file: TextFile) -> str:
@@ -127,4 +115,4 @@ def _quote_problem(file: TextFile, first: int, last: int, reason: str) -> DataEr
     )
 
 
-register(Format(reads=(".csv", ".tsv", ".tab"), read=read, writes=(".csv", ".tsv"), writer=writer))
+FORMAT = Format(reads=(".csv", ".tsv", ".tab"), read=read, writes=(".csv", ".tsv"), writer=_writer)

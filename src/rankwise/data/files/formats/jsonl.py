@@ -9,28 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rankwise.data.files.format import Format, OutputRow, register
-from rankwise.data.files.rows import PROBED_ROWS, Row, Rows
+from rankwise.data.files.rows import PROBED_ROWS, Format, LineWriter, Row, Rows
 from rankwise.data.files.text import TextFile, read_lines, refuse_utf16
 from rankwise.errors import DataError
 
 EXPECTED = 'expected one JSON object a line, such as {"text": "…", "label": "…"}'
-
-
-class JsonlWriter:
-    """Rows as JSON objects, one a line; columns are the keys of each row."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w", encoding="utf-8", newline="")
-
-    def write(self, row: OutputRow) -> None:
-        self._file.write(json.dumps(dict(row), ensure_ascii=False) + "\n")
-
-    def finish(self) -> None:
-        self._file.flush()
-
-    def close(self) -> None:
-        self._file.close()
 
 
 def read(file: TextFile) -> Rows:
@@ -38,7 +21,14 @@ def read(file: TextFile) -> Rows:
     refuse_utf16(file)
     first = (entry for _, entry in islice(_objects(file), PROBED_ROWS) if entry is not None)
     columns = tuple(dict.fromkeys(key for entry in first for key in entry))
-    return Rows("JSONL", lambda: _rows(file, columns), columns, file.compression, typed=True)
+    return Rows(f"JSONL{', gzip' if file.compressed else ''}", lambda: _rows(file, columns), columns, typed=True)
+
+
+def _writer(path: Path, columns: Sequence[str]) -> LineWriter:
+    """A writer of an object a line, whose keys are those of each row."""
+    del columns
+    stream = path.open("w", encoding="utf-8", newline="")
+    return LineWriter(stream, lambda row: stream.write(json.dumps(dict(row), ensure_ascii=False) + "\n"))
 
 
 def _rows(file: TextFile, columns: Sequence[str]) -> Iterator[Row]:
@@ -70,6 +60,4 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return entry
 
 
-register(
-    Format(reads=(".jsonl", ".ndjson", ".json"), read=read, writes=(".jsonl",), writer=lambda path, *_: JsonlWriter(path))
-)
+FORMAT = Format(reads=(".jsonl", ".ndjson", ".json"), read=read, writes=(".jsonl",), writer=_writer)

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rankwise.data.files.format import Format, OutputRow, register
-from rankwise.data.files.rows import PROBED_ROWS, Row, Rows, first_line
+from rankwise.data.files.rows import PROBED_ROWS, Format, OutputRow, Row, Rows, first_line
 from rankwise.data.files.text import TextFile
 from rankwise.errors import DataError
 
@@ -77,12 +76,4 @@ def _rows(file: TextFile) -> Iterator[Row]:
         raise DataError(f"{file.name}: cannot be read after row {read_rows:,} ({first_line(error)})") from error
 
 
-register(
-    Format(
-        reads=(".parquet", ".pq"),
-        read=read,
-        writes=(".parquet",),
-        writer=lambda path, _, columns: ParquetWriter(path, columns),
-        gzipped=False,
-    )
-)
+FORMAT = Format(reads=(".parquet", ".pq"), read=read, writes=(".parquet",), writer=ParquetWriter, gzipped=False)

@@ -6,8 +6,8 @@ import pytest
 
 from conftest import separable
 from rankwise.data.files.table import table_of
-from rankwise.data.labelled import label_numbers, split_tables
-from rankwise.data.labels import class_names, numbers_of
+from rankwise.data.labelled import split_tables
+from rankwise.data.tasks import SingleLabel, class_names
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec
 
@@ -17,7 +17,7 @@ def table(labels):
 
 
 def numbers(labels, classes, numbering=(), **spec):
-    return numbers_of(table(labels), classes, numbering, DataSpec(**spec)).tolist()
+    return SingleLabel(classes).parse(table(labels), numbering, DataSpec(**spec)).tolist()
 
 
 def test_names_are_numbered_in_the_order_of_the_classes():
@@ -52,7 +52,7 @@ def test_whole_numbers_without_an_order_are_not_guessed():
 def test_numbers_that_are_the_class_names_are_names():
     labelled = split_tables(DataSpec(), table_of([f"apple {number}" for number in range(40)], ["10", "9"] * 20))
     assert labelled.classes == ("9", "10"), "in the order of their values"
-    assert set(label_numbers(labelled, DataSpec())["train"].tolist()) == {0, 1}
+    assert set(SingleLabel(labelled.classes).parse(labelled.train, (), DataSpec()).tolist()) == {0, 1}
 
 
 def test_a_label_that_training_never_saw_is_an_error_with_the_nearest_name():
