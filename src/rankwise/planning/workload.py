@@ -54,10 +54,10 @@ class Work:
         return cls(*rows, rows[0] * mean, rows[1] * mean, rows[2] * mean, longest, "characters")
 
     @classmethod
-    def assumed(cls, *, max_length: float, encoder_longest: int | None = None, rows: int = ASSUMED_ROWS) -> Work:
-        """`rows` training texts of full length and a tenth as many for validation and for the test."""
+    def assumed(cls, *, max_length: float, encoder_longest: int | None = None) -> Work:
+        """ASSUMED_ROWS training texts of full length and a tenth as many for validation and for the test."""
         length = min(FULL_LENGTH if max_length <= 1 else int(max_length), encoder_longest or FULL_LENGTH * 100)
-        tenth = rows // 10
+        rows, tenth = ASSUMED_ROWS, ASSUMED_ROWS // 10
         return cls(rows, tenth, tenth, float(rows * length), float(tenth * length), float(tenth * length), length, "assumed")
 
     @property
