@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from types import SimpleNamespace
 
-from rankwise.sweep.stage import CLOSING_SECONDS, FINAL_FACTOR, Timing
+from rankwise.sweep.stage import FINAL_FACTOR, Timing
 
 
 def timing(seconds=None, *, finals=0, earlier=()):
-    ends_at = None if seconds is None else time.monotonic() + seconds + CLOSING_SECONDS
-    return Timing(SimpleNamespace(slots=2), seeds=1, finals=finals, ends_at=ends_at, earlier=earlier)
+    ends_at = math.inf if seconds is None else time.monotonic() + seconds
+    return Timing(SimpleNamespace(slots=2), ends_at, seeds=1, finals=finals, earlier=list(earlier))
 
 
 def test_pruned_trials_do_not_shorten_what_a_whole_one_is_taken_to_last():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,7 +24,7 @@ from rankwise.sweep.finals import Finals
 from rankwise.sweep.results import OBJECTIVES, SweepStopped, TrialWork
 from rankwise.sweep.search import Search
 from rankwise.sweep.space import Space
-from rankwise.sweep.stage import Stage, Sweep, Timing
+from rankwise.sweep.stage import CLOSING_SECONDS, Stage, Sweep, Timing
 from rankwise.sweep.storage import Board, Store, alone, connected, studies_in
 from rankwise.sweep.study import Study
 from rankwise.system.events import Events, Listener
@@ -48,14 +49,14 @@ def sweep(
 
     Raises RunError where the folder holds another sweep, and whatever a trial raises for data, model or a missing library.
     """
-    ends_at = None if minutes is None else time.monotonic() + 60 * minutes
+    ends_at = math.inf if minutes is None else time.monotonic() + 60 * minutes - CLOSING_SECONDS
     space.check(base)
     folder = make_folder(store.folder)
     with _studies(store, base, space) as (study, finals):
         running = engine(work)
         earlier = [(trial.seconds or 0.0) * len(trial.seeds) for trial in Study.of(study).finished]
         runs = 0 if work.retrain is None else space.search.finalists * space.search.finalist_seeds
-        timing = Timing(running, seeds=space.search.seeds, finals=runs, ends_at=ends_at, earlier=earlier)
+        timing = Timing(running, ends_at, space.search.seeds, runs, earlier)
         shared = Sweep(base, space, running, folder, Events(*listeners), timing, study)
         trials = Board(study, patience_seconds=store.patience_seconds)
         finalists = Board(finals, trials.driver, patience_seconds=store.patience_seconds)

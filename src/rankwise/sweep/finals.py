@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import optuna
 from optuna.trial import FrozenTrial
 
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
-from rankwise.sweep.engines.local import Done, Event
-from rankwise.sweep.results import Final, FinalEnded, FinalistsChosen, Rejected, Task, configured
+from rankwise.sweep.results import Final, FinalEnded, FinalistsChosen, Rejected, Result, Task, configured
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
 from rankwise.sweep.storage import MOST_DEATHS, Board
 from rankwise.sweep.study import Study
@@ -20,7 +20,7 @@ class Finals(Stage):
     """Whole runs of a search's best configurations."""
 
     def __init__(self, sweep: Sweep, board: Board, study: Study) -> None:
-        super().__init__(sweep, board)
+        super().__init__(sweep, board, sweep.timing.allows_final)
         search, first = sweep.space.search, sweep.base.train.seed + sweep.space.search.seeds
         best = study.front() if len(study.objectives) > 1 else study.finished
         self.wanted = {  # (trial, seed) of each run, and its recipe
@@ -35,9 +35,6 @@ class Finals(Stage):
         self.sweep.events.emit(FinalistsChosen(len(self.wanted), tuple(trials)))
         self._enqueue()
         super().run()
-
-    def has_time(self) -> bool:
-        return self.sweep.timing.allows_final()
 
     def is_wanting(self) -> bool:
         return waits([trial for trial in self.board.trials() if self._recipe(trial) is not None])
@@ -58,29 +55,27 @@ class Finals(Stage):
                 return True
         return False
 
-    def ended(self, running: Running, event: Event) -> None:
-        assert isinstance(event, Done), f"a whole run is not stopped, but here is {event}"
-        (result,) = event.result
+    def finish(self, running: Running, end: list[Result] | Rejected | None) -> None:
+        assert end is not None, "a whole run is not stopped early"
         params = running.trial.user_attrs["params"]
-        self.check_data(self.searched[params["trial"]], result.data_sha256)
-        score = result.scores.get(self.sweep.space.objectives[0], 0.0)
-        final = Final(**params, validation=result.scores, test=result.test, seconds=result.seconds)
-        self.board.finish(running.trial, {"state": "finished", "objectives": [score], "final": asdict(final)})
+        if isinstance(end, Rejected):  # it diverges with this seed, which is worth knowing
+            final = Final(**params, reason=end.reason)
+            outcome: dict[str, Any] = {"state": end.state, "reason": end.reason}
+        else:
+            (result,) = end
+            self.check_data(self.searched[params["trial"]], result.data_sha256)
+            final = Final(**params, validation=result.scores, test=result.test, seconds=result.seconds)
+            score = result.scores.get(self.sweep.space.objectives[0], 0.0)
+            outcome = {"state": "finished", "objectives": [score], "final": asdict(final)}
+        self.board.finish(running.trial, outcome)
         self.sweep.events.emit(FinalEnded(final))
 
-    def rejected(self, trial: optuna.Trial, rejected: Rejected) -> None:
-        """It diverges with this seed, which is worth knowing."""
-        self.board.finish(trial, {"state": rejected.state, "reason": rejected.reason})
-        self.sweep.events.emit(FinalEnded(Final(**trial.user_attrs["params"], reason=rejected.reason)))
-
-    def died(self, trial: optuna.Trial, deaths: int) -> None:
-        """It waits again, and goes on from its last checkpoint."""
-        self.let_wait(trial, deaths)
-        if deaths >= MOST_DEATHS:
-            raise RunError(
-                f"{trial.user_attrs['params']['folder']}: its process died {MOST_DEATHS} times, as it does where memory runs "
-                "out; try fewer trials at a time: --jobs 1"
-            )
+    def gives_up(self, running: Running) -> None:
+        """Leaves it to the next call, which goes on from its last checkpoint."""
+        raise RunError(
+            f"{running.trial.user_attrs['params']['folder']}: its process died {MOST_DEATHS} times, as it does where memory "
+            "runs out; try fewer trials at a time: --jobs 1"
+        )
 
     def _recipe(self, trial: optuna.Trial | FrozenTrial) -> Recipe | None:
         """What a trial of this study is to train; None where that is not wanted here."""

@@ -15,7 +15,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rankwise.errors import DataError, RankwiseError, RecipeError
 from rankwise.recipe import Recipe
-from rankwise.sweep.engines.local import Done, Event
 from rankwise.sweep.results import COSTS, Rejected, Result, SearchStarted, Standing, Task, TrialEnded, configured
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
 from rankwise.sweep.storage import ENDED, ENOUGH, MOST_DEATHS, Board, counts, labels_of
@@ -29,7 +28,7 @@ class Search(Stage):
     """Trials of the space, until there are enough."""
 
     def __init__(self, sweep: Sweep, board: Board) -> None:
-        super().__init__(sweep, board)
+        super().__init__(sweep, board, sweep.timing.allows_trial)
         self.most = sweep.space.wanted
         self.refused = 0  # configurations in a row that were not trained
         listed = list(sweep.space.listed()) if sweep.space.size is not None else []
@@ -39,9 +38,6 @@ class Search(Stage):
     def run(self) -> None:
         self.sweep.events.emit(SearchStarted(self.sweep.engine.slots, self.standing()))
         super().run()
-
-    def has_time(self) -> bool:
-        return self.sweep.timing.allows_trial()
 
     def is_wanting(self) -> bool:
         trials = self.board.trials()
@@ -64,7 +60,7 @@ class Search(Stage):
             if not self.board.claim(trial, key, params, most=self.most, waiting=self.waiting):
                 self.refused += 1
             elif isinstance(recipe, RecipeError):
-                self.rejected(trial, Rejected("rejected", str(recipe).splitlines()[0]))
+                self._tell(trial, asdict(Rejected("rejected", str(recipe).splitlines()[0])))
             else:
                 self.hand_over(trial, Task(recipe, tuple(range(base.train.seed, base.train.seed + search.seeds))))
                 return True
@@ -82,30 +78,28 @@ class Search(Stage):
             return True  # it is trained, and there is nothing left to save
         return not running.trial.should_prune()
 
-    def ended(self, running: Running, event: Event) -> None:
+    def finish(self, running: Running, end: list[Result] | Rejected | None) -> None:
         seconds = time.monotonic() - running.started
-        if isinstance(event, Done):
-            self.sweep.timing.took.append(seconds)
-            self.check_data(running.trial.user_attrs["params"], event.result[0].data_sha256)
-            self._finish(running.trial, self._score(event.result))
-        else:
+        if isinstance(end, Rejected):
+            self._tell(running.trial, asdict(end))
+        elif end is None:
             self.sweep.timing.cut_short.append(seconds)
-            self._finish(running.trial, self._pruned(running))
-
-    def rejected(self, trial: optuna.Trial, rejected: Rejected) -> None:
-        self._finish(trial, asdict(rejected))
-
-    def died(self, trial: optuna.Trial, deaths: int) -> None:
-        if deaths >= MOST_DEATHS:
-            self.rejected(trial, Rejected("failed", f"its process died {MOST_DEATHS} times"))
+            self._tell(running.trial, self._pruned(running))
         else:
-            self.let_wait(trial, deaths)
+            self.sweep.timing.took.append(seconds)
+            self.check_data(running.trial.user_attrs["params"], end[0].data_sha256)
+            self._tell(running.trial, self._score(end))
 
-    def is_its_own(self, running: Running, problem: RankwiseError) -> bool:
-        """Settings of data that don't suit the data, which suit them with other settings."""
+    def gives_up(self, running: Running) -> None:
+        self.finish(running, Rejected("failed", f"its process died {MOST_DEATHS} times"))
+
+    def failed(self, running: Running, problem: RankwiseError) -> None:
+        """Goes on after settings of data that don't suit the data, which suit them with other settings."""
         varies_data = any(key.startswith("data.") for key in running.trial.user_attrs["params"])
         finished = (trial.state == TrialState.COMPLETE for trial in self.board.trials())
-        return isinstance(problem, DataError) and varies_data and any(finished)
+        if not (isinstance(problem, DataError) and varies_data and any(finished)):
+            raise problem
+        self.finish(running, Rejected("failed", str(problem).splitlines()[0]))
 
     def standing(self) -> Standing:
         study = Study.of(self.board.study)
@@ -150,7 +144,7 @@ class Search(Stage):
             "seeds": [self.sweep.base.train.seed],
         }
 
-    def _finish(self, trial: optuna.Trial, outcome: Mapping[str, Any]) -> None:
+    def _tell(self, trial: optuna.Trial, outcome: Mapping[str, Any]) -> None:
         self.refused = self.refused + 1 if outcome["state"] == "rejected" else 0
         self.board.finish(trial, outcome)
         ended = ended_trial(trial.number, trial.user_attrs["params"], self.sweep.space.objectives, outcome)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +22,9 @@ from optuna.trial import FrozenTrial, TrialState
 from rankwise.errors import RankwiseError, RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.engines.local import Died, Done, Engine, Event, Failed, Reported
-from rankwise.sweep.results import ProcessDied, Rejected, Task, TrialsAwaited
+from rankwise.sweep.results import ProcessDied, Rejected, Result, Task, TrialsAwaited
 from rankwise.sweep.space import Space
-from rankwise.sweep.storage import Board
+from rankwise.sweep.storage import MOST_DEATHS, Board
 from rankwise.system.events import Events
 
 TICK_SECONDS = 1.0  # that a stage waits for an event before it looks at the other drivers again
@@ -32,33 +32,32 @@ CLOSING_SECONDS = 2.0  # of `minutes`, for ending processes and writing tables
 FINAL_FACTOR = 1.5  # a finalist's whole run, over a trial's training: scoring the test rows, saving, checking
 
 
+@dataclass
 class Timing:
-    """The end of a sweep, and wall seconds of its trials: of those that ended here, or else of `earlier` ones.
+    """The end of a sweep, and wall seconds of its trials: of those that ended here, or else of earlier ones."""
 
-    A trial trains `seeds` times; `finals` whole runs follow the search.
-    """
+    engine: Engine
+    ends_at: float
+    """By the monotonic clock."""
+    seeds: int
+    """Trainings of a trial."""
+    finals: int
+    """Whole runs that follow the search."""
+    earlier: list[float] = field(default_factory=list)
+    took: list[float] = field(default_factory=list)
+    cut_short: list[float] = field(default_factory=list)
+    """Of trials that were pruned: they say nothing of how long a whole one takes."""
 
-    def __init__(
-        self, engine: Engine, *, seeds: int, finals: int, ends_at: float | None, earlier: Iterable[float] = ()
-    ) -> None:
-        self.engine, self.seeds, self.finals = engine, seeds, finals
-        self.ends_at = None if ends_at is None else ends_at - CLOSING_SECONDS
-        self.earlier = list(earlier)
-        self.took: list[float] = []
-        self.cut_short: list[float] = []
-        """Of trials that were pruned: they say nothing of how long a whole one takes."""
-
-    @property
-    def is_late(self) -> bool:
-        return self._left() <= 0
+    def left(self) -> float:
+        return self.ends_at - time.monotonic()
 
     def allows_trial(self) -> bool:
         """Whether a trial that starts now is over in time, and finalists can still be trained after it."""
-        return self._left() > self.typical + self.reserved
+        return self.left() > self.typical + self.reserved
 
     def allows_final(self) -> bool:
         """Whether a finalist's run that starts now is over in time."""
-        return self._left() > FINAL_FACTOR * self._one_seed
+        return self.left() > FINAL_FACTOR * self.typical / self.seeds
 
     def remaining(self, trials: int) -> float | None:
         """Seconds that so many trials and the finalists will take; None before a trial has ended."""
@@ -74,14 +73,7 @@ class Timing:
     def reserved(self) -> float:
         """Wall seconds that are kept for the finalists."""
         rounds = -(-self.finals // self.engine.slots)
-        return FINAL_FACTOR * rounds * self._one_seed
-
-    @property
-    def _one_seed(self) -> float:
-        return self.typical / self.seeds
-
-    def _left(self) -> float:
-        return float("inf") if self.ends_at is None else self.ends_at - time.monotonic()
+        return FINAL_FACTOR * rounds * self.typical / self.seeds
 
 
 @dataclass(frozen=True)
@@ -108,16 +100,16 @@ class Running:
 
 
 class Stage(ABC):
-    """One driver's work on one study."""
+    """One driver's work on one study; `has_time` says whether one more trial is over in time."""
 
-    def __init__(self, sweep: Sweep, board: Board) -> None:
-        self.sweep, self.board = sweep, board
+    def __init__(self, sweep: Sweep, board: Board, has_time: Callable[[], bool]) -> None:
+        self.sweep, self.board, self.has_time = sweep, board, has_time
         self.running: dict[int, Running] = {}
 
     def run(self) -> None:
         """Run trials until none is wanted, or time is up."""
         engine = self.sweep.engine
-        while not self.sweep.timing.is_late:
+        while self.sweep.timing.left() > 0:
             self.board.beat()
             self.board.recover()
             while len(self.running) < engine.slots and self.has_time() and self.start():
@@ -133,10 +125,6 @@ class Stage(ABC):
                 self._heard(event)
 
     @abstractmethod
-    def has_time(self) -> bool:
-        """Whether one more trial is over in time."""
-
-    @abstractmethod
     def is_wanting(self) -> bool:
         """Whether a trial is still to be started."""
 
@@ -149,21 +137,17 @@ class Stage(ABC):
         raise AssertionError(f"trial {running.trial.number} reported, and nothing here is stopped early")
 
     @abstractmethod
-    def ended(self, running: Running, event: Event) -> None:
-        """A trial is done, or was stopped."""
+    def finish(self, running: Running, end: list[Result] | Rejected | None) -> None:
+        """Write what came of a trial; None where it was not to go on."""
 
     @abstractmethod
-    def rejected(self, trial: optuna.Trial, rejected: Rejected) -> None:
-        """A trial gave no score: over the cap, impossible, or diverged."""
+    def gives_up(self, running: Running) -> None:
+        """A trial's process died, for its configuration once too often. May raise RunError."""
 
-    @abstractmethod
-    def died(self, trial: optuna.Trial, deaths: int) -> None:
-        """A trial's process died, for its configuration the `deaths`-th time."""
-
-    def is_its_own(self, running: Running, problem: RankwiseError) -> bool:
-        """Whether a problem is this configuration's alone, so that the others go on."""
-        del running, problem
-        return False
+    def failed(self, running: Running, problem: RankwiseError) -> None:
+        """A trial raised, which stops the sweep unless the problem is its configuration's alone."""
+        del running
+        raise problem
 
     def check_data(self, params: Mapping[str, Any], data_sha256: str) -> None:
         """Raises RunError where the texts or labels changed since a trial with the same settings of data."""
@@ -187,13 +171,6 @@ class Stage(ABC):
         self.running[trial.number] = Running(trial, time.monotonic())
         self.sweep.engine.start(trial.number, task)
 
-    def let_wait(self, trial: optuna.Trial, deaths: int) -> None:
-        """Let a trial whose process died wait again."""
-        with suppress(UpdateFinishedTrialError):  # taken for lost while this machine slept
-            trial.set_user_attr("deaths", deaths)
-        self.board.drop(trial.number)
-        self.sweep.events.emit(ProcessDied(trial.number))
-
     def give_back(self) -> int:
         """Let what was running here wait again, and say how much that was; for when the engine is closed."""
         for trial in self.board.trials():
@@ -212,16 +189,24 @@ class Stage(ABC):
             self.sweep.engine.answer(event.number, go_on=self.goes_on(running))
             return
         if isinstance(event, Failed):
-            if not self.is_its_own(running, event.problem):
-                raise event.problem
-            self.rejected(running.trial, Rejected("failed", str(event.problem).splitlines()[0]))
+            self.failed(running, event.problem)
         elif isinstance(event, Died):
-            self.died(running.trial, int(running.trial.user_attrs.get("deaths", 0)) + 1)
-        elif isinstance(event, Done) and isinstance(event.result, Rejected):
-            self.rejected(running.trial, event.result)
+            self._died(running)
         else:
-            self.ended(running, event)
+            self.finish(running, event.result if isinstance(event, Done) else None)
         del self.running[event.number]
+
+    def _died(self, running: Running) -> None:
+        """Let a trial whose process died wait again, unless its configuration has cost too many."""
+        trial = running.trial
+        deaths = trial.user_attrs.get("deaths", 0) + 1
+        if deaths >= MOST_DEATHS:
+            self.gives_up(running)
+            return
+        with suppress(UpdateFinishedTrialError):  # taken for lost while this machine slept
+            trial.set_user_attr("deaths", deaths)
+        self.board.drop(trial.number)
+        self.sweep.events.emit(ProcessDied(trial.number))
 
 
 def waits(trials: Sequence[FrozenTrial]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,20 +24,18 @@ def write_tables(study: Study, folder: str | Path) -> list[Path]:
     """Write what there is to write, and return the files' paths; without a finished trial there is no best recipe."""
     folder = Path(folder)
     written = [folder / LEADERBOARD, folder / TRIALS]
-    _write(written[0], study, study.finished, ranked=True)
-    _write(written[1], study, study.trials, ranked=False)
+    scores = [name for name in SCORES if any(name in trial.scores for trial in study.trials)]
+    rows = {trial.number: _row(trial, scores, study.varied) for trial in study.trials}
+    _write(written[0], [{"place": rank, **rows[trial.number]} for rank, trial in enumerate(study.finished, start=1)])
+    _write(written[1], list(rows.values()))
     if best := study.best:
         recipe = study.recipe(best).model_copy(update={"name": f"{study.name.lstrip('.')}-best", "published": None})
-        (folder / BEST).write_text(recipe.to_yaml(), "utf-8")
         written.append(folder / BEST)
+        written[-1].write_text(recipe.to_yaml(), "utf-8")
     return written
 
 
-def _write(path: Path, study: Study, trials: Sequence[Trial], *, ranked: bool) -> None:
-    scores = [name for name in SCORES if any(name in trial.scores for trial in trials)]
-    rows = [_row(trial, scores, study.varied) for trial in trials]
-    if ranked:
-        rows = [{"place": rank, **row} for rank, row in enumerate(rows, start=1)]
+def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else ["trial"], lineterminator="\n")
         writer.writeheader()
@@ -48,7 +46,7 @@ def _row(trial: Trial, scores: Sequence[str], varied: Sequence[str]) -> dict[str
     row: dict[str, Any] = {"trial": trial.number, "state": trial.state}
     for name in scores:
         row[name] = _number(trial.mean(name)) if name in trial.scores else ""
-        row[f"{name}_sd"] = _number(trial.spread(name)) if name in trial.scores else ""
+        row[f"{name}_sd"] = _number(trial.spread(name))
     for name in COSTS:
         row[name] = _number(getattr(trial, name))
     row["seeds"] = len(trial.seeds) or ""
