@@ -140,7 +140,7 @@ class InlineEngine:
         self.tasks.append(task)
         self.answers[number] = queue.Queue()
         mine = {"send": self.told.put, "receive": self.answers[number].get}
-        threading.Thread(target=perform, args=(number, lambda: self.work, task), kwargs=mine, daemon=True).start()
+        threading.Thread(target=perform, args=(number, self.work, task), kwargs=mine, daemon=True).start()
 
     def events(self, timeout):
         with contextlib.suppress(queue.Empty):

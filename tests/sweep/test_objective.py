@@ -13,8 +13,8 @@ import torch
 from conftest import separable
 from rankwise.errors import DataError, OverBudget
 from rankwise.run.folder import Run
-from rankwise.sweep.objective import SCORES, TrialObjective, whole_run
-from rankwise.sweep.results import Stop
+from rankwise.sweep.objective import TrialObjective, whole_run
+from rankwise.sweep.results import SCORES, Stop
 from rankwise.system.memory import KERNEL_CACHES
 from rankwise.workflows.train import train
 

@@ -98,12 +98,18 @@ def test_search_settings_come_on_top(load):
     assert (search.sampler, search.pruner.name, search.pruner.keep, search.finalists) == ("tpe", "halving", 2, 0)
 
 
+def test_search_settings_reach_into_a_section_that_is_a_string_or_empty(load):
+    space = "name: n\nbase: rank4-adam\nsearch: {pruner: halving}\nspace: {adapter.rank: [2, 4]}\n"
+    pruner = load(space, "pruner.keep=2").search.pruner
+    assert (pruner.name, pruner.keep) == ("halving", 2)
+    assert load(space.replace(" {pruner: halving}", ""), "trials=3").search.trials == 3
+
+
 @pytest.mark.parametrize(
     ("before", "setting", "message"),
     [
-        ("", "trials", "--set search.trials: expected search.key=value, such as --set search.sampler=random"),
-        ("", "trials=", "--set search.trials=: expected search.key=value"),
-        ("search:\n", "trials=3", r"news.yaml:3: search: found nothing, expected a mapping such as {sampler: random}"),
+        ("", "trials", "--set search.trials: expected key=value, such as train.epochs=2"),
+        ("", "trials=", "--set search.trials=: search.trials: found '', expected a valid integer"),
         ("search: tpe\n", "trials=3", r"news.yaml:3: search: found 'tpe', expected a mapping such as {sampler: random}"),
     ],
 )

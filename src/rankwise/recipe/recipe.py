@@ -31,6 +31,7 @@ ONE_STRING: dict[KeyPath, str] = {  # sections that may be a plain string, and t
     ("data", "train"): "path",
     ("data", "validation"): "path",
     ("data", "test"): "path",
+    ("search", "pruner"): "name",  # of a space
 }
 ORDER = (  # of the built-in recipes: that of their reports
     "quickstart",
@@ -85,8 +86,8 @@ class Recipe(Spec):
             raise RecipeError(f"{file} is a space; type: rankwise sweep {file}")
         if isinstance(overrides, str | Mapping):
             raise RecipeError(f"overrides are {quote(overrides)}; expected a list of 'key=value', such as ['train.epochs=2']")
-        for override in overrides:
-            _override(tree, lines, override, origin)
+        for change in overrides:
+            override(tree, lines, change, origin)
         return _validated(tree, lines, file)
 
     @classmethod
@@ -98,15 +99,15 @@ class Recipe(Spec):
         """A copy with `key.path=value` overrides applied. Raises RecipeError."""
         tree = self.to_dict()
         lines: Lines = {}
-        for override in overrides:
-            _override(tree, lines, override)
+        for change in overrides:
+            override(tree, lines, change)
         return _validated(tree, lines, self.name)
 
     def refusal(self, key: str, value: Any, where: str) -> str | None:
         """Why `key` can't have this value, whatever the other keys are; None when it may. The message begins with `where`."""
         tree = self.to_dict()
         lines: Lines = {}
-        _override(tree, lines, f"{key}={json.dumps(value)}")
+        override(tree, lines, f"{key}={json.dumps(value)}")
         keys = tuple(key.split("."))
         try:
             Recipe.model_validate(tree)
@@ -160,20 +161,22 @@ def source_text(name_or_path: str | Path) -> str:
     return read_text(name_or_path, kind="recipe", builtin=builtin_recipes())[1]
 
 
-def _override(tree: dict[str, Any], lines: Lines, override: str, origin: str = "--set") -> None:
+def override(tree: dict[str, Any], lines: Lines, change: str, origin: str = "--set") -> None:
     """Apply `a.b.c=value` to the tree and its lines, in place."""
-    dotted, equals, text = override.partition("=")
+    dotted, equals, text = change.partition("=")
     keys = tuple(dotted.strip().split("."))
     if not equals or not all(keys):
-        raise RecipeError(f"{origin} {override}: expected key=value, such as train.epochs=2")
-    source = f"{origin} {override}"
+        raise RecipeError(f"{origin} {change}: expected key=value, such as train.epochs=2")
+    source = f"{origin} {change}"
     value = parse_value(source, text)
     node = tree
     for depth, key in enumerate(keys[:-1], start=1):
         section = node.get(key)
         if isinstance(section, str) and keys[:depth] in ONE_STRING:
             section = {ONE_STRING[keys[:depth]]: section}
-        node[key] = dict(section) if isinstance(section, Mapping) else {}
+        if section is not None and not isinstance(section, Mapping):
+            return  # whoever validates the tree refuses what stands there
+        node[key] = dict(section or {})
         node = node[key]
     node[keys[-1]] = value
     for path in [path for path in lines if path[: len(keys)] == keys]:

@@ -23,7 +23,7 @@ from rankwise.sweep.engines.local import Engine, LocalEngine, Work
 from rankwise.sweep.finals import Finals
 from rankwise.sweep.results import OBJECTIVES, SweepStopped, TrialWork
 from rankwise.sweep.search import Search
-from rankwise.sweep.space import Space
+from rankwise.sweep.space import PrunerSpec, Space
 from rankwise.sweep.stage import CLOSING_SECONDS, Stage, Sweep, Timing
 from rankwise.sweep.storage import Board, Store, alone, connected, studies_in
 from rankwise.sweep.study import Study
@@ -103,8 +103,9 @@ def _studies(store: Store, base: Recipe, space: Space) -> Iterator[tuple[optuna.
                 study.set_user_attr("sweep", facts)  # now with the path of the data that is right
             store.remember(name)
         fresh = not study.get_trials(deepcopy=False)
-        study.sampler = _sampler(space, seed=space.search.seed if fresh else None)  # who joins must not draw the same again
-        study.pruner = _pruner(space)
+        sampler = optuna.samplers.TPESampler if space.search.sampler == "tpe" else optuna.samplers.RandomSampler
+        study.sampler = sampler(seed=space.search.seed if fresh else None)  # who joins must not draw the same again
+        study.pruner = _pruner(space.search.pruner)
         yield study, finals
 
 
@@ -119,13 +120,7 @@ def _signature(base: Recipe, space: Space) -> dict[str, str]:
     return {name: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest() for name, part in parts.items()}
 
 
-def _sampler(space: Space, *, seed: int | None) -> optuna.samplers.BaseSampler:
-    tpe = space.search.sampler == "tpe"
-    return optuna.samplers.TPESampler(seed=seed) if tpe else optuna.samplers.RandomSampler(seed=seed)
-
-
-def _pruner(space: Space) -> optuna.pruners.BasePruner:
-    pruner = space.search.pruner
+def _pruner(pruner: PrunerSpec) -> optuna.pruners.BasePruner:
     if pruner.name == "none":
         return optuna.pruners.NopPruner()
     race = optuna.pruners.SuccessiveHalvingPruner if pruner.name == "halving" else optuna.pruners.HyperbandPruner

@@ -19,7 +19,7 @@ from accelerate import Accelerator
 
 from rankwise.data.labelled import Labelled, read_labelled
 from rankwise.recipe import DataSpec, Recipe
-from rankwise.sweep.results import Report, Result
+from rankwise.sweep.results import SCORES, Report, Result
 from rankwise.system.events import Evaluated, Event, Events, HistoryEntry, TrainingStarted, UpdateLogged, UpdateMade
 from rankwise.system.files import to_json
 from rankwise.system.memory import return_freed_memory
@@ -28,8 +28,6 @@ from rankwise.training.loop import fit
 from rankwise.workflows.assemble import Memo, assemble, keep, shared_cache, training_device
 from rankwise.workflows.by_importance import with_scores
 from rankwise.workflows.train import train
-
-SCORES = ("accuracy", "macro_f1", "mcc", "log_loss")
 
 
 class TrialObjective:
@@ -105,7 +103,7 @@ def whole_run(recipe: Recipe, folder: str) -> Result:
 
 
 def _scores(entry: HistoryEntry) -> dict[str, float]:
-    """An evaluation's scores on validation rows; worst_shift is among them where it chose the checkpoint."""
+    """An evaluation's scores on validation rows."""
     return {name: value for name in (*SCORES, "worst_shift") if (value := getattr(entry, name)) is not None}
 
 

@@ -28,6 +28,7 @@ OBJECTIVES: Mapping[str, Direction] = {
     "seconds": "minimize",
 }
 COSTS = ("trained_parameters", "seconds")  # the objectives that are no scores
+SCORES = ("accuracy", "macro_f1", "mcc", "log_loss")  # of every evaluation; worst_shift only where it chose the checkpoint
 
 
 @dataclass(frozen=True)

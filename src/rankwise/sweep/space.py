@@ -29,7 +29,8 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from rankwise.errors import RecipeError, nearest
 from rankwise.recipe import Count, Spec
 from rankwise.recipe.problems import expectation, known_keys
-from rankwise.recipe.recipe import DATA_PATHS, Recipe, source_text
+from rankwise.recipe.recipe import DATA_PATHS, Recipe, override, source_text
+from rankwise.recipe.values import one_or_many
 from rankwise.recipe.yaml import KeyPath, Lines, line_of, parse, quote, read_text
 from rankwise.sweep.domains import MOST_LISTED, Domain, Groups, Range, Scalar, Values, keys_of, listed, plain, why_no_grid
 from rankwise.sweep.results import OBJECTIVES
@@ -85,9 +86,7 @@ class SpaceFile(Spec):
     base: str
     set: tuple[str, ...] = ()
     search: SearchSpec = SearchSpec()
-    objectives: Annotated[
-        tuple[str, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v), Field(min_length=1)
-    ] = ("accuracy",)
+    objectives: Annotated[tuple[str, ...], BeforeValidator(one_or_many), Field(min_length=1)] = ("accuracy",)
     space: dict[str, Any]
 
     @field_validator("objectives")
@@ -127,15 +126,8 @@ class Space(SpaceFile):
         """
         where, text = read_text(name_or_path, kind="space", builtin=builtin_spaces())
         tree, lines = parse(where, text, example="base: auto")
-        for override in search:
-            key, _, value = override.partition("=")
-            source = f"--set search.{override}"
-            if not key or not value.strip():
-                raise RecipeError(f"{source}: expected search.key=value, such as --set search.sampler=random")
-            section = tree.setdefault("search", {})
-            if isinstance(section, dict):  # what else stands there is refused below
-                section.update(parse(source, f"{key}: {value}")[0])
-                lines["search", key] = source
+        for setting in search:
+            override(tree, lines, f"search.{setting}")
         tree.setdefault("name", Path(where).stem)  # and so sweeps/NAME, where nothing else is said
         try:
             file = SpaceFile.model_validate(tree)

@@ -2,12 +2,18 @@
 
 `Study.load("sweeps/first")` reads a sweep's folder, `Study.load("postgresql://…/db#first")` a study in a shared database;
 both may still be running. Scores are those of validation rows; the finalists have test scores too. Loads no torch.
+
+`write_tables` leaves it to people and spreadsheets: leaderboard.csv has the finished trials, the best first; trials.csv every
+trial in the order of its start. Both have a column for each score (mean over seeds, and its standard deviation where there
+are several), each cost, and each recipe key that the space varies. best.yaml is the best trial's recipe.
 """
 
 from __future__ import annotations
 
+import csv
+import json
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
@@ -18,7 +24,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
-from rankwise.sweep.results import COSTS, OBJECTIVES, Final, State, Trial, configured
+from rankwise.sweep.results import COSTS, OBJECTIVES, SCORES, Final, State, Trial, configured
 from rankwise.sweep.storage import ALIVE, ENDED, existing
 
 
@@ -145,6 +151,21 @@ def ended_trial(number: int, params: Mapping[str, Any], objectives: Iterable[str
     )
 
 
+def write_tables(study: Study, folder: str | Path) -> list[Path]:
+    """Write what there is to write, and return the files' paths; without a finished trial there is no best recipe."""
+    folder = Path(folder)
+    written = [folder / "leaderboard.csv", folder / "trials.csv"]
+    scores = [name for name in (*SCORES, "worst_shift") if any(name in trial.scores for trial in study.trials)]
+    rows = {trial.number: _row(trial, scores, study.varied) for trial in study.trials}
+    _write(written[0], [{"place": rank, **rows[trial.number]} for rank, trial in enumerate(study.finished, start=1)])
+    _write(written[1], list(rows.values()))
+    if best := study.best:
+        recipe = study.recipe(best).model_copy(update={"name": f"{study.name.lstrip('.')}-best", "published": None})
+        written.append(folder / "best.yaml")
+        written[-1].write_text(recipe.to_yaml(), "utf-8")
+    return written
+
+
 def _trials(search: optuna.Study, objectives: list[str]) -> Iterator[Trial]:
     """The trials of a search, without those that repeated another or were lost and started again."""
     for trial in search.get_trials(deepcopy=False):
@@ -168,3 +189,31 @@ def _finals(finals: optuna.Study) -> Iterator[Final]:
 def _gain(objective: str, value: float) -> float:
     """What is the larger the better."""
     return value if OBJECTIVES[objective] == "maximize" else -value
+
+
+def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else ["trial"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _row(trial: Trial, scores: Sequence[str], varied: Sequence[str]) -> dict[str, Any]:
+    row: dict[str, Any] = {"trial": trial.number, "state": trial.state}
+    for name in scores:
+        row[name] = _number(trial.mean(name)) if name in trial.scores else ""
+        row[f"{name}_sd"] = _number(trial.spread(name))
+    for name in COSTS:
+        row[name] = _number(getattr(trial, name))
+    row["seeds"] = len(trial.seeds) or ""
+    row["seed_numbers"] = " ".join(map(str, trial.seeds))
+    row["validation_rows"] = _number(trial.validation_rows)
+    for key in varied:
+        value = trial.params.get(key, "")
+        row[key] = value if isinstance(value, str) else json.dumps(value)
+    row["reason"] = trial.reason
+    return row
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -18,8 +18,7 @@ from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
 from rankwise.sweep.results import Final, FinalEnded, SearchStarted, Standing, Trial, TrialEnded
 from rankwise.sweep.space import Space
-from rankwise.sweep.study import Study
-from rankwise.sweep.tables import write_tables
+from rankwise.sweep.study import Study, write_tables
 from rankwise.system.cores import usable_cores
 from rankwise.system.memory import Memory
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections import Counter
@@ -38,7 +39,7 @@ def cluster(tmp_path, monkeypatch):
     """Two nodes of one core each, whose processes find the fakes and write into one log."""
     from ray.cluster_utils import Cluster
 
-    monkeypatch.setenv("PYTHONPATH", str(Path(fakes.__file__).parent))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(Path(fakes.__file__).parent), *filter(None, sys.path)]))
     monkeypatch.setenv("RANKWISE_FAKE_LOG", str(tmp_path / "log"))
     monkeypatch.setenv("RANKWISE_FAKE_SECONDS", "2")
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")

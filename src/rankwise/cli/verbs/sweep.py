@@ -99,7 +99,7 @@ def sweep(options: SweepOptions) -> None:
     from rankwise.sweep.driver import sweep as search
     from rankwise.sweep.results import Imported, TrialWork
     from rankwise.sweep.storage import Store
-    from rankwise.sweep.tables import write_tables
+    from rankwise.sweep.study import write_tables
 
     engine = _engine(options, loaded, base)
     folder = options.out or Path("sweeps") / loaded.name

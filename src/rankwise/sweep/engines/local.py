@@ -17,9 +17,8 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, partial
 from multiprocessing.connection import Connection, wait
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from rankwise.errors import Defect, RankwiseError, RunError
 from rankwise.sweep.results import Report, Stop
@@ -92,10 +91,8 @@ class Engine(Protocol):
         """End everything, running tasks included."""
 
 
-def perform(
-    number: int, work: Callable[[], Work], task: Any, *, send: Callable[[Event], Any], receive: Callable[[], bool]
-) -> None:
-    """Do a task where it runs: send its events, and receive the answer to each report. `work` makes or finds the work."""
+def perform(number: int, work: Work, task: Any, *, send: Callable[[Event], Any], receive: Callable[[], bool]) -> None:
+    """Do a task where it runs: send its events, and receive the answer to each report."""
 
     def report(entry: Mapping[str, float]) -> None:
         send(Reported(number, dict(entry)))
@@ -103,7 +100,7 @@ def perform(
             raise Stop
 
     try:
-        event: Event = Done(number, work()(task, report))
+        event: Event = Done(number, work(task, report))
     except Stop:
         event = Stopped(number)
     except Exception as error:  # noqa: BLE001 - it is sent to the driver, which raises it
@@ -117,12 +114,6 @@ def _problem(number: int, error: Exception) -> RankwiseError:
         return Defect(f"trial {number} raised {type(error).__name__}:\n{''.join(traceback.format_exception(error))}")
     takes_a_message = type(error).__init__ is RankwiseError.__init__
     return type(error)(str(error)) if takes_a_message else RankwiseError(str(error))
-
-
-@cache
-def unpickled(work: bytes) -> Work:
-    """An engine's work, made once in each process."""
-    return cast(Work, pickle.loads(work))  # noqa: S301 - our own bytes, from the driver
 
 
 class LocalEngine:
@@ -227,11 +218,12 @@ def _serve(connection: Connection, pickled: bytes, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to answer
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # as an exception does, so that temporary folders go
     os.environ["OMP_NUM_THREADS"] = str(threads)  # before anything that counts cores is imported
+    work: Work = pickle.loads(pickled)  # noqa: S301 - our own bytes, from the driver
     try:
         while True:
             number, task = connection.recv()
             connection.send(None)  # the task is taken
-            perform(number, partial(unpickled, pickled), task, send=connection.send, receive=connection.recv)
+            perform(number, work, task, send=connection.send, receive=connection.recv)
     except (EOFError, SystemExit):
         os._exit(0)  # at once: what a task held open is closed by now
 

@@ -8,17 +8,15 @@ seen as the death of its trials, which then run elsewhere.
 from __future__ import annotations
 
 import os
-import pickle
 import socket
 from collections.abc import Iterator
-from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
 import ray
 
 from rankwise.errors import RunError
-from rankwise.sweep.engines.local import Died, Event, Reported, Work, perform, unpickled
+from rankwise.sweep.engines.local import Died, Event, Reported, Work, perform
 
 CONNECT_SECONDS = 5.0
 
@@ -36,7 +34,7 @@ class RayEngine:
             _connect(address or os.environ.get("RAY_ADDRESS") or "auto")
         self.threads = threads
         self._jobs = jobs
-        self._work = pickle.dumps(work)
+        self._work = work
         self._idle: list[Any] = []
         self._busy: dict[int, Any] = {}
         self._births: dict[int, Any] = {}  # by task: a future that is there once its new actor has found room
@@ -131,7 +129,7 @@ def _connect(address: str) -> None:
 class _Worker:
     """The actor that is one process of a RayEngine."""
 
-    def __init__(self, work: bytes) -> None:
+    def __init__(self, work: Work) -> None:
         self._work = work
         self._events: SimpleQueue[Event] = SimpleQueue()
         self._answers: SimpleQueue[bool] = SimpleQueue()
@@ -140,7 +138,7 @@ class _Worker:
         return True
 
     def run(self, number: int, task: Any) -> None:
-        perform(number, partial(unpickled, self._work), task, send=self._events.put, receive=self._answers.get)
+        perform(number, self._work, task, send=self._events.put, receive=self._answers.get)
 
     def message(self) -> Event:
         """Return the next event, once there is one."""
