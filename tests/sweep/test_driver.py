@@ -87,7 +87,7 @@ def test_a_grid_is_exhausted_exactly_once(run):
     assert best.params == {"adapter.rank": 8, "train.learning_rate": 1e-3}
     assert best.values == {"accuracy": pytest.approx(0.9)}
     assert [entry["step"] for entry in best.history[0]] == [1, 2, 3, 4]
-    assert (best.trained_parameters, best.seeds, best.validation_rows) == (8000, (0,), 100)
+    assert (best.trained_parameters, best.seeds, best.validation_rows) == (8000, [0], 100)
 
 
 def test_the_same_call_again_trains_nothing_more(run):
@@ -242,8 +242,8 @@ def test_settings_of_data_that_do_not_suit_the_data_fail_alone_once_others_have_
 def test_scores_are_means_over_seeds_with_their_spread(run):
     study = run(fakes.scored, "seeds=3", "finalists=0")
     best = study.best
-    assert best.seeds == (0, 1, 2)
-    assert best.scores["accuracy"] == pytest.approx((0.9, 0.901, 0.902))
+    assert best.seeds == [0, 1, 2]
+    assert best.scores["accuracy"] == pytest.approx([0.9, 0.901, 0.902])
     assert best.values["accuracy"] == pytest.approx(0.901)
     assert best.spread("accuracy") == pytest.approx(0.001)
     assert len(best.history) == 3

@@ -58,7 +58,7 @@ def test_a_finished_trial_reads_back_as_it_was_told(studies, url):
     mine.finish(trial, {**FINISHED, "seeds": [0], "history": [[{"step": 1, "accuracy": 0.9}]], "validation_rows": 50})
     (read,) = found(studies).trials
     assert (read.state, read.params, read.values) == ("finished", {"adapter.rank": 4}, {"accuracy": 0.9})
-    assert (read.seeds, read.history, read.validation_rows) == ((0,), (({"step": 1, "accuracy": 0.9},),), 50)
+    assert (read.seeds, read.history, read.validation_rows) == ([0], [[{"step": 1, "accuracy": 0.9}]], 50)
 
 
 def test_a_configuration_that_runs_or_has_finished_is_not_claimed_again(studies):

@@ -6,7 +6,7 @@ Nothing here loads torch or Optuna: a process that trains needs no Optuna, and w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from statistics import fmean, stdev
@@ -130,13 +130,13 @@ class Trial:
     """The recipe keys of the configuration and their values."""
     values: Mapping[str, float] = field(default_factory=dict)
     """Each objective's mean over the seeds; empty unless finished."""
-    scores: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
     """accuracy, macro_f1, mcc and log_loss on the validation rows, one number for each seed."""
-    seeds: tuple[int, ...] = ()
+    seeds: Sequence[int] = ()
     seconds: float | None = None
     """Training and its evaluations, mean over the seeds; until it was pruned, where it was."""
     trained_parameters: int | None = None
-    history: tuple[tuple[Mapping[str, float], ...], ...] = ()
+    history: Sequence[Sequence[Mapping[str, float]]] = ()
     """For each seed every evaluation: step, epoch, training loss, scores."""
     validation_rows: int | None = None
     reason: str = ""

@@ -190,10 +190,7 @@ class Space(SpaceFile):
         """Recipe keys and their values, drawn by an Optuna trial."""
         params: dict[str, Any] = {}
         for name, domain in self.domains.items():
-            if isinstance(domain, Groups):
-                params.update(domain.suggest(trial, name))
-            else:
-                params[name] = domain.suggest(trial, name)
+            params |= domain.suggest(trial, name) if isinstance(domain, Groups) else {name: domain.suggest(trial, name)}
         return params
 
     def listed(self) -> Iterator[dict[str, Scalar]]:

@@ -192,8 +192,8 @@ class Stage(ABC):
             self.failed(running, event.problem)
         elif isinstance(event, Died):
             self._died(running)
-        else:
-            self.finish(running, event.result if isinstance(event, Done) else None)
+        elif isinstance(event, Done):
+            self.finish(running, event.result)
         del self.running[event.number]
 
     def _died(self, running: Running) -> None:

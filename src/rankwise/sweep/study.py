@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import json
+import operator
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -100,7 +101,12 @@ class Study:
     def front(self) -> tuple[Trial, ...]:
         """The finished trials that no other beats in one objective without losing in another, in the leaderboard's order."""
         finished = self.finished
-        return tuple(trial for trial in finished if not any(self._dominates(other, trial) for other in finished))
+        gains = [[_gain(name, trial.values[name]) for name in self.objectives] for trial in finished]
+        return tuple(
+            trial
+            for trial, mine in zip(finished, gains, strict=True)
+            if not any(other != mine and all(map(operator.ge, other, mine)) for other in gains)
+        )
 
     def importances(self) -> dict[str, float]:
         """How much each varied setting decides whether a trial is among the best, the most important first; they sum to 1.
@@ -129,26 +135,12 @@ class Study:
         """How many trials are in these states."""
         return sum(trial.state in states for trial in self.trials)
 
-    def _dominates(self, one: Trial, other: Trial) -> bool:
-        ahead = [_gain(name, one.values[name]) - _gain(name, other.values[name]) for name in self.objectives]
-        return min(ahead) >= 0 and max(ahead) > 0
-
 
 def ended_trial(number: int, params: Mapping[str, Any], objectives: Iterable[str], outcome: Mapping[str, Any]) -> Trial:
     """A trial with the outcome that `Board.finish` writes."""
-    return Trial(
-        number=number,
-        state=outcome["state"],
-        params=params,
-        values=dict(zip(objectives, outcome["objectives"], strict=True)) if "objectives" in outcome else {},
-        scores={name: tuple(values) for name, values in outcome.get("scores", {}).items()},
-        seeds=tuple(outcome.get("seeds", ())),
-        seconds=outcome.get("seconds"),
-        trained_parameters=outcome.get("trained_parameters"),
-        history=tuple(tuple(entries) for entries in outcome.get("history", ())),
-        validation_rows=outcome.get("validation_rows"),
-        reason=outcome.get("reason", ""),
-    )
+    values = dict(zip(objectives, outcome.get("objectives", ()), strict=False))
+    others = {key: value for key, value in outcome.items() if key not in ("objectives", "excess")}
+    return Trial(number, params=params, values=values, **others)
 
 
 def write_tables(study: Study, folder: str | Path) -> list[Path]:

@@ -11,7 +11,7 @@ import fakes
 import pytest
 
 from rankwise.errors import DataError, Defect
-from rankwise.sweep.engines.local import Died, Done, Failed, LocalEngine, Reported, Stopped
+from rankwise.sweep.engines.local import Died, Done, Failed, LocalEngine, Reported
 from rankwise.sweep.results import Imported, Stop
 
 
@@ -64,7 +64,7 @@ def test_reports_wait_for_their_answer(engine_for):
         pass
     assert events == [Reported(2, {"step": 0})]
     engine.answer(2, go_on=False)
-    assert told(engine, Stopped)[-1] == Stopped(2)
+    assert told(engine, Done)[-1] == Done(2, None)
 
 
 def test_tasks_run_beside_each_other(engine_for):

@@ -49,14 +49,9 @@ class Reported(Event):
 
 @dataclass(frozen=True)
 class Done(Event):
-    """It returned `result`."""
+    """It returned `result`; None where the answer to its report was not to go on."""
 
     result: Any
-
-
-@dataclass(frozen=True)
-class Stopped(Event):
-    """It ended because the answer to its report was not to go on."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +97,7 @@ def perform(number: int, work: Work, task: Any, *, send: Callable[[Event], Any],
     try:
         event: Event = Done(number, work(task, report))
     except Stop:
-        event = Stopped(number)
+        event = Done(number, None)
     except Exception as error:  # noqa: BLE001 - it is sent to the driver, which raises it
         event = Failed(number, _problem(number, error))
     send(event)
