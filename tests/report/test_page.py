@@ -372,7 +372,7 @@ def test_nothing_is_shown_as_nothing_and_an_undefined_score_as_such():
 
 # ---------------------------------------------------------------------------------------------------------------- files
 
-EMPTY = Report("t", "l", (), (Section("s", "S", (Paragraph("p"),)),), "f")
+EMPTY = Report("t", "l", (), (Section("s", "S", (Paragraph("p"),)),))
 
 
 def test_a_page_replaces_an_older_report_and_nothing_else(tmp_path):

@@ -144,8 +144,6 @@ class Report:
     lead: str
     stats: Sequence[Stat]
     sections: Sequence[Section]
-    foot: str
-    """What made the page."""
 
     def figures(self) -> list[Figure]:
         """Every figure, in the order of the page."""

@@ -6,17 +6,17 @@ reader's light or dark theme; every text in it comes escaped, whatever the data 
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rankwise.errors import RunError
-from rankwise.report.blocks import Block, Figure, Report
+from rankwise.report.blocks import Figure, Report
 from rankwise.report.figures.style import DARK, LIGHT
 from rankwise.report.figures.writing import file_png, file_svg, page_svg
 from rankwise.report.words import shown, shown_bounds
+from rankwise.run.format import versions
 
 GENERATOR = "rankwise report"  # in a meta tag, by which a later report knows what it may replace
 LONG_TEXT = 600  # characters of a quoted text; longer ones open on demand
@@ -26,11 +26,15 @@ _HEAD = 2_000  # bytes of a page in which its meta tags stand
 def render(report: Report) -> str:
     """The page as HTML."""
     environment = Environment(
-        autoescape=True, loader=FunctionLoader(_file), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        autoescape=True,
+        loader=PackageLoader("rankwise.report", "."),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters.update(kind=_kind, svg=_svg, shown=shown, bounds=shown_bounds)
-    page = environment.get_template("page.html")
-    return page.render(report=report, style=style(), generator=GENERATOR, long_text=LONG_TEXT)
+    environment.filters.update(svg=_svg, shown=shown, bounds=shown_bounds)
+    made = {"generator": GENERATOR, "version": versions()["rankwise"]}
+    return environment.get_template("page.html").render(report=report, light=LIGHT, dark=DARK, long_text=LONG_TEXT, **made)
 
 
 def write(report: Report, out: Path) -> int:
@@ -73,27 +77,11 @@ def _written(path: Path, content: bytes, example: str) -> int:
         raise RunError(f"{path} can't be written ({error.strerror}); give another: {example}") from error
 
 
-def style() -> str:
-    """The style sheet, with the palette as variables in both themes."""
-    light, dark = (";".join(f"--{role}:{value}" for role, value in palette.items()) for palette in (LIGHT, DARK))
-    themes = f":root{{{light}}}\n@media (prefers-color-scheme: dark){{:root{{{dark}}}}}\n@media print{{:root{{{light}}}}}\n"
-    return themes + _file("page.css")
-
-
 def _is_report(path: Path) -> bool:
     with path.open("rb") as file:
         return f'content="{GENERATOR}"'.encode() in file.read(_HEAD)
 
 
-def _file(name: str) -> str:
-    return (resources.files("rankwise.report") / name).read_text("utf-8")
-
-
-def _kind(block: Block) -> str:
-    return type(block).__name__
-
-
-def _svg(figure: Figure) -> str:
-    return Markup(
-        page_svg(figure.picture, figure.title, figure.summary, name=figure.table.name)
-    )  # every text in it is escaped
+def _svg(figure: Figure) -> Markup:
+    """Safe as it is: every text in it is escaped."""
+    return Markup(page_svg(figure.picture, figure.title, figure.summary, name=figure.table.name))

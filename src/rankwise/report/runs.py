@@ -8,22 +8,12 @@ from rankwise.errors import RunError
 from rankwise.report.blocks import Report, Section, Stat
 from rankwise.report.groups import Group, group_by_recipe
 from rankwise.report.sections.budget import budget_section
-from rankwise.report.sections.compared import (
-    compare_on_test_rows,
-    costs_section,
-    curves_section,
-    leaderboard_section,
-    settings_section,
-    trade_offs_section,
-    verdicts_section,
-)
+from rankwise.report.sections.compared import compare_on_test_rows, compared_sections
 from rankwise.report.sections.mistakes import mistakes_section
-from rankwise.report.sections.origin import origin_section
 from rankwise.report.sections.scores import baselines, scores_section, shift_section
-from rankwise.report.sections.training import data_section, training_section
+from rankwise.report.sections.training import data_section, origin_section, training_section
 from rankwise.report.words import listed, percent, shown, shown_bounds
 from rankwise.run.folder import Run
-from rankwise.run.format import versions
 
 SECTIONS = (scores_section, budget_section, training_section, data_section, mistakes_section, shift_section, origin_section)
 
@@ -34,37 +24,24 @@ def report_of(runs: Sequence[Run]) -> Report:
     return _report_of_one(groups[0]) if len(groups) == 1 else _report_of_several(groups)
 
 
-def footer() -> str:
-    """The line at the end of every page: what made it."""
-    return f"Made by rankwise {versions()['rankwise']}. Every table and figure can be downloaded as CSV."
-
-
 def _report_of_one(group: Group) -> Report:
     seeds = f" Numbers are means over {len(group.runs)} seeds." if len(group.runs) > 1 else ""
     base = group.first.facts.base
     what = f"A text classifier for {len(group.first.scores.classes)} classes on {base.hub or base.name}."
     lead = " ".join(filter(None, (_summary(group), what)))
-    return Report(group.name, lead + seeds, _stats_of_one(group), [section(group) for section in SECTIONS], footer())
+    return Report(group.name, lead + seeds, _stats_of_one(group), [section(group) for section in SECTIONS])
 
 
 def _report_of_several(groups: Sequence[Group]) -> Report:
     """The recipes beside each other first, then each one at length."""
     comparison = compare_on_test_rows(groups)
-    comparable = not isinstance(comparison, RunError)
-    sections = [
-        leaderboard_section(groups),
-        verdicts_section(groups, comparison),
-        costs_section(groups),
-        *([trade_offs_section(groups)] if comparable else []),
-        curves_section(groups),
-        settings_section(groups),
-    ]
+    sections = compared_sections(groups, comparison)
     for number, group in enumerate(groups, start=1):
         at_length = [section(group).prefixed(f"{number}-") for section in SECTIONS]
         sections.append(Section(f"{number}-recipe", group.name, sections=at_length, lead=_summary(group)))
     lead = f"{listed([group.name for group in groups])}; {sum(len(group.runs) for group in groups)} runs."
-    stats = _stats_of_several(groups, comparable=comparable)
-    return Report(f"{len(groups)} recipes compared", lead, stats, sections, footer())
+    stats = _stats_of_several(groups, comparable=not isinstance(comparison, RunError))
+    return Report(f"{len(groups)} recipes compared", lead, stats, sections)
 
 
 def _summary(group: Group) -> str:

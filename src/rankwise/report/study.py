@@ -16,8 +16,7 @@ from rankwise.recipe.differences import short_keys, typed
 from rankwise.report.blocks import Block, Code, Column, Figure, Paragraph, Report, Section, Stat, Table
 from rankwise.report.columns import ACCURACY, EPOCH, SCORES, SECONDS, SEED, TRAINED_PARAMETERS
 from rankwise.report.figures import charts, maps
-from rankwise.report.figures.composed import Series, lines_figure, trade_off_figure
-from rankwise.report.runs import footer
+from rankwise.report.figures.composed import lines_figure, mean_curve, trade_off_figure
 from rankwise.report.words import Kind, Value, listed, percent, run_name, shown
 from rankwise.stats.intervals import Interval
 from rankwise.sweep.domains import is_drawn_as
@@ -35,14 +34,7 @@ COLUMNS: Mapping[str, Column] = {
         SECONDS,
     )
 }
-OF_TRIALS = (
-    "accuracy",
-    "accuracy_sd",
-    "macro_f1",
-    "mcc",
-    "worst_shift",
-    "log_loss",
-)  # in the leaderboard, where trials have them
+LISTED = ("accuracy", "accuracy_sd", "macro_f1", "mcc", "worst_shift", "log_loss")  # in this order, where trials have them
 STATES: tuple[State, ...] = ("finished", "pruned", "rejected", "failed", "running", "waiting")
 SHOWN = 10  # trials that are seen at once
 FEW = 7  # distinct values of a setting up to which they stand side by side on its rail
@@ -55,15 +47,9 @@ def report_of_study(study: Study, folder: Path | None = None) -> Report:
     """The report of a study, finished or still running; `folder` is the sweep's, where it has one."""
     counts = [f"{study.count(state)} {state}" for state in STATES if study.count(state)]
     lead = f"A search over {listed(study.varied)}: {listed(counts) if counts else 'no trial yet'}."
-    sections = (
-        _leaderboard(study),
-        _what_mattered(study),
-        _trade_offs(study),
-        _progress(study),
-        _finals(study),
-        _best(study, folder),
-    )
-    return Report(study.name, lead, _stats(study), [section for section in sections if section.blocks], footer())
+    sections = [section(study) for section in (_leaderboard, _what_mattered, _trade_offs, _progress, _finals)]
+    shown = [section for section in (*sections, _best(study, folder)) if section.blocks]
+    return Report(study.name, lead, _stats(study), shown)
 
 
 def _stats(study: Study) -> Sequence[Stat]:
@@ -84,7 +70,7 @@ def _stats(study: Study) -> Sequence[Stat]:
 
 def _leaderboard(study: Study) -> Section:
     """The best few, and every trial on demand."""
-    scores = [name for name in OF_TRIALS if any(_score(trial, name) is not None for trial in study.trials)]
+    scores = [name for name in LISTED if any(_score(trial, name) is not None for trial in study.trials)]
     finished, best = study.finished, study.best
     rows: list[tuple[Value, ...]] = []
     for trial in (*finished, *(trial for trial in study.trials if trial.state != "finished")):
@@ -235,10 +221,12 @@ def _learning(study: Study) -> list[Figure]:
     trials = [trial for trial in study.finished[:TOP] if any(trial.history)]
     if not trials:
         return []
-    lines = [[[(entry["epoch"], entry["accuracy"]) for entry in seed] for seed in trial.history] for trial in trials]
-    series = [Series(f"trial {trial.number}", lines[index], index) for index, trial in enumerate(trials)]
+    curves = []
+    for index, trial in enumerate(trials):
+        lines = [[(entry["epoch"], entry["accuracy"]) for entry in seed] for seed in trial.history]
+        curves.append(mean_curve(f"trial {trial.number}", lines, index))
     accuracy = replace(ACCURACY, label="validation accuracy, %")
-    return [lines_figure("How the best ones learned", "learning", series, EPOCH, accuracy)]
+    return [lines_figure("How the best ones learned", "learning", curves, EPOCH, accuracy)]
 
 
 def _finals(study: Study) -> Section:

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from rankwise.report.figures.composed import mean_line, pareto_front
+from rankwise.report.figures.composed import mean_curve, pareto_front
 
 
 def test_a_mean_line_runs_where_all_lines_do():
-    line, band = mean_line([[(0, 0.0), (10, 1.0)], [(0, 1.0), (5, 2.0), (10, 3.0)], [(2, 0.0), (10, 0.0)]])
-    assert [x for x, _ in line] == [2, 5, 10]
-    assert dict(line)[10] == pytest.approx((1 + 3 + 0) / 3)
-    assert band[-1] == (10, 0.0, 3.0)
-    assert dict(line)[5] == pytest.approx((0.5 + 2 + 0) / 3)  # straight between a line's own points
+    mean = mean_curve("mean", [[(0, 0.0), (10, 1.0)], [(0, 1.0), (5, 2.0), (10, 3.0)], [(2, 0.0), (10, 0.0)]], 0)
+    assert [x for x, _ in mean.points] == [2, 5, 10]
+    assert dict(mean.points)[10] == pytest.approx((1 + 3 + 0) / 3)
+    assert mean.band[-1] == (10, 0.0, 3.0)
+    assert dict(mean.points)[5] == pytest.approx((0.5 + 2 + 0) / 3)  # straight between a line's own points
 
 
 def test_lines_that_share_no_x_have_a_mean_between_them():
-    line, band = mean_line([[(300, 0.9)], [(343, 0.8)]])
-    assert line == [(300, pytest.approx(0.85)), (343, pytest.approx(0.85))]
-    assert band == [(300, 0.8, 0.9), (343, 0.8, 0.9)]
+    mean = mean_curve("mean", [[(300, 0.9)], [(343, 0.8)]], 0)
+    assert mean.points == [(300, pytest.approx(0.85)), (343, pytest.approx(0.85))]
+    assert mean.band == [(300, 0.8, 0.9), (343, 0.8, 0.9)]
 
 
 def test_one_line_is_itself_without_a_band():
-    assert mean_line([[(1, 2.0), (2, 3.0)]]) == ([(1, 2.0), (2, 3.0)], [])
-    assert mean_line([[], []]) == ([], [])
+    single = mean_curve("single", [[(1, 2.0), (2, 3.0)], []], 0)
+    assert (single.points, single.band) == ([(1, 2.0), (2, 3.0)], [])
+    assert mean_curve("none", [[], []], 0).points == []
 
 
 def test_the_front_is_what_nothing_beats():

@@ -36,8 +36,8 @@ def test_svg_on_a_page_has_a_name_tooltips_and_no_colour_or_font_of_its_own(figu
     root = ElementTree.fromstring(svg)
     assert root.get("role") == "img"
     named = {element.get("id"): element.text for element in root if element.tag in (f"{SVG}title", f"{SVG}desc")}
-    assert named == {"loss-title": "Loss & more", "loss-summary": "It falls."}
-    assert root.get("aria-labelledby") == "loss-title loss-summary"
+    assert named == {"loss-title": "Loss & more", "loss-desc": "It falls."}
+    assert root.get("aria-labelledby") == "loss-title loss-desc"
     assert {"training", "validation", "loss, nats", "updates", "epoch 1", "epoch 2"} <= set(texts(root))
     hints = [element.text for element in root.iter(f"{SVG}title")][1:]
     assert hints[-1] == "validation: 0.220 at update 120"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -13,40 +12,41 @@ from rankwise.report.words import Value, listed, shown
 from rankwise.stats.intervals import Interval
 
 Line = Sequence[tuple[float, float]]
-Band = list[tuple[float, float, float]]
 Point = tuple[str | int, float | Interval, float | Interval]  # a name, a cost, a score
 ON_FRONT = Column("on_front", "on the Pareto front")
 
 
-@dataclass(frozen=True)
-class Series:
-    """What several runs have of one name: a line (x, y) each. The point at `ringed` stands out."""
+def mean_curve(name: str, lines: Sequence[Line], style: int, ringed: float | None = None) -> charts.Curve:
+    """The mean of several runs' lines (x, y), with a band from their lowest to their highest, over the x that all span.
 
-    name: str
-    lines: Sequence[Line]
-    style: int
-    ringed: float | None = None
+    Between its own points a line is straight. Where no x is spanned by all, as of runs that were evaluated once and not after
+    the same update, the mean lies between where the first one ends and the last one begins, and a line goes on level.
+    """
+    lines = [line for line in lines if line]
+    points, band = (lines[0] if lines else []), []
+    if len(lines) > 1:
+        start, end = sorted((max(line[0][0] for line in lines), min(line[-1][0] for line in lines)))
+        xs = sorted({x for line in lines for x, _ in line if start <= x <= end})
+        heights = np.stack([np.interp(xs, [x for x, _ in line], [y for _, y in line]) for line in lines])  # (lines, xs)
+        points = list(zip(xs, heights.mean(0).tolist(), strict=True))
+        band = list(zip(xs, heights.min(0).tolist(), heights.max(0).tolist(), strict=True))
+    return charts.Curve(name, points, style, quiet=len(points) > charts.MARKED, band=band, ringed=ringed)
 
 
 def lines_figure(
-    title: str, table: str, series: Sequence[Series], x: Column, y: Column, per_epoch: float | None = None
+    title: str, table: str, curves: Sequence[charts.Curve], x: Column, y: Column, per_epoch: float | None = None
 ) -> Figure:
-    """For each series the mean over its runs, and a band from the lowest to the highest where there are several.
+    """Curves that have points, and their values; `table` names the table of these.
 
-    `table` names the table of the numbers. With `per_epoch` updates to an epoch, epochs are marked and listed too.
+    With `per_epoch` updates to an epoch, epochs are marked and listed too.
     """
-    curves: list[charts.Curve] = []
+    curves = [curve for curve in curves if curve.points]
     columns = [x, Column("epoch", "epoch", "number")] if per_epoch else [x]
     values: list[dict[float, Value]] = []
-    for one in series:
-        line, band = mean_line(one.lines)
-        if not line:
-            continue
-        dense = len(line) > charts.MARKED
-        curves.append(charts.Curve(one.name, line, one.style, dense, band=band, ringed=one.ringed))
-        columns.append(Column(one.name, f"{one.name}: {y.label}", y.kind, interval=bool(band)))
-        ends = {at: (low, high) for at, low, high in band}
-        values.append({at: Interval(mean, *ends[at]) if band else mean for at, mean in line})
+    for curve in curves:
+        columns.append(Column(curve.name, f"{curve.name}: {y.label}", y.kind, interval=bool(curve.band)))
+        ends = {at: bounds for at, *bounds in curve.band}
+        values.append({at: Interval(mean, *ends[at]) if ends else mean for at, mean in curve.points})
     rows = [
         (at, *((at / per_epoch,) if per_epoch else ()), *(column.get(at) for column in values))
         for at in sorted({at for column in values for at in column})
@@ -75,22 +75,6 @@ def trade_off_figure(
     summary = f"On the Pareto front: {what}{listed([points[index][0] for index in front])}."
     picture = charts.scatter(spots, *columns[1:], front=front, legend=not many)
     return Figure(title, summary, picture, Table(table, title, (*columns, ON_FRONT), rows))
-
-
-def mean_line(lines: Sequence[Line]) -> tuple[Line, Band]:
-    """The mean of several lines (x, y) and, where there are several, their lowest and highest, over the x that all span.
-
-    Between its own points a line is straight. Where no x is spanned by all, as of runs that were evaluated once and not after
-    the same update, the mean lies between where the first one ends and the last one begins, and a line goes on level.
-    """
-    lines = [line for line in lines if line]
-    if len(lines) <= 1:
-        return (lines[0] if lines else []), []
-    start, end = sorted((max(line[0][0] for line in lines), min(line[-1][0] for line in lines)))
-    xs = sorted({x for line in lines for x, _ in line if start <= x <= end})
-    heights = np.stack([np.interp(xs, [x for x, _ in line], [y for _, y in line]) for line in lines])  # (lines, xs)
-    means, lows, highs = heights.mean(0).tolist(), heights.min(0).tolist(), heights.max(0).tolist()
-    return list(zip(xs, means, strict=True)), list(zip(xs, lows, highs, strict=True))
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
+from statistics import fmean
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -45,37 +47,31 @@ def heat(cells: Sequence[Sequence[Cell]], rows: Side, columns: Side, totals: Sid
     left, right = min(120.0, rows.width), totals.width if totals else 0.0
     width = (WIDTH - left - right) / len(columns.names)
     height = 26.0 if totals else min(46.0, max(width, 4.0))
-    widths = [text_width(name) for name in columns.names]
-    turned = max((sum(pair) / 2 + 2 for pair in pairwise(widths)), default=0) > width  # else names would touch
-    head = min(96.0, columns.width) if turned and width >= 12 else 22.0
+    names = columns.names if width >= 12 else ()
+    upright = max(map(fmean, pairwise(map(text_width, names))), default=0) + 2 > width  # else names would touch
+    head = min(96.0, columns.width) if upright else 22.0
     top = head + (18 if columns.title else 0)
     figure, axes = sheet(top + height * len(rows.names) + 4)
-    axes.text(0, top - 8, fitted_text(rows.title, left), color=LIGHT["muted"])
-    axes.text(left, 12, columns.title, color=LIGHT["muted"])
-    for index, name in enumerate(columns.names):
-        if width >= 12:
-            _name_column(axes, name, (left + width * (index + 0.5), top), head if turned else 0)
-    for index, name in enumerate(rows.names if height >= 12 else ()):
-        y = top + height * (index + 0.5) + 4
-        axes.text(left - 8, y, fitted_text(name, left - 8), ha="right", color=LIGHT["muted"])
-    for index, total in enumerate(totals.names if totals else ()):
-        axes.text(WIDTH, top + height * (index + 0.5) + 4, total, ha="right", color=LIGHT["muted"])
-    if totals:
-        axes.text(WIDTH, top - 8, totals.title, ha="right", color=LIGHT["muted"])
+    muted = partial(axes.text, color=LIGHT["muted"])
+    muted(0, top - 8, fitted_text(rows.title, left))
+    muted(left, 12, columns.title)
+    for index, name in enumerate(names):
+        x = left + width * (index + 0.5)
+        if upright:
+            muted(x + 4, top - 6, fitted_text(name, head - 8), rotation=90, rotation_mode="anchor")
+        else:
+            muted(x, top - 8, name, ha="center")
     for down, row in enumerate(cells):
+        y = top + height * down
+        if height >= 12:
+            muted(left - 8, y + height / 2 + 4, fitted_text(rows.names[down], left - 8), ha="right")
+        if totals:
+            muted(WIDTH, y + height / 2 + 4, totals.names[down], ha="right")
         for across, cell in enumerate(row):
-            _draw_cell(axes, cell, (left + width * across, top + height * down), (width, height))
+            _draw_cell(axes, cell, (left + width * across, y), (width, height))
+    if totals:
+        muted(WIDTH, top - 8, totals.title, ha="right")
     return figure
-
-
-def _name_column(axes: Axes, name: str, foot: tuple[float, float], room: float) -> None:
-    """Above its column, or upright where columns are narrow and names have `room` upwards."""
-    x, y = foot
-    if room:
-        text = fitted_text(name, room - 8)
-        axes.text(x + 4, y - 6, text, color=LIGHT["muted"], rotation=90, rotation_mode="anchor")
-    else:
-        axes.text(x, y - 8, name, ha="center", color=LIGHT["muted"])
 
 
 def _draw_cell(axes: Axes, cell: Cell, corner: tuple[float, float], size: tuple[float, float]) -> None:

@@ -74,14 +74,9 @@ def _drawn(figure: Figure, salt: str, **how: Any) -> ElementTree.Element:
     with styled(), mpl.rc_context({"svg.hashsalt": salt}), without_glyph_warnings():
         figure.savefig(written, format="svg", metadata=NO_METADATA, **how)
     root = ElementTree.fromstring(NOT_XML.sub("\ufffd", written.getvalue()))
-    root.attrib = {
-        "xmlns": SVG,
-        "xmlns:xlink": XLINK,
-        "width": root.attrib["width"].removesuffix("pt"),
-        "height": root.attrib["height"].removesuffix("pt"),
-        "viewBox": root.attrib["viewBox"],
-        "style": "stroke-linejoin: round; stroke-linecap: butt",  # in place of matplotlib's style for the whole document
-    }
+    size = {name: root.attrib[name].removesuffix("pt") for name in ("width", "height", "viewBox")}
+    style = "stroke-linejoin: round; stroke-linecap: butt"  # in place of matplotlib's style for the whole document
+    root.attrib = {"xmlns": SVG, "xmlns:xlink": XLINK, **size, "style": style}
     root.tag = "svg"
     root[:] = [small for child in root if child.find(f"{{{SVG}}}style") is None for small in _smaller(child)]
     return root
@@ -124,9 +119,9 @@ def _leave_font_to_reader(text: ElementTree.Element) -> None:
 def _with_name(root: ElementTree.Element, title: str, summary: str, name: str) -> str:
     """As text, with what a screen reader says."""
     root.set("role", "img")
-    root.set("aria-labelledby", f"{name}-title {name}-summary")
-    for index, (tag, text) in enumerate((("title", title), ("desc", summary))):
-        element = ElementTree.Element(tag, {"id": f"{name}-{'summary' if index else 'title'}"})
+    root.set("aria-labelledby", f"{name}-title {name}-desc")
+    for tag, text in (("desc", summary), ("title", title)):  # the title is first in the end
+        element = ElementTree.Element(tag, id=f"{name}-{tag}")
         element.text = NOT_XML.sub("\ufffd", text)
-        root.insert(index, element)
+        root.insert(0, element)
     return ElementTree.tostring(root, encoding="unicode")

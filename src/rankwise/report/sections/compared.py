@@ -10,7 +10,7 @@ from rankwise.recipe.differences import differences
 from rankwise.report.blocks import Block, Column, Figure, Notes, Paragraph, Section, Table
 from rankwise.report.columns import ACCURACY, EPOCH, LOG_LOSS, MACRO_F1, PEAK_GB, RECIPE, SECONDS, SEED, TRAINED_PARAMETERS
 from rankwise.report.figures import charts
-from rankwise.report.figures.composed import Series, lines_figure, trade_off_figure
+from rankwise.report.figures.composed import lines_figure, mean_curve, trade_off_figure
 from rankwise.report.groups import Group
 from rankwise.report.words import in_words, listed, percent
 from rankwise.stats.intervals import Interval
@@ -20,7 +20,22 @@ TIME, PARAMETERS = replace(SECONDS, interval=True), replace(TRAINED_PARAMETERS, 
 P = Column("p", "p", "rate")
 
 
-def leaderboard_section(groups: Sequence[Group]) -> Section:
+def compared_sections(groups: Sequence[Group], comparison: Comparison | RunError) -> list[Section]:
+    """Every section; trade-offs only where all were scored on the same rows: others are no race."""
+    same_rows = [] if isinstance(comparison, RunError) else [_trade_offs(groups)]
+    first = [_leaderboard(groups), _verdicts(groups, comparison), _costs(groups)]
+    return [*first, *same_rows, _curves(groups), _settings(groups)]
+
+
+def compare_on_test_rows(groups: Sequence[Group]) -> Comparison | RunError:
+    """All runs on the same test rows, or why they can't be compared."""
+    try:
+        return compare([run for group in groups for run in group.runs], confidence=groups[0].confidence)
+    except RunError as problem:
+        return problem
+
+
+def _leaderboard(groups: Sequence[Group]) -> Section:
     rows = []
     for group in sorted(groups, key=lambda group: -(group.score("accuracy").value or 0)):
         scores = [group.score(column.name) for column in (ACCURACY, MACRO_F1, LOG_LOSS)]
@@ -34,15 +49,7 @@ def leaderboard_section(groups: Sequence[Group]) -> Section:
     return Section("leaderboard-section", "Leaderboard", [table, brackets])
 
 
-def compare_on_test_rows(groups: Sequence[Group]) -> Comparison | RunError:
-    """All runs on the same test rows, or why they can't be compared."""
-    try:
-        return compare([run for group in groups for run in group.runs], confidence=groups[0].confidence)
-    except RunError as problem:
-        return problem
-
-
-def verdicts_section(groups: Sequence[Group], comparison: Comparison | RunError) -> Section:
+def _verdicts(groups: Sequence[Group], comparison: Comparison | RunError) -> Section:
     """Each pair of recipes, on the same test rows; where the rows are not the same, why there are no pairs."""
     title, name = "Which is better", "verdicts-section"
     if isinstance(comparison, RunError):
@@ -79,7 +86,7 @@ def _mcnemar(pairs: Sequence[Pair]) -> Table:
     return Table("mcnemar", "McNemar's exact test, seed by seed", columns, rows, folded=True)
 
 
-def costs_section(groups: Sequence[Group]) -> Section:
+def _costs(groups: Sequence[Group]) -> Section:
     """The four charts of report 004: training time, trained parameters, loss, accuracy."""
 
     def figure(title: str, name: str, column: Column, values: list[Interval], of_runs: Sequence[tuple[float, ...]]) -> Figure:
@@ -111,7 +118,7 @@ def _parameters(groups: Sequence[Group]) -> list[Interval]:
     return [Interval(float(group.trained_parameters), None, None) for group in groups]
 
 
-def trade_offs_section(groups: Sequence[Group]) -> Section:
+def _trade_offs(groups: Sequence[Group]) -> Section:
     def figure(title: str, name: str, column: Column, costs: list[Interval]) -> Figure:
         points = [(group.name, cost, group.score("accuracy")) for group, cost in zip(groups, costs, strict=True)]
         return trade_off_figure(title, f"accuracy-against-{name}", (RECIPE, column, ACCURACY), points, many=False)
@@ -122,13 +129,13 @@ def trade_offs_section(groups: Sequence[Group]) -> Section:
     return Section("trade-off-section", "What more buys", [by_time, by_size, Paragraph(note, quiet=True)])
 
 
-def curves_section(groups: Sequence[Group]) -> Section:
+def _curves(groups: Sequence[Group]) -> Section:
     def figure(title: str, name: str, key: str, column: Column) -> Figure:
-        series = []
+        curves = []
         for index, group in enumerate(groups):
             lines = [[(entry.epoch, getattr(entry, key)) for entry in run.scores.history] for run in group.runs]
-            series.append(Series(group.name, lines, index))
-        return lines_figure(title, name, series, EPOCH, column)
+            curves.append(mean_curve(group.name, lines, index))
+        return lines_figure(title, name, curves, EPOCH, column)
 
     blocks: list[Block] = [
         figure("Validation loss", "validation-loss", "log_loss", LOG_LOSS),
@@ -139,7 +146,7 @@ def curves_section(groups: Sequence[Group]) -> Section:
     return Section("curves-section", "On the way", blocks)
 
 
-def settings_section(groups: Sequence[Group]) -> Section:
+def _settings(groups: Sequence[Group]) -> Section:
     unlike = differences([settings_of_run(group.first) for group in groups])
     columns = (Column("key", "key"), *(Column(group.name, group.name) for group in groups))
     rows = [(key, *(values[key] for values in unlike)) for key in unlike[0]]
