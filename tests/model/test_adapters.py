@@ -20,9 +20,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 from conftest import CLASSES, FAMILIES, save_tiny
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
 from rankwise.model import adapters
-from rankwise.model.adapters import load
+from rankwise.model.adapters import load, merged, save, saved_parameters
 from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, quiet_dropout
-from rankwise.model.saving import merged, save, saved_parameters
 from rankwise.training.job import Job
 
 TEXTS = ["apple pear and the plum", "iron", "danube near the rhine , very quite some long loire tagus ebro oder don"]

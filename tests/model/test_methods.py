@@ -8,11 +8,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from conftest import CLASSES
-from rankwise.model.adapters import load
+from rankwise.model.adapters import load, merged, save
 from rankwise.model.classifier import ADAPTER_FILE
 from rankwise.model.folding import LinearLayers
 from rankwise.model.methods import METHODS, LowRank
-from rankwise.model.saving import merged, save
 
 MERGEABLE = [name for name, row in METHODS.items() if row.marker and not row.unmergeable]
 LOW_RANK = [name for name, row in METHODS.items() if isinstance(row, LowRank)]

@@ -11,8 +11,7 @@ from conftest import CLASSES, FAMILIES, prepared, tiny_tokenizer
 from rankwise.data.batches import Padding
 from rankwise.inference.scorer import logits
 from rankwise.inference.torch_scorer import TorchScorer
-from rankwise.model.adapters import load
-from rankwise.model.saving import save
+from rankwise.model.adapters import load, save
 from rankwise.model.skeleton import read_folded
 
 FAST = ["bert", "roberta", "distilbert", "electra"]

@@ -23,7 +23,6 @@ from rankwise.encoders.base import Base
 from rankwise.errors import ModelError, ReloadMismatch, RunError
 from rankwise.model import adapters
 from rankwise.model.load import tokenizer_in
-from rankwise.model.saving import save as save_classifier
 from rankwise.recipe import Recipe
 from rankwise.run.card import model_card
 from rankwise.run.export.onnx import probe_batches
@@ -241,7 +240,7 @@ def test_a_trained_weight_that_reloads_one_bit_off_is_a_defect(built_for, tmp_pa
         return loaded
 
     monkeypatch.setattr("rankwise.run.saving.adapters", SimpleNamespace(load=off_by_one_bit))
-    save_classifier(built.classifier, tmp_path, base=built.base)
+    adapters.save(built.classifier, tmp_path, base=built.base)
     with pytest.raises(ReloadMismatch, match=r"lora_A.* is not what was trained when loaded again"):
         _check_reload(tmp_path, built)
 

@@ -19,7 +19,6 @@ from rankwise.inference.evaluation import Evaluation
 from rankwise.inference.scorer import logits
 from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.model import adapters
-from rankwise.model.saving import save as save_classifier
 from rankwise.recipe import EvaluateSpec
 from rankwise.run import format as schema
 from rankwise.run import manifest
@@ -92,7 +91,7 @@ def save(
     trained weight differs at all or logits differ by more than rounding.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    save_classifier(job.classifier, folder, base=job.base)
+    adapters.save(job.classifier, folder, base=job.base)
     job.tokenizer.save_pretrained(folder)
     _scrub_tokenizer(folder / "tokenizer_config.json", job.tokenizer)
     write_json(folder / manifest.PLAN, job.plan.facts())

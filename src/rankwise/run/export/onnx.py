@@ -27,7 +27,6 @@ from rankwise.model import adapters
 from rankwise.model.classifier import Classifier
 from rankwise.model.load import tokenizer_in
 from rankwise.model.passes import in_eval_mode, to_tensors
-from rankwise.model.saving import merged
 from rankwise.run.engines import SavedRun
 
 OPSET = 23  # the first with Attention: a smaller graph than 20's, and a few percent faster; a family may need another
@@ -124,7 +123,7 @@ def _torch_logits(classifier: Classifier, batches: Sequence[Batch]) -> list[NDAr
 
 def _program(classifier: Classifier, example: Batch) -> Any:
     """The graph of the classifier with its adapters merged; the classifier stays as it is."""
-    model, family = merged(classifier), classifier.plan.encoder.traits
+    model, family = adapters.merged(classifier), classifier.plan.encoder.traits
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     try:
         with _quiet(), torch.no_grad():
