@@ -134,6 +134,13 @@ def separable(rows: int, *, seed: int) -> Rows:
     return Rows(texts, labels)
 
 
+def as_if(run: Run, **changes: Any) -> Run:
+    """A copy of a run, as if its folder or what its files say were different."""
+    copied = Run(run.folder, run.preprocessing)
+    vars(copied).update({name: getattr(run, name) for name in ("recipe", "facts", "scores", "plan_facts")} | changes)
+    return copied
+
+
 @pytest.fixture(scope="session")
 def rows() -> Rows:
     return separable(60, seed=1)

@@ -16,7 +16,7 @@ import pytest
 from pages import checked, downloads
 
 import rankwise.report
-from conftest import separable
+from conftest import as_if, separable
 from rankwise.errors import MissingExtra, RunError
 from rankwise.report.blocks import Column, Paragraph, Report, Section, Table
 from rankwise.report.page import render, write, write_figures
@@ -48,7 +48,7 @@ def changed(run, *, evaluated_at=None, **facts):
     history = run.scores.history
     if evaluated_at is not None:
         history = (replace(history[-1], step=evaluated_at, epoch=0.0),)
-    return replace(run, scores=replace(run.scores, history=history), facts=replace(run.facts, **facts))
+    return as_if(run, scores=replace(run.scores, history=history), facts=replace(run.facts, **facts))
 
 
 # ------------------------------------------------------------------------------------------------------------- one run
@@ -205,7 +205,7 @@ def test_whatever_the_data_says_stays_text(run_for):
     )
     scores = replace(run.scores, classes=(HOSTILE, *run.scores.classes[1:]), test=test)
     recipe = run.recipe.model_copy(update={"name": HOSTILE, "summary": HOSTILE})
-    root = checked(render(report_of([replace(run, scores=scores, recipe=recipe)])))
+    root = checked(render(report_of([as_if(run, scores=scores, recipe=recipe)])))
     assert root.all("h1")[0].text == " ".join(HOSTILE.split())
     assert downloads(root)["mistakes.csv"][1]["text"] == HOSTILE
     assert downloads(root)["classes.csv"][0]["class"] == HOSTILE
@@ -244,7 +244,7 @@ def test_of_many_classes_the_commonest_mistakes_are_listed(run_for):
     per_class = tuple(replace(run.scores.test.per_class[0], name=name) for name in classes)
     test = replace(run.scores.test, confusion=tuple(map(tuple, confusion.tolist())), per_class=per_class)
     scores = replace(run.scores, classes=classes, test=test)
-    root = checked(render(report_of([replace(run, scores=scores)])))
+    root = checked(render(report_of([as_if(run, scores=scores)])))
     pairs = [tuple(row.values()) for row in downloads(root)["confusions.csv"]]
     assert pairs == [("class 3", "class 7", "5", str(5 / 14)), ("class 7", "class 3", "2", str(2 / 11))]
     assert "confusion.csv" not in downloads(root)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conftest import as_if
 from rankwise.data.preprocessing import Preprocessing
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
@@ -45,7 +46,7 @@ def answers(*overrides, right=0.8, seed=0, name="one", classes=CLASSES, rows=Non
         seconds=Seconds(training=10.0 + seed, all=20.0),
         actual=Actual(peak_bytes=10**9 + seed),
     )
-    run = replace(
+    run = as_if(
         KEPT,
         folder=Path(f"runs/{name}-{seed}"),
         recipe=recipe,
@@ -94,7 +95,7 @@ def test_the_same_data_in_another_place_is_the_same_system():
 def test_an_encoder_is_known_by_its_weights_and_not_by_where_its_folder_lies():
     here, there, other = (answers(f"base=./{place}", seed=seed) for seed, place in enumerate(("a", "b/a", "c")))
     facts = other.run.facts
-    other = replace(other, run=replace(other.run, facts=replace(facts, base=replace(facts.base, sha256="of other weights"))))
+    other = replace(other, run=as_if(other.run, facts=replace(facts, base=replace(facts.base, sha256="of other weights"))))
     assert [one.seeds for one in compare([here, there]).systems] == [(0, 1)]
     assert len(compare([here, there, other]).systems) == 2
 
@@ -270,7 +271,7 @@ def test_other_labels_are_refused_with_the_first_row():
 
 
 def test_other_classes_are_refused_by_name():
-    other = replace(answers(name="b"), run=replace(answers(name="b").run, preprocessing=Preprocessing(("fruit", "x"), (), 9)))
+    other = replace(answers(name="b"), run=as_if(answers(name="b").run, preprocessing=Preprocessing(("fruit", "x"), (), 9)))
     assert "other classes: metal, river, x are in one of them only" in refused(answers(name="a"), other)
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from conftest import Rows, separable
+from conftest import Rows, as_if, separable
 from rankwise.data.labelled import read_labelled
 from rankwise.data.prepare import Split
 from rankwise.data.shifts import KINDS, shift, shifted_tokens
@@ -80,7 +79,7 @@ def test_letter_case_changes_no_row_for_an_encoder_that_knows_none(scored):
 
 def test_only_the_recipes_kinds_are_scored(run, source):
     scoring = run.recipe.evaluate.model_copy(update={"shifts": ("typos", "title")})
-    fewer = replace(run, recipe=run.recipe.model_copy(update={"evaluate": scoring}))
+    fewer = as_if(run, recipe=run.recipe.model_copy(update={"evaluate": scoring}))
     _, _, report = shift_file(fewer, source, run.recipe.data)
     assert [kind.kind for kind in report.kinds] == ["original", "typos", "title"]
 

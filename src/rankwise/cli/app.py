@@ -69,12 +69,14 @@ class _Verbs(typer.core.TyperGroup):
             with told_extras():
                 return super().invoke(ctx)
         except RankwiseError as problem:
-            _error(str(problem))
-            raise typer.Exit(problem.exit_code) from None
+            message, code = str(problem), problem.exit_code
         except KeyboardInterrupt:
             verb = VERBS.get(ctx.invoked_subcommand)
-            _error(f"stopped{verb.going_on if verb else ''}")
-            raise typer.Exit(130) from None
+            message, code = f"stopped{verb.going_on if verb else ''}", 130
+        from rankwise.cli import console
+
+        console.error(message)
+        raise typer.Exit(code)
 
 
 def _verb(name: str) -> Any:
@@ -133,12 +135,6 @@ app = typer.Typer(
 def main() -> None:
     """Run the `rankwise` command."""
     app()
-
-
-def _error(message: str) -> None:
-    from rankwise.cli import console
-
-    console.error(message)
 
 
 def _print_version(wanted: bool) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_type_hints
 
 import typer
+from typer import Argument, Option
 
 from rankwise.run.engines import ENGINES, HELP
 
@@ -19,27 +20,26 @@ if TYPE_CHECKING:
 else:
     EngineName = Literal[tuple(ENGINES)]  # the choices that typer shows and checks
 
-RecipeArg = Annotated[str, typer.Argument(metavar="RECIPE", help="A built-in recipe (rankwise recipes) or a YAML file.")]
-DataOption = Annotated[str | None, typer.Option("--data", help="A file, a folder of files, hub:NAME, or sample.")]
+RecipeArg = Annotated[str, Argument(metavar="RECIPE", help="A built-in recipe (rankwise recipes) or a YAML file.")]
+DataOption = Annotated[str | None, Option("--data", help="A file, a folder of files, hub:NAME, or sample.")]
 SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change a key, such as --set train.epochs=2. Repeatable.", metavar="KEY=VALUE"),
+    list[str] | None, Option("--set", help="Change a key, such as --set train.epochs=2. Repeatable.", metavar="KEY=VALUE")
 ]
-BudgetOption = Annotated[str | None, typer.Option("--budget", help="Trainable parameters: 1000000, 50k, 1M, or none.")]
+BudgetOption = Annotated[str | None, Option("--budget", help="Trainable parameters: 1000000, 50k, 1M, or none.")]
 MinutesOption = Annotated[
-    float | None, typer.Option("--minutes", help="Time for the whole run; updates and schedule are made to fit.")
+    float | None, Option("--minutes", help="Time for the whole run; updates and schedule are made to fit.")
 ]
 MemoryOption = Annotated[
-    float | None, typer.Option("--memory-gb", help="Peak memory in GB; micro-batches are made to fit.", metavar="GB")
+    float | None, Option("--memory-gb", help="Peak memory in GB; micro-batches are made to fit.", metavar="GB")
 ]
 FastOption = Annotated[
-    bool, typer.Option("--fast", help="bf16 where the hardware has it, no dropout in the encoder: about twice as fast.")
+    bool, Option("--fast", help="bf16 where the hardware has it, no dropout in the encoder: about twice as fast.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, nothing else.")]
-TextColumn = Annotated[list[str] | None, typer.Option("--text-column", help="Text column, name or position. Repeatable.")]
-LabelColumn = Annotated[str | None, typer.Option("--label-column", help="Label column, name or position.")]
-RunArg = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, such as runs/quickstart.")]
-EngineOption = Annotated[EngineName, typer.Option("--engine", help=HELP)]
+JsonOption = Annotated[bool, Option("--json", help="Print JSON on standard output, nothing else.")]
+TextColumn = Annotated[list[str] | None, Option("--text-column", help="Text column, name or position. Repeatable.")]
+LabelColumn = Annotated[str | None, Option("--label-column", help="Label column, name or position.")]
+RunArg = Annotated[Path, Argument(metavar="RUN", help="A run folder, such as runs/quickstart.")]
+EngineOption = Annotated[EngineName, Option("--engine", help=HELP)]
 
 
 Options = TypeVar("Options")

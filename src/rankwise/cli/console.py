@@ -6,11 +6,11 @@ Results go to standard output, progress to standard error; a stream that is no t
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
@@ -51,13 +51,17 @@ def shell(path: Path) -> str:
     return escape(shlex.quote(str(path)))
 
 
-def plain_table(first: str, *rest: str, right: Sequence[int] | None = None) -> Table:
+def plain_table(
+    first: str, *rest: str, rows: Iterable[Iterable[RenderableType]] = (), right: Collection[int] | None = None
+) -> Table:
     """A plain table; columns after the first are right-aligned unless `right` says which are."""
     table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(first)
     for column, heading in enumerate(rest, start=1):
         numeric = right is None or column in right
         table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
 from rich.markup import escape
+from typer import Argument, Option
 
 from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, print_json
@@ -18,11 +18,9 @@ if TYPE_CHECKING:
 
 
 def compare(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders, two or more, such as runs/*.")],
-    metric: Annotated[
-        Literal["accuracy", "macro-f1"], typer.Option("--metric", help="What the verdicts are on.")
-    ] = "accuracy",
-    out: Annotated[Path | None, typer.Option("--out", help="Also write the table to a .csv file.")] = None,
+    runs: Annotated[list[Path], Argument(metavar="RUN", help="Run folders, two or more, such as runs/*.")],
+    metric: Annotated[Literal["accuracy", "macro-f1"], Option(help="What the verdicts are on.")] = "accuracy",
+    out: Annotated[Path | None, Option(help="Also write the table to a .csv file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Which run is better on the same test rows, and whether that is shown; runs that differ in their seed are pooled."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
 from rich.markup import escape
+from typer import Argument, Option
 
 from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, LabelColumn, SetOption, TextColumn, print_json, takes_options
@@ -26,27 +27,22 @@ MOST_CLASSES = 40  # whose rows are shown
 
 @dataclass(frozen=True, kw_only=True)
 class DataOptions:
-    """The arguments and options of `rankwise data`."""
-
     source: Annotated[
-        str, typer.Argument(metavar="DATA", help="A file, a folder with train/validation/test files, hub:NAME, or sample.")
+        str, Argument(metavar="DATA", help="A file, a folder with train/validation/test files, hub:NAME, or sample.")
     ]
-    test: Annotated[Path | None, typer.Option("--test", help="A test file to compare with.")] = None
+    test: Annotated[Path | None, Option(help="A test file to compare with.")] = None
     text_column: TextColumn = None
     label_column: LabelColumn = None
-    base: Annotated[str, typer.Option("--base", help="Whose tokenizer counts the tokens.")] = "minilm"
-    no_tokens: Annotated[bool, typer.Option("--no-tokens", help="Leave token lengths out; loads no torch.")] = False
-    suspects: Annotated[bool, typer.Option("--suspects", help="Instead: training rows whose label is probably wrong.")] = (
-        False
-    )
+    base: Annotated[str, Option(help="Whose tokenizer counts the tokens.")] = "minilm"
+    no_tokens: Annotated[bool, Option("--no-tokens", help="Leave token lengths out; loads no torch.")] = False
+    suspects: Annotated[bool, Option("--suspects", help="Instead: training rows whose label is probably wrong.")] = False
     features: Annotated[
-        Literal["tfidf", "encoder"] | None,
-        typer.Option("--features", help="What suspects are judged by; encoder: the --base.  [default: tfidf]"),
+        Literal["tfidf", "encoder"] | None, Option(help="What suspects are judged by; encoder: the --base.  [default: tfidf]")
     ] = None
-    truth: Annotated[
-        str | None, typer.Option("--truth", metavar="COLUMN", help="True labels: print the suspects' precision and recall.")
-    ] = None
-    out: Annotated[Path | None, typer.Option("--out", help="Write every suspect to a .csv, .jsonl or .parquet file.")] = None
+    truth: Annotated[str | None, Option(metavar="COLUMN", help="True labels: print the suspects' precision and recall.")] = (
+        None
+    )
+    out: Annotated[Path | None, Option(help="Write every suspect to a .csv, .jsonl or .parquet file.")] = None
     overrides: SetOption = None
     as_json: JsonOption = False
 
@@ -65,14 +61,8 @@ def data(options: DataOptions) -> None:
     if options.suspects:
         from rankwise.cli.verbs.suspects import name_suspects
 
-        name_suspects(
-            spec,
-            features=options.features or "tfidf",
-            base=options.base,
-            truth=options.truth,
-            out=options.out,
-            as_json=options.as_json,
-        )
+        features, out, truth = options.features or "tfidf", options.out, options.truth
+        name_suspects(spec, features=features, base=options.base, truth=truth, out=out, as_json=options.as_json)
         return
     misplaced = [f"--{name}" for name in ("features", "truth", "out") if getattr(options, name) is not None]
     if misplaced:
@@ -105,11 +95,12 @@ def show_audit(layouts: Sequence[str], report: Audit) -> None:
     )
     console.out.print(f"[bold]rows[/]  {rows}" + (f"; dropped: {lost}" if lost else ""))
     console.out.print()
-    widest = max(report.classes.values())
-    classes = console.plain_table("class", "rows", "share", "", right=(1, 2))
-    for name, count in list(report.classes.items())[:MOST_CLASSES]:
-        classes.add_row(escape(name), f"{count:,}", f"{count / report.rows['train']:.1%}", console.bar(count, widest))
-    console.out.print(classes)
+    widest, total = max(report.classes.values()), report.rows["train"]
+    classes = [
+        (escape(name), f"{count:,}", f"{count / total:.1%}", console.bar(count, widest))
+        for name, count in islice(report.classes.items(), MOST_CLASSES)
+    ]
+    console.out.print(console.plain_table("class", "rows", "share", "", rows=classes, right=(1, 2)))
     if len(report.classes) > MOST_CLASSES:
         console.dim(f"and {len(report.classes) - MOST_CLASSES:,} more; --json has them all")
     _show_lengths(report.tokens or report.characters)
@@ -121,12 +112,10 @@ def show_audit(layouts: Sequence[str], report: Audit) -> None:
 
 def _show_lengths(lengths: Lengths) -> None:
     """A histogram, quantiles, and for tokens the maximal length to set."""
-    table = console.plain_table(f"{lengths.unit} per training text", "rows", "", right=(1,))
     most = max((rows for _, _, rows in lengths.histogram), default=1)
-    for low, high, rows in lengths.histogram:
-        table.add_row(f"{low:,} to {high - 1:,}", f"{rows:,}", console.bar(rows, most))
+    bars = [(f"{low:,} to {high - 1:,}", f"{rows:,}", console.bar(rows, most)) for low, high, rows in lengths.histogram]
     console.out.print()
-    console.out.print(table)
+    console.out.print(console.plain_table(f"{lengths.unit} per training text", "rows", "", rows=bars, right=(1,)))
     named = ", ".join(f"{name} {value:,}" for name, value in lengths.quantiles.items())
     console.out.print(f"[dim]quantiles: {named}[/]")
     if lengths.coverage:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
+from typer import Option
 
 from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, RecipeArg, RecipeOptions, print_json, takes_options
@@ -23,16 +23,12 @@ COLUMNS = ("rows", "seeds", "accuracy", "low", "high", "fitted", "seconds")
 
 @dataclass(frozen=True, kw_only=True)
 class LearnCurveOptions(RecipeOptions):
-    """The arguments and options of `rankwise learn-curve`."""
-
     recipe: RecipeArg
-    rows: Annotated[
-        str | None, typer.Option("--rows", help="Training rows, such as 100,200,400; all, 1/2, 1/4, 1/8, 1/16 if left out.")
-    ] = None
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Trainings at each number of rows.")] = 1
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the finished points; a second call goes on. curves/RECIPE.")
-    ] = None
+    rows: Annotated[str | None, Option(help="Training rows, such as 100,200,400; all, 1/2, 1/4, 1/8, 1/16 if left out.")] = (
+        None
+    )
+    seeds: Annotated[int, Option(min=1, help="Trainings at each number of rows.")] = 1
+    out: Annotated[Path | None, Option(help="Folder of the finished points; a second call goes on. curves/RECIPE.")] = None
     as_json: JsonOption = False
 
 

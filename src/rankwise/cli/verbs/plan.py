@@ -5,20 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-import typer
 from rich.markup import escape
 from rich.text import Text
+from typer import Option
 
-from rankwise.cli import console
-from rankwise.cli.arguments import (
-    JsonOption,
-    MemoryOption,
-    MinutesOption,
-    RecipeArg,
-    RecipeOptions,
-    print_json,
-    takes_options,
-)
+from rankwise.cli import arguments, console
 from rankwise.cli.options import forecast_of, recipe_of, scored, volume_of
 from rankwise.planning.forecast import Forecast
 from rankwise.planning.plan import Plan
@@ -29,20 +20,16 @@ SHADES = " ░▒▓█"
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanOptions(RecipeOptions):
-    """The arguments and options of `rankwise plan`."""
-
-    recipe: RecipeArg
-    minutes: MinutesOption = None
-    memory_gb: MemoryOption = None
-    classes: Annotated[
-        int | None, typer.Option("--classes", min=2, help="Number of classes; from the data when left out.")
-    ] = None
-    every: Annotated[bool, typer.Option("--ledger", help="Also print every entry: module, layer, rank, cost.")] = False
-    as_json: JsonOption = False
+class PlanOptions(arguments.RecipeOptions):
+    recipe: arguments.RecipeArg
+    minutes: arguments.MinutesOption = None
+    memory_gb: arguments.MemoryOption = None
+    classes: Annotated[int | None, Option(min=2, help="Number of classes; from the data when left out.")] = None
+    every: Annotated[bool, Option("--ledger", help="Also print every entry: module, layer, rank, cost.")] = False
+    as_json: arguments.JsonOption = False
 
 
-@takes_options
+@arguments.takes_options
 def plan(options: PlanOptions) -> None:
     """What a recipe would train, to the parameter, and what the run is predicted to cost, before anything loads."""
     loaded = scored(recipe_of(options.recipe, options, minutes=options.minutes, memory_gb=options.memory_gb))
@@ -51,7 +38,7 @@ def plan(options: PlanOptions) -> None:
     planned = make_plan(loaded, classes=classes or 2)  # for data that is not on this machine
     cost = forecast_of(loaded, planned, known)
     if options.as_json:
-        print_json({"recipe": loaded.name, "classes": classes or 2}, planned.facts(), {"forecast": cost.as_dict()})
+        arguments.print_json({"recipe": loaded.name, "classes": classes or 2}, planned.facts(), {"forecast": cost.as_dict()})
         return
     console.show_layouts(known.layouts if known else [])
     show_plan(loaded.name, planned, cost)

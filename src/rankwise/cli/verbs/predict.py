@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
+from typer import Argument, Option
 
 from rankwise.cli.arguments import EngineOption, JsonOption, RunArg, SetOption, TextColumn, print_json, takes_options
 from rankwise.errors import DataError
@@ -27,25 +28,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictOptions:
-    """The arguments and options of `rankwise predict`."""
-
     run: RunArg
     source: Annotated[
-        str | None,
-        typer.Argument(metavar="DATA", help="A file of texts; - reads one text a line from standard input; sample."),
+        str | None, Argument(metavar="DATA", help="A file of texts; - reads one text a line from standard input; sample.")
     ] = None
-    text: Annotated[list[str] | None, typer.Option("--text", help="A text to classify. Repeatable.")] = None
-    out: Annotated[
-        Path | None, typer.Option("--out", help="A .csv, .tsv, .jsonl or .parquet file; CSV on standard output if not.")
-    ] = None
-    probabilities: Annotated[bool, typer.Option("--probabilities", help="Add every class's probability.")] = False
+    text: Annotated[list[str] | None, Option(help="A text to classify. Repeatable.")] = None
+    out: Annotated[Path | None, Option(help="A .csv, .tsv, .jsonl or .parquet file; CSV on standard output if not.")] = None
+    probabilities: Annotated[bool, Option("--probabilities", help="Add every class's probability.")] = False
     submission: Annotated[
-        str | None,
-        typer.Option("--submission", metavar="ID,LABEL", help="Two columns only: the file's id (or row from 0), label."),
+        str | None, Option(metavar="ID,LABEL", help="Two columns only: the file's id (or row from 0), label.")
     ] = None
-    numbers: Annotated[bool, typer.Option("--numbers", help="Write class numbers from 0 instead of names.")] = False
-    mc_dropout: Annotated[int, typer.Option("--mc-dropout", min=0, help="Average N passes with dropout on.")] = 0
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Texts per forward pass.")] = 32
+    numbers: Annotated[bool, Option("--numbers", help="Write class numbers from 0 instead of names.")] = False
+    mc_dropout: Annotated[int, Option(min=0, help="Average N passes with dropout on.")] = 0
+    batch_size: Annotated[int, Option(min=1, help="Texts per forward pass.")] = 32
     engine: EngineOption = "torch"
     text_column: TextColumn = None
     overrides: SetOption = None

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
+from typer import Option
 
 from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, RecipeArg, SetOption, print_json
@@ -61,7 +62,7 @@ def show_recipes(rows: Sequence[Mapping[str, Any]]) -> None:
 def show_recipe(
     name: RecipeArg,
     overrides: SetOption = None,
-    full: Annotated[bool, typer.Option("--full", help="Every key, defaults filled in.")] = False,
+    full: Annotated[bool, Option("--full", help="Every key, defaults filled in.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Print one recipe as YAML: as written, or with every default filled in."""

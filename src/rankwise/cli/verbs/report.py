@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
+from typer import Argument, Option
 
 from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, print_json
@@ -22,13 +23,11 @@ STUDY = "sweep.json"  # the file by which a folder is a sweep's
 
 def report(
     sources: Annotated[
-        list[str], typer.Argument(metavar="RUN", help="Run folders, those of one recipe's seeds pooled; or one study.")
+        list[str], Argument(metavar="RUN", help="Run folders, those of one recipe's seeds pooled; or one study.")
     ],
-    out: Annotated[Path, typer.Option("--out", help="The page.")] = Path("report.html"),
-    figures: Annotated[
-        Path | None, typer.Option("--figures", help="A folder for every figure as SVG, PNG and CSV.", metavar="DIR")
-    ] = None,
-    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    out: Annotated[Path, Option(help="The page.")] = Path("report.html"),
+    figures: Annotated[Path | None, Option(help="A folder for every figure as SVG, PNG and CSV.", metavar="DIR")] = None,
+    show: Annotated[bool, Option("--open", help="Open the page in the browser.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """One HTML page about runs or a study: scores, budget, curves, mistakes, origin, in pictures and tables."""

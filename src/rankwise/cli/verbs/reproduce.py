@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
+from typer import Argument, Option
 
 from rankwise.cli import console
 from rankwise.cli.arguments import FastOption, JsonOption, SetOption, print_json, takes_options
@@ -26,22 +27,18 @@ SHOWN = ("start", "tick", "step", "evaluation", "end", "memory")  # kinds of a t
 
 @dataclass(frozen=True, kw_only=True)
 class ReproduceOptions:
-    """The arguments and options of `rankwise reproduce`."""
-
     context: typer.Context
     report: Annotated[
-        str | None, typer.Argument(metavar="REPORT", help="A number such as 002, or one of its recipes; lists them if not.")
+        str | None, Argument(metavar="REPORT", help="A number such as 002, or one of its recipes; lists them if not.")
     ] = None
-    data: Annotated[str | None, typer.Option("--data", help="AG News: a file, a folder; from the hub if not.")] = None
-    imdb: Annotated[str | None, typer.Option("--imdb", help="IMDB, for report 004; from the hub if not.")] = None
-    out: Annotated[Path | None, typer.Option("--out", help="The folder of its runs; reproductions/REPORT when left out.")] = (
-        None
-    )
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="How many seeds each experiment is trained with.")] = 1
-    only: Annotated[list[str] | None, typer.Option("--only", help="Just this experiment. Repeatable.")] = None
+    data: Annotated[str | None, Option(help="AG News: a file, a folder; from the hub if not.")] = None
+    imdb: Annotated[str | None, Option(help="IMDB, for report 004; from the hub if not.")] = None
+    out: Annotated[Path | None, Option(help="The folder of its runs; reproductions/REPORT when left out.")] = None
+    seeds: Annotated[int, Option(min=1, help="How many seeds each experiment is trained with.")] = 1
+    only: Annotated[list[str] | None, Option(help="Just this experiment. Repeatable.")] = None
     fast: FastOption = False
     overrides: SetOption = None
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Train again what is already in --out.")] = False
+    overwrite: Annotated[bool, Option("--overwrite", help="Train again what is already in --out.")] = False
     as_json: JsonOption = False
 
 
@@ -158,31 +155,17 @@ def _list(known: list[Report], *, as_json: bool) -> None:
     )
 
 
-class _Progress:
+class _Progress(TrainingProgress):
     """A listener that says which training runs, and draws its progress, on standard error."""
-
-    def __init__(self) -> None:
-        self.training: TrainingProgress | None = None
-
-    def __enter__(self) -> _Progress:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end()
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, ExperimentStarted):
-            self._end()
+            if self.task is not None:
+                self.remove_task(self.task)
+                self.task = None
             needed = [f"{event.asked_by} needs it"] if event.asked_by else []
             done = ["done already"] if event.done else []
             line = "; ".join([f"{event.name}, seed {event.seed}", *needed, *done])
             console.err.print(f"[dim]{event.number} of {event.total}:[/] {line}", soft_wrap=True)
-            self.training = TrainingProgress()
-            self.training.progress.start()
-        elif event.kind in SHOWN and self.training is not None:
-            self.training(event)
-
-    def _end(self) -> None:
-        if self.training is not None:
-            self.training.progress.stop()
-            self.training = None
+        elif event.kind in SHOWN:
+            super().__call__(event)

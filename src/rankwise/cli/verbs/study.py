@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import TextColumn, TimeElapsedColumn
 
 from rankwise.cli import console
-from rankwise.cli.progress import BAR, Bar
+from rankwise.cli.progress import Bar
 from rankwise.recipe.differences import short_keys
 
 if TYPE_CHECKING:
@@ -153,11 +153,11 @@ def _plainly(value: Any) -> str:
 
 
 class SweepProgress(Bar):
-    """A bar with the trials done, the best so far and the time left, and a line for each trial."""
+    """A listener that draws a bar with the trials done, the best so far and the time left, and a line for each trial."""
 
     def __init__(self, space: Space, *, quiet: bool) -> None:
         best, eta = TextColumn("{task.fields[best]}"), TextColumn("{task.fields[eta]}")
-        super().__init__(*BAR, best, TimeElapsedColumn(), eta, disable=quiet)
+        super().__init__(best, TimeElapsedColumn(), eta, disable=quiet)
         self.space, self.quiet = space, quiet
         self.unfinished = False
         self._waited = 0.0
@@ -180,7 +180,7 @@ class SweepProgress(Bar):
             case results.TrialsAwaited():
                 self._wait(event.trials)
             case results.FinalistsChosen() if event.runs:
-                self.progress.update(self.task, description="finalists", completed=0, total=event.runs, eta="")
+                self.update(self.task, description="finalists", completed=0, total=event.runs, eta="")
                 runs = "one whole run" if event.runs == 1 else f"{event.runs} whole runs"
                 which = "trial" if len(event.trials) == 1 else "trials"
                 self._say(f"finalists: {which} {', '.join(map(str, event.trials))}; {runs}")
@@ -189,7 +189,7 @@ class SweepProgress(Bar):
 
     def _begin(self, event: SearchStarted) -> None:
         done, total = event.standing.done, event.standing.total
-        self.task = self.progress.add_task("trials", total=total, completed=done, best="", eta="")
+        self.task = self.add_task("trials", total=total, completed=done, best="", eta="")
         size = "" if self.space.size is None else f" of {self.space.size:,}"
         before = f"; {done} are done already" if done else ""
         beside = f"{event.jobs} beside each other" if event.jobs > 1 else "one after another"
@@ -202,7 +202,7 @@ class SweepProgress(Bar):
             self._say(f"[dim]waiting for {which} of another driver; what a killed one left is taken over in half a minute[/]")
 
     def _final(self, final: Final) -> None:
-        self.progress.advance(self.task)
+        self.advance(self.task)
         outcome = escape(final.reason) or f"test accuracy {final.test['accuracy']:.1%}"
         self._say(f"finalist trial {final.trial}, seed {final.seed}: {outcome}")
 
@@ -217,7 +217,7 @@ class SweepProgress(Bar):
         by = f" by {first.replace('_', ' ')}" if len(self.space.objectives) > 1 else ""
         leading = f"best{by} {_objective_value(first, best.values[first])}" if best is not None else ""
         left = "" if eta is None else "ETA {}:{:02}".format(*divmod(round(eta), 60))
-        self.progress.update(self.task, completed=standing.done, best=leading, eta=left)
+        self.update(self.task, completed=standing.done, best=leading, eta=left)
         if trial.state == "rejected" and self._rejected > SHOWN_REJECTED:
             return
         progress = ", ".join(part for part in (f"{standing.done} of {standing.total}", leading, left) if part)

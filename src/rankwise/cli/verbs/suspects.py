@@ -143,12 +143,13 @@ def _show(
 def _show_measured(measured: dict[str, ListScores]) -> None:
     """How both lists of suspects match the true labels."""
     wrong = next(iter(measured.values())).wrong
-    table = console.plain_table(f"{wrong:,} wrong labels", "rows", "truly wrong", "precision %", "recall %")
-    for name, scores in measured.items():
-        shares = (console.percent(interval) for interval in (scores.precision, scores.recall))
-        table.add_row(name, f"{scores.listed:,}", f"{scores.right:,}", *shares)
+    headings = (f"{wrong:,} wrong labels", "rows", "truly wrong", "precision %", "recall %")
+    rows = [
+        (name, f"{scores.listed:,}", f"{scores.right:,}", *map(console.percent, (scores.precision, scores.recall)))
+        for name, scores in measured.items()
+    ]
     console.out.print()
-    console.out.print(table)
+    console.out.print(console.plain_table(*headings, rows=rows))
 
 
 def _show_rows(rows: list[dict[str, Any]]) -> None:

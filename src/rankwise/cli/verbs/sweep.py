@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from typer import Argument, Option
 
 from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, RecipeOptions, print_json, takes_options
@@ -32,38 +33,27 @@ MEMORY_SHARE = 0.8  # of what is free, for all trials together
 
 @dataclass(frozen=True, kw_only=True)
 class SweepOptions(RecipeOptions):
-    """The arguments and options of `rankwise sweep`."""
-
     space: Annotated[
-        str, typer.Argument(help="A built-in space (rank4-grid, lora-hyperparameters) or a YAML file.", metavar="SPACE")
+        str, Argument(help="A built-in space (rank4-grid, lora-hyperparameters) or a YAML file.", metavar="SPACE")
     ]
     out: Annotated[
-        Path | None,
-        typer.Option("--out", help="The sweep's folder; sweeps/NAME of the space when left out. The same one goes on."),
+        Path | None, Option(help="The sweep's folder; sweeps/NAME of the space when left out. The same one goes on.")
     ] = None
-    trials: Annotated[
-        int | None, typer.Option("--trials", min=1, help="Configurations to train; a grid's all, else 20, when left out.")
-    ] = None
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", min=1, help="Trials beside each other; as cores and memory allow when left out.")
-    ] = None
-    minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0.1, help="Time for the whole; the same command goes on after it.")
-    ] = None
+    trials: Annotated[int | None, Option(min=1, help="Configurations to train; a grid's all, else 20, when left out.")] = None
+    jobs: Annotated[int | None, Option(min=1, help="Trials beside each other; as cores and memory allow when left out.")] = (
+        None
+    )
+    minutes: Annotated[float | None, Option(min=0.1, help="Time for the whole; the same command goes on after it.")] = None
     storage: Annotated[
-        str | None,
-        typer.Option("--storage", metavar="URL", help="postgresql://user@host/database, shared by several machines."),
+        str | None, Option(metavar="URL", help="postgresql://user@host/database, shared by several machines.")
     ] = None
     engine: Annotated[
-        Literal["local", "ray"],
-        typer.Option("--engine", help="local: processes here; ray: the Ray cluster that answers (extra cluster)."),
+        Literal["local", "ray"], Option(help="local: processes here; ray: the Ray cluster that answers (extra cluster).")
     ] = "local"
-    address: Annotated[
-        str | None, typer.Option("--address", metavar="HOST:PORT", help="The Ray cluster; RAY_ADDRESS when left out.")
-    ] = None
-    only_plan: Annotated[
-        bool, typer.Option("--plan", help="Only say what the space holds, and how much of it fits the cap.")
-    ] = False
+    address: Annotated[str | None, Option(metavar="HOST:PORT", help="The Ray cluster; RAY_ADDRESS when left out.")] = None
+    only_plan: Annotated[bool, Option("--plan", help="Only say what the space holds, and how much of it fits the cap.")] = (
+        False
+    )
     as_json: JsonOption = False
 
 

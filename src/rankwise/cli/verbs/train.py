@@ -8,19 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
 from rich.markup import escape
+from typer import Option
 
-from rankwise.cli import console
-from rankwise.cli.arguments import (
-    JsonOption,
-    MemoryOption,
-    MinutesOption,
-    RecipeArg,
-    RecipeOptions,
-    print_json,
-    takes_options,
-)
+from rankwise.cli import arguments, console
 from rankwise.cli.options import forecast_of, recipe_of, scored
 from rankwise.cli.progress import TrainingProgress
 from rankwise.cli.verbs.plan import show_plan
@@ -32,19 +23,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainOptions(RecipeOptions):
-    """The arguments and options of `rankwise train`."""
-
-    recipe: RecipeArg
-    out: Annotated[Path | None, typer.Option("--out", help="The run folder; the next free runs/NAME when left out.")] = None
-    minutes: MinutesOption = None
-    memory_gb: MemoryOption = None
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a stopped run left off.")] = False
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False
-    as_json: JsonOption = False
+class TrainOptions(arguments.RecipeOptions):
+    recipe: arguments.RecipeArg
+    out: Annotated[Path | None, Option(help="The run folder; the next free runs/NAME when left out.")] = None
+    minutes: arguments.MinutesOption = None
+    memory_gb: arguments.MemoryOption = None
+    resume: Annotated[bool, Option("--resume", help="Go on where a stopped run left off.")] = False
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace the run in --out.")] = False
+    as_json: arguments.JsonOption = False
 
 
-@takes_options
+@arguments.takes_options
 def train(options: TrainOptions) -> None:
     """Plan, train and evaluate a recipe; write a run folder."""
     started = time.monotonic()
@@ -71,7 +60,7 @@ def train(options: TrainOptions) -> None:
     if not _is_main_process():
         return
     if options.as_json:
-        print_json({"run": str(run.folder)}, run.facts, {"scores": run.scores, "plan": run.plan_facts})
+        arguments.print_json({"run": str(run.folder)}, run.facts, {"scores": run.scores, "plan": run.plan_facts})
     else:
         show_run(run)
 
