@@ -14,6 +14,7 @@ from rankwise.planning.forecast import LEAST_UPDATES, Forecast, forecast
 from rankwise.planning.plan import plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
+from rankwise.system.files import to_json
 
 WORK = Work(9000, 1000, 7600, 9000 * 55.0, 1000 * 55.0, 7600 * 55.0, 128)
 LAST_2 = ("adapter.allocate={policy: last-k, k: 2}", "train.encoder_dropout=off")
@@ -96,7 +97,7 @@ def test_memory_cuts_the_rows_at_a_time_and_not_the_updates():
 
 def test_a_forecast_is_plain_json_and_readable_lines():
     found = predicted("budget.minutes=8", "budget.memory_gb=1.2", "train.batch_size=64")
-    assert json.loads(json.dumps(found.as_dict()))["steps"] == found.steps
+    assert json.loads(json.dumps(to_json(found.rounded())))["steps"] == found.steps
     first, minutes, memory = found.lines()
     assert first.startswith("predicted: about 8 min on 2 cores, ")
     assert f"{found.steps:,} of {found.planned_steps:,} updates" in minutes

@@ -8,7 +8,7 @@ addition as two. The constants were measured on two shared cores of an AMD EPYC 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rankwise.errors import OverTime
@@ -18,6 +18,7 @@ from rankwise.planning.plan import Plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
 from rankwise.recipe.steps import affordable_steps, evaluation_interval, evaluations, planned_steps, steps_per_epoch
+from rankwise.system.events import Event
 
 GPU_GFLOPS = 10_000.0  # taken of a GPU that has not been measured; small encoders wait for Python there, not for products
 TRAINING_UTILISATION = 0.85  # of the measured fp32 matrix-product speed, on real tokens
@@ -55,8 +56,8 @@ class Durations:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Forecast(Durations):
-    """What a run is expected to cost."""
+class Forecast(Durations, Event, kind="forecast"):
+    """What a run is expected to cost; as an event, what it was told to cost."""
 
     seconds: float
     """From start to saved folder, the recipe's minutes kept."""
@@ -82,10 +83,10 @@ class Forecast(Durations):
     memory_cuts: bool
     """Whether the rows at a time are fewer than the recipe's, to stay under that."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, rounded to what an estimate is good for."""
-        rounded = {key: round(value, 4) if isinstance(value, float) else value for key, value in vars(self).items()}
-        return {**rounded, "operations": float(f"{self.operations:.4g}"), "work": dict(vars(self.work))}
+    def rounded(self) -> Forecast:
+        """The same in the digits that an estimate is good for."""
+        floats: dict[str, Any] = {key: round(value, 4) for key, value in vars(self).items() if isinstance(value, float)}
+        return replace(self, **{**floats, "operations": float(f"{self.operations:.4g}")})
 
     def lines(self) -> list[str]:
         """What a person reads: one line of predictions, and one for each budget that changes something."""

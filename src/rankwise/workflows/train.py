@@ -33,7 +33,6 @@ from rankwise.run.saving import facts_of, save, scores_of
 from rankwise.system.device import Device
 from rankwise.system.events import (
     AlreadyComplete,
-    CostPredicted,
     DataPrepared,
     Evaluated,
     Event,
@@ -112,7 +111,7 @@ def train_on(
         )
         warnings = _warnings(labelled, data)
         events.emit(_data_prepared(data, warnings))
-        events.emit(CostPredicted(**job.forecast.as_dict()))
+        events.emit(job.forecast.rounded())
 
         wanted = recipe.evaluate.baselines and accelerator.is_main_process
         beside = fitted_baselines(data) if wanted else {}  # before training, whose time is what they leave

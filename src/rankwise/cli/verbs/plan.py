@@ -38,7 +38,7 @@ def plan(options: PlanOptions) -> None:
     planned = make_plan(loaded, classes=classes or 2)  # for data that is not on this machine
     cost = forecast_of(loaded, planned, known)
     if options.as_json:
-        arguments.print_json({"recipe": loaded.name, "classes": classes or 2}, planned.facts(), {"forecast": cost.as_dict()})
+        arguments.print_json({"recipe": loaded.name, "classes": classes or 2}, planned.facts(), {"forecast": cost.rounded()})
         return
     console.show_layouts(known.layouts if known else [])
     show_plan(loaded.name, planned, cost)

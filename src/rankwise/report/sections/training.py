@@ -14,7 +14,7 @@ from rankwise.report.groups import Group, peak_gb
 from rankwise.report.words import Value, in_words, listed, run_name
 from rankwise.run.folder import Run
 from rankwise.run.manifest import RECIPE, VERSIONS
-from rankwise.system.events import UpdateLogged, read_events
+from rankwise.system.events import UpdateLogged
 from rankwise.system.files import read_json
 
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}  # and what a page calls them
@@ -56,7 +56,7 @@ def training_section(group: Group) -> Section:
 
 def _logged_losses(run: Run) -> Line:
     """The loss of every update that a run logged; of one that was resumed, the last time each was made."""
-    events = read_events(run.folder / "events.jsonl")
+    events = run.events()
     return sorted({event.step: event.loss for event in events if isinstance(event, UpdateLogged)}.items())
 
 
