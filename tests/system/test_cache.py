@@ -36,7 +36,7 @@ def test_json_values_are_made_once_and_again_where_they_are_damaged(tmp_path):
 def test_the_entries_used_longest_ago_make_room(tmp_path):
     cache = Cache(tmp_path, limit_bytes=100)
     for number, key in enumerate("abc"):
-        cache.json_entry(key, lambda: "x" * 37)  # 40 bytes
+        cache.json_entry(key, lambda: "x" * 13)  # 40 bytes
         os.utime(tmp_path / key, (number, number))
-    cache.json_entry("d", lambda: "x" * 37)
+    cache.json_entry("d", lambda: "x" * 13)
     assert sorted(path.parent.name for path in tmp_path.glob("*/entry.json")) == ["b", "c", "d"]

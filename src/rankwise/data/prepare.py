@@ -47,7 +47,7 @@ class Split:
         if kept.all():
             return self
         rows = np.flatnonzero(kept)
-        return Split(Texts.of(self.texts).take(rows), self.tokens.take_to_disk(rows), self.labels[rows], self.rows[rows])
+        return Split(Texts.of(self.texts).take(rows), self.tokens.take(rows), self.labels[rows], self.rows[rows])
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def shifted_tokens(
         changed = Texts.of(preprocessing.apply(shift(text, kind, seed=seed, join=preprocessing.join)) for text in texts)
         after = tokenize_to_disk(tokenizer, changed, max_length=preprocessing.max_length)
         indices = np.array([index for index in range(len(after)) if not _same(tokens, after, index)], dtype=np.int64)
-        shifted.append(Shifted(kind, indices, after.take_to_disk(indices)))
+        shifted.append(Shifted(kind, indices, after.take(indices)))
     return tuple(shifted)
 
 

@@ -16,10 +16,9 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from rankwise.data.store import Numbers, Texts
-from rankwise.system.cache import ABOUT, Cache, checksum
+from rankwise.system.cache import Cache
 
 FORMAT = 1
-FILES = ("ids.bin", "types.bin", "offsets.npy")
 LEAST_SHARED = 2_000  # texts: fewer are tokenised in less time than it takes to look for them
 CHUNK = 2_000  # texts per tokenizer call: enough to use its threads, little enough to bound memory
 CHUNK_CHARACTERS = 1_000_000  # ... also where texts are long: a tokenizer holds some 100 bytes a token
@@ -47,11 +46,7 @@ class Tokens:
         return np.diff(self.offsets)
 
     def take(self, indices: NDArray[np.int64]) -> Tokens:
-        """The tokens of these texts alone, in memory."""
-        return _gathered(self._rows(indices))
-
-    def take_to_disk(self, indices: NDArray[np.int64]) -> Tokens:
-        """The same for any number of texts, on disk."""
+        """The tokens of these texts alone, on disk."""
         return _written(self._rows(indices), len(indices), self.ids.dtype)
 
     def _rows(self, indices: Iterable[int]) -> Iterator[Encoded]:
@@ -75,33 +70,17 @@ def tokenize_to_disk(tokenizer: Any, texts: Sequence[str], *, max_length: int | 
     def written(folder: Path | None = None) -> Tokens:
         return _written(_encoded(tokenizer, texts, max_length), len(texts), _narrowest(tokenizer), folder)
 
-    def make(entry: Path) -> None:
+    def make(entry: Path) -> dict[str, Any]:
         tokens = written(entry)
         np.save(entry / "offsets.npy", tokens.offsets)
-        facts = {
-            "format": FORMAT,
-            "ids": tokens.ids.dtype.name,
-            "types": tokens.types is not None,
-            "crc32": [checksum(entry / name) for name in FILES],
-        }
-        (entry / ABOUT).write_text(json.dumps(facts) + "\n", "utf-8")
+        return {"ids": tokens.ids.dtype.name, "types": tokens.types is not None}
 
-    key, size = _key_of(tokenizer, texts, max_length) if cache and len(texts) >= LEAST_SHARED else ("", 0)
-    if cache is None or not key or not cache.has_room(size):
-        return written()
-    return cache.entry(key, size, _stored, make)[0]
-
-
-def _stored(entry: Path) -> Tokens | None:
-    """The tokens of an entry of a cache; None where it is missing or damaged."""
-    try:
-        facts = json.loads((entry / ABOUT).read_text("utf-8"))
-        if facts["format"] != FORMAT or facts["crc32"] != [checksum(entry / name) for name in FILES]:
-            return None
+    def read(entry: Path, facts: dict[str, Any]) -> Tokens:
         types = Numbers.open(entry / "types.bin", np.int8) if facts["types"] else None
         return Tokens(Numbers.open(entry / "ids.bin", facts["ids"]), np.load(entry / "offsets.npy"), types)
-    except (FileNotFoundError, ValueError, KeyError, TypeError):
-        return None
+
+    key, size = _key_of(tokenizer, texts, max_length) if cache and len(texts) >= LEAST_SHARED else ("", 0)
+    return cache.entry(key, size, make, read)[0] if cache and key and cache.has_room(size) else written()
 
 
 def _key_of(tokenizer: Any, texts: Sequence[str], max_length: int | None) -> tuple[str, int]:

@@ -8,7 +8,6 @@ and the dtype.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from rankwise.model.forward import Entering
-from rankwise.system.cache import ABOUT, Cache, checksum
+from rankwise.system.cache import Cache
 
 FORMAT = 1
 BYTES = 2  # of an fp16 number
@@ -74,26 +73,15 @@ class HiddenStatesCache(Cache):
         """The entry, and whether it was there already; `fill` puts every text's states where it is missing or damaged."""
         shape = (int(offsets[-1]), width)
 
-        def read(entry: Path) -> HiddenStates | None:
-            path = entry / "hidden.bin"
-            try:
-                facts = json.loads((entry / ABOUT).read_text("utf-8"))
-                if facts["format"] != FORMAT or facts["shape"] != list(shape) or facts["crc32"] != checksum(path):
-                    return None
-            except (FileNotFoundError, ValueError, KeyError, TypeError):
-                return None
-            return HiddenStates(np.memmap(path, dtype=np.float16, mode="r", shape=shape), offsets, layer)
-
         def make(entry: Path) -> None:
-            path = entry / "hidden.bin"
-            hidden = np.memmap(path, dtype=np.float16, mode="w+", shape=shape)
+            hidden = np.memmap(entry / "hidden.bin", dtype=np.float16, mode="w+", shape=shape)
             fill(HiddenStates(hidden, offsets, layer))
             hidden.flush()
-            del hidden
-            facts = {"format": FORMAT, "shape": list(shape), "crc32": checksum(path)}
-            (entry / ABOUT).write_text(json.dumps(facts) + "\n", "utf-8")
 
-        return self.entry(key, shape[0] * width * BYTES, read, make)
+        def read(entry: Path, _facts: None) -> HiddenStates:
+            return HiddenStates(np.memmap(entry / "hidden.bin", dtype=np.float16, mode="r", shape=shape), offsets, layer)
+
+        return self.entry(key, shape[0] * width * BYTES, make, read)
 
 
 def digest_of(weights: Iterable[torch.Tensor]) -> str:

@@ -44,16 +44,16 @@ class Cache:
         free = shutil.disk_usage(self.folder).free + self.used_bytes()
         return size <= self.limit_bytes and size < 0.9 * free
 
-    def entry(self, key: str, size: int, read: Callable[[Path], T | None], make: Callable[[Path], None]) -> tuple[T, bool]:
-        """(what `read` makes of the entry's folder, whether the entry was there already).
+    def entry(self, key: str, size: int, make: Callable[[Path], Any], read: Callable[[Path, Any], T]) -> tuple[T, bool]:
+        """(what `read` makes of the entry's folder and facts, whether the entry was there already).
 
-        `read` gives None for a folder that is missing or damaged; `make` fills a new one, of about `size` bytes. Of several
+        `make` fills the folder of a new entry, of about `size` bytes, and returns its facts, plain JSON values. Of several
         processes one makes the entry while the others wait. Raises OSError where what was written can't be read again.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         entry = self.folder / key
         with self._lock(key):
-            content = read(entry)
+            content = _checked(entry, read)
             if content is not None:
                 os.utime(entry)
                 return content, True
@@ -62,20 +62,17 @@ class Cache:
             new = entry.with_name(f"{key}{NEW}")  # moved into its place whole: what is killed leaves only this
             shutil.rmtree(new, ignore_errors=True)
             new.mkdir()
-            make(new)
+            facts = make(new)
+            (new / ABOUT).write_text(json.dumps({"facts": facts, "crc32": _checksums(new)}) + "\n", "utf-8")
             new.rename(entry)
-            content = read(entry)
+            content = _checked(entry, read)
         if content is None:
             raise OSError(f"{entry}: what was just written reads back otherwise; check the disk")
         return content, False
 
     def json_entry(self, key: str, make: Callable[[], Any]) -> Any:
         """The plain JSON values that an entry holds, from `make` where it is not there."""
-
-        def write(entry: Path) -> None:
-            (entry / ABOUT).write_text(json.dumps(make()) + "\n", "utf-8")
-
-        return self.entry(key, 0, _json_in, write)[0]
+        return self.entry(key, 0, lambda _: make(), lambda _, facts: facts)[0]
 
     def used_bytes(self) -> int:
         """Bytes that all finished entries take."""
@@ -117,21 +114,26 @@ class Cache:
         return FileLock(self.folder / f"{key}.lock", timeout=timeout)
 
 
-def checksum(path: Path) -> int:
-    """CRC-32 of a file, read in pieces."""
-    crc = 0
-    with path.open("rb") as file:
-        while piece := file.read(PIECE):
-            crc = zlib.crc32(piece, crc)
-    return crc
-
-
-def _json_in(entry: Path) -> Any:
-    """The values in an entry's `entry.json`; None where it is missing or damaged."""
+def _checked(entry: Path, read: Callable[[Path, Any], T]) -> T | None:
+    """What `read` makes of an entry; None where it is missing, damaged or of an older rankwise."""
     try:
-        return json.loads((entry / ABOUT).read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
+        about = json.loads((entry / ABOUT).read_text("utf-8"))
+        return read(entry, about["facts"]) if about["crc32"] == _checksums(entry) else None
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
+
+
+def _checksums(folder: Path) -> dict[str, int]:
+    """CRC-32 of every file of an entry but its facts, read in pieces."""
+    checksums = {}
+    for path in sorted(folder.iterdir()):
+        if path.name != ABOUT:
+            crc = 0
+            with path.open("rb") as file:
+                while piece := file.read(PIECE):
+                    crc = zlib.crc32(piece, crc)
+            checksums[path.name] = crc
+    return checksums
 
 
 def _size(entry: Path) -> int:
