@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rankwise.data.audit import Audit, audit, check
+from rankwise.data import audit as audits
+from rankwise.data.audit import Audit, check
 from rankwise.data.files.table import Table, table_of
 from rankwise.data.repeats import seen_in
 from rankwise.errors import DataError
@@ -27,6 +28,10 @@ def distinct(count: int, start: int = 0) -> list[str]:
     """Texts that share no pair of neighbours."""
     numbers = range(start, start + count)
     return [" ".join(WORDS[(place // 12**digit) % 12] for digit in range(4)) + f" {place}" for place in numbers]
+
+
+def audit(train: Table, lengths: np.ndarray | None = None, **others: Table) -> Audit:
+    return audits.audit({"train": train, **others}, lengths=lengths)
 
 
 def warned(report: Audit, *parts: str) -> bool:

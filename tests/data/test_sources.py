@@ -28,7 +28,7 @@ def test_a_file_that_is_named_needs_nothing_of_the_folder(tmp_path: Path) -> Non
 def test_a_folder_gives_its_splits_and_class_names(tmp_path: Path) -> None:
     write(tmp_path / "classes.txt", "World\nSports\n\n")
     sources = splits(tmp_path, "train.csv", "dev.jsonl", "test.csv.gz", "notes.md")
-    assert [Path(source.path).name for source in (sources.train, sources.validation, sources.test)] == [
+    assert [Path(source.path).name for source in (sources.train, sources.splits["validation"], sources.splits["test"])] == [
         "train.csv",
         "dev.jsonl",
         "test.csv.gz",
@@ -40,13 +40,12 @@ def test_a_folder_gives_its_splits_and_class_names(tmp_path: Path) -> None:
 def test_a_folder_in_imdbs_layout_gives_train_and_test(tmp_path: Path) -> None:
     sources = splits(tmp_path, "train/pos/0.txt", "train/neg/0.txt", "test/pos/0.txt", "test/neg/0.txt", "train/urls.txt")
     assert read_table(sources.train, DataSpec()).labels == ("neg", "pos")
-    assert sources.test is not None
-    assert sources.test.path.endswith("test")
+    assert sources.splits["test"].path.endswith("test")
 
 
 def test_class_folders_and_a_single_file_are_training_rows(tmp_path: Path) -> None:
     assert splits(tmp_path / "folders", "pos/0.txt", "neg/0.txt") == Sources(
-        SourceSpec(path=str(tmp_path / "folders")), None, None, ()
+        {"train": SourceSpec(path=str(tmp_path / "folders"))}, ()
     )
     file = str(write(tmp_path / "all.csv", GOOD))
     assert sources_of(DataSpec(source=file)).train == SourceSpec(path=file)
@@ -55,13 +54,12 @@ def test_class_folders_and_a_single_file_are_training_rows(tmp_path: Path) -> No
 def test_a_split_given_by_name_goes_before_the_folder(tmp_path: Path) -> None:
     other = str(write(tmp_path / "elsewhere" / "x.csv", GOOD))
     sources = splits(tmp_path / "data", "train.csv", "test.csv", test=other)
-    assert sources.test == SourceSpec(path=other)
+    assert sources.splits["test"] == SourceSpec(path=other)
 
 
 def test_the_sample_comes_with_the_package() -> None:
     sources = sources_of(DataSpec(source="sample"))
-    assert sources.test is not None
-    assert read_table(sources.test, DataSpec()).layout.text == ("title", "description")
+    assert read_table(sources.splits["test"], DataSpec()).layout.text == ("title", "description")
 
 
 @pytest.mark.parametrize(
@@ -119,8 +117,7 @@ def test_ag_news_is_read_as_its_readme_says() -> None:
     folder = real("ag_news")
     sources = sources_of(DataSpec(source=str(folder)))
     assert sources.classes == ("World", "Sports", "Business", "Sci/Tech")
-    assert sources.test is not None
-    train, test = read_table(sources.train, DataSpec()), read_table(sources.test, DataSpec())
+    train, test = read_table(sources.train, DataSpec()), read_table(sources.splits["test"], DataSpec())
     assert (len(train.texts), len(test.texts)) == (10_000, 7_600)
     assert set(train.labels or ()) == set(sources.classes)
     assert test.layout.describe() == "test.csv: CSV, comma, no header; label = column 0, text = columns 1 + 2"

@@ -10,14 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.files.table import Table
 from rankwise.data.lengths import COVERED, Lengths, lengths_of
-from rankwise.data.repeats import Conflict, Overlap, conflict_example, conflicts, hashes, near_hashes, overlap, repeats
+from rankwise.data.repeats import Conflict, Overlap, conflict_example, conflicts, hashes, overlap, plain, repeats
 from rankwise.errors import DataError
 
 LEAK_LIMIT = 0.05  # share of test rows seen in training above which a score means little
@@ -79,18 +78,14 @@ def check(table: Table) -> None:
         )
 
 
-def audit(
-    train: Table,
-    *,
-    validation: Table | None = None,
-    test: Table | None = None,
-    lengths: NDArray[np.integer[Any]] | None = None,
-) -> Audit:
-    """Count what there is to know of these tables. `lengths` are the training texts' tokens, special ones included, (N,)."""
-    splits = {"train": train, "validation": validation, "test": test}
-    tables = {name: table for name, table in splits.items() if table is not None}
+def audit(tables: Mapping[str, Table], *, lengths: NDArray[np.int64] | None = None) -> Audit:
+    """Count what there is to know of tables by split, of which train is one.
+
+    `lengths` are the training texts' tokens, special ones included, (N,).
+    """
+    train = tables["train"]
     exact = {name: hashes(table.texts) for name, table in tables.items()}
-    near = {name: near_hashes(table.texts) for name, table in tables.items()}
+    near = {name: hashes(map(plain, table.texts)) for name, table in tables.items()}
     counts = dict(Counter(train.labels or ()).most_common())
     groups = list(conflicts(train, exact["train"]))
     duplicates = repeats(exact["train"])
@@ -110,7 +105,7 @@ def audit(
         single_classes=tuple(label for label, count in counts.items() if count == 1),
         suspicious=_suspicious(train),
         characters=lengths_of(np.fromiter(map(len, train.texts), dtype=np.int64), "characters"),
-        tokens=None if lengths is None else lengths_of(np.asarray(lengths, dtype=np.int64), "tokens"),
+        tokens=None if lengths is None else lengths_of(lengths, "tokens"),
         warnings=(),
     )
     return replace(counted, warnings=tuple(_warnings(counted)))
@@ -121,15 +116,15 @@ def audit(
 
 def _label_words(table: Table, counts: Mapping[str, int]) -> tuple[LabelWord, ...]:
     """Labels that give themselves away: in a fifth of their class or more, and almost nowhere else."""
-    words = {label: _word(label) for label in counts}
+    holds = {label: _finder(label) for label in counts}
     own: Counter[str] = Counter()
     for text, label in zip(table.texts, table.labels or (), strict=False):
-        own[label] += _has(text.casefold(), words[label])
+        own[label] += holds[label](text.casefold())
     frequent = [label for label, rows in own.items() if rows >= max(5, 0.2 * counts[label])]
     everywhere: Counter[str] = Counter()
     for text in table.texts if frequent else ():
         folded = text.casefold()
-        everywhere.update(label for label in frequent if _has(folded, words[label]))
+        everywhere.update(label for label in frequent if holds[label](folded))
     return tuple(
         LabelWord(label, own[label] / counts[label], own[label] / everywhere[label])
         for label in frequent
@@ -137,15 +132,11 @@ def _label_words(table: Table, counts: Mapping[str, int]) -> tuple[LabelWord, ..
     )
 
 
-def _word(label: str) -> tuple[str, re.Pattern[str]]:
-    """A label without case, and a pattern that finds it as a word; the first is the quicker test."""
-    plain = label.strip().casefold()
-    return plain, re.compile(rf"(?<!\w){re.escape(plain)}(?!\w)")
-
-
-def _has(text: str, word: tuple[str, re.Pattern[str]]) -> bool:
+def _finder(label: str) -> Callable[[str], bool]:
     """Whether a text without case holds a label as a word."""
-    return word[0] in text and word[1].search(text) is not None
+    plain = label.strip().casefold()
+    word = re.compile(rf"(?<!\w){re.escape(plain)}(?!\w)")
+    return lambda text: plain in text and word.search(text) is not None  # the first is the quicker test
 
 
 def _alike(labels: Iterable[str]) -> tuple[tuple[str, ...], ...]:

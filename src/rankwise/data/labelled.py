@@ -74,10 +74,8 @@ class Volume:
 def read_labelled(spec: DataSpec) -> Labelled:
     """The three tables of a recipe, split where they are not given, and the class names. Raises DataError."""
     sources = sources_of(spec)
-    train = read_table(sources.train, spec)
-    test = read_table(sources.test, spec) if sources.test else None
-    validation = read_table(sources.validation, spec) if sources.validation else None
-    return split_tables(spec, train, validation, test, classes=sources.classes)
+    tables = {name: read_table(source, spec) for name, source in sources.splits.items()}
+    return split_tables(spec, **tables, classes=sources.classes)
 
 
 def read_training(spec: DataSpec) -> tuple[Sources, Table, tuple[str, ...]]:
@@ -94,9 +92,9 @@ def read_volume(spec: DataSpec) -> Volume:
     _check_rows(spec, len(set(table.labels or ())))
     layouts, train = [table.layout], len(table.texts)
     rows = {}
-    for role, source in (("test", sources.test), ("validation", sources.validation)):
-        if source:
-            other = read_table(source, spec)
+    for role in ("test", "validation"):
+        if role in sources.splits:
+            other = read_table(sources.splits[role], spec)
             rows[role] = len(other.texts)
             layouts.append(other.layout)
         else:
@@ -116,7 +114,9 @@ def split_tables(
     check(train)
     notes = []
     for name, table in (("train", train), ("test", test), ("validation", validation)):
-        notes += [table.layout.describe(), *_dropped(table, name)] if table else []
+        if table is not None:
+            dropped = (f"{name}: {count:,} rows dropped ({reason})" for reason, count in table.dropped.items())
+            notes += [table.layout.describe(), *dropped]
     seed = spec.split.seed
     if test is None:
         train, test = split_off(train, spec.split.test, seed=seed, what="test")
@@ -155,8 +155,3 @@ def _leakage(leaked: NDArray[np.bool_], test: Table, spec: DataSpec) -> list[str
             "--set data.leakage=allow to see a score on the others beside it"
         )
     return [f"test: {overlap}; scores leave nothing out, the clean score is beside them"]
-
-
-def _dropped(table: Table, name: str) -> list[str]:
-    """A note for every reason for which rows were left out."""
-    return [f"{name}: {count:,} rows dropped ({reason})" for reason, count in table.dropped.items() if count]

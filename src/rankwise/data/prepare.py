@@ -83,9 +83,9 @@ def prepare(
     texts = clean_all(labelled.train.texts, spec.clean)
     whole = tokenize_to_disk(tokenizer, texts, max_length=None, cache=cache)
     max_length, length_note = choose_length(whole.lengths, spec.max_length, longest)
-    side, side_notes = _truncation_side(spec, whole, numbers["train"], max_length)
+    side, side_note = _truncation_side(spec, whole, numbers["train"], max_length)
     tokenizer.truncation_side = side  # saved with it, so whoever loads the run cuts on the same side
-    kept, kept_notes = _within_percentiles(whole.lengths, spec.length_percentiles)
+    kept, kept_note = _within_percentiles(whole.lengths, spec.length_percentiles)
     train = Split(texts, cut(whole, texts, tokenizer, max_length), numbers["train"], labelled.train.rows).where(kept)
 
     def scored(name: str) -> Split:
@@ -107,7 +107,7 @@ def prepare(
         validation=scored("validation"),
         test=scored("test"),
         lengths=lengths_of(whole.lengths, "tokens", bars=40, width=1),
-        notes=(*labelled.notes, length_note, *side_notes, *kept_notes),
+        notes=(*labelled.notes, *filter(None, (length_note, side_note, kept_note))),
     )
 
 
@@ -133,20 +133,17 @@ def choose_length(lengths: NDArray[np.int64], wanted: float, longest: int) -> tu
     return chosen, f"max length {chosen} tokens cuts {longer:.1%} of the training texts{hint}"
 
 
-def _truncation_side(spec: DataSpec, tokens: Tokens, labels: NDArray[np.int64], max_length: int) -> tuple[str, list[str]]:
-    """(the side on which longer texts are cut, a note where that is not the usual one)."""
+def _truncation_side(spec: DataSpec, tokens: Tokens, labels: NDArray[np.int64], max_length: int) -> tuple[str, str]:
+    """(the side on which longer texts are cut, a line about it, empty where that is the usual one)."""
     if spec.truncation_side == "auto":
-        side, note = better_side(tokens, labels, max_length)
-        return side, [note] if note else []
-    return spec.truncation_side, ["longer texts lose their beginning"] if spec.truncation_side == "left" else []
+        return better_side(tokens, labels, max_length)
+    return spec.truncation_side, "longer texts lose their beginning" if spec.truncation_side == "left" else ""
 
 
-def _within_percentiles(
-    lengths: NDArray[np.int64], percentiles: tuple[float, float] | None
-) -> tuple[NDArray[np.bool_], list[str]]:
-    """(which texts (N,) lie between two percentiles of length, a note where some do not)."""
+def _within_percentiles(lengths: NDArray[np.int64], percentiles: tuple[float, float] | None) -> tuple[NDArray[np.bool_], str]:
+    """(which texts (N,) lie between two percentiles of length, a line about the others)."""
     if percentiles is None:
-        return np.ones(len(lengths), dtype=np.bool_), []
+        return np.ones(len(lengths), dtype=np.bool_), ""
     low, high = np.percentile(lengths, percentiles)
     kept = (lengths >= low) & (lengths <= high)
-    return kept, [f"train: {(~kept).sum():,} rows outside {low:.0f} to {high:.0f} tokens left out of training"]
+    return kept, f"train: {(~kept).sum():,} rows outside {low:.0f} to {high:.0f} tokens left out of training"

@@ -52,9 +52,9 @@ def hashes(texts: Iterable[str]) -> Hashes:
     return np.frombuffer(digests, dtype=np.uint64)
 
 
-def near_hashes(texts: Iterable[str]) -> Hashes:
-    """An 8-byte hash of every text's letters and digits, without case, (N,)."""
-    return hashes(map(_plain, texts))
+def plain(text: str) -> str:
+    """Letters and digits only, without case; texts without any, such as emoji, stay as they are."""
+    return _NO_WORD.sub("", text.casefold()) or text
 
 
 def seen_in(train: Table, other: Table) -> NDArray[np.bool_]:
@@ -94,8 +94,3 @@ def conflict_example(table: Table, indices: list[int]) -> Conflict:
     assert table.labels is not None
     labels = dict.fromkeys(table.labels[index] for index in indices)
     return Conflict(table.texts[indices[0]][:SHOWN], tuple(labels), tuple(table.rows[indices[:SHOWN_ROWS]].tolist()))
-
-
-def _plain(text: str) -> str:
-    """Letters and digits only, without case; texts without any, such as emoji, stay as they are."""
-    return _NO_WORD.sub("", text.casefold()) or text

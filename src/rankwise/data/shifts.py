@@ -21,7 +21,6 @@ from rankwise.data.clean import agencies, whitespace
 from rankwise.data.preprocessing import Preprocessing
 from rankwise.data.store import Texts
 from rankwise.data.tokens import Tokens, tokenize_to_disk
-from rankwise.errors import DataError, nearest
 
 TYPO_SHARE = 0.15  # of the words of four letters and more
 DROPPED_SHARE = 0.2  # of all words
@@ -42,12 +41,8 @@ class Shifted:
 
 
 def shift(text: str, kind: str, *, seed: int = 0, join: str = " . ") -> str:
-    """The text under one kind of shift; `join` is what stands between joined columns. Raises DataError for no such kind."""
-    try:
-        change = KINDS[kind]
-    except KeyError:
-        raise DataError(f"no kind of shift is called '{kind}'{nearest(kind, KINDS)} There are {', '.join(KINDS)}") from None
-    shifted = change(text, Random(f"{seed} {kind} {text}"), join)
+    """The text under one kind of shift; `join` is what stands between joined columns."""
+    shifted = KINDS[kind](text, Random(f"{seed} {kind} {text}"), join)
     return text if not shifted or shifted.isspace() else shifted
 
 

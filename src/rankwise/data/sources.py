@@ -24,13 +24,16 @@ from rankwise.recipe import DataSpec, SourceSpec
 
 @dataclass(frozen=True)
 class Sources:
-    """Where the splits are; validation or test is None where its rows have to be split off the training rows."""
+    """Where the splits are, and what their classes are called."""
 
-    train: SourceSpec
-    validation: SourceSpec | None
-    test: SourceSpec | None
+    splits: Mapping[str, SourceSpec]
+    """By role; validation or test is missing where its rows have to be split off the training rows."""
     classes: tuple[str, ...]
     """Class names in the order of their numbers; empty where nothing says them."""
+
+    @property
+    def train(self) -> SourceSpec:
+        return self.splits["train"]
 
 
 def sources_of(data: DataSpec) -> Sources:
@@ -39,13 +42,12 @@ def sources_of(data: DataSpec) -> Sources:
     Raises DataError when nothing is given, a path cannot be read, or two splits are the same file.
     """
     splits = _source_by_role(data)
-    train = splits["train"]
-    if train is None and data.source is not None:
-        others = " and ".join(role for role, source in splits.items() if source is not None)
+    if "train" not in splits and data.source is not None:
+        others = " and ".join(splits)
         raise DataError(f"{data.source} has {others} rows but no training rows; add train.csv, or type --set data.train=FILE")
-    if train is None:
+    if "train" not in splits:
         raise DataError("no training text is given; type --set data.source=FOLDER_OR_FILE, or --set data.source=sample")
-    return Sources(train, splits["validation"], splits["test"], data.classes or _class_names(data, train))
+    return Sources(splits, data.classes or _class_names(data, splits["train"]))
 
 
 def source_to_score(data: DataSpec) -> tuple[SourceSpec, tuple[str, ...]]:
@@ -54,21 +56,26 @@ def source_to_score(data: DataSpec) -> tuple[SourceSpec, tuple[str, ...]]:
     Raises DataError as `sources_of` does, but for a source without training rows.
     """
     splits = _source_by_role(data)
-    chosen = splits["test"] or splits["validation"] or splits["train"]
-    if chosen is None:
+    if not splits:
         raise DataError("no text is given; give a file, a folder or hub:NAME")
-    return chosen, data.classes or _class_names(data, splits["train"] or chosen)
+    scored = next(splits[role] for role in ("test", "validation", "train") if role in splits)
+    return scored, data.classes or _class_names(data, splits.get("train", scored))
 
 
-def _source_by_role(data: DataSpec) -> dict[str, SourceSpec | None]:
-    """The source of every role; None where there is none. Raises DataError for one that can't be read, or stands twice."""
+def _source_by_role(data: DataSpec) -> dict[str, SourceSpec]:
+    """The source of every role that has one. Raises DataError for one that can't be read, or that two roles have."""
     named = {role: source for role in ROLES if (source := getattr(data, role)) is not None}
     inside = {} if data.source is None else _sources_in(data.source, named=named.keys())
-    sources = {role: _with_split(named.get(role) or inside.get(role), role) for role in ROLES}
-    for source in filter(None, sources.values()):
+    sources = {role: _with_split(named.get(role) or inside[role], role) for role in ROLES if role in {*named, *inside}}
+    for source in sources.values():
         if not source.path.startswith("hub:"):
             checked_path(source.path)
-    _refuse_same(sources)
+    for (one, first), (other, second) in combinations(sources.items(), 2):
+        if _is_same(first.path, second.path):
+            raise DataError(
+                f"{one} and {other} are the same file, {second.path}; give {other} rows of its own, or leave "
+                f"data.{other} out to split them off"
+            )
     return sources
 
 
@@ -115,35 +122,21 @@ def _sources_in_folder(folder: Path, written: str, *, named: Set[str]) -> dict[s
     if "train" not in {*sources, *named} and class_folders(folder):
         sources["train"] = SourceSpec(path=written)
     if not sources and "train" not in named:
-        raise _nothing_readable(folder, written)
+        contents = sorted(entry.name for entry in folder.iterdir())
+        inside = ", ".join(contents[:5]) + (", …" if len(contents) > 5 else "") if contents else "nothing"
+        first, *others = WRITERS
+        raise DataError(
+            f"{written}: expected train{first} (or {', '.join(others)}) or class folders of .txt files, found {inside}; "
+            "name the file: --set data.train=FILE"
+        )
     return sources
 
 
-def _nothing_readable(folder: Path, written: str) -> DataError:
-    names = sorted(entry.name for entry in folder.iterdir())
-    first, *others = WRITERS
-    inside = ", ".join(names[:5]) + (", …" if len(names) > 5 else "") if names else "nothing"
-    return DataError(
-        f"{written}: expected train{first} (or {', '.join(others)}) or class folders of .txt files, found {inside}; "
-        "name the file: --set data.train=FILE"
-    )
-
-
-def _with_split(source: SourceSpec | None, role: str) -> SourceSpec | None:
+def _with_split(source: SourceSpec, role: str) -> SourceSpec:
     """The source; a hub data set without a split is read at the split of its role."""
-    if source is None or not source.path.startswith("hub:") or hub.name_and_split(source.path)[1] is not None:
+    if not source.path.startswith("hub:") or hub.name_and_split(source.path)[1] is not None:
         return source
     return source.model_copy(update={"path": f"{source.path}:{role}"})
-
-
-def _refuse_same(sources: Mapping[str, SourceSpec | None]) -> None:
-    """Raise DataError where two roles have the same file."""
-    for (one, first), (other, second) in combinations(sources.items(), 2):
-        if first and second and _is_same(first.path, second.path):
-            raise DataError(
-                f"{one} and {other} are the same file, {second.path}; give {other} rows of its own, or leave "
-                f"data.{other} out to split them off"
-            )
 
 
 def _is_same(one: str, other: str) -> bool:

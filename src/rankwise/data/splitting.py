@@ -20,9 +20,22 @@ def split_off(table: Table, amount: float, *, seed: int, what: str) -> tuple[Tab
     from sklearn.model_selection import train_test_split
 
     assert table.labels is not None
-    wanted = rows_taken(len(table.texts), amount, classes=len(set(table.labels)))
-    _check_amount(table, amount, wanted, what)
-    number_of = {name: number for number, name in enumerate(sorted(set(table.labels)))}
+    counts = Counter(table.labels)
+    wanted = rows_taken(len(table.texts), amount, classes=len(counts))
+    rest = len(table.texts) - wanted
+    rarest, fewest = min(counts.items(), key=lambda item: item[1])
+    if amount >= 1 and wanted < len(counts) <= rest:
+        raise DataError(
+            f"data.split.{what} is {wanted}; expected {len(counts)} or more, a row for each class: "
+            f"--set data.split.{what}={len(counts)}"
+        )
+    if fewest < 2 or min(wanted, rest) < len(counts):
+        raise DataError(
+            f"{table.layout.path}: can't set {wanted} of {len(table.texts)} rows aside for {what}: there are "
+            f"{len(counts)} classes and '{rarest}' has {fewest} row(s); add rows, or give a {what} file "
+            f"(--set data.{what}=FILE)"
+        )
+    number_of = {name: number for number, name in enumerate(sorted(counts))}
     classes = np.fromiter((number_of[label] for label in table.labels), dtype=np.int64)
     kept, taken = train_test_split(np.arange(len(classes)), test_size=wanted, random_state=seed, stratify=classes)
     return table.take(np.sort(kept)), table.take(np.sort(taken))
@@ -51,21 +64,3 @@ def nested_order(labels: Sequence[str], seed: int) -> NDArray[np.int64]:
         of_class = np.flatnonzero(numbers[shuffled] == number)
         position[of_class] = (np.arange(len(of_class)) + 0.5) / len(of_class)
     return np.asarray(shuffled[np.argsort(position, kind="stable")], dtype=np.int64)
-
-
-def _check_amount(table: Table, amount: float, wanted: int, what: str) -> None:
-    """Raise DataError where so many rows can't be set aside with some of every class on both sides."""
-    counts = Counter(table.labels)
-    rest = len(table.texts) - wanted
-    rarest, fewest = min(counts.items(), key=lambda item: item[1])
-    if amount >= 1 and wanted < len(counts) <= rest:
-        raise DataError(
-            f"data.split.{what} is {wanted}; expected {len(counts)} or more, a row for each class: "
-            f"--set data.split.{what}={len(counts)}"
-        )
-    if fewest < 2 or min(wanted, rest) < len(counts):
-        raise DataError(
-            f"{table.layout.path}: can't set {wanted} of {len(table.texts)} rows aside for {what}: there are "
-            f"{len(counts)} classes and '{rarest}' has {fewest} row(s); add rows, or give a {what} file "
-            f"(--set data.{what}=FILE)"
-        )

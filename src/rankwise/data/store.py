@@ -13,7 +13,6 @@ import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from io import FileIO
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -86,17 +85,10 @@ class Texts(Sequence[str]):
 class Numbers:
     """Whole numbers on disk, end to end; a slice of them is an array in memory."""
 
-    def __init__(self, dtype: DTypeLike, path: Path | None = None) -> None:
-        """Start with no numbers, in a new file at `path`, or in one without a name."""
+    def __init__(self, dtype: DTypeLike, file: FileIO | None = None) -> None:
+        """The numbers that are in a file, opened without a buffer, or none yet in one without a name."""
         self.dtype: np.dtype[Any] = np.dtype(dtype)
-        self._disk = _Disk() if path is None else _Disk(path.open("w+b", buffering=0))
-
-    @classmethod
-    def open(cls, path: Path, dtype: DTypeLike) -> Numbers:
-        """The numbers that are in a file, to be read."""
-        numbers = cls.__new__(cls)
-        numbers.dtype, numbers._disk = np.dtype(dtype), _Disk(path.open("rb", buffering=0))
-        return numbers
+        self._disk = _Disk(file)
 
     def append(self, values: NDArray[np.integer[Any]]) -> None:
         """Write numbers behind the others. Raises DataError where the temporary folder takes no more."""

@@ -66,10 +66,6 @@ class SingleLabel:
         """The likeliest class of each row (N,)."""
         return np.asarray(probabilities.argmax(-1))
 
-    def confusion(self, truth: Labels, decided: Labels) -> NDArray[np.int64]:
-        """How often class i, down, was taken for class j, across: (C, C); rows of unknown classes are left out."""
-        return stats.confusion_matrix(truth, decided, len(self.classes))
-
     def scores(self, probabilities: Probabilities, truth: Labels, spec: EvaluateSpec) -> stats.Scores:
         """Accuracy, F1, calibration and the others, each with its bootstrap interval."""
         return stats.score(probabilities, truth, self.classes, resamples=spec.resamples, confidence=spec.confidence)
@@ -77,7 +73,7 @@ class SingleLabel:
     def quick_scores(self, probabilities: Probabilities, truth: Labels) -> dict[str, float]:
         """accuracy, macro_f1, mcc and log_loss."""
         decided = self.decide(probabilities)
-        matrix = self.confusion(truth, decided)
+        matrix = stats.confusion_matrix(truth, decided, len(self.classes))
         scores = {
             "accuracy": (decided == truth).mean(),
             "macro_f1": stats.macro_f1(matrix),

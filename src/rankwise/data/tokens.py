@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ class Tokens:
 
     def take(self, indices: NDArray[np.int64]) -> Tokens:
         """The tokens of these texts alone, on disk."""
-        return _written(self._rows(indices), len(indices), self.ids.dtype)
+        return _written(self._rows(indices), self.ids.dtype)
 
     def _rows(self, indices: Iterable[int]) -> Iterator[Encoded]:
         for index in indices:
@@ -57,7 +58,13 @@ class Tokens:
 
 def tokenize(tokenizer: Any, texts: Sequence[str], *, max_length: int | None) -> Tokens:
     """Token ids of N texts with special tokens, cut to `max_length` tokens when it is given; in memory, for a chunk."""
-    return _gathered(_encoded(tokenizer, texts, max_length))
+    ids, types = [], []
+    for row_ids, row_types in _encoded(tokenizer, texts, max_length):
+        ids.append(row_ids)
+        types.append(row_types)
+    offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
+    flat, flat_types = (np.concatenate(parts) if parts else np.zeros(0, np.int32) for parts in (ids, types))
+    return Tokens(flat, offsets, flat_types if flat_types.any() else None)
 
 
 def tokenize_to_disk(tokenizer: Any, texts: Sequence[str], *, max_length: int | None, cache: Cache | None = None) -> Tokens:
@@ -68,7 +75,7 @@ def tokenize_to_disk(tokenizer: Any, texts: Sequence[str], *, max_length: int | 
     """
 
     def written(folder: Path | None = None) -> Tokens:
-        return _written(_encoded(tokenizer, texts, max_length), len(texts), _narrowest(tokenizer), folder)
+        return _written(_encoded(tokenizer, texts, max_length), _narrowest(tokenizer), folder)
 
     def make(entry: Path) -> dict[str, Any]:
         tokens = written(entry)
@@ -76,8 +83,10 @@ def tokenize_to_disk(tokenizer: Any, texts: Sequence[str], *, max_length: int | 
         return {"ids": tokens.ids.dtype.name, "types": tokens.types is not None}
 
     def read(entry: Path, facts: dict[str, Any]) -> Tokens:
-        types = Numbers.open(entry / "types.bin", np.int8) if facts["types"] else None
-        return Tokens(Numbers.open(entry / "ids.bin", facts["ids"]), np.load(entry / "offsets.npy"), types)
+        types = Numbers(np.int8, (entry / "types.bin").open("rb", buffering=0)) if facts["types"] else None
+        return Tokens(
+            Numbers(facts["ids"], (entry / "ids.bin").open("rb", buffering=0)), np.load(entry / "offsets.npy"), types
+        )
 
     key, size = _key_of(tokenizer, texts, max_length) if cache and len(texts) >= LEAST_SHARED else ("", 0)
     return cache.entry(key, size, make, read)[0] if cache and key and cache.has_room(size) else written()
@@ -107,7 +116,7 @@ def cut(tokens: Tokens, texts: Sequence[str], tokenizer: Any, max_length: int) -
         return tokens
     again = _encoded(tokenizer, Texts.of(texts).take(long), max_length)
     rows = (next(again) if is_long else row for is_long, row in zip(long, tokens._rows(range(len(long))), strict=True))
-    return _written(rows, len(long), _narrowest(tokenizer))
+    return _written(rows, _narrowest(tokenizer))
 
 
 def _encoded(tokenizer: Any, texts: Sequence[str], max_length: int | None) -> Iterator[Encoded]:
@@ -135,28 +144,19 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def _gathered(rows: Iterable[Encoded]) -> Tokens:
-    """The tokens of some texts, in memory."""
-    ids, types = [], []
+def _written(rows: Iterable[Encoded], ids_type: DTypeLike, folder: Path | None = None) -> Tokens:
+    """The tokens of texts, on disk, in files of a folder where one is given; segment ids only where one is not 0."""
+    ids, types = (
+        Numbers(dtype, None if folder is None else (folder / name).open("w+b", buffering=0))
+        for dtype, name in ((ids_type, "ids.bin"), (np.int8, "types.bin"))
+    )
+    offsets, segments = array("q", [0]), False
     for row_ids, row_types in rows:
         ids.append(row_ids)
         types.append(row_types)
-    offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
-    flat, flat_types = (np.concatenate(parts) if parts else np.zeros(0, np.int32) for parts in (ids, types))
-    return Tokens(flat, offsets, flat_types if flat_types.any() else None)
-
-
-def _written(rows: Iterable[Encoded], count: int, ids_type: DTypeLike, folder: Path | None = None) -> Tokens:
-    """The tokens of `count` texts, on disk, in files of a folder where one is given; segment ids only where one is not 0."""
-    ids, types = (Numbers(dtype, folder and folder / name) for dtype, name in ((ids_type, "ids.bin"), (np.int8, "types.bin")))
-    offsets = np.zeros(count + 1, dtype=np.int64)
-    segments = False
-    for index, (row_ids, row_types) in enumerate(rows, start=1):
-        ids.append(row_ids)
-        types.append(row_types)
-        offsets[index] = len(ids)
+        offsets.append(len(ids))
         segments = segments or bool(row_types.any())
-    return Tokens(ids, offsets, types if segments else None)
+    return Tokens(ids, np.frombuffer(offsets, dtype=np.int64), types if segments else None)
 
 
 def _narrowest(tokenizer: Any) -> type[np.integer[Any]]:

@@ -222,9 +222,7 @@ def _data_prepared(data: Prepared, warnings: tuple[str, ...]) -> DataPrepared:
 
 def _warnings(labelled: Labelled, data: Prepared) -> tuple[str, ...]:
     """What an audit warns about in the texts that the encoder reads."""
-    train = _cleaned(labelled.train, data.train)
-    validation, test = _cleaned(labelled.validation, data.validation), _cleaned(labelled.test, data.test)
-    return audit(train, validation=validation, test=test).warnings
+    return audit({name: _cleaned(table, getattr(data, name)) for name, table in labelled.tables.items()}).warnings
 
 
 def _cleaned(table: Table, split: Split) -> Table:

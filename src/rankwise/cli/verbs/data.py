@@ -67,9 +67,7 @@ def data(options: DataOptions) -> None:
     misplaced = [f"--{name}" for name in ("features", "truth", "out") if getattr(options, name) is not None]
     if misplaced:
         raise DataError(f"without --suspects there is nothing for {' and '.join(misplaced)} to do; type --suspects too")
-    sources = sources_of(spec)
-    splits = {"train": sources.train, "validation": sources.validation, "test": sources.test}
-    tables = {name: read_table(source, spec) for name, source in splits.items() if source}
+    tables = {name: read_table(source, spec) for name, source in sources_of(spec).splits.items()}
     lengths = None
     if not options.no_tokens:
         from rankwise.data.tokens import tokenize_to_disk
@@ -77,7 +75,7 @@ def data(options: DataOptions) -> None:
         from rankwise.model.load import load_tokenizer
 
         lengths = tokenize_to_disk(load_tokenizer(locate(options.base)), tables["train"].texts, max_length=None).lengths
-    report = audit(tables["train"], validation=tables.get("validation"), test=tables.get("test"), lengths=lengths)
+    report = audit(tables, lengths=lengths)
     layouts = [table.layout.describe() for table in tables.values()]
     if options.as_json:
         print_json({"layouts": layouts}, report)

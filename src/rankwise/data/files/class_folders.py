@@ -23,7 +23,8 @@ def read(folder: TextFile) -> Rows:
 
 def class_folders(folder: Path) -> list[Path]:
     """The subfolders that hold one text per .txt file, by name; IMDB's unlabelled `unsup` is left out."""
-    return sorted(entry for entry in folder.iterdir() if _is_class(entry))
+    folders = (entry for entry in folder.iterdir() if entry.is_dir() and entry.name != UNLABELLED)
+    return sorted(entry for entry in folders if next(entry.glob("*.txt"), None) is not None)
 
 
 def _rows(folder: TextFile) -> Iterator[Row]:
@@ -34,7 +35,3 @@ def _rows(folder: TextFile) -> Iterator[Row]:
             if path.stat().st_size > MAX_FIELD:
                 raise DataError(f"{file.name}: {path.stat().st_size:,} bytes; one text has at most {MAX_FIELD:,}")
             yield name, [name, "".join(read_lines(file)), subfolder.name]
-
-
-def _is_class(entry: Path) -> bool:
-    return entry.is_dir() and entry.name != UNLABELLED and next(entry.glob("*.txt"), None) is not None

@@ -24,9 +24,8 @@ def read(file: TextFile) -> Rows:
     return Rows(f"JSONL{', gzip' if file.compressed else ''}", lambda: _rows(file, columns), columns, typed=True)
 
 
-def _writer(path: Path, columns: Sequence[str]) -> LineWriter:
+def _writer(path: Path, _columns: Sequence[str]) -> LineWriter:
     """A writer of an object a line, whose keys are those of each row."""
-    del columns
     stream = path.open("w", encoding="utf-8", newline="")
     return LineWriter(stream, lambda row: stream.write(json.dumps(dict(row), ensure_ascii=False) + "\n"))
 
