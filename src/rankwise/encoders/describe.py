@@ -19,8 +19,6 @@ from rankwise.encoders.site import Site
 from rankwise.errors import ModelError, nearest
 from rankwise.system.hub import is_reachable
 
-FEEDS_INNER = ("ffn_in", "ffn_gate")  # the kinds that lead from the hidden width to the inner one
-
 
 @dataclass(frozen=True)
 class Part:
@@ -82,7 +80,8 @@ class Encoder:
     @property
     def inner(self) -> int:
         """Width between the feed-forward layers of a layer, all that enter it side by side."""
-        return sum(site.d_out for site in self.sites if site.layer == 0 and site.kind in FEEDS_INNER) or self.hidden
+        entered = (site for site in self.sites if site.layer == 0 and site.kind in ("ffn_in", "ffn_gate"))
+        return sum(site.d_out for site in entered) or self.hidden
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -167,7 +166,7 @@ def find(base: str, *, classes: int, revision: str | None = None) -> Encoder:
         return describe(KNOWN[base].config, name=base, classes=classes)
     folder = Path(base).expanduser()
     name = folder.resolve().name if folder.is_dir() else base  # plans and cards travel: no path of this machine
-    return describe(_read_config(base, revision), name=name, classes=classes)
+    return describe(_read_config(base, folder, revision), name=name, classes=classes)
 
 
 def _dimensions(family: Family, config: Config, name: str, classes: int) -> dict[str, int]:
@@ -203,8 +202,7 @@ def _size(word: str, dims: Mapping[str, int]) -> int:
     return math.prod(int(factor) if factor.isdigit() else dims[factor] for factor in word.split("*"))
 
 
-def _read_config(base: str, revision: str | None) -> Config:
-    folder = Path(base).expanduser()
+def _read_config(base: str, folder: Path, revision: str | None) -> Config:
     if folder.is_dir():
         path = folder / "config.json"
         if not path.is_file():

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 from rankwise.data.batches import Batch
 from rankwise.model.classifier import Classifier
 from rankwise.model.passes import to_array, to_tensors
-from rankwise.model.skeleton import FoldedClassifier
 from rankwise.system.device import Device
 
 
@@ -21,7 +20,7 @@ from rankwise.system.device import Device
 class TorchScorer:
     """A classifier in eval mode, which it is put into once."""
 
-    classifier: Classifier | FoldedClassifier
+    classifier: Classifier
     precision: str = "fp32"
 
     def __post_init__(self) -> None:

@@ -28,7 +28,7 @@ class Classifier:
     """A live model that gives logits (B, C), and the plan it was made from."""
 
     model: Any
-    """A PeftModel where an adapter trains beside the encoder, else the plain transformers model."""
+    """A PeftModel where an adapter stands beside the encoder, else the plain transformers model or what skeleton.py makes."""
     plan: Plan
     classes: tuple[str, ...]
 
@@ -89,7 +89,7 @@ class Classifier:
         """The forward pass in parts; None where the family's layers are built otherwise, or get keys from a prefix."""
         if not has_fast_path(self.plan):
             return None
-        model = self.model.get_base_model() if self.plan.adapter.is_apart else self.model
+        model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         return Forward(model, self.plan.encoder, self.method if isinstance(self.method, LiveAdapter) else None)
 
     def live_ranks(self) -> dict[str, int]:

@@ -31,13 +31,14 @@ class LinearLayers:
         self.adapted = [weight for weights in owned for name, weight in weights if not name.startswith("base_layer.")]
         self.weights: dict[torch.dtype, tuple[tuple[Any, ...], Tensor]] = {}
         """By dtype: the state of what a folded weight was made from, and the weight."""
-        self.frozen: dict[torch.dtype, tuple[Tensor, Tensor | None]] | None = None
+        self.frozen: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor | None]] | None = None
 
     def __call__(self, x: Tensor, fold: bool) -> Tensor:
         if self.frozen is not None:
-            if x.dtype not in self.frozen:
-                self.frozen[x.dtype] = self._folded(x.dtype), self._bias(x.dtype)
-            return F.linear(x, *self.frozen[x.dtype])
+            kind = x.dtype, x.device
+            if kind not in self.frozen:
+                self.frozen[kind] = self._folded(x.dtype), self._bias(x.dtype)
+            return F.linear(x, *self.frozen[kind])
         if not fold or not all(map(_can_fold, self.modules, self.adapters)):
             outputs = list(map(_apply, self.modules, self.adapters, [x] * len(self.modules)))
             return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)

@@ -89,7 +89,7 @@ class Forward:
         return hidden
 
     def freeze(self) -> None:
-        """Take the linear layers as they are at the next pass for good, where no module trains, moves or gets an adapter."""
+        """Take the linear layers as they are at the next pass for good, where no module trains or gets an adapter."""
         for linear in self.linear:
             linear.freeze()
 

@@ -8,7 +8,6 @@ load, to the bit, and can't train. Shapes: B rows, T tokens, C classes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,7 @@ from torch import Tensor, nn
 
 from rankwise.encoders.base import Base
 from rankwise.encoders.describe import Encoder, Part
-from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE
-from rankwise.model.forward import Forward
+from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, Classifier
 from rankwise.model.methods import LiveAdapter, LowRank, live_method
 from rankwise.planning.plan import Plan
 
@@ -27,39 +25,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "si
 NORM_EPSILON = 1e-12  # transformers' where a config has none
 
 
-@dataclass(frozen=True)
-class FoldedClassifier:
-    """A classifier for the fast path that computes and can't train."""
-
-    forward: Forward
-    classes: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        self.forward.freeze()
-
-    @property
-    def model(self) -> nn.Module:
-        """The tree of modules."""
-        return self.forward.model
-
-    @property
-    def device(self) -> torch.device:
-        """Where its weights are."""
-        return next(self.model.parameters()).device
-
-    def to(self, device: torch.device) -> FoldedClassifier:
-        """The classifier, moved to a device."""
-        self.model.to(device)
-        self.forward.freeze()
-        return self
-
-    def logits(self, inputs: Mapping[str, Tensor], *, precision: str = "fp32") -> Tensor:
-        """Logits (B, C) in fp32 of padded inputs (B, T), products made in `precision`."""
-        return self.forward.logits(inputs, precision=precision)
-
-
-def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) -> FoldedClassifier | None:
-    """The classifier saved in a run's folder; None where transformers and peft must load it.
+def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) -> Classifier | None:
+    """The classifier saved in a run's folder, which can't train; None where transformers and peft must load it.
 
     That is so for families without a fast path, adapters that are more than a low-rank update, encoders in 4 bits, weights
     that are not in one safetensors file, and activations that are not torch's own.
@@ -81,7 +48,10 @@ def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) 
     if any(name not in weights or weights[name].shape != shape for name, shape in names.items()):
         return None
     tree.load_state_dict({name: weights[name] for name in names}, assign=True)
-    return FoldedClassifier(Forward(tree.requires_grad_(False).eval(), encoder), classes)
+    classifier = Classifier(tree.requires_grad_(False).eval(), plan, classes)
+    assert classifier.forward is not None
+    classifier.forward.freeze()
+    return classifier
 
 
 def _merged(adapter: LowRank, plan: Plan, weights: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from rankwise.encoders.family import Family, FastPath, register
@@ -13,18 +13,23 @@ DENSE_HEAD = """
 """
 
 
-def count_positions(embeddings: Any, ids: Any) -> Any:
-    """Positions from 0 (1, T), the same for every text."""
-    del embeddings
-    return ids.new_ones((1, ids.shape[1])).cumsum(1) - 1
-
-
-def embed(encoder: Any, inputs: Mapping[str, Any], positions_of: Callable[[Any, Any], Any] = count_positions) -> Any:
-    """What enters the first layer (B, T, H), or (B, T, E) where embeddings are narrower."""
+def embed(encoder: Any, inputs: Mapping[str, Any]) -> Any:
+    """What enters the first layer (B, T, H), or (B, T, E) where embeddings are narrower; there may be no token types."""
     embeddings, ids = encoder.embeddings, inputs["input_ids"]
-    types = inputs["token_type_ids"] if "token_type_ids" in inputs else ids.new_zeros(ids.shape)
-    words = embeddings.word_embeddings(ids) + embeddings.token_type_embeddings(types)
-    return embeddings.dropout(embeddings.LayerNorm(words + embeddings.position_embeddings(positions_of(embeddings, ids))))
+    embedded = embeddings.word_embeddings(ids)
+    if hasattr(embeddings, "token_type_embeddings"):
+        types = inputs["token_type_ids"] if "token_type_ids" in inputs else ids.new_zeros(ids.shape)
+        embedded = embedded + embeddings.token_type_embeddings(types)
+    positions = _positions(ids, embeddings.position_embeddings.padding_idx)
+    return embeddings.dropout(embeddings.LayerNorm(embedded + embeddings.position_embeddings(positions)))
+
+
+def _positions(ids: Any, padding: int | None) -> Any:
+    """Positions from 0 (1, T); where padding has a number, from that number on in each text (B, T), and padding keeps it."""
+    if padding is None:
+        return ids.new_ones((1, ids.shape[1])).cumsum(1) - 1
+    seen = ids.ne(padding).int()
+    return (seen.cumsum(1).type_as(seen) * seen).long() + padding
 
 
 def _head(model: Any, hidden: Any) -> Any:

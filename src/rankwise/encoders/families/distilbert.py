@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-from rankwise.encoders.families.bert import count_positions
+from rankwise.encoders.families import bert
 from rankwise.encoders.family import Family, FastPath, register
-
-
-def _embed(encoder: Any, inputs: Mapping[str, Any]) -> Any:
-    embeddings, ids = encoder.embeddings, inputs["input_ids"]
-    words = embeddings.word_embeddings(ids) + embeddings.position_embeddings(count_positions(embeddings, ids))
-    return embeddings.dropout(embeddings.LayerNorm(words))
 
 
 def _head(model: Any, hidden: Any) -> Any:
@@ -59,7 +52,7 @@ DISTILBERT = register(
             activation_key="activation",
             ffn_dropout="ffn.dropout",
             ffn_norm="output_layer_norm",
-            embed=_embed,
+            embed=bert.embed,
             head=_head,
         ),
     )
