@@ -12,7 +12,7 @@ from collections import Counter
 import pytest
 
 from rankwise.errors import RunError
-from rankwise.sweep.storage import Board, Store, alone, connected, studies_in
+from rankwise.sweep.storage import Board, Store, studies_in
 from rankwise.sweep.study import Study
 
 pytestmark = pytest.mark.long
@@ -22,13 +22,13 @@ FINISHED = {"state": "finished", "objectives": [0.9], "scores": {"accuracy": [0.
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request, tmp_path):
-    return Store(tmp_path, None if request.param == "sqlite" else request.getfixturevalue("postgres")).database
+def store(request, tmp_path):
+    return Store(tmp_path, None if request.param == "sqlite" else request.getfixturevalue("postgres"))
 
 
 @pytest.fixture
-def studies(url):
-    with connected(url) as storage:
+def studies(store):
+    with store.connected() as storage:
         both = studies_in(storage, "first", ["maximize"])
         both[0].set_user_attr("sweep", FACTS)
         yield both
@@ -51,7 +51,7 @@ def found(studies):
     return Study.of(*studies)
 
 
-def test_a_finished_trial_reads_back_as_it_was_told(studies, url):
+def test_a_finished_trial_reads_back_as_it_was_told(studies):
     mine = board(studies)
     trial, against = begin(mine, 4)
     assert against == ""
@@ -136,16 +136,15 @@ def test_an_outcome_that_was_written_but_not_told_is_told(studies):
     assert found(studies).count("waiting") == 0
 
 
-def test_a_study_is_found_by_folder_and_by_url(studies, url, tmp_path):
-    storage = None if url.startswith("sqlite") else url.replace("postgresql+psycopg", "postgresql")
-    Store(tmp_path, storage).remember("first")
+def test_a_study_is_found_by_folder_and_by_url(studies, store, tmp_path):
+    store.remember("first")
     mine = board(studies)
     mine.finish(begin(mine, 4)[0], FINISHED)
-    sources = [tmp_path] if storage is None else [tmp_path, f"{storage}#first", storage]
+    sources = [tmp_path] if store.url is None else [tmp_path, f"{store.url}#first", store.url]
     assert [(found.name, found.count("finished")) for found in map(Study.load, sources)] == [("first", 1)] * len(sources)
-    if storage:
+    if store.url:
         with pytest.raises(RunError, match="no study is called 'second' there; it has first"):
-            Study.load(f"{storage}#second")
+            Study.load(f"{store.url}#second")
 
 
 def test_a_password_is_not_written_down(tmp_path):
@@ -168,21 +167,22 @@ def test_what_is_no_sweep_or_no_database_is_refused(tmp_path):
     (tmp_path / "study.db").write_text("no database, for all its name", "utf-8")
     with (
         pytest.raises(RunError, match=r"study\.db: can't be used as a study's storage: file is not a database"),
-        connected(Store(tmp_path).database),
+        Store(tmp_path).connected(),
     ):
         pass
     with (
         pytest.raises(RunError, match=r"postgresql\+psycopg://me:\*\*\*@127.0.0.1:1/db: can't be used as a study's storage"),
-        connected(Store(tmp_path, "postgresql://me:secret@127.0.0.1:1/db").database),
+        Store(tmp_path, "postgresql://me:secret@127.0.0.1:1/db").connected(),
     ):
         pass
 
 
 TAKER = """
 import sys
-from rankwise.sweep.storage import Board, connected, studies_in
-url, name = sys.argv[1:]
-with connected(url) as storage:
+from pathlib import Path
+from rankwise.sweep.storage import Board, Store, studies_in
+folder, url, name = sys.argv[1:]
+with Store(Path(folder), url or None).connected() as storage:
     board = Board(studies_in(storage, "first", ["maximize"])[0], name)
     taken = []
     while any(trial.state.name == "WAITING" for trial in board.trials()):
@@ -193,26 +193,29 @@ print(taken)
 """
 
 
-def test_processes_that_ask_at_once_take_each_waiting_trial_once(studies, url):
+def test_processes_that_ask_at_once_take_each_waiting_trial_once(studies, store):
     for number in range(40):
         studies[0].enqueue_trial({}, user_attrs={"fingerprint": str(number), "params": {}})
-    takers = [subprocess.Popen([sys.executable, "-c", TAKER, url, str(n)], stdout=subprocess.PIPE) for n in range(3)]
+    command = [sys.executable, "-c", TAKER, str(store.folder), store.url or ""]
+    takers = [subprocess.Popen([*command, str(number)], stdout=subprocess.PIPE) for number in range(3)]
     taken = [json.loads(taker.communicate(timeout=100)[0]) for taker in takers]
     assert Counter(number for some in taken for number in some) == Counter(range(40))
 
 
 ENTERS = """
 import sys
-from rankwise.sweep.storage import alone
+from pathlib import Path
+from rankwise.sweep.storage import Store
 print("at the door", flush=True)
-with alone(*sys.argv[1:]):
+folder, url = sys.argv[1:]
+with Store(Path(folder), url or None).alone("first"):
     pass
 """
 
 
-def test_a_study_is_set_up_by_one_process_at_a_time(url):
-    with alone(url, "first"):
-        other = subprocess.Popen([sys.executable, "-c", ENTERS, url, "first"], stdout=subprocess.PIPE)
+def test_a_study_is_set_up_by_one_process_at_a_time(store):
+    with store.alone("first"):
+        other = subprocess.Popen([sys.executable, "-c", ENTERS, str(store.folder), store.url or ""], stdout=subprocess.PIPE)
         assert other.stdout.readline() == b"at the door\n"
         with pytest.raises(subprocess.TimeoutExpired):
             other.wait(timeout=3)

@@ -25,7 +25,7 @@ from rankwise.sweep.results import OBJECTIVES, SweepStopped, TrialWork
 from rankwise.sweep.search import Search
 from rankwise.sweep.space import PrunerSpec, Space
 from rankwise.sweep.stage import CLOSING_SECONDS, Stage, Sweep, Timing
-from rankwise.sweep.storage import Board, Store, alone, connected, studies_in
+from rankwise.sweep.storage import Board, Store, studies_in
 from rankwise.sweep.study import Study
 from rankwise.system.events import Events, Listener
 from rankwise.system.files import make_folder
@@ -79,13 +79,12 @@ def sweep(
 def _studies(store: Store, base: Recipe, space: Space) -> Iterator[tuple[optuna.Study, optuna.Study]]:
     """The search's study and the finalists', made where there are none. Raises RunError where another sweep has this name."""
     name = store.folder.resolve().name
-    url = store.database
     directions = [OBJECTIVES[objective] for objective in space.objectives]
     signature = _signature(base, space)
     facts = {"base": base.to_dict(), "objectives": space.objectives, "varied": space.keys, "signature": signature}
     with ExitStack() as stack:
-        with alone(url, name):
-            storage = stack.enter_context(connected(url))
+        with store.alone(name):
+            storage = stack.enter_context(store.connected())
             study, finals = studies_in(storage, name, directions)
             before = study.user_attrs.get("sweep", facts)["signature"]
             changed = [part for part, digest in signature.items() if digest != before.get(part)]

@@ -297,15 +297,11 @@ class _Reader:
         return "unknown key" not in (self.base.refusal(name, None, self.where) or "")
 
     def _check(self, key: str, value: Any, path: KeyPath) -> None:
-        if problem := self.base.refusal(key, value, self._origin(path)):
+        if problem := self.base.refusal(key, value, line_of(path, self.lines, self.where)):
             raise RecipeError(problem)
 
     def _error(self, path: KeyPath, message: str) -> RecipeError:
-        return RecipeError(f"{self._origin(path)}: {message}")
-
-    def _origin(self, path: KeyPath) -> str:
-        """The file and line of a setting."""
-        return line_of(path, self.lines, self.where)
+        return RecipeError(f"{line_of(path, self.lines, self.where)}: {message}")
 
 
 def _base(file: SpaceFile, lines: Lines, where: str) -> Recipe:

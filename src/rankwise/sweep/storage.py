@@ -78,6 +78,38 @@ class Store:
         require("psycopg", extra="postgres")
         return f"postgresql+psycopg://{rest}"
 
+    @contextmanager
+    def connected(self) -> Iterator[RDBStorage]:
+        """Optuna's tables, made where there are none. Raises RunError where the database can't be used."""
+        logging.getLogger("optuna").setLevel(logging.WARNING)
+        url, file = self.database, self.folder / FILE
+        for attempt in range(1, TRIES + 1):
+            try:
+                storage = RDBStorage(url, engine_kwargs={"pool_pre_ping": True}) if self.url else _sqlite(url, file)
+                break
+            except (SQLAlchemyError, sqlite3.Error) as error:  # others may set up the same tables; or there is no server
+                if attempt == TRIES:
+                    shown = sqlalchemy.make_url(url).render_as_string(hide_password=True)
+                    reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+                    raise RunError(f"{shown}: can't be used as a study's storage: {reason}") from error
+                time.sleep(0.2 * attempt)
+        try:
+            yield storage
+        finally:
+            storage.engine.dispose()
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[None]:
+        """Keep other processes, of other machines too, from making or describing the study of that name meanwhile."""
+        if self.url is None:
+            with FileLock(self.folder / LOCK):
+                yield
+            return
+        with self.connected() as storage, storage.engine.connect() as connection:
+            lock = sqlalchemy.func.pg_advisory_lock(zlib.crc32(name.encode()))
+            connection.execute(sqlalchemy.select(lock))  # held until the connection is closed
+            yield
+
     def remember(self, name: str) -> None:
         """Write where the study of that name is, so that the folder alone finds it again; a password is left out."""
         url = self.url and sqlalchemy.make_url(self.url)._replace(password=None).render_as_string(hide_password=False)
@@ -92,25 +124,12 @@ def studies_in(storage: RDBStorage, name: str, directions: Iterable[Direction]) 
 
 
 @contextmanager
-def alone(url: str, name: str) -> Iterator[None]:
-    """Keep other processes, of other machines too, from making or describing the study of that name meanwhile."""
-    if url.startswith("sqlite"):
-        with FileLock(Path(str(sqlalchemy.make_url(url).database)).with_name(LOCK)):
-            yield
-        return
-    with connected(url) as storage, storage.engine.connect() as connection:
-        lock = sqlalchemy.func.pg_advisory_lock(zlib.crc32(name.encode()))
-        connection.execute(sqlalchemy.select(lock))  # held until the connection is closed
-        yield
-
-
-@contextmanager
 def existing(folder_or_url: str | Path) -> Iterator[tuple[optuna.Study, optuna.Study]]:
     """The search's study and the finalists' of a sweep's folder, or of URL#NAME. Raises RunError where there is none."""
     source = str(folder_or_url)
     if "://" in source:
         database, _, name = source.partition("#")
-        url = Store(Path(), database).database
+        store = Store(Path(), database)
     else:
         folder = Path(source)
         if not (folder / ABOUT).is_file():
@@ -120,8 +139,8 @@ def existing(folder_or_url: str | Path) -> Iterator[tuple[optuna.Study, optuna.S
             raise RunError(
                 f"{folder}: no {FILE}, where {ABOUT} says that the trials are; copy it there from the sweep's folder"
             )
-        name, url = about["study"], Store(folder, about["storage"]).database
-    with connected(url) as storage:
+        name, store = about["study"], Store(folder, about["storage"])
+    with store.connected() as storage:
         known = [study for study in optuna.get_all_study_names(storage) if not study.endswith(FINALS)]
         if not name and len(known) == 1:
             name = known[0]
@@ -267,29 +286,9 @@ def labels_of(trial: FrozenTrial) -> dict[str, Any]:
     return {**trial.system_attrs.get("fixed_params", {}), **trial.params}
 
 
-@contextmanager
-def connected(url: str) -> Iterator[RDBStorage]:
-    """Optuna's tables, made where there are none. Raises RunError where the database can't be used."""
-    logging.getLogger("optuna").setLevel(logging.WARNING)
-    for attempt in range(1, TRIES + 1):
-        try:
-            storage = _sqlite(url) if url.startswith("sqlite") else RDBStorage(url, engine_kwargs={"pool_pre_ping": True})
-            break
-        except (SQLAlchemyError, sqlite3.Error) as error:  # two processes may set up the same tables; or there is no server
-            if attempt == TRIES:
-                shown = sqlalchemy.make_url(url).render_as_string(hide_password=True)
-                reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-                raise RunError(f"{shown}: can't be used as a study's storage: {reason}") from error
-            time.sleep(0.2 * attempt)
-    try:
-        yield storage
-    finally:
-        storage.engine.dispose()
-
-
-def _sqlite(url: str) -> RDBStorage:
+def _sqlite(url: str, file: Path) -> RDBStorage:
     """A file with a write-ahead log: a killed process leaves it whole, and a commit waits for no disk."""
-    with closing(sqlite3.connect(str(sqlalchemy.make_url(url).database), timeout=LOCK_SECONDS)) as connection:
+    with closing(sqlite3.connect(file, timeout=LOCK_SECONDS)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
     storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}})
 

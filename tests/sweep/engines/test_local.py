@@ -34,7 +34,7 @@ def engine_for():
     engines = []
 
     def make(work, **how):
-        engines.append(LocalEngine(work, **{"jobs": 1, "threads": 1, **how}))
+        engines.append(LocalEngine(work, **{"jobs": 1, **how}))
         return engines[-1]
 
     yield make
@@ -50,7 +50,7 @@ def test_a_process_takes_one_task_after_another(engine_for):
     engine.start(4, "b")
     second = told(engine, Done)[-1]
     assert (first.number, second.number) == (3, 4)
-    assert first.result == ("a", second.result[1], "1"), "the same process, with its share of threads"
+    assert first.result == ("a", second.result[1], str(engine.threads)), "the same process, with its share of threads"
     assert first.result[1] != os.getpid()
 
 
@@ -116,7 +116,7 @@ def test_a_process_killed_before_it_took_its_task_is_replaced_unseen(engine_for)
     engine.start(2, "b")
     os.kill(first, signal.SIGKILL)
     heard = told(engine, Done)
-    assert heard == [Done(2, ("b", heard[0].result[1], "1"))]
+    assert heard == [Done(2, ("b", heard[0].result[1], str(engine.threads)))]
     assert heard[0].result[1] != first
 
 

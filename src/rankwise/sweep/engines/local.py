@@ -118,9 +118,9 @@ class LocalEngine:
     has died with it if it had taken it, else another process gets it.
     """
 
-    def __init__(self, work: Work, *, jobs: int | None = None, threads: int | None = None) -> None:
+    def __init__(self, work: Work, *, jobs: int | None = None) -> None:
         self.slots = jobs or usable_cores()
-        self.threads = threads or max(1, min(default_threads(), usable_cores() // self.slots))
+        self.threads = max(1, min(default_threads(), usable_cores() // self.slots))
         self._work = pickle.dumps(work)
         self._idle: list[_Worker] = []
         self._busy: dict[int, _Worker] = {}

@@ -22,17 +22,16 @@ CONNECT_SECONDS = 5.0
 
 
 class RayEngine:
-    """Actors on an existing cluster, each with `threads` of its cores; as many as there is room for, or `jobs`.
+    """Actors on an existing cluster, each with one of its cores; as many as there is room for, or `jobs`.
 
     `address` is Ray's HOST:PORT; left out, RAY_ADDRESS or the cluster that this machine belongs to. Raises RunError where
     there is none.
     """
 
-    def __init__(self, work: Work, *, jobs: int | None = None, threads: int = 1, address: str | None = None) -> None:
+    def __init__(self, work: Work, *, jobs: int | None = None, address: str | None = None) -> None:
         self._connected_here = not ray.is_initialized()
         if self._connected_here:
             _connect(address or os.environ.get("RAY_ADDRESS") or "auto")
-        self.threads = threads
         self._jobs = jobs
         self._work = work
         self._idle: list[Any] = []
@@ -43,7 +42,7 @@ class RayEngine:
     @property
     def slots(self) -> int:
         """What the machines that are there now have room for: some may have left, others joined."""
-        room = int(ray.cluster_resources().get("CPU", 0)) // self.threads  # type: ignore[no-untyped-call]
+        room = int(ray.cluster_resources().get("CPU", 0))  # type: ignore[no-untyped-call]
         return max(1, min(room, self._jobs or room))
 
     def start(self, number: int, task: Any) -> None:
@@ -90,8 +89,8 @@ class RayEngine:
 
     def _actor(self) -> Any:
         """A new one. Three calls run in it at a time: the task, the wait for its next message, an answer to it."""
-        environment = {"env_vars": {"OMP_NUM_THREADS": str(self.threads)}}
-        actor = ray.remote(_Worker).options(num_cpus=self.threads, max_concurrency=3, runtime_env=environment)
+        environment = {"env_vars": {"OMP_NUM_THREADS": "1"}}
+        actor = ray.remote(_Worker).options(num_cpus=1, max_concurrency=3, runtime_env=environment)
         return actor.remote(self._work)
 
     def _free(self, actor: Any, number: int) -> None:
