@@ -16,7 +16,8 @@ from pathlib import Path
 from results_file import append
 
 from rankwise import Recipe, builtin_recipes, train
-from rankwise.system.events import Evaluated, Event
+from rankwise.system.events import Event
+from rankwise.training.events import Evaluated
 
 RESULTS = Path(__file__).parent / "results" / "recipes.csv"
 COLUMNS = (

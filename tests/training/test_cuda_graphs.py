@@ -15,9 +15,9 @@ import torch
 
 from rankwise.data.batches import Padding
 from rankwise.model.hidden_cache import HiddenStatesCache
-from rankwise.system.events import MemoryRanOut
 from rankwise.training import cuda_graphs as graphs
 from rankwise.training import update
+from rankwise.training.events import MemoryRanOut
 
 SHAPES = {
     "as they come": (),

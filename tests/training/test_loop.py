@@ -18,8 +18,7 @@ from rankwise.recipe import TrainSpec
 from rankwise.recipe.steps import evaluation_interval, evaluations, planned_steps, steps_per_epoch
 from rankwise.system.device import Device
 from rankwise.training import optimizers
-from rankwise.training.optimizers import build_optimizers
-from rankwise.training.parts.loss_scale import LossScale
+from rankwise.training.optimizers import Optimizers, build_optimizers
 
 PLAIN = ["train.optimizer=sgd", "train.schedule=constant", "train.clip_norm=null", "train.learning_rate=0.5"]
 WEIGHTED = ["train.class_weights={fruit: 3, metal: 1, river: 0.25}"]
@@ -319,7 +318,7 @@ def test_an_interrupted_run_ends_in_the_same_weights_to_the_bit(fit_for, variant
     assert last[0].read_bytes() == last[1].read_bytes()
 
 
-def test_the_loss_scale_of_fp16_goes_on_where_it_was():
+def test_the_loss_scale_of_fp16_goes_on_where_it_was(built_for):
     before, after = (torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=3) for scale in (2.0**20, 2.0**10))
     weight = torch.nn.Parameter(torch.ones(1))
     optimizer = torch.optim.SGD([weight])
@@ -327,9 +326,10 @@ def test_the_loss_scale_of_fp16_goes_on_where_it_was():
         weight.grad = before.scale(torch.tensor([gradient]))
         before.step(optimizer)
         before.update()
-    ours, resumed = (LossScale(Device.cpu(), "fp32") for _ in range(2))
+    built = built_for("bert")
+    ours, resumed = (Optimizers(built.classifier, built.recipe.train) for _ in range(2))
     ours.scaler, resumed.scaler = before, after
-    resumed.load(ours.state())
+    resumed.load(*ours.state())
     assert after.get_scale() == before.get_scale() == 2.0**19
     assert after.state_dict() == before.state_dict()
     assert after.state_dict()["_growth_tracker"] == 2

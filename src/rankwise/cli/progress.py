@@ -8,8 +8,9 @@ from rich import progress
 from rich.progress import Progress, ProgressColumn, TextColumn
 
 from rankwise.cli.console import dim, err, note
-from rankwise.system import events
 from rankwise.system.events import Event
+from rankwise.training import events
+from rankwise.workflows.events import AlreadyComplete, DataPrepared, MachineMeasured
 
 
 class Bar(Progress):
@@ -30,14 +31,14 @@ class TrainingProgress(Bar):
 
     def __call__(self, event: Event) -> None:
         match event:
-            case events.AlreadyComplete():
+            case AlreadyComplete():
                 dim(f"{event.folder} is already complete")
-            case events.DataPrepared():
+            case DataPrepared():
                 for warning in event.warnings:
                     note(warning)
                 rows = f"{event.train:,} train, {event.validation:,} validation, {event.test:,} test rows"
                 self._say(f"[dim]{rows}; at most {event.max_length} tokens[/]")
-            case events.MachineMeasured():
+            case MachineMeasured():
                 self._say(f"[dim]{_machine(event)}[/]")
             case events.HiddenStatesCached():
                 self._say(f"[dim]{_hidden_states(event)}[/]")
@@ -70,7 +71,7 @@ def _scores(event: events.Evaluated) -> str:
     )
 
 
-def _machine(event: events.MachineMeasured) -> str:
+def _machine(event: MachineMeasured) -> str:
     """`2 threads (1: 92, 2: 168 GFLOP/s; train.threads sets another number), bf16`."""
     speeds = ", ".join(f"{count}: {speed:.0f}" for count, speed in event.gflops.items())
     because = f" ({speeds} GFLOP/s; train.threads sets another number)" if speeds else ""

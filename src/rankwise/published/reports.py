@@ -7,6 +7,7 @@ the planner. Numbers are as printed there. Nothing here loads torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 from typing import Literal
 
@@ -16,12 +17,27 @@ from ruamel.yaml import YAML
 from rankwise.errors import RecipeError, nearest
 from rankwise.planning.plan import plan
 from rankwise.recipe import Count, Recipe, Spec
+from rankwise.system.events import Event
 
 DataName = Literal["ag_news", "imdb"]
 SOURCES: dict[DataName, tuple[str, tuple[str, ...]]] = {
     "ag_news": ("hub:fancyzhx/ag_news", ("World", "Sports", "Business", "Sci/Tech")),
     "imdb": ("hub:stanfordnlp/imdb", ("neg", "pos")),
 }  # where the reports took their data from, and its classes
+
+
+@dataclass(frozen=True)
+class ExperimentStarted(Event, kind="experiment"):
+    """A reproduction comes to its training `number` of `total`."""
+
+    name: str
+    seed: int
+    number: int
+    total: int
+    asked_by: str
+    """The experiments that need this one, where it was not asked for itself."""
+    done: bool
+    """Whether it is finished already."""
 
 
 class Experiment(Spec):

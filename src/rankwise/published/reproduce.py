@@ -22,13 +22,13 @@ import numpy as np
 from rankwise.data.labelled import Labelled, read_labelled
 from rankwise.errors import MissingExtra
 from rankwise.planning.plan import plan
-from rankwise.published.reports import DataName, Experiment, Report
+from rankwise.published.reports import DataName, Experiment, ExperimentStarted, Report
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
 from rankwise.run.format import ScoredRows
 from rankwise.run.manifest import MANIFEST
 from rankwise.run.opening import Existing
-from rankwise.system.events import Events, ExperimentStarted, Listener
+from rankwise.system.events import Events, Listener
 from rankwise.system.files import sha256, write_json
 from rankwise.workflows.by_importance import with_scores
 from rankwise.workflows.compare import Answers, Comparison, System, compare
@@ -154,9 +154,7 @@ def reproduce(request: Request, out: Path, *, listeners: Iterable[Listener] = ()
             number += 1
             done = _is_done(trained, asked, seed, out, overwrite=overwrite)
             asked_by = " and ".join(askers)
-            Events(*listeners).emit(
-                ExperimentStarted(name=name, seed=seed, number=number, total=total, asked_by=asked_by, done=done)
-            )
+            Events(*listeners).emit(ExperimentStarted(name, seed, number, total, asked_by, done))
             if asked is None:
                 _train(trained, seed, out, listeners, overwrite=overwrite)
             else:

@@ -33,7 +33,6 @@ from rankwise.inference.predict import Prediction, Predictor
 from rankwise.run.engines import engine_called
 from rankwise.run.engines.onnx import exported
 from rankwise.run.manifest import (
-    EVENTS,
     PLAN,
     PREPROCESSING,
     RECIPE,
@@ -54,7 +53,6 @@ if TYPE_CHECKING:
     from rankwise.planning.plan import Plan, PlanFacts
     from rankwise.recipe import Recipe
     from rankwise.run.format import RunFacts, RunScores, ScoredRows
-    from rankwise.system.events import Event
 
 
 _LOADING = RLock()  # one thread loads at a time: while it does, warnings of libraries are off in the whole process
@@ -119,13 +117,6 @@ class Run:
         if not path.is_file():
             raise RunError(f"{self.folder}: {SCORED_ROWS} is missing, which an older rankwise did not write; train again")
         return ScoredRows.read(path, self.preprocessing.classes)
-
-    def events(self) -> list[Event]:
-        """What happened in training, in order. Raises RunError for a line that is no event."""
-        import rankwise.planning.forecast  # noqa: F401 - whose event is among them
-        from rankwise.system.events import read_events
-
-        return read_events(self.folder / EVENTS)
 
     def base(self) -> Base:
         """The base encoder, found again and checked; a whole model is its own base. Raises ModelError or RunError."""

@@ -20,8 +20,8 @@ from rankwise.data.lengths import Lengths
 from rankwise.errors import require
 from rankwise.stats.intervals import Interval
 from rankwise.stats.scores import BaselineScores, ScoresWithMistakes
-from rankwise.system.events import HistoryEntry
 from rankwise.system.files import Stored
+from rankwise.training.events import HistoryEntry
 
 SHIFT = "shift.json"  # added later, beside a run's own files; its manifest names those alone
 PACKAGES = ("rankwise", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "scikit-learn")

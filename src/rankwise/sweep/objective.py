@@ -20,10 +20,11 @@ from accelerate import Accelerator
 from rankwise.data.labelled import Labelled, read_labelled
 from rankwise.recipe import DataSpec, Recipe
 from rankwise.sweep.results import SCORES, Report, Result
-from rankwise.system.events import Evaluated, Event, Events, HistoryEntry, TrainingStarted, UpdateLogged, UpdateMade
+from rankwise.system.events import Event, Events
 from rankwise.system.files import to_json
 from rankwise.system.memory import return_freed_memory
 from rankwise.training.checkpoint import Checkpoints
+from rankwise.training.events import Evaluated, HistoryEntry, TrainingStarted, UpdateLogged, UpdateMade
 from rankwise.training.loop import fit
 from rankwise.workflows.assemble import Memo, assemble, keep, shared_cache, training_device
 from rankwise.workflows.by_importance import with_scores

@@ -6,6 +6,7 @@ import ctypes
 import importlib
 import os
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from rankwise.system.procfs import ROOT, cgroups, kilobyte_fields, text_of, whol
 
 KERNEL_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")  # oneDNN's own, and torch's before it
 TRIM_EVERY = 16  # updates or batches between two calls of return_freed_memory: costs next to nothing, keeps the peak flat
+NEAR = 0.85  # of a memory limit, from where freed memory is given back after each update
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "cublas_status_alloc_failed")
 
 
@@ -99,6 +101,36 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     said = str(error).lower()
     return isinstance(error, RuntimeError) and any(sign in said for sign in OUT_OF_MEMORY)
+
+
+class Ceiling:
+    """Keeps a training under a limit of resident memory: freed memory goes back as it nears, fewer rows when it is passed.
+
+    A limit of None asks for nothing.
+    """
+
+    def __init__(
+        self,
+        limit_bytes: float | None,
+        *,
+        resident: Callable[[], int | None] = resident_bytes,
+        peak: Callable[[], int | None] = peak_resident_bytes,
+        give_back: Callable[[], bool] = return_freed_memory,
+    ) -> None:
+        self.limit_bytes = limit_bytes
+        self._resident, self._peak, self._give_back = resident, peak, give_back
+        self._highest = peak() or 0
+
+    def micro_batch(self, size: int) -> int:
+        """The rows of the next update's micro-batches: `size`, or half of it, where memory has just passed the limit."""
+        if self.limit_bytes is None:
+            return size
+        highest = self._peak() or 0
+        passed = highest > max(self.limit_bytes, self._highest)
+        self._highest = max(self._highest, highest)
+        if passed or (self._resident() or 0) > NEAR * self.limit_bytes:
+            self._give_back()
+        return -(-size // 2) if passed else size
 
 
 def _reclaimable(folder: Path) -> int:

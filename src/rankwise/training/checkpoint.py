@@ -78,7 +78,7 @@ class Checkpoints:
         tensors = _read(folder / "optimizer.safetensors")
         Device(classifier.device).restore_generators(tensors)
         parts.load(tensors)
-        optimizers.load({key: tensor for key, tensor in tensors.items() if key[0].isdigit()}, state.optimizer)
+        optimizers.load(tensors, state.optimizer)
         return state.progress
 
     def load_weights(self, classifier: Classifier, step: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -15,49 +15,30 @@ from rankwise.model.adapters import build
 from rankwise.model.classifier import Classifier
 from rankwise.model.load import check_match
 from rankwise.planning.forecast import Forecast
-from rankwise.planning.memory import GB
 from rankwise.planning.plan import Plan
 from rankwise.recipe import Recipe
 from rankwise.system.device import Device
 from rankwise.system.torch_speed import Speed
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """How many rows run at a time, and the memory they may take."""
-
-    micro_batch: int
-    """Rows of a forward and backward pass."""
-    evaluation_batch: int
-    """Rows of a forward pass that scores."""
-    memory_limit_bytes: float | None = None
-    """Resident memory that training stays under, with smaller micro-batches if it must; None for no limit."""
-
-    @classmethod
-    def of(cls, forecast: Forecast, device: Device) -> Sizes:
-        """The sizes that a forecast found to fit; a limit of resident memory says nothing about a GPU's."""
-        limit = forecast.memory_gb * GB if forecast.memory_gb and device.is_cpu else None
-        return cls(forecast.micro_batch_size, forecast.evaluation_batch_size, limit)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Job:
     """All that `fit` trains, and how."""
 
     recipe: Recipe
-    labelled: Labelled = field(repr=False)
+    labelled: Labelled
     plan: Plan
     base: Base
-    tokenizer: Any = field(repr=False)
-    data: Prepared = field(repr=False)
-    shifted: tuple[Shifted, ...] = field(repr=False)
+    tokenizer: Any
+    data: Prepared
+    shifted: tuple[Shifted, ...]
     """The validation texts under each kind of shift, where the worst of them chooses the checkpoint; else empty."""
     device: Device
     precision: str
     """fp32, bf16 or fp16, of the matmuls."""
     speed: Speed
     forecast: Forecast
-    sizes: Sizes
+    """What it will cost, and how many rows run at a time, so that they fit into memory."""
 
     @cached_property
     def classifier(self) -> Classifier:

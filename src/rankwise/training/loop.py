@@ -23,34 +23,32 @@ from rankwise.model.dropout import cut_dropout_from_words
 from rankwise.model.hidden_cache import HiddenStates, HiddenStatesCache
 from rankwise.recipe import TrainSpec
 from rankwise.recipe.steps import evaluation_interval, planned_steps, steps_per_epoch
-from rankwise.system.events import (
+from rankwise.system.events import Event, Events
+from rankwise.system.memory import return_freed_memory
+from rankwise.training.checkpoint import Checkpoints
+from rankwise.training.events import (
     Evaluated,
-    Event,
-    Events,
     HeadFitted,
-    HiddenStatesCached,
     HistoryEntry,
     TrainingEnded,
     TrainingStarted,
     UpdateLogged,
     UpdateMade,
 )
-from rankwise.training.checkpoint import Checkpoints
-from rankwise.training.fitted_head import fit_head
-from rankwise.training.hidden_states import cached_hidden_states, cached_layer, frozen_digest, pays
+from rankwise.training.frozen_layers import cached_hidden_states, fit_head
 from rankwise.training.job import Job
 from rankwise.training.optimizers import Optimizers
 from rankwise.training.pace import NO_DEADLINE, Deadline, Pace
 from rankwise.training.parts import Part, Parts, Step
 from rankwise.training.parts.average import Average
-from rankwise.training.parts.loss_scale import LossScale
-from rankwise.training.parts.memory import Memory
 from rankwise.training.parts.pruning import Pruning
-from rankwise.training.parts.timing import Timing
 from rankwise.training.progress import Meter, Progress
-from rankwise.training.schedule import plateau_factor, schedule_factor
 from rankwise.training.update import Update
 from rankwise.training.validation import Validation
+
+PROBE_STEP = 3  # the update after which a few texts are scored, to learn what an evaluation takes
+PROBE_SHARE = 50  # of so many validation texts one is scored then
+PROBE_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class Fitted:
     seconds: float
     """Time spent in training and evaluation, over all resumed parts."""
     stopped_early: bool
-    earlier_seconds: float = 0.0
+    earlier_seconds: float
     """The part of it that was spent before this one."""
 
 
@@ -94,66 +92,59 @@ def fit(
         _seed(spec, accelerator)
         _ready(job)
         started = time.monotonic()
-        hidden = _hidden_states(job, cache, events)
+        hidden = cached_hidden_states(job, cache, events)
         pace = _pace(job, accelerator, ends_at)
-        optimizers, scale = Optimizers(classifier, spec), LossScale(job.device, job.precision)
-        remembered = Parts(scale, *_chosen_parts(job, pace, accelerator, events))
-        update = Update(job, accelerator, hidden.get("train"), scale.scaler, remembered, events)
-        validation = Validation(classifier, job.padding, job.sizes.evaluation_batch, job.precision, accelerator)
+        optimizers = Optimizers(classifier, spec, precision=job.precision)
+        parts = Parts(*_chosen_parts(job, pace, accelerator, events))
+        validation = Validation(classifier, job.padding, job.forecast.evaluation_batch_size, job.precision, accelerator)
 
         # --- where to start
-        resumed = checkpoints.resume(classifier, optimizers, remembered) if resume else None
+        resumed = checkpoints.resume(classifier, optimizers, parts) if resume else None
         progress = resumed or _from_the_start(job, hidden.get("train"), events)
         if resumed and accelerator.num_processes > 1:  # the checkpoint holds the main process's generator
             _seed(spec, accelerator, resumed_at=progress.step)
-        pace.resume(progress.step, progress.fraction)
         earlier_seconds = progress.training_seconds
+        update, meter = Update(job, accelerator, hidden.get("train"), optimizers.scaler, parts, events), Meter()
+        pace.resume(progress.step, progress.fraction)
         events.emit(TrainingStarted(step=progress.step, total=pace.total, rows=len(data.train), epochs=spec.epochs))
 
         # --- the loop
-        meter = Meter()
-        memory = Memory(update, job.device, job.sizes.memory_limit_bytes)
-        parts = Parts(Timing(job, pace, hidden.get("validation")), *remembered.parts, memory)
         classifier.model.train()
         for epoch, batch, rows in _updates(data.train, spec, progress):
             if progress.has_stalled(spec) or pace.done:  # a run resumed after its early stop stays stopped
                 break
-            factor = schedule_factor(pace.position, total=pace.planned, spec=spec) * plateau_factor(progress.stalls, spec)
-            optimizers.set_rates(factor)
+            optimizers.set_rates(pace.position, total=pace.planned, stalls=progress.stalls)
             loss, right = update(rows)
             _check_finite(loss, progress.step, rows, data.train)
             meter.add(loss, right, len(rows))
-            norm = optimizers.step(scale.scaler)
+            norm = optimizers.step()
             progress.note_update(epoch, batch)
-            parts.after_update(Step(progress.step, rows, applied=scale.applies(norm), settled=parts.settled))
+            _note_update(pace, job, rows, hidden.get("validation"))
+            parts.after_update(Step(applied=optimizers.applied(norm), settled=parts.settled))
+            update.clear(progress.step)
             events.emit(_made(spec, pace, meter, optimizers, norm))
 
             if pace.evaluates:
                 parts.before_scoring()
                 scores = validation.scores(data.validation, shifted=job.shifted, hidden=hidden.get("validation"))
-                passed = round(progress.step / steps_per_epoch(len(data.train), spec), 3)
-                entry = meter.entry(progress.step, passed, scores)
+                entry = meter.entry(progress.step, progress.step / steps_per_epoch(len(data.train), spec), scores)
                 progress.note_evaluation(entry, spec, can_be_best=parts.settled)
                 progress.fraction, progress.training_seconds = pace.fraction, earlier_seconds + time.monotonic() - started
                 if accelerator.is_main_process:
-                    checkpoints.save(classifier, optimizers, remembered, progress)
+                    checkpoints.save(classifier, optimizers, parts, progress)
                 events.emit(Evaluated(**vars(entry), best=progress.best is entry))
                 parts.after_scoring()
                 classifier.model.train()
+                pace.note_evaluation()
+                return_freed_memory()
 
         # --- the best weights
         accelerator.wait_for_everyone()
-        checkpoints.load_weights(classifier, progress.chosen.step)
+        step, best, seconds = progress.step, progress.chosen, progress.training_seconds
+        checkpoints.load_weights(classifier, best.step)
         classifier.model.eval()
-        events.emit(_ended(progress))
-        return Fitted(
-            best=progress.chosen,
-            history=tuple(progress.history),
-            steps=progress.step,
-            seconds=progress.training_seconds,
-            stopped_early=progress.has_stalled(spec),
-            earlier_seconds=earlier_seconds,
-        )
+        events.emit(TrainingEnded(step=step, best_step=best.step, training_seconds=round(seconds, 3)))
+        return Fitted(best, tuple(progress.history), step, seconds, progress.has_stalled(spec), earlier_seconds)
 
 
 def _made(spec: TrainSpec, pace: Pace, meter: Meter, optimizers: Optimizers, norm: torch.Tensor) -> Event:
@@ -162,12 +153,6 @@ def _made(spec: TrainSpec, pace: Pace, meter: Meter, optimizers: Optimizers, nor
         return UpdateMade(step=pace.step, total=pace.total)
     loss, rate = meter.recent_loss(), optimizers.rate
     return UpdateLogged(step=pace.step, total=pace.total, loss=loss, rate=rate, norm=float(norm))
-
-
-def _ended(progress: Progress) -> TrainingEnded:
-    """What is told at the end: updates made, and the one whose weights are kept."""
-    seconds = round(progress.training_seconds, 3)
-    return TrainingEnded(step=progress.step, best_step=progress.chosen.step, training_seconds=seconds)
 
 
 def _seed(spec: TrainSpec, accelerator: Accelerator, *, resumed_at: int = 0) -> None:
@@ -235,26 +220,18 @@ def _updates(train: Split, spec: TrainSpec, progress: Progress) -> Iterator[tupl
             yield epoch, position, batches[position]
 
 
-def _hidden_states(job: Job, cache: HiddenStatesCache | None, events: Events) -> dict[str, HiddenStates]:
-    """What enters the lowest adapted layer, of training and validation texts, where there is a cache and it pays."""
-    classifier, spec = job.classifier, job.recipe.train
-    layer = cached_layer(classifier, spec)
-    if cache is None or layer is None or not pays(spec):
-        return {}
-    states: dict[str, HiddenStates] = {}
-    weights = frozen_digest(classifier, layer)
-    for name, split in (("train", job.data.train), ("validation", job.data.validation)):
-        started = time.monotonic()
-        stored = cached_hidden_states(
-            classifier, split.tokens, layer=layer, weights=weights, padding=job.padding, precision=job.precision, cache=cache
-        )
-        if stored is None:
-            events.emit(HiddenStatesCached(split=name, layer=layer, stored=False))
-            return {}
-        states[name], reused = stored
-        took, size = round(time.monotonic() - started, 3), states[name].bytes
-        events.emit(HiddenStatesCached(split=name, layer=layer, stored=True, reused=reused, bytes=size, took=took))
-    return states
+def _note_update(pace: Pace, job: Job, rows: Rows, hidden: HiddenStates | None) -> None:
+    """Tell the pace of an update, and early before a deadline what scoring takes, by a few validation texts."""
+    pace.note_update(float(job.data.train.tokens.lengths[rows].sum()))
+    if not pace.has_deadline or pace.step != PROBE_STEP:
+        return
+    split = job.data.validation
+    probed = np.linspace(0, len(split) - 1, max(1, len(split) // PROBE_SHARE)).astype(np.int64)
+    some = split.tokens.take(probed)
+    known = None if hidden is None else hidden.of(probed)
+    Validation(job.classifier, job.padding, PROBE_BATCH, job.precision).logits(some, known)
+    whole = split.tokens.lengths.sum() + sum(kind.tokens.lengths.sum() for kind in job.shifted)
+    pace.note_probe(float(some.lengths.sum() / whole))
 
 
 def _check_finite(loss: float, step: int, rows: Rows, train: Split) -> None:

@@ -6,9 +6,9 @@ nothing but memory.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
@@ -27,8 +27,8 @@ class SingleLabelLoss:
     def __init__(self, spec: TrainSpec, data: Prepared, device: torch.device) -> None:
         self.labels = data.train.labels
         self.label_smoothing = spec.label_smoothing
-        counts = Counter(self.labels.tolist())
-        self.weights = class_weights(spec, {name: counts[number] for number, name in enumerate(data.classes)})
+        counts = np.bincount(self.labels, minlength=len(data.classes)).tolist()
+        self.weights = class_weights(spec, dict(zip(data.classes, counts, strict=True)))
         self.weights_on_device = None if self.weights is None else self.weights.to(device)
 
     def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

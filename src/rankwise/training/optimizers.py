@@ -1,8 +1,8 @@
 """Optimisers and their parameter groups, as the recipe says.
 
 A parameter's rate is: the head's own for the head; else its depth tier's (or the recipe's), times the LoRA+ ratio for B
-matrices (Hayou et al., arXiv 2402.12354). Weight decay falls on tensors of two or more dimensions only, as in
-transformers' Trainer. `schedule.py` gives a factor in [0, 1] on every group's peak rate.
+matrices (Hayou et al., arXiv 2402.12354), times the schedule's factor in [0, 1]. Weight decay falls on tensors of two or
+more dimensions only, as in transformers' Trainer.
 """
 
 from __future__ import annotations
@@ -57,6 +57,29 @@ def is_head(name: str, encoder: Encoder) -> bool:
     return any(f".{module}." in f".{name}" for module in encoder.head_modules) and encoder.layer_of(name) is None
 
 
+def schedule_factor(step: float, *, total: int, spec: TrainSpec) -> float:
+    """The factor on every peak rate, in [0, 1], for update `step` (from 0) of `total`; a plateau's halvings come on top."""
+    warmup = warmup_steps(spec, total)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)  # transformers starts at 0, which spends the first update on nothing
+    if spec.schedule in ("constant", "reduce-on-plateau"):
+        return 1.0
+    left = max(0.0, (total - step) / max(1, total - warmup))
+    if spec.schedule == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * (1 - left)))
+    return left**spec.power if spec.schedule == "polynomial" else left
+
+
+def plateau_factor(stalls: int, spec: TrainSpec) -> float:
+    """The factor after so many evaluations that were no better than the best before them: halved by each on a plateau."""
+    return 0.5**stalls if spec.schedule == "reduce-on-plateau" else 1.0
+
+
+def warmup_steps(spec: TrainSpec, total: int) -> int:
+    """Warm-up in updates; a number below 1 is a share of all updates, rounded up."""
+    return math.ceil(spec.warmup * total) if spec.warmup < 1 else int(spec.warmup)
+
+
 def build_optimizers(classifier: Classifier, spec: TrainSpec) -> list[torch.optim.Optimizer]:
     """The optimisers that together update every trained parameter once: one, or two with Muon."""
     groups = parameter_groups(classifier, spec)
@@ -70,38 +93,44 @@ def build_optimizers(classifier: Classifier, spec: TrainSpec) -> list[torch.opti
 
 
 class Optimizers:
-    """The optimisers of a training, taken as one."""
+    """The optimisers of a training, taken as one, and fp16's loss scale, which does nothing in other precisions."""
 
-    def __init__(self, classifier: Classifier, spec: TrainSpec) -> None:
+    def __init__(self, classifier: Classifier, spec: TrainSpec, *, precision: str = "fp32") -> None:
+        self.spec = spec
         self.trained = list(classifier.trainable().values())
-        self.clip_norm = spec.clip_norm or math.inf
         self.optimizers = build_optimizers(classifier, spec)
+        self.scaler = torch.amp.GradScaler(classifier.device.type, enabled=precision == "fp16")
 
     @property
     def rate(self) -> float:
         """The learning rate of the first group."""
         return float(self.optimizers[0].param_groups[0]["lr"])
 
-    def set_rates(self, factor: float) -> None:
-        """Every group's rate := its peak times `factor`."""
+    def set_rates(self, step: float, *, total: int, stalls: int = 0) -> None:
+        """Every group's rate := its peak times the factors for update `step` (from 0) of `total`."""
+        factor = schedule_factor(step, total=total, spec=self.spec) * plateau_factor(stalls, self.spec)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * factor
 
-    def step(self, scaler: torch.amp.GradScaler) -> torch.Tensor:
+    def step(self) -> torch.Tensor:
         """Clip the gradients and update the weights, unless fp16 overflowed; the gradients' length before, ()."""
         for optimizer in self.optimizers:
-            scaler.unscale_(optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self.trained, self.clip_norm)
+            self.scaler.unscale_(optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.trained, self.spec.clip_norm or math.inf)
         for optimizer in self.optimizers:
-            scaler.step(optimizer)
-        scaler.update()
+            self.scaler.step(optimizer)
+        self.scaler.update()
         torch.autograd.graph.increment_version(self.trained)  # fused optimizers don't, and folded adapters go by it
         return norm
 
+    def applied(self, norm: torch.Tensor) -> bool:
+        """Whether `step`, which gave this length, changed the weights: not where fp16 overflowed."""
+        return not self.scaler.is_enabled() or bool(torch.isfinite(norm))
+
     def state(self) -> tuple[dict[str, torch.Tensor], list[Any]]:
-        """Tensors under `optimizer.parameter.key`, and the numbers that are no tensors."""
-        tensors: dict[str, torch.Tensor] = {}
+        """Tensors under `optimizer.parameter.key` and, of the loss scale, `scale.key`; the numbers that are no tensors."""
+        tensors = {f"scale.{name}": torch.tensor(value) for name, value in self.scaler.state_dict().items()}
         numbers: list[Any] = []
         for position, optimizer in enumerate(self.optimizers):
             plain: dict[str, dict[str, Any]] = {}
@@ -115,14 +144,17 @@ class Optimizers:
         return tensors, numbers
 
     def load(self, tensors: Mapping[str, torch.Tensor], numbers: list[Any]) -> None:
-        """Go on from what `state` gave."""
-        for position, optimizer in enumerate(self.optimizers):
-            state: dict[int, dict[str, Any]] = {int(index): dict(values) for index, values in numbers[position].items()}
-            for name, tensor in tensors.items():
-                owner, index, key = name.split(".", 2)
-                if int(owner) == position:
-                    state.setdefault(int(index), {})[key] = tensor
+        """Go on from what `state` gave; other tensors are left alone."""
+        states = [{int(index): dict(values) for index, values in plain.items()} for plain in numbers]
+        for name, tensor in tensors.items():
+            owner, _, rest = name.partition(".")
+            if owner.isdigit():
+                index, _, key = rest.partition(".")
+                states[int(owner)].setdefault(int(index), {})[key] = tensor
+        for optimizer, state in zip(self.optimizers, states, strict=True):
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        scale = {name: tensors[f"scale.{name}"].item() for name in self.scaler.state_dict()}
+        self.scaler.load_state_dict(scale)
 
 
 def _optimizer(groups: list[Group], spec: OptimizerSpec) -> torch.optim.Optimizer:

@@ -3,7 +3,7 @@
 Seconds of updates and evaluations are measured as they pass; what is left until the deadline, less a reserve for scoring
 the test texts and saving, is divided by them. When the count changes, the updates still to make share what is left of the
 schedule, so the fraction of progress only rises and is 1 exactly after the last update. Without a deadline the count is the
-recipe's and nothing is measured. Pure arithmetic on a clock that is handed in; seconds throughout.
+recipe's. Pure arithmetic on a clock that is handed in; seconds throughout.
 """
 
 from __future__ import annotations
@@ -89,8 +89,9 @@ class Pace:
         self.resume(0, 0.0)
 
     def resume(self, step: int, fraction: float) -> None:
-        """Go on after `step` updates, which had reached `fraction` of the schedule."""
+        """Go on from now after `step` updates, which had reached `fraction` of the schedule."""
         self.step = step
+        self._noted = self.clock()
         self._total = self.planned
         self._was_cut = fraction not in (0.0, step / max(1, self.planned))
         self._fraction = fraction or step / max(1, self.planned)
@@ -139,9 +140,9 @@ class Pace:
         reserve = self.deadline.reserve_seconds + self.deadline.reserve_evaluations * self._evaluation_seconds()
         return self._ends_at - self.clock() - reserve - MARGIN * max(0.0, self.deadline.seconds)
 
-    def note_update(self, tokens: float, seconds: float) -> None:
-        """An update was made; `seconds` since the last note, so that nothing between two updates goes uncounted."""
-        before = self.fraction
+    def note_update(self, tokens: float) -> None:
+        """An update of so many tokens was made since the last note."""
+        seconds, before = self._since_last_note(), self.fraction
         self.step += 1
         self._measured += 1
         if self._measured == 2:
@@ -151,15 +152,21 @@ class Pace:
         self._fraction = before + (1 - before) / max(1, self._total - (self.step - 1))
         self._plan()
 
-    def note_probe(self, share: float, seconds: float) -> None:
-        """Scoring `share` of the validation tokens took `seconds`: worth a try where the first evaluation comes late."""
-        self._probed = seconds / share / (self._update_seconds() or math.inf)
+    def note_probe(self, share: float) -> None:
+        """This share of the validation tokens was scored since the last note, for the first evaluation may come late."""
+        self._probed = self._since_last_note() / share / (self._update_seconds() or math.inf)
         self._plan()
 
-    def note_evaluation(self, seconds: float) -> None:
-        """An evaluation took `seconds`, its checkpoint included."""
+    def note_evaluation(self) -> None:
+        """An evaluation was made since the last note, its checkpoint included."""
+        seconds = self._since_last_note()
         self._evaluations.append(seconds / (self._update_seconds() or seconds))
         self._plan()
+
+    def _since_last_note(self) -> float:
+        """Seconds from one note to the next, so that nothing between two updates goes uncounted."""
+        before, self._noted = self._noted, self.clock()
+        return self._noted - before
 
     def _plan(self) -> None:
         if not self.has_deadline or self.done:

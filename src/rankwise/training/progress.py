@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass, field
 
 from rankwise.recipe import TrainSpec
-from rankwise.system.events import HistoryEntry
-from rankwise.training.validation import ValidationScores
+from rankwise.training.events import HistoryEntry, ValidationScores
 
 MINIMISED = {"log_loss"}  # metrics of which less is better
 
@@ -73,8 +72,7 @@ class Meter:
     def __init__(self) -> None:
         self.recent: list[float] = []
         self.losses: list[float] = []
-        self.right = 0
-        self.rows = 0
+        self.right = self.rows = 0
 
     def add(self, loss: float, right: int, rows: int) -> None:
         """Take in an update's loss and its right answers among so many rows."""
@@ -85,19 +83,23 @@ class Meter:
 
     def recent_loss(self) -> float:
         """The mean loss since this was last asked."""
-        mean = sum(self.recent) / max(1, len(self.recent))
+        mean = _mean(self.recent)
         self.recent.clear()
-        return round(mean, 6)
+        return mean
 
     def entry(self, step: int, epoch: float, scores: ValidationScores) -> HistoryEntry:
         """The evaluation after an update: its scores, with loss and accuracy of the training rows since the last one."""
         entry = HistoryEntry(
             step=step,
-            epoch=epoch,
-            train_loss=round(sum(self.losses) / max(1, len(self.losses)), 6),
+            epoch=round(epoch, 3),
+            train_loss=_mean(self.losses),
             train_accuracy=round(self.right / max(1, self.rows), 6),
             **vars(scores),
         )
         self.losses.clear()
         self.right = self.rows = 0
         return entry
+
+
+def _mean(losses: list[float]) -> float:
+    return round(sum(losses) / max(1, len(losses)), 6)

@@ -9,12 +9,13 @@ from rankwise.data.batches import Rows, collate
 from rankwise.model.classifier import Classifier
 from rankwise.model.hidden_cache import HiddenStates
 from rankwise.model.passes import to_tensors
-from rankwise.planning.memory import halved
+from rankwise.planning.memory import GB, halved
 from rankwise.recipe import TrainSpec
 from rankwise.system.device import Device
-from rankwise.system.events import Events, MemoryRanOut
-from rankwise.system.memory import is_out_of_memory
+from rankwise.system.events import Events
+from rankwise.system.memory import TRIM_EVERY, Ceiling, is_out_of_memory
 from rankwise.training.cuda_graphs import Graphs, Micro
+from rankwise.training.events import MemoryRanOut
 from rankwise.training.job import Job
 from rankwise.training.loss import SingleLabelLoss
 from rankwise.training.parts import Parts
@@ -49,19 +50,27 @@ class Update:
             self.graphs = Graphs(
                 device=self.classifier.device, padding=job.padding, longest=longest, forget=forward.forget_adapted
             )
-        self.micro_batch_size = job.sizes.micro_batch
+        self.micro_batch_size = job.forecast.micro_batch_size
+        limit = job.forecast.memory_gb if job.device.is_cpu else None  # resident memory says nothing of a GPU's
+        self.ceiling = Ceiling(limit * GB if limit else None)
 
     def __call__(self, rows: Rows) -> tuple[float, int]:
         """Loss and right answers of an update's rows; gradients, summed over processes, are left in place."""
         mine = rows[self.accelerator.process_index :: self.accelerator.num_processes]
         return self._all_reduce(*self._within_memory(mine, self.loss.weight_of(rows)))
 
-    def zero_gradients(self) -> None:
-        """Clear gradients between updates; recorded passes add to gradients where they are."""
+    def clear(self, step: int) -> None:
+        """Make ready for the next update: gradients are cleared, freed memory goes back, and a memory limit is kept."""
+        self._zero_gradients()
+        self.micro_batch_size = self.ceiling.micro_batch(self.micro_batch_size)
+        if step % TRIM_EVERY == 0:
+            self.job.device.trim()
+
+    def _zero_gradients(self) -> None:
         if self.graphs is None:
             for weight in self.trained:
                 weight.grad = None
-        else:
+        else:  # recorded passes add to gradients where they are
             torch._foreach_zero_([weight.grad for weight in self.trained if weight.grad is not None])
 
     def _within_memory(self, mine: Rows, weight: float) -> tuple[float, int]:

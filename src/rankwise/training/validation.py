@@ -5,8 +5,8 @@ Under several processes each computes its share of the batches, and all get the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,20 +26,7 @@ from rankwise.model.classifier import Classifier
 from rankwise.model.hidden_cache import HiddenStates
 from rankwise.model.passes import in_eval_mode, to_array, to_tensors
 from rankwise.recipe import EvaluateSpec
-
-
-@dataclass(frozen=True)
-class ValidationScores:
-    """Scores of the validation rows that choose a checkpoint, without intervals."""
-
-    accuracy: float
-    macro_f1: float
-    mcc: float
-    log_loss: float
-    shifts: Mapping[str, float] | None = None
-    """Accuracy under each kind of shift, where the texts were shifted."""
-    worst_shift: float | None = None
-    """The lowest of these and of the accuracy on the texts as they are."""
+from rankwise.training.events import ValidationScores
 
 
 @dataclass(frozen=True)
@@ -86,14 +73,13 @@ class Validation:
                 "train.clip_norm"
             )
         probabilities = task.probabilities(values)
-        quick: dict[str, Any] = task.quick_scores(probabilities, split.labels)
-        scores = ValidationScores(**quick)
+        scores: dict[str, Any] = task.quick_scores(probabilities, split.labels)
         if not shifted:
-            return scores
+            return ValidationScores(**scores)
         under = {kind.kind: probabilities_under(kind, probabilities, task, self.logits) for kind in shifted}
         rights = {kind: task.decide(values) == split.labels for kind, values in under.items()}
         shifts = {kind: round(float(right.mean()), 6) for kind, right in rights.items()}
-        return replace(scores, shifts=shifts, worst_shift=min(scores.accuracy, *shifts.values()))
+        return ValidationScores(**scores, shifts=shifts, worst_shift=min(scores["accuracy"], *shifts.values()))
 
     def evaluate(self, split: Split, spec: EvaluateSpec) -> Evaluation:
         """Every score of a split with its interval, and the mistakes."""

@@ -28,7 +28,7 @@ from rankwise.system.cache import Cache, cache_folder
 from rankwise.system.device import Device, stays_on_cpu
 from rankwise.system.memory import bound_kernel_cache
 from rankwise.system.torch_speed import measure_speed
-from rankwise.training.job import Job, Sizes
+from rankwise.training.job import Job
 
 KEPT = 4  # data sets that a process keeps at hand in the tokens of an encoder
 
@@ -96,7 +96,6 @@ def assemble(recipe: Recipe, labelled: Labelled, device: Device, *, memo: Memo |
         precision=precision,
         speed=speed,
         forecast=cost,
-        sizes=Sizes.of(cost, device),
     )
 
 

@@ -32,7 +32,7 @@ from rankwise.model.passes import to_tensors
 from rankwise.recipe import AdapterSpec, BudgetSpec, ByImportance, HeadSpec, Recipe, TrainSpec
 from rankwise.system.cache import Cache, cache_folder
 from rankwise.system.device import Device
-from rankwise.training.fitted_head import fit_head
+from rankwise.training.frozen_layers import fit_head
 from rankwise.workflows.assemble import assemble
 
 FORMAT = 1  # of the entries in the cache

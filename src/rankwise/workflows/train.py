@@ -31,24 +31,14 @@ from rankwise.run.manifest import EVENTS
 from rankwise.run.opening import Existing, last_part, open_folder, portable
 from rankwise.run.saving import facts_of, save, scores_of
 from rankwise.system.device import Device
-from rankwise.system.events import (
-    AlreadyComplete,
-    DataPrepared,
-    Evaluated,
-    Event,
-    EventFile,
-    Events,
-    Listener,
-    MachineMeasured,
-    PlanMade,
-    RunScored,
-    UpdateLogged,
-)
+from rankwise.system.events import Event, Events, Listener, event_file
 from rankwise.training.checkpoint import Checkpoints
+from rankwise.training.events import Evaluated, UpdateLogged
 from rankwise.training.loop import fit
 from rankwise.training.validation import Validation
 from rankwise.workflows.assemble import assemble, shared_cache, training_device
 from rankwise.workflows.by_importance import with_scores
+from rankwise.workflows.events import AlreadyComplete, DataPrepared, MachineMeasured, PlanMade, RunScored
 
 
 def train(
@@ -98,19 +88,17 @@ def train_on(
     folder, finished = _opened(recipe, out, labelled.sha256, existing)
     accelerator = _accelerator(folder, recipe, device)
     if finished is not None:
-        Events(*listeners if accelerator.is_main_process else ()).emit(AlreadyComplete(folder=str(folder)))
+        Events(*listeners if accelerator.is_main_process else ()).emit(AlreadyComplete(str(folder)))
         return finished
 
     with _events(folder, listeners, recipe, accelerator) as events:
-        events.emit(_plan_made(recipe, planned, labelled.classes))
+        trained, total = planned.ledger.trainable_parameters, planned.ledger.total_parameters
+        events.emit(PlanMade(recipe.name, labelled.classes, trained, total, planned.ledger.budget, planned.notes))
         job = assemble(recipe, labelled, device)
-        speed, data = job.speed, job.data
-        processes = accelerator.num_processes
-        events.emit(
-            MachineMeasured(threads=speed.threads, gflops=speed.by_threads, precision=job.precision, processes=processes)
-        )
-        warnings = _warnings(labelled, data)
-        events.emit(_data_prepared(data, warnings))
+        data, warnings = job.data, _warnings(labelled, job.data)
+        events.emit(MachineMeasured(job.speed.threads, job.speed.by_threads, job.precision, device.processes))
+        rows, max_length = (len(data.train), len(data.validation), len(data.test)), data.preprocessing.max_length
+        events.emit(DataPrepared(*rows, max_length, tuple(data.notes), warnings))
         events.emit(job.forecast.rounded())
 
         wanted = recipe.evaluate.baselines and accelerator.is_main_process
@@ -127,19 +115,19 @@ def train_on(
             ends_at=started + 60 * recipe.budget.minutes if recipe.budget.minutes else None,
         )
 
-        scoring = recipe.evaluate.model_copy(update={"batch_size": job.sizes.evaluation_batch})
+        scoring = recipe.evaluate.model_copy(update={"batch_size": job.forecast.evaluation_batch_size})
         validation = Validation(job.classifier, job.padding, scoring.batch_size, accelerator=accelerator)
         test = validation.evaluate(data.test, scoring)  # the only time the test split is scored, in fp32
         decided = SingleLabel(data.classes).decide(test.probabilities)
         scores = scores_of(job, fitted, test, baselines(beside, data, decided, recipe.evaluate))
-        events.emit(RunScored(accuracy=test.scores.accuracy, macro_f1=test.scores.macro_f1, log_loss=test.scores.log_loss))
+        events.emit(RunScored(test.scores.accuracy, test.scores.macro_f1, test.scores.log_loss))
 
     if accelerator.is_main_process:
         job.classifier.to(Device.cpu().torch_device)  # where the saved folder is loaded again and compared, bit by bit
         facts = facts_of(job, fitted, folder, seconds=time.monotonic() - started, notes=[*data.notes, *warnings])
-        rows = ScoredRows(data.test.rows, test.truth, test.probabilities.astype(np.float32))
+        scored_rows = ScoredRows(data.test.rows, test.truth, test.probabilities.astype(np.float32))
         scratch = checkpoints.folder if recipe.train.keep == 1 else None
-        save(folder, job, facts, scores, scored_rows=rows, scratch=scratch)
+        save(folder, job, facts, scores, scored_rows=scored_rows, scratch=scratch)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Run.load(folder)
@@ -179,7 +167,7 @@ def _events(folder: Path, listeners: Iterable[Listener], recipe: Recipe, acceler
     if not accelerator.is_main_process:
         yield Events(*_tracking(accelerator, recipe))
         return
-    with EventFile(folder / EVENTS) as file:
+    with event_file(folder / EVENTS) as file:
         yield Events(file, *listeners, *_tracking(accelerator, recipe))
 
 
@@ -196,28 +184,6 @@ def _tracking(accelerator: Accelerator, recipe: Recipe) -> list[Listener]:
             accelerator.log(numbers, step=event.step)
 
     return [log]
-
-
-def _plan_made(recipe: Recipe, planned: Plan, classes: tuple[str, ...]) -> PlanMade:
-    return PlanMade(
-        recipe=recipe.name,
-        classes=classes,
-        trainable_parameters=planned.ledger.trainable_parameters,
-        total_parameters=planned.ledger.total_parameters,
-        budget=planned.ledger.budget,
-        notes=planned.notes,
-    )
-
-
-def _data_prepared(data: Prepared, warnings: tuple[str, ...]) -> DataPrepared:
-    return DataPrepared(
-        train=len(data.train),
-        validation=len(data.validation),
-        test=len(data.test),
-        max_length=data.preprocessing.max_length,
-        notes=tuple(data.notes),
-        warnings=warnings,
-    )
 
 
 def _warnings(labelled: Labelled, data: Prepared) -> tuple[str, ...]:

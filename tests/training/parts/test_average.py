@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -19,7 +18,7 @@ def averaged(walk: list[float], share: float) -> float:
     """The mean after a weight has taken these values, one after each update."""
     weight = torch.nn.Parameter(torch.full((1,), 99.0, dtype=torch.float64))  # where it started does not count
     average = Average({"w": weight}, share=share)
-    step = Step(1, np.arange(1), applied=True, settled=True)
+    step = Step(applied=True, settled=True)
     for value in walk:
         with torch.no_grad():
             weight.fill_(value)

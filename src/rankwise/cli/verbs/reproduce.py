@@ -16,7 +16,7 @@ from rankwise.cli.options import FAST, check_data
 from rankwise.cli.progress import TrainingProgress
 from rankwise.cli.verbs.compare import show_comparison
 from rankwise.errors import RecipeError
-from rankwise.system.events import Event, ExperimentStarted
+from rankwise.system.events import Event
 
 if TYPE_CHECKING:
     from rankwise.published.reports import DataName, Report
@@ -159,6 +159,8 @@ class _Progress(TrainingProgress):
     """A listener that says which training runs, and draws its progress, on standard error."""
 
     def __call__(self, event: Event) -> None:
+        from rankwise.published.reports import ExperimentStarted
+
         if isinstance(event, ExperimentStarted):
             if self.task is not None:
                 self.remove_task(self.task)

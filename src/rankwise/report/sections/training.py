@@ -13,9 +13,10 @@ from rankwise.report.figures.composed import Line, lines_figure, mean_curve
 from rankwise.report.groups import Group, peak_gb
 from rankwise.report.words import Value, in_words, listed, run_name
 from rankwise.run.folder import Run
-from rankwise.run.manifest import RECIPE, VERSIONS
-from rankwise.system.events import UpdateLogged
+from rankwise.run.manifest import EVENTS, RECIPE, VERSIONS
+from rankwise.system.events import read_events
 from rankwise.system.files import read_json
+from rankwise.training.events import UpdateLogged
 
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}  # and what a page calls them
 WHAT = Column("what", "what")
@@ -56,8 +57,8 @@ def training_section(group: Group) -> Section:
 
 def _logged_losses(run: Run) -> Line:
     """The loss of every update that a run logged; of one that was resumed, the last time each was made."""
-    events = run.events()
-    return sorted({event.step: event.loss for event in events if isinstance(event, UpdateLogged)}.items())
+    logged = read_events(run.folder / EVENTS, UpdateLogged)
+    return sorted({event.step: event.loss for event in logged}.items())
 
 
 def _histories(group: Group, key: str) -> list[Line]:

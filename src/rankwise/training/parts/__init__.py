@@ -1,7 +1,6 @@
-"""Parts of training: what a recipe, a limit or a precision adds to the loop, each in a file of its own.
+"""Parts of training: what a recipe may add to the loop, each in a file of its own.
 
-The loop calls every part after each update and around each scoring; a part that remembers something has a name and a state,
-which are stored in checkpoints.
+The loop calls every part after each update and around each scoring; its state is stored in checkpoints.
 """
 
 from __future__ import annotations
@@ -12,17 +11,11 @@ from typing import ClassVar
 
 import torch
 
-from rankwise.data.batches import Rows
-
 
 @dataclass(frozen=True)
 class Step:
     """An update that was just made; its gradients are still there."""
 
-    number: int
-    """Updates made, this one included."""
-    rows: Rows
-    """The training rows that it read, over all processes."""
     applied: bool
     """False where fp16 overflowed and the optimisers left the weights alone."""
     settled: bool
@@ -32,8 +25,8 @@ class Step:
 class Part:
     """A part of training; hooks that it has no use for do nothing."""
 
-    name: ClassVar[str] = ""
-    """What its state is called in a checkpoint; empty where there is none."""
+    name: ClassVar[str]
+    """What its state is called in a checkpoint."""
 
     @property
     def settled(self) -> bool:

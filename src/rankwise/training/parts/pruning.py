@@ -14,7 +14,8 @@ import torch
 
 from rankwise.errors import TrainingError
 from rankwise.model.classifier import Classifier
-from rankwise.system.events import Events, RanksPruned
+from rankwise.system.events import Events
+from rankwise.training.events import RanksPruned
 from rankwise.training.pace import Pace
 from rankwise.training.parts import Part, Step
 

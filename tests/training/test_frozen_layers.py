@@ -14,9 +14,10 @@ from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.model.classifier import quiet_dropout
 from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import load_tokenizer
-from rankwise.system.events import HeadFitted
-from rankwise.training.fitted_head import fit_head
-from rankwise.training.hidden_states import cached_hidden_states, cached_layer, frozen_digest, pays
+from rankwise.planning.operations import cached_layers
+from rankwise.system.events import Events
+from rankwise.training.events import HeadFitted
+from rankwise.training.frozen_layers import cached_hidden_states, fit_head
 from rankwise.training.validation import Validation
 
 TOP = ("adapter.allocate.policy=last-k", "adapter.allocate.k=1", "train.encoder_dropout=off")
@@ -30,23 +31,15 @@ def parts(built):
 @pytest.mark.parametrize("changes", [TOP, (*TOP, "adapter.method=head")], ids=["top layer", "head"])
 def test_logits_from_the_cache_are_those_without_to_half_precision(built_for, tmp_path, family, changes):
     built = built_for(family, *changes)
-    data, padding = parts(built)
-    classifier = built.classifier
-    layer = cached_layer(classifier, built.recipe.train)
-    assert layer == classifier.plan.lowest_layer > 0
-    cache = HiddenStatesCache(tmp_path, limit_bytes=10**8)
-    weights = frozen_digest(classifier, layer)
-    how = {"layer": layer, "weights": weights, "padding": padding, "precision": "fp32"}
-    made = cached_hidden_states(classifier, data.train.tokens, cache=cache, **how)
-    hidden, reused = made
-    assert not reused
-    validation = Validation(classifier, padding, batch_size=8)
-    with_it, without = validation.logits(data.train.tokens, hidden), validation.logits(data.train.tokens)
-    np.testing.assert_allclose(with_it, without, rtol=1e-2, atol=5e-3)
-    again = built_for(family, *changes, "train.seed=5").classifier  # another run: other adapters, the same frozen layers
-    assert frozen_digest(again, layer) == weights
-    _, reused = cached_hidden_states(again, data.train.tokens, cache=cache, **how)
-    assert reused
+    assert cached_layers(built.plan, built.recipe.train) == built.plan.lowest_layer > 0
+    cache, heard = HiddenStatesCache(tmp_path, limit_bytes=10**8), []
+    hidden = cached_hidden_states(built, cache, Events(heard.append))["train"]
+    validation = Validation(built.classifier, built.padding, batch_size=8)
+    tokens = built.data.train.tokens
+    np.testing.assert_allclose(validation.logits(tokens, hidden), validation.logits(tokens), rtol=1e-2, atol=5e-3)
+    again = built_for(family, *changes, "train.seed=5")  # another run: other adapters, the same frozen layers
+    cached_hidden_states(again, cache, Events(heard.append))
+    assert [event.reused for event in heard] == [False, False, True, True]
 
 
 def test_a_whole_training_from_the_cache_ends_where_one_without_does(fit_for, tmp_path):
@@ -59,23 +52,24 @@ def test_a_whole_training_from_the_cache_ends_where_one_without_does(fit_for, tm
     assert cached.fitted.best.accuracy == pytest.approx(plain.fitted.best.accuracy, abs=0.1)
 
 
-def test_nothing_is_cached_where_nothing_below_is_constant_or_known(built_for):
+def test_nothing_is_cached_where_nothing_below_is_constant_or_known_or_it_does_not_pay(built_for, tmp_path):
     top = TOP[:2]
-    assert cached_layer(built_for("bert", *TOP).classifier, built_for("bert", *TOP).recipe.train) == 2
+    cache = HiddenStatesCache(tmp_path, limit_bytes=10**8)
     for family, changes in (
         ("bert", ("train.encoder_dropout=off",)),  # adapters in every layer
         ("bert", top),  # dropout below
         ("bert", (*TOP, "train.prefix_cache=off")),
         ("bert", (*TOP, "adapter.bias=all")),
+        ("bert", (*TOP, "train.epochs=1")),
         ("modernbert", TOP),  # layers built otherwise
     ):
-        built = built_for(family, *changes)
-        assert cached_layer(built.classifier, built.recipe.train) is None, (family, changes)
+        assert cached_hidden_states(built_for(family, *changes), cache, Events()) == {}, (family, changes)
 
 
-def test_one_epoch_does_not_pay(recipe_for):
-    assert not pays(recipe_for("bert", "train.epochs=1").train)
-    assert pays(recipe_for("bert", "train.epochs=2").train)
+def test_a_cache_without_room_is_told_and_nothing_is_kept(built_for, tmp_path):
+    cache, heard = HiddenStatesCache(tmp_path, limit_bytes=10), []
+    assert cached_hidden_states(built_for("bert", *TOP), cache, Events(heard.append)) == {}
+    assert [event.stored for event in heard] == [False]
 
 
 def test_dropout_only_in_the_adapted_layers(built_for):

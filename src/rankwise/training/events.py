@@ -1,0 +1,114 @@
+"""What happens while a classifier is fitted, in the order in which it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rankwise.system.events import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class HiddenStatesCached(Event, kind="prefix"):
+    """Hidden states that enter `layer` are on disk for a split's texts, or are not, because the cache has no room."""
+
+    split: str
+    layer: int
+    stored: bool
+    reused: bool | None = None
+    """Whether they were there already."""
+    bytes: int | None = None
+    took: float | None = None
+    """Seconds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadFitted(Event, kind="head"):
+    """The head starts from a logistic regression on so many rows."""
+
+    rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingStarted(Event, kind="start"):
+    """Updates begin, or go on after `step` of `total`."""
+
+    step: int
+    total: int
+    rows: int
+    epochs: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateLogged(Event, kind="step"):
+    """Every so many updates: the mean loss since the last one, the learning rate, the length of the gradient."""
+
+    step: int
+    total: int
+    loss: float
+    rate: float
+    norm: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateMade(Event, kind="tick", in_file=False):
+    """An update that is not logged; for progress bars."""
+
+    step: int
+    total: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationScores:
+    """Scores of the validation rows that choose a checkpoint, without intervals."""
+
+    accuracy: float
+    macro_f1: float
+    mcc: float
+    log_loss: float
+    shifts: Mapping[str, float] | None = None
+    """Accuracy under each kind of shift, where the checkpoint is chosen by the worst of them."""
+    worst_shift: float | None = None
+    """The lowest of these and of the accuracy on the texts as they are."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryEntry(ValidationScores):
+    """One evaluation during training, with means over the training rows since the last one."""
+
+    step: int
+    epoch: float
+    train_loss: float
+    train_accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluated(HistoryEntry, Event, kind="evaluation"):
+    """The validation rows were scored; `best` where no earlier checkpoint is better."""
+
+    best: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class RanksPruned(Event, kind="ranks"):
+    """AdaLoRA has pruned: `live` of the `start` ranks are left."""
+
+    step: int
+    live: int
+    start: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryRanOut(Event, kind="memory"):
+    """Training goes on with smaller micro-batches."""
+
+    micro_batch_size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingEnded(Event, kind="end"):
+    """The last update is made; the weights are those of `best_step`."""
+
+    step: int
+    best_step: int
+    training_seconds: float

@@ -1,0 +1,105 @@
+"""What frozen layers give once and for all: hidden states that are kept on disk, and features that a head starts from.
+
+Layers below the lowest adapted one never change, so where they have no dropout their output is a constant of the text.
+Shapes: N rows, B rows of a batch, T tokens, H hidden, C classes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from rankwise.data.batches import Padding, collate, scoring_batches
+from rankwise.data.prepare import Split
+from rankwise.data.tokens import Tokens
+from rankwise.inference.features import head_features
+from rankwise.model.classifier import Classifier
+from rankwise.model.hidden_cache import HiddenStates, HiddenStatesCache, digest_of, key_of
+from rankwise.model.passes import in_eval_mode, to_tensors
+from rankwise.planning.operations import cached_layers
+from rankwise.system.events import Events
+from rankwise.training.events import HiddenStatesCached
+from rankwise.training.job import Job
+
+BATCH = 32  # texts per forward pass while a cache is filled
+PIECE = 1 << 20  # token ids hashed at once
+HEAD_ROWS = 2_000  # texts whose features a head is fitted on, where no cache makes them cheap
+
+
+def cached_hidden_states(job: Job, cache: HiddenStatesCache | None, events: Events) -> dict[str, HiddenStates]:
+    """What enters the lowest adapted layer, of training and validation texts, where there is a cache and it pays."""
+    layer, forward = cached_layers(job.plan, job.recipe.train), job.classifier.forward
+    if cache is None or layer == 0 or forward is None:
+        return {}
+    states: dict[str, HiddenStates] = {}
+    weights = digest_of(forward.frozen_below(layer))
+    for name, split in (("train", job.data.train), ("validation", job.data.validation)):
+        started = time.monotonic()
+        stored = _stored(job, split.tokens, layer, weights, cache)
+        if stored is None:
+            events.emit(HiddenStatesCached(split=name, layer=layer, stored=False))
+            return {}
+        states[name], reused = stored
+        took, size = round(time.monotonic() - started, 3), states[name].bytes
+        events.emit(HiddenStatesCached(split=name, layer=layer, stored=True, reused=reused, bytes=size, took=took))
+    return states
+
+
+def fit_head(
+    classifier: Classifier, split: Split, *, padding: Padding, precision: str, seed: int, hidden: HiddenStates | None = None
+) -> int:
+    """Start the head's last projection as a logistic regression on the frozen encoder's features; returns the rows used.
+
+    Linear probing before fine-tuning (Kumar et al., arXiv 2202.10054). Features are those of the model as it starts, in eval
+    mode; classes that the rows lack keep their start.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    rows = np.random.default_rng(seed).permutation(len(split))[: len(split) if hidden is not None else HEAD_ROWS]
+    features = head_features(classifier, split.tokens, rows, padding=padding, precision=precision, hidden=hidden)  # (N, H)
+    labels = split.labels[rows]
+    present = np.unique(labels)
+    if len(present) < 2:
+        return 0
+    fitted = LogisticRegression(max_iter=200).fit(features, labels)
+    weight, bias = fitted.coef_, fitted.intercept_  # (C, H), (C,); one row for two classes
+    if len(present) == 2:
+        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+    last = classifier.last_projection
+    with torch.no_grad():
+        last.weight[present] = torch.as_tensor(weight, dtype=last.weight.dtype, device=last.weight.device)
+        if last.bias is not None:
+            last.bias[present] = torch.as_tensor(bias, dtype=last.bias.dtype, device=last.bias.device)
+    return len(rows)
+
+
+def _stored(job: Job, tokens: Tokens, layer: int, weights: str, cache: HiddenStatesCache) -> tuple[HiddenStates, bool] | None:
+    """The hidden states that enter `layer`, and whether they were on disk already; None where they don't fit there."""
+    classifier, forward, width = job.classifier, job.classifier.forward, job.plan.encoder.hidden
+    assert forward is not None, "only a forward pass in parts has layers that are cached"
+    past_the_last = layer == job.plan.encoder.layers  # where only the first token is read
+    offsets = np.arange(len(tokens) + 1, dtype=np.int64) if past_the_last else tokens.offsets
+    if not cache.fits(int(offsets[-1]), width):
+        return None
+
+    def fill(entry: HiddenStates) -> None:
+        with in_eval_mode(classifier.model):
+            for rows in scoring_batches(tokens.lengths, BATCH):
+                inputs = to_tensors(collate(tokens, rows, job.padding), classifier.device)
+                entry.put(rows, forward.run(forward.embed(inputs), inputs, precision=job.precision, stop=layer))
+
+    arithmetic = f"{classifier.device.type} {job.precision}"
+    key = key_of(weights, _pieces(tokens), tokens.offsets, layer=layer, arithmetic=arithmetic)
+    return cache.get(key, offsets, width, layer, fill)
+
+
+def _pieces(tokens: Tokens) -> Iterator[NDArray[np.integer]]:
+    """All token ids, and segment ids where there are any, a million at a time."""
+    for flat in (tokens.ids, tokens.types):
+        if flat is not None:
+            for start in range(0, int(tokens.offsets[-1]), PIECE):
+                yield flat[start : start + PIECE]

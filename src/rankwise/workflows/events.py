@@ -1,0 +1,59 @@
+"""What happens in a run before and after its classifier is fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rankwise.stats.intervals import Interval
+from rankwise.system.events import Event
+
+
+@dataclass(frozen=True)
+class PlanMade(Event, kind="plan"):
+    """The recipe is planned: what will train, against the cap."""
+
+    recipe: str
+    classes: tuple[str, ...]
+    trainable_parameters: int
+    total_parameters: int
+    budget: int | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MachineMeasured(Event, kind="machine"):
+    """The threads are chosen; `gflops` is the measured matmul speed by number of threads, empty where none was measured."""
+
+    threads: int
+    gflops: Mapping[int, float]
+    precision: str
+    processes: int
+
+
+@dataclass(frozen=True)
+class DataPrepared(Event, kind="data"):
+    """The texts are split, cleaned and tokenised; `train`, `validation` and `test` are numbers of rows."""
+
+    train: int
+    validation: int
+    test: int
+    max_length: int
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RunScored(Event, kind="scores"):
+    """The test rows are scored, once."""
+
+    accuracy: Interval
+    macro_f1: Interval
+    log_loss: Interval
+
+
+@dataclass(frozen=True)
+class AlreadyComplete(Event, kind="complete"):
+    """The folder to resume holds a finished run, so nothing is trained."""
+
+    folder: str
