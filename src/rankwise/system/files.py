@@ -86,7 +86,7 @@ def parse_json(text: str | bytes, schema: type[T]) -> T:
 
 
 def _core_schema(kind: Any) -> CoreSchema:
-    """What a file and the fields of its dataclass may be: scalars, dataclasses, tuples, mappings, one of several of these."""
+    """What a file and the fields of its dataclass may be: scalars, dataclasses, lists, tuples, mappings, one of several."""
     if kind in SCALARS:
         return SCALARS[kind]
     if isinstance(kind, type) and is_dataclass(kind):
@@ -99,6 +99,8 @@ def _core_schema(kind: Any) -> CoreSchema:
         arguments = core_schema.dataclass_args_schema(kind.__name__, entries)
         return core_schema.dataclass_schema(kind, arguments, [entry["name"] for entry in entries], config=STRICT)
     parts = [_core_schema(part) for part in get_args(kind) if part not in (type(None), Ellipsis)]
+    if get_origin(kind) is list:
+        return core_schema.list_schema(parts[0])
     if get_origin(kind) is tuple:
         return core_schema.tuple_schema(parts, variadic_item_index=0 if Ellipsis in get_args(kind) else None)
     if get_origin(kind) is UnionType:
