@@ -334,7 +334,7 @@ def test_csv_holds_numbers_as_they_were_computed_and_intervals_in_three_columns(
     table = Table(
         "t",
         "T",
-        (Column("name", "n"), Column("score", "s", "share", interval=True), Column("rows", "r", "count")),
+        (Column("name", "n"), Column("score", "s", "share"), Column("rows", "r", "count")),
         (('a "b", c', Interval(0.123456789, 0.1, None), 1000), ("d", Interval(None, None, None), None)),
     )
     rows = list(csv.reader(io.StringIO(table.as_csv(), newline="")))

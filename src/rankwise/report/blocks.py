@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from urllib.parse import quote
 
 from matplotlib.figure import Figure as Picture
@@ -22,12 +22,11 @@ from rankwise.stats.intervals import Interval
 
 @dataclass(frozen=True)
 class Column:
-    """`name` heads it in CSV, `label` on the page. `interval`: its values are Intervals."""
+    """`name` heads it in CSV, `label` on the page."""
 
     name: str
     label: str
     kind: Kind = "text"
-    interval: bool = False
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,15 @@ class Table:
     """Opened on demand."""
 
     def as_csv(self) -> str:
-        """RFC 4180 with a header; numbers as they were computed."""
+        """RFC 4180 with a header; numbers as they were computed, a column that has an Interval as three."""
+        wide = {index for row in self.rows for index, value in enumerate(row) if isinstance(value, Interval)}
+        ends = [("", "_low", "_high") if index in wide else ("",) for index in range(len(self.columns))]
         written = io.StringIO()
         writer = csv.writer(written, lineterminator="\r\n")
-        ends = [("", "_low", "_high") if column.interval else ("",) for column in self.columns]
         writer.writerow([column.name + end for column, own in zip(self.columns, ends, strict=True) for end in own])
         for row in self.rows:
-            writer.writerow([cell for column, value in zip(self.columns, row, strict=True) for cell in _cells(column, value)])
+            cells = [astuple(value) if isinstance(value, Interval) else (value, None, None) for value in row]
+            writer.writerow([cell for own, three in zip(ends, cells, strict=True) for cell in three[: len(own)]])
         return written.getvalue()
 
     def link(self) -> str:
@@ -149,12 +150,6 @@ class Report:
         """Every figure, in the order of the page."""
         sections = [section for outer in self.sections for section in (outer, *outer.sections)]
         return [block for section in sections for block in section.blocks if isinstance(block, Figure)]
-
-
-def _cells(column: Column, value: Value) -> tuple[str | int | float | None, ...]:
-    if isinstance(value, Interval):
-        return value.value, value.low, value.high
-    return (value, None, None) if column.interval else (value,)
 
 
 def _prefixed(block: Block, prefix: str) -> Block:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from rankwise.report.blocks import Column
 
 RECIPE = Column("recipe", "recipe")
@@ -16,9 +14,9 @@ TRAINED_PARAMETERS = Column("trained_parameters", "trained parameters", "count")
 SECONDS = Column("seconds", "training time", "seconds")
 PEAK_GB = Column("peak_gb", "peak memory, GB", "number")
 
-ACCURACY = Column("accuracy", "accuracy, %", "share", interval=True)
-MACRO_F1 = Column("macro_f1", "macro-F1, %", "share", interval=True)
-MCC = Column("mcc", "MCC", "number", interval=True)
-LOG_LOSS = Column("log_loss", "log-loss, nats", "number", interval=True)
-CALIBRATION_ERROR = Column("calibration_error", "calibration error", "number", interval=True)
-SCORES: Mapping[str, Column] = {column.name: column for column in (ACCURACY, MACRO_F1, MCC, LOG_LOSS, CALIBRATION_ERROR)}
+ACCURACY = Column("accuracy", "accuracy, %", "share")
+MACRO_F1 = Column("macro_f1", "macro-F1, %", "share")
+MCC = Column("mcc", "MCC", "number")
+LOG_LOSS = Column("log_loss", "log-loss, nats", "number")
+CALIBRATION_ERROR = Column("calibration_error", "calibration error", "number")
+SCORES = {column.name: column for column in (ACCURACY, MACRO_F1, MCC, LOG_LOSS, CALIBRATION_ERROR)}

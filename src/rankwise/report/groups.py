@@ -10,7 +10,7 @@ the seeds; a single run keeps its own interval.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -69,10 +69,9 @@ class Group:
             return interval
         return self.pooled((run.scores.test for run in self.runs), key)
 
-    def scores_of_runs(self, key: str) -> tuple[float, ...]:
-        """The same score of each of several runs, as far as they have it; nothing of a single run, whose score it is."""
-        values = [getattr(run.scores.test, key).value for run in self.runs if len(self.runs) > 1]
-        return tuple(value for value in values if value is not None)
+    def of_runs(self, value: Callable[[Run], float | None]) -> list[float]:
+        """The values of several runs, as far as they have them; none of a single run, whose value is the group's."""
+        return [one for run in self.runs if len(self.runs) > 1 and (one := value(run)) is not None]
 
     def seconds(self, what: Literal["training", "all"] = "training") -> Interval:
         """How long `training` took, or `all` of a run."""

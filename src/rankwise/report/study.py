@@ -24,16 +24,9 @@ from rankwise.sweep.results import COSTS, OBJECTIVES, Final, State, Trial
 from rankwise.sweep.study import Study
 
 TRIAL = Column("trial", "trial", "count")
-COLUMNS: Mapping[str, Column] = {
-    column.name: column
-    for column in (
-        *(replace(score, interval=False) for score in SCORES.values()),  # of trials only means are kept
-        Column("accuracy_sd", "its sd over seeds, points", "share"),
-        Column("worst_shift", "accuracy under the worst shift, %", "share"),
-        TRAINED_PARAMETERS,
-        SECONDS,
-    )
-}
+SPREAD = Column("accuracy_sd", "its sd over seeds, points", "share")
+WORST_SHIFT = Column("worst_shift", "accuracy under the worst shift, %", "share")
+COLUMNS = SCORES | {column.name: column for column in (SPREAD, WORST_SHIFT, TRAINED_PARAMETERS, SECONDS)}
 LISTED = ("accuracy", "accuracy_sd", "macro_f1", "mcc", "worst_shift", "log_loss")  # in this order, where trials have them
 STATES: tuple[State, ...] = ("finished", "pruned", "rejected", "failed", "running", "waiting")
 SHOWN = 10  # trials that are seen at once
@@ -48,8 +41,8 @@ def report_of_study(study: Study, folder: Path | None = None) -> Report:
     counts = [f"{study.count(state)} {state}" for state in STATES if study.count(state)]
     lead = f"A search over {listed(study.varied)}: {listed(counts) if counts else 'no trial yet'}."
     sections = [section(study) for section in (_leaderboard, _what_mattered, _trade_offs, _progress, _finals)]
-    shown = [section for section in (*sections, _best(study, folder)) if section.blocks]
-    return Report(study.name, lead, _stats(study), shown)
+    with_blocks = [section for section in (*sections, _best(study, folder)) if section.blocks]
+    return Report(study.name, lead, _stats(study), with_blocks)
 
 
 def _stats(study: Study) -> Sequence[Stat]:
@@ -178,20 +171,18 @@ def _setting_rail(key: str, values: Sequence[Any]) -> maps.Rail:
 def _trade_offs(study: Study) -> Section:
     first = study.objectives[0]
     score = COLUMNS[first if first not in COSTS else "accuracy"]
+    sign = 1 if OBJECTIVES[score.name] == "maximize" else -1
     trials = [trial for trial in study.finished if trial.scores.get(score.name)]
-    blocks: list[Block] = [_trade_off(trials, score, cost) for cost in (SECONDS, TRAINED_PARAMETERS) if trials]
+    blocks: list[Block] = []
+    for cost in (SECONDS, TRAINED_PARAMETERS) if trials else ():
+        costs = [(trial, getattr(trial, cost.name)) for trial in trials]
+        points = [(trial.number, float(spent), trial.mean(score.name)) for trial, spent in costs if spent is not None]
+        title, name = f"{score.label.partition(',')[0].capitalize()} against {cost.label}", f"{score.name}-{cost.name}"
+        blocks.append(trade_off_figure(title, name, (TRIAL, cost, score), points, many=True, sign=sign))
     if blocks:
         note = "Dashed: the Pareto front, of trials that no other beats at the same cost or less."
         blocks.append(Paragraph(note, quiet=True))
     return Section("trade-off-section", "What more buys", blocks)
-
-
-def _trade_off(trials: Sequence[Trial], score: Column, cost: Column) -> Figure:
-    points = [(trial.number, getattr(trial, cost.name), trial.mean(score.name)) for trial in trials]
-    known = [(number, float(x), y) for number, x, y in points if x is not None]
-    title = f"{score.label.partition(',')[0].capitalize()} against {cost.label}"
-    sign = 1 if OBJECTIVES[score.name] == "maximize" else -1
-    return trade_off_figure(title, f"{score.name}-{cost.name}", (TRIAL, cost, score), known, many=True, sign=sign)
 
 
 def _progress(study: Study) -> Section:

@@ -44,7 +44,7 @@ def lines_figure(
     columns = [x, Column("epoch", "epoch", "number")] if per_epoch else [x]
     values: list[dict[float, Value]] = []
     for curve in curves:
-        columns.append(Column(curve.name, f"{curve.name}: {y.label}", y.kind, interval=bool(curve.band)))
+        columns.append(Column(curve.name, f"{curve.name}: {y.label}", y.kind))
         ends = {at: bounds for at, *bounds in curve.band}
         values.append({at: Interval(mean, *ends[at]) if ends else mean for at, mean in curve.points})
     rows = [

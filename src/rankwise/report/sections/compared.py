@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from rankwise.errors import RunError
@@ -13,11 +13,12 @@ from rankwise.report.figures import charts
 from rankwise.report.figures.composed import lines_figure, mean_curve, trade_off_figure
 from rankwise.report.groups import Group
 from rankwise.report.words import in_words, listed, percent
+from rankwise.run.folder import Run
 from rankwise.stats.intervals import Interval
 from rankwise.workflows.compare import Comparison, Pair, compare, settings_of_run
 
-TIME, PARAMETERS = replace(SECONDS, interval=True), replace(TRAINED_PARAMETERS, interval=True)
 P = Column("p", "p", "rate")
+OfGroup = Callable[[Group], Interval]
 
 
 def compared_sections(groups: Sequence[Group], comparison: Comparison | RunError) -> list[Section]:
@@ -67,8 +68,8 @@ def _verdicts(groups: Sequence[Group], comparison: Comparison | RunError) -> Sec
 
 
 def _differences(pairs: Sequence[Pair], test_rows: int) -> Table:
-    accuracy = Column("accuracy", "accuracy, points", "signed", interval=True)
-    macro_f1 = Column("macro_f1", "macro-F1, points", "signed", interval=True)
+    accuracy = Column("accuracy", "accuracy, points", "signed")
+    macro_f1 = Column("macro_f1", "macro-F1, points", "signed")
     columns = (Column("a", "recipe"), Column("b", "minus"), accuracy, macro_f1, P, Column("p_holm", "p after Holm", "rate"))
     rows = [
         (pair.a, pair.b, pair.accuracy.interval, pair.macro_f1.interval, pair.accuracy.p_value, pair.accuracy.p_holm)
@@ -89,44 +90,45 @@ def _mcnemar(pairs: Sequence[Pair]) -> Table:
 def _costs(groups: Sequence[Group]) -> Section:
     """The four charts of report 004: training time, trained parameters, loss, accuracy."""
 
-    def figure(title: str, name: str, column: Column, values: list[Interval], of_runs: Sequence[tuple[float, ...]]) -> Figure:
-        recipes = enumerate(zip(groups, values, of_runs, strict=True))
-        rows = [charts.Row(group.name, value, index, dots) for index, (group, value, dots) in recipes]
+    def figure(title: str, name: str, column: Column, value: OfGroup, of_run: Callable[[Run], float | None]) -> Figure:
+        rows = [charts.Row(group.name, value(group), index, group.of_runs(of_run)) for index, group in enumerate(groups)]
         summary = "; ".join(f"{row.name} {in_words(row.value, column.kind)}" for row in rows)
         picture = charts.estimates(rows, column, bars=column.kind in ("seconds", "count"))
         table = Table(f"compare-{name}", title, (RECIPE, column), [(row.name, row.value) for row in rows])
         return Figure(title, summary, picture, table)
 
     def of_score(title: str, name: str, column: Column) -> Figure:
-        scores = [group.score(column.name) for group in groups]
-        return figure(title, name, column, scores, [group.scores_of_runs(column.name) for group in groups])
+        key = column.name
+        return figure(title, name, column, lambda group: group.score(key), lambda run: getattr(run.scores.test, key).value)
 
-    several = [group.runs if len(group.runs) > 1 else () for group in groups]
-    times = [tuple(run.facts.seconds.training for run in runs) for runs in several]
     blocks: list[Block] = [
-        figure("Training time", "time", TIME, [group.seconds() for group in groups], times),
-        figure("Trained parameters", "parameters", PARAMETERS, _parameters(groups), [()] * len(groups)),
+        figure("Training time", "time", SECONDS, Group.seconds, lambda run: run.facts.seconds.training),
+        figure("Trained parameters", "parameters", TRAINED_PARAMETERS, _parameters, lambda _: None),
         of_score("Loss on the test rows", "loss", LOG_LOSS),
         of_score("Accuracy on the test rows", "accuracy", ACCURACY),
     ]
-    if any(several):
+    if any(len(group.runs) > 1 for group in groups):
         blocks.append(Paragraph("Ticks under a mark are the single runs.", quiet=True))
     return Section("costs-section", "Cost and quality", blocks)
 
 
-def _parameters(groups: Sequence[Group]) -> list[Interval]:
-    return [Interval(float(group.trained_parameters), None, None) for group in groups]
+def _parameters(group: Group) -> Interval:
+    return Interval(float(group.trained_parameters), None, None)
 
 
 def _trade_offs(groups: Sequence[Group]) -> Section:
-    def figure(title: str, name: str, column: Column, costs: list[Interval]) -> Figure:
-        points = [(group.name, cost, group.score("accuracy")) for group, cost in zip(groups, costs, strict=True)]
+    def figure(title: str, name: str, column: Column, cost: OfGroup) -> Figure:
+        points = [(group.name, cost(group), group.score("accuracy")) for group in groups]
         return trade_off_figure(title, f"accuracy-against-{name}", (RECIPE, column, ACCURACY), points, many=False)
 
-    by_time = figure("Accuracy against training time", "time", TIME, [group.seconds() for group in groups])
-    by_size = figure("Accuracy against trained parameters", "parameters", PARAMETERS, _parameters(groups))
-    note = "Dashed: the Pareto front, of recipes that no other beats in accuracy at the same cost or less."
-    return Section("trade-off-section", "What more buys", [by_time, by_size, Paragraph(note, quiet=True)])
+    blocks = (
+        figure("Accuracy against training time", "time", SECONDS, Group.seconds),
+        figure("Accuracy against trained parameters", "parameters", TRAINED_PARAMETERS, _parameters),
+        Paragraph(
+            "Dashed: the Pareto front, of recipes that no other beats in accuracy at the same cost or less.", quiet=True
+        ),
+    )
+    return Section("trade-off-section", "What more buys", blocks)
 
 
 def _curves(groups: Sequence[Group]) -> Section:

@@ -100,7 +100,7 @@ def _reliability(group: Group) -> Figure:
 
 def _per_class(group: Group) -> Table:
     labels = {"precision": "precision, %", "recall": "recall, %", "f1": "F1, %"}
-    scores = (Column(key, label, "share", interval=True) for key, label in labels.items())
+    scores = (Column(key, label, "share") for key, label in labels.items())
     rows: list[tuple[Value, ...]] = []
     for index, name in enumerate(group.first.scores.classes):
         of_runs = [run.scores.test.per_class[index] for run in group.runs]

@@ -56,15 +56,16 @@ def _beside_baselines(group: Group, systems: Scored, column: Column, title: str)
     """A score beside the baselines'; that of the majority class in words alone, for it would squeeze the others together."""
     values = {name: scores[column.name] for name, scores in systems.items()}
     words = {name: in_words(value, column.kind) for name, value in values.items()}
+    own = group.of_runs(lambda run: getattr(run.scores.test, column.name).value)
     drawn = [
-        charts.Row(name, value, 5 if index else 0, () if index else group.scores_of_runs(column.name))
+        charts.Row(name, value, 5 if index else 0, () if index else own)
         for index, (name, value) in enumerate(values.items())
         if name != MAJORITY
     ]
     columns: list[Column] = [SYSTEM, column]
     rows: list[tuple[Value, ...]] = list(values.items())
     if column is ACCURACY:
-        columns.append(Column("ahead", "ahead by, points", "signed", interval=True))
+        columns.append(Column("ahead", "ahead by, points", "signed"))
         rows = [(*row, systems[name].get("difference", NONE)) for row, name in zip(rows, systems, strict=True)]
     summary = "; ".join(f"{name} {score}" for name, score in words.items())
     note = f"Always answering the {MAJORITY}: {words[MAJORITY]}." if MAJORITY in words else ""
@@ -94,7 +95,7 @@ def shift_section(group: Group) -> Section:
     first = reports[0]
     alike = [report for report in reports if _measured(report) == _measured(first)]
     rows = [_pooled_row(group, same) for same in zip(*(report.kinds for report in alike), strict=True)]
-    kind, drop = Column("kind", "what is changed"), Column("drop", "drop, points", "share", interval=True)
+    kind, drop = Column("kind", "what is changed"), Column("drop", "drop, points", "share")
     changed, example = Column("changed", "inputs changed, %", "share"), Column("example", "a text")
     table = Table("shift", "Scores under shift", (kind, changed, ACCURACY, MACRO_F1, drop, example), rows)
     drops = [(str(row[0]), row[4]) for row in rows if isinstance(row[4], Interval)]
