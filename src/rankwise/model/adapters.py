@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,10 @@ def adapt(model: Any, plan: Plan, classes: Sequence[str], *, new: Sequence[str],
         method = live_method(plan)
         model = _inject(model, plan, method, seed=seed) if isinstance(method, LiveAdapter) else _unfreeze(model, plan)
     classifier = Classifier(model, plan, tuple(classes))
-    _check_count(classifier)
+    counted = sum(weight.numel() for weight in classifier.trainable().values())
+    planned = plan.ledger.trainable_parameters
+    if counted != planned:
+        raise BudgetMismatch(f"planned {planned:,} trained parameters, the live model has {counted:,}")
     return classifier
 
 
@@ -172,29 +175,18 @@ def _start_slim_head(model: Any, plan: Plan, new: Sequence[str]) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def _check_count(classifier: Classifier) -> None:
-    counted = sum(weight.numel() for weight in classifier.trainable().values())
-    planned = classifier.plan.ledger.trainable_parameters
-    if counted != planned:
-        raise BudgetMismatch(f"planned {planned:,} trained parameters, the live model has {counted:,}")
-
-
 def _rewrite_adapter_config(path: Path, base: Base) -> None:
+    """Name the base without a path; peft keeps module names in sets, which are sorted so that a run writes the same bytes."""
     config = json.loads(path.read_text("utf-8"))
     config["base_model_name_or_path"] = base.hub or Path(base.location).name
     config["revision"] = base.revision
-    path.write_text(json.dumps(_sorted_lists(config), indent=2, sort_keys=True) + "\n", "utf-8")
+    for key, value in config.items():
+        if isinstance(value, list) and all(isinstance(name, str) for name in value):
+            config[key] = sorted(set(value))
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
 
 
 def _drop_path(path: Path) -> None:
     config = json.loads(path.read_text("utf-8"))
     config.pop("_name_or_path", None)
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
-
-
-def _sorted_lists(config: Mapping[str, Any]) -> dict[str, Any]:
-    """peft keeps module names in sets; sorted, the same run writes the same bytes."""
-    return {
-        key: sorted(set(value)) if isinstance(value, list) and all(isinstance(v, str) for v in value) else value
-        for key, value in config.items()
-    }

@@ -69,7 +69,7 @@ class LiveAdapter(LiveMethod, ABC):
 class LowRank(LiveAdapter):
     """A method that does nothing to a linear layer but W + scale · B·A, so that it can be folded into W while it trains."""
 
-    merges_exactly: ClassVar[bool] = True
+    merges_exactly: bool = True
     """Whether weights merged from the saved file give the live classifier's logits to the bit, where these are folded."""
 
     @abstractmethod
@@ -93,16 +93,18 @@ class LowRank(LiveAdapter):
 
 
 class Lora(LowRank):
-    """LoRA (arXiv 2106.09685): W + alpha/R · B·A, B at 0 when training starts."""
+    """LoRA (arXiv 2106.09685), W + alpha/R · B·A, B at 0 when training starts, and what changes its scale or start alone.
+
+    `options` are further values of peft's configuration; R counts to the power `power`.
+    """
 
     marker = "lora_"
 
-    def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
-        return lora_config(plan)
+    def __init__(self, *, power: float = 1.0, merges_exactly: bool = True, **options: Any) -> None:
+        self.power, self.merges_exactly, self.options = power, merges_exactly, options
 
-    def scale(self, plan: Plan, path: str) -> float:
-        """What its change of the linear layer at `path` is multiplied by."""
-        return plan.alphas[path] / plan.ranks[path]
+    def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
+        return {**lora_config(plan), **self.options}
 
     def live(self, module: Any) -> LowRankUpdate:
         (name,) = module.active_adapters
@@ -110,29 +112,7 @@ class Lora(LowRank):
 
     def saved(self, tensors: Mapping[str, Tensor], plan: Plan, site: Site) -> LowRankUpdate:
         a, b = (tensors[saved_path(site, f"{factor}.weight")] for factor in ("lora_A", "lora_B"))
-        return LowRankUpdate(a, b, self.scale(plan, site.name))
-
-
-class RsLora(Lora):
-    """Rank-stabilised LoRA (arXiv 2312.03732): W + alpha/√R · B·A."""
-
-    def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
-        return {**lora_config(plan), "use_rslora": True}
-
-    def scale(self, plan: Plan, path: str) -> float:
-        return float(plan.alphas[path] / plan.ranks[path] ** 0.5)
-
-
-class Pissa(Lora):
-    """PiSSA (arXiv 2404.02948): LoRA whose A and B start as W's principal components, and W as what is left.
-
-    peft saves A and B of the residual weight, and takes the components out of W again when it loads them.
-    """
-
-    merges_exactly = False  # peft takes the components out of W by its own decomposition, which rounds otherwise
-
-    def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
-        return {**lora_config(plan), "init_lora_weights": "pissa"}
+        return LowRankUpdate(a, b, float(plan.alphas[site.name] / plan.ranks[site.name] ** self.power))
 
 
 class Dora(LiveAdapter):
@@ -251,9 +231,11 @@ class Prefix(LiveAdapter):
 
 METHODS: dict[MethodName, LiveMethod] = {
     "lora": Lora(),
-    "rslora": RsLora(),
+    "rslora": Lora(power=0.5, use_rslora=True),  # rank-stabilised, arXiv 2312.03732
     "dora": Dora(),
-    "pissa": Pissa(),
+    # PiSSA, arXiv 2404.02948: A and B start as W's principal components, and W as what is left; peft saves A and B, and takes
+    # the components out of W again when it loads them, by its own decomposition, which rounds otherwise
+    "pissa": Lora(merges_exactly=False, init_lora_weights="pissa"),
     "adalora": AdaLora(),
     "vera": Vera(),
     "ia3": Ia3(),
