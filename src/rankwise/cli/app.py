@@ -61,8 +61,8 @@ class _Verbs(typer.core.TyperGroup):
         self.commands = {name: typer.core.TyperCommand(name, short_help=row.line) for name, row in VERBS.items()}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        name, row, rest = super().resolve_command(ctx, args)
-        return name, _verb(name) if name else row, rest
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, _verb(name) if name else command, rest
 
     def invoke(self, ctx: Any) -> Any:
         try:

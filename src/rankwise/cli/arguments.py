@@ -21,26 +21,19 @@ else:
     EngineName = Literal[tuple(ENGINES)]  # the choices that typer shows and checks
 
 RecipeArg = Annotated[str, Argument(metavar="RECIPE", help="A built-in recipe (rankwise recipes) or a YAML file.")]
-DataOption = Annotated[str | None, Option("--data", help="A file, a folder of files, hub:NAME, or sample.")]
 SetOption = Annotated[
     list[str] | None, Option("--set", help="Change a key, such as --set train.epochs=2. Repeatable.", metavar="KEY=VALUE")
 ]
-BudgetOption = Annotated[str | None, Option("--budget", help="Trainable parameters: 1000000, 50k, 1M, or none.")]
-MinutesOption = Annotated[
-    float | None, Option("--minutes", help="Time for the whole run; updates and schedule are made to fit.")
-]
-MemoryOption = Annotated[
-    float | None, Option("--memory-gb", help="Peak memory in GB; micro-batches are made to fit.", metavar="GB")
-]
+MinutesOption = Annotated[float | None, Option(help="Time for the whole run; updates and schedule are made to fit.")]
+MemoryOption = Annotated[float | None, Option(help="Peak memory in GB; micro-batches are made to fit.", metavar="GB")]
 FastOption = Annotated[
     bool, Option("--fast", help="bf16 where the hardware has it, no dropout in the encoder: about twice as fast.")
 ]
 JsonOption = Annotated[bool, Option("--json", help="Print JSON on standard output, nothing else.")]
-TextColumn = Annotated[list[str] | None, Option("--text-column", help="Text column, name or position. Repeatable.")]
-LabelColumn = Annotated[str | None, Option("--label-column", help="Label column, name or position.")]
+TextColumn = Annotated[list[str] | None, Option(help="Text column, name or position. Repeatable.")]
+LabelColumn = Annotated[str | None, Option(help="Label column, name or position.")]
 RunArg = Annotated[Path, Argument(metavar="RUN", help="A run folder, such as runs/quickstart.")]
-EngineOption = Annotated[EngineName, Option("--engine", help=HELP)]
-
+EngineOption = Annotated[EngineName, Option(help=HELP)]
 
 Options = TypeVar("Options")
 
@@ -64,8 +57,8 @@ def takes_options(verb: Callable[[Options], None]) -> Callable[..., None]:
 class RecipeOptions:
     """What changes a recipe, for every verb that trains or plans one."""
 
-    data: DataOption = None
-    budget: BudgetOption = None
+    data: Annotated[str | None, Option(help="A file, a folder of files, hub:NAME, or sample.")] = None
+    budget: Annotated[str | None, Option(help="Trainable parameters: 1000000, 50k, 1M, or none.")] = None
     fast: FastOption = False
     overrides: SetOption = None
 

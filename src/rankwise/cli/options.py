@@ -1,6 +1,6 @@
 """What the command line's options mean: a recipe with its changes, its data's size, a source's columns, a forecast.
 
-Imports of what is heavier than a recipe come late, for `plan` and `recipes` answer at once.
+What probes an encoder is imported late, for `plan` and `recipes` answer at once.
 """
 
 from __future__ import annotations
@@ -8,18 +8,20 @@ from __future__ import annotations
 import json
 from collections.abc import Set
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from rankwise.cli import console
 from rankwise.cli.arguments import RecipeOptions
+from rankwise.data.files.reading import checked_path, is_readable
+from rankwise.data.labelled import Labelled, Volume, read_labelled, read_training, read_volume
 from rankwise.errors import DataError, RecipeError
+from rankwise.planning.forecast import GPU_GFLOPS, Forecast, forecast
+from rankwise.planning.plan import Plan
+from rankwise.planning.workload import Work
 from rankwise.recipe import AFTER_READING, DataSpec, Recipe, SourceSpec
 from rankwise.recipe.differences import is_under
-
-if TYPE_CHECKING:
-    from rankwise.data.labelled import Labelled, Volume
-    from rankwise.planning.forecast import Forecast
-    from rankwise.planning.plan import Plan
+from rankwise.system import cores
+from rankwise.system.speed import fastest_threads
 
 UNREAD = frozenset(f"data.{key}" for key in {"rows", "test_rows", "split", *AFTER_READING})  # what reads no file
 
@@ -33,8 +35,8 @@ def recipe_of(
 ) -> Recipe:
     """A recipe, or one by name or path, with what the options change; --data replaces every file of the recipe's."""
     data, overrides = options.data, options.overrides or []
-    if isinstance(recipe, str):
-        _check_no_data(recipe)
+    if isinstance(recipe, str) and Path(recipe).is_file() and is_readable(Path(recipe)):
+        raise RecipeError(f"{recipe} is data, which comes after a recipe; type: rankwise train auto --data {recipe}")
     changes = list(FAST) if options.fast else []
     if data is not None:
         check_data(data)
@@ -48,14 +50,6 @@ def recipe_of(
     changes += [f"budget.memory_gb={memory_gb}"] if memory_gb is not None else []
     changes += overrides
     return recipe.with_overrides(changes) if isinstance(recipe, Recipe) else Recipe.load(recipe, changes)
-
-
-def _check_no_data(recipe: str) -> None:
-    """Raises RecipeError for a file of data where a recipe is expected."""
-    from rankwise.data.files.reading import is_readable
-
-    if Path(recipe).is_file() and is_readable(Path(recipe)):
-        raise RecipeError(f"{recipe} is data, which comes after a recipe; type: rankwise train auto --data {recipe}")
 
 
 def reading(overrides: list[str] | None, *, also: Set[str] = frozenset()) -> list[str]:
@@ -78,8 +72,6 @@ def spec_for(recipe: Recipe, source: str, overrides: list[str] | None) -> DataSp
 def check_data(source: str) -> None:
     """Raises DataError where a file or folder of data is not there: before anything that takes seconds is loaded."""
     if source != "sample" and not source.startswith("hub:"):
-        from rankwise.data.files.reading import checked_path
-
         checked_path(source)
 
 
@@ -109,8 +101,6 @@ def classes_of(recipe: Recipe) -> int:
     if recipe.data.classes:
         return len(recipe.data.classes)
     if _is_local(recipe):
-        from rankwise.data.labelled import read_training
-
         return len(read_training(recipe.data)[2])
     return 2
 
@@ -122,11 +112,7 @@ def _is_local(recipe: Recipe) -> bool:
 
 def volume_of(recipe: Recipe) -> Volume | None:
     """How much data the recipe has; None where it is not on this machine."""
-    if not _is_local(recipe):
-        return None
-    from rankwise.data.labelled import read_volume
-
-    return read_volume(recipe.data)
+    return read_volume(recipe.data) if _is_local(recipe) else None
 
 
 def forecast_of(recipe: Recipe, plan: Plan, known: Volume | None) -> Forecast:
@@ -134,21 +120,16 @@ def forecast_of(recipe: Recipe, plan: Plan, known: Volume | None) -> Forecast:
 
     Without loading torch: a GPU's speed is taken to be that of a modest one.
     """
-    from rankwise.planning.forecast import GPU_GFLOPS, forecast
-    from rankwise.planning.workload import Work
-    from rankwise.system.cores import default_threads, has_bf16, has_nvidia, usable_cores
-    from rankwise.system.speed import fastest_threads
-
     longest = plan.encoder.longest
     if known is None:
         work = Work.assumed(max_length=recipe.data.max_length, encoder_longest=longest)
     else:
         work = known.work(recipe.data, encoder_longest=longest)
-    if has_nvidia():
+    if cores.has_nvidia():
         bf16 = recipe.train.precision != "fp32"
         return forecast(plan, recipe, work, gflops=GPU_GFLOPS, threads=1, bf16=bf16, gpu=True)
-    threads, measured = fastest_threads(recipe.train.threads or min(usable_cores(), default_threads()))
-    bf16 = recipe.train.precision == "bf16" or (recipe.train.precision == "auto" and has_bf16())
+    threads, measured = fastest_threads(recipe.train.threads or min(cores.usable_cores(), cores.default_threads()))
+    bf16 = recipe.train.precision == "bf16" or (recipe.train.precision == "auto" and cores.has_bf16())
     return forecast(plan, recipe, work, gflops=measured[threads], threads=threads, bf16=bf16)
 
 
@@ -157,7 +138,6 @@ def scored(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:
     policy = recipe.adapter.unscored
     if policy is None:
         return recipe
-    from rankwise.data.labelled import read_labelled
     from rankwise.workflows.by_importance import with_scores
 
     if console.err.is_terminal:
@@ -167,9 +147,5 @@ def scored(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:
 
 def with_columns(spec: HasColumns, text: list[str] | None, label: str | None) -> HasColumns:
     """The spec with the columns that the options name."""
-    changes: dict[str, object] = {}
-    if text:
-        changes["text"] = tuple(text)
-    if label is not None:
-        changes["label"] = label
-    return spec.model_copy(update=changes)
+    columns = {"text": tuple(text) if text else None, "label": label}
+    return spec.model_copy(update={key: column for key, column in columns.items() if column is not None})

@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
+from rankwise.data.files.output import Sink
 from rankwise.data.labelled import Labelled, read_labelled
 from rankwise.data.splitting import nested_order
 from rankwise.errors import DataError, RunError
@@ -36,6 +37,8 @@ TIMES = (2, 4)  # the rows there are, for which the gain is predicted
 LEAST_SIZES = 3  # as many as the law has numbers
 WIDE, ENOUGH_SEEDS = 0.2, 5  # an interval of more gets a word about the seeds, where they are fewer
 FAR = 3.0  # standard errors of a point from the law that say it does not hold
+
+CURVE = ("rows", "seeds", "accuracy", "low", "high", "fitted", "seconds")  # columns of curve.csv
 
 Bools = NDArray[np.bool_]
 
@@ -136,6 +139,11 @@ def learning_curve(
             on_point(point, reused)
     curve = curve_of(points, recipe.name, confidence=recipe.evaluate.confidence, resamples=recipe.evaluate.resamples)
     write_json(folder / "curve.json", curve)
+    with Sink(folder / "curve.csv", CURVE) as sink:
+        for one in curve.sizes:
+            numbers = (one.accuracy.value, one.accuracy.low, one.accuracy.high, one.fitted)
+            shares = ["" if number is None else f"{number:.6f}" for number in numbers]
+            sink.write(dict(zip(CURVE, (one.rows, curve.seeds, *shares, f"{one.seconds:.2f}"), strict=True)))
     return curve
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +17,6 @@ if TYPE_CHECKING:
     from rankwise.workflows.learning_curve import LearningCurve, Point
 
 BAR = 22  # characters of an accuracy of 100 %
-COLUMNS = ("rows", "seeds", "accuracy", "low", "high", "fitted", "seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +44,6 @@ def learn_curve(options: LearnCurveOptions) -> None:
         console.err.print(f"[dim]{point.rows:,} rows, seed {point.seed}: {point.right.mean():.1%}, {how}[/]")
 
     curve = learning_curve(loaded, folder, rows=sizes, seeds=options.seeds, on_point=tell)
-    _write_csv(curve, folder / "curve.csv")
     if options.as_json:
         print_json({"out": str(folder)}, curve)
         return
@@ -56,16 +53,17 @@ def learn_curve(options: LearnCurveOptions) -> None:
 
 def show_curve(curve: LearningCurve) -> None:
     """Sizes with their bars, the law, what more rows would bring, notes."""
-    table = console.plain_table("training rows", "accuracy %", "by the law", "seconds", "", right=(1, 2, 3))
     lowest = min(size.accuracy.value or 0.0 for size in curve.sizes)
     scale = max(0.0, lowest - 0.05)  # the bars' left end, so that differences show
+    rows = []
     for size in curve.sizes:
         fitted = "" if size.fitted is None else f"{100 * size.fitted:.1f}"
         share = ((size.accuracy.value or 0.0) - scale) / (1 - scale)
         bar = f"[cyan]{'█' * round(BAR * share)}[/]"
-        table.add_row(f"{size.rows:,}", console.percent(size.accuracy), fitted, f"{size.seconds:.0f}", bar)
-    console.out.print(table)
-    trainings = "1 training" if curve.seeds == 1 else f"{curve.seeds} trainings"
+        rows.append((f"{size.rows:,}", console.percent(size.accuracy), fitted, f"{size.seconds:.0f}", bar))
+    headings = ("training rows", "accuracy %", "by the law", "seconds", "")
+    console.out.print(console.plain_table(*headings, rows=rows, right=(1, 2, 3)))
+    trainings = console.counted(curve.seeds, "training")
     console.out.print(
         f"[dim]{curve.validation_rows:,} validation rows, {trainings} at each size; {curve.confidence_level:.0%} intervals "
         f"in brackets. Bars start at {scale:.0%}.[/]\n"
@@ -89,13 +87,3 @@ def _numbers(text: str | None) -> list[int]:
         return [int(number) for number in text.split(",")]
     except ValueError:
         raise DataError(f"--rows {text}: expected whole numbers with commas between them, such as 100,200,400") from None
-
-
-def _write_csv(curve: LearningCurve, path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for size in curve.sizes:
-            numbers = (size.accuracy.value, size.accuracy.low, size.accuracy.high, size.fitted)
-            shares = ["" if number is None else f"{number:.6f}" for number in numbers]
-            writer.writerow([size.rows, curve.seeds, *shares, f"{size.seconds:.2f}"])

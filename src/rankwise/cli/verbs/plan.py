@@ -48,14 +48,24 @@ def plan(options: PlanOptions) -> None:
         show_ledger(planned)
 
 
-def show_plan(name: str, plan: Plan, forecast: Forecast | None = None) -> None:
+def show_plan(name: str, plan: Plan, forecast: Forecast) -> None:
     """The ledger by section, a picture of what is adapted, what the run is predicted to cost, the notes."""
-    ledger = plan.ledger
-    console.out.print(f"[bold]{escape(name)}[/] on {escape(plan.encoder.name)}: {_what_trains(plan)}")
+    ledger, head = plan.ledger, f"{plan.head.kind} head"
+    sections = {
+        "adapter": f"adapters on {len(plan.ranks)} linear layers",
+        "magnitude": "magnitudes (DoRA)",
+        "bias": "biases",
+        "vector": f"scales on {len(plan.sites)} linear layers",
+        "prefix": "virtual keys and values",
+        "encoder": "the whole encoder",
+        "head": head,
+    }
+    summary = plan.method.summary(plan.adapter, plan.ranks, len(plan.sites)) + (f", {head}" if plan.adapter.is_apart else "")
+    console.out.print(f"[bold]{escape(name)}[/] on {escape(plan.encoder.name)}: {summary}")
     table = console.plain_table("trained", "parameters", "share of the cap" if ledger.budget else "share of the model")
     whole = ledger.budget or ledger.total_parameters
     for section, parameters in ledger.sections().items():
-        table.add_row(_section_name(section, plan), f"{parameters:,}", f"{parameters / whole:.1%}")
+        table.add_row(sections[section], f"{parameters:,}", f"{parameters / whole:.1%}")
     table.add_section()
     trained = ledger.trainable_parameters
     table.add_row("[bold]total trained[/]", f"[bold]{trained:,}[/]", f"[bold]{trained / whole:.1%}[/]")
@@ -65,7 +75,7 @@ def show_plan(name: str, plan: Plan, forecast: Forecast | None = None) -> None:
     console.out.print(table)
     if plan.sites:
         console.out.print(plan_map(plan))
-    for line in forecast.lines() if forecast else ():
+    for line in forecast.lines():
         console.out.print(escape(line))
     for line in plan.notes:
         console.note(line)
@@ -93,26 +103,6 @@ def plan_map(plan: Plan) -> Text:
         cost = sum(entry.parameters for entry in entries if entry.layer == layer)
         picture.append(f"{cost:>9,}\n", style="dim")
     return picture
-
-
-def _what_trains(plan: Plan) -> str:
-    """What a plan trains, in a few words."""
-    summary = plan.method.summary(plan.adapter, plan.ranks, len(plan.sites))
-    return f"{summary}, {plan.head.kind} head" if plan.adapter.is_apart else summary
-
-
-def _section_name(section: str, plan: Plan) -> str:
-    """What a section of the ledger is called for people."""
-    names = {
-        "adapter": f"adapters on {len(plan.ranks)} linear layers",
-        "magnitude": "magnitudes (DoRA)",
-        "bias": "biases",
-        "vector": f"scales on {len(plan.sites)} linear layers",
-        "prefix": "virtual keys and values",
-        "encoder": "the whole encoder",
-        "head": f"{plan.head.kind} head",
-    }
-    return names[section]
 
 
 def show_ledger(plan: Plan) -> None:

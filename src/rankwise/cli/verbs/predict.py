@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -22,7 +22,6 @@ from rankwise.run.engines import engine_called
 from rankwise.run.manifest import check_run
 
 if TYPE_CHECKING:
-    from rankwise.data.files.table import Record
     from rankwise.run.folder import Run
 
 
@@ -56,16 +55,10 @@ def predict(options: PredictOptions) -> None:
         raise DataError(f"--mc-dropout needs dropout, which --engine {options.engine} has none of; type --engine torch")
     check_run(options.run)
     if options.text and options.out is None and not (options.as_json or options.submission or options.numbers):
-        _show_texts(options, options.text)
+        predictions = _run_of(options).predict(options.text, mc_dropout=options.mc_dropout, engine=options.engine)
+        show_predictions(options.text, predictions, all_classes=options.probabilities)
     else:
         _write_rows(options)
-
-
-def _show_texts(options: PredictOptions, texts: Sequence[str]) -> None:
-    """Predict texts of the command line for a person."""
-    run = _run_of(options)
-    predictions = run.predict(texts, mc_dropout=options.mc_dropout, engine=options.engine)
-    show_predictions(texts, predictions, all_classes=options.probabilities)
 
 
 def _write_rows(options: PredictOptions) -> None:
@@ -79,6 +72,7 @@ def _write_rows(options: PredictOptions) -> None:
         check_apart(options.out, options.source)
     from rankwise.data.files.formats.csv import lines_to
     from rankwise.data.files.output import Sink
+    from rankwise.data.files.table import Record
     from rankwise.workflows.score_files import Form, parse_submission, predict_rows, source_for, written_rows
 
     loaded = _run_of(options)
@@ -86,7 +80,8 @@ def _write_rows(options: PredictOptions) -> None:
     columns = form.columns(loaded.preprocessing.classes)
     how: dict[str, Any] = {"mc_dropout": options.mc_dropout, "batch_size": options.batch_size, "engine": options.engine}
     if options.text or options.source == "-":
-        rows = written_rows(loaded, _records(options.text or _lines(sys.stdin)), form, **how)
+        texts = enumerate(options.text or _lines(sys.stdin), start=1)
+        rows = written_rows(loaded, (Record(number, text.rstrip("\r\n"), None, {}) for number, text in texts), form, **how)
     else:
         spec = spec_for(loaded.recipe, str(options.source), options.overrides)
         source = with_columns(source_for(spec, labelled=False)[0], options.text_column, None)
@@ -132,13 +127,6 @@ def _lines(stream: TextIO) -> Iterator[str]:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             raise DataError(f"standard input, line {number}: not utf-8 at byte {error.start:,}; send it as UTF-8") from error
-
-
-def _records(texts: Iterable[str]) -> Iterator[Record]:
-    from rankwise.data.files.table import Record
-
-    for number, text in enumerate(texts, start=1):
-        yield Record(number, text.rstrip("\r\n"), None, {})
 
 
 def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_classes: bool = False) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -25,7 +24,7 @@ def list_recipes(context: typer.Context, as_json: JsonOption = False) -> None:
     """List the built-in recipes with what they train."""
     if context.invoked_subcommand is not None:
         return
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in builtin_recipes():
         recipe = Recipe.load(name)
         ledger = make_plan(recipe, classes=classes_of(recipe)).ledger
@@ -41,14 +40,9 @@ def list_recipes(context: typer.Context, as_json: JsonOption = False) -> None:
         )
     if as_json:
         print_json(rows)
-    else:
-        show_recipes(rows)
-
-
-def show_recipes(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Two lines a recipe, so that 80 columns hold them."""
+        return
     console.out.print(f"[dim]{'recipe':<20}{'trains':>12}  on[/]")
-    for row in rows:
+    for row in rows:  # two lines a recipe, so that 80 columns hold them
         console.out.print(f"[bold]{row['name']:<20}[/]{row['trainable_parameters']:>12,}  {row['base']}")
         report = f" (report {row['published']['report'][:3]})" if row["published"] else ""
         console.hanging(" ", f"[dim]{escape(row['summary'])}{report}[/]")

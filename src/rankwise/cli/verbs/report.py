@@ -54,7 +54,10 @@ def _report_of(sources: list[str]) -> Report:
     studies = [source for source in sources if "://" in source or (Path(source) / STUDY).is_file()]
     for source in sources:
         if source not in studies:
-            _check_holds_no_study(Path(source))
+            held = sorted(path.parent for path in Path(source).glob(f"*/{STUDY}"))
+            if held and not (Path(source) / MANIFEST).is_file():
+                what = f"{source} is no study but holds {len(held)}, such as {held[0]}"
+                raise RunError(f"{what}; a study is reported alone: give one")
             check_run(source)
     from rankwise.report.runs import report_of
     from rankwise.run.folder import Run
@@ -68,10 +71,3 @@ def _report_of(sources: list[str]) -> Report:
     from rankwise.sweep.study import Study
 
     return report_of_study(Study.load(studies[0]), Path(studies[0]) if "://" not in studies[0] else None)
-
-
-def _check_holds_no_study(folder: Path) -> None:
-    """Raises RunError for a folder of studies, such as sweeps/, which is reported no more than a folder of runs is."""
-    held = sorted(path.parent for path in folder.glob(f"*/{STUDY}"))
-    if held and not (folder / MANIFEST).is_file():
-        raise RunError(f"{folder} is no study but holds {len(held)}, such as {held[0]}; a study is reported alone: give one")

@@ -48,7 +48,9 @@ def reproduce(options: ReproduceOptions) -> None:
     from rankwise.published.reports import find_report, reports
 
     if options.report is None:
-        if typed := [option for option in _typed(options.context) if option != "--json"]:
+        source_of = options.context.get_parameter_source
+        known = {option.opts[0]: source_of(option.name or "") for option in options.context.command.params}
+        if typed := [name for name, source in known.items() if source and source.name == "COMMANDLINE" and name != "--json"]:
             raise RecipeError(
                 f"{' and '.join(typed)} without a report; type its number too, such as rankwise reproduce 002 {typed[0]} "
                 "…; rankwise reproduce alone lists them"
@@ -87,15 +89,6 @@ def show_reproduction(reproduction: Reproduction) -> None:
     for name, comparison in reproduction.comparisons.items():
         console.out.print("\n[bold]our runs compared[/]" + (f" on {name}" if len(reproduction.comparisons) > 1 else ""))
         show_comparison(comparison)
-
-
-def _typed(context: typer.Context) -> list[str]:
-    """The options that were typed, by name."""
-    return [
-        option.opts[0]
-        for option in context.command.params
-        if (source := context.get_parameter_source(option.name or "")) and source.name == "COMMANDLINE"
-    ]
 
 
 def _show_parameters(reproduction: Reproduction) -> None:

@@ -38,15 +38,12 @@ def show_space(space: Space, base: Recipe, *, as_json: bool = False) -> None:
         least, most = counts["least"], counts["most"]
         span = f"{least:,}" if least == most else f"{least:,} to {most:,}"
         console.out.print(f"{counts['fit']:,}{drawn} fit, and train {span} parameters")
-    if counts["probed"]:
-        console.hanging(
-            "-", f"{counts['probed']:,}{drawn} share ranks by importance, and are planned once the data is probed"
-        )
+    if probed := counts["probed"]:
+        console.hanging("-", f"{probed:,}{drawn} share ranks by importance, and are planned once the data is probed")
     for reason, count in counts["rejected"].items():
         console.hanging("-", f"{count:,}{drawn} rejected: {escape(reason)}")
     seeds = "" if space.search.seeds == 1 else f", {space.search.seeds} seeds each"
-    wanted = space.wanted
-    trials = "all of them" if wanted == space.size else f"{wanted:,} trials"
+    trials = "all of them" if space.wanted == space.size else f"{space.wanted:,} trials"
     console.dim(f"the search: {space.search.sampler}, {trials}{seeds}; rankwise sweep without --plan runs it")
 
 
@@ -64,15 +61,14 @@ def planned(space: Space, base: Recipe, *, classes: int) -> dict[str, Any]:
             recipe = configured(base, params)
             if recipe.adapter.unscored:
                 probed += 1
-                continue
-            counts.append(plan(recipe, classes=classes).ledger.trainable_parameters)
+            else:
+                counts.append(plan(recipe, classes=classes).ledger.trainable_parameters)
         except OverBudget as problem:
             rejected[f"over the cap of {problem.cap:,}"] += 1
         except (PlanError, RecipeError) as problem:
             rejected[str(problem).splitlines()[0]] += 1
-    extremes = {"least": min(counts), "most": max(counts)} if counts else {}
-    reasons = dict(rejected)
-    return {"size": space.size, "planned": total, "fit": len(counts), **extremes, "probed": probed, "rejected": reasons}
+    fit = {"fit": len(counts), **({"least": min(counts), "most": max(counts)} if counts else {})}
+    return {"size": space.size, "planned": total, **fit, "probed": probed, "rejected": dict(rejected)}
 
 
 def configurations(space: Space) -> Iterator[dict[str, Any]]:

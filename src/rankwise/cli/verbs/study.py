@@ -16,12 +16,13 @@ from rich.progress import TextColumn, TimeElapsedColumn
 from rankwise.cli import console
 from rankwise.cli.progress import Bar
 from rankwise.recipe.differences import short_keys
+from rankwise.sweep import results
+from rankwise.sweep.results import Standing, Trial
+from rankwise.system.events import Event
 
 if TYPE_CHECKING:
-    from rankwise.sweep.results import Final, SearchStarted, Standing, Trial
     from rankwise.sweep.space import Space
     from rankwise.sweep.study import Study
-    from rankwise.system.events import Event
 
 SHOWN = 10  # rows of the leaderboard that are printed; the file has them all
 SHOWN_REJECTED = 3  # trials of which a line says why they were not trained
@@ -32,8 +33,6 @@ NAMES = {
     "worst_shift": "worst shift %",
     "mcc": "MCC",
     "log_loss": "log-loss",
-    "trained_parameters": "trained parameters",
-    "seconds": "seconds",
 }
 
 
@@ -45,22 +44,23 @@ def show_study(study: Study, folder: Path) -> None:
     finished = study.finished
     if finished:
         _show_leaderboard(study, finished)
-        _show_chance(finished[0])
-    _show_left_out(study)
+    for state, what in (("rejected", "rejected before training"), ("failed", "failed"), ("pruned", "pruned")):
+        if left_out := [trial for trial in study.trials if trial.state == state]:
+            console.dim(f"{len(left_out)} {what}, such as trial {left_out[0].number}: {left_out[0].reason}")
     if shares := study.importances():
-        table = console.plain_table("what mattered for " + study.objectives[0].replace("_", " "), "share", "", right=(1,))
-        for name, share in shares.items():
-            table.add_row(escape(name), f"{share:.0%}", console.bar(round(1000 * share), 1000))
-        console.out.print(table)
+        rows = [(escape(name), f"{share:.0%}", console.bar(round(1000 * share), 1000)) for name, share in shares.items()]
+        mattered = "what mattered for " + study.objectives[0].replace("_", " ")
+        console.out.print(console.plain_table(mattered, "share", "", rows=rows, right=(1,)))
     if study.finals:
         _show_finals(study)
     if best := study.best:
         console.out.print(
-            f"\n[bold]best[/]   trial {best.number}: {escape(changes_of(best.params, study.varied))}", soft_wrap=True
+            f"\n[bold]best[/]   trial {best.number}: {escape(changes_of(best.params, study.varied))}\n"
+            f"[bold]files[/]  {escape(str(folder))}/leaderboard.csv, trials.csv, best.yaml\n"
+            f"[bold]next[/]   rankwise train {console.shell(folder / 'best.yaml')}\n"
+            f"       rankwise report {console.shell(folder)}",
+            soft_wrap=True,
         )
-        console.out.print(f"[bold]files[/]  {escape(str(folder))}/leaderboard.csv, trials.csv, best.yaml", soft_wrap=True)
-        console.out.print(f"[bold]next[/]   rankwise train {console.shell(folder / 'best.yaml')}", soft_wrap=True)
-        console.out.print(f"       rankwise report {console.shell(folder)}", soft_wrap=True)
 
 
 def _show_leaderboard(study: Study, finished: Sequence[Trial]) -> None:
@@ -81,24 +81,14 @@ def _show_leaderboard(study: Study, finished: Sequence[Trial]) -> None:
         console.dim(f"and {len(finished) - len(shown)} more in leaderboard.csv")
     if front:
         console.dim("● on the Pareto front: no other trial is better in one objective without being worse in another")
-
-
-def _show_chance(best: Trial) -> None:
-    """What the number of validation rows leaves to chance, for who would read much into small differences."""
-    if best.validation_rows and "accuracy" in best.scores:
+    best = finished[0]
+    if best.validation_rows and "accuracy" in best.scores:  # for who would read much into small differences
         share = best.mean("accuracy")
         margin = 1.96 * math.sqrt(share * (1 - share) / best.validation_rows)
         console.dim(
             f"on {best.validation_rows:,} validation rows the choice of rows alone makes ±{100 * margin:.1f} points (95 %); "
             "the best of many is flattered"
         )
-
-
-def _show_left_out(study: Study) -> None:
-    for state, what in (("rejected", "rejected before training"), ("failed", "failed"), ("pruned", "pruned")):
-        trials = [trial for trial in study.trials if trial.state == state]
-        if trials:
-            console.dim(f"{len(trials)} {what}, such as trial {trials[0].number}: {trials[0].reason}")
 
 
 def _show_finals(study: Study) -> None:
@@ -164,47 +154,36 @@ class SweepProgress(Bar):
         self._rejected = 0
 
     def __call__(self, event: Event) -> None:
-        from rankwise.sweep import results
-
         if isinstance(event, results.SweepStopped):
             self.unfinished = True
         if self.quiet:
             return
         match event:
             case results.SearchStarted():
-                self._begin(event)
+                done, total = event.standing.done, event.standing.total
+                self.task = self.add_task("trials", total=total, completed=done, best="", eta="")
+                size = "" if self.space.size is None else f" of {self.space.size:,}"
+                before = f"; {done} are done already" if done else ""
+                beside = f"{event.jobs} beside each other" if event.jobs > 1 else "one after another"
+                self._say(f"[dim]{total}{size} configurations by {self.space.search.sampler}, {beside}{before}[/]")
             case results.TrialEnded():
                 self._trial(event.trial, event.standing)
             case results.ProcessDied():
                 self._say(f"trial {event.number}: its process died; it is trained again")
-            case results.TrialsAwaited():
-                self._wait(event.trials)
+            case results.TrialsAwaited() if time.monotonic() - self._waited > 10:
+                self._waited = time.monotonic()
+                which = "a trial" if event.trials == 1 else f"{event.trials} trials"
+                what = "what a killed one left is taken over in half a minute"
+                self._say(f"[dim]waiting for {which} of another driver; {what}[/]")
             case results.FinalistsChosen() if event.runs:
                 self.update(self.task, description="finalists", completed=0, total=event.runs, eta="")
                 runs = "one whole run" if event.runs == 1 else f"{event.runs} whole runs"
                 which = "trial" if len(event.trials) == 1 else "trials"
                 self._say(f"finalists: {which} {', '.join(map(str, event.trials))}; {runs}")
-            case results.FinalEnded():
-                self._final(event.final)
-
-    def _begin(self, event: SearchStarted) -> None:
-        done, total = event.standing.done, event.standing.total
-        self.task = self.add_task("trials", total=total, completed=done, best="", eta="")
-        size = "" if self.space.size is None else f" of {self.space.size:,}"
-        before = f"; {done} are done already" if done else ""
-        beside = f"{event.jobs} beside each other" if event.jobs > 1 else "one after another"
-        self._say(f"[dim]{total}{size} configurations by {self.space.search.sampler}, {beside}{before}[/]")
-
-    def _wait(self, trials: int) -> None:
-        if time.monotonic() - self._waited > 10:
-            self._waited = time.monotonic()
-            which = "a trial" if trials == 1 else f"{trials} trials"
-            self._say(f"[dim]waiting for {which} of another driver; what a killed one left is taken over in half a minute[/]")
-
-    def _final(self, final: Final) -> None:
-        self.advance(self.task)
-        outcome = escape(final.reason) or f"test accuracy {final.test['accuracy']:.1%}"
-        self._say(f"finalist trial {final.trial}, seed {final.seed}: {outcome}")
+            case results.FinalEnded(final):
+                self.advance(self.task)
+                outcome = escape(final.reason) or f"test accuracy {final.test['accuracy']:.1%}"
+                self._say(f"finalist trial {final.trial}, seed {final.seed}: {outcome}")
 
     def _trial(self, trial: Trial, standing: Standing) -> None:
         if trial.state == "rejected":

@@ -125,14 +125,8 @@ def _show(
             f"the judge itself gives {agreement:.0%} of the rows their label, where always answering the commonest gives "
             f"{majority:.0%}; it hardly tells these classes apart, so take the list for chance"
         )
-    pairs = [
-        (suspects.joint[label, true], label, true)
-        for label in range(len(classes))
-        for true in range(len(classes))
-        if label != true
-    ]
-    commonest = [f"{classes[label]} → {classes[true]} {count:.0f}" for count, label, true in sorted(pairs)[:-4:-1] if count]
-    if commonest:
+    pairs = sorted((count, *pair) for pair, count in np.ndenumerate(suspects.joint) if count and pair[0] != pair[1])
+    if commonest := [f"{classes[label]} → {classes[true]} {count:.0f}" for count, label, true in pairs[:-4:-1]]:
         console.dim(f"label → truly, estimated rows: {', '.join(commonest)}")
     if measured:
         _show_measured(measured)

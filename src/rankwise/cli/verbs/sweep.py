@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -93,16 +92,16 @@ def sweep(options: SweepOptions) -> None:
 
     engine = _engine(options, loaded, base)
     folder = options.out or Path("sweeps") / loaded.name
-    with SweepProgress(loaded, quiet=options.as_json) as progress, interruptible(folder):
-        study = search(
-            base,
-            loaded,
-            TrialWork(Imported("rankwise.sweep.objective:objective"), Imported("rankwise.sweep.objective:whole_run")),
-            Store(folder, options.storage),
-            engine=engine,
-            minutes=None if options.minutes is None else options.minutes - (time.monotonic() - started) / 60,
-            listeners=[progress],
-        )
+    work = TrialWork(Imported("rankwise.sweep.objective:objective"), Imported("rankwise.sweep.objective:whole_run"))
+    minutes = None if options.minutes is None else options.minutes - (time.monotonic() - started) / 60
+    progress = SweepProgress(loaded, quiet=options.as_json)
+    try:
+        with progress:
+            store = Store(folder, options.storage)
+            study = search(base, loaded, work, store, engine=engine, minutes=minutes, listeners=[progress])
+    except KeyboardInterrupt:  # what runs is given back by then
+        console.error(f"stopped; {folder} keeps what is finished, and the same command goes on")
+        raise typer.Exit(130) from None
     write_tables(study, folder)
     if options.as_json:
         print_json(
@@ -135,16 +134,6 @@ def _engine(options: SweepOptions, space: Space, base: Recipe) -> Callable[[Work
     from rankwise.sweep.engines.local import LocalEngine
 
     return partial(LocalEngine, jobs=min(options.jobs or fitting_jobs(base), space.wanted))
-
-
-@contextmanager
-def interruptible(folder: Path) -> Iterator[None]:
-    """Ctrl-C says how to go on; what runs is given back by then."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        console.error(f"stopped; {folder} keeps what is finished, and the same command goes on")
-        raise typer.Exit(130) from None
 
 
 def fitting_jobs(base: Recipe) -> int:

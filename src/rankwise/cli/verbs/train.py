@@ -15,11 +15,13 @@ from rankwise.cli import arguments, console
 from rankwise.cli.options import forecast_of, recipe_of, scored
 from rankwise.cli.progress import TrainingProgress
 from rankwise.cli.verbs.plan import show_plan
+from rankwise.data.labelled import Volume, read_labelled
 from rankwise.planning.plan import plan as make_plan
 from rankwise.planning.workload import character_counts
 
 if TYPE_CHECKING:
     from rankwise.run.folder import Run
+    from rankwise.run.opening import Existing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +40,6 @@ def train(options: TrainOptions) -> None:
     """Plan, train and evaluate a recipe; write a run folder."""
     started = time.monotonic()
     loaded = recipe_of(options.recipe, options, minutes=options.minutes, memory_gb=options.memory_gb)
-    from rankwise.data.labelled import Volume, read_labelled
-    from rankwise.run.opening import Existing
-
     labelled = read_labelled(loaded.data)
     quiet = options.as_json or not _is_main_process()
     if not quiet:  # the plan is known in milliseconds; the libraries that train take seconds to import
