@@ -134,7 +134,7 @@ def test_points_are_trained_kept_and_taken_up_again(recipe_for, tmp_path):
     assert heard == [*trained, *again, (36, 0, False), (36, 1, False)]
     assert [size.accuracy.value for size in more.sizes[:2]] == [size.accuracy.value for size in first.sizes]
     assert json.loads((tmp_path / "curve" / "curve.json").read_text("utf-8")) == to_json(more)
-    assert sorted(path.name for path in (tmp_path / "curve").iterdir()) == ["curve.json", "points"]
+    assert sorted(path.name for path in (tmp_path / "curve").iterdir()) == ["curve.csv", "curve.json", "points"]
     assert more.validation_rows == 12
 
 

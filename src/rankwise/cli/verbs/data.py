@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from rich.markup import escape
 from typer import Argument, Option
@@ -15,12 +15,14 @@ from typer import Argument, Option
 from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, LabelColumn, SetOption, TextColumn, print_json, takes_options
 from rankwise.cli.options import reading, with_columns
+from rankwise.data.audit import Audit, audit
+from rankwise.data.files.table import read_table
+from rankwise.data.lengths import Lengths
+from rankwise.data.sources import sources_of
+from rankwise.data.tokens import tokenize_to_disk
+from rankwise.encoders.base import locate
 from rankwise.errors import DataError
 from rankwise.recipe import Recipe
-
-if TYPE_CHECKING:
-    from rankwise.data.audit import Audit
-    from rankwise.data.lengths import Lengths
 
 MOST_CLASSES = 40  # whose rows are shown
 
@@ -50,10 +52,6 @@ class DataOptions:
 @takes_options
 def data(options: DataOptions) -> None:
     """What to know before training: rows, balance, lengths, duplicates, conflicts, leakage; or wrong labels."""
-    from rankwise.data.audit import audit
-    from rankwise.data.files.table import read_table
-    from rankwise.data.sources import sources_of
-
     changes = [f"data.source={json.dumps(options.source)}", *reading(options.overrides)]
     if options.test is not None:
         changes.append(f"data.test={json.dumps(str(options.test))}")
@@ -70,8 +68,6 @@ def data(options: DataOptions) -> None:
     tables = {name: read_table(source, spec) for name, source in sources_of(spec).splits.items()}
     lengths = None
     if not options.no_tokens:
-        from rankwise.data.tokens import tokenize_to_disk
-        from rankwise.encoders.base import locate
         from rankwise.model.load import load_tokenizer
 
         lengths = tokenize_to_disk(load_tokenizer(locate(options.base)), tables["train"].texts, max_length=None).lengths
