@@ -68,12 +68,6 @@ def test_counting_labels_gives_back_the_confusion_matrix(m):
 
 @given(MATRICES)
 @NO_DEADLINE
-def test_accuracy_is_that_of_scikit_learn(m):
-    assert metrics.accuracy(m) == pytest.approx(sk.accuracy_score(*labels(m)))
-
-
-@given(MATRICES)
-@NO_DEADLINE
 def test_precision_recall_and_f1_of_present_classes_are_those_of_scikit_learn(m):
     present = np.flatnonzero(m.sum(axis=1))
     expected = sk.precision_recall_fscore_support(*labels(m), labels=present, zero_division=np.nan)[:3]
@@ -105,7 +99,7 @@ def test_mcc_of_a_hundred_million_rows_does_not_overflow():
 @given(st.lists(MATRICES.filter(lambda m: len(m) == 3), min_size=1, max_size=4))
 @NO_DEADLINE
 def test_a_stack_of_matrices_scores_like_its_matrices(stack):
-    for function in (metrics.accuracy, metrics.macro_f1, metrics.mcc):
+    for function in (metrics.macro_f1, metrics.mcc):
         assert function(np.stack(stack)).tolist() == [function(m) for m in stack]
     for i, m in enumerate(stack):
         together = [scores[i] for scores in metrics.precision_recall_f1(np.stack(stack))]
@@ -125,28 +119,29 @@ def test_calibration_error_is_the_gap_of_each_bin_weighted_by_its_rows():
     # Three rows at 0.9 of which two are right, one row at 0.6 which is wrong: (3 * |0.9 - 2/3| + 1 * |0.6 - 0|) / 4.
     probabilities = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9], [0.4, 0.6]])
     truth = np.array([0, 1, 1, 0])
-    assert metrics.calibration_error(probabilities, truth, 10) == pytest.approx((3 * (0.9 - 2 / 3) + 0.6) / 4)
+    assert score(probabilities, truth, bins=10).calibration_error.value == pytest.approx((3 * (0.9 - 2 / 3) + 0.6) / 4)
 
 
 @given(st.integers(1, 80), st.integers(0, 2**32 - 1), st.integers(1, 20))
 @NO_DEADLINE
 def test_reliability_bins_hold_every_row_once_and_add_up_to_the_calibration_error(rows, seed, bins):
     probabilities, truth = sample(rows, seed)
-    table = metrics.reliability(probabilities, truth, bins)
+    scores = score(probabilities, truth, bins=bins, resamples=0)
+    table = scores.reliability
     assert [b.low for b in table[1:]] == [b.high for b in table[:-1]]
     assert sum(b.rows for b in table) == rows
     assert all(b.low < b.confidence <= b.high for b in table if b.rows)
     gaps = sum(b.rows * abs(b.confidence - b.accuracy) for b in table if b.rows)
-    assert gaps / rows == pytest.approx(metrics.calibration_error(probabilities, truth, bins))
+    assert gaps / rows == pytest.approx(scores.calibration_error.value)
 
 
 def test_a_confidence_on_an_edge_belongs_to_the_bin_below_and_one_above_1_to_the_last():
     probabilities = np.array([[0.5, 0.5], [1.0005, 0.0]])
-    assert [b.rows for b in metrics.reliability(probabilities, np.array([0, 0]), 2)] == [1, 1]
+    assert [b.rows for b in score(probabilities, np.array([0, 0]), bins=2).reliability] == [1, 1]
 
 
 def test_an_empty_bin_has_no_means():
-    first = metrics.reliability(np.array([[0.9, 0.1]]), np.array([0]), 2)[0]
+    first = score(np.array([[0.9, 0.1]]), np.array([0]), bins=2).reliability[0]
     assert (first.rows, first.confidence, first.accuracy) == (0, None, None)
 
 
@@ -158,12 +153,10 @@ def test_score_reports_what_the_functions_of_the_module_return(m):
     scores = score(probabilities, truth, resamples=3)
     assert np.array_equal(scores.confusion, m)
     assert [c.support for c in scores.per_class] == m.sum(axis=1).tolist()
-    assert scores.accuracy.value == metrics.accuracy(m)
+    assert scores.accuracy.value == pytest.approx(sk.accuracy_score(truth, predicted))
     assert scores.macro_f1.value == metrics.macro_f1(m)
     assert scores.mcc.value == metrics.mcc(m)
     assert scores.log_loss.value == metrics.log_loss(probabilities, truth)
-    assert scores.calibration_error.value == metrics.calibration_error(probabilities, truth, 15)
-    assert scores.reliability == metrics.reliability(probabilities, truth, 15)
     for name, values in zip(("precision", "recall", "f1"), metrics.precision_recall_f1(m), strict=True):
         reported = [getattr(c, name).value for c in scores.per_class]
         assert reported == [None if np.isnan(v) else v for v in values]
@@ -323,7 +316,7 @@ HALVES = np.array([[0.5, 0.5], [0.5, 0.5]])
         (np.array([[np.inf, -np.inf], [0.5, 0.5]]), np.array([0, 1]), "row 0 holds"),
     ],
 )
-@pytest.mark.parametrize("function", [score, metrics.log_loss, metrics.calibration_error, metrics.reliability])
+@pytest.mark.parametrize("function", [score, metrics.log_loss])
 def test_what_is_not_probabilities_and_truth_is_refused(function, probabilities, truth, message):
     with pytest.raises(ValueError, match=message):
         function(probabilities, truth)

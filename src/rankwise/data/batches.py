@@ -64,9 +64,9 @@ def scoring_batches(lengths: Rows, batch_size: int) -> list[Rows]:
     batches, start = [], 0
     while start < len(order):
         end = min(start + batch_size, len(order))
-        short = np.flatnonzero(lengths[order[start + FEW : end]] < SHORTER * lengths[order[start]])
-        if len(short):
-            end = start + FEW + int(short[0])
+        if end - start > FEW:
+            short = np.flatnonzero(lengths[order[start + FEW : end]] < SHORTER * lengths[order[start]])
+            end = start + FEW + int(short[0]) if len(short) else end
         batches.append(order[start:end])
         start = end
     return batches

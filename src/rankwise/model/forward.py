@@ -153,10 +153,10 @@ class _Layer:
             # one copy into (3, B, N, T, D), so that each product reads whole matrices
             split = together.view(rows, tokens, 3, self.heads, width // (3 * self.heads)).permute(2, 0, 3, 1, 4).contiguous()
             context = self._attend(split[0], split[1], split[2], mask)
-        attended = self.attention_output_dropout(self.attention_output(context, fold))
-        hidden = self.attention_norm(attended + hidden)
+        attended = _dropped(self.attention_output_dropout, self.attention_output(context, fold))
+        hidden = _normed(self.attention_norm, attended + hidden)
         inner = self.activation(self.ffn_in(hidden.to(dtype), fold))  # (B, T, I)
-        return torch.as_tensor(self.ffn_norm(self.ffn_dropout(self.ffn_out(inner, fold)) + hidden))
+        return _normed(self.ffn_norm, _dropped(self.ffn_dropout, self.ffn_out(inner, fold)) + hidden)
 
     def _by_head(self, values: Tensor) -> Tensor:
         rows, tokens, width = values.shape
@@ -171,6 +171,16 @@ class _Layer:
         else:
             context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=p)
         return context.transpose(1, 2).reshape(rows, tokens, heads * width)
+
+
+def _dropped(module: Any, x: Tensor) -> Tensor:
+    """The output of a Dropout, which is not called where it changes nothing."""
+    return torch.as_tensor(module(x)) if module.training else x
+
+
+def _normed(module: Any, x: Tensor) -> Tensor:
+    """The output of a LayerNorm, computed without calling the module, which takes a short text as long as the norm."""
+    return torch.layer_norm(x, module.normalized_shape, module.weight, module.bias, module.eps)
 
 
 def _attend_on_cpu(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, p: float) -> Tensor:

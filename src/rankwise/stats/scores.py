@@ -12,9 +12,9 @@ is not certainty. A score that is not defined is None or NaN, never 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,6 +79,7 @@ class Scores:
     log_loss: Interval
     """In nats."""
     calibration_error: Interval
+    """Expected: |confidence - accuracy| over equal-width bins of the top label, weighted by rows (Guo et al. 2017, eq. 3)."""
     per_class: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
     reliability: tuple[Bin, ...]
@@ -122,7 +123,8 @@ def score(
     if len(class_names) != classes:
         raise ValueError(f"{len(class_names)} class names for {classes} columns of probabilities; name each column")
     matrix = confusion_matrix(truth, probabilities.argmax(axis=1), classes)
-    intervals = _intervals(probabilities, truth, matrix, bins, resamples=resamples, confidence=confidence, seed=seed)
+    losses, known, top = _row_losses(probabilities, truth), truth >= 0, TopLabel.of(probabilities, truth, bins)
+    intervals = _intervals(losses, known, top, matrix, resamples=resamples, confidence=confidence, seed=seed)
     by_class = zip(class_names, matrix.sum(axis=1).tolist(), range(5, len(intervals), 3), strict=True)
     return Scores(
         rows=rows,
@@ -133,7 +135,7 @@ def score(
         mcc=intervals[4],
         per_class=tuple(ClassScore(name, support, *intervals[at : at + 3]) for name, support, at in by_class),
         confusion=tuple(tuple(row) for row in matrix.tolist()),
-        reliability=reliability(probabilities, truth, bins),
+        reliability=top.reliability(),
         confidence_level=confidence,
     )
 
@@ -148,11 +150,6 @@ def confusion_matrix(truth: Labels, predicted: Labels, classes: int) -> Counts:
     known = truth >= 0
     cells = truth[known].astype(np.int64) * classes + predicted[known]
     return np.bincount(cells, minlength=classes * classes).reshape(classes, classes).astype(np.int64)  # (C, C)
-
-
-def accuracy(m: Counts) -> Floats:
-    """The share of rows on the diagonal, (...); NaN for an empty matrix."""
-    return _ratio(np.trace(m, axis1=-2, axis2=-1), m.sum(axis=(-2, -1)))
 
 
 def precision_recall_f1(m: Counts) -> tuple[Floats, Floats, Floats]:
@@ -193,40 +190,20 @@ def log_loss(probabilities: Probabilities, truth: Labels) -> float:
     return float(_ratio(_row_losses(probabilities, truth).sum(), np.sum(truth >= 0)))
 
 
-def calibration_error(probabilities: Probabilities, truth: Labels, bins: int = 15) -> float:
-    """Expected calibration error, 0 to 1: |confidence - accuracy| averaged over equal-width bins weighted by rows.
-
-    Guo et al. 2017 (arXiv 1706.04599), equation 3, on the confidence of the top label.
-    """
-    probabilities, truth = _checked(probabilities, truth)
-    confidence, correct, bin_of_row = _top_label(probabilities, truth, bins)
-    # A bin's rows times its gap is the sum of its rows' gaps, so no division by empty bins.
-    return float(np.abs(np.bincount(bin_of_row, confidence - correct, minlength=bins)).sum() / len(truth))
-
-
-def reliability(probabilities: Probabilities, truth: Labels, bins: int = 15) -> tuple[Bin, ...]:
-    """The bins that `calibration_error` averages over, lowest confidence first; empty ones included."""
-    probabilities, truth = _checked(probabilities, truth)
-    confidence, correct, bin_of_row = _top_label(probabilities, truth, bins)
-    rows = np.bincount(bin_of_row, minlength=bins)
-    means = [_ratio(np.bincount(bin_of_row, x, minlength=bins), rows).tolist() for x in (confidence, correct)]
-    edges = _edges(bins).tolist()
-    columns = zip(edges[:-1], edges[1:], rows.tolist(), *means, strict=True)
-    return tuple(Bin(low, high, n, *((mean, hit) if n else (None, None))) for low, high, n, mean, hit in columns)
-
-
 def _intervals(
-    probabilities: Probabilities, truth: Labels, matrix: Counts, bins: int, *, resamples: int, confidence: float, seed: int
+    losses: Floats, known: Bools, top: TopLabel, matrix: Counts, *, resamples: int, confidence: float, seed: int
 ) -> list[Interval]:
     """Log-loss, calibration error, accuracy, macro-F1, MCC, then precision, recall and F1 class by class: 5 + 3C of them."""
-    rows, rng = len(truth), np.random.default_rng(seed)
-    losses = np.array([log_loss(probabilities, truth), calibration_error(probabilities, truth, bins)])
-    values = np.concatenate([losses, _count_scores(matrix, rows)])  # (5 + 3C,)
-    loss_draws = _bootstrap_rows(probabilities, truth, bins, resamples=resamples, rng=rng)
-    count_draws = _bootstrap_counts(matrix, rows, resamples=resamples, rng=rng)
-    draws = np.concatenate([loss_draws, count_draws], axis=1)  # (resamples, 5 + 3C)
-    intervals = [percentile_interval(value, column, confidence) for value, column in zip(values, draws.T, strict=True)]
-    for index, whole in ((2, rows), *_denominators(matrix)):
+    rows, rng = len(losses), np.random.default_rng(seed)
+    row_scores = _bootstrap_rows(losses, known, top, resamples=resamples, rng=rng)
+    count_scores = _bootstrap_counts(matrix, rows, resamples=resamples, rng=rng)
+    values, *draws = np.concatenate([row_scores, count_scores], axis=1)  # 1 + resamples of (5 + 3C,)
+    columns = np.reshape(draws, (resamples, len(values))).T
+    intervals = [percentile_interval(value, column, confidence) for value, column in zip(values, columns, strict=True)]
+    shares = {2: rows}  # the index of accuracy, of each precision and recall: shares of so many rows
+    for number, counts in enumerate(zip(matrix.sum(axis=0).tolist(), matrix.sum(axis=1).tolist(), strict=True)):
+        shares |= dict(enumerate(counts, start=5 + 3 * number))
+    for index, whole in shares.items():
         if values[index] in (0.0, 1.0) and resamples:
             intervals[index] = wilson(float(values[index]), whole, confidence)
     return intervals
@@ -274,18 +251,15 @@ def _ratio(part: Any, whole: Any) -> Floats:
     return ratio
 
 
-def _bootstrap_rows(
-    probabilities: Probabilities, truth: Labels, bins: int, *, resamples: int, rng: np.random.Generator
-) -> Floats:
-    """Log-loss and calibration error of each resample, (resamples, 2)."""
-    known, losses = truth >= 0, _row_losses(probabilities, truth)
-    confidence, correct, bin_of_row = _top_label(probabilities, truth, bins)
-    gaps, rows = confidence - correct, len(truth)
-    sums = np.empty((resamples, 3))
+def _bootstrap_rows(losses: Floats, known: Bools, top: TopLabel, *, resamples: int, rng: np.random.Generator) -> Floats:
+    """Log-loss and calibration error of the rows, then of each resample, (1 + resamples, 2)."""
+    gaps, bins, rows = top.confidence - top.correct, len(top.edges) - 1, len(losses)
+    sums = np.empty((1 + resamples, 3))
     # One resample at a time: memory stays at a few arrays of N, and from thousands of rows on numpy does the work.
-    for r in range(resamples):
-        drawn = rng.integers(rows, size=rows)
-        bin_gaps = np.bincount(bin_of_row[drawn], gaps[drawn], minlength=bins)
+    for r in range(1 + resamples):
+        drawn = rng.integers(rows, size=rows) if r else np.arange(rows)
+        # A bin's rows times its gap is the sum of its rows' gaps, so no division by empty bins.
+        bin_gaps = np.bincount(top.bin[drawn], gaps[drawn], minlength=bins)
         sums[r] = losses[drawn].sum(), known[drawn].sum(), np.abs(bin_gaps).sum()
     return np.stack([_ratio(sums[:, 0], sums[:, 1]), sums[:, 2] / rows], axis=1)
 
@@ -297,18 +271,32 @@ def _row_losses(probabilities: Probabilities, truth: Labels) -> Floats:
     return np.where(truth >= 0, losses, 0.0)
 
 
-def _top_label(probabilities: Probabilities, truth: Labels, bins: int) -> tuple[Floats, Bools, Counts]:
-    """Confidence of the top label, whether it is right, and its bin, all (N,)."""
-    confidence = probabilities.max(axis=1).astype(np.float64)
-    # Rounding may leave a confidence a hair above 1: it belongs to the last bin.
-    bin_of_row = np.minimum(np.searchsorted(_edges(bins), confidence, side="left") - 1, bins - 1)
-    return confidence, probabilities.argmax(axis=1) == truth, bin_of_row
+class TopLabel(NamedTuple):
+    """The most probable class of each row, as calibration looks at it: (N,) each."""
 
+    confidence: Floats
+    correct: Bools
+    bin: Counts
+    edges: Floats
+    """(bins + 1,)"""
 
-def _edges(bins: int) -> Floats:
-    if bins < 1:
-        raise ValueError(f"bins is {bins}; give at least 1, or 15 as in Guo et al. 2017")
-    return np.linspace(0.0, 1.0, bins + 1)
+    @classmethod
+    def of(cls, probabilities: Probabilities, truth: Labels, bins: int) -> TopLabel:
+        if bins < 1:
+            raise ValueError(f"bins is {bins}; give at least 1, or 15 as in Guo et al. 2017")
+        edges, confidence = np.linspace(0.0, 1.0, bins + 1), probabilities.max(axis=1).astype(np.float64)
+        # Rounding may leave a confidence a hair above 1: it belongs to the last bin.
+        bin_of_row = np.minimum(np.searchsorted(edges, confidence, side="left") - 1, bins - 1)
+        return cls(confidence, probabilities.argmax(axis=1) == truth, bin_of_row, edges)
+
+    def reliability(self) -> tuple[Bin, ...]:
+        """The bins of the calibration error, lowest confidence first; empty ones included."""
+        bins = len(self.edges) - 1
+        rows = np.bincount(self.bin, minlength=bins)
+        means = [_ratio(np.bincount(self.bin, x, minlength=bins), rows).tolist() for x in (self.confidence, self.correct)]
+        edges = self.edges.tolist()
+        columns = zip(edges[:-1], edges[1:], rows.tolist(), *means, strict=True)
+        return tuple(Bin(low, high, n, *((mean, hit) if n else (None, None))) for low, high, n, mean, hit in columns)
 
 
 def _count_scores(m: Counts, rows: int) -> Floats:
@@ -320,24 +308,17 @@ def _count_scores(m: Counts, rows: int) -> Floats:
 
 
 def _bootstrap_counts(matrix: Counts, rows: int, *, resamples: int, rng: np.random.Generator) -> Floats:
-    """`_count_scores` of each resample, (resamples, 3 + 3C)."""
+    """`_count_scores` of the counts, then of each resample, (1 + resamples, 3 + 3C)."""
     # Drawing N rows with replacement and counting them per cell is, by definition, one multinomial draw over the cells:
     # the same distribution as resampling rows, at a cost that grows with the cells in use and not with N. Rows of an
     # unknown class are one more cell, so that resamples vary in how many they hold.
     cells = np.append(matrix.ravel(), rows - matrix.sum())  # (C * C + 1,)
     used = np.flatnonzero(cells)
-    scores = np.empty((resamples, 3 + 3 * len(matrix)))
+    scores = np.empty((1 + resamples, 3 + 3 * len(matrix)))
+    scores[0] = _count_scores(matrix, rows)
     at_once = max(1, _CELLS_AT_ONCE // cells.size)
-    for start in range(0, resamples, at_once):
-        drawn = np.zeros((min(at_once, resamples - start), cells.size), dtype=np.int64)
+    for start in range(1, 1 + resamples, at_once):
+        drawn = np.zeros((min(at_once, 1 + resamples - start), cells.size), dtype=np.int64)
         drawn[:, used] = rng.multinomial(rows, cells[used] / rows, size=len(drawn))
         scores[start : start + at_once] = _count_scores(drawn[:, :-1].reshape(-1, *matrix.shape), rows)
     return scores
-
-
-def _denominators(matrix: Counts) -> Iterator[tuple[int, int]]:
-    """The index of every precision and recall among the intervals, and how many rows it is a share of."""
-    columns = zip(matrix.sum(axis=-2).tolist(), matrix.sum(axis=-1).tolist(), strict=True)
-    for number, (predicted, support) in enumerate(columns):
-        yield 5 + 3 * number, predicted
-        yield 6 + 3 * number, support
