@@ -84,15 +84,3 @@ class Family:
     """Letter → what no single key gives, from (config, `sizes` by letter); L layers, H hidden, N heads are here or there."""
     tests: Mapping[str, Callable[[Config, int], bool]] = field(default_factory=dict)
     """(config, layer) → whether a line marked `if=TEST` is there."""
-
-
-FAMILIES: dict[str, Family] = {}
-"""Every family by model type, filled by the files of `families/`."""
-
-
-def register(family: Family) -> Family:
-    """Enter a family under each of its model types."""
-    for model_type in family.model_types:
-        assert model_type not in FAMILIES, f"{model_type} is registered twice"
-        FAMILIES[model_type] = family
-    return family

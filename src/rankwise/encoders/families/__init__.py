@@ -1,13 +1,16 @@
-"""The encoder families by model type: one file each, which registers what it describes. A new file here is a new family."""
+"""The encoder families by model type: every Family that a file of this folder names. A new file here is a new family."""
 
 from __future__ import annotations
 
 from importlib import import_module
 from pkgutil import iter_modules
 
-from rankwise.encoders.family import FAMILIES
+from rankwise.encoders.family import Family
 
-__all__ = ["FAMILIES"]
-
-for _module in iter_modules(__path__):
-    import_module(f"{__name__}.{_module.name}")
+FAMILIES: dict[str, Family] = {
+    model_type: family
+    for module in iter_modules(__path__)
+    for family in vars(import_module(f"{__name__}.{module.name}")).values()
+    if isinstance(family, Family)
+    for model_type in family.model_types
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rankwise.encoders.family import Family, FastPath, register
+from rankwise.encoders.family import Family, FastPath
 
 DENSE_HEAD = """
     classifier.dense                  linear  H H
@@ -48,40 +48,38 @@ FAST_PATH = FastPath(
     head=_head,
 )
 
-BERT = register(
-    Family(
-        model_types=("bert",),
-        root="bert",
-        sizes={
-            "L": ("num_hidden_layers", 12),
-            "H": ("hidden_size", 768),
-            "N": ("num_attention_heads", 12),
-            "I": ("intermediate_size", 3072),
-            "V": ("vocab_size", 30522),
-            "P": ("max_position_embeddings", 512),
-            "S": ("type_vocab_size", 2),
-        },
-        dropouts={"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1},
-        before="""
-            embeddings.word_embeddings        table   V H
-            embeddings.position_embeddings    table   P H
-            embeddings.token_type_embeddings  table   S H
-            embeddings.LayerNorm              norm    H
-        """,
-        layer_path="encoder.layer.{layer}",
-        layer="""
-            attention.self.query              linear  H H  kind=query
-            attention.self.key                linear  H H  kind=key
-            attention.self.value              linear  H H  kind=value
-            attention.output.dense            linear  H H  kind=attention_output
-            attention.output.LayerNorm        norm    H
-            intermediate.dense                linear  H I  kind=ffn_in
-            output.dense                      linear  I H  kind=ffn_out
-            output.LayerNorm                  norm    H
-        """,
-        after="pooler.dense linear H H",
-        head="classifier linear H C",
-        takes_prefix=True,
-        fast_path=FAST_PATH,
-    )
+BERT = Family(
+    model_types=("bert",),
+    root="bert",
+    sizes={
+        "L": ("num_hidden_layers", 12),
+        "H": ("hidden_size", 768),
+        "N": ("num_attention_heads", 12),
+        "I": ("intermediate_size", 3072),
+        "V": ("vocab_size", 30522),
+        "P": ("max_position_embeddings", 512),
+        "S": ("type_vocab_size", 2),
+    },
+    dropouts={"hidden_dropout_prob": 0.1, "attention_probs_dropout_prob": 0.1},
+    before="""
+        embeddings.word_embeddings        table   V H
+        embeddings.position_embeddings    table   P H
+        embeddings.token_type_embeddings  table   S H
+        embeddings.LayerNorm              norm    H
+    """,
+    layer_path="encoder.layer.{layer}",
+    layer="""
+        attention.self.query              linear  H H  kind=query
+        attention.self.key                linear  H H  kind=key
+        attention.self.value              linear  H H  kind=value
+        attention.output.dense            linear  H H  kind=attention_output
+        attention.output.LayerNorm        norm    H
+        intermediate.dense                linear  H I  kind=ffn_in
+        output.dense                      linear  I H  kind=ffn_out
+        output.LayerNorm                  norm    H
+    """,
+    after="pooler.dense linear H H",
+    head="classifier linear H C",
+    takes_prefix=True,
+    fast_path=FAST_PATH,
 )

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from rankwise.encoders.families import bert
-from rankwise.encoders.family import register
 
 
 def _embed(encoder: Any, inputs: Mapping[str, Any]) -> Any:
@@ -20,28 +19,26 @@ def _head(model: Any, hidden: Any) -> Any:
     return head.out_proj(head.dropout(head.activation(head.dense(head.dropout(hidden[:, 0])))))
 
 
-ELECTRA = register(
-    replace(
-        bert.BERT,
-        model_types=("electra",),
-        root="electra",
-        sizes={
-            **bert.BERT.sizes,
-            "H": ("hidden_size", 256),
-            "N": ("num_attention_heads", 4),
-            "I": ("intermediate_size", 1024),
-            "E": ("embedding_size", 128),
-        },
-        before="""
-            embeddings.word_embeddings        table   V E
-            embeddings.position_embeddings    table   P E
-            embeddings.token_type_embeddings  table   S E
-            embeddings.LayerNorm              norm    E
-            embeddings_project                linear  E H  if=projected
-        """,
-        after="",
-        head=bert.DENSE_HEAD,
-        tests={"projected": lambda config, _: config.get("embedding_size", 128) != config.get("hidden_size", 256)},
-        fast_path=replace(bert.FAST_PATH, embed=_embed, head=_head, head_activation=("classifier.activation", "gelu")),
-    )
+ELECTRA = replace(
+    bert.BERT,
+    model_types=("electra",),
+    root="electra",
+    sizes={
+        **bert.BERT.sizes,
+        "H": ("hidden_size", 256),
+        "N": ("num_attention_heads", 4),
+        "I": ("intermediate_size", 1024),
+        "E": ("embedding_size", 128),
+    },
+    before="""
+        embeddings.word_embeddings        table   V E
+        embeddings.position_embeddings    table   P E
+        embeddings.token_type_embeddings  table   S E
+        embeddings.LayerNorm              norm    E
+        embeddings_project                linear  E H  if=projected
+    """,
+    after="",
+    head=bert.DENSE_HEAD,
+    tests={"projected": lambda config, _: config.get("embedding_size", 128) != config.get("hidden_size", 256)},
+    fast_path=replace(bert.FAST_PATH, embed=_embed, head=_head, head_activation=("classifier.activation", "gelu")),
 )

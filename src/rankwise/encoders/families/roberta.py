@@ -6,7 +6,6 @@ from dataclasses import replace
 from typing import Any
 
 from rankwise.encoders.families import bert
-from rankwise.encoders.family import register
 
 
 def _head(model: Any, hidden: Any) -> Any:
@@ -14,16 +13,14 @@ def _head(model: Any, hidden: Any) -> Any:
     return head.out_proj(head.dropout(head.dense(head.dropout(hidden[:, 0])).tanh()))
 
 
-ROBERTA = register(
-    replace(
-        bert.BERT,
-        model_types=("roberta",),
-        root="roberta",
-        sizes={**bert.BERT.sizes, "V": ("vocab_size", 50265)},
-        after="",
-        head=bert.DENSE_HEAD,
-        first_position=2,  # padding_idx + 1
-        fast_path=replace(bert.FAST_PATH, head=_head),
-    )
+ROBERTA = replace(
+    bert.BERT,
+    model_types=("roberta",),
+    root="roberta",
+    sizes={**bert.BERT.sizes, "V": ("vocab_size", 50265)},
+    after="",
+    head=bert.DENSE_HEAD,
+    first_position=2,  # padding_idx + 1
+    fast_path=replace(bert.FAST_PATH, head=_head),
 )
-register(replace(ROBERTA, model_types=("xlm-roberta", "camembert"), sizes=bert.BERT.sizes))
+XLM_ROBERTA = replace(ROBERTA, model_types=("xlm-roberta", "camembert"), sizes=bert.BERT.sizes)
