@@ -31,8 +31,8 @@ class Finals(Stage):
         self.searched = {trial.number: trial.params for trial in study.finished}
 
     def run(self) -> None:
-        trials = list(dict.fromkeys(number for number, _ in self.wanted))
-        self.sweep.events.emit(FinalistsChosen(len(self.wanted), tuple(trials)))
+        trials = tuple(dict.fromkeys(number for number, _ in self.wanted))
+        self.sweep.events.emit(FinalistsChosen(len(self.wanted), trials))
         self._enqueue()
         super().run()
 
@@ -47,11 +47,11 @@ class Finals(Stage):
             if recipe is None:  # another driver took what waited, so Optuna made this one; or a former call wanted it
                 self.board.give_up(trial, "not wanted")
                 continue
-            number, seed = trial.user_attrs["params"]["trial"], trial.user_attrs["params"]["seed"]
-            folder = str(self.sweep.folder / "finals" / f"trial-{number}-seed-{seed}")
-            params = {"trial": number, "seed": seed, "folder": folder}  # this driver's; another one has its own
+            params = trial.user_attrs["params"]
+            folder = str(self.sweep.folder / "finals" / f"trial-{params['trial']}-seed-{params['seed']}")
+            params = {**params, "folder": folder}  # this driver's; another one has its own
             if self.board.claim(trial, trial.user_attrs["fingerprint"], params, waiting=self.waiting):
-                self.hand_over(trial, Task(recipe, (seed,), folder))
+                self.hand_over(trial, Task(recipe, (params["seed"],), folder))
                 return True
         return False
 

@@ -38,6 +38,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from rankwise.errors import RunError, require
 from rankwise.sweep.results import Direction
+from rankwise.system.files import write_json
 
 FILE = "study.db"
 LOCK = ".lock"  # beside it
@@ -113,7 +114,7 @@ class Store:
     def remember(self, name: str) -> None:
         """Write where the study of that name is, so that the folder alone finds it again; a password is left out."""
         url = self.url and sqlalchemy.make_url(self.url)._replace(password=None).render_as_string(hide_password=False)
-        (self.folder / ABOUT).write_text(json.dumps({"study": name, "storage": url}, indent=2) + "\n", "utf-8")
+        write_json(self.folder / ABOUT, {"study": name, "storage": url})
 
 
 def studies_in(storage: RDBStorage, name: str, directions: Iterable[Direction]) -> tuple[optuna.Study, optuna.Study]:

@@ -73,12 +73,9 @@ class Study:
     def finished(self) -> tuple[Trial, ...]:
         """The finished trials, the best by the first objective first; of equals the one with the lower log-loss."""
         first = self.objectives[0]
-
-        def order(trial: Trial) -> tuple[float, float, int]:
-            log_loss = trial.mean("log_loss") if "log_loss" in trial.scores else 0.0
-            return -_gain(first, trial.values[first]), log_loss, trial.number
-
-        return tuple(sorted((trial for trial in self.trials if trial.state == "finished"), key=order))
+        ended = [trial for trial in self.trials if trial.state == "finished"]  # in the order of their numbers
+        ended.sort(key=lambda trial: trial.mean("log_loss") if "log_loss" in trial.scores else 0.0)
+        return tuple(sorted(ended, key=lambda trial: -_gain(first, trial.values[first])))
 
     @property
     def best(self) -> Trial | None:
