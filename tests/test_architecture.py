@@ -110,7 +110,7 @@ def test_the_reader_of_imports_sees_late_ones_and_those_of_submodules():
     assert "rankwise.stats.scores" in {
         name for name, _ in inside("rankwise.inference.evaluation")
     }  # from rankwise import metrics
-    assert "sklearn.linear_model" in {name for name, _ in imports("rankwise.data.truncation")}  # inside a function
+    assert "sklearn.linear_model" in {name for name, _ in imports("rankwise.data.prepare")}  # inside a function
 
 
 def test_a_folder_imports_only_from_folders_before_it():

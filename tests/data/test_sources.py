@@ -104,11 +104,11 @@ def test_a_local_folder_is_read_as_a_hub_data_set(tmp_path: Path, monkeypatch: p
         datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "set" / f"{split}.parquet")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     sources = sources_of(DataSpec(source=f"hub:{tmp_path / 'set'}"))
-    assert sources.classes == ("World", "Sports")
     assert sources.train.path.endswith(":train")
     layout, records = stream(sources.train, DataSpec())
     assert [(record.text, record.label) for record in records] == [("x", "Sports"), ("y", "World"), ("z", None)]
     assert layout.describe().endswith("hub data set; label = label, text = text")
+    assert layout.classes == ("World", "Sports")
     with pytest.raises(DataError, match="expected hub:NAME"):
         read(f"hub:{tmp_path / 'set'}:nowhere")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from conftest import separable
@@ -70,3 +72,12 @@ def test_given_class_names_keep_their_order_and_refuse_others():
     assert class_names(train, ("river", "fruit", "metal")) == ("river", "fruit", "metal")
     with pytest.raises(DataError, match=r"'fruit' is not among data\.classes"):
         class_names(train, ("fruits", "metal", "river"))
+
+
+def test_class_names_of_a_source_keep_their_order_where_the_recipe_names_none():
+    rows = separable(60, seed=2)
+    train = table_of(rows.texts, rows.labels)
+    named = replace(train, layout=replace(train.layout, classes=("river", "fruit", "metal")))
+    labelled = split_tables(DataSpec(), named)
+    assert labelled.classes == labelled.numbering == ("river", "fruit", "metal")
+    assert split_tables(DataSpec(classes=("metal", "river", "fruit")), named).classes == ("metal", "river", "fruit")

@@ -10,9 +10,8 @@ import pytest
 from conftest import CLASSES, LONGEST, tiny_tokenizer
 from rankwise.data.files.table import table_of
 from rankwise.data.labelled import split_tables
-from rankwise.data.prepare import prepare
+from rankwise.data.prepare import better_side, prepare
 from rankwise.data.tokens import tokenize
-from rankwise.data.truncation import better_side
 from rankwise.recipe import DataSpec
 
 TOKENIZER = tiny_tokenizer("bert")

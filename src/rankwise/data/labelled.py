@@ -83,7 +83,7 @@ def read_training(spec: DataSpec) -> tuple[Sources, Table, tuple[str, ...]]:
     sources = sources_of(spec)
     train = read_table(sources.train, spec)
     check(train)
-    return sources, train, class_names(train, sources.classes)
+    return sources, train, class_names(train, sources.classes or train.layout.classes)
 
 
 def read_volume(spec: DataSpec) -> Volume:
@@ -131,7 +131,7 @@ def split_tables(
     if spec.test_rows is not None and spec.test_rows < len(test.texts):
         test = sample(test, spec.test_rows, seed=seed + 3)
         notes.append(f"test: {spec.test_rows:,} rows kept (stratified, seed {seed})")
-    numbering = spec.classes or classes
+    numbering = spec.classes or classes or train.layout.classes
     names = class_names(train, numbering)
     leaked = seen_in(train, test)
     notes += _leakage(leaked, test, spec)

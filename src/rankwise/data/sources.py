@@ -17,7 +17,6 @@ from rankwise.data.files import hub
 from rankwise.data.files.class_folders import class_folders
 from rankwise.data.files.formats import WRITERS
 from rankwise.data.files.reading import ROLES, checked_path, is_readable, role_of
-from rankwise.data.files.table import stream
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec, SourceSpec
 
@@ -29,7 +28,7 @@ class Sources:
     splits: Mapping[str, SourceSpec]
     """By role; validation or test is missing where its rows have to be split off the training rows."""
     classes: tuple[str, ...]
-    """Class names in the order of their numbers; empty where nothing says them."""
+    """Class names in the order of their numbers; empty where neither the recipe nor a classes.txt says them."""
 
     @property
     def train(self) -> SourceSpec:
@@ -147,9 +146,9 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def _class_names(data: DataSpec, train: SourceSpec) -> tuple[str, ...]:
-    """Class names from classes.txt beside the training rows, or from a hub data set's features; empty when neither says."""
+    """Class names from classes.txt beside the training rows; empty where there is none, as for a hub data set."""
     if train.path.startswith("hub:"):
-        return stream(train, data, needs_label=True)[0].classes
+        return ()
     path = checked_path(data.source) if data.source and not data.source.startswith(("hub:", "sample")) else None
     folder = path if path and path.is_dir() else checked_path(train.path).parent
     file = folder / "classes.txt"

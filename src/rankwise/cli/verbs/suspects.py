@@ -33,7 +33,7 @@ def name_suspects(
     sources, table, classes = read_training(spec)
     if out is not None:
         check_apart(out, sources.train.path)
-    labels = SingleLabel(classes).parse(table, sources.classes, spec)
+    labels = SingleLabel(classes).parse(table, classes, spec)
     suspects = find_suspects(table.texts, labels, len(classes), features=features, base=base)
     true_labels = None if truth is None else _true_labels(sources.train, spec, table, truth)
     measured = {} if true_labels is None else _measured(suspects, table, true_labels)

@@ -32,7 +32,12 @@ def open_rows(source: SourceSpec, *, setting: str, skip_bad: bool) -> Rows:
     if path.is_dir():
         return class_folders.read(file)
     if file.suffix not in READERS:
-        raise DataError(f"{source.path}: {REFUSED.get(file.suffix, 'an unknown format')}; expected {_expected()}")
+        gzipped = ", ".join(suffix for format in FORMATS if format.gzipped for suffix in format.writes)
+        others = ", ".join(suffix for format in FORMATS if not format.gzipped for suffix in format.writes)
+        raise DataError(
+            f"{source.path}: {REFUSED.get(file.suffix, 'an unknown format')}; expected {gzipped} (each also .gz), {others}, "
+            "a folder of class folders, or hub:NAME"
+        )
     return READERS[file.suffix].read(file)
 
 
@@ -65,10 +70,3 @@ def role_of(name: str) -> str | None:
     """Which split a file or folder of this name holds; None for other names."""
     stem = name.lower().split(".")[0]
     return next((role for role, names in ROLES.items() if stem in names), None)
-
-
-def _expected() -> str:
-    """The formats in words: `.csv, .tsv, .jsonl (each also .gz), .parquet, a folder …`."""
-    gzipped = [suffix for format in FORMATS if format.gzipped for suffix in format.writes]
-    others = [suffix for format in FORMATS if not format.gzipped for suffix in format.writes]
-    return ", ".join([f"{', '.join(gzipped)} (each also .gz)", *others, "a folder of class folders, or hub:NAME"])
