@@ -76,7 +76,6 @@ class Figure:
 @dataclass(frozen=True)
 class Paragraph:
     text: str
-    quiet: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,6 +121,8 @@ class Section:
     blocks: Sequence[Block] = ()
     sections: Sequence[Section] = ()
     lead: str = ""
+    note: str = ""
+    """How to read its blocks, below them."""
 
     def prefixed(self, prefix: str) -> Section:
         """The same with other addresses and file names, for a page that holds several of its kind."""

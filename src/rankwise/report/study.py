@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rankwise.recipe.differences import short_keys, typed
-from rankwise.report.blocks import Block, Code, Column, Figure, Paragraph, Report, Section, Stat, Table
+from rankwise.report.blocks import Block, Code, Column, Figure, Report, Section, Stat, Table
 from rankwise.report.columns import ACCURACY, EPOCH, SCORES, SECONDS, SEED, TRAINED_PARAMETERS
 from rankwise.report.figures import charts, maps
 from rankwise.report.figures.composed import lines_figure, mean_curve, trade_off_figure
@@ -82,12 +82,10 @@ def _leaderboard(study: Study) -> Section:
         folded=len(rows) > SHOWN,
     )
     chosen = " In bold: the best, by the finalists' fresh seeds." if study.finals else " In bold: the best."
-    quiet = Paragraph(f"Scores are those of validation rows; several seeds as their mean.{chosen}", quiet=True)
-    blocks: list[Block] = [every, quiet]
-    if every.folded:
-        few = [row[: len(seen)] for row in rows[:SHOWN]]
-        blocks.insert(0, Table("best-trials", f"The best {SHOWN}, by {label}", seen, few, every.marked))
-    return Section("trials-section", "Leaderboard", blocks)
+    note = f"Scores are those of validation rows; several seeds as their mean.{chosen}"
+    few = [row[: len(seen)] for row in rows[:SHOWN]]
+    top = Table("best-trials", f"The best {SHOWN}, by {label}", seen, few, every.marked)
+    return Section("trials-section", "Leaderboard", [top, every] if every.folded else [every], note=note)
 
 
 def _score(trial: Trial, name: str) -> float | None:
@@ -173,16 +171,14 @@ def _trade_offs(study: Study) -> Section:
     score = COLUMNS[first if first not in COSTS else "accuracy"]
     sign = 1 if OBJECTIVES[score.name] == "maximize" else -1
     trials = [trial for trial in study.finished if trial.scores.get(score.name)]
-    blocks: list[Block] = []
+    figures = []
     for cost in (SECONDS, TRAINED_PARAMETERS) if trials else ():
         costs = [(trial, getattr(trial, cost.name)) for trial in trials]
         points = [(trial.number, float(spent), trial.mean(score.name)) for trial, spent in costs if spent is not None]
         title, name = f"{score.label.partition(',')[0].capitalize()} against {cost.label}", f"{score.name}-{cost.name}"
-        blocks.append(trade_off_figure(title, name, (TRIAL, cost, score), points, many=True, sign=sign))
-    if blocks:
-        note = "Dashed: the Pareto front, of trials that no other beats at the same cost or less."
-        blocks.append(Paragraph(note, quiet=True))
-    return Section("trade-off-section", "What more buys", blocks)
+        figures.append(trade_off_figure(title, name, (TRIAL, cost, score), points, many=True, sign=sign))
+    note = "Dashed: the Pareto front, of trials that no other beats at the same cost or less."
+    return Section("trade-off-section", "What more buys", figures, note=note)
 
 
 def _progress(study: Study) -> Section:

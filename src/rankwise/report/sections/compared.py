@@ -46,8 +46,8 @@ def _leaderboard(groups: Sequence[Group]) -> Section:
     columns = (RECIPE, *counts, ACCURACY, MACRO_F1, LOG_LOSS, TRAINED_PARAMETERS, SECONDS, PEAK_GB)
     table = Table("leaderboard", "By accuracy on the test rows", columns, rows)
     what = "of one run over test rows, of several seeds over rows and seeds, of times over seeds alone"
-    brackets = Paragraph(f"Brackets are {percent(groups[0].confidence, 0)} intervals: {what}.", quiet=True)
-    return Section("leaderboard-section", "Leaderboard", [table, brackets])
+    brackets = f"Brackets are {percent(groups[0].confidence, 0)} intervals: {what}."
+    return Section("leaderboard-section", "Leaderboard", [table], note=brackets)
 
 
 def _verdicts(groups: Sequence[Group], comparison: Comparison | RunError) -> Section:
@@ -64,7 +64,7 @@ def _verdicts(groups: Sequence[Group], comparison: Comparison | RunError) -> Sec
     single = [group.name for group in groups if len(group.runs) == 1]
     seeds = f" Of {listed(single)} there is one seed, so nothing is known of others." if single else ""
     how = f"As rankwise compare finds it. p is of accuracy; Holm's correction counts all pairs.{seeds}"
-    return Section(name, title, [*blocks, Paragraph(how, quiet=True)])
+    return Section(name, title, blocks, note=how)
 
 
 def _differences(pairs: Sequence[Pair], test_rows: int) -> Table:
@@ -101,15 +101,14 @@ def _costs(groups: Sequence[Group]) -> Section:
         key = column.name
         return figure(title, name, column, lambda group: group.score(key), lambda run: getattr(run.scores.test, key).value)
 
-    blocks: list[Block] = [
+    figures = [
         figure("Training time", "time", SECONDS, Group.seconds, lambda run: run.facts.seconds.training),
         figure("Trained parameters", "parameters", TRAINED_PARAMETERS, _parameters, lambda _: None),
         of_score("Loss on the test rows", "loss", LOG_LOSS),
         of_score("Accuracy on the test rows", "accuracy", ACCURACY),
     ]
-    if any(len(group.runs) > 1 for group in groups):
-        blocks.append(Paragraph("Ticks under a mark are the single runs.", quiet=True))
-    return Section("costs-section", "Cost and quality", blocks)
+    note = "Ticks under a mark are the single runs." if any(len(group.runs) > 1 for group in groups) else ""
+    return Section("costs-section", "Cost and quality", figures, note=note)
 
 
 def _parameters(group: Group) -> Interval:
@@ -121,14 +120,12 @@ def _trade_offs(groups: Sequence[Group]) -> Section:
         points = [(group.name, cost(group), group.score("accuracy")) for group in groups]
         return trade_off_figure(title, f"accuracy-against-{name}", (RECIPE, column, ACCURACY), points, many=False)
 
-    blocks = (
+    figures = [
         figure("Accuracy against training time", "time", SECONDS, Group.seconds),
         figure("Accuracy against trained parameters", "parameters", TRAINED_PARAMETERS, _parameters),
-        Paragraph(
-            "Dashed: the Pareto front, of recipes that no other beats in accuracy at the same cost or less.", quiet=True
-        ),
-    )
-    return Section("trade-off-section", "What more buys", blocks)
+    ]
+    note = "Dashed: the Pareto front, of recipes that no other beats in accuracy at the same cost or less."
+    return Section("trade-off-section", "What more buys", figures, note=note)
 
 
 def _curves(groups: Sequence[Group]) -> Section:
@@ -139,13 +136,13 @@ def _curves(groups: Sequence[Group]) -> Section:
             curves.append(mean_curve(group.name, lines, index))
         return lines_figure(title, name, curves, EPOCH, column)
 
-    blocks: list[Block] = [
+    figures = [
         figure("Validation loss", "validation-loss", "log_loss", LOG_LOSS),
         figure("Validation accuracy", "validation-accuracy", "accuracy", ACCURACY),
     ]
-    if any(len(group.runs) > 1 for group in groups):
-        blocks.append(Paragraph("Lines are means over seeds, bands reach from the lowest to the highest.", quiet=True))
-    return Section("curves-section", "On the way", blocks)
+    means = "Lines are means over seeds, bands reach from the lowest to the highest."
+    note = means if any(len(group.runs) > 1 for group in groups) else ""
+    return Section("curves-section", "On the way", figures, note=note)
 
 
 def _settings(groups: Sequence[Group]) -> Section:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rankwise.report.blocks import Block, Code, Column, Figure, Paragraph, Section, Table
+from rankwise.report.blocks import Block, Code, Column, Figure, Section, Table
 from rankwise.report.columns import ACCURACY, BEST_UPDATE, LOG_LOSS, MACRO_F1, RUN, SCORES, SECONDS, SEED
 from rankwise.report.figures import charts
 from rankwise.report.groups import Group
@@ -44,7 +44,7 @@ def scores_section(group: Group) -> Section:
         blocks.append(_each_run(group))
         seeds = f"Means over {len(group.runs)} seeds ({listed(group.seeds)})"
         what = f"{seeds}; brackets are {level} intervals that count seeds and test rows."
-    return Section("scores-section", "Scores", [*blocks, Paragraph(what, quiet=True)])
+    return Section("scores-section", "Scores", blocks, note=what)
 
 
 def baselines(group: Group) -> list[str]:

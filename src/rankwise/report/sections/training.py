@@ -6,7 +6,7 @@ import shlex
 
 from rankwise.recipe import DataSpec, Published
 from rankwise.recipe.steps import steps_per_epoch
-from rankwise.report.blocks import Block, Code, Column, Facts, Figure, Notes, Paragraph, Section, Table
+from rankwise.report.blocks import Block, Code, Column, Facts, Figure, Notes, Section, Table
 from rankwise.report.columns import ACCURACY, BEST_UPDATE, LOG_LOSS, PEAK_GB, RUN, SECONDS, SEED, UPDATE
 from rankwise.report.figures import charts
 from rankwise.report.figures.composed import Line, lines_figure, mean_curve
@@ -49,10 +49,9 @@ def training_section(group: Group) -> Section:
     blocks: list[Block] = [
         lines_figure("Loss", "loss", of_loss, UPDATE, LOG_LOSS, per_epoch),
         lines_figure("Accuracy", "accuracy-curve", of_accuracy, UPDATE, ACCURACY, per_epoch),
-        Paragraph(how_counted, quiet=True),
         _costs(group),
     ]
-    return Section("training-section", "Training", blocks, lead=lead)
+    return Section("training-section", "Training", blocks, lead=lead, note=how_counted)
 
 
 def _logged_losses(run: Run) -> Line:
