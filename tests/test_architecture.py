@@ -321,7 +321,7 @@ print([name for name in sys.argv[3:] if name in sys.modules])
     ("engine", "without"),
     [
         ("torch", ("transformers", "peft", "accelerate", "sklearn", "scipy", "pyarrow")),
-        ("onnx", ("torch", "transformers", "peft", "accelerate", "sklearn", "scipy", "pyarrow", "safetensors")),
+        ("onnx", ("torch", "transformers", "peft", "accelerate", "sklearn", "scipy", "pyarrow", "safetensors", "pydantic")),
     ],
 )
 def test_predicting_imports_only_what_the_engine_runs_on(run_for, engine, without):
@@ -347,8 +347,8 @@ def test_a_text_predicted_from_the_shell_imports_what_that_takes_and_no_more(run
     run = run_for("bert", "train.epochs=1")
     run.predict(["apple"], engine="onnx")
     unwanted = "torch transformers peft accelerate sklearn scipy pandas pyarrow safetensors datasets optuna matplotlib "
-    unwanted += "rich ruamel.yaml filelock rankwise.recipe rankwise.planning rankwise.run.format rankwise.system.events "
-    unwanted += "rankwise.workflows rankwise.cli.console rankwise.cli.options rankwise.cli.verbs.train"
+    unwanted += "rich ruamel.yaml filelock rankwise.recipe rankwise.encoders rankwise.planning rankwise.run.format "
+    unwanted += "rankwise.system.events rankwise.workflows rankwise.cli.console rankwise.cli.options rankwise.cli.verbs.train"
     program = f"import os; os.environ['RANKWISE_CACHE'] = {os.environ['RANKWISE_CACHE']!r}\n{TYPED}"
     label, loaded = fresh(program, unwanted, "predict", str(run.folder), "--text", "apple", "--engine", "onnx").splitlines()
     assert label.endswith("apple")

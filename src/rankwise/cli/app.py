@@ -13,7 +13,6 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from rankwise.encoders.known import KNOWN
 from rankwise.errors import RankwiseError, told_extras
 
 USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # click's, which typer does not export by name
@@ -24,7 +23,6 @@ class Row(NamedTuple):
 
     line: str
     """What `rankwise --help` says of it."""
-    epilog: str | None = None
     going_on: str = ""
     """How to go on after Ctrl-C."""
 
@@ -34,10 +32,7 @@ VERBS = {
         "Plan, train and evaluate a recipe; write a run folder.",
         going_on="; a training goes on from its last checkpoint with --resume",
     ),
-    "plan": Row(
-        "What a recipe would train and cost, before it does.",
-        epilog=f"Bases that need no network to plan: {', '.join(KNOWN)}; or a folder, or a Hugging Face id.",
-    ),
+    "plan": Row("What a recipe would train and cost, before it does."),
     "data": Row("What to know of a data set; rows with wrong labels."),
     "evaluate": Row("Score a run on labelled data, also under shift."),
     "predict": Row("Label texts from a file or the command line."),
@@ -80,12 +75,16 @@ class _Verbs(typer.core.TyperGroup):
 
 
 def _verb(name: str) -> Any:
-    """The command of a verb: its file's function of that name, or the typer app, where it has verbs of its own."""
+    """The command of a verb: its file's function of that name, or the typer app, where it has verbs of its own.
+
+    The file's EPILOG, if any, ends its help.
+    """
     word = name.replace("-", "_")
-    app = getattr(import_module(f"rankwise.cli.verbs.{word}"), word)
+    module = import_module(f"rankwise.cli.verbs.{word}")
+    app = getattr(module, word)
     if not isinstance(app, typer.Typer):
         verb, app = app, typer.Typer(add_completion=False, rich_markup_mode=None)
-        app.command(name, epilog=VERBS[name].epilog)(verb)
+        app.command(name, epilog=getattr(module, "EPILOG", None))(verb)
     for command in app.registered_commands:
         command.cls = _Verb
     return typer.main.get_command(app)

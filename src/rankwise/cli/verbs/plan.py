@@ -11,12 +11,14 @@ from typer import Option
 
 from rankwise.cli import arguments, console
 from rankwise.cli.options import forecast_of, recipe_of, scored, volume_of
+from rankwise.encoders.known import KNOWN
 from rankwise.planning.forecast import Forecast
 from rankwise.planning.plan import Plan
 from rankwise.planning.plan import plan as make_plan
 from rankwise.recipe import SHORT_KINDS
 
 SHADES = " ░▒▓█"
+EPILOG = f"Bases that need no network to plan: {', '.join(KNOWN)}; or a folder, or a Hugging Face id."
 
 
 @dataclass(frozen=True, kw_only=True)
