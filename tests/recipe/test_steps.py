@@ -23,7 +23,7 @@ def test_the_loop_makes_as_many_updates_and_evaluations_as_are_counted_here(spec
     pace = Pace(planned_steps(rows, spec), every=evaluation_interval(rows, spec))
     scored = 0
     while not pace.done:
-        pace.note_update(1, 1)
+        pace.note_update(1)
         scored += pace.evaluates
     assert pace.step == planned_steps(rows, spec)
     assert scored == evaluations(pace.step, evaluation_interval(rows, spec))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -146,19 +147,16 @@ def reproduce(request: Request, out: Path, *, listeners: Iterable[Listener] = ()
         if trained.experiment.asks is None:
             _ = trained.counted  # a plan that is over budget says so now
     by_name = {trained.experiment.name: trained for trained in chosen}
-    number, total = 0, request.seeds * len(chosen)
-    for trained in chosen:
+    total = request.seeds * len(chosen)
+    for number, (trained, seed) in enumerate(product(chosen, range(request.seeds)), 1):
         name, asked = trained.experiment.name, by_name.get(trained.experiment.asks or "")
         askers = [one.experiment.name for one in chosen if one.experiment.asks == name and only and name not in only]
-        for seed in range(request.seeds):
-            number += 1
-            done = _is_done(trained, asked, seed, out, overwrite=overwrite)
-            asked_by = " and ".join(askers)
-            Events(*listeners).emit(ExperimentStarted(name, seed, number, total, asked_by, done))
-            if asked is None:
-                _train(trained, seed, out, listeners, overwrite=overwrite)
-            else:
-                _ask(trained, asked, seed, out)
+        done = _is_done(trained, asked, seed, out, overwrite=overwrite)
+        Events(*listeners).emit(ExperimentStarted(name, seed, number, total, " and ".join(askers), done))
+        if asked is None:
+            _train(trained, seed, out, listeners, existing="overwrite" if overwrite else "resume")
+        else:
+            _ask(trained, asked, seed, out)
     answers = {
         name: [answer for one in chosen if one.experiment.data == name for answer in one.answers] for name in report.data
     }
@@ -200,13 +198,12 @@ def _run_folder(trained: _Trained, seed: int, out: Path) -> Path:
     return out / f"{trained.experiment.name}-seed-{seed}"
 
 
-def _train(trained: _Trained, seed: int, out: Path, listeners: Sequence[Listener], *, overwrite: bool) -> None:
+def _train(trained: _Trained, seed: int, out: Path, listeners: Sequence[Listener], *, existing: Existing) -> None:
     if trained.left_out:
         return
-    recipe = trained.recipe.with_overrides([f"train.seed={seed}"])
+    recipe, folder = trained.recipe.with_overrides([f"train.seed={seed}"]), _run_folder(trained, seed, out)
     try:
-        existing: Existing = "overwrite" if overwrite else "resume"
-        run = train_on(trained.labelled, recipe, _run_folder(trained, seed, out), listeners=listeners, existing=existing)
+        run = train_on(trained.labelled, recipe, folder, listeners=listeners, existing=existing)
     except MissingExtra as missing:
         trained.left_out = str(missing)
         return

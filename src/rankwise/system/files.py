@@ -106,6 +106,7 @@ def _core_schema(kind: Any) -> CoreSchema:
     if get_origin(kind) is UnionType:
         one = core_schema.union_schema([*parts]) if len(parts) > 1 else parts[0]
         return core_schema.nullable_schema(one) if type(None) in get_args(kind) else one
+    assert get_origin(kind) in (dict, Mapping), f"{kind} is nothing that a file holds"
     return core_schema.dict_schema(*parts)
 
 
