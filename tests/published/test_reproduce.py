@@ -82,7 +82,7 @@ def test_what_was_stopped_goes_on_and_what_is_finished_is_not_trained_again(run_
 
 def test_other_settings_in_the_same_folder_are_refused_and_overwrite_trains_again(run_report):
     run_report("003", only=["grid-best"])
-    with pytest.raises(RunError, match=r"train\.epochs: 1\.0 → 2\.0"):
+    with pytest.raises(RunError, match=r"train\.epochs: 1 → 2"):
         run_report("003", "train.epochs=2", only=["grid-best"])
     _, began = run_report("003", "train.epochs=2", only=["grid-best"], overwrite=True)
     assert "training" in began

@@ -208,7 +208,7 @@ def test_resuming_with_another_recipe_lists_what_changed(quick, tmp_path, finish
     with pytest.raises(RunError) as caught:
         train(quick("train.epochs=3", "adapter.rank=4"), tmp_path / "run", existing="resume")
     lines = [line.strip() for line in str(caught.value).splitlines()]
-    assert lines[1:-1] == ["adapter.rank: 2 → 4", "train.epochs: 2.0 → 3.0"]
+    assert lines[1:-1] == ["adapter.rank: 2 → 4", "train.epochs: 2 → 3"]
 
 
 @pytest.mark.parametrize("finished", [False, True])

@@ -31,7 +31,15 @@ MOST_NAMED = 3  # settings in a name, unless more are needed to tell all apart
 
 def settings_of(recipe: Recipe) -> dict[str, Any]:
     """What a recipe computes with, by dotted key."""
-    return {key: value for key, value in _flat(recipe.to_dict()) if not is_under(key, NO_SETTING)}
+    return {key: value for key, value in flat(recipe.to_dict()).items() if not is_under(key, NO_SETTING)}
+
+
+def flat(tree: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """The values of a nested mapping by their dotted keys."""
+    values: dict[str, Any] = {}
+    for key, value in tree.items():
+        values |= flat(value, f"{path}{key}.") if isinstance(value, Mapping) and value else {f"{path}{key}": value}
+    return values
 
 
 def is_under(key: str, sections: Set[str]) -> bool:
@@ -99,12 +107,3 @@ def _unlike(written: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
 
 def _rounded(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else typed(value)
-
-
-def _flat(tree: Mapping[str, Any], path: str = "") -> Iterable[tuple[str, Any]]:
-    """The values of a nested mapping with their dotted keys."""
-    for key, value in tree.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}", value

@@ -27,9 +27,6 @@ SHIFT = "shift.json"  # added later, beside a run's own files; its manifest name
 PACKAGES = ("rankwise", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "scikit-learn")
 
 
-# -------------------------------------------------------------------------------------------------------------- run.json
-
-
 @dataclass(frozen=True)
 class BaseFacts:
     """The encoder that was trained on top of."""
@@ -116,9 +113,6 @@ class RunFacts(Stored):
     notes: tuple[str, ...]
 
 
-# ----------------------------------------------------------------------------------------------------------- scores.json
-
-
 @dataclass(frozen=True)
 class CleanScores:
     """Scores of those test rows whose texts are not in training."""
@@ -139,9 +133,6 @@ class RunScores(Stored):
     history: tuple[HistoryEntry, ...]
     test_not_in_training: CleanScores | None = None
     """Where some, not all, of the test texts are in training too."""
-
-
-# ---------------------------------------------------------------------------------------------------------- test.parquet
 
 
 @dataclass(frozen=True)
@@ -176,9 +167,6 @@ class ScoredRows:
         return cls(table["row"].to_numpy(), truth, flat.reshape(len(table), -1))
 
 
-# ---------------------------------------------------------------------------------------------------- started, versions
-
-
 @dataclass(frozen=True)
 class Started(Stored):
     """started.json: the recipe and data of a run that is not finished, so that resuming can compare."""
@@ -202,9 +190,6 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "unknown"
-
-
-# ------------------------------------------------------------------------------------------------------------ shift.json
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
+from rankwise.recipe.differences import differences, flat, is_under
 from rankwise.run.folder import Run
 from rankwise.run.format import Started
 from rankwise.run.manifest import MANIFEST, STARTED
 from rankwise.system.files import DRAFT, make_folder, read_json, write_json
+
+NOT_COMPARED = {"name", "summary", "published"}  # of a recipe: nothing is computed with them
 
 Existing = Literal["refuse", "resume", "overwrite"]
 """What becomes of a run folder that has something in it: an error, a run that goes on, or a run that starts again."""
@@ -73,8 +75,8 @@ def _holds(path: Path, key: str) -> bool:
 def _check_same(before: Recipe, now: Recipe, data_before: str, data_now: str, folder: Path) -> None:
     same_data = data_before == data_now  # then it does not matter where they lie
     recipes = (recipe.with_paths(last_part) for recipe in (before, now))
-    then, today = (recipe.identity() if same_data else recipe.to_dict() for recipe in recipes)
-    changed = list(_differences(then, today))
+    then, today = differences([flat(recipe.identity() if same_data else recipe.to_dict()) for recipe in recipes])
+    changed = [f"{key}: {value} → {today[key]}" for key, value in then.items() if not is_under(key, NOT_COMPARED)]
     if not same_data:
         changed.append("the texts or labels of the data")
     if changed:
@@ -93,14 +95,3 @@ def portable(recipe: Recipe) -> Recipe:
 def last_part(path: str) -> str:
     """Of a path that leads elsewhere, which depends on where one stands; names of encoders and hub data sets as they are."""
     return Path(path).name if path.startswith((os.sep, ".", "~")) else path
-
-
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any], path: str = "") -> Iterable[str]:
-    for key in {**before, **now}:
-        if key in ("name", "summary", "published"):
-            continue
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, dict) and isinstance(new, dict):
-            yield from _differences(old, new, f"{path}{key}.")
-        elif old != new:
-            yield f"{path}{key}: {old} → {new}"

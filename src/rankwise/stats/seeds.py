@@ -25,9 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from rankwise.stats.intervals import Interval
+from rankwise.stats.intervals import Floats, Interval
 
-Floats = NDArray[np.float64]
 SCORES = ("accuracy", "macro_f1")
 _WEIGHTS_AT_ONCE = 2**22  # row counts held at a time: 16 MiB
 
