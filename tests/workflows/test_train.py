@@ -177,7 +177,7 @@ def test_a_stopped_run_goes_on_wherever_its_data_lies_now(quick, data_file, tmp_
     assert ("start", 2) in heard, "it went on from its checkpoint"
 
 
-@pytest.mark.parametrize("where", ["_check_reload", "write_manifest"])
+@pytest.mark.parametrize("where", ["_check_reload", "manifest.write_manifest"])
 def test_a_run_that_is_stopped_while_it_is_saved_trains_nothing_again(quick, tmp_path, monkeypatch, where):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
