@@ -70,7 +70,7 @@ def test_a_trial_and_a_run_of_one_recipe_get_the_same_set_up(objective, quick, t
     assert kernels == [["32", "32"], ["32", "32"]], "oneDNN's cache of kernels is bounded under a limit of memory"
     for part in ("recipe", "plan", "base", "device", "precision", "speed", "padding"):
         assert getattr(trial, part) == getattr(run, part), part
-    for size in ("micro_batch_size", "evaluation_batch_size"):
+    for size in ("micro_batch_size", "evaluation_batch_size", "memory_gb"):
         assert getattr(trial.forecast, size) == getattr(run.forecast, size), size
     for split in ("train", "validation"):
         one, other = getattr(trial.data, split), getattr(run.data, split)

@@ -43,14 +43,16 @@ def test_another_seed_takes_other_rows():
 # -------------------------------------------------------------------------------------------------------------- curve
 
 
+def point(rows, seed, right):
+    return Point.of(rows, seed, right, seconds=1.0, fingerprint="any")
+
+
 def drawn_points(law, sizes, *, seeds=3, validation=2000, seed=0, spread=0.0):
     """Points whose rows are right with the law's chance, the hard rows hard for all."""
     rng = np.random.default_rng(seed)
     hardness = rng.random(validation)
     return [
-        Point(rows, number, hardness > law.error(rows) + spread * rng.normal(), 1.0)
-        for number in range(seeds)
-        for rows in sizes
+        point(rows, number, hardness > law.error(rows) + spread * rng.normal()) for number in range(seeds) for rows in sizes
     ]
 
 
@@ -99,19 +101,17 @@ def test_two_sizes_have_no_law_and_one_seed_is_said():
 
 def test_few_seeds_that_disagree_are_said():
     points = [
-        Point(rows, seed, np.arange(2000) < 2000 * accuracy, 1.0)
+        point(rows, seed, np.arange(2000) < 2000 * accuracy)
         for rows, accuracies in [(50, (0.3, 0.5)), (100, (0.6, 0.7)), (200, (0.8, 0.8))]
         for seed, accuracy in enumerate(accuracies)
     ]
     assert any("2 seeds leave an accuracy uncertain by" in note for note in curve_of(points, "r").notes)
-    agreed = [Point(one.rows, one.seed, points[2 * (index // 2)].right, 1.0) for index, one in enumerate(points)]
+    agreed = [point(one.rows, one.seed, points[2 * (index // 2)].hits()) for index, one in enumerate(points)]
     assert not any("uncertain" in note for note in curve_of(agreed, "r").notes)
 
 
 def test_points_far_from_every_law_are_said():
-    points = [
-        Point(rows, 0, np.arange(2000) < 2000 * accuracy, 1.0) for rows, accuracy in [(50, 0.9), (100, 0.3), (200, 0.9)]
-    ]
+    points = [point(rows, 0, np.arange(2000) < 2000 * accuracy) for rows, accuracy in [(50, 0.9), (100, 0.3), (200, 0.9)]]
     assert any("standard errors from the law" in note for note in curve_of(points, "r").notes)
 
 
@@ -194,5 +194,5 @@ def test_a_size_at_which_nothing_was_wrong_is_not_endless_standard_errors_from_t
     right = {
         rows: np.arange(200) >= 200 * error for rows, error in ((50, 0.2), (100, 0.06), (200, 0.02), (400, 0.005), (800, 0))
     }
-    found = curve_of([Point(rows, seed, of, 1.0) for rows, of in right.items() for seed in (0, 1)], "a recipe")
+    found = curve_of([point(rows, seed, of) for rows, of in right.items() for seed in (0, 1)], "a recipe")
     assert not [note for note in found.notes if "standard errors" in note]

@@ -38,15 +38,19 @@ def has_nvidia(root: Path = ROOT) -> bool:
     Linux's driver lists one, CUDA_VISIBLE_DEVICES and ACCELERATE_USE_CPU don't keep this process from it, and torch's version
     does not say that it is a build for CPUs.
     """
-    refused = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on", "y", "t")
     hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
     listed = any((root / "proc/driver/nvidia/gpus").glob("*"))
-    if not listed or refused or hidden:
+    if not listed or hidden or accelerators_are_off():
         return False
     try:
         return "+cpu" not in version("torch")
     except PackageNotFoundError:
         return False
+
+
+def accelerators_are_off() -> bool:
+    """Whether ACCELERATE_USE_CPU keeps this process on the CPU."""
+    return os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on", "y", "t")
 
 
 def _quotas(root: Path) -> Iterator[float]:

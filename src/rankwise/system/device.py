@@ -5,7 +5,6 @@ No other module compares a device's name. ACCELERATE_USE_CPU keeps a process on 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 
 from rankwise.errors import TrainingError
-from rankwise.system.cores import has_bf16
+from rankwise.system.cores import accelerators_are_off, has_bf16
 from rankwise.system.memory import forget_peak, peak_resident_bytes, return_freed_memory
 
 GENERATOR, DEVICE_GENERATOR = "generator", "generator_device"  # the states of torch's generators, the CPU's and the device's
@@ -115,8 +114,7 @@ class Device:
 
 def stays_on_cpu() -> bool:
     """Whether there is no accelerator, or none is wanted."""
-    wanted_off = os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes", "on", "y", "t")
-    return wanted_off or not torch.accelerator.is_available()
+    return accelerators_are_off() or not torch.accelerator.is_available()
 
 
 def on_cpu(tensor: torch.Tensor) -> bool:

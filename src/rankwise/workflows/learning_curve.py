@@ -44,29 +44,28 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Point:
-    """One training of the curve, at one size with one seed."""
-
-    rows: int
-    seed: int
-    right: Bools = field(repr=False)
-    """(V,) which validation rows it got right."""
-    seconds: float
-    """Wall time of the training."""
-
-
-@dataclass(frozen=True)
-class StoredPoint(Stored):
-    """OUT/points/rows-R-seed-S.json: a finished point."""
+class Point(Stored):
+    """One training of the curve, at one size with one seed, as OUT/points/rows-R-seed-S.json holds it."""
 
     fingerprint: str
     """Of the recipe and the data, so that points of others are not mixed in."""
     rows: int
     seed: int
     seconds: float
+    """Of training."""
     accuracy: float
-    right: str
+    right: str = field(repr=False)
     """A digit for each validation row: 1 for a right answer."""
+
+    @classmethod
+    def of(cls, rows: int, seed: int, right: Bools, *, seconds: float, fingerprint: str) -> Point:
+        """The point of a training that got some validation rows right (V,)."""
+        digits = "".join("01"[hit] for hit in right.astype(int))
+        return cls(fingerprint, rows, seed, seconds, float(right.mean()), digits)
+
+    def hits(self) -> Bools:
+        """Which validation rows are right (V,)."""
+        return np.array([digit == "1" for digit in self.right], dtype=np.bool_)
 
 
 @dataclass(frozen=True)
@@ -131,9 +130,12 @@ def learning_curve(
     for size, seed in product(sizes, range(recipe.train.seed, recipe.train.seed + seeds)):
         path = folder / "points" / f"rows-{size}-seed-{seed}.json"
         reused = path.is_file()
-        point = _read(path, fingerprint) if reused else _trained(recipe, labelled, size, seed, folder)
         if not reused:
-            _write(path, point, fingerprint)
+            right, seconds = _trained(recipe, labelled, size, seed, folder)
+            write_json(path, Point.of(size, seed, right, seconds=seconds, fingerprint=fingerprint))
+        point = read_json(path, Point)
+        if point.fingerprint != fingerprint:
+            raise RunError(f"{folder} has points of another recipe or of other data; give another --out")
         points.append(point)
         if on_point is not None:
             on_point(point, reused)
@@ -153,7 +155,7 @@ def curve_of(
     """The curve of points that have the same seeds at every size and the same validation rows."""
     sizes = sorted({point.rows for point in points})
     seeds = sorted({point.seed for point in points})
-    right = {(point.rows, point.seed): point.right for point in points}
+    right = {(point.rows, point.seed): point.hits() for point in points}
     cube = np.array([[right[rows, number] for number in seeds] for rows in sizes], dtype=np.float64)  # (S, K, V)
     rng = np.random.default_rng(seed)
     errors = measured_errors(np.array(sizes, dtype=np.float64), cube, resamples=resamples, rng=rng)
@@ -211,27 +213,15 @@ def _sizes(wanted: Sequence[int], there: int, classes: int) -> list[int]:
     return sorted(set(wanted))
 
 
-def _trained(recipe: Recipe, labelled: Labelled, rows: int, seed: int, folder: Path) -> Point:
-    """A training on the first `rows` of the seed's order, scored on the validation rows; in `folder` while it lasts."""
+def _trained(recipe: Recipe, labelled: Labelled, rows: int, seed: int, folder: Path) -> tuple[Bools, float]:
+    """(which validation rows are right (V,), seconds) of a training on the first `rows` of the seed's order.
+
+    Its run is in `folder` while it lasts.
+    """
     assert labelled.train.labels is not None
     indices = np.sort(nested_order(labelled.train.labels, seed)[:rows])
     part = replace(labelled, train=labelled.train.take(indices))
     with TemporaryDirectory(prefix="training-", dir=folder) as run_folder:
         run = train_on(part, recipe.with_overrides([f"train.seed={seed}", "evaluate.baselines=false"]), run_folder)
         scored = run.scored_rows()
-        right = scored.probabilities.argmax(-1) == scored.truth
-        return Point(rows, seed, right, run.facts.seconds.training)
-
-
-def _write(path: Path, point: Point, fingerprint: str) -> None:
-    right = "".join("01"[hit] for hit in point.right.astype(int))
-    accuracy = float(point.right.mean())
-    write_json(path, StoredPoint(fingerprint, point.rows, point.seed, point.seconds, accuracy, right))
-
-
-def _read(path: Path, fingerprint: str) -> Point:
-    point = read_json(path, StoredPoint)
-    if point.fingerprint != fingerprint:
-        raise RunError(f"{path.parent.parent} has points of another recipe or of other data; give another --out")
-    right = np.frombuffer(point.right.encode("ascii"), dtype=np.uint8) == ord("1")
-    return Point(point.rows, point.seed, right, point.seconds)
+        return scored.probabilities.argmax(-1) == scored.truth, run.facts.seconds.training

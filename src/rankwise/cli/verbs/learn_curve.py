@@ -41,7 +41,7 @@ def learn_curve(options: LearnCurveOptions) -> None:
 
     def tell(point: Point, reused: bool) -> None:
         how = "from before" if reused else f"{point.seconds:.0f} s"
-        console.err.print(f"[dim]{point.rows:,} rows, seed {point.seed}: {point.right.mean():.1%}, {how}[/]")
+        console.err.print(f"[dim]{point.rows:,} rows, seed {point.seed}: {point.accuracy:.1%}, {how}[/]")
 
     curve = learning_curve(loaded, folder, rows=sizes, seeds=options.seeds, on_point=tell)
     if options.as_json:
