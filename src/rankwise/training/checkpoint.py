@@ -49,7 +49,8 @@ class Checkpoints:
         draft = self.folder / f".step-{progress.step}.draft"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
-        save_file(_weights(classifier), draft / "weights.safetensors")
+        weights = {name: weight.detach().cpu().contiguous() for name, weight in classifier.trainable().items()}
+        save_file(weights, draft / "weights.safetensors")
         tensors, numbers = optimizers.state()
         generators = Device(classifier.device).generator_states()
         save_file({**tensors, **parts.state(), **generators}, draft / "optimizer.safetensors")
@@ -85,17 +86,10 @@ class Checkpoints:
         """Put the trained tensors back as they were after `step` updates."""
         _load_weights(classifier, self.folder / f"step-{step}" / "weights.safetensors")
 
-    def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
-
     def _drop(self, *, keep_step: int | None) -> None:
         for step in self.steps()[: -self.keep]:
             if step != keep_step:
                 shutil.rmtree(self.folder / f"step-{step}")
-
-
-def _weights(classifier: Classifier) -> dict[str, torch.Tensor]:
-    return {name: weight.detach().cpu().contiguous() for name, weight in classifier.trainable().items()}
 
 
 def _load_weights(classifier: Classifier, path: Path) -> None:

@@ -92,7 +92,8 @@ class Pace:
         """Go on from now after `step` updates, which had reached `fraction` of the schedule."""
         self.step = step
         self._noted = self.clock()
-        self._total = self.planned
+        self.total = self.planned
+        """Updates of the whole run, as planned now."""
         self._was_cut = fraction not in (0.0, step / max(1, self.planned))
         self._fraction = fraction or step / max(1, self.planned)
         self._plan()
@@ -103,14 +104,9 @@ class Pace:
         return self.deadline.seconds < math.inf
 
     @property
-    def total(self) -> int:
-        """Updates of the whole run, as planned now."""
-        return self._total
-
-    @property
     def done(self) -> bool:
         """Whether the last update has been made."""
-        return self.step >= self._total
+        return self.step >= self.total
 
     @property
     def evaluates(self) -> bool:
@@ -122,7 +118,7 @@ class Pace:
         """How much of the schedule is behind: 0 before the first update, 1 after the last."""
         if self.done:
             return 1.0
-        return self._fraction if self._was_cut else self.step / self._total
+        return self._fraction if self._was_cut else self.step / self.total
 
     @property
     def position(self) -> float:
@@ -149,7 +145,7 @@ class Pace:
             self._recent.clear()  # of the first
         self._recent.append((tokens, seconds))
         # what is left is shared by the updates that were planned when this one began
-        self._fraction = before + (1 - before) / max(1, self._total - (self.step - 1))
+        self._fraction = before + (1 - before) / max(1, self.total - (self.step - 1))
         self._plan()
 
     def note_probe(self, share: float) -> None:
@@ -179,13 +175,13 @@ class Pace:
             total = self.step if left <= 0 else self.planned
         total = self.agree(max(total, self._least()))
         self._was_cut = self._was_cut or total != self.planned
-        self._total = total
+        self.total = total
 
     def _least(self) -> int:
         """The fewest updates: one at all; and those that bring a high rate down when time has run out at once."""
         if self.step < LANDS_FROM or self.fraction > 1 - LANDING or self.done:
             return max(1, self.step)
-        return min(self._total, self.step + math.ceil(LANDING * self.step))
+        return min(self.total, self.step + math.ceil(LANDING * self.step))
 
     def _update_seconds(self) -> float | None:
         """Of an average update from now on; None where nothing is known: the first update also starts threads."""

@@ -90,7 +90,7 @@ class Update:
     def _accumulate(self, mine: Rows, weight: float) -> tuple[float, int]:
         """Loss and right answers of this process's rows; `weight` is what all rows of the update weigh."""
         device = self.classifier.device
-        sums = torch.zeros(2, dtype=torch.float64, device=Device(device).for_doubles)  # loss, right answers
+        sums = torch.zeros(2, dtype=torch.float64, device=self.job.device.for_doubles)  # loss, right answers
         for start in range(0, len(mine), self.micro_batch_size):
             rows = mine[start : start + self.micro_batch_size]
             micro = Micro(
