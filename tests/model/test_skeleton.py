@@ -7,11 +7,12 @@ import pytest
 import torch
 from torch import nn
 
-from conftest import CLASSES, FAMILIES, prepared, tiny_tokenizer
+from conftest import CLASSES, FAMILIES, prepared, save_tiny, tiny_tokenizer
 from rankwise.data.batches import Padding
 from rankwise.inference.scorer import logits
 from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.model.adapters import load, save
+from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE
 from rankwise.model.skeleton import read_folded
 
 FAST = ["bert", "roberta", "distilbert", "electra"]
@@ -74,3 +75,34 @@ def test_an_activation_that_torch_does_not_have_is_left_to_transformers(built_fo
     folder = saved(built, tmp_path / "run")
     other = replace(built.plan.encoder, config={**built.plan.encoder.config, "hidden_act": "gelu_new"})
     assert read_folded(folder, built.base, replace(built.plan, encoder=other), CLASSES) is None
+
+
+def misalign(file):
+    """Lengthen a safetensors file's header by spaces, which the format allows, until its numbers begin at 2 past a 4."""
+    content = file.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    spaces = (2 - 8 - length) % 4
+    file.write_bytes(
+        (length + spaces).to_bytes(8, "little") + content[8 : 8 + length] + b" " * spaces + content[8 + length :]
+    )
+
+
+@pytest.mark.parametrize("method", ["lora", "vera", "full"])
+def test_weights_that_their_file_misaligns_are_read_into_aligned_memory(built_for, tmp_path, method):
+    base = save_tiny("bert", tmp_path / "base")
+    built = built_for("bert", f"base={base}", f"adapter.method={method}")
+    folder = saved(built, tmp_path / "run")
+    source = built.base if built.plan.adapter.is_apart else type(built.base)("run", None, str(folder), None, None)
+    readers = (load, read_folded)
+    before = [
+        {name: weight.clone() for name, weight in reader(folder, source, built.plan, CLASSES).model.named_parameters()}
+        for reader in readers
+    ]  # out of the pages, whose file is written anew
+    for file in (base / MODEL_FILE, folder / ADAPTER_FILE, folder / MODEL_FILE):
+        if file.is_file():
+            misalign(file)
+    for reader, aligned in zip(readers, before, strict=True):
+        read = dict(reader(folder, source, built.plan, CLASSES).model.named_parameters())
+        assert not [name for name, weight in read.items() if weight.data_ptr() % weight.element_size()]
+        assert read.keys() == aligned.keys()
+        assert all(torch.equal(weight, aligned[name]) for name, weight in read.items())

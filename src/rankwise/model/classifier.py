@@ -5,7 +5,7 @@ Shapes: B rows, T tokens, H hidden, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -124,3 +124,14 @@ def quiet_dropout(classifier: Classifier, *, below: int | None = None) -> int:
 def base_name(name: str) -> str:
     """A live module's or parameter's name → its name in the transformers model, which a prefix wraps once, others twice."""
     return name.removeprefix("base_model.model.").removeprefix("base_model.")
+
+
+def copy_misaligned(tensors: Iterable[torch.Tensor]) -> None:
+    """Move tensors that don't begin at a multiple of their element's size into memory of their own; others stay in place.
+
+    A safetensors header may have any length, and its tensors stay in the file's mapped pages, where torch on arm64 crashes on
+    misaligned weights or computes NaN (pytorch issue 191238). Copying all would change bits: sums go by where numbers lie.
+    """
+    for tensor in tensors:
+        if tensor.data_ptr() % tensor.element_size():
+            tensor.data = tensor.data.clone()

@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 from rankwise.encoders.base import Base
 from rankwise.encoders.describe import Encoder
 from rankwise.errors import ModelError, require
+from rankwise.model.classifier import copy_misaligned
 from rankwise.system.hub import is_reachable
 
 
@@ -60,6 +61,7 @@ def load_encoder(
             **labels,
             **more,
         )
+    copy_misaligned((*model.parameters(), *model.buffers()))
     _keep_gradients(model)
     new = {*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])}
     return model, tuple(sorted(new))

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from rankwise.encoders.base import Base
 from rankwise.encoders.describe import Encoder, Part
-from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, Classifier
+from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, Classifier, copy_misaligned
 from rankwise.model.methods import LiveAdapter, LowRank, live_method
 from rankwise.planning.plan import Plan
 
@@ -118,7 +118,9 @@ def _read(path: Path, *, copy: bool) -> dict[str, Tensor]:
     Where numbers lie decides in which order a matmul sums them, so each lies where transformers and peft have it: a model's
     tensors in its file's pages, an adapter's in memory of their own.
     """
-    return {name: tensor.to(torch.float32, copy=copy) for name, tensor in load_file(path).items()}
+    tensors = load_file(path)
+    copy_misaligned(tensors.values())
+    return {name: tensor.to(torch.float32, copy=copy) for name, tensor in tensors.items()}
 
 
 def _weights(encoder: Encoder, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
