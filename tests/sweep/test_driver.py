@@ -18,6 +18,7 @@ from rankwise.sweep.results import TrialWork
 from rankwise.sweep.space import Space
 from rankwise.sweep.storage import Board, Store, existing
 from rankwise.sweep.study import Study
+from rankwise.system.events import Events
 
 pytestmark = pytest.mark.long
 
@@ -127,7 +128,7 @@ def test_settings_of_data_may_be_varied(run):
 def test_a_configuration_that_was_given_up_for_having_enough_is_tried_when_more_are_wanted(run, tmp_path):
     run(fakes.scored, "trials=2", "finalists=0")
     with existing(tmp_path / "sweep") as (study, _):
-        board = Board(study, "another")
+        board = Board(study, Events(), "another")
         trial = board.ask()  # as where this driver took what the other had put there
         params = {
             "adapter.rank": trial.suggest_categorical("adapter.rank", [2, 4, 8, 16]),
@@ -451,7 +452,7 @@ def test_a_trial_that_was_taken_for_lost_may_still_die(run, tmp_path):
                 super().start(number, task)
                 return
             with existing(tmp_path / "sweep") as (study, _):
-                Board(study, "other").drop(number)
+                Board(study, Events(), "other").drop(number)
             self.told.put(Died(number))
 
     study = run(fakes.scored, "trials=2", "finalists=0", kind=Sleeping)

@@ -12,8 +12,10 @@ from collections import Counter
 import pytest
 
 from rankwise.errors import RunError
+from rankwise.sweep.results import TrialsAwaited
 from rankwise.sweep.storage import Board, Store, studies_in
 from rankwise.sweep.study import Study
+from rankwise.system.events import Events
 
 pytestmark = pytest.mark.long
 
@@ -34,8 +36,8 @@ def studies(store):
         yield both
 
 
-def board(studies, name="me", patience=30.0):
-    return Board(studies[0], name, patience_seconds=patience)
+def board(studies, name="me", patience=30.0, *, heard=None):
+    return Board(studies[0], Events(*([] if heard is None else [heard.append])), name, patience_seconds=patience)
 
 
 def begin(board, rank, *, most=math.inf):
@@ -81,12 +83,13 @@ def test_the_lower_number_goes_first_whoever_writes_first(studies):
 
 
 def test_who_comes_later_waits_until_the_earlier_has_said_what_it_trains(studies):
-    mine, other = board(studies), board(studies, "other", patience=0.3)
+    heard = []
+    mine, other = board(studies), board(studies, "other", patience=0.3, heard=heard)
     silent = mine.ask()
     started = time.monotonic()
-    trial, heard = other.ask(), []
-    assert other.claim(trial, "rank 4", {"adapter.rank": 4}, waiting=heard.append)
-    assert set(heard) == {1}, "and it said for how many it waits"
+    trial = other.ask()
+    assert other.claim(trial, "rank 4", {"adapter.rank": 4})
+    assert set(heard) == {TrialsAwaited(1)}, "and it said for how many it waits"
     assert time.monotonic() - started >= 0.3, "the silent one was given its time"
     assert found(studies).count("running") == 1
     mine.finish(silent, FINISHED)  # too late: it was taken for lost, and nothing happens
@@ -181,9 +184,10 @@ TAKER = """
 import sys
 from pathlib import Path
 from rankwise.sweep.storage import Board, Store, studies_in
+from rankwise.system.events import Events
 folder, url, name = sys.argv[1:]
 with Store(Path(folder), url or None).connected() as storage:
-    board = Board(studies_in(storage, "first", ["maximize"])[0], name)
+    board = Board(studies_in(storage, "first", ["maximize"])[0], Events(), name)
     taken = []
     while any(trial.state.name == "WAITING" for trial in board.trials()):
         trial = board.ask()

@@ -1,7 +1,6 @@
 """What one part of a space can be: some values of a recipe key, a range of numbers, or groups of several keys.
 
-Each draws its own value with an Optuna trial; those without a continuous range can be counted and listed. Where groups are,
-Optuna's name of a key has the group's label with it, for its ranges may differ from group to group.
+Each draws its own value with an Optuna trial; those without a continuous range can be counted and listed.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """`sweep(base, space, work, store) -> Study`: ask for configurations, run them side by side, tell what came of them.
 
-The driver is the only one that talks to the storage; what trains is handed to an engine. A driver that is killed loses the
-trials that were running, and the same call goes on from there. What a trial does is not known here: `work.objective` trains
-and scores one recipe, `work.retrain` makes a whole run of a finalist.
+The driver is the only one that talks to the storage; an engine runs `work.objective`, which trains and scores one recipe, and
+`work.retrain`, which makes a whole run of a finalist. A driver that is killed loses the trials that were running.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import optuna
@@ -20,15 +19,19 @@ from optuna.trial import TrialState
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.engines.local import Engine, LocalEngine, Work
-from rankwise.sweep.finals import Finals
 from rankwise.sweep.results import OBJECTIVES, SweepStopped, TrialWork
-from rankwise.sweep.search import Search
-from rankwise.sweep.space import PrunerSpec, Space
+from rankwise.sweep.search import Finals, Search
+from rankwise.sweep.space import Space
 from rankwise.sweep.stage import CLOSING_SECONDS, Stage, Sweep, Timing
 from rankwise.sweep.storage import Board, Store, studies_in
 from rankwise.sweep.study import Study
 from rankwise.system.events import Events, Listener
 from rankwise.system.files import make_folder
+
+RACES: Mapping[str, Callable[..., optuna.pruners.BasePruner]] = {
+    "halving": optuna.pruners.SuccessiveHalvingPruner,
+    "hyperband": optuna.pruners.HyperbandPruner,
+}
 
 
 def sweep(
@@ -57,21 +60,22 @@ def sweep(
         earlier = [(trial.seconds or 0.0) * len(trial.seeds) for trial in Study.of(study).finished]
         runs = 0 if work.retrain is None else space.search.finalists * space.search.finalist_seeds
         timing = Timing(running, ends_at, space.search.seeds, runs, earlier)
-        shared = Sweep(base, space, running, folder, Events(*listeners), timing, study)
-        trials = Board(study, patience_seconds=store.patience_seconds)
-        finalists = Board(finals, trials.driver, patience_seconds=store.patience_seconds)
+        events = Events(*listeners)
+        shared = Sweep(base, space, running, folder, events, timing, study)
+        trials = Board(study, events, patience_seconds=store.patience_seconds)
+        finalists = Board(finals, events, trials.driver, patience_seconds=store.patience_seconds)
         search = Search(shared, trials)
         stages: list[Stage] = [search]
         try:
             search.run()
             if work.retrain is not None:
-                stages.append(Finals(shared, finalists, Study.of(study)))
+                stages.append(Finals(shared, finalists))
                 stages[-1].run()
         finally:
             running.close()
             interrupted = sum(stage.give_back() for stage in stages)
             if interrupted or any(stage.is_wanting() for stage in stages):
-                shared.events.emit(SweepStopped(interrupted, search.standing()))
+                events.emit(SweepStopped(interrupted, search.standing()))
         return Study.of(study, finals)
 
 
@@ -104,7 +108,11 @@ def _studies(store: Store, base: Recipe, space: Space) -> Iterator[tuple[optuna.
         fresh = not study.get_trials(deepcopy=False)
         sampler = optuna.samplers.TPESampler if space.search.sampler == "tpe" else optuna.samplers.RandomSampler
         study.sampler = sampler(seed=space.search.seed if fresh else None)  # who joins must not draw the same again
-        study.pruner = _pruner(space.search.pruner)
+        pruner = space.search.pruner
+        if race := RACES.get(pruner.name):
+            study.pruner = race(min_resource=pruner.least, reduction_factor=pruner.keep)
+        else:
+            study.pruner = optuna.pruners.NopPruner()
         yield study, finals
 
 
@@ -117,10 +125,3 @@ def _signature(base: Recipe, space: Space) -> dict[str, str]:
         "search.seeds": space.search.seeds,
     }
     return {name: hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest() for name, part in parts.items()}
-
-
-def _pruner(pruner: PrunerSpec) -> optuna.pruners.BasePruner:
-    if pruner.name == "none":
-        return optuna.pruners.NopPruner()
-    race = optuna.pruners.SuccessiveHalvingPruner if pruner.name == "halving" else optuna.pruners.HyperbandPruner
-    return race(min_resource=pruner.least, reduction_factor=pruner.keep)

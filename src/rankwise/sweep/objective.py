@@ -11,14 +11,14 @@ import tempfile
 import time
 from collections.abc import Hashable
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from accelerate import Accelerator
 
 from rankwise.data.labelled import Labelled, read_labelled
-from rankwise.recipe import DataSpec, Recipe
+from rankwise.recipe import Recipe
 from rankwise.sweep.results import SCORES, Report, Result
 from rankwise.system.events import Event, Events
 from rankwise.system.files import to_json
@@ -35,7 +35,7 @@ class TrialObjective:
     """A recipe → its best evaluation on validation rows."""
 
     def __init__(self) -> None:
-        self._tables: dict[Hashable, tuple[Labelled, Labelled]] = {}
+        self._tables: dict[Hashable, Labelled] = {}
 
     @cached_property
     def memo(self) -> Memo:
@@ -50,11 +50,11 @@ class TrialObjective:
         """
         started = time.monotonic()
         device = training_device()
-        labelled, without_test = keep(self._tables, recipe.data.model_dump_json(), lambda: _tables(recipe.data))
+        labelled = keep(self._tables, recipe.data.model_dump_json(), partial(read_labelled, recipe.data))
         recipe = with_scores(recipe, labelled, device)
-        job = assemble(recipe, without_test, device, memo=self.memo)
+        one_row = labelled.validation.take(np.zeros(1, dtype=np.int64))
+        job = assemble(recipe, replace(labelled, test=one_row), device, memo=self.memo)  # without the test rows
         trained_parameters = job.plan.ledger.trainable_parameters
-
         updates = 0
 
         def hear(event: Event) -> None:
@@ -104,11 +104,4 @@ def whole_run(recipe: Recipe, folder: str) -> Result:
 
 
 def _scores(entry: HistoryEntry) -> dict[str, float]:
-    """An evaluation's scores on validation rows."""
     return {name: value for name in (*SCORES, "worst_shift") if (value := getattr(entry, name)) is not None}
-
-
-def _tables(spec: DataSpec) -> tuple[Labelled, Labelled]:
-    """The tables that a recipe names, and the same with one validation row in place of the test rows."""
-    labelled = read_labelled(spec)
-    return labelled, replace(labelled, test=labelled.validation.take(np.zeros(1, dtype=np.int64)))

@@ -1,4 +1,4 @@
-"""The first stage of a sweep: ask for configurations, have them trained, tell what came of them."""
+"""The two stages of a sweep: search among configurations, then train the best again."""
 
 from __future__ import annotations
 
@@ -13,9 +13,21 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from rankwise.errors import DataError, RankwiseError, RecipeError
+from rankwise.errors import DataError, RankwiseError, RecipeError, RunError
 from rankwise.recipe import Recipe
-from rankwise.sweep.results import COSTS, Rejected, Result, SearchStarted, Standing, Task, TrialEnded, configured
+from rankwise.sweep.results import (
+    COSTS,
+    Final,
+    FinalEnded,
+    FinalistsChosen,
+    Rejected,
+    Result,
+    SearchStarted,
+    Standing,
+    Task,
+    TrialEnded,
+    configured,
+)
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
 from rankwise.sweep.storage import ENDED, ENOUGH, MOST_DEATHS, Board, counts, labels_of
 from rankwise.sweep.study import Study, ended_trial
@@ -25,7 +37,7 @@ MOST_REPEATED = 10  # of them before TPE is given what was never tried, where th
 
 
 class Search(Stage):
-    """Trials of the space, until there are enough."""
+    """The first stage: trials of the space, until there are enough."""
 
     def __init__(self, sweep: Sweep, board: Board) -> None:
         super().__init__(sweep, board, sweep.timing.allows_trial)
@@ -57,7 +69,7 @@ class Search(Stage):
             trial = self.board.ask()
             params = self.sweep.space.suggest(trial)
             recipe, key = self._resolved(params)
-            if not self.board.claim(trial, key, params, most=self.most, waiting=self.waiting):
+            if not self.board.claim(trial, key, params, most=self.most):
                 self.refused += 1
             elif isinstance(recipe, RecipeError):
                 self._tell(trial, asdict(Rejected("rejected", str(recipe).splitlines()[0])))
@@ -103,20 +115,12 @@ class Search(Stage):
 
     def standing(self) -> Standing:
         study = Study.of(self.board.study)
-        done = study.count("finished", "pruned", "failed")
-        total, size = self.most, self.sweep.space.size
-        if size is not None:
-            total = min(total, size - study.count("rejected"))
-        total = max(total, done)  # as where fewer trials are asked for than there are
-        return Standing(
-            done=done,
-            total=total,
-            eta_seconds=self.sweep.timing.remaining(max(0, total - done)),
-            best=study.finished[0] if study.finished else None,
-        )
+        done, size = study.count("finished", "pruned", "failed"), self.sweep.space.size
+        wanted = self.most if size is None else min(self.most, size - study.count("rejected"))
+        total = max(wanted, done)  # there are more where fewer trials are asked for than there were
+        return Standing(done, total, self.sweep.timing.remaining(total - done), best=next(iter(study.finished), None))
 
     def _score(self, results: Sequence[Result]) -> dict[str, Any]:
-        """The outcome of a trial whose seeds were all trained."""
         scores = {name: [result.scores[name] for result in results] for name in results[0].scores}
         values = scores | {name: [getattr(result, name) for result in results] for name in COSTS}
         first = self.sweep.base.train.seed
@@ -171,6 +175,83 @@ class Search(Stage):
         except RecipeError as problem:
             return problem, _key(params)
         return recipe, recipe.fingerprint
+
+
+class Finals(Stage):
+    """The second stage: the best configurations as whole runs on fresh seeds, each of which scores the test rows once."""
+
+    def __init__(self, sweep: Sweep, board: Board) -> None:
+        super().__init__(sweep, board, sweep.timing.allows_final)
+        study = Study.of(sweep.searched)
+        search, first = sweep.space.search, sweep.base.train.seed + sweep.space.search.seeds
+        best = study.front() if len(study.objectives) > 1 else study.finished
+        self.wanted = {  # (trial, seed) of each run, and its recipe
+            (trial.number, seed): configured(sweep.base, trial.params)
+            for trial in best[: search.finalists]
+            for seed in range(first, first + search.finalist_seeds)
+        }
+        self.searched = {trial.number: trial.params for trial in study.finished}
+
+    def run(self) -> None:
+        trials = tuple(dict.fromkeys(number for number, _ in self.wanted))
+        self.sweep.events.emit(FinalistsChosen(len(self.wanted), trials))
+        self._enqueue()
+        super().run()
+
+    def is_wanting(self) -> bool:
+        return waits([trial for trial in self.board.trials() if self._recipe(trial) is not None])
+
+    def start(self) -> bool:
+        self._enqueue()
+        while self.is_wanting():
+            trial = self.board.ask()
+            recipe = self._recipe(trial)
+            if recipe is None:  # another driver took what waited, so Optuna made this one; or a former call wanted it
+                self.board.give_up(trial, "not wanted")
+                continue
+            params = trial.user_attrs["params"]
+            folder = str(self.sweep.folder / "finals" / f"trial-{params['trial']}-seed-{params['seed']}")
+            params = {**params, "folder": folder}  # this driver's; another one has its own
+            if self.board.claim(trial, trial.user_attrs["fingerprint"], params):
+                self.hand_over(trial, Task(recipe, (params["seed"],), folder))
+                return True
+        return False
+
+    def finish(self, running: Running, end: list[Result] | Rejected | None) -> None:
+        assert end is not None, "a whole run is not stopped early"
+        params = running.trial.user_attrs["params"]
+        if isinstance(end, Rejected):  # it diverges with this seed, which is worth knowing
+            final = Final(**params, reason=end.reason)
+            outcome: dict[str, Any] = {"state": end.state, "reason": end.reason}
+        else:
+            (result,) = end
+            self.check_data(self.searched[params["trial"]], result.data_sha256)
+            final = Final(**params, validation=result.scores, test=result.test, seconds=result.seconds)
+            score = result.scores.get(self.sweep.space.objectives[0], 0.0)
+            outcome = {"state": "finished", "objectives": [score], "final": asdict(final)}
+        self.board.finish(running.trial, outcome)
+        self.sweep.events.emit(FinalEnded(final))
+
+    def gives_up(self, running: Running) -> None:
+        """Leaves it to the next call, which goes on from its last checkpoint."""
+        raise RunError(
+            f"{running.trial.user_attrs['params']['folder']}: its process died {MOST_DEATHS} times, as it does where memory "
+            "runs out; try fewer trials at a time: --jobs 1"
+        )
+
+    def _recipe(self, trial: optuna.Trial | FrozenTrial) -> Recipe | None:
+        """What a trial of this study is to train; None where that is not wanted here."""
+        params = trial.user_attrs.get("params", {})
+        return self.wanted.get((params.get("trial"), params.get("seed")))
+
+    def _enqueue(self) -> None:
+        held = (trial.user_attrs for trial in self.board.trials() if "given up" not in trial.user_attrs)
+        known = {attrs.get("fingerprint") for attrs in held}
+        for (number, seed), recipe in self.wanted.items():
+            key = f"{recipe.fingerprint}:{seed}"
+            if key not in known:
+                attrs = {"params": {"trial": number, "seed": seed}, "fingerprint": key}
+                self.board.study.enqueue_trial({}, user_attrs=attrs)
 
 
 def _key(labels: Mapping[str, Any]) -> str:

@@ -133,7 +133,12 @@ class Space(SpaceFile):
             file = SpaceFile.model_validate(tree)
         except ValidationError as error:
             raise RecipeError("\n".join(_explained(error, lines, where))) from None
-        space = cls(**dict(file), domains=_Reader(_base(file, lines, where), lines, where).domains(file.space))
+        try:
+            source_text(file.base)
+        except RecipeError as problem:
+            raise RecipeError(f"{line_of(('base',), lines, where)}: base: {problem}") from None
+        base = Recipe.load(file.base, file.set, origin=f"{line_of(('set',), lines, where)}: set:")
+        space = cls(**dict(file), domains=_Reader(base, lines, where).domains(file.space))
         if space.search.sampler == "grid" and space.size is None:
             raise RecipeError(f"{where}: {why_no_grid(space.domains)}; or search.sampler: random")
         return space
@@ -219,7 +224,9 @@ class _Reader:
         domains: dict[str, Domain] = {}
         owners: dict[str, str] = {}
         for name, values in space.items():
-            domains[name] = self._domain(name, values)
+            grouped = isinstance(values, list) and any(isinstance(option, dict) for option in values)
+            read = self._groups if grouped and not self._is_key(name) else self._part
+            domains[name] = read(name, values, ("space", name))
             for key, (other, owner) in itertools.product(keys_of(name, domains[name]), owners.items()):
                 if _overlap(key, other):
                     clash = f"{_within(name, key)} is also set by {_within(owner, other)}"
@@ -227,21 +234,16 @@ class _Reader:
             owners.update(dict.fromkeys(keys_of(name, domains[name]), name))
         return domains
 
-    def _domain(self, name: str, values: Any) -> Domain:
-        if isinstance(values, list) and any(isinstance(option, dict) for option in values) and not self._is_key(name):
-            return self._groups(name, values)
-        return self._part(name, values, ("space", name))
-
-    def _groups(self, name: str, groups: list[Any]) -> Groups:
+    def _groups(self, name: str, groups: list[Any], path: KeyPath) -> Groups:
         options: dict[str, Mapping[str, Values | Range]] = {}
         for index, option in enumerate(groups):
             if not isinstance(option, dict):
                 expected = "expected a mapping such as {train.optimizer.name: adam}"
-                raise self._error(("space", name), f"{name}: option {index + 1} is {quote(option)}, {expected}")
+                raise self._error(path, f"{name}: option {index + 1} is {quote(option)}, {expected}")
             inner: dict[str, Values | Range] = {}
             for key, value in option.items():
                 several = isinstance(value, list) or (isinstance(value, dict) and "low" in value)
-                inner[key] = self._part(key, value if several else [value], ("space", name, index, key))
+                inner[key] = self._part(key, value if several else [value], (*path, index, key))
             single = [part for part in inner.values() if isinstance(part, Values) and len(part.values) == 1]
             label = ", ".join(str(part.points()[0]) for part in single) or f"option {index + 1}"
             options[label if label not in options else f"{label} ({index + 1})"] = inner
@@ -302,15 +304,6 @@ class _Reader:
 
     def _error(self, path: KeyPath, message: str) -> RecipeError:
         return RecipeError(f"{line_of(path, self.lines, self.where)}: {message}")
-
-
-def _base(file: SpaceFile, lines: Lines, where: str) -> Recipe:
-    """The base recipe, with what the file sets; an error in either names its line in the file."""
-    try:
-        source_text(file.base)
-    except RecipeError as problem:
-        raise RecipeError(f"{line_of(('base',), lines, where)}: base: {problem}") from None
-    return Recipe.load(file.base, file.set, origin=f"{line_of(('set',), lines, where)}: set:")
 
 
 def _explained(error: ValidationError, lines: Lines, where: str) -> Iterator[str]:

@@ -1,7 +1,4 @@
-"""What a sweep's two stages share, the search and its finalists: trials of one study, run in an engine until none is wanted.
-
-A stage says which trial comes next and what its outcome means; the loop, the time, the deaths and the other drivers are here.
-"""
+"""What a sweep's two stages share: trials of one study are run in an engine until none is wanted."""
 
 from __future__ import annotations
 
@@ -100,7 +97,10 @@ class Running:
 
 
 class Stage(ABC):
-    """One driver's work on one study; `has_time` says whether one more trial is over in time."""
+    """One driver's work on one study, which says what trial comes next and what its outcome means.
+
+    `has_time` says whether one more trial is over in time.
+    """
 
     def __init__(self, sweep: Sweep, board: Board, has_time: Callable[[], bool]) -> None:
         self.sweep, self.board, self.has_time = sweep, board, has_time
@@ -119,7 +119,7 @@ class Stage(ABC):
                 if not self.has_time() or not (elsewhere or self.is_wanting()):
                     return
                 if elsewhere:
-                    self.waiting(elsewhere)
+                    self.board.events.emit(TrialsAwaited(elsewhere))
                     time.sleep(self.board.patience_seconds / 20)
             for event in engine.events(TICK_SECONDS):
                 self._heard(event)
@@ -162,12 +162,7 @@ class Stage(ABC):
                 "compared; give the same data, or another --out"
             )
 
-    def waiting(self, trials: int) -> None:
-        """Nothing can be started here until so many trials of other drivers have come further."""
-        self.sweep.events.emit(TrialsAwaited(trials))
-
     def hand_over(self, trial: optuna.Trial, task: Task) -> None:
-        """Let the engine run a trial."""
         self.running[trial.number] = Running(trial, time.monotonic())
         self.sweep.engine.start(trial.number, task)
 
@@ -184,29 +179,25 @@ class Stage(ABC):
     def _heard(self, event: Event) -> None:
         """Act on an event. A trial runs here until its outcome is written: where that fails, it is given back."""
         running = self.running[event.number]
-        if isinstance(event, Reported):
-            running.entries.append(event.entry)
-            self.sweep.engine.answer(event.number, go_on=self.goes_on(running))
-            return
-        if isinstance(event, Failed):
-            self.failed(running, event.problem)
-        elif isinstance(event, Died):
-            self._died(running)
-        elif isinstance(event, Done):
-            self.finish(running, event.result)
+        match event:
+            case Reported(entry=entry):
+                running.entries.append(entry)
+                self.sweep.engine.answer(event.number, go_on=self.goes_on(running))
+                return
+            case Failed(problem=problem):
+                self.failed(running, problem)
+            case Done(result=result):
+                self.finish(running, result)
+            case Died():
+                deaths = running.trial.user_attrs.get("deaths", 0) + 1
+                if deaths >= MOST_DEATHS:
+                    self.gives_up(running)
+                else:
+                    with suppress(UpdateFinishedTrialError):  # taken for lost while this machine slept
+                        running.trial.set_user_attr("deaths", deaths)
+                    self.board.drop(event.number)
+                    self.sweep.events.emit(ProcessDied(event.number))
         del self.running[event.number]
-
-    def _died(self, running: Running) -> None:
-        """Let a trial whose process died wait again, unless its configuration has cost too many."""
-        trial = running.trial
-        deaths = trial.user_attrs.get("deaths", 0) + 1
-        if deaths >= MOST_DEATHS:
-            self.gives_up(running)
-            return
-        with suppress(UpdateFinishedTrialError):  # taken for lost while this machine slept
-            trial.set_user_attr("deaths", deaths)
-        self.board.drop(trial.number)
-        self.sweep.events.emit(ProcessDied(trial.number))
 
 
 def waits(trials: Sequence[FrozenTrial]) -> bool:

@@ -22,7 +22,7 @@ import sqlite3
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +37,8 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from rankwise.errors import RunError, require
-from rankwise.sweep.results import Direction
+from rankwise.sweep.results import Direction, TrialsAwaited
+from rankwise.system.events import Events
 from rankwise.system.files import write_json
 
 FILE = "study.db"
@@ -153,8 +154,10 @@ def existing(folder_or_url: str | Path) -> Iterator[tuple[optuna.Study, optuna.S
 class Board:
     """One driver's view of a study's trials."""
 
-    def __init__(self, study: optuna.Study, driver: str | None = None, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        self.study = study
+    def __init__(
+        self, study: optuna.Study, events: Events, driver: str | None = None, *, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self.study, self.events = study, events
         self.driver = driver or f"{platform.node()}-{uuid.uuid4().hex[:12]}"
         self.patience_seconds = patience_seconds
         self._beaten = self._looked = -math.inf
@@ -176,30 +179,21 @@ class Board:
         trial.set_user_attr("driver", self.driver)
         return trial
 
-    def claim(
-        self,
-        trial: optuna.Trial,
-        fingerprint: str,
-        params: Mapping[str, Any],
-        *,
-        most: float = math.inf,
-        waiting: Callable[[int], None] = lambda _: None,
-    ) -> bool:
+    def claim(self, trial: optuna.Trial, fingerprint: str, params: Mapping[str, Any], *, most: float = math.inf) -> bool:
         """Write what a trial is about to train; False where it must not be trained, and is given up.
 
-        `most` is how many configurations the study may have besides those that were rejected. `waiting` hears, again and
-        again, how many trials have not said yet what they train: for half a minute where their driver was killed.
+        `most` is how many configurations the study may have besides those that were rejected. Waits until earlier trials
+        have said what they train: for half a minute where their driver was killed.
         """
         trial.set_user_attr("params", dict(params))
         trial.set_user_attr("fingerprint", fingerprint)
         while True:
             others = [other for other in self.trials() if other.number != trial.number]
             earlier = [other for other in others if other.number < trial.number]
-            running = [other for other in earlier if other.state == TrialState.RUNNING]
-            unnamed = sum("fingerprint" not in other.user_attrs for other in running)
+            unnamed = sum(t.state == TrialState.RUNNING and "fingerprint" not in t.user_attrs for t in earlier)
             if not unnamed:
                 break
-            waiting(unnamed)
+            self.events.emit(TrialsAwaited(unnamed))
             self.beat()
             self.recover()
             time.sleep(0.05)
@@ -244,11 +238,10 @@ class Board:
         beats = self.study.user_attrs
         for trial in self.trials():
             owner = trial.user_attrs.get("driver")
-            if trial.state != TrialState.RUNNING or owner == self.driver:
-                continue
-            sign = (owner or f"trial {trial.number}", beats.get(f"beat {owner}"))
-            if now - self._first_seen.setdefault(sign, now) > self.patience_seconds:
-                self.take_back(trial)
+            if trial.state == TrialState.RUNNING and owner != self.driver:
+                sign = (owner or f"trial {trial.number}", beats.get(f"beat {owner}"))
+                if now - self._first_seen.setdefault(sign, now) > self.patience_seconds:
+                    self.take_back(trial)
         self._requeue()
 
     def take_back(self, trial: FrozenTrial) -> None:
@@ -260,20 +253,12 @@ class Board:
 
     def _requeue(self) -> None:
         """A waiting trial for each configuration that was only ever lost."""
-        lost: dict[str, FrozenTrial] = {}
-        held: set[str] = set()
-        for trial in self.trials():
-            fingerprint = trial.user_attrs.get("fingerprint")
-            if fingerprint is None:
-                continue
-            if trial.state in (*ALIVE, *ENDED):
-                held.add(fingerprint)
-            elif "given up" not in trial.user_attrs:
-                lost[fingerprint] = trial
-        for fingerprint, trial in lost.items():
-            if fingerprint not in held:
-                kept = {key: value for key, value in trial.user_attrs.items() if key != "driver"}
-                self.study.enqueue_trial(labels_of(trial), user_attrs=kept)
+        claimed = [trial for trial in self.trials() if "fingerprint" in trial.user_attrs]
+        held = {trial.user_attrs["fingerprint"] for trial in claimed if trial.state in (*ALIVE, *ENDED)}
+        lost = {trial.user_attrs["fingerprint"]: trial for trial in claimed if "given up" not in trial.user_attrs}
+        for trial in (trial for fingerprint, trial in lost.items() if fingerprint not in held):
+            kept = {key: value for key, value in trial.user_attrs.items() if key != "driver"}
+            self.study.enqueue_trial(labels_of(trial), user_attrs=kept)
 
 
 def counts(trial: FrozenTrial) -> bool:

@@ -1,7 +1,6 @@
 """Where trials run: an engine takes tasks, tells what happens to them, and carries the answer whether one goes on.
 
-An engine knows nothing of sweeps. It has some `slots`, runs `work(task, report)` once in each, and turns what happens there
-into events. `LocalEngine` keeps processes on this machine; another one only has to speak the same five words.
+An engine knows nothing of sweeps: it runs `work(task, report)` in each of its slots.
 """
 
 from __future__ import annotations
@@ -136,15 +135,12 @@ class LocalEngine:
         for connection in wait(list(by_connection), timeout):
             number = by_connection[connection]
             event = self._event(number)
-            if event is None:
-                continue
-            if not isinstance(event, Reported):
-                worker = self._busy.pop(number)
-                if isinstance(event, Died):
-                    worker.end()
-                else:
-                    self._idle.append(worker)
-            yield event
+            if isinstance(event, Died):
+                self._busy.pop(number).end()
+            elif isinstance(event, Done | Failed):
+                self._idle.append(self._busy.pop(number))
+            if event is not None:
+                yield event
 
     def answer(self, number: int, go_on: bool) -> None:
         self._busy[number].send(go_on)

@@ -48,8 +48,10 @@ class RayEngine:
     def start(self, number: int, task: Any) -> None:
         if self._idle:
             actor = self._idle.pop()
-        else:
-            actor = self._actor()
+        else:  # three calls run in one at a time: the task, the wait for its next message, an answer to it
+            environment = {"env_vars": {"OMP_NUM_THREADS": "1"}}
+            made: Any = ray.remote(_Worker).options(num_cpus=1, max_concurrency=3, runtime_env=environment)
+            actor = made.remote(self._work)
             self._births[number] = actor.born.remote()
         self._busy[number] = actor
         actor.run.remote(number, task)
@@ -86,12 +88,6 @@ class RayEngine:
         self._awaited.clear()
         if self._connected_here:
             ray.shutdown()
-
-    def _actor(self) -> Any:
-        """A new one. Three calls run in it at a time: the task, the wait for its next message, an answer to it."""
-        environment = {"env_vars": {"OMP_NUM_THREADS": "1"}}
-        actor = ray.remote(_Worker).options(num_cpus=1, max_concurrency=3, runtime_env=environment)
-        return actor.remote(self._work)
 
     def _free(self, actor: Any, number: int) -> None:
         """Keep an actor whose task is over, unless another one waits for its cores, as after the loss of a machine."""
@@ -140,7 +136,6 @@ class _Worker:
         perform(number, self._work, task, send=self._events.put, receive=self._answers.get)
 
     def message(self) -> Event:
-        """Return the next event, once there is one."""
         return self._events.get()
 
     def answer(self, go_on: bool) -> None:
