@@ -1,9 +1,7 @@
-"""What a report is made of: sections of blocks. A block is a paragraph, a table, a figure, facts, notes, quotes or code.
+"""What a report is made of: sections of blocks.
 
-A figure carries the table of its numbers, so that nothing can be seen that can't be read or downloaded. A value is a number,
-a text, an Interval or None, and its column's kind says how it is shown: `share` 0.895 as 89.5 (the column's label says %),
-`signed` as +4.4, `count` with thousands apart, `number` with three digits after the point, `seconds` as 2 min 3 s. CSV
-gives every value as it is, an interval in three columns.
+A column's kind says how its values are shown: `share` 0.895 as 89.5 (the column's label says %), `signed` as +4.4, `count`
+with thousands apart, `number` with three digits after the point, `seconds` as 2 min 3 s. CSV gives every value as it is.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under columns; the first column names the row."""
+    """Rows under columns; the first column names the row. A folded one is opened on demand."""
 
     name: str
     """What its file is called, without an ending; unique in a report."""
@@ -41,7 +39,6 @@ class Table:
     marked: Collection[int] = ()
     """Rows that stand out, such as a run among its baselines."""
     folded: bool = False
-    """Opened on demand."""
 
     def as_csv(self) -> str:
         """RFC 4180 with a header; numbers as they were computed, a column that has an Interval as three."""
@@ -62,7 +59,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture, what it shows in words, and its numbers."""
+    """A picture, what it shows in words, and its numbers, so that nothing can be seen that can't be read or downloaded."""
 
     title: str
     summary: str
@@ -87,8 +84,6 @@ class Facts:
 
 @dataclass(frozen=True)
 class Notes:
-    """Lines that say something each."""
-
     items: Sequence[str]
 
 
@@ -140,15 +135,12 @@ class Stat:
 
 @dataclass(frozen=True)
 class Report:
-    """A page."""
-
     title: str
     lead: str
     stats: Sequence[Stat]
     sections: Sequence[Section]
 
     def figures(self) -> list[Figure]:
-        """Every figure, in the order of the page."""
         sections = [section for outer in self.sections for section in (outer, *outer.sections)]
         return [block for section in sections for block in section.blocks if isinstance(block, Figure)]
 

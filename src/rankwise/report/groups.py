@@ -10,7 +10,7 @@ the seeds; a single run keeps its own interval.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -25,15 +25,8 @@ from rankwise.stats.intervals import Interval
 from rankwise.stats.seeds import SCORES
 from rankwise.workflows.compare import System, compare, settings_of_run, system_of
 
-Bounds = tuple[float, float]
-
-SHARE: Bounds = (0.0, 1.0)
-LIMITS: Mapping[str, Bounds] = {  # of what is no share
-    "mcc": (-1.0, 1.0),
-    "log_loss": (0.0, math.inf),
-    "difference": (-1.0, 1.0),
-    "drop": (-1.0, 1.0),
-}
+SHARE, SIGNED = (0.0, 1.0), (-1.0, 1.0)
+LIMITS = {"mcc": SIGNED, "log_loss": (0.0, math.inf), "difference": SIGNED, "drop": SIGNED}  # of what is no share
 
 
 @dataclass(frozen=True)
@@ -55,7 +48,6 @@ class Group:
 
     @property
     def confidence(self) -> float:
-        """The level of every interval, such as 0.95."""
         return self.first.scores.test.confidence_level
 
     @property
@@ -92,7 +84,6 @@ class Group:
 
     @cached_property
     def _system(self) -> System:
-        """The runs as one system of a comparison."""
         return compare(self.runs, confidence=self.confidence).systems[0]
 
 
@@ -107,23 +98,21 @@ def group_by_recipe(runs: Sequence[Run]) -> list[Group]:
 
     Raises RunError where two runs have the same recipe, data and seed.
     """
-    same_recipe: dict[str, list[Run]] = {}
+    by_recipe: dict[str, dict[int, Run]] = {}  # and seed
     for run in runs:
-        others = same_recipe.setdefault(system_of(run), [])
-        for other in others:
-            if other.recipe.train.seed == run.recipe.train.seed:
-                raise RunError(
-                    f"{other.folder} and {run.folder} are the same recipe on the same data with the same seed "
-                    f"({run.recipe.train.seed}), so they say nothing about chance; give one of them"
-                )
-        others.append(run)
-    by_seed = [tuple(sorted(same, key=lambda run: run.recipe.train.seed)) for same in same_recipe.values()]
-    recipe_names = [same[0].recipe.name for same in by_seed]
-    unique_names = names(recipe_names, [settings_of_run(same[0]) for same in by_seed])
-    return [Group(name, same) for name, same in zip(unique_names, by_seed, strict=True)]
+        seed, others = run.recipe.train.seed, by_recipe.setdefault(system_of(run), {})
+        if seed in others:
+            raise RunError(
+                f"{others[seed].folder} and {run.folder} are the same recipe on the same data with the same seed "
+                f"({seed}), so they say nothing about chance; give one of them"
+            )
+        others[seed] = run
+    groups = [tuple(run for _, run in sorted(same.items())) for same in by_recipe.values()]
+    unique_names = names([first.recipe.name for first, *_ in groups], [settings_of_run(first) for first, *_ in groups])
+    return list(map(Group, unique_names, groups))
 
 
-def pooled(intervals: Sequence[Interval], *, confidence: float = 0.95, within: Bounds = SHARE) -> Interval:
+def pooled(intervals: Sequence[Interval], *, confidence: float = 0.95, within: tuple[float, float] = SHARE) -> Interval:
     """The mean of some runs' values, with an interval that counts seeds and rows; not defined where one of them is not."""
     values = [interval.value for interval in intervals if interval.value is not None]
     if not values or len(values) < len(intervals):

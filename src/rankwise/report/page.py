@@ -1,7 +1,6 @@
 """Report → one HTML file that holds everything it shows, and its figures as SVG and PNG files.
 
-The page asks for nothing over the network, runs no script, and says so in its content security policy. It follows the
-reader's light or dark theme; every text in it comes escaped, whatever the data holds.
+The page asks for nothing over the network, runs no script, and says so in its content security policy.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from rankwise.run.format import versions
 
 GENERATOR = "rankwise report"  # in a meta tag, by which a later report knows what it may replace
 LONG_TEXT = 600  # characters of a quoted text; longer ones open on demand
-_HEAD = 2_000  # bytes of a page in which its meta tags stand
+HEAD = 2_000  # bytes of a page in which its meta tags stand
 
 
 def render(report: Report) -> str:
@@ -45,7 +44,7 @@ def write(report: Report, out: Path) -> int:
         raise RunError(f"{out} is a folder; give a file: --out {out / 'report.html'}")
     if out.suffix.lower() not in (".html", ".htm"):
         raise RunError(f"--out {out}: can't write '{out.suffix}' files; expected a .html file")
-    if out.exists() and not _is_report(out):
+    if out.exists() and f'content="{GENERATOR}"'.encode() not in out.read_bytes()[:HEAD]:
         raise RunError(f"{out} is no report of rankwise, so it is not replaced; give another --out")
     return _written(out, render(report).encode(), "--out report.html")
 
@@ -75,11 +74,6 @@ def _written(path: Path, content: bytes, example: str) -> int:
         return path.write_bytes(content)
     except OSError as error:
         raise RunError(f"{path} can't be written ({error.strerror}); give another: {example}") from error
-
-
-def _is_report(path: Path) -> bool:
-    with path.open("rb") as file:
-        return f'content="{GENERATOR}"'.encode() in file.read(_HEAD)
 
 
 def _svg(figure: Figure) -> Markup:

@@ -20,16 +20,14 @@ SECTIONS = (scores_section, budget_section, training_section, data_section, mist
 
 def report_of(runs: Sequence[Run]) -> Report:
     """The report of these runs; those that differ in their seed alone are pooled. Raises RunError."""
-    groups = group_by_recipe(runs)
-    return _report_of_one(groups[0]) if len(groups) == 1 else _report_of_several(groups)
-
-
-def _report_of_one(group: Group) -> Report:
-    seeds = f" Numbers are means over {len(group.runs)} seeds." if len(group.runs) > 1 else ""
+    group, *others = groups = group_by_recipe(runs)
+    if others:
+        return _report_of_several(groups)
     base = group.first.facts.base
     what = f"A text classifier for {len(group.first.scores.classes)} classes on {base.hub or base.name}."
-    lead = " ".join(filter(None, (_summary(group), what)))
-    return Report(group.name, lead + seeds, _stats_of_one(group), [section(group) for section in SECTIONS])
+    seeds = f"Numbers are means over {len(group.runs)} seeds." if len(group.runs) > 1 else ""
+    lead = " ".join(filter(None, (_summary(group), what, seeds)))
+    return Report(group.name, lead, _stats_of_one(group), [section(group) for section in SECTIONS])
 
 
 def _report_of_several(groups: Sequence[Group]) -> Report:

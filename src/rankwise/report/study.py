@@ -175,8 +175,8 @@ def _trade_offs(study: Study) -> Section:
     for cost in (SECONDS, TRAINED_PARAMETERS) if trials else ():
         costs = [(trial, getattr(trial, cost.name)) for trial in trials]
         points = [(trial.number, float(spent), trial.mean(score.name)) for trial, spent in costs if spent is not None]
-        title, name = f"{score.label.partition(',')[0].capitalize()} against {cost.label}", f"{score.name}-{cost.name}"
-        figures.append(trade_off_figure(title, name, (TRIAL, cost, score), points, many=True, sign=sign))
+        figures.append(trade_off_figure(f"{score.name}-{cost.name}", (TRIAL, cost, score), points, many=True, sign=sign))
+
     note = "Dashed: the Pareto front, of trials that no other beats at the same cost or less."
     return Section("trade-off-section", "What more buys", figures, note=note)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rankwise.report.figures.style import DARK, DASHES, LIGHT, MARKERS, SERIES, SHADES, fitted_text, text_width
+from rankwise.report.figures.style import DARK, DASHES, LIGHT, MARKERS, SERIES, SHADES, fit_text, text_width
 
 
 def contrast(one: str, other: str) -> float:
@@ -45,8 +45,8 @@ def test_shades_get_further_from_the_paper_one_by_one():
 
 
 def test_text_is_cut_to_the_room_there_is_and_stays_on_one_line():
-    assert fitted_text("short\nname", 100) == "short name"
-    cut = fitted_text("a rather long name of a recipe", 60)
+    assert fit_text("short\nname", 100) == "short name"
+    cut = fit_text("a rather long name of a recipe", 60)
     assert cut.endswith("…")
     assert text_width(cut) <= 60
-    assert fitted_text("anything", 0) == "…"
+    assert fit_text("anything", 0) == "…"

@@ -1,4 +1,4 @@
-"""Numbers → matplotlib figures: the kinds of chart that a report has. All share one width and one font size.
+"""Numbers → matplotlib figures: curves, estimates, scatter plots, distributions.
 
 Every series has a colour, a marker and a dash pattern of its own, so that none is told by colour alone. A Column says of an
 axis what it says of a table: its label, and the kind of its values.
@@ -18,21 +18,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import blended_transform_factory
 
 from rankwise.report.blocks import Column
-from rankwise.report.figures.style import (
-    DASHED,
-    HALO,
-    LIGHT,
-    POINTS,
-    WIDTH,
-    chart,
-    colour,
-    dashes,
-    fitted_text,
-    marker,
-    new_figure,
-    text_width,
-    tooltip,
-)
+from rankwise.report.figures.style import HALO, LIGHT, TOOLTIP, WIDTH, chart, colour, fit_text, look, new_figure, text_width
 from rankwise.report.figures.ticks import is_logarithmic, set_counted, set_scale
 from rankwise.report.words import in_words, shown, shown_bounds
 from rankwise.stats.intervals import Interval
@@ -42,9 +28,7 @@ Point = tuple[float, float]
 LINE = 18  # from one line of text to the next
 PITCH = 42  # from one row of values to the next
 MARKED = 24  # points of a line up to which each has a marker, and epochs up to which each has a line
-
-
-# -------------------------------------------------------------------------------------------------------------- curves
+DASHED = (0, (4, 3))
 
 
 @dataclass(frozen=True)
@@ -85,34 +69,30 @@ def _draw_curve(axes: Axes, line: Curve, x: Column, y: Column) -> None:
         x_values, lows, highs = zip(*line.band, strict=True)
         axes.fill_between(x_values, lows, highs, facecolor=colour(line.style), alpha=0.18, edgecolor="none")
     if not line.loose:
-        width = 1.25 if line.quiet else 2
-        axes.plot(*zip(*line.points, strict=True), color=colour(line.style), linestyle=dashes(line.style), linewidth=width)
+        axes.plot(*zip(*line.points, strict=True), **look(line.style) | {"marker": ""}, linewidth=1.25 if line.quiet else 2)
     for point in line.points:
         ringed = point[0] == line.ringed
         if ringed:
             axes.plot(*point, "o", ms=14, mfc=LIGHT["paper"], mec=LIGHT["ink"], mew=1.5, clip_on=False, zorder=3)
         if line.loose or not line.quiet or ringed:
-            hint = f"{line.name}: {shown(point[1], y.kind)} at {x.label} {point[0]:,g}"
-            _mark(axes, point, line.style, 7, hint)
+            _mark(axes, point, line.style, 7, f"{line.name}: {shown(point[1], y.kind)} at {x.label} {point[0]:,g}")
 
 
 def _mark(axes: Axes, point: Point, style: int, size: float, hint: str) -> None:
     """One marker with its tooltip, whole at the end of an axis too."""
-    axes.plot(*point, marker(style), color=colour(style), ms=size, clip_on=False, zorder=3, gid=tooltip(hint))
+    axes.plot(*point, **look(style) | {"linestyle": ""}, ms=size, clip_on=False, zorder=3, gid=TOOLTIP + hint)
 
 
 def _legend(figure: Figure, lines: Sequence[Curve]) -> None:
     """A key to the lines above the figure, in as many rows as it needs, for which the figure becomes higher."""
-    names = [fitted_text(line.name, WIDTH - 50) for line in lines]
+    names = [fit_text(line.name, WIDTH - 50) for line in lines]
     across = max(1, int((WIDTH + 18) / (max(map(text_width, names)) + 54)))
     handles = []
     for line in lines:
-        handle = Line2D([], [], color=colour(line.style), linestyle="" if line.loose else dashes(line.style))
-        handle.set(marker="" if line.quiet else marker(line.style), markersize=9 if line.loose else 7)
-        handles.append(handle)
+        absent = {"linestyle": ""} if line.loose else {"marker": ""} if line.quiet else {}
+        handles.append(Line2D([], [], **look(line.style) | absent, markersize=9 if line.loose else 7))
     figure.legend(handles, names, loc="outside upper left", ncols=across)
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + (-(-len(lines) // across) - 1) * LINE / POINTS)
+    figure.set_figheight(figure.get_figheight() + (-(-len(lines) // across) - 1) * LINE / figure.dpi)
 
 
 def _mark_epochs(axes: Axes, per_epoch: float) -> None:
@@ -126,9 +106,6 @@ def _mark_epochs(axes: Axes, per_epoch: float) -> None:
     top.set_xticks([epoch * per_epoch for epoch in labelled], [f"epoch {epoch:,.0f}" for epoch in labelled])
     top.tick_params(length=0, pad=8)
     top.spines["top"].set_visible(False)
-
-
-# ----------------------------------------------------------------------------------------------- values and intervals
 
 
 @dataclass(frozen=True)
@@ -160,7 +137,7 @@ def estimates(rows: Sequence[Row], x: Column, *, zero: bool = False, bars: bool 
     for index, row in enumerate(rows):
         top = PITCH * index
         value = " ".join(filter(None, (shown(row.value, x.kind), shown_bounds(row.value, x.kind))))
-        name = fitted_text(row.name, WIDTH - 20 - text_width(value))
+        name = fit_text(row.name, WIDTH - 20 - text_width(value))
         axes.text(0, top + 15, name, transform=across, in_layout=False)
         axes.text(1, top + 15, value, transform=across, in_layout=False, ha="right")
         ticks = axes.get_xticks()
@@ -173,7 +150,7 @@ def _draw_row(axes: Axes, row: Row, y: float, hint: str, *, bar: bool) -> None:
     if row.value.value is None:
         return
     if bar:
-        axes.barh(y, row.value.value, height=10, color=colour(row.style), gid=tooltip(hint))
+        axes.barh(y, row.value.value, height=10, color=colour(row.style), gid=TOOLTIP + hint)
         ink = LIGHT["ink"]
         _draw_interval(axes, row.value, y, color=ink, linewidth=1.5, marker="|", ms=8, mec=ink, mew=1.5)
     else:
@@ -186,9 +163,6 @@ def _draw_interval(axes: Axes, interval: Interval, at: float, *, upright: bool =
     if interval.low is not None and interval.high is not None:
         ends, level = (interval.low, interval.high), (at, at)
         axes.plot(*((level, ends) if upright else (ends, level)), **look)
-
-
-# ------------------------------------------------------------------------------------------------------------- scatter
 
 
 @dataclass(frozen=True)
@@ -232,14 +206,11 @@ def _name_spots(axes: Axes, spots: Sequence[Spot]) -> None:
     to_points = axes.transScale + axes.transLimits
     taken: list[Point] = []
     for spot in sorted(spots, key=lambda spot: -(spot.y.value or 0.0)):
-        x, y = to_points.transform((spot.x, spot.y.value or 0.0)) * (WIDTH - 40, 200)
+        point = spot.x, spot.y.value or 0.0
+        x, y = to_points.transform(point) * (WIDTH - 40, 200)
         if all(abs(x - other_x) > text_width(spot.name) + 4 or abs(y - other_y) > LINE for other_x, other_y in taken):
             taken.append((x, y))
-            point = spot.x, spot.y.value or 0.0
             axes.annotate(spot.name, point, (0, 9), textcoords="offset points", ha="center", bbox=HALO, zorder=4)
-
-
-# ------------------------------------------------------------------------------------------------------- distributions
 
 
 @chart
@@ -258,7 +229,7 @@ def histogram(rows: Sequence[tuple[float, float, int]], x: Column, y: Column, *,
     for low, high, count in rows:
         more = " or more" if high - low > step else f" to {high - 1:,g}"
         fill = colour(1 if low >= limit else 0)
-        axes.bar(low + step / 2, count, width=0.88 * step, color=fill, gid=tooltip(f"{low:,g}{more}: {count:,}"))
+        axes.bar(low + step / 2, count, width=0.88 * step, color=fill, gid=f"{TOOLTIP}{low:,g}{more}: {count:,}")
     axes.axvline(limit, ymax=1.04, color=LIGHT["ink"], linewidth=1.5, clip_on=False)
     right = limit > axes.get_xlim()[1] / 2
     across = axes.get_xaxis_transform()
@@ -287,5 +258,5 @@ def reliability(bins: Sequence[tuple[int, float, Interval]]) -> Figure:
         hint = f"sure {confidence:.1%}, right {right:.1%}, {rows:,} rows"
         _draw_interval(above, accuracy, confidence, upright=True, color=colour(0), linewidth=1.5)
         _mark(above, (confidence, right), 0, 9, hint)
-        below.bar(confidence, rows, width=0.03, color=colour(5), gid=tooltip(hint))
+        below.bar(confidence, rows, width=0.03, color=colour(5), gid=TOOLTIP + hint)
     return figure

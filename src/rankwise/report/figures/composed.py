@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from rankwise.report.blocks import Column, Figure, Table
+from rankwise.report.columns import EPOCH
 from rankwise.report.figures import charts
-from rankwise.report.words import Value, listed, shown
+from rankwise.report.words import listed, shown
 from rankwise.stats.intervals import Interval
 
 Line = Sequence[tuple[float, float]]
@@ -41,29 +42,31 @@ def lines_figure(
     With `per_epoch` updates to an epoch, epochs are marked and listed too.
     """
     curves = [curve for curve in curves if curve.points]
-    columns = [x, Column("epoch", "epoch", "number")] if per_epoch else [x]
-    values: list[dict[float, Value]] = []
+    columns, values, words = [x, EPOCH] if per_epoch else [x], [], []
     for curve in curves:
         columns.append(Column(curve.name, f"{curve.name}: {y.label}", y.kind))
         ends = {at: bounds for at, *bounds in curve.band}
         values.append({at: Interval(mean, *ends[at]) if ends else mean for at, mean in curve.points})
+        start, end = (f"{shown(value, y.kind)} at {x.label} {at:,g}" for at, value in (curve.points[0], curve.points[-1]))
+        words.append(f"{curve.name} from {start} to {end}")
     rows = [
         (at, *((at / per_epoch,) if per_epoch else ()), *(column.get(at) for column in values))
         for at in sorted({at for column in values for at in column})
     ]
-    summary = "; ".join(_in_words(curve, x, y) for curve in curves)
-    label = f"{y.label[0].upper()}{y.label[1:]}"
+    summary = f"{y.label[0].upper()}{y.label[1:]}: {'; '.join(words)}."
     picture = charts.curves(curves, x, y, per_epoch=per_epoch)
-    return Figure(title, f"{label}: {summary}.", picture, Table(table, title, columns, rows))
+    return Figure(title, summary, picture, Table(table, title, columns, rows))
 
 
 def trade_off_figure(
-    title: str, table: str, columns: tuple[Column, Column, Column], points: Sequence[Point], *, many: bool, sign: int = 1
+    table: str, columns: tuple[Column, Column, Column], points: Sequence[Point], *, many: bool, sign: int = 1
 ) -> Figure:
     """What more of a cost buys of a score, and which points are on the Pareto front; `sign` -1: less of it is better.
 
     A few points have a look and a line of the legend each. Of many those on the front are named and the others small.
     """
+    of, x, y = columns
+    title = f"{y.label.partition(',')[0].capitalize()} against {x.label}"
     front = pareto_front([(_number(cost), sign * _number(score)) for _, cost, score in points])
     spots: list[charts.Spot] = []
     for index, (name, cost, score) in enumerate(points):
@@ -71,26 +74,18 @@ def trade_off_figure(
         small, style = (index not in front, 1 if index in front else 5) if many else (False, index)
         spots.append(charts.Spot(_number(cost), interval, str(name), style, small))
     rows = [(*point, "yes" if index in front else "no") for index, point in enumerate(points)]
-    what = f"{columns[0].label}s " if many else ""
-    summary = f"On the Pareto front: {what}{listed([points[index][0] for index in front])}."
-    picture = charts.scatter(spots, *columns[1:], front=front, legend=not many)
+    summary = f"On the Pareto front: {f'{of.label}s ' if many else ''}{listed([points[index][0] for index in front])}."
+    picture = charts.scatter(spots, x, y, front=front, legend=not many)
     return Figure(title, summary, picture, Table(table, title, (*columns, ON_FRONT), rows))
 
 
 def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
     """Indices, cheapest first, of the points (cost, gain) that no other equals or beats in both while beating it in one."""
-    on_front = [
-        index
-        for index, (cost, gain) in enumerate(points)
-        if not any((c <= cost and g >= gain) and (c < cost or g > gain) for c, g in points)
-    ]
-    return sorted(on_front, key=lambda index: points[index])
+    beaten = {(cost, gain) for cost, gain in points for c, g in points if c <= cost and g >= gain and (c, g) != (cost, gain)}
+    return sorted((index for index, point in enumerate(points) if point not in beaten), key=points.__getitem__)
 
 
 def _number(value: float | Interval) -> float:
     return float((value.value or 0.0) if isinstance(value, Interval) else value)
 
 
-def _in_words(curve: charts.Curve, x: Column, y: Column) -> str:
-    (start, first), (end, last) = curve.points[0], curve.points[-1]
-    return f"{curve.name} from {shown(first, y.kind)} at {x.label} {start:,g} to {shown(last, y.kind)} at {x.label} {end:,g}"

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from rankwise.report.blocks import Column
-from rankwise.report.figures.style import HALO, LIGHT, SHADES, WIDTH, chart, colour, fitted_text, sheet, text_width, tooltip
+from rankwise.report.figures.style import HALO, LIGHT, SHADES, TOOLTIP, WIDTH, chart, colour, fit_text, sheet, text_width
 from rankwise.report.figures.ticks import is_logarithmic, set_scale
 from rankwise.report.words import percent
 
@@ -53,18 +53,18 @@ def heat(cells: Sequence[Sequence[Cell]], rows: Side, columns: Side, totals: Sid
     top = head + (18 if columns.title else 0)
     figure, axes = sheet(top + height * len(rows.names) + 4)
     muted = partial(axes.text, color=LIGHT["muted"])
-    muted(0, top - 8, fitted_text(rows.title, left))
+    muted(0, top - 8, fit_text(rows.title, left))
     muted(left, 12, columns.title)
     for index, name in enumerate(names):
         x = left + width * (index + 0.5)
         if upright:
-            muted(x + 4, top - 6, fitted_text(name, head - 8), rotation=90, rotation_mode="anchor")
+            muted(x + 4, top - 6, fit_text(name, head - 8), rotation=90, rotation_mode="anchor")
         else:
             muted(x, top - 8, name, ha="center")
     for down, row in enumerate(cells):
         y = top + height * down
         if height >= 12:
-            muted(left - 8, y + height / 2 + 4, fitted_text(rows.names[down], left - 8), ha="right")
+            muted(left - 8, y + height / 2 + 4, fit_text(rows.names[down], left - 8), ha="right")
         if totals:
             muted(WIDTH, y + height / 2 + 4, totals.names[down], ha="right")
         for across, cell in enumerate(row):
@@ -78,7 +78,7 @@ def _draw_cell(axes: Axes, cell: Cell, corner: tuple[float, float], size: tuple[
     (x, y), (width, height) = corner, size
     gap = 1 if width >= 8 else 0
     fill = LIGHT[f"shade-{cell.shade}" if cell.shade else "raised"]
-    axes.add_patch(Rectangle(corner, width - gap, height - gap, color=fill, linewidth=0, gid=tooltip(cell.hint)))
+    axes.add_patch(Rectangle(corner, width - gap, height - gap, color=fill, linewidth=0, gid=TOOLTIP + cell.hint))
     letters = 12 if width >= 26 else 9
     if width >= 18 and text_width(cell.text, letters) < width:
         ink = LIGHT["on-shade" if cell.shade > 3 else "ink" if cell.shade else "muted"]
@@ -101,7 +101,7 @@ def stacked(parts: Sequence[tuple[str, int]], whole: int, rest: str) -> Figure:
         filled, width, y = index < len(parts), WIDTH * size / whole, 46 + 20 * index
         fill, ink = (colour(index), LIGHT["ink"]) if filled else (LIGHT["raised"], LIGHT["muted"])
         if filled:
-            hint = tooltip(f"{name}: {size:,}")
+            hint = f"{TOOLTIP}{name}: {size:,}"
             axes.add_patch(Rectangle((x, 0), max(width - 1, 0.75), 22, color=fill, linewidth=0, gid=hint))
         x += width
         axes.add_patch(Rectangle((0.5, y - 10.5), 11, 11, facecolor=fill, edgecolor=fill if filled else LIGHT["edge"]))
@@ -152,7 +152,7 @@ def _rail_axes(figure: Figure, rail: Rail, y: float) -> Axes:
     axes = figure.add_axes((10 / WIDTH, y, 1 - 20 / WIDTH, 1e-6), ylim=(-1, 1), yticks=[])
     if rail.names:
         axes.set_xlim(-0.5, len(rail.names) - 0.5)
-        axes.set_xticks(range(len(rail.names)), [fitted_text(name, WIDTH / len(rail.names) - 8) for name in rail.names])
+        axes.set_xticks(range(len(rail.names)), [fit_text(name, WIDTH / len(rail.names) - 8) for name in rail.names])
     else:
         values = [value for value in rail.values if value is not None]
         kind = rail.column.kind

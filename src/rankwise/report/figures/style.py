@@ -1,4 +1,4 @@
-"""How figures look: colours by role, markers and dashes, matplotlib's settings, and how much text fits.
+"""How figures look.
 
 Units: a figure is WIDTH points wide, and a point is a pixel at natural size. A colour is drawn in its light value; on a
 page `writing.py` puts its role there, which the style sheet gives one value in light and one in dark. Text stands out from
@@ -34,8 +34,7 @@ SERIES = 6
 SHADES = 5
 MARKERS = ("o", "s", "^", "D", "v", "P")  # beside colours, never colour alone
 DASHES: tuple[Any, ...] = ("-", (0, (6, 3)), (0, (2, 2.5)), (0, (8, 3, 2, 3)), (0, (4, 2)), (0, (1, 3)))
-TOOLTIP = "tooltip:"
-DASHED = (0, (4, 3))
+TOOLTIP = "tooltip:"  # begins the gid of an artist, and the text after it is its tooltip in an SVG
 HALO = {"facecolor": LIGHT["paper"], "edgecolor": "none", "pad": 1}  # of a text, keeps lines away from it
 
 _INSTALLED = {font.name for font in fontManager.ttflist}
@@ -90,19 +89,9 @@ def colour(style: int) -> str:
     return LIGHT[f"series-{style % SERIES + 1}"]
 
 
-def marker(style: int) -> str:
-    """The marker of a series, from 0."""
-    return MARKERS[style % len(MARKERS)]
-
-
-def dashes(style: int) -> Any:
-    """The dash pattern of a series, from 0."""
-    return DASHES[style % len(DASHES)]
-
-
-def tooltip(text: str) -> str:
-    """A gid by which an artist has `text` as its tooltip in an SVG (`writing.py`)."""
-    return TOOLTIP + text
+def look(style: int) -> dict[str, Any]:
+    """A line's colour, marker and dash pattern, by which it differs from those of other series."""
+    return {"color": colour(style), "marker": MARKERS[style % SERIES], "linestyle": DASHES[style % SERIES]}
 
 
 @cache
@@ -113,7 +102,7 @@ def text_width(text: str, size: float = 12) -> float:
     return float(width) + 0.4 * size * sum(east_asian_width(letter) in "WF" for letter in text)
 
 
-def fitted_text(text: str, room: float, size: float = 12) -> str:
+def fit_text(text: str, room: float, size: float = 12) -> str:
     """The text on one line, or its beginning and an ellipsis where it would be wider than `room`."""
     text = " ".join(text.split())
     if text_width(text, size) <= room:

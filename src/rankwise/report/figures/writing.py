@@ -17,7 +17,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from rankwise.report.figures.style import LIGHT, POINTS, TOOLTIP, fitted_text, styled, without_glyph_warnings
+from rankwise.report.figures.style import LIGHT, POINTS, TOOLTIP, fit_text, styled, without_glyph_warnings
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 PNG_SCALE = 3  # pixels per point
@@ -61,7 +61,7 @@ def _titled(figure: Figure, title: str) -> Iterator[Bbox]:
     """The area of a file, in inches: the figure, a margin, and its title above, which is there within the context."""
     width, height = (float(inches) for inches in figure.get_size_inches())
     margin, head = MARGIN / POINTS, HEAD / POINTS
-    fitted = fitted_text(title, width * POINTS, 14)
+    fitted = fit_text(title, width * POINTS, 14)
     with styled():
         text = figure.text(0, 1 + (head - 14 / POINTS) / height, fitted, size=14, weight="bold", in_layout=False)
         yield Bbox.from_extents(-margin, -margin, width + margin, height + margin + head)

@@ -82,8 +82,7 @@ def _mcnemar(pairs: Sequence[Pair]) -> Table:
     only_a = Column("only_a", "rows that A alone has right", "count")
     only_b = Column("only_b", "rows that B alone has right", "count")
     columns = (Column("a", "recipe A"), Column("b", "recipe B"), SEED, only_a, only_b, P)
-    tests = [(pair.a, pair.b, test) for pair in pairs for test in pair.mcnemar]
-    rows = [(a, b, test.seed, test.only_a, test.only_b, test.p_value) for a, b, test in tests]
+    rows = [(pair.a, pair.b, test.seed, test.only_a, test.only_b, test.p_value) for pair in pairs for test in pair.mcnemar]
     return Table("mcnemar", "McNemar's exact test, seed by seed", columns, rows, folded=True)
 
 
@@ -116,30 +115,22 @@ def _parameters(group: Group) -> Interval:
 
 
 def _trade_offs(groups: Sequence[Group]) -> Section:
-    def figure(title: str, name: str, column: Column, cost: OfGroup) -> Figure:
+    figures = []
+    for name, column, cost in (("time", SECONDS, Group.seconds), ("parameters", TRAINED_PARAMETERS, _parameters)):
         points = [(group.name, cost(group), group.score("accuracy")) for group in groups]
-        return trade_off_figure(title, f"accuracy-against-{name}", (RECIPE, column, ACCURACY), points, many=False)
-
-    figures = [
-        figure("Accuracy against training time", "time", SECONDS, Group.seconds),
-        figure("Accuracy against trained parameters", "parameters", TRAINED_PARAMETERS, _parameters),
-    ]
+        figures.append(trade_off_figure(f"accuracy-against-{name}", (RECIPE, column, ACCURACY), points, many=False))
     note = "Dashed: the Pareto front, of recipes that no other beats in accuracy at the same cost or less."
     return Section("trade-off-section", "What more buys", figures, note=note)
 
 
 def _curves(groups: Sequence[Group]) -> Section:
-    def figure(title: str, name: str, key: str, column: Column) -> Figure:
+    figures = []
+    for what, column in (("loss", LOG_LOSS), ("accuracy", ACCURACY)):
         curves = []
         for index, group in enumerate(groups):
-            lines = [[(entry.epoch, getattr(entry, key)) for entry in run.scores.history] for run in group.runs]
+            lines = [[(entry.epoch, getattr(entry, column.name)) for entry in run.scores.history] for run in group.runs]
             curves.append(mean_curve(group.name, lines, index))
-        return lines_figure(title, name, curves, EPOCH, column)
-
-    figures = [
-        figure("Validation loss", "validation-loss", "log_loss", LOG_LOSS),
-        figure("Validation accuracy", "validation-accuracy", "accuracy", ACCURACY),
-    ]
+        figures.append(lines_figure(f"Validation {what}", f"validation-{what}", curves, EPOCH, column))
     means = "Lines are means over seeds, bands reach from the lowest to the highest."
     note = means if any(len(group.runs) > 1 for group in groups) else ""
     return Section("curves-section", "On the way", figures, note=note)
