@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from rankwise.report.figures.composed import lines_figure, mean_curve, trade_off
 from rankwise.report.words import Kind, Value, listed, percent, run_name, shown
 from rankwise.stats.intervals import Interval
 from rankwise.sweep.domains import is_drawn_as
-from rankwise.sweep.results import COSTS, OBJECTIVES, Final, State, Trial
+from rankwise.sweep.results import COSTS, OBJECTIVES, State, Trial
 from rankwise.sweep.study import Study
 
 TRIAL = Column("trial", "trial", "count")
@@ -189,39 +189,28 @@ def _progress(study: Study) -> Section:
     result = COLUMNS[first]
     numbers, values = [trial.number for trial in trials], [trial.values[first] for trial in trials]
     best = list(accumulate(values, max if OBJECTIVES[first] == "maximize" else min))
-    before = [best[0], *best]
-    steps = [(number, y) for index, number in enumerate(numbers) for y in (before[index], best[index])]
-    lines = (
-        charts.Curve("best so far", steps, 0, quiet=True),
-        charts.Curve("trial", [*zip(numbers, values, strict=True)], 5, loose=True),
-    )
+    steps = [(number, y) for number, ends in zip(numbers, pairwise([best[0], *best]), strict=True) for y in ends]
+    trials_seen = charts.Curve("trial", [*zip(numbers, values, strict=True)], 5, loose=True)
+    lines = (charts.Curve("best so far", steps, 0, quiet=True), trials_seen)
     start, end = (shown(value, result.kind) for value in (best[0], best[-1]))
     summary = f"From {start} at trial {numbers[0]} to {end} at trial {numbers[-1]}."
-    columns, rows = (TRIAL, result, Column("best", "best so far", result.kind)), [*zip(numbers, values, best, strict=True)]
-    table = Table("progress", "Trial by trial", columns, rows)
+    rows = list(zip(numbers, values, best, strict=True))
+    table = Table("progress", "Trial by trial", (TRIAL, result, Column("best", "best so far", result.kind)), rows)
     figure = Figure("The best so far", summary, charts.curves(lines, TRIAL, result), table)
     return Section("progress-section", "Trial by trial", [figure, *_learning(study)])
 
 
 def _learning(study: Study) -> list[Figure]:
     """Validation accuracy of the best trials over epochs."""
-    trials = [trial for trial in study.finished[:TOP] if any(trial.history)]
-    if not trials:
-        return []
     curves = []
-    for index, trial in enumerate(trials):
+    for index, trial in enumerate(trial for trial in study.finished[:TOP] if any(trial.history)):
         lines = [[(entry["epoch"], entry["accuracy"]) for entry in seed] for seed in trial.history]
         curves.append(mean_curve(f"trial {trial.number}", lines, index))
     accuracy = replace(ACCURACY, label="validation accuracy, %")
-    return [lines_figure("How the best ones learned", "learning", curves, EPOCH, accuracy)]
+    return [lines_figure("How the best ones learned", "learning", curves, EPOCH, accuracy)] if curves else []
 
 
 def _finals(study: Study) -> Section:
-    def row(final: Final) -> tuple[Value, ...]:
-        test = final.test
-        scores = (final.validation.get("accuracy"), test.get("accuracy"), test.get("macro_f1"), test.get("log_loss"))
-        return final.trial, final.seed, run_name(Path(final.folder)), *scores, final.seconds, final.reason
-
     columns = (
         TRIAL,
         SEED,
@@ -233,9 +222,15 @@ def _finals(study: Study) -> Section:
         Column("seconds", "time in all", "seconds"),
         *([Column("reason", "why it failed")] if any(final.reason for final in study.finals) else []),
     )
-    rows = [row(final)[: len(columns)] for final in study.finals]
+    rows, folders = [], []
+    for final in study.finals:
+        folder = run_name(Path(final.folder))
+        test = [final.test.get(key) for key in ("accuracy", "macro_f1", "log_loss")]
+        row = (final.trial, final.seed, folder, final.validation.get("accuracy"), *test, final.seconds, final.reason)
+        rows.append(row[: len(columns)])
+        folders += [] if final.reason else [folder]
     blocks: list[Block] = [Table("finalists", "Finalists", columns, rows)] if rows else []
-    if folders := [run_name(Path(final.folder)) for final in study.finals if not final.reason]:
+    if folders:
         blocks.append(Code(f"rankwise report {shlex.join(folders)}", "To see them at length"))
     lead = "The best configurations, trained again on seeds that the search had not used, then scored on the test rows."
     return Section("finalists-section", "Finalists", blocks, lead=lead)

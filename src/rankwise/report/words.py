@@ -11,14 +11,13 @@ from rankwise.stats.intervals import Interval
 
 Kind = Literal["text", "count", "number", "share", "signed", "seconds", "rate"]
 Value = str | int | float | Interval | None
-NOT_AVAILABLE = "n/a"
 
 
 def shown(value: Value, kind: Kind) -> str:
     """A value as a person reads it; of an interval the estimate alone. Nothing where there is nothing to say."""
     number = value.value if isinstance(value, Interval) else value
     if number is None:
-        return NOT_AVAILABLE if isinstance(value, Interval) else ""
+        return "n/a" if isinstance(value, Interval) else ""
     if isinstance(number, str):
         return number
     match kind:

@@ -87,5 +87,3 @@ def pareto_front(points: Sequence[tuple[float, float]]) -> list[int]:
 
 def _number(value: float | Interval) -> float:
     return float((value.value or 0.0) if isinstance(value, Interval) else value)
-
-

@@ -23,7 +23,10 @@ def is_logarithmic(values: Sequence[float]) -> bool:
 def set_scale(axis: XAxis | YAxis, values: Sequence[float], kind: Kind, *, zero: bool = False, log: bool = False) -> None:
     """Let an axis hold all values, from a round tick to a round tick; from 0 with `zero`, logarithmic with `log`."""
     low, high = min(values), max(values)
-    factor, unit = _unit(kind, max(abs(low), abs(high)))
+    factor, unit = 100.0 if kind in ("share", "signed") else 1.0, ""
+    if kind == "seconds":
+        largest = max(abs(low), abs(high))
+        factor, unit = next((1 / size, f" {unit}") for size, unit in CLOCK_UNITS if largest >= 4 * size or size == 1)
     if log:
         locator: Locator = LogLocator(subs=(1, 2, 5) if high / low < 100 else (1,))
     else:
@@ -46,16 +49,6 @@ def set_counted(axis: XAxis | YAxis, high: float, most: int = 5) -> None:
     axis.set_ticks(ticks, _labels(ticks, "count"))
 
 
-def _unit(kind: Kind, largest: float) -> tuple[float, str]:
-    """What values are multiplied by before they are shown, and the unit behind them."""
-    if kind in ("share", "signed"):
-        return 100, ""
-    if kind == "seconds":
-        size, unit = next((size, unit) for size, unit in CLOCK_UNITS if largest >= 4 * size or size == 1)
-        return 1 / size, f" {unit}"
-    return 1, ""
-
-
 def _with_room(low: float, high: float, kind: Kind) -> tuple[float, float]:
     """The same ends, or some room around a single value; it stays above 0 where it was, and a share below 1."""
     if high - low >= 1e-12:
@@ -69,7 +62,7 @@ def _labels(ticks: list[float], kind: Kind) -> list[str]:
     """As many digits after the point as tell the ticks apart; of numbers over decades, as many as each needs."""
     if kind == "count":
         return [EngFormatter(sep="")(tick) for tick in ticks]
-    if min(ticks) > 0 and max(ticks) / min(ticks) >= LOG_FROM:
+    if is_logarithmic(ticks):
         return [f"{tick:g}" for tick in ticks]
     formatter = ScalarFormatter(useOffset=False)
     formatter.set_scientific(False)

@@ -1,8 +1,4 @@
-"""A matplotlib figure as SVG within a page, as an SVG file, and as PNG.
-
-matplotlib draws. Its SVG is then made smaller, gets tooltips and an accessible name, leaves texts to the reader's fonts, and
-on a page every colour becomes the CSS variable of its role. The same figure gives the same bytes.
-"""
+"""A matplotlib figure as SVG within a page, as an SVG file, and as PNG; the same figure gives the same bytes."""
 
 from __future__ import annotations
 
@@ -90,8 +86,13 @@ def _smaller(element: ElementTree.Element) -> list[ElementTree.Element]:
     for name in element.attrib.keys() & {"d", "x", "y", "width", "height", "transform"}:
         short = NUMBER.sub(lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), element.attrib[name])
         element.set(name, " ".join(short.split()))
-    if element.tag == "text":
-        _leave_font_to_reader(element)
+    if element.tag == "text":  # sizes as attributes, which a style sheet can override; no family
+        style = dict(part.split(": ", 1) for part in element.attrib["style"].split("; "))
+        style.pop("font-family")
+        element.set("font-size", style.pop("font-size").removesuffix("px"))
+        element.set("style", "; ".join(f"{name}: {value}" for name, value in style.items()))
+        if element.attrib.get("transform", "").startswith("rotate(-0 "):
+            del element.attrib["transform"]
         return [element]
     element.text = None
     element[:] = [small for child in element for small in _smaller(child)]
@@ -99,21 +100,15 @@ def _smaller(element: ElementTree.Element) -> list[ElementTree.Element]:
         return [element] if element.attrib.get("style") != "fill: none" else []
     name = element.attrib.pop("id", "")
     if name.startswith(TOOLTIP):
-        title = ElementTree.Element("title")
-        title.text = name.removeprefix(TOOLTIP)
-        element.insert(0, title)
+        _insert(element, "title", name.removeprefix(TOOLTIP))
         return [element]
     return [element] if element.attrib else list(element)
 
 
-def _leave_font_to_reader(text: ElementTree.Element) -> None:
-    """Sizes as attributes, which a style sheet can override; no family."""
-    style = dict(part.split(": ", 1) for part in text.attrib["style"].split("; "))
-    style.pop("font-family")
-    text.set("font-size", style.pop("font-size").removesuffix("px"))
-    text.set("style", "; ".join(f"{name}: {value}" for name, value in style.items()))
-    if text.attrib.get("transform", "").startswith("rotate(-0 "):
-        del text.attrib["transform"]
+def _insert(parent: ElementTree.Element, tag: str, text: str, **attributes: str) -> None:
+    element = ElementTree.Element(tag, attributes)
+    element.text = text
+    parent.insert(0, element)
 
 
 def _with_name(root: ElementTree.Element, title: str, summary: str, name: str) -> str:
@@ -121,7 +116,5 @@ def _with_name(root: ElementTree.Element, title: str, summary: str, name: str) -
     root.set("role", "img")
     root.set("aria-labelledby", f"{name}-title {name}-desc")
     for tag, text in (("desc", summary), ("title", title)):  # the title is first in the end
-        element = ElementTree.Element(tag, id=f"{name}-{tag}")
-        element.text = NOT_XML.sub("\ufffd", text)
-        root.insert(0, element)
+        _insert(root, tag, NOT_XML.sub("\ufffd", text), id=f"{name}-{tag}")
     return ElementTree.tostring(root, encoding="unicode")

@@ -34,17 +34,11 @@ def budget_section(group: Group) -> Section:
     if facts.notes:
         blocks.append(Notes(facts.notes))
     share = f"{percent(facts.trainable_parameters / facts.total_parameters, 2)} of the model's {facts.total_parameters:,}"
-    lead = f"{facts.trainable_parameters:,} parameters train, {share}: {_method(facts)}."
-    return Section("budget-section", "Budget", blocks, lead=lead)
-
-
-def _method(facts: PlanFacts) -> str:
-    ranks = sorted(set(facts.ranks.values()))
-    head = f"{facts.head} head"
-    if not ranks:
-        return f"{facts.method}, {head}"
-    spread = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]}"
-    return f"{facts.method}, {spread} on {len(facts.ranks)} linear layers, {head}"
+    lead = f"{facts.trainable_parameters:,} parameters train, {share}: {facts.method}, "
+    if ranks := sorted(set(facts.ranks.values())):
+        spread = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {ranks[0]} to {ranks[-1]}"
+        lead += f"{spread} on {len(facts.ranks)} linear layers, "
+    return Section("budget-section", "Budget", blocks, lead=f"{lead}{facts.head} head.")
 
 
 def _by_layer(facts: PlanFacts, left: Mapping[str, int]) -> Figure:

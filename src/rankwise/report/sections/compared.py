@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from rankwise.errors import RunError
 from rankwise.recipe.differences import differences
-from rankwise.report.blocks import Block, Column, Figure, Notes, Paragraph, Section, Table
+from rankwise.report.blocks import Column, Figure, Notes, Paragraph, Section, Table
 from rankwise.report.columns import ACCURACY, EPOCH, LOG_LOSS, MACRO_F1, PEAK_GB, RECIPE, SECONDS, SEED, TRAINED_PARAMETERS
 from rankwise.report.figures import charts
 from rankwise.report.figures.composed import lines_figure, mean_curve, trade_off_figure
@@ -58,16 +58,14 @@ def _verdicts(groups: Sequence[Group], comparison: Comparison | RunError) -> Sec
     recipe_of = {str(run.folder): group.name for group in groups for run in group.runs}
     names = {system.name: recipe_of[system.runs[0]] for system in comparison.systems}
     pairs = [replace(pair, a=names[pair.a], b=names[pair.b]) for pair in comparison.pairs]
-    blocks: list[Block] = [Notes([*map(comparison.verdict, pairs)]), _differences(pairs, comparison.test_rows)]
-    if any(pair.mcnemar for pair in pairs):
-        blocks.append(_mcnemar(pairs))
+    verdicts = Notes([comparison.verdict(pair) for pair in pairs])
     single = [group.name for group in groups if len(group.runs) == 1]
     seeds = f" Of {listed(single)} there is one seed, so nothing is known of others." if single else ""
     how = f"As rankwise compare finds it. p is of accuracy; Holm's correction counts all pairs.{seeds}"
-    return Section(name, title, blocks, note=how)
+    return Section(name, title, [verdicts, *_pairs_in_tables(pairs, comparison.test_rows)], note=how)
 
 
-def _differences(pairs: Sequence[Pair], test_rows: int) -> Table:
+def _pairs_in_tables(pairs: Sequence[Pair], test_rows: int) -> list[Table]:
     accuracy = Column("accuracy", "accuracy, points", "signed")
     macro_f1 = Column("macro_f1", "macro-F1, points", "signed")
     columns = (Column("a", "recipe"), Column("b", "minus"), accuracy, macro_f1, P, Column("p_holm", "p after Holm", "rate"))
@@ -75,15 +73,13 @@ def _differences(pairs: Sequence[Pair], test_rows: int) -> Table:
         (pair.a, pair.b, pair.accuracy.interval, pair.macro_f1.interval, pair.accuracy.p_value, pair.accuracy.p_holm)
         for pair in pairs
     ]
-    return Table("differences", f"Differences on the same {test_rows:,} test rows", columns, rows)
-
-
-def _mcnemar(pairs: Sequence[Pair]) -> Table:
+    differences = Table("differences", f"Differences on the same {test_rows:,} test rows", columns, rows)
     only_a = Column("only_a", "rows that A alone has right", "count")
     only_b = Column("only_b", "rows that B alone has right", "count")
-    columns = (Column("a", "recipe A"), Column("b", "recipe B"), SEED, only_a, only_b, P)
-    rows = [(pair.a, pair.b, test.seed, test.only_a, test.only_b, test.p_value) for pair in pairs for test in pair.mcnemar]
-    return Table("mcnemar", "McNemar's exact test, seed by seed", columns, rows, folded=True)
+    of_seeds = (Column("a", "recipe A"), Column("b", "recipe B"), SEED, only_a, only_b, P)
+    tests = [(pair.a, pair.b, test.seed, test.only_a, test.only_b, test.p_value) for pair in pairs for test in pair.mcnemar]
+    mcnemar = Table("mcnemar", "McNemar's exact test, seed by seed", of_seeds, tests, folded=True)
+    return [differences, mcnemar] if tests else [differences]
 
 
 def _costs(groups: Sequence[Group]) -> Section:

@@ -11,7 +11,6 @@ from rankwise.report.figures import charts, maps
 from rankwise.report.groups import Group
 from rankwise.report.words import Value, in_words, percent
 from rankwise.stats.intervals import wilson
-from rankwise.stats.scores import Mistake
 
 MISTAKES = 10
 MOST_CLASSES = 60  # whose confusion matrix is drawn
@@ -25,11 +24,15 @@ def mistakes_section(group: Group) -> Section:
     matrix = np.asarray(np.sum([run.scores.test.confusion for run in group.runs], axis=0), dtype=np.int64)  # (C, C)
     confusion = _matrix(group, matrix, classes) if len(classes) <= MOST_CLASSES else _commonest(matrix, classes)
     blocks: list[Block] = [confusion, _reliability(group), _per_class(group)]
-    if mistakes := _surest(group):
+    mistakes = [mistake for run in group.runs for mistake in run.scores.test.mistakes]
+    surest: dict[int, tuple[Value, ...]] = {}  # of each row, once
+    for one in sorted(mistakes, key=lambda mistake: -mistake.confidence):
+        surest.setdefault(one.row, (one.row, one.truth, one.predicted, one.confidence, one.text))
+    if surest:
         predicted, confidence = Column("predicted", "predicted"), Column("confidence", "confidence, %", "share")
         columns = (Column("row", "row", "count"), TRUTH, predicted, confidence, Column("text", "text"))
-        rows = [(one.row, one.truth, one.predicted, one.confidence, one.text) for one in mistakes]
-        blocks.append(Quotes(Table("mistakes", "The most confident mistakes", columns, rows)))
+        table = Table("mistakes", "The most confident mistakes", columns, list(surest.values())[:MISTAKES])
+        blocks.append(Quotes(table))
     return Section("mistakes-section", "Where it is right and wrong", blocks)
 
 
@@ -62,16 +65,14 @@ def _matrix(group: Group, matrix: NDArray[np.int64], classes: tuple[str, ...]) -
 
 def _commonest(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> Table:
     """The commonest mistakes, where there are too many classes for a matrix to be looked at."""
-    support = np.maximum(matrix.sum(axis=1), 1)
     wrong = matrix - np.diag(np.diag(matrix))
     commonest = np.argsort(-wrong, axis=None, kind="stable")[:PAIRS].tolist()
-    pairs = [
-        (truth, predicted) for truth, predicted in (divmod(at, len(classes)) for at in commonest) if wrong[truth, predicted]
-    ]
     rows = [
-        (classes[truth], classes[predicted], int(wrong[truth, predicted]), float(wrong[truth, predicted] / support[truth]))
-        for truth, predicted in pairs
+        (classes[truth], classes[predicted], int(count), float(count / matrix[truth].sum()))
+        for truth, predicted in (divmod(at, len(classes)) for at in commonest)
+        if (count := wrong[truth, predicted])
     ]
+
     columns = (TRUTH, Column("predicted", "taken for"), ROWS, Column("share", "% of the class", "share"))
     return Table("confusions", f"The commonest mistakes among {len(classes)} classes", columns, rows)
 
@@ -106,12 +107,3 @@ def _per_class(group: Group) -> Table:
         of_runs = [run.scores.test.per_class[index] for run in group.runs]
         rows.append((name, of_runs[0].support, *(group.pooled(of_runs, key) for key in labels)))
     return Table("classes", "By class", (Column("class", "class"), Column("rows", "test rows", "count"), *scores), rows)
-
-
-def _surest(group: Group) -> list[Mistake]:
-    """The most confident mistakes of all runs, each text once."""
-    mistakes = [mistake for run in group.runs for mistake in run.scores.test.mistakes]
-    surest: dict[int, Mistake] = {}
-    for mistake in sorted(mistakes, key=lambda mistake: -mistake.confidence):
-        surest.setdefault(mistake.row, mistake)
-    return list(surest.values())[:MISTAKES]

@@ -81,9 +81,6 @@ def _each_run(group: Group) -> Table:
     return Table("runs", "Each run", (RUN, SEED, ACCURACY, LOG_LOSS, SECONDS, BEST_UPDATE), rows)
 
 
-# --------------------------------------------------------------------------------------------------------------- shift
-
-
 def shift_section(group: Group) -> Section:
     """What `rankwise evaluate --shift` left in the runs' folders, pooled over those that were measured on the same rows."""
     title, name = "Under shift", "shift-section"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from rankwise.recipe import DataSpec, Published
+from rankwise.recipe import Published
 from rankwise.recipe.steps import steps_per_epoch
 from rankwise.report.blocks import Block, Code, Column, Facts, Figure, Notes, Section, Table
 from rankwise.report.columns import ACCURACY, BEST_UPDATE, LOG_LOSS, PEAK_GB, RUN, SECONDS, SEED, UPDATE
@@ -12,7 +12,6 @@ from rankwise.report.figures import charts
 from rankwise.report.figures.composed import Line, lines_figure, mean_curve
 from rankwise.report.groups import Group, peak_gb
 from rankwise.report.words import Value, in_words, listed, run_name
-from rankwise.run.folder import Run
 from rankwise.run.manifest import EVENTS, RECIPE, VERSIONS
 from rankwise.system.events import read_events
 from rankwise.system.files import read_json
@@ -23,11 +22,12 @@ WHAT = Column("what", "what")
 
 
 def training_section(group: Group) -> Section:
-    """Loss and accuracy over updates and epochs."""
     recipe, facts = group.first.recipe, group.first.facts
     per_epoch = steps_per_epoch(facts.rows.train, recipe.train)
     best = facts.best.step if len(group.runs) == 1 else None
-    logged = [_logged_losses(run) for run in group.runs]
+    of_events = [read_events(run.folder / EVENTS, UpdateLogged) for run in group.runs]
+    # of a run that was resumed, an update's loss is that of the last time it was made
+    logged = [sorted({event.step: event.loss for event in events}.items()) for events in of_events]
     of_loss = (
         mean_curve("training", logged if all(logged) else _histories(group, "train_loss"), 1),
         mean_curve("validation", _histories(group, "log_loss"), 0, ringed=best),
@@ -52,12 +52,6 @@ def training_section(group: Group) -> Section:
         _costs(group),
     ]
     return Section("training-section", "Training", blocks, lead=lead, note=how_counted)
-
-
-def _logged_losses(run: Run) -> Line:
-    """The loss of every update that a run logged; of one that was resumed, the last time each was made."""
-    logged = read_events(run.folder / EVENTS, UpdateLogged)
-    return sorted({event.step: event.loss for event in logged}.items())
 
 
 def _histories(group: Group, key: str) -> list[Line]:
@@ -92,20 +86,8 @@ def _costs(group: Group) -> Table:
     return Table("costs", "What training took", columns, rows, folded=True)
 
 
-# ---------------------------------------------------------------------------------------------------------------- data
-
-
 def data_section(group: Group) -> Section:
-    """Rows, notes about them, token lengths."""
     run = group.first
-    rows = listed([f"{getattr(run.facts.rows, part):,} {name}" for part, name in SPLITS.items()])
-    blocks: list[Block] = [_lengths(run)]
-    if run.facts.notes:
-        blocks.append(Notes(run.facts.notes))
-    return Section("data-section", "Data", blocks, lead=f"{rows} rows; {len(run.scores.classes)} classes.")
-
-
-def _lengths(run: Run) -> Figure:
     bars, quantiles = run.facts.token_lengths.histogram, run.facts.token_lengths.quantiles
     longest, total = run.preprocessing.max_length, sum(count for *_, count in bars)
     tokens, texts = Column("tokens", "tokens, special ones included", "count"), Column("texts", "training texts", "count")
@@ -116,23 +98,23 @@ def _lengths(run: Run) -> Figure:
     picture = charts.histogram(bars, tokens, texts, limit=longest, label=f"max length {longest}")
     columns = (*ends, texts, Column("share", "% of them", "share"))
     table = Table("token-lengths", "Token lengths of the training texts", columns, rows)
-    return Figure("How long the texts are", summary, picture, table, note=summary)
-
-
-# -------------------------------------------------------------------------------------------------------------- origin
+    lengths = Figure("How long the texts are", summary, picture, table, note=summary)
+    notes = [Notes(run.facts.notes)] if run.facts.notes else []
+    splits = listed([f"{getattr(run.facts.rows, part):,} {name}" for part, name in SPLITS.items()])
+    return Section("data-section", "Data", [lengths, *notes], lead=f"{splits} rows; {len(run.scores.classes)} classes.")
 
 
 def origin_section(group: Group) -> Section:
-    """Where the runs came from, and the commands that make them again."""
     run, recipe = group.first, group.first.recipe
     facts, base = run.facts, run.facts.base
     threads = f"{facts.threads} {'thread' if facts.threads == 1 else 'threads'}"
+    files = [f"{name} {source.path}" for name in SPLITS if (source := getattr(recipe.data, name))]
     items = (
         ("recipe", recipe.name + (f": {recipe.summary}" if recipe.summary else "")),
         *([("report", recipe.published.report)] if recipe.published else []),
         ("base encoder", base.hub or base.name),
         *([("its weights, sha256", base.sha256)] if base.sha256 else []),
-        ("data", _sources(recipe.data)),
+        ("data", ", ".join(filter(None, [recipe.data.source, *files])) or "lists given in Python"),
         ("its texts and labels, sha256", facts.data_sha256),
         ("seed" if len(group.runs) == 1 else "seeds", listed(group.seeds)),
         ("computed on", f"{facts.device}, {facts.precision}, {threads}"),
@@ -150,11 +132,6 @@ def origin_section(group: Group) -> Section:
     versions = list(read_json(run.folder / VERSIONS, dict[str, str]).items())
     blocks.append(Table("versions", "Versions", (WHAT, Column("version", "version")), versions, folded=True))
     return Section("origin-section", "Where it came from", blocks)
-
-
-def _sources(data: DataSpec) -> str:
-    named = [f"{name} {source.path}" for name in ("train", "validation", "test") if (source := getattr(data, name))]
-    return ", ".join(filter(None, [data.source, *named])) or "lists given in Python"
 
 
 def _beside_published(published: Published, group: Group) -> Table:
