@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from rankwise.data.clean import STEPS, clean
 from rankwise.data.files.table import read_table
 from rankwise.errors import DataError
-from rankwise.recipe import CleanStep, DataSpec, SourceSpec
+from rankwise.recipe import DataSpec, SourceSpec
+from rankwise.recipe.data import CleanStep
 
 REAL = Path(os.environ.get("RANKWISE_TEST_DATA", Path(__file__).parents[3] / "shared" / "data")) / "ag_news"
 

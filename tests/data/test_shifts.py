@@ -15,7 +15,7 @@ from conftest import WORDS, tiny_tokenizer
 from rankwise.data.preprocessing import Preprocessing
 from rankwise.data.shifts import DROPPED_SHARE, KINDS, TYPO_SHARE, shift, shifted_tokens
 from rankwise.data.tokens import tokenize
-from rankwise.recipe import ShiftKind
+from rankwise.recipe.data import ShiftKind
 
 NEWS = "Oil hits $50 a barrel (Reuters) . Reuters - Crude rose 3.5% on Monday. Traders blamed the weather! Stocks fell"
 EXACT = {

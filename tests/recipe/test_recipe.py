@@ -15,10 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from rankwise import recipe as specs
 from rankwise.errors import RecipeError
+from rankwise.recipe import SourceSpec, adapter, data, train
 from rankwise.recipe import recipe as recipe_module
+from rankwise.recipe.adapter import Fibonacci, LastK
 from rankwise.recipe.recipe import Recipe, builtin_recipes, source_text
+from rankwise.recipe.values import Spec
 
 BUILT_IN = [
     "quickstart",
@@ -34,9 +36,9 @@ BUILT_IN = [
 ]
 SPECS = {
     name: kind
-    for module in (specs, recipe_module)
+    for module in (adapter, data, train, recipe_module)
     for name, kind in vars(module).items()
-    if isinstance(kind, type) and issubclass(kind, specs.Spec) and kind is not specs.Spec
+    if isinstance(kind, type) and issubclass(kind, Spec) and kind is not Spec
 }
 
 
@@ -77,10 +79,10 @@ def test_the_last_override_of_a_key_wins():
 @pytest.mark.parametrize(
     ("overrides", "policy"),
     [
-        (["adapter.allocate=last-k"], specs.LastK(policy="last-k")),
-        (["adapter.allocate=last-k", "adapter.allocate.k=2"], specs.LastK(policy="last-k", k=2)),
-        (["adapter.allocate.policy=last-k", "adapter.allocate.k=half"], specs.LastK(policy="last-k", k="half")),
-        (["adapter.allocate={policy: fibonacci, groups: 4}"], specs.Fibonacci(policy="fibonacci", groups=4)),
+        (["adapter.allocate=last-k"], LastK(policy="last-k")),
+        (["adapter.allocate=last-k", "adapter.allocate.k=2"], LastK(policy="last-k", k=2)),
+        (["adapter.allocate.policy=last-k", "adapter.allocate.k=half"], LastK(policy="last-k", k="half")),
+        (["adapter.allocate={policy: fibonacci, groups: 4}"], Fibonacci(policy="fibonacci", groups=4)),
     ],
 )
 def test_a_policy_can_be_overridden_in_its_short_and_its_long_form(overrides, policy):
@@ -98,7 +100,7 @@ def test_a_short_optimizer_in_the_file_can_be_refined_by_an_override(read):
 
 
 def test_a_short_source_in_the_file_can_be_refined_by_an_override(read):
-    assert read("data: {test: a.csv}\n", "data.test.label=topic").data.test == specs.SourceSpec(path="a.csv", label="topic")
+    assert read("data: {test: a.csv}\n", "data.test.label=topic").data.test == SourceSpec(path="a.csv", label="topic")
 
 
 def test_with_overrides_leaves_the_recipe_it_starts_from():

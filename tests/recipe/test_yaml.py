@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rankwise import recipe as specs
 from rankwise.errors import RecipeError
-from rankwise.recipe.recipe import Recipe
+from rankwise.recipe import OptimizerSpec, Recipe, SourceSpec
+from rankwise.recipe.adapter import Fibonacci
 from rankwise.recipe.yaml import MAX_BYTES
 
 
@@ -51,9 +51,9 @@ def test_a_single_column_or_target_needs_no_list(read):
 
 def test_short_forms_stand_for_specs(read):
     loaded = read("data: {train: a.csv}\nadapter: {allocate: fibonacci}\ntrain: {optimizer: muon}")
-    assert loaded.data.train == specs.SourceSpec(path="a.csv")
-    assert loaded.adapter.allocate == specs.Fibonacci(policy="fibonacci")
-    assert loaded.train.optimizer == specs.OptimizerSpec(name="muon")
+    assert loaded.data.train == SourceSpec(path="a.csv")
+    assert loaded.adapter.allocate == Fibonacci(policy="fibonacci")
+    assert loaded.train.optimizer == OptimizerSpec(name="muon")
 
 
 def test_anchors_and_merge_keys_are_yaml_too(read):

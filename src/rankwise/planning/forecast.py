@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rankwise.errors import OverTime
-from rankwise.planning.memory import BASELINE_FEW, BASELINE_MOST, GB, fit_batches, peak_bytes
+from rankwise.planning.memory import GB, fit_batches, of_baselines, peak_bytes
 from rankwise.planning.operations import Operations, cache_bytes, operations
 from rankwise.planning.plan import Plan
 from rankwise.planning.workload import Work
@@ -95,10 +95,9 @@ class Forecast(Durations, Event, kind="forecast"):
         costs = f"{_duration(self.seconds)} on {cores}, {_gigabytes(self.peak_bytes)} of memory"
         rows = f" for {self.work.train_rows:,} rows of {self.work.longest} tokens" if self.work.source == "assumed" else ""
         lines = [f"predicted{rows}: about {costs}, {_operations(self.operations)}{cache}"]
-        if self.minutes is not None and self.steps < self.planned_steps:
-            lines.append(f"{self.minutes:g} min are enough for about {self.steps:,} of {self.planned_steps:,} updates")
-        elif self.minutes is not None:
-            lines.append(f"{self.minutes:g} min are enough for all {self.planned_steps:,} updates")
+        if self.minutes is not None:
+            part = f"about {self.steps:,} of" if self.steps < self.planned_steps else "all"
+            lines.append(f"{self.minutes:g} min are enough for {part} {self.planned_steps:,} updates")
         if self.memory_gb is not None and not self.memory_cuts:
             lines.append(f"{self.memory_gb:g} GB are enough as it is")
         elif self.memory_gb is not None:
@@ -151,10 +150,8 @@ def _durations(plan: Plan, recipe: Recipe, work: Work, computed: Operations, *, 
     """The parts of a run on a machine with `speed` operations a second in matrix products."""
     training, inference = speed * TRAINING_UTILISATION, speed * INFERENCE_UTILISATION
     tokens = work.train_tokens + work.validation_tokens + work.test_tokens
-    baselines = 0.0
-    if recipe.evaluate.baselines:
-        per_token = BASELINE_SECONDS_PER_TOKEN_FEW if work.train_rows <= BASELINE_FEW else BASELINE_SECONDS_PER_TOKEN
-        baselines = per_token * work.mean_tokens * min(work.train_rows, BASELINE_MOST)
+    baselines = of_baselines(work, few=BASELINE_SECONDS_PER_TOKEN_FEW, many=BASELINE_SECONDS_PER_TOKEN)
+    baselines *= recipe.evaluate.baselines
     optimizer = OPTIMIZER_SECONDS_PER_WEIGHT * plan.ledger.trainable_parameters
     test = computed.test / inference
     return Durations(
@@ -199,7 +196,6 @@ def _gigabytes(count: float) -> str:
 
 
 def _operations(count: float) -> str:
-    for unit, name in ((1e15, "Pflop"), (1e12, "Tflop")):
-        if count >= unit:
-            return f"{count / unit:.1f} {name}"
-    return f"{count / 1e9:.0f} Gflop"
+    if count >= 1e15:
+        return f"{count / 1e15:.1f} Pflop"
+    return f"{count / 1e12:.1f} Tflop" if count >= 1e12 else f"{count / 1e9:.0f} Gflop"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-ADAPTERS = ("adapter", "vector", "prefix")
-"""Sections of what is added to linear layers, one entry for each that is adapted."""
+ADAPTERS = ("adapter", "vector", "prefix")  # sections with one entry for each adapted linear layer
 
 
 @dataclass(frozen=True)
@@ -21,15 +20,10 @@ class Entry:
     kind: str | None = None
     rank: int | None = None
 
-    @property
-    def is_added(self) -> bool:
-        """Whether the encoder has no such tensor of its own."""
-        return self.section in (*ADAPTERS, "magnitude")
-
 
 @dataclass(frozen=True)
 class Ledger:
-    """Everything that trains at the start, line by line, against the cap."""
+    """Everything that trains at the start."""
 
     entries: tuple[Entry, ...]
     total_parameters: int
@@ -44,11 +38,6 @@ class Ledger:
     @property
     def fits(self) -> bool:
         return self.budget is None or self.trainable_parameters < self.budget
-
-    @property
-    def share(self) -> float | None:
-        """Trained parameters over the cap."""
-        return None if self.budget is None else self.trainable_parameters / self.budget
 
     @property
     def adapters(self) -> tuple[Entry, ...]:

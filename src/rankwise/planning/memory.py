@@ -57,7 +57,7 @@ def peak_bytes(
     training, scoring = shrink * _kept(plan, recipe.train, work, rows), shrink * _held(plan, work, scored)
     if gpu:  # texts, baselines and the check stay in the computer's own memory
         return round(GPU_BYTES + held_always + max(training, scoring))
-    baselines = baseline_bytes(work) if recipe.evaluate.baselines else 0.0
+    baselines = recipe.evaluate.baselines * of_baselines(work, few=BASELINE_TOKEN_BYTES_FEW, many=BASELINE_TOKEN_BYTES)
     checking = weights + shrink * _held(plan, work, min(scored, PROBE_BATCH))  # the saved folder, loaded again to compare
     busiest = max(training, SCORING_BYTES + max(HELD_IN_SCORING * scoring, baselines, checking))  # these follow each other
     batches = work.train_rows / recipe.train.batch_size * recipe.train.epochs
@@ -66,10 +66,9 @@ def peak_bytes(
     return round(PROCESS_BYTES + kernels + held_always + busiest + data)
 
 
-def baseline_bytes(work: Work) -> float:
-    """Bytes that TF-IDF with logistic regression takes on the training texts."""
-    per_token = BASELINE_TOKEN_BYTES_FEW if work.train_rows <= BASELINE_FEW else BASELINE_TOKEN_BYTES
-    return per_token * work.mean_tokens * min(work.train_rows, BASELINE_MOST)
+def of_baselines(work: Work, *, few: float, many: float) -> float:
+    """What TF-IDF with logistic regression takes on the training texts: `few` a token where rows are few, else `many`."""
+    return (few if work.train_rows <= BASELINE_FEW else many) * work.mean_tokens * min(work.train_rows, BASELINE_MOST)
 
 
 def fit_batches(plan: Plan, recipe: Recipe, work: Work, *, bf16: bool = False, gpu: bool = False) -> tuple[int, int]:
@@ -147,11 +146,9 @@ def _folded_bytes(plan: Plan, bf16: bool) -> int:
 
 
 def _ways_to_shrink(plan: Plan, recipe: Recipe, work: Work) -> str:
-    ways = []
-    if work.longest > 64:
-        ways.append("--set data.max_length=64")
-    if plan.method.trains_weights:
-        ways.append("--set adapter.method=lora")
-    if recipe.base != "minilm":
-        ways.append("--set base=minilm")
-    return f", or {', or '.join(ways)}" if ways else ""
+    ways = {
+        "data.max_length=64": work.longest > 64,
+        "adapter.method=lora": plan.method.trains_weights,
+        "base=minilm": recipe.base != "minilm",
+    }
+    return "".join(f", or --set {way}" for way, shrinks in ways.items() if shrinks)

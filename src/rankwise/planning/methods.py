@@ -34,7 +34,6 @@ class Method(ABC):
     trains_weights: ClassVar[bool] = False
     """Whether the linear layers' own weights train."""
     prunes_ranks: ClassVar[bool] = False
-    """Whether ranks fall while it trains."""
     by_layer: ClassVar[bool] = False
     """Whether the policy says in which layers it trains."""
     spans_layers: ClassVar[bool] = False

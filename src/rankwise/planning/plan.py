@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from rankwise.encoders.describe import Encoder, find
 from rankwise.encoders.site import Site
@@ -65,7 +64,6 @@ class Plan:
 
     @property
     def method(self) -> Method:
-        """The planning half of the adapter's method."""
         return method_of(self.adapter)
 
     @property
@@ -83,12 +81,10 @@ class Plan:
 
     @property
     def trains_embeddings(self) -> bool:
-        """Whether anything below the first layer trains."""
         return self.method.trains_embeddings(self.adapter)
 
     @property
     def prefix_length(self) -> int:
-        """Virtual tokens before each text, which take as many positions."""
         return self.method.prefix_length(self.adapter)
 
     def facts(self) -> PlanFacts:
@@ -106,7 +102,7 @@ class Plan:
             trainable_parameters=ledger.trainable_parameters,
             total_parameters=ledger.total_parameters,
             budget=ledger.budget,
-            share=ledger.share,
+            share=None if ledger.budget is None else ledger.trainable_parameters / ledger.budget,
             sections=ledger.sections(),
             ledger=ledger.entries,
             ranks=self.ranks,
@@ -177,24 +173,18 @@ def _notes(recipe: Recipe, draft: Draft) -> Iterator[str]:
             yield f"the report prints {printed:,}, {abs(more):,} {'more' if more > 0 else 'fewer'} than these layers have"
 
 
-def _idle_tiers(tiers: Sequence[float], draft: Draft) -> list[str]:
+def _idle_tiers(tiers: Sequence[float], draft: Draft) -> Iterator[str]:
     """One note for each learning-rate tier that owns no trained parameter."""
     adapter, layers = draft.adapter, draft.encoder.layers
     method = method_of(adapter)
     if not tiers or method.trains_embeddings(adapter):
-        return []
+        return
     if method.spans_layers:
-        return [f"a {adapter.method} is one tensor for all layers, so it learns at the last tier's rate, {tiers[-1]:g}"]
-    owned = {depth_group(entry.layer, layers, len(tiers)) for entry in draft.ledger.entries if entry.layer is not None}
-    starts = [-(-group * layers // len(tiers)) for group in range(len(tiers) + 1)]
-    return [
-        f"learning-rate tier {group + 1} ({_span(first, end - 1)}, {tiers[group]:g}) owns no trained parameter"
-        for group, (first, end) in enumerate(pairwise(starts))
-        if group not in owned
-    ]
-
-
-def _span(first: int, last: int) -> str:
-    if first > last:
-        return "no layer"  # more tiers than layers
-    return f"layer {first}" if first == last else f"layers {first}-{last}"
+        yield f"a {adapter.method} is one tensor for all layers, so it learns at the last tier's rate, {tiers[-1]:g}"
+        return
+    trained = {entry.layer for entry in draft.ledger.entries}
+    for group, rate in enumerate(tiers):
+        own = [layer for layer in range(layers) if depth_group(layer, layers, len(tiers)) == group]
+        if trained.isdisjoint(own):  # or there are more tiers than layers
+            span = f"layers {own[0]}-{own[-1]}" if len(own) > 1 else f"layer {own[0]}" if own else "no layer"
+            yield f"learning-rate tier {group + 1} ({span}, {rate:g}) owns no trained parameter"

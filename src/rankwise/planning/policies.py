@@ -1,8 +1,4 @@
-"""Policies: which sites get an adapter, and how many times `rank` each layer of them.
-
-A policy is a function from a layer's depth to a whole-number weight; a linear layer's rank is `rank * weight`. Explicit
-ranks are given one by one.
-"""
+"""Policies: which sites get an adapter, and how many times `rank` each layer of them; explicit ranks are given one by one."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from fnmatch import fnmatchcase
 from rankwise.encoders.describe import Encoder
 from rankwise.encoders.site import Site
 from rankwise.errors import PlanError, nearest
-from rankwise.recipe import AdapterSpec, ByDepth, Explicit, Fibonacci, FirstAndLast, LastK
+from rankwise.recipe.adapter import AdapterSpec, ByDepth, Explicit, Fibonacci, FirstAndLast, LastK
 
 
 def layer_weight(adapter: AdapterSpec, layer: int, layers: int) -> int:
@@ -20,7 +16,10 @@ def layer_weight(adapter: AdapterSpec, layer: int, layers: int) -> int:
     if isinstance(policy, ByDepth):
         return int(policy.growth ** depth_group(layer, layers, policy.groups))
     if isinstance(policy, Fibonacci):
-        return _fibonacci(depth_group(layer, layers, policy.groups))
+        before, weight = 0, 1
+        for _ in range(depth_group(layer, layers, policy.groups)):
+            before, weight = weight, before + weight
+        return weight
     if isinstance(policy, LastK):
         return int(layer >= layers - last_layers(policy.k, layers))
     if isinstance(policy, FirstAndLast):
@@ -54,26 +53,15 @@ def targeted_sites(encoder: Encoder, adapter: AdapterSpec) -> list[Site]:
 
 
 def explicit_ranks(encoder: Encoder, policy: Explicit) -> dict[str, int]:
-    """The rank of every linear layer, by module path, 0 where no pattern matches.
-
-    Raises PlanError for a pattern that matches none.
-    """
-    addresses = [site.address for site in encoder.sites]
-    for pattern in policy.ranks:
-        if not any(fnmatchcase(address, pattern) for address in addresses):
+    """The rank of every linear layer, by module path, 0 where no pattern matches. Raises PlanError for an idle pattern."""
+    ranks = dict.fromkeys((site.name for site in encoder.sites), 0)
+    for pattern, rank in policy.ranks.items():
+        matching = [site.name for site in encoder.sites if fnmatchcase(site.address, pattern)]
+        if not matching:
+            addresses = [site.address for site in encoder.sites]
             raise PlanError(
                 f"adapter.allocate.ranks: '{pattern}' matches no linear layer of {encoder.name}"
                 f"{nearest(pattern, addresses) or '.'} Patterns look like '*.query' or '{encoder.layers - 1}.*'"
             )
-    last_first = [*reversed(policy.ranks.items())]
-    return {
-        site.name: next((rank for pattern, rank in last_first if fnmatchcase(site.address, pattern)), 0)
-        for site in encoder.sites
-    }
-
-
-def _fibonacci(index: int) -> int:
-    before, number = 0, 1
-    for _ in range(index):
-        before, number = number, before + number
-    return number
+        ranks |= dict.fromkeys(matching, rank)  # the last match wins
+    return ranks

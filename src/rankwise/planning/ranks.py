@@ -1,22 +1,17 @@
-"""Sites and a budget → the rank of every linear layer under the recipe's policy, and the ledger of what then trains.
-
-What an adapter trains grows by the same count with each rank, so `rank: max`, the largest that stays under the cap, is one
-division. Ranks by importance are bought one by one, where a parameter brings most, until what may be spent is spent: a score
-is a list of gains, one for each of a linear layer's first ranks, as `workflows/by_importance.py` measures them.
-"""
+"""Sites and a budget → the rank of every linear layer under the recipe's policy, and the ledger of what then trains."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from heapq import heapify, heappop, heappush
+from heapq import merge
 from typing import Any
 
 from rankwise.encoders.describe import Encoder
 from rankwise.encoders.site import Site
 from rankwise.errors import PlanError
-from rankwise.planning.ledger import Entry, Ledger
+from rankwise.planning.ledger import ADAPTERS, Entry, Ledger
 from rankwise.planning.methods import LowRank, method_of
 from rankwise.planning.policies import explicit_ranks, layer_weight, targeted_sites
 from rankwise.recipe import AdapterSpec, ByImportance, Explicit, HeadSpec
@@ -73,8 +68,9 @@ class Draft:
         """All that would train with these ranks, by module path, without asking whether linear layers are large enough."""
         encoder, method = self.encoder, method_of(self.adapter)
         entries = method.entries(encoder, self.adapter, ranks)
-        added = sum(entry.parameters for entry in entries if entry.is_added) + method.frozen_parameters(encoder, ranks)
-        return Ledger((*entries, *self.head_entries), encoder.total_parameters + added, self.cap)
+        added = sum(entry.parameters for entry in entries if entry.section in (*ADAPTERS, "magnitude"))
+        total = encoder.total_parameters + added + method.frozen_parameters(encoder, ranks)
+        return Ledger((*entries, *self.head_entries), total, self.cap)
 
     @property
     def head_entries(self) -> list[Entry]:
@@ -92,7 +88,7 @@ class Draft:
         if not limits:
             return 1
         first, second = self._trained(1), self._trained(2)
-        start = 1 + (self._needed_cap - 1 - first) // (second - first)
+        start = 1 + (self._needed_cap - 1 - first) // (second - first)  # each rank trains as much as the one before it
         return max(1, method.rank_from_start(min(start, *limits)))
 
     @property
@@ -135,21 +131,17 @@ def _bought_ranks(encoder: Encoder, adapter: AdapterSpec, method: LowRank, spend
         along = method.along(adapter, site) if rank == 1 else []
         return method.cost(site, 1) + sum(entry.parameters for entry in along)
 
-    def offer(index: int, rank: int) -> tuple[float, int, int]:
-        """A site's next rank, as a heap wants it: the best is the smallest."""
-        return -_gain(scores[index], rank) / price(sites[index], rank), rank, index
-
-    offers = [offer(index, 1) for index in range(len(sites))]
-    heapify(offers)
-    while offers:
-        _, rank, index = heappop(offers)
+    def offers(index: int) -> Iterator[tuple[float, int, int]]:
+        """A site's ranks one after another, as a merge wants them: the best is the smallest."""
         site = sites[index]
-        if price(site, rank) > spend:
-            continue  # nor will it later
-        spend -= price(site, rank)
-        ranks[site.name] = rank
-        if rank < method.largest_rank(site):
-            heappush(offers, offer(index, rank + 1))
+        for rank in range(1, 1 + min(method.largest_rank(site), spend // method.cost(site, 1))):
+            yield -_gain(scores[index], rank) / price(site, rank), rank, index
+
+    for _, rank, index in merge(*map(offers, range(len(sites)))):
+        site = sites[index]
+        if ranks[site.name] == rank - 1 and price(site, rank) <= spend:  # where one was too much, so are those after it
+            spend -= price(site, rank)
+            ranks[site.name] = rank
     if sites and not any(ranks.values()):
         best = max(range(len(sites)), key=lambda index: scores[index][0] / method.cost(sites[index], 1))
         ranks[sites[best].name] = 1
@@ -159,7 +151,8 @@ def _bought_ranks(encoder: Encoder, adapter: AdapterSpec, method: LowRank, spend
 def _gain(scores: Sequence[float], rank: int) -> float:
     """What a site's `rank`-th rank brings; past the scores that are known it falls as 1/rank.
 
-    With one score a site, ranks come out in proportion to score per parameter (D'Hondt's divisors).
+    `workflows/by_importance.py` measures a score for each of a linear layer's first ranks. With one score a site, ranks come
+    out in proportion to score per parameter (D'Hondt's divisors).
     """
     return scores[rank - 1] if rank <= len(scores) else scores[-1] * len(scores) / rank
 

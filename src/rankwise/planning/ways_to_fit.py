@@ -8,11 +8,11 @@ from typing import Literal
 from rankwise.errors import OverBudget
 from rankwise.planning.methods import method_of
 from rankwise.planning.ranks import Draft
-from rankwise.recipe import AdapterSpec, Explicit, HeadSpec, LastK
+from rankwise.recipe.adapter import Explicit, LastK
+from rankwise.recipe.differences import flat, typed
 from rankwise.recipe.methods import METHODS
 
 ENOUGH = 3  # ways to fit, of which none gives up all adapters
-SLIM = HeadSpec(kind="slim")
 Way = list[Draft]  # changes of one sort, those that give up least first; one is enough
 
 
@@ -31,14 +31,16 @@ def over_budget(draft: Draft) -> OverBudget:
 
 def _fixes(draft: Draft, cap: int) -> dict[str, int]:
     """What to type to fit, and what that trains; the changes that give up least come first."""
-    adapter, slim = draft.adapter, replace(draft, head=SLIM)
+    adapter, slim = draft.adapter, replace(draft, head=draft.head.model_copy(update={"kind": "slim"}))
     slimmer = draft.head.kind == "stock" and len(draft.encoder.head) > 1
     left = cap - 1 - sum(entry.parameters for entry in draft.head_entries)
     ways: list[Way] = [[slim]] if slimmer else []
     if options := method_of(adapter).smaller(draft.encoder, adapter, left):
         ways.append([draft.adapted(**options)])
     if adapter.has_ranks:
-        ways += [_lower_rank(draft), _fewer_kinds(draft), *([_lower_rank(slim)] if slimmer else [])]
+        kinds = draft.encoder.kinds if adapter.targets == "all" else adapter.targets
+        fewer_kinds = [draft.adapted(targets=kinds[:count]) for count in range(len(kinds) - 1, 0, -1)]
+        ways += [_lower_rank(draft), fewer_kinds, *([_lower_rank(slim)] if slimmer else [])]
     else:
         ways.append([_without_adapter(draft, "bias")])
     ways.append(_upper_layers(draft))
@@ -60,12 +62,6 @@ def _without_adapter(draft: Draft, method: Literal["bias", "head"]) -> Draft:
     return draft.adapted(**own, method=method, bias="none", quantize="none")
 
 
-def _fewer_kinds(draft: Draft) -> Way:
-    """One kind of linear layer less, two less, and so on."""
-    kinds = draft.encoder.kinds if draft.adapter.targets == "all" else draft.adapter.targets
-    return [draft.adapted(targets=kinds[:count]) for count in range(len(kinds) - 1, 0, -1)]
-
-
 def _upper_layers(draft: Draft) -> Way:
     """The same in the upper half of the layers, or in fewer, where it is in all of them."""
     if draft.adapter.allocate.policy != "uniform" or not method_of(draft.adapter).by_layer:
@@ -84,15 +80,5 @@ def _lower_rank(draft: Draft) -> Way:
 
 def _typed(before: Draft, after: Draft) -> str:
     """The `--set` settings that make one draft of the other."""
-    settings = ["head.kind=slim"] if after.head != before.head else []
-    for key in AdapterSpec.model_fields:
-        value = getattr(after.adapter, key)
-        if value == getattr(before.adapter, key):
-            continue
-        if isinstance(value, LastK):
-            settings += ["adapter.allocate.policy=last-k", f"adapter.allocate.k={value.k}"]
-        elif isinstance(value, tuple):
-            settings.append(f"adapter.{key}=[{','.join(value)}]")
-        else:
-            settings.append(f"adapter.{key}={'null' if value is None else value}")
-    return " ".join(f"--set {setting}" for setting in settings)
+    old, new = (flat({"head": draft.head.model_dump(), "adapter": draft.adapter.model_dump()}) for draft in (before, after))
+    return " ".join(f"--set {key}={typed(value)}" for key, value in new.items() if value != old.get(key))

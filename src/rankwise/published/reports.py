@@ -16,7 +16,8 @@ from ruamel.yaml import YAML
 
 from rankwise.errors import RecipeError, nearest
 from rankwise.planning.plan import plan
-from rankwise.recipe import Count, Recipe, Spec
+from rankwise.recipe import Recipe
+from rankwise.recipe.values import Count, Spec
 from rankwise.system.events import Event
 
 DataName = Literal["ag_news", "imdb"]

@@ -5,32 +5,20 @@ Conventions: `C` classes, `R` rank. A share is written `6%` (or a number below 1
 
 from __future__ import annotations
 
-from rankwise.recipe.adapter import SHORT_KINDS as SHORT_KINDS
 from rankwise.recipe.adapter import AdapterSpec as AdapterSpec
 from rankwise.recipe.adapter import BudgetSpec as BudgetSpec
-from rankwise.recipe.adapter import ByDepth as ByDepth
 from rankwise.recipe.adapter import ByImportance as ByImportance
 from rankwise.recipe.adapter import Explicit as Explicit
-from rankwise.recipe.adapter import Fibonacci as Fibonacci
-from rankwise.recipe.adapter import FirstAndLast as FirstAndLast
 from rankwise.recipe.adapter import HeadSpec as HeadSpec
-from rankwise.recipe.adapter import LastK as LastK
-from rankwise.recipe.adapter import Uniform as Uniform
 from rankwise.recipe.data import AFTER_READING as AFTER_READING
-from rankwise.recipe.data import CleanStep as CleanStep
 from rankwise.recipe.data import DataSpec as DataSpec
-from rankwise.recipe.data import ShiftKind as ShiftKind
 from rankwise.recipe.data import SourceSpec as SourceSpec
 from rankwise.recipe.data import SplitSpec as SplitSpec
 from rankwise.recipe.recipe import Recipe as Recipe
 from rankwise.recipe.recipe import builtin_recipes as builtin_recipes
-from rankwise.recipe.train import EarlyStopSpec as EarlyStopSpec
 from rankwise.recipe.train import EvaluateSpec as EvaluateSpec
 from rankwise.recipe.train import OptimizerSpec as OptimizerSpec
 from rankwise.recipe.train import Published as Published
-from rankwise.recipe.train import RatesSpec as RatesSpec
 from rankwise.recipe.train import SpeedSpec as SpeedSpec
 from rankwise.recipe.train import TrainSpec as TrainSpec
 from rankwise.recipe.values import Column as Column
-from rankwise.recipe.values import Count as Count
-from rankwise.recipe.values import Spec as Spec

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -10,19 +10,9 @@ from rankwise.recipe.methods import METHODS, MethodName
 from rankwise.recipe.values import Count, Positive, Spec, one_or_many
 
 Kind = Literal["query", "key", "value", "attention_output", "ffn_in", "ffn_gate", "ffn_out", "query_key_value"]
-SHORT_KINDS: dict[str, str] = {
-    "query": "query",
-    "key": "key",
-    "value": "value",
-    "attention_output": "output",
-    "ffn_in": "ffn in",
-    "ffn_gate": "ffn gate",
-    "ffn_out": "ffn out",
-    "query_key_value": "qkv",
-}
+SHORT_KINDS = {kind: kind.removeprefix("attention_").replace("_", " ") for kind in get_args(Kind)}
+SHORT_KINDS["query_key_value"] = "qkv"
 """What a kind is called where there is little room."""
-Rank = Annotated[int, Field(ge=1, strict=True)] | Literal["max"]
-Fraction = Literal["half", "third", "quarter"]
 
 
 class Uniform(Spec):
@@ -45,7 +35,7 @@ class LastK(Spec):
     """The same rank in the last layers, none below."""
 
     policy: Literal["last-k"]
-    k: Count | Fraction = "third"
+    k: Count | Literal["half", "third", "quarter"] = "third"
     """How many layers: a number, or a fraction that carries over to another depth."""
 
 
@@ -105,7 +95,7 @@ class AdapterSpec(Spec):
     """
     targets: Annotated[tuple[Kind, ...], BeforeValidator(one_or_many)] | Literal["all"] = ("query", "value")
     """Kinds of linear layer to adapt, or `all`."""
-    rank: Rank = 8
+    rank: Annotated[int, Field(ge=1, strict=True)] | Literal["max"] = 8
     """The rank, or `max`: the largest that fits the budget. by-importance spends what a uniform rank would. adalora's is the
     mean rank that pruning leaves.
     """

@@ -47,9 +47,12 @@ def is_under(key: str, sections: Set[str]) -> bool:
     return any(f"{key}.".startswith(f"{section}.") for section in sections)
 
 
-def differences(settings: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """The keys in which recipes are not all alike: one mapping per recipe, with its values as one types them."""
-    return _unlike([{key: typed(value) for key, value in own.items()} for own in settings])
+def differences(settings: Sequence[Mapping[str, Any]], digits: int = 12) -> list[dict[str, str]]:
+    """The keys in which recipes are not all alike: one mapping per recipe, with its values as one types them, else ABSENT."""
+    written = [{key: typed(value, digits) for key, value in own.items()} for own in settings]
+    keys = dict.fromkeys(key for own in written for key in own)
+    unlike = [key for key in keys if len({own.get(key) for own in written}) > 1]
+    return [{key: own.get(key, ABSENT) for key in unlike} for own in written]
 
 
 def names(plain: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -63,12 +66,12 @@ def names(plain: Sequence[str], settings: Sequence[Mapping[str, Any]]) -> list[s
     return unique
 
 
-def typed(value: Any) -> str:
-    """A setting as one would type it after --set."""
+def typed(value: Any, digits: int = 12) -> str:
+    """A setting as one would type it after --set, a number in as many `digits`; those of a list keep theirs."""
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
     if isinstance(value, float):
-        return f"{value:.12g}"
+        return f"{value:.{digits}g}"
     if isinstance(value, list | tuple):
         return f"[{','.join(map(typed, value))}]"
     return value if isinstance(value, str) else json.dumps(value)
@@ -87,8 +90,8 @@ def short_keys(keys: Iterable[str]) -> dict[str, str]:
 
 def _labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
     """Labels of as few settings and digits as tell all apart, MOST_NAMED at least where there are as many; else numbers."""
-    for write in (_rounded, typed):
-        unlike = _unlike([{key: write(value) for key, value in own.items()} for own in settings])
+    for digits in (4, 12):
+        unlike = differences(settings, digits)
         short = short_keys(unlike[0])
         for count in range(MOST_NAMED, 1 + max(MOST_NAMED, len(unlike[0]))):
             shown = [[(key, value) for key, value in list(own.items())[:count] if value != ABSENT] for own in unlike]
@@ -96,14 +99,3 @@ def _labels(settings: Sequence[Mapping[str, Any]]) -> list[str]:
             if len(set(labels)) == len(labels):
                 return labels
     return [str(number) for number in range(1, 1 + len(settings))]
-
-
-def _unlike(written: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """The settings in which the mappings differ, in all of them; ABSENT where one has no such key."""
-    keys = dict.fromkeys(key for own in written for key in own)
-    unlike = [key for key in keys if len({own.get(key) for own in written}) > 1]
-    return [{key: own.get(key, ABSENT) for key in unlike} for own in written]
-
-
-def _rounded(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else typed(value)

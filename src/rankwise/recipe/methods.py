@@ -16,12 +16,10 @@ UNEVEN_POLICIES = ("by-depth", "first-and-last", "fibonacci", "by-importance", "
 
 @dataclass(frozen=True)
 class MethodRow:
-    """What a recipe needs to know of a method."""
+    """What a recipe needs to know of a method; AdapterSpec has `has_ranks` and `is_apart` too, and says what they mean."""
 
     has_ranks: bool = False
-    """Whether each linear layer that it adapts has a rank."""
     is_apart: bool = True
-    """Whether what trains is an adapter beside the encoder, saved as peft saves one; else a run holds the whole model."""
     options: tuple[str, ...] = ()
     """Keys of the adapter that belong to this method alone."""
     refused_policies: tuple[str, ...] = ()

@@ -122,10 +122,8 @@ def _keys_by_last_part(model: type[BaseModel]) -> dict[str, str]:
 @cache
 def _all_keys(model: type[BaseModel], path: KeyPath = ()) -> tuple[str, ...]:
     """Every key that a spec may have, dotted, in the alphabet's order."""
-    keys: list[str] = []
-    for key in known_keys(model, path):
-        keys += [".".join(map(str, (*path, key))), *_all_keys(model, (*path, key))]
-    return tuple(sorted(keys))
+    paths = [(*path, key) for key in known_keys(model, path)]
+    return tuple(sorted(key for below in paths for key in (".".join(map(str, below)), *_all_keys(model, below))))
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:

@@ -1,9 +1,4 @@
-"""A recipe is a frozen description of one training run; this file reads it, changes it and names it.
-
-`Recipe.load("quickstart")` takes a built-in name or a YAML file, and dotted overrides such as `train.epochs=2`. Errors carry
-file, line and the nearest known key. `fingerprint` is the sha256 of all values that change what is computed, so equal
-fingerprints mean equal runs on the same data.
-"""
+"""A recipe is a frozen description of one training run; this file reads it, changes it and names it."""
 
 from __future__ import annotations
 
@@ -145,7 +140,7 @@ class Recipe(Spec):
 
     @property
     def fingerprint(self) -> str:
-        """sha256 over the recipe's identity."""
+        """sha256 over the recipe's identity: equal fingerprints mean equal runs on the same data."""
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
 
 

@@ -27,9 +27,6 @@ class OptimizerSpec(Spec):
     """For rmsprop and sgd; muon uses .95 when this is 0."""
 
 
-Optimizer = Annotated[OptimizerSpec, BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)]
-
-
 class RatesSpec(Spec):
     """Learning rates that differ from `learning_rate`."""
 
@@ -65,10 +62,6 @@ class SpeedSpec(Spec):
     """On an NVIDIA GPU, forward and backward recorded once for each width of a batch, and replayed."""
 
 
-Schedule = Literal["linear", "cosine", "polynomial", "constant", "reduce-on-plateau"]
-Metric = Literal["accuracy", "macro_f1", "mcc", "log_loss", "worst_shift"]
-
-
 class TrainSpec(Spec):
     """How the planned parameters are trained."""
 
@@ -83,8 +76,8 @@ class TrainSpec(Spec):
     learning_rate: Rate = 5e-4
     """Peak learning rate."""
     rates: RatesSpec = RatesSpec()
-    optimizer: Optimizer = OptimizerSpec()
-    schedule: Schedule = "linear"
+    optimizer: Annotated[OptimizerSpec, BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)] = OptimizerSpec()
+    schedule: Literal["linear", "cosine", "polynomial", "constant", "reduce-on-plateau"] = "linear"
     """The learning rate after warm-up: linear or cosine or polynomial to 0, constant, or halved on a plateau."""
     power: Positive = 2.0
     """The polynomial's power."""
@@ -111,7 +104,7 @@ class TrainSpec(Spec):
     """Evaluate and checkpoint each epoch, every N updates, or only at the end."""
     log_every: Count = 10
     """Updates between two logged losses."""
-    select_by: Metric = "accuracy"
+    select_by: Literal["accuracy", "macro_f1", "mcc", "log_loss", "worst_shift"] = "accuracy"
     """What the best checkpoint is best at, on validation rows. worst_shift: the lowest accuracy over `evaluate.shifts`."""
     early_stop: EarlyStopSpec | None = None
     keep: Annotated[int, Field(ge=1)] = 1

@@ -16,9 +16,8 @@ class Spec(BaseModel):
 def share(value: Any) -> Any:
     """Read `6%` as 0.06; what is no such text passes as it is."""
     if isinstance(value, str) and value.strip().endswith("%"):
-        number = value.strip()[:-1]
         try:
-            return float(number) / 100
+            return float(value.strip()[:-1]) / 100
         except ValueError:
             raise ValueError(f"'{value}' is not a percentage; write it like 6%") from None
     return value

@@ -117,7 +117,12 @@ def _plain(node: Any, path: KeyPath, origin: str, lines: Lines) -> Any:
     if (tag and not str(tag).startswith("tag:yaml.org,2002:")) or "python/" in str(tag or ""):
         raise RecipeError(f"{origin}: the tag {tag} is not allowed; a recipe holds plain values")
     if isinstance(node, dict):
-        return _plain_mapping(node, path, origin, lines)
+        plain = {}
+        for key, value in node.items():
+            if isinstance(node, CommentedMap) and (mark := (node.lc.data or {}).get(key)):  # merged keys have no mark
+                lines[(*path, str(key))] = f"{origin}:{mark[0] + 1}"
+            plain[str(key)] = _plain(value, (*path, str(key)), origin, lines)
+        return plain
     if isinstance(node, list):
         return [_plain(value, (*path, index), origin, lines) for index, value in enumerate(node)]
     if isinstance(node, bool) or node is None:
@@ -126,15 +131,6 @@ def _plain(node: Any, path: KeyPath, origin: str, lines: Lines) -> Any:
         if isinstance(node, kind):
             return kind(node)
     raise RecipeError(f"{origin}: {node!r} ({type(node).__name__}) is not a value that a recipe holds; quote it")
-
-
-def _plain_mapping(node: dict[Any, Any], path: KeyPath, origin: str, lines: Lines) -> dict[str, Any]:
-    plain = {}
-    for key, value in node.items():
-        if isinstance(node, CommentedMap) and (mark := (node.lc.data or {}).get(key)):  # merged keys have no mark
-            lines[(*path, str(key))] = f"{origin}:{mark[0] + 1}"
-        plain[str(key)] = _plain(value, (*path, str(key)), origin, lines)
-    return plain
 
 
 def _with_quotes(node: Any) -> Any:

@@ -27,10 +27,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from rankwise.errors import RecipeError, nearest
-from rankwise.recipe import Count, Spec
 from rankwise.recipe.problems import expectation, known_keys
 from rankwise.recipe.recipe import DATA_PATHS, Recipe, override, source_text
-from rankwise.recipe.values import one_or_many
+from rankwise.recipe.values import Count, Spec, one_or_many
 from rankwise.recipe.yaml import KeyPath, Lines, line_of, parse, quote, read_text
 from rankwise.sweep.domains import MOST_LISTED, Domain, Groups, Range, Scalar, Values, keys_of, listed, plain, why_no_grid
 from rankwise.sweep.results import OBJECTIVES

@@ -15,7 +15,7 @@ from rankwise.encoders.known import KNOWN
 from rankwise.planning.forecast import Forecast
 from rankwise.planning.plan import Plan
 from rankwise.planning.plan import plan as make_plan
-from rankwise.recipe import SHORT_KINDS
+from rankwise.recipe.adapter import SHORT_KINDS
 
 SHADES = " ░▒▓█"
 EPILOG = f"Bases that need no network to plan: {', '.join(KNOWN)}; or a folder, or a Hugging Face id."

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from rankwise.planning.plan import PlanFacts
-from rankwise.recipe import SHORT_KINDS
+from rankwise.recipe.adapter import SHORT_KINDS
 from rankwise.report.blocks import Block, Column, Figure, Notes, Section, Table
 from rankwise.report.figures import maps
 from rankwise.report.figures.style import SHADES
