@@ -10,8 +10,7 @@ import sys
 import pytest
 
 from rankwise.encoders import base
-from rankwise.encoders.base import Base, locate
-from rankwise.encoders.known import KNOWN
+from rankwise.encoders.base import KNOWN, Base, locate
 from rankwise.errors import MissingExtra, ModelError
 from rankwise.system.files import sha256
 

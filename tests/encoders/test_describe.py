@@ -17,10 +17,9 @@ from tiny_families import MODEL_TYPES
 from torch import nn
 from transformers import AutoConfig
 
-from rankwise.encoders.base import MINILM_PACKAGE, locate
+from rankwise.encoders.base import KNOWN, MINILM_PACKAGE, locate
 from rankwise.encoders.describe import Encoder, describe, find
 from rankwise.encoders.families import FAMILIES
-from rankwise.encoders.known import KNOWN
 from rankwise.errors import ModelError
 from rankwise.system.hub import PROXIES
 

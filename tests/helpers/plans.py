@@ -10,8 +10,8 @@ import pytest
 from hypothesis import strategies as st
 
 from conftest import FAMILIES
+from rankwise.encoders.base import KNOWN
 from rankwise.encoders.describe import describe, find
-from rankwise.encoders.known import KNOWN
 from rankwise.errors import OverBudget
 from rankwise.planning.plan import Plan, plan
 from rankwise.recipe import Recipe

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from rankwise.encoders.known import KNOWN
+from rankwise.encoders.base import KNOWN
 from rankwise.errors import OverTime
 from rankwise.planning.forecast import LEAST_UPDATES, Forecast, forecast
 from rankwise.planning.plan import plan

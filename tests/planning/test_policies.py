@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from plans import by_layer, explicit, planned
 
-from rankwise.encoders.known import KNOWN
+from rankwise.encoders.base import KNOWN
 from rankwise.errors import PlanError
 from rankwise.planning.policies import depth_group, last_layers
 

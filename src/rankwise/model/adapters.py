@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,7 +48,12 @@ def adapt(model: Any, plan: Plan, classes: Sequence[str], *, new: Sequence[str],
         torch.default_generator.manual_seed(seed)
         _start_slim_head(model, plan, new)
         method = live_method(plan)
-        model = _inject(model, plan, method, seed=seed) if isinstance(method, LiveAdapter) else _unfreeze(model, plan)
+        if isinstance(method, LiveAdapter):
+            model = _inject(model, plan, method, seed=seed)
+        else:
+            trained = tuple(f"{entry.item}." for entry in plan.ledger.entries)  # modules and tensors of the model's own
+            for name, weight in model.named_parameters():
+                weight.requires_grad_(f"{name}.".startswith(trained))
     classifier = Classifier(model, plan, tuple(classes))
     counted = sum(weight.numel() for weight in classifier.trainable().values())
     planned = plan.ledger.trainable_parameters
@@ -58,18 +64,15 @@ def adapt(model: Any, plan: Plan, classes: Sequence[str], *, new: Sequence[str],
 
 def load(folder: Path, base: Base, plan: Plan, classes: Sequence[str]) -> Classifier:
     """The classifier that `save` wrote, in eval mode: weights equal to the bit. Raises ModelError."""
-    if not plan.adapter.is_apart:
-        model, new = load_encoder(Base(base.name, None, str(folder), None, None), classes, seed=0)
-        if new:
-            raise ModelError(f"{folder.name}: {MODEL_FILE} lacks {', '.join(new[:3])}")
-    else:
-        skip = plan.encoder.head_modules
-        model, _ = load_encoder(base, classes, seed=0, quantize=plan.adapter.quantize, skip_modules=skip)
+    source = base if plan.adapter.is_apart else Base(base.name, None, str(folder), None, None)
+    quantize = plan.adapter.quantize
+    model, new = load_encoder(source, classes, seed=0, quantize=quantize, skip_modules=plan.encoder.head_modules)
+    if plan.adapter.is_apart:
         with quiet():
             model = PeftModel.from_pretrained(model, str(folder))
-    for weight in model.parameters():
-        weight.requires_grad_(False)
-    return Classifier(model.eval(), plan, tuple(classes))
+    elif new:
+        raise ModelError(f"{folder.name}: {MODEL_FILE} lacks {', '.join(new[:3])}")
+    return Classifier(model.requires_grad_(False).eval(), plan, tuple(classes))
 
 
 def save(classifier: Classifier, folder: Path, *, base: Base) -> None:
@@ -78,28 +81,25 @@ def save(classifier: Classifier, folder: Path, *, base: Base) -> None:
     The adapter's config names the base by its hub id, or by its folder's name: never by a path of this machine. Ranks that
     were pruned stay in the file as zeros. Raises BudgetMismatch when the file does not hold what was planned.
     """
-    if classifier.plan.adapter.is_apart:
+    is_apart = classifier.plan.adapter.is_apart
+    weights, settings = (ADAPTER_FILE, "adapter_config.json") if is_apart else (MODEL_FILE, "config.json")
+    if is_apart:
         classifier.method.before_saving(classifier.model)
         classifier.model.save_pretrained(folder, save_embedding_layers=False)
-        _rewrite_adapter_config(folder / "adapter_config.json", base)
-        shutil.copymode(folder / "adapter_config.json", folder / ADAPTER_FILE)  # safetensors ignores the umask: 0600
         (folder / "README.md").unlink(missing_ok=True)  # peft's template card; the run writes its own
     else:
         with quiet():
             classifier.model.save_pretrained(folder)
-        _drop_path(folder / "config.json")
-        shutil.copymode(folder / "config.json", folder / MODEL_FILE)
-    saved, planned = saved_parameters(folder, classifier), classifier.plan.ledger.trainable_parameters
+    config = json.loads((folder / settings).read_text("utf-8"))
+    config = _for_anyone(config, base) if is_apart else {key: config[key] for key in config if key != "_name_or_path"}
+    (folder / settings).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+    shutil.copymode(folder / settings, folder / weights)  # safetensors ignores the umask: 0600
+    trained = {classifier.method.saved_name(name) for name in classifier.trainable()}
+    with safe_open(folder / weights, framework="pt") as file:
+        shapes = [file.get_slice(name).get_shape() for name in trained.intersection(file.keys())]
+    saved, planned = sum(map(math.prod, shapes)), classifier.plan.ledger.trainable_parameters
     if saved != planned:
         raise BudgetMismatch(f"planned {planned:,} trained parameters, the saved file has {saved:,}")
-
-
-def saved_parameters(folder: Path, classifier: Classifier) -> int:
-    """Trained parameters in the saved file, counted from its header."""
-    trained = {classifier.method.saved_name(parameter) for parameter in classifier.trainable()}
-    with safe_open(folder / (ADAPTER_FILE if classifier.plan.adapter.is_apart else MODEL_FILE), framework="pt") as file:
-        names = trained.intersection(file.keys())
-        return sum(torch.Size(file.get_slice(name).get_shape()).numel() for name in names)
 
 
 def merged(classifier: Classifier) -> Any:
@@ -140,14 +140,6 @@ def _inject(model: Any, plan: Plan, method: LiveAdapter, *, seed: int) -> Any:
     return peft_model
 
 
-def _unfreeze(model: Any, plan: Plan) -> Any:
-    """The model with gradients for what the ledger lists, which are modules and tensors of its own."""
-    trained = tuple(f"{entry.item}." for entry in plan.ledger.entries)
-    for name, weight in model.named_parameters():
-        weight.requires_grad_(f"{name}.".startswith(trained))
-    return model
-
-
 def _check_covered(plan: Plan, new: Sequence[str]) -> None:
     heads = tuple(f"{module}." for module in plan.encoder.head_modules)
     uncovered = [name for name in new if not name.startswith(heads)]
@@ -175,18 +167,12 @@ def _start_slim_head(model: Any, plan: Plan, new: Sequence[str]) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def _rewrite_adapter_config(path: Path, base: Base) -> None:
-    """Name the base without a path; peft keeps module names in sets, which are sorted so that a run writes the same bytes."""
-    config = json.loads(path.read_text("utf-8"))
-    config["base_model_name_or_path"] = base.hub or Path(base.location).name
-    config["revision"] = base.revision
+def _for_anyone(config: dict[str, Any], base: Base) -> dict[str, Any]:
+    """peft's configuration naming the base without a path; module names, which peft keeps in sets, are sorted, so that a run
+    writes the same bytes.
+    """
+    config |= {"base_model_name_or_path": base.hub or Path(base.location).name, "revision": base.revision}
     for key, value in config.items():
         if isinstance(value, list) and all(isinstance(name, str) for name in value):
             config[key] = sorted(set(value))
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
-
-
-def _drop_path(path: Path) -> None:
-    config = json.loads(path.read_text("utf-8"))
-    config.pop("_name_or_path", None)
-    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+    return config

@@ -8,6 +8,7 @@ is made of, its method says (methods.py). Shapes: B rows, T tokens, R rank.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
@@ -24,10 +25,9 @@ class LinearLayers:
     """
 
     def __init__(self, modules: Sequence[Any], adapter: LiveAdapter | None) -> None:
-        self.modules = list(modules)
-        self.adapters = [None if module is base_of(module) else adapter for module in modules]
-        pairs = zip(self.modules, self.adapters, strict=True)
-        owned = (module.named_parameters() for module, adapter in pairs if isinstance(adapter, LowRank))
+        self.layers = [(module, None if module is base_of(module) else adapter) for module in modules]
+        self.bases = [base_of(module) for module in modules]
+        owned = (module.named_parameters() for module, adapter in self.layers if isinstance(adapter, LowRank))
         self.adapted = [weight for weights in owned for name, weight in weights if not name.startswith("base_layer.")]
         self.weights: dict[torch.dtype, tuple[tuple[Any, ...], Tensor]] = {}
         """By dtype: the state of what a folded weight was made from, and the weight."""
@@ -39,15 +39,17 @@ class LinearLayers:
             if kind not in self.frozen:
                 self.frozen[kind] = self._folded(x.dtype), self._bias(x.dtype)
             return F.linear(x, *self.frozen[kind])
-        if not fold or not all(map(_can_fold, self.modules, self.adapters)):
-            outputs = list(map(_apply, self.modules, self.adapters, [x] * len(self.modules)))
+        if not fold or not all(_can_fold(*layer) for layer in self.layers):
+            outputs = [_apply(*layer, x) for layer in self.layers]
             return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)
         weight, bias = self._folded(x.dtype), self._bias(x.dtype)
         if not torch.is_grad_enabled():
             return F.linear(x, weight, bias)
         updates = self._updates()
         factors = [factor for update in updates if update for factor in (update.a, update.b)]
-        return _FoldedMatmul.apply(x, weight, bias, self._spans(updates), *factors)  # type: ignore
+        rows = pairwise(accumulate((base.out_features for base in self.bases), initial=0))  # of the common weight
+        spans = tuple((first, end, update.scale) for (first, end), update in zip(rows, updates, strict=True) if update)
+        return _FoldedMatmul.apply(x, weight, bias, spans, *factors)  # type: ignore
 
     def freeze(self) -> None:
         """Take the modules as they are at the next pass for good: nothing is looked at again that may change them."""
@@ -55,32 +57,21 @@ class LinearLayers:
 
     def forget_adapted(self) -> None:
         """Drop a weight that an adapter is folded into."""
-        if any(self.adapters):
+        if any(adapter for _, adapter in self.layers):
             self.weights.clear()
 
     def _updates(self) -> list[LowRankUpdate | None]:
-        pairs = zip(self.modules, self.adapters, strict=True)
-        return [adapter.live(module) if isinstance(adapter, LowRank) else None for module, adapter in pairs]
-
-    def _spans(self, updates: Sequence[LowRankUpdate | None]) -> tuple[tuple[int, int, float], ...]:
-        """(first row, end row, scale) of each update in the common weight."""
-        spans, row = [], 0
-        for module, update in zip(self.modules, updates, strict=True):
-            end = row + base_of(module).out_features
-            if update:
-                spans.append((row, end, update.scale))
-            row = end
-        return tuple(spans)
+        return [adapter.live(module) if isinstance(adapter, LowRank) else None for module, adapter in self.layers]
 
     def _bias(self, dtype: torch.dtype) -> Tensor | None:
-        biases = [base_of(module).bias for module in self.modules]
+        biases = [base.bias for base in self.bases]
         if all(bias is None for bias in biases):
             return None
         together = biases[0] if len(biases) == 1 else torch.cat(biases)
         return torch.as_tensor(together.to(dtype))
 
     def _folded(self, dtype: torch.dtype) -> Tensor:
-        bases = [base_of(module).weight for module in self.modules]
+        bases = [base.weight for base in self.bases]
         state = tuple((tensor.data_ptr(), tensor.device, tensor._version) for tensor in (*bases, *self.adapted))
         if dtype in self.weights and self.weights[dtype][0] == state:
             return self.weights[dtype][1]
@@ -98,7 +89,10 @@ class LinearLayers:
 
 
 class _FoldedMatmul(torch.autograd.Function):
-    """y = x·W'ᵀ + bias with W' = W + s·B·A already made; gradients of x, bias, A and B, none of W."""
+    """y = x·W'ᵀ + bias with W' = W + s·B·A already made; gradients of x, bias, A and B, none of W.
+
+    `spans` are (first row, end row, s) of each update in W.
+    """
 
     @staticmethod
     def forward(
@@ -115,16 +109,15 @@ class _FoldedMatmul(torch.autograd.Function):
         wants_x, wants_bias = ctx.needs_input_grad[0], ctx.needs_input_grad[2]
         to_x = (flat @ ctx.weight).view(*gradient.shape[:-1], -1) if wants_x else None
         to_bias = flat.sum(0) if wants_bias else None
-        to_factors: list[Tensor | None] = []
+        to_factors: list[Tensor | None] = [None] * len(factors)
         if ctx.spans and any(ctx.needs_input_grad[4:]):
+            to_factors = []
             rows = x.reshape(-1, x.shape[-1])  # (B·T, d_in)
             for (first, end, scale), a, b in zip(ctx.spans, factors[::2], factors[1::2], strict=True):
                 part = flat[:, first:end]
                 down = rows @ a.to(rows.dtype).T  # (B·T, R)
                 up = part @ b.to(rows.dtype)  # (B·T, R)
                 to_factors += [(up.T @ rows).to(a.dtype) * scale, (part.T @ down).to(b.dtype) * scale]
-        else:
-            to_factors = [None] * len(factors)
         return to_x, None, to_bias, None, *to_factors
 
 

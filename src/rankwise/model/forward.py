@@ -10,7 +10,7 @@ in fp32. Shapes: B rows, T tokens, H hidden, N heads, D = H/N, I inner.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -114,9 +114,7 @@ class _Layer:
     ) -> None:
         linear = {site.kind: model.get_submodule(site.name) for site in encoder.sites if site.layer == index}
         self.module = model.get_submodule(encoder.layer_paths[index])
-
-        def part(path: str) -> Any:
-            return self.module.get_submodule(path)
+        part: Callable[[str], Any] = self.module.get_submodule
 
         def together(*kinds: str) -> LinearLayers:
             return LinearLayers([linear[kind] for kind in kinds], adapter)
@@ -127,17 +125,14 @@ class _Layer:
         self.query_key_value = together("query", "key", "value")
         self.attention_output = together("attention_output")
         self.ffn_in, self.ffn_out = together("ffn_in"), together("ffn_out")
+        qkv = (self.query, self.key_value, self.query_key_value)  # read together, and apart in the last layer
+        self.linear = (*qkv, self.attention_output, self.ffn_in, self.ffn_out)
         self.attention_norm, self.ffn_norm = part(fast_path.attention_norm), part(fast_path.ffn_norm)
         self.activation = part(fast_path.activation)
         self.attention_dropout = part(fast_path.attention_dropout)
         after = fast_path.attention_output_dropout
         self.attention_output_dropout = part(after) if after else nn.Identity()
         self.ffn_dropout = part(fast_path.ffn_dropout)
-
-    @property
-    def linear(self) -> tuple[LinearLayers, ...]:
-        """All of them; query, key and value twice, for they are read together and apart."""
-        return (self.query, self.key_value, self.query_key_value, self.attention_output, self.ffn_in, self.ffn_out)
 
     def __call__(self, hidden: Tensor, mask: Tensor | None, *, dtype: torch.dtype, fold: bool, first_only: bool) -> Tensor:
         """(B, T, H) → (B, T, H), or (B, 1, H) of the first token."""

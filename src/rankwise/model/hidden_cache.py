@@ -34,10 +34,6 @@ class HiddenStates:
     layer: int
     """The layer that they enter."""
 
-    @property
-    def bytes(self) -> int:
-        return int(self.hidden.nbytes)
-
     def of(self, rows: NDArray[np.int64]) -> HiddenStates:
         """The hidden states of these texts alone, copied into memory."""
         pieces = [self.hidden[self.offsets[row] : self.offsets[row + 1]] for row in rows]

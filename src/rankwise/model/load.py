@@ -43,12 +43,8 @@ def load_encoder(
     New tensors are drawn from `seed`, leaving torch's generator as it was. `quantize="nf4"` keeps linear layers in 4 bits,
     but for `skip_modules`. Raises ModelError when the base can't be loaded.
     """
-    labels = {"num_labels": len(classes), "id2label": dict(enumerate(classes))}
-    labels["label2id"] = {name: number for number, name in enumerate(classes)}
-    more: dict[str, Any] = {}
-    if quantize == "nf4":
-        with quiet():
-            more["quantization_config"] = _nf4(skip_modules)
+    with quiet():
+        more = {"quantization_config": _nf4(skip_modules)} if quantize == "nf4" else {}
     with quiet(), _explained(base, "model"), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         model, info = AutoModelForSequenceClassification.from_pretrained(
@@ -58,19 +54,22 @@ def load_encoder(
             dtype=torch.float32,
             output_loading_info=True,
             ignore_mismatched_sizes=True,
-            **labels,
+            num_labels=len(classes),
+            id2label=dict(enumerate(classes)),
+            label2id={name: number for number, name in enumerate(classes)},
             **more,
         )
     copy_misaligned((*model.parameters(), *model.buffers()))
-    _keep_gradients(model)
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False  # which repacks 4-bit weights at an evaluation: these pass no gradient
     new = {*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])}
     return model, tuple(sorted(new))
 
 
 def check_match(tokenizer: Any, model: Any, name: str) -> None:
     """Raises ModelError when the tokenizer can give ids that the encoder has no embedding for."""
-    rows = model.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > rows:
+    if len(tokenizer) > (rows := model.get_input_embeddings().weight.shape[0]):
         raise ModelError(
             f"{name}: the tokenizer has {len(tokenizer):,} tokens, the encoder embeds {rows:,}; they do not belong together"
         )
@@ -100,13 +99,6 @@ def _nf4(skip_modules: Sequence[str]) -> Any:
         bnb_4bit_compute_dtype=torch.float32,
         llm_int8_skip_modules=list(skip_modules),
     )
-
-
-def _keep_gradients(model: Any) -> None:
-    """bitsandbytes repacks 4-bit weights at the first evaluation on CPUs with AVX512-BF16, and those pass no gradient."""
-    for module in model.modules():
-        if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
 
 
 @contextmanager

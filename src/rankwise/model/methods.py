@@ -18,19 +18,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rankwise.encoders.site import Site
+from rankwise.encoders.describe import Site
 from rankwise.planning.plan import Plan
 from rankwise.recipe.methods import MethodName
 
 
 @dataclass(frozen=True)
 class LowRankUpdate:
-    """W + scale · B·A."""
+    """W + scale · B·A, A (R, d_in) and B (d_out, R)."""
 
     a: Tensor
-    """(R, d_in)"""
     b: Tensor
-    """(d_out, R)"""
     scale: float
 
 

@@ -41,7 +41,8 @@ def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) 
     tree = _tree(encoder)
     if tree is None:
         return None
-    weights = _weights(encoder, _read(source, copy=False))
+    stored = _read(source, copy=False)
+    weights = {f"{encoder.root}.{name}": tensor for name, tensor in stored.items()} | stored  # without a head, names lack it
     if adapter is not None:
         weights |= _merged(adapter, plan, weights, _read(folder / ADAPTER_FILE, copy=True))
     names = encoder.tensors()
@@ -121,13 +122,3 @@ def _read(path: Path, *, copy: bool) -> dict[str, Tensor]:
     tensors = load_file(path)
     copy_misaligned(tensors.values())
     return {name: tensor.to(torch.float32, copy=copy) for name, tensor in tensors.items()}
-
-
-def _weights(encoder: Encoder, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """A checkpoint's tensors under the classification model's names: saved without a head, they lack the encoder's own."""
-    root = f"{encoder.root}."
-    return {
-        name: stored[name if name in stored else name.removeprefix(root)]
-        for name in encoder.tensors()
-        if name in stored or name.removeprefix(root) in stored
-    }

@@ -11,9 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from rankwise.encoders.describe import Encoder
+from rankwise.encoders.describe import Encoder, Site
 from rankwise.encoders.families import FAMILIES
-from rankwise.encoders.site import Site
 from rankwise.errors import PlanError
 from rankwise.planning.ledger import Entry
 from rankwise.planning.policies import layer_weight

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rankwise.encoders.describe import Encoder, find
-from rankwise.encoders.site import Site
+from rankwise.encoders.describe import Encoder, Site, find
 from rankwise.errors import PlanError
 from rankwise.planning.ledger import Entry, Ledger
 from rankwise.planning.methods import Method, method_of

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from rankwise.encoders.describe import Encoder
-from rankwise.encoders.site import Site
+from rankwise.encoders.describe import Encoder, Site
 from rankwise.errors import PlanError, nearest
 from rankwise.recipe.adapter import AdapterSpec, ByDepth, Explicit, Fibonacci, FirstAndLast, LastK
 

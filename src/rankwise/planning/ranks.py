@@ -8,8 +8,7 @@ from functools import cached_property
 from heapq import merge
 from typing import Any
 
-from rankwise.encoders.describe import Encoder
-from rankwise.encoders.site import Site
+from rankwise.encoders.describe import Encoder, Site
 from rankwise.errors import PlanError
 from rankwise.planning.ledger import ADAPTERS, Entry, Ledger
 from rankwise.planning.methods import LowRank, method_of

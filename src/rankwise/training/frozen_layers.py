@@ -44,7 +44,7 @@ def cached_hidden_states(job: Job, cache: HiddenStatesCache | None, events: Even
             events.emit(HiddenStatesCached(split=name, layer=layer, stored=False))
             return {}
         states[name], reused = stored
-        took, size = round(time.monotonic() - started, 3), states[name].bytes
+        took, size = round(time.monotonic() - started, 3), states[name].hidden.nbytes
         events.emit(HiddenStatesCached(split=name, layer=layer, stored=True, reused=reused, bytes=size, took=took))
     return states
 

@@ -11,7 +11,7 @@ from typer import Option
 
 from rankwise.cli import arguments, console
 from rankwise.cli.options import forecast_of, recipe_of, scored, volume_of
-from rankwise.encoders.known import KNOWN
+from rankwise.encoders.base import KNOWN
 from rankwise.planning.forecast import Forecast
 from rankwise.planning.plan import Plan
 from rankwise.planning.plan import plan as make_plan

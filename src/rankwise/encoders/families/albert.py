@@ -1,7 +1,5 @@
 """ALBERT (arXiv 1909.11942). All layers of a group share their weights, so a layer here is a group's inner layer."""
 
-from __future__ import annotations
-
 from rankwise.encoders.families import bert
 from rankwise.encoders.family import Family
 

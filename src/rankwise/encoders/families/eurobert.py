@@ -1,7 +1,5 @@
 """EuroBERT (arXiv 2503.05500): rotary positions, keys and values shared by groups of heads, gated feed-forward layers."""
 
-from __future__ import annotations
-
 from rankwise.encoders.family import Family
 
 EUROBERT = Family(

@@ -1,7 +1,5 @@
 """ModernBERT (arXiv 2412.13663): rotary positions, gated feed-forward layers, no dropout."""
 
-from __future__ import annotations
-
 from rankwise.encoders.family import Family
 
 MODERNBERT = Family(

@@ -1,7 +1,5 @@
 """MPNet (arXiv 2004.09297): BERT's layers, with a bias for each distance between tokens."""
 
-from __future__ import annotations
-
 from rankwise.encoders.families import bert
 from rankwise.encoders.family import Family
 

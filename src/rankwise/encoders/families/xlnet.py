@@ -1,7 +1,5 @@
 """XLNet (arXiv 1906.08237). Its attention layers are bare 3-D tensors, which adapters of linear layers cannot reach."""
 
-from __future__ import annotations
-
 from rankwise.encoders.family import Family
 
 XLNET = Family(
