@@ -1,7 +1,6 @@
 """What the five source reports did and printed, as data: `reports/NNN.yaml`, one file a report.
 
-An experiment is a recipe and overrides; its recipe names the report's own encoder, so what the report trained is counted by
-the planner. Numbers are as printed there. Nothing here loads torch.
+An experiment's recipe names the report's own encoder, so the planner counts what it trained. Nothing here loads torch.
 """
 
 from __future__ import annotations
@@ -47,7 +46,6 @@ class Experiment(Spec):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     """A short name, used for run folders and tables."""
     summary: str
-    """What it is, in a few words."""
     recipe: str
     """The built-in recipe that it varies."""
     overrides: tuple[str, ...] = ()
@@ -65,8 +63,8 @@ class Experiment(Spec):
     def load(self) -> Recipe:
         """The recipe that it trains, on the report's own encoder and data."""
         source, classes = SOURCES[self.data]
-        changes = [f"data.source={source}", f"data.classes=[{', '.join(classes)}]", *self.overrides]
-        recipe = Recipe.load(self.recipe, changes)
+        data = [f"data.source={source}", f"data.classes=[{', '.join(classes)}]"]
+        recipe = Recipe.load(self.recipe, [*data, *self.overrides])
         return recipe.model_copy(update={"name": self.name, "summary": self.summary, "published": None})
 
     def counted(self) -> int:
@@ -112,9 +110,8 @@ def find_report(name: str) -> Report:
     """By number (`002` or `2`), or by the name of a recipe that it describes. Raises RecipeError."""
     known = reports()
     for report in known:
-        if name.isdecimal() and int(name) == int(report.number):
-            return report
-        if name in (experiment.recipe for experiment in report.experiments):
+        by_number = name.isdecimal() and int(name) == int(report.number)
+        if by_number or name in (experiment.recipe for experiment in report.experiments):
             return report
     names = [*(report.number for report in known), *(e.recipe for report in known for e in report.experiments)]
     hint = "." if name.isdecimal() else nearest(name, names) or "."

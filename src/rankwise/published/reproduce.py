@@ -1,19 +1,16 @@
 """A report → its experiments, run, beside its published numbers.
 
-Everything that a report trained is trained on the same rows, with as many seeds as asked for, into one folder:
-
     OUT/EXPERIMENT-seed-S/          a run folder each
     OUT/EXPERIMENT-seed-S-….parquet what another way of asking a run answered (Monte Carlo dropout), by the run's digest
 
-What is finished there is read, what was stopped goes on, so the same call ends what it began. Experiments on the same data
-are compared with each other (`comparison`).
+What is finished there is read, what was stopped goes on, so the same call ends what it began.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -74,9 +71,8 @@ class Outcome:
     @property
     def learned(self) -> bool:
         """Whether its test accuracy is shown to be above the commonest class's; True where that is not known."""
-        if self.system is None or self.majority is None or self.system.accuracy.low is None:
-            return True
-        return self.system.accuracy.low > self.majority
+        low = self.system.accuracy.low if self.system else None
+        return low is None or self.majority is None or low > self.majority
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,7 @@ class Reproduction:
         """The reproduction as plain JSON values."""
         outcomes = [
             {
-                **{name: value for name, value in vars(outcome).items() if name not in ("experiment", "system")},
+                **vars(outcome),
                 "learned": outcome.learned,
                 "experiment": outcome.experiment.model_dump(mode="json"),
                 "system": asdict(outcome.system) if outcome.system else None,
@@ -139,8 +135,7 @@ def reproduce(request: Request, out: Path, *, listeners: Iterable[Listener] = ()
     left out, and says so. Raises a RankwiseError before anything trains where a recipe, its data or its budget are not in
     order.
     """
-    report, only = request.report, request.only
-    listeners = list(listeners)
+    report, only, listeners = request.report, request.only, tuple(listeners)
     tables: dict[str, Labelled] = {}
     chosen = [_settled(experiment, request, tables) for experiment in report.chosen(only)]
     for trained in chosen:
@@ -157,19 +152,11 @@ def reproduce(request: Request, out: Path, *, listeners: Iterable[Listener] = ()
             _train(trained, seed, out, listeners, existing="overwrite" if overwrite else "resume")
         else:
             _ask(trained, asked, seed, out)
-    answers = {
-        name: [answer for one in chosen if one.experiment.data == name for answer in one.answers] for name in report.data
-    }
+    answers = {name: [run for one in chosen if one.experiment.data == name for run in one.answers] for name in report.data}
     comparisons = {name: compare(runs) for name, runs in answers.items() if runs}
     outcomes = tuple(_outcome(trained, comparisons.get(trained.experiment.data)) for trained in chosen)
-    reproduction = Reproduction(
-        report=report,
-        base=chosen[0].recipe.base,
-        overrides=request.overrides,
-        outcomes=outcomes,
-        comparisons=comparisons,
-        doubts=(*_miscounts(outcomes), *report.doubts),
-    )
+    doubts = (*_miscounts(outcomes), *report.doubts)
+    reproduction = Reproduction(report, chosen[0].recipe.base, request.overrides, outcomes, comparisons, doubts)
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "reproduction.json", reproduction.as_dict())
     return reproduction
@@ -220,9 +207,8 @@ def _ask(asking: _Trained, asked: _Trained, seed: int, out: Path) -> None:
     run, file = asked.runs[seed], _answers_file(asking, asked, seed, out)
     if not file.is_file():
         passes = asking.experiment.mc_dropout or 1
-        before = run.scored_rows()
         probabilities = run.predictor.probabilities(asked.labelled.test.texts, mc_dropout=passes, seed=seed)
-        after = ScoredRows(before.rows, before.truth, probabilities.astype(np.float32))
+        after = replace(run.scored_rows(), probabilities=probabilities.astype(np.float32))
         draft = file.with_suffix(".draft")
         after.write(draft, run.preprocessing.classes)
         draft.replace(file)  # answers that have their name are whole
@@ -236,9 +222,7 @@ def _answers_file(asking: _Trained, asked: _Trained, seed: int, out: Path) -> Pa
 
 
 def _outcome(trained: _Trained, comparison: Comparison | None) -> Outcome:
-    name = trained.experiment.name
-    systems = comparison.systems if comparison else ()
-    runs = trained.runs
+    systems, runs = comparison.systems if comparison else (), trained.runs
     majority = runs[0].scores.baselines.get("majority class") if runs else None
     return Outcome(
         experiment=trained.experiment,
@@ -248,7 +232,7 @@ def _outcome(trained: _Trained, comparison: Comparison | None) -> Outcome:
         training_rows=runs[0].facts.rows.train if runs else None,
         validation_accuracy=float(np.mean([run.scores.validation.accuracy for run in runs])) if runs else None,
         majority=majority.accuracy.value if majority else None,
-        system=next((system for system in systems if system.name == name), None),
+        system=next((system for system in systems if system.name == trained.experiment.name), None),
         left_out=trained.left_out,
     )
 

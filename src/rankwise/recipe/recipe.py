@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from rankwise.recipe.data import DataSpec
 from rankwise.recipe.problems import explain, path_in_file
 from rankwise.recipe.train import EvaluateSpec, Published, TrainSpec
 from rankwise.recipe.values import Spec
-from rankwise.recipe.yaml import KeyPath, Lines, dump, parse, parse_value, quote, read_text
+from rankwise.recipe.yaml import KeyPath, Lines, dump, parse, parse_value, quote, read_text, shipped
 
 DATA_PATHS = ("data.source", "data.train", "data.validation", "data.test")  # where the data lie
 ONE_STRING: dict[KeyPath, str] = {  # sections that may be a plain string, and the key that the string is the value of
@@ -146,9 +145,7 @@ class Recipe(Spec):
 
 def builtin_recipes() -> list[str]:
     """Names of the recipes that ship with rankwise, in the order of their reports."""
-    folder = resources.files("rankwise.recipe") / "builtin"
-    names = [entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")]
-    return sorted(names, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    return sorted(shipped("recipe"), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
 
 
 def source_text(name_or_path: str | Path) -> str:

@@ -27,6 +27,12 @@ NOT_YAML = (YAMLError, ValueError, TypeError, RecursionError)  # what ruamel rai
 SHIPPED = {"recipe": "recipe/builtin", "space": "sweep/spaces"}  # folders of the package that hold what ships
 
 
+def shipped(kind: str) -> list[str]:
+    """Names of the recipes, or spaces, that ship with rankwise."""
+    folder = resources.files("rankwise") / SHIPPED[kind]
+    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+
+
 def read_text(name_or_path: str | Path, *, kind: str, builtin: Sequence[str]) -> tuple[str, str]:
     """(the origin that messages name, the YAML text) of a file, or of what ships under this name.
 

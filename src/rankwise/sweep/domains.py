@@ -52,7 +52,6 @@ class Range:
         return math.floor((self.high - self.low) / self._spacing + 1e-9) + 1 if self._spacing else math.inf
 
     def points(self) -> list[Scalar]:
-        """All its numbers; it has a size."""
         return [self._stepped(self.low + index * (self._spacing or 0)) for index in range(int(self.size))]
 
     def suggest(self, trial: Any, name: str) -> float:

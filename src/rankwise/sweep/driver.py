@@ -64,10 +64,9 @@ def sweep(
         shared = Sweep(base, space, running, folder, events, timing, study)
         trials = Board(study, events, patience_seconds=store.patience_seconds)
         finalists = Board(finals, events, trials.driver, patience_seconds=store.patience_seconds)
-        search = Search(shared, trials)
-        stages: list[Stage] = [search]
+        stages: list[Stage] = [Search(shared, trials)]
         try:
-            search.run()
+            stages[0].run()
             if work.retrain is not None:
                 stages.append(Finals(shared, finalists))
                 stages[-1].run()
@@ -75,7 +74,7 @@ def sweep(
             running.close()
             interrupted = sum(stage.give_back() for stage in stages)
             if interrupted or any(stage.is_wanting() for stage in stages):
-                events.emit(SweepStopped(interrupted, search.standing()))
+                events.emit(SweepStopped())
         return Study.of(study, finals)
 
 

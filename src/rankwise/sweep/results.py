@@ -1,7 +1,4 @@
-"""The words of a sweep, as plain values: a task and its results, a trial, a finalist, and what is told on the way.
-
-Nothing here loads torch or Optuna: a process that trains needs no Optuna, and who reads a study no torch.
-"""
+"""The words of a sweep, as plain values: a process that trains needs no Optuna for them, and who reads a study no torch."""
 
 from __future__ import annotations
 
@@ -232,7 +229,4 @@ class FinalEnded(Event, kind="final"):
 
 @dataclass(frozen=True)
 class SweepStopped(Event, kind="stopped"):
-    """A driver stops before the sweep is done; `interrupted` trials wait to be trained again."""
-
-    interrupted: int
-    standing: Standing
+    """A driver stops before the sweep is done; what it was running waits to be trained again."""

@@ -20,7 +20,6 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,7 +29,7 @@ from rankwise.errors import RecipeError, nearest
 from rankwise.recipe.problems import expectation, known_keys
 from rankwise.recipe.recipe import DATA_PATHS, Recipe, override, source_text
 from rankwise.recipe.values import Count, Spec, one_or_many
-from rankwise.recipe.yaml import KeyPath, Lines, line_of, parse, quote, read_text
+from rankwise.recipe.yaml import KeyPath, Lines, line_of, parse, quote, read_text, shipped
 from rankwise.sweep.domains import MOST_LISTED, Domain, Groups, Range, Scalar, Values, keys_of, listed, plain, why_no_grid
 from rankwise.sweep.results import OBJECTIVES
 
@@ -123,7 +122,7 @@ class Space(SpaceFile):
 
         Raises RecipeError naming the line.
         """
-        where, text = read_text(name_or_path, kind="space", builtin=builtin_spaces())
+        where, text = read_text(name_or_path, kind="space", builtin=shipped("space"))
         tree, lines = parse(where, text, example="base: auto")
         for setting in search:
             override(tree, lines, f"search.{setting}")
@@ -206,12 +205,6 @@ class Space(SpaceFile):
         return {name: plain(domain) for name, domain in self.domains.items()}
 
 
-def builtin_spaces() -> list[str]:
-    """Names of the spaces that ship with rankwise."""
-    folder = resources.files("rankwise.sweep") / "spaces"
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
-
-
 class _Reader:
     """What stands under `space`, held against the base recipe's rules."""
 
@@ -271,8 +264,7 @@ class _Reader:
         return part
 
     def _range(self, key: str, settings: dict[str, Any], path: KeyPath) -> Range:
-        unknown = set(settings) - {"low", "high", "log", "step"}
-        if unknown or not {"low", "high"} <= set(settings):
+        if not {"low", "high"} <= set(settings) <= {"low", "high", "log", "step"}:
             raise self._error(path, f"{key}: a range is {{low: 1e-5, high: 1e-2}}, with log: true or step: 0.1 if wanted")
         low, high, log, step = settings["low"], settings["high"], settings.get("log", False), settings.get("step")
         numbers = [low, high, *([step] if step is not None else [])]

@@ -2,10 +2,6 @@
 
 `Study.load("sweeps/first")` reads a sweep's folder, `Study.load("postgresql://…/db#first")` a study in a shared database;
 both may still be running. Scores are those of validation rows; the finalists have test scores too. Loads no torch.
-
-`write_tables` leaves it to people and spreadsheets: leaderboard.csv has the finished trials, the best first; trials.csv every
-trial in the order of its start. Both have a column for each score (mean over seeds, and its standard deviation where there
-are several), each cost, and each recipe key that the space varies. best.yaml is the best trial's recipe.
 """
 
 from __future__ import annotations
@@ -141,7 +137,7 @@ def ended_trial(number: int, params: Mapping[str, Any], objectives: Iterable[str
 
 
 def write_tables(study: Study, folder: str | Path) -> list[Path]:
-    """Write what there is to write, and return the files' paths; without a finished trial there is no best recipe."""
+    """Write leaderboard.csv, trials.csv in the order of their start, and the best trial's recipe if any; return the paths."""
     folder = Path(folder)
     written = [folder / "leaderboard.csv", folder / "trials.csv"]
     scores = [name for name in (*SCORES, "worst_shift") if any(name in trial.scores for trial in study.trials)]
@@ -192,16 +188,12 @@ def _row(trial: Trial, scores: Sequence[str], varied: Sequence[str]) -> dict[str
     for name in scores:
         row[name] = _number(trial.mean(name)) if name in trial.scores else ""
         row[f"{name}_sd"] = _number(trial.spread(name))
-    for name in COSTS:
-        row[name] = _number(getattr(trial, name))
-    row["seeds"] = len(trial.seeds) or ""
-    row["seed_numbers"] = " ".join(map(str, trial.seeds))
+    row |= {name: _number(getattr(trial, name)) for name in COSTS}
+    row |= {"seeds": len(trial.seeds) or "", "seed_numbers": " ".join(map(str, trial.seeds))}
     row["validation_rows"] = _number(trial.validation_rows)
-    for key in varied:
-        value = trial.params.get(key, "")
-        row[key] = value if isinstance(value, str) else json.dumps(value)
-    row["reason"] = trial.reason
-    return row
+    params = {key: trial.params.get(key, "") for key in varied}
+    row |= {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
+    return row | {"reason": trial.reason}
 
 
 def _number(value: float | None) -> str:

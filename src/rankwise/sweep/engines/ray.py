@@ -1,8 +1,7 @@
 """Trials on the machines of a Ray cluster: the engine of `rankwise sweep --engine ray`.
 
-Each slot is an actor: a process somewhere on the cluster that keeps what it has imported from trial to trial. Rankwise must
-be installed on every machine, and the data and the sweep's folder lie where all of them see them. A machine that is lost is
-seen as the death of its trials, which then run elsewhere.
+Each slot is an actor: a process that keeps what it has imported from trial to trial. Rankwise must be installed on every
+machine, and all of them see the data and the sweep's folder. With a machine its trials die, which then run elsewhere.
 """
 
 from __future__ import annotations
