@@ -91,7 +91,7 @@ def save(classifier: Classifier, folder: Path, *, base: Base) -> None:
         with quiet():
             classifier.model.save_pretrained(folder)
     config = json.loads((folder / settings).read_text("utf-8"))
-    config = _for_anyone(config, base) if is_apart else {key: config[key] for key in config if key != "_name_or_path"}
+    config = _portable(config, base) if is_apart else {key: config[key] for key in config if key != "_name_or_path"}
     (folder / settings).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
     shutil.copymode(folder / settings, folder / weights)  # safetensors ignores the umask: 0600
     trained = {classifier.method.saved_name(name) for name in classifier.trainable()}
@@ -167,10 +167,8 @@ def _start_slim_head(model: Any, plan: Plan, new: Sequence[str]) -> None:
                 nn.init.zeros_(module.bias)
 
 
-def _for_anyone(config: dict[str, Any], base: Base) -> dict[str, Any]:
-    """peft's configuration naming the base without a path; module names, which peft keeps in sets, are sorted, so that a run
-    writes the same bytes.
-    """
+def _portable(config: dict[str, Any], base: Base) -> dict[str, Any]:
+    """peft's configuration without a path; names that it keeps in sets are sorted, so that a run writes the same bytes."""
     config |= {"base_model_name_or_path": base.hub or Path(base.location).name, "revision": base.revision}
     for key, value in config.items():
         if isinstance(value, list) and all(isinstance(name, str) for name in value):

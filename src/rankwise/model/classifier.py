@@ -34,7 +34,6 @@ class Classifier:
 
     @property
     def method(self) -> LiveMethod:
-        """The model half of the plan's method."""
         return live_method(self.plan)
 
     def to(self, device: torch.device) -> Classifier:
@@ -91,10 +90,6 @@ class Classifier:
             return None
         model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
         return Forward(model, self.plan.encoder, self.method if isinstance(self.method, LiveAdapter) else None)
-
-    def live_ranks(self) -> dict[str, int]:
-        """The rank of each low-rank adapter as it stands, by module path: as planned, less what pruning has taken."""
-        return self.method.live_ranks(self.model, self.plan)
 
     @property
     def device(self) -> torch.device:

@@ -18,15 +18,11 @@ class WordDropout(nn.Dropout):
 
 def cut_dropout_from_words(model: nn.Module) -> int:
     """Replace every nn.Dropout of a model by WordDropout; returns how many."""
-    swapped = 0
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if type(child) is nn.Dropout:
-                swap = WordDropout(child.p)
-                swap.train(child.training)
-                parent.register_module(name, swap)
-                swapped += 1
-    return swapped
+    children = ((parent, name, child) for parent in model.modules() for name, child in parent.named_children())
+    usual = [(parent, name, child) for parent, name, child in children if type(child) is nn.Dropout]
+    for parent, name, child in usual:
+        parent.register_module(name, WordDropout(child.p).train(child.training))
+    return len(usual)
 
 
 def dropout(values: Tensor, p: float) -> Tensor:

@@ -58,8 +58,6 @@ class HiddenStates:
 
 
 class HiddenStatesCache(Cache):
-    """The cache of hidden states."""
-
     def fits(self, tokens: int, width: int) -> bool:
         return self.has_room(tokens * width * BYTES)
 

@@ -44,10 +44,6 @@ class LiveMethod:
         """A live parameter's name → its name in the saved file."""
         return name.replace(".modules_to_save.default", "").replace(".default", "")
 
-    def live_ranks(self, model: Any, plan: Plan) -> dict[str, int]:
-        """The rank of each low-rank adapter as it stands, by module path."""
-        return dict(plan.ranks)
-
     def before_saving(self, model: Any) -> None:
         """Make peft write every trained tensor as it was planned."""
 
@@ -79,7 +75,6 @@ class LowRank(LiveAdapter):
         """The update of the linear layer `site`, of a saved file's tensors by name."""
 
     def dropout(self, module: Any) -> Any:
-        """The dropout before a live layer's adapter."""
         return getattr(module, f"{self.marker}dropout")[module.active_adapters[0]]
 
     def apply(self, module: Any, x: Tensor) -> Tensor:
@@ -142,10 +137,6 @@ class AdaLora(LowRank):
         own["total_step"] = 1  # the schedule is set where the number of updates is known
         own["rank_pattern"] = None  # one rank for all, and peft keeps notes of its pruning here
         return {**values, **own}
-
-    def live_ranks(self, model: Any, plan: Plan) -> dict[str, int]:
-        base = model.get_base_model()
-        return {path: int(base.get_submodule(path).lora_E["default"].count_nonzero()) for path in plan.ranks}
 
     def before_saving(self, model: Any) -> None:
         model.peft_config["default"].rank_pattern = None  # with one, peft would leave the pruned ranks out

@@ -40,8 +40,6 @@ def in_eval_mode(model: nn.Module) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _OnDevice:
-    """A tensor that numpy fetches when it reads it."""
-
     tensor: torch.Tensor
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from rankwise.encoders.base import Base
 from rankwise.encoders.describe import Encoder, Part
+from rankwise.encoders.family import FastPath
 from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, Classifier, copy_misaligned
 from rankwise.model.methods import LiveAdapter, LowRank, live_method
 from rankwise.planning.plan import Plan
@@ -38,7 +39,7 @@ def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) 
         return None
     if adapter is None and isinstance(method, LiveAdapter):
         return None
-    tree = _tree(encoder)
+    tree = _tree(encoder, encoder.traits.fast_path)
     if tree is None:
         return None
     stored = _read(source, copy=False)
@@ -66,11 +67,9 @@ def _merged(adapter: LowRank, plan: Plan, weights: Mapping[str, Tensor], saved: 
     return changed
 
 
-def _tree(encoder: Encoder) -> nn.Module | None:
+def _tree(encoder: Encoder, fast_path: FastPath) -> nn.Module | None:
     """The modules without weights, under transformers' paths; None for an activation that is not known."""
-    fast_path, config = encoder.traits.fast_path, encoder.config
-    assert fast_path is not None
-    activation = ACTIVATIONS.get(config.get(fast_path.activation_key, "gelu"))
+    activation = ACTIVATIONS.get(encoder.config.get(fast_path.activation_key, "gelu"))
     if activation is None:
         return None
     tree = nn.Module()

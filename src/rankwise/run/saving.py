@@ -29,6 +29,7 @@ from rankwise.stats.scores import BaselineScores, score
 from rankwise.system.files import read_json, write_json
 from rankwise.training.job import Job
 from rankwise.training.loop import Fitted
+from rankwise.training.parts.pruning import live_ranks
 
 PROBE_BATCH = 4  # of them at a time: sixteen long ones would be the run's peak of memory
 PROBE_TEXTS = 16  # whose logits are compared after reloading
@@ -44,7 +45,7 @@ def facts_of(job: Job, fitted: Fitted, folder: Path, *, seconds: float, notes: S
         base=_base_facts(job.base, folder),
         data_sha256=job.labelled.sha256,
         trained_parameters=schema.TrainedParameters(job.plan.ledger.trainable_parameters, counted),
-        ranks=job.classifier.live_ranks() if job.plan.method.prunes_ranks else None,
+        ranks=live_ranks(job.classifier) if job.plan.method.prunes_ranks else None,
         best=fitted.best,
         steps=fitted.steps,
         stopped_early=fitted.stopped_early,

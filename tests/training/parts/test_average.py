@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rankwise.training.parts import Step
 from rankwise.training.parts import pruning as adalora
 from rankwise.training.parts.average import Average
+from rankwise.training.parts.pruning import live_ranks
 
 WALK = st.lists(st.floats(-1e3, 1e3, width=32), min_size=1, max_size=30)
 
@@ -77,6 +78,6 @@ def test_ranks_that_adalora_has_pruned_are_nothing_in_the_mean_too(fit_for, monk
         "train.epochs=4",
     )
     start = trained.built.plan.ranks
-    assert sum(trained.built.classifier.live_ranks().values()) == len(start), "a mean rank of 1 is left"
+    assert sum(live_ranks(trained.built.classifier).values()) == len(start), "a mean rank of 1 is left"
     nothing = sum(int((weight == 0).sum()) for name, weight in trained.weights().items() if "lora_E" in name)
     assert nothing == sum(start.values()) - len(start)

@@ -1,7 +1,5 @@
 """The encoder families by model type: every Family that a file of this folder names. A new file here is a new family."""
 
-from __future__ import annotations
-
 from importlib import import_module
 from pkgutil import iter_modules
 

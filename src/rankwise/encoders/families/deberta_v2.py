@@ -1,7 +1,5 @@
 """DeBERTa-v2 and v3 (arXiv 2006.03654, 2111.09543): attention over relative positions too."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from rankwise.encoders.families import bert

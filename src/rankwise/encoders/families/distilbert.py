@@ -1,7 +1,5 @@
 """DistilBERT (arXiv 1910.01108): BERT's layers under other names, without token types."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from rankwise.encoders.families import bert

@@ -1,7 +1,5 @@
 """ELECTRA's discriminator (arXiv 2003.10555): BERT's layers, on embeddings that may be narrower."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any

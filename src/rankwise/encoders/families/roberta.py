@@ -1,7 +1,5 @@
 """RoBERTa (arXiv 1907.11692), and XLM-RoBERTa and CamemBERT, which are built as it is."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

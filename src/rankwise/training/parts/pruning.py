@@ -74,7 +74,7 @@ class Pruning(Part):
         self._settled = moment >= self.last
 
     def after_scoring(self) -> None:
-        live = sum(self.classifier.live_ranks().values())
+        live = sum(live_ranks(self.classifier).values())
         self.events.emit(RanksPruned(step=self.pace.step, live=live, start=sum(self.classifier.plan.ranks.values())))
 
     def penalty(self) -> torch.Tensor:
@@ -113,3 +113,9 @@ class Pruning(Part):
         allocator.ipt = {name: torch.zeros_like(value, device=device) for name, value in parts["average"].items()}
         for part, attribute in _PARTS.items():
             setattr(allocator, attribute, {name: value.to(device) for name, value in parts[part].items()})
+
+
+def live_ranks(classifier: Classifier) -> dict[str, int]:
+    """The rank of each of AdaLoRA's adapters as it stands, by module path: as planned, less what pruning has taken."""
+    base = classifier.model.get_base_model()
+    return {path: int(base.get_submodule(path).lora_E["default"].count_nonzero()) for path in classifier.plan.ranks}
