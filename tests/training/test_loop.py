@@ -14,8 +14,8 @@ from rankwise.data.batches import Padding, collate, training_batches
 from rankwise.errors import NonFiniteLoss, TrainingError
 from rankwise.model.load import load_tokenizer
 from rankwise.model.passes import to_tensors
+from rankwise.planning.forecast import evaluations
 from rankwise.recipe import TrainSpec
-from rankwise.recipe.steps import evaluation_interval, evaluations, planned_steps, steps_per_epoch
 from rankwise.system.device import Device
 from rankwise.training import optimizers
 from rankwise.training.optimizers import Optimizers, build_optimizers
@@ -230,9 +230,9 @@ def test_evaluations_come_when_asked_and_always_at_the_end(fit_for, every, expec
 )
 def test_updates_are_counted_from_epochs_and_capped_by_max_steps(epochs, max_steps, expected):
     spec = TrainSpec(epochs=epochs, max_steps=max_steps, batch_size=8)
-    assert steps_per_epoch(50, spec) == 7
-    assert planned_steps(50, spec) == expected
-    assert evaluations(expected, evaluation_interval(50, spec)) >= 1
+    assert spec.steps_per_epoch(50) == 7
+    assert spec.planned_steps(50) == expected
+    assert evaluations(expected, spec.evaluation_interval(50)) >= 1
 
 
 def test_a_longer_epoch_count_than_one_sees_every_row_again(fit_for):

@@ -8,6 +8,7 @@ addition as two. The constants were measured on two shared cores of an AMD EPYC 
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,6 @@ from rankwise.planning.operations import Operations, cache_bytes, operations
 from rankwise.planning.plan import Plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
-from rankwise.recipe.steps import affordable_steps, evaluation_interval, evaluations, planned_steps, steps_per_epoch
 from rankwise.system.events import Event
 
 GPU_GFLOPS = 10_000.0  # taken of a GPU that has not been measured; small encoders wait for Python there, not for products
@@ -111,19 +111,17 @@ class Forecast(Durations, Event, kind="forecast"):
 def forecast(
     plan: Plan, recipe: Recipe, work: Work, *, gflops: float, threads: int, bf16: bool = False, gpu: bool = False
 ) -> Forecast:
-    """The cost of a recipe's run at `gflops` fp32 matrix-product speed on all `threads` together; `bf16` where used.
+    """The cost of a recipe's run at `gflops` fp32 matrix-product speed, of all `threads` or the GPU; `bf16` where used.
 
-    On a GPU, `gflops` is its speed, and memory is what is allocated there.
-
-    A budget of minutes cuts the updates, one of memory the rows at a time. Raises OverTime and OverMemory where even the
-    least is too much.
+    On a GPU, memory is what is allocated there. A budget of minutes cuts the updates, one of memory the rows at a
+    time. Raises OverTime and OverMemory where even the least is too much.
     """
     spec = recipe.train
     computed = operations(plan, recipe, work)
     durations = _durations(plan, recipe, work, computed, speed=1e9 * max(gflops, 1e-3) * (BF16_GAIN if bf16 else 1.0))
     minutes = None if work.source == "assumed" else recipe.budget.minutes
     steps = _steps_in(minutes, recipe, work.train_rows, durations)
-    passes = evaluations(steps, evaluation_interval(work.train_rows, spec))
+    passes = evaluations(steps, spec.evaluation_interval(work.train_rows))
     rows, scored = fit_batches(plan, recipe, work, bf16=bf16, gpu=gpu)
     return Forecast(
         **vars(durations),
@@ -132,8 +130,8 @@ def forecast(
         operations=computed.caching + steps * computed.update + passes * computed.evaluation + computed.test,
         cache_bytes=cache_bytes(plan, spec, work),
         steps=steps,
-        planned_steps=planned_steps(work.train_rows, spec),
-        epoch_steps=steps_per_epoch(work.train_rows, spec),
+        planned_steps=spec.planned_steps(work.train_rows),
+        epoch_steps=spec.steps_per_epoch(work.train_rows),
         micro_batch_size=rows,
         evaluation_batch_size=scored,
         threads=threads,
@@ -168,7 +166,7 @@ def _steps_in(minutes: float | None, recipe: Recipe, rows: int, durations: Durat
 
     Raises OverTime where a run of LEAST_UPDATES is predicted to take much longer.
     """
-    planned, every = planned_steps(rows, recipe.train), evaluation_interval(rows, recipe.train)
+    planned, every = recipe.train.planned_steps(rows), recipe.train.evaluation_interval(rows)
     if minutes is None:
         return planned
     left = 60 * minutes - durations.start_seconds - durations.end_seconds
@@ -182,6 +180,29 @@ def _steps_in(minutes: float | None, recipe: Recipe, rows: int, durations: Durat
             "--set data.split.validation=N --set data.test_rows=N"
         )
     return max(steps, least)
+
+
+def evaluations(steps: int, every: int | None, *, done: int = 0) -> int:
+    """Evaluations after the updates from `done` + 1 to `steps`, the last of which is always followed by one."""
+    if steps <= done:
+        return 0
+    if every is None:
+        return 1
+    return steps // every - done // every + (steps % every != 0)
+
+
+def affordable_steps(
+    seconds: float, update_seconds: float, evaluation_seconds: float, *, every: int | None, most: int, done: int = 0
+) -> int:
+    """The last update, of at most `most`, that `seconds` are enough for, evaluations included, after `done` of them.
+
+    The least is `done`: no further update.
+    """
+
+    def cost(step: int) -> float:
+        return (step - done) * update_seconds + evaluations(step, every, done=done) * evaluation_seconds
+
+    return done + bisect_right(range(done, max(done, most) + 1), seconds, lo=1, key=cost) - 1
 
 
 def _duration(seconds: float) -> str:

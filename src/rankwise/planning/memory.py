@@ -50,8 +50,8 @@ def peak_bytes(
     """The most memory at any time, with `rows` texts a forward pass in training and `scored` in scoring."""
     weights = 4 * plan.ledger.total_parameters
     trained = 4 * plan.ledger.trainable_parameters
-    means = 0 if recipe.train.average is None else 1
-    optimizer = trained * (1 + OPTIMIZER_FLOATS[recipe.train.optimizer.name] + means)  # with the gradients
+    averaged = recipe.train.average is not None
+    optimizer = trained * (1 + OPTIMIZER_FLOATS[recipe.train.optimizer.name] + averaged)  # with the gradients
     held_always = weights + _folded_bytes(plan, bf16) + optimizer
     shrink = BF16_KEPT if bf16 else 1.0
     training, scoring = shrink * _kept(plan, recipe.train, work, rows), shrink * _held(plan, work, scored)
@@ -137,11 +137,10 @@ def _held(plan: Plan, work: Work, rows: int) -> float:
 
 def _folded_bytes(plan: Plan, bf16: bool) -> int:
     """Copies of weights that the fast path keeps: query, key and value end to end, adapted layers, bf16 copies."""
-    encoder = plan.encoder
     if not has_fast_path(plan):
         return 0
-    adapted = {site.name for site in plan.sites}
-    copied = sum(site.d_in * site.d_out for site in encoder.sites if bf16 or site.name in adapted or site.kind in _TOGETHER)
+    adapted = plan.sites
+    copied = sum(site.d_in * site.d_out for site in plan.encoder.sites if bf16 or site in adapted or site.kind in _TOGETHER)
     return copied * (2 if bf16 else 4)
 
 

@@ -15,7 +15,6 @@ from rankwise.encoders.describe import Encoder
 from rankwise.planning.plan import Plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe, TrainSpec
-from rankwise.recipe.steps import steps_per_epoch
 
 SHIFT_SHARE = 0.5  # of the tokens of a split that a kind of shift changes, on average: letter case none where it is not known
 
@@ -60,7 +59,7 @@ def operations(plan: Plan, recipe: Recipe, work: Work) -> Operations:
     if spec.select_by == "worst_shift":  # shifted texts run through every layer, for none of theirs is cached
         shifts = SHIFT_SHARE * len(recipe.evaluate.shifts)
         evaluation += shifts * (per.cached_token * work.validation_tokens + evaluation)
-    share = 1 / max(1, steps_per_epoch(work.train_rows, spec))  # of an epoch in one update
+    share = 1 / max(1, spec.steps_per_epoch(work.train_rows))  # of an epoch in one update
     return Operations(
         caching=per.cached_token * (work.train_tokens + work.validation_tokens),
         update=(forward + backward) * share,
@@ -73,7 +72,9 @@ def per_text(plan: Plan, spec: TrainSpec, *, mean_tokens: float) -> PerText:
     """Operations for one token and for one row. Attention's products, 4·H·T for a token of a text of T, are counted."""
     encoder, cached = plan.encoder, cached_layers(plan, spec)
     first_only = ends_in_first_token(plan, spec)
-    lowest, runs = _lowest(plan), encoder.layer_runs
+    stages = [(site.layer, _STAGES.get(site.kind, 0)) for site in plan.sites]
+    lowest = (-1, 0) if plan.trains_embeddings else min(stages, default=(encoder.layers, 0))  # from where on training runs
+    runs = encoder.layer_runs
     seen = mean_tokens + plan.prefix_length
     attention = 2 * encoder.hidden * seen  # two products for each token, of H weights for each token that it sees
     sums = dict.fromkeys((field.name for field in fields(PerText)), 0.0)
@@ -91,7 +92,8 @@ def per_text(plan: Plan, spec: TrainSpec, *, mean_tokens: float) -> PerText:
             sums["backward_row" if on_row else "backward_token"] += forward * products
     # adapters' factors, trained or not: folded into the weights going forward; four products going back
     factors = sum(site.cost(plan.ranks[site.name]) for site in plan.sites if site.name in plan.ranks)
-    return PerText(**{**sums, "backward_token": sums["backward_token"] + 4.0 * factors * runs})
+    sums["backward_token"] += 4.0 * factors * runs
+    return PerText(**sums)
 
 
 def has_fast_path(plan: Plan) -> bool:
@@ -128,12 +130,3 @@ def _matrices(encoder: Encoder, layer: int) -> Iterator[tuple[str, int]]:
             for _, shape in part.tensors:
                 if len(shape) >= 2:
                     yield (part.site.kind if part.site else ""), math.prod(shape)
-
-
-def _lowest(plan: Plan) -> tuple[int, int]:
-    """(layer, stage in it) of the lowest trained parameter; (-1, 0) where what enters layer 0 trains."""
-    if plan.lowest_layer >= plan.encoder.layers:
-        return plan.encoder.layers, 0
-    if plan.trains_embeddings:
-        return -1, 0
-    return min((site.layer, _STAGES.get(site.kind, 0)) for site in plan.sites)

@@ -125,13 +125,12 @@ def plan(recipe: Recipe, *, classes: int, encoder: Encoder | None = None) -> Pla
         raise over_budget(draft)
     _check_length(recipe, encoder)
     adapter, method = draft.solved, method_of(draft.solved)
-    alphas = {name: method.alpha(adapter, rank) for name, rank in draft.ranks.items()}
     return Plan(
         encoder=encoder,
         adapter=adapter,
         head=recipe.head,
         ranks=draft.ranks,
-        alphas={name: alpha for name, alpha in alphas.items() if alpha is not None},
+        alphas={name: alpha for name, rank in draft.ranks.items() if (alpha := method.alpha(adapter, rank)) is not None},
         frozen_head=tuple(part.path for part in encoder.head[:-1]) if recipe.head.kind == "slim" else (),
         ledger=draft.ledger,
         notes=tuple(_notes(recipe, draft)),
@@ -154,8 +153,7 @@ def _notes(recipe: Recipe, draft: Draft) -> Iterator[str]:
     method, rate = method_of(adapter), train.learning_rate
     yield from method.notes(encoder, adapter)
     if method.usual_rate is not None and rate < 0.5 * method.usual_rate:
-        faster = f"--set train.learning_rate={method.usual_rate:g}"
-        yield f"{adapter.method} learns slowly at a rate of {rate:g}; try {faster}"
+        yield f"{adapter.method} learns slowly at a rate of {rate:g}; try --set train.learning_rate={method.usual_rate:g}"
     yield from _idle_tiers(train.rates.tiers, draft)
     if adapter.has_ranks and isinstance(policy, ByImportance):
         without = len(targeted_sites(encoder, adapter)) - len(draft.ranks)
@@ -166,10 +164,9 @@ def _notes(recipe: Recipe, draft: Draft) -> Iterator[str]:
     if train.rate_is_idle and rate != TrainSpec.model_fields["learning_rate"].default:
         yield train.IDLE_RATE
     printed = recipe.published.trainable_parameters if recipe.published else None
-    if printed and recipe.base == encoder.name:
-        more = printed - draft.ledger.trainable_parameters
-        if more and abs(more) < 1000:
-            yield f"the report prints {printed:,}, {abs(more):,} {'more' if more > 0 else 'fewer'} than these layers have"
+    more = (printed or 0) - draft.ledger.trainable_parameters
+    if printed and recipe.base == encoder.name and 0 < abs(more) < 1000:
+        yield f"the report prints {printed:,}, {abs(more):,} {'more' if more > 0 else 'fewer'} than these layers have"
 
 
 def _idle_tiers(tiers: Sequence[float], draft: Draft) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -84,19 +85,14 @@ class Draft:
         assert isinstance(method, LowRank), "only these have ranks"
         weights = _weighted_ranks(self.encoder, self.adapter, 1)
         limits = [method.largest_rank(site) // weights[site.name] for site in self.encoder.sites if weights.get(site.name)]
-        if not limits:
-            return 1
-        first, second = self._trained(1), self._trained(2)
-        start = 1 + (self._needed_cap - 1 - first) // (second - first)  # each rank trains as much as the one before it
-        return max(1, method.rank_from_start(min(start, *limits)))
+        start = bisect_left(range(1, 1 + min(limits, default=0)), self._needed_cap, key=self._trained)
+        return max(1, method.rank_from_start(start))
 
     @property
     def _to_spend(self) -> int:
         """What adapters may take: with `rank: max` all that is left under the cap, else as much as a uniform rank."""
-        fixed = self.ledger_of({}).trainable_parameters
-        if self.adapter.rank == "max":
-            return self._needed_cap - 1 - fixed
-        return self._trained(self.adapter.rank) - fixed
+        most = self._needed_cap - 1 if self.adapter.rank == "max" else self._trained(self.adapter.rank)
+        return most - self.ledger_of({}).trainable_parameters
 
     def _trained(self, start: int) -> int:
         """Parameters that train at a start rank."""
@@ -172,8 +168,7 @@ def _scores_of(site: Site, policy: ByImportance, encoder: Encoder) -> tuple[floa
 
 def _check(encoder: Encoder, adapter: AdapterSpec, method: LowRank, ranks: dict[str, int]) -> None:
     explicit = isinstance(adapter.allocate, Explicit)
-    setting = "rank" if adapter.init_rank is None else "init_rank"
-    typed = f"type --set adapter.{setting}=N with a smaller N"
+    typed = f"type --set adapter.{'rank' if adapter.init_rank is None else 'init_rank'}=N with a smaller N"
     lower = "give it a smaller one in adapter.allocate.ranks" if explicit else typed
     for site in encoder.sites:
         if ranks.get(site.name, 0) > method.largest_rank(site):

@@ -43,7 +43,9 @@ def _fixes(draft: Draft, cap: int) -> dict[str, int]:
         ways += [_lower_rank(draft), fewer_kinds, *([_lower_rank(slim)] if slimmer else [])]
     else:
         ways.append([_without_adapter(draft, "bias")])
-    ways.append(_upper_layers(draft))
+    if adapter.allocate.policy == "uniform" and method_of(adapter).by_layer:
+        layers: list[Literal["half"] | int] = ["half", *range((draft.encoder.layers - 1) // 2, 0, -1)]
+        ways.append([draft.adapted(allocate=LastK(policy="last-k", k=k)) for k in layers])
     fixes = _fitting(draft, ways)
     if not adapter.has_ranks or len(fixes) < ENOUGH:
         fixes |= _fitting(draft, [[_without_adapter(kept, "head")] for kept in (draft, *([slim] if slimmer else []))])
@@ -60,14 +62,6 @@ def _without_adapter(draft: Draft, method: Literal["bias", "head"]) -> Draft:
     """The biases and the head, or the head alone, without the options that are the adapter's own."""
     own = dict.fromkeys(key for row in METHODS.values() for key in row.options)
     return draft.adapted(**own, method=method, bias="none", quantize="none")
-
-
-def _upper_layers(draft: Draft) -> Way:
-    """The same in the upper half of the layers, or in fewer, where it is in all of them."""
-    if draft.adapter.allocate.policy != "uniform" or not method_of(draft.adapter).by_layer:
-        return []
-    layers: list[Literal["half"] | int] = ["half", *range((draft.encoder.layers - 1) // 2, 0, -1)]
-    return [draft.adapted(allocate=LastK(policy="last-k", k=k)) for k in layers]
 
 
 def _lower_rank(draft: Draft) -> Way:

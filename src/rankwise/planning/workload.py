@@ -67,4 +67,4 @@ class Work:
 
 def character_counts(texts: Sequence[str]) -> NDArray[np.int64]:
     """Characters of each text; what `Work.of_characters` takes."""
-    return np.fromiter((len(text) for text in texts), dtype=np.int64, count=len(texts))
+    return np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))

@@ -127,7 +127,6 @@ def _all_keys(model: type[BaseModel], path: KeyPath = ()) -> tuple[str, ...]:
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """The specs among an annotation's members."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     if get_origin(annotation) in (Union, types.UnionType, Annotated):

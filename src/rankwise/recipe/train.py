@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, ClassVar, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -122,6 +123,25 @@ class TrainSpec(Spec):
     def rate_is_idle(self) -> bool:
         """Whether `learning_rate` moves nothing, as rates of tiers and head set every one."""
         return bool(self.rates.tiers) and self.rates.head is not None
+
+    def steps_per_epoch(self, rows: int) -> int:
+        """Updates in which each of so many training rows comes once."""
+        return math.ceil(rows / self.batch_size)
+
+    def planned_steps(self, rows: int) -> int:
+        """Updates that the recipe asks for."""
+        steps = max(1, math.ceil(self.epochs * self.steps_per_epoch(rows)))
+        return min(steps, self.max_steps) if self.max_steps else steps
+
+    def evaluation_interval(self, rows: int) -> int | None:
+        """Updates from one evaluation to the next; None where only the last update is followed by one."""
+        if self.evaluate_every == "end":
+            return None
+        if self.evaluate_every == "epoch":
+            return max(1, self.steps_per_epoch(rows))
+        if self.evaluate_every < 1:
+            return max(1, round(self.evaluate_every * self.planned_steps(rows)))
+        return int(self.evaluate_every)
 
     @model_validator(mode="after")
     def _consistent(self) -> TrainSpec:

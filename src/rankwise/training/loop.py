@@ -22,7 +22,6 @@ from rankwise.model.classifier import quiet_dropout
 from rankwise.model.dropout import cut_dropout_from_words
 from rankwise.model.hidden_cache import HiddenStates, HiddenStatesCache
 from rankwise.recipe import TrainSpec
-from rankwise.recipe.steps import evaluation_interval, planned_steps, steps_per_epoch
 from rankwise.system.events import Event, Events
 from rankwise.system.memory import return_freed_memory
 from rankwise.training.checkpoint import Checkpoints
@@ -127,7 +126,7 @@ def fit(
             if pace.evaluates:
                 parts.before_scoring()
                 scores = validation.scores(data.validation, shifted=job.shifted, hidden=hidden.get("validation"))
-                entry = meter.entry(progress.step, progress.step / steps_per_epoch(len(data.train), spec), scores)
+                entry = meter.entry(progress.step, progress.step / spec.steps_per_epoch(len(data.train)), scores)
                 progress.note_evaluation(entry, spec, can_be_best=parts.settled)
                 progress.fraction, progress.training_seconds = pace.fraction, earlier_seconds + time.monotonic() - started
                 if accelerator.is_main_process:
@@ -202,8 +201,8 @@ def _pace(job: Job, accelerator: Accelerator, ends_at: float | None) -> Pace:
         return int(accelerator.gather(counts).min())
 
     return Pace(
-        planned_steps(rows, spec),
-        every=evaluation_interval(rows, spec),
+        spec.planned_steps(rows),
+        every=spec.evaluation_interval(rows),
         deadline=NO_DEADLINE if ends_at is None else Deadline.of(job.forecast, ends_at - time.monotonic()),
         agree=fewest if accelerator.num_processes > 1 else int,
     )

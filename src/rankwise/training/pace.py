@@ -15,8 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-from rankwise.planning.forecast import Forecast
-from rankwise.recipe.steps import affordable_steps
+from rankwise.planning.forecast import Forecast, affordable_steps
 
 MARGIN = 0.01  # of the whole time, kept back: a run had better end a little early than late
 WINDOW = 60  # updates behind the current speed: enough to even out lengths, few enough to notice a change

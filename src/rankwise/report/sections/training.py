@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 
 from rankwise.recipe import Published
-from rankwise.recipe.steps import steps_per_epoch
 from rankwise.report.blocks import Block, Code, Column, Facts, Figure, Notes, Section, Table
 from rankwise.report.columns import ACCURACY, BEST_UPDATE, LOG_LOSS, PEAK_GB, RUN, SECONDS, SEED, UPDATE
 from rankwise.report.figures import charts
@@ -23,7 +22,7 @@ WHAT = Column("what", "what")
 
 def training_section(group: Group) -> Section:
     recipe, facts = group.first.recipe, group.first.facts
-    per_epoch = steps_per_epoch(facts.rows.train, recipe.train)
+    per_epoch = recipe.train.steps_per_epoch(facts.rows.train)
     best = facts.best.step if len(group.runs) == 1 else None
     of_events = [read_events(run.folder / EVENTS, UpdateLogged) for run in group.runs]
     # of a run that was resumed, an update's loss is that of the last time it was made

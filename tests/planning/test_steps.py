@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rankwise.planning.forecast import affordable_steps, evaluations
 from rankwise.recipe import TrainSpec
-from rankwise.recipe.steps import affordable_steps, evaluation_interval, evaluations, planned_steps
 from rankwise.training.pace import Pace
 
 SPECS = st.builds(
@@ -20,13 +20,13 @@ SPECS = st.builds(
 
 @given(SPECS, st.integers(1, 400))
 def test_the_loop_makes_as_many_updates_and_evaluations_as_are_counted_here(spec, rows):
-    pace = Pace(planned_steps(rows, spec), every=evaluation_interval(rows, spec))
+    pace = Pace(spec.planned_steps(rows), every=spec.evaluation_interval(rows))
     scored = 0
     while not pace.done:
         pace.note_update(1)
         scored += pace.evaluates
-    assert pace.step == planned_steps(rows, spec)
-    assert scored == evaluations(pace.step, evaluation_interval(rows, spec))
+    assert pace.step == spec.planned_steps(rows)
+    assert scored == evaluations(pace.step, spec.evaluation_interval(rows))
 
 
 @given(
