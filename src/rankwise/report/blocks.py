@@ -77,8 +77,6 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Facts:
-    """Names and what they are."""
-
     items: Sequence[tuple[str, str]]
 
 

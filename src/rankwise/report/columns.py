@@ -1,7 +1,5 @@
 """Columns that several tables and axes have, so that one thing has one name on every page and in every CSV."""
 
-from __future__ import annotations
-
 from rankwise.report.blocks import Column
 
 RECIPE = Column("recipe", "recipe")

@@ -24,13 +24,8 @@ HEAD = 2_000  # bytes of a page in which its meta tags stand
 
 def render(report: Report) -> str:
     """The page as HTML."""
-    environment = Environment(
-        autoescape=True,
-        loader=PackageLoader("rankwise.report", "."),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    loader = PackageLoader("rankwise.report", ".")
+    environment = Environment(autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(svg=_svg, shown=shown, bounds=shown_bounds)
     made = {"generator": GENERATOR, "version": versions()["rankwise"]}
     return environment.get_template("page.html").render(report=report, light=LIGHT, dark=DARK, long_text=LONG_TEXT, **made)

@@ -59,8 +59,8 @@ def _stats_of_one(group: Group) -> list[Stat]:
     budget = group.first.plan_facts.budget
     share = f"{percent(group.trained_parameters / budget)} of the cap" if budget else "no cap"
     stats.append(Stat("trained parameters", f"{group.trained_parameters:,}", share))
-    in_all = shown(group.seconds("all"), "seconds")
-    stats.append(Stat("training time", shown(group.seconds(), "seconds"), f"{in_all} in all"))
+    training, in_all = (shown(group.seconds(what), "seconds") for what in ("training", "all"))
+    stats.append(Stat("training time", training, f"{in_all} in all"))
     peak = group.peak_gb()
     return stats if peak.value is None else [*stats, Stat("peak memory", f"{shown(peak, 'number')} GB")]
 

@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rankwise.recipe.differences import short_keys, typed
 from rankwise.report.blocks import Block, Code, Column, Figure, Report, Section, Stat, Table
 from rankwise.report.columns import ACCURACY, EPOCH, SCORES, SECONDS, SEED, TRAINED_PARAMETERS
 from rankwise.report.figures import charts, maps
 from rankwise.report.figures.composed import lines_figure, mean_curve, trade_off_figure
-from rankwise.report.words import Kind, Value, listed, percent, run_name, shown
+from rankwise.report.words import Kind, Value, in_words, listed, percent, run_name, shown
 from rankwise.stats.intervals import Interval
 from rankwise.sweep.domains import is_drawn_as
 from rankwise.sweep.results import COSTS, OBJECTIVES, State, Trial
@@ -28,7 +28,6 @@ SPREAD = Column("accuracy_sd", "its sd over seeds, points", "share")
 WORST_SHIFT = Column("worst_shift", "accuracy under the worst shift, %", "share")
 COLUMNS = SCORES | {column.name: column for column in (SPREAD, WORST_SHIFT, TRAINED_PARAMETERS, SECONDS)}
 LISTED = ("accuracy", "accuracy_sd", "macro_f1", "mcc", "worst_shift", "log_loss")  # in this order, where trials have them
-STATES: tuple[State, ...] = ("finished", "pruned", "rejected", "failed", "running", "waiting")
 SHOWN = 10  # trials that are seen at once
 FEW = 7  # distinct values of a setting up to which they stand side by side on its rail
 LONG = 6  # characters of a number: one with more was drawn from a range, and belongs on an axis
@@ -38,7 +37,7 @@ UNSET = object()  # what a trial has for a key of another group than its own
 
 def report_of_study(study: Study, folder: Path | None = None) -> Report:
     """The report of a study, finished or still running; `folder` is the sweep's, where it has one."""
-    counts = [f"{study.count(state)} {state}" for state in STATES if study.count(state)]
+    counts = [f"{study.count(state)} {state}" for state in get_args(State) if study.count(state)]
     lead = f"A search over {listed(study.varied)}: {listed(counts) if counts else 'no trial yet'}."
     sections = [section(study) for section in (_leaderboard, _what_mattered, _trade_offs, _progress, _finals)]
     with_blocks = [section for section in (*sections, _best(study, folder)) if section.blocks]
@@ -50,11 +49,10 @@ def _stats(study: Study) -> Sequence[Stat]:
     if best is None:
         return ()
     column = COLUMNS[first]
-    value = shown(best.values[first], column.kind)
-    unit = "\u00a0%" if column.kind == "share" else ""
+    value = in_words(best.values[first], column.kind)
     rows = f"on {best.validation_rows:,} validation rows" if best.validation_rows and first not in COSTS else ""
     return (
-        Stat(f"{_plain(column)} of the best", value + unit, f"trial {best.number} {rows}".strip()),
+        Stat(f"{column.label.removesuffix(', %')} of the best", value, f"trial {best.number} {rows}".strip()),
         Stat("its trained parameters", shown(best.trained_parameters, "count")),
         Stat("its training time", shown(best.seconds, "seconds")),
         Stat("trials finished", f"{study.count('finished')} of {len(study.trials)}"),
@@ -72,20 +70,16 @@ def _leaderboard(study: Study) -> Section:
         rows.append((trial.number, *of_trial, trial.state, trial.reason))
     costs_columns = (Column("seeds", "seeds", "count"), TRAINED_PARAMETERS, SECONDS)
     seen = (TRIAL, *(COLUMNS[name] for name in scores), *costs_columns, *_setting_columns(study))
-    label = _plain(COLUMNS[study.objectives[0]])
-    every = Table(
-        "trials",
-        f"Every trial, by {label}",
-        (*seen, Column("state", "state"), Column("reason", "why")),
-        rows,
-        marked={index for index, trial in enumerate(finished) if best and trial.number == best.number},
-        folded=len(rows) > SHOWN,
-    )
-    chosen = " In bold: the best, by the finalists' fresh seeds." if study.finals else " In bold: the best."
-    note = f"Scores are those of validation rows; several seeds as their mean.{chosen}"
-    few = [row[: len(seen)] for row in rows[:SHOWN]]
-    top = Table("best-trials", f"The best {SHOWN}, by {label}", seen, few, every.marked)
-    return Section("trials-section", "Leaderboard", [top, every] if every.folded else [every], note=note)
+    label = COLUMNS[study.objectives[0]].label.removesuffix(", %")
+    columns = (*seen, Column("state", "state"), Column("reason", "why"))
+    marked = {index for index, trial in enumerate(finished) if best and trial.number == best.number}
+    tables = [Table("trials", f"Every trial, by {label}", columns, rows, marked, folded=len(rows) > SHOWN)]
+    if len(rows) > SHOWN:
+        few = [row[: len(seen)] for row in rows[:SHOWN]]
+        tables.insert(0, Table("best-trials", f"The best {SHOWN}, by {label}", seen, few, marked))
+    chosen = "In bold: the best, by the finalists' fresh seeds." if study.finals else "In bold: the best."
+    note = f"Scores are those of validation rows; several seeds as their mean. {chosen}"
+    return Section("trials-section", "Leaderboard", tables, note=note)
 
 
 def _score(trial: Trial, name: str) -> float | None:
@@ -93,11 +87,6 @@ def _score(trial: Trial, name: str) -> float | None:
     if name == "accuracy_sd":
         return trial.spread("accuracy")
     return trial.mean(name) if trial.scores.get(name) else None
-
-
-def _plain(column: Column) -> str:
-    """`accuracy` of `accuracy, %`."""
-    return column.label.removesuffix(", %")
 
 
 def _settings(trial: Trial, study: Study) -> tuple[Value, ...]:
@@ -146,14 +135,12 @@ def _parallel(study: Study, importances: Mapping[str, float]) -> Figure:
     rails = [_setting_rail(key, [trial.params.get(key, UNSET) for trial in trials]) for key in keys]
     columns = (TRIAL, *_setting_columns(study), result)
     rows = [(trial.number, *_settings(trial, study), value) for trial, value in zip(trials, results, strict=True)]
+    table = Table("parallel", "Settings of the finished trials", columns, rows)
     top = [trial.number for trial in trials[:TOP]]
-    return Figure(
-        "Settings, and what came of them",
-        f"A line for each of {len(trials)} finished trials; the best, {listed(top)}, stand out.",
-        maps.parallel([*rails, maps.Rail(result, results)], best=range(len(top))),
-        Table("parallel", "Settings of the finished trials", columns, rows),
-        note=f"A line is a trial; the best {len(top)} stand out.",
-    )
+    summary = f"A line for each of {len(trials)} finished trials; the best, {listed(top)}, stand out."
+    picture = maps.parallel([*rails, maps.Rail(result, results)], best=range(len(top)))
+    note = f"A line is a trial; the best {len(top)} stand out."
+    return Figure("Settings, and what came of them", summary, picture, table, note)
 
 
 def _setting_rail(key: str, values: Sequence[Any]) -> maps.Rail:
@@ -242,6 +229,6 @@ def _best(study: Study, folder: Path | None) -> Section:
         path, where = "best.yaml", "; best.yaml is below"
         if folder is not None and (folder / path).is_file():
             path, where = f"{run_name(folder)}/{path}", ""
-        blocks.append(Code(f"rankwise train {shlex.quote(path)}", f"Trial {best.number}, as a whole run{where}"))
-        blocks.append(Code(study.recipe(best).to_yaml(), "best.yaml", folded=True))
+        command = Code(f"rankwise train {shlex.quote(path)}", f"Trial {best.number}, as a whole run{where}")
+        blocks = [command, Code(study.recipe(best).to_yaml(), "best.yaml", folded=True)]
     return Section("best-section", "The best configuration", blocks)

@@ -27,8 +27,12 @@ def shown(value: Value, kind: Kind) -> str:
             return f"{100 * number:+z.1f}"
         case "count":
             return f"{number:,.0f}"
+        case "seconds" if number < 59.5:
+            return f"{number:.1f} s" if 0 < number < 9.95 else f"{number:.0f} s"
         case "seconds":
-            return _duration(number)
+            minutes, rest = divmod(round(number), 60)
+            hours, minutes = divmod(minutes, 60)
+            return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
         case "rate":
             return f"{number:.3g}"
         case "number":
@@ -65,11 +69,3 @@ def run_name(folder: Path) -> str:
     """The folder as one would type it; its name alone where it lies outside the working folder."""
     path = Path(os.path.relpath(folder))
     return folder.resolve().name if ".." in path.parts else path.as_posix()
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 59.5:
-        return f"{seconds:.1f} s" if 0 < seconds < 9.95 else f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

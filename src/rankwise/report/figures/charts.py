@@ -33,18 +33,15 @@ DASHED = (0, (4, 3))
 
 @dataclass(frozen=True)
 class Curve:
-    """A line through (x, y); `band` holds (x, low, high). A quiet one is thin without markers, a loose one markers alone.
-
-    The point at `ringed` stands out.
-    """
+    """A line through (x, y)."""
 
     name: str
     points: Sequence[Point]
     style: int = 0
-    quiet: bool = False
-    loose: bool = False
-    band: Sequence[tuple[float, float, float]] = ()
-    ringed: float | None = None
+    quiet: bool = False  # thin, without markers
+    loose: bool = False  # markers alone
+    band: Sequence[tuple[float, float, float]] = ()  # x, low, high
+    ringed: float | None = None  # x of the point that stands out
 
 
 @chart
@@ -178,12 +175,10 @@ class Spot:
 
 @chart
 def scatter(spots: Sequence[Spot], x: Column, y: Column, *, front: Sequence[int] = (), legend: bool = False) -> Figure:
-    """Points over two axes; `front` are the indices of those on the Pareto front, joined by a dashed line.
-
-    Names stand beside their points, so they should be short, or in a legend above.
-    """
+    """Points over two axes, those of indices `front` joined by a dashed line; names are beside them, or in a legend above."""
     figure = new_figure(270)
-    costs, log = [spot.x for spot in spots], is_logarithmic([spot.x for spot in spots])
+    costs = [spot.x for spot in spots]
+    log = is_logarithmic(costs)
     axes = figure.add_subplot(xlabel=x.label + (", logarithmic" if log else ""), title=y.label)
     set_scale(axes.xaxis, costs, x.kind, zero=x.kind == "seconds" and not log, log=log)
     set_scale(axes.yaxis, [end for spot in spots for end in astuple(spot.y) if end is not None] or [0.0], y.kind)
@@ -215,10 +210,7 @@ def _name_spots(axes: Axes, spots: Sequence[Spot]) -> None:
 
 @chart
 def histogram(rows: Sequence[tuple[float, float, int]], x: Column, y: Column, *, limit: float, label: str) -> Figure:
-    """Bars (from, up to, count), in another colour beyond the limit, which is a line with a label.
-
-    A wider last bar is drawn as wide as the others.
-    """
+    """Bars (from, up to, count), a wider last one drawn like the others; beyond the labelled limit in another colour."""
     figure = new_figure(240)
     axes = figure.add_subplot(xlabel=x.label)
     axes.set_title(y.label, pad=24)
@@ -239,10 +231,8 @@ def histogram(rows: Sequence[tuple[float, float, int]], x: Column, y: Column, *,
 
 @chart
 def reliability(bins: Sequence[tuple[int, float, Interval]]) -> Figure:
-    """Accuracy against confidence beside the diagonal on which they are equal; below it the rows of each bin.
+    """Bins (rows, mean confidence, accuracy): accuracy against confidence beside their diagonal, and below it the rows."""
 
-    A bin is the number of its rows, their mean confidence, and their accuracy.
-    """
     figure = new_figure(320)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(6, 1))
     for axis in (above.xaxis, above.yaxis):

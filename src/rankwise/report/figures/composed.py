@@ -37,10 +37,7 @@ def mean_curve(name: str, lines: Sequence[Line], style: int, ringed: float | Non
 def lines_figure(
     title: str, table: str, curves: Sequence[charts.Curve], x: Column, y: Column, per_epoch: float | None = None
 ) -> Figure:
-    """Curves that have points, and their values; `table` names the table of these.
-
-    With `per_epoch` updates to an epoch, epochs are marked and listed too.
-    """
+    """Curves that have points, and a table of their values; with `per_epoch` updates to an epoch, epochs stand in both."""
     curves = [curve for curve in curves if curve.points]
     columns, values, words = [x, EPOCH] if per_epoch else [x], [], []
     for curve in curves:

@@ -113,14 +113,11 @@ def stacked(parts: Sequence[tuple[str, int]], whole: int, rest: str) -> Figure:
 
 @dataclass(frozen=True)
 class Rail:
-    """One axis of parallel coordinates: the value of each configuration, None where it has none.
-
-    With `names` a value is an index of them, and they stand side by side.
-    """
+    """One axis of parallel coordinates."""
 
     column: Column
-    values: Sequence[float | None]
-    names: Sequence[str] = ()
+    values: Sequence[float | None]  # of each configuration, None where it has none
+    names: Sequence[str] = ()  # side by side, in place of an axis of numbers; values are indices of them
 
 
 PITCH = 62  # points from one rail to the next
@@ -155,8 +152,8 @@ def _rail_axes(figure: Figure, rail: Rail, y: float) -> Axes:
         axes.set_xticks(range(len(rail.names)), [fit_text(name, WIDTH / len(rail.names) - 8) for name in rail.names])
     else:
         values = [value for value in rail.values if value is not None]
-        kind = rail.column.kind
-        set_scale(axes.xaxis, values, kind, log=kind in ("count", "rate") and is_logarithmic(values))
+        set_scale(axes.xaxis, values, rail.column.kind, log=rail.column.kind in ("count", "rate") and is_logarithmic(values))
+
     axes.spines["bottom"].set_linewidth(1.25)
     axes.tick_params(direction="inout", length=6)
     for label in axes.get_xticklabels():

@@ -37,8 +37,7 @@ DASHES: tuple[Any, ...] = ("-", (0, (6, 3)), (0, (2, 2.5)), (0, (8, 3, 2, 3)), (
 TOOLTIP = "tooltip:"  # begins the gid of an artist, and the text after it is its tooltip in an SVG
 HALO = {"facecolor": LIGHT["paper"], "edgecolor": "none", "pad": 1}  # of a text, keeps lines away from it
 
-_INSTALLED = {font.name for font in fontManager.ttflist}
-_FONTS = ["DejaVu Sans", *(name for name in _STYLE["fonts"] if name in _INSTALLED)]
+_FONTS = ["DejaVu Sans", *(name for name in _STYLE["fonts"] if name in fontManager.get_font_names())]
 _SETTINGS = {key: LIGHT.get(value, value) for key, value in _STYLE["matplotlib"].items()} | {"font.family": _FONTS}
 
 

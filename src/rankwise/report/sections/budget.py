@@ -41,20 +41,16 @@ def budget_section(group: Group) -> Section:
     return Section("budget-section", "Budget", blocks, lead=f"{lead}{facts.head} head.")
 
 
-def _by_layer(facts: PlanFacts, left: Mapping[str, int]) -> Figure:
-    """Layers down, the last on top, modules across; the shade is the rank, or the parameters where there are no ranks.
-
-    `left` holds the ranks that pruning left, by module, where there was any.
-    """
+def _by_layer(facts: PlanFacts, pruned_ranks: Mapping[str, int]) -> Figure:
+    """Layers down, the last on top, modules across; the shade is the rank, or the parameters where there are no ranks."""
     names = {kind: SHORT_KINDS.get(kind, kind) for kind in facts.kinds}
     ranks: dict[tuple[int, str], int] = {}
     costs: Counter[tuple[int, str]] = Counter()
     for entry in facts.ledger:
-        if entry.layer is None or entry.kind is None:
-            continue
-        costs[entry.layer, entry.kind] += entry.parameters
-        if entry.rank is not None:
-            ranks[entry.layer, entry.kind] = left.get(entry.item, entry.rank)
+        if entry.layer is not None and entry.kind is not None:
+            costs[entry.layer, entry.kind] += entry.parameters
+            if entry.rank is not None:
+                ranks[entry.layer, entry.kind] = pruned_ranks.get(entry.item, entry.rank)
     what, shades = ("rank", ranks) if any(ranks.values()) else ("trained parameters", costs)
     largest, darkest = max(shades.values()), 3 if len(set(shades.values())) == 1 else SHADES
 
@@ -67,19 +63,16 @@ def _by_layer(facts: PlanFacts, left: Mapping[str, int]) -> Figure:
 
     down = list(reversed(range(facts.layers)))
     per_layer = [sum(costs[layer, kind] for kind in names) for layer in down]
-    picture = maps.heat(
-        [[cell(layer, kind) for kind in names] for layer in down],
-        rows=maps.Side("layer", [str(layer) for layer in down]),
-        columns=maps.Side("", list(names.values())),
-        totals=maps.Side("parameters", [f"{cost:,}" for cost in per_layer]),
-    )
+    cells = [[cell(layer, kind) for kind in names] for layer in down]
+    layers, modules = maps.Side("layer", [str(layer) for layer in down]), maps.Side("", list(names.values()))
+    picture = maps.heat(cells, layers, modules, totals=maps.Side("parameters", [f"{cost:,}" for cost in per_layer]))
     rows = [
         (entry.layer, SHORT_KINDS.get(entry.kind or "", entry.item), entry.rank, entry.parameters, entry.section)
         for entry in facts.ledger
     ]
     layer, rank = Column("layer", "layer", "count"), Column("rank", "rank", "count")
     columns = (layer, Column("module", "module"), rank, PARAMETERS, Column("what", "what"))
-    pruned = " Ranks are those that pruning left; parameters are those that the cap counts." if left else ""
+    pruned = " Ranks are those that pruning left; parameters are those that the cap counts." if pruned_ranks else ""
     return Figure(
         f"The budget by layer and module, shaded by {what}",
         f"{facts.layers} layers by {len(names)} modules; {len(costs)} of {facts.layers * len(names)} train. The largest "

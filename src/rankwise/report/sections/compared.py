@@ -73,13 +73,13 @@ def _pairs_in_tables(pairs: Sequence[Pair], test_rows: int) -> list[Table]:
         (pair.a, pair.b, pair.accuracy.interval, pair.macro_f1.interval, pair.accuracy.p_value, pair.accuracy.p_holm)
         for pair in pairs
     ]
-    differences = Table("differences", f"Differences on the same {test_rows:,} test rows", columns, rows)
+    of_pairs = Table("differences", f"Differences on the same {test_rows:,} test rows", columns, rows)
     only_a = Column("only_a", "rows that A alone has right", "count")
     only_b = Column("only_b", "rows that B alone has right", "count")
-    of_seeds = (Column("a", "recipe A"), Column("b", "recipe B"), SEED, only_a, only_b, P)
+    seed_columns = (Column("a", "recipe A"), Column("b", "recipe B"), SEED, only_a, only_b, P)
     tests = [(pair.a, pair.b, test.seed, test.only_a, test.only_b, test.p_value) for pair in pairs for test in pair.mcnemar]
-    mcnemar = Table("mcnemar", "McNemar's exact test, seed by seed", of_seeds, tests, folded=True)
-    return [differences, mcnemar] if tests else [differences]
+    by_seed = Table("mcnemar", "McNemar's exact test, seed by seed", seed_columns, tests, folded=True)
+    return [of_pairs, by_seed] if tests else [of_pairs]
 
 
 def _costs(groups: Sequence[Group]) -> Section:

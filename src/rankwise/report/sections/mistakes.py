@@ -89,14 +89,11 @@ def _reliability(group: Group) -> Figure:
         rows.append((same[0].low, same[0].high, count, confidence, accuracy))
     ends = (Column("above", "confidence above, %", "share"), Column("up_to", "up to, %", "share"))
     columns = (*ends, ROWS, Column("confidence", "mean confidence, %", "share"), ACCURACY)
+    table = Table("reliability", "Reliability", columns, rows)
     words = f"calibration error {in_words(group.score('calibration_error'), 'number')}"
-    return Figure(
-        "Reliability: is it as right as it is sure?",
-        f"Accuracy against confidence in {len(bins)} bins; {words}.",
-        charts.reliability(bins),
-        Table("reliability", "Reliability", columns, rows),
-        note=f"On the dashed line confidence and accuracy are equal; below it the model is too sure. {words.capitalize()}.",
-    )
+    summary = f"Accuracy against confidence in {len(bins)} bins; {words}."
+    note = f"On the dashed line confidence and accuracy are equal; below it the model is too sure. {words.capitalize()}."
+    return Figure("Reliability: is it as right as it is sure?", summary, charts.reliability(bins), table, note)
 
 
 def _per_class(group: Group) -> Table:

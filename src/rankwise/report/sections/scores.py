@@ -76,8 +76,8 @@ def _each_run(group: Group) -> Table:
     rows: list[tuple[Value, ...]] = []
     for run in group.runs:
         test, facts = run.scores.test, run.facts
-        scores = (test.accuracy, test.log_loss)
-        rows.append((run_name(run.folder), run.recipe.train.seed, *scores, facts.seconds.training, facts.best.step))
+        costs = (facts.seconds.training, facts.best.step)
+        rows.append((run_name(run.folder), run.recipe.train.seed, test.accuracy, test.log_loss, *costs))
     return Table("runs", "Each run", (RUN, SEED, ACCURACY, LOG_LOSS, SECONDS, BEST_UPDATE), rows)
 
 

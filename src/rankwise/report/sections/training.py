@@ -63,10 +63,10 @@ def _updates(group: Group) -> str:
     """`300 to 343 updates of 32 rows, 2 of 3 stopped early`."""
     steps = sorted({run.facts.steps for run in group.runs})
     span = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
-    updates = f"{span} updates of {group.first.recipe.train.batch_size} rows"
     early = sum(run.facts.stopped_early for run in group.runs)
     who = "" if len(group.runs) == 1 else f"{early} of {len(group.runs)} "
-    return f"{updates}, {who}stopped early" if early else updates
+    stopped = f", {who}stopped early" if early else ""
+    return f"{span} updates of {group.first.recipe.train.batch_size} rows{stopped}"
 
 
 def _costs(group: Group) -> Table:
