@@ -207,4 +207,4 @@ def test_a_report_runs_on_the_real_encoder(number, shared_data, tmp_path):
     sources = {"ag_news": str(shared_data / "ag_news"), "imdb": str(shared_data / "imdb")}
     found = reproduce(Request(report, (*small, *fast), sources), tmp_path / "out")
     assert [one.left_out for one in found.outcomes] == [None] * len(report.experiments)
-    assert set(found.comparisons) == set(report.data)
+    assert set(found.comparisons) == {experiment.data for experiment in report.experiments}

@@ -81,11 +81,6 @@ class Report(Spec):
     doubts: tuple[str, ...]
     """What does not add up, a sentence each."""
 
-    @property
-    def data(self) -> tuple[DataName, ...]:
-        """The data sets that it needs, in the order of its experiments."""
-        return tuple(dict.fromkeys(experiment.data for experiment in self.experiments))
-
     def chosen(self, names: Sequence[str]) -> tuple[Experiment, ...]:
         """The experiments with these names, and those that they ask; all where there are no names. Raises RecipeError."""
         known = {experiment.name: experiment for experiment in self.experiments}

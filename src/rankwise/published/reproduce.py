@@ -22,7 +22,6 @@ from rankwise.errors import MissingExtra
 from rankwise.planning.plan import plan
 from rankwise.published.reports import DataName, Experiment, ExperimentStarted, Report
 from rankwise.recipe import Recipe
-from rankwise.run.folder import Run
 from rankwise.run.format import ScoredRows
 from rankwise.run.manifest import MANIFEST
 from rankwise.run.opening import Existing
@@ -113,12 +112,11 @@ class Reproduction:
 
 @dataclass
 class _Trained:
-    """An experiment's recipe here, and the runs that it has so far."""
+    """An experiment's recipe here, and what its runs answered so far, one for each seed."""
 
     experiment: Experiment
     recipe: Recipe
     labelled: Labelled = field(repr=False)
-    runs: list[Run] = field(default_factory=list)
     answers: list[Answers] = field(default_factory=list)
     left_out: str | None = None
 
@@ -152,8 +150,10 @@ def reproduce(request: Request, out: Path, *, listeners: Iterable[Listener] = ()
             _train(trained, seed, out, listeners, existing="overwrite" if overwrite else "resume")
         else:
             _ask(trained, asked, seed, out)
-    answers = {name: [run for one in chosen if one.experiment.data == name for run in one.answers] for name in report.data}
-    comparisons = {name: compare(runs) for name, runs in answers.items() if runs}
+    answers: dict[DataName, list[Answers]] = {}
+    for trained in chosen:
+        answers.setdefault(trained.experiment.data, []).extend(trained.answers)
+    comparisons = {name: compare(those) for name, those in answers.items() if those}
     outcomes = tuple(_outcome(trained, comparisons.get(trained.experiment.data)) for trained in chosen)
     doubts = (*_miscounts(outcomes), *report.doubts)
     reproduction = Reproduction(report, chosen[0].recipe.base, request.overrides, outcomes, comparisons, doubts)
@@ -194,7 +194,6 @@ def _train(trained: _Trained, seed: int, out: Path, listeners: Sequence[Listener
     except MissingExtra as missing:
         trained.left_out = str(missing)
         return
-    trained.runs.append(run)
     # By name, for overrides may make two experiments one and the same recipe.
     trained.answers.append(Answers(run, run.scored_rows(), name=trained.experiment.name))
 
@@ -204,7 +203,7 @@ def _ask(asking: _Trained, asked: _Trained, seed: int, out: Path) -> None:
     if asked.left_out:
         asking.left_out = asked.left_out
         return
-    run, file = asked.runs[seed], _answers_file(asking, asked, seed, out)
+    run, file = asked.answers[seed].run, _answers_file(asking, asked, seed, out)
     if not file.is_file():
         passes = asking.experiment.mc_dropout or 1
         probabilities = run.predictor.probabilities(asked.labelled.test.texts, mc_dropout=passes, seed=seed)
@@ -212,17 +211,16 @@ def _ask(asking: _Trained, asked: _Trained, seed: int, out: Path) -> None:
         draft = file.with_suffix(".draft")
         after.write(draft, run.preprocessing.classes)
         draft.replace(file)  # answers that have their name are whole
-    asking.runs.append(run)
     asking.answers.append(Answers(run, ScoredRows.read(file, run.preprocessing.classes), name=asking.experiment.name))
 
 
 def _answers_file(asking: _Trained, asked: _Trained, seed: int, out: Path) -> Path:
-    passes, digest = asking.experiment.mc_dropout or 1, sha256(asked.runs[seed].folder / MANIFEST)[:12]
+    passes, digest = asking.experiment.mc_dropout or 1, sha256(asked.answers[seed].run.folder / MANIFEST)[:12]
     return out / f"{asking.experiment.name}-seed-{seed}-{passes}-{digest}.parquet"
 
 
 def _outcome(trained: _Trained, comparison: Comparison | None) -> Outcome:
-    systems, runs = comparison.systems if comparison else (), trained.runs
+    systems, runs = comparison.systems if comparison else (), [answers.run for answers in trained.answers]
     majority = runs[0].scores.baselines.get("majority class") if runs else None
     return Outcome(
         experiment=trained.experiment,

@@ -111,10 +111,10 @@ def listed(domains: Mapping[str, Domain]) -> Iterator[dict[str, Scalar]]:
 
 def why_no_grid(domains: Mapping[str, Domain]) -> str:
     """What keeps domains without a size from having one, and what to write instead."""
-    for option in (option for name, domain in domains.items() for option in _options(name, domain)):
-        for key, part in option.items():
-            if isinstance(part, Range) and part.size > MOST_LISTED and part.step is None:
-                return f"a grid needs values, and '{key}' is a range; give a list, or a step"
+    parts = (item for name, domain in domains.items() for option in _options(name, domain) for item in option.items())
+    for key, part in parts:
+        if isinstance(part, Range) and part.size > MOST_LISTED and part.step is None:
+            return f"a grid needs values, and '{key}' is a range; give a list, or a step"
     return f"this grid has over {MOST_LISTED:,} configurations; give fewer values"
 
 

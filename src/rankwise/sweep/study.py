@@ -180,21 +180,17 @@ def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else ["trial"], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
 
 
 def _row(trial: Trial, scores: Sequence[str], varied: Sequence[str]) -> dict[str, Any]:
     row: dict[str, Any] = {"trial": trial.number, "state": trial.state}
     for name in scores:
-        row[name] = _number(trial.mean(name)) if name in trial.scores else ""
-        row[f"{name}_sd"] = _number(trial.spread(name))
-    row |= {name: _number(getattr(trial, name)) for name in COSTS}
-    row |= {"seeds": len(trial.seeds) or "", "seed_numbers": " ".join(map(str, trial.seeds))}
-    row["validation_rows"] = _number(trial.validation_rows)
+        row |= {name: trial.mean(name) if name in trial.scores else None, f"{name}_sd": trial.spread(name)}
+    row |= {name: getattr(trial, name) for name in COSTS}
+    row |= {"seeds": len(trial.seeds) or None, "seed_numbers": " ".join(map(str, trial.seeds))}
+    row["validation_rows"] = trial.validation_rows
     params = {key: trial.params.get(key, "") for key in varied}
     row |= {key: value if isinstance(value, str) else json.dumps(value) for key, value in params.items()}
     return row | {"reason": trial.reason}
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

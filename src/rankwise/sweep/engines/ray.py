@@ -15,7 +15,7 @@ from typing import Any
 import ray
 
 from rankwise.errors import RunError
-from rankwise.sweep.engines.local import Died, Event, Reported, Work, perform
+from rankwise.sweep.engines.local import Died, Done, Event, Failed, Work, perform
 
 CONNECT_SECONDS = 5.0
 
@@ -69,9 +69,8 @@ class RayEngine:
                     raise RunError(
                         f"a process on the cluster could not start; is rankwise installed there?\n{problem}"
                     ) from None
-                yield Died(number)
-                continue
-            if not isinstance(event, Reported):
+                event = Died(number)
+            if isinstance(event, Done | Failed):
                 self._free(self._busy.pop(number), number)
             yield event
 
