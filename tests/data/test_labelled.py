@@ -6,7 +6,7 @@ import pytest
 
 from rankwise.data.labelled import read_labelled, read_volume
 from rankwise.errors import DataError
-from rankwise.recipe import DataSpec, SplitSpec
+from rankwise.recipe.data import DataSpec, SplitSpec
 
 SETTINGS = {
     "shares": {},

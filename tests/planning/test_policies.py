@@ -9,7 +9,8 @@ from plans import by_layer, explicit, planned
 
 from rankwise.encoders.base import KNOWN
 from rankwise.errors import PlanError
-from rankwise.planning.policies import depth_group, last_layers
+from rankwise.planning.policies import depth_group, layer_weight
+from rankwise.recipe.adapter import AdapterSpec, LastK
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,10 @@ def test_thirds_of_twelve_layers_are_report_002s_floor(layer):
 
 @given(st.one_of(st.integers(1, 60), st.sampled_from(["half", "third", "quarter"])), st.integers(1, 48))
 def test_the_last_layers_are_at_least_one_and_at_most_all(k, layers):
-    assert 1 <= last_layers(k, layers) <= layers
+    adapter = AdapterSpec(allocate=LastK(policy="last-k", k=k))
+    adapted = [layer for layer in range(layers) if layer_weight(adapter, layer, layers)]
+    assert 1 <= len(adapted) <= layers
+    assert adapted == list(range(layers))[-len(adapted) :]
 
 
 def test_an_explicit_map_ranks_what_its_patterns_match_and_nothing_else():

@@ -74,9 +74,7 @@ class Plan:
     @property
     def lowest_layer(self) -> int:
         """The lowest layer that owns a trained parameter; below it nothing needs a gradient."""
-        if self.trains_embeddings:
-            return 0
-        return min((site.layer for site in self.sites), default=self.encoder.layers)
+        return 0 if self.trains_embeddings else min((site.layer for site in self.sites), default=self.encoder.layers)
 
     @property
     def trains_embeddings(self) -> bool:

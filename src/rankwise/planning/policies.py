@@ -8,6 +8,8 @@ from rankwise.encoders.describe import Encoder, Site
 from rankwise.errors import PlanError, nearest
 from rankwise.recipe.adapter import AdapterSpec, ByDepth, Explicit, Fibonacci, FirstAndLast, LastK
 
+FRACTIONS = {"half": 2, "third": 3, "quarter": 4}
+
 
 def layer_weight(adapter: AdapterSpec, layer: int, layers: int) -> int:
     """How many times `rank` a layer gets under the adapter's policy; layers count from 0 at the input."""
@@ -20,7 +22,8 @@ def layer_weight(adapter: AdapterSpec, layer: int, layers: int) -> int:
             before, weight = weight, before + weight
         return weight
     if isinstance(policy, LastK):
-        return int(layer >= layers - last_layers(policy.k, layers))
+        last = policy.k if isinstance(policy.k, int) else max(1, round(layers / FRACTIONS[policy.k]))
+        return int(layer >= layers - last)
     if isinstance(policy, FirstAndLast):
         return policy.emphasis if layer < policy.k or layer >= layers - policy.k else 1
     return 1
@@ -29,13 +32,6 @@ def layer_weight(adapter: AdapterSpec, layer: int, layers: int) -> int:
 def depth_group(layer: int, layers: int, groups: int) -> int:
     """Which of `groups` equal groups of layers, from the input upwards, `layer` belongs to: report 002's floor(i/4)."""
     return layer * groups // layers
-
-
-def last_layers(k: int | str, layers: int) -> int:
-    """`k` as a number of layers; a fraction is rounded to at least one layer."""
-    if isinstance(k, int):
-        return min(k, layers)
-    return max(1, round(layers / {"half": 2, "third": 3, "quarter": 4}[k]))
 
 
 def targeted_sites(encoder: Encoder, adapter: AdapterSpec) -> list[Site]:

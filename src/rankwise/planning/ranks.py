@@ -14,7 +14,7 @@ from rankwise.errors import PlanError
 from rankwise.planning.ledger import ADAPTERS, Entry, Ledger
 from rankwise.planning.methods import LowRank, method_of
 from rankwise.planning.policies import explicit_ranks, layer_weight, targeted_sites
-from rankwise.recipe import AdapterSpec, ByImportance, Explicit, HeadSpec
+from rankwise.recipe.adapter import AdapterSpec, ByImportance, Explicit, HeadSpec
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,14 @@ from __future__ import annotations
 from rankwise.recipe.adapter import AdapterSpec as AdapterSpec
 from rankwise.recipe.adapter import BudgetSpec as BudgetSpec
 from rankwise.recipe.adapter import ByImportance as ByImportance
-from rankwise.recipe.adapter import Explicit as Explicit
 from rankwise.recipe.adapter import HeadSpec as HeadSpec
 from rankwise.recipe.data import AFTER_READING as AFTER_READING
 from rankwise.recipe.data import DataSpec as DataSpec
 from rankwise.recipe.data import SourceSpec as SourceSpec
-from rankwise.recipe.data import SplitSpec as SplitSpec
 from rankwise.recipe.recipe import Recipe as Recipe
 from rankwise.recipe.recipe import builtin_recipes as builtin_recipes
 from rankwise.recipe.train import EvaluateSpec as EvaluateSpec
 from rankwise.recipe.train import OptimizerSpec as OptimizerSpec
-from rankwise.recipe.train import Published as Published
 from rankwise.recipe.train import SpeedSpec as SpeedSpec
 from rankwise.recipe.train import TrainSpec as TrainSpec
 from rankwise.recipe.values import Column as Column

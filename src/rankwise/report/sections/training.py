@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from rankwise.recipe import Published
+from rankwise.recipe.train import Published
 from rankwise.report.blocks import Block, Code, Column, Facts, Figure, Notes, Section, Table
 from rankwise.report.columns import ACCURACY, BEST_UPDATE, LOG_LOSS, PEAK_GB, RUN, SECONDS, SEED, UPDATE
 from rankwise.report.figures import charts
