@@ -19,7 +19,8 @@ from rankwise.cli import app as cli
 from rankwise.data.files.table import read_table
 from rankwise.errors import Defect
 from rankwise.planning.plan import plan
-from rankwise.recipe.recipe import Recipe, builtin_recipes, source_text
+from rankwise.recipe.recipe import Recipe, builtin_recipes
+from rankwise.recipe.yaml import read_text
 from rankwise.system import cores
 
 NEWS = "text,label\n" + "".join(
@@ -273,7 +274,7 @@ def test_recipes_json_counts_what_the_planner_counts(type_):
 
 @pytest.mark.parametrize("name", builtin_recipes())
 def test_recipes_show_prints_the_recipe_as_written(type_, name):
-    assert type_("recipes", "show", name).out == source_text(name)
+    assert type_("recipes", "show", name).out == read_text(name, "recipe")[1]
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ from rankwise.errors import RecipeError
 from rankwise.recipe import SourceSpec, adapter, data, train
 from rankwise.recipe import recipe as recipe_module
 from rankwise.recipe.adapter import Fibonacci, LastK
-from rankwise.recipe.recipe import Recipe, builtin_recipes, source_text
+from rankwise.recipe.recipe import Recipe, builtin_recipes
 from rankwise.recipe.values import Spec
+from rankwise.recipe.yaml import read_text
 
 BUILT_IN = [
     "quickstart",
@@ -286,8 +287,8 @@ def test_a_shipped_recipe_is_named_as_its_file_and_says_what_it_is_for():
 def test_the_source_text_of_a_recipe_is_its_file(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("# mine\nbase: minilm\n", "utf-8")
-    assert source_text(path) == "# mine\nbase: minilm\n"
-    assert source_text("auto").startswith("name: auto\n")
+    assert read_text(path, "recipe")[1] == "# mine\nbase: minilm\n"
+    assert read_text("auto", "recipe")[1].startswith("name: auto\n")
 
 
 def fields_with_a_text(spec):

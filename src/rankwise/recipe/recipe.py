@@ -27,18 +27,6 @@ ONE_STRING: dict[KeyPath, str] = {  # sections that may be a plain string, and t
     ("data", "test"): "path",
     ("search", "pruner"): "name",  # of a space
 }
-ORDER = (  # of the built-in recipes: that of their reports
-    "quickstart",
-    "auto",
-    "tiered-rmsprop",
-    "tiered-adamw",
-    "uniform-qkv",
-    "depth-scaled-query",
-    "rank4-adam",
-    "distilbert-full",
-    "distilbert-lora",
-    "distilbert-loraplus",
-)
 
 
 class Recipe(Spec):
@@ -74,7 +62,7 @@ class Recipe(Spec):
         Raises RecipeError for a missing file, bad YAML, an unknown key or a value out of range, naming the line;
         an override is named after its `origin`.
         """
-        file, text = read_text(name_or_path, kind="recipe", builtin=builtin_recipes())
+        file, text = read_text(name_or_path, "recipe")
         tree, lines = parse(file, text)
         if {"base", "space"} <= tree.keys():
             raise RecipeError(f"{file} is a space; type: rankwise sweep {file}")
@@ -145,12 +133,7 @@ class Recipe(Spec):
 
 def builtin_recipes() -> list[str]:
     """Names of the recipes that ship with rankwise, in the order of their reports."""
-    return sorted(shipped("recipe"), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
-
-
-def source_text(name_or_path: str | Path) -> str:
-    """A recipe's YAML as it was written, comments and all. Raises RecipeError."""
-    return read_text(name_or_path, kind="recipe", builtin=builtin_recipes())[1]
+    return shipped("recipe")
 
 
 def override(tree: dict[str, Any], lines: Lines, change: str, origin: str = "--set") -> None:

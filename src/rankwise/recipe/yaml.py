@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -25,24 +24,37 @@ LONGEST_QUOTE = 80  # characters of a value that a message quotes
 MAX_BYTES = 1_000_000  # a recipe is a page; anything this large is another kind of file
 NOT_YAML = (YAMLError, ValueError, TypeError, RecursionError)  # what ruamel raises, for a broken number, tag or nesting too
 SHIPPED = {"recipe": "recipe/builtin", "space": "sweep/spaces"}  # folders of the package that hold what ships
+ORDER = (  # of the built-in recipes: that of their reports
+    "quickstart",
+    "auto",
+    "tiered-rmsprop",
+    "tiered-adamw",
+    "uniform-qkv",
+    "depth-scaled-query",
+    "rank4-adam",
+    "distilbert-full",
+    "distilbert-lora",
+    "distilbert-loraplus",
+)
 
 
 def shipped(kind: str) -> list[str]:
-    """Names of the recipes, or spaces, that ship with rankwise."""
+    """Names of the recipes, in the order of their reports, or of the spaces that ship with rankwise."""
     folder = resources.files("rankwise") / SHIPPED[kind]
-    return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
+    names = [entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")]
+    return sorted(names, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
 
 
-def read_text(name_or_path: str | Path, *, kind: str, builtin: Sequence[str]) -> tuple[str, str]:
+def read_text(name_or_path: str | Path, kind: str) -> tuple[str, str]:
     """(the origin that messages name, the YAML text) of a file, or of what ships under this name.
 
     `kind` is what the text holds, a recipe or a space. Raises RecipeError for what is no such file.
     """
     name = str(name_or_path)
-    if name in builtin:
+    if name in shipped(kind):
         return f"{name}.yaml", (resources.files("rankwise") / SHIPPED[kind] / f"{name}.yaml").read_text("utf-8")
     path = Path(name)
-    _check_file(path, kind, builtin)
+    _check_file(path, kind)
     try:
         return name, path.read_text("utf-8")
     except UnicodeDecodeError as error:
@@ -101,18 +113,18 @@ def quote(value: Any) -> str:
     return "nothing" if value is None else text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}…"
 
 
-def _check_file(path: Path, kind: str, builtin: Sequence[str]) -> None:
+def _check_file(path: Path, kind: str) -> None:
     """Raise RecipeError unless the path is a file that may hold this kind of YAML."""
-    name, known = str(path), ", ".join(builtin)
+    name, known = str(path), ", ".join(shipped(kind))
     other, verb = {"recipe": ("space", "sweep"), "space": ("recipe", "train")}[kind]
-    if (resources.files("rankwise") / SHIPPED[other] / f"{name}.yaml").is_file():
+    if name in shipped(other):
         raise RecipeError(f"'{name}' is a {other}; type: rankwise {verb} {name}")
     if path.is_dir():
         raise RecipeError(f"{name} is a folder; expected a YAML file or a built-in {kind}: {known}")
     if not path.exists():
         if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
             raise RecipeError(f"{name}: no such file; expected a YAML file or a built-in {kind}: {known}")
-        raise RecipeError(f"no {kind} is called '{name}'{nearest(name, builtin) or '.'} Built in: {known}")
+        raise RecipeError(f"no {kind} is called '{name}'{nearest(name, shipped(kind)) or '.'} Built in: {known}")
     if path.stat().st_size > MAX_BYTES:
         raise RecipeError(f"{name} has {path.stat().st_size:,} bytes; a {kind} has fewer than {MAX_BYTES:,}")
 

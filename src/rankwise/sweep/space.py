@@ -27,9 +27,9 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from rankwise.errors import RecipeError, nearest
 from rankwise.recipe.problems import expectation, known_keys
-from rankwise.recipe.recipe import DATA_PATHS, Recipe, override, source_text
+from rankwise.recipe.recipe import DATA_PATHS, Recipe, override
 from rankwise.recipe.values import Count, Spec, one_or_many
-from rankwise.recipe.yaml import KeyPath, Lines, line_of, parse, quote, read_text, shipped
+from rankwise.recipe.yaml import KeyPath, Lines, line_of, parse, quote, read_text
 from rankwise.sweep.domains import MOST_LISTED, Domain, Groups, Range, Scalar, Values, keys_of, listed, plain, why_no_grid
 from rankwise.sweep.results import OBJECTIVES
 
@@ -122,7 +122,7 @@ class Space(SpaceFile):
 
         Raises RecipeError naming the line.
         """
-        where, text = read_text(name_or_path, kind="space", builtin=shipped("space"))
+        where, text = read_text(name_or_path, "space")
         tree, lines = parse(where, text, example="base: auto")
         for setting in search:
             override(tree, lines, f"search.{setting}")
@@ -132,7 +132,7 @@ class Space(SpaceFile):
         except ValidationError as error:
             raise RecipeError("\n".join(_explained(error, lines, where))) from None
         try:
-            source_text(file.base)
+            read_text(file.base, "recipe")
         except RecipeError as problem:
             raise RecipeError(f"{line_of(('base',), lines, where)}: base: {problem}") from None
         base = Recipe.load(file.base, file.set, origin=f"{line_of(('set',), lines, where)}: set:")

@@ -12,7 +12,8 @@ from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, RecipeArg, SetOption, print_json
 from rankwise.cli.options import classes_of
 from rankwise.planning.plan import plan as make_plan
-from rankwise.recipe.recipe import Recipe, builtin_recipes, source_text
+from rankwise.recipe.recipe import Recipe, builtin_recipes
+from rankwise.recipe.yaml import read_text
 
 recipes = typer.Typer(
     help="List the built-in recipes, or show one.", invoke_without_command=True, add_completion=False, rich_markup_mode=None
@@ -64,4 +65,4 @@ def show_recipe(
     if as_json:
         print_json(recipe.to_dict())
     else:
-        typer.echo(recipe.to_yaml() if full or overrides else source_text(name), nl=False)
+        typer.echo(recipe.to_yaml() if full or overrides else read_text(name, "recipe")[1], nl=False)
