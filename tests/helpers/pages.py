@@ -58,11 +58,9 @@ class _Reader(HTMLParser):
         self.open[-1].words.append(data)
 
 
-def parsed(page: str) -> Node:
-    reader = _Reader()
-    reader.feed(page)
-    assert [node.tag for node in reader.open] == [""]  # everything that was opened is closed
-    return reader.root
+def section(root: Node, name: str) -> Node:
+    (node,) = [node for node in root.all("section") if node.attributes["id"] == name]
+    return node
 
 
 def downloads(root: Node) -> dict[str, list[dict[str, str]]]:
@@ -78,7 +76,10 @@ def downloads(root: Node) -> dict[str, list[dict[str, str]]]:
 
 def checked(page: str) -> Node:
     """Parse a page and hold it to what every page promises."""
-    root = parsed(page)
+    reader = _Reader()
+    reader.feed(page)
+    assert [node.tag for node in reader.open] == [""]  # everything that was opened is closed
+    root = reader.root
     ids = Counter(node.attributes["id"] for node in root.all() if "id" in node.attributes)
     assert [name for name, count in ids.items() if count > 1] == []
     for node in root.all():

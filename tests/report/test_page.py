@@ -13,7 +13,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pages import checked, downloads
+from pages import checked, downloads, section
 
 import rankwise.report
 from conftest import as_if, separable
@@ -32,11 +32,6 @@ SEEDS = ([], ["train.seed=1"])
 @pytest.fixture(scope="session")
 def page(run_for):
     return checked(render(report_of([run_for("bert")])))
-
-
-def section(root, name):
-    (found,) = [node for node in root.all("section") if node.attributes["id"] == name]
-    return found
 
 
 def tooltips(picture) -> list[str]:

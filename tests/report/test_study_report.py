@@ -7,7 +7,7 @@ import dataclasses
 import optuna
 import pytest
 from matplotlib.text import Text
-from pages import checked, downloads
+from pages import checked, downloads, section
 
 from rankwise.recipe import Recipe
 from rankwise.report.page import render
@@ -71,11 +71,6 @@ def page():
 def seen(figure) -> list[str]:
     """The texts of a figure, as matplotlib draws them."""
     return [text.get_text() for text in figure.picture.findobj(Text) if text.get_visible()]
-
-
-def section(root, name):
-    (found,) = [node for node in root.all("section") if node.attributes["id"] == name]
-    return found
 
 
 def test_every_trial_is_listed_the_best_first_those_without_a_score_last(page):

@@ -163,7 +163,6 @@ def _trade_offs(study: Study) -> Section:
         costs = [(trial, getattr(trial, cost.name)) for trial in trials]
         points = [(trial.number, float(spent), trial.mean(score.name)) for trial, spent in costs if spent is not None]
         figures.append(trade_off_figure(f"{score.name}-{cost.name}", (TRIAL, cost, score), points, many=True, sign=sign))
-
     note = "Dashed: the Pareto front, of trials that no other beats at the same cost or less."
     return Section("trade-off-section", "What more buys", figures, note=note)
 

@@ -232,7 +232,6 @@ def histogram(rows: Sequence[tuple[float, float, int]], x: Column, y: Column, *,
 @chart
 def reliability(bins: Sequence[tuple[int, float, Interval]]) -> Figure:
     """Bins (rows, mean confidence, accuracy): accuracy against confidence beside their diagonal, and below it the rows."""
-
     figure = new_figure(320)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(6, 1))
     for axis in (above.xaxis, above.yaxis):

@@ -153,7 +153,6 @@ def _rail_axes(figure: Figure, rail: Rail, y: float) -> Axes:
     else:
         values = [value for value in rail.values if value is not None]
         set_scale(axes.xaxis, values, rail.column.kind, log=rail.column.kind in ("count", "rate") and is_logarithmic(values))
-
     axes.spines["bottom"].set_linewidth(1.25)
     axes.tick_params(direction="inout", length=6)
     for label in axes.get_xticklabels():

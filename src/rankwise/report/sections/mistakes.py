@@ -72,7 +72,6 @@ def _commonest(matrix: NDArray[np.int64], classes: tuple[str, ...]) -> Table:
         for truth, predicted in (divmod(at, len(classes)) for at in commonest)
         if (count := wrong[truth, predicted])
     ]
-
     columns = (TRUTH, Column("predicted", "taken for"), ROWS, Column("share", "% of the class", "share"))
     return Table("confusions", f"The commonest mistakes among {len(classes)} classes", columns, rows)
 
