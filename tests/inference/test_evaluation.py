@@ -14,8 +14,8 @@ from rankwise.data.tasks import SingleLabel
 from rankwise.inference.evaluation import evaluate
 from rankwise.inference.scorer import logits
 from rankwise.inference.torch_scorer import TorchScorer
+from rankwise.model.classifier import to_tensors
 from rankwise.model.load import load_tokenizer
-from rankwise.model.passes import to_tensors
 from rankwise.recipe import EvaluateSpec
 from rankwise.system.files import to_json
 from rankwise.training.validation import Validation

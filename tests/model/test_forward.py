@@ -12,11 +12,10 @@ from torch.nn.functional import cross_entropy
 from conftest import CLASSES, FAMILIES, prepared
 from rankwise.data.batches import Padding, collate
 from rankwise.encoders import families
-from rankwise.model.classifier import quiet_dropout
+from rankwise.model.classifier import quiet_dropout, to_tensors
 from rankwise.model.dropout import WordDropout, cut_dropout_from_words, dropout
 from rankwise.model.forward import Entering
 from rankwise.model.load import load_tokenizer
-from rankwise.model.passes import to_tensors
 from rankwise.recipe import SpeedSpec
 
 FAST = [family for family in FAMILIES if families.FAMILIES[family].fast_path]

@@ -12,8 +12,8 @@ from transformers import AutoTokenizer
 from conftest import Rows, prepared, save_tiny, separable
 from rankwise.data.batches import Padding, collate, training_batches
 from rankwise.errors import NonFiniteLoss, TrainingError
+from rankwise.model.classifier import to_tensors
 from rankwise.model.load import load_tokenizer
-from rankwise.model.passes import to_tensors
 from rankwise.planning.forecast import evaluations
 from rankwise.recipe import TrainSpec
 from rankwise.system.device import Device

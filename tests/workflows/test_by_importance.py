@@ -16,8 +16,8 @@ from conftest import CLASSES, prepared
 from rankwise.data.batches import Padding, collate
 from rankwise.data.labelled import read_labelled
 from rankwise.errors import PlanError
+from rankwise.model.classifier import to_tensors
 from rankwise.model.load import load_tokenizer
-from rankwise.model.passes import to_tensors
 from rankwise.run.folder import Run
 from rankwise.system.cache import cache_folder
 from rankwise.workflows.by_importance import KNOWN_RANKS, gains, mean_gradients, with_scores

@@ -16,11 +16,10 @@ from rankwise.data.tokens import Tokens, tokenize_to_disk
 from rankwise.encoders.base import locate
 from rankwise.encoders.describe import find
 from rankwise.inference.scorer import gathered
-from rankwise.model.classifier import Classifier
+from rankwise.model.classifier import Classifier, in_eval_mode, to_array, to_tensors
 from rankwise.model.forward import Forward
 from rankwise.model.hidden_cache import HiddenStates
 from rankwise.model.load import load_encoder, load_tokenizer, longest_text
-from rankwise.model.passes import in_eval_mode, to_array, to_tensors
 from rankwise.recipe import SpeedSpec
 from rankwise.system.device import Device
 

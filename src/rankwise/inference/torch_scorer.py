@@ -11,8 +11,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from rankwise.data.batches import Batch
-from rankwise.model.classifier import Classifier
-from rankwise.model.passes import to_array, to_tensors
+from rankwise.model.classifier import Classifier, to_array, to_tensors
 from rankwise.system.device import Device
 
 

@@ -156,15 +156,14 @@ def _start_slim_head(model: Any, plan: Plan, new: Sequence[str]) -> None:
         module = model.get_submodule(path)
         if not isinstance(module, nn.Linear) or f"{path}.weight" not in new:
             continue
-        with torch.no_grad():
-            if plan.head.start in ("identity", "fitted"):
-                nn.init.eye_(module.weight)
-            elif plan.head.start == "orthogonal":
-                nn.init.orthogonal_(module.weight)
-            else:
-                nn.init.normal_(module.weight, std=module.in_features**-0.5)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+        if plan.head.start in ("identity", "fitted"):
+            nn.init.eye_(module.weight)
+        elif plan.head.start == "orthogonal":
+            nn.init.orthogonal_(module.weight)
+        else:
+            nn.init.normal_(module.weight, std=module.in_features**-0.5)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
 
 
 def _portable(config: dict[str, Any], base: Base) -> dict[str, Any]:

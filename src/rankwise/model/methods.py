@@ -39,10 +39,12 @@ class LiveMethod:
     """What only the names of tensors and modules that it adds contain; empty where it adds none."""
     unmergeable: ClassVar[str] = ""
     """Why what it trains can't become part of the encoder's weights, a sentence; empty where it can."""
+    renamed: ClassVar[tuple[str, str]] = ("", "")
+    """A part of a live parameter's name that peft calls otherwise in the saved file, and how."""
 
     def saved_name(self, name: str) -> str:
         """A live parameter's name → its name in the saved file."""
-        return name.replace(".modules_to_save.default", "").replace(".default", "")
+        return name.replace(*self.renamed).replace(".modules_to_save.default", "").replace(".default", "")
 
     def before_saving(self, model: Any) -> None:
         """Make peft write every trained tensor as it was planned."""
@@ -115,12 +117,10 @@ class Dora(LiveAdapter):
     """
 
     marker = "lora_"
+    renamed = (".lora_magnitude_vector.default.weight", ".lora_magnitude_vector")
 
     def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
         return {**lora_config(plan), "use_dora": True}
-
-    def saved_name(self, name: str) -> str:
-        return super().saved_name(name.replace(".lora_magnitude_vector.default.weight", ".lora_magnitude_vector"))
 
 
 class AdaLora(LowRank):
@@ -206,6 +206,7 @@ class Prefix(LiveAdapter):
     """Prefix tuning (arXiv 2101.00190): one tensor of every layer's keys and values, through the model's cache."""
 
     marker = "prompt_encoder"
+    renamed = ("prompt_encoder.default.embedding.weight", "prompt_embeddings")
     unmergeable = (
         "this run trained a prefix, whose keys and values can't be merged into weights, so it runs in torch only; "
         "type --engine torch (engine='torch')"
@@ -213,9 +214,6 @@ class Prefix(LiveAdapter):
 
     def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
         return {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": plan.prefix_length}
-
-    def saved_name(self, name: str) -> str:
-        return super().saved_name(name.replace("prompt_encoder.default.embedding.weight", "prompt_embeddings"))
 
 
 METHODS: dict[MethodName, LiveMethod] = {

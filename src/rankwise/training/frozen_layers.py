@@ -17,9 +17,8 @@ from rankwise.data.batches import Padding, collate, scoring_batches
 from rankwise.data.prepare import Split
 from rankwise.data.tokens import Tokens
 from rankwise.inference.features import head_features
-from rankwise.model.classifier import Classifier
+from rankwise.model.classifier import Classifier, in_eval_mode, to_tensors
 from rankwise.model.hidden_cache import HiddenStates, HiddenStatesCache, digest_of, key_of
-from rankwise.model.passes import in_eval_mode, to_tensors
 from rankwise.planning.operations import cached_layers
 from rankwise.system.events import Events
 from rankwise.training.events import HiddenStatesCached

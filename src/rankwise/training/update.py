@@ -6,9 +6,8 @@ import torch
 from accelerate import Accelerator
 
 from rankwise.data.batches import Rows, collate
-from rankwise.model.classifier import Classifier
+from rankwise.model.classifier import Classifier, to_tensors
 from rankwise.model.hidden_cache import HiddenStates
-from rankwise.model.passes import to_tensors
 from rankwise.planning.memory import GB, halved
 from rankwise.recipe import TrainSpec
 from rankwise.system.device import Device

@@ -22,9 +22,8 @@ from rankwise.data.tokens import Tokens
 from rankwise.errors import NonFiniteLoss
 from rankwise.inference.evaluation import Evaluation, evaluated, probabilities_under
 from rankwise.inference.scorer import gathered
-from rankwise.model.classifier import Classifier
+from rankwise.model.classifier import Classifier, in_eval_mode, to_array, to_tensors
 from rankwise.model.hidden_cache import HiddenStates
-from rankwise.model.passes import in_eval_mode, to_array, to_tensors
 from rankwise.recipe import EvaluateSpec
 from rankwise.training.events import ValidationScores
 

@@ -27,8 +27,7 @@ from rankwise.data.batches import Padding, padded_batches, scoring_batches
 from rankwise.data.labelled import Labelled
 from rankwise.data.prepare import Split
 from rankwise.encoders.base import locate
-from rankwise.model.classifier import Classifier
-from rankwise.model.passes import to_tensors
+from rankwise.model.classifier import Classifier, to_tensors
 from rankwise.recipe import AdapterSpec, BudgetSpec, ByImportance, HeadSpec, Recipe, TrainSpec
 from rankwise.system.cache import Cache, cache_folder
 from rankwise.system.device import Device

@@ -11,8 +11,8 @@ from transformers import AutoModelForSequenceClassification
 from conftest import CLASSES, prepared, save_tiny
 from rankwise.data.batches import Padding, collate, training_batches
 from rankwise.errors import TrainingError
+from rankwise.model.classifier import to_tensors
 from rankwise.model.load import load_tokenizer, quiet
-from rankwise.model.passes import to_tensors
 from rankwise.run.folder import Run
 from rankwise.system.events import Events
 from rankwise.training.pace import Pace

@@ -24,9 +24,8 @@ from rankwise.data.tokens import tokenize
 from rankwise.errors import ModelError, ReloadMismatch, require
 from rankwise.inference.onnx_scorer import DIFFERENCE, SOURCE, TOLERANCE, OnnxScorer, load_onnx
 from rankwise.model import adapters
-from rankwise.model.classifier import Classifier
+from rankwise.model.classifier import Classifier, in_eval_mode, to_tensors
 from rankwise.model.load import tokenizer_in
-from rankwise.model.passes import in_eval_mode, to_tensors
 from rankwise.run.engines import SavedRun
 
 OPSET = 23  # the first with Attention: a smaller graph than 20's, and a few percent faster; a family may need another
