@@ -209,7 +209,9 @@ def _parts(
         options = dict(word.split("=") for word in rest if "=" in word)
         if "if" in options and not family.tests[options["if"]](config, layer or 0):
             continue
-        path, shape = root + name, tuple(_size(word, dims) for word in rest if "=" not in word)
+        products = (word.split("*") for word in rest if "=" not in word)
+        shape = tuple(math.prod(int(size) if size.isdigit() else dims[size] for size in product) for product in products)
+        path = root + name
         flag = options.get("bias", "yes")
         bias = form in ("linear", "norm") and {"yes": True, "no": False}.get(flag, bool(config.get(flag, False)))
         tensors = {path if form == "free" else f"{path}.weight": shape[::-1] if form == "linear" else shape}
@@ -217,10 +219,6 @@ def _parts(
             tensors[f"{path}.bias"] = shape[-1:]
         site = Site(path, options["kind"], layer or 0, shape[0], shape[1], bias) if "kind" in options else None
         yield Part(path, tuple(tensors.items()), layer, site)
-
-
-def _size(word: str, dims: Mapping[str, int]) -> int:
-    return math.prod(int(factor) if factor.isdigit() else dims[factor] for factor in word.split("*"))
 
 
 def _read_config(base: str, folder: Path, revision: str | None) -> Config:
