@@ -96,10 +96,6 @@ class LowRank(Method):
         """The rank that training starts at."""
         return int(adapter.rank)
 
-    def rank_from_start(self, start: int) -> int:
-        """The largest rank with a start of at most `start`."""
-        return start
-
     def entries(self, encoder: Encoder, adapter: AdapterSpec, ranks: Mapping[str, int]) -> list[Entry]:
         entries = []
         for site in encoder.sites:
@@ -136,9 +132,6 @@ class AdaLora(LowRank):
 
     def start_rank(self, adapter: AdapterSpec) -> int:
         return adapter.init_rank or math.ceil(1.5 * int(adapter.rank))
-
-    def rank_from_start(self, start: int) -> int:
-        return 2 * start // 3
 
     def notes(self, encoder: Encoder, adapter: AdapterSpec) -> Sequence[str]:
         start = self.start_rank(adapter)

@@ -85,8 +85,13 @@ class Draft:
         assert isinstance(method, LowRank), "only these have ranks"
         weights = _weighted_ranks(self.encoder, self.adapter, 1)
         limits = [method.largest_rank(site) // weights[site.name] for site in self.encoder.sites if weights.get(site.name)]
-        start = bisect_left(range(1, 1 + min(limits, default=0)), self._needed_cap, key=self._trained)
-        return max(1, method.rank_from_start(start))
+        limit = min(limits, default=0)
+
+        def is_too_large(rank: int) -> bool:
+            start = method.start_rank(self.adapter.model_copy(update={"rank": rank}))
+            return start > limit or self._trained(start) >= self._needed_cap
+
+        return max(1, bisect_left(range(1, 1 + limit), True, key=is_too_large))
 
     @property
     def _to_spend(self) -> int:
