@@ -31,16 +31,17 @@ def over_budget(draft: Draft) -> OverBudget:
 
 def _fixes(draft: Draft, cap: int) -> dict[str, int]:
     """What to type to fit, and what that trains; the changes that give up least come first."""
-    adapter, slim = draft.adapter, replace(draft, head=draft.head.model_copy(update={"kind": "slim"}))
-    slimmer = draft.head.kind == "stock" and len(draft.encoder.head) > 1
+    adapter = draft.adapter
+    # where the head is slim already, what is typed for this one is what is typed for the draft
+    slim = [replace(draft, head=draft.head.model_copy(update={"kind": "slim"}))] if len(draft.encoder.head) > 1 else []
     left = cap - 1 - sum(entry.parameters for entry in draft.head_entries)
-    ways: list[Way] = [[slim]] if slimmer else []
+    ways = [slim]
     if options := method_of(adapter).smaller(draft.encoder, adapter, left):
         ways.append([draft.adapted(**options)])
     if adapter.has_ranks:
         kinds = draft.encoder.kinds if adapter.targets == "all" else adapter.targets
         fewer_kinds = [draft.adapted(targets=kinds[:count]) for count in range(len(kinds) - 1, 0, -1)]
-        ways += [_lower_rank(draft), fewer_kinds, *([_lower_rank(slim)] if slimmer else [])]
+        ways += [_lower_rank(draft), fewer_kinds, *map(_lower_rank, slim)]
     else:
         ways.append([_without_adapter(draft, "bias")])
     if adapter.allocate.policy == "uniform" and method_of(adapter).by_layer:
@@ -48,7 +49,7 @@ def _fixes(draft: Draft, cap: int) -> dict[str, int]:
         ways.append([draft.adapted(allocate=LastK(policy="last-k", k=k)) for k in layers])
     fixes = _fitting(draft, ways)
     if not adapter.has_ranks or len(fixes) < ENOUGH:
-        fixes |= _fitting(draft, [[_without_adapter(kept, "head")] for kept in (draft, *([slim] if slimmer else []))])
+        fixes |= _fitting(draft, [[_without_adapter(kept, "head")] for kept in (draft, *slim)])
     return dict(sorted(fixes.items(), key=lambda fix: -fix[1]))
 
 

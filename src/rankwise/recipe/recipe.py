@@ -18,13 +18,12 @@ from rankwise.recipe.train import EvaluateSpec, Published, TrainSpec
 from rankwise.recipe.values import Spec
 from rankwise.recipe.yaml import KeyPath, Lines, dump, parse, parse_value, quote, read_text, shipped
 
-DATA_PATHS = ("data.source", "data.train", "data.validation", "data.test")  # where the data lie
+ROLES = ("train", "validation", "test")
+DATA_PATHS = ("data.source", *(f"data.{role}" for role in ROLES))  # where the data lie
 ONE_STRING: dict[KeyPath, str] = {  # sections that may be a plain string, and the key that the string is the value of
     ("adapter", "allocate"): "policy",
     ("train", "optimizer"): "name",
-    ("data", "train"): "path",
-    ("data", "validation"): "path",
-    ("data", "test"): "path",
+    **{("data", role): "path" for role in ROLES},
     ("search", "pruner"): "name",  # of a space
 }
 
@@ -102,7 +101,7 @@ class Recipe(Spec):
         """A copy with `change` applied to what may be a path: the encoder, and where data lies; names are among them."""
         tree = self.to_dict()
         data = tree["data"]
-        sources = [(data[role], "path") for role in ("train", "validation", "test") if data[role]]
+        sources = [(data[role], "path") for role in ROLES if data[role]]
         for section, key in ((tree, "base"), (data, "source"), *sources):
             section[key] = section[key] and change(section[key])
         return Recipe.from_dict(tree)
@@ -120,7 +119,7 @@ class Recipe(Spec):
 
         Nor where the data lie: whoever compares recipes compares the data's digest too.
         """
-        paths = {key.removeprefix("data.") for key in DATA_PATHS}
+        paths = {"source", *ROLES}
         return self.model_dump(
             mode="json", exclude={"name": True, "summary": True, "published": True, "train": {"trackers"}, "data": paths}
         )
