@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankwise.data import audit as audits
-from rankwise.data.audit import Audit, check
+from rankwise.data.audit import Audit, check, seen_in
 from rankwise.data.files.table import Table, table_of
-from rankwise.data.repeats import seen_in
 from rankwise.errors import DataError
 from rankwise.system.files import to_json
 

@@ -1,14 +1,18 @@
 """An audit says what a person should know about labelled text before training: balance, repeats, leaks, lengths.
 
-`check` refuses tables that no classifier can learn from; `audit` counts the rest and says in plain words what to do.
+`check` refuses tables that no classifier can learn from; `audit` counts the rest and says in plain words what to do. Texts
+stream past, never a list of them, and are compared by 8-byte hashes (blake2b): a million rows take megabytes, and fewer than
+one such table in ten million has two texts with one hash. A repeat is a row whose text stood in an earlier row; a near repeat
+differs from it in case, space or punctuation.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from itertools import combinations
 
 import numpy as np
@@ -16,13 +20,35 @@ from numpy.typing import NDArray
 
 from rankwise.data.files.table import Table
 from rankwise.data.lengths import COVERED, Lengths, lengths_of
-from rankwise.data.repeats import Conflict, Overlap, conflict_example, conflicts, hashes, overlap, plain, repeats
 from rankwise.errors import DataError
 
 LEAK_LIMIT = 0.05  # share of test rows seen in training above which a score means little
 LONG_TEXT = 20_000  # characters, some 4,000 tokens: many times what encoders read
 MANY_CLASSES = 20  # labels, up to which they may be classes however few rows there are
 IMBALANCE = 10  # largest class over smallest
+SHOWN, SHOWN_ROWS = 200, 5  # characters and rows of a text that an example keeps
+
+Hashes = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Rows of `split` whose text is also in `other`; `near` counts those alike but for case, space and punctuation."""
+
+    split: str
+    other: str
+    rows: int
+    share: float
+    near: int
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """One text under several labels."""
+
+    text: str
+    labels: tuple[str, ...]
+    rows: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -84,22 +110,22 @@ def audit(tables: Mapping[str, Table], *, lengths: NDArray[np.int64] | None = No
     `lengths` are the training texts' tokens, special ones included, (N,).
     """
     train = tables["train"]
-    exact = {name: hashes(table.texts) for name, table in tables.items()}
-    near = {name: hashes(map(plain, table.texts)) for name, table in tables.items()}
+    exact = {name: _hashes(table.texts) for name, table in tables.items()}
+    near = {name: _hashes(map(_plain, table.texts)) for name, table in tables.items()}
     counts = dict(Counter(train.labels or ()).most_common())
-    groups = list(conflicts(train, exact["train"]))
-    duplicates = repeats(exact["train"])
+    groups = list(_conflicts(train, exact["train"]))
+    repeats, near_repeats = (len(keys) - len(np.unique(keys)) for keys in (exact["train"], near["train"]))
     counted = Audit(
         rows={name: len(table.texts) for name, table in tables.items()},
         dropped={name: dict(table.dropped) for name, table in tables.items()},
         classes=counts,
         majority=max(counts.values(), default=0) / max(1, len(train.texts)),
         imbalance=max(counts.values(), default=1) / min(counts.values(), default=1),
-        duplicates=duplicates,
-        near_duplicates=repeats(near["train"]) - duplicates,
+        duplicates=repeats,
+        near_duplicates=near_repeats - repeats,
         conflicts=len(groups),
-        conflict_examples=tuple(conflict_example(train, indices) for indices in sorted(groups)[:5]),
-        overlaps=tuple(overlap(one, two, exact, near) for one, two in combinations(tables, 2)),
+        conflict_examples=tuple(_example(train, indices) for indices in sorted(groups)[:5]),
+        overlaps=tuple(_overlap(one, two, exact, near) for one, two in combinations(tables, 2)),
         label_words=_label_words(train, counts),
         alike_labels=_alike(counts),
         single_classes=tuple(label for label, count in counts.items() if count == 1),
@@ -109,6 +135,59 @@ def audit(tables: Mapping[str, Table], *, lengths: NDArray[np.int64] | None = No
         warnings=(),
     )
     return replace(counted, warnings=tuple(_warnings(counted)))
+
+
+# ------------------------------------------------------------------------------------------------------------- repeats
+
+
+def seen_in(train: Table, other: Table) -> NDArray[np.bool_]:
+    """Which rows of `other` have a text that is also in `train`, (N of other,): leave them out for a clean score."""
+    return np.isin(_hashes(other.texts), _hashes(train.texts))
+
+
+def _hashes(texts: Iterable[str]) -> Hashes:
+    """An 8-byte hash of every text, (N,)."""
+    digests = bytearray()
+    for text in texts:
+        digests += blake2b(text.encode(errors="surrogatepass"), digest_size=8).digest()
+    return np.frombuffer(digests, dtype=np.uint64)
+
+
+_NO_WORD = re.compile(r"[\W_]+")
+
+
+def _plain(text: str) -> str:
+    """Letters and digits only, without case; texts without any, such as emoji, stay as they are."""
+    return _NO_WORD.sub("", text.casefold()) or text
+
+
+def _overlap(other: str, split: str, exact: Mapping[str, Hashes], near: Mapping[str, Hashes]) -> Overlap:
+    """How many rows of `split` are in `other` too, by the splits' hashes and near hashes."""
+    same = np.isin(exact[split], exact[other])
+    rows = int(same.sum())
+    alike = int(np.isin(near[split], near[other]).sum())
+    return Overlap(split, other, rows, rows / max(1, len(same)), alike - rows)
+
+
+def _conflicts(table: Table, keys: Hashes) -> Iterator[list[int]]:
+    """Indices of the rows that share a text but not a label, rising: one list per text."""
+    if table.labels is None:
+        return
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.concatenate([[True], keys[order][1:] != keys[order][:-1]]))  # of runs of one text
+    counts = np.diff(starts, append=len(keys))
+    repeated = counts > 1
+    for start, count in zip(starts[repeated].tolist(), counts[repeated].tolist(), strict=True):
+        indices: list[int] = order[start : start + count].tolist()
+        if len({table.labels[index] for index in indices}) > 1:
+            yield indices
+
+
+def _example(table: Table, indices: list[int]) -> Conflict:
+    """The text and the labels of rows that share a text."""
+    assert table.labels is not None
+    labels = dict.fromkeys(table.labels[index] for index in indices)
+    return Conflict(table.texts[indices[0]][:SHOWN], tuple(labels), tuple(table.rows[indices[:SHOWN_ROWS]].tolist()))
 
 
 # -------------------------------------------------------------------------------------------------------------- labels

@@ -7,24 +7,18 @@ pass changes nothing, except where removal itself completes a pattern or HTML is
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Callable, Mapping, Sequence
+from html import unescape
 
 from rankwise.errors import DataError, nearest
 
 Step = Callable[[str], str]
 
-
-def clean(text: str, steps: Sequence[str]) -> str:
-    """The text after these steps, in this order. Raises DataError for a step that does not exist."""
-    for step in steps:
-        try:
-            text = STEPS[step](text)
-        except KeyError:
-            known = ", ".join(STEPS)
-            raise DataError(f"no cleaning step is called '{step}'{nearest(step, STEPS)} There are {known}") from None
-    return text
+_BARE_BACKSLASH = re.compile(r"\\(?![ntr\\])")
+_ESCAPE = re.compile(r"\\++[ntr]?")
+_LETTER_IS_A_WORDS = re.compile(r"\\++(?:[ntr](?![a-z]))?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def escapes(text: str) -> str:
@@ -39,16 +33,35 @@ def escapes(text: str) -> str:
     return _CONTROL.sub(" ", text)
 
 
-def html_entities(text: str) -> str:
+# The space stands where the ampersand was lost. Only names that are no English words: " pound;" may be a weight.
+_BROKEN_ENTITY = re.compile(
+    r" (#\d{2,5}|#x[0-9a-f]{2,4}|quot|amp|apos|nbsp|lt|gt|hellip|[mn]dash|[lr]dquo|[lr]squo);", re.IGNORECASE
+)
+_STACKED_AMPERSAND = re.compile(r"&(?:(?:amp|#38|#x26);)++", re.IGNORECASE)
+# Known names only: "<STX.N>" is a ticker, "a < b" is arithmetic.
+_TAG = re.compile(
+    r"</?+(?:a|abbr|b|big|blockquote|body|br|center|cite|code|div|em|font|h[1-6]|hr|html|i|iframe|img|input|li|nobr|ol|p|pre"
+    r"|s|script|small|span|strike|strong|style|sub|sup|table|tbody|td|th|tr|tt|u|ul)(?=[\s/>])[^<>]*+>|<!--[^<>]*+>",
+    re.IGNORECASE,
+)
+
+
+def html(text: str) -> str:
     """HTML entities become characters, also those that lost their ampersand (" #39;", " quot;"); tags are removed."""
     for _ in range(3):  # "&amp;lt;b&amp;gt;" is a tag, escaped twice
         before = text
-        text = _BROKEN_ENTITY.sub(_mended, text)
-        text = html.unescape(_STACKED_AMPERSAND.sub("&", text)).replace("\xa0", " ")
+        text = _BROKEN_ENTITY.sub(lambda lost: unescape(f"&{lost[1].lower()};"), text)
+        text = unescape(_STACKED_AMPERSAND.sub("&", text)).replace("\xa0", " ")
         text = _TAG.sub(" ", text)
         if text == before:
             break
     return text
+
+
+_EMAIL = re.compile(r"(?<![\w.+-])(?:[\w.+-]++@[\w-]++(?:\.[\w-]++)++)++")
+_URL = re.compile(r"\b(?:https?://|ftp://|www\.)(?:[^\s<>\"]*[^\s<>\".,;:!?)\]}'])?", re.IGNORECASE)
+# The look-behinds keep digits that belong to a word (F-16, v2.5), the look-ahead those that start one (3G, 1990's).
+_NUMBER = re.compile(r"(?<!\w)(?<!\w[-.,:/])[+-]?[$€£¥]?\d++(?:[.,:/%-]\d++)*+%?+(?!\w|[-'’]\w)")
 
 
 def emails(text: str) -> str:
@@ -65,63 +78,6 @@ def numbers(text: str) -> str:
     """Numbers are removed, with sign, currency and percent; words with digits stay: 3G, MP3, F-16, 16-year-old."""
     return _NUMBER.sub(" ", text)
 
-
-def agencies(text: str) -> str:
-    """News agencies are removed: "(Reuters)", "(SPACE.com)", and datelines "AP - " or "LONDON (Reuters) - "."""
-    text = _BRACKETED.sub(" ", _DATELINE.sub("", text))
-    return _DATELINE.sub("", text)  # a dateline may follow a bracket: "(AP)AP - The company"
-
-
-def whitespace(text: str) -> str:
-    """Runs of white space become one space; none is left at the ends."""
-    return " ".join(text.split())
-
-
-STEPS: Mapping[str, Step] = {
-    "escapes": escapes,
-    "html": html_entities,
-    "emails": emails,
-    "urls": urls,
-    "numbers": numbers,
-    "agencies": agencies,
-    "whitespace": whitespace,
-}
-
-# ------------------------------------------------------------------------------------------------------------- escapes
-
-_BARE_BACKSLASH = re.compile(r"\\(?![ntr\\])")
-_ESCAPE = re.compile(r"\\++[ntr]?")
-_LETTER_IS_A_WORDS = re.compile(r"\\++(?:[ntr](?![a-z]))?")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-# ---------------------------------------------------------------------------------------------------------------- html
-
-# The space stands where the ampersand was lost. Only names that are no English words: " pound;" may be a weight.
-_BROKEN_ENTITY = re.compile(
-    r" (#\d{2,5}|#x[0-9a-f]{2,4}|quot|amp|apos|nbsp|lt|gt|hellip|[mn]dash|[lr]dquo|[lr]squo);", re.IGNORECASE
-)
-_STACKED_AMPERSAND = re.compile(r"&(?:(?:amp|#38|#x26);)++", re.IGNORECASE)
-# Known names only: "<STX.N>" is a ticker, "a < b" is arithmetic.
-_TAG = re.compile(
-    r"</?+(?:a|abbr|b|big|blockquote|body|br|center|cite|code|div|em|font|h[1-6]|hr|html|i|iframe|img|input|li|nobr|ol|p|pre"
-    r"|s|script|small|span|strike|strong|style|sub|sup|table|tbody|td|th|tr|tt|u|ul)(?=[\s/>])[^<>]*+>|<!--[^<>]*+>",
-    re.IGNORECASE,
-)
-
-
-def _mended(match: re.Match[str]) -> str:
-    """The character of an entity that has lost its ampersand."""
-    return html.unescape(f"&{match[1].lower()};")
-
-
-# ---------------------------------------------------------------------------------------------- emails, urls, numbers
-
-_EMAIL = re.compile(r"(?<![\w.+-])(?:[\w.+-]++@[\w-]++(?:\.[\w-]++)++)++")
-_URL = re.compile(r"\b(?:https?://|ftp://|www\.)(?:[^\s<>\"]*[^\s<>\".,;:!?)\]}'])?", re.IGNORECASE)
-# The look-behinds keep digits that belong to a word (F-16, v2.5), the look-ahead those that start one (3G, 1990's).
-_NUMBER = re.compile(r"(?<!\w)(?<!\w[-.,:/])[+-]?[$€£¥]?\d++(?:[.,:/%-]\d++)*+%?+(?!\w|[-'’]\w)")
-
-# ------------------------------------------------------------------------------------------------------------ agencies
 
 # The sources that sign items in AG News and, from the same years, elsewhere. Abbreviations that also stand in ordinary
 # brackets, such as (CBS), (UNI), (AL) or (Update1), are left out on purpose.
@@ -141,3 +97,28 @@ _BRACKETED = re.compile(rf"\( ?{_AGENCY} ?\)")
 _PLACE = r"(?:[A-Z0-9][\w.'/-]{0,29}+,?+ ){0,6}+"
 _START = r"(?:\A\s*+|(?<=[.!?)>\"']\s)\s{0,3}+)"
 _DATELINE = re.compile(rf"{_START}(?:(?:{_AGENCY} --? |{_PLACE}\( ?{_AGENCY} ?\)(?: --? |: ))\s{{0,3}}+)++")
+
+
+def agencies(text: str) -> str:
+    """News agencies are removed: "(Reuters)", "(SPACE.com)", and datelines "AP - " or "LONDON (Reuters) - "."""
+    text = _BRACKETED.sub(" ", _DATELINE.sub("", text))
+    return _DATELINE.sub("", text)  # a dateline may follow a bracket: "(AP)AP - The company"
+
+
+def whitespace(text: str) -> str:
+    """Runs of white space become one space; none is left at the ends."""
+    return " ".join(text.split())
+
+
+STEPS: Mapping[str, Step] = {step.__name__: step for step in (escapes, html, emails, urls, numbers, agencies, whitespace)}
+
+
+def clean(text: str, steps: Sequence[str]) -> str:
+    """The text after these steps, in this order. Raises DataError for a step that does not exist."""
+    for step in steps:
+        try:
+            text = STEPS[step](text)
+        except KeyError:
+            known = ", ".join(STEPS)
+            raise DataError(f"no cleaning step is called '{step}'{nearest(step, STEPS)} There are {known}") from None
+    return text

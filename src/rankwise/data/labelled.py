@@ -12,10 +12,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.audit import LEAK_LIMIT, check
+from rankwise.data.audit import LEAK_LIMIT, check, seen_in
 from rankwise.data.files.columns import Layout
 from rankwise.data.files.table import Table, read_table
-from rankwise.data.repeats import seen_in
 from rankwise.data.sources import Sources, sources_of
 from rankwise.data.splitting import rows_taken, sample, split_off
 from rankwise.data.tasks import class_names

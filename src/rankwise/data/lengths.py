@@ -28,13 +28,18 @@ class Lengths:
 def lengths_of(lengths: NDArray[np.int64], unit: str, *, bars: int = 15, width: int = 8) -> Lengths:
     """Quantiles and a histogram of N lengths, (N,); of tokens also what a max length would cover.
 
-    Up to `bars` bars, each a multiple of `width` wide, and one for what is longer than nearly all.
+    Up to `bars` bars, each a multiple of `width` wide, and one for what is longer than the 99th percentile.
     """
     if not len(lengths):
         return Lengths(unit, {}, (), {}, None)
     shares = {"min": 0, "25%": 0.25, "50%": 0.5, "75%": 0.75, "90%": 0.9, "95%": 0.95, "99%": 0.99, "max": 1}
     quantiles = {name: int(np.quantile(lengths, share, method="inverted_cdf")) for name, share in shares.items()}
-    rows, edges = np.histogram(lengths, bins=_edges(lengths, bars, width))
+    top = int(np.quantile(lengths, 0.99, method="inverted_cdf"))
+    step = max(width, width * math.ceil(top / bars / width))
+    bounds = list(range(0, top + step, step))
+    if lengths.max() >= bounds[-1]:
+        bounds.append(int(lengths.max()) + 1)
+    rows, edges = np.histogram(lengths, bins=bounds)
     histogram = tuple(zip(edges[:-1].tolist(), edges[1:].tolist(), rows.tolist(), strict=True))
     if unit == "characters":
         return Lengths(unit, quantiles, histogram, {}, None)
@@ -45,11 +50,3 @@ def lengths_of(lengths: NDArray[np.int64], unit: str, *, bars: int = 15, width: 
 def covering(lengths: NDArray[np.int64], share: float) -> int:
     """The smallest multiple of 8 that so large a share of the lengths (N,) does not pass."""
     return 8 * math.ceil(int(np.quantile(lengths, share, method="inverted_cdf")) / 8)
-
-
-def _edges(lengths: NDArray[np.int64], bars: int, width: int) -> list[int]:
-    """Equal bars up to the 99th percentile; one more takes what is longer."""
-    top = int(np.quantile(lengths, 0.99, method="inverted_cdf"))
-    step = max(width, width * math.ceil(top / bars / width))
-    edges = list(range(0, top + step, step))
-    return edges if lengths.max() < edges[-1] else [*edges, int(lengths.max()) + 1]

@@ -54,18 +54,10 @@ def shifted_tokens(
     for kind in kinds:
         changed = Texts.of(preprocessing.apply(shift(text, kind, seed=seed, join=preprocessing.join)) for text in texts)
         after = tokenize_to_disk(tokenizer, changed, max_length=preprocessing.max_length)
-        indices = np.array([index for index in range(len(after)) if not _same(tokens, after, index)], dtype=np.int64)
+        other = (not np.array_equal(one[0], two[0]) for one, two in zip(tokens, after, strict=True))
+        indices = np.flatnonzero(np.fromiter(other, dtype=np.bool_))
         shifted.append(Shifted(kind, indices, after.take(indices)))
     return tuple(shifted)
-
-
-def _same(one: Tokens, other: Tokens, index: int) -> bool:
-    """Whether a text has the same token ids in both."""
-    first, second = (tokens.ids[tokens.offsets[index] : tokens.offsets[index + 1]] for tokens in (one, other))
-    return np.array_equal(first, second)
-
-
-# --------------------------------------------------------------------------------------------------------------- kinds
 
 
 def typos(text: str, random: Random, _join: str) -> str:
@@ -138,6 +130,7 @@ _DIGIT = re.compile(r"\d")
 _SENTENCE_END = re.compile(r"(?<![.!?])[.!?]++[\"')\]]*+(?=\s)")
 _BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+")
 _KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+_BESIDE = {letter: row[max(0, at - 1) : at] + row[at + 1 : at + 2] for row in _KEYBOARD for at, letter in enumerate(row)}
 
 
 def _misspelt(word: str, random: Random) -> str:
@@ -150,13 +143,6 @@ def _misspelt(word: str, random: Random) -> str:
         return word[:at] + word[at + 1] + word[at] + word[at + 2 :]
     if slip == "omit":
         return before + after
-    keys = _beside(letter) if slip == "key" else ""
-    return before + (random.choice(keys) if keys else letter * 2) + after
-
-
-def _beside(letter: str) -> str:
-    """The keys left and right of a letter's on an English keyboard, in its case; none for a letter that has no key there."""
-    row = next((row for row in _KEYBOARD if letter.lower() in row), "")
-    at = row.find(letter.lower())
-    keys = row[max(0, at - 1) : at] + row[at + 1 : at + 2] if row else ""
-    return keys.upper() if letter.isupper() else keys
+    keys = _BESIDE.get(letter.lower(), "") if slip == "key" else ""  # none for a letter that English keyboards lack
+    key = random.choice(keys) if keys else letter * 2
+    return before + (key.upper() if letter.isupper() else key) + after

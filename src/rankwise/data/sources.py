@@ -14,9 +14,8 @@ from itertools import combinations
 from pathlib import Path
 
 from rankwise.data.files import hub
-from rankwise.data.files.class_folders import class_folders
 from rankwise.data.files.formats import WRITERS
-from rankwise.data.files.reading import ROLES, checked_path, is_readable, role_of
+from rankwise.data.files.reading import ROLES, checked_path, class_folders, is_readable, role_of
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec, SourceSpec
 
@@ -83,14 +82,9 @@ def _sources_in(source: str, *, named: Set[str]) -> dict[str, SourceSpec]:
     if source == "sample":
         folder = resources.files("rankwise.data") / "sample"
         return {role: SourceSpec(path=str(folder / f"{role}.csv")) for role in ROLES}
-    if source.startswith("hub:"):
-        return _sources_on_hub(source)
-    path = checked_path(source)
-    return _sources_in_folder(path, source, named=named) if path.is_dir() else {"train": SourceSpec(path=source)}
-
-
-def _sources_on_hub(source: str) -> dict[str, SourceSpec]:
-    """The splits of a hub data set by role, or the one split that the source names."""
+    if not source.startswith("hub:"):
+        path = checked_path(source)
+        return _sources_in_folder(path, source, named=named) if path.is_dir() else {"train": SourceSpec(path=source)}
     name, split = hub.name_and_split(source)
     if split is not None:
         return {"train": SourceSpec(path=source)}

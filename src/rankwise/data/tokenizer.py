@@ -18,7 +18,8 @@ class FileTokenizer:
         self.backend_tokenizer = backend
         self.padding_side: str = config["padding_side"]
         self.truncation_side: str = config.get("truncation_side", "right")
-        self.pad_token_id: int = backend.token_to_id(_text_of(config["pad_token"]))
+        pad = config["pad_token"]  # as it is written, or as an added token's description
+        self.pad_token_id: int = backend.token_to_id(pad["content"] if isinstance(pad, dict) else pad)
         self.pad_token_type_id: int = config.get("pad_token_type_id", 0)
         self.gives_types = "token_type_ids" in config.get("model_input_names", ("token_type_ids",))
         backend.no_padding()
@@ -60,8 +61,3 @@ def read_tokenizer(folder: Path) -> FileTokenizer | None:
     except Exception as error:
         raise DataError(f"{path}: the tokenizers library can't read it ({error}); save the tokenizer again") from error
     return FileTokenizer(backend, config)
-
-
-def _text_of(token: Any) -> str:
-    """A token as it is written, or as an added token's description."""
-    return str(token["content"] if isinstance(token, dict) else token)

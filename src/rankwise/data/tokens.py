@@ -41,6 +41,13 @@ class Tokens:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def __getitem__(self, index: int) -> Encoded:
+        span = slice(self.offsets[index], self.offsets[index + 1])
+        return self.ids[span], _NO_SEGMENTS if self.types is None else self.types[span]
+
+    def __iter__(self) -> Iterator[Encoded]:
+        return map(self.__getitem__, range(len(self)))
+
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each text, special ones included; shape (N,)."""
@@ -48,23 +55,15 @@ class Tokens:
 
     def take(self, indices: NDArray[np.int64]) -> Tokens:
         """The tokens of these texts alone, on disk."""
-        return _written(self._rows(indices), self.ids.dtype)
-
-    def _rows(self, indices: Iterable[int]) -> Iterator[Encoded]:
-        for index in indices:
-            span = slice(self.offsets[index], self.offsets[index + 1])
-            yield self.ids[span], _NO_SEGMENTS if self.types is None else self.types[span]
+        return _written(map(self.__getitem__, indices), self.ids.dtype)
 
 
 def tokenize(tokenizer: Any, texts: Sequence[str], *, max_length: int | None) -> Tokens:
     """Token ids of N texts with special tokens, cut to `max_length` tokens when it is given; in memory, for a chunk."""
-    ids, types = [], []
-    for row_ids, row_types in _encoded(tokenizer, texts, max_length):
-        ids.append(row_ids)
-        types.append(row_types)
-    offsets = np.cumsum([0, *map(len, ids)], dtype=np.int64)
-    flat, flat_types = (np.concatenate(parts) if parts else np.zeros(0, np.int32) for parts in (ids, types))
-    return Tokens(flat, offsets, flat_types if flat_types.any() else None)
+    rows = list(_encoded(tokenizer, texts, max_length))
+    offsets = np.cumsum([0, *(len(ids) for ids, _ in rows)], dtype=np.int64)
+    ids, types = map(np.concatenate, zip(*rows, strict=True)) if rows else (np.zeros(0, np.int32), _NO_SEGMENTS)
+    return Tokens(ids, offsets, types if types.any() else None)
 
 
 def tokenize_to_disk(tokenizer: Any, texts: Sequence[str], *, max_length: int | None, cache: Cache | None = None) -> Tokens:
@@ -97,9 +96,8 @@ def _key_of(tokenizer: Any, texts: Sequence[str], max_length: int | None) -> tup
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return "", 0
-    kept = json.loads(backend.to_str())
-    for state in ("truncation", "padding"):  # what the last call left behind
-        kept.pop(state, None)
+    settings = json.loads(backend.to_str()).items()
+    kept = {name: part for name, part in settings if name not in ("truncation", "padding")}  # which the last call left
     about = [FORMAT, max_length, tokenizer.truncation_side, sorted(tokenizer.model_input_names), kept]
     total, size = hashlib.sha256(json.dumps(about, sort_keys=True).encode()), 0
     for text in texts:
@@ -115,7 +113,7 @@ def cut(tokens: Tokens, texts: Sequence[str], tokenizer: Any, max_length: int) -
     if not long.any():
         return tokens
     again = _encoded(tokenizer, Texts.of(texts).take(long), max_length)
-    rows = (next(again) if is_long else row for is_long, row in zip(long, tokens._rows(range(len(long))), strict=True))
+    rows = (next(again) if is_long else row for is_long, row in zip(long, tokens, strict=True))
     return _written(rows, _narrowest(tokenizer))
 
 

@@ -77,7 +77,9 @@ def _named_columns(rows: Rows, asked: SourceSpec, setting: str) -> tuple[tuple[s
     columns, header = rows.columns, None
     if columns is None:
         cells = [cell.strip() for cell in next((cells for _, cells in rows.read() if cells), ())]
-        header = _is_header(cells, asked) if asked.header is None else asked.header
+        if (header := asked.header) is None:  # a known name is there, or one is asked for, which only a header can have
+            by_name = any(isinstance(column, str) and not column.isdecimal() for column in (*asked.text, asked.label))
+            header = by_name or any(cell.lower() in {*_TEXT, *_TITLE, *_BODY, *_LABEL, "id"} for cell in cells)
         columns = tuple(cell if cell and header else str(index) for index, cell in enumerate(cells))
     if not columns:
         raise DataError(f"{asked.path}: 0 rows; expected a row for each text")
@@ -88,12 +90,6 @@ def _named_columns(rows: Rows, asked: SourceSpec, setting: str) -> tuple[tuple[s
             f"{setting}.header=false"
         )
     return columns, header
-
-
-def _is_header(cells: Sequence[str], asked: SourceSpec) -> bool:
-    """Whether the first row has a known name, or the recipe asks for columns by name, which only a header can have."""
-    names = (isinstance(column, str) and not column.isdecimal() for column in (*asked.text, asked.label))
-    return any(names) or any(cell.lower() in {*_TEXT, *_TITLE, *_BODY, *_LABEL, "id"} for cell in cells)
 
 
 def _index(wanted: Column, columns: Sequence[str], name: str) -> int:

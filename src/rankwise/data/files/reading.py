@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
-from rankwise.data.files import class_folders, hub
+from rankwise.data.files import hub
 from rankwise.data.files.formats import FORMATS, READERS
-from rankwise.data.files.rows import Rows
-from rankwise.data.files.text import TextFile, data_suffix
+from rankwise.data.files.rows import Row, Rows
+from rankwise.data.files.text import MAX_FIELD, TextFile, data_suffix, read_lines
 from rankwise.errors import DataError, nearest
 from rankwise.recipe import SourceSpec
 
@@ -21,6 +22,7 @@ REFUSED = {
     **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".bz2", ".xz", ".zst"), "an archive; unpack it first"),
     **dict.fromkeys((".xlsx", ".xls", ".ods"), "a spreadsheet; save the sheet as CSV"),
 }
+UNLABELLED = "unsup"  # IMDB's folder of texts without a class
 
 
 def open_rows(source: SourceSpec, *, setting: str, skip_bad: bool) -> Rows:
@@ -30,7 +32,7 @@ def open_rows(source: SourceSpec, *, setting: str, skip_bad: bool) -> Rows:
     path = checked_path(source.path)
     file = TextFile(path, source.path, source.encoding, setting, skip_bad)
     if path.is_dir():
-        return class_folders.read(file)
+        return _read_class_folders(file)
     if file.suffix not in READERS:
         gzipped = ", ".join(suffix for format in FORMATS if format.gzipped for suffix in format.writes)
         others = ", ".join(suffix for format in FORMATS if not format.gzipped for suffix in format.writes)
@@ -70,3 +72,28 @@ def role_of(name: str) -> str | None:
     """Which split a file or folder of this name holds; None for other names."""
     stem = name.lower().split(".")[0]
     return next((role for role, names in ROLES.items() if stem in names), None)
+
+
+def class_folders(folder: Path) -> list[Path]:
+    """The subfolders that hold one text per .txt file, by name; IMDB's unlabelled `unsup` is left out."""
+    folders = (entry for entry in folder.iterdir() if entry.is_dir() and entry.name != UNLABELLED)
+    return sorted(entry for entry in folders if next(entry.glob("*.txt"), None) is not None)
+
+
+def _read_class_folders(folder: TextFile) -> Rows:
+    """The texts of a folder of class folders: a label is a folder's name, every .txt file in it one text."""
+    if not class_folders(folder.path):
+        files = sorted(entry.name for entry in folder.path.iterdir() if entry.is_file())[:5]
+        inside = f"it holds {', '.join(files)}; name one of them" if files else "it holds no files"
+        raise DataError(f"{folder.name}: a folder without class folders of .txt files; {inside}")
+    return Rows("folder of class folders", lambda: _class_folder_rows(folder), ("file", "text", "label"))
+
+
+def _class_folder_rows(folder: TextFile) -> Iterator[Row]:
+    for subfolder in class_folders(folder.path):
+        for text_name in sorted(path.name for path in subfolder.glob("*.txt")):  # a path takes ten times a name's memory
+            path, name = subfolder / text_name, f"{subfolder.name}/{text_name}"
+            file = TextFile(path, f"{folder.name}/{name}", folder.encoding, folder.setting, folder.skip_bad)
+            if path.stat().st_size > MAX_FIELD:
+                raise DataError(f"{file.name}: {path.stat().st_size:,} bytes; one text has at most {MAX_FIELD:,}")
+            yield name, [name, "".join(read_lines(file)), subfolder.name]

@@ -201,15 +201,14 @@ def _list_records(texts: Sequence[str], labels: Sequence[str | int] | None) -> I
             raise DataError(f"texts[{index}] is a {type(text).__name__} ({text!r:.40}); expected a string")
         if has_surrogate(text) or "\0" in text:
             raise DataError(f"texts[{index}] holds a NUL character or half of a character; expected valid Unicode")
-        yield Record(index + 1, text, None if labels is None else _label_text(labels[index], index, kinds), {})
-
-
-def _label_text(label: object, index: int, kinds: set[str]) -> str:
-    """A label from a list as a string. Raises DataError for one of another kind than those in `kinds`, which it joins."""
-    kind = "string" if isinstance(label, str) else "bool" if isinstance(label, bool) else "integer"
-    if not isinstance(label, (str, Integral)):
-        raise DataError(f"labels[{index}] is a {type(label).__name__} ({label!r:.40}); expected a string or an integer")
-    kinds.add(kind)
-    if len(kinds) > 1:
-        raise DataError(f"labels[{index}] is a {kind} ({label!r:.40}) among others; expected labels of one type")
-    return str(label).lower() if kind == "bool" else str(label)
+        if labels is None:
+            yield Record(index + 1, text, None, {})
+            continue
+        label = labels[index]
+        if not isinstance(label, (str, Integral)):
+            raise DataError(f"labels[{index}] is a {type(label).__name__} ({label!r:.40}); expected a string or an integer")
+        kind = "string" if isinstance(label, str) else "bool" if isinstance(label, bool) else "integer"
+        kinds.add(kind)
+        if len(kinds) > 1:
+            raise DataError(f"labels[{index}] is a {kind} ({label!r:.40}) among others; expected labels of one type")
+        yield Record(index + 1, text, str(label).lower() if kind == "bool" else str(label), {})

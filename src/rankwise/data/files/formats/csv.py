@@ -80,7 +80,10 @@ def _rows(file: TextFile, delimiter: str) -> Iterator[Row]:
         if len(cells) == width:
             yield line, cells
         elif cells and not file.skip_bad:
-            raise _width_problem(file, line, len(cells), width, delimiter)
+            raise DataError(
+                f"{file.name}, line {line}: {len(cells)} field{'' if len(cells) == 1 else 's'}, expected {width} as in the "
+                f"first row; put a text that holds '{delimiter}' in quotes, or drop such rows: --set data.skip_bad_rows=true"
+            )
         elif cells:
             yield line, None
 
@@ -96,13 +99,6 @@ def _next_cells(reader: Iterator[list[str]]) -> list[str] | None:
             return next(reader, None)
         finally:
             csv.field_size_limit(before)
-
-
-def _width_problem(file: TextFile, line: int, cells: int, width: int, delimiter: str) -> DataError:
-    return DataError(
-        f"{file.name}, line {line}: {cells} field{'' if cells == 1 else 's'}, expected {width} as in the first row; put a "
-        f"text that holds '{delimiter}' in quotes, or drop such rows: --set data.skip_bad_rows=true"
-    )
 
 
 def _quote_problem(file: TextFile, first: int, last: int, reason: str) -> DataError:
