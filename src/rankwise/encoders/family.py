@@ -27,8 +27,7 @@ Config = Mapping[str, Any]
 class FastPath:
     """What a layer built as BERT's has beside its linear layers, which their kinds tell, and how its ends are computed.
 
-    Paths lead to transformers' modules, below a layer; the functions get live modules and tensors, so that this file needs no
-    torch.
+    Paths lead to transformers' modules below a layer; functions get live modules and tensors, so this file needs no torch.
     """
 
     attention_dropout: str

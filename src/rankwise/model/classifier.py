@@ -63,8 +63,7 @@ class Classifier:
         """
         if self.forward is not None:
             return self.forward.logits(inputs, precision=precision, speed=speed, entering=entering)
-        if entering is not None:
-            raise ValueError(f"{self.plan.encoder.family} has no forward pass in parts")
+        assert entering is None, f"{self.plan.encoder.family} has no forward pass in parts"
         dtype = PRECISIONS[precision]
         with torch.autocast(self.device.type, dtype=dtype, enabled=dtype != torch.float32):
             return torch.as_tensor(self.model(**inputs).logits.float())

@@ -182,10 +182,8 @@ def _attend_on_cpu(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | Non
     """Attention written out (B, N, T, D): as fast as the fused kernel in fp32 at these lengths, 4 times as fast in bf16."""
     rows, heads, tokens, width = query.shape
     read, flat = key.shape[2], rows * heads
-    if mask is None:
-        bias, beta = query.new_empty((1, 1, 1)), 0  # not read
-    else:
-        bias, beta = mask.expand(rows, heads, 1, read).reshape(flat, 1, read), 1
+    beta = 0 if mask is None else 1  # at 0 the bias is not read
+    bias = query.new_empty((1, 1, 1)) if mask is None else mask.expand(rows, heads, 1, read).reshape(flat, 1, read)
     scores = torch.baddbmm(
         bias, query.reshape(flat, tokens, width), key.reshape(flat, read, width).transpose(1, 2), beta=beta, alpha=width**-0.5
     )
