@@ -40,6 +40,11 @@ class Ledger:
         return self.budget is None or self.trainable_parameters < self.budget
 
     @property
+    def share(self) -> float | None:
+        """Trained parameters over the cap."""
+        return None if self.budget is None else self.trainable_parameters / self.budget
+
+    @property
     def adapters(self) -> tuple[Entry, ...]:
         """What is added to linear layers, one entry for each that is adapted."""
         return tuple(entry for entry in self.entries if entry.section in ADAPTERS)

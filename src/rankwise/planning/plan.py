@@ -99,7 +99,7 @@ class Plan:
             trainable_parameters=ledger.trainable_parameters,
             total_parameters=ledger.total_parameters,
             budget=ledger.budget,
-            share=None if ledger.budget is None else ledger.trainable_parameters / ledger.budget,
+            share=ledger.share,
             sections=ledger.sections(),
             ledger=ledger.entries,
             ranks=self.ranks,
