@@ -61,7 +61,7 @@ def sweep(
         runs = 0 if work.retrain is None else space.search.finalists * space.search.finalist_seeds
         timing = Timing(running, ends_at, space.search.seeds, runs, earlier)
         events = Events(*listeners)
-        shared = Sweep(base, space, running, folder, events, timing, study)
+        shared = Sweep(base, space, running, folder, timing, study)
         trials = Board(study, events, patience_seconds=store.patience_seconds)
         finalists = Board(finals, events, trials.driver, patience_seconds=store.patience_seconds)
         stages: list[Stage] = [Search(shared, trials)]

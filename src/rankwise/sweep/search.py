@@ -48,7 +48,7 @@ class Search(Stage):
         self.listed = {_key(labels): labels for labels in listed}
 
     def run(self) -> None:
-        self.sweep.events.emit(SearchStarted(self.sweep.engine.slots, self.standing()))
+        self.board.events.emit(SearchStarted(self.sweep.engine.slots, self.standing()))
         super().run()
 
     def is_wanting(self) -> bool:
@@ -152,7 +152,7 @@ class Search(Stage):
         self.refused = self.refused + 1 if outcome["state"] == "rejected" else 0
         self.board.finish(trial, outcome)
         ended = ended_trial(trial.number, trial.user_attrs["params"], self.sweep.space.objectives, outcome)
-        self.sweep.events.emit(TrialEnded(ended, self.standing()))
+        self.board.events.emit(TrialEnded(ended, self.standing()))
 
     def _untried(self, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
         """The list's next configuration that no trial has had, in Optuna's names and labels."""
@@ -194,7 +194,7 @@ class Finals(Stage):
 
     def run(self) -> None:
         trials = tuple(dict.fromkeys(number for number, _ in self.wanted))
-        self.sweep.events.emit(FinalistsChosen(len(self.wanted), trials))
+        self.board.events.emit(FinalistsChosen(len(self.wanted), trials))
         self._enqueue()
         super().run()
 
@@ -230,7 +230,7 @@ class Finals(Stage):
             score = result.scores.get(self.sweep.space.objectives[0], 0.0)
             outcome = {"state": "finished", "objectives": [score], "final": asdict(final)}
         self.board.finish(running.trial, outcome)
-        self.sweep.events.emit(FinalEnded(final))
+        self.board.events.emit(FinalEnded(final))
 
     def gives_up(self, running: Running) -> None:
         """Leaves it to the next call, which goes on from its last checkpoint."""

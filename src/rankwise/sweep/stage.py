@@ -22,7 +22,6 @@ from rankwise.sweep.engines.local import Died, Done, Engine, Event, Failed, Repo
 from rankwise.sweep.results import ProcessDied, Rejected, Result, Task, TrialsAwaited
 from rankwise.sweep.space import Space
 from rankwise.sweep.storage import MOST_DEATHS, Board
-from rankwise.system.events import Events
 
 TICK_SECONDS = 1.0  # that a stage waits for an event before it looks at the other drivers again
 CLOSING_SECONDS = 2.0  # of `minutes`, for ending processes and writing tables
@@ -81,7 +80,6 @@ class Sweep:
     space: Space
     engine: Engine
     folder: Path
-    events: Events
     timing: Timing
     searched: optuna.Study
     """The search's, which also keeps what data its trials saw."""
@@ -196,7 +194,7 @@ class Stage(ABC):
                     with suppress(UpdateFinishedTrialError):  # taken for lost while this machine slept
                         running.trial.set_user_attr("deaths", deaths)
                     self.board.drop(event.number)
-                    self.sweep.events.emit(ProcessDied(event.number))
+                    self.board.events.emit(ProcessDied(event.number))
         del self.running[event.number]
 
 
