@@ -15,19 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rankwise.errors import DataError, RankwiseError, RecipeError, RunError
 from rankwise.recipe import Recipe
-from rankwise.sweep.results import (
-    COSTS,
-    Final,
-    FinalEnded,
-    FinalistsChosen,
-    Rejected,
-    Result,
-    SearchStarted,
-    Standing,
-    Task,
-    TrialEnded,
-    configured,
-)
+from rankwise.sweep import results
+from rankwise.sweep.results import COSTS, Final, Rejected, Result, Standing, Task, configured
 from rankwise.sweep.stage import Running, Stage, Sweep, waits
 from rankwise.sweep.storage import ENDED, ENOUGH, MOST_DEATHS, Board, counts, labels_of
 from rankwise.sweep.study import Study, ended_trial
@@ -48,7 +37,7 @@ class Search(Stage):
         self.listed = {_key(labels): labels for labels in listed}
 
     def run(self) -> None:
-        self.board.events.emit(SearchStarted(self.sweep.engine.slots, self.standing()))
+        self.board.events.emit(results.SearchStarted(self.sweep.engine.slots, self.standing()))
         super().run()
 
     def is_wanting(self) -> bool:
@@ -120,19 +109,19 @@ class Search(Stage):
         total = max(wanted, done)  # there are more where fewer trials are asked for than there were
         return Standing(done, total, self.sweep.timing.remaining(total - done), best=next(iter(study.finished), None))
 
-    def _score(self, results: Sequence[Result]) -> dict[str, Any]:
-        scores = {name: [result.scores[name] for result in results] for name in results[0].scores}
-        values = scores | {name: [getattr(result, name) for result in results] for name in COSTS}
+    def _score(self, by_seed: Sequence[Result]) -> dict[str, Any]:
+        scores = {name: [result.scores[name] for result in by_seed] for name in by_seed[0].scores}
+        values = scores | {name: [getattr(result, name) for result in by_seed] for name in COSTS}
         first = self.sweep.base.train.seed
         return {
             "state": "finished",
             "objectives": [fmean(values[name]) for name in self.sweep.space.objectives],
             "scores": scores,
-            "seeds": list(range(first, first + len(results))),
+            "seeds": list(range(first, first + len(by_seed))),
             "seconds": fmean(values["seconds"]),
-            "trained_parameters": results[0].trained_parameters,
-            "history": [list(result.history) for result in results],
-            "validation_rows": results[0].validation_rows,
+            "trained_parameters": by_seed[0].trained_parameters,
+            "history": [list(result.history) for result in by_seed],
+            "validation_rows": by_seed[0].validation_rows,
         }
 
     def _pruned(self, running: Running) -> dict[str, Any]:
@@ -152,7 +141,7 @@ class Search(Stage):
         self.refused = self.refused + 1 if outcome["state"] == "rejected" else 0
         self.board.finish(trial, outcome)
         ended = ended_trial(trial.number, trial.user_attrs["params"], self.sweep.space.objectives, outcome)
-        self.board.events.emit(TrialEnded(ended, self.standing()))
+        self.board.events.emit(results.TrialEnded(ended, self.standing()))
 
     def _untried(self, trials: Sequence[FrozenTrial]) -> dict[str, Any] | None:
         """The list's next configuration that no trial has had, in Optuna's names and labels."""
@@ -194,7 +183,7 @@ class Finals(Stage):
 
     def run(self) -> None:
         trials = tuple(dict.fromkeys(number for number, _ in self.wanted))
-        self.board.events.emit(FinalistsChosen(len(self.wanted), trials))
+        self.board.events.emit(results.FinalistsChosen(len(self.wanted), trials))
         self._enqueue()
         super().run()
 
@@ -230,7 +219,7 @@ class Finals(Stage):
             score = result.scores.get(self.sweep.space.objectives[0], 0.0)
             outcome = {"state": "finished", "objectives": [score], "final": asdict(final)}
         self.board.finish(running.trial, outcome)
-        self.board.events.emit(FinalEnded(final))
+        self.board.events.emit(results.FinalEnded(final))
 
     def gives_up(self, running: Running) -> None:
         """Leaves it to the next call, which goes on from its last checkpoint."""
