@@ -1,7 +1,4 @@
-"""Tables of raw labelled text → Labelled: train, validation and test rows, and the classes they hold.
-
-This is everything that is known of a recipe's data before a tokenizer is.
-"""
+"""Tables of raw labelled text → Labelled: train, validation and test rows, and the classes they hold."""
 
 from __future__ import annotations
 
@@ -39,7 +36,6 @@ class Labelled:
 
     @property
     def tables(self) -> dict[str, Table]:
-        """The three tables by the names of their splits."""
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
     @cached_property

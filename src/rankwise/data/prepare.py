@@ -1,7 +1,5 @@
 """Labelled tables → Prepared: class numbers, clean texts and tokens of three splits.
 
-What a run must apply again at prediction is a Preprocessing, which travels with it.
-
 Texts and tokens go from file to file on disk, a chunk of them in memory. Shapes: a split of N texts holds its tokens end to
 end with N + 1 offsets, so nothing is stored padded. Labels are class numbers (N,), -1 for a class that training never saw.
 """
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.clean import clean
+from rankwise.data.files.table import Table
 from rankwise.data.labelled import Labelled, read_labelled
 from rankwise.data.lengths import COVERED, Lengths, covering, lengths_of
 from rankwise.data.preprocessing import Preprocessing
@@ -90,29 +89,31 @@ def prepare(
     side, side_note = _truncation_side(spec, whole, numbers["train"], max_length)
     tokenizer.truncation_side = side  # saved with it, so whoever loads the run cuts on the same side
     kept, kept_note = _within_percentiles(whole.lengths, spec.length_percentiles)
-    train = Split(texts, cut(whole, texts, tokenizer, max_length), numbers["train"], labelled.train.rows).where(kept)
-
-    def scored(name: str) -> Split:
-        table = labelled.tables[name]
-        texts = clean_all(table.texts, spec.clean)
-        tokens = tokenize_to_disk(tokenizer, texts, max_length=max_length, cache=cache)
-        return Split(texts, tokens, numbers[name], table.rows)
-
+    preprocessing = Preprocessing(
+        classes=labelled.classes,
+        clean=spec.clean,
+        max_length=max_length,
+        join=spec.join,
+        text=labelled.train.layout.text,
+        numbering=labelled.numbering,
+    )
     return Prepared(
-        preprocessing=Preprocessing(
-            classes=labelled.classes,
-            clean=spec.clean,
-            max_length=max_length,
-            join=spec.join,
-            text=tuple(labelled.train.layout.text),
-            numbering=labelled.numbering,
-        ),
-        train=train,
-        validation=scored("validation"),
-        test=scored("test"),
+        preprocessing=preprocessing,
+        train=Split(texts, cut(whole, texts, tokenizer, max_length), numbers["train"], labelled.train.rows).where(kept),
+        validation=split_of(labelled.validation, numbers["validation"], tokenizer, preprocessing, cache),
+        test=split_of(labelled.test, numbers["test"], tokenizer, preprocessing, cache),
         lengths=lengths_of(whole.lengths, "tokens", bars=40, width=1),
         notes=(*labelled.notes, *filter(None, (length_note, side_note, kept_note))),
     )
+
+
+def split_of(
+    table: Table, labels: NDArray[np.int64], tokenizer: Any, preprocessing: Preprocessing, cache: Cache | None = None
+) -> Split:
+    """The rows of a table and their class numbers (N,), with texts as a classifier takes them."""
+    texts = clean_all(table.texts, preprocessing.clean)
+    tokens = tokenize_to_disk(tokenizer, texts, max_length=preprocessing.max_length, cache=cache)
+    return Split(texts, tokens, labels, table.rows)
 
 
 def clean_all(texts: Sequence[str], steps: Sequence[str]) -> Sequence[str]:

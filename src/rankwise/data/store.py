@@ -126,7 +126,6 @@ class _Disk:
         return self.size
 
     def read(self, start: int, end: int) -> bytes:
-        """The bytes from one offset to another."""
         data = os.pread(self._file.fileno(), end - start, start)
         assert len(data) == end - start
         return data

@@ -14,9 +14,8 @@ from typing import Any
 from rankwise.data.files.columns import Layout
 from rankwise.data.files.rows import OutputRow
 from rankwise.data.files.table import Record, Table, first_row, read_table, stream
-from rankwise.data.prepare import Split, clean_all
+from rankwise.data.prepare import Split, split_of
 from rankwise.data.sources import source_to_score, sources_of
-from rankwise.data.tokens import tokenize_to_disk
 from rankwise.errors import DataError
 from rankwise.inference.evaluation import Evaluation, evaluate
 from rankwise.inference.predict import Prediction
@@ -77,12 +76,9 @@ def labelled_split(
 ) -> tuple[Table, Split]:
     """Labelled rows as they were read, and as the run's classifier takes them. Raises DataError."""
     table = read_table(with_text_columns(run, source, spec), spec)
-    known = run.preprocessing
     predictor = run.predictor_on(engine)
-    numbers = predictor.task.parse(table, numbering or known.numbering, spec)
-    texts = clean_all(table.texts, known.clean)
-    tokens = tokenize_to_disk(predictor.tokenizer, texts, max_length=known.max_length)
-    return table, Split(texts=texts, tokens=tokens, labels=numbers, rows=table.rows)
+    numbers = predictor.task.parse(table, numbering or run.preprocessing.numbering, spec)
+    return table, split_of(table, numbers, predictor.tokenizer, run.preprocessing)
 
 
 def predict_rows(run: Run, source: SourceSpec, spec: DataSpec, form: Form, **how: Any) -> tuple[Layout, Iterator[OutputRow]]:

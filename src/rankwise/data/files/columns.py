@@ -60,8 +60,10 @@ def layout_of(rows: Rows, asked: SourceSpec, setting: str, *, needs_label: bool)
         label = _named(columns, _LABEL, text) if by_name else _label_by_values(rows, asked, setting, len(columns), text)
     elif needs_label or _is_there(asked.label, columns):
         label = _index(asked.label, columns, asked.path)
-    if not text:
-        text = _text_by_name(columns, label) if by_name else _text_by_rest(columns, label)
+    if not text and by_name:
+        text = _text_by_name(columns, label)
+    elif not text and (label is not None or len(columns) == 1):  # of several columns without a label, any may be text
+        text = tuple(index for index in range(len(columns)) if index != label)
     if not text or (label is None and needs_label):
         raise _unclear(asked.path, setting, columns, by_name, "text" if not text else "label")
     if label in text or len(set(text)) < len(text):
@@ -105,7 +107,6 @@ def _index(wanted: Column, columns: Sequence[str], name: str) -> int:
 
 
 def _is_there(wanted: Column, columns: Sequence[str]) -> bool:
-    """Whether a column that is asked for by name or position exists."""
     if isinstance(wanted, str) and not wanted.isdecimal():
         return wanted in columns
     return wanted in columns or 0 <= int(wanted) < len(columns)
@@ -126,12 +127,6 @@ def _text_by_name(columns: Sequence[str], label: int | None) -> tuple[int, ...]:
     if title is not None and body is not None and (alone is None or alone == body):
         return (title, body)
     return next(((index,) for index in (alone, _named(columns, _BODY, taken), title) if index is not None), ())
-
-
-def _text_by_rest(columns: Sequence[str], label: int | None) -> tuple[int, ...]:
-    """All columns but the label; empty where no label is known and several columns may be text."""
-    rest = tuple(index for index in range(len(columns)) if index != label)
-    return rest if label is not None or len(rest) == 1 else ()
 
 
 def _label_by_values(rows: Rows, asked: SourceSpec, setting: str, width: int, taken: Sequence[int]) -> int | None:

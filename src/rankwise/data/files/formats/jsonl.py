@@ -25,7 +25,6 @@ def read(file: TextFile) -> Rows:
 
 
 def _writer(path: Path, _columns: Sequence[str]) -> LineWriter:
-    """A writer of an object a line, whose keys are those of each row."""
     stream = path.open("w", encoding="utf-8", newline="")
     return LineWriter(stream, lambda row: stream.write(json.dumps(dict(row), ensure_ascii=False) + "\n"))
 

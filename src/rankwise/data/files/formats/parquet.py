@@ -39,10 +39,9 @@ class ParquetWriter:
         import pyarrow.parquet as pq
 
         columns = {name: [row[name] for row in self._held] for name in self._columns}
-        table = pa.table(columns) if self._file is None else pa.table(columns, schema=self._file.schema)
         if self._file is None:
-            self._file = pq.ParquetWriter(self._path, table.schema)
-        self._file.write_table(table)
+            self._file = pq.ParquetWriter(self._path, pa.table(columns).schema)
+        self._file.write_table(pa.table(columns, schema=self._file.schema))
         self._held = []
 
 
