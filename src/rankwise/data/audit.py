@@ -137,9 +137,6 @@ def audit(tables: Mapping[str, Table], *, lengths: NDArray[np.int64] | None = No
     return replace(counted, warnings=tuple(_warnings(counted)))
 
 
-# ------------------------------------------------------------------------------------------------------------- repeats
-
-
 def seen_in(train: Table, other: Table) -> NDArray[np.bool_]:
     """Which rows of `other` have a text that is also in `train`, (N of other,): leave them out for a clean score."""
     return np.isin(_hashes(other.texts), _hashes(train.texts))
@@ -190,9 +187,6 @@ def _example(table: Table, indices: list[int]) -> Conflict:
     return Conflict(table.texts[indices[0]][:SHOWN], tuple(labels), tuple(table.rows[indices[:SHOWN_ROWS]].tolist()))
 
 
-# -------------------------------------------------------------------------------------------------------------- labels
-
-
 def _label_words(table: Table, counts: Mapping[str, int]) -> tuple[LabelWord, ...]:
     """Labels that give themselves away: in a fifth of their class or more, and almost nowhere else."""
     holds = {label: _finder(label) for label in counts}
@@ -226,8 +220,6 @@ def _alike(labels: Iterable[str]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 
 
-# --------------------------------------------------------------------------------------------------------------- looks
-
 _NOTHING = {"nan", "null", "none", "n/a", "na", "nil", "undefined"}
 _SUSPICIOUS: Mapping[str, Callable[[str], object]] = {
     f"more than {LONG_TEXT:,} characters": lambda text: len(text) > LONG_TEXT,
@@ -240,16 +232,12 @@ _SUSPICIOUS: Mapping[str, Callable[[str], object]] = {
 
 
 def _suspicious(table: Table) -> dict[str, tuple[int, ...]]:
-    """The first five rows that look wrong, by what looks wrong."""
     suspects: dict[str, list[int]] = {name: [] for name in _SUSPICIOUS}
     for row, text in zip(table.rows, table.texts, strict=True):
         for name, looks in _SUSPICIOUS.items():
             if len(suspects[name]) < 5 and looks(text):
                 suspects[name].append(int(row))
     return {name: tuple(rows) for name, rows in suspects.items() if rows}
-
-
-# ------------------------------------------------------------------------------------------------------------ warnings
 
 
 def _warnings(counted: Audit) -> Iterable[str]:

@@ -126,12 +126,9 @@ def choose_length(lengths: NDArray[np.int64], wanted: float, longest: int) -> tu
 
     A share `wanted` up to 1 is that of texts which fit whole, in a multiple of 8. Raises DataError for more than `longest`.
     """
-    if wanted <= 1:
-        chosen = min(covering(lengths, wanted), longest)
-    else:
-        chosen = int(wanted)
-        if chosen > longest:
-            raise DataError(f"data.max_length is {chosen}, but this encoder takes at most {longest} tokens")
+    chosen = min(covering(lengths, wanted), longest) if wanted <= 1 else int(wanted)
+    if chosen > longest:
+        raise DataError(f"data.max_length is {chosen}, but this encoder takes at most {longest} tokens")
     longer = float((lengths > chosen).mean())
     fits_all = min(covering(lengths, COVERED), longest)
     hint = f"; {fits_all} would cut 0.5 % or fewer" if longer > 0.05 and fits_all > chosen else ""
@@ -160,11 +157,9 @@ def better_side(tokens: Tokens, labels: NDArray[np.int64], max_length: int) -> t
     beginnings = _accuracy([tokens.ids[start : start + max_length] for start in starts], labels[rows])
     endings = _accuracy([tokens.ids[end - max_length : end] for end in ends], labels[rows])
     side, kept, other = ("left", "end", "beginning") if endings > beginnings else ("right", "beginning", "end")
-    high, low = max(beginnings, endings), min(beginnings, endings)
-    return (
-        side,
-        f"longer texts keep their {kept}, which tells classes apart better ({high:.1%}, their {other} {low:.1%}, TF-IDF)",
-    )
+    low, high = sorted((beginnings, endings))
+    note = f"longer texts keep their {kept}, which tells classes apart better ({high:.1%}, their {other} {low:.1%}, TF-IDF)"
+    return side, note
 
 
 def _truncation_side(spec: DataSpec, tokens: Tokens, labels: NDArray[np.int64], max_length: int) -> tuple[str, str]:

@@ -64,10 +64,12 @@ def _source_by_role(data: DataSpec) -> dict[str, SourceSpec]:
     """The source of every role that has one. Raises DataError for one that can't be read, or that two roles have."""
     named = {role: source for role in ROLES if (source := getattr(data, role)) is not None}
     inside = {} if data.source is None else _sources_in(data.source, named=named.keys())
-    sources = {role: _with_split(named.get(role) or inside[role], role) for role in ROLES if role in {*named, *inside}}
-    for source in sources.values():
+    sources = {role: named.get(role) or inside[role] for role in ROLES if role in {*named, *inside}}
+    for role, source in sources.items():
         if not source.path.startswith("hub:"):
             checked_path(source.path)
+        elif hub.name_and_split(source.path)[1] is None:  # a hub data set without a split is read at that of its role
+            sources[role] = source.model_copy(update={"path": f"{source.path}:{role}"})
     for (one, first), (other, second) in combinations(sources.items(), 2):
         if _is_same(first.path, second.path):
             raise DataError(
@@ -123,13 +125,6 @@ def _sources_in_folder(folder: Path, written: str, *, named: Set[str]) -> dict[s
             "name the file: --set data.train=FILE"
         )
     return sources
-
-
-def _with_split(source: SourceSpec, role: str) -> SourceSpec:
-    """The source; a hub data set without a split is read at the split of its role."""
-    if not source.path.startswith("hub:") or hub.name_and_split(source.path)[1] is not None:
-        return source
-    return source.model_copy(update={"path": f"{source.path}:{role}"})
 
 
 def _is_same(one: str, other: str) -> bool:
