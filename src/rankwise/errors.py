@@ -1,21 +1,5 @@
 """What can go wrong, and whose mistake it is.
 
-    RankwiseError                 every error that rankwise raises on purpose
-    ├── RecipeError               a recipe or an override that does not make sense: file, line, key, fix
-    ├── DataError                 text, labels or files that cannot be used: file, row, column, fix
-    ├── PlanError                 adapters that cannot be placed on this encoder
-    │   ├── OverBudget            a plan that costs more than the cap; carries the cheapest ways to fit
-    │   ├── OverMemory            less memory than a single row needs
-    │   └── OverTime              less time than a few updates and saving need
-    ├── ModelError                a base encoder or tokenizer that cannot be loaded or used
-    ├── TrainingError             training that cannot start or go on
-    │   └── NonFiniteLoss         the loss became NaN or infinite; names the step and the rows
-    ├── RunError                  a run folder that is missing, damaged, finished or in the way
-    ├── MissingExtra              an optional dependency that is not installed; names the extra
-    └── Defect                    a promise of rankwise's own that did not hold: exit code 1
-        ├── BudgetMismatch        planned, counted and saved parameters differ
-        └── ReloadMismatch        what was saved does not give the same logits when loaded
-
 Every message says what was found, what was expected and what to type next. `exit_code` is what the command line returns:
 2 for the user's mistake, 1 for ours.
 """
@@ -30,19 +14,21 @@ from types import ModuleType
 
 
 class RankwiseError(Exception):
+    """Every error that rankwise raises on purpose."""
+
     exit_code = 2
 
 
 class RecipeError(RankwiseError):
-    pass
+    """A recipe or an override that does not make sense: file, line, key, fix."""
 
 
 class DataError(RankwiseError):
-    pass
+    """Text, labels or files that cannot be used: file, row, column, fix."""
 
 
 class PlanError(RankwiseError):
-    pass
+    """Adapters that cannot be placed on this encoder."""
 
 
 class OverBudget(PlanError):
@@ -56,43 +42,45 @@ class OverBudget(PlanError):
 
 
 class OverMemory(PlanError):
-    pass
+    """Less memory than a single row needs."""
 
 
 class OverTime(PlanError):
-    pass
+    """Less time than a few updates and saving need."""
 
 
 class ModelError(RankwiseError):
-    pass
+    """A base encoder or tokenizer that cannot be loaded or used."""
 
 
 class TrainingError(RankwiseError):
-    pass
+    """Training that cannot start or go on."""
 
 
 class NonFiniteLoss(TrainingError):
-    pass
+    """The loss became NaN or infinite; names the step and the rows."""
 
 
 class RunError(RankwiseError):
-    pass
+    """A run folder that is missing, damaged, finished or in the way."""
 
 
 class MissingExtra(RankwiseError):
-    pass
+    """An optional dependency that is not installed; names the extra."""
 
 
 class Defect(RankwiseError):
+    """A promise of rankwise's own that did not hold: exit code 1."""
+
     exit_code = 1
 
 
 class BudgetMismatch(Defect):
-    pass
+    """Planned, counted and saved parameters differ."""
 
 
 class ReloadMismatch(Defect):
-    pass
+    """What was saved does not give the same logits when loaded."""
 
 
 def nearest(word: str, known: Iterable[str], *, below: Iterable[object] = ()) -> str:
