@@ -9,7 +9,7 @@ Exit codes: 0; 2 for the user's mistake (a RankwiseError or a wrong option); 1 f
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import typer
 
@@ -17,31 +17,23 @@ from rankwise.errors import RankwiseError, told_extras
 
 USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # click's, which typer does not export by name
 
-
-class Row(NamedTuple):
-    """What the command line knows of a verb before its file is imported."""
-
-    line: str
-    """What `rankwise --help` says of it."""
-    going_on: str = ""
-    """How to go on after Ctrl-C."""
-
-
-VERBS = {
-    "train": Row(
-        "Plan, train and evaluate a recipe; write a run folder.",
-        going_on="; a training goes on from its last checkpoint with --resume",
-    ),
-    "plan": Row("What a recipe would train and cost, before it does."),
-    "data": Row("What to know of a data set; rows with wrong labels."),
-    "evaluate": Row("Score a run on labelled data, also under shift."),
-    "predict": Row("Label texts from a file or the command line."),
-    "learn-curve": Row("Accuracy against rows, and what more would bring.", going_on="; the same command goes on"),
-    "compare": Row("Which run is better, and whether that is shown."),
-    "reproduce": Row("Run what a published report describes.", going_on="; the same command goes on"),
-    "report": Row("Runs or a sweep as one HTML page."),
-    "sweep": Row("Search recipes; train the best again."),
-    "recipes": Row("List the built-in recipes, or show one."),
+VERBS = {  # what `rankwise --help` says of each, before its file is imported
+    "train": "Plan, train and evaluate a recipe; write a run folder.",
+    "plan": "What a recipe would train and cost, before it does.",
+    "data": "What to know of a data set; rows with wrong labels.",
+    "evaluate": "Score a run on labelled data, also under shift.",
+    "predict": "Label texts from a file or the command line.",
+    "learn-curve": "Accuracy against rows, and what more would bring.",
+    "compare": "Which run is better, and whether that is shown.",
+    "reproduce": "Run what a published report describes.",
+    "report": "Runs or a sweep as one HTML page.",
+    "sweep": "Search recipes; train the best again.",
+    "recipes": "List the built-in recipes, or show one.",
+}
+GOING_ON = {  # after Ctrl-C
+    "train": "; a training goes on from its last checkpoint with --resume",
+    "learn-curve": "; the same command goes on",
+    "reproduce": "; the same command goes on",
 }
 
 
@@ -53,7 +45,7 @@ class _Verbs(typer.core.TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = {name: typer.core.TyperCommand(name, short_help=row.line) for name, row in VERBS.items()}
+        self.commands = {name: typer.core.TyperCommand(name, short_help=line) for name, line in VERBS.items()}
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
@@ -66,8 +58,7 @@ class _Verbs(typer.core.TyperGroup):
         except RankwiseError as problem:
             message, code = str(problem), problem.exit_code
         except KeyboardInterrupt:
-            verb = VERBS.get(ctx.invoked_subcommand)
-            message, code = f"stopped{verb.going_on if verb else ''}", 130
+            message, code = f"stopped{GOING_ON.get(ctx.invoked_subcommand, '')}", 130
         from rankwise.cli import console
 
         console.error(message)

@@ -80,7 +80,6 @@ def _machine(event: MachineMeasured) -> str:
 
 
 def _hidden_states(event: events.HiddenStatesCached) -> str:
-    """What became of the hidden states cache for one split."""
     if event.bytes is None or event.took is None:
         return "frozen layers: no room in the cache (RANKWISE_CACHE_GB), so they run every time"
     how = "read from" if event.reused else "run once into"

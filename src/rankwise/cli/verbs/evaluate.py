@@ -104,8 +104,7 @@ def _show_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> 
         console.out.print(table)
         return
     pairs = [(count, i, j) for i, counts in enumerate(matrix) for j, count in enumerate(counts) if count and i != j]
-    most = sorted(pairs, key=lambda pair: -pair[0])[:MOST_MIXED]
-    if most:
+    if most := sorted(pairs, key=lambda pair: -pair[0])[:MOST_MIXED]:
         rows = [(escape(classes[i]), escape(classes[j]), f"{count:,}") for count, i, j in most]
         console.out.print(console.plain_table("mixed up most: truth", "predicted", "rows", rows=rows, right=(2,)))
     size = f"the confusion matrix of {len(classes)} classes"

@@ -33,7 +33,11 @@ class LearnCurveOptions(RecipeOptions):
 @takes_options
 def learn_curve(options: LearnCurveOptions) -> None:
     """Accuracy on the validation rows against training rows, and what more rows would bring. Leaves the test rows alone."""
-    sizes = _numbers(options.rows)
+    try:
+        sizes = [] if options.rows is None else [int(number) for number in options.rows.split(",")]
+    except ValueError:
+        expected = "expected whole numbers with commas between them, such as 100,200,400"
+        raise DataError(f"--rows {options.rows}: {expected}") from None
     loaded = recipe_of(options.recipe, options)
     from rankwise.workflows.learning_curve import learning_curve
 
@@ -68,8 +72,7 @@ def show_curve(curve: LearningCurve) -> None:
         f"[dim]{curve.validation_rows:,} validation rows, {trainings} at each size; {curve.confidence_level:.0%} intervals "
         f"in brackets. Bars start at {scale:.0%}.[/]\n"
     )
-    if curve.law is not None:
-        law = curve.law
+    if law := curve.law:
         console.out.print(f"error = {law.a:.3f} + {law.b:.3g} · rows^-{law.c:.2f}  [dim](a power law, fitted)[/]")
     for gain in curve.gains:
         interval = gain.accuracy
@@ -77,13 +80,3 @@ def show_curve(curve: LearningCurve) -> None:
         console.out.print(f"[bold]{gain.times}x the rows[/] ({gain.rows:,}): {value:+.1f} points ({low:.1f} to {high:.1f})")
     for line in curve.notes:
         console.note(line)
-
-
-def _numbers(text: str | None) -> list[int]:
-    """`100,200,400` → numbers. Raises DataError."""
-    if text is None:
-        return []
-    try:
-        return [int(number) for number in text.split(",")]
-    except ValueError:
-        raise DataError(f"--rows {text}: expected whole numbers with commas between them, such as 100,200,400") from None

@@ -47,7 +47,11 @@ def plan(options: PlanOptions) -> None:
     if classes is None:
         console.note("2 classes assumed, for the data is not on this machine; type --classes N")
     if options.every:
-        show_ledger(planned)
+        table = console.plain_table("what", "module", "layer", "rank", "parameters", right=(2, 3, 4))
+        for entry in planned.ledger.entries:
+            layer = "" if entry.layer is None else str(entry.layer)
+            table.add_row(entry.section, entry.item, layer, str(entry.rank or ""), f"{entry.parameters:,}")
+        console.out.print(table)
 
 
 def show_plan(name: str, plan: Plan, forecast: Forecast) -> None:
@@ -105,12 +109,3 @@ def plan_map(plan: Plan) -> Text:
         cost = sum(entry.parameters for entry in entries if entry.layer == layer)
         picture.append(f"{cost:>9,}\n", style="dim")
     return picture
-
-
-def show_ledger(plan: Plan) -> None:
-    """A line for every entry: what it is, its module, layer, rank and cost."""
-    table = console.plain_table("what", "module", "layer", "rank", "parameters", right=(2, 3, 4))
-    for entry in plan.ledger.entries:
-        layer = "" if entry.layer is None else str(entry.layer)
-        table.add_row(entry.section, entry.item, layer, str(entry.rank or ""), f"{entry.parameters:,}")
-    console.out.print(table)

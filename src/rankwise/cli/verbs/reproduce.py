@@ -80,7 +80,14 @@ def reproduce(options: ReproduceOptions) -> None:
 def show_reproduction(reproduction: Reproduction) -> None:
     """Parameters, scores, what does not add up, and the experiments held against each other."""
     console.out.print(f"[bold]report {reproduction.report.number}[/]  {escape(reproduction.report.title)}\n")
-    _show_parameters(reproduction)
+    theirs = sorted({one.experiment.load().base for one in reproduction.outcomes})
+    table = console.plain_table("trained parameters", "printed", "counted there", "counted here")
+    for one in reproduction.outcomes:
+        printed = one.experiment.trained_parameters
+        shown = "" if printed is None else f"[red]{printed:,}[/]" if printed != one.counted else f"{printed:,}"
+        table.add_row(one.experiment.name, shown, f"{one.counted:,}", f"{one.counted_here:,}")
+    console.out.print(table)
+    console.dim(f"there: {', '.join(theirs)}, from its plan; here: {reproduction.base}")
     console.out.print()
     _show_scores(reproduction)
     console.out.print("\n[bold]what does not add up[/]")
@@ -91,18 +98,6 @@ def show_reproduction(reproduction: Reproduction) -> None:
         show_comparison(comparison)
 
 
-def _show_parameters(reproduction: Reproduction) -> None:
-    """What the report printed, what its encoder trains by the planner, what ours trains."""
-    theirs = sorted({one.experiment.load().base for one in reproduction.outcomes})
-    table = console.plain_table("trained parameters", "printed", "counted there", "counted here")
-    for one in reproduction.outcomes:
-        printed = one.experiment.trained_parameters
-        shown = "" if printed is None else f"[red]{printed:,}[/]" if printed != one.counted else f"{printed:,}"
-        table.add_row(one.experiment.name, shown, f"{one.counted:,}", f"{one.counted_here:,}")
-    console.out.print(table)
-    console.dim(f"there: {', '.join(theirs)}, from its plan; here: {reproduction.base}")
-
-
 def _show_scores(reproduction: Reproduction) -> None:
     """A block an experiment: what it is, what the report printed, what came out here."""
     for one in reproduction.outcomes:
@@ -110,7 +105,6 @@ def _show_scores(reproduction: Reproduction) -> None:
         printed = ", ".join(f"{name} {value}" for name, value in one.experiment.scores.items())
         console.hanging("  there", escape(printed or "no score"))
         console.hanging("  here ", _ours(one))
-
     idle = [one.experiment for one in reproduction.outcomes if not one.learned]
     if idle:
         trains = [experiment.load().train for experiment in idle]
@@ -124,7 +118,6 @@ def _show_scores(reproduction: Reproduction) -> None:
 
 
 def _ours(one: Outcome) -> str:
-    """What came out here, with markup."""
     if one.system is None:
         return f"[yellow]not run:[/] {escape(one.left_out or '')}"
     scores = f"test accuracy {console.percent(one.system.accuracy)}"

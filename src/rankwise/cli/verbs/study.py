@@ -41,8 +41,7 @@ def show_study(study: Study, folder: Path) -> None:
     counted = Counter(trial.state for trial in study.trials)
     states = ", ".join(f"{count} {state}" for state, count in counted.items())
     console.out.print(f"[bold]{escape(study.name)}[/] on {escape(study.base.base)}: {len(study.trials)} trials: {states}")
-    finished = study.finished
-    if finished:
+    if finished := study.finished:
         _show_leaderboard(study, finished)
     for state, what in (("rejected", "rejected before training"), ("failed", "failed"), ("pruned", "pruned")):
         if left_out := [trial for trial in study.trials if trial.state == state]:
@@ -123,7 +122,6 @@ def _spread(values: Sequence[float], *, share: bool = True) -> str:
 
 
 def _objective_value(name: str, value: float) -> str:
-    """An objective's value in a line of progress."""
     if name in SHARES:
         return f"{value:.1%}"
     return f"{value:,.0f}" if name == "trained_parameters" else f"{value:,.4g}"

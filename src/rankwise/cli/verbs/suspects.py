@@ -129,21 +129,15 @@ def _show(
     if commonest := [f"{classes[label]} → {classes[true]} {count:.0f}" for count, label, true in pairs[:-4:-1]]:
         console.dim(f"label → truly, estimated rows: {', '.join(commonest)}")
     if measured:
-        _show_measured(measured)
+        headings = (f"{next(iter(measured.values())).wrong:,} wrong labels", "rows", "truly wrong", "precision %", "recall %")
+        lists = [
+            (name, f"{scores.listed:,}", f"{scores.right:,}", *map(console.percent, (scores.precision, scores.recall)))
+            for name, scores in measured.items()
+        ]
+        console.out.print()
+        console.out.print(console.plain_table(*headings, rows=lists))
     if rows:
         _show_rows(rows)
-
-
-def _show_measured(measured: dict[str, ListScores]) -> None:
-    """How both lists of suspects match the true labels."""
-    wrong = next(iter(measured.values())).wrong
-    headings = (f"{wrong:,} wrong labels", "rows", "truly wrong", "precision %", "recall %")
-    rows = [
-        (name, f"{scores.listed:,}", f"{scores.right:,}", *map(console.percent, (scores.precision, scores.recall)))
-        for name, scores in measured.items()
-    ]
-    console.out.print()
-    console.out.print(console.plain_table(*headings, rows=rows))
 
 
 def _show_rows(rows: list[dict[str, Any]]) -> None:

@@ -41,7 +41,8 @@ def train(options: TrainOptions) -> None:
     started = time.monotonic()
     loaded = recipe_of(options.recipe, options, minutes=options.minutes, memory_gb=options.memory_gb)
     labelled = read_labelled(loaded.data)
-    quiet = options.as_json or not _is_main_process()
+    speaks = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun or accelerate launch have started
+    quiet = options.as_json or not speaks
     if not quiet:  # the plan is known in milliseconds; the libraries that train take seconds to import
         loaded = scored(loaded, labelled)
         planned = make_plan(loaded, classes=len(labelled.classes))
@@ -56,17 +57,12 @@ def train(options: TrainOptions) -> None:
         listeners = [] if quiet else [progress]
         existing: Existing = "overwrite" if options.overwrite else "resume" if options.resume else "refuse"
         run = train_on(labelled, loaded, options.out, listeners=listeners, existing=existing, started=started)
-    if not _is_main_process():
+    if not speaks:
         return
     if options.as_json:
         arguments.print_json({"run": str(run.folder)}, run.facts, {"scores": run.scores, "plan": run.plan_facts})
     else:
         show_run(run)
-
-
-def _is_main_process() -> bool:
-    """Whether this is the process that speaks, of those that torchrun or accelerate launch have started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def show_run(run: Run) -> None:
