@@ -90,7 +90,6 @@ def number(interval: Interval) -> str:
 
 
 def _bracketed(interval: Interval, form: str, *, times: int) -> str:
-    """The estimate and, where it has them, its bounds."""
     value, low, high = (None if bound is None else times * bound for bound in (interval.value, interval.low, interval.high))
     if value is None:
         return "n/a"

@@ -112,7 +112,6 @@ def _show_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> 
 
 
 def _show_mistakes(mistakes: Sequence[Mistake]) -> None:
-    """A line for every mistake, cut where it gets long."""
     if not mistakes:
         return
     table = console.plain_table("row", "most confident mistakes", "truth", "predicted", "sure", right=(4,))

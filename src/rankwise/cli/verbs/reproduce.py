@@ -127,7 +127,6 @@ def _ours(one: Outcome) -> str:
 
 
 def _list(known: list[Report], *, as_json: bool) -> None:
-    """The reports and what they ran, without running anything."""
     if as_json:
         print_json([report.model_dump(mode="json") for report in known])
         return

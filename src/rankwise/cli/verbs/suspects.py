@@ -66,7 +66,6 @@ def name_suspects(
 def _rows(
     suspects: Suspects, table: Table, classes: tuple[str, ...], labels: Any, true_labels: list[str] | None
 ) -> list[dict[str, Any]]:
-    """Every suspect as a row for tables and files."""
     rows = []
     columns = (suspects.indices, suspects.likely, suspects.label_probability, suspects.likely_probability, suspects.named)
     for index, likely, own, sure, named in zip(*(column.tolist() for column in columns), strict=True):
