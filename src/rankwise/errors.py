@@ -4,8 +4,6 @@ Every message says what was found, what was expected and what to type next. `exi
 2 for the user's mistake, 1 for ours.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager

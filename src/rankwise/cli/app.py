@@ -6,8 +6,6 @@ Exit codes: 0; 2 for the user's mistake (a RankwiseError or a wrong option); 1 f
 130 after Ctrl-C.
 """
 
-from __future__ import annotations
-
 from importlib import import_module
 from typing import Annotated, Any
 

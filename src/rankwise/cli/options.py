@@ -3,8 +3,6 @@
 What probes an encoder is imported late, for `plan` and `recipes` answer at once.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Set
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What becomes of a training while it runs, on standard error: a bar, and a line for each evaluation."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from rich import progress

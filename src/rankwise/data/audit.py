@@ -6,8 +6,6 @@ one such table in ten million has two texts with one hash. A repeat is a row who
 differs from it in case, space or punctuation.
 """
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping

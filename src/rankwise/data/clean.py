@@ -5,8 +5,6 @@ no text can make it crawl. What is removed leaves a space, so words never grow t
 pass changes nothing, except where removal itself completes a pattern or HTML is escaped more than three deep.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from html import unescape

@@ -1,7 +1,5 @@
 """Tables of raw labelled text → Labelled: train, validation and test rows, and the classes they hold."""
 
-from __future__ import annotations
-
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property

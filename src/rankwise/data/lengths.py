@@ -1,7 +1,5 @@
 """How long texts are: quantiles, a histogram, and what a max length would cover."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

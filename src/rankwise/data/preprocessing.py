@@ -1,7 +1,5 @@
 """What makes tokens of raw text, the same in training and serving; it travels with the run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from rankwise.data.clean import clean

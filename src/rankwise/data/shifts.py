@@ -6,8 +6,6 @@ and text, so the same text is always shifted in the same way, wherever it stands
 the kinds stand with them. `shifted_tokens` turns N texts into tokens once, so that scoring them is all that is left to do.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ Folders are looked into: files named after splits, folders named after splits, f
 the training rows names the classes in the order of their numbers.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping, Set
 from dataclasses import dataclass

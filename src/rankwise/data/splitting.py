@@ -1,7 +1,5 @@
 """Which rows are set aside: stratified samples of a table, the same for the same seed."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 

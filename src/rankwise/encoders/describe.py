@@ -1,7 +1,5 @@
 """config.json → the encoder's parts: every tensor by name and shape, its linear layers, its head. No torch, no weights."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Iterator, Mapping

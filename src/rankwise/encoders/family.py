@@ -13,8 +13,6 @@ bias depend on a config flag, `bias=no` drops it, `if=TEST` keeps the line only 
 held against the live model by a test, name by name.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any

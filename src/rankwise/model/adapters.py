@@ -5,8 +5,6 @@ loads with plain `PeftModel.from_pretrained`; where no adapter stands apart, it 
 imports peft.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import math

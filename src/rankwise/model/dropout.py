@@ -1,7 +1,5 @@
 """Dropout masks cut from torch's 64-bit random words, 16 bits a mask: a third of the usual cost on a CPU."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F

@@ -5,8 +5,6 @@ forward; going back, only what A and B need is computed. Adapters that can't be 
 is made of, its method says (methods.py). Shapes: B rows, T tokens, R rank.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 from typing import Any

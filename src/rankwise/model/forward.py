@@ -8,8 +8,6 @@ Products run in the dtype that is asked for (fp32, or bf16 where the hardware mu
 in fp32. Shapes: B rows, T tokens, H hidden, N heads, D = H/N, I inner.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """A base → encoder with a classification head, and its tokenizer; offline where the base allows it."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Iterator, Sequence

@@ -5,8 +5,6 @@ here imports peft: what peft is to do is told as its configuration's values, and
 saved tensors. Shapes: A (R, d_in), B (d_out, R), a linear layer's weight W (d_out, d_in).
 """
 
-from __future__ import annotations
-
 import re
 from abc import ABC, abstractmethod
 from collections import Counter

@@ -5,8 +5,6 @@ holds the weights, with low-rank adapters already in them. It gives the logits o
 load, to the bit, and can't train. Shapes: B rows, T tokens, C classes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

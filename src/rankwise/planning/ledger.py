@@ -1,7 +1,5 @@
 """Everything that trains, line by line, against the cap. Counts are exact; the head is counted once."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ larger of two: what training keeps of its longest micro-batch until backward, or
 Bytes are bytes, a GB is 10⁹ of them. `benchmarks/memory.py` prints predicted beside actual peaks, to re-fit the constants.
 """
 
-from __future__ import annotations
-
 import math
 from functools import partial
 

@@ -4,8 +4,6 @@ A method is an object without state, a row of METHODS at the end; a recipe's opt
 is a number. `model/methods.py` has how a method computes and is saved.
 """
 
-from __future__ import annotations
-
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence

@@ -5,8 +5,6 @@ adapted one; full fine-tuning also makes the weights' gradients, as large again.
 text where their output is cached. A multiplication and an addition are two operations.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields

@@ -1,7 +1,5 @@
 """Recipe + encoder → Plan: the rank of every linear layer, and the ledger that proves it fits. Nothing here loads torch."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Policies: which sites get an adapter, and how many times `rank` each layer of them; explicit ranks are given one by one."""
 
-from __future__ import annotations
-
 from fnmatch import fnmatchcase
 
 from rankwise.encoders.describe import Encoder, Site

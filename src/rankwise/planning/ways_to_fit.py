@@ -1,7 +1,5 @@
 """A plan over its cap → OverBudget, with the cheapest ways to fit and what each would train."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Literal
 

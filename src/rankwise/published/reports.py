@@ -3,8 +3,6 @@
 An experiment's recipe names the report's own encoder, so the planner counts what it trained. Nothing here loads torch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources

@@ -6,8 +6,6 @@
 What is finished there is read, what was stopped goes on, so the same call ends what it began.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace

@@ -3,8 +3,6 @@
 Conventions: `C` classes, `R` rank. A share is written `6%` (or a number below 1); a count is a whole number.
 """
 
-from __future__ import annotations
-
 from rankwise.recipe.adapter import AdapterSpec as AdapterSpec
 from rankwise.recipe.adapter import BudgetSpec as BudgetSpec
 from rankwise.recipe.adapter import ByImportance as ByImportance

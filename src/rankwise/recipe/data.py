@@ -1,7 +1,5 @@
 """Labelled text: where it is, how it is cleaned, cut and split."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator

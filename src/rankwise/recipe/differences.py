@@ -1,7 +1,5 @@
 """The settings that recipes differ in, and names of them that tell recipes of one name apart."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set

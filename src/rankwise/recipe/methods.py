@@ -3,8 +3,6 @@
 What a method trains and costs is in `planning/methods.py`, how it computes and is saved in `model/methods.py`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal

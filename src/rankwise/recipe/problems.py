@@ -3,8 +3,6 @@
 A key that there is not comes with the one that was meant: what other tools call a key, its name elsewhere, or its spelling.
 """
 
-from __future__ import annotations
-
 import re
 import types
 from collections.abc import Iterable

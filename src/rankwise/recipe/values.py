@@ -1,7 +1,5 @@
 """What specs are made of: a frozen model that knows every key it may have, shares, counts."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field

@@ -3,8 +3,6 @@
 `1e-4` is a number, `no` is a string. Only plain values pass: mappings, lists, strings, numbers, true, false and null.
 """
 
-from __future__ import annotations
-
 import io
 from importlib import resources
 from pathlib import Path

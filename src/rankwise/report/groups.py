@@ -7,8 +7,6 @@ of the sum are Satterthwaite's (1946), rows counting as many. What has no rows, 
 the seeds; a single run keeps its own interval.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

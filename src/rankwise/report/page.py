@@ -3,8 +3,6 @@
 The page asks for nothing over the network, runs no script, and says so in its content security policy.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined

@@ -1,7 +1,5 @@
 """Finished runs → a Report: one recipe at length, or several beside each other and then each at length."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from rankwise.errors import RunError

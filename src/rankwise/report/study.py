@@ -3,8 +3,6 @@
 Scores of trials are those of validation rows; only finalists were scored on test rows.
 """
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

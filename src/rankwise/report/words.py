@@ -1,7 +1,5 @@
 """Numbers and names → what a reader sees."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from pathlib import Path

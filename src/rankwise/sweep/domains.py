@@ -3,8 +3,6 @@
 Each draws its own value with an Optuna trial; those without a continuous range can be counted and listed.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import math

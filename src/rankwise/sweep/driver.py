@@ -4,8 +4,6 @@ The driver is the only one that talks to the storage; an engine runs `work.objec
 `work.retrain`, which makes a whole run of a finalist. A driver that is killed loses the trials that were running.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -5,8 +5,6 @@ the same rows with the same seed, and leaves no file behind. The test rows are n
 many trials and reads their tables once; tokens and frozen layers' hidden states are made once for all processes of a machine.
 """
 
-from __future__ import annotations
-
 import tempfile
 import time
 from collections.abc import Hashable

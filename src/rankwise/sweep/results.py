@@ -1,7 +1,5 @@
 """The words of a sweep, as plain values: a process that trains needs no Optuna for them, and who reads a study no torch."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field

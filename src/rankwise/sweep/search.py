@@ -1,7 +1,5 @@
 """The two stages of a sweep: search among configurations, then train the best again."""
 
-from __future__ import annotations
-
 import json
 import random
 import time

@@ -1,7 +1,5 @@
 """What a sweep's two stages share: trials of one study are run in an engine until none is wanted."""
 
-from __future__ import annotations
-
 import json
 import time
 from abc import ABC, abstractmethod

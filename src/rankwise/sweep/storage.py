@@ -12,8 +12,6 @@ them may be killed at any moment. Four rules make that safe:
 - The outcome is written whole before Optuna has the trial as finished; a driver that comes upon one in between ends it.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import math

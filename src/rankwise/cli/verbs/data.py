@@ -1,7 +1,5 @@
 """`rankwise data`: what to know of a data set before training on it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

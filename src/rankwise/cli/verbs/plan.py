@@ -1,7 +1,5 @@
 """`rankwise plan`: what a recipe trains and costs, before anything loads."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Annotated
 

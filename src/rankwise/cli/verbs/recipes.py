@@ -1,7 +1,5 @@
 """`rankwise recipes`: the built-in recipes with what they train, or one of them."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import typer

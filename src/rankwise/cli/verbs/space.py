@@ -1,7 +1,5 @@
 """`rankwise sweep SPACE --plan`: what a space holds, and how much of it fits the cap, before anything trains."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice

@@ -1,7 +1,5 @@
 """What `rankwise data FILE --suspects` does and prints: the rows whose label is probably wrong, by falling margin."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

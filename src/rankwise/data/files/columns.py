@@ -3,8 +3,6 @@
 The first row is a header when it has a known name or one that the recipe asks for. Columns count from 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice

@@ -1,7 +1,5 @@
 """Data sets of the Hugging Face hub, written `hub:NAME` or `hub:NAME:SPLIT`, or saved on this machine: `hub:./FOLDER`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A source, which is a file, a folder or a hub data set, is opened: its rows come from the format that its name says."""
 
-from __future__ import annotations
-
 import os
 import stat
 from collections.abc import Iterator

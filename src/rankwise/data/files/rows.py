@@ -4,8 +4,6 @@ CSV yields strings, other formats typed values, which `as_strings` turns into st
 its file name, or 0 where there is neither.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence

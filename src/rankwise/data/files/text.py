@@ -1,7 +1,5 @@
 """A text file, plain or gzipped, as lines: in bounded memory, in its encoding; errors name the line or byte that is wrong."""
 
-from __future__ import annotations
-
 import codecs
 import gzip
 import io

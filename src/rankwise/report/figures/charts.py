@@ -4,8 +4,6 @@ Every series has a colour, a marker and a dash pattern of its own, so that none 
 axis what it says of a table: its label, and the kind of its values.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass

@@ -1,7 +1,5 @@
 """Numbers → a figure of a report: its picture, its words and its table, all of the same numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

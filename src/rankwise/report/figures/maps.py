@@ -1,7 +1,5 @@
 """Numbers → matplotlib figures where positions stand for things: heat maps, a bar cut into parts, parallel coordinates."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ page `writing.py` puts its role there, which the style sheet gives one value in 
 what it is on by a contrast of at least 4.5, marks by at least 3 (WCAG 2.2, 1.4.3 and 1.4.11).
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager

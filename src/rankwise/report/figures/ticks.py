@@ -1,7 +1,5 @@
 """The range of an axis and its ticks, by the kind of what it shows: shares in %, seconds as on a clock, counts in k and M."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """A matplotlib figure as SVG within a page, as an SVG file, and as PNG; the same figure gives the same bytes."""
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Iterator

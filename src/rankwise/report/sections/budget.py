@@ -1,7 +1,5 @@
 """What the budget of a recipe went to: its linear layers by depth and kind, and the cap cut into parts."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """Several recipes beside each other: leaderboard, verdicts, costs, trade-offs, curves, settings."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Where a classifier is right and wrong: confusion, reliability, classes, the surest mistakes."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

@@ -1,7 +1,5 @@
 """What a recipe scored: beside its baselines, seed by seed, and on texts that were changed, such as with typos."""
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace

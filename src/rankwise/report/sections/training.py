@@ -1,7 +1,5 @@
 """How a recipe was trained: its curves, what each run took, on what rows, and the commands that make its runs again."""
 
-from __future__ import annotations
-
 import shlex
 
 from rankwise.recipe.train import Published

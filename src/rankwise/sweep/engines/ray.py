@@ -4,8 +4,6 @@ Each slot is an actor: a process that keeps what it has imported from trial to t
 machine, and all of them see the data and the sweep's folder. With a machine its trials die, which then run elsewhere.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The file formats, one file each; a new one is a file here and a place in FORMATS."""
 
-from __future__ import annotations
-
 from rankwise.data.files.formats import csv, jsonl, parquet
 from rankwise.data.files.rows import Format
 

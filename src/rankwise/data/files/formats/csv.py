@@ -1,7 +1,5 @@
 """CSV and TSV: the delimiter is found out, a row of another width is an error with its line."""
 
-from __future__ import annotations
-
 import csv
 import threading
 from collections import Counter

@@ -1,7 +1,5 @@
 """JSON Lines: one object a line, columns by key."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence

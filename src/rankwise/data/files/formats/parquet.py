@@ -1,7 +1,5 @@
 """Parquet, by pyarrow, which is loaded only where such a file is there."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
