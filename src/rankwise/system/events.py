@@ -45,8 +45,10 @@ class Events:
 @contextmanager
 def event_file(path: Path) -> Iterator[Listener]:
     """A listener that writes events.jsonl inside the context; `seconds` counts from its opening."""
-    if path.exists():
-        _drop_cut_line(path)
+    written = path.read_bytes() if path.exists() else b""
+    whole = written.rfind(b"\n") + 1
+    if whole < len(written):  # a kill cut the last line short; what is appended starts on a line of its own
+        path.write_bytes(written[:whole])
     started = time.monotonic()
     with path.open("a", encoding="utf-8") as file:
 
@@ -83,11 +85,3 @@ def read_events(path: Path, schema: type[E]) -> list[E]:
             except ValueError as error:
                 raise RunError(f"{path}, line {number}: {schema.kind}{error}") from error
     return events
-
-
-def _drop_cut_line(path: Path) -> None:
-    """Remove a last line that a kill cut short, so that what is appended starts on a line of its own."""
-    written = path.read_bytes()
-    whole = written.rfind(b"\n") + 1
-    if whole < len(written):
-        path.write_bytes(written[:whole])

@@ -57,7 +57,9 @@ class Checkpoints:
         write_json(draft / "state.json", State(self.fingerprint, progress, numbers))
         shutil.rmtree(target, ignore_errors=True)
         draft.rename(target)
-        self._drop(keep_step=progress.best.step if progress.best else None)
+        for step in self.steps()[: -self.keep]:
+            if not progress.best or step != progress.best.step:
+                shutil.rmtree(self.folder / f"step-{step}")
         return target
 
     def steps(self) -> list[int]:
@@ -66,16 +68,17 @@ class Checkpoints:
 
     def resume(self, classifier: Classifier, optimizers: Optimizers, parts: Parts) -> Progress | None:
         """Put everything back as the newest checkpoint has it; None when there is none. Raises RunError."""
-        if not self.steps():
+        newest = max(self.steps(), default=None)
+        if newest is None:
             return None
-        folder = self.folder / f"step-{self.steps()[-1]}"
+        folder = self.folder / f"step-{newest}"
         state = read_json(folder / "state.json", State)
         if state.fingerprint != self.fingerprint:
             raise RunError(
                 f"{folder.name} was made by another recipe or other data than the ones given now; resume with the same "
                 "ones, or type --overwrite to start again"
             )
-        _load_weights(classifier, folder / "weights.safetensors")
+        self.load_weights(classifier, newest)
         tensors = _read(folder / "optimizer.safetensors")
         Device(classifier.device).restore_generators(tensors)
         parts.load(tensors)
@@ -84,22 +87,13 @@ class Checkpoints:
 
     def load_weights(self, classifier: Classifier, step: int) -> None:
         """Put the trained tensors back as they were after `step` updates."""
-        _load_weights(classifier, self.folder / f"step-{step}" / "weights.safetensors")
-
-    def _drop(self, *, keep_step: int | None) -> None:
-        for step in self.steps()[: -self.keep]:
-            if step != keep_step:
-                shutil.rmtree(self.folder / f"step-{step}")
-
-
-def _load_weights(classifier: Classifier, path: Path) -> None:
-    saved = _read(path)
-    live = classifier.trainable()
-    if set(saved) != set(live):
-        raise RunError(f"{path.parent.name}: its tensors are not the ones that train now")
-    with torch.no_grad():
-        for name, weight in live.items():
-            weight.copy_(saved[name])
+        folder = self.folder / f"step-{step}"
+        saved, live = _read(folder / "weights.safetensors"), classifier.trainable()
+        if set(saved) != set(live):
+            raise RunError(f"{folder.name}: its tensors are not the ones that train now")
+        with torch.no_grad():
+            for name, weight in live.items():
+                weight.copy_(saved[name])
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:

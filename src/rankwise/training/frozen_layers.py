@@ -7,11 +7,9 @@ Shapes: N rows, B rows of a batch, T tokens, H hidden, C classes.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from rankwise.data.batches import Padding, collate, scoring_batches
 from rankwise.data.prepare import Split
@@ -92,13 +90,7 @@ def _stored(job: Job, tokens: Tokens, layer: int, weights: str, cache: HiddenSta
                 entry.put(rows, forward.run(forward.embed(inputs), inputs, precision=job.precision, stop=layer))
 
     arithmetic = f"{classifier.device.type} {job.precision}"
-    key = key_of(weights, _pieces(tokens), tokens.offsets, layer=layer, arithmetic=arithmetic)
+    parts = [flat for flat in (tokens.ids, tokens.types) if flat is not None]
+    pieces = (flat[start : start + PIECE] for flat in parts for start in range(0, int(tokens.offsets[-1]), PIECE))
+    key = key_of(weights, pieces, tokens.offsets, layer=layer, arithmetic=arithmetic)
     return cache.get(key, offsets, width, layer, fill)
-
-
-def _pieces(tokens: Tokens) -> Iterator[NDArray[np.integer]]:
-    """All token ids, and segment ids where there are any, a million at a time."""
-    for flat in (tokens.ids, tokens.types):
-        if flat is not None:
-            for start in range(0, int(tokens.offsets[-1]), PIECE):
-                yield flat[start : start + PIECE]

@@ -85,11 +85,17 @@ def build_optimizers(classifier: Classifier, spec: TrainSpec) -> list[torch.opti
     groups = parameter_groups(classifier, spec)
     if spec.optimizer.name != "muon":
         return [_optimizer(groups, spec.optimizer)]
-    matrices = [group for group in groups if group["name"].endswith((" A", " B"))]
-    matrices = [group for group in matrices if all(weight.ndim == 2 for weight in group["params"])]
-    rest = [group for group in groups if all(group is not other for other in matrices)]
+    matrices: list[Group] = []
+    rest: list[Group] = []
+    for group in groups:
+        is_matrix = group["name"].endswith((" A", " B")) and all(weight.ndim == 2 for weight in group["params"])
+        (matrices if is_matrix else rest).append(group)
     others = spec.optimizer.model_copy(update={"name": "adamw"})
-    return [*([_muon(matrices, spec.optimizer)] if matrices else []), *([_optimizer(rest, others)] if rest else [])]
+    optimizers = [_optimizer(rest, others)] if rest else []
+    if matrices:  # match_rms_adamw makes one learning rate mean about the same as AdamW's (Moonlight, arXiv 2502.16982)
+        muon = torch.optim.Muon(matrices, momentum=spec.optimizer.momentum or 0.95, adjust_lr_fn="match_rms_adamw")
+        optimizers.insert(0, muon)
+    return optimizers
 
 
 class Optimizers:
@@ -153,8 +159,7 @@ class Optimizers:
                 states[int(owner)].setdefault(int(index), {})[key] = tensor
         for optimizer, state in zip(self.optimizers, states, strict=True):
             optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        scale = {name: tensors[f"scale.{name}"].item() for name in self.scaler.state_dict()}
-        self.scaler.load_state_dict(scale)
+        self.scaler.load_state_dict({name: tensors[f"scale.{name}"].item() for name in self.scaler.state_dict()})
 
 
 def _optimizer(groups: list[Group], spec: OptimizerSpec) -> torch.optim.Optimizer:
@@ -165,8 +170,3 @@ def _optimizer(groups: list[Group], spec: OptimizerSpec) -> torch.optim.Optimize
     kind = torch.optim.Adam if spec.name == "adam" else torch.optim.AdamW
     fused = all(Device(weight.device).fuses_optimizers for group in groups for weight in group["params"])
     return kind(groups, betas=spec.betas, eps=spec.eps, fused=fused or None)  # one kernel for all tensors
-
-
-def _muon(groups: list[Group], spec: OptimizerSpec) -> torch.optim.Optimizer:
-    # match_rms_adamw makes one learning rate mean about the same as AdamW's (Moonlight, arXiv 2502.16982)
-    return torch.optim.Muon(groups, momentum=spec.momentum or 0.95, adjust_lr_fn="match_rms_adamw")

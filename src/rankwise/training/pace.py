@@ -127,14 +127,6 @@ class Pace:
         """
         return self.fraction * self.planned if self._was_cut else self.step
 
-    @property
-    def seconds_left(self) -> float:
-        """Until the loop has to end; infinite without a deadline."""
-        if not self.has_deadline:
-            return math.inf
-        reserve = self.deadline.reserve_seconds + self.deadline.reserve_evaluations * self._evaluation_seconds()
-        return self._ends_at - self.clock() - reserve - MARGIN * max(0.0, self.deadline.seconds)
-
     def note_update(self, tokens: float) -> None:
         """An update of so many tokens was made since the last note."""
         seconds, before = self._since_last_note(), self.fraction
@@ -166,21 +158,18 @@ class Pace:
     def _plan(self) -> None:
         if not self.has_deadline or self.done:
             return
-        left, update = self.seconds_left, self._update_seconds()
+        update, evaluation = self._update_seconds(), self._evaluation_seconds()
+        reserve = self.deadline.reserve_seconds + self.deadline.reserve_evaluations * evaluation
+        left = self._ends_at - self.clock() - reserve - MARGIN * max(0.0, self.deadline.seconds)
         if update is not None:
-            most, evaluation = self.planned, self._evaluation_seconds()
-            total = affordable_steps(left, update, evaluation, every=self.every, most=most, done=self.step)
+            total = affordable_steps(left, update, evaluation, every=self.every, most=self.planned, done=self.step)
         else:
             total = self.step if left <= 0 else self.planned
-        total = self.agree(max(total, self._least()))
-        self._was_cut = self._was_cut or total != self.planned
-        self.total = total
-
-    def _least(self) -> int:
-        """The fewest updates: one at all; and those that bring a high rate down when time has run out at once."""
-        if self.step < LANDS_FROM or self.fraction > 1 - LANDING or self.done:
-            return max(1, self.step)
-        return min(self.total, self.step + math.ceil(LANDING * self.step))
+        # at least one update; and those that bring a high rate down when time has run out at once
+        lands = self.step >= LANDS_FROM and self.fraction <= 1 - LANDING
+        least = min(self.total, self.step + math.ceil(LANDING * self.step)) if lands else max(1, self.step)
+        self.total = self.agree(max(total, least))
+        self._was_cut = self._was_cut or self.total != self.planned
 
     def _update_seconds(self) -> float | None:
         """Of an average update from now on; None where nothing is known: the first update also starts threads."""

@@ -60,17 +60,14 @@ class Update:
 
     def clear(self, step: int) -> None:
         """Make ready for the next update: gradients are cleared, freed memory goes back, and a memory limit is kept."""
-        self._zero_gradients()
-        self.micro_batch_size = self.ceiling.micro_batch(self.micro_batch_size)
-        if step % TRIM_EVERY == 0:
-            self.job.device.trim()
-
-    def _zero_gradients(self) -> None:
         if self.graphs is None:
             for weight in self.trained:
                 weight.grad = None
         else:  # recorded passes add to gradients where they are
             torch._foreach_zero_([weight.grad for weight in self.trained if weight.grad is not None])
+        self.micro_batch_size = self.ceiling.micro_batch(self.micro_batch_size)
+        if step % TRIM_EVERY == 0:
+            self.job.device.trim()
 
     def _within_memory(self, mine: Rows, weight: float) -> tuple[float, int]:
         """As `_accumulate`, with micro-batches halved until they fit into memory. Raises OverMemory after one row."""

@@ -77,12 +77,15 @@ def probe(recipe: Recipe, policy: ByImportance, labelled: Labelled, device: Devi
         test=labelled.test.take(first),
     )
     job = assemble(recipe.model_copy(update=settings), sample, device)
-    rows, half = job.data.train, len(job.data.train) // 2
+    rows = job.data.train
+    first_half = np.arange(len(rows)) < len(rows) // 2
     classifier = job.classifier.to(device.torch_device)
     classifier.model.eval()
-    fit_head(classifier, _part(rows, 0, half), padding=job.padding, precision="fp32", seed=seed)
-    weights, gradients = mean_gradients(classifier, _part(rows, half, len(rows)), padding=job.padding)
-    return _shares({name: gains(weights[name], gradient, policy.criterion) for name, gradient in gradients.items()})
+    fit_head(classifier, rows.where(first_half), padding=job.padding, precision="fp32", seed=seed)
+    weights, gradients = mean_gradients(classifier, rows.where(~first_half), padding=job.padding)
+    gained = {name: gains(weights[name], gradient, policy.criterion) for name, gradient in gradients.items()}
+    total = sum(map(sum, gained.values())) or 1.0
+    return {name: tuple(float(f"{g / total:.{DIGITS}g}") for g in values[:KNOWN_RANKS]) for name, values in gained.items()}
 
 
 def mean_gradients(
@@ -115,17 +118,6 @@ def gains(weight: torch.Tensor, gradient: torch.Tensor, criterion: str) -> tuple
     wide = gradient if gradient.shape[0] <= gradient.shape[1] else gradient.T
     squares = torch.linalg.eigvalsh(wide.double() @ wide.double().T).flip(0)  # of the smaller side: squared singular values
     return tuple(squares.clamp_min(0).tolist())
-
-
-def _shares(gained: Mapping[str, tuple[float, ...]]) -> Scores:
-    """Gains as shares of their sum over all linear layers, the first KNOWN_RANKS of each, rounded."""
-    total = sum(map(sum, gained.values())) or 1.0
-    return {name: tuple(float(f"{g / total:.{DIGITS}g}") for g in values[:KNOWN_RANKS]) for name, values in gained.items()}
-
-
-def _part(split: Split, start: int, end: int) -> Split:
-    part = slice(start, end)
-    return Split(split.texts[part], split.tokens.take(np.arange(start, end)), split.labels[part], split.rows[part])
 
 
 def _key(recipe: Recipe, policy: ByImportance, data_sha256: str) -> str:

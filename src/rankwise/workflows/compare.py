@@ -278,21 +278,15 @@ def _labels(answers: Answers) -> NDArray[np.str_]:
     return np.array([*answers.run.preprocessing.classes, "(unknown)"])[answers.scored.truth]
 
 
-def _numbered(answers: Sequence[Answers]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """True class numbers (N,) and each run's predicted ones (K, N), numbered as the first run numbers them."""
-    numbers = {name: number for number, name in enumerate(answers[0].run.preprocessing.classes)}
-    predicted = []
-    for one in answers:
-        in_first = np.array([numbers[name] for name in one.run.preprocessing.classes], dtype=np.int64)
-        predicted.append(in_first[one.scored.probabilities.argmax(axis=1)])
-    return answers[0].scored.truth, np.stack(predicted)
-
-
 def _groups(answers: Sequence[Answers], *, resamples: int, seed: int) -> list[_Group]:
     """Systems by falling accuracy, all resampled together; the answers are sorted by system and seed."""
-    truth, predicted = _numbered(answers)
-    classes = len(answers[0].run.preprocessing.classes)
-    scores, draws = resampled_scores(predicted, truth, classes, resamples=resamples, seed=seed)
+    numbers = {name: number for number, name in enumerate(answers[0].run.preprocessing.classes)}
+    by_run = []  # each run's predicted classes (N,), numbered as the first run numbers them
+    for one in answers:
+        in_first = np.array([numbers[name] for name in one.run.preprocessing.classes], dtype=np.int64)
+        by_run.append(in_first[one.scored.probabilities.argmax(axis=1)])
+    truth, predicted = answers[0].scored.truth, np.stack(by_run)
+    scores, draws = resampled_scores(predicted, truth, len(numbers), resamples=resamples, seed=seed)
     runs_of: dict[str, list[int]] = {}
     for index, one in enumerate(answers):
         runs_of.setdefault(one.system, []).append(index)
@@ -351,18 +345,10 @@ def _system(group: _Group, confidence: float) -> System:
 
 def _pair(a: _Group, b: _Group, accuracy: Difference, macro_f1: Difference) -> Pair:
     alike = a.seeds == b.seeds and np.array_equal(a.predicted, b.predicted)
-    return Pair(a.name, b.name, accuracy, macro_f1, _by_seed(a, b), alike)
-
-
-def _by_seed(a: _Group, b: _Group) -> tuple[SeedTest, ...]:
-    """The exact test for each seed that both have."""
-    of_b = {one.seed: correct for one, correct in zip(b.answers, b.correct, strict=True)}
-    tests = []
-    for one, correct in zip(a.answers, a.correct, strict=True):
-        if one.seed in of_b:
-            test = mcnemar(correct, of_b[one.seed])
-            tests.append(SeedTest(one.seed, test.only_a, test.only_b, test.p_value))
-    return tuple(tests)
+    of_b = dict(zip(b.seeds, b.correct, strict=True))
+    tests = {seed: mcnemar(right, of_b[seed]) for seed, right in zip(a.seeds, a.correct, strict=True) if seed in of_b}
+    by_seed = tuple(SeedTest(seed, test.only_a, test.only_b, test.p_value) for seed, test in tests.items())
+    return Pair(a.name, b.name, accuracy, macro_f1, by_seed, alike)
 
 
 def _about_seeds(systems: Sequence[System], pairs: Sequence[Pair]) -> list[str]:

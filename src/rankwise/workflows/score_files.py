@@ -101,7 +101,10 @@ def written_rows(
     engine: str = "torch",
 ) -> Iterator[OutputRow]:
     """Predict the records' texts and yield a row in the form's columns for every one."""
-    id_column = _id_column(form, layout)
+    id_column = None  # the file's own for a submission, by name without case; else rows are numbered from 0
+    if form.submission and layout is not None:
+        wanted = form.submission[0].lower()
+        id_column = next((column for column in layout.columns if column.lower() == wanted), None)
     for_texts, for_rows = tee(records)
     texts = (record.text for record in for_texts)
     predictions = run.predictor_on(engine).stream(texts, batch_size=batch_size, mc_dropout=mc_dropout)
@@ -118,14 +121,6 @@ def _row(prediction: Prediction, record: Record, form: Form, id_column: str | No
     if form.probabilities:
         row |= {f"p_{name}": round(value, 6) for name, value in prediction.probabilities.items()}
     return row
-
-
-def _id_column(form: Form, layout: Layout | None) -> str | None:
-    """The file's own id column for a submission, by name without case; None to number rows from 0."""
-    if not form.submission or layout is None:
-        return None
-    wanted = form.submission[0].lower()
-    return next((column for column in layout.columns if column.lower() == wanted), None)
 
 
 def parse_submission(text: str | None) -> tuple[str, str] | None:

@@ -116,9 +116,6 @@ def compare(listed: NDArray[np.int64], wrong: Bools, known: Bools) -> ListScores
     return ListScores(int(said.sum()), int(truth.sum()), int((truth & said).sum()), scores.precision, scores.recall)
 
 
-# -------------------------------------------------------------------------------------------------- confident learning
-
-
 def confident_joint(labels: Labels, probabilities: Floats) -> Floats:
     """Estimated rows with label i, down, that truly are j, across: (C, C), each row adding up to its label's rows."""
     classes = probabilities.shape[1]
@@ -147,9 +144,6 @@ def prune(labels: Labels, probabilities: Floats, joint: Floats) -> Bools:
             margin = probabilities[rows, other] - probabilities[rows, label]
             pruned[rows[np.argsort(-margin, kind="stable")[:count]]] = True
     return np.asarray(pruned & (probabilities.argmax(-1) != labels))
-
-
-# ------------------------------------------------------------------------------------------------------- probabilities
 
 
 def out_of_sample(features: Any, labels: Labels, *, strength: float = STRENGTH, seed: int = 0) -> Floats:

@@ -35,7 +35,9 @@ def shift_file(
     task, logits_of = predictor.task, partial(predictor.logits, batch_size=scoring.batch_size)
     plain = evaluate(predictor.scorer, split, padding=predictor.padding, spec=scoring)
     shifted = shifted_tokens(table.texts, split.tokens, kinds, predictor.tokenizer, predictor.preprocessing)
-    text = _telling(table.texts, kinds, predictor.preprocessing.join)
+    join = predictor.preprocessing.join
+    first = table.texts[:LOOKED_AT]  # of these the one that most kinds change, the shortest of equals
+    text = min((-sum(shift(text, kind, join=join) != text for kind in kinds), len(text), text) for text in first)[2]
 
     right = task.decide(plain.probabilities) == plain.truth
     kinds_scores = [_scores("original", 0, plain.scores, Interval(0.0, 0.0, 0.0), text)]
@@ -43,7 +45,7 @@ def shift_file(
         probabilities = probabilities_under(change, plain.probabilities, task, logits_of)
         scores = task.scores(probabilities, plain.truth, scoring)
         drop = paired_bootstrap(right, task.decide(probabilities) == plain.truth, confidence=scoring.confidence)
-        example = shift(text, change.kind, join=predictor.preprocessing.join)
+        example = shift(text, change.kind, join=join)
         kinds_scores.append(_scores(change.kind, len(change.indices), scores, drop, example))
     name = table.layout.path if table.layout.path.startswith("hub:") else Path(table.layout.path).name
     report = ShiftReport(name, len(split), scoring.confidence, text, tuple(kinds_scores))
@@ -62,9 +64,3 @@ def write_report(report: ShiftReport, folder: Path) -> Path:
 
 def _scores(kind: str, changed: int, scores: Scores, drop: Interval, example: str) -> KindScores:
     return KindScores(kind, scores.rows, changed, scores.accuracy, scores.macro_f1, drop, example)
-
-
-def _telling(texts: Sequence[str], kinds: Sequence[str], join: str) -> str:
-    """Of the first texts the one that most kinds change, the shortest of equals."""
-    changed = [(-sum(shift(text, kind, join=join) != text for kind in kinds), len(text), text) for text in texts[:LOOKED_AT]]
-    return min(changed)[2]

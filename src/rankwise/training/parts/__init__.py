@@ -27,11 +27,8 @@ class Part:
 
     name: ClassVar[str]
     """What its state is called in a checkpoint."""
-
-    @property
-    def settled(self) -> bool:
-        """False while what trains still changes its shape: no evaluation before that can be the best."""
-        return True
+    settled: bool = True
+    """False while what trains still changes its shape: no evaluation before that can be the best."""
 
     def penalty(self) -> torch.Tensor | None:
         """What is added to each update's loss, (); None for nothing."""

@@ -33,13 +33,15 @@ class Average(Part):
         towards = (self.eta + 1) / (self.updates + self.eta)
         torch._foreach_lerp_(list(self.mean.values()), [weight.detach() for weight in self.weights.values()], towards)
 
+    @torch.no_grad()
     def before_scoring(self) -> None:
-        """Put the mean where the weights are, and keep the weights here."""
-        self._swap()
+        """Put the mean where the weights are, and keep the weights here; done again, it puts the weights back."""
+        for weight, mean in zip(self.weights.values(), self.mean.values(), strict=True):
+            held = weight.detach().clone()
+            weight.copy_(mean)
+            mean.copy_(held)
 
-    def after_scoring(self) -> None:
-        """Put the weights back."""
-        self._swap()
+    after_scoring = before_scoring
 
     def state(self) -> dict[str, torch.Tensor]:
         """Beside the mean, which stands in the classifier while a checkpoint is written: the weights, and their updates."""
@@ -51,11 +53,4 @@ class Average(Part):
         self.updates = int(state[UPDATES])
         for name, mean in self.mean.items():
             mean.copy_(state[name])
-        self._swap()
-
-    @torch.no_grad()
-    def _swap(self) -> None:
-        for weight, mean in zip(self.weights.values(), self.mean.values(), strict=True):
-            held = weight.detach().clone()
-            weight.copy_(mean)
-            mean.copy_(held)
+        self.before_scoring()

@@ -52,12 +52,7 @@ class Pruning(Part):
         self.last = total - self.config.tfinal
         """The update after which ranks are final."""
         self.pace, self.events = pace, events
-        self._settled = False
-
-    @property
-    def settled(self) -> bool:
-        """Whether ranks are the ones that were asked for."""
-        return self._settled
+        self.settled = False
 
     def after_update(self, step: Step) -> None:
         """Prune by the gradients of an update; those of fp16's overflow would stay in the averages for good."""
@@ -69,9 +64,9 @@ class Pruning(Part):
 
         `position` counts the recipe's updates; where time cuts some, it moves on by more than one.
         """
-        moment = self.last + 1 if self._settled else min(int(position), self.last)
+        moment = self.last + 1 if self.settled else min(int(position), self.last)
         self.tuner.update_and_allocate(moment)
-        self._settled = moment >= self.last
+        self.settled = moment >= self.last
 
     def after_scoring(self) -> None:
         live = sum(live_ranks(self.classifier).values())
@@ -102,12 +97,11 @@ class Pruning(Part):
         }
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Go on from what `state` gave."""
         parts: dict[str, dict[str, torch.Tensor]] = {"kept": {}, **{part: {} for part in _PARTS}}
         for key, value in state.items():
             part, _, name = key.partition(".")
             parts[part][name] = value
-        self._settled = bool(parts["kept"])
+        self.settled = bool(parts["kept"])
         self.config.rank_pattern = {name: kept.tolist() for name, kept in parts["kept"].items()} or None
         allocator, device = self.tuner.rankallocator, self.classifier.device
         allocator.ipt = {name: torch.zeros_like(value, device=device) for name, value in parts["average"].items()}
