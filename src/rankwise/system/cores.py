@@ -13,10 +13,7 @@ from rankwise.system.procfs import ROOT, cgroups, text_of, whole_number
 
 def usable_cores(root: Path = ROOT) -> int:
     """CPU cores that this process may keep busy: its affinity, or a smaller cgroup quota rounded down; at least 1."""
-    if hasattr(os, "sched_getaffinity"):
-        allowed = len(os.sched_getaffinity(0))
-    else:
-        allowed = os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, math.floor(min([allowed, *_quotas(root)])))
 
 

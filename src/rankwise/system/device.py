@@ -38,7 +38,6 @@ class Device:
 
     @property
     def kind(self) -> str:
-        """torch's word for this kind of device, such as the CPU's."""
         return self.torch_device.type
 
     @property

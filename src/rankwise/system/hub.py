@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 3.0
@@ -38,8 +39,6 @@ def is_reachable() -> bool:
 
 def _connect(address: tuple[str, int], answers: list[bool]) -> None:
     """Add an answer where a connection to the address can be opened."""
-    try:
+    with suppress(OSError):
         socket.create_connection(address, TIMEOUT_SECONDS).close()
-    except OSError:
-        return
-    answers.append(True)
+        answers.append(True)

@@ -38,7 +38,6 @@ class Micro:
 
     @property
     def width(self) -> int:
-        """The number of tokens, T, of each row with its padding."""
         return int(self.inputs["input_ids"].shape[1])
 
     def padded(self, width: int, padding: Padding) -> Micro:
@@ -52,7 +51,6 @@ class Micro:
         return replace(self, inputs=inputs, entering=entering)
 
     def to(self, device: torch.device) -> Micro:
-        """The micro-batch with its tensors on a device."""
         entering = self.entering
         return Micro(
             {name: tensor.to(device) for name, tensor in self.inputs.items()},

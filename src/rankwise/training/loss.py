@@ -48,10 +48,7 @@ class SingleLabelLoss:
 
 
 def class_weights(spec: TrainSpec, counts: Mapping[str, int]) -> torch.Tensor | None:
-    """Loss weight of each class (C,), in the order of `counts`; balanced means rows / (C · rows of the class).
-
-    Raises TrainingError for a weight of a class that is not there.
-    """
+    """Loss weight of each class (C,), in the order of `counts`; balanced means rows / (C · rows of the class)."""
     if spec.class_weights == "none":
         return None
     if spec.class_weights == "balanced":

@@ -123,18 +123,7 @@ def gains(weight: torch.Tensor, gradient: torch.Tensor, criterion: str) -> tuple
 def _key(recipe: Recipe, policy: ByImportance, data_sha256: str) -> str:
     """A hash of all that the scores depend on."""
     data, base = recipe.data, locate(recipe.base, revision=recipe.revision)
-    what = [
-        FORMAT,
-        KNOWN_RANKS,
-        DIGITS,
-        base.sha256 or [base.location, base.revision],
-        data_sha256,
-        policy.criterion,
-        policy.rows,
-        data.split.seed,
-        data.clean,
-        data.max_length,
-        data.truncation_side,
-        data.length_percentiles,
-    ]
+    rows = [data_sha256, policy.criterion, policy.rows, data.split.seed]
+    tokens = [data.clean, data.max_length, data.truncation_side, data.length_percentiles]
+    what = [FORMAT, KNOWN_RANKS, DIGITS, base.sha256 or [base.location, base.revision], *rows, *tokens]
     return hashlib.sha256(json.dumps(what).encode()).hexdigest()[:32]

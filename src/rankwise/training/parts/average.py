@@ -49,7 +49,6 @@ class Average(Part):
         return {**weights, UPDATES: torch.tensor(self.updates)}
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Take the mean from the classifier, and put the weights there."""
         self.updates = int(state[UPDATES])
         for name, mean in self.mean.items():
             mean.copy_(state[name])
