@@ -75,7 +75,6 @@ class Meter:
         self.right = self.rows = 0
 
     def add(self, loss: float, right: int, rows: int) -> None:
-        """Take in an update's loss and its right answers among so many rows."""
         self.recent.append(loss)
         self.losses.append(loss)
         self.right += right

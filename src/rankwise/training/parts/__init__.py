@@ -63,8 +63,7 @@ class Parts:
 
     def penalties(self) -> list[torch.Tensor]:
         """What the parts add to an update's loss, () each."""
-        penalties = (part.penalty() for part in self.parts)
-        return [penalty for penalty in penalties if penalty is not None]
+        return [penalty for part in self.parts if (penalty := part.penalty()) is not None]
 
     def after_update(self, step: Step) -> None:
         for part in self.parts:
@@ -83,7 +82,6 @@ class Parts:
         return {f"{part.name}.{key}": tensor for part in self.parts for key, tensor in part.state().items()}
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Give every part what it stored."""
         for part in self.parts:
             prefix = f"{part.name}."
             part.load({key.removeprefix(prefix): tensor for key, tensor in state.items() if key.startswith(prefix)})
