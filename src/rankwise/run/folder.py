@@ -1,19 +1,7 @@
 """The run folder: a trained classifier on disk, in the formats that the Hugging Face ecosystem reads, and its proof.
 
-    adapter_config.json, adapter_model.safetensors   the adapter and the head (config.json, model.safetensors for full,
-                                                     head and bias): plain peft and transformers load the folder
-    tokenizer.json, …         the tokenizer
-    recipe.yaml               the resolved recipe
-    plan.json                 ranks, alphas, ledger
-    preprocessing.json        classes, cleaning steps, max length, columns
-    scores.json               test scores with intervals, baselines, validation history
-    run.json                  format, base encoder (name, hub id, sha256), counts, best step, seconds
-    versions.json             of everything that computed it
-    events.jsonl              what happened, a line each
-    README.md                 the model card
-    manifest.json             sha256 of every file; written last, so a folder that has it is whole
-
-Nothing is pickled, and paths are relative to where the run was made.
+README lists its files, `run.manifest` names them, `run.format` says what they hold. Nothing is pickled, and paths are
+relative to where the run was made.
 """
 
 from __future__ import annotations
