@@ -4,8 +4,6 @@ Both are fitted on the training texts and scored on the same test rows, with the
 pair in memory, so of more than MOST_ROWS texts it is fitted on a sample that its name tells, in the classes' shares.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

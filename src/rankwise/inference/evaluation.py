@@ -1,7 +1,5 @@
 """Logits of a split → its scores with intervals, and the mistakes. Shapes: N rows, C classes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 

@@ -3,8 +3,6 @@
 Shapes: N texts, B rows of a batch, T tokens, H hidden.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import numpy as np

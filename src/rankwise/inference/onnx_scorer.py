@@ -4,8 +4,6 @@ The graph takes what the tokenizer gives, `input_ids`, `attention_mask` and, whe
 int64 (B, T), and gives `logits`, fp32 (B, C). B and T are free.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -5,8 +5,6 @@ is made, changes nothing while it computes, and may be called by several threads
 together, the longest first; rows come back in their own order. Shapes: N texts, B rows of a batch, T tokens, C classes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 

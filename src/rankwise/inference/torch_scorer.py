@@ -1,7 +1,5 @@
 """A classifier computed by torch: in eval mode for good, or with dropout on for Monte Carlo dropout."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field

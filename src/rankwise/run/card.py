@@ -3,8 +3,6 @@
 YAML front matter follows the Hugging Face hub's model card metadata (base_model, library_name, pipeline_tag, model-index).
 """
 
-from __future__ import annotations
-
 import io
 from importlib.resources import files
 

@@ -3,8 +3,6 @@
 Nothing here loads what trains, so a wrong path is told at once. The names of a run's files are here too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The folder that a run is written into: a new one, an unfinished one to go on with, or the finished run in it."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil

@@ -1,7 +1,5 @@
 """A trained classifier and its scored test rows → its run folder, which is loaded again and compared before it counts."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """An estimate between two bounds: percentiles of its resamples (Efron 1979), or Wilson's bounds of a single share."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from statistics import NormalDist

@@ -1,7 +1,5 @@
 """Whether two models that answered the same rows differ: McNemar's exact test, and a paired bootstrap of their accuracies."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -5,8 +5,6 @@ to resampled validation rows, with seeds added as a multivariate t distribution 
 draw from. Shapes: S numbers of rows, K seeds, V validation rows, R resamples.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

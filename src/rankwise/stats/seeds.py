@@ -16,8 +16,6 @@ and seeds varies more; a test holds that. With one seed there is nothing to see 
 bootstrap's, and speaks of the trained models, not of their recipes. Shapes: K runs, B resamples, N rows, C classes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """What this process may compute on: CPU cores as a container's quota leaves them, threads, bf16, an NVIDIA GPU."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Iterator

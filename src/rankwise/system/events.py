@@ -4,8 +4,6 @@ events.jsonl holds one JSON object a line, `{"event": KIND, "seconds": S, …}` 
 flushed at once, so a killed run leaves every finished line readable.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Iterator

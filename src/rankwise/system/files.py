@@ -6,8 +6,6 @@ out where it is None.
 pydantic's core checks it, without pydantic itself, whose import would take a single prediction longer than all of ours.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

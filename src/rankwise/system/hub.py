@@ -4,8 +4,6 @@ huggingface_hub retries for half a minute before it gives up on a name that does
 deserves an answer at once. Files that are cached already are used either way.
 """
 
-from __future__ import annotations
-
 import os
 import socket
 import threading

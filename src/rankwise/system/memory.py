@@ -1,7 +1,5 @@
 """Memory in bytes: what this process may use, holds and has held at most, and how freed memory goes back to the system."""
 
-from __future__ import annotations
-
 import ctypes
 import importlib
 import os

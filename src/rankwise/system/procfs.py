@@ -3,8 +3,6 @@
 A container's quota counts, not the host's size. `root` is where `/proc` and `/sys` are, so that a test can build its own.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

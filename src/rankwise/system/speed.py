@@ -1,7 +1,5 @@
 """How fast this machine multiplies matrices, in GFLOP/s (10⁹ multiplications and additions a second), by numpy alone."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable

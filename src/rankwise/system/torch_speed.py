@@ -1,7 +1,5 @@
 """torch's speed on this machine, by what training spends its time on: a batch's tokens times a linear layer's weight."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 from statistics import median_high

@@ -6,8 +6,6 @@ A checkpoint is written beside its name and then renamed, so one that has its na
 where it was, to the bit.
 """
 
-from __future__ import annotations
-
 import shutil
 from dataclasses import dataclass
 from pathlib import Path

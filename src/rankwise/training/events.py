@@ -1,7 +1,5 @@
 """What happens while a classifier is fitted, in the order in which it does."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

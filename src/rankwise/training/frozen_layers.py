@@ -4,8 +4,6 @@ Layers below the lowest adapted one never change, so where they have no dropout 
 Shapes: N rows, B rows of a batch, T tokens, H hidden, C classes.
 """
 
-from __future__ import annotations
-
 import time
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A training that is ready to start: what a recipe, its data and a device come to. `workflows.assemble` makes one."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any

@@ -4,8 +4,6 @@ One update takes `batch_size` rows of similar length, forward and backward in mi
 at the same moments. What a recipe, a limit or a precision adds is a part (`parts/`).
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Iterator

@@ -4,8 +4,6 @@ A micro-batch's loss is summed, and divided by what the rows of the whole update
 nothing but memory.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -5,8 +5,6 @@ matrices (Hayou et al., arXiv 2402.12354), times the schedule's factor in [0, 1]
 more dimensions only, as in transformers' Trainer.
 """
 
-from __future__ import annotations
-
 import math
 from collections import defaultdict
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Where a training stands: updates made, evaluations so far, which of them is the best."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """One update's gradients: forward and backward over its micro-batches, summed over processes. Shapes: B rows, C classes."""
 
-from __future__ import annotations
-
 import torch
 from accelerate import Accelerator
 

@@ -3,8 +3,6 @@
 Under several processes each computes its share of the batches, and all get the whole. Shapes: N rows, C classes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 A run, a trial of a sweep, a probe for `by-importance`, a benchmark and a test all start here, so they get the same set-up.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Hashable

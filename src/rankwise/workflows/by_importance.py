@@ -12,8 +12,6 @@ d_in), without dropout, in fp32. A criterion makes gains of it, one number for e
 Gains are shares: of one linear layer against all. Scores are kept in the user's cache, by encoder, data and settings.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

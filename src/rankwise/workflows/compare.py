@@ -7,8 +7,6 @@ would count once a seed, as if they were others. It stands beside each pair by s
 differ, not that their recipes do. Over all pairs p-values are corrected by Holm's method.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Iterable, Sequence

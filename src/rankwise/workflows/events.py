@@ -1,7 +1,5 @@
 """What happens in a run before and after its classifier is fitted."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -3,8 +3,6 @@
 The run brings its own cleaning, max length and class names; the file only says where its text is.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee

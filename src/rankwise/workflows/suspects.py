@@ -12,8 +12,6 @@ authors' library (Apache-2.0), does it among much else and brings pandas; tests 
 Shapes: N rows, C classes, D features, H hidden.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field

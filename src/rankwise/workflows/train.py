@@ -3,8 +3,6 @@
 Whoever reads one file reads this one. Nothing here prints; listeners hear the events.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager

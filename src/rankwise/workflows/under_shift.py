@@ -4,8 +4,6 @@ Every kind is scored on the same rows, so a drop is a paired difference with a p
 others in the recipe's order.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path

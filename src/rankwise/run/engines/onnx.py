@@ -1,7 +1,5 @@
 """A run in ONNX Runtime: exported once, then read from the run's folder or the user's cache, without torch."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from rankwise.errors import RunError, require

@@ -1,7 +1,5 @@
 """A run computed by torch: on a GPU where there is one, in fp32 or in bf16 where the hardware multiplies it."""
 
-from __future__ import annotations
-
 from rankwise.errors import require
 from rankwise.inference.torch_scorer import DropoutScorer, TorchScorer
 from rankwise.model.classifier import Classifier

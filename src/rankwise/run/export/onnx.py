@@ -3,8 +3,6 @@
 inference/onnx_scorer.py runs the file, and says what goes into its graph and comes out. Needs the extra `export`.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import uuid

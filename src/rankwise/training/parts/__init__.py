@@ -3,8 +3,6 @@
 The loop calls every part after each update and around each scoring; its state is stored in checkpoints.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar

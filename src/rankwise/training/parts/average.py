@@ -5,8 +5,6 @@ that share of the updates so far, from the first update on, so it needs no lengt
 under a high rate jump about a good point; their mean is nearer to it. The optimiser goes on from the weights, not the mean.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

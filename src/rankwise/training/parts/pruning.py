@@ -6,8 +6,6 @@ the least important have their value in E set to 0, more of them as updates go b
 last half trains what is left. peft computes all of this; here it is called with the number of updates, stored and put back.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch
