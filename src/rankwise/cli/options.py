@@ -98,9 +98,7 @@ def classes_of(recipe: Recipe) -> int:
     """How many classes: as the recipe says, else as its local data has, else 2."""
     if recipe.data.classes:
         return len(recipe.data.classes)
-    if _is_local(recipe):
-        return len(read_training(recipe.data)[2])
-    return 2
+    return len(read_training(recipe.data)[2]) if _is_local(recipe) else 2
 
 
 def _is_local(recipe: Recipe) -> bool:
@@ -118,11 +116,10 @@ def forecast_of(recipe: Recipe, plan: Plan, known: Volume | None) -> Forecast:
 
     Without loading torch: a GPU's speed is taken to be that of a modest one.
     """
-    longest = plan.encoder.longest
     if known is None:
-        work = Work.assumed(max_length=recipe.data.max_length, encoder_longest=longest)
+        work = Work.assumed(max_length=recipe.data.max_length, encoder_longest=plan.encoder.longest)
     else:
-        work = known.work(recipe.data, encoder_longest=longest)
+        work = known.work(recipe.data, encoder_longest=plan.encoder.longest)
     if cores.has_nvidia():
         bf16 = recipe.train.precision != "fp32"
         return forecast(plan, recipe, work, gflops=GPU_GFLOPS, threads=1, bf16=bf16, gpu=True)

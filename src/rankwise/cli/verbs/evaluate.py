@@ -91,7 +91,8 @@ def show_evaluation(scores: Scores, mistakes: Sequence[Mistake], classes: Sequen
     per_class.columns[0].overflow = "fold"
     console.out.print(per_class)
     _show_confusion(scores.confusion, classes)
-    _show_mistakes(mistakes)
+    if mistakes:
+        _show_mistakes(mistakes)
 
 
 def _show_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
@@ -112,8 +113,6 @@ def _show_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> 
 
 
 def _show_mistakes(mistakes: Sequence[Mistake]) -> None:
-    if not mistakes:
-        return
     table = console.plain_table("row", "most confident mistakes", "truth", "predicted", "sure", right=(4,))
     table.columns[1].ratio = 1
     for mistake in mistakes:
@@ -128,12 +127,11 @@ def show_shift(report: ShiftReport) -> None:
     console.out.print(f"\n[dim]{'under shift':<20}{'accuracy %':<20}{'drop, points':<22}inputs changed[/]")
     worst = report.worst
     for kind in report.kinds:
-        original = kind.kind == "original"
         name = f"{kind.kind.replace('_', ' '):<20}"
+        original = kind.kind == "original"
         drop = "" if original else console.points(kind.drop)
         changed = "" if original else f"{kind.changed / kind.rows:.0%}"
-        is_worst = kind is worst and (kind.drop.value or 0.0) > 0
-        mark = "  [bold red]worst[/]" if is_worst else ""
+        mark = "  [bold red]worst[/]" if kind is worst and (kind.drop.value or 0.0) > 0 else ""
         console.out.print(f"[bold]{name}[/]{console.percent(kind.accuracy):<20}{drop:<22}{changed}{mark}")
         console.out.print(f"  [dim]{escape(excerpt(report.text, kind.example))}[/]", soft_wrap=True)
     console.out.print(

@@ -52,9 +52,8 @@ def planned(space: Space, base: Recipe, *, classes: int) -> dict[str, Any]:
     """
     counts: list[int] = []
     rejected: Counter[str] = Counter()
-    total = probed = 0
+    probed = 0
     for params in configurations(space):
-        total += 1
         try:
             recipe = configured(base, params)
             if recipe.adapter.unscored:
@@ -66,6 +65,7 @@ def planned(space: Space, base: Recipe, *, classes: int) -> dict[str, Any]:
         except (PlanError, RecipeError) as problem:
             rejected[str(problem).splitlines()[0]] += 1
     fit = {"fit": len(counts), **({"least": min(counts), "most": max(counts)} if counts else {})}
+    total = len(counts) + probed + rejected.total()
     return {"size": space.size, "planned": total, **fit, "probed": probed, "rejected": dict(rejected)}
 
 

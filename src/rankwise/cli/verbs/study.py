@@ -34,6 +34,7 @@ NAMES = {
     "mcc": "MCC",
     "log_loss": "log-loss",
 }
+VALUES = dict.fromkeys(SHARES, ".1%") | {"trained_parameters": ",.0f"}  # formats of objectives in one line; others: ,.4g
 
 
 def show_study(study: Study, folder: Path) -> None:
@@ -121,10 +122,8 @@ def _spread(values: Sequence[float], *, share: bool = True) -> str:
     return f"{scale * fmean(values):.{digits}f}{around}"
 
 
-def _objective_value(name: str, value: float) -> str:
-    if name in SHARES:
-        return f"{value:.1%}"
-    return f"{value:,.0f}" if name == "trained_parameters" else f"{value:,.4g}"
+def _shown(name: str, value: float) -> str:
+    return format(value, VALUES.get(name, ",.4g"))
 
 
 def changes_of(params: Mapping[str, Any], varied: Sequence[str]) -> str:
@@ -184,25 +183,21 @@ class SweepProgress(Bar):
                 self._say(f"finalist trial {final.trial}, seed {final.seed}: {outcome}")
 
     def _trial(self, trial: Trial, standing: Standing) -> None:
-        if trial.state == "rejected":
-            self._rejected += 1
-        shown = {name: _objective_value(name, value) for name, value in trial.values.items()}
-        scores = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in shown.items())
-        changed = changes_of(trial.params, self.space.keys)
-        outcome = scores if trial.state == "finished" else f"{trial.state}: {trial.reason}"
-        best, eta, first = standing.best, standing.eta_seconds, self.space.objectives[0]
+        first = self.space.objectives[0]
         by = f" by {first.replace('_', ' ')}" if len(self.space.objectives) > 1 else ""
-        leading = f"best{by} {_objective_value(first, best.values[first])}" if best is not None else ""
-        left = "" if eta is None else "ETA {}:{:02}".format(*divmod(round(eta), 60))
-        self.update(self.task, completed=standing.done, best=leading, eta=left)
+        best = f"best{by} {_shown(first, standing.best.values[first])}" if standing.best is not None else ""
+        eta = "" if standing.eta_seconds is None else "ETA {}:{:02}".format(*divmod(round(standing.eta_seconds), 60))
+        self.update(self.task, completed=standing.done, best=best, eta=eta)
+        self._rejected += trial.state == "rejected"
         if trial.state == "rejected" and self._rejected > SHOWN_REJECTED:
             return
-        progress = ", ".join(part for part in (f"{standing.done} of {standing.total}", leading, left) if part)
+        scores = ", ".join(f"{name.replace('_', ' ')} {_shown(name, value)}" for name, value in trial.values.items())
+        outcome = escape(scores if trial.state == "finished" else f"{trial.state}: {trial.reason}")
+        progress = ", ".join(part for part in (f"{standing.done} of {standing.total}", best, eta) if part)
         bar = "" if console.err.is_terminal else f"[dim]({progress})[/] "  # where no bar is drawn
-        self._say(f"{bar}trial {trial.number}: {escape(outcome)}  [dim]{escape(changed)}[/]")
-        if self._rejected == SHOWN_REJECTED:
+        self._say(f"{bar}trial {trial.number}: {outcome}  [dim]{escape(changes_of(trial.params, self.space.keys))}[/]")
+        if trial.state == "rejected" and self._rejected == SHOWN_REJECTED:
             self._say("[dim]what else is rejected is told at the end, and in trials.csv[/]")
-            self._rejected += 1
 
     def _say(self, line: str) -> None:
         console.err.print(line, soft_wrap=True)

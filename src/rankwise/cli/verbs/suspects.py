@@ -64,20 +64,20 @@ def name_suspects(
 def _rows(
     suspects: Suspects, table: Table, classes: tuple[str, ...], labels: Any, true_labels: list[str] | None
 ) -> list[dict[str, Any]]:
-    rows = []
     columns = (suspects.indices, suspects.likely, suspects.label_probability, suspects.likely_probability, suspects.named)
-    for index, likely, own, sure, named in zip(*(column.tolist() for column in columns), strict=True):
-        row = {
+    return [
+        {
             "row": int(table.rows[index]),
             "label": classes[labels[index]],
             "likely": classes[likely],
             "p_label": round(own, 4),
             "p_likely": round(sure, 4),
             "probably_wrong": named,
+            **({} if true_labels is None else {"truth": true_labels[index]}),
+            "text": table.texts[index],
         }
-        truth = {} if true_labels is None else {"truth": true_labels[index]}
-        rows.append({**row, **truth, "text": table.texts[index]})
-    return rows
+        for index, likely, own, sure, named in zip(*(column.tolist() for column in columns), strict=True)
+    ]
 
 
 def _true_labels(source: SourceSpec, spec: DataSpec, table: Table, column: str) -> list[str]:
@@ -87,8 +87,8 @@ def _true_labels(source: SourceSpec, spec: DataSpec, table: Table, column: str) 
         known = ", ".join(layout.columns)
         raise DataError(f"{layout.path}: no column '{column}' among {known}{nearest(column, layout.columns)}")
     wanted = set(table.rows.tolist())
-    cells = (record.columns[column] for record in records if record.number in wanted)
-    labels = ["" if cell.isspace() else cell for cell in cells]
+    labels = [record.columns[column] for record in records if record.number in wanted]
+    labels = ["" if label.isspace() else label for label in labels]
     strange = set(labels) - {""}
     if not strange & set(table.labels or ()):
         raise DataError(

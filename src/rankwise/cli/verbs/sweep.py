@@ -25,7 +25,6 @@ from rankwise.system.memory import memory_bytes
 if TYPE_CHECKING:
     from rankwise.sweep.engines.local import Engine, Work
     from rankwise.sweep.space import Space
-    from rankwise.sweep.study import Study
 
 MEMORY_SHARE = 0.8  # of what is free, for all trials together
 
@@ -121,7 +120,9 @@ def sweep(options: SweepOptions) -> None:
         show_study(study, folder)
         if progress.unfinished:
             console.note("not all of it is done; the same command goes on")
-    if (least := least_over_the_cap(study)) is not None:
+    over = [count for trial in study.trials if trial.state == "rejected" and (count := trial.trained_parameters) is not None]
+    if over and len(over) == len(study.trials):
+        least = min(over)
         raise PlanError(f"nothing in this space fits the cap; the smallest would train {least:,}; type --budget {least + 1}")
 
 
@@ -148,10 +149,3 @@ def fitting_jobs(base: Recipe) -> int:
     except PlanError:  # the base itself need not fit; what does is for each trial to say
         return cores
     return max(1, min(cores, int(MEMORY_SHARE * memory_bytes().available / peak)))
-
-
-def least_over_the_cap(study: Study) -> int | None:
-    """What the smallest configuration would train, where all that were tried are over the cap."""
-    counts = [trial.trained_parameters for trial in study.trials if trial.state == "rejected"]
-    over = [count for count in counts if count is not None]
-    return min(over) if over and len(over) == len(study.trials) else None
