@@ -11,7 +11,7 @@ from typing import TypeVar
 from rankwise.cli import console
 from rankwise.cli.arguments import RecipeOptions
 from rankwise.data.files.reading import checked_path, is_readable
-from rankwise.data.labelled import Labelled, Volume, read_labelled, read_training, read_volume
+from rankwise.data.labelled import Labelled, Volume, read_labelled, read_training
 from rankwise.errors import DataError, RecipeError
 from rankwise.planning.forecast import GPU_GFLOPS, Forecast, forecast
 from rankwise.planning.plan import Plan
@@ -38,8 +38,8 @@ def recipe_of(
     changes = list(FAST) if options.fast else []
     if data is not None:
         check_data(data)
-        changes += [f"data.source={json.dumps(data)}", "data.train=null", "data.validation=null", "data.test=null"]
-        changes.append("data.classes=[]")
+        changes.append(f"data.source={json.dumps(data)}")
+        changes += ["data.train=null", "data.validation=null", "data.test=null", "data.classes=[]"]
         if Path(data).is_file() and any(change.startswith("data.train.") for change in overrides):
             changes.append(f"data.train.path={json.dumps(data)}")  # how it is read, such as data.train.encoding
     if options.budget is not None:
@@ -98,17 +98,13 @@ def classes_of(recipe: Recipe) -> int:
     """How many classes: as the recipe says, else as its local data has, else 2."""
     if recipe.data.classes:
         return len(recipe.data.classes)
-    return len(read_training(recipe.data)[2]) if _is_local(recipe) else 2
+    return len(read_training(recipe.data)[2]) if is_local(recipe) else 2
 
 
-def _is_local(recipe: Recipe) -> bool:
+def is_local(recipe: Recipe) -> bool:
+    """Whether the recipe's data is on this machine."""
     source = recipe.data.source or (recipe.data.train.path if recipe.data.train else "")
     return source == "sample" or (source != "" and Path(source).expanduser().exists())
-
-
-def volume_of(recipe: Recipe) -> Volume | None:
-    """How much data the recipe has; None where it is not on this machine."""
-    return read_volume(recipe.data) if _is_local(recipe) else None
 
 
 def forecast_of(recipe: Recipe, plan: Plan, known: Volume | None) -> Forecast:

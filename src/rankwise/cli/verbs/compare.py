@@ -55,7 +55,8 @@ def show_comparison(comparison: Comparison, metric: Metric = "accuracy") -> None
     table.columns[0].overflow = "fold"  # the only one to wrap where the lines are too narrow
     for system in comparison.systems:
         f1, peak = system.macro_f1.value, system.peak_bytes
-        numbers = (
+        table.add_row(
+            f"[bold]{escape(system.name)}[/]",
             str(len(system.seeds)),
             console.percent(system.accuracy),
             "n/a" if f1 is None else f"{100 * f1:.1f}",
@@ -64,7 +65,6 @@ def show_comparison(comparison: Comparison, metric: Metric = "accuracy") -> None
             f"{system.training_seconds:,.0f}",
             "" if peak is None else f"{peak / 1e9:.1f}",
         )
-        table.add_row(f"[bold]{escape(system.name)}[/]", *numbers)
     console.out.print(table)
     console.dim(
         f"{comparison.test_rows:,} test rows, the same for all; {_intervals(comparison)}. F1: macro, loss: log-loss, "

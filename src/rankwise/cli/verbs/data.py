@@ -103,13 +103,11 @@ def show_audit(layouts: Sequence[str], report: Audit) -> None:
 
 
 def _show_lengths(lengths: Lengths) -> None:
-    """A histogram, quantiles, and for tokens the maximal length to set."""
     most = max((rows for _, _, rows in lengths.histogram), default=1)
     bars = [(f"{low:,} to {high - 1:,}", f"{rows:,}", console.bar(rows, most)) for low, high, rows in lengths.histogram]
     console.out.print()
     console.out.print(console.plain_table(f"{lengths.unit} per training text", "rows", "", rows=bars, right=(1,)))
-    named = ", ".join(f"{name} {value:,}" for name, value in lengths.quantiles.items())
-    console.out.print(f"[dim]quantiles: {named}[/]")
+    console.dim("quantiles: " + ", ".join(f"{name} {value:,}" for name, value in lengths.quantiles.items()))
     if lengths.coverage:
         shares = ", ".join(f"{share:.1%} in {size}" for size, share in lengths.coverage.items())
         console.out.print(f"texts that fit whole: {shares} tokens")

@@ -57,16 +57,16 @@ def learn_curve(options: LearnCurveOptions) -> None:
 
 def show_curve(curve: LearningCurve) -> None:
     """Sizes with their bars, the law, what more rows would bring, notes."""
-    lowest = min(size.accuracy.value or 0.0 for size in curve.sizes)
-    scale = max(0.0, lowest - 0.05)  # the bars' left end, so that differences show
-    rows = []
+    scale = max(
+        0.0, min(size.accuracy.value or 0.0 for size in curve.sizes) - 0.05
+    )  # the bars' left end, so that differences show
+    table = console.plain_table("training rows", "accuracy %", "by the law", "seconds", "", right=(1, 2, 3))
     for size in curve.sizes:
         fitted = "" if size.fitted is None else f"{100 * size.fitted:.1f}"
         share = ((size.accuracy.value or 0.0) - scale) / (1 - scale)
         bar = f"[cyan]{'█' * round(BAR * share)}[/]"
-        rows.append((f"{size.rows:,}", console.percent(size.accuracy), fitted, f"{size.seconds:.0f}", bar))
-    headings = ("training rows", "accuracy %", "by the law", "seconds", "")
-    console.out.print(console.plain_table(*headings, rows=rows, right=(1, 2, 3)))
+        table.add_row(f"{size.rows:,}", console.percent(size.accuracy), fitted, f"{size.seconds:.0f}", bar)
+    console.out.print(table)
     trainings = console.counted(curve.seeds, "training")
     console.out.print(
         f"[dim]{curve.validation_rows:,} validation rows, {trainings} at each size; {curve.confidence_level:.0%} intervals "

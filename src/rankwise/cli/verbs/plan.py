@@ -8,7 +8,8 @@ from rich.text import Text
 from typer import Option
 
 from rankwise.cli import arguments, console
-from rankwise.cli.options import forecast_of, recipe_of, scored, volume_of
+from rankwise.cli.options import forecast_of, is_local, recipe_of, scored
+from rankwise.data.labelled import read_volume
 from rankwise.encoders.base import KNOWN
 from rankwise.planning.forecast import Forecast
 from rankwise.planning.plan import Plan
@@ -33,7 +34,7 @@ class PlanOptions(arguments.RecipeOptions):
 def plan(options: PlanOptions) -> None:
     """What a recipe would train, to the parameter, and what the run is predicted to cost, before anything loads."""
     loaded = scored(recipe_of(options.recipe, options, minutes=options.minutes, memory_gb=options.memory_gb))
-    known = volume_of(loaded)
+    known = read_volume(loaded.data) if is_local(loaded) else None
     classes = options.classes or len(loaded.data.classes) or (len(known.classes) if known else None)
     planned = make_plan(loaded, classes=classes or 2)  # for data that is not on this machine
     cost = forecast_of(loaded, planned, known)
@@ -90,8 +91,7 @@ def plan_map(plan: Plan) -> Text:
 
     A size is an adapter's rank, a prefix's length or the number of scales.
     """
-    kinds = plan.encoder.kinds
-    entries = plan.ledger.adapters
+    kinds, entries = plan.encoder.kinds, plan.ledger.adapters
     sizes = {(entry.layer, entry.kind): entry.rank or plan.prefix_length or entry.parameters for entry in entries}
     largest = max(sizes.values())
     picture = Text("\n      " + "".join(f"{SHORT_KINDS[kind]:^9}" for kind in kinds) + "     cost\n", style="dim")
@@ -100,9 +100,8 @@ def plan_map(plan: Plan) -> Text:
         for kind in kinds:
             size = sizes.get((layer, kind), 0)
             shade = SHADES[0] if size == 0 else SHADES[max(1, round(4 * size / largest))]
-            label = f"{size:^4}" if size else " ·  "
             picture.append(shade * 2, style="cyan")
-            picture.append(label, style="bold" if size else "dim")
+            picture.append(f"{size or '·':^4}", style="bold" if size else "dim")
             picture.append(shade * 2 + " ", style="cyan")
         cost = sum(entry.parameters for entry in entries if entry.layer == layer)
         picture.append(f"{cost:>9,}\n", style="dim")

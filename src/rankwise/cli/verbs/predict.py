@@ -62,7 +62,6 @@ def predict(options: PredictOptions) -> None:
 
 
 def _write_rows(options: PredictOptions) -> None:
-    """Predict a row for each text, as CSV, as JSON or into a file."""
     from rankwise.cli import console
     from rankwise.cli.options import check_apart, check_data, spec_for, with_columns
 

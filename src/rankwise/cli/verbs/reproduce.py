@@ -63,14 +63,13 @@ def reproduce(options: ReproduceOptions) -> None:
     sources = {name: path for name, path in paths.items() if path is not None}
     for source in sources.values():
         check_data(source)
-    from rankwise.published.reproduce import Request
-    from rankwise.published.reproduce import reproduce as run_report
+    from rankwise.published import reproduce as published
 
     overrides = (*(FAST if options.fast else ()), *(options.overrides or ()))
-    request = Request(report, overrides, sources, options.seeds, tuple(options.only or ()))
+    request = published.Request(report, overrides, sources, options.seeds, tuple(options.only or ()))
     folder = options.out or Path("reproductions") / report.number
     with _Progress() as progress:
-        reproduction = run_report(request, folder, listeners=[progress], overwrite=options.overwrite)
+        reproduction = published.reproduce(request, folder, listeners=[progress], overwrite=options.overwrite)
     if options.as_json:
         print_json(reproduction.as_dict())
     else:
@@ -80,14 +79,14 @@ def reproduce(options: ReproduceOptions) -> None:
 def show_reproduction(reproduction: Reproduction) -> None:
     """Parameters, scores, what does not add up, and the experiments held against each other."""
     console.out.print(f"[bold]report {reproduction.report.number}[/]  {escape(reproduction.report.title)}\n")
-    theirs = sorted({one.experiment.load().base for one in reproduction.outcomes})
     table = console.plain_table("trained parameters", "printed", "counted there", "counted here")
     for one in reproduction.outcomes:
         printed = one.experiment.trained_parameters
         shown = "" if printed is None else f"[red]{printed:,}[/]" if printed != one.counted else f"{printed:,}"
         table.add_row(one.experiment.name, shown, f"{one.counted:,}", f"{one.counted_here:,}")
     console.out.print(table)
-    console.dim(f"there: {', '.join(theirs)}, from its plan; here: {reproduction.base}")
+    theirs = ", ".join(sorted({one.experiment.load().base for one in reproduction.outcomes}))
+    console.dim(f"there: {theirs}, from its plan; here: {reproduction.base}")
     console.out.print()
     _show_scores(reproduction)
     console.out.print("\n[bold]what does not add up[/]")
@@ -99,17 +98,15 @@ def show_reproduction(reproduction: Reproduction) -> None:
 
 
 def _show_scores(reproduction: Reproduction) -> None:
-    """A block an experiment: what it is, what the report printed, what came out here."""
     for one in reproduction.outcomes:
         console.out.print(f"[bold]{one.experiment.name}[/]  [dim]{escape(one.experiment.summary)}[/]", soft_wrap=True)
         printed = ", ".join(f"{name} {value}" for name, value in one.experiment.scores.items())
         console.hanging("  there", escape(printed or "no score"))
         console.hanging("  here ", _ours(one))
-    idle = [one.experiment for one in reproduction.outcomes if not one.learned]
-    if idle:
-        trains = [experiment.load().train for experiment in idle]
-        keys = ["--set train.learning_rate=1e-3"] if not all(train.rate_is_idle for train in trains) else []
-        keys += ["--set 'train.rates.tiers=[…]'"] if any(train.rate_is_idle for train in trains) else []
+    if idle := [one.experiment for one in reproduction.outcomes if not one.learned]:
+        tiered = [experiment.load().train.rate_is_idle for experiment in idle]
+        keys = ["--set train.learning_rate=1e-3"] if not all(tiered) else []
+        keys += ["--set 'train.rates.tiers=[…]'"] if any(tiered) else []
         console.note(
             "not shown to be better than always answering the commonest class: "
             f"{', '.join(experiment.name for experiment in idle)}. Few updates move little at the report's learning rates; "
@@ -150,9 +147,8 @@ class _Progress(TrainingProgress):
             if self.task is not None:
                 self.remove_task(self.task)
                 self.task = None
-            needed = [f"{event.asked_by} needs it"] if event.asked_by else []
-            done = ["done already"] if event.done else []
-            line = "; ".join([f"{event.name}, seed {event.seed}", *needed, *done])
-            console.err.print(f"[dim]{event.number} of {event.total}:[/] {line}", soft_wrap=True)
+            line = f"[dim]{event.number} of {event.total}:[/] {event.name}, seed {event.seed}"
+            line += f"; {event.asked_by} needs it" if event.asked_by else ""
+            console.err.print(line + ("; done already" if event.done else ""), soft_wrap=True)
         elif event.kind in SHOWN:
             super().__call__(event)

@@ -100,8 +100,8 @@ def _true_labels(source: SourceSpec, spec: DataSpec, table: Table, column: str) 
 
 def _measured(suspects: Suspects, table: Table, true_labels: list[str]) -> dict[str, ListScores]:
     """How well the rows that confident learning names, and all that are listed, match the true labels."""
-    truth, labels = np.array(true_labels, dtype=object), np.array(table.labels, dtype=object)
-    wrong, known = np.asarray(truth != labels, dtype=np.bool_), np.asarray(truth != "", dtype=np.bool_)
+    wrong = np.array([truth != label for truth, label in zip(true_labels, table.labels or (), strict=True)])
+    known = np.array([truth != "" for truth in true_labels])
     lists = {"probably wrong": suspects.indices[suspects.named], "all listed": suspects.indices}
     return {name: compare(indices, wrong, known) for name, indices in lists.items()}
 

@@ -67,9 +67,8 @@ def train(options: TrainOptions) -> None:
 
 def show_run(run: Run) -> None:
     """The end of a training: scores beside baselines, what was spent, where it is, what to type next."""
-    scores, facts = run.scores, run.facts
+    scores, test, facts = run.scores, run.scores.test, run.facts
     table = console.plain_table("on the test rows", "accuracy %", "macro-F1 %", "ahead by, points")
-    test = scores.test
     name, accuracy, f1 = escape(run.recipe.name), console.percent(test.accuracy), console.percent(test.macro_f1)
     table.add_row(f"[bold]{name}[/]", f"[bold]{accuracy}[/]", f1, "")
     for name, baseline in scores.baselines.items():
