@@ -12,10 +12,10 @@ from transformers import AutoTokenizer
 
 from conftest import CLASSES, FAMILIES, LONGEST, Rows, prepared, separable, tiny_tokenizer
 from rankwise.data import tokens as tokens_module
+from rankwise.data.clean import Preprocessing
 from rankwise.data.files.table import table_of
 from rankwise.data.labelled import split_tables
 from rankwise.data.prepare import choose_length, prepare
-from rankwise.data.preprocessing import Preprocessing
 from rankwise.data.tokens import tokenize, tokenize_to_disk
 from rankwise.errors import DataError
 from rankwise.inference.predict import Predictor

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import WORDS, tiny_tokenizer
-from rankwise.data.preprocessing import Preprocessing
+from rankwise.data.clean import Preprocessing
 from rankwise.data.shifts import DROPPED_SHARE, KINDS, TYPO_SHARE, shift, shifted_tokens
 from rankwise.data.tokens import tokenize
 from rankwise.recipe.data import ShiftKind

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from conftest import CLASSES, separable
 from rankwise.data.files.table import table_of
-from rankwise.data.labelled import split_tables
-from rankwise.data.splitting import split_off
+from rankwise.data.labelled import split_off, split_tables
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rankwise.cli import app as cli
-from rankwise.data.preprocessing import Preprocessing
+from rankwise.data.clean import Preprocessing
 from rankwise.errors import RunError
 from rankwise.planning.plan import PlanFacts
 from rankwise.run import format as schema

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from conftest import as_if
-from rankwise.data.preprocessing import Preprocessing
+from rankwise.data.clean import Preprocessing
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run

@@ -7,9 +7,11 @@ pass changes nothing, except where removal itself completes a pattern or HTML is
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from html import unescape
 
 from rankwise.errors import DataError, nearest
+from rankwise.system.files import Stored
 
 Step = Callable[[str], str]
 
@@ -120,3 +122,21 @@ def clean(text: str, steps: Sequence[str]) -> str:
             known = ", ".join(STEPS)
             raise DataError(f"no cleaning step is called '{step}'{nearest(step, STEPS)} There are {known}") from None
     return text
+
+
+@dataclass(frozen=True)
+class Preprocessing(Stored):
+    """What makes tokens of raw text, the same in training and serving, and the classes; it travels with the run."""
+
+    classes: tuple[str, ...]
+    clean: tuple[str, ...]
+    max_length: int
+    join: str = " . "
+    text: tuple[str | int, ...] = ()
+    """Column names of the training file, for prediction files that say nothing else."""
+    numbering: tuple[str, ...] = ()
+    """Class names in the order that whole-number labels count them; empty where nothing says the order."""
+
+    def apply(self, text: str) -> str:
+        """The clean text, which a tokenizer takes."""
+        return clean(text, self.clean)

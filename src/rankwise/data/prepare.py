@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.clean import clean
+from rankwise.data.clean import Preprocessing, clean
 from rankwise.data.files.table import Table
 from rankwise.data.labelled import Labelled, read_labelled
 from rankwise.data.lengths import COVERED, Lengths, covering, lengths_of
-from rankwise.data.preprocessing import Preprocessing
 from rankwise.data.store import Texts
 from rankwise.data.tasks import SingleLabel
 from rankwise.data.tokens import Tokens, cut, tokenize_to_disk
@@ -86,7 +85,11 @@ def prepare(
     texts = clean_all(labelled.train.texts, spec.clean)
     whole = tokenize_to_disk(tokenizer, texts, max_length=None, cache=cache)
     max_length, length_note = choose_length(whole.lengths, spec.max_length, longest)
-    side, side_note = _truncation_side(spec, whole, numbers["train"], max_length)
+    if spec.truncation_side == "auto":
+        side, side_note = better_side(whole, numbers["train"], max_length)
+    else:
+        side = spec.truncation_side
+        side_note = "longer texts lose their beginning" if side == "left" else ""
     tokenizer.truncation_side = side  # saved with it, so whoever loads the run cuts on the same side
     kept, kept_note = _within_percentiles(whole.lengths, spec.length_percentiles)
     preprocessing = Preprocessing(
@@ -160,13 +163,6 @@ def better_side(tokens: Tokens, labels: NDArray[np.int64], max_length: int) -> t
     low, high = sorted((beginnings, endings))
     note = f"longer texts keep their {kept}, which tells classes apart better ({high:.1%}, their {other} {low:.1%}, TF-IDF)"
     return side, note
-
-
-def _truncation_side(spec: DataSpec, tokens: Tokens, labels: NDArray[np.int64], max_length: int) -> tuple[str, str]:
-    """(the side on which longer texts are cut, a line about it, empty where that is the usual one)."""
-    if spec.truncation_side == "auto":
-        return better_side(tokens, labels, max_length)
-    return spec.truncation_side, "longer texts lose their beginning" if spec.truncation_side == "left" else ""
 
 
 def _within_percentiles(lengths: NDArray[np.int64], percentiles: tuple[float, float] | None) -> tuple[NDArray[np.bool_], str]:

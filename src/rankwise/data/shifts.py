@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.clean import agencies, whitespace
-from rankwise.data.preprocessing import Preprocessing
+from rankwise.data.clean import Preprocessing, agencies, whitespace
 from rankwise.data.store import Texts
 from rankwise.data.tokens import Tokens, tokenize_to_disk
 

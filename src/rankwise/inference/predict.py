@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.batches import Padding
+from rankwise.data.clean import Preprocessing
 from rankwise.data.files.text import has_surrogate
-from rankwise.data.preprocessing import Preprocessing
 from rankwise.data.tasks import Probabilities, SingleLabel
 from rankwise.data.tokens import Tokens, tokenize
 from rankwise.errors import DataError, ModelError

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import RLock
 from typing import TYPE_CHECKING
 
-from rankwise.data.preprocessing import Preprocessing
+from rankwise.data.clean import Preprocessing
 from rankwise.data.tokenizer import read_tokenizer
 from rankwise.errors import RunError, require
 from rankwise.inference.predict import Prediction, Predictor

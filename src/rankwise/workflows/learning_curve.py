@@ -21,8 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.files.output import Sink
-from rankwise.data.labelled import Labelled, read_labelled
-from rankwise.data.splitting import nested_order
+from rankwise.data.labelled import Labelled, nested_order, read_labelled
 from rankwise.errors import DataError, RunError
 from rankwise.recipe import Recipe
 from rankwise.stats.intervals import Interval

@@ -1,6 +1,7 @@
 """Data sets of the Hugging Face hub, written `hub:NAME` or `hub:NAME:SPLIT`, or saved on this machine: `hub:./FOLDER`."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -17,11 +18,9 @@ def read(path: str) -> Rows:
     """The rows of a split, training's unless another is named; class numbers are read as their names."""
     name, split = name_and_split(path)
     datasets = _datasets(name)
-    try:
+    with _explained(name):
         examples = datasets.load_dataset(name, split=split or "train", streaming=True)
         features = examples.features or dict.fromkeys(next(iter(examples), {}))
-    except FAILURES as error:
-        raise _problem(name, error) from error
     classes = {key: tuple(kind.names) for key, kind in features.items() if isinstance(kind, datasets.ClassLabel)}
     columns = tuple(features)
     return Rows("hub data set", partial(_rows, name, examples, classes, columns), columns, typed=True, classes=classes)
@@ -36,18 +35,14 @@ def name_and_split(path: str) -> tuple[str, str | None]:
 def split_names(name: str) -> list[str]:
     """The splits that a data set has. Raises DataError when it cannot be reached."""
     datasets = _datasets(name)
-    try:
+    with _explained(name):
         return list(datasets.get_dataset_split_names(name))
-    except FAILURES as error:
-        raise _problem(name, error) from error
 
 
 def _rows(name: str, examples: Any, classes: Mapping[str, tuple[str, ...]], columns: tuple[str, ...]) -> Iterator[Row]:
-    try:
+    with _explained(name):
         for example in examples:
             yield 0, [_class_name(example.get(column), classes.get(column)) for column in columns]
-    except FAILURES as error:
-        raise _problem(name, error) from error
 
 
 def _class_name(value: Any, names: tuple[str, ...] | None) -> Any:
@@ -67,8 +62,13 @@ def _datasets(name: str) -> ModuleType:
     return require("datasets", extra="hub")
 
 
-def _problem(name: str, error: Exception) -> DataError:
-    return DataError(
-        f"hub:{name}: {first_line(error)}; expected hub:NAME or hub:NAME:SPLIT of a data set without a script, or "
-        "hub:./FOLDER for a local one"
-    )
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Raise DataError where the library fails on a data set."""
+    try:
+        yield
+    except FAILURES as error:
+        raise DataError(
+            f"hub:{name}: {first_line(error)}; expected hub:NAME or hub:NAME:SPLIT of a data set without a script, or "
+            "hub:./FOLDER for a local one"
+        ) from error

@@ -13,7 +13,7 @@ from rankwise.errors import MissingExtra, ModelError, nearest, require
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from rankwise.data.preprocessing import Preprocessing
+    from rankwise.data.clean import Preprocessing
     from rankwise.encoders.base import Base
     from rankwise.inference.scorer import Scorer
     from rankwise.inference.torch_scorer import DropoutScorer
