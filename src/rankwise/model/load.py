@@ -82,7 +82,6 @@ def longest_text(tokenizer: Any, encoder: Encoder, *, prefix: int = 0) -> int:
 
 
 def _local_only(base: Base) -> bool:
-    """Whether transformers must make do with what is on this machine."""
     return base.hub is None or base.hub != base.location or not is_reachable()
 
 

@@ -144,7 +144,6 @@ def _check_length(recipe: Recipe, encoder: Encoder) -> None:
 
 
 def _notes(recipe: Recipe, draft: Draft) -> Iterator[str]:
-    """What the ledger can't say."""
     encoder, adapter, train, policy = draft.encoder, draft.solved, recipe.train, recipe.adapter.allocate
     method, rate = method_of(adapter), train.learning_rate
     yield from method.notes(encoder, adapter)

@@ -142,12 +142,16 @@ def reproduce(request: Request, out: Path, *, listeners: Iterable[Listener] = ()
     for number, (trained, seed) in enumerate(product(chosen, range(request.seeds)), 1):
         name, asked = trained.experiment.name, by_name.get(trained.experiment.asks or "")
         askers = [one.experiment.name for one in chosen if one.experiment.asks == name and only and name not in only]
-        done = _is_done(trained, asked, seed, out, overwrite=overwrite)
+        folder = out / f"{name}-seed-{seed}"
+        if asked is None:
+            done = not overwrite and (folder / MANIFEST).is_file()
+        else:
+            done = not asked.left_out and _answers_file(trained, asked, seed, folder).is_file()
         Events(*listeners).emit(ExperimentStarted(name, seed, number, total, " and ".join(askers), done))
         if asked is None:
-            _train(trained, seed, out, listeners, existing="overwrite" if overwrite else "resume")
+            _train(trained, seed, folder, listeners, existing="overwrite" if overwrite else "resume")
         else:
-            _ask(trained, asked, seed, out)
+            _ask(trained, asked, seed, folder)
     answers: dict[DataName, list[Answers]] = {}
     for trained in chosen:
         answers.setdefault(trained.experiment.data, []).extend(trained.answers)
@@ -172,21 +176,10 @@ def _settled(experiment: Experiment, request: Request, tables: dict[str, Labelle
     return _Trained(experiment, with_scores(recipe, tables[key]), tables[key])
 
 
-def _is_done(trained: _Trained, asked: _Trained | None, seed: int, out: Path, *, overwrite: bool) -> bool:
-    """Whether this seed's run, or its answers where it asks the runs of another, are there before anything is done."""
-    if asked is None:
-        return not overwrite and (_run_folder(trained, seed, out) / MANIFEST).is_file()
-    return not asked.left_out and _answers_file(trained, asked, seed, out).is_file()
-
-
-def _run_folder(trained: _Trained, seed: int, out: Path) -> Path:
-    return out / f"{trained.experiment.name}-seed-{seed}"
-
-
-def _train(trained: _Trained, seed: int, out: Path, listeners: Sequence[Listener], *, existing: Existing) -> None:
+def _train(trained: _Trained, seed: int, folder: Path, listeners: Sequence[Listener], *, existing: Existing) -> None:
     if trained.left_out:
         return
-    recipe, folder = trained.recipe.with_overrides([f"train.seed={seed}"]), _run_folder(trained, seed, out)
+    recipe = trained.recipe.with_overrides([f"train.seed={seed}"])
     try:
         run = train_on(trained.labelled, recipe, folder, listeners=listeners, existing=existing)
     except MissingExtra as missing:
@@ -196,12 +189,12 @@ def _train(trained: _Trained, seed: int, out: Path, listeners: Sequence[Listener
     trained.answers.append(Answers(run, run.scored_rows(), name=trained.experiment.name))
 
 
-def _ask(asking: _Trained, asked: _Trained, seed: int, out: Path) -> None:
-    """What a run of another experiment answers with dropout on, kept in a file."""
+def _ask(asking: _Trained, asked: _Trained, seed: int, folder: Path) -> None:
+    """What a run of another experiment answers with dropout on, kept in a file beside `folder`."""
     if asked.left_out:
         asking.left_out = asked.left_out
         return
-    run, file = asked.answers[seed].run, _answers_file(asking, asked, seed, out)
+    run, file = asked.answers[seed].run, _answers_file(asking, asked, seed, folder)
     if not file.is_file():
         passes = asking.experiment.mc_dropout or 1
         probabilities = run.predictor.probabilities(asked.labelled.test.texts, mc_dropout=passes, seed=seed)
@@ -212,9 +205,9 @@ def _ask(asking: _Trained, asked: _Trained, seed: int, out: Path) -> None:
     asking.answers.append(Answers(run, ScoredRows.read(file, run.preprocessing.classes), name=asking.experiment.name))
 
 
-def _answers_file(asking: _Trained, asked: _Trained, seed: int, out: Path) -> Path:
+def _answers_file(asking: _Trained, asked: _Trained, seed: int, folder: Path) -> Path:
     passes, digest = asking.experiment.mc_dropout or 1, sha256(asked.answers[seed].run.folder / MANIFEST)[:12]
-    return out / f"{asking.experiment.name}-seed-{seed}-{passes}-{digest}.parquet"
+    return folder.with_name(f"{folder.name}-{passes}-{digest}.parquet")
 
 
 def _outcome(trained: _Trained, comparison: Comparison | None) -> Outcome:

@@ -134,7 +134,6 @@ class AdapterSpec(Spec):
 
     @model_validator(mode="after")
     def _belongs_to_the_method(self) -> AdapterSpec:
-        """What the method's row refuses."""
         own = METHODS[self.method]
         if not self.has_ranks and (self.bias != "none" or self.quantize != "none"):
             raise ValueError(f"bias and quantize belong to low-rank methods; method is '{self.method}'")

@@ -106,10 +106,8 @@ def _studies(store: Store, base: Recipe, space: Space) -> Iterator[tuple[optuna.
         sampler = optuna.samplers.TPESampler if space.search.sampler == "tpe" else optuna.samplers.RandomSampler
         study.sampler = sampler(seed=space.search.seed if fresh else None)  # who joins must not draw the same again
         pruner = space.search.pruner
-        if race := RACES.get(pruner.name):
-            study.pruner = race(min_resource=pruner.least, reduction_factor=pruner.keep)
-        else:
-            study.pruner = optuna.pruners.NopPruner()
+        race = RACES.get(pruner.name)
+        study.pruner = race(min_resource=pruner.least, reduction_factor=pruner.keep) if race else optuna.pruners.NopPruner()
         yield study, finals
 
 
