@@ -102,8 +102,7 @@ class _Verb(typer.core.TyperCommand):
         known = [option for parameter in self.params for option in parameter.opts]
         if "--set" in known and (key := key_for(name.lstrip("-").replace("-", "_"), Recipe)):
             return f"--set {key}=VALUE"
-        shorter = [option for option in known if name.startswith(f"{option}-")]
-        return max(shorter, key=len, default="")
+        return max((option for option in known if name.startswith(f"{option}-")), key=len, default="")
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return [piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)]

@@ -57,9 +57,8 @@ def learn_curve(options: LearnCurveOptions) -> None:
 
 def show_curve(curve: LearningCurve) -> None:
     """Sizes with their bars, the law, what more rows would bring, notes."""
-    scale = max(
-        0.0, min(size.accuracy.value or 0.0 for size in curve.sizes) - 0.05
-    )  # the bars' left end, so that differences show
+    lowest = min(size.accuracy.value or 0.0 for size in curve.sizes)
+    scale = max(0.0, lowest - 0.05)  # the bars' left end, so that differences show
     table = console.plain_table("training rows", "accuracy %", "by the law", "seconds", "", right=(1, 2, 3))
     for size in curve.sizes:
         fitted = "" if size.fitted is None else f"{100 * size.fitted:.1f}"

@@ -52,13 +52,12 @@ def report(
 
 def _report_of(sources: list[str]) -> Report:
     studies = [source for source in sources if "://" in source or (Path(source) / STUDY).is_file()]
-    for source in sources:
-        if source not in studies:
-            held = sorted(path.parent for path in Path(source).glob(f"*/{STUDY}"))
-            if held and not (Path(source) / MANIFEST).is_file():
-                what = f"{source} is no study but holds {len(held)}, such as {held[0]}"
-                raise RunError(f"{what}; a study is reported alone: give one")
-            check_run(source)
+    for source in [source for source in sources if source not in studies]:
+        held = sorted(path.parent for path in Path(source).glob(f"*/{STUDY}"))
+        if held and not (Path(source) / MANIFEST).is_file():
+            what = f"{source} is no study but holds {len(held)}, such as {held[0]}"
+            raise RunError(f"{what}; a study is reported alone: give one")
+        check_run(source)
     from rankwise.report.runs import report_of
     from rankwise.run.folder import Run
 

@@ -87,8 +87,8 @@ def _true_labels(source: SourceSpec, spec: DataSpec, table: Table, column: str) 
         known = ", ".join(layout.columns)
         raise DataError(f"{layout.path}: no column '{column}' among {known}{nearest(column, layout.columns)}")
     wanted = set(table.rows.tolist())
-    labels = [record.columns[column] for record in records if record.number in wanted]
-    labels = ["" if label.isspace() else label for label in labels]
+    cells = (record.columns[column] for record in records if record.number in wanted)
+    labels = ["" if cell.isspace() else cell for cell in cells]
     strange = set(labels) - {""}
     if not strange & set(table.labels or ()):
         raise DataError(
