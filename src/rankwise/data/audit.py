@@ -179,7 +179,6 @@ def _conflicts(table: Table, keys: Hashes) -> Iterator[list[int]]:
 
 
 def _example(table: Table, indices: list[int]) -> Conflict:
-    """The text and the labels of rows that share a text."""
     assert table.labels is not None
     labels = dict.fromkeys(table.labels[index] for index in indices)
     return Conflict(table.texts[indices[0]][:SHOWN], tuple(labels), tuple(table.rows[indices[:SHOWN_ROWS]].tolist()))

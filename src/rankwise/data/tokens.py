@@ -118,7 +118,6 @@ def cut(tokens: Tokens, texts: Sequence[str], tokenizer: Any, max_length: int) -
 
 
 def _encoded(tokenizer: Any, texts: Sequence[str], max_length: int | None) -> Iterator[Encoded]:
-    """Each text's ids and segment ids, tokenised in chunks."""
     narrowest = _narrowest(tokenizer)
     for chunk in _chunks(texts):
         encoded = tokenizer(

@@ -6,12 +6,13 @@ from rankwise.errors import RunError
 from rankwise.report.blocks import Report, Section, Stat
 from rankwise.report.groups import Group, group_by_recipe
 from rankwise.report.sections.budget import budget_section
-from rankwise.report.sections.compared import compare_on_test_rows, compared_sections
+from rankwise.report.sections.compared import compared_sections
 from rankwise.report.sections.mistakes import mistakes_section
 from rankwise.report.sections.scores import baselines, scores_section, shift_section
 from rankwise.report.sections.training import data_section, origin_section, training_section
 from rankwise.report.words import listed, percent, shown, shown_bounds
 from rankwise.run.folder import Run
+from rankwise.workflows.compare import Comparison, compare
 
 SECTIONS = (scores_section, budget_section, training_section, data_section, mistakes_section, shift_section, origin_section)
 
@@ -30,7 +31,11 @@ def report_of(runs: Sequence[Run]) -> Report:
 
 def _report_of_several(groups: Sequence[Group]) -> Report:
     """The recipes beside each other first, then each one at length."""
-    comparison = compare_on_test_rows(groups)
+    comparison: Comparison | RunError  # of all runs on the same test rows, or why they can't be compared
+    try:
+        comparison = compare([run for group in groups for run in group.runs], confidence=groups[0].confidence)
+    except RunError as problem:
+        comparison = problem
     sections = compared_sections(groups, comparison)
     for number, group in enumerate(groups, start=1):
         at_length = [section(group).prefixed(f"{number}-") for section in SECTIONS]
@@ -41,7 +46,6 @@ def _report_of_several(groups: Sequence[Group]) -> Report:
 
 
 def _summary(group: Group) -> str:
-    """The recipe's, as a sentence."""
     summary = group.first.recipe.summary.rstrip(".")
     return f"{summary}." if summary else ""
 

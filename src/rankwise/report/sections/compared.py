@@ -13,7 +13,7 @@ from rankwise.report.groups import Group
 from rankwise.report.words import in_words, listed, percent
 from rankwise.run.folder import Run
 from rankwise.stats.intervals import Interval
-from rankwise.workflows.compare import Comparison, Pair, compare, settings_of_run
+from rankwise.workflows.compare import Comparison, Pair, settings_of_run
 
 P = Column("p", "p", "rate")
 OfGroup = Callable[[Group], Interval]
@@ -24,14 +24,6 @@ def compared_sections(groups: Sequence[Group], comparison: Comparison | RunError
     same_rows = [] if isinstance(comparison, RunError) else [_trade_offs(groups)]
     first = [_leaderboard(groups), _verdicts(groups, comparison), _costs(groups)]
     return [*first, *same_rows, _curves(groups), _settings(groups)]
-
-
-def compare_on_test_rows(groups: Sequence[Group]) -> Comparison | RunError:
-    """All runs on the same test rows, or why they can't be compared."""
-    try:
-        return compare([run for group in groups for run in group.runs], confidence=groups[0].confidence)
-    except RunError as problem:
-        return problem
 
 
 def _leaderboard(groups: Sequence[Group]) -> Section:

@@ -45,7 +45,6 @@ class ParquetWriter:
 
 def read(file: TextFile) -> Rows:
     """The rows of a Parquet file, cells as typed values."""
-    import pyarrow
     import pyarrow.parquet
 
     if file.compressed:
@@ -58,7 +57,6 @@ def read(file: TextFile) -> Rows:
 
 
 def _rows(file: TextFile) -> Iterator[Row]:
-    import pyarrow
     import pyarrow.parquet
 
     read_rows = 0
