@@ -49,7 +49,7 @@ class RayEngine:
             environment = {"env_vars": {"OMP_NUM_THREADS": "1"}}
             made: Any = ray.remote(_Worker).options(num_cpus=1, max_concurrency=3, runtime_env=environment)
             actor = made.remote(self._work)
-            self._births[number] = actor.born.remote()
+            self._births[number] = actor.__ray_ready__.remote()
         self._busy[number] = actor
         actor.run.remote(number, task)
         self._listen(number)
@@ -124,9 +124,6 @@ class _Worker:
         self._work = work
         self._events: SimpleQueue[Event] = SimpleQueue()
         self._answers: SimpleQueue[bool] = SimpleQueue()
-
-    def born(self) -> bool:
-        return True
 
     def run(self, number: int, task: Any) -> None:
         perform(number, self._work, task, send=self._events.put, receive=self._answers.get)
