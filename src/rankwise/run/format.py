@@ -1,4 +1,4 @@
-"""What the files of a run folder hold: one schema, which writers and readers share. `run.folder` lists the files, and
+"""What the files of a run folder hold: one schema, which writers and readers share. README lists the files, and
 `run.manifest`, which is read first, has the manifest's.
 
 Sizes are bytes, durations seconds, shares 0 to 1. A key that is None by default is left out of its file where it is None.
