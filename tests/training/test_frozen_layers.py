@@ -17,7 +17,7 @@ from rankwise.model.load import load_tokenizer
 from rankwise.planning.operations import cached_layers
 from rankwise.system.events import Events
 from rankwise.training.events import HeadFitted
-from rankwise.training.frozen_layers import cached_hidden_states, fit_head
+from rankwise.training.frozen_layers import BATCH, cached_hidden_states, fit_head
 from rankwise.training.validation import Validation
 
 TOP = ("adapter.allocate.policy=last-k", "adapter.allocate.k=1", "train.encoder_dropout=off")
@@ -70,6 +70,15 @@ def test_a_cache_without_room_is_told_and_nothing_is_kept(built_for, tmp_path):
     cache, heard = HiddenStatesCache(tmp_path, limit_bytes=10), []
     assert cached_hidden_states(built_for("bert", *TOP), cache, Events(heard.append)) == {}
     assert [event.stored for event in heard] == [False]
+
+
+def test_freed_memory_goes_back_while_the_cache_is_filled(built_for, tmp_path, monkeypatch):
+    given_back = []
+    monkeypatch.setattr("rankwise.data.batches.TRIM_EVERY", 1)
+    monkeypatch.setattr("rankwise.data.batches.return_freed_memory", lambda: given_back.append(1))
+    built = built_for("bert", *TOP)
+    cached_hidden_states(built, HiddenStatesCache(tmp_path, limit_bytes=10**8), Events())
+    assert len(given_back) >= len(built.data.train) / BATCH
 
 
 def test_dropout_only_in_the_adapted_layers(built_for):

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import torch
 
-from rankwise.data.batches import Padding, collate, scoring_batches
+from rankwise.data.batches import Padding, padded_batches, scoring_batches
 from rankwise.data.prepare import Split
 from rankwise.data.tokens import Tokens
 from rankwise.inference.features import head_features
@@ -82,9 +82,10 @@ def _stored(job: Job, tokens: Tokens, layer: int, weights: str, cache: HiddenSta
         return None
 
     def fill(entry: HiddenStates) -> None:
+        batches = scoring_batches(tokens.lengths, BATCH)
         with in_eval_mode(classifier.model):
-            for rows in scoring_batches(tokens.lengths, BATCH):
-                inputs = to_tensors(collate(tokens, rows, job.padding), classifier.device)
+            for rows, batch in zip(batches, padded_batches(tokens, batches, job.padding), strict=True):
+                inputs = to_tensors(batch, classifier.device)
                 entry.put(rows, forward.run(forward.embed(inputs), inputs, precision=job.precision, stop=layer))
 
     arithmetic = f"{classifier.device.type} {job.precision}"
