@@ -206,9 +206,9 @@ def test_resuming_with_another_recipe_lists_what_changed(quick, tmp_path, finish
         with pytest.raises(KeyboardInterrupt):
             train(quick(), tmp_path / "run", listeners=[stop_at("data")])
     with pytest.raises(RunError) as caught:
-        train(quick("train.epochs=3", "adapter.rank=4"), tmp_path / "run", existing="resume")
+        train(quick("train.epochs=3", "adapter.rank=4", "train.optimizer=adam"), tmp_path / "run", existing="resume")
     lines = [line.strip() for line in str(caught.value).splitlines()]
-    assert lines[1:-1] == ["adapter.rank: 2 → 4", "train.epochs: 2 → 3"]
+    assert lines[1:-1] == ["adapter.rank: 2 → 4", "train.epochs: 2 → 3", "train.optimizer.name: adamw → adam"]
 
 
 @pytest.mark.parametrize("finished", [False, True])
