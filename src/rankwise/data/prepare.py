@@ -76,8 +76,8 @@ def prepare(
     """The data of a recipe, read (unless `labelled` has them), cleaned and tokenised.
 
     `longest` is the most tokens that the encoder takes, `tokenizer` one of transformers', whose truncation side is set as the
-    recipe says. Processes that share a `cache` share the tokens. Raises DataError for files,
-    columns, labels and texts that cannot be used.
+    recipe says. Processes that share a `cache` share the tokens. Raises DataError for files, columns, labels and texts that
+    cannot be used.
     """
     labelled = labelled or read_labelled(spec)
     task = SingleLabel(labelled.classes)

@@ -1,6 +1,6 @@
 """What a live model asks of a PEFT method: how peft configures and saves its tensors, and how they change a layer.
 
-A method is an object without state, a row of METHODS at the end; `planning/methods.py` has what it trains and costs. Nothing
+A method is an object that never changes, a row of METHODS; `planning/methods.py` has what it trains and costs. Nothing
 here imports peft: what peft is to do is told as its configuration's values, and what it has done is read from live modules or
 saved tensors. Shapes: A (R, d_in), B (d_out, R), a linear layer's weight W (d_out, d_in).
 """

@@ -1,7 +1,7 @@
 """The training loop: a job in, the best weights and a history out.
 
 One update takes `batch_size` rows of similar length, forward and backward in micro-batches. Evaluations and checkpoints come
-at the same moments. What a recipe, a limit or a precision adds is a part (`parts/`).
+at the same moments. What a recipe adds is a part (`parts/`).
 """
 
 import math
