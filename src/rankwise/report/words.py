@@ -63,6 +63,11 @@ def listed(names: Sequence[object]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
+def with_capital(text: str) -> str:
+    """The text as a sentence begins: its first letter large, the others, as those of MCC, as they are."""
+    return text[:1].upper() + text[1:]
+
+
 def run_name(folder: Path) -> str:
     """The folder as one would type it; its name alone where it lies outside the working folder."""
     path = Path(os.path.relpath(folder))

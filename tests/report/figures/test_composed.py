@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rankwise.report.figures.composed import mean_curve, pareto_front
+from rankwise.report.columns import ACCURACY, LOG_LOSS, MACRO_F1, MCC, RECIPE, SECONDS
+from rankwise.report.figures.composed import mean_curve, pareto_front, trade_off_figure
 
 
 def test_a_mean_line_runs_where_all_lines_do():
@@ -30,3 +31,11 @@ def test_one_line_is_itself_without_a_band():
 def test_the_front_is_what_nothing_beats():
     assert pareto_front([(10, 0.8), (20, 0.7), (40, 0.9), (40, 0.85)]) == [0, 2]
     assert pareto_front([(1, 0.5), (1, 0.5)]) == [0, 1]  # equals beat each other in nothing
+
+
+@pytest.mark.parametrize(
+    ("score", "name"), [(ACCURACY, "Accuracy"), (LOG_LOSS, "Log-loss"), (MACRO_F1, "Macro-F1"), (MCC, "MCC")]
+)
+def test_a_trade_off_writes_its_scores_name_as_every_page_does(score, name):
+    figure = trade_off_figure("any", (RECIPE, SECONDS, score), [("one", 10.0, 0.8), ("other", 20.0, 0.9)], many=False)
+    assert figure.title == figure.table.caption == f"{name} against training time"

@@ -7,7 +7,7 @@ import numpy as np
 from rankwise.report.blocks import Column, Figure, Table
 from rankwise.report.columns import EPOCH
 from rankwise.report.figures import charts
-from rankwise.report.words import listed, shown
+from rankwise.report.words import listed, shown, with_capital
 from rankwise.stats.intervals import Interval
 
 Line = Sequence[tuple[float, float]]
@@ -48,7 +48,7 @@ def lines_figure(
         (at, *((at / per_epoch,) if per_epoch else ()), *(column.get(at) for column in values))
         for at in sorted({at for column in values for at in column})
     ]
-    summary = f"{y.label[0].upper()}{y.label[1:]}: {'; '.join(words)}."
+    summary = f"{with_capital(y.label)}: {'; '.join(words)}."
     picture = charts.curves(curves, x, y, per_epoch=per_epoch)
     return Figure(title, summary, picture, Table(table, title, columns, rows))
 
@@ -61,7 +61,7 @@ def trade_off_figure(
     A few points have a look and a line of the legend each. Of many those on the front are named and the others small.
     """
     of, x, y = columns
-    title = f"{y.label.partition(',')[0].capitalize()} against {x.label}"
+    title = f"{with_capital(y.label.partition(',')[0])} against {x.label}"
     front = pareto_front([(_number(cost), sign * _number(score)) for _, cost, score in points])
     spots: list[charts.Spot] = []
     for index, (name, cost, score) in enumerate(points):

@@ -7,7 +7,7 @@ from rankwise.report.blocks import Block, Column, Figure, Quotes, Section, Table
 from rankwise.report.columns import ACCURACY
 from rankwise.report.figures import charts, maps
 from rankwise.report.groups import Group
-from rankwise.report.words import Value, in_words, percent
+from rankwise.report.words import Value, in_words, percent, with_capital
 from rankwise.stats.intervals import wilson
 
 MISTAKES = 10
@@ -89,7 +89,7 @@ def _reliability(group: Group) -> Figure:
     table = Table("reliability", "Reliability", columns, rows)
     words = f"calibration error {in_words(group.score('calibration_error'), 'number')}"
     summary = f"Accuracy against confidence in {len(bins)} bins; {words}."
-    note = f"On the dashed line confidence and accuracy are equal; below it the model is too sure. {words.capitalize()}."
+    note = f"On the dashed line confidence and accuracy are equal; below it the model is too sure. {with_capital(words)}."
     return Figure("Reliability: is it as right as it is sure?", summary, charts.reliability(bins), table, note)
 
 
