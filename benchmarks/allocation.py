@@ -3,7 +3,7 @@
     python benchmarks/allocation.py --data ../shared/data/ag_news --rows 2000 --caps 50000 200000 --seeds 0 1 2
     python benchmarks/allocation.py --table
 
-All are `auto` with another policy: every map of every layer as a target, as much rank as the cap holds. Scores are of 2,000
+All are `auto` with another policy: every linear layer as a target, as much rank as the cap holds. Scores are of 2,000
 validation rows set aside from the training file after the last epoch; the test file is not opened. What is in the CSV is not
 run again, so the same command goes on where it stopped.
 """

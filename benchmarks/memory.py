@@ -4,8 +4,8 @@
     python benchmarks/memory.py --data ../shared/data/ag_news --only batch-64 full --threads 1
 
 Writes results/memory.csv. A ratio above 1 means that the prediction was too high. Constants to re-fit: for memory the
-upper-case names at the top of src/rankwise/footprint.py (PROCESS_BYTES from the smallest batch, KEPT_* and HELD_* from how
-peaks grow with rows and tokens), for time those of src/rankwise/cost.py.
+upper-case names at the top of src/rankwise/planning/memory.py (PROCESS_BYTES from the smallest batch, KEPT_* and HELD_* from
+how peaks grow with rows and tokens), for time those of src/rankwise/planning/forecast.py.
 """
 
 from __future__ import annotations

@@ -425,11 +425,11 @@ MISTAKES = {
         ["plan", "uniform-qkv", "--set", "adapter.rank=8"],
         "the plan trains 1,036,036 of 1,000,000 parameters on roberta",
     ),
-    "rank beyond the map": (
+    "rank beyond the layer": (
         ["plan", "uniform-qkv", "--budget", "none", "--set", "adapter.rank=9999"],
         "rank 9999 at 0.query exceeds",
     ),
-    "no such map": (
+    "no such layer": (
         ["plan", "uniform-qkv", "--set", "base=xlnet-base-cased"],
         "xlnet-base-cased (xlnet) has no linear layer of kind",
     ),

@@ -48,13 +48,13 @@ def planned(*overrides, recipe="uniform-qkv", classes=4, on=None) -> Plan:
 
 
 def small_plan(family, *overrides):
-    """A plan without a cap for every map of a family's small encoder."""
+    """A plan without a cap for every linear layer of a family's small encoder."""
     free = ("adapter.targets=all", "adapter.rank=2", "budget.parameters=null")
     return planned(*free, *overrides, classes=4, on=family)
 
 
 def by_layer(found: Plan, kind="query"):
-    """The rank of a kind of map, layer by layer, 0 where there is none."""
+    """The rank of a kind of linear layer, by depth, 0 where there is none."""
     ranks = {site.layer: rank for site in found.sites for rank in [found.ranks[site.name]] if site.kind == kind}
     return [ranks.get(layer, 0) for layer in range(found.encoder.layers)]
 

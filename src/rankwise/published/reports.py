@@ -1,4 +1,4 @@
-"""What the five source reports did and printed, as data: `reports/NNN.yaml`, one file a report.
+"""What the five source reports did and printed, as data: `NNN.yaml` beside this file, one for each.
 
 An experiment's recipe names the report's own encoder, so the planner counts what it trained. Nothing here loads torch.
 """

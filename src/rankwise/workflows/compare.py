@@ -1,7 +1,7 @@
 """Runs on the same test rows → which system is better, by how much, and whether that is shown at all.
 
 Runs of one recipe that differ in `train.seed` alone are one system. Scores and differences carry the variation of test rows
-and of seeds (`significance`). The p-value of a pair is the exact McNemar test where both systems have a single run, for
+and of seeds (`stats/seeds.py`). The p-value of a pair is the exact McNemar test where both systems have a single run, for
 accuracy; else a t test over rows and seeds. Counts of several seeds are not pooled into one McNemar test: the same rows
 would count once a seed, as if they were others. It stands beside each pair by seed instead, and says that two trained models
 differ, not that their recipes do. Over all pairs p-values are corrected by Holm's method.
