@@ -250,6 +250,19 @@ def test_scores_are_means_over_seeds_with_their_spread(run):
     assert len(best.history) == 3
 
 
+def test_an_objective_that_is_a_cost_is_a_mean_over_seeds_too(run):
+    def timed(recipe, report):
+        return replace(fakes.scored(recipe, report), seconds=2.0 + 2.0 * recipe.train.seed)
+
+    text = (
+        "name: t\nbase: rank4-adam\nobjectives: [accuracy, seconds, trained_parameters]\nsearch: {seeds: 2, finalists: 0}\n"
+        "space: {adapter.rank: [8]}\n"
+    )
+    (trial,) = run(timed, text=text).trials
+    assert trial.values == {"accuracy": pytest.approx(0.9005), "seconds": 3.0, "trained_parameters": 8000}
+    assert trial.seconds == 3.0
+
+
 def test_halving_stops_what_is_behind_and_keeps_what_it_was(run):
     study = run(fakes.scored, "pruner={name: halving, keep: 2}", "finalists=0", base=BASE.with_overrides(["train.epochs=4"]))
     pruned = [trial for trial in study.trials if trial.state == "pruned"]
