@@ -134,6 +134,8 @@ def test_an_override_whose_value_is_no_yaml_is_refused(override):
             "train.epochs=x",
             "--set train.epochs=x: train.epochs: found 'x', expected a valid number, unable to parse string as a number",
         ),
+        ("base.rank=3", "--set base.rank=3: base: found {'rank': 3}, expected a valid string"),
+        ("adapter.rank.x=3", "--set adapter.rank.x=3: adapter.rank: found {'x': 3}, expected a valid integer, or 'max'"),
     ],
 )
 def test_a_mistake_in_an_override_is_traced_to_the_override(override, message):

@@ -150,6 +150,7 @@ def test_set_takes_a_key_out_of_the_space_but_not_out_of_a_group(load):
     ("before", "after", "message"),
     [
         ("adapter.rank", "adapter.rnk", r"news.yaml:6: unknown key 'adapter.rnk'; did you mean 'adapter.rank'\?"),
+        ("adapter.rank:", "adapter.rank.x:", "news.yaml:6: adapter.rank: found {'x': 2}, expected a valid integer, or 'max'"),
         ("[2, 4, max]", "[2, four]", r"news.yaml:6: adapter.rank: found 'four', expected a valid integer"),
         ("[2, 4, max]", "[2, 0]", "news.yaml:6: adapter.rank: found 0, expected greater than or equal to 1"),
         ("adapter.rank: [2, 4, max]", "data.source: [a, b]", "news.yaml:6: data.source: scores on other data"),

@@ -13,7 +13,7 @@ from pydantic import ValidationError, field_validator
 from rankwise.errors import RecipeError
 from rankwise.recipe.adapter import AdapterSpec, BudgetSpec, HeadSpec
 from rankwise.recipe.data import DataSpec
-from rankwise.recipe.problems import explain, path_in_file
+from rankwise.recipe.problems import explain, known_keys, path_in_file
 from rankwise.recipe.train import EvaluateSpec, Published, TrainSpec
 from rankwise.recipe.values import Spec
 from rankwise.recipe.yaml import KeyPath, Lines, dump, parse, parse_value, quote, read_text, shipped
@@ -93,7 +93,7 @@ class Recipe(Spec):
         try:
             Recipe.model_validate(tree)
         except ValidationError as error:
-            own = [one for one in error.errors() if path_in_file(one["loc"], Recipe, lines)[: len(keys)] == keys]
+            own = [one for one in error.errors() if _is_about(keys, path_in_file(one["loc"], Recipe, lines))]
             return "\n".join(explain(own, Recipe, dict.fromkeys(lines, where), where)) or None
         return None
 
@@ -148,9 +148,9 @@ def override(tree: dict[str, Any], lines: Lines, change: str, origin: str = "--s
         section = node.get(key)
         if isinstance(section, str) and keys[:depth] in ONE_STRING:
             section = {ONE_STRING[keys[:depth]]: section}
-        if section is not None and not isinstance(section, Mapping):
-            return  # whoever validates the tree refuses what stands there
-        node[key] = dict(section or {})
+        if not isinstance(section, Mapping):  # nothing, or a value, which validation misses
+            section, lines[keys[:depth]] = {}, source
+        node[key] = dict(section)
         node = node[key]
     node[keys[-1]] = value
     for path in [path for path in lines if path[: len(keys)] == keys]:
@@ -158,6 +158,11 @@ def override(tree: dict[str, Any], lines: Lines, change: str, origin: str = "--s
     lines[keys] = source
     for depth in range(1, len(keys)):
         lines.setdefault(keys[:depth], source)  # a section that only the override names
+
+
+def _is_about(keys: KeyPath, wrong: KeyPath) -> bool:
+    """Whether what is wrong stands at these keys or below them, or is a value above them, which has no keys."""
+    return wrong[: len(keys)] == keys or (keys[: len(wrong)] == wrong and not known_keys(Recipe, wrong))
 
 
 def _validated(tree: dict[str, Any], lines: Lines, origin: str) -> Recipe:

@@ -124,7 +124,7 @@ class Space(SpaceFile):
         """
         where, text = read_text(name_or_path, "space")
         tree, lines = parse(where, text, example="base: auto")
-        for setting in search:
+        for setting in search if isinstance(tree.get("search"), Mapping | None) else ():  # what else stands there is refused
             override(tree, lines, f"search.{setting}")
         tree.setdefault("name", Path(where).stem)  # and so sweeps/NAME, where nothing else is said
         try:
