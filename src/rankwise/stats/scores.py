@@ -301,7 +301,7 @@ class TopLabel(NamedTuple):
 
 def _count_scores(m: Counts, rows: int) -> Floats:
     """Accuracy, macro-F1, MCC, then precision, recall and F1 class by class: (..., 3 + 3C)."""
-    hit_rate = np.trace(m, axis1=-2, axis2=-1) / rows  # not `accuracy`: rows of an unknown class are wrong, not absent
+    hit_rate = np.trace(m, axis1=-2, axis2=-1) / rows  # `m` lacks rows of an unknown class, which are wrong, not absent
     overall = np.stack([hit_rate, macro_f1(m), mcc(m)], axis=-1)  # (..., 3)
     by_class = np.stack(precision_recall_f1(m), axis=-1)  # (..., C, 3)
     return np.concatenate([overall, by_class.reshape(*overall.shape[:-1], -1)], axis=-1)
