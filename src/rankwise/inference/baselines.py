@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rankwise.data.prepare import Prepared
 from rankwise.data.store import Texts
-from rankwise.planning.memory import BASELINE_MOST
+from rankwise.planning.memory import BASELINE_FEW, BASELINE_MOST
 from rankwise.recipe import EvaluateSpec
 from rankwise.stats.paired import paired_bootstrap
 from rankwise.stats.scores import BaselineScores, score
@@ -57,7 +57,7 @@ def _tfidf(data: Prepared, rows: NDArray[np.int64]) -> tuple[str, np.ndarray]:
     from sklearn.linear_model import LogisticRegression
 
     texts, unit = Texts.of(data.train.texts).take(rows), ""
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2 if len(rows) > 2000 else 1)
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2 if len(rows) > BASELINE_FEW else 1)
     try:
         features = vectorizer.fit_transform(texts)
     except ValueError:  # what scikit-learn raises where no word is left to count

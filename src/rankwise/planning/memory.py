@@ -36,7 +36,7 @@ HEADROOM = 0.87  # of a budget that a predicted peak may take, for predictions h
 ROW_BYTES = 100  # a text's label, its offsets on disk, its probabilities
 BASELINE_TOKEN_BYTES = 200  # of TF-IDF's word pairs and the logistic regression's working vectors
 BASELINE_TOKEN_BYTES_FEW = 850  # ... where rows are so few that pairs that come once are kept
-BASELINE_FEW, BASELINE_MOST = 2_000, 50_000  # rows; inference/baselines.py has both
+BASELINE_FEW, BASELINE_MOST = 2_000, 50_000  # rows; what inference/baselines.py goes by
 OPTIMIZER_FLOATS = {"adamw": 2, "adam": 2, "rmsprop": 2, "sgd": 1, "muon": 2}  # for each trained weight
 
 _TOGETHER = ("query", "key", "value")  # one product, so one copy of their weights
