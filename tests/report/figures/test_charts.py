@@ -244,6 +244,13 @@ def test_a_cap_is_filled_in_proportion():
     assert legible(figure)
 
 
+def test_the_labels_at_the_ends_of_a_rail_are_whole():
+    rails = [maps.Rail(Column("rate", "rate", "rate"), (1e-3, 1.87e-3, 1e-2)), maps.Rail(ACCURACY, (0.5, 0.52, 0.56))]
+    figure = maps.parallel(rails, best=[2])
+    ends = letters(figure)["0.010"].get_window_extent()
+    assert figure.bbox.x0 < ends.x0 < ends.x1 < figure.bbox.x1
+
+
 def test_parallel_coordinates_draw_a_line_for_each_configuration_and_the_best_above():
     rails = [
         maps.Rail(Column("rank", "rank"), (0, 1, 2), ("2", "4", "8")),

@@ -119,6 +119,7 @@ class Rail:
 
 
 PITCH = 62  # points from one rail to the next
+ASIDE = 22  # points that a rail leaves at either side, for half of the label under its end
 
 
 @chart
@@ -143,11 +144,11 @@ def parallel(rails: Sequence[Rail], best: Sequence[int]) -> Figure:
 
 
 def _rail_axes(figure: Figure, rail: Rail, y: float) -> Axes:
-    """An axis as wide as the sheet, without a height of its own."""
-    axes = figure.add_axes((10 / WIDTH, y, 1 - 20 / WIDTH, 1e-6), ylim=(-1, 1), yticks=[])
+    """An axis nearly as wide as the sheet, without a height of its own."""
+    axes = figure.add_axes((ASIDE / WIDTH, y, 1 - 2 * ASIDE / WIDTH, 1e-6), ylim=(-1, 1), yticks=[])
     if rail.names:
         axes.set_xlim(-0.5, len(rail.names) - 0.5)
-        axes.set_xticks(range(len(rail.names)), [fit_text(name, WIDTH / len(rail.names) - 8) for name in rail.names])
+        axes.set_xticks(range(len(rail.names)), [fit_text(name, (WIDTH - 2 * ASIDE) / len(rail.names) - 4) for name in rail.names])
     else:
         values = [value for value in rail.values if value is not None]
         set_scale(axes.xaxis, values, rail.column.kind, log=rail.column.kind in ("count", "rate") and is_logarithmic(values))
