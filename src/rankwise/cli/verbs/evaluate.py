@@ -136,8 +136,8 @@ def show_shift(report: ShiftReport) -> None:
         console.out.print(f"  [dim]{escape(excerpt(report.text, kind.example))}[/]", soft_wrap=True)
     console.out.print(
         f"[dim]{report.rows:,} rows, the same under every kind; {report.confidence_level:.0%} intervals in brackets, those "
-        "of drops from paired rows. Inputs changed: rows whose tokens are others; a tokenizer may undo a change of the text, "
-        "such as of letter case.[/]"
+        "of drops from paired rows. Inputs changed: rows whose tokens are others; cleaning and the tokenizer may undo a "
+        "change of the text, such as of agencies or letter case.[/]"
     )
 
 

@@ -89,7 +89,7 @@ def show_run(run: Run) -> None:
         console.out.print(f"[bold]ranks[/]   {sum(left.values())} of {sum(ledger.ranks.values())} are left, {spread}")
     console.out.print(
         f"[bold]run[/]     {escape(str(run.folder))}  (best at step {facts.best.step} of {facts.steps})\n"
-        f'[bold]next[/]    rankwise predict {console.shell(run.folder)} --text "Shares fell after the central bank spoke"\n'
+        f"[bold]next[/]    rankwise predict {console.shell(run.folder)} --text TEXT\n"
         f"        rankwise evaluate {console.shell(run.folder)} DATA",
         soft_wrap=True,
     )

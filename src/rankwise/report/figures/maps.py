@@ -148,7 +148,8 @@ def _rail_axes(figure: Figure, rail: Rail, y: float) -> Axes:
     axes = figure.add_axes((ASIDE / WIDTH, y, 1 - 2 * ASIDE / WIDTH, 1e-6), ylim=(-1, 1), yticks=[])
     if rail.names:
         axes.set_xlim(-0.5, len(rail.names) - 0.5)
-        axes.set_xticks(range(len(rail.names)), [fit_text(name, (WIDTH - 2 * ASIDE) / len(rail.names) - 4) for name in rail.names])
+        room = (WIDTH - 2 * ASIDE) / len(rail.names) - 4
+        axes.set_xticks(range(len(rail.names)), [fit_text(name, room) for name in rail.names])
     else:
         values = [value for value in rail.values if value is not None]
         set_scale(axes.xaxis, values, rail.column.kind, log=rail.column.kind in ("count", "rate") and is_logarithmic(values))
