@@ -5,11 +5,9 @@ Every row comes once per epoch, the order depends on the seed and the epoch only
 T tokens of the batch's longest text.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +33,7 @@ class Padding:
     left: bool = False
 
     @classmethod
-    def of(cls, tokenizer: Any) -> Padding:
+    def of(cls, tokenizer: Any) -> Self:
         segment = int(getattr(tokenizer, "pad_token_type_id", 0) or 0)
         return cls(tokenizer.pad_token_id, segment, left=tokenizer.padding_side == "left")
 

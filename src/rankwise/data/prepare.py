@@ -4,8 +4,6 @@ Texts and tokens go from file to file on disk, a chunk of them in memory. Shapes
 end with N + 1 offsets, so nothing is stored padded. Labels are class numbers (N,), -1 for a class that training never saw.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,7 +42,7 @@ class Split:
     def __len__(self) -> int:
         return len(self.texts)
 
-    def where(self, kept: NDArray[np.bool_]) -> Split:
+    def where(self, kept: NDArray[np.bool_]) -> "Split":
         """The rows that a mask (N,) keeps; the split itself where it keeps all."""
         if kept.all():
             return self

@@ -3,8 +3,6 @@
 Shapes: N texts have N + 1 offsets, so nothing is stored padded.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from array import array
@@ -53,7 +51,7 @@ class Tokens:
         """Tokens of each text, special ones included; shape (N,)."""
         return np.diff(self.offsets)
 
-    def take(self, indices: NDArray[np.int64]) -> Tokens:
+    def take(self, indices: NDArray[np.int64]) -> "Tokens":
         """The tokens of these texts alone, on disk."""
         return _written(map(self.__getitem__, indices), self.ids.dtype)
 

@@ -1,8 +1,6 @@
 """What trains: the adapters and where rank goes, the head, and what may be spent."""
 
-from __future__ import annotations
-
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -133,7 +131,7 @@ class AdapterSpec(Spec):
         return policy if self.has_ranks and isinstance(policy, ByImportance) and not policy.scores else None
 
     @model_validator(mode="after")
-    def _belongs_to_the_method(self) -> AdapterSpec:
+    def _belongs_to_the_method(self) -> Self:
         own = METHODS[self.method]
         if not self.has_ranks and (self.bias != "none" or self.quantize != "none"):
             raise ValueError(f"bias and quantize belong to low-rank methods; method is '{self.method}'")
@@ -151,7 +149,7 @@ class AdapterSpec(Spec):
         return self
 
     @model_validator(mode="after")
-    def _numbers_agree(self) -> AdapterSpec:
+    def _numbers_agree(self) -> Self:
         if self.alpha is not None and self.alpha_per_rank is not None:
             raise ValueError("give alpha or alpha_per_rank, not both")
         if isinstance(self.allocate, Explicit) and self.rank == "max":

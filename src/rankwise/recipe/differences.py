@@ -3,26 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
+from importlib import resources
 from typing import Any
 
 from rankwise.recipe import Recipe
 
 # What makes no system: it changes nothing that a run predicts, is the seed, or goes with the data, whose digest is compared.
-NO_SETTING = {
-    "name",
-    "summary",
-    "published",
-    "train.seed",
-    "train.trackers",
-    "data.source",
-    "data.train",
-    "data.test",
-    "adapter.allocate.scores",
-    "evaluate.batch_size",
-    "evaluate.resamples",
-    "evaluate.confidence",
-    "evaluate.baselines",
-}
+NO_SETTING = frozenset((resources.files("rankwise") / "recipe/no_setting.txt").read_text("utf-8").split())
 ABSENT = "-"  # where a recipe has no such key, as the rank of a full fine-tune
 MOST_NAMED = 3  # settings in a name, unless more are needed to tell all apart
 

@@ -3,11 +3,13 @@
 A key that there is not comes with the one that was meant: what other tools call a key, its name elsewhere, or its spelling.
 """
 
+import json
 import re
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
+from importlib import resources
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -16,23 +18,10 @@ from rankwise.errors import nearest
 from rankwise.recipe.yaml import KeyPath, Lines, line_of, quote
 
 EXPECTED = {"model_type": "a mapping", "dict_type": "a mapping", "tuple_type": "a list"}  # in YAML's words, not Python's
-OTHER_TOOLS = {  # what other tools call a recipe's key
-    "adapter.alpha": ("lora_alpha",),
-    "adapter.dropout": ("lora_dropout",),
-    "adapter.rank": ("r", "lora_r", "lora_rank"),
-    "adapter.targets": ("target_modules", "lora_target"),
-    "base": ("model", "model_name", "model_name_or_path", "base_model"),
-    "data.label": ("label_column", "target_column"),
-    "data.max_length": ("max_seq_length", "max_seq_len", "cutoff_len"),
-    "data.source": ("dataset",),
-    "data.text": ("text_column",),
-    "train.batch_size": ("per_device_train_batch_size",),
-    "train.epochs": ("num_epochs", "num_train_epochs"),
-    "train.learning_rate": ("lr",),
-    "train.optimizer": ("optim",),
-    "train.schedule": ("lr_scheduler_type",),
-    "train.warmup": ("warmup_ratio", "warmup_steps"),
-}
+OTHER_TOOLS: Mapping[str, Sequence[str]] = json.loads(
+    (resources.files("rankwise") / "recipe/other_tools.json").read_text("utf-8")
+)
+"""What other tools call a recipe's key."""
 
 
 def explain(problems: Iterable[Any], model: type[BaseModel], lines: Lines, origin: str) -> list[str]:

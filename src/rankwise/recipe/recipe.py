@@ -1,12 +1,10 @@
 """A recipe is a frozen description of one training run; this file reads it, changes it and names it."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import ValidationError, field_validator
 
@@ -55,7 +53,7 @@ class Recipe(Spec):
         return value
 
     @classmethod
-    def load(cls, name_or_path: str | Path, overrides: Iterable[str] = (), *, origin: str = "--set") -> Recipe:
+    def load(cls, name_or_path: str | Path, overrides: Iterable[str] = (), *, origin: str = "--set") -> Self:
         """A built-in recipe by name, or a YAML file by path, with `key.path=value` overrides applied.
 
         Raises RecipeError for a missing file, bad YAML, an unknown key or a value out of range, naming the line;
@@ -69,20 +67,20 @@ class Recipe(Spec):
             raise RecipeError(f"overrides are {quote(overrides)}; expected a list of 'key=value', such as ['train.epochs=2']")
         for change in overrides:
             override(tree, lines, change, origin)
-        return _validated(tree, lines, file)
+        return cls._validated(tree, lines, file)
 
     @classmethod
-    def from_dict(cls, tree: Mapping[str, Any]) -> Recipe:
+    def from_dict(cls, tree: Mapping[str, Any]) -> Self:
         """A recipe from plain values, such as `Recipe.to_dict` gives. Raises RecipeError."""
-        return _validated(dict(tree), {}, "recipe")
+        return cls._validated(dict(tree), {}, "recipe")
 
-    def with_overrides(self, overrides: Iterable[str]) -> Recipe:
+    def with_overrides(self, overrides: Iterable[str]) -> Self:
         """A copy with `key.path=value` overrides applied. Raises RecipeError."""
         tree = self.to_dict()
         lines: Lines = {}
         for change in overrides:
             override(tree, lines, change)
-        return _validated(tree, lines, self.name)
+        return self._validated(tree, lines, self.name)
 
     def refusal(self, key: str, value: Any, where: str) -> str | None:
         """Why `key` can't have this value, whatever the other keys are; None when it may. The message begins with `where`."""
@@ -97,14 +95,14 @@ class Recipe(Spec):
             return "\n".join(explain(own, Recipe, dict.fromkeys(lines, where), where)) or None
         return None
 
-    def with_paths(self, change: Callable[[str], str]) -> Recipe:
+    def with_paths(self, change: Callable[[str], str]) -> Self:
         """A copy with `change` applied to what may be a path: the encoder, and where data lies; names are among them."""
         tree = self.to_dict()
         data = tree["data"]
         sources = [(data[role], "path") for role in ROLES if data[role]]
         for section, key in ((tree, "base"), (data, "source"), *sources):
             section[key] = section[key] and change(section[key])
-        return Recipe.from_dict(tree)
+        return self.from_dict(tree)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, every default filled in."""
@@ -128,6 +126,13 @@ class Recipe(Spec):
     def fingerprint(self) -> str:
         """sha256 over the recipe's identity: equal fingerprints mean equal runs on the same data."""
         return hashlib.sha256(json.dumps(self.identity(), sort_keys=True).encode()).hexdigest()
+
+    @classmethod
+    def _validated(cls, tree: dict[str, Any], lines: Lines, origin: str) -> Self:
+        try:
+            return cls.model_validate(tree)
+        except ValidationError as error:
+            raise RecipeError("\n".join(explain(error.errors(), cls, lines, origin))) from None
 
 
 def builtin_recipes() -> list[str]:
@@ -163,10 +168,3 @@ def override(tree: dict[str, Any], lines: Lines, change: str, origin: str = "--s
 def _is_about(keys: KeyPath, wrong: KeyPath) -> bool:
     """Whether what is wrong stands at these keys or below them, or is a value above them, which has no keys."""
     return wrong[: len(keys)] == keys or (keys[: len(wrong)] == wrong and not known_keys(Recipe, wrong))
-
-
-def _validated(tree: dict[str, Any], lines: Lines, origin: str) -> Recipe:
-    try:
-        return Recipe.model_validate(tree)
-    except ValidationError as error:
-        raise RecipeError("\n".join(explain(error.errors(), Recipe, lines, origin))) from None

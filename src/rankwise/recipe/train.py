@@ -1,9 +1,7 @@
 """How the planned parameters are trained and scored, and what a report printed of it."""
 
-from __future__ import annotations
-
 import math
-from typing import Annotated, ClassVar, Literal, get_args
+from typing import Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -144,7 +142,7 @@ class TrainSpec(Spec):
         return int(self.evaluate_every)
 
     @model_validator(mode="after")
-    def _consistent(self) -> TrainSpec:
+    def _consistent(self) -> Self:
         if self.micro_batch_size is not None and self.micro_batch_size > self.batch_size:
             raise ValueError(f"micro_batch_size {self.micro_batch_size} is larger than batch_size {self.batch_size}")
         return self

@@ -22,18 +22,7 @@ LONGEST_QUOTE = 80  # characters of a value that a message quotes
 MAX_BYTES = 1_000_000  # a recipe is a page; anything this large is another kind of file
 NOT_YAML = (YAMLError, ValueError, TypeError, RecursionError)  # what ruamel raises, for a broken number, tag or nesting too
 SHIPPED = {"recipe": "recipe/builtin", "space": "sweep/spaces"}  # folders of the package that hold what ships
-ORDER = (  # of the built-in recipes: that of their reports
-    "quickstart",
-    "auto",
-    "tiered-rmsprop",
-    "tiered-adamw",
-    "uniform-qkv",
-    "depth-scaled-query",
-    "rank4-adam",
-    "distilbert-full",
-    "distilbert-lora",
-    "distilbert-loraplus",
-)
+ORDER = (resources.files("rankwise") / "recipe/builtin/order.txt").read_text("utf-8").split()  # that of their reports
 
 
 def shipped(kind: str) -> list[str]:

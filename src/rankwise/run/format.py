@@ -4,14 +4,12 @@
 Sizes are bytes, durations seconds, shares 0 to 1. A key that is None by default is left out of its file where it is None.
 """
 
-from __future__ import annotations
-
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,7 +157,7 @@ class ScoredRows:
         parquet.write_table(pa.table(columns), path)
 
     @classmethod
-    def read(cls, path: Path, classes: Sequence[str]) -> ScoredRows:
+    def read(cls, path: Path, classes: Sequence[str]) -> Self:
         table = require("pyarrow.parquet", extra="train").read_table(path)
         numbers = {name: number for number, name in enumerate(classes)}
         truth = np.array([numbers.get(label, -1) for label in table["label"].to_pylist()], dtype=np.int64)

@@ -10,11 +10,9 @@ but mistakes) has Wilson's bounds instead; what is made of several, such as F1, 
 is not certainty. A score that is not defined is None or NaN, never 0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +97,34 @@ class BaselineScores(Scores):
 
     difference: Interval
     """The classifier's accuracy minus the baseline's, paired bootstrap."""
+
+
+class TopLabel(NamedTuple):
+    """The most probable class of each row, as calibration looks at it: (N,) each."""
+
+    confidence: Floats
+    correct: Bools
+    bin: Counts
+    edges: Floats
+    """(bins + 1,)"""
+
+    @classmethod
+    def of(cls, probabilities: Probabilities, truth: Labels, bins: int) -> Self:
+        if bins < 1:
+            raise ValueError(f"bins is {bins}; give at least 1, or 15 as in Guo et al. 2017")
+        edges, confidence = np.linspace(0.0, 1.0, bins + 1), probabilities.max(axis=1).astype(np.float64)
+        # Rounding may leave a confidence a hair above 1: it belongs to the last bin.
+        bin_of_row = np.minimum(np.searchsorted(edges, confidence, side="left") - 1, bins - 1)
+        return cls(confidence, probabilities.argmax(axis=1) == truth, bin_of_row, edges)
+
+    def reliability(self) -> tuple[Bin, ...]:
+        """The bins of the calibration error, lowest confidence first; empty ones included."""
+        bins = len(self.edges) - 1
+        rows = np.bincount(self.bin, minlength=bins)
+        means = [_ratio(np.bincount(self.bin, x, minlength=bins), rows).tolist() for x in (self.confidence, self.correct)]
+        edges = self.edges.tolist()
+        columns = zip(edges[:-1], edges[1:], rows.tolist(), *means, strict=True)
+        return tuple(Bin(low, high, n, *((mean, hit) if n else (None, None))) for low, high, n, mean, hit in columns)
 
 
 def score(
@@ -269,34 +295,6 @@ def _row_losses(probabilities: Probabilities, truth: Labels) -> Floats:
     of_truth = probabilities[np.arange(len(truth)), truth]  # (N,); -1 picks the last class, masked on return
     losses = -np.log(np.maximum(of_truth, np.finfo(probabilities.dtype).eps).astype(np.float64))
     return np.where(truth >= 0, losses, 0.0)
-
-
-class TopLabel(NamedTuple):
-    """The most probable class of each row, as calibration looks at it: (N,) each."""
-
-    confidence: Floats
-    correct: Bools
-    bin: Counts
-    edges: Floats
-    """(bins + 1,)"""
-
-    @classmethod
-    def of(cls, probabilities: Probabilities, truth: Labels, bins: int) -> TopLabel:
-        if bins < 1:
-            raise ValueError(f"bins is {bins}; give at least 1, or 15 as in Guo et al. 2017")
-        edges, confidence = np.linspace(0.0, 1.0, bins + 1), probabilities.max(axis=1).astype(np.float64)
-        # Rounding may leave a confidence a hair above 1: it belongs to the last bin.
-        bin_of_row = np.minimum(np.searchsorted(edges, confidence, side="left") - 1, bins - 1)
-        return cls(confidence, probabilities.argmax(axis=1) == truth, bin_of_row, edges)
-
-    def reliability(self) -> tuple[Bin, ...]:
-        """The bins of the calibration error, lowest confidence first; empty ones included."""
-        bins = len(self.edges) - 1
-        rows = np.bincount(self.bin, minlength=bins)
-        means = [_ratio(np.bincount(self.bin, x, minlength=bins), rows).tolist() for x in (self.confidence, self.correct)]
-        edges = self.edges.tolist()
-        columns = zip(edges[:-1], edges[1:], rows.tolist(), *means, strict=True)
-        return tuple(Bin(low, high, n, *((mean, hit) if n else (None, None))) for low, high, n, mean, hit in columns)
 
 
 def _count_scores(m: Counts, rows: int) -> Floats:

@@ -1,12 +1,11 @@
 """Where predictions go: a file in the format that its name says, written row by row, and renamed to it when whole."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from rankwise.data.files.formats import WRITERS
 from rankwise.data.files.rows import OutputRow
@@ -31,7 +30,7 @@ class Sink:
         self.draft = path.with_name(f".draft-{path.name}")
         self.rows = 0
 
-    def __enter__(self) -> Sink:
+    def __enter__(self) -> Self:
         self.writer = WRITERS[self.path.suffix].writer(self.draft, self.columns)
         return self
 
