@@ -8,14 +8,7 @@ from torch import nn
 from transformers import get_scheduler
 
 from rankwise.recipe import TrainSpec
-from rankwise.training.optimizers import (
-    Optimizers,
-    build_optimizers,
-    parameter_groups,
-    plateau_factor,
-    schedule_factor,
-    warmup_steps,
-)
+from rankwise.training.optimizers import Optimizers, build_optimizers, parameter_groups, schedule_factor, warmup_steps
 
 
 def rates(built) -> dict[str, float]:
@@ -172,6 +165,10 @@ def test_a_schedule_stays_within_0_and_1_and_never_wastes_an_update(schedule, wa
     assert all(0 < factor <= 1 for factor in factors)
 
 
-def test_every_stall_halves_the_rate_on_a_plateau_only():
-    assert [plateau_factor(stalls, TrainSpec(schedule="reduce-on-plateau")) for stalls in range(4)] == [1, 0.5, 0.25, 0.125]
-    assert plateau_factor(3, TrainSpec(schedule="linear")) == 1
+@pytest.mark.parametrize(("schedule", "share"), [("reduce-on-plateau", 0.5), ("constant", 1.0)])
+def test_every_stall_halves_the_rate_on_a_plateau_only(built_for, schedule, share):
+    optimizers = Optimizers(*spec_of(built_for("bert", f"train.schedule={schedule}", "train.warmup=0")))
+    peak = optimizers.rate
+    for stalls in range(4):
+        optimizers.set_rates(0, total=100, stalls=stalls)
+        assert optimizers.rate == peak * share**stalls

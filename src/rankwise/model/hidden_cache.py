@@ -5,12 +5,11 @@ fp16. Its key hashes the frozen weights, every token id and length (so tokenizer
 and the dtype.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
@@ -34,11 +33,11 @@ class HiddenStates:
     layer: int
     """The layer that they enter."""
 
-    def of(self, rows: NDArray[np.int64]) -> HiddenStates:
+    def of(self, rows: NDArray[np.int64]) -> Self:
         """The hidden states of these texts alone, copied into memory."""
         pieces = [self.hidden[self.offsets[row] : self.offsets[row + 1]] for row in rows]
         offsets = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64)
-        return HiddenStates(np.concatenate(pieces), offsets, self.layer)
+        return replace(self, hidden=np.concatenate(pieces), offsets=offsets)
 
     def take(self, rows: NDArray[np.int64], device: torch.device) -> Entering:
         """The hidden states of some texts, (B, T, H) in fp32, padded at the end with zeros."""

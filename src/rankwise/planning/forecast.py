@@ -5,12 +5,10 @@ addition as two. The constants were measured on two shared cores of an AMD EPYC 
 `benchmarks/memory.py` prints predicted and actual seconds, to re-tune them.
 """
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_right
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from rankwise.errors import OverTime
 from rankwise.planning.memory import GB, fit_batches, of_baselines, peak_bytes
@@ -83,7 +81,7 @@ class Forecast(Durations, Event, kind="forecast"):
     memory_cuts: bool
     """Whether the rows at a time are fewer than the recipe's, to stay under that."""
 
-    def rounded(self) -> Forecast:
+    def rounded(self) -> Self:
         """The same in the digits that an estimate is good for."""
         floats: dict[str, Any] = {key: round(value, 4) for key, value in vars(self).items() if isinstance(value, float)}
         return replace(self, **{**floats, "operations": float(f"{self.operations:.4g}")})

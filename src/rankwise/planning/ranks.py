@@ -1,13 +1,11 @@
 """Sites and a budget → the rank of every linear layer under the recipe's policy, and the ledger of what then trains."""
 
-from __future__ import annotations
-
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from heapq import merge
-from typing import Any
+from typing import Any, Self
 
 from rankwise.encoders.describe import Encoder, Site
 from rankwise.errors import PlanError
@@ -31,7 +29,7 @@ class Draft:
     head: HeadSpec
     cap: int | None
 
-    def adapted(self, **changes: Any) -> Draft:
+    def adapted(self, **changes: Any) -> Self:
         """The same with other options of the adapter."""
         return replace(self, adapter=self.adapter.model_copy(update=changes))
 

@@ -1,10 +1,9 @@
 """How much text a run goes through: rows and tokens of each split, counted, or estimated before a tokenizer is loaded."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,7 +30,7 @@ class Work:
     """What is known: `tokens`, or `characters` from which they were estimated, or nothing but `assumed` rows."""
 
     @classmethod
-    def of_tokens(cls, train: ArrayLike, validation: ArrayLike, test: ArrayLike) -> Work:
+    def of_tokens(cls, train: ArrayLike, validation: ArrayLike, test: ArrayLike) -> Self:
         """From the token lengths of each split's texts, as they go into the encoder."""
         lengths = [np.asarray(split, dtype=np.int64) for split in (train, validation, test)]
         sums = [float(split.sum()) for split in lengths]
@@ -41,7 +40,7 @@ class Work:
     @classmethod
     def of_characters(
         cls, train: ArrayLike, rows: tuple[int, int, int], *, max_length: float, encoder_longest: int | None = None
-    ) -> Work:
+    ) -> Self:
         """From the training texts' lengths in characters and the rows of each split; tokens are estimated.
 
         `max_length` is the recipe's: tokens, or the share of texts that must fit whole.
@@ -54,7 +53,7 @@ class Work:
         return cls(*rows, rows[0] * mean, rows[1] * mean, rows[2] * mean, longest, "characters")
 
     @classmethod
-    def assumed(cls, *, max_length: float, encoder_longest: int | None = None) -> Work:
+    def assumed(cls, *, max_length: float, encoder_longest: int | None = None) -> Self:
         """ASSUMED_ROWS training texts of full length and a tenth as many for validation and for the test."""
         length = min(FULL_LENGTH if max_length <= 1 else int(max_length), encoder_longest or FULL_LENGTH * 100)
         rows, tenth = ASSUMED_ROWS, ASSUMED_ROWS // 10

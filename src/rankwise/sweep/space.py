@@ -14,14 +14,12 @@ A range between whole numbers has whole numbers where its key takes no others. E
 rules when the file is read; errors carry file, line and the nearest known key.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
@@ -100,7 +98,7 @@ class SpaceFile(Spec):
         return objectives
 
     @model_validator(mode="after")
-    def _consistent(self) -> SpaceFile:
+    def _consistent(self) -> Self:
         if len(self.objectives) > 1 and self.search.pruner.name != "none":
             raise ValueError(
                 f"{self.search.pruner.name} compares one score, and there are {len(self.objectives)} objectives; set "
@@ -117,7 +115,7 @@ class Space(SpaceFile):
     domains: Mapping[str, Domain]
 
     @classmethod
-    def load(cls, name_or_path: str | Path, search: Iterable[str] = ()) -> Space:
+    def load(cls, name_or_path: str | Path, search: Iterable[str] = ()) -> Self:
         """A built-in space by name, or a YAML file, with `search` settings such as `sampler=random` on top.
 
         Raises RecipeError naming the line.
@@ -141,7 +139,7 @@ class Space(SpaceFile):
             raise RecipeError(f"{where}: {why_no_grid(space.domains)}; or search.sampler: random")
         return space
 
-    def without(self, keys: Iterable[str]) -> Space:
+    def without(self, keys: Iterable[str]) -> Self:
         """The space with these recipe keys no longer varied, as `--set` wants it. Raises RecipeError for a key in a group."""
         keys = tuple(keys)
         gone = {name for key in keys for name in self.domains if _overlap(name, key)}

@@ -4,8 +4,6 @@
 both may still be running. Scores are those of validation rows; the finalists have test scores too. Loads no torch.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 import operator
@@ -14,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, Self
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState
@@ -42,13 +40,13 @@ class Study:
     """The finished trials as Optuna has them, for `importances`."""
 
     @classmethod
-    def load(cls, folder_or_url: str | Path) -> Study:
+    def load(cls, folder_or_url: str | Path) -> Self:
         """The study in a sweep's folder, or in a database as URL#NAME. Raises RunError."""
         with existing(folder_or_url) as studies:
             return cls.of(*studies)
 
     @classmethod
-    def of(cls, search: optuna.Study, finals: optuna.Study | None = None) -> Study:
+    def of(cls, search: optuna.Study, finals: optuna.Study | None = None) -> Self:
         """What stands in Optuna's study of the search, and of the finalists. Raises RunError for one of something else."""
         facts = search.user_attrs.get("sweep")
         if not isinstance(facts, dict):

@@ -4,8 +4,6 @@ An entry is a folder named by a hash of all that it depends on, with `entry.json
 while others wait; whoever reads it checks it, and makes it again where it is damaged; the least recently used make room.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -107,7 +105,7 @@ class Cache:
             return 0
         return freed
 
-    def _lock(self, key: str, timeout: float = -1) -> FileLock:
+    def _lock(self, key: str, timeout: float = -1) -> "FileLock":
         """The lock of an entry; filelock is imported here, for most processes only ask where the cache is."""
         from filelock import FileLock
 

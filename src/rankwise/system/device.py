@@ -3,12 +3,10 @@
 No other module compares a device's name. ACCELERATE_USE_CPU keeps a process on the CPU, as Accelerate has it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -27,12 +25,12 @@ class Device:
     processes: int = 1
 
     @classmethod
-    def cpu(cls) -> Device:
+    def cpu(cls) -> Self:
         """The CPU, for this process alone."""
         return cls(torch.device("cpu"))
 
     @classmethod
-    def for_predictions(cls) -> Device:
+    def for_predictions(cls) -> Self:
         """This process's NVIDIA GPU, or the CPU where there is none or ACCELERATE_USE_CPU says so."""
         return cls(torch.device("cuda" if torch.cuda.is_available() and not stays_on_cpu() else "cpu"))
 
@@ -46,13 +44,8 @@ class Device:
         return self.kind == "cpu"
 
     @property
-    def records_passes(self) -> bool:
-        """Whether work can be recorded once and replayed: CUDA graphs."""
-        return self.kind == "cuda"
-
-    @property
-    def fuses_optimizers(self) -> bool:
-        """Whether torch's optimisers update all tensors in one kernel here."""
+    def runs_cuda(self) -> bool:
+        """Whether work can be recorded once and replayed, and torch's optimisers update all tensors in one kernel."""
         return self.kind == "cuda"
 
     @property
@@ -72,28 +65,28 @@ class Device:
 
     def own_generators(self) -> AbstractContextManager[Any]:
         """A context that leaves torch's random generators, the CPU's and a CUDA device's, as they were before it."""
-        return torch.random.fork_rng(devices=[self.torch_device] if self.kind == "cuda" else [])
+        return torch.random.fork_rng(devices=[self.torch_device] if self.runs_cuda else [])
 
     def generator_states(self) -> dict[str, torch.Tensor]:
         """The states of the generators that dropout draws from, by name."""
         states = {GENERATOR: torch.get_rng_state()}
-        return {**states, DEVICE_GENERATOR: torch.cuda.get_rng_state()} if self.kind == "cuda" else states
+        return {**states, DEVICE_GENERATOR: torch.cuda.get_rng_state()} if self.runs_cuda else states
 
     def restore_generators(self, states: Mapping[str, torch.Tensor]) -> None:
         """Put generators back as `generator_states` had them; a GPU's state is left out where a run goes on on a CPU."""
         torch.set_rng_state(states[GENERATOR])
-        if self.kind == "cuda" and DEVICE_GENERATOR in states:
+        if self.runs_cuda and DEVICE_GENERATOR in states:
             torch.cuda.set_rng_state(states[DEVICE_GENERATOR])
 
     def forget_peak(self) -> None:
         """Let the peak of memory count from now on."""
         forget_peak()
-        if self.kind == "cuda":
+        if self.runs_cuda:
             torch.cuda.reset_peak_memory_stats()
 
     def peak_bytes(self) -> int | None:
         """The most memory taken so far: resident on a CPU, allocated on a GPU; None where the system does not say."""
-        return torch.cuda.max_memory_allocated() if self.kind == "cuda" else peak_resident_bytes()
+        return torch.cuda.max_memory_allocated() if self.runs_cuda else peak_resident_bytes()
 
     def trim(self) -> None:
         """Give freed memory back to the system, where tensors lie in the process's own memory."""
@@ -108,7 +101,7 @@ class Device:
     def _has_bf16(self) -> bool:
         if self.is_cpu:
             return has_bf16()
-        return self.kind != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
+        return not self.runs_cuda or torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 def stays_on_cpu() -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rankwise.system.procfs import ROOT, cgroups, kilobyte_fields, text_of, whole_number
+from rankwise.system.procfs import ROOT, cgroups, numbers, whole_number
 
 KERNEL_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")  # oneDNN's own, and torch's before it
 TRIM_EVERY = 16  # updates or batches between two calls of return_freed_memory: costs next to nothing, keeps the peak flat
@@ -31,28 +31,30 @@ def memory_bytes(root: Path = ROOT) -> Memory:
 
     Where the system does not say what is free (macOS), all of it counts as available.
     """
-    fields = kilobyte_fields(root / "proc/meminfo")
+    fields = numbers(root / "proc/meminfo")
     total = fields.get("MemTotal") or _physical_bytes()
     available = fields.get("MemAvailable", total)
     for folder in cgroups(root, "memory"):
         limit = whole_number(folder / "memory.max") or whole_number(folder / "memory.limit_in_bytes")
         if limit is None or limit >= total:  # version 1 writes "no limit" as a huge number
             continue
+        held = numbers(folder / "memory.stat")
+        reclaimable = held.get("inactive_file", held.get("total_inactive_file", 0))  # cached files, which can be given up
         used = whole_number(folder / "memory.current") or whole_number(folder / "memory.usage_in_bytes") or 0
-        available = min(available, max(0, limit - used + _reclaimable(folder)))
+        available = min(available, max(0, limit - used + reclaimable))
         total = limit
     return Memory(total, min(available, total))
 
 
 def resident_bytes(root: Path = ROOT) -> int | None:
     """Physical memory that this process holds now; None where the system has no /proc."""
-    return kilobyte_fields(root / "proc/self/status").get("VmRSS")
+    return numbers(root / "proc/self/status").get("VmRSS")
 
 
 def peak_resident_bytes(root: Path = ROOT) -> int | None:
     """The most physical memory that this process has held; None where the system does not say (Windows)."""
     # VmHWM first: ru_maxrss would count what was before exec, the parent's memory too.
-    peak = kilobyte_fields(root / "proc/self/status").get("VmHWM")
+    peak = numbers(root / "proc/self/status").get("VmHWM")
     if peak is not None:
         return peak
     try:
@@ -129,15 +131,6 @@ class Ceiling:
         if passed or (self._resident() or 0) > NEAR * self.limit_bytes:
             self._give_back()
         return -(-size // 2) if passed else size
-
-
-def _reclaimable(folder: Path) -> int:
-    """Bytes of cached files in a cgroup that the system gives up when memory runs short."""
-    for line in text_of(folder / "memory.stat").splitlines():
-        key, _, number = line.partition(" ")
-        if key in ("inactive_file", "total_inactive_file") and number.strip().isdigit():
-            return int(number)
-    return 0
 
 
 def _physical_bytes() -> int:

@@ -30,14 +30,13 @@ def cgroups(root: Path, controller: str) -> Iterator[Path]:
                     yield folder
 
 
-def kilobyte_fields(path: Path) -> dict[str, int]:
-    """The lines of a /proc file that read `VmRSS:  123 kB`, as bytes by name."""
+def numbers(path: Path) -> dict[str, int]:
+    """The lines of a file that read `VmRSS:  123 kB`, as bytes by name, and those that read `inactive_file 123`."""
     fields = {}
     for line in text_of(path).splitlines():
-        key, _, rest = line.partition(":")
-        words = rest.split()
-        if len(words) == 2 and words[1] == "kB" and words[0].isdigit():
-            fields[key] = int(words[0]) * 1024
+        match line.split():
+            case [key, number, *unit] if number.isdigit() and unit in ([], ["kB"]):
+                fields[key.removesuffix(":")] = int(number) * (1024 if unit else 1)
     return fields
 
 

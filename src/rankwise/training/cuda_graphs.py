@@ -5,14 +5,12 @@ on the same numbers. Widths are rounded up to a multiple of WIDTH_STEP, so that 
 as usual before. Shapes: B rows, T tokens, H hidden.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch.nn.functional import pad
@@ -40,7 +38,7 @@ class Micro:
     def width(self) -> int:
         return int(self.inputs["input_ids"].shape[1])
 
-    def padded(self, width: int, padding: Padding) -> Micro:
+    def padded(self, width: int, padding: Padding) -> Self:
         """The same rows with padding up to `width` tokens at their ends."""
         more = width - self.width
         values = {"input_ids": padding.token, "token_type_ids": padding.segment, "attention_mask": 0}
@@ -50,9 +48,9 @@ class Micro:
             entering = entering._replace(hidden=pad(entering.hidden, (0, 0, 0, width - entering.hidden.shape[1])))
         return replace(self, inputs=inputs, entering=entering)
 
-    def to(self, device: torch.device) -> Micro:
+    def to(self, device: torch.device) -> Self:
         entering = self.entering
-        return Micro(
+        return type(self)(
             {name: tensor.to(device) for name, tensor in self.inputs.items()},
             self.labels.to(device),
             self.weight.to(device),

@@ -39,7 +39,7 @@ def parameter_groups(classifier: Classifier, spec: TrainSpec) -> list[Group]:
 
 def learning_rate(name: str, encoder: Encoder, spec: TrainSpec, *, factor: str | None) -> tuple[str, float]:
     """(a label for its group, the peak rate) of a trained parameter; `factor` is A or B in a low-rank adapter."""
-    if is_head(name, encoder):
+    if any(f".{module}." in f".{name}" for module in encoder.head_modules) and encoder.layer_of(name) is None:
         return "head", spec.rates.head or spec.learning_rate
     tiers = spec.rates.tiers
     tier = depth_group(encoder.depth_of(name), encoder.layers, len(tiers)) if tiers else None
@@ -48,11 +48,6 @@ def learning_rate(name: str, encoder: Encoder, spec: TrainSpec, *, factor: str |
     if factor == "B":
         rate *= spec.rates.b_over_a
     return (f"{label} {factor}" if factor else label), rate
-
-
-def is_head(name: str, encoder: Encoder) -> bool:
-    """Whether a parameter belongs to the classification head."""
-    return any(f".{module}." in f".{name}" for module in encoder.head_modules) and encoder.layer_of(name) is None
 
 
 def schedule_factor(step: float, *, total: int, spec: TrainSpec) -> float:
@@ -66,11 +61,6 @@ def schedule_factor(step: float, *, total: int, spec: TrainSpec) -> float:
     if spec.schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * (1 - left)))
     return left**spec.power if spec.schedule == "polynomial" else left
-
-
-def plateau_factor(stalls: int, spec: TrainSpec) -> float:
-    """The factor after so many evaluations that were no better than the best before them: halved by each on a plateau."""
-    return 0.5**stalls if spec.schedule == "reduce-on-plateau" else 1.0
 
 
 def warmup_steps(spec: TrainSpec, total: int) -> int:
@@ -111,8 +101,12 @@ class Optimizers:
         return float(self.optimizers[0].param_groups[0]["lr"])
 
     def set_rates(self, step: float, *, total: int, stalls: int = 0) -> None:
-        """Every group's rate := its peak times the factors for update `step` (from 0) of `total`."""
-        factor = schedule_factor(step, total=total, spec=self.spec) * plateau_factor(stalls, self.spec)
+        """Every group's rate := its peak times the schedule's factor for update `step` (from 0) of `total`.
+
+        On a plateau, halved by each of `stalls` evaluations that were no better than the best before them.
+        """
+        halved = 0.5**stalls if self.spec.schedule == "reduce-on-plateau" else 1.0
+        factor = halved * schedule_factor(step, total=total, spec=self.spec)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * factor
@@ -166,5 +160,5 @@ def _optimizer(groups: list[Group], spec: OptimizerSpec) -> torch.optim.Optimize
     if spec.name == "sgd":
         return torch.optim.SGD(groups, momentum=spec.momentum)
     kind = torch.optim.Adam if spec.name == "adam" else torch.optim.AdamW
-    fused = all(Device(weight.device).fuses_optimizers for group in groups for weight in group["params"])
+    fused = all(Device(weight.device).runs_cuda for group in groups for weight in group["params"])
     return kind(groups, betas=spec.betas, eps=spec.eps, fused=fused or None)  # one kernel for all tensors

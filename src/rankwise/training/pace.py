@@ -6,14 +6,13 @@ schedule, so the fraction of progress only rises and is 1 exactly after the last
 recipe's. Pure arithmetic on a clock that is handed in; seconds throughout.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
+from typing import Self
 
 from rankwise.planning.forecast import Forecast, affordable_steps
 
@@ -42,7 +41,7 @@ class Deadline:
     """Of an average update; None for that of the updates measured."""
 
     @classmethod
-    def of(cls, forecast: Forecast, seconds: float) -> Deadline:
+    def of(cls, forecast: Forecast, seconds: float) -> Self:
         """A deadline for a run that has been forecast."""
         work, evaluation = forecast.work, forecast.evaluation_seconds
         scales = evaluation > 0.02 * forecast.test_seconds  # else an evaluation says little about the test's own pass

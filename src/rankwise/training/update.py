@@ -128,4 +128,4 @@ class Update:
 
 def records(classifier: Classifier, spec: TrainSpec) -> bool:
     """Whether passes are recorded: on a GPU, in families that have a fast path, with weights that are plain numbers."""
-    return Device(classifier.device).records_passes and spec.speed.graphs and classifier.plan.adapter.quantize == "none"
+    return Device(classifier.device).runs_cuda and spec.speed.graphs and classifier.plan.adapter.quantize == "none"

@@ -3,8 +3,6 @@
 An engine knows nothing of sweeps: it runs `work(task, report)` in each of its slots.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import pickle
@@ -110,6 +108,31 @@ def _problem(number: int, error: Exception) -> RankwiseError:
     return type(error)(str(error)) if takes_a_message else RankwiseError(str(error))
 
 
+class _Worker:
+    """One process of a LocalEngine, and the pipe to it."""
+
+    def __init__(self, work: bytes, threads: int) -> None:
+        self.task: Any = None
+        self.taken = False  # whether it has said that the task reached it
+        spawning = multiprocessing.get_context("spawn")
+        self.connection, theirs = spawning.Pipe()
+        self.process = spawning.Process(target=_serve, args=(theirs, work, threads), daemon=True)
+        self.process.start()
+        theirs.close()  # so that the pipe ends when the process does
+
+    def send(self, value: Any) -> None:
+        with suppress(BrokenPipeError):  # it has died, which the next event says
+            self.connection.send(value)
+
+    def end(self) -> None:
+        """End it, after a moment in which it removes its temporary files."""
+        self.process.terminate()
+        self.process.join(GRACE_SECONDS)
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
 class LocalEngine:
     """Long-lived processes on this machine, each with its share of the cores; they end when this process does.
 
@@ -176,31 +199,6 @@ class LocalEngine:
         if event is None:
             worker.taken, self._stillborn = True, 0
         return event
-
-
-class _Worker:
-    """One process of a LocalEngine, and the pipe to it."""
-
-    def __init__(self, work: bytes, threads: int) -> None:
-        self.task: Any = None
-        self.taken = False  # whether it has said that the task reached it
-        spawning = multiprocessing.get_context("spawn")
-        self.connection, theirs = spawning.Pipe()
-        self.process = spawning.Process(target=_serve, args=(theirs, work, threads), daemon=True)
-        self.process.start()
-        theirs.close()  # so that the pipe ends when the process does
-
-    def send(self, value: Any) -> None:
-        with suppress(BrokenPipeError):  # it has died, which the next event says
-            self.connection.send(value)
-
-    def end(self) -> None:
-        """End it, after a moment in which it removes its temporary files."""
-        self.process.terminate()
-        self.process.join(GRACE_SECONDS)
-        self.process.kill()
-        self.process.join()
-        self.connection.close()
 
 
 def _serve(connection: Connection, pickled: bytes, threads: int) -> None:
