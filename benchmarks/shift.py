@@ -69,7 +69,8 @@ def measure(job: Job) -> list[dict[str, object]]:
     """A line for each kind, the rows as they are first."""
     from rankwise import train  # late: nothing else needs torch
     from rankwise.recipe import SourceSpec
-    from rankwise.workflows.under_shift import shift_file
+    from rankwise.workflows.score_files import evaluate_file
+    from rankwise.workflows.under_shift import shift_report
 
     data = Path(str(job["folder"]))
     name, *changes = str(job["recipe"]).split()
@@ -96,7 +97,8 @@ def measure(job: Job) -> list[dict[str, object]]:
             ],
         )
         run = train(recipe, Path(folder, "run"))
-        _, _, report = shift_file(run, SourceSpec(path=str(test)), recipe.data, numbering=recipe.data.classes)
+        scored = evaluate_file(run, SourceSpec(path=str(test)), recipe.data, numbering=recipe.data.classes)
+        report = shift_report(run, *scored)
     return [
         {"kind": kind.kind, "changed": kind.changed, **_numbers("accuracy", kind.accuracy), **_numbers("drop", kind.drop)}
         for kind in report.kinds

@@ -122,8 +122,8 @@ def test_onnx_writes_the_rows_that_torch_writes(run, tmp_path):
 
 def test_onnx_scores_as_torch_does(run, tmp_path):
     path = separable(30, seed=5).write(tmp_path / "test.csv")
-    (_, one), (_, other) = (
-        evaluate_file(run, SourceSpec(path=str(path)), run.recipe.data, engine=engine) for engine in ("torch", "onnx")
+    one, other = (
+        evaluate_file(run, SourceSpec(path=str(path)), run.recipe.data, engine=engine)[2] for engine in ("torch", "onnx")
     )
     assert one.scores.accuracy == other.scores.accuracy
     assert one.probabilities == pytest.approx(other.probabilities, abs=1e-5)
@@ -137,8 +137,8 @@ def test_the_test_rows_in_a_file_score_as_they_did_in_training(run, data_file, t
 
     test = read_labelled(run.recipe.data.model_copy(update={"source": str(data_file)})).test
     path = Rows(list(test.texts), list(test.labels)).write(tmp_path / "test.csv")
-    layout, found = evaluate_file(run, SourceSpec(path=str(path)), run.recipe.data)
-    assert layout.label == "label"
+    table, _, found = evaluate_file(run, SourceSpec(path=str(path)), run.recipe.data)
+    assert table.layout.label == "label"
     assert to_json(found.scores) == {key: value for key, value in to_json(run.scores.test).items() if key != "mistakes"}
 
 
@@ -158,7 +158,7 @@ def test_a_number_that_no_class_has_is_a_label_like_any_other(numbered, tmp_path
     with pytest.raises(DataError, match=f"row 3: label '{strange}' is not among the classes"):
         evaluate_file(numbered, SourceSpec(path=str(path)), numbered.recipe.data)
     spec = numbered.recipe.data.model_copy(update={"unseen_labels": "wrong"})
-    _, found = evaluate_file(numbered, SourceSpec(path=str(path)), spec)
+    *_, found = evaluate_file(numbered, SourceSpec(path=str(path)), spec)
     assert found.scores.accuracy.value <= 2 / 3
 
 
@@ -173,7 +173,7 @@ def test_a_label_that_the_run_never_saw_is_refused_or_counted_as_wrong(run, tmp_
     with pytest.raises(DataError, match="row 6: label 'cloud' is not among the classes"):
         evaluate_file(run, SourceSpec(path=str(path)), run.recipe.data)
     spec = run.recipe.data.model_copy(update={"unseen_labels": "wrong"})
-    _, found = evaluate_file(run, SourceSpec(path=str(path)), spec)
+    *_, found = evaluate_file(run, SourceSpec(path=str(path)), spec)
     right = [p.label == label for p, label in zip(run.predict(data.texts[:5]), data.labels[:5], strict=True)]
     assert found.scores.accuracy.value == pytest.approx(sum(right) / 6)
 
@@ -184,8 +184,8 @@ def test_numbered_labels_are_read_in_the_order_that_is_given(run, tmp_path, firs
     named = data.write(tmp_path / "named.csv")
     numbers = [str(CLASSES.index(label) + first) for label in data.labels]
     numbered = Rows(data.texts, numbers).write(tmp_path / "numbered.csv")
-    _, by_name = evaluate_file(run, SourceSpec(path=str(named)), run.recipe.data)
-    _, by_number = evaluate_file(run, SourceSpec(path=str(numbered)), run.recipe.data, numbering=CLASSES)
+    *_, by_name = evaluate_file(run, SourceSpec(path=str(named)), run.recipe.data)
+    *_, by_number = evaluate_file(run, SourceSpec(path=str(numbered)), run.recipe.data, numbering=CLASSES)
     assert by_number.scores == by_name.scores
 
 

@@ -1,7 +1,5 @@
 """What the verbs of the command line share: arguments, options with their help, JSON on standard output."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from dataclasses import dataclass

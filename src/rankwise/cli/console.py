@@ -3,8 +3,6 @@
 Results go to standard output, progress to standard error; a stream that is no terminal gets no colours, no progress.
 """
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -36,7 +34,7 @@ def note(message: str) -> None:
     out.print(f"[yellow]note:[/] {escape(message)}")
 
 
-def show_layouts(layouts: Iterable[Layout]) -> None:
+def show_layouts(layouts: Iterable["Layout"]) -> None:
     """A line about the files that are read, one for all that are alike."""
     alike: dict[str, dict[str, None]] = {}
     for layout in layouts:
@@ -76,24 +74,17 @@ def bar(value: int, largest: int) -> Text:
 
 def percent(interval: Interval) -> str:
     """A share in percent: `89.5 [88.8, 90.2]`."""
-    return _bracketed(interval, "z.1f", times=100)
+    return interval.bracketed("z.1f", times=100)
 
 
 def points(interval: Interval) -> str:
     """A difference of shares in percentage points: `+4.1 [+3.0, +5.2]`."""
-    return _bracketed(interval, "+z.1f", times=100)
+    return interval.bracketed("+z.1f", times=100)
 
 
 def number(interval: Interval) -> str:
     """Any other score: `0.314 [0.290, 0.341]`."""
-    return _bracketed(interval, "z.3f", times=1)
-
-
-def _bracketed(interval: Interval, form: str, *, times: int) -> str:
-    value, low, high = (None if bound is None else times * bound for bound in (interval.value, interval.low, interval.high))
-    if value is None:
-        return "n/a"
-    return f"{value:{form}}" if low is None or high is None else f"{value:{form}} [{low:{form}}, {high:{form}}]"
+    return interval.bracketed("z.3f")
 
 
 def hanging(mark: str, text: str) -> None:

@@ -4,12 +4,11 @@ A column's kind says how its values are shown: `share` 0.895 as 89.5 (the column
 with thousands apart, `number` with three digits after the point, `seconds` as 2 min 3 s. CSV gives every value as it is.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass, replace
+from typing import Self
 from urllib.parse import quote
 
 from matplotlib.figure import Figure as Picture
@@ -112,12 +111,12 @@ class Section:
     """The address within the page; unique."""
     title: str
     blocks: Sequence[Block] = ()
-    sections: Sequence[Section] = ()
+    sections: Sequence["Section"] = ()
     lead: str = ""
     note: str = ""
     """How to read its blocks, below them."""
 
-    def prefixed(self, prefix: str) -> Section:
+    def prefixed(self, prefix: str) -> Self:
         """The same with other addresses and file names, for a page that holds several of its kind."""
         return replace(self, name=prefix + self.name, blocks=[_prefixed(block, prefix) for block in self.blocks])
 

@@ -120,7 +120,7 @@ def pooled(intervals: Sequence[Interval], *, confidence: float = 0.95, within: t
     mean, tail = float(np.mean(values)), (1 + confidence) / 2
     of_seeds = float(np.var(values, ddof=1)) / len(values)
     width = 2 * float(stdtrit(np.inf, tail))  # of an interval, in standard deviations
-    of_rows = float(np.mean([((interval.high or 0) - (interval.low or 0)) ** 2 for interval in intervals])) / width**2
+    of_rows = float(np.mean([interval.width**2 for interval in intervals])) / width**2
     freedom = (len(values) - 1) * (1 + min(of_rows / of_seeds, 1e6)) ** 2 if of_seeds else np.inf
     reach = float(stdtrit(freedom, tail)) * (of_seeds + of_rows) ** 0.5
     return Interval(mean, max(within[0], mean - reach), min(within[1], mean + reach))

@@ -18,14 +18,23 @@ class Interval:
     low: float | None
     high: float | None
 
+    @property
+    def width(self) -> float:
+        """From one bound to the other; 0 where there are none."""
+        return 0.0 if self.low is None or self.high is None else self.high - self.low
+
     def percent(self) -> str:
         """The interval in percent, as readers see it: `89.5 % [88.8, 90.2]`, or `n/a`."""
+        return self.bracketed("z.1f", times=100, unit=" %")
+
+    def bracketed(self, form: str, *, times: int = 1, unit: str = "") -> str:
+        """The estimate and its unit, then the bounds, each as `form` writes it: `0.314 [0.290, 0.341]`, or `n/a`."""
         if self.value is None:
             return "n/a"
-        estimate = f"{100 * self.value:z.1f} %"
+        estimate = f"{times * self.value:{form}}{unit}"
         if self.low is None or self.high is None:
             return estimate
-        return f"{estimate} [{100 * self.low:z.1f}, {100 * self.high:z.1f}]"
+        return f"{estimate} [{times * self.low:{form}}, {times * self.high:{form}}]"
 
 
 def percentile_interval(value: float, draws: Floats, confidence: float) -> Interval:

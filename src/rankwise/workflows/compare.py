@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
-from itertools import combinations, pairwise
+from itertools import combinations, groupby, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ from rankwise.run.format import ScoredRows
 from rankwise.stats.intervals import Interval
 from rankwise.stats.paired import mcnemar
 from rankwise.stats.scores import log_loss
-from rankwise.stats.seeds import SCORES, Estimate, Sample, difference, holm, mean_score, resampled_scores
+from rankwise.stats.seeds import SCORES, Sample, difference, holm, mean_score, resampled_scores
 from rankwise.system.files import to_json
 
 Metric = Literal["accuracy", "macro_f1"]
@@ -285,10 +285,8 @@ def _groups(answers: Sequence[Answers], *, resamples: int, seed: int) -> list[_G
         by_run.append(in_first[one.scored.probabilities.argmax(axis=1)])
     truth, predicted = answers[0].scored.truth, np.stack(by_run)
     scores, draws = resampled_scores(predicted, truth, len(numbers), resamples=resamples, seed=seed)
-    runs_of: dict[str, list[int]] = {}
-    for index, one in enumerate(answers):
-        runs_of.setdefault(one.system, []).append(index)
-    firsts = [answers[group[0]] for group in runs_of.values()]
+    runs_of = [list(group) for _, group in groupby(range(len(answers)), key=lambda index: answers[index].system)]
+    firsts = [answers[first] for first, *_ in runs_of]
     named = names([one.name or one.run.recipe.name for one in firsts], [settings_of_run(one.run) for one in firsts])
     groups = [
         _Group(
@@ -298,7 +296,7 @@ def _groups(answers: Sequence[Answers], *, resamples: int, seed: int) -> list[_G
             predicted[group] == truth,
             {metric: Sample(scores[group, column], draws[:, group, column]) for column, metric in enumerate(SCORES)},
         )
-        for name, group in zip(named, runs_of.values(), strict=True)
+        for name, group in zip(named, runs_of, strict=True)
     ]
     return sorted(groups, key=lambda group: (-float(group.samples["accuracy"].scores.mean()), group.name))
 
@@ -313,13 +311,10 @@ def _differences(pairs: Sequence[tuple[_Group, _Group]], metric: str, confidence
         estimates.append(estimate)
     corrected = iter(holm([estimate.p_value for estimate in estimates if estimate.p_value is not None]))
     p_holm = [None if estimate.p_value is None else next(corrected) for estimate in estimates]
-    return [Difference(one.interval, one.p_value, p, _is_wide(one)) for one, p in zip(estimates, p_holm, strict=True)]
-
-
-def _is_wide(estimate: Estimate) -> bool:
-    """Whether more seeds would narrow the interval, and it needs that."""
-    low, high = estimate.interval.low, estimate.interval.high
-    return low is not None and high is not None and high - low > WIDE and estimate.freedom < FEW
+    return [
+        Difference(one.interval, one.p_value, p, few_seeds=one.interval.width > WIDE and one.freedom < FEW)
+        for one, p in zip(estimates, p_holm, strict=True)
+    ]
 
 
 def _system(group: _Group, confidence: float) -> System:

@@ -9,13 +9,12 @@ same validation rows flatters no score. A finished point is one JSON file in `OU
 Shapes: S sizes, K seeds, V validation rows.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +56,7 @@ class Point(Stored):
     """A digit for each validation row: 1 for a right answer."""
 
     @classmethod
-    def of(cls, rows: int, seed: int, right: Bools, *, seconds: float, fingerprint: str) -> Point:
+    def of(cls, rows: int, seed: int, right: Bools, *, seconds: float, fingerprint: str) -> Self:
         """The point of a training that got some validation rows right (V,)."""
         digits = "".join("01"[hit] for hit in right.astype(int))
         return cls(fingerprint, rows, seed, seconds, float(right.mean()), digits)
@@ -178,7 +177,7 @@ def curve_of(
         mean_score(Sample(1 - errors.by_seed[index], 1 - errors.resampled[:, index]), confidence=confidence)
         for index in range(len(sizes))
     ]
-    widest = max((accuracy.high or 0.0) - (accuracy.low or 0.0) for accuracy in accuracies)
+    widest = max(accuracy.width for accuracy in accuracies)
     if 1 < len(seeds) < ENOUGH_SEEDS and widest > WIDE:
         notes.append(
             f"{len(seeds)} seeds leave an accuracy uncertain by {100 * widest:.0f} points; more narrow it: type --seeds "

@@ -62,21 +62,16 @@ def with_text_columns(run: Run, source: SourceSpec, spec: DataSpec) -> SourceSpe
 
 def evaluate_file(
     run: Run, source: SourceSpec, spec: DataSpec, *, numbering: Sequence[str] = (), engine: str = "torch"
-) -> tuple[Layout, Evaluation]:
-    """Scores of a run on labelled rows; `numbering` names the classes that whole-number labels count. Raises DataError."""
-    table, split = labelled_split(run, source, spec, numbering=numbering, engine=engine)
-    predictor = run.predictor_on(engine)
-    return table.layout, evaluate(predictor.scorer, split, padding=predictor.padding, spec=run.recipe.evaluate)
+) -> tuple[Table, Split, Evaluation]:
+    """Labelled rows as they were read, and as the run's classifier takes them, and its scores on them.
 
-
-def labelled_split(
-    run: Run, source: SourceSpec, spec: DataSpec, *, numbering: Sequence[str] = (), engine: str = "torch"
-) -> tuple[Table, Split]:
-    """Labelled rows as they were read, and as the run's classifier takes them. Raises DataError."""
+    `numbering` names the classes that whole-number labels count. Raises DataError.
+    """
     table = read_table(with_text_columns(run, source, spec), spec)
     predictor = run.predictor_on(engine)
     numbers = predictor.task.parse(table, numbering or run.preprocessing.numbering, spec)
-    return table, split_of(table, numbers, predictor.tokenizer, run.preprocessing)
+    split = split_of(table, numbers, predictor.tokenizer, run.preprocessing)
+    return table, split, evaluate(predictor.scorer, split, padding=predictor.padding, spec=run.recipe.evaluate)
 
 
 def predict_rows(run: Run, source: SourceSpec, spec: DataSpec, form: Form, **how: Any) -> tuple[Layout, Iterator[OutputRow]]:

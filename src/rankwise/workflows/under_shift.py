@@ -4,34 +4,28 @@ Every kind is scored on the same rows, so a drop is a paired difference with a p
 others in the recipe's order.
 """
 
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from rankwise.data.files.columns import Layout
+from rankwise.data.files.table import Table
+from rankwise.data.prepare import Split
 from rankwise.data.shifts import shift, shifted_tokens
 from rankwise.errors import RunError
-from rankwise.inference.evaluation import Evaluation, evaluate, probabilities_under
-from rankwise.recipe import DataSpec, SourceSpec
+from rankwise.inference.evaluation import Evaluation, probabilities_under
 from rankwise.run.folder import Run
 from rankwise.run.format import SHIFT, KindScores, ShiftReport
 from rankwise.stats.intervals import Interval
 from rankwise.stats.paired import paired_bootstrap
 from rankwise.stats.scores import Scores
 from rankwise.system.files import write_json
-from rankwise.workflows.score_files import labelled_split
 
 LOOKED_AT = 300  # texts among which the one is chosen that shows most
 
 
-def shift_file(
-    run: Run, source: SourceSpec, spec: DataSpec, *, numbering: Sequence[str] = (), engine: str = "torch"
-) -> tuple[Layout, Evaluation, ShiftReport]:
-    """Scores of a run on labelled rows, and under each of its recipe's `evaluate.shifts`. Raises DataError."""
-    table, split = labelled_split(run, source, spec, numbering=numbering, engine=engine)
+def shift_report(run: Run, table: Table, split: Split, plain: Evaluation, *, engine: str = "torch") -> ShiftReport:
+    """Scores of a run under each of its recipe's `evaluate.shifts`, on rows that `evaluate_file` read and scored."""
     predictor, scoring, kinds = run.predictor_on(engine), run.recipe.evaluate, run.recipe.evaluate.shifts
     task, logits_of = predictor.task, partial(predictor.logits, batch_size=scoring.batch_size)
-    plain = evaluate(predictor.scorer, split, padding=predictor.padding, spec=scoring)
     shifted = shifted_tokens(table.texts, split.tokens, kinds, predictor.tokenizer, predictor.preprocessing)
     join = predictor.preprocessing.join
     first = table.texts[:LOOKED_AT]  # of these the one that most kinds change, the shortest of equals
@@ -46,8 +40,7 @@ def shift_file(
         example = shift(text, change.kind, join=join)
         kinds_scores.append(_scores(change.kind, len(change.indices), scores, drop, example))
     name = table.layout.path if table.layout.path.startswith("hub:") else Path(table.layout.path).name
-    report = ShiftReport(name, len(split), scoring.confidence, text, tuple(kinds_scores))
-    return table.layout, plain, report
+    return ShiftReport(name, len(split), scoring.confidence, text, tuple(kinds_scores))
 
 
 def write_report(report: ShiftReport, folder: Path) -> Path:

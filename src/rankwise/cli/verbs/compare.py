@@ -1,7 +1,5 @@
 """`rankwise compare RUN…`: a line a system with scores and costs, then a verdict in words for each pair."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -48,7 +46,7 @@ def compare(
         console.dim(f"the table → {out}")
 
 
-def show_comparison(comparison: Comparison, metric: Metric = "accuracy") -> None:
+def show_comparison(comparison: "Comparison", metric: "Metric" = "accuracy") -> None:
     """Scores and costs of each system, the verdicts, how they came about."""
     table = console.plain_table("system", "seeds", "accuracy %", "F1 %", "loss", "trained", "seconds", "GB")
     table.padding = (0, 1, 0, 0)
@@ -80,7 +78,7 @@ def show_comparison(comparison: Comparison, metric: Metric = "accuracy") -> None
         console.note(line)
 
 
-def _intervals(comparison: Comparison) -> str:
+def _intervals(comparison: "Comparison") -> str:
     """What the intervals are over; a single seed says nothing of seeds."""
     several = [len(system.seeds) > 1 for system in comparison.systems]
     level = f"{comparison.confidence:.0%} intervals"

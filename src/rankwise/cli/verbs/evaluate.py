@@ -1,7 +1,5 @@
 """`rankwise evaluate`: the scores of a run on labelled data, and with --shift those under each kind of shift."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
@@ -46,7 +44,7 @@ def evaluate(options: EvaluateOptions) -> None:
     check_data(options.source)
     from rankwise.run.folder import Run
     from rankwise.workflows.score_files import evaluate_file, source_for
-    from rankwise.workflows.under_shift import shift_file, write_report
+    from rankwise.workflows.under_shift import shift_report, write_report
 
     run = Run.load(options.run)
     unseen = ["data.unseen_labels=wrong"] if options.unseen else []
@@ -54,18 +52,15 @@ def evaluate(options: EvaluateOptions) -> None:
     source, numbering = source_for(spec, labelled=True)
     source = with_columns(source, options.text_column, options.label_column)
     show_engine(run, options.engine)
-    report = None
-    if options.shift:
-        layout, evaluation, report = shift_file(run, source, spec, numbering=numbering, engine=options.engine)
-    else:
-        layout, evaluation = evaluate_file(run, source, spec, numbering=numbering, engine=options.engine)
+    table, split, evaluation = evaluate_file(run, source, spec, numbering=numbering, engine=options.engine)
+    report = shift_report(run, table, split, evaluation, engine=options.engine) if options.shift else None
     if options.as_json:
-        about = {"run": str(options.run), "data": layout.describe()}
+        about = {"run": str(options.run), "data": table.layout.describe()}
         arguments.print_json(about, evaluation.with_mistakes(), {"shift": report} if report else {})
         if report:
             write_report(report, run.folder)
         return
-    console.dim(layout.describe())
+    console.dim(table.layout.describe())
     show_evaluation(evaluation.scores, evaluation.mistakes, run.preprocessing.classes)
     if report:
         show_shift(report)
@@ -122,7 +117,7 @@ def _show_mistakes(mistakes: Sequence[Mistake]) -> None:
     console.out.print(table)
 
 
-def show_shift(report: ShiftReport) -> None:
+def show_shift(report: "ShiftReport") -> None:
     """Accuracy and drop of each kind with intervals, the worst marked, an example under each."""
     console.out.print(f"\n[dim]{'under shift':<20}{'accuracy %':<20}{'drop, points':<22}inputs changed[/]")
     worst = report.worst

@@ -1,7 +1,5 @@
 """`rankwise learn-curve`: accuracy against training rows, and what more rows would bring."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -43,7 +41,7 @@ def learn_curve(options: LearnCurveOptions) -> None:
 
     folder = options.out or Path("curves") / loaded.name
 
-    def tell(point: Point, reused: bool) -> None:
+    def tell(point: "Point", reused: bool) -> None:
         how = "from before" if reused else f"{point.seconds:.0f} s"
         console.err.print(f"[dim]{point.rows:,} rows, seed {point.seed}: {point.accuracy:.1%}, {how}[/]")
 
@@ -55,7 +53,7 @@ def learn_curve(options: LearnCurveOptions) -> None:
     console.dim(f"points and curve.csv in {folder}")
 
 
-def show_curve(curve: LearningCurve) -> None:
+def show_curve(curve: "LearningCurve") -> None:
     """Sizes with their bars, the law, what more rows would bring, notes."""
     lowest = min(size.accuracy.value or 0.0 for size in curve.sizes)
     scale = max(0.0, lowest - 0.05)  # the bars' left end, so that differences show

@@ -4,8 +4,6 @@ Of the time that a text of the command line takes, imports are most, so nothing 
 at all for a label.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -104,7 +102,7 @@ def _write_rows(options: PredictOptions) -> None:
             stream.write(row)
 
 
-def _run_of(options: PredictOptions) -> Run:
+def _run_of(options: PredictOptions) -> "Run":
     """The run, its engine loaded and told of."""
     from rankwise.run.folder import Run
 
@@ -113,7 +111,7 @@ def _run_of(options: PredictOptions) -> Run:
     return run
 
 
-def show_engine(run: Run, engine: str) -> None:
+def show_engine(run: "Run", engine: str) -> None:
     """Load the engine, and say on standard error how close an export comes to torch; torch itself needs no word."""
     if about := getattr(run.predictor_on(engine).scorer, "about", ""):
         typer.secho(about, err=True, dim=True)

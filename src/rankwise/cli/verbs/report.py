@@ -1,7 +1,5 @@
 """`rankwise report`: finished runs, or a study, as one HTML page; its figures as files too."""
 
-from __future__ import annotations
-
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -50,7 +48,7 @@ def report(
         typer.launch(out.resolve().as_uri())
 
 
-def _report_of(sources: list[str]) -> Report:
+def _report_of(sources: list[str]) -> "Report":
     studies = [source for source in sources if "://" in source or (Path(source) / STUDY).is_file()]
     for source in [source for source in sources if source not in studies]:
         held = sorted(path.parent for path in Path(source).glob(f"*/{STUDY}"))

@@ -1,7 +1,5 @@
 """`rankwise reproduce REPORT`: what a report printed beside what comes of it here, and what in it does not add up."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -76,7 +74,7 @@ def reproduce(options: ReproduceOptions) -> None:
         show_reproduction(reproduction)
 
 
-def show_reproduction(reproduction: Reproduction) -> None:
+def show_reproduction(reproduction: "Reproduction") -> None:
     """Parameters, scores, what does not add up, and the experiments held against each other."""
     console.out.print(f"[bold]report {reproduction.report.number}[/]  {escape(reproduction.report.title)}\n")
     table = console.plain_table("trained parameters", "printed", "counted there", "counted here")
@@ -97,7 +95,7 @@ def show_reproduction(reproduction: Reproduction) -> None:
         show_comparison(comparison)
 
 
-def _show_scores(reproduction: Reproduction) -> None:
+def _show_scores(reproduction: "Reproduction") -> None:
     for one in reproduction.outcomes:
         console.out.print(f"[bold]{one.experiment.name}[/]  [dim]{escape(one.experiment.summary)}[/]", soft_wrap=True)
         printed = ", ".join(f"{name} {value}" for name, value in one.experiment.scores.items())
@@ -114,7 +112,7 @@ def _show_scores(reproduction: Reproduction) -> None:
         )
 
 
-def _ours(one: Outcome) -> str:
+def _ours(one: "Outcome") -> str:
     if one.system is None:
         return f"[yellow]not run:[/] {escape(one.left_out or '')}"
     scores = f"test accuracy {console.percent(one.system.accuracy)}"
@@ -123,7 +121,7 @@ def _ours(one: Outcome) -> str:
     return f"{scores}; {one.training_rows:,} rows, {console.counted(one.updates or 0, 'update')}"
 
 
-def _list(known: list[Report], *, as_json: bool) -> None:
+def _list(known: list["Report"], *, as_json: bool) -> None:
     if as_json:
         print_json([report.model_dump(mode="json") for report in known])
         return

@@ -1,7 +1,5 @@
 """What a person sees of a sweep: how it goes while it runs, and the study when it is done."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections import Counter
@@ -37,7 +35,7 @@ NAMES = {
 VALUES = dict.fromkeys(SHARES, ".1%") | {"trained_parameters": ",.0f"}  # formats of objectives in one line; others: ,.4g
 
 
-def show_study(study: Study, folder: Path) -> None:
+def show_study(study: "Study", folder: Path) -> None:
     """The leaderboard, what was left out, which settings mattered, the finalists, what to type next."""
     counted = Counter(trial.state for trial in study.trials)
     states = ", ".join(f"{count} {state}" for state, count in counted.items())
@@ -63,7 +61,7 @@ def show_study(study: Study, folder: Path) -> None:
         )
 
 
-def _show_leaderboard(study: Study, finished: Sequence[Trial]) -> None:
+def _show_leaderboard(study: "Study", finished: Sequence[Trial]) -> None:
     """Scores and costs of the best, with what was changed beside them, or below where 80 columns don't hold it."""
     front = {trial.number for trial in study.front()} if len(study.objectives) > 1 else set()
     scores = [name for name in study.objectives if name in finished[0].scores]
@@ -91,7 +89,7 @@ def _show_leaderboard(study: Study, finished: Sequence[Trial]) -> None:
         )
 
 
-def _show_finals(study: Study) -> None:
+def _show_finals(study: "Study") -> None:
     done = [final for final in study.finals if not final.reason]
     score = next((name for name in study.objectives if name in SHARES and done and name in done[0].test), "accuracy")
     table = console.plain_table("finalist", "runs", f"validation {NAMES[score]}", f"test {NAMES[score]}", "")
@@ -142,7 +140,7 @@ def _plainly(value: Any) -> str:
 class SweepProgress(Bar):
     """A listener that draws a bar with the trials done, the best so far and the time left, and a line for each trial."""
 
-    def __init__(self, space: Space, *, quiet: bool) -> None:
+    def __init__(self, space: "Space", *, quiet: bool) -> None:
         best, eta = TextColumn("{task.fields[best]}"), TextColumn("{task.fields[eta]}")
         super().__init__(best, TimeElapsedColumn(), eta, disable=quiet)
         self.space, self.quiet = space, quiet

@@ -1,7 +1,5 @@
 """`rankwise sweep SPACE`: search a space of recipes, tell how it goes, print the leaderboard and what to type next."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -126,7 +124,7 @@ def sweep(options: SweepOptions) -> None:
         raise PlanError(f"nothing in this space fits the cap; the smallest would train {least:,}; type --budget {least + 1}")
 
 
-def _engine(options: SweepOptions, space: Space, base: Recipe) -> Callable[[Work], Engine]:
+def _engine(options: SweepOptions, space: "Space", base: Recipe) -> "Callable[[Work], Engine]":
     """What runs the trials: processes of this machine, no more than there are trials, or a Ray cluster."""
     if options.engine == "ray":
         from rankwise.sweep.engines.ray import RayEngine

@@ -1,7 +1,5 @@
 """`rankwise train`: a recipe as a run folder, with the plan before it and the scores after it."""
 
-from __future__ import annotations
-
 import os
 import time
 from dataclasses import dataclass
@@ -65,7 +63,7 @@ def train(options: TrainOptions) -> None:
         show_run(run)
 
 
-def show_run(run: Run) -> None:
+def show_run(run: "Run") -> None:
     """The end of a training: scores beside baselines, what was spent, where it is, what to type next."""
     scores, test, facts = run.scores, run.scores.test, run.facts
     table = console.plain_table("on the test rows", "accuracy %", "macro-F1 %", "ahead by, points")
