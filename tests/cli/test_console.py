@@ -10,7 +10,7 @@ from rankwise.cli import console
 from rankwise.cli.verbs.evaluate import show_evaluation
 from rankwise.cli.verbs.train import show_run
 from rankwise.stats.intervals import Interval
-from rankwise.stats.scores import ClassScore, Scores
+from rankwise.stats.scores import ClassScore, ScoresWithMistakes
 
 HALF = Interval(0.5, None, None)
 
@@ -30,7 +30,7 @@ def test_an_interval_is_shown_as_far_as_it_is_defined(scored, as_percent, as_poi
 
 
 def test_scores_without_bounds_are_shown_without(capsys):
-    show_evaluation(replace(scored([], []), mcc=Interval(None, None, None)), (), [])
+    show_evaluation(replace(scored([], []), mcc=Interval(None, None, None)), [])
     lines = {line.split("  ")[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
     assert lines["accuracy %"] == ["%", "50.0"]
     assert lines["MCC"] == ["n/a"]
@@ -40,8 +40,18 @@ def scored(classes, confusion):
     """Scores of one half each."""
     per_class = tuple(ClassScore(name, 9, HALF, HALF, HALF) for name in classes)
     matrix = tuple(map(tuple, confusion))
-    return Scores(
-        9, HALF, HALF, HALF, HALF, HALF, per_class=per_class, confusion=matrix, reliability=(), confidence_level=0.95
+    return ScoresWithMistakes(
+        9,
+        HALF,
+        HALF,
+        HALF,
+        HALF,
+        HALF,
+        per_class=per_class,
+        confusion=matrix,
+        reliability=(),
+        confidence_level=0.95,
+        mistakes=(),
     )
 
 
@@ -49,7 +59,7 @@ def test_a_confusion_matrix_that_lines_can_not_hold_gives_way_to_the_commonest_p
     monkeypatch.setattr(console.out, "_width", 80)
     classes = [f"tickets about topic number {number}" for number in range(6)]
     matrix = [[5 if row == column else int((row, column) == (2, 4)) for column in range(6)] for row in range(6)]
-    show_evaluation(scored(classes, matrix), (), classes)
+    show_evaluation(scored(classes, matrix), classes)
     told = capsys.readouterr().out
     assert "topic number 2  tickets about topic number 4     1" in told
     assert "…" not in told
@@ -58,7 +68,7 @@ def test_a_confusion_matrix_that_lines_can_not_hold_gives_way_to_the_commonest_p
 
 def test_a_confusion_matrix_that_fits_has_every_class(capsys, monkeypatch):
     monkeypatch.setattr(console.out, "_width", 80)
-    show_evaluation(scored(["a", "b"], [[3, 1], [2, 3]]), (), ["a", "b"])
+    show_evaluation(scored(["a", "b"], [[3, 1], [2, 3]]), ["a", "b"])
     told = capsys.readouterr().out
     assert "truth ↓  predicted →" in told
     assert "mixed up" not in told
@@ -66,7 +76,7 @@ def test_a_confusion_matrix_that_fits_has_every_class(capsys, monkeypatch):
 
 def test_shares_are_shown_in_percent_and_other_scores_as_they_are(run_for, capsys):
     scores = run_for("bert").scores.test
-    show_evaluation(scores, scores.mistakes, run_for("bert").preprocessing.classes)
+    show_evaluation(scores, run_for("bert").preprocessing.classes)
     shown = " ".join(capsys.readouterr().out.split())
     assert f"accuracy % {console.percent(scores.accuracy)} macro-F1 % {console.percent(scores.macro_f1)}" in shown
     loss, low, high = astuple(scores.log_loss)

@@ -71,7 +71,7 @@ def test_a_row_of_an_unknown_class_counts_as_a_mistake(trained):
     assert after.scores.accuracy.value == pytest.approx(before.scores.accuracy.value - 1 / len(split))
     quick = Validation(scorer.classifier, padding, batch_size=8).scores(changed)
     assert quick.accuracy == pytest.approx(after.scores.accuracy.value, abs=1e-6)
-    assert "(unknown class)" in {mistake.truth for mistake in after.mistakes if mistake.row == split.rows[right]}
+    assert "(unknown class)" in {mistake.truth for mistake in after.scores.mistakes if mistake.row == split.rows[right]}
 
 
 def test_the_most_confident_mistakes_come_first_with_their_row_and_text(trained):
@@ -79,8 +79,8 @@ def test_the_most_confident_mistakes_come_first_with_their_row_and_text(trained)
     found = evaluate(scorer, split, padding=padding, spec=FEW, mistakes=3)
     wrong = np.flatnonzero(found.probabilities.argmax(-1) != split.labels)
     expected = sorted(wrong, key=lambda place: -found.probabilities[place].max())[:3]
-    assert [mistake.row for mistake in found.mistakes] == [split.rows[place] for place in expected]
-    for mistake, place in zip(found.mistakes, expected, strict=True):
+    assert [mistake.row for mistake in found.scores.mistakes] == [split.rows[place] for place in expected]
+    for mistake, place in zip(found.scores.mistakes, expected, strict=True):
         assert mistake.text == split.texts[place]
         assert mistake.truth == CLASSES[split.labels[place]] != mistake.predicted
         assert mistake.confidence == found.probabilities[place].max()
@@ -109,5 +109,5 @@ def test_an_evaluation_is_plain_json(trained):
     import json
 
     scorer, padding, split = trained
-    found = to_json(evaluate(scorer, split, padding=padding, spec=FEW).with_mistakes())
+    found = to_json(evaluate(scorer, split, padding=padding, spec=FEW).scores)
     assert json.loads(json.dumps(found)) == found

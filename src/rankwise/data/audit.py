@@ -8,7 +8,7 @@ differs from it in case, space or punctuation.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import combinations
@@ -111,7 +111,7 @@ def audit(tables: Mapping[str, Table], *, lengths: NDArray[np.int64] | None = No
     exact = {name: _hashes(table.texts) for name, table in tables.items()}
     near = {name: _hashes(map(_plain, table.texts)) for name, table in tables.items()}
     counts = dict(Counter(train.labels or ()).most_common())
-    groups = list(_conflicts(train, exact["train"]))
+    groups = _conflicts(train.labels or (), exact["train"])
     repeats, near_repeats = (len(keys) - len(np.unique(keys)) for keys in (exact["train"], near["train"]))
     counted = Audit(
         rows={name: len(table.texts) for name, table in tables.items()},
@@ -122,7 +122,7 @@ def audit(tables: Mapping[str, Table], *, lengths: NDArray[np.int64] | None = No
         duplicates=repeats,
         near_duplicates=near_repeats - repeats,
         conflicts=len(groups),
-        conflict_examples=tuple(_example(train, indices) for indices in sorted(groups)[:5]),
+        conflict_examples=tuple(_example(train, indices) for indices in groups[:5]),
         overlaps=tuple(_overlap(one, two, exact, near) for one, two in combinations(tables, 2)),
         label_words=_label_words(train, counts),
         alike_labels=_alike(counts),
@@ -164,18 +164,13 @@ def _overlap(other: str, split: str, exact: Mapping[str, Hashes], near: Mapping[
     return Overlap(split, other, rows, rows / max(1, len(same)), alike - rows)
 
 
-def _conflicts(table: Table, keys: Hashes) -> Iterator[list[int]]:
-    """Indices of the rows that share a text but not a label, rising: one list per text."""
-    if table.labels is None:
-        return
-    order = np.argsort(keys, kind="stable")
-    starts = np.flatnonzero(np.concatenate([[True], keys[order][1:] != keys[order][:-1]]))  # of runs of one text
-    counts = np.diff(starts, append=len(keys))
-    repeated = counts > 1
-    for start, count in zip(starts[repeated].tolist(), counts[repeated].tolist(), strict=True):
-        indices: list[int] = order[start : start + count].tolist()
-        if len({table.labels[index] for index in indices}) > 1:
-            yield indices
+def _conflicts(labels: Sequence[str], keys: Hashes) -> list[list[int]]:
+    """Indices of the rows that share a text but not a label, rising: one list per text, in the order of their first rows."""
+    _, text, copies = np.unique(keys, return_inverse=True, return_counts=True)
+    alike: dict[int, list[int]] = {}
+    for index in np.flatnonzero(copies[text] > 1).tolist() if labels else ():
+        alike.setdefault(int(text[index]), []).append(index)
+    return [indices for indices in alike.values() if len({labels[index] for index in indices}) > 1]
 
 
 def _example(table: Table, indices: list[int]) -> Conflict:

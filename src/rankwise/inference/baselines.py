@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from rankwise.data.prepare import Prepared
 from rankwise.data.store import Texts
+from rankwise.data.tasks import SingleLabel
 from rankwise.planning.memory import BASELINE_FEW, BASELINE_MOST
 from rankwise.recipe import EvaluateSpec
 from rankwise.stats.paired import paired_bootstrap
-from rankwise.stats.scores import BaselineScores, score
+from rankwise.stats.scores import BaselineScores
 
 MOST_ROWS = BASELINE_MOST  # their word pairs and the fit's vectors take some 400 MB
 
@@ -24,7 +25,9 @@ def fitted_baselines(data: Prepared) -> dict[str, np.ndarray]:
     rows = _sample(data.train.labels, MOST_ROWS)
     unit, probabilities = _tfidf(data, rows)
     tfidf = f"TF-IDF{unit} + logistic" + (f", {len(rows):,} rows" if len(rows) < len(data.train) else "")
-    return {"majority class": _majority(data), tfidf: probabilities}
+    counts = np.bincount(data.train.labels, minlength=len(data.classes)).astype(float)
+    majority = np.tile(counts / counts.sum(), (len(data.test), 1))
+    return {"majority class": majority, tfidf: probabilities}
 
 
 def baselines(
@@ -34,18 +37,12 @@ def baselines(
 
     def scored(probabilities: np.ndarray) -> BaselineScores:
         truth = data.test.labels
-        scores = score(probabilities, truth, data.classes, resamples=spec.resamples, confidence=spec.confidence)
+        scores = SingleLabel(data.classes).scores(probabilities, truth, spec)
         right = probabilities.argmax(-1) == truth
         difference = paired_bootstrap(predicted == truth, right, confidence=spec.confidence)
         return BaselineScores(**vars(scores), difference=difference)
 
     return {name: scored(probabilities) for name, probabilities in fitted.items()}
-
-
-def _majority(data: Prepared) -> np.ndarray:
-    """The training split's class shares for every row: (N, C)."""
-    counts = np.bincount(data.train.labels, minlength=len(data.classes)).astype(float)
-    return np.tile(counts / counts.sum(), (len(data.test), 1))
 
 
 def _tfidf(data: Prepared, rows: NDArray[np.int64]) -> tuple[str, np.ndarray]:

@@ -20,17 +20,11 @@ from rankwise.stats import scores as stats
 class Evaluation:
     """Scores of one split, with what they were made from."""
 
-    scores: stats.Scores
-    mistakes: tuple[stats.Mistake, ...]
-    """The most confident ones first."""
+    scores: stats.ScoresWithMistakes
     probabilities: Probabilities = field(repr=False)
     """(N, C)"""
     truth: NDArray[np.int64] = field(repr=False)
     """(N,), -1 for a class the classifier does not know."""
-
-    def with_mistakes(self) -> stats.ScoresWithMistakes:
-        """The scores and the mistakes, as scores.json and `rankwise evaluate --json` have them."""
-        return stats.ScoresWithMistakes(**vars(self.scores), mistakes=self.mistakes)
 
 
 def evaluate(
@@ -46,7 +40,8 @@ def evaluated(values: NDArray[np.float32], split: Split, task: Task, spec: Evalu
     """Scores of a split whose logits (N, C) are known."""
     probabilities = task.probabilities(values)
     scores = task.scores(probabilities, split.labels, spec)
-    return Evaluation(scores, _mistakes(task, split, probabilities, mistakes), probabilities, split.labels)
+    surest = _mistakes(task, split, probabilities, mistakes)
+    return Evaluation(stats.ScoresWithMistakes(**vars(scores), mistakes=surest), probabilities, split.labels)
 
 
 def probabilities_under(

@@ -7,7 +7,7 @@ Sizes are bytes, durations seconds, shares 0 to 1. A key that is None by default
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Self
 
@@ -179,15 +179,8 @@ def versions() -> dict[str, str]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "system": platform.system(),
-        **{package: _version(package) for package in PACKAGES},
+        **{package: next((found.version for found in distributions(name=package)), "unknown") for package in PACKAGES},
     }
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rankwise.data.tasks import SingleLabel
 from rankwise.data.tokens import tokenize
 from rankwise.encoders.base import Base
 from rankwise.errors import ReloadMismatch
@@ -23,7 +24,7 @@ from rankwise.run import manifest
 from rankwise.run.card import model_card
 from rankwise.run.folder import Run
 from rankwise.run.opening import portable
-from rankwise.stats.scores import BaselineScores, score
+from rankwise.stats.scores import BaselineScores
 from rankwise.system.files import read_json, write_json
 from rankwise.training.job import Job
 from rankwise.training.loop import Fitted
@@ -64,7 +65,7 @@ def scores_of(job: Job, fitted: Fitted, test: Evaluation, baselines: Mapping[str
     """The test rows' scores beside the baselines', and the evaluations during training."""
     return schema.RunScores(
         classes=job.data.classes,
-        test=test.with_mistakes(),
+        test=test.scores,
         validation=fitted.best,
         baselines=baselines,
         history=fitted.history,
@@ -121,9 +122,8 @@ def _clean_scores(test: Evaluation, leaked: NDArray[np.bool_], spec: EvaluateSpe
     """Scores of the test rows whose texts are not in training, where some are and some are not."""
     if not leaked.any() or leaked.all():
         return None
-    names = [row.name for row in test.scores.per_class]
-    probabilities, truth = test.probabilities[~leaked], test.truth[~leaked]
-    clean = score(probabilities, truth, names, resamples=spec.resamples, confidence=spec.confidence)
+    task = SingleLabel(tuple(row.name for row in test.scores.per_class))
+    clean = task.scores(test.probabilities[~leaked], test.truth[~leaked], spec)
     return schema.CleanScores(clean.accuracy, clean.macro_f1)
 
 

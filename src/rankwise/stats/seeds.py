@@ -58,10 +58,12 @@ def resampled_scores(
     rng = np.random.default_rng(seed)
     rows = len(truth)
     at_once = max(1, _WEIGHTS_AT_ONCE // rows)
-    draws = [
-        _weighted_scores(_row_counts(rng, rows, min(at_once, resamples - start)), predicted, truth, classes)
-        for start in range(0, resamples, at_once)
-    ]
+    draws = []
+    for start in range(0, resamples, at_once):
+        count = min(at_once, resamples - start)
+        drawn = rng.integers(rows, size=(count, rows)) + rows * np.arange(count)[:, None]
+        weights = np.bincount(drawn.ravel(), minlength=drawn.size).astype(np.float32)  # how often a resample holds a row
+        draws.append(_weighted_scores(weights.reshape(count, rows), predicted, truth, classes))
     return _weighted_scores(np.ones((1, rows), np.float32), predicted, truth, classes)[0], np.concatenate(draws)
 
 
@@ -87,12 +89,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - smaller) * p_values[index]))
         corrected[index] = largest
     return corrected
-
-
-def _row_counts(rng: np.random.Generator, rows: int, resamples: int) -> NDArray[np.float32]:
-    """How often a resample holds a row, (resamples, N)."""
-    drawn = rng.integers(rows, size=(resamples, rows)) + rows * np.arange(resamples)[:, None]
-    return np.bincount(drawn.ravel(), minlength=resamples * rows).reshape(resamples, rows).astype(np.float32)
 
 
 def _weighted_scores(

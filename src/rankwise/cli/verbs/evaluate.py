@@ -12,7 +12,7 @@ from rankwise.cli import arguments, console
 from rankwise.cli.options import check_data, spec_for, with_columns
 from rankwise.cli.verbs.predict import show_engine
 from rankwise.run.manifest import check_run
-from rankwise.stats.scores import Mistake, Scores
+from rankwise.stats.scores import Mistake, ScoresWithMistakes
 
 if TYPE_CHECKING:
     from rankwise.run.format import ShiftReport
@@ -56,18 +56,18 @@ def evaluate(options: EvaluateOptions) -> None:
     report = shift_report(run, table, split, evaluation, engine=options.engine) if options.shift else None
     if options.as_json:
         about = {"run": str(options.run), "data": table.layout.describe()}
-        arguments.print_json(about, evaluation.with_mistakes(), {"shift": report} if report else {})
+        arguments.print_json(about, evaluation.scores, {"shift": report} if report else {})
         if report:
             write_report(report, run.folder)
         return
     console.dim(table.layout.describe())
-    show_evaluation(evaluation.scores, evaluation.mistakes, run.preprocessing.classes)
+    show_evaluation(evaluation.scores, run.preprocessing.classes)
     if report:
         show_shift(report)
         console.dim(f"written to {write_report(report, run.folder)}")
 
 
-def show_evaluation(scores: Scores, mistakes: Sequence[Mistake], classes: Sequence[str]) -> None:
+def show_evaluation(scores: ScoresWithMistakes, classes: Sequence[str]) -> None:
     """All scores, per-class scores, the confusion matrix and the most confident mistakes."""
     shown = [
         ("accuracy %", console.percent(scores.accuracy)),
@@ -86,8 +86,8 @@ def show_evaluation(scores: Scores, mistakes: Sequence[Mistake], classes: Sequen
     per_class.columns[0].overflow = "fold"
     console.out.print(per_class)
     _show_confusion(scores.confusion, classes)
-    if mistakes:
-        _show_mistakes(mistakes)
+    if scores.mistakes:
+        _show_mistakes(scores.mistakes)
 
 
 def _show_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> None:

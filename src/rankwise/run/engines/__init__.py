@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rankwise.encoders.base import Base
     from rankwise.inference.scorer import Scorer
     from rankwise.inference.torch_scorer import DropoutScorer
+    from rankwise.model.classifier import Classifier
     from rankwise.planning.plan import Plan
 
 
@@ -29,6 +30,7 @@ class SavedRun(Protocol):
     def preprocessing(self) -> Preprocessing: ...
     def base(self) -> Base: ...
     def plan(self) -> Plan: ...
+    def classifier(self) -> Classifier: ...
 
 
 @dataclass(frozen=True)

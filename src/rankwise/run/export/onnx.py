@@ -33,9 +33,8 @@ LARGEST_FILE = 2**31 - 1  # bytes in a protobuf message
 
 def export_run(run: SavedRun, path: Path, *, source: str) -> float:
     """Write a run's classifier to `path`, as `export` does, held against torch's in shapes of many kinds."""
-    classifier = adapters.load(run.folder, run.base(), run.plan(), run.preprocessing.classes)
     batches = probe_batches(tokenizer_in(run.folder), run.preprocessing.max_length)
-    return export(classifier, batches, path, source=source)
+    return export(run.classifier(), batches, path, source=source)
 
 
 def probe_batches(tokenizer: Any, max_length: int) -> list[Batch]:
