@@ -328,7 +328,7 @@ def test_a_finalist_that_diverges_is_kept_with_its_reason(run):
     how = {"text": None, "retrain": retrain}
     study = run(fakes.scored, "finalists=1", "finalist_seeds=2", **how)
     assert [(final.seed, final.reason) for final in study.finals] == [(1, "the loss became nan at update 3"), (2, "")]
-    assert [event.final.reason for event in run.events("final")] == ["the loss became nan at update 3", ""]
+    assert [event.reason for event in run.events("final")] == ["the loss became nan at update 3", ""]
     assert run(fakes.scored, "finalists=1", "finalist_seeds=2", **how).finals == study.finals
     assert run.engine.tasks == []
 

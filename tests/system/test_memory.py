@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 from rankwise.system.memory import (
     KERNEL_CACHES,
     Ceiling,
-    Memory,
+    available_bytes,
     bound_kernel_cache,
     is_out_of_memory,
-    memory_bytes,
     peak_of,
     peak_resident_bytes,
     resident_bytes,
@@ -27,7 +26,7 @@ MEGABYTE = 1 << 20
 
 
 def test_memory_is_the_machines_where_no_group_limits_it(root):
-    assert memory_bytes(root.path) == Memory(8000 * 1024, 6000 * 1024)
+    assert available_bytes(root.path) == 6000 * 1024
 
 
 def test_a_groups_limit_counts_and_cached_files_in_it_can_be_had(root):
@@ -35,30 +34,29 @@ def test_a_groups_limit_counts_and_cached_files_in_it_can_be_had(root):
     root(f"{group}/memory.max", str(5 * MEGABYTE))
     root(f"{group}/memory.current", str(3 * MEGABYTE))
     root(f"{group}/memory.stat", f"anon 1\ninactive_file {MEGABYTE}\n")
-    assert memory_bytes(root.path) == Memory(5 * MEGABYTE, 3 * MEGABYTE)
+    assert available_bytes(root.path) == 3 * MEGABYTE
 
 
 def test_the_smallest_limit_on_the_way_up_counts(root):
     root("sys/fs/cgroup/jobs/one/memory.max", "max")
     root("sys/fs/cgroup/jobs/memory.max", str(2 * MEGABYTE))
-    assert memory_bytes(root.path).total == 2 * MEGABYTE
+    assert available_bytes(root.path) == 2 * MEGABYTE
 
 
 def test_version_1_writes_no_limit_as_a_huge_number(root):
     root("proc/self/cgroup", "4:memory:/pod\n")
     root("sys/fs/cgroup/memory/pod/memory.limit_in_bytes", "9223372036854771712")
-    assert memory_bytes(root.path).total == 8000 * 1024
+    assert available_bytes(root.path) == 6000 * 1024
     root("sys/fs/cgroup/memory/pod/memory.limit_in_bytes", str(MEGABYTE))
     root("sys/fs/cgroup/memory/pod/memory.usage_in_bytes", str(2 * MEGABYTE))  # over its limit for a moment
-    assert memory_bytes(root.path) == Memory(MEGABYTE, 0)
+    assert available_bytes(root.path) == 0
 
 
 def test_this_machine_has_memory_and_this_process_holds_some_of_it():
-    memory = memory_bytes()
-    assert 0 < memory.available <= memory.total
+    assert available_bytes() > 0
     assert peak_resident_bytes() > 0
     if resident_bytes() is not None:
-        assert MEGABYTE < resident_bytes() <= peak_resident_bytes() < memory.total
+        assert MEGABYTE < resident_bytes() <= peak_resident_bytes()
 
 
 def test_a_large_array_raises_the_peak_and_the_peak_stays_when_it_is_gone():

@@ -98,13 +98,12 @@ def splits(batch_size: int) -> list[int]:
     return sorted({math.ceil(batch_size / parts) for parts in range(1, batch_size + 1)}, reverse=True)
 
 
-def halved(micro_batch: int, limit_gb: float | None = None) -> int:
+def halved(micro_batch: int) -> int:
     """The next micro-batch size to try when memory ran out. Raises OverMemory after one row."""
     if micro_batch > 1:
         return math.ceil(micro_batch / 2)
-    limit = "" if limit_gb is None else f" of {limit_gb:g} GB"
     raise OverMemory(
-        f"memory{limit} ran out with one row at a time; type --set data.max_length=64, a smaller --set base=NAME, or more "
+        "memory ran out with one row at a time; type --set data.max_length=64, a smaller --set base=NAME, or more "
         "--memory-gb where the machine has it"
     )
 

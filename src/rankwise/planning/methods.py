@@ -35,14 +35,16 @@ class Method(ABC):
     """Whether the policy says in which layers it trains."""
     spans_layers: ClassVar[bool] = False
     """Whether all that it trains in the encoder is one tensor for all layers."""
+    words: ClassVar[str] = ""
+    """Its `summary`, where that is the same for every recipe."""
 
     @abstractmethod
     def entries(self, encoder: Encoder, adapter: AdapterSpec, ranks: Mapping[str, int]) -> list[Entry]:
         """Every tensor that it trains in the encoder; `ranks` by module path. Raises PlanError where it can't be placed."""
 
-    @abstractmethod
     def summary(self, adapter: AdapterSpec, ranks: Mapping[str, int], layers: int) -> str:
         """What it trains in the encoder, in a few words; `layers` is the number of linear layers that it adapts."""
+        return self.words
 
     def frozen_parameters(self, encoder: Encoder, ranks: Mapping[str, int]) -> int:
         """Parameters that it adds to the model and does not train."""
@@ -54,7 +56,7 @@ class Method(ABC):
 
     def trains_embeddings(self, adapter: AdapterSpec) -> bool:
         """Whether anything below the first layer trains, so that every layer needs gradients."""
-        return adapter.bias == "all"
+        return self.trains_weights or adapter.bias == "all"
 
     def prefix_length(self, adapter: AdapterSpec) -> int:
         """Virtual tokens before each text, which take as many positions."""
@@ -229,38 +231,31 @@ class Full(Method):
     """A full fine-tune: every parameter trains."""
 
     trains_weights = True
+    words = "every parameter"
 
     def entries(self, encoder: Encoder, adapter: AdapterSpec, ranks: Mapping[str, int]) -> list[Entry]:
         return [Entry("encoder", part.path, part.parameters) for part in encoder.body]
-
-    def trains_embeddings(self, adapter: AdapterSpec) -> bool:
-        return True
-
-    def summary(self, adapter: AdapterSpec, ranks: Mapping[str, int], layers: int) -> str:
-        return "every parameter"
 
 
 class Head(Method):
     """The head alone trains; the encoder stays as it is."""
 
+    words = "the head alone"
+
     def entries(self, encoder: Encoder, adapter: AdapterSpec, ranks: Mapping[str, int]) -> list[Entry]:
         return []
-
-    def summary(self, adapter: AdapterSpec, ranks: Mapping[str, int], layers: int) -> str:
-        return "the head alone"
 
 
 class Bias(Method):
     """BitFit (arXiv 2106.10199): the encoder's biases train, and the head."""
+
+    words = "biases and the head"
 
     def entries(self, encoder: Encoder, adapter: AdapterSpec, ranks: Mapping[str, int]) -> list[Entry]:
         return [Entry("bias", name, parameters) for name, parameters in encoder.biases]
 
     def trains_embeddings(self, adapter: AdapterSpec) -> bool:
         return True
-
-    def summary(self, adapter: AdapterSpec, ranks: Mapping[str, int], layers: int) -> str:
-        return "biases and the head"
 
 
 METHODS: dict[MethodName, Method] = {

@@ -84,15 +84,15 @@ class Plan:
 
     def facts(self) -> PlanFacts:
         """The plan in plain values, the policy's scores among them where ranks went by importance."""
-        policy, ledger = self.adapter.allocate, self.ledger
-        by_importance = policy if self.adapter.has_ranks and isinstance(policy, ByImportance) else None
+        policy, ledger = self.adapter.allocate if self.adapter.has_ranks else None, self.ledger
+        by_importance = policy if isinstance(policy, ByImportance) else None
         return PlanFacts(
             base=self.encoder.name,
             family=self.encoder.family,
             layers=self.encoder.layers,
             kinds=self.encoder.kinds,
             method=self.adapter.method,
-            policy=policy.policy if self.adapter.has_ranks else None,
+            policy=policy.policy if policy else None,
             head=self.head.kind,
             trainable_parameters=ledger.trainable_parameters,
             total_parameters=ledger.total_parameters,

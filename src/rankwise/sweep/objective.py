@@ -22,7 +22,7 @@ from rankwise.system.events import Event, Events
 from rankwise.system.files import to_json
 from rankwise.system.memory import return_freed_memory
 from rankwise.training.checkpoint import Checkpoints
-from rankwise.training.events import Evaluated, HistoryEntry, TrainingStarted, UpdateLogged, UpdateMade
+from rankwise.training.events import Evaluated, HistoryEntry, TrainingStarted, UpdateMade
 from rankwise.training.loop import fit
 from rankwise.workflows.assemble import Memo, assemble, keep, shared_cache, training_device
 from rankwise.workflows.by_importance import with_scores
@@ -57,7 +57,7 @@ class TrialObjective:
 
         def hear(event: Event) -> None:
             nonlocal updates
-            if isinstance(event, (TrainingStarted, UpdateLogged, UpdateMade)):
+            if isinstance(event, (TrainingStarted, UpdateMade)):
                 updates = event.total  # which a limit of minutes may lower as it goes
             elif isinstance(event, Evaluated):
                 entry = {name: value for name, value in to_json(event).items() if name != "best"}

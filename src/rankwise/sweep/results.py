@@ -148,8 +148,8 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Final:
-    """A finalist trained again as a whole run, on a seed that the search did not use."""
+class Final(Event, kind="final"):
+    """A finalist trained again as a whole run, on a seed that the search did not use; as an event, it has just ended."""
 
     trial: int
     """The number of the trial whose configuration it has."""
@@ -216,13 +216,6 @@ class FinalistsChosen(Event, kind="finalists"):
 
     runs: int
     trials: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class FinalEnded(Event, kind="final"):
-    """A finalist's whole run is finished, or diverged."""
-
-    final: Final
 
 
 @dataclass(frozen=True)

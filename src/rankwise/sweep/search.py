@@ -217,7 +217,7 @@ class Finals(Stage):
             score = result.scores.get(self.sweep.space.objectives[0], 0.0)
             outcome = {"state": "finished", "objectives": [score], "final": asdict(final)}
         self.board.finish(running.trial, outcome)
-        self.board.events.emit(results.FinalEnded(final))
+        self.board.events.emit(final)
 
     def gives_up(self, running: Running) -> None:
         """Leaves it to the next call, which goes on from its last checkpoint."""

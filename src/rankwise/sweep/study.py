@@ -163,7 +163,6 @@ def _trials(search: optuna.Study, objectives: list[str]) -> Iterator[Trial]:
 
 
 def _finals(finals: optuna.Study) -> Iterator[Final]:
-    """The finalists' runs that are done or diverged."""
     for trial in finals.get_trials(deepcopy=False, states=ENDED):
         outcome = trial.user_attrs["outcome"]
         yield Final(**outcome.get("final", trial.user_attrs["params"] | {"reason": outcome.get("reason")}))

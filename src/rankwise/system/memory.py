@@ -1,4 +1,4 @@
-"""Memory in bytes: what this process may use, holds and has held at most, and how freed memory goes back to the system."""
+"""Memory in bytes: what this process may take, holds and has held at most, and how freed memory goes back to the system."""
 
 import ctypes
 import importlib
@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,10 @@ NEAR = 0.85  # of a memory limit, from where freed memory is given back after ea
 OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory", "cublas_status_alloc_failed")
 
 
-@dataclass(frozen=True)
-class Memory:
-    """Bytes that this process may use, and those that are free now."""
+def available_bytes(root: Path = ROOT) -> int:
+    """Memory that this process may still take, of the machine's or of the smallest cgroup around it.
 
-    total: int
-    available: int
-
-
-def memory_bytes(root: Path = ROOT) -> Memory:
-    """Memory of the machine, or of the smallest cgroup around this process.
-
-    Where the system does not say what is free (macOS), all of it counts as available.
+    Where the system does not say what is free (macOS), that is all of it.
     """
     fields = numbers(root / "proc/meminfo")
     total = fields.get("MemTotal") or _physical_bytes()
@@ -43,7 +34,7 @@ def memory_bytes(root: Path = ROOT) -> Memory:
         used = whole_number(folder / "memory.current") or whole_number(folder / "memory.usage_in_bytes") or 0
         available = min(available, max(0, limit - used + reclaimable))
         total = limit
-    return Memory(total, min(available, total))
+    return min(available, total)
 
 
 def resident_bytes(root: Path = ROOT) -> int | None:

@@ -38,22 +38,20 @@ class TrainingStarted(Event, kind="start"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpdateLogged(Event, kind="step"):
-    """Every so many updates: the mean loss since the last one, the learning rate, the length of the gradient."""
+class UpdateMade(Event, kind="tick", in_file=False):
+    """An update; for progress bars."""
 
     step: int
     total: int
-    loss: float
-    rate: float
-    norm: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class UpdateMade(Event, kind="tick", in_file=False):
-    """An update that is not logged; for progress bars."""
+class UpdateLogged(UpdateMade, kind="step"):
+    """Every so many updates: the mean loss since the last one, the learning rate, the length of the gradient."""
 
-    step: int
-    total: int
+    loss: float
+    rate: float
+    norm: float
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -232,7 +232,6 @@ def _note_update(pace: Pace, job: Job, rows: Rows, hidden: HiddenStates | None) 
 
 
 def _check_finite(loss: float, step: int, rows: Rows, train: Split) -> None:
-    """Raise NonFiniteLoss for a loss that is not a number, naming the update and its rows."""
     if not math.isfinite(loss):
         raise NonFiniteLoss(
             f"the loss became {loss} at update {step + 1}, before the weights were touched; training rows "

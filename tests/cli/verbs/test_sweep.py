@@ -16,11 +16,10 @@ from rankwise.cli.verbs.study import SweepProgress, changes_of, show_study, show
 from rankwise.cli.verbs.sweep import fitting_jobs
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
-from rankwise.sweep.results import Final, FinalEnded, SearchStarted, Standing, Trial, TrialEnded
+from rankwise.sweep.results import Final, SearchStarted, Standing, Trial, TrialEnded
 from rankwise.sweep.space import Space
 from rankwise.sweep.study import Study, write_tables
 from rankwise.system.cores import usable_cores
-from rankwise.system.memory import Memory
 
 pytestmark = pytest.mark.long
 
@@ -180,9 +179,9 @@ def test_trials_beside_each_other_are_as_many_as_cores_and_memory_allow(recipe_f
     recipe = recipe_for("bert")
     assert 1 <= fitting_jobs(recipe) <= usable_cores()
     monkeypatch.setattr("rankwise.cli.verbs.sweep.usable_cores", lambda: 8)
-    monkeypatch.setattr("rankwise.cli.verbs.sweep.memory_bytes", lambda: Memory(10**12, 10**12))
+    monkeypatch.setattr("rankwise.cli.verbs.sweep.available_bytes", lambda: 10**12)
     assert fitting_jobs(recipe) == 8
-    monkeypatch.setattr("rankwise.cli.verbs.sweep.memory_bytes", lambda: Memory(10**9, 10**6))
+    monkeypatch.setattr("rankwise.cli.verbs.sweep.available_bytes", lambda: 10**6)
     assert fitting_jobs(recipe) == 1
 
 
@@ -215,7 +214,7 @@ def test_progress_tells_the_time_left_and_reasons_as_they_are(capsys):
     progress(SearchStarted(1, Standing(done=0, total=8, eta_seconds=None, best=None)))
     standing = Standing(done=1, total=8, eta_seconds=119.6, best=None)
     progress(TrialEnded(Trial(0, "finished", {}, {"accuracy": 0.9}), standing))
-    progress(FinalEnded(Final(0, 1, "f", reason="adapter.targets: found [query]")))
+    progress(Final(0, 1, "f", reason="adapter.targets: found [query]"))
     told = capsys.readouterr().err
     assert "(1 of 8, ETA 2:00)" in told
     assert "finalist trial 0, seed 1: adapter.targets: found [query]" in told

@@ -175,7 +175,7 @@ class SweepProgress(Bar):
                 runs = "one whole run" if event.runs == 1 else f"{event.runs} whole runs"
                 which = "trial" if len(event.trials) == 1 else "trials"
                 self._say(f"finalists: {which} {', '.join(map(str, event.trials))}; {runs}")
-            case results.FinalEnded(final):
+            case results.Final() as final:
                 self.advance(self.task)
                 outcome = escape(final.reason) or f"test accuracy {final.test['accuracy']:.1%}"
                 self._say(f"finalist trial {final.trial}, seed {final.seed}: {outcome}")

@@ -18,7 +18,7 @@ from rankwise.errors import PlanError, require
 from rankwise.planning.plan import plan
 from rankwise.recipe import Recipe
 from rankwise.system.cores import has_nvidia, usable_cores
-from rankwise.system.memory import memory_bytes
+from rankwise.system.memory import available_bytes
 
 if TYPE_CHECKING:
     from rankwise.sweep.engines.local import Engine, Work
@@ -146,4 +146,4 @@ def fitting_jobs(base: Recipe) -> int:
         peak = forecast_of(base, plan(base, classes=classes_of(base)), None).peak_bytes
     except PlanError:  # the base itself need not fit; what does is for each trial to say
         return cores
-    return max(1, min(cores, int(MEMORY_SHARE * memory_bytes().available / peak)))
+    return max(1, min(cores, int(MEMORY_SHARE * available_bytes() / peak)))
