@@ -19,7 +19,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.files.output import Sink
+from rankwise.data.files.output import write_rows
+from rankwise.data.files.rows import OutputRow
 from rankwise.data.labelled import Labelled, nested_order, read_labelled
 from rankwise.errors import DataError, RunError
 from rankwise.recipe import Recipe
@@ -139,11 +140,12 @@ def learning_curve(
             on_point(point, reused)
     curve = curve_of(points, recipe.name, confidence=recipe.evaluate.confidence, resamples=recipe.evaluate.resamples)
     write_json(folder / "curve.json", curve)
-    with Sink(folder / "curve.csv", CURVE) as sink:
-        for one in curve.sizes:
-            numbers = (one.accuracy.value, one.accuracy.low, one.accuracy.high, one.fitted)
-            shares = ["" if number is None else f"{number:.6f}" for number in numbers]
-            sink.write(dict(zip(CURVE, (one.rows, curve.seeds, *shares, f"{one.seconds:.2f}"), strict=True)))
+    lines: list[OutputRow] = []
+    for one in curve.sizes:
+        numbers = (one.accuracy.value, one.accuracy.low, one.accuracy.high, one.fitted)
+        shares = ["" if number is None else f"{number:.6f}" for number in numbers]
+        lines.append(dict(zip(CURVE, (one.rows, curve.seeds, *shares, f"{one.seconds:.2f}"), strict=True)))
+    write_rows(folder / "curve.csv", CURVE, lines)
     return curve
 
 

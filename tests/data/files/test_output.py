@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from rankwise.data.files.formats import WRITERS, parquet
-from rankwise.data.files.formats.csv import lines_to
-from rankwise.data.files.output import Sink
+from rankwise.data.files.formats.csv import write_lines
+from rankwise.data.files.output import check_output, write_rows
 from rankwise.data.files.table import read_table
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec, SourceSpec
@@ -38,10 +38,7 @@ def read(path):
 
 
 def write(path, rows, columns=COLUMNS):
-    with Sink(path, columns) as sink:
-        for row in rows:
-            sink.write(row)
-    return sink
+    return write_rows(path, columns, rows)
 
 
 def breaking(rows):
@@ -52,14 +49,14 @@ def breaking(rows):
 def test_a_folder_is_no_file_to_write_to(tmp_path):
     (tmp_path / "x.csv").mkdir()
     with pytest.raises(DataError, match="a folder; give a file"):
-        Sink(tmp_path / "x.csv", COLUMNS)
+        check_output(tmp_path / "x.csv")
 
 
 @pytest.mark.parametrize("ending", WRITERS)
 def test_rows_come_back_as_they_were_written(tmp_path, ending):
-    sink = write(tmp_path / f"out{ending}", ROWS)
+    count = write(tmp_path / f"out{ending}", ROWS)
     assert read(tmp_path / f"out{ending}") == ROWS
-    assert sink.rows == len(ROWS)
+    assert count == len(ROWS)
     assert [path.name for path in tmp_path.iterdir()] == [f"out{ending}"]
 
 
@@ -113,19 +110,17 @@ def test_a_column_that_nobody_announced_leaves_nothing_behind(tmp_path, ending):
 
 def test_an_ending_that_nothing_writes_is_refused_before_work(tmp_path):
     with pytest.raises(DataError, match=r"can't write '\.xlsx' files; expected one of \.csv, \.tsv, \.jsonl, \.parquet"):
-        Sink(tmp_path / "out.xlsx", COLUMNS)
+        write(tmp_path / "out.xlsx", breaking([]))
 
 
 def test_a_folder_that_is_not_there_is_refused_before_work(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
-        Sink(tmp_path / "none" / "out.csv", COLUMNS)
+        write(tmp_path / "none" / "out.csv", breaking([]))
 
 
 def test_a_stream_gets_csv():
     stream = io.StringIO()
-    sink = lines_to(stream, COLUMNS)
-    for row in ROWS[:2]:
-        sink.write(row)
+    write_lines(stream, COLUMNS, ROWS[:2])
     assert list(csv.reader(io.StringIO(stream.getvalue())))[1] == ["1", 'say "hi", twice', "0.25"]
     assert stream.getvalue().startswith("row,label,score\n")
 

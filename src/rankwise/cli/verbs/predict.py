@@ -67,8 +67,8 @@ def _write_rows(options: PredictOptions) -> None:
         check_data(str(options.source))
     if options.out is not None and options.source is not None:
         check_apart(options.out, options.source)
-    from rankwise.data.files.formats.csv import lines_to
-    from rankwise.data.files.output import Sink
+    from rankwise.data.files.formats.csv import write_lines
+    from rankwise.data.files.output import write_rows
     from rankwise.data.files.table import Record
     from rankwise.workflows.score_files import Form, parse_submission, predict_rows, source_for, written_rows
 
@@ -86,20 +86,16 @@ def _write_rows(options: PredictOptions) -> None:
         if options.out is not None and not options.as_json:
             console.dim(layout.describe())
     if options.out is not None:
-        with Sink(options.out, columns) as sink:
-            for row in rows:
-                sink.write(row)
+        count = write_rows(options.out, columns, rows)
         if options.as_json:
-            print_json({"rows": sink.rows, "out": str(options.out)})
+            print_json({"rows": count, "out": str(options.out)})
         else:
-            console.dim(f"{sink.rows:,} predictions → {options.out}")
+            console.dim(f"{count:,} predictions → {options.out}")
     elif options.as_json:
         for row in rows:
             typer.echo(json.dumps(row, ensure_ascii=False))
     else:
-        stream = lines_to(sys.stdout, columns)
-        for row in rows:
-            stream.write(row)
+        write_lines(sys.stdout, columns, rows)
 
 
 def _run_of(options: PredictOptions) -> "Run":

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rankwise.cli import console
 from rankwise.cli.arguments import print_json
 from rankwise.cli.options import check_apart
-from rankwise.data.files.output import Sink
+from rankwise.data.files.output import check_output, write_rows
 from rankwise.data.files.table import Table, stream
 from rankwise.data.labelled import read_training
 from rankwise.data.tasks import SingleLabel
@@ -27,7 +27,7 @@ def name_suspects(
 ) -> None:
     """Find, print and perhaps write the suspects among the training rows. Raises DataError."""
     if out is not None:
-        Sink(out, ["row"])  # refuses what it can't write before there is anything to write
+        check_output(out)
     sources, table, classes = read_training(spec)
     if out is not None:
         check_apart(out, sources.train.path)
@@ -37,9 +37,7 @@ def name_suspects(
     measured = {} if true_labels is None else _measured(suspects, table, true_labels)
     rows = _rows(suspects, table, classes, labels, true_labels)
     if out is not None:
-        with Sink(out, list(rows[0]) if rows else ["row"]) as sink:
-            for row in rows:
-                sink.write(row)
+        write_rows(out, list(rows[0]) if rows else ["row"], rows)
     if as_json:
         print_json(
             {

@@ -6,10 +6,10 @@ its file name, or 0 where there is neither.
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any
 
 from rankwise.data.files.text import TextFile, has_surrogate
 from rankwise.errors import DataError
@@ -40,31 +40,6 @@ class Rows:
     """Class names by column, from a hub data set's features."""
 
 
-class Writer(Protocol):
-    """Writes rows under fixed columns to a file."""
-
-    def write(self, row: OutputRow, /) -> object: ...
-
-    def finish(self) -> None:
-        """Write what is still held."""
-
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True)
-class LineWriter:
-    """Rows as lines of an open stream, such as standard output."""
-
-    stream: TextIO
-    write: Callable[[OutputRow], object]
-
-    def finish(self) -> None:
-        self.stream.flush()
-
-    def close(self) -> None:
-        self.stream.close()
-
-
 @dataclass(frozen=True)
 class Format:
     """One file format; it is known by the suffix of a file's name."""
@@ -74,8 +49,8 @@ class Format:
     read: Callable[[TextFile], Rows]
     writes: tuple[str, ...]
     """Suffixes of the files that it writes; messages name these."""
-    writer: Callable[[Path, Sequence[str]], Writer]
-    """(file, columns) → a writer."""
+    write: Callable[[Path, Sequence[str], Iterable[OutputRow]], None]
+    """Writes (file, columns, rows), each row as it comes or a few of them together."""
     gzipped: bool = True
     """Whether files may also be compressed as .gz."""
 

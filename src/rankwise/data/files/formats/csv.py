@@ -3,12 +3,12 @@
 import csv
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
-from rankwise.data.files.rows import Format, LineWriter, Row, Rows
+from rankwise.data.files.rows import Format, OutputRow, Row, Rows
 from rankwise.data.files.text import MAX_FIELD, TextFile, read_lines, refuse_utf16
 from rankwise.errors import DataError
 
@@ -27,16 +27,16 @@ def read(file: TextFile) -> Rows:
     return Rows(format, lambda: _rows(file, delimiter))
 
 
-def lines_to(stream: TextIO, columns: Sequence[str], *, delimiter: str = ",") -> LineWriter:
-    """A writer of CSV to an open stream, under a header."""
-    rows = csv.DictWriter(stream, list(columns), delimiter=delimiter, lineterminator="\n")
-    rows.writeheader()
-    return LineWriter(stream, rows.writerow)
+def write_lines(stream: TextIO, columns: Sequence[str], rows: Iterable[OutputRow], *, delimiter: str = ",") -> None:
+    """Write CSV to an open stream, such as standard output: a header, then each row as it comes."""
+    writer = csv.DictWriter(stream, columns, delimiter=delimiter, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
 
 
-def _writer(path: Path, columns: Sequence[str]) -> LineWriter:
-    delimiter = "\t" if path.suffix == ".tsv" else ","
-    return lines_to(path.open("w", encoding="utf-8", newline=""), columns, delimiter=delimiter)
+def _write(path: Path, columns: Sequence[str], rows: Iterable[OutputRow]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        write_lines(stream, columns, rows, delimiter="\t" if path.suffix == ".tsv" else ",")
 
 
 def _delimiter(file: TextFile) -> str:
@@ -109,4 +109,4 @@ def _quote_problem(file: TextFile, first: int, last: int, reason: str) -> DataEr
     )
 
 
-FORMAT = Format(reads=(".csv", ".tsv", ".tab"), read=read, writes=(".csv", ".tsv"), writer=_writer)
+FORMAT = Format(reads=(".csv", ".tsv", ".tab"), read=read, writes=(".csv", ".tsv"), write=_write)

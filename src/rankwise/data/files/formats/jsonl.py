@@ -2,12 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rankwise.data.files.rows import PROBED_ROWS, Format, LineWriter, Row, Rows
+from rankwise.data.files.rows import PROBED_ROWS, Format, OutputRow, Row, Rows
 from rankwise.data.files.text import TextFile, read_lines, refuse_utf16
 from rankwise.errors import DataError
 
@@ -22,9 +22,9 @@ def read(file: TextFile) -> Rows:
     return Rows(f"JSONL{', gzip' if file.compressed else ''}", lambda: _rows(file, columns), columns, typed=True)
 
 
-def _writer(path: Path, _columns: Sequence[str]) -> LineWriter:
-    stream = path.open("w", encoding="utf-8", newline="")
-    return LineWriter(stream, lambda row: stream.write(json.dumps(dict(row), ensure_ascii=False) + "\n"))
+def _write(path: Path, _columns: Sequence[str], rows: Iterable[OutputRow]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as stream:
+        stream.writelines(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows)
 
 
 def _rows(file: TextFile, columns: Sequence[str]) -> Iterator[Row]:
@@ -56,4 +56,4 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return entry
 
 
-FORMAT = Format(reads=(".jsonl", ".ndjson", ".json"), read=read, writes=(".jsonl",), writer=_writer)
+FORMAT = Format(reads=(".jsonl", ".ndjson", ".json"), read=read, writes=(".jsonl",), write=_write)

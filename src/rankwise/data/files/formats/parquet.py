@@ -1,6 +1,7 @@
 """Parquet, by pyarrow, which is loaded only where such a file is there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,38 +10,6 @@ from rankwise.data.files.text import TextFile
 from rankwise.errors import DataError
 
 WRITTEN_ROWS = 4_096  # held before a row group is written
-
-
-class ParquetWriter:
-    """Rows in row groups; the first group's values decide the types of the columns."""
-
-    def __init__(self, path: Path, columns: Sequence[str]) -> None:
-        self._path, self._columns = path, columns
-        self._held: list[OutputRow] = []
-        self._file: Any = None
-
-    def write(self, row: OutputRow) -> None:
-        self._held.append(row)
-        if len(self._held) >= WRITTEN_ROWS:
-            self._write_group()
-
-    def finish(self) -> None:
-        if self._held or self._file is None:
-            self._write_group()
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def _write_group(self) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        columns = {name: [row[name] for row in self._held] for name in self._columns}
-        if self._file is None:
-            self._file = pq.ParquetWriter(self._path, pa.table(columns).schema)
-        self._file.write_table(pa.table(columns, schema=self._file.schema))
-        self._held = []
 
 
 def read(file: TextFile) -> Rows:
@@ -54,6 +23,22 @@ def read(file: TextFile) -> Rows:
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{file.name}: not a Parquet file that can be read ({first_line(error)})") from error
     return Rows("Parquet", lambda: _rows(file), columns, typed=True)
+
+
+def _write(path: Path, columns: Sequence[str], rows: Iterable[OutputRow]) -> None:
+    """Rows in row groups; the first group's values decide the types of the columns."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def table(group: Sequence[OutputRow], schema: Any = None) -> Any:
+        return pa.table({name: [row[name] for row in group] for name in columns}, schema=schema)
+
+    left = iter(rows)
+    first = table(list(islice(left, WRITTEN_ROWS)))
+    with pq.ParquetWriter(path, first.schema) as file:
+        file.write_table(first)
+        while group := list(islice(left, WRITTEN_ROWS)):
+            file.write_table(table(group, first.schema))
 
 
 def _rows(file: TextFile) -> Iterator[Row]:
@@ -71,4 +56,4 @@ def _rows(file: TextFile) -> Iterator[Row]:
         raise DataError(f"{file.name}: cannot be read after row {read_rows:,} ({first_line(error)})") from error
 
 
-FORMAT = Format(reads=(".parquet", ".pq"), read=read, writes=(".parquet",), writer=ParquetWriter, gzipped=False)
+FORMAT = Format(reads=(".parquet", ".pq"), read=read, writes=(".parquet",), write=_write, gzipped=False)
