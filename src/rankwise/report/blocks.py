@@ -9,7 +9,6 @@ import io
 from collections.abc import Collection, Sequence
 from dataclasses import astuple, dataclass, replace
 from typing import Self
-from urllib.parse import quote
 
 from matplotlib.figure import Figure as Picture
 
@@ -50,10 +49,6 @@ class Table:
             cells = [astuple(value) if isinstance(value, Interval) else (value, None, None) for value in row]
             writer.writerow([cell for own, three in zip(ends, cells, strict=True) for cell in three[: len(own)]])
         return written.getvalue()
-
-    def link(self) -> str:
-        """The CSV as a `data:` address."""
-        return f"data:text/csv;charset=utf-8,{quote(self.as_csv(), safe='')}"
 
 
 @dataclass(frozen=True)

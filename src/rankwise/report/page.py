@@ -6,10 +6,9 @@ The page asks for nothing over the network, runs no script, and says so in its c
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from rankwise.errors import RunError
-from rankwise.report.blocks import Figure, Report
+from rankwise.report.blocks import Report
 from rankwise.report.figures.style import DARK, LIGHT
 from rankwise.report.figures.writing import file_png, file_svg, page_svg
 from rankwise.report.words import shown, shown_bounds
@@ -24,8 +23,8 @@ def render(report: Report) -> str:
     """The page as HTML."""
     loader = PackageLoader("rankwise.report", ".")
     environment = Environment(autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(svg=_svg, shown=shown, bounds=shown_bounds)
-    made = {"generator": GENERATOR, "version": versions()["rankwise"]}
+    environment.filters.update(shown=shown, bounds=shown_bounds)
+    made = {"generator": GENERATOR, "version": versions()["rankwise"], "svg": page_svg}
     return environment.get_template("page.html").render(report=report, light=LIGHT, dark=DARK, long_text=LONG_TEXT, **made)
 
 
@@ -67,8 +66,3 @@ def _written(path: Path, content: bytes, example: str) -> int:
         return path.write_bytes(content)
     except OSError as error:
         raise RunError(f"{path} can't be written ({error.strerror}); give another: {example}") from error
-
-
-def _svg(figure: Figure) -> Markup:
-    """Safe as it is: every text in it is escaped."""
-    return Markup(page_svg(figure.picture, figure.title, figure.summary, name=figure.table.name))

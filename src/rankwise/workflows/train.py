@@ -4,8 +4,8 @@ Whoever reads one file reads this one. Nothing here prints; listeners hear the e
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import ProjectConfiguration, broadcast_object_list
 
 from rankwise.data.audit import audit
-from rankwise.data.files.table import Table, table_of
+from rankwise.data.files.table import table_of
 from rankwise.data.labelled import Labelled, read_labelled, split_tables
 from rankwise.data.prepare import Prepared, Split
 from rankwise.data.tasks import SingleLabel
@@ -84,12 +84,15 @@ def train_on(
     recipe = with_scores(recipe, labelled, device)
     planned = _checked(recipe, labelled, device)
     folder, finished = _opened(recipe, out, labelled.sha256, existing)
-    accelerator = _accelerator(folder, recipe, device)
+    trackers = ProjectConfiguration(str(folder), logging_dir=str(folder / "trackers"))
+    accelerator = Accelerator(cpu=device.is_cpu, log_with=list(recipe.train.trackers) or None, project_config=trackers)
     if finished is not None:
         Events(*listeners if accelerator.is_main_process else ()).emit(AlreadyComplete(str(folder)))
         return finished
 
-    with _events(folder, listeners, recipe, accelerator) as events:
+    with ExitStack() as stack:  # of several processes only the main one has listeners, writes and saves
+        heard = [stack.enter_context(event_file(folder / EVENTS)), *listeners] if accelerator.is_main_process else []
+        events = Events(*heard, *_tracking(accelerator, recipe))
         trained, total = planned.ledger.trainable_parameters, planned.ledger.total_parameters
         events.emit(PlanMade(recipe.name, labelled.classes, trained, total, planned.ledger.budget, planned.notes))
         job = assemble(recipe, labelled, device)
@@ -153,22 +156,6 @@ def _opened(recipe: Recipe, out: str | Path | None, data_sha256: str, existing: 
     return folder, Run.load(folder) if answer[1] else None
 
 
-def _accelerator(folder: Path, recipe: Recipe, device: Device) -> Accelerator:
-    """Accelerate's view of the processes that train together, with the recipe's trackers."""
-    trackers = ProjectConfiguration(str(folder), logging_dir=str(folder / "trackers"))
-    return Accelerator(cpu=device.is_cpu, log_with=list(recipe.train.trackers) or None, project_config=trackers)
-
-
-@contextmanager
-def _events(folder: Path, listeners: Iterable[Listener], recipe: Recipe, accelerator: Accelerator) -> Iterator[Events]:
-    """The events of a run; of several processes only the main one has listeners, writes and saves."""
-    if not accelerator.is_main_process:
-        yield Events(*_tracking(accelerator, recipe))
-        return
-    with event_file(folder / EVENTS) as file:
-        yield Events(file, *listeners, *_tracking(accelerator, recipe))
-
-
 def _tracking(accelerator: Accelerator, recipe: Recipe) -> list[Listener]:
     """A listener that hands numbers to Accelerate's trackers, where the recipe asks for any."""
     if not recipe.train.trackers:
@@ -186,11 +173,8 @@ def _tracking(accelerator: Accelerator, recipe: Recipe) -> list[Listener]:
 
 def _warnings(labelled: Labelled, data: Prepared) -> tuple[str, ...]:
     """What an audit warns about in the texts that the encoder reads."""
-    return audit({name: _cleaned(table, getattr(data, name)) for name, table in labelled.tables.items()}).warnings
-
-
-def _cleaned(table: Table, split: Split) -> Table:
-    """The table's rows that are in the split, with the texts that the encoder reads."""
-    if len(split) < len(table.texts):
-        table = table.take(np.flatnonzero(np.isin(table.rows, split.rows)))
-    return replace(table, texts=split.texts)
+    read = {}
+    for name, table in labelled.tables.items():
+        split: Split = getattr(data, name)
+        read[name] = replace(table.take(np.flatnonzero(np.isin(table.rows, split.rows))), texts=split.texts)
+    return audit(read).warnings

@@ -18,7 +18,6 @@ PARTS = {
     "prefix": "prefixes",
     "bias": "biases",
     "encoder": "the encoder",
-    "head": "head",
 }
 PARAMETERS = Column("parameters", "parameters", "count")
 
