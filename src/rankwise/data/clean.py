@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import unescape
+from pathlib import Path
 
 from rankwise.errors import DataError, nearest
 from rankwise.system.files import Stored
@@ -81,16 +82,9 @@ def numbers(text: str) -> str:
 
 # The sources that sign items in AG News and, from the same years, elsewhere. Abbreviations that also stand in ordinary
 # brackets, such as (CBS), (UNI), (AL) or (Update1), are left out on purpose.
-_NAMES = (
-    "AFP|AFX|ANI|AP|CBS/AP|CBS.MW|CNN/Money|CP|DPA|dpa|IRNA|PTI|REUTERS|UPI|VNA|Agencies|"
-    "News Agencies|Antara|Article Central|Associated Press|Bloomberg|Business Wire|BUSINESS WIRE|"
-    "BusinessWeek Online|Canadian Press|CBC SPORTS ONLINE|CNN|Computerworld|COMPUTERWORLD|Dow Jones|"
-    "DowJonesAP|IDG News Service|IDG NEWS SERVICE|InfoWorld|Interfax|Investor's Business Daily|Itar-Tass|"
-    "ITAR-TASS|MacCentral|Network World|NETWORK WORLD|New Ratings|NewsFactor|PC World|PR Newswire|Reuters|"
-    "Sports Network|TechWeb|The Motley Fool|Ticker|U-WIRE|Xinhua|Xinhuanet|Ziff Davis"
-)
+_NAMES = Path(__file__).with_name("agencies.txt").read_text("utf-8").splitlines()
 _SITE = r"(?!www\.)[A-Za-z][\w-]{1,30}+\.(?:com|net|org)\b"
-_ONE = "(?:" + "|".join(sorted(map(re.escape, _NAMES.split("|")), key=len, reverse=True)) + rf"|{_SITE})"
+_ONE = "(?:" + "|".join(sorted(map(re.escape, _NAMES), key=len, reverse=True)) + rf"|{_SITE})"
 _AGENCY = rf"{_ONE}(?: ?(?:/|&| amp;|and) ?{_ONE})?"
 _BRACKETED = re.compile(rf"\( ?{_AGENCY} ?\)")
 # A place of up to six words, with date: "NAJAF, Iraq", "MANCHESTER, Aug 30", "Islamabad, Sept 12."

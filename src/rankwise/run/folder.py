@@ -144,11 +144,7 @@ class Run:
         return self.predictor_on("torch")
 
     def predictor_on(self, engine: str) -> Predictor:
-        """The predictor on an engine, loaded once, then kept. Raises ModelError for an engine that is none.
-
-        `torch` computes in fp32, `fast` in bf16 where the hardware multiplies it, both on a GPU where there is one; `onnx` in
-        ONNX Runtime on the CPU.
-        """
+        """The predictor on an engine, as `predict` takes one, loaded once. Raises ModelError for an engine that is none."""
         with _LOADING:
             if engine not in self._predictors:
                 row = engine_called(engine)
@@ -170,7 +166,8 @@ class Run:
     def predict(self, texts: Sequence[str], *, mc_dropout: int = 0, engine: str = "torch") -> list[Prediction]:
         """Label, score and probabilities of each raw text; cleaning and max length as in training.
 
-        `engine` is `torch` (fp32), `fast` (bf16 where the hardware multiplies it) or `onnx` (ONNX Runtime on the CPU).
+        `engine` is `torch` (fp32) or `fast` (bf16 where the hardware multiplies it), both on a GPU where there is one, or
+        `onnx` (ONNX Runtime on the CPU).
         """
         return self.predictor_on(engine).predict(texts, mc_dropout=mc_dropout)
 

@@ -30,7 +30,9 @@ def open_folder(
     started = folder / STARTED
     if folder.exists() and any(path.name != f"{STARTED}{DRAFT}" for path in folder.iterdir()):
         if existing == "overwrite":
-            _clear(folder)
+            if not (_holds(folder / STARTED, "data_sha256") or _holds(folder / MANIFEST, "sha256")):
+                raise RunError(f"{folder} holds no run of rankwise, so --overwrite won't empty it; give another --out")
+            shutil.rmtree(folder)
         elif existing == "refuse":
             raise RunError(f"{folder} is not empty; type --resume to go on with it, --overwrite to start again, or --out")
         elif (folder / MANIFEST).is_file():
@@ -52,13 +54,6 @@ def _next_free(folder: Path, *, resume: bool) -> Path:
     numbered = [folder, *(folder.with_name(f"{folder.name}-{number}") for number in range(2, 10_000))]
     free = next(number for number, path in enumerate(numbered) if not path.exists())
     return numbered[max(0, free - 1)] if resume else numbered[free]
-
-
-def _clear(folder: Path) -> None:
-    """Remove a run, finished or not. Raises RunError when the folder holds none."""
-    if not (_holds(folder / STARTED, "data_sha256") or _holds(folder / MANIFEST, "sha256")):
-        raise RunError(f"{folder} holds no run of rankwise, so --overwrite won't empty it; give another --out")
-    shutil.rmtree(folder)
 
 
 def _holds(path: Path, key: str) -> bool:

@@ -244,20 +244,6 @@ def _checked(probabilities: Probabilities, truth: Labels) -> tuple[Probabilities
     if not np.issubdtype(probabilities.dtype, np.floating):
         probabilities = probabilities.astype(np.float64)
     _check_labels(truth, probabilities.shape[1], lowest=-1, what="truth")
-    _check_probabilities(probabilities)
-    return probabilities, truth
-
-
-def _check_labels(labels: Labels, classes: int, *, lowest: int, what: str) -> None:
-    if labels.size and not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"{what} has dtype {labels.dtype}; expected whole numbers, the index of each row's class")
-    outside = np.flatnonzero((labels < lowest) | (labels >= classes))
-    if outside.size:
-        row = int(outside[0])
-        raise ValueError(f"{what} is {labels[row]} in row {row}; expected {lowest} to {classes - 1}")
-
-
-def _check_probabilities(probabilities: Probabilities) -> None:
     # A comparison with NaN is false, so what is not finite fails here too.
     with np.errstate(invalid="ignore"):
         sums = probabilities.sum(axis=1, dtype=np.float64)
@@ -268,6 +254,16 @@ def _check_probabilities(probabilities: Probabilities) -> None:
             f"row {row} holds {probabilities[row].tolist()[:8]} (first 8) and sums to {sums[row]:.6g}; expected finite "
             "probabilities, none negative, that sum to 1: pass logits through a softmax first"
         )
+    return probabilities, truth
+
+
+def _check_labels(labels: Labels, classes: int, *, lowest: int, what: str) -> None:
+    if labels.size and not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"{what} has dtype {labels.dtype}; expected whole numbers, the index of each row's class")
+    outside = np.flatnonzero((labels < lowest) | (labels >= classes))
+    if outside.size:
+        row = int(outside[0])
+        raise ValueError(f"{what} is {labels[row]} in row {row}; expected {lowest} to {classes - 1}")
 
 
 def _ratio(part: Any, whole: Any) -> Floats:

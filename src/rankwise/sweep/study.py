@@ -4,7 +4,6 @@
 both may still be running. Scores are those of validation rows; the finalists have test scores too. Loads no torch.
 """
 
-import csv
 import json
 import operator
 import warnings
@@ -17,6 +16,7 @@ from typing import Any, Self
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
+from rankwise.data.files.formats.csv import write_lines
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.results import COSTS, OBJECTIVES, SCORES, Final, State, Trial, configured
@@ -175,10 +175,8 @@ def _gain(objective: str, value: float) -> float:
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else ["trial"], lineterminator="\n")
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
+        shown = ({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()} for row in rows)
+        write_lines(file, list(rows[0]) if rows else ["trial"], shown)
 
 
 def _row(trial: Trial, scores: Sequence[str], varied: Sequence[str]) -> dict[str, Any]:

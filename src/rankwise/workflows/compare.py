@@ -7,7 +7,6 @@ would count once a seed, as if they were others. It stands beside each pair by s
 differ, not that their recipes do. Over all pairs p-values are corrected by Holm's method.
 """
 
-import csv
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, field, replace
@@ -19,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rankwise.data.files.formats.csv import write_lines
 from rankwise.errors import RunError
 from rankwise.recipe import AFTER_READING
 from rankwise.recipe.differences import is_under, names, settings_of
@@ -169,9 +169,7 @@ class Comparison:
         rows = [_row(system) for system in self.systems]
         try:
             with path.open("w", newline="", encoding="utf-8") as file:
-                writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(rows)
+                write_lines(file, list(rows[0]), rows)
         except OSError as error:
             raise RunError(f"--out {path}: {error.strerror}; give a file in a folder that is there") from error
 

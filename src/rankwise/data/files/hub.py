@@ -11,8 +11,6 @@ from rankwise.data.files.rows import Row, Rows, first_line
 from rankwise.errors import DataError, require
 from rankwise.system.hub import is_reachable
 
-FAILURES = (OSError, ValueError, RuntimeError)  # not found or offline; unknown split or configuration; a script
-
 
 def read(path: str) -> Rows:
     """The rows of a split, training's unless another is named; class numbers are read as their names."""
@@ -67,7 +65,7 @@ def _explained(name: str) -> Iterator[None]:
     """Raise DataError where the library fails on a data set."""
     try:
         yield
-    except FAILURES as error:
+    except (OSError, ValueError, RuntimeError) as error:  # not found or offline; unknown split or configuration; a script
         raise DataError(
             f"hub:{name}: {first_line(error)}; expected hub:NAME or hub:NAME:SPLIT of a data set without a script, or "
             "hub:./FOLDER for a local one"
