@@ -14,7 +14,7 @@ import pytest
 import torch
 from filelock import FileLock
 
-from rankwise.model.hidden_cache import HiddenStatesCache, digest_of, key_of
+from rankwise.model.hidden_cache import BYTES, HiddenStatesCache, digest_of, key_of
 
 OFFSETS = np.array([0, 3, 4, 9], dtype=np.int64)
 WIDTH = 4
@@ -118,8 +118,8 @@ def test_what_a_killed_process_left_makes_room_and_what_a_living_one_builds_does
 
 
 def test_what_is_larger_than_the_limit_does_not_fit(tmp_path):
-    assert cache(tmp_path, limit=100).fits(12, 4)
-    assert not cache(tmp_path, limit=100).fits(13, 4)
+    assert cache(tmp_path, limit=100).has_room(12 * 4 * BYTES)
+    assert not cache(tmp_path, limit=100).has_room(13 * 4 * BYTES)
 
 
 def test_the_key_depends_on_weights_tokens_lengths_and_layer():
@@ -181,4 +181,4 @@ def test_an_entry_that_is_being_built_or_has_just_gone_is_not_counted(tmp_path, 
 
     monkeypatch.setattr(Path, "glob", then_removed)
     assert cache.used_bytes() == 0
-    assert cache.fits(10, 10)
+    assert cache.has_room(10 * 10 * BYTES)

@@ -57,9 +57,6 @@ class HiddenStates:
 
 
 class HiddenStatesCache(Cache):
-    def fits(self, tokens: int, width: int) -> bool:
-        return self.has_room(tokens * width * BYTES)
-
     def get(
         self, key: str, offsets: NDArray[np.int64], width: int, layer: int, fill: Callable[[HiddenStates], None]
     ) -> tuple[HiddenStates, bool]:

@@ -98,7 +98,6 @@ class Draft:
         return most - self.ledger_of({}).trainable_parameters
 
     def _trained(self, start: int) -> int:
-        """Parameters that train at a start rank."""
         return self.ledger_of(_weighted_ranks(self.encoder, self.adapter, start)).trainable_parameters
 
     @property

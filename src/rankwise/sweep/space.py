@@ -18,6 +18,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -33,14 +34,8 @@ from rankwise.sweep.results import OBJECTIVES
 
 ELSEWHERE = {"acc": "accuracy", "f1": "macro_f1", "f1_macro": "macro_f1", "loss": "log_loss"}  # what other tools call one
 TRIALS = 20  # where nothing says how many
-EXAMPLES = {
-    "base": "auto",
-    "set": "[data.rows=64]",
-    "search": "{sampler: random}",
-    "search.pruner": "{name: halving}",
-    "objectives": "[accuracy]",
-    "space": "{adapter.rank: [2, 4, 8]}",
-}
+EXAMPLES: Mapping[str, str] = json.loads((resources.files("rankwise") / "sweep/examples.json").read_text("utf-8"))
+"""What a setting looks like, by its key."""
 
 
 class PrunerSpec(Spec):

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from rankwise.errors import RankwiseError, RunError
 from rankwise.recipe import Recipe
-from rankwise.sweep.engines.local import Died, Done, Engine, Event, Failed, Reported
+from rankwise.sweep.engines.local import Died, Done, Engine, Event, Reported
 from rankwise.sweep.results import ProcessDied, Rejected, Result, Task, TrialsAwaited
 from rankwise.sweep.space import Space
 from rankwise.sweep.storage import MOST_DEATHS, Board
@@ -180,7 +180,7 @@ class Stage(ABC):
                 running.entries.append(entry)
                 self.sweep.engine.answer(event.number, go_on=self.goes_on(running))
                 return
-            case Failed(problem=problem):
+            case Done(result=RankwiseError() as problem):
                 self.failed(running, problem)
             case Done(result=result):
                 self.finish(running, result)

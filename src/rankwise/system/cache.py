@@ -101,9 +101,9 @@ class Cache:
             with self._lock(key, timeout=0):
                 freed = _size(folder)
                 shutil.rmtree(folder, ignore_errors=True)  # its bytes go when the last process that reads them closes it
+                return freed
         except TimeoutError:
             return 0
-        return freed
 
     def _lock(self, key: str, timeout: float = -1) -> "FileLock":
         """The lock of an entry; filelock is imported here, for most processes only ask where the cache is."""

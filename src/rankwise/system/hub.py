@@ -28,15 +28,14 @@ def is_reachable() -> bool:
     port = endpoint.port or (80 if endpoint.scheme == "http" else 443)
     answers: list[bool] = []
     address = (endpoint.hostname or "huggingface.co", port)
+
+    def connect() -> None:
+        with suppress(OSError):
+            socket.create_connection(address, TIMEOUT_SECONDS).close()
+            answers.append(True)
+
     # in a thread, for neither looking a name up nor trying its addresses one by one has a limit of its own
-    thread = threading.Thread(target=_connect, args=(address, answers), daemon=True)
+    thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(TIMEOUT_SECONDS)
     return bool(answers)
-
-
-def _connect(address: tuple[str, int], answers: list[bool]) -> None:
-    """Add an answer where a connection to the address can be opened."""
-    with suppress(OSError):
-        socket.create_connection(address, TIMEOUT_SECONDS).close()
-        answers.append(True)

@@ -52,18 +52,14 @@ def peak_resident_bytes(root: Path = ROOT) -> int | None:
         resource: Any = importlib.import_module("resource")
     except ModuleNotFoundError:
         return None
-    return peak_of(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, sys.platform)
+    peak = int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return peak * (1 if sys.platform == "darwin" else 1024)  # macOS counts bytes, the other systems units of 1,024
 
 
 def forget_peak(root: Path = ROOT) -> None:
     """Let the peak count from now on. Where the system can't (it is not Linux, or forbids it), it stays what it was."""
     with suppress(OSError):
         (root / "proc/self/clear_refs").write_text("5")
-
-
-def peak_of(ru_maxrss: int, platform: str) -> int:
-    """getrusage's peak in bytes: macOS counts bytes, the other systems units of 1,024."""
-    return ru_maxrss if platform == "darwin" else ru_maxrss * 1024
 
 
 def return_freed_memory() -> bool:

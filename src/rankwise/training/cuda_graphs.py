@@ -49,13 +49,9 @@ class Micro:
         return replace(self, inputs=inputs, entering=entering)
 
     def to(self, device: torch.device) -> Self:
-        entering = self.entering
-        return type(self)(
-            {name: tensor.to(device) for name, tensor in self.inputs.items()},
-            self.labels.to(device),
-            self.weight.to(device),
-            None if entering is None else entering._replace(hidden=entering.hidden.to(device)),
-        )
+        inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
+        entering = self.entering and self.entering._replace(hidden=self.entering.hidden.to(device))
+        return type(self)(inputs, self.labels.to(device), self.weight.to(device), entering)
 
     def tensors(self) -> list[torch.Tensor]:
         """All that may differ from one micro-batch to the next, in one order."""

@@ -14,7 +14,7 @@ from rankwise.data.prepare import Split
 from rankwise.data.tokens import Tokens
 from rankwise.inference.features import head_features
 from rankwise.model.classifier import Classifier, in_eval_mode, to_tensors
-from rankwise.model.hidden_cache import HiddenStates, HiddenStatesCache, digest_of, key_of
+from rankwise.model.hidden_cache import BYTES, HiddenStates, HiddenStatesCache, digest_of, key_of
 from rankwise.planning.operations import cached_layers
 from rankwise.system.events import Events
 from rankwise.training.events import HiddenStatesCached
@@ -78,7 +78,7 @@ def _stored(job: Job, tokens: Tokens, layer: int, weights: str, cache: HiddenSta
     assert forward is not None, "only a forward pass in parts has layers that are cached"
     past_the_last = layer == job.plan.encoder.layers  # where only the first token is read
     offsets = np.arange(len(tokens) + 1, dtype=np.int64) if past_the_last else tokens.offsets
-    if not cache.fits(int(offsets[-1]), width):
+    if not cache.has_room(int(offsets[-1]) * width * BYTES):
         return None
 
     def fill(entry: HiddenStates) -> None:

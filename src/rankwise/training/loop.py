@@ -178,14 +178,8 @@ def _chosen_parts(job: Job, pace: Pace, accelerator: Accelerator, events: Events
 def _from_the_start(job: Job, hidden: HiddenStates | None, events: Events) -> Progress:
     """The progress of a training that has not begun, its head fitted to frozen features where the plan says so."""
     if job.plan.head.start == "fitted":
-        rows = fit_head(
-            job.classifier,
-            job.data.train,
-            padding=job.padding,
-            precision=job.precision,
-            seed=job.recipe.train.seed,
-            hidden=hidden,
-        )
+        train, seed = job.data.train, job.recipe.train.seed
+        rows = fit_head(job.classifier, train, padding=job.padding, precision=job.precision, seed=seed, hidden=hidden)
         events.emit(HeadFitted(rows=rows))
     return Progress()
 

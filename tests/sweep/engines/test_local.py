@@ -11,7 +11,7 @@ import fakes
 import pytest
 
 from rankwise.errors import DataError, Defect
-from rankwise.sweep.engines.local import Died, Done, Failed, LocalEngine, Reported
+from rankwise.sweep.engines.local import Died, Done, LocalEngine, Reported
 from rankwise.sweep.results import Imported, Stop
 
 
@@ -80,10 +80,10 @@ def test_tasks_run_beside_each_other(engine_for):
 def test_what_a_task_raises_is_told_with_whose_mistake_it_is(engine_for):
     engine = engine_for(fakes.raising)
     engine.start(1, "data")
-    mistake = told(engine, Failed)[-1].problem
+    mistake = told(engine, Done)[-1].result
     assert (type(mistake), str(mistake)) == (DataError, "news.csv: no such file")
     engine.start(2, "bug")
-    defect = told(engine, Failed)[-1].problem
+    defect = told(engine, Done)[-1].result
     assert isinstance(defect, Defect)
     assert str(defect).startswith("trial 2 raised ZeroDivisionError:")
     assert "in raising" in str(defect)

@@ -46,16 +46,13 @@ class Reported(Event):
 
 @dataclass(frozen=True)
 class Done(Event):
-    """It returned `result`; None where the answer to its report was not to go on."""
+    """It is over."""
 
     result: Any
+    """What it returned, or raised: a mistake of the user's as it was, anything else as a Defect with its traceback.
 
-
-@dataclass(frozen=True)
-class Failed(Event):
-    """It raised: a mistake of the user's as it was, anything else as a Defect with its traceback."""
-
-    problem: RankwiseError
+    None where the answer to its report was not to go on.
+    """
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ def perform(number: int, work: Work, task: Any, *, send: Callable[[Event], Any],
     except Stop:
         event = Done(number, None)
     except Exception as error:  # noqa: BLE001 - it is sent to the driver, which raises it
-        event = Failed(number, _problem(number, error))
+        event = Done(number, _problem(number, error))
     send(event)
 
 
@@ -160,7 +157,7 @@ class LocalEngine:
             event = self._event(number)
             if isinstance(event, Died):
                 self._busy.pop(number).end()
-            elif isinstance(event, Done | Failed):
+            elif isinstance(event, Done):
                 self._idle.append(self._busy.pop(number))
             if event is not None:
                 yield event
@@ -192,7 +189,7 @@ class LocalEngine:
                 return Died(number)
             self._stillborn += 1
             if self._stillborn >= MOST_STILLBORN:
-                return Failed(number, RunError(_NO_START))
+                return Done(number, RunError(_NO_START))
             worker.end()
             self._give(_Worker(self._work, self.threads), number, worker.task)
             return None

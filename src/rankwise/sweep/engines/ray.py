@@ -13,7 +13,7 @@ from typing import Any
 import ray
 
 from rankwise.errors import RunError
-from rankwise.sweep.engines.local import Died, Done, Event, Failed, Work, perform
+from rankwise.sweep.engines.local import Died, Done, Event, Work, perform
 
 CONNECT_SECONDS = 5.0
 
@@ -68,7 +68,7 @@ class RayEngine:
                         f"a process on the cluster could not start; is rankwise installed there?\n{problem}"
                     ) from None
                 event = Died(number)
-            if isinstance(event, Done | Failed):
+            if isinstance(event, Done):
                 self._free(self._busy.pop(number), number)
             yield event
 
