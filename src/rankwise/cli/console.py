@@ -53,8 +53,7 @@ def plain_table(
     first: str, *rest: str, rows: Iterable[Iterable[RenderableType]] = (), right: Collection[int] | None = None
 ) -> Table:
     """A plain table; columns after the first are right-aligned unless `right` says which are."""
-    table = Table(box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column(first)
+    table = Table(first, box=None, header_style="dim", pad_edge=False, padding=(0, 2, 0, 0))
     for column, heading in enumerate(rest, start=1):
         numeric = right is None or column in right
         table.add_column(heading, justify="right" if numeric else "left", no_wrap=numeric)

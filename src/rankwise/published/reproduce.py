@@ -8,7 +8,7 @@ What is finished there is read, what was stopped goes on, so the same call ends 
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from rankwise.run.format import ScoredRows
 from rankwise.run.manifest import MANIFEST
 from rankwise.run.opening import Existing
 from rankwise.system.events import Events, Listener
-from rankwise.system.files import sha256, write_json
+from rankwise.system.files import sha256, to_json, write_json
 from rankwise.workflows.by_importance import with_scores
 from rankwise.workflows.compare import Answers, Comparison, System, compare
 from rankwise.workflows.train import train_on
@@ -89,12 +89,7 @@ class Reproduction:
     def as_dict(self) -> dict[str, Any]:
         """The reproduction as plain JSON values."""
         outcomes = [
-            {
-                **vars(outcome),
-                "learned": outcome.learned,
-                "experiment": outcome.experiment.model_dump(mode="json"),
-                "system": asdict(outcome.system) if outcome.system else None,
-            }
+            vars(outcome) | {"learned": outcome.learned, "experiment": outcome.experiment.model_dump(mode="json")}
             for outcome in self.outcomes
         ]
         return {
@@ -102,7 +97,7 @@ class Reproduction:
             "title": self.report.title,
             "base": self.base,
             "overrides": list(self.overrides),
-            "outcomes": outcomes,
+            "outcomes": to_json(outcomes),
             "comparisons": {name: comparison.as_dict() for name, comparison in self.comparisons.items()},
             "doubts": list(self.doubts),
         }

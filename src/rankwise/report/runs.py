@@ -30,7 +30,6 @@ def report_of(runs: Sequence[Run]) -> Report:
 
 
 def _report_of_several(groups: Sequence[Group]) -> Report:
-    """The recipes beside each other first, then each one at length."""
     comparison: Comparison | RunError  # of all runs on the same test rows, or why they can't be compared
     try:
         comparison = compare([run for group in groups for run in group.runs], confidence=groups[0].confidence)

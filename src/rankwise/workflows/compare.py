@@ -8,7 +8,7 @@ differ, not that their recipes do. Over all pairs p-values are corrected by Holm
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
 from itertools import combinations, groupby, pairwise
@@ -166,7 +166,7 @@ class Comparison:
 
     def write_csv(self, path: Path) -> None:
         """A line a system. Raises RunError when the file can't be written."""
-        rows = [_row(system) for system in self.systems]
+        rows = [_csv_row(system) for system in self.systems]
         try:
             with path.open("w", newline="", encoding="utf-8") as file:
                 write_lines(file, list(rows[0]), rows)
@@ -176,20 +176,15 @@ class Comparison:
 
 @dataclass(frozen=True)
 class _Group:
-    """The S runs of one system."""
+    """One system, and what its S runs answered."""
 
-    name: str
-    answers: list[Answers]
+    system: System
     predicted: NDArray[np.int64]
     """(S, N)"""
     correct: NDArray[np.bool_]
     """(S, N)"""
     samples: dict[str, Sample]
     """Every score with its resamples, by the score's name."""
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        return tuple(one.seed for one in self.answers)
 
 
 def compare(runs: Iterable[Run | Answers], *, confidence: float = 0.95, resamples: int = 5_000, seed: int = 0) -> Comparison:
@@ -203,10 +198,10 @@ def compare(runs: Iterable[Run | Answers], *, confidence: float = 0.95, resample
         raise RunError("found no run to compare; give run folders, such as runs/*")
     answers.sort(key=lambda one: (one.system, one.seed))
     notes = _check_comparable(answers)
-    groups = _groups(answers, resamples=resamples, seed=seed)
+    groups = _groups(answers, confidence, resamples=resamples, seed=seed)
     pairs = list(combinations(groups, 2))
     differences = (_differences(pairs, metric, confidence) for metric in SCORES)
-    systems = tuple(_system(group, confidence) for group in groups)
+    systems = tuple(group.system for group in groups)
     compared = tuple(_pair(a, b, *both) for (a, b), *both in zip(pairs, *differences, strict=True))
     return Comparison(
         test_rows=len(answers[0].scored.truth),
@@ -274,7 +269,7 @@ def _labels(answers: Answers) -> NDArray[np.str_]:
     return np.array([*answers.run.preprocessing.classes, "(unknown)"])[answers.scored.truth]
 
 
-def _groups(answers: Sequence[Answers], *, resamples: int, seed: int) -> list[_Group]:
+def _groups(answers: Sequence[Answers], confidence: float, *, resamples: int, seed: int) -> list[_Group]:
     """Systems by falling accuracy, all resampled together; the answers are sorted by system and seed."""
     numbers = {name: number for number, name in enumerate(answers[0].run.preprocessing.classes)}
     by_run = []  # each run's predicted classes (N,), numbered as the first run numbers them
@@ -286,17 +281,12 @@ def _groups(answers: Sequence[Answers], *, resamples: int, seed: int) -> list[_G
     runs_of = [list(group) for _, group in groupby(range(len(answers)), key=lambda index: answers[index].system)]
     firsts = [answers[first] for first, *_ in runs_of]
     named = names([one.name or one.run.recipe.name for one in firsts], [settings_of_run(one.run) for one in firsts])
-    groups = [
-        _Group(
-            name,
-            [answers[index] for index in group],
-            predicted[group],
-            predicted[group] == truth,
-            {metric: Sample(scores[group, column], draws[:, group, column]) for column, metric in enumerate(SCORES)},
-        )
-        for name, group in zip(named, runs_of, strict=True)
-    ]
-    return sorted(groups, key=lambda group: (-float(group.samples["accuracy"].scores.mean()), group.name))
+    groups = []
+    for name, group in zip(named, runs_of, strict=True):
+        samples = {metric: Sample(scores[group, column], draws[:, group, column]) for column, metric in enumerate(SCORES)}
+        system = _system(name, [answers[index] for index in group], samples, confidence)
+        groups.append(_Group(system, predicted[group], predicted[group] == truth, samples))
+    return sorted(groups, key=lambda group: (-float(group.samples["accuracy"].scores.mean()), group.system.name))
 
 
 def _differences(pairs: Sequence[tuple[_Group, _Group]], metric: str, confidence: float) -> list[Difference]:
@@ -304,7 +294,7 @@ def _differences(pairs: Sequence[tuple[_Group, _Group]], metric: str, confidence
     estimates = []
     for a, b in pairs:
         estimate = difference(a.samples[metric], b.samples[metric], confidence=confidence)
-        if metric == "accuracy" and len(a.answers) == len(b.answers) == 1:
+        if metric == "accuracy" and len(a.correct) == len(b.correct) == 1:
             estimate = replace(estimate, p_value=mcnemar(a.correct[0], b.correct[0]).p_value)
         estimates.append(estimate)
     corrected = iter(holm([estimate.p_value for estimate in estimates if estimate.p_value is not None]))
@@ -315,19 +305,19 @@ def _differences(pairs: Sequence[tuple[_Group, _Group]], metric: str, confidence
     ]
 
 
-def _system(group: _Group, confidence: float) -> System:
-    runs = [one.run for one in group.answers]
+def _system(name: str, answers: Sequence[Answers], samples: Mapping[str, Sample], confidence: float) -> System:
+    runs = [one.run for one in answers]
     seconds = [run.facts.seconds.training for run in runs]
     peaks = [peak for run in runs if (peak := run.facts.actual.peak_bytes) is not None]
-    losses = [log_loss(one.scored.probabilities.astype(np.float64), one.scored.truth) for one in group.answers]
+    losses = [log_loss(one.scored.probabilities.astype(np.float64), one.scored.truth) for one in answers]
     return System(
-        name=group.name,
+        name=name,
         runs=tuple(str(run.folder) for run in runs),
-        seeds=group.seeds,
-        accuracy=mean_score(group.samples["accuracy"], confidence=confidence),
-        macro_f1=mean_score(group.samples["macro_f1"], confidence=confidence),
+        seeds=tuple(one.seed for one in answers),
+        accuracy=mean_score(samples["accuracy"], confidence=confidence),
+        macro_f1=mean_score(samples["macro_f1"], confidence=confidence),
         log_loss=float(np.mean(losses)),
-        accuracy_by_seed=tuple(group.samples["accuracy"].scores.tolist()),
+        accuracy_by_seed=tuple(samples["accuracy"].scores.tolist()),
         trained_parameters=runs[0].plan_facts.trainable_parameters,
         training_seconds=round(float(np.mean(seconds)), 2),
         peak_bytes=max(peaks, default=None),
@@ -335,11 +325,11 @@ def _system(group: _Group, confidence: float) -> System:
 
 
 def _pair(a: _Group, b: _Group, accuracy: Difference, macro_f1: Difference) -> Pair:
-    alike = a.seeds == b.seeds and np.array_equal(a.predicted, b.predicted)
-    of_b = dict(zip(b.seeds, b.correct, strict=True))
-    tests = {seed: mcnemar(right, of_b[seed]) for seed, right in zip(a.seeds, a.correct, strict=True) if seed in of_b}
+    alike = a.system.seeds == b.system.seeds and np.array_equal(a.predicted, b.predicted)
+    of_a, of_b = (dict(zip(group.system.seeds, group.correct, strict=True)) for group in (a, b))
+    tests = {seed: mcnemar(right, of_b[seed]) for seed, right in of_a.items() if seed in of_b}
     by_seed = tuple(SeedTest(seed, test.only_a, test.only_b, test.p_value) for seed, test in tests.items())
-    return Pair(a.name, b.name, accuracy, macro_f1, by_seed, alike)
+    return Pair(a.system.name, b.system.name, accuracy, macro_f1, by_seed, alike)
 
 
 def _about_seeds(systems: Sequence[System], pairs: Sequence[Pair]) -> list[str]:
@@ -358,8 +348,7 @@ def _about_seeds(systems: Sequence[System], pairs: Sequence[Pair]) -> list[str]:
     return notes
 
 
-def _row(system: System) -> dict[str, Any]:
-    """A system's line of the CSV file."""
+def _csv_row(system: System) -> dict[str, Any]:
     scores = {
         f"{score}{bound}": None if value is None else round(value, 6)
         for score in SCORES

@@ -10,7 +10,7 @@ Shapes: S sizes, K seeds, V validation rows.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -130,8 +130,7 @@ def learning_curve(
         path = folder / "points" / f"rows-{size}-seed-{seed}.json"
         reused = path.is_file()
         if not reused:
-            right, seconds = _trained(recipe, labelled, size, seed, folder)
-            write_json(path, Point.of(size, seed, right, seconds=seconds, fingerprint=fingerprint))
+            write_json(path, _trained(recipe, labelled, size, seed, folder, fingerprint))
         point = read_json(path, Point)
         if point.fingerprint != fingerprint:
             raise RunError(f"{folder} has points of another recipe or of other data; give another --out")
@@ -142,8 +141,7 @@ def learning_curve(
     write_json(folder / "curve.json", curve)
     lines: list[OutputRow] = []
     for one in curve.sizes:
-        numbers = (one.accuracy.value, one.accuracy.low, one.accuracy.high, one.fitted)
-        shares = ["" if number is None else f"{number:.6f}" for number in numbers]
+        shares = ["" if number is None else f"{number:.6f}" for number in (*astuple(one.accuracy), one.fitted)]
         lines.append(dict(zip(CURVE, (one.rows, curve.seeds, *shares, f"{one.seconds:.2f}"), strict=True)))
     write_rows(folder / "curve.csv", CURVE, lines)
     return curve
@@ -213,15 +211,13 @@ def _sizes(wanted: Sequence[int], there: int, classes: int) -> list[int]:
     return sorted(set(wanted))
 
 
-def _trained(recipe: Recipe, labelled: Labelled, rows: int, seed: int, folder: Path) -> tuple[Bools, float]:
-    """(which validation rows are right (V,), seconds) of a training on the first `rows` of the seed's order.
-
-    Its run is in `folder` while it lasts.
-    """
+def _trained(recipe: Recipe, labelled: Labelled, rows: int, seed: int, folder: Path, fingerprint: str) -> Point:
+    """The point of a training on the first `rows` of the seed's order, whose run is in `folder` while it lasts."""
     assert labelled.train.labels is not None
     indices = np.sort(nested_order(labelled.train.labels, seed)[:rows])
     part = replace(labelled, train=labelled.train.take(indices))
     with TemporaryDirectory(prefix="training-", dir=folder) as run_folder:
         run = train_on(part, recipe.with_overrides([f"train.seed={seed}", "evaluate.baselines=false"]), run_folder)
         scored = run.scored_rows()
-        return scored.probabilities.argmax(-1) == scored.truth, run.facts.seconds.training
+        right = scored.probabilities.argmax(-1) == scored.truth
+        return Point.of(rows, seed, right, seconds=run.facts.seconds.training, fingerprint=fingerprint)

@@ -150,8 +150,7 @@ def _opened(recipe: Recipe, out: str | Path | None, data_sha256: str, existing: 
     if state.is_main_process:
         folder, finished = open_folder(recipe, out, data_sha256, existing)
         answer = [str(folder), finished is not None]
-    if state.num_processes > 1:
-        broadcast_object_list(answer)
+    broadcast_object_list(answer)
     folder = Path(answer[0])
     return folder, Run.load(folder) if answer[1] else None
 

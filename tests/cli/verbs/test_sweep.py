@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from rankwise.cli.app import app
 from rankwise.cli.console import out
-from rankwise.cli.verbs.study import SweepProgress, changes_of, show_study, shown_score
+from rankwise.cli.verbs.study import SweepProgress, changes_of, show_study, shown_scores
 from rankwise.cli.verbs.sweep import fitting_jobs
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
@@ -233,6 +233,5 @@ def test_a_finalist_that_diverged_is_told(capsys):
 
 
 def test_a_score_has_its_spread_over_seeds():
-    trial = Trial(0, "finished", {}, scores={"accuracy": (0.9, 0.92), "log_loss": (0.3,)})
-    assert shown_score(trial, "accuracy") == "91.0 ± 1.4"
-    assert shown_score(trial, "log_loss") == "0.300"
+    assert shown_scores("accuracy", (0.9, 0.92)) == "91.0 ± 1.4"
+    assert shown_scores("log_loss", (0.3,)) == "0.300"

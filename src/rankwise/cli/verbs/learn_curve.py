@@ -1,6 +1,6 @@
 """`rankwise learn-curve`: accuracy against training rows, and what more rows would bring."""
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,8 +72,7 @@ def show_curve(curve: "LearningCurve") -> None:
     if law := curve.law:
         console.out.print(f"error = {law.a:.3f} + {law.b:.3g} · rows^-{law.c:.2f}  [dim](a power law, fitted)[/]")
     for gain in curve.gains:
-        interval = gain.accuracy
-        value, low, high = (100 * (number or 0.0) for number in (interval.value, interval.low, interval.high))
+        value, low, high = (100 * (number or 0.0) for number in astuple(gain.accuracy))
         console.out.print(f"[bold]{gain.times}x the rows[/] ({gain.rows:,}): {value:+.1f} points ({low:.1f} to {high:.1f})")
     for line in curve.notes:
         console.note(line)

@@ -69,7 +69,7 @@ def _show_leaderboard(study: "Study", finished: Sequence[Trial]) -> None:
     console.out.print(f"[dim]trial{''.join(headings)}     trained  seconds{'  front' if front else ''}  what was changed[/]")
     shown = [trial for rank, trial in enumerate(finished) if rank < SHOWN or trial.number in front]
     for trial in shown:
-        cells = "".join(f"{shown_score(trial, name):>13}" for name in scores)
+        cells = "".join(f"{shown_scores(name, trial.scores[name]):>13}" for name in scores)
         mark = f"  {'●' if trial.number in front else ' ':^5}" if front else ""
         line = f"{trial.number:>5}[bold]{cells}[/]{trial.trained_parameters or 0:>12,}{trial.seconds or 0.0:>9.1f}{mark}"
         changed = escape(changes_of(trial.params, study.varied))
@@ -96,7 +96,8 @@ def _show_finals(study: "Study") -> None:
     best = study.best
     for number in dict.fromkeys(final.trial for final in study.finals):
         runs = [final for final in done if final.trial == number]
-        cells = [_spread([getattr(run, rows)[score] for run in runs]) if runs else "" for rows in ("validation", "test")]
+        scores = ([getattr(run, rows)[score] for run in runs] for rows in ("validation", "test"))
+        cells = [shown_scores(score, values) if values else "" for values in scores]
         failed = sum(final.trial == number for final in study.finals) - len(runs)
         marks = ["[green]best[/]"] if best and best.number == number else []
         marks += [f"[red]{failed} of {len(runs) + failed} failed[/]"] if failed else []
@@ -109,13 +110,9 @@ def _show_finals(study: "Study") -> None:
     )
 
 
-def shown_score(trial: Trial, name: str) -> str:
-    """`89.1 ± 0.3`: a mean over seeds and its standard deviation, in percent where it is a share."""
-    return _spread(trial.scores[name], share=name in SHARES)
-
-
-def _spread(values: Sequence[float], *, share: bool = True) -> str:
-    scale, digits = (100, 1) if share else (1, 3)
+def shown_scores(name: str, values: Sequence[float]) -> str:
+    """`89.1 ± 0.3`: a score's mean over seeds and its standard deviation, in percent where it is a share."""
+    scale, digits = (100, 1) if name in SHARES else (1, 3)
     around = f" ± {scale * stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{scale * fmean(values):.{digits}f}{around}"
 

@@ -68,7 +68,6 @@ def _updates(group: Group) -> str:
 
 
 def _costs(group: Group) -> Table:
-    """What each run took, and the mean of several."""
     updates, in_all = Column("updates", "updates", "count"), Column("seconds_in_all", "time in all", "seconds")
     of_rows = [Column(f"{split}_rows", f"{name} rows", "count") for split, name in SPLITS.items()]
     rows: list[tuple[Value, ...]] = []
