@@ -5,7 +5,6 @@ is a number. `model/methods.py` has how a method computes and is saved.
 """
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
@@ -21,8 +20,8 @@ PREFIX_LENGTH = 20  # virtual tokens, where the recipe does not say
 SHORTEST_TEXT = 4  # tokens for which a prefix has to leave positions
 
 
-class Method(ABC):
-    """A method's planning half. What this base class answers holds for most methods."""
+class Method:
+    """A method's planning half. This class is that of the head alone; most of what it answers holds for most methods."""
 
     usual_rate: ClassVar[float | None] = None
     """The learning rate at which it learns the sample news in 120 updates, where LoRA's is too low: benchmarks/methods.py."""
@@ -35,12 +34,12 @@ class Method(ABC):
     """Whether the policy says in which layers it trains."""
     spans_layers: ClassVar[bool] = False
     """Whether all that it trains in the encoder is one tensor for all layers."""
-    words: ClassVar[str] = ""
+    words: ClassVar[str] = "the head alone"
     """Its `summary`, where that is the same for every recipe."""
 
-    @abstractmethod
     def entries(self, encoder: Encoder, adapter: AdapterSpec, ranks: Mapping[str, int]) -> list[Entry]:
         """Every tensor that it trains in the encoder; `ranks` by module path. Raises PlanError where it can't be placed."""
+        return []
 
     def summary(self, adapter: AdapterSpec, ranks: Mapping[str, int], layers: int) -> str:
         """What it trains in the encoder, in a few words; `layers` is the number of linear layers that it adapts."""
@@ -237,15 +236,6 @@ class Full(Method):
         return [Entry("encoder", part.path, part.parameters) for part in encoder.body]
 
 
-class Head(Method):
-    """The head alone trains; the encoder stays as it is."""
-
-    words = "the head alone"
-
-    def entries(self, encoder: Encoder, adapter: AdapterSpec, ranks: Mapping[str, int]) -> list[Entry]:
-        return []
-
-
 class Bias(Method):
     """BitFit (arXiv 2106.10199): the encoder's biases train, and the head."""
 
@@ -268,7 +258,7 @@ METHODS: dict[MethodName, Method] = {
     "ia3": Ia3(),
     "prefix": Prefix(),
     "full": Full(),
-    "head": Head(),
+    "head": Method(),
     "bias": Bias(),
 }
 
