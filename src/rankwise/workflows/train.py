@@ -21,7 +21,7 @@ from rankwise.data.prepare import Prepared, Split
 from rankwise.data.tasks import SingleLabel
 from rankwise.errors import require
 from rankwise.inference.baselines import baselines, fitted_baselines
-from rankwise.planning.plan import Plan, plan
+from rankwise.planning.plan import plan
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
 from rankwise.run.format import ScoredRows
@@ -82,7 +82,10 @@ def train_on(
     device = training_device()
     device.forget_peak()
     recipe = with_scores(recipe, labelled, device)
-    planned = _checked(recipe, labelled, device)
+    planned = plan(recipe, classes=len(labelled.classes))
+    device.resolve_precision(recipe.train.precision)
+    for tracker in recipe.train.trackers:
+        require(tracker, extra=tracker)  # the last of what can be refused before a folder is made
     folder, finished = _opened(recipe, out, labelled.sha256, existing)
     trackers = ProjectConfiguration(str(folder), logging_dir=str(folder / "trackers"))
     accelerator = Accelerator(cpu=device.is_cpu, log_with=list(recipe.train.trackers) or None, project_config=trackers)
@@ -132,15 +135,6 @@ def train_on(
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Run.load(folder)
-
-
-def _checked(recipe: Recipe, labelled: Labelled, device: Device) -> Plan:
-    """The plan; raises what can be refused before a folder is made: a cap, arithmetic, a package that is not installed."""
-    planned = plan(recipe, classes=len(labelled.classes))
-    device.resolve_precision(recipe.train.precision)
-    for tracker in recipe.train.trackers:
-        require(tracker, extra=tracker)
-    return planned
 
 
 def _opened(recipe: Recipe, out: str | Path | None, data_sha256: str, existing: Existing) -> tuple[Path, Run | None]:

@@ -16,7 +16,6 @@ from rankwise.run.folder import Run
 from rankwise.run.format import SHIFT, KindScores, ShiftReport
 from rankwise.stats.intervals import Interval
 from rankwise.stats.paired import paired_bootstrap
-from rankwise.stats.scores import Scores
 from rankwise.system.files import write_json
 
 LOOKED_AT = 300  # texts among which the one is chosen that shows most
@@ -32,13 +31,14 @@ def shift_report(run: Run, table: Table, split: Split, plain: Evaluation, *, eng
     text = min((-sum(shift(text, kind, join=join) != text for kind in kinds), len(text), text) for text in first)[2]
 
     right = task.decide(plain.probabilities) == plain.truth
-    kinds_scores = [_scores("original", 0, plain.scores, Interval(0.0, 0.0, 0.0), text)]
+    accuracy, macro_f1, no_drop = plain.scores.accuracy, plain.scores.macro_f1, Interval(0.0, 0.0, 0.0)
+    kinds_scores = [KindScores("original", plain.scores.rows, 0, accuracy, macro_f1, no_drop, text)]
     for change in shifted:
         probabilities = probabilities_under(change, plain.probabilities, task, logits_of)
         scores = task.scores(probabilities, plain.truth, scoring)
         drop = paired_bootstrap(right, task.decide(probabilities) == plain.truth, confidence=scoring.confidence)
-        example = shift(text, change.kind, join=join)
-        kinds_scores.append(_scores(change.kind, len(change.indices), scores, drop, example))
+        rows, changed, example = scores.rows, len(change.indices), shift(text, change.kind, join=join)
+        kinds_scores.append(KindScores(change.kind, rows, changed, scores.accuracy, scores.macro_f1, drop, example))
     name = table.layout.path if table.layout.path.startswith("hub:") else Path(table.layout.path).name
     return ShiftReport(name, len(split), scoring.confidence, text, tuple(kinds_scores))
 
@@ -51,7 +51,3 @@ def write_report(report: ShiftReport, folder: Path) -> Path:
     except OSError as error:
         raise RunError(f"{path}: can't be written ({error.strerror}); copy the run to a folder of yours") from error
     return path
-
-
-def _scores(kind: str, changed: int, scores: Scores, drop: Interval, example: str) -> KindScores:
-    return KindScores(kind, scores.rows, changed, scores.accuracy, scores.macro_f1, drop, example)
