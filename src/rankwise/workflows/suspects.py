@@ -144,7 +144,7 @@ def prune(labels: Labels, probabilities: Floats, joint: Floats) -> Bools:
     return np.asarray(pruned & (probabilities.argmax(-1) != labels))
 
 
-def out_of_sample(features: Any, labels: Labels, *, strength: float = STRENGTH, seed: int = 0) -> Floats:
+def out_of_sample(features: Any, labels: Labels, *, seed: int = 0) -> Floats:
     """Each row's probabilities (N, C) by a logistic regression fitted on the other folds; features (N, D), sparse or dense.
 
     Folds have each class in its share. Every class needs FOLDS rows.
@@ -155,7 +155,7 @@ def out_of_sample(features: Any, labels: Labels, *, strength: float = STRENGTH, 
     probabilities = np.zeros((len(labels), int(labels.max()) + 1))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     for others, fold in folds.split(np.zeros(len(labels)), labels):
-        model = LogisticRegression(C=strength, max_iter=1000).fit(features[others], labels[others])
+        model = LogisticRegression(C=STRENGTH, max_iter=1000).fit(features[others], labels[others])
         probabilities[fold] = model.predict_proba(features[fold])
     return probabilities
 
