@@ -7,7 +7,6 @@ Every message says what was found, what was expected and what to type next. `exi
 import importlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from types import ModuleType
 
 
@@ -83,6 +82,8 @@ class ReloadMismatch(Defect):
 
 def nearest(word: str, known: Iterable[str], *, below: Iterable[object] = ()) -> str:
     """A hint such as `; did you mean 'epochs'?`, or nothing when no known word is close; `below` are the keys around it."""
+    from difflib import get_close_matches  # only a mistake needs it
+
     close = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean '{'.'.join(map(str, (*below, close[0])))}'?" if close else ""
 

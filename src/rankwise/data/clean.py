@@ -104,6 +104,11 @@ def whitespace(text: str) -> str:
     return " ".join(text.split())
 
 
+def has_surrogate(text: str) -> bool:
+    """Whether a lone surrogate, half of a character, is in a text: no encoding can write it."""
+    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
+
+
 STEPS: Mapping[str, Step] = {step.__name__: step for step in (escapes, html, emails, urls, numbers, agencies, whitespace)}
 
 

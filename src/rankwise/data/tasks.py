@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.errors import DataError, nearest
-from rankwise.stats import scores as stats
 
 if TYPE_CHECKING:
     from rankwise.data.files.table import Table
     from rankwise.recipe import DataSpec, EvaluateSpec
+    from rankwise.stats.scores import Scores
 
 Probabilities = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -66,12 +66,16 @@ class SingleLabel:
         """The likeliest class of each row (N,)."""
         return np.asarray(probabilities.argmax(-1))
 
-    def scores(self, probabilities: Probabilities, truth: Labels, spec: EvaluateSpec) -> stats.Scores:
+    def scores(self, probabilities: Probabilities, truth: Labels, spec: EvaluateSpec) -> Scores:
         """Accuracy, F1, calibration and the others, each with its bootstrap interval."""
-        return stats.score(probabilities, truth, self.classes, resamples=spec.resamples, confidence=spec.confidence)
+        from rankwise.stats.scores import score
+
+        return score(probabilities, truth, self.classes, resamples=spec.resamples, confidence=spec.confidence)
 
     def quick_scores(self, probabilities: Probabilities, truth: Labels) -> dict[str, float]:
         """accuracy, macro_f1, mcc and log_loss."""
+        from rankwise.stats import scores as stats
+
         decided = self.decide(probabilities)
         matrix = stats.confusion_matrix(truth, decided, len(self.classes))
         scores = {

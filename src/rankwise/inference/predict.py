@@ -7,7 +7,6 @@ the classifier works on one window, a thread cleans and tokenises the next. Shap
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -18,14 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.batches import Padding
-from rankwise.data.clean import Preprocessing
-from rankwise.data.files.text import has_surrogate
+from rankwise.data.clean import Preprocessing, has_surrogate
 from rankwise.data.tasks import Probabilities, SingleLabel
 from rankwise.data.tokens import Tokens, tokenize
 from rankwise.errors import DataError, ModelError
 from rankwise.inference.scorer import Scorer, logits
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from rankwise.inference.torch_scorer import DropoutScorer
 
 FIRST = 256  # texts in the first window, so that the first predictions come soon; each further one is twice as large
@@ -79,6 +79,8 @@ class Predictor:
         self, texts: Iterable[str], *, batch_size: int = 32, mc_dropout: int = 0, seed: int = 0
     ) -> Iterator[Prediction]:
         """Predictions one by one, from texts that need not fit in memory."""
+        from concurrent.futures import ThreadPoolExecutor  # not for a single text, whose time imports are
+
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="rankwise-tokens") as worker:
             for number, tokens in enumerate(self._ahead(worker, iter(texts))):
                 window = self._probabilities(tokens, batch_size=batch_size, mc_dropout=mc_dropout, seed=seed + number)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rankwise.data.files.text import TextFile, has_surrogate
+from rankwise.data.clean import has_surrogate
+from rankwise.data.files.text import TextFile
 from rankwise.errors import DataError
 
 PROBED_ROWS = 1000  # looked at to find columns, and held at a time

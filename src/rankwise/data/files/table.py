@@ -16,10 +16,10 @@ from operator import itemgetter
 import numpy as np
 from numpy.typing import NDArray
 
+from rankwise.data.clean import has_surrogate
 from rankwise.data.files.columns import Layout, layout_of, setting_of
 from rankwise.data.files.reading import open_rows
 from rankwise.data.files.rows import Row, as_strings, row_name
-from rankwise.data.files.text import has_surrogate
 from rankwise.data.store import Texts
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec, SourceSpec

@@ -16,11 +16,6 @@ MAX_UNPACKED = 200_000_000  # bytes a .gz may grow to before its ratio is looked
 MAX_RATIO = 200  # plain text shrinks 3 to 10 times
 
 
-def has_surrogate(text: str) -> bool:
-    """Whether a lone surrogate, half of a character, is in a text: no encoding can write it."""
-    return not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text)
-
-
 def data_suffix(path: Path) -> str:
     """The suffix that says a file's format: `.csv` for train.csv and for TRAIN.CSV.GZ."""
     return Path(path.name.lower().removesuffix(".gz")).suffix
