@@ -207,7 +207,7 @@ def test_a_model_beyond_what_one_file_holds_is_refused(exported, tmp_path, monke
 
 def test_an_encoder_that_torch_cannot_export_is_refused_by_name(exported, tmp_path, monkeypatch):
     class Branching(nn.Module):
-        def __init__(self, model, **_):
+        def __init__(self, model, _):
             super().__init__()
             self.model = model
 

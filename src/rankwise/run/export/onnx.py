@@ -23,7 +23,10 @@ from rankwise.errors import ModelError, ReloadMismatch, require
 from rankwise.inference.onnx_scorer import DIFFERENCE, SOURCE, TOLERANCE, OnnxScorer, load_onnx
 from rankwise.model import adapters
 from rankwise.model.classifier import Classifier, in_eval_mode, to_tensors
+from rankwise.model.forward import Forward
 from rankwise.model.load import tokenizer_in
+from rankwise.planning.operations import has_fast_path
+from rankwise.planning.plan import Plan
 from rankwise.run.engines import SavedRun
 
 OPSET = 23  # the first with Attention: a smaller graph than 20's, and a few percent faster; a family may need another
@@ -83,18 +86,21 @@ def export(classifier: Classifier, batches: Sequence[Batch], path: Path, *, sour
 
 
 class _Logits(nn.Module):
-    """A transformers classifier that gives its logits only."""
+    """A transformers classifier that gives its logits only, on the fast path where it has one: a graph faster by a fifth."""
 
-    def __init__(self, model: Any, *, float_mask: bool) -> None:
+    def __init__(self, model: Any, plan: Plan) -> None:
         super().__init__()
         self.model = model
-        self.float_mask = float_mask
+        self.float_mask = plan.encoder.traits.onnx_float_mask
+        self.fast_path = Forward(model, plan.encoder) if has_fast_path(plan) else None
+        if self.fast_path is not None:
+            self.fast_path.freeze()
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        mask = attention_mask.float() if self.float_mask else attention_mask
-        segments = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        logits: Tensor = self.model(input_ids=input_ids, attention_mask=mask, **segments).logits
-        return logits  # (B, C)
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask.float() if self.float_mask else attention_mask}
+        if token_type_ids is not None:
+            inputs["token_type_ids"] = token_type_ids
+        return self.model(**inputs).logits if self.fast_path is None else self.fast_path.logits(inputs)  # (B, C)
 
 
 def _check_exportable(classifier: Classifier) -> None:
@@ -119,16 +125,18 @@ def _torch_logits(classifier: Classifier, batches: Sequence[Batch]) -> list[NDAr
 
 def _program(classifier: Classifier, example: Batch) -> Any:
     """The graph of the classifier with its adapters merged; the classifier stays as it is."""
-    model, family = adapters.merged(classifier), classifier.plan.encoder.traits
+    network = _Logits(adapters.merged(classifier), classifier.plan).eval()
+    inputs = to_tensors(example)
     free = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}
     try:
         with _quiet(), torch.no_grad():
+            network(**inputs)  # makes the fast path's weights, which the graph then holds as they are
             return torch.onnx.export(
-                _Logits(model, float_mask=family.onnx_float_mask).eval(),
-                kwargs=to_tensors(example),
+                network,
+                kwargs=inputs,
                 dynamic_shapes=dict.fromkeys(example, free),
                 output_names=["logits"],
-                opset_version=family.onnx_opset or OPSET,
+                opset_version=classifier.plan.encoder.traits.onnx_opset or OPSET,
                 dynamo=True,
                 verbose=False,
             )
