@@ -6,6 +6,8 @@ Exit codes: 0; 2 for the user's mistake (a RankwiseError or a wrong option); 1 f
 130 after Ctrl-C.
 """
 
+import atexit
+import gc
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -121,6 +123,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the `rankwise` command."""
+    atexit.register(gc.freeze)  # Python looks for cycles once more when it ends, among all that libraries made: a wasted wait
     app()
 
 

@@ -8,6 +8,7 @@ pass changes nothing, except where removal itself completes a pattern or HTML is
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from html import unescape
 from pathlib import Path
 
@@ -82,21 +83,30 @@ def numbers(text: str) -> str:
 
 # The sources that sign items in AG News and, from the same years, elsewhere. Abbreviations that also stand in ordinary
 # brackets, such as (CBS), (UNI), (AL) or (Update1), are left out on purpose.
-_NAMES = Path(__file__).with_name("agencies.txt").read_text("utf-8").splitlines()
+_AGENCIES = Path(__file__).with_name("agencies.txt")
 _SITE = r"(?!www\.)[A-Za-z][\w-]{1,30}+\.(?:com|net|org)\b"
-_ONE = "(?:" + "|".join(sorted(map(re.escape, _NAMES), key=len, reverse=True)) + rf"|{_SITE})"
-_AGENCY = rf"{_ONE}(?: ?(?:/|&| amp;|and) ?{_ONE})?"
-_BRACKETED = re.compile(rf"\( ?{_AGENCY} ?\)")
 # A place of up to six words, with date: "NAJAF, Iraq", "MANCHESTER, Aug 30", "Islamabad, Sept 12."
 _PLACE = r"(?:[A-Z0-9][\w.'/-]{0,29}+,?+ ){0,6}+"
 _START = r"(?:\A\s*+|(?<=[.!?)>\"']\s)\s{0,3}+)"
-_DATELINE = re.compile(rf"{_START}(?:(?:{_AGENCY} --? |{_PLACE}\( ?{_AGENCY} ?\)(?: --? |: ))\s{{0,3}}+)++")
+
+
+@cache
+def _agency_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """An agency in brackets, and a dateline; made when a text may hold one."""
+    names = sorted(map(re.escape, _AGENCIES.read_text("utf-8").splitlines()), key=len, reverse=True)
+    one = f"(?:{'|'.join(names)}|{_SITE})"
+    agency = rf"{one}(?: ?(?:/|&| amp;|and) ?{one})?"
+    dateline = rf"{_START}(?:(?:{agency} --? |{_PLACE}\( ?{agency} ?\)(?: --? |: ))\s{{0,3}}+)++"
+    return re.compile(rf"\( ?{agency} ?\)"), re.compile(dateline)
 
 
 def agencies(text: str) -> str:
     """News agencies are removed: "(Reuters)", "(SPACE.com)", and datelines "AP - " or "LONDON (Reuters) - "."""
-    text = _BRACKETED.sub(" ", _DATELINE.sub("", text))
-    return _DATELINE.sub("", text)  # a dateline may follow a bracket: "(AP)AP - The company"
+    if "(" not in text and "-" not in text:
+        return text
+    bracketed, dateline = _agency_patterns()
+    text = bracketed.sub(" ", dateline.sub("", text))
+    return dateline.sub("", text)  # a dateline may follow a bracket: "(AP)AP - The company"
 
 
 def whitespace(text: str) -> str:

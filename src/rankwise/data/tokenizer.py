@@ -34,7 +34,8 @@ class FileTokenizer:
             self.backend_tokenizer.enable_truncation(max_length, direction=self.truncation_side)
         else:
             self.backend_tokenizer.no_truncation()
-        rows = self.backend_tokenizer.encode_batch(list(texts))
+        backend = self.backend_tokenizer  # whose batches start threads, which a single text does without
+        rows = backend.encode_batch(list(texts)) if len(texts) > 1 else [backend.encode(text) for text in texts]
         encoded = {"input_ids": [row.ids for row in rows]}
         if self.gives_types:
             encoded["token_type_ids"] = [row.type_ids for row in rows]
