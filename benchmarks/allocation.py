@@ -106,6 +106,7 @@ def on_validation(data: Path, rows: int, changes: list[str], *, chosen_on: int =
             *(f"data.split.{part}={count}" for part, count in parts.items()),
             f"train.evaluate_every={'epoch' if chosen_on else 'end'}",
             f"data.rows={rows}",
+            "train.min_updates=null",  # as many epochs as the changes say
             "evaluate.baselines=false",
             "evaluate.resamples=20",
             *changes,

@@ -64,6 +64,7 @@ def measure(head: str, changes: list[str], base: Path, options: argparse.Namespa
                 "adapter.rank=8",
                 "adapter.targets=[query,value]",
                 f"train.epochs={options.epochs}",
+                "train.min_updates=null",
                 f"train.seed={seed}",
                 "evaluate.baselines=false",
                 "train.average=null",

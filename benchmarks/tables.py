@@ -12,6 +12,7 @@ from pathlib import Path
 
 import accuracy
 import allocation
+import few_rows
 import methods
 import tuning
 
@@ -43,6 +44,8 @@ def main() -> None:
         "refusal": refusal(),
         "gpu": gpu_table(),
         "tuning": "\n".join(tuning.table()) + "\n",
+        "few_rows_gains": "\n".join(few_rows.gains()) + "\n",
+        "few_rows": "\n".join(few_rows.table()) + "\n",
     }
     stale = []
     for path in (ROOT / "README.md", ROOT / "benchmarks" / "README.md"):

@@ -220,6 +220,15 @@ def test_plan_predicts_what_a_run_costs_in_text_and_json(type_, news):
     assert found["seconds"] > 1
 
 
+def test_plan_tells_in_how_many_epochs_few_rows_make_the_updates_of_auto(type_, news):
+    local = ("plan", "auto", "--data", news)
+    answer, found = type_(*local), type_(*local, "--json").json["forecast"]
+    assert found["planned_steps"] == 100
+    assert (found["recipe_epochs"], found["epochs"]) == (3, 50)  # 2 updates an epoch
+    assert "50 epochs instead of 3, for 100 updates on 32 rows (train.min_updates)" in answer.out
+    assert "instead of" not in type_(*local, "--set", "train.min_updates=null").out
+
+
 def test_plan_predicts_for_a_thousand_rows_where_no_data_is_here(type_):
     answer = " ".join(type_("plan", "uniform-qkv").out.split())
     assert "predicted for 1,000 rows of 256 tokens: about" in answer

@@ -104,6 +104,19 @@ def test_a_forecast_is_plain_json_and_readable_lines():
     assert f"{found.micro_batch_size} rows at a time" in memory
 
 
+def test_few_rows_are_told_in_how_many_epochs_they_come_and_cost_as_many_updates():
+    few = {"train.epochs=2", "train.batch_size=16"}
+    plain, least = predicted(*few), predicted(*few, "train.min_updates=5000")
+    assert least.planned_steps == least.steps == 5000 > plain.steps
+    assert least.seconds - plain.seconds == pytest.approx((5000 - plain.steps) * plain.update_seconds)
+    rows = f"{plain.work.train_rows:,}"
+    assert f"{5000 / plain.epoch_steps:.3g} epochs instead of 2, for 5,000 updates on {rows} rows" in least.lines()[1]
+    in_time = predicted(*few, "train.min_updates=5000", "budget.minutes=8")
+    assert in_time.steps < in_time.planned_steps == 5000
+    assert not plain.more_epochs
+    assert len(plain.lines()) == 1
+
+
 def test_without_data_the_lines_speak_of_a_thousand_rows_and_minutes_are_left_aside():
     found, recipe = planned("budget.minutes=0.01")
     assumed = forecast(found, recipe, Work.assumed(max_length=128), gflops=100, threads=1)

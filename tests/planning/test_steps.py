@@ -12,6 +12,7 @@ from rankwise.training.pace import Pace
 SPECS = st.builds(
     TrainSpec,
     epochs=st.floats(0.05, 5),
+    min_updates=st.none() | st.integers(1, 300),
     max_steps=st.none() | st.integers(1, 300),
     batch_size=st.integers(1, 40),
     evaluate_every=st.sampled_from(["epoch", "end"]) | st.integers(1, 50) | st.floats(0.01, 0.9),
@@ -27,6 +28,23 @@ def test_the_loop_makes_as_many_updates_and_evaluations_as_are_counted_here(spec
         scored += pace.evaluates
     assert pace.step == spec.planned_steps(rows)
     assert scored == evaluations(pace.step, spec.evaluation_interval(rows))
+
+
+@given(SPECS, st.integers(1, 400))
+def test_the_least_updates_are_made_unless_the_most_are_fewer_and_rows_enough_for_them_change_nothing(spec, rows):
+    steps, plain = spec.planned_steps(rows), spec.model_copy(update={"min_updates": None})
+    assert steps >= min(spec.min_updates or 1, spec.max_steps or 300)
+    assert spec.passes(rows) * spec.steps_per_epoch(rows) > steps - 1
+    if steps == plain.planned_steps(rows):
+        assert (spec.passes(rows), spec.evaluation_interval(rows)) == (plain.passes(rows), plain.evaluation_interval(rows))
+
+
+def test_few_rows_come_in_more_epochs_and_are_evaluated_as_often_as_the_recipe_has_epochs():
+    spec = TrainSpec(epochs=3, batch_size=16, min_updates=100)
+    assert spec.planned_steps(140) == 100  # 9 updates an epoch
+    assert spec.passes(140) == 100 / 9
+    assert spec.evaluation_interval(140) == 34
+    assert evaluations(100, 34) == 3
 
 
 @given(

@@ -235,6 +235,16 @@ def test_updates_are_counted_from_epochs_and_capped_by_max_steps(epochs, max_ste
     assert evaluations(expected, spec.evaluation_interval(50)) >= 1
 
 
+def test_few_rows_get_the_least_updates_a_whole_schedule_and_an_evaluation_for_each_of_the_recipes_epochs(fit_for):
+    trained = fit_for("train.epochs=2", "train.min_updates=12", "train.log_every=1")  # 36 rows: 5 updates an epoch
+    assert trained.heard("start")[0].epochs == 2.4
+    assert trained.fitted.steps == 12
+    assert [entry.step for entry in trained.fitted.history] == [6, 12]
+    rates = [event.rate for event in trained.heard("step")]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] == pytest.approx(rates[0] / 12)  # linear to 0, in as many updates as are made
+
+
 def test_a_longer_epoch_count_than_one_sees_every_row_again(fit_for):
     trained = fit_for("train.epochs=1.5", "train.evaluate_every=end")
     assert trained.fitted.steps == 8  # 5 updates an epoch, rounded up
@@ -287,6 +297,7 @@ OPTIMIZERS = {
     "a plateau and micro-batches": ["train.schedule=reduce-on-plateau", "train.micro_batch_size=3", "train.warmup=20%"],
     "a full fine-tune": ["adapter.method=full"],
     "a running mean": ["train.average=20%"],
+    "more epochs for the least updates": ["train.epochs=0.5", "train.min_updates=10"],
 }
 
 

@@ -52,6 +52,8 @@ class TrainingProgress(Bar):
                 self.update(self.task, completed=event.step, loss=f"loss {event.loss:.3f}")
             case events.UpdateMade() if self.task is not None:
                 self.update(self.task, completed=event.step)
+            case events.Collapsed():
+                note(str(event))
             case events.TrainingEnded() if self.task is not None:
                 self.update(self.task, description="scoring")
 

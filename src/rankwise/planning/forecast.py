@@ -70,6 +70,10 @@ class Forecast(Durations, Event, kind="forecast"):
     """Updates that the recipe asks for."""
     epoch_steps: int
     """Updates in which every training text comes once."""
+    epochs: float
+    """In which the planned updates are made."""
+    recipe_epochs: float
+    """The recipe's own, which are fewer where it asks for more updates than they come to."""
     micro_batch_size: int
     evaluation_batch_size: int
     threads: int
@@ -86,13 +90,23 @@ class Forecast(Durations, Event, kind="forecast"):
         floats: dict[str, Any] = {key: round(value, 4) for key, value in vars(self).items() if isinstance(value, float)}
         return replace(self, **{**floats, "operations": float(f"{self.operations:.4g}")})
 
+    @property
+    def more_epochs(self) -> str:
+        """A line on rows so few that the recipe's least updates take more epochs; empty where they don't."""
+        if self.epochs <= self.recipe_epochs:
+            return ""
+        updates = f"{self.planned_steps:,} updates on {self.work.train_rows:,} rows"
+        return f"{self.epochs:.3g} epochs instead of {self.recipe_epochs:g}, for {updates} (train.min_updates)"
+
     def lines(self) -> list[str]:
-        """What a person reads: one line of predictions, and one for each budget that changes something."""
+        """What a person reads: one line of predictions, and one for all that changes what the recipe asks for."""
         cores = "the GPU" if self.gpu else "1 core" if self.threads == 1 else f"{self.threads} cores"
         cache = f", cache {_gigabytes(self.cache_bytes)}" if self.cache_bytes else ""
         costs = f"{_duration(self.seconds)} on {cores}, {_gigabytes(self.peak_bytes)} of memory"
         rows = f" for {self.work.train_rows:,} rows of {self.work.longest} tokens" if self.work.source == "assumed" else ""
         lines = [f"predicted{rows}: about {costs}, {_operations(self.operations)}{cache}"]
+        if self.more_epochs:
+            lines.append(self.more_epochs)
         if self.minutes is not None:
             part = f"about {self.steps:,} of" if self.steps < self.planned_steps else "all"
             lines.append(f"{self.minutes:g} min are enough for {part} {self.planned_steps:,} updates")
@@ -130,6 +144,8 @@ def forecast(
         steps=steps,
         planned_steps=spec.planned_steps(work.train_rows),
         epoch_steps=spec.steps_per_epoch(work.train_rows),
+        epochs=spec.passes(work.train_rows),
+        recipe_epochs=spec.epochs,
         micro_batch_size=rows,
         evaluation_batch_size=scored,
         threads=threads,

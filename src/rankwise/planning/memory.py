@@ -58,7 +58,7 @@ def peak_bytes(
     baselines = recipe.evaluate.baselines * of_baselines(work, few=BASELINE_TOKEN_BYTES_FEW, many=BASELINE_TOKEN_BYTES)
     checking = weights + shrink * _held(plan, work, min(scored, PROBE_BATCH))  # the saved folder, loaded again to compare
     busiest = max(training, SCORING_BYTES + max(HELD_IN_SCORING * scoring, baselines, checking))  # these follow each other
-    batches = work.train_rows / recipe.train.batch_size * recipe.train.epochs
+    batches = work.train_rows / recipe.train.batch_size * recipe.train.passes(work.train_rows)
     kernels = 0.0 if recipe.budget.memory_gb else KERNEL_BYTES * min(1.0, batches / KERNEL_UPDATES)
     data = ROW_BYTES * (work.train_rows + work.validation_rows + work.test_rows)
     return round(PROCESS_BYTES + kernels + held_always + busiest + data)

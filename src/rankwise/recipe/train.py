@@ -66,6 +66,8 @@ class TrainSpec(Spec):
 
     epochs: Positive = 3.0
     """Passes over the training rows; may be a fraction."""
+    min_updates: Count | None = None
+    """Make at least so many updates, in more passes where the rows are few; `epochs` alone counts when left out."""
     max_steps: Count | None = None
     """Stop after this many updates, if that comes first."""
     batch_size: Count = 16
@@ -128,15 +130,23 @@ class TrainSpec(Spec):
 
     def planned_steps(self, rows: int) -> int:
         """Updates that the recipe asks for."""
-        steps = max(1, math.ceil(self.epochs * self.steps_per_epoch(rows)))
+        steps = max(1, self.min_updates or 0, math.ceil(self.epochs * self.steps_per_epoch(rows)))
         return min(steps, self.max_steps) if self.max_steps else steps
 
+    def passes(self, rows: int) -> float:
+        """Epochs over so many training rows: `epochs`, or as many as `min_updates` take."""
+        asked, planned = math.ceil(self.epochs * self.steps_per_epoch(rows)), self.planned_steps(rows)
+        return planned / self.steps_per_epoch(rows) if rows and planned > asked else self.epochs
+
     def evaluation_interval(self, rows: int) -> int | None:
-        """Updates from one evaluation to the next; None where only the last update is followed by one."""
+        """Updates from one evaluation to the next; None where only the last update is followed by one.
+
+        Where `min_updates` make more epochs, evaluations are as many as `epochs` and further apart.
+        """
         if self.evaluate_every == "end":
             return None
         if self.evaluate_every == "epoch":
-            return max(1, self.steps_per_epoch(rows))
+            return max(1, math.ceil(self.steps_per_epoch(rows) * (self.passes(rows) / self.epochs)))
         if self.evaluate_every < 1:
             return max(1, round(self.evaluate_every * self.planned_steps(rows)))
         return int(self.evaluate_every)

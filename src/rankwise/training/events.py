@@ -102,6 +102,22 @@ class MemoryRanOut(Event, kind="memory"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Collapsed(Event, kind="collapse"):
+    """The best weights give one answer to training rows of several classes."""
+
+    answer: str
+    rows: int
+    """That were looked at."""
+    right: int
+    """Of them, by that answer."""
+    hint: str
+    """What to type next."""
+
+    def __str__(self) -> str:
+        return f"the classifier calls all of {self.rows} training rows '{self.answer}', which {self.right} are; {self.hint}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingEnded(Event, kind="end"):
     """The last update is made; the weights are those of `best_step`."""
 

@@ -23,7 +23,9 @@ from rankwise.recipe import TrainSpec
 from rankwise.system.events import Event, Events
 from rankwise.system.memory import return_freed_memory
 from rankwise.training.checkpoint import Checkpoints
+from rankwise.training.collapse import collapse
 from rankwise.training.events import (
+    Collapsed,
     Evaluated,
     HeadFitted,
     HistoryEntry,
@@ -62,6 +64,8 @@ class Fitted:
     stopped_early: bool
     earlier_seconds: float
     """The part of it that was spent before this one."""
+    collapsed: Collapsed | None
+    """Where the classifier gives one answer to everything."""
 
 
 def fit(
@@ -103,7 +107,9 @@ def fit(
         earlier_seconds = progress.training_seconds
         update, meter = Update(job, accelerator, hidden.get("train"), optimizers.scaler, parts, events), Meter()
         pace.resume(progress.step, progress.fraction)
-        events.emit(TrainingStarted(step=progress.step, total=pace.total, rows=len(data.train), epochs=spec.epochs))
+        events.emit(
+            TrainingStarted(step=progress.step, total=pace.total, rows=len(data.train), epochs=spec.passes(len(data.train)))
+        )
 
         # --- the loop
         classifier.model.train()
@@ -141,7 +147,15 @@ def fit(
         checkpoints.load_weights(classifier, best.step)
         classifier.model.eval()
         events.emit(TrainingEnded(step=step, best_step=best.step, training_seconds=round(seconds, 3)))
-        return Fitted(best, tuple(progress.history), step, seconds, progress.has_stalled(spec), earlier_seconds)
+        return Fitted(
+            best=best,
+            history=tuple(progress.history),
+            steps=step,
+            seconds=seconds,
+            stopped_early=progress.has_stalled(spec),
+            earlier_seconds=earlier_seconds,
+            collapsed=_collapsed(job, validation, best, events),
+        )
 
 
 def _made(spec: TrainSpec, pace: Pace, meter: Meter, optimizers: Optimizers, norm: torch.Tensor) -> Event:
@@ -203,7 +217,7 @@ def _pace(job: Job, accelerator: Accelerator, ends_at: float | None) -> Pace:
 def _updates(train: Split, spec: TrainSpec, progress: Progress) -> Iterator[tuple[int, int, Rows]]:
     """(epoch, position in the epoch, rows) of each update from where training stands; the order depends on seed and epoch."""
     first_epoch, first_batch = progress.epoch, progress.batch
-    for epoch in range(first_epoch, math.ceil(spec.epochs) + 1):
+    for epoch in range(first_epoch, math.ceil(spec.passes(len(train))) + 1):
         batches = training_batches(
             train.tokens.lengths, spec.batch_size, seed=spec.seed, epoch=epoch, similar_lengths=spec.speed.similar_lengths
         )
@@ -223,6 +237,14 @@ def _note_update(pace: Pace, job: Job, rows: Rows, hidden: HiddenStates | None) 
     Validation(job.classifier, job.padding, PROBE_BATCH, job.precision).logits(some, known)
     whole = split.tokens.lengths.sum() + sum(kind.tokens.lengths.sum() for kind in job.shifted)
     pace.note_probe(float(some.lengths.sum() / whole))
+
+
+def _collapsed(job: Job, validation: Validation, best: HistoryEntry, events: Events) -> Collapsed | None:
+    """Tell of a classifier that gives one answer to everything."""
+    found = collapse(validation, job.data.train, best, job.recipe.train)
+    if found is not None:
+        events.emit(found)
+    return found
 
 
 def _check_finite(loss: float, step: int, rows: Rows, train: Split) -> None:

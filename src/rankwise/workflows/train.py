@@ -128,7 +128,8 @@ def train_on(
 
     if accelerator.is_main_process:
         job.classifier.to(Device.cpu().torch_device)  # where the saved folder is loaded again and compared, bit by bit
-        facts = facts_of(job, fitted, folder, seconds=time.monotonic() - started, notes=[*data.notes, *warnings])
+        notes = [*data.notes, *warnings, *filter(None, (job.forecast.more_epochs, str(fitted.collapsed or "")))]
+        facts = facts_of(job, fitted, folder, seconds=time.monotonic() - started, notes=notes)
         scored_rows = ScoredRows(data.test.rows, test.truth, test.probabilities.astype(np.float32))
         scratch = checkpoints.folder if recipe.train.keep == 1 else None
         save(folder, job, facts, scores, scored_rows=scored_rows, scratch=scratch)
