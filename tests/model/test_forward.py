@@ -59,6 +59,8 @@ def gradients(classifier, logits, labels):
         ("adapter.method=head",),
         ("adapter.allocate.policy=last-k", "adapter.allocate.k=1"),
         ("head.kind=slim",),
+        ("head.kind=pooled", "head.pooling=mean"),
+        ("head.kind=pooled", "head.pooling=token"),
         ("adapter.method=adalora",),
         ("adapter.method=vera",),
         ("adapter.method=ia3",),

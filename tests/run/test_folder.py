@@ -73,10 +73,12 @@ def test_a_run_without_test_rows_says_what_to_do(run_for, tmp_path):
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_a_run_folder_holds_exactly_its_promised_files(run_for, method):
-    names = {path.name for path in run_for("bert", f"adapter.method={method}").folder.iterdir()}
+@pytest.mark.parametrize("head", ["stock", "pooled"])
+def test_a_run_folder_holds_exactly_its_promised_files(run_for, method, head):
+    names = {path.name for path in run_for("bert", f"adapter.method={method}", f"head.kind={head}").folder.iterdir()}
     model = {"adapter_config.json", "adapter_model.safetensors"} if method == "lora" else {"config.json", "model.safetensors"}
     tokenizer = {"tokenizer.json", "tokenizer_config.json"}
+    pooled = {"modules.json", "1_Pooling", "2_Dense"} if head == "pooled" else set()
     ours = {
         "recipe.yaml",
         "plan.json",
@@ -87,14 +89,14 @@ def test_a_run_folder_holds_exactly_its_promised_files(run_for, method):
         "events.jsonl",
         "test.parquet",
     }
-    assert names == {*model, *tokenizer, *ours, "README.md", "manifest.json"}
+    assert names == {*model, *tokenizer, *pooled, *ours, "README.md", "manifest.json"}
 
 
-@pytest.mark.parametrize("method", ["lora", "head"])
-def test_every_file_may_be_read_by_whom_the_umask_lets(recipe_for, tmp_path, method):
+@pytest.mark.parametrize("changes", [["adapter.method=lora"], ["adapter.method=head"], ["head.kind=pooled"]])
+def test_every_file_may_be_read_by_whom_the_umask_lets(recipe_for, tmp_path, changes):
     before = os.umask(0o027)
     try:
-        run = train(recipe_for("bert", f"adapter.method={method}", "train.max_steps=1"), tmp_path / "run")
+        run = train(recipe_for("bert", *changes, "train.max_steps=1"), tmp_path / "run")
     finally:
         os.umask(before)
     modes = {path.name: oct(path.stat().st_mode & 0o777) for path in run.folder.rglob("*") if path.is_file()}
@@ -388,8 +390,9 @@ def test_a_model_card_names_its_base_by_hub_id_where_it_has_one(run_for, built_f
 
 @pytest.mark.filterwarnings(PEFT_ASKS_BY_AN_OLD_NAME)
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_the_model_cards_code_runs(run_for, method, monkeypatch):
-    run = run_for("bert", f"adapter.method={method}")
+@pytest.mark.parametrize("head", ["stock", "pooled"])
+def test_the_model_cards_code_runs(run_for, method, head, monkeypatch):
+    run = run_for("bert", f"adapter.method={method}", f"head.kind={head}")
     monkeypatch.chdir(Path(run.base().location).parent)
     blocks = re.findall(r"```python\n(.*?)```", (run.folder / "README.md").read_text("utf-8"), flags=re.DOTALL)
     assert len(blocks) == 2

@@ -27,6 +27,8 @@ class Known:
     hub: str
     """Its Hugging Face id."""
     config: Config
+    pooling: str | None = None
+    """What a head reads of it, where its sentence-transformers configuration says so: "mean" or "token"."""
 
 
 _TEXT = (resources.files("rankwise") / "encoders/known.json").read_text("utf-8")

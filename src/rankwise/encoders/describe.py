@@ -3,15 +3,19 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, Self
 
 from rankwise.encoders.base import KNOWN
 from rankwise.encoders.families import FAMILIES
 from rankwise.encoders.family import Config, Family
 from rankwise.errors import ModelError, nearest
 from rankwise.system.hub import is_reachable
+
+POOLING_FILE = "1_Pooling/config.json"
+POOLED_HEAD = "classifier"  # the module of a pooled head, beside the encoder's
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class Encoder:
     """The longest text in tokens that its position embeddings allow; None where positions are relative."""
     reads: str
     """Which token's last hidden state the head reads: "first", "last", or the "mean" of all."""
+    pools: bool
+    """Whether the head is one linear layer on what it reads, of no stock class."""
     has_dropout: bool
     """Whether it drops anything while it trains."""
     layer_paths: tuple[str, ...] = field(repr=False)
@@ -135,6 +141,13 @@ class Encoder:
         below = any(f".{part.path}." in f".{name}." for part in self.body[:first])
         return 0 if below else self.layers - 1
 
+    def with_pooled_head(self, reads: str) -> Self:
+        """The same encoder without a pooler of its own, under a head of one linear layer on what `reads` names."""
+        classes = self.head[-1].tensors[0][1][0]
+        tensors = ((f"{POOLED_HEAD}.weight", (classes, self.hidden)), (f"{POOLED_HEAD}.bias", (classes,)))
+        body = tuple(part for part in self.body if not f"{part.path}.".startswith(f"{self.root}.pooler."))
+        return replace(self, reads=reads, pools=True, body=body, head=(Part(POOLED_HEAD, tensors),))
+
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Every tensor of the classification model, name → shape."""
         return {name: shape for part in (*self.body, *self.head) for name, shape in part.tensors}
@@ -165,6 +178,7 @@ def describe(config: Config, *, name: str, classes: int) -> Encoder:
         heads=dims["N"],
         longest=dims["P"] - family.first_position if "P" in dims else None,
         reads=family.reads(config),
+        pools=False,
         has_dropout=any(config.get(key, default) for key, default in family.dropouts.items()),
         layer_paths=layer_paths,
         body=(
@@ -186,6 +200,25 @@ def find(base: str, *, classes: int, revision: str | None = None) -> Encoder:
     folder = Path(base).expanduser()
     name = folder.resolve().name if folder.is_dir() else base  # plans and cards travel: no path of this machine
     return describe(_read_config(base, folder, revision), name=name, classes=classes)
+
+
+def stated_pooling(base: str, config: Config, *, revision: str | None = None) -> str | None:
+    """ "mean" or "token", where a base says what was read of it in training: in `1_Pooling/config.json`, as sentence encoders
+    have it, or as `classifier_pooling`. None where it says neither, or another. Raises ModelError for a file that is no JSON.
+    """
+    if base in KNOWN and KNOWN[base].pooling:
+        return KNOWN[base].pooling
+    folder = Path(base).expanduser()
+    path: Path | None = folder / POOLING_FILE
+    if not folder.is_dir():
+        path = None if base in KNOWN else _fetched_if_there(base, POOLING_FILE, revision)
+    if path is None or not path.is_file():
+        return {"mean": "mean", "cls": "token"}.get(str(config.get("classifier_pooling")))
+    stated = _json_object(path, f"{base}: {POOLING_FILE}")
+    on = {key for key, value in stated.items() if value is True} | {f"pooling_mode_{stated.get('pooling_mode')}"}
+    means = bool(on & {"pooling_mode_mean_tokens", "pooling_mode_mean"})
+    tokens = bool(on & {"pooling_mode_cls_token", "pooling_mode_cls", "pooling_mode_lasttoken"})
+    return None if means == tokens else "mean" if means else "token"
 
 
 def _dimensions(family: Family, config: Config, name: str, classes: int) -> dict[str, int]:
@@ -228,13 +261,28 @@ def _read_config(base: str, folder: Path, revision: str | None) -> Config:
         raise ModelError(f"{base}: a file; expected a model folder, a Hugging Face id or one of {', '.join(KNOWN)}")
     else:
         path = _fetch_config(base, revision)
+    return _json_object(path, f"{base}: config.json")
+
+
+def _json_object(path: Path, name: str) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text("utf-8"))
     except json.JSONDecodeError as error:
-        raise ModelError(f"{base}: config.json is not JSON (line {error.lineno})") from error
+        raise ModelError(f"{name} is not JSON (line {error.lineno})") from error
     if not isinstance(config, dict):
-        raise ModelError(f"{base}: config.json holds a {type(config).__name__}, expected an object")
+        raise ModelError(f"{name} holds a {type(config).__name__}, expected an object")
     return config
+
+
+def _fetched_if_there(base: str, name: str, revision: str | None) -> Path | None:
+    """A file of a base on the hub; None where it has none, or where the hub can't be reached and it is not cached."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(base, name, revision=revision, local_files_only=not is_reachable()))
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError):
+        return None
 
 
 def _fetch_config(base: str, revision: str | None) -> Path:

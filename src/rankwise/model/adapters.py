@@ -8,8 +8,9 @@ imports peft.
 import copy
 import json
 import math
+import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from torch import nn
 
 from rankwise.encoders.base import Base
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
-from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, Classifier, base_name
+from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, Classifier, base_name, wrapper_of
 from rankwise.model.load import load_encoder, quiet
 from rankwise.model.methods import LiveAdapter, live_method
+from rankwise.model.pooled import PooledClassifier, load_head, read_head, save_head
 from rankwise.planning.plan import Plan
 
 with quiet():  # bitsandbytes reports its missing kernels when peft imports it
@@ -30,8 +32,7 @@ with quiet():  # bitsandbytes reports its missing kernels when peft imports it
 
 def build(base: Base, plan: Plan, classes: Sequence[str], *, seed: int) -> Classifier:
     """Load `base` and adapt it as planned. Raises ModelError, PlanError, BudgetMismatch."""
-    quantize = plan.adapter.quantize
-    model, new = load_encoder(base, classes, seed=seed, quantize=quantize, skip_modules=plan.encoder.head_modules)
+    model, new = _under_its_head(base, plan, classes, seed=seed)
     return adapt(model, plan, classes, new=new, seed=seed)
 
 
@@ -44,6 +45,8 @@ def adapt(model: Any, plan: Plan, classes: Sequence[str], *, new: Sequence[str],
     _check_covered(plan, new)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
+        if isinstance(model, PooledClassifier):
+            model.start_head()
         _start_slim_head(model, plan, new)
         method = live_method(plan)
         if isinstance(method, LiveAdapter):
@@ -63,11 +66,12 @@ def adapt(model: Any, plan: Plan, classes: Sequence[str], *, new: Sequence[str],
 def load(folder: Path, base: Base, plan: Plan, classes: Sequence[str]) -> Classifier:
     """The classifier that `save` wrote, in eval mode: weights equal to the bit. Raises ModelError."""
     source = base if plan.adapter.is_apart else Base(base.name, None, str(folder), None, None)
-    quantize = plan.adapter.quantize
-    model, new = load_encoder(source, classes, seed=0, quantize=quantize, skip_modules=plan.encoder.head_modules)
+    model, new = _under_its_head(source, plan, classes, seed=0)
+    if isinstance(model, PooledClassifier):
+        load_head(model, folder)
     if plan.adapter.is_apart:
         with quiet():
-            model = PeftModel.from_pretrained(model, str(folder))
+            model = _in_wrapper(model, lambda part: PeftModel.from_pretrained(part, str(folder)))
     elif new:
         raise ModelError(f"{folder.name}: {MODEL_FILE} lacks {', '.join(new[:3])}")
     return Classifier(model.requires_grad_(False).eval(), plan, tuple(classes))
@@ -81,21 +85,26 @@ def save(classifier: Classifier, folder: Path, *, base: Base) -> None:
     """
     is_apart = classifier.plan.adapter.is_apart
     weights, settings = (ADAPTER_FILE, "adapter_config.json") if is_apart else (MODEL_FILE, "config.json")
+    model = classifier.model
     if is_apart:
-        classifier.method.before_saving(classifier.model)
-        classifier.model.save_pretrained(folder, save_embedding_layers=False)
+        classifier.method.before_saving(classifier.wrapper)
+        classifier.wrapper.save_pretrained(folder, save_embedding_layers=False)
         (folder / "README.md").unlink(missing_ok=True)  # peft's template card; the run writes its own
     else:
         with quiet():
-            classifier.model.save_pretrained(folder)
+            (model.encoder if isinstance(model, PooledClassifier) else model).save_pretrained(folder)
+    if isinstance(model, PooledClassifier):
+        save_head(model, folder)
     config = json.loads((folder / settings).read_text("utf-8"))
+    if is_apart and classifier.plan.encoder.pools:  # peft keeps suffixes, and AutoModel has a pooler, whose layer ends so too
+        targets = _below(f"{classifier.plan.encoder.root}.", [site.name for site in classifier.plan.sites])
+        config["target_modules"] = targets
     config = _portable(config, base) if is_apart else {key: config[key] for key in config if key != "_name_or_path"}
     (folder / settings).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
     shutil.copymode(folder / settings, folder / weights)  # safetensors ignores the umask: 0600
-    trained = {classifier.method.saved_name(name) for name in classifier.trainable()}
-    with safe_open(folder / weights, framework="pt") as file:
-        shapes = [file.get_slice(name).get_shape() for name in trained.intersection(file.keys())]
-    saved, planned = sum(map(math.prod, shapes)), classifier.plan.ledger.trainable_parameters
+    saved = _count_saved(folder / weights, {classifier.saved_name(name) for name in classifier.trainable()})
+    saved += sum(weight.numel() for weight in read_head(folder).values()) if isinstance(model, PooledClassifier) else 0
+    planned = classifier.plan.ledger.trainable_parameters
     if saved != planned:
         raise BudgetMismatch(f"planned {planned:,} trained parameters, the saved file has {saved:,}")
 
@@ -110,8 +119,8 @@ def merged(classifier: Classifier) -> Any:
     model = copy.deepcopy(classifier.model).cpu()
     if not classifier.plan.adapter.is_apart:
         return model
-    model.base_model.merge_adapter()
-    whole = model.get_base_model()
+    wrapper_of(model).base_model.merge_adapter()
+    whole = model if isinstance(model, PooledClassifier) else model.get_base_model()
     for name, module in list(whole.named_modules()):  # not merge_and_unload, which fails on IA3 under heads of two layers
         heads = getattr(module, "modules_to_save", None)
         inner = heads["default"] if heads is not None else getattr(module, "base_layer", None)
@@ -123,10 +132,11 @@ def merged(classifier: Classifier) -> Any:
 
 def _inject(model: Any, plan: Plan, method: LiveAdapter, *, seed: int) -> Any:
     """The model in peft's wrapper, each linear layer with the rank that was planned, and nothing else taking gradients."""
-    heads = list(plan.encoder.head_modules)
-    values = {"task_type": "SEQ_CLS", "modules_to_save": heads, **method.config(plan, seed=seed)}
+    values = {"task_type": "SEQ_CLS", "modules_to_save": list(plan.encoder.head_modules), **method.config(plan, seed=seed)}
+    if plan.encoder.pools:
+        values = _below(f"{plan.encoder.root}.", values | {"task_type": "FEATURE_EXTRACTION", "modules_to_save": None})
     with quiet():
-        peft_model = get_peft_model(model, get_peft_config(values))
+        peft_model = _in_wrapper(model, lambda part: get_peft_model(part, get_peft_config(values)))
     adapted = [(base_name(name), module) for name, module in peft_model.named_modules() if hasattr(module, "base_layer")]
     live = {name: module.r["default"] for name, module in adapted if hasattr(module, "r")}
     if live != dict(plan.ranks):
@@ -136,6 +146,39 @@ def _inject(model: Any, plan: Plan, method: LiveAdapter, *, seed: int) -> Any:
         if any(f".{path}." in f".{name.replace('.modules_to_save.default', '')}." for path in plan.frozen_head):
             weight.requires_grad_(False)
     return peft_model
+
+
+def _under_its_head(base: Base, plan: Plan, classes: Sequence[str], *, seed: int) -> tuple[Any, tuple[str, ...]]:
+    """The base in its stock class or under a pooled head, and the names of its tensors that are new."""
+    encoder, skip = plan.encoder, plan.encoder.head_modules
+    model, new = load_encoder(base, classes, seed=seed, quantize=plan.adapter.quantize, skip_modules=skip)
+    if not encoder.pools:
+        return model, new
+    body = {name for part in encoder.body for name, _ in part.tensors}
+    return PooledClassifier(model.get_submodule(encoder.root), encoder, classes), tuple(name for name in new if name in body)
+
+
+def _in_wrapper(model: Any, wrap: Callable[[Any], Any]) -> Any:
+    """The model in peft's wrapper; a pooled one itself, its encoder wrapped, which is where peft puts modules."""
+    if not isinstance(model, PooledClassifier):
+        return wrap(model)
+    model.adapter = [wrap(model.encoder)]
+    return model
+
+
+def _below(prefix: str, value: Any) -> Any:
+    """A configuration's values with module paths as they are below a module."""
+    if isinstance(value, dict):
+        return {_below(prefix, key): _below(prefix, entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple, set)):
+        return [_below(prefix, entry) for entry in value]
+    return value.removeprefix(prefix).removeprefix(re.escape(prefix)) if isinstance(value, str) else value
+
+
+def _count_saved(path: Path, names: set[str]) -> int:
+    """Parameters of those tensors of a safetensors file that are named."""
+    with safe_open(path, framework="pt") as file:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in names.intersection(file.keys()))
 
 
 def _check_covered(plan: Plan, new: Sequence[str]) -> None:

@@ -18,6 +18,7 @@ from torch import nn
 
 from rankwise.model.forward import ALL_ON, PRECISIONS, Entering, Forward
 from rankwise.model.methods import LiveAdapter, LiveMethod, live_method
+from rankwise.model.pooled import PooledClassifier
 from rankwise.planning.operations import has_fast_path
 from rankwise.planning.plan import Plan
 from rankwise.recipe import SpeedSpec
@@ -77,10 +78,27 @@ class Classifier:
                 yield path, module
 
     @property
+    def wrapper(self) -> Any:
+        """peft's wrapper, where an adapter stands beside the encoder."""
+        return wrapper_of(self.model)
+
+    @property
+    def transformers_model(self) -> Any:
+        """The model without peft's wrapper around it; adapters stand in its linear layers."""
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    def saved_name(self, name: str) -> str:
+        """A live parameter's name → its name in the saved file, where a pooled head has a file of its own."""
+        encoder, saved = self.plan.encoder, self.method.saved_name(name)
+        if not encoder.pools:
+            return saved
+        return f"{'base_model.model.' * self.plan.adapter.is_apart}{saved.removeprefix(f'{encoder.root}.')}"
+
+    @property
     def last_projection(self) -> Any:
         """The head's live projection to classes, an nn.Linear."""
         path = self.plan.encoder.head[-1].path
-        if not self.plan.adapter.is_apart:
+        if self.plan.encoder.pools or not self.plan.adapter.is_apart:
             return self.model.get_submodule(path)
         top, _, rest = path.partition(".")
         saved = self.model.get_base_model().get_submodule(top).modules_to_save["default"]
@@ -91,8 +109,9 @@ class Classifier:
         """The forward pass in parts; None where the family's layers are built otherwise, or get keys from a prefix."""
         if not has_fast_path(self.plan):
             return None
-        model = self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
-        return Forward(model, self.plan.encoder, self.method if isinstance(self.method, LiveAdapter) else None)
+        return Forward(
+            self.transformers_model, self.plan.encoder, self.method if isinstance(self.method, LiveAdapter) else None
+        )
 
     @property
     def device(self) -> torch.device:
@@ -117,6 +136,11 @@ def quiet_dropout(classifier: Classifier, *, below: int | None = None) -> int:
         if isinstance(getattr(module, "attention_dropout", None), float):  # of attention without a Dropout module
             setattr(module, "attention_dropout", 0.0)  # noqa: B010 - mypy takes a module's attributes for tensors
     return changed
+
+
+def wrapper_of(model: Any) -> Any:
+    """peft's wrapper in a live model: the model itself, or what holds the encoder of a pooled one."""
+    return model.adapter[0] if isinstance(model, PooledClassifier) else model
 
 
 def base_name(name: str) -> str:

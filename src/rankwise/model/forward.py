@@ -15,11 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rankwise.encoders.describe import Encoder
+from rankwise.encoders.describe import POOLED_HEAD, Encoder
 from rankwise.encoders.family import FastPath
 from rankwise.model.dropout import dropout
 from rankwise.model.folding import LinearLayers
 from rankwise.model.methods import LiveAdapter
+from rankwise.model.pooled import pooled
 from rankwise.recipe import SpeedSpec
 from rankwise.system.device import on_cpu
 
@@ -51,7 +52,7 @@ class Forward:
         self.model = model
         self.fast_path = fast_path
         self.encoder: Any = model.get_submodule(encoder.root)
-        self.reads_first = encoder.reads == "first"
+        self.reads, self.pools = encoder.reads, encoder.pools
         self.layers = [_Layer(model, encoder, fast_path, index, adapter) for index in range(encoder.layers)]
         self.linear = [linear for layer in self.layers for linear in layer.linear]
 
@@ -61,7 +62,8 @@ class Forward:
         """Logits (B, C) in fp32; from the embeddings up, or from the layer that known hidden states enter."""
         hidden, start = entering or (self.embed(inputs), 0)
         hidden = self.run(hidden, inputs, precision=precision, speed=speed, start=start)
-        return torch.as_tensor(self.fast_path.head(self.model, hidden))
+        head = self.model.get_submodule(POOLED_HEAD) if self.pools else None
+        return torch.as_tensor(self.fast_path.head(self.model, hidden) if head is None else head(hidden[:, 0]))
 
     def embed(self, inputs: Inputs) -> Tensor:
         """What enters the first layer (B, T, H)."""
@@ -78,12 +80,17 @@ class Forward:
         start: int = 0,
         stop: int | None = None,
     ) -> Tensor:
-        """Layers `start` up to `stop` on hidden states (B, T, H); after the last one (B, 1, H) where only that is read."""
+        """Layers `start` up to `stop` on hidden states (B, T, H); after the last one (B, 1, H) where only that is read.
+
+        What a pooled head reads, a mean of tokens, is (B, 1, H) too.
+        """
         stop, dtype = len(self.layers) if stop is None else stop, PRECISIONS[precision]
         mask = _additive(inputs["attention_mask"], dtype)  # (B, 1, 1, T)
         for index in range(start, stop):
-            first_only = speed.first_token and self.reads_first and index == len(self.layers) - 1
+            first_only = speed.first_token and self.reads == "first" and index == len(self.layers) - 1
             hidden = self.layers[index](hidden, mask, dtype=dtype, fold=speed.fold, first_only=first_only)
+        if self.pools and start < stop == len(self.layers):
+            hidden = pooled(hidden.float(), inputs["attention_mask"], self.reads)[:, None]
         return hidden
 
     def freeze(self) -> None:

@@ -18,6 +18,7 @@ from rankwise.encoders.describe import Encoder, Part
 from rankwise.encoders.family import FastPath
 from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, Classifier, copy_misaligned
 from rankwise.model.methods import LiveAdapter, LowRank, live_method
+from rankwise.model.pooled import read_head
 from rankwise.planning.plan import Plan
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
@@ -43,7 +44,9 @@ def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) 
     stored = _read(source, copy=False)
     weights = {f"{encoder.root}.{name}": tensor for name, tensor in stored.items()} | stored  # without a head, names lack it
     if adapter is not None:
-        weights |= _merged(adapter, plan, weights, _read(folder / ADAPTER_FILE, copy=True))
+        weights |= _merged(adapter, plan, weights, _adapter_in(folder, encoder))
+    if encoder.pools:
+        weights |= read_head(folder)
     names = encoder.tensors()
     if any(name not in weights or weights[name].shape != shape for name, shape in names.items()):
         return None
@@ -63,6 +66,12 @@ def _merged(adapter: LowRank, plan: Plan, weights: Mapping[str, Tensor], saved: 
         update = adapter.saved(saved, plan, site)
         changed[name] = torch.addmm(weights[name], update.b, update.a, alpha=update.scale)
     return changed
+
+
+def _adapter_in(folder: Path, encoder: Encoder) -> dict[str, Tensor]:
+    """A saved adapter's tensors by the classification model's names, which lack the encoder's where the head stands apart."""
+    saved, top = _read(folder / ADAPTER_FILE, copy=True), "base_model.model."
+    return {name.replace(top, f"{top}{encoder.root}.", 1): saved[name] for name in saved} if encoder.pools else saved
 
 
 def _tree(encoder: Encoder, fast_path: FastPath) -> nn.Module | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rankwise.encoders.describe import Encoder, Site, find
+from rankwise.encoders.describe import Encoder, Site, find, stated_pooling
 from rankwise.errors import PlanError
 from rankwise.planning.ledger import Entry, Ledger
 from rankwise.planning.methods import Method, method_of
@@ -116,6 +116,8 @@ def plan(recipe: Recipe, *, classes: int, encoder: Encoder | None = None) -> Pla
     names the cheapest ways to fit.
     """
     encoder = encoder or find(recipe.base, classes=classes, revision=recipe.revision)
+    if recipe.head.kind == "pooled":
+        encoder = _pooled(recipe, encoder)
     draft = Draft(encoder, recipe.adapter, recipe.head, recipe.budget.parameters)
     if not draft.ledger.fits:
         raise over_budget(draft)
@@ -131,6 +133,19 @@ def plan(recipe: Recipe, *, classes: int, encoder: Encoder | None = None) -> Pla
         ledger=draft.ledger,
         notes=tuple(_notes(recipe, draft)),
     )
+
+
+def _pooled(recipe: Recipe, encoder: Encoder) -> Encoder:
+    """The encoder under a pooled head, which reads what the recipe says, else what the base says, else the mean."""
+    if method_of(recipe.adapter).prefix_length(recipe.adapter):
+        raise PlanError(
+            f"{recipe.adapter.method} goes through transformers' own classes, which have no pooled head; "
+            "type --set head.kind=slim"
+        )
+    pooling: str = recipe.head.pooling
+    if pooling == "auto":
+        pooling = stated_pooling(recipe.base, encoder.config, revision=recipe.revision) or "mean"
+    return encoder.with_pooled_head("mean" if pooling == "mean" else encoder.reads if encoder.reads != "mean" else "first")
 
 
 def _check_length(recipe: Recipe, encoder: Encoder) -> None:

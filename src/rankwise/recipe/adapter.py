@@ -164,12 +164,24 @@ class AdapterSpec(Spec):
 class HeadSpec(Spec):
     """The classifier on top of the encoder."""
 
-    kind: Literal["stock", "slim"] = "stock"
-    """stock: the architecture's own, all of it trained. slim: the same, only its last projection trained."""
+    kind: Literal["stock", "slim", "pooled"] = "stock"
+    """stock: the architecture's own, all of it trained. slim: the same, only its last projection trained. pooled: one linear
+    layer on the encoder's last hidden states, pooled, such as sentence encoders are made for; it belongs to no stock class.
+    """
+    pooling: Literal["auto", "mean", "token"] = "auto"
+    """What a pooled head reads: the mean of all tokens, or the token that a stock head reads. auto: what the base says it was
+    trained with (`1_Pooling/config.json`, `classifier_pooling`), else the mean.
+    """
     start: Literal["identity", "orthogonal", "random", "fitted"] = "identity"
     """Where a slim head's frozen layer stands. fitted: identity, and the last projection starts as a logistic regression on
     the frozen encoder's features.
     """
+
+    @model_validator(mode="after")
+    def _pooling_belongs_to_a_pooled_head(self) -> Self:
+        if self.pooling != "auto" and self.kind != "pooled":
+            raise ValueError(f"pooling belongs to head.kind pooled; kind is '{self.kind}'")
+        return self
 
 
 class BudgetSpec(Spec):

@@ -23,6 +23,26 @@ WHOLE_MODEL = """\
 from transformers import pipeline
 
 pipeline("text-classification", "path/to/this/folder")"""
+POOLED = """\
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoTokenizer
+
+folder = "path/to/this/folder"
+encoder, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)  # an adapter needs peft
+head = load_file(f"{{folder}}/2_Dense/model.safetensors")
+inputs = tokenizer(["Shares rose after the central bank held rates."], return_tensors="pt", padding=True)
+hidden = encoder(**inputs).last_hidden_state
+{read}
+logits = read @ head["linear.weight"].T + head["linear.bias"]
+
+from sentence_transformers import SentenceTransformer  # or the same with one call
+
+logits = SentenceTransformer(folder).encode(["Shares rose after the central bank held rates."])"""
+READ = {
+    "mean": 'mask = inputs["attention_mask"][..., None]\nread = (hidden * mask).sum(1) / mask.sum(1)',
+    "first": "read = hidden[:, 0]",
+    "last": "read = hidden[:, -1]",
+}
 FROM_FILES = "`rankwise train recipe.yaml`"
 FROM_LISTS = (
     '`rankwise.train(rankwise.Recipe.load("recipe.yaml"), texts=texts, labels=labels)`, with the lists it learned from'
@@ -49,11 +69,18 @@ def model_card(recipe: Recipe, plan: Plan, base: Base, scores: RunScores) -> str
                 if interval.value is not None
             ),
             how_scored=_how_scored(scores),
-            loading=(ADAPTER if plan.adapter.is_apart else WHOLE_MODEL).format(base=on, classes=len(scores.classes)),
+            loading=_loading(plan, on, len(scores.classes)),
             cleaning=", ".join(recipe.data.clean) or "no cleaning steps",
             again=FROM_FILES if recipe.data.names_files else FROM_LISTS,
         )
     )
+
+
+def _loading(plan: Plan, base: str, classes: int) -> str:
+    """What to type to load the folder without rankwise."""
+    if plan.encoder.pools:
+        return POOLED.format(read=READ[plan.encoder.reads])
+    return (ADAPTER if plan.adapter.is_apart else WHOLE_MODEL).format(base=base, classes=classes)
 
 
 def _front_matter(recipe: Recipe, plan: Plan, base: Base, scores: RunScores) -> str:
@@ -72,7 +99,7 @@ def _front_matter(recipe: Recipe, plan: Plan, base: Base, scores: RunScores) -> 
     }
     matter = {
         **({"base_model": base.hub} if base.hub else {}),
-        "library_name": "peft" if plan.adapter.is_apart else "transformers",
+        "library_name": _library(plan),
         "pipeline_tag": "text-classification",
         "tags": ["rankwise", plan.adapter.method, "text-classification"],
         "model-index": [{"name": recipe.name, "results": [result]}],
@@ -80,6 +107,10 @@ def _front_matter(recipe: Recipe, plan: Plan, base: Base, scores: RunScores) -> 
     stream = io.StringIO()
     YAML().dump(matter, stream)
     return stream.getvalue().strip()
+
+
+def _library(plan: Plan) -> str:
+    return "sentence-transformers" if plan.encoder.pools else "peft" if plan.adapter.is_apart else "transformers"
 
 
 def _how_scored(scores: RunScores) -> str:

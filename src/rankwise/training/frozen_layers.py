@@ -76,7 +76,7 @@ def _stored(job: Job, tokens: Tokens, layer: int, weights: str, cache: HiddenSta
     """The hidden states that enter `layer`, and whether they were on disk already; None where they don't fit there."""
     classifier, forward, width = job.classifier, job.classifier.forward, job.plan.encoder.hidden
     assert forward is not None, "only a forward pass in parts has layers that are cached"
-    past_the_last = layer == job.plan.encoder.layers  # where only the first token is read
+    past_the_last = layer == job.plan.encoder.layers  # where one vector is read, the first token's or a mean
     offsets = np.arange(len(tokens) + 1, dtype=np.int64) if past_the_last else tokens.offsets
     if not cache.has_room(int(offsets[-1]) * width * BYTES):
         return None
@@ -88,7 +88,8 @@ def _stored(job: Job, tokens: Tokens, layer: int, weights: str, cache: HiddenSta
                 inputs = to_tensors(batch, classifier.device)
                 entry.put(rows, forward.run(forward.embed(inputs), inputs, precision=job.precision, stop=layer))
 
-    arithmetic = f"{classifier.device.type} {job.precision}"
+    mean = past_the_last and job.plan.encoder.reads == "mean"
+    arithmetic = f"{classifier.device.type} {job.precision}{' mean' * mean}"
     parts = [flat for flat in (tokens.ids, tokens.types) if flat is not None]
     pieces = (flat[start : start + PIECE] for flat in parts for start in range(0, int(tokens.offsets[-1]), PIECE))
     key = key_of(weights, pieces, tokens.offsets, layer=layer, arithmetic=arithmetic)

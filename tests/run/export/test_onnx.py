@@ -77,6 +77,12 @@ def test_a_family_is_exported_with_the_logits_of_torch_in_any_shape(built_for, t
         assert np.abs(found - expected).max() <= TOLERANCE
 
 
+@pytest.mark.parametrize("name", ["bert", "deberta-v2"])
+def test_a_pooled_head_is_exported_with_the_logits_of_torch_in_any_shape(built_for, tmp_path, name):
+    classifier = stirred(built_for(name, "head.kind=pooled").classifier)
+    assert export(classifier, batches(name, [3, 4], [1], range(3, 9)), tmp_path / "model.onnx") <= TOLERANCE
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",

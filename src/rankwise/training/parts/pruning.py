@@ -42,8 +42,8 @@ class Pruning(Part):
             )
         self.classifier = classifier
         self.processes = processes
-        self.tuner = classifier.model.base_model
-        self.config = classifier.model.peft_config["default"]
+        self.tuner = classifier.wrapper.base_model
+        self.config = classifier.wrapper.peft_config["default"]
         self.config.total_step = total
         self.config.tinit, self.config.tfinal = int(WARMUP * total), int(SETTLED * total)
         self.config.deltaT = max(1, total // MOMENTS)
@@ -109,5 +109,5 @@ class Pruning(Part):
 
 def live_ranks(classifier: Classifier) -> dict[str, int]:
     """The rank of each of AdaLoRA's adapters as it stands, by module path: as planned, less what pruning has taken."""
-    base = classifier.model.get_base_model()
+    base = classifier.transformers_model
     return {path: int(base.get_submodule(path).lora_E["default"].count_nonzero()) for path in classifier.plan.ranks}

@@ -1,0 +1,122 @@
+"""A pooled head: one linear layer on the mean of the last hidden states, or on one token's, where no stock class has such.
+
+Live, it is a model of two modules: the encoder under the name that a stock class gives it, in which peft places its adapters,
+and the head. On disk it is a sentence-transformers folder: the encoder or its adapter as AutoModel loads it, `1_Pooling` and,
+for the head, `2_Dense`. Shapes: B rows, T tokens, H hidden, C classes.
+"""
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from rankwise.encoders.describe import POOLED_HEAD, Encoder
+from rankwise.errors import ModelError
+
+HEAD_FILE = "2_Dense/model.safetensors"
+START_DEVIATION = 0.02  # of the head's weights where nothing says otherwise, as in transformers
+MODES = {"first": "cls_token", "last": "lasttoken", "mean": "mean_tokens"}  # what sentence-transformers calls them
+
+
+class Output(NamedTuple):
+    """What a forward pass gives, as transformers' classes call it."""
+
+    logits: Tensor
+    """(B, C)"""
+
+
+class PooledClassifier(nn.Module):
+    """An encoder and a linear layer on what it gives, called and configured as transformers' classes for texts are."""
+
+    def __init__(self, encoder: Any, described: Encoder, classes: Sequence[str]) -> None:
+        super().__init__()
+        self.described = described
+        self.config: Any = encoder.config
+        if getattr(encoder, "pooler", None) is not None:
+            encoder.pooler = None
+        self.add_module(described.root, encoder)
+        self.add_module(POOLED_HEAD, nn.Linear(described.hidden, len(classes)))
+        self.adapter: list[Any] = []
+        """peft's wrapper around the encoder, if it has adapters; in a list, for as a module its tensors had two names."""
+
+    @property
+    def encoder(self) -> Any:
+        return self.get_submodule(self.described.root)
+
+    @property
+    def head(self) -> nn.Linear:
+        head = self.get_submodule(POOLED_HEAD)
+        assert isinstance(head, nn.Linear)
+        return head
+
+    def get_input_embeddings(self) -> Any:
+        return self.encoder.get_input_embeddings()
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, **inputs: Tensor) -> Output:
+        """Logits (B, C) of padded inputs (B, T)."""
+        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs).last_hidden_state
+        return Output(self.head(pooled(hidden, attention_mask, self.described.reads)))
+
+    def start_head(self) -> None:
+        """Draw the head's weights anew from torch's generator."""
+        nn.init.normal_(self.head.weight, std=getattr(self.config, "initializer_range", START_DEVIATION))
+        nn.init.zeros_(self.head.bias)
+
+
+def pooled(hidden: Tensor, attention_mask: Tensor, reads: str) -> Tensor:
+    """What a head reads of hidden states (B, T, H): their mean over a text's tokens, or its first or last token's (B, H)."""
+    if reads == "first":
+        return hidden[:, 0]
+    if reads == "last":  # texts of encoders that read it are padded on the left
+        return hidden[:, -1]
+    mask = attention_mask[:, :, None].to(hidden.dtype)  # (B, T, 1)
+    return (hidden * mask).sum(1) / mask.sum(1)
+
+
+def save_head(model: PooledClassifier, folder: Path) -> None:
+    """Write the head, and what tells sentence-transformers how the folder's parts belong together."""
+    encoder, head = model.described, model.head
+    names = [
+        f"pooling_mode_{mode}" for mode in ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "lasttoken")
+    ]
+    modes = {name: name == f"pooling_mode_{MODES[encoder.reads]}" for name in names}
+    dense = {"in_features": head.in_features, "out_features": head.out_features, "bias": True}
+    parts = {"": "models.Transformer", "1_Pooling": "models.Pooling", "2_Dense": "models.Dense"}
+    modules = [
+        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.{kind}"}
+        for number, (path, kind) in enumerate(parts.items())
+    ]
+    written = {
+        "modules.json": modules,
+        "1_Pooling/config.json": {"word_embedding_dimension": encoder.hidden, **modes},
+        "2_Dense/config.json": {**dense, "activation_function": "torch.nn.modules.linear.Identity"},
+    }
+    for name, value in written.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(json.dumps(value, indent=2) + "\n", "utf-8")
+    tensors = {f"linear.{name}": tensor.detach().cpu().contiguous() for name, tensor in head.named_parameters()}
+    save_file(tensors, folder / HEAD_FILE, metadata={"format": "pt"})
+    shutil.copymode(folder / "modules.json", folder / HEAD_FILE)  # safetensors ignores the umask: 0600
+
+
+def read_head(folder: Path) -> dict[str, Tensor]:
+    """A saved head's tensors, under the live model's names. Raises ModelError where there is none."""
+    path = folder / HEAD_FILE
+    if not path.is_file():
+        raise ModelError(
+            f"{folder.name}: {HEAD_FILE} is missing, which holds the head; copy the folder again, or train again"
+        )
+    return {name.replace("linear", POOLED_HEAD): tensor.clone() for name, tensor in load_file(path).items()}
+
+
+def load_head(model: PooledClassifier, folder: Path) -> None:
+    """Put a saved head into a live model."""
+    tensors = read_head(folder)
+    with torch.no_grad():
+        for name, weight in model.head.named_parameters():
+            weight.copy_(tensors[f"{POOLED_HEAD}.{name}"])
