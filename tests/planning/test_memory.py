@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankwise.errors import OverMemory
-from rankwise.planning.memory import GB, HEADROOM, fit_batches, halved, peak_bytes, splits
+from rankwise.planning.memory import GB, HEADROOM, fit_batches, halved, of_baselines, peak_bytes, splits
 from rankwise.planning.plan import plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
@@ -62,6 +62,14 @@ def test_a_budget_bounds_the_kernels_that_many_updates_would_gather():
 def test_a_gpu_holds_weights_and_activations_and_no_libraries():
     on_gpu = peak_bytes(*planned(), WORK, rows=16, scored=1, gpu=True)
     assert 4 * 23_046_532 < on_gpu < peak(rows=16) - 500_000_000
+
+
+def test_the_baseline_takes_more_for_each_class_and_for_a_token_where_rows_are_few():
+    rates = {"few": (3.0, 0.5), "many": (2.0, 0.1)}
+    assert of_baselines(WORK, 4, **rates) == pytest.approx(2.4 * 9000 * 55)
+    assert of_baselines(WORK, 77, **rates) == pytest.approx(9.7 * 9000 * 55)
+    few = Work(1000, 100, 100, 55_000.0, 5500.0, 5500.0, 128)
+    assert of_baselines(few, 4, **rates) == pytest.approx(5.0 * 1000 * 55)
 
 
 def test_bf16_takes_less_for_activations():

@@ -114,6 +114,11 @@ class Encoder:
         return tuple(dict.fromkeys(site.kind for site in self.sites))
 
     @property
+    def classes(self) -> int:
+        """How many classes its head tells apart."""
+        return self.head[-1].tensors[0][1][0]
+
+    @property
     def head_modules(self) -> tuple[str, ...]:
         """Top-level modules that hold the head: what peft has to save whole."""
         return tuple(dict.fromkeys(part.path.split(".")[0] for part in self.head))
@@ -143,8 +148,7 @@ class Encoder:
 
     def with_pooled_head(self, reads: str) -> Self:
         """The same encoder without a pooler of its own, under a head of one linear layer on what `reads` names."""
-        classes = self.head[-1].tensors[0][1][0]
-        tensors = ((f"{POOLED_HEAD}.weight", (classes, self.hidden)), (f"{POOLED_HEAD}.bias", (classes,)))
+        tensors = ((f"{POOLED_HEAD}.weight", (self.classes, self.hidden)), (f"{POOLED_HEAD}.bias", (self.classes,)))
         body = tuple(part for part in self.body if not f"{part.path}.".startswith(f"{self.root}.pooler."))
         return replace(self, reads=reads, pools=True, body=body, head=(Part(POOLED_HEAD, tensors),))
 

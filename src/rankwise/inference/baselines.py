@@ -4,7 +4,8 @@ Both are fitted on the training texts and scored on the same test rows, with the
 pair in memory, so of more than MOST_ROWS texts it is fitted on a sample that its name tells, in the classes' shares.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,8 @@ MOST_ROWS = BASELINE_MOST  # their word pairs and the fit's vectors take some 40
 def fitted_baselines(data: Prepared) -> dict[str, np.ndarray]:
     """Each baseline's probabilities (N, C) on the test split, by its name."""
     rows = _sample(data.train.labels, MOST_ROWS)
-    unit, probabilities = _tfidf(data, rows)
+    texts, labels = Texts.of(data.train.texts).take(rows), data.train.labels[rows]
+    unit, probabilities = tfidf_logistic(texts, labels, data.test.texts, classes=len(data.classes))
     tfidf = f"TF-IDF{unit} + logistic" + (f", {len(rows):,} rows" if len(rows) < len(data.train) else "")
     counts = np.bincount(data.train.labels, minlength=len(data.classes)).astype(float)
     majority = np.tile(counts / counts.sum(), (len(data.test), 1))
@@ -45,24 +47,27 @@ def baselines(
     return {name: scored(probabilities) for name, probabilities in fitted.items()}
 
 
-def _tfidf(data: Prepared, rows: NDArray[np.int64]) -> tuple[str, np.ndarray]:
-    """Words and word pairs, sublinear counts, logistic regression at its default strength: (N, C).
+def tfidf_logistic(
+    texts: Sequence[str], labels: NDArray[np.int64], tested: Sequence[str], *, classes: int
+) -> tuple[str, np.ndarray]:
+    """Words and word pairs, sublinear counts, multinomial logistic regression: the classes' probabilities (N, C) of `tested`.
 
-    Texts without words, such as emoji, have their characters counted, which the first value says.
+    Texts without words, such as emoji, have their characters counted, which the first value says. The features' rows have
+    length 1, where SAG (arXiv 1309.2388) takes 15 to 40 passes; `benchmarks/baseline.py` has other solvers beside it.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
 
-    texts, unit = Texts.of(data.train.texts).take(rows), ""
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2 if len(rows) > BASELINE_FEW else 1)
+    counted: dict[str, Any] = {"ngram_range": (1, 2), "sublinear_tf": True, "dtype": np.float32}
+    vectorizer, unit = TfidfVectorizer(min_df=2 if len(texts) > BASELINE_FEW else 1, **counted), ""
     try:
         features = vectorizer.fit_transform(texts)
     except ValueError:  # what scikit-learn raises where no word is left to count
-        unit, vectorizer = " of characters", TfidfVectorizer(analyzer="char", ngram_range=(1, 2), sublinear_tf=True)
+        vectorizer, unit = TfidfVectorizer(analyzer="char", **counted), " of characters"
         features = vectorizer.fit_transform(texts)
-    model = LogisticRegression(max_iter=1000, C=10.0).fit(features, data.train.labels[rows])
-    probabilities = np.zeros((len(data.test), len(data.classes)))
-    probabilities[:, model.classes_] = model.predict_proba(vectorizer.transform(data.test.texts))
+    model = LogisticRegression(C=10.0, solver="sag", tol=1e-3, random_state=0).fit(features, labels)
+    probabilities = np.zeros((len(tested), classes))
+    probabilities[:, model.classes_] = model.predict_proba(vectorizer.transform(tested))
     return unit, probabilities
 
 

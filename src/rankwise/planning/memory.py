@@ -34,8 +34,10 @@ BF16_KEPT = 0.95  # of fp32's activations: sums, norms and shares stay in fp32
 PROBE_BATCH = 4  # texts whose logits are compared at a time after reloading, as run/saving.py has it
 HEADROOM = 0.87  # of a budget that a predicted peak may take, for predictions have been 15 % too low
 ROW_BYTES = 100  # a text's label, its offsets on disk, its probabilities
-BASELINE_TOKEN_BYTES = 200  # of TF-IDF's word pairs and the logistic regression's working vectors
-BASELINE_TOKEN_BYTES_FEW = 850  # ... where rows are so few that pairs that come once are kept
+# Of TF-IDF's word pairs, and of the logistic regression's vectors for each class: benchmarks/results/baseline.csv. The second
+# line is of so few rows that pairs that come once are kept.
+BASELINE_TOKEN_BYTES = (70, 2.1)
+BASELINE_TOKEN_BYTES_FEW = (100, 12.0)
 BASELINE_FEW, BASELINE_MOST = 2_000, 50_000  # rows; what inference/baselines.py goes by
 OPTIMIZER_FLOATS = {"adamw": 2, "adam": 2, "rmsprop": 2, "sgd": 1, "muon": 2}  # for each trained weight
 
@@ -55,7 +57,9 @@ def peak_bytes(
     training, scoring = shrink * _kept(plan, recipe.train, work, rows), shrink * _held(plan, work, scored)
     if gpu:  # texts, baselines and the check stay in the computer's own memory
         return round(GPU_BYTES + held_always + max(training, scoring))
-    baselines = recipe.evaluate.baselines * of_baselines(work, few=BASELINE_TOKEN_BYTES_FEW, many=BASELINE_TOKEN_BYTES)
+    classes = plan.encoder.classes
+    baselines = of_baselines(work, classes, few=BASELINE_TOKEN_BYTES_FEW, many=BASELINE_TOKEN_BYTES)
+    baselines *= recipe.evaluate.baselines
     checking = weights + shrink * _held(plan, work, min(scored, PROBE_BATCH))  # the saved folder, loaded again to compare
     busiest = max(training, SCORING_BYTES + max(HELD_IN_SCORING * scoring, baselines, checking))  # these follow each other
     batches = work.train_rows / recipe.train.batch_size * recipe.train.passes(work.train_rows)
@@ -64,9 +68,13 @@ def peak_bytes(
     return round(PROCESS_BYTES + kernels + held_always + busiest + data)
 
 
-def of_baselines(work: Work, *, few: float, many: float) -> float:
-    """What TF-IDF with logistic regression takes on the training texts: `few` a token where rows are few, else `many`."""
-    return (few if work.train_rows <= BASELINE_FEW else many) * work.mean_tokens * min(work.train_rows, BASELINE_MOST)
+def of_baselines(work: Work, classes: int, *, few: tuple[float, float], many: tuple[float, float]) -> float:
+    """What TF-IDF with logistic regression takes on the training texts: for a token, and more of it for each class.
+
+    `few` holds both where rows are few, else `many`.
+    """
+    token, more = few if work.train_rows <= BASELINE_FEW else many
+    return (token + more * classes) * work.mean_tokens * min(work.train_rows, BASELINE_MOST)
 
 
 def fit_batches(plan: Plan, recipe: Recipe, work: Work, *, bf16: bool = False, gpu: bool = False) -> tuple[int, int]:
