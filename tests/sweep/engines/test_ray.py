@@ -121,8 +121,8 @@ def test_both_machines_take_tasks_reports_are_answered_and_mistakes_are_told(clu
         assert [event.entry["step"] for event in heard if isinstance(event, Reported)] == [0, 1]
         assert {type(event) for event in heard if event.number == 1} == {Reported, Done}
         (failed,) = (event for event in heard if event.number == 2)
-        assert isinstance(failed.problem, Defect)
-        assert "raised TypeError" in str(failed.problem)
+        assert isinstance(failed.result, Defect)
+        assert "raised TypeError" in str(failed.result)
     finally:
         engine.close()
 
