@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
 from rankwise.encoders.describe import Encoder
 from rankwise.model.adapters import adapt
 from rankwise.model.load import quiet
+from rankwise.model.pooled import PooledClassifier
 from rankwise.planning.plan import Plan
 
 
@@ -19,6 +20,8 @@ def empty_encoder(encoder: Encoder, classes: int) -> Any:
     with quiet(), torch.device("meta"):
         kind = config.pop("model_type")
         live = AutoConfig.for_model(kind, **config, num_labels=classes)
+        if encoder.pools:
+            return PooledClassifier(AutoModel.from_config(live), encoder, [str(number) for number in range(classes)])  # type: ignore[no-untyped-call]
         return AutoModelForSequenceClassification.from_config(live)  # type: ignore[no-untyped-call]
 
 

@@ -57,7 +57,7 @@ def test_a_trial_and_a_run_of_one_recipe_get_the_same_set_up(objective, quick, t
         raise Assembled
 
     monkeypatch.setattr("rankwise.sweep.objective.fit", fit)
-    monkeypatch.setattr("rankwise.workflows.train.fit", fit)
+    monkeypatch.setattr("rankwise.workflows.ladder.fit", fit)
     recipe = quick("budget.memory_gb=4", "train.select_by=worst_shift", "train.micro_batch_size=4", "train.seed=3")
     for start in (lambda: objective(recipe, unheard), lambda: train(recipe, tmp_path / "run")):
         for name in KERNEL_CACHES:

@@ -1,4 +1,4 @@
-"""What frozen layers give once: training from cached hidden states, and heads fitted on frozen features."""
+"""What frozen layers give once: training from cached hidden states."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ import torch
 
 from conftest import prepared
 from rankwise.data.batches import Padding
-from rankwise.inference.features import head_features
-from rankwise.inference.scorer import logits
-from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.model.classifier import quiet_dropout
 from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import load_tokenizer
 from rankwise.planning.operations import cached_layers
 from rankwise.system.events import Events
-from rankwise.training.events import HeadFitted
-from rankwise.training.frozen_layers import BATCH, cached_hidden_states, fit_head
+from rankwise.training.frozen_layers import BATCH, cached_hidden_states
 from rankwise.training.validation import Validation
 
 TOP = ("adapter.allocate.policy=last-k", "adapter.allocate.k=1", "train.encoder_dropout=off")
@@ -90,43 +86,3 @@ def test_dropout_only_in_the_adapted_layers(built_for):
     assert rates["base_model.model.bert.encoder.layer.2.output.dropout"] == pytest.approx(0.1)
     assert rates["base_model.model.bert.encoder.layer.1.output.dropout"] == 0
     assert rates["base_model.model.bert.embeddings.dropout"] == 0
-
-
-@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "deberta-v2", "modernbert"])
-def test_a_fitted_head_is_better_than_a_random_one_from_the_start(built_for, family):
-    built = built_for(family)
-    data, padding = parts(built)
-    classifier = built.classifier
-
-    def loss():
-        values = torch.from_numpy(logits(TorchScorer(classifier), data.train.tokens, padding=padding, batch_size=8))
-        return float(torch.nn.functional.cross_entropy(values, torch.from_numpy(data.train.labels)))
-
-    before = loss()
-    assert fit_head(classifier, data.train, padding=padding, precision="fp32", seed=0) == len(data.train)
-    assert loss() < 0.9 * before
-
-
-def test_a_head_fitted_on_two_classes_gives_the_regressions_probabilities(built_for):
-    from sklearn.linear_model import LogisticRegression
-
-    built = built_for("bert")
-    data, padding = parts(built)
-    split = type(data.train)(
-        texts=[data.train.texts[int(place)] for place in range(len(data.train))],
-        tokens=data.train.tokens,
-        labels=np.where(data.train.labels < 2, data.train.labels, 0),
-        rows=data.train.rows,
-    )
-    fit_head(built.classifier, split, padding=padding, precision="fp32", seed=0)
-    rows = np.random.default_rng(0).permutation(len(split))
-    features = head_features(built.classifier, split.tokens, rows, padding=padding, precision="fp32")
-    oracle = LogisticRegression(max_iter=200).fit(features, split.labels[rows]).predict_proba(features)
-    found = logits(TorchScorer(built.classifier), split.tokens, padding=padding, batch_size=8)[rows][:, :2].astype(np.float64)
-    shares = np.exp(found) / np.exp(found).sum(-1, keepdims=True)
-    np.testing.assert_allclose(shares, oracle, atol=2e-3)
-
-
-def test_a_fitted_start_is_told_and_trains_on(fit_for):
-    trained = fit_for("head.start=fitted", "train.epochs=1")
-    assert trained.heard("head") == [HeadFitted(rows=36)]

@@ -8,7 +8,7 @@ from rich.progress import Progress, ProgressColumn, TextColumn
 from rankwise.cli.console import dim, err, note
 from rankwise.system.events import Event
 from rankwise.training import events
-from rankwise.workflows.events import AlreadyComplete, DataPrepared, MachineMeasured
+from rankwise.workflows.events import AlreadyComplete, DataPrepared, MachineMeasured, RungReached, RungStarted
 
 
 class Bar(Progress):
@@ -46,7 +46,14 @@ class TrainingProgress(Bar):
                 self._say(f"memory ran out: going on with micro-batches of {event.micro_batch_size}")
             case events.Evaluated():
                 self._say(_scores(event))
+            case RungStarted():
+                self._say(f"[bold]rung {event.rung}[/], {event.trained_parameters:,} parameters")
+            case RungReached():
+                gain = "" if event.gain is None else f", {event.gain:+.1f} ± {event.deviation:.1f} points"
+                self._say(f"{event.accuracy:.1%}[dim] on rows held out{gain}, {event.took:.0f} s[/]")
             case events.TrainingStarted():
+                if self.task is not None:
+                    self.remove_task(self.task)
                 self.task = self.add_task("training", total=event.total, completed=event.step, loss="")
             case events.UpdateLogged() if self.task is not None:
                 self.update(self.task, completed=event.step, loss=f"loss {event.loss:.3f}")

@@ -3,7 +3,7 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,6 +17,8 @@ from rankwise.data.tasks import class_names
 from rankwise.errors import DataError
 from rankwise.planning.workload import Work, character_counts
 from rankwise.recipe import DataSpec
+
+FOLDS = 3  # parts of the rows that are few: each is scored by a classifier that the others train
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Labelled:
     notes: tuple[str, ...] = ()
     numbering: tuple[str, ...] = ()
     """Class names in the order that whole-number labels count them; empty where nothing says the order."""
+    set_aside: bool = False
+    """Whether the validation rows were training rows before they were set aside, not a file of their own."""
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -46,6 +50,20 @@ class Labelled:
                 total.update(f"{len(text)} {text} {label}\n".encode("utf-8", "surrogatepass"))
             total.update(b"\n")
         return total.hexdigest()
+
+    def whole(self) -> "Labelled":
+        """The same with every labelled row in training, the validation rows that were set aside too."""
+        train, none = self.train.joined(self.validation), self.validation.take(np.arange(0))
+        return replace(self, train=train, validation=none, leaked=seen_in(train, self.test))
+
+    def folds(self, seed: int) -> list["Labelled"]:
+        """The training rows in FOLDS parts, one after the other set aside for validation."""
+        assert self.train.labels is not None
+        tables = self.train
+        return [
+            replace(self, train=tables.take(kept), validation=tables.take(held))
+            for kept, held in folds(self.train.labels, seed)
+        ]
 
 
 @dataclass(frozen=True)
@@ -115,7 +133,7 @@ def split_tables(
     if test is None:
         train, test = split_off(train, spec.split.test, seed=seed, what="test")
         notes.append(f"test: {len(test.texts):,} rows set aside (stratified, seed {seed})")
-    if validation is None:
+    if set_aside := validation is None:
         train, validation = split_off(train, spec.split.validation, seed=seed + 1, what="validation")
         notes.append(f"validation: {len(validation.texts):,} rows set aside (stratified, seed {seed})")
     _check_rows(spec, len(set(train.labels or ())))
@@ -129,7 +147,7 @@ def split_tables(
     names = class_names(train, numbering)
     leaked = seen_in(train, test)
     notes += _leakage(leaked, test, spec)
-    return Labelled(train, validation, test, names, leaked, tuple(notes), numbering)
+    return Labelled(train, validation, test, names, leaked, tuple(notes), numbering, set_aside)
 
 
 def _check_rows(spec: DataSpec, classes: int) -> None:
@@ -192,6 +210,15 @@ def sample(table: Table, rows: int, *, seed: int) -> Table:
     if min(counts.values()) >= 2 and len(counts) <= rows <= len(table.texts) - len(counts):
         return split_off(table, rows, seed=seed, what="test")[1]
     return table.take(np.sort(nested_order(table.labels, seed)[:rows]))
+
+
+def folds(labels: Sequence[str] | NDArray[np.int64], seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """FOLDS pairs of (the other rows, a part of all rows), rising; every row is in one part, each class in its share."""
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    by_class = shuffled[np.argsort(np.asarray(labels)[shuffled], kind="stable")]
+    part = np.empty(len(labels), dtype=np.int64)
+    part[by_class] = np.arange(len(labels)) % FOLDS
+    return [(np.flatnonzero(part != number), np.flatnonzero(part == number)) for number in range(FOLDS)]
 
 
 def nested_order(labels: Sequence[str], seed: int) -> NDArray[np.int64]:

@@ -12,6 +12,10 @@ UNEVEN_POLICIES = ("by-depth", "first-and-last", "fibonacci", "by-importance", "
 """Policies that give some layers more rank than others."""
 
 
+HEAD_ALONE: MethodName = "head"
+"""The method that adapts nothing."""
+
+
 @dataclass(frozen=True)
 class MethodRow:
     """What a recipe needs to know of a method; AdapterSpec has `has_ranks` and `is_apart` too, and says what they mean."""

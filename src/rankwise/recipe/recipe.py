@@ -4,18 +4,22 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import ValidationError, field_validator
+from pydantic import BeforeValidator, ValidationError, field_validator, model_validator
 
 from rankwise.errors import RecipeError
 from rankwise.recipe.adapter import AdapterSpec, BudgetSpec, HeadSpec
 from rankwise.recipe.data import DataSpec
+from rankwise.recipe.methods import HEAD_ALONE, METHODS
 from rankwise.recipe.problems import explain, known_keys, path_in_file
 from rankwise.recipe.train import EvaluateSpec, Published, TrainSpec
-from rankwise.recipe.values import Spec
+from rankwise.recipe.values import Spec, one_or_many
 from rankwise.recipe.yaml import KeyPath, Lines, dump, parse, parse_value, quote, read_text, shipped
 
+Rung = Literal["features", "top", "all"]
+RUNGS: tuple[Rung, ...] = get_args(Rung)
+CHECKED_BY_FOLDS: Rung = "features"  # as it is fitted, for it takes a moment
 ROLES = ("train", "validation", "test")
 DATA_PATHS = ("data.source", *(f"data.{role}" for role in ROLES))  # where the data lie
 ONE_STRING: dict[KeyPath, str] = {  # sections that may be a plain string, and the key that the string is the value of
@@ -42,6 +46,11 @@ class Recipe(Spec):
     adapter: AdapterSpec = AdapterSpec()
     head: HeadSpec = HeadSpec()
     budget: BudgetSpec = BudgetSpec()
+    rungs: Annotated[tuple[Rung, ...], BeforeValidator(one_or_many)] = ()
+    """What is tried, each rung dearer than the one before, until one does not pay; the best is handed over. features: the
+    head alone, fitted to the frozen encoder's features. top: adapters in the upper half of the layers. all: the recipe as it
+    is. Left out, that alone.
+    """
     train: TrainSpec = TrainSpec()
     evaluate: EvaluateSpec = EvaluateSpec()
 
@@ -51,6 +60,41 @@ class Recipe(Spec):
         if not value.strip() or value.startswith(".") or set(value) & set("/\\\0"):
             raise ValueError(f"'{value}' can't name the run's folder; expected a name without slashes or a dot before it")
         return value
+
+    @model_validator(mode="after")
+    def _rungs_start_from_a_fitted_head(self) -> Self:
+        if list(self.rungs) != [rung for rung in RUNGS if rung in self.rungs]:
+            raise ValueError(f"rungs are {', '.join(self.rungs)}; expected each once, in the order {', '.join(RUNGS)}")
+        if self.rungs and self.head.start != "fitted":
+            raise ValueError(f"rungs start from a fitted head; head.start is '{self.head.start}'")
+        return self
+
+    @property
+    def climbed(self) -> tuple[Rung, ...]:
+        """The rungs that are not the same for this way to adapt: without ranks none are in upper layers alone."""
+        adapter = self.adapter
+        apart = {
+            "features": True,
+            "top": adapter.has_ranks and adapter.allocate.policy in ("uniform", "last-k"),
+            "all": adapter.method != HEAD_ALONE,
+        }
+        return tuple(rung for rung in self.rungs if apart[rung])
+
+    def rung(self, name: Rung) -> Self:
+        """The recipe of one rung."""
+        changes: dict[str, list[str]] = {
+            "features": [
+                *(f"adapter.{key}=null" for row in METHODS.values() for key in row.options),
+                f"adapter.method={HEAD_ALONE}",
+                "adapter.bias=none",
+                "adapter.quantize=none",
+                "train.max_steps=0",
+                "train.average=null",
+            ],
+            "top": ["adapter.allocate.policy=last-k", "adapter.allocate.k=half"],
+            "all": [],
+        }
+        return self.with_overrides([*changes[name], f"rungs=[{name}]"])
 
     @classmethod
     def load(cls, name_or_path: str | Path, overrides: Iterable[str] = (), *, origin: str = "--set") -> Self:

@@ -68,8 +68,8 @@ class TrainSpec(Spec):
     """Passes over the training rows; may be a fraction."""
     min_updates: Count | None = None
     """Make at least so many updates, in more passes where the rows are few; `epochs` alone counts when left out."""
-    max_steps: Count | None = None
-    """Stop after this many updates, if that comes first."""
+    max_steps: Annotated[int, Field(ge=0, strict=True)] | None = None
+    """Stop after this many updates, if that comes first; 0 leaves the head as it starts."""
     batch_size: Count = 16
     """Rows per update, over all accumulated micro-batches."""
     micro_batch_size: Count | None = None
@@ -131,7 +131,7 @@ class TrainSpec(Spec):
     def planned_steps(self, rows: int) -> int:
         """Updates that the recipe asks for."""
         steps = max(1, self.min_updates or 0, math.ceil(self.epochs * self.steps_per_epoch(rows)))
-        return min(steps, self.max_steps) if self.max_steps else steps
+        return steps if self.max_steps is None else min(steps, self.max_steps)
 
     def passes(self, rows: int) -> float:
         """Epochs over so many training rows: `epochs`, or as many as `min_updates` take."""

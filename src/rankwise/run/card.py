@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 from rankwise.encoders.base import Base
 from rankwise.planning.plan import Plan
 from rankwise.recipe import Recipe
-from rankwise.run.format import RunScores
+from rankwise.run.format import LadderFacts, RunScores
 
 ADAPTER = """\
 from peft import PeftModel
@@ -49,8 +49,9 @@ FROM_LISTS = (
 )
 
 
-def model_card(recipe: Recipe, plan: Plan, base: Base, scores: RunScores) -> str:
-    """Markdown with front matter; every number comes from `scores` and the plan's ledger."""
+def model_card(recipe: Recipe, plan: Plan, base: Base, scores: RunScores, ladder: LadderFacts | None = None) -> str:
+    """Markdown with front matter; every number comes from `scores`, the plan's ledger and the ladder."""
+    chosen = f" {ladder.verdict[0].upper()}{ladder.verdict[1:]}." if ladder and ladder.verdict else ""
     ledger, test, on = plan.ledger, scores.test, base.hub or plan.encoder.name
     cap = f"under a cap of {ledger.budget:,}" if ledger.budget else "without a cap"
     rows = (("accuracy", test.accuracy), ("macro-F1", test.macro_f1), ("log-loss", test.log_loss))
@@ -61,7 +62,7 @@ def model_card(recipe: Recipe, plan: Plan, base: Base, scores: RunScores) -> str
             front_matter=_front_matter(recipe, plan, base, scores),
             name=recipe.name,
             summary=recipe.summary or f"A text classifier on {on}.",
-            trained=f"{ledger.trainable_parameters:,} of {ledger.total_parameters:,} parameters were trained, {cap}.",
+            trained=f"{ledger.trainable_parameters:,} of {ledger.total_parameters:,} parameters were trained, {cap}.{chosen}",
             confidence=100 * test.confidence_level,
             scores="\n".join(
                 f"| {name} | {interval.value:.4f} | {interval.low:.4f} to {interval.high:.4f} |"

@@ -74,6 +74,15 @@ class Run:
 
         return Recipe.load(self.folder / RECIPE)
 
+    @property
+    def asked(self) -> Recipe:
+        """The recipe that was asked for: of a ladder the one that was climbed, of which `recipe` is a rung."""
+        if self.facts.ladder is None:
+            return self.recipe
+        from rankwise.recipe import Recipe
+
+        return Recipe.from_dict(self.facts.ladder.asked)
+
     @cached_property
     def facts(self) -> RunFacts:
         """run.json: what was trained, on what, and what it took."""

@@ -25,6 +25,60 @@ SHIFT = "shift.json"  # added later, beside a run's own files; its manifest name
 PACKAGES = ("rankwise", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "scikit-learn")
 
 
+@dataclass(frozen=True, kw_only=True)
+class RungFacts:
+    """A rung of a ladder: what it trains, and what it reached on rows that it did not train on."""
+
+    rung: str
+    trained_parameters: int
+    accuracy: float
+    log_loss: float
+    took: float
+    """Seconds that trying it took."""
+    gain: float | None = None
+    """Points of accuracy over the best rung below, on the same rows."""
+    deviation: float | None = None
+    """The gain's standard deviation, in points."""
+    expected_gain: float | None = None
+    """Points to be expected on other rows: the gain measured, weighed with what is usual."""
+    handed_over: bool = False
+
+    @property
+    def pays(self) -> bool:
+        """Whether it is better than what is below it; the first one is."""
+        return self.expected_gain is None or self.expected_gain > 0
+
+
+@dataclass(frozen=True)
+class LadderFacts:
+    """How a run's rung was chosen."""
+
+    asked: Mapping[str, Any]
+    """The recipe that was climbed; the run's own is that of the rung handed over."""
+    folds: int
+    """How many folds of all labelled rows held the rungs against each other; 0 where the validation rows did."""
+    rows: int
+    """Held out to do so."""
+    rungs: tuple[RungFacts, ...]
+    """In the order in which they were tried."""
+
+    @property
+    def where(self) -> str:
+        """On what the rungs were held against each other."""
+        return f"{self.rows:,} rows in {self.folds} folds" if self.folds else f"{self.rows:,} validation rows"
+
+    @property
+    def verdict(self) -> str:
+        """Whether going on from the first rung was worth it, in a line; empty where nothing else was tried."""
+        first, *others = self.rungs
+        if not others:
+            return ""
+        handed = next(rung for rung in self.rungs if rung.handed_over)
+        to = max(others, key=lambda rung: rung.accuracy) if handed == first else handed
+        told = f"{100 * first.accuracy:.1f} to {100 * to.accuracy:.1f} % for {sum(rung.took for rung in others):.0f} s"
+        return f"going beyond {first.rung} was {'not ' if handed == first else ''}worth it here: {told}"
+
+
 @dataclass(frozen=True)
 class BaseFacts:
     """The encoder that was trained on top of."""
@@ -109,6 +163,8 @@ class RunFacts(Stored):
     processes: int
     device: str
     notes: tuple[str, ...]
+    ladder: LadderFacts | None = None
+    """How the rung was chosen, where the recipe has rungs."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def open_folder(
             raise RunError(f"{folder} is not empty; type --resume to go on with it, --overwrite to start again, or --out")
         elif (folder / MANIFEST).is_file():
             run = Run.load(folder)
-            _check_same(run.recipe, portable(recipe), run.facts.data_sha256, data_sha256, folder)
+            _check_same(run.asked, portable(recipe), run.facts.data_sha256, data_sha256, folder)
             return folder, run
         elif started.is_file():
             before = read_json(started, Started)

@@ -101,7 +101,7 @@ def save(
     write_json(folder / manifest.VERSIONS, schema.versions())
     (folder / manifest.RECIPE).write_text(portable(job.recipe).to_yaml(), "utf-8")
     write_json(folder / manifest.RUN, facts)
-    (folder / manifest.CARD).write_text(model_card(job.recipe, job.plan, job.base, scores), "utf-8")
+    (folder / manifest.CARD).write_text(model_card(job.recipe, job.plan, job.base, scores, facts.ladder), "utf-8")
     _check_reload(folder, job)
     manifest.write_manifest(folder, without=scratch)
     if scratch is not None:
@@ -135,7 +135,7 @@ def _check_reload(folder: Path, job: Job) -> None:
     for name, weight in classifier.trainable().items():
         if not torch.equal(weight, weights[name]):
             raise ReloadMismatch(f"{folder}: {name} is not what was trained when loaded again; the run was not completed")
-    texts = job.data.validation.texts[:PROBE_TEXTS]
+    texts = (job.data.validation if len(job.data.validation) else job.data.train).texts[:PROBE_TEXTS]
     probe = tokenize(job.tokenizer, texts, max_length=job.data.preprocessing.max_length)
     before, after = (
         logits(TorchScorer(model), probe, padding=job.padding, batch_size=PROBE_BATCH) for model in (classifier, loaded)

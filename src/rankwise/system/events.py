@@ -59,11 +59,12 @@ def event_file(path: Path) -> Iterator[Listener]:
         yield write
 
 
-def read_events(path: Path, schema: type[E]) -> list[E]:
-    """A file's events of one class, in order; a last line cut short by a kill is left out.
+def read_events(path: Path, *schemas: type[E]) -> list[E]:
+    """A file's events of some classes, in order; a last line cut short by a kill is left out.
 
-    Raises RunError for a line that is no event, or is one of this kind with other fields.
+    Raises RunError for a line that is no event, or is one of these kinds with other fields.
     """
+    by_kind = {schema.kind: schema for schema in schemas}
     events = []
     lines = path.read_text("utf-8").split("\n")
     for number, line in enumerate(lines, 1):
@@ -75,7 +76,7 @@ def read_events(path: Path, schema: type[E]) -> list[E]:
             raise RunError(f"{path}, line {number}: not JSON; copy the run folder again") from error
         if not isinstance(values, dict) or not {"event", "seconds"} <= values.keys():
             raise RunError(f"{path}, line {number}: no event; copy the run folder again")
-        if values.pop("event") == schema.kind:
+        if schema := by_kind.get(values.pop("event")):
             if "seconds" not in schema.__annotations__:  # of a forecast, whose own stand in the line
                 del values["seconds"]
             try:

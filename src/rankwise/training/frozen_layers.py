@@ -1,19 +1,16 @@
-"""What frozen layers give once and for all: hidden states that are kept on disk, and features that a head starts from.
+"""What frozen layers give once and for all: hidden states that are kept on disk.
 
 Layers below the lowest adapted one never change, so where they have no dropout their output is a constant of the text.
-Shapes: N rows, B rows of a batch, T tokens, H hidden, C classes.
+Shapes: N rows, B rows of a batch, T tokens, H hidden.
 """
 
 import time
 
 import numpy as np
-import torch
 
-from rankwise.data.batches import Padding, padded_batches, scoring_batches
-from rankwise.data.prepare import Split
+from rankwise.data.batches import padded_batches, scoring_batches
 from rankwise.data.tokens import Tokens
-from rankwise.inference.features import head_features
-from rankwise.model.classifier import Classifier, in_eval_mode, to_tensors
+from rankwise.model.classifier import in_eval_mode, to_tensors
 from rankwise.model.hidden_cache import BYTES, HiddenStates, HiddenStatesCache, digest_of, key_of
 from rankwise.planning.operations import cached_layers
 from rankwise.system.events import Events
@@ -22,7 +19,6 @@ from rankwise.training.job import Job
 
 BATCH = 32  # texts per forward pass while a cache is filled
 PIECE = 1 << 20  # token ids hashed at once
-HEAD_ROWS = 2_000  # texts whose features a head is fitted on, where no cache makes them cheap
 
 
 def cached_hidden_states(job: Job, cache: HiddenStatesCache | None, events: Events) -> dict[str, HiddenStates]:
@@ -42,34 +38,6 @@ def cached_hidden_states(job: Job, cache: HiddenStatesCache | None, events: Even
         took, size = round(time.monotonic() - started, 3), states[name].hidden.nbytes
         events.emit(HiddenStatesCached(split=name, layer=layer, stored=True, reused=reused, bytes=size, took=took))
     return states
-
-
-def fit_head(
-    classifier: Classifier, split: Split, *, padding: Padding, precision: str, seed: int, hidden: HiddenStates | None = None
-) -> int:
-    """Start the head's last projection as a logistic regression on the frozen encoder's features; returns the rows used.
-
-    Linear probing before fine-tuning (Kumar et al., arXiv 2202.10054). Features are those of the model as it starts, in eval
-    mode; classes that the rows lack keep their start.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    rows = np.random.default_rng(seed).permutation(len(split))[: len(split) if hidden is not None else HEAD_ROWS]
-    features = head_features(classifier, split.tokens, rows, padding=padding, precision=precision, hidden=hidden)  # (N, H)
-    labels = split.labels[rows]
-    present = np.unique(labels)
-    if len(present) < 2:
-        return 0
-    fitted = LogisticRegression(max_iter=200).fit(features, labels)
-    weight, bias = fitted.coef_, fitted.intercept_  # (C, H), (C,); one row for two classes
-    if len(present) == 2:
-        weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
-    last = classifier.last_projection
-    with torch.no_grad():
-        last.weight[present] = torch.as_tensor(weight, dtype=last.weight.dtype, device=last.weight.device)
-        if last.bias is not None:
-            last.bias[present] = torch.as_tensor(bias, dtype=last.bias.dtype, device=last.bias.device)
-    return len(rows)
 
 
 def _stored(job: Job, tokens: Tokens, layer: int, weights: str, cache: HiddenStatesCache) -> tuple[HiddenStates, bool] | None:

@@ -1,8 +1,11 @@
 """A training that is ready to start: what a recipe, its data and a device come to. `workflows.assemble` makes one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+import torch
 
 from rankwise.data.batches import Padding
 from rankwise.data.labelled import Labelled
@@ -17,6 +20,7 @@ from rankwise.planning.plan import Plan
 from rankwise.recipe import Recipe
 from rankwise.system.device import Device
 from rankwise.system.torch_speed import Speed
+from rankwise.training.events import ValidationScores
 
 
 @dataclass(frozen=True, repr=False)
@@ -37,6 +41,10 @@ class Job:
     speed: Speed
     forecast: Forecast
     """What it will cost, and how many rows run at a time, so that they fit into memory."""
+    head: Mapping[str, torch.Tensor] | None = None
+    """The fitted start of the head's last projection, where it is known, by the names of its own parameters."""
+    held_out: ValidationScores | None = None
+    """Scores of the training rows by classifiers that did not train on them, which stand where no validation rows are."""
 
     @cached_property
     def classifier(self) -> Classifier:
@@ -47,6 +55,15 @@ class Job:
         classifier = build(self.base, self.plan, self.data.classes, seed=self.recipe.train.seed)
         check_match(self.tokenizer, classifier.model, self.recipe.base)
         return classifier
+
+    @property
+    def holds_classifier(self) -> bool:
+        """Whether the classifier is loaded."""
+        return "classifier" in vars(self)
+
+    def release_classifier(self) -> None:
+        """Let go of the classifier and its memory; the next use loads it as it starts."""
+        vars(self).pop("classifier", None)
 
     @cached_property
     def padding(self) -> Padding:

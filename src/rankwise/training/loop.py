@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 
 from rankwise.data.batches import Rows, training_batches
 from rankwise.data.prepare import Split
@@ -34,8 +35,10 @@ from rankwise.training.events import (
     UpdateLogged,
     UpdateMade,
 )
-from rankwise.training.frozen_layers import cached_hidden_states, fit_head
+from rankwise.training.frozen_layers import cached_hidden_states
+from rankwise.training.head_start import HeadStart, fit_head
 from rankwise.training.job import Job
+from rankwise.training.loss import class_weights
 from rankwise.training.optimizers import Optimizers
 from rankwise.training.pace import NO_DEADLINE, Deadline, Pace
 from rankwise.training.parts import Part, Parts, Step
@@ -64,6 +67,8 @@ class Fitted:
     stopped_early: bool
     earlier_seconds: float
     """The part of it that was spent before this one."""
+    held_out: NDArray[np.float64] | None
+    """Probabilities (N, C) of the training rows by heads that were fitted to others of them, where one was fitted here."""
     collapsed: Collapsed | None
     """Where the classifier gives one answer to everything."""
 
@@ -101,15 +106,25 @@ def fit(
 
         # --- where to start
         resumed = checkpoints.resume(classifier, optimizers, parts) if resume else None
-        progress = resumed or _from_the_start(job, hidden.get("train"), events)
+        head = HeadStart(0) if resumed else _start_head(job, hidden.get("train"), events)
+        progress = resumed or Progress()
         if resumed and accelerator.num_processes > 1:  # the checkpoint holds the main process's generator
             _seed(spec, accelerator, resumed_at=progress.step)
         earlier_seconds = progress.training_seconds
+        moment = _Moment(job, validation, hidden.get("validation"), head, parts, checkpoints, events)
         update, meter = Update(job, accelerator, hidden.get("train"), optimizers.scaler, parts, events), Meter()
         pace.resume(progress.step, progress.fraction)
         events.emit(
             TrainingStarted(step=progress.step, total=pace.total, rows=len(data.train), epochs=spec.passes(len(data.train)))
         )
+
+        def evaluate() -> None:
+            progress.fraction, progress.training_seconds = pace.fraction, earlier_seconds + time.monotonic() - started
+            moment(progress, meter, optimizers)
+            pace.note_evaluation()
+
+        if pace.total == 0 and not progress.history:  # the head as it starts is the whole answer
+            evaluate()
 
         # --- the loop
         classifier.model.train()
@@ -128,18 +143,7 @@ def fit(
             events.emit(_made(spec, pace, meter, optimizers, norm))
 
             if pace.evaluates:
-                parts.before_scoring()
-                scores = validation.scores(data.validation, shifted=job.shifted, hidden=hidden.get("validation"))
-                entry = meter.entry(progress.step, progress.step / spec.steps_per_epoch(len(data.train)), scores)
-                progress.note_evaluation(entry, spec, can_be_best=parts.settled)
-                progress.fraction, progress.training_seconds = pace.fraction, earlier_seconds + time.monotonic() - started
-                if accelerator.is_main_process:
-                    checkpoints.save(classifier, optimizers, parts, progress)
-                events.emit(Evaluated(**vars(entry), best=progress.best is entry))
-                parts.after_scoring()
-                classifier.model.train()
-                pace.note_evaluation()
-                return_freed_memory()
+                evaluate()
 
         # --- the best weights
         accelerator.wait_for_everyone()
@@ -154,8 +158,40 @@ def fit(
             seconds=seconds,
             stopped_early=progress.has_stalled(spec),
             earlier_seconds=earlier_seconds,
+            held_out=head.held_out,
             collapsed=_collapsed(job, validation, best, events),
         )
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """An evaluation and its checkpoint."""
+
+    job: Job
+    validation: Validation
+    hidden: HiddenStates | None
+    """Of the validation texts."""
+    head: HeadStart
+    parts: Parts
+    checkpoints: Checkpoints
+    events: Events
+
+    def __call__(self, progress: Progress, meter: Meter, optimizers: Optimizers) -> None:
+        """Score the weights as a run would have them, keep them, and go on in train mode."""
+        job, split = self.job, self.job.data.validation
+        self.parts.before_scoring()
+        held_out = None if len(split) else job.held_out or self.head.scores
+        scores = held_out or self.validation.scores(split, shifted=job.shifted, hidden=self.hidden)
+        epochs = progress.step / job.recipe.train.steps_per_epoch(len(job.data.train))
+        entry = meter.entry(progress.step, epochs, scores)
+        progress.note_evaluation(entry, job.recipe.train, can_be_best=self.parts.settled)
+        accelerator = self.validation.accelerator
+        if accelerator is None or accelerator.is_main_process:
+            self.checkpoints.save(job.classifier, optimizers, self.parts, progress)
+        self.events.emit(Evaluated(**vars(entry), best=progress.best is entry))
+        self.parts.after_scoring()
+        job.classifier.model.train()
+        return_freed_memory()
 
 
 def _made(spec: TrainSpec, pace: Pace, meter: Meter, optimizers: Optimizers, norm: torch.Tensor) -> Event:
@@ -189,13 +225,21 @@ def _chosen_parts(job: Job, pace: Pace, accelerator: Accelerator, events: Events
         yield Average(job.classifier.trainable(), share=job.recipe.train.average)
 
 
-def _from_the_start(job: Job, hidden: HiddenStates | None, events: Events) -> Progress:
-    """The progress of a training that has not begun, its head fitted to frozen features where the plan says so."""
-    if job.plan.head.start == "fitted":
-        train, seed = job.data.train, job.recipe.train.seed
-        rows = fit_head(job.classifier, train, padding=job.padding, precision=job.precision, seed=seed, hidden=hidden)
-        events.emit(HeadFitted(rows=rows))
-    return Progress()
+def _start_head(job: Job, hidden: HiddenStates | None, events: Events) -> HeadStart:
+    """Where training begins, fit the head to frozen features, if the plan says so and it is not known."""
+    if job.head is not None:
+        job.classifier.last_projection.load_state_dict(job.head)
+    if job.head is not None or job.plan.head.start != "fitted":
+        return HeadStart(0)
+    train, spec = job.data.train, job.recipe.train
+    counts = np.bincount(train.labels, minlength=len(job.data.classes)).tolist()
+    weights = class_weights(spec, dict(zip(job.data.classes, counts, strict=True)))
+    padding, precision = job.padding, job.precision
+    start = fit_head(
+        job.classifier, train, padding=padding, precision=precision, seed=spec.seed, hidden=hidden, weights=weights
+    )
+    events.emit(HeadFitted(rows=start.rows))
+    return start
 
 
 def _pace(job: Job, accelerator: Accelerator, ends_at: float | None) -> Pace:
@@ -228,9 +272,9 @@ def _updates(train: Split, spec: TrainSpec, progress: Progress) -> Iterator[tupl
 def _note_update(pace: Pace, job: Job, rows: Rows, hidden: HiddenStates | None) -> None:
     """Tell the pace of an update, and early before a deadline what scoring takes, by a few validation texts."""
     pace.note_update(float(job.data.train.tokens.lengths[rows].sum()))
-    if not pace.has_deadline or pace.step != PROBE_STEP:
-        return
     split = job.data.validation
+    if not pace.has_deadline or pace.step != PROBE_STEP or not len(split):
+        return
     probed = np.linspace(0, len(split) - 1, max(1, len(split) // PROBE_SHARE)).astype(np.int64)
     some = split.tokens.take(probed)
     known = None if hidden is None else hidden.of(probed)

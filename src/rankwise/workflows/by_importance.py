@@ -29,7 +29,7 @@ from rankwise.model.classifier import Classifier, to_tensors
 from rankwise.recipe import AdapterSpec, BudgetSpec, ByImportance, HeadSpec, Recipe, TrainSpec
 from rankwise.system.cache import Cache, cache_folder
 from rankwise.system.device import Device
-from rankwise.training.frozen_layers import fit_head
+from rankwise.training.head_start import fit_head
 from rankwise.workflows.assemble import assemble
 
 FORMAT = 1  # of the entries in the cache

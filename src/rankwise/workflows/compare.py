@@ -41,9 +41,9 @@ _READ_ALIKE = {"classes", *AFTER_READING}
 
 
 def settings_of_run(run: Run) -> dict[str, Any]:
-    """Its recipe's settings, by dotted key; the base by its name, wherever its folder lies."""
+    """Its settings as they were asked for, by dotted key; the base by its name, wherever its folder lies."""
     base = run.facts.base
-    return {**settings_of(run.recipe), "base": base.hub or base.name}
+    return {**settings_of(run.asked), "base": base.hub or base.name}
 
 
 def system_of(run: Run, name: str = "") -> str:

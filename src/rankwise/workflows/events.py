@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from rankwise.run.format import RungFacts
 from rankwise.stats.intervals import Interval
 from rankwise.system.events import Event
 
@@ -39,6 +40,19 @@ class DataPrepared(Event, kind="data"):
     max_length: int
     notes: tuple[str, ...]
     warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RungStarted(Event, kind="rung_start"):
+    """A rung of the ladder is tried."""
+
+    rung: str
+    trained_parameters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RungReached(RungFacts, Event, kind="rung"):
+    """A rung was tried."""
 
 
 @dataclass(frozen=True)

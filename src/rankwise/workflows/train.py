@@ -26,17 +26,16 @@ from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
 from rankwise.run.format import ScoredRows
 from rankwise.run.manifest import EVENTS
-from rankwise.run.opening import Existing, last_part, open_folder, portable
+from rankwise.run.opening import Existing, open_folder, portable
 from rankwise.run.saving import facts_of, save, scores_of
 from rankwise.system.device import Device
 from rankwise.system.events import Event, Events, Listener, event_file
-from rankwise.training.checkpoint import Checkpoints
 from rankwise.training.events import Evaluated, UpdateLogged
-from rankwise.training.loop import fit
 from rankwise.training.validation import Validation
-from rankwise.workflows.assemble import assemble, shared_cache, training_device
+from rankwise.workflows.assemble import assemble, training_device
 from rankwise.workflows.by_importance import with_scores
 from rankwise.workflows.events import AlreadyComplete, DataPrepared, MachineMeasured, PlanMade, RunScored
+from rankwise.workflows.ladder import Ladder
 
 
 def train(
@@ -107,32 +106,30 @@ def train_on(
 
         wanted = recipe.evaluate.baselines and accelerator.is_main_process
         beside = fitted_baselines(data) if wanted else {}  # before training, whose time is what they leave
-        fingerprint = f"{recipe.with_paths(last_part).fingerprint}:{labelled.sha256}"
-        checkpoints = Checkpoints(folder / "checkpoints", keep=recipe.train.keep, fingerprint=fingerprint)
-        fitted = fit(
-            job,
-            checkpoints=checkpoints,
-            accelerator=accelerator,
-            events=events,
-            cache=shared_cache(),
-            resume=existing == "resume",
-            ends_at=started + 60 * recipe.budget.minutes if recipe.budget.minutes else None,
-        )
+        scratch = folder / "checkpoints"
+        ends_at = started + 60 * recipe.budget.minutes if recipe.budget.minutes else None
+        climbing = Ladder(recipe, labelled, device, scratch, accelerator, events, existing == "resume", ends_at)
+        if recipe.rungs:
+            job, fitted, ladder = climbing.climb()
+        else:
+            fitted, ladder = climbing.fit(job, scratch), None
 
         scoring = recipe.evaluate.model_copy(update={"batch_size": job.forecast.evaluation_batch_size})
         validation = Validation(job.classifier, job.padding, scoring.batch_size, accelerator=accelerator)
-        test = validation.evaluate(data.test, scoring)  # the only time the test split is scored, in fp32
-        decided = SingleLabel(data.classes).decide(test.probabilities)
-        scores = scores_of(job, fitted, test, baselines(beside, data, decided, recipe.evaluate))
+        test = validation.evaluate(job.data.test, scoring)  # the only time the test split is scored, in fp32
+        decided = SingleLabel(job.data.classes).decide(test.probabilities)
+        scores = scores_of(job, fitted, test, baselines(beside, job.data, decided, recipe.evaluate))
         events.emit(RunScored(test.scores.accuracy, test.scores.macro_f1, test.scores.log_loss))
 
     if accelerator.is_main_process:
         job.classifier.to(Device.cpu().torch_device)  # where the saved folder is loaded again and compared, bit by bit
-        notes = [*data.notes, *warnings, *filter(None, (job.forecast.more_epochs, str(fitted.collapsed or "")))]
+        said = (job.forecast.more_epochs, str(fitted.collapsed or ""), ladder.verdict if ladder else "")
+        notes = [*data.notes, *warnings, *filter(None, said)]
         facts = facts_of(job, fitted, folder, seconds=time.monotonic() - started, notes=notes)
+        facts = replace(facts, data_sha256=labelled.sha256, ladder=ladder)
         scored_rows = ScoredRows(data.test.rows, test.truth, test.probabilities.astype(np.float32))
-        scratch = checkpoints.folder if recipe.train.keep == 1 else None
-        save(folder, job, facts, scores, scored_rows=scored_rows, scratch=scratch)
+        gone = scratch if recipe.train.keep == 1 else None
+        save(folder, job, facts, scores, scored_rows=scored_rows, scratch=gone)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Run.load(folder)

@@ -14,6 +14,7 @@ from rankwise.encoders.base import KNOWN
 from rankwise.planning.forecast import Forecast
 from rankwise.planning.plan import Plan
 from rankwise.planning.plan import plan as make_plan
+from rankwise.recipe import Recipe
 from rankwise.recipe.adapter import SHORT_KINDS
 
 SHADES = " ░▒▓█"
@@ -43,6 +44,7 @@ def plan(options: PlanOptions) -> None:
         return
     console.show_layouts(known.layouts if known else [])
     show_plan(loaded.name, planned, cost)
+    show_rungs(loaded)
     if classes is None:
         console.note("2 classes assumed, for the data is not on this machine; type --classes N")
     if options.every:
@@ -51,6 +53,12 @@ def plan(options: PlanOptions) -> None:
             layer = "" if entry.layer is None else str(entry.layer)
             table.add_row(entry.section, entry.item, layer, str(entry.rank or ""), f"{entry.parameters:,}")
         console.out.print(table)
+
+
+def show_rungs(recipe: Recipe) -> None:
+    """The order in which a recipe's rungs are tried, where it has several."""
+    if len(recipe.climbed) > 1:
+        console.hanging("rungs:", f"{', '.join(recipe.climbed)}; tried in this order while each is likely to pay")
 
 
 def show_plan(name: str, plan: Plan, forecast: Forecast) -> None:

@@ -12,7 +12,7 @@ from typer import Option
 from rankwise.cli import arguments, console
 from rankwise.cli.options import forecast_of, recipe_of, scored
 from rankwise.cli.progress import TrainingProgress
-from rankwise.cli.verbs.plan import show_plan
+from rankwise.cli.verbs.plan import show_plan, show_rungs
 from rankwise.data.labelled import Volume, read_labelled
 from rankwise.planning.plan import plan as make_plan
 from rankwise.planning.workload import character_counts
@@ -28,6 +28,7 @@ class TrainOptions(arguments.RecipeOptions):
     out: Annotated[Path | None, Option(help="The run folder; the next free runs/NAME when left out.")] = None
     minutes: arguments.MinutesOption = None
     memory_gb: arguments.MemoryOption = None
+    rung: Annotated[str | None, Option(help="Train this rung of the recipe alone: features, top or all.")] = None
     resume: Annotated[bool, Option("--resume", help="Go on where a stopped run left off.")] = False
     overwrite: Annotated[bool, Option("--overwrite", help="Replace the run in --out.")] = False
     as_json: arguments.JsonOption = False
@@ -38,6 +39,8 @@ def train(options: TrainOptions) -> None:
     """Plan, train and evaluate a recipe; write a run folder."""
     started = time.monotonic()
     loaded = recipe_of(options.recipe, options, minutes=options.minutes, memory_gb=options.memory_gb)
+    if options.rung is not None:
+        loaded = loaded.with_overrides([f"rungs=[{options.rung}]"])
     labelled = read_labelled(loaded.data)
     speaks = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun or accelerate launch have started
     quiet = options.as_json or not speaks
@@ -49,6 +52,7 @@ def train(options: TrainOptions) -> None:
         rows = (len(labelled.train.texts), len(labelled.validation.texts), len(labelled.test.texts))
         known = Volume(labelled.classes, rows, character_counts(labelled.train.texts), layouts)
         show_plan(loaded.name, planned, forecast_of(loaded, planned, known))
+        show_rungs(loaded)
     from rankwise.workflows.train import train_on
 
     with TrainingProgress() as progress:
@@ -61,6 +65,24 @@ def train(options: TrainOptions) -> None:
         arguments.print_json({"run": str(run.folder)}, run.facts, {"scores": run.scores, "plan": run.plan_facts})
     else:
         show_run(run)
+
+
+def show_ladder(run: "Run") -> None:
+    """What each rung of the ladder reached, where the recipe has one."""
+    ladder = run.facts.ladder
+    if ladder is None:
+        return
+    table = console.plain_table("rung", "trained", "accuracy %", "gained, points", "seconds")
+    for rung in ladder.rungs:
+        name = f"[bold]{rung.rung}[/]" if rung.handed_over else rung.rung
+        gain = "" if rung.gain is None else f"{rung.gain:+.1f} ± {rung.deviation:.1f}"
+        table.add_row(name, f"{rung.trained_parameters:,}", f"{100 * rung.accuracy:.1f}", gain, f"{rung.took:.0f}")
+    console.out.print()
+    console.out.print(table)
+    handed = next(rung.rung for rung in ladder.rungs if rung.handed_over)
+    console.out.print(f"[dim]Held against each other on {ladder.where}; {handed} is handed over.[/]")
+    if ladder.verdict:
+        console.out.print(ladder.verdict, soft_wrap=True)
 
 
 def show_run(run: "Run") -> None:
@@ -77,6 +99,7 @@ def show_run(run: "Run") -> None:
         console.out.print(f"test texts that are not in training: accuracy {console.percent(clean.accuracy)}")
     level = test.confidence_level
     console.out.print(f"[dim]{test.rows:,} test rows, scored once; {level:.0%} bootstrap intervals in brackets.[/]")
+    show_ladder(run)
     ledger = run.plan_facts
     spent = f"{ledger.trainable_parameters:,} trained parameters"
     if ledger.budget and ledger.share is not None:

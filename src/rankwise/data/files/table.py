@@ -55,6 +55,13 @@ class Table:
         labels = None if self.labels is None else tuple(self.labels[index] for index in indices)
         return replace(self, texts=Texts.of(self.texts).take(indices), labels=labels, rows=self.rows[indices])
 
+    def joined(self, other: Table) -> Table:
+        """These texts and another part of the same source's, in the order of their rows."""
+        order = np.argsort(rows := np.concatenate([self.rows, other.rows]), kind="stable")
+        texts, labels = [*self.texts, *other.texts], [*(self.labels or ()), *(other.labels or ())]
+        both = replace(self, texts=texts, labels=tuple(labels) if self.labels is not None else None, rows=rows)
+        return both.take(order)
+
 
 def read_table(source: SourceSpec, data: DataSpec, *, needs_label: bool = True) -> Table:
     """All rows of a source that have a text (and a label, where one is needed). Raises DataError for what can't be read."""

@@ -9,10 +9,12 @@ from rankwise.report.figures import charts
 from rankwise.report.figures.composed import Line, lines_figure, mean_curve
 from rankwise.report.groups import Group, peak_gb
 from rankwise.report.words import Value, in_words, listed, run_name
+from rankwise.run.folder import Run
 from rankwise.run.manifest import EVENTS, RECIPE, VERSIONS
 from rankwise.system.events import read_events
 from rankwise.system.files import read_json
-from rankwise.training.events import UpdateLogged
+from rankwise.training.events import TrainingStarted, UpdateLogged
+from rankwise.workflows.events import RungStarted
 
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}  # and what a page calls them
 WHAT = Column("what", "what")
@@ -22,9 +24,7 @@ def training_section(group: Group) -> Section:
     recipe, facts = group.first.recipe, group.first.facts
     per_epoch = recipe.train.steps_per_epoch(facts.rows.train)
     best = facts.best.step if len(group.runs) == 1 else None
-    of_events = [read_events(run.folder / EVENTS, UpdateLogged) for run in group.runs]
-    # of a run that was resumed, an update's loss is that of the last time it was made
-    logged = [sorted({event.step: event.loss for event in events}.items()) for events in of_events]
+    logged = [_losses(run) for run in group.runs]
     of_loss = (
         mean_curve("training", logged if all(logged) else _histories(group, "train_loss"), 1),
         mean_curve("validation", _histories(group, "log_loss"), 0, ringed=best),
@@ -48,7 +48,47 @@ def training_section(group: Group) -> Section:
         lines_figure("Accuracy", "accuracy-curve", of_accuracy, UPDATE, ACCURACY, per_epoch),
         _costs(group),
     ]
+    if facts.ladder is not None:
+        blocks.append(_rungs(group))
     return Section("training-section", "Training", blocks, lead=lead, note=how_counted)
+
+
+def _losses(run: Run) -> Line:
+    """(update, loss) as logged, of the rung that was handed over, and of its last training where folds came before.
+
+    Of a run that was resumed, an update's loss is that of the last time it was made.
+    """
+    handed = next((rung.rung for rung in run.facts.ladder.rungs if rung.handed_over), "") if run.facts.ladder else None
+    rung, losses = None, dict[float, float]()
+    for event in read_events(run.folder / EVENTS, RungStarted, TrainingStarted, UpdateLogged):
+        if isinstance(event, RungStarted):
+            rung = event.rung
+        elif handed is not None and rung != handed:
+            continue
+        elif isinstance(event, UpdateLogged):
+            losses[event.step] = event.loss
+        elif isinstance(event, TrainingStarted) and event.step == 0:
+            losses.clear()
+    return sorted(losses.items())
+
+
+def _rungs(group: Group) -> Table:
+    """What each rung of each run's ladder reached on rows held out."""
+    columns = (
+        *(RUN, Column("rung", "rung"), Column("trained", "trained parameters", "count")),
+        *(Column("accuracy", "accuracy on rows held out, %", "share"), Column("gain", "gained, points")),
+        *(Column("took", "time", "seconds"), Column("handed_over", "handed over")),
+    )
+    rows = [
+        (
+            *(run_name(run.folder), rung.rung, rung.trained_parameters, rung.accuracy),
+            "" if rung.gain is None else f"{rung.gain:+.1f} ± {rung.deviation:.1f}",
+            *(rung.took, "yes" if rung.handed_over else "no"),
+        )
+        for run in group.runs
+        for rung in (run.facts.ladder.rungs if run.facts.ladder else ())
+    ]
+    return Table("rungs", "What each rung reached", columns, rows)
 
 
 def _histories(group: Group, key: str) -> list[Line]:

@@ -1,0 +1,140 @@
+"""A head fitted to what the frozen encoder gives: a logistic regression, its strength chosen on rows it was not fitted to.
+
+Linear probing before fine-tuning (Kumar et al., arXiv 2202.10054), and with no update after it an answer of its own. Shapes:
+N rows, H hidden, C classes.
+"""
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from rankwise.data.batches import Padding
+from rankwise.data.labelled import folds
+from rankwise.data.prepare import Split
+from rankwise.data.tasks import SingleLabel
+from rankwise.inference.features import head_features
+from rankwise.model.classifier import Classifier
+from rankwise.model.hidden_cache import HiddenStates
+from rankwise.training.events import ValidationScores
+
+MOST_ROWS = 20_000  # whose features a head is fitted to, where no cache makes more of them cheap
+FEW_ROWS = 2_000  # up to which every row is held out once to choose the strength; of more rows, one part is
+STRENGTHS = (0.3, 1.0, 3.0, 10.0)  # of the fit against keeping weights small, for features of variance 1 in all
+MOST_PASSES = 300  # of L-BFGS
+
+
+@dataclass(frozen=True)
+class HeadStart:
+    """A fitted head, which is in place."""
+
+    rows: int
+    """That it was fitted to; 0 where they are all of one class, and it stays as it was."""
+    strength: float | None = None
+    """The one chosen."""
+    held_out: NDArray[np.float64] | None = None
+    """Probabilities (N, C) of all training rows, each by a head that was not fitted to it; None where rows are many."""
+    scores: ValidationScores | None = None
+    """Of these."""
+
+
+def fit_head(
+    classifier: Classifier,
+    split: Split,
+    *,
+    padding: Padding,
+    precision: str,
+    seed: int,
+    hidden: HiddenStates | None = None,
+    weights: torch.Tensor | None = None,
+) -> HeadStart:
+    """Start the head's last projection as a logistic regression on the frozen encoder's features.
+
+    Features are those of the model as it starts, in eval mode; classes that the rows lack keep their start. `hidden` are the
+    states that enter the lowest adapted layer, where they are known, and `weights` of classes (C,) those of the loss.
+    """
+    rows = np.random.default_rng(seed).permutation(len(split))
+    rows = np.sort(rows[: len(split) if hidden is not None else MOST_ROWS])
+    features = head_features(classifier, split.tokens, rows, padding=padding, precision=precision, hidden=hidden)  # (N, H)
+    labels = split.labels[rows]
+    present = np.unique(labels)
+    if len(present) < 2:
+        return HeadStart(rows=0)
+    regression = _Regression(features, labels, weights=None if weights is None else dict(enumerate(weights.tolist())))
+    strength, held_out = regression.choose(seed)
+    weight, bias = regression.fit(strength, np.arange(len(rows)))  # (C present, H), (C present,)
+    last = classifier.last_projection
+    with torch.no_grad():
+        last.weight[present] = torch.as_tensor(weight, dtype=last.weight.dtype, device=last.weight.device)
+        if last.bias is not None:
+            last.bias[present] = torch.as_tensor(bias, dtype=last.bias.dtype, device=last.bias.device)
+    if held_out is None or len(rows) < len(split):
+        return HeadStart(len(rows), strength)
+    probabilities = np.zeros((len(rows), len(classifier.classes)))
+    probabilities[:, present] = held_out
+    return HeadStart(len(rows), strength, probabilities, scores_of(probabilities, labels, classifier.classes))
+
+
+def scores_of(probabilities: NDArray[np.float64], labels: NDArray[np.int64], classes: Sequence[str]) -> ValidationScores:
+    """Scores of probabilities (N, C) that were told before."""
+    scores: dict[str, Any] = SingleLabel(tuple(classes)).quick_scores(probabilities, labels)
+    return ValidationScores(**scores)
+
+
+class _Regression:
+    """Multinomial logistic regression on the features (N, H) of rows with class numbers (N,)."""
+
+    def __init__(self, features: NDArray[np.float32], labels: NDArray[np.int64], weights: dict[int, float] | None) -> None:
+        self.features, self.labels, self.weights = features, labels, weights
+        self.present = np.unique(labels)
+        self.variance = float(((features - features.mean(0)) ** 2).sum(1).mean()) or 1.0
+
+    def choose(self, seed: int) -> tuple[float, NDArray[np.float64] | None]:
+        """The strength with the lowest log-loss on rows held out, and their probabilities (N, C present) where all are."""
+        parts = folds(self.labels, seed)
+        parts = parts if len(self.labels) <= FEW_ROWS else parts[:1]
+        held = np.concatenate([out for _, out in parts])
+        columns = np.searchsorted(self.present, self.labels[held])
+        best: tuple[float, float, NDArray[np.float64]] | None = None
+        for strength in STRENGTHS:
+            told = np.concatenate([self._probabilities(strength, kept, out) for kept, out in parts])
+            loss = float(-np.log(np.maximum(told[np.arange(len(held)), columns], 1e-12)).mean())
+            if best is None or loss < best[0]:
+                best = loss, strength, told
+        assert best is not None, "there are strengths to try"
+        if len(held) < len(self.labels):
+            return best[1], None
+        probabilities = np.empty_like(best[2])
+        probabilities[held] = best[2]
+        return best[1], probabilities
+
+    def fit(self, strength: float, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weights (C, H) and biases (C,) of the classes that these rows have, fitted to them."""
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression
+
+        weights = None if self.weights is None else {name: self.weights[name] for name in np.unique(self.labels[rows])}
+        model = LogisticRegression(C=strength / self.variance, max_iter=MOST_PASSES, class_weight=weights)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a head that is nearly there is a start as good
+            model.fit(self.features[rows], self.labels[rows])
+        weight, bias = model.coef_, model.intercept_  # one row for two classes
+        if len(weight) == 1:
+            weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
+        return weight, bias
+
+    def _probabilities(self, strength: float, kept: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Of the held rows (N held, C present), by a regression on the others; 0 for a class that these lack."""
+        known = np.searchsorted(self.present, np.unique(self.labels[kept]))
+        told = np.zeros((len(held), len(self.present)))
+        if len(known) < 2:
+            told[:, known] = 1.0
+            return told
+        weight, bias = self.fit(strength, kept)
+        told[:, known] = softmax(self.features[held] @ weight.T + bias, axis=1)
+        return told

@@ -1,0 +1,226 @@
+"""A ladder: a recipe's rungs, each dearer than the one before, climbed while that is likely to pay.
+
+Rungs are held against each other on rows that they did not train on: the validation rows, or, where few rows are labelled and
+no file sets any aside, all of them, each told by a classifier that the other folds trained; then all rows train. Test rows
+are left alone. Shapes: N rows held out, C classes.
+"""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from numpy.typing import NDArray
+
+from rankwise.data.labelled import FOLDS, Labelled
+from rankwise.data.tasks import SingleLabel
+from rankwise.errors import OverTime
+from rankwise.recipe import Recipe, Rung
+from rankwise.recipe.recipe import CHECKED_BY_FOLDS
+from rankwise.run.format import LadderFacts, RungFacts
+from rankwise.run.opening import last_part
+from rankwise.system.device import Device
+from rankwise.system.events import Events
+from rankwise.training.checkpoint import Checkpoints
+from rankwise.training.head_start import scores_of
+from rankwise.training.job import Job
+from rankwise.training.loop import Fitted, fit
+from rankwise.training.validation import Validation
+from rankwise.workflows.assemble import Memo, assemble, shared_cache
+from rankwise.workflows.events import RungReached, RungStarted
+
+FEW_ROWS = 1_000  # labelled rows up to which folds choose and all of them train
+GAINS: Mapping[Rung, tuple[float, float]] = {"top": (1.0, 2.0), "all": (0.3, 1.0)}
+"""Points of accuracy that a rung gains over those below where nothing is known of the data: mean and deviation."""
+WORTH = 0.5  # points that a climb must have gained for the next to be tried, and more than its standard deviation
+LEAST_SHARE = 1 / 3  # of a rung's updates that there must be time for
+HELD_OUT = "held_out.npy"  # beside a rung's checkpoints, once it is known
+
+Told = NDArray[np.float64]
+"""Probabilities (N, C) of the rows held out."""
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A rung that was tried."""
+
+    facts: RungFacts
+    told: Told
+    job: Job
+    fitted: Fitted | None
+    """None where it did not pay, so that all rows need not train it."""
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """A recipe's rungs on labelled rows. What is finished lies in `folder`, from which a climb that was killed goes on."""
+
+    recipe: Recipe
+    labelled: Labelled
+    device: Device
+    folder: Path
+    accelerator: Accelerator
+    events: Events
+    resume: bool
+    ends_at: float | None
+    """When the whole run is to be over, a time.monotonic(); None where nothing says."""
+    memos: dict[int, Memo] = field(default_factory=dict)
+    """Rows in tokens: of each fold, and at FOLDS of all that train."""
+    heads: list[Mapping[str, torch.Tensor]] = field(default_factory=list)
+    """The fitted head, which further rungs start from."""
+
+    def climb(self) -> tuple[Job, Fitted, LadderFacts]:
+        """Try the rungs; the best one's job with its weights in place, how it was fitted, and what each rung reached.
+
+        Once the first rung is reached, Ctrl-C ends the climb and not the run.
+        """
+        tried: list[RungFacts] = []
+        best: Reached | None = None
+        try:
+            for rung in self.recipe.climbed:
+                found = self._try(rung, best)
+                if found is None:
+                    break
+                tried.append(found.facts)
+                self.events.emit(RungReached(**vars(found.facts)))
+                if found.fitted is not None:
+                    best = found
+                if not _is_worth_more(found.facts):
+                    break
+        except KeyboardInterrupt:
+            if best is None:
+                raise
+        assert best is not None, "the first rung is reached, or raises"
+        assert best.fitted is not None, "what is best was fitted"
+        job, fitted = best.job, best.fitted
+        if not job.holds_classifier:
+            fitted = self.fit(job, self.folder / best.facts.rung, resume=True)
+        rungs = tuple(replace(facts, handed_over=facts.rung == best.facts.rung) for facts in tried)
+        return job, fitted, LadderFacts(self.recipe.to_dict(), self.folds, len(best.told), rungs)
+
+    @property
+    def folds(self) -> int:
+        """How many folds choose; 0 where validation rows do."""
+        rows = len(self.labelled.train.texts) + len(self.labelled.validation.texts)
+        return FOLDS if self.labelled.set_aside and rows <= FEW_ROWS else 0
+
+    def _try(self, rung: Rung, best: Reached | None) -> Reached | None:
+        """A rung, held against the best one below; None where there is too little time."""
+        started, folder = time.monotonic(), self.folder / rung
+        job = self._job(rung, below=best)
+        if job is None:
+            return None
+        self.events.emit(RungStarted(rung=rung, trained_parameters=job.plan.ledger.trainable_parameters))
+        known = folder / HELD_OUT
+        fitted: Fitted | None = None
+        if not self.folds:
+            fitted = self.fit(job, folder)
+            logits = Validation(job.classifier, job.padding, job.forecast.evaluation_batch_size, job.precision).logits(
+                job.data.validation.tokens
+            )
+            told, truth = SingleLabel(job.data.classes).probabilities(logits), job.data.validation.labels
+        else:
+            truth = job.data.train.labels
+            if self.resume and known.exists():
+                told = np.load(known)
+            elif rung == CHECKED_BY_FOLDS:
+                fitted = self.fit(job, folder, resume=False)
+                assert fitted.held_out is not None, "few rows are each held out once"
+                told = fitted.held_out
+            else:
+                told = self._by_folds(rung, job)
+            folder.mkdir(parents=True, exist_ok=True)
+            np.save(known, told)
+        scores = scores_of(told, truth, job.data.classes)
+        facts = RungFacts(
+            rung=rung,
+            trained_parameters=job.plan.ledger.trainable_parameters,
+            accuracy=scores.accuracy,
+            log_loss=scores.log_loss,
+            took=0.0,
+            **({} if best is None else gained(rung, told, best.told, truth)),
+        )
+        if fitted is None and facts.pays:
+            job = replace(job, held_out=scores)
+            fitted = self.fit(job, folder)
+        if not facts.pays:
+            fitted = None
+        if rung == CHECKED_BY_FOLDS:
+            self.heads[:] = [{name: weight.clone() for name, weight in job.classifier.last_projection.state_dict().items()}]
+        if best is not None:
+            (job if fitted is None else best.job).release_classifier()
+        return Reached(replace(facts, took=round(time.monotonic() - started, 1)), told, job, fitted)
+
+    def _job(self, rung: Rung, *, below: Reached | None) -> Job | None:
+        """The job that trains a rung; None where there is too little time for it."""
+        train = self.labelled.whole() if self.folds else self.labelled
+        try:
+            job = self._assemble(self._recipe(rung), train, FOLDS)
+        except OverTime:
+            if below is None:
+                raise
+            return None
+        if below is not None and self.ends_at is not None:
+            cost = job.forecast
+            one = cost.planned_steps * cost.update_seconds + cost.evaluation_seconds
+            left = self.ends_at - time.monotonic() - cost.end_seconds
+            if LEAST_SHARE * one * (self.folds + 1) > left:
+                return None
+        return replace(job, head=self.heads[0]) if self.heads else job
+
+    def _by_folds(self, rung: Rung, whole: Job) -> Told:
+        """What classifiers tell of the rows of the fold that they did not train on, in the order of all rows."""
+        recipe = self._recipe(rung)
+        told = np.zeros((len(whole.data.train), len(whole.data.classes)))
+        for number, fold in enumerate(self.labelled.whole().folds(recipe.train.seed)):
+            job = self._assemble(recipe, fold, number)
+            self.fit(job, self.folder / rung / f"fold-{number + 1}", fits_left=self.folds + 1 - number)
+            validation = Validation(job.classifier, job.padding, job.forecast.evaluation_batch_size, job.precision)
+            rows = np.searchsorted(whole.data.train.rows, job.data.validation.rows)
+            told[rows] = SingleLabel(job.data.classes).probabilities(validation.logits(job.data.validation.tokens))
+        return told
+
+    def _recipe(self, rung: Rung) -> Recipe:
+        """A rung's recipe; where folds choose, no checkpoint is chosen, so only the last weights are scored."""
+        last = ["train.evaluate_every=end", "train.early_stop=null"]
+        return self.recipe.rung(rung).with_overrides(last if self.folds else [])
+
+    def _assemble(self, recipe: Recipe, labelled: Labelled, number: int) -> Job:
+        return assemble(recipe, labelled, self.device, memo=self.memos.setdefault(number, Memo()))
+
+    def fit(self, job: Job, folder: Path, *, resume: bool | None = None, fits_left: int = 1) -> Fitted:
+        """Fit a job, with its checkpoints in a folder, in its share of the time that is left."""
+        now = time.monotonic()
+        fingerprint = f"{job.recipe.with_paths(last_part).fingerprint}:{job.labelled.sha256}"
+        return fit(
+            job,
+            checkpoints=Checkpoints(folder, keep=job.recipe.train.keep, fingerprint=fingerprint),
+            accelerator=self.accelerator,
+            events=self.events,
+            cache=shared_cache(),
+            resume=self.resume if resume is None else resume,
+            ends_at=None if self.ends_at is None else now + (self.ends_at - now) / fits_left,
+        )
+
+
+def _is_worth_more(facts: RungFacts) -> bool:
+    """Whether the rung after this one is tried: always the second, a further one where the last has clearly gained."""
+    return facts.gain is None or facts.deviation is None or facts.gain >= max(WORTH, facts.deviation)
+
+
+def gained(rung: Rung, told: Told, below: Told, truth: NDArray[np.int64]) -> dict[str, Any]:
+    """Points of accuracy that a rung gains over another on the same rows (N,), and what is to be expected on others.
+
+    That is the mean of two normal distributions' product: of the gain measured, with its deviation, and of what is usual.
+    """
+    right, before = (probabilities.argmax(-1) == truth for probabilities in (told, below))
+    gain = 100 * (right.mean() - before.mean())
+    deviation = 100 * math.sqrt((right != before).sum() + 1) / len(truth)
+    usual, spread = GAINS[rung]
+    expected = (usual / spread**2 + gain / deviation**2) / (1 / spread**2 + 1 / deviation**2)
+    return {"gain": round(gain, 2), "deviation": round(deviation, 2), "expected_gain": round(expected, 2)}

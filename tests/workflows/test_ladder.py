@@ -1,0 +1,231 @@
+"""A ladder climbs while that pays, hands over the best rung, and can be left or killed at any moment after the first."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from rankwise.data.labelled import FOLDS, folds, read_labelled
+from rankwise.errors import RecipeError
+from rankwise.report import runs as report_runs
+from rankwise.run.folder import Run
+from rankwise.workflows import ladder
+from rankwise.workflows.ladder import gained
+from rankwise.workflows.train import train
+
+pytestmark = pytest.mark.long
+
+RUNGS = ("rungs=[features,top,all]", "head.kind=pooled", "head.start=fitted", "train.max_steps=4")
+
+
+@pytest.fixture
+def climbing(recipe_for):
+    """A recipe with every rung, of a few updates."""
+    return lambda *overrides: recipe_for("bert", *RUNGS, *overrides)
+
+
+@pytest.fixture
+def climbs_on(monkeypatch):
+    """Climb to the top, whatever the rungs gain, and hand over the last."""
+    monkeypatch.setattr(ladder, "_is_worth_more", lambda _: True)
+    monkeypatch.setattr(ladder, "GAINS", {"top": (1.0, 1e-6), "all": (1.0, 1e-6)})
+
+
+def adapters(run):
+    return load_file(run.folder / "adapter_model.safetensors")
+
+
+def test_few_rows_choose_by_folds_and_all_of_them_train(climbing, climbs_on, tmp_path):
+    heard = []
+    recipe = climbing()
+    run = train(recipe, tmp_path / "run", listeners=[heard.append])
+    facts = run.facts
+    assert (facts.ladder.folds, facts.ladder.rows, facts.rows.validation) == (FOLDS, 48, 0)
+    assert facts.rows.train == 48
+    assert [(rung.rung, rung.handed_over) for rung in facts.ladder.rungs] == [
+        ("features", False),
+        ("top", False),
+        ("all", True),
+    ]
+    started = [event.rows for event in heard if event.kind == "start"]
+    assert started == [48, *[32] * FOLDS, 48, *[32] * FOLDS, 48], "folds first, then every row"
+    assert run.scores.validation.accuracy == facts.ladder.rungs[-1].accuracy, "what stands for validation was held out"
+    assert run.recipe.rungs == ("all",)
+    assert run.asked == recipe
+    assert len(run.predict(["good fine"])[0].label) > 0
+
+
+def test_a_validation_file_chooses_where_there_is_one(climbing, climbs_on, rows, tmp_path):
+    (tmp_path / "data").mkdir()
+    for name in ("train", "validation", "test"):
+        rows.write(tmp_path / "data" / f"{name}.csv")
+    run = train(climbing(f"data.source={tmp_path / 'data'}", "data.leakage=allow"), tmp_path / "run")
+    assert (run.facts.ladder.folds, run.facts.ladder.rows) == (0, run.facts.rows.validation)
+    assert [rung.rung for rung in run.facts.ladder.rungs] == ["features", "top", "all"]
+    assert run.scores.validation.accuracy == run.facts.ladder.rungs[-1].accuracy
+
+
+@pytest.mark.parametrize("rung", ["features", "top", "all"])
+def test_one_rung_alone(climbing, tmp_path, rung):
+    run = train(climbing(f"rungs=[{rung}]"), tmp_path / "run")
+    assert [facts.rung for facts in run.facts.ladder.rungs] == [rung]
+    assert run.facts.steps == (0 if rung == "features" else 4)
+    assert run.plan_facts.method == ("head" if rung == "features" else "lora")
+    assert run.facts.ladder.verdict == ""
+
+
+def test_where_climbing_does_not_pay_the_head_alone_is_handed_over(climbing, monkeypatch, tmp_path):
+    monkeypatch.setattr(ladder, "GAINS", {"top": (-1.0, 1e-6)})
+    run = train(climbing(), tmp_path / "run")
+    first, top = run.facts.ladder.rungs
+    assert (first.handed_over, top.handed_over) == (True, False)
+    assert run.facts.trained_parameters.counted == run.plan_facts.sections["head"]
+    assert run.facts.ladder.verdict.startswith("going beyond features was not worth it here: ")
+    assert run.facts.ladder.verdict in run.facts.notes
+    assert "Going beyond features was not worth it here" in (run.folder / "README.md").read_text("utf-8")
+
+
+def test_ctrl_c_after_the_first_rung_hands_over_the_best(climbing, climbs_on, tmp_path):
+    def interrupts_at(rung):
+        def listener(event):
+            if event.kind == "step" and seen[-1:] == [rung]:
+                raise KeyboardInterrupt
+            if event.kind == "rung_start":
+                seen.append(event.rung)
+
+        seen = []
+        return listener
+
+    log = "train.log_every=1"
+    for rung, handed in (("top", "features"), ("all", "top")):
+        run = train(climbing(log), tmp_path / rung, listeners=[interrupts_at(rung)])
+        assert [facts.rung for facts in run.facts.ladder.rungs if facts.handed_over] == [handed]
+        assert Run.load(run.folder).predict(["good fine"])
+
+    def at_once(event):
+        if event.kind == "head":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(climbing(), tmp_path / "none", listeners=[at_once])
+
+
+def test_a_climb_that_was_killed_goes_on_where_it_stopped(climbing, climbs_on, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    whole = train(climbing(), tmp_path / "whole")
+    fits_left = {("rung", 1): 8, ("rung", 2): 4, ("end", 3): 6, ("end", 7): 2}  # of eight: three folds and all, twice
+    for number, ((kind, count), fits) in enumerate(fits_left.items()):
+        left = [count]
+
+        def dies(event, kind=kind, left=left):
+            if event.kind == kind:
+                left[0] -= 1
+                if left[0] == 0:
+                    raise Killed
+
+        folder, heard = tmp_path / f"killed-{number}", []
+        with pytest.raises(Killed):
+            train(climbing(), folder, listeners=[dies])
+        resumed = train(climbing(), folder, listeners=[heard.append], existing="resume")
+        assert [facts.rung for facts in resumed.facts.ladder.rungs] == ["features", "top", "all"]
+        for name, weight in adapters(whole).items():
+            assert torch.equal(weight, adapters(resumed)[name]), name
+        made = sum(event.kind in ("step", "tick") for event in heard)
+        assert made == 4 * fits, "what was finished is not trained again"
+    assert train(climbing(), tmp_path / "whole", existing="resume").facts == whole.facts
+
+
+def test_the_saved_recipe_makes_the_rung_again(climbing, climbs_on, tmp_path):
+    run = train(climbing("rungs=[features,top]"), tmp_path / "one")
+    again = train(run.folder / "recipe.yaml", tmp_path / "two")
+    assert again.facts.trained_parameters == run.facts.trained_parameters
+    for name, weight in adapters(run).items():
+        torch.testing.assert_close(weight, adapters(again)[name], atol=2e-2, rtol=0)  # features of another layer's cache
+
+
+def test_a_report_shows_what_each_rung_reached(climbing, climbs_on, tmp_path):
+    run = train(climbing(), tmp_path / "run")
+    report = report_runs.report_of([run])
+    (training,) = (section for section in report.sections if section.name == "training-section")
+    (rungs,) = (block for block in training.blocks if getattr(block, "name", "") == "rungs")
+    assert [row[1] for row in rungs.rows] == ["features", "top", "all"]
+    assert [row[-1] for row in rungs.rows] == ["no", "no", "yes"]
+
+
+def test_minutes_are_kept_and_end_a_climb(climbing, climbs_on, tmp_path, monkeypatch):
+    run = train(climbing("train.max_steps=null", "train.epochs=3000", "budget.minutes=0.5"), tmp_path / "run")
+    assert run.facts.seconds.all < 45
+    assert run.facts.ladder.rungs[0].rung == "features"
+
+
+# -------------------------------------------------------------------------------------------------------- choosing
+
+
+def told(right):
+    """Probabilities of two classes, the first of which is true, right where asked."""
+    right = np.asarray(right, dtype=float)
+    return np.stack([right, 1 - right], axis=1)
+
+
+def test_what_is_expected_is_what_is_usual_where_rows_are_few_and_what_is_measured_where_many():
+    few = gained("top", told([1, 1, 0, 0]), told([1, 1, 1, 0]), np.zeros(4, dtype=int))
+    assert few["gain"] == -25
+    assert few["deviation"] == pytest.approx(100 * 2**0.5 / 4, abs=0.01)
+    assert few["expected_gain"] > 0
+    worse, better = np.ones(10_000), np.ones(10_000)
+    worse[:600], better[:300] = 0, 0
+    many = gained("top", told(worse), told(better), np.zeros(10_000, dtype=int))
+    assert many["gain"] == -3
+    assert many["expected_gain"] == pytest.approx(-3, abs=0.1)
+
+
+@pytest.mark.parametrize("labels", [["a"] * 8 + ["b"] * 8, ["a"] * 50 + ["b"] * 3, [str(n // 2) for n in range(40)]])
+def test_folds_hold_every_row_once_and_classes_in_their_shares(labels):
+    parts = folds(labels, 0)
+    assert sorted(np.concatenate([held for _, held in parts])) == list(range(len(labels)))
+    for kept, held in parts:
+        assert sorted([*kept, *held]) == list(range(len(labels)))
+        assert {labels[row] for row in kept} == set(labels), "a class with two rows is in every training part"
+        for name in set(labels):
+            share = labels.count(name) / FOLDS
+            assert abs(sum(labels[row] == name for row in held) - share) < 1
+
+
+def test_the_whole_of_the_rows_is_training_and_validation_in_their_order(recipe_for):
+    labelled = read_labelled(recipe_for("bert").data)
+    whole = labelled.whole()
+    assert list(whole.train.rows) == sorted([*labelled.train.rows, *labelled.validation.rows])
+    both = dict(zip(labelled.train.rows, labelled.train.texts, strict=True))
+    both |= dict(zip(labelled.validation.rows, labelled.validation.texts, strict=True))
+    assert list(whole.train.texts) == [both[row] for row in whole.train.rows]
+    assert len(whole.validation.texts) == 0
+    assert whole.test is labelled.test
+
+
+@pytest.mark.parametrize(
+    ("changes", "climbed"),
+    [
+        ([], ("features", "top", "all")),
+        (["adapter.method=full"], ("features", "all")),
+        (["adapter.method=head"], ("features",)),
+        (["adapter.method=adalora"], ("features", "top", "all")),
+        (["adapter.allocate.policy=by-depth"], ("features", "all")),
+    ],
+)
+def test_rungs_that_would_be_the_same_are_tried_once(climbing, changes, climbed):
+    assert climbing(*changes).climbed == climbed
+    for rung in climbed:
+        climbing(*changes).rung(rung)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [(["rungs=[all,top]"], "in the order features, top, all"), (["head.start=identity"], "rungs start from a fitted head")],
+)
+def test_rungs_that_can_not_be_climbed_are_refused(climbing, changes, message):
+    with pytest.raises(RecipeError, match=message):
+        climbing(*changes)
