@@ -128,6 +128,10 @@ def labelled(data: Path, split: str) -> list[tuple[str, str]]:
     from rankwise.data.sources import sources_of
     from rankwise.recipe import DataSpec
 
+    if data.name == "sst5":  # __label__NAME TEXT
+        lines = (data / f"{split}.txt").read_text("utf-8").splitlines()
+        pairs = [line.removeprefix("__label__").split(maxsplit=1) for line in lines]
+        return [(text, label) for label, text in pairs]
     spec = DataSpec(source=str(data))
     table = read_table(sources_of(spec).splits[split], spec)
     return list(zip(table.texts, table.labels or (), strict=True))

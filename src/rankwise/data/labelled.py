@@ -19,6 +19,7 @@ from rankwise.planning.workload import Work, character_counts
 from rankwise.recipe import DataSpec
 
 FOLDS = 3  # parts of the rows that are few: each is scored by a classifier that the others train
+FEW_ROWS = 1_000  # labelled rows up to which folds choose, where no file sets validation rows aside
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Labelled:
             total.update(b"\n")
         return total.hexdigest()
 
+    @property
+    def few(self) -> int:
+        """FOLDS where the rows are so few that folds choose; 0 where validation rows do."""
+        return few_folds(len(self.train.texts) + len(self.validation.texts), set_aside=self.set_aside)
+
     def whole(self) -> "Labelled":
         """The same with every labelled row in training, the validation rows that were set aside too."""
         train, none = self.train.joined(self.validation), self.validation.take(np.arange(0))
@@ -77,10 +83,13 @@ class Volume:
     """Characters of every text in the training source, (N,)."""
     layouts: tuple[Layout, ...]
     """How the files were read."""
+    folds: int = 0
+    """How many folds hold the rungs of a ladder against each other; 0 where the validation rows do."""
 
     def work(self, spec: DataSpec, *, encoder_longest: int | None) -> Work:
         """The rows and estimated tokens of a run, with long texts cut."""
-        return Work.of_characters(self.characters, self.rows, max_length=spec.max_length, encoder_longest=encoder_longest)
+        work = Work.of_characters(self.characters, self.rows, max_length=spec.max_length, encoder_longest=encoder_longest)
+        return replace(work, folds=self.folds)
 
 
 def read_labelled(spec: DataSpec) -> Labelled:
@@ -113,7 +122,8 @@ def read_volume(spec: DataSpec) -> Volume:
             rows[role] = min(train, rows_taken(train, getattr(spec.split, role), classes=len(classes)))
             train -= rows[role]
     train, test = min(train, spec.rows or train), min(rows["test"], spec.test_rows or rows["test"])
-    return Volume(classes, (max(1, train), rows["validation"], test), character_counts(table.texts), tuple(layouts))
+    few = few_folds(train + rows["validation"], set_aside="validation" not in sources.splits)
+    return Volume(classes, (max(1, train), rows["validation"], test), character_counts(table.texts), tuple(layouts), few)
 
 
 def split_tables(
@@ -210,6 +220,11 @@ def sample(table: Table, rows: int, *, seed: int) -> Table:
     if min(counts.values()) >= 2 and len(counts) <= rows <= len(table.texts) - len(counts):
         return split_off(table, rows, seed=seed, what="test")[1]
     return table.take(np.sort(nested_order(table.labels, seed)[:rows]))
+
+
+def few_folds(rows: int, *, set_aside: bool) -> int:
+    """FOLDS where validation rows are `set_aside` of so few rows; else 0."""
+    return FOLDS if set_aside and rows <= FEW_ROWS else 0
 
 
 def folds(labels: Sequence[str] | NDArray[np.int64], seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:

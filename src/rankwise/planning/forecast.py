@@ -7,13 +7,15 @@ addition as two. The constants were measured on two shared cores of an AMD EPYC 
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from rankwise.errors import OverTime
 from rankwise.planning.memory import GB, fit_batches, of_baselines, peak_bytes
 from rankwise.planning.operations import Operations, cache_bytes, operations
 from rankwise.planning.plan import Plan
+from rankwise.planning.plan import plan as make_plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
 from rankwise.system.events import Event
@@ -84,6 +86,12 @@ class Forecast(Durations, Event, kind="forecast"):
     memory_gb: float | None
     memory_cuts: bool
     """Whether the rows at a time are fewer than the recipe's, to stay under that."""
+    rungs: Mapping[str, float] = field(default_factory=dict)
+    """Seconds that each rung of a ladder takes if it is tried; empty where the recipe has none."""
+
+    def tried(self, rungs: Iterable[str]) -> float:
+        """Seconds of the whole run if these rungs are tried."""
+        return self.start_seconds + sum(self.rungs[rung] for rung in rungs) + self.end_seconds
 
     def rounded(self) -> Self:
         """The same in the digits that an estimate is good for."""
@@ -104,7 +112,8 @@ class Forecast(Durations, Event, kind="forecast"):
         cache = f", cache {_gigabytes(self.cache_bytes)}" if self.cache_bytes else ""
         costs = f"{_duration(self.seconds)} on {cores}, {_gigabytes(self.peak_bytes)} of memory"
         rows = f" for {self.work.train_rows:,} rows of {self.work.longest} tokens" if self.work.source == "assumed" else ""
-        lines = [f"predicted{rows}: about {costs}, {_operations(self.operations)}{cache}"]
+        about = "at most, with every rung, " if len(self.rungs) > 1 else "about "
+        lines = [f"predicted{rows}: {about}{costs}, {_operations(self.operations)}{cache}"]
         if self.more_epochs:
             lines.append(self.more_epochs)
         if self.minutes is not None:
@@ -130,14 +139,23 @@ def forecast(
     """
     spec = recipe.train
     computed = operations(plan, recipe, work)
-    durations = _durations(plan, recipe, work, computed, speed=1e9 * max(gflops, 1e-3) * (BF16_GAIN if bf16 else 1.0))
+    speed = 1e9 * max(gflops, 1e-3) * (BF16_GAIN if bf16 else 1.0)
+    durations = _durations(plan, recipe, work, computed, speed=speed)
     minutes = None if work.source == "assumed" else recipe.budget.minutes
     steps = _steps_in(minutes, recipe, work.train_rows, durations)
     passes = evaluations(steps, spec.evaluation_interval(work.train_rows))
     rows, scored = fit_batches(plan, recipe, work, bf16=bf16, gpu=gpu)
+    rungs: dict[str, float] = {
+        rung: _rung_seconds(recipe.rung(rung), plan.encoder.classes, work, speed=speed) for rung in recipe.climbed
+    }
+    seconds = durations.whole(steps, passes)
+    if rungs:
+        whole = durations.start_seconds + sum(rungs.values()) + durations.end_seconds
+        seconds = whole if minutes is None else min(whole, 60 * minutes)
     return Forecast(
         **vars(durations),
-        seconds=durations.whole(steps, passes),
+        seconds=seconds,
+        rungs=rungs,
         peak_bytes=peak_bytes(plan, recipe, work, rows=rows, scored=scored, bf16=bf16, gpu=gpu),
         operations=computed.caching + steps * computed.update + passes * computed.evaluation + computed.test,
         cache_bytes=cache_bytes(plan, spec, work),
@@ -174,6 +192,23 @@ def _durations(plan: Plan, recipe: Recipe, work: Work, computed: Operations, *, 
         end_seconds=END_SECONDS + test,
         test_seconds=test,
     )
+
+
+def _rung_seconds(recipe: Recipe, classes: int, work: Work, *, speed: float) -> float:
+    """Seconds that trying a rung takes: filling the cache, updates and evaluations, of each fold and of all rows."""
+    planned, spec = make_plan(recipe, classes=classes), recipe.train
+    in_folds = work.folds if spec.planned_steps(work.train_rows) else 0  # a fitted head's folds take a moment
+    seconds = 0.0
+    for share in [*[1 - 1 / in_folds] * in_folds, 1.0] if in_folds else [1.0]:
+        rows = round(share * work.train_rows)
+        part = replace(work, train_rows=rows, train_tokens=share * work.train_tokens)
+        computed = operations(planned, recipe, part)
+        found = _durations(planned, recipe, part, computed, speed=speed)
+        steps = spec.planned_steps(rows)
+        passes = 1 if work.folds else max(1, evaluations(steps, spec.evaluation_interval(rows)))
+        updates = steps * found.update_seconds + passes * found.evaluation_seconds
+        seconds += computed.caching / (speed * INFERENCE_UTILISATION) + updates
+    return seconds
 
 
 def _steps_in(minutes: float | None, recipe: Recipe, rows: int, durations: Durations) -> int:

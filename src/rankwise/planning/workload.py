@@ -28,6 +28,8 @@ class Work:
     """Tokens of the longest text."""
     source: str = "tokens"
     """What is known: `tokens`, or `characters` from which they were estimated, or nothing but `assumed` rows."""
+    folds: int = 0
+    """How many folds hold the rungs of a ladder against each other; 0 where the validation rows do."""
 
     @classmethod
     def of_tokens(cls, train: ArrayLike, validation: ArrayLike, test: ArrayLike) -> Self:

@@ -6,7 +6,7 @@ Sizes are bytes, durations seconds, shares 0 to 1. A key that is None by default
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Self
@@ -165,6 +165,16 @@ class RunFacts(Stored):
     notes: tuple[str, ...]
     ladder: LadderFacts | None = None
     """How the rung was chosen, where the recipe has rungs."""
+
+    def climbed(self, ladder: LadderFacts, *, promised: float, data_sha256: str) -> Self:
+        """The facts of a rung as those of the whole climb: its data, the seconds promised for what was tried."""
+        return replace(
+            self,
+            ladder=ladder,
+            data_sha256=data_sha256,
+            promised=replace(self.promised, seconds=round(promised, 1)),
+            notes=(*self.notes, *filter(None, [ladder.verdict])),
+        )
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,6 @@ from rankwise.training.validation import Validation
 from rankwise.workflows.assemble import Memo, assemble, shared_cache
 from rankwise.workflows.events import RungReached, RungStarted
 
-FEW_ROWS = 1_000  # labelled rows up to which folds choose and all of them train
 GAINS: Mapping[Rung, tuple[float, float]] = {"top": (1.0, 2.0), "all": (0.3, 1.0)}
 """Points of accuracy that a rung gains over those below where nothing is known of the data: mean and deviation."""
 WORTH = 0.5  # points that a climb must have gained for the next to be tried, and more than its standard deviation
@@ -74,11 +73,13 @@ class Ladder:
     heads: list[Mapping[str, torch.Tensor]] = field(default_factory=list)
     """The fitted head, which further rungs start from."""
 
-    def climb(self) -> tuple[Job, Fitted, LadderFacts]:
+    def climb(self, whole: Job) -> tuple[Job, Fitted, LadderFacts | None]:
         """Try the rungs; the best one's job with its weights in place, how it was fitted, and what each rung reached.
 
-        Once the first rung is reached, Ctrl-C ends the climb and not the run.
+        Once the first rung is reached, Ctrl-C ends the climb and not the run. Without rungs the `whole` job is fitted.
         """
+        if not self.recipe.rungs:
+            return whole, self.fit(whole, self.folder), None
         tried: list[RungFacts] = []
         best: Reached | None = None
         try:
@@ -106,8 +107,7 @@ class Ladder:
     @property
     def folds(self) -> int:
         """How many folds choose; 0 where validation rows do."""
-        rows = len(self.labelled.train.texts) + len(self.labelled.validation.texts)
-        return FOLDS if self.labelled.set_aside and rows <= FEW_ROWS else 0
+        return self.labelled.few
 
     def _try(self, rung: Rung, best: Reached | None) -> Reached | None:
         """A rung, held against the best one below; None where there is too little time."""

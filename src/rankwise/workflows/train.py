@@ -97,22 +97,19 @@ def train_on(
         events = Events(*heard, *_tracking(accelerator, recipe))
         trained, total = planned.ledger.trainable_parameters, planned.ledger.total_parameters
         events.emit(PlanMade(recipe.name, labelled.classes, trained, total, planned.ledger.budget, planned.notes))
-        job = assemble(recipe, labelled, device)
-        data, warnings = job.data, _warnings(labelled, job.data)
-        events.emit(MachineMeasured(job.speed.threads, job.speed.by_threads, job.precision, device.processes))
+        first = assemble(recipe, labelled, device)
+        data, warnings = first.data, _warnings(labelled, first.data)
+        events.emit(MachineMeasured(first.speed.threads, first.speed.by_threads, first.precision, device.processes))
         rows, max_length = (len(data.train), len(data.validation), len(data.test)), data.preprocessing.max_length
         events.emit(DataPrepared(*rows, max_length, tuple(data.notes), warnings))
-        events.emit(job.forecast.rounded())
+        events.emit(first.forecast.rounded())
 
         wanted = recipe.evaluate.baselines and accelerator.is_main_process
         beside = fitted_baselines(data) if wanted else {}  # before training, whose time is what they leave
         scratch = folder / "checkpoints"
         ends_at = started + 60 * recipe.budget.minutes if recipe.budget.minutes else None
         climbing = Ladder(recipe, labelled, device, scratch, accelerator, events, existing == "resume", ends_at)
-        if recipe.rungs:
-            job, fitted, ladder = climbing.climb()
-        else:
-            fitted, ladder = climbing.fit(job, scratch), None
+        job, fitted, ladder = climbing.climb(first)
 
         scoring = recipe.evaluate.model_copy(update={"batch_size": job.forecast.evaluation_batch_size})
         validation = Validation(job.classifier, job.padding, scoring.batch_size, accelerator=accelerator)
@@ -123,10 +120,11 @@ def train_on(
 
     if accelerator.is_main_process:
         job.classifier.to(Device.cpu().torch_device)  # where the saved folder is loaded again and compared, bit by bit
-        said = (job.forecast.more_epochs, str(fitted.collapsed or ""), ladder.verdict if ladder else "")
-        notes = [*data.notes, *warnings, *filter(None, said)]
+        notes = [*data.notes, *warnings, *filter(None, (job.forecast.more_epochs, str(fitted.collapsed or "")))]
         facts = facts_of(job, fitted, folder, seconds=time.monotonic() - started, notes=notes)
-        facts = replace(facts, data_sha256=labelled.sha256, ladder=ladder)
+        if ladder is not None:
+            promised = first.forecast.tried(rung.rung for rung in ladder.rungs)
+            facts = facts.climbed(ladder, promised=promised, data_sha256=labelled.sha256)
         scored_rows = ScoredRows(data.test.rows, test.truth, test.probabilities.astype(np.float32))
         gone = scratch if recipe.train.keep == 1 else None
         save(folder, job, facts, scores, scored_rows=scored_rows, scratch=gone)

@@ -50,7 +50,7 @@ def train(options: TrainOptions) -> None:
         layouts = tuple(table.layout for table in labelled.tables.values())
         console.show_layouts(layouts)
         rows = (len(labelled.train.texts), len(labelled.validation.texts), len(labelled.test.texts))
-        known = Volume(labelled.classes, rows, character_counts(labelled.train.texts), layouts)
+        known = Volume(labelled.classes, rows, character_counts(labelled.train.texts), layouts, labelled.few)
         show_plan(loaded.name, planned, forecast_of(loaded, planned, known))
         show_rungs(loaded)
     from rankwise.workflows.train import train_on
