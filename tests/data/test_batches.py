@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import separable, tiny_tokenizer
-from rankwise.data.batches import WINDOW, Padding, collate, scoring_batches, training_batches
+from rankwise.data.batches import WINDOW, Padding, collate, paired_batches, scoring_batches, training_batches
 from rankwise.data.tokens import tokenize
 
 LENGTHS = st.lists(st.integers(2, 40), min_size=1, max_size=300).map(np.array)
@@ -115,3 +115,26 @@ def test_a_tokenizers_padding_is_read_from_it():
     assert Padding.of(tiny_tokenizer("roberta")) == Padding(1, 0, left=False)
     xlnet = tiny_tokenizer("xlnet")
     assert Padding.of(xlnet) == Padding(xlnet.pad_token_id, xlnet.pad_token_type_id, left=True)
+
+
+@pytest.mark.parametrize(("classes", "size"), [(2, 16), (5, 16), (20, 16), (77, 16), (3, 4)])
+def test_batches_of_pairs_hold_few_classes_in_equal_parts(classes, size):
+    labels = np.repeat(np.arange(classes), 8)
+    batches = paired_batches(labels, size, seed=0, epoch=1)
+    assert len(batches) == -(-len(labels) // size)
+    for batch in batches:
+        assert len(set(batch.tolist())) == len(batch), "no row twice"
+        counts = np.bincount(labels[batch])
+        counts = counts[counts > 0]
+        assert len(counts) == min(classes, size // 2)
+        assert counts.max() - counts.min() <= 1
+        assert counts.min() >= min(2, size // classes)
+    again = paired_batches(labels, size, seed=0, epoch=1)
+    other = paired_batches(labels, size, seed=0, epoch=2)
+    assert all((one == two).all() for one, two in zip(batches, again, strict=True))
+    assert any(set(one.tolist()) != set(two.tolist()) for one, two in zip(batches, other, strict=True))
+
+
+def test_a_class_of_one_row_is_in_batches_of_pairs_too():
+    labels = np.array([0, 0, 0, 0, 1])
+    assert any(4 in batch for batch in paired_batches(labels, 4, seed=0, epoch=0))

@@ -16,7 +16,7 @@ from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.model.load import load_tokenizer
 from rankwise.training import head_start
 from rankwise.training.events import HeadFitted
-from rankwise.training.head_start import STRENGTHS, fit_head
+from rankwise.training.head_start import STRENGTHS, Reading, fit_head
 
 
 def parts(built):
@@ -39,7 +39,7 @@ def test_a_fitted_head_is_better_than_a_random_one_from_the_start(built_for, fam
         return -np.log(told(classifier, data, padding)[np.arange(len(labels)), labels]).mean()
 
     before = loss()
-    assert fit_head(classifier, data.train, padding=padding, precision="fp32", seed=0).rows == len(data.train)
+    assert fit_head(classifier, data.train, Reading(padding, "fp32"), seed=0).rows == len(data.train)
     assert loss() < 0.9 * before
 
 
@@ -50,7 +50,7 @@ def test_the_head_gives_the_regressions_probabilities(built_for, kept, head):
     data, padding = parts(built)
     labels = np.where(data.train.labels < kept, data.train.labels, 0)
     split = type(data.train)(data.train.texts, data.train.tokens, labels, data.train.rows)
-    start = fit_head(built.classifier, split, padding=padding, precision="fp32", seed=0)
+    start = fit_head(built.classifier, split, Reading(padding, "fp32"), seed=0)
     features = head_features(built.classifier, split.tokens, np.arange(len(split)), padding=padding, precision="fp32")
     variance = ((features - features.mean(0)) ** 2).sum(1).mean()
     oracle = LogisticRegression(C=start.strength / variance, max_iter=500).fit(features, labels).predict_proba(features)
@@ -71,7 +71,7 @@ def test_the_strength_is_the_one_with_the_lowest_log_loss_on_rows_held_out(built
             model = LogisticRegression(C=strength / variance, max_iter=500).fit(features[kept], labels[kept])
             held_out[held] = model.predict_proba(features[held])
         losses[strength], of_strength[strength] = -np.log(held_out[np.arange(len(labels)), labels]).mean(), held_out
-    start = fit_head(built.classifier, data.train, padding=padding, precision="fp32", seed=7)
+    start = fit_head(built.classifier, data.train, Reading(padding, "fp32"), seed=7)
     assert start.strength == min(losses, key=losses.get)
     np.testing.assert_allclose(start.held_out, of_strength[start.strength], atol=2e-3)
     assert start.scores.log_loss == pytest.approx(losses[start.strength], abs=2e-3)
@@ -81,7 +81,7 @@ def test_of_many_rows_one_part_is_held_out_and_none_is_told(built_for, monkeypat
     monkeypatch.setattr(head_start, "FEW_ROWS", 10)
     built = built_for("bert")
     data, padding = parts(built)
-    start = fit_head(built.classifier, data.train, padding=padding, precision="fp32", seed=0)
+    start = fit_head(built.classifier, data.train, Reading(padding, "fp32"), seed=0)
     assert start.strength in STRENGTHS
     assert start.held_out is None
 
@@ -89,10 +89,10 @@ def test_of_many_rows_one_part_is_held_out_and_none_is_told(built_for, monkeypat
 def test_a_heavier_class_is_told_more_often(built_for):
     built = built_for("bert")
     data, padding = parts(built)
-    plain = fit_head(built.classifier, data.train, padding=padding, precision="fp32", seed=0)
+    plain = fit_head(built.classifier, data.train, Reading(padding, "fp32"), seed=0)
     before = told(built.classifier, data, padding)[:, 2].mean()
     weights = torch.tensor([1.0, 1.0, 20.0])
-    heavy = fit_head(built.classifier, data.train, padding=padding, precision="fp32", seed=0, weights=weights)
+    heavy = fit_head(built.classifier, data.train, Reading(padding, "fp32"), seed=0, weights=weights)
     assert told(built.classifier, data, padding)[:, 2].mean() > before + 0.02
     assert plain.rows == heavy.rows
 
@@ -102,7 +102,7 @@ def test_rows_of_one_class_leave_the_head_as_it_was(built_for):
     data, padding = parts(built)
     split = type(data.train)(data.train.texts, data.train.tokens, np.zeros_like(data.train.labels), data.train.rows)
     before = built.classifier.last_projection.weight.clone()
-    assert fit_head(built.classifier, split, padding=padding, precision="fp32", seed=0).rows == 0
+    assert fit_head(built.classifier, split, Reading(padding, "fp32"), seed=0).rows == 0
     assert torch.equal(before, built.classifier.last_projection.weight)
 
 

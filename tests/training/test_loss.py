@@ -1,15 +1,20 @@
-"""Class weights are scikit-learn's, or the recipe's by name."""
+"""Class weights are scikit-learn's, or the recipe's by name; pairs gather classes; a head is fitted to what they leave."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from scipy.special import softmax
+from sklearn.linear_model import LogisticRegression
 from sklearn.utils.class_weight import compute_class_weight
 
 from conftest import CLASSES
 from rankwise.errors import TrainingError
+from rankwise.inference.features import head_features
 from rankwise.recipe import TrainSpec
-from rankwise.training.loss import class_weights
+from rankwise.training.head_start import REFIT_STRENGTH
+from rankwise.training.loss import Contrast, class_weights
 
 COUNTS = {"fruit": 5, "metal": 20, "river": 1}
 
@@ -32,3 +37,61 @@ def test_a_weight_for_a_class_that_is_not_there_is_refused_with_the_nearest_name
 
 def test_no_class_weights_are_none():
     assert class_weights(TrainSpec(), COUNTS) is None
+
+
+# ------------------------------------------------------------------------------------------------------------ in pairs
+
+
+def test_pairs_are_drawn_to_cosines_of_one_and_nought(built_for):
+    built = built_for("bert", "head.kind=pooled")
+    contrast = Contrast(built.classifier, 0.5)
+    read = torch.randn(5, built.plan.encoder.hidden, requires_grad=True)
+    labels = torch.tensor([0, 0, 1, 2, 1])
+    built.classifier.last_projection(read)
+    found = contrast(labels)
+    cosines = torch.nn.functional.cosine_similarity(read[:, None], read[None], dim=-1)
+    one = [(cosines[a, b] - 1) ** 2 for a in range(5) for b in range(5) if a != b and labels[a] == labels[b]]
+    other = [cosines[a, b] ** 2 for a in range(5) for b in range(5) if labels[a] != labels[b]]
+    expected = 0.5 * 5 * (sum(one) / len(one) + sum(other) / len(other))
+    torch.testing.assert_close(found, expected)
+    found.backward()
+    assert read.grad.abs().sum() > 0
+
+
+def test_a_lone_row_makes_no_pair(built_for):
+    built = built_for("bert", "head.kind=pooled")
+    contrast = Contrast(built.classifier, 1.0)
+    built.classifier.last_projection(torch.randn(1, built.plan.encoder.hidden, requires_grad=True))
+    assert contrast(torch.tensor([0])).item() == 0
+
+
+@pytest.mark.parametrize("head", ["stock", "slim", "pooled"])
+def test_training_in_pairs_gathers_each_class(fit_for, head):
+    def error(trained):
+        """How far the cosines of what the head reads are from 1 within a class and from 0 between, squared."""
+        job = trained.built
+        rows = np.arange(len(job.data.train))
+        read = head_features(job.classifier, job.data.train.tokens, rows, padding=job.padding, precision="fp32")
+        unit = read / np.linalg.norm(read, axis=1, keepdims=True)
+        same = job.data.train.labels[:, None] == job.data.train.labels[None]
+        return ((unit @ unit.T - 1)[same] ** 2).mean() + ((unit @ unit.T)[~same] ** 2).mean()
+
+    changes = (f"head.kind={head}", "train.epochs=20", "train.encoder_dropout=off", "train.evaluate_every=end")
+    plain, pairs = (fit_for(*changes, f"train.contrast={weight}", folder=str(weight)) for weight in (0, 5))
+    assert error(pairs) < 0.5 * error(plain)
+    again = fit_for(*changes, "train.contrast=5", folder="again")
+    for name, weight in pairs.weights().items():
+        assert torch.equal(weight, again.weights()[name])
+
+
+@pytest.mark.parametrize("average", ["null", "25%"])
+def test_a_head_that_is_fitted_anew_is_the_regression_on_the_trained_features(fit_for, average):
+    trained = fit_for("head.kind=pooled", "head.start=fitted", "train.refit_head=true", f"train.average={average}")
+    job = trained.built
+    labels, rows = job.data.train.labels, np.arange(len(job.data.train))
+    read = head_features(job.classifier, job.data.train.tokens, rows, padding=job.padding, precision="fp32")
+    variance = ((read - read.mean(0)) ** 2).sum(1).mean()
+    oracle = LogisticRegression(C=REFIT_STRENGTH / variance, max_iter=500).fit(read, labels).predict_proba(read)
+    values = read @ job.classifier.last_projection.weight.detach().numpy().T
+    values += job.classifier.last_projection.bias.detach().numpy()
+    np.testing.assert_allclose(softmax(values, axis=1), oracle, atol=5e-3)

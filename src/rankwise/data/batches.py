@@ -53,6 +53,23 @@ def training_batches(lengths: Rows, batch_size: int, *, seed: int, epoch: int, s
     return [batches[number] for number in rng.permutation(len(batches))]
 
 
+def paired_batches(labels: Rows, batch_size: int, *, seed: int, epoch: int) -> list[Rows]:
+    """Row numbers of as many batches as an epoch has, each of a few classes in equal parts, two rows of a class at least.
+
+    Rows are drawn anew for each batch, so that of classes of unequal size the rows of the smaller ones come more often.
+    """
+    rng = np.random.default_rng([seed, epoch])
+    of_class = [np.flatnonzero(labels == number) for number in np.unique(labels)]
+    together = max(1, min(len(of_class), batch_size // 2))  # classes in a batch
+    batches = []
+    for _ in range(-(-len(labels) // batch_size)):
+        chosen = rng.permutation(len(of_class))[:together]
+        parts = np.array_split(np.arange(batch_size), together)
+        drawn = [rng.permutation(of_class[number])[: len(part)] for number, part in zip(chosen, parts, strict=True)]
+        batches.append(np.concatenate(drawn))
+    return batches
+
+
 def scoring_batches(lengths: Rows, batch_size: int) -> list[Rows]:
     """Row numbers of batches sorted by length, longest first so that memory runs out at once or never.
 

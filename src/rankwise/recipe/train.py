@@ -92,6 +92,12 @@ class TrainSpec(Spec):
     """
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the target spread over all classes."""
+    contrast: Annotated[float, Field(ge=0)] = 0.0
+    """Weight of a second loss, in pairs of an update's rows: what the head reads of two texts is drawn together where they
+    are of one class, and made perpendicular where not. Updates then hold classes in equal parts.
+    """
+    refit_head: bool = False
+    """Fit the head anew to the trained encoder's features whenever the weights are scored, as `head.start: fitted` begins."""
     class_weights: Literal["none", "balanced"] | dict[str, Positive] = "none"
     """none, balanced (rows / (C · rows of the class)), or a weight per class name."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"

@@ -26,7 +26,18 @@ from rankwise.training.events import ValidationScores
 MOST_ROWS = 20_000  # whose features a head is fitted to, where no cache makes more of them cheap
 FEW_ROWS = 2_000  # up to which every row is held out once to choose the strength; of more rows, one part is
 STRENGTHS = (0.3, 1.0, 3.0, 10.0)  # of the fit against keeping weights small, for features of variance 1 in all
+REFIT_STRENGTH = 1.0  # of a fit to features that were trained on the same rows, which tell nothing of it
 MOST_PASSES = 300  # of L-BFGS
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How texts are read for their features."""
+
+    padding: Padding
+    precision: str
+    hidden: HiddenStates | None = None
+    """The states that enter the lowest adapted layer, where they are known."""
 
 
 @dataclass(frozen=True)
@@ -46,27 +57,28 @@ class HeadStart:
 def fit_head(
     classifier: Classifier,
     split: Split,
+    reading: Reading,
     *,
-    padding: Padding,
-    precision: str,
     seed: int,
-    hidden: HiddenStates | None = None,
     weights: torch.Tensor | None = None,
+    strength: float | None = None,
 ) -> HeadStart:
     """Start the head's last projection as a logistic regression on the frozen encoder's features.
 
-    Features are those of the model as it starts, in eval mode; classes that the rows lack keep their start. `hidden` are the
-    states that enter the lowest adapted layer, where they are known, and `weights` of classes (C,) those of the loss.
+    Features are those of the model as it is, in eval mode; classes that the rows lack keep their start. `weights` of classes
+    (C,) are those of the loss. Without a `strength` rows held out choose it.
     """
     rows = np.random.default_rng(seed).permutation(len(split))
-    rows = np.sort(rows[: len(split) if hidden is not None else MOST_ROWS])
-    features = head_features(classifier, split.tokens, rows, padding=padding, precision=precision, hidden=hidden)  # (N, H)
+    rows = np.sort(rows[: len(split) if reading.hidden is not None else MOST_ROWS])
+    features = head_features(classifier, split.tokens, rows, **vars(reading))  # (N, H)
     labels = split.labels[rows]
     present = np.unique(labels)
     if len(present) < 2:
         return HeadStart(rows=0)
     regression = _Regression(features, labels, weights=None if weights is None else dict(enumerate(weights.tolist())))
-    strength, held_out = regression.choose(seed)
+    held_out = None
+    if strength is None:
+        strength, held_out = regression.choose(seed)
     weight, bias = regression.fit(strength, np.arange(len(rows)))  # (C present, H), (C present,)
     last = classifier.last_projection
     with torch.no_grad():

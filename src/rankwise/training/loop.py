@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from rankwise.data.batches import Rows, training_batches
+from rankwise.data.batches import Rows, paired_batches, training_batches
 from rankwise.data.prepare import Split
 from rankwise.errors import NonFiniteLoss
 from rankwise.model.classifier import quiet_dropout
@@ -36,7 +36,7 @@ from rankwise.training.events import (
     UpdateMade,
 )
 from rankwise.training.frozen_layers import cached_hidden_states
-from rankwise.training.head_start import HeadStart, fit_head
+from rankwise.training.head_start import REFIT_STRENGTH, HeadStart, Reading, fit_head
 from rankwise.training.job import Job
 from rankwise.training.loss import class_weights
 from rankwise.training.optimizers import Optimizers
@@ -44,6 +44,7 @@ from rankwise.training.pace import NO_DEADLINE, Deadline, Pace
 from rankwise.training.parts import Part, Parts, Step
 from rankwise.training.parts.average import Average
 from rankwise.training.parts.pruning import Pruning
+from rankwise.training.parts.refit import Refit
 from rankwise.training.progress import Meter, Progress
 from rankwise.training.update import Update
 from rankwise.training.validation import Validation
@@ -101,7 +102,7 @@ def fit(
         hidden = cached_hidden_states(job, cache, events)
         pace = _pace(job, accelerator, ends_at)
         optimizers = Optimizers(classifier, spec, precision=job.precision)
-        parts = Parts(*_chosen_parts(job, pace, accelerator, events))
+        parts = Parts(*_chosen_parts(job, hidden.get("train"), pace, accelerator, events))
         validation = Validation(classifier, job.padding, job.forecast.evaluation_batch_size, job.precision, accelerator)
 
         # --- where to start
@@ -217,12 +218,16 @@ def _ready(job: Job) -> None:
     classifier.to(job.device.torch_device)
 
 
-def _chosen_parts(job: Job, pace: Pace, accelerator: Accelerator, events: Events) -> Iterator[Part]:
-    """The parts that the recipe asks for: pruning before the mean, which takes in what is left."""
+def _chosen_parts(
+    job: Job, hidden: HiddenStates | None, pace: Pace, accelerator: Accelerator, events: Events
+) -> Iterator[Part]:
+    """The parts that the recipe asks for: pruning before the mean, which takes in what is left, and the head last."""
     if job.plan.method.prunes_ranks:
         yield Pruning(job.classifier, pace, events, processes=accelerator.num_processes)
     if job.recipe.train.average:
         yield Average(job.classifier.trainable(), share=job.recipe.train.average)
+    if job.recipe.train.refit_head:
+        yield Refit(lambda: _fit_head(job, hidden, strength=REFIT_STRENGTH))
 
 
 def _start_head(job: Job, hidden: HiddenStates | None, events: Events) -> HeadStart:
@@ -231,15 +236,17 @@ def _start_head(job: Job, hidden: HiddenStates | None, events: Events) -> HeadSt
         job.classifier.last_projection.load_state_dict(job.head)
     if job.head is not None or job.plan.head.start != "fitted":
         return HeadStart(0)
+    start = _fit_head(job, hidden)
+    events.emit(HeadFitted(rows=start.rows))
+    return start
+
+
+def _fit_head(job: Job, hidden: HiddenStates | None, *, strength: float | None = None) -> HeadStart:
     train, spec = job.data.train, job.recipe.train
     counts = np.bincount(train.labels, minlength=len(job.data.classes)).tolist()
     weights = class_weights(spec, dict(zip(job.data.classes, counts, strict=True)))
-    padding, precision = job.padding, job.precision
-    start = fit_head(
-        job.classifier, train, padding=padding, precision=precision, seed=spec.seed, hidden=hidden, weights=weights
-    )
-    events.emit(HeadFitted(rows=start.rows))
-    return start
+    reading = Reading(job.padding, job.precision, hidden)
+    return fit_head(job.classifier, train, reading, seed=spec.seed, weights=weights, strength=strength)
 
 
 def _pace(job: Job, accelerator: Accelerator, ends_at: float | None) -> Pace:
@@ -262,9 +269,12 @@ def _updates(train: Split, spec: TrainSpec, progress: Progress) -> Iterator[tupl
     """(epoch, position in the epoch, rows) of each update from where training stands; the order depends on seed and epoch."""
     first_epoch, first_batch = progress.epoch, progress.batch
     for epoch in range(first_epoch, math.ceil(spec.passes(len(train))) + 1):
-        batches = training_batches(
-            train.tokens.lengths, spec.batch_size, seed=spec.seed, epoch=epoch, similar_lengths=spec.speed.similar_lengths
-        )
+        of_epoch: dict[str, int] = {"seed": spec.seed, "epoch": epoch}
+        if spec.contrast:
+            batches = paired_batches(train.labels, spec.batch_size, **of_epoch)
+        else:
+            lengths, alike = train.tokens.lengths, spec.speed.similar_lengths
+            batches = training_batches(lengths, spec.batch_size, **of_epoch, similar_lengths=alike)
         for position in range(first_batch if epoch == first_epoch else 0, len(batches)):
             yield epoch, position, batches[position]
 

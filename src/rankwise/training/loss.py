@@ -8,11 +8,12 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, normalize
 
 from rankwise.data.batches import Rows
 from rankwise.data.prepare import Prepared
 from rankwise.errors import TrainingError, nearest
+from rankwise.model.classifier import Classifier
 from rankwise.recipe import TrainSpec
 
 
@@ -43,6 +44,32 @@ class SingleLabelLoss:
         if self.weights is None:
             return float(len(rows))
         return float(self.weights[torch.from_numpy(self.labels[rows])].sum())
+
+
+class Contrast:
+    """The squared error of cosines within an update, 1 for two texts of a class and 0 for others, each half counted alike.
+
+    As SetFit trains (arXiv 2209.11055), with every pair that the rows of a micro-batch make, so its cost is linear in rows.
+    """
+
+    def __init__(self, classifier: Classifier, weight: float) -> None:
+        self.weight = weight
+        self._read: list[torch.Tensor] = []
+        classifier.last_projection.register_forward_pre_hook(self._note)
+
+    def __call__(self, labels: torch.Tensor) -> torch.Tensor:
+        """The loss, (), summed over rows, of what the head has just read (B, H) for class numbers (B,)."""
+        read = self._read.pop()
+        unit = normalize(read.float(), dim=1)
+        same = labels[:, None] == labels[None]  # (B, B)
+        error = (unit @ unit.T - same.to(unit.dtype)) ** 2
+        others = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+        halves = [error[pairs].mean() for pairs in (same & others, ~same) if pairs.any()]
+        return self.weight * len(labels) * torch.stack(halves).sum() if halves else read.sum() * 0
+
+    def _note(self, _: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if inputs[0].requires_grad:  # not where texts are scored
+            self._read[:] = [inputs[0]]
 
 
 def class_weights(spec: TrainSpec, counts: Mapping[str, int]) -> torch.Tensor | None:

@@ -14,7 +14,7 @@ from rankwise.system.memory import TRIM_EVERY, Ceiling, is_out_of_memory
 from rankwise.training.cuda_graphs import Graphs, Micro
 from rankwise.training.events import MemoryRanOut
 from rankwise.training.job import Job
-from rankwise.training.loss import SingleLabelLoss
+from rankwise.training.loss import Contrast, SingleLabelLoss
 from rankwise.training.parts import Parts
 
 
@@ -39,6 +39,7 @@ class Update:
         self.classifier, self.train, self.spec = job.classifier, job.data.train, job.recipe.train
         self.trained = list(self.classifier.trainable().values())
         self.loss = SingleLabelLoss(self.spec, job.data, self.classifier.device)
+        self.contrast = Contrast(self.classifier, self.spec.contrast) if self.spec.contrast else None
         self.graphs: Graphs | None = None
         """How a GPU's passes are recorded; None where they are computed one by one."""
         forward = self.classifier.forward
@@ -106,7 +107,10 @@ class Update:
         logits = self.classifier.logits(
             micro.inputs, precision=self.job.precision, speed=self.spec.speed, entering=micro.entering
         )  # (B, C)
-        loss = self.loss(logits, micro.labels) / micro.weight
+        loss = self.loss(logits, micro.labels)
+        if self.contrast is not None:
+            loss = loss + self.contrast(micro.labels)
+        loss = loss / micro.weight
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         right = self.loss.right(logits.detach(), micro.labels)
         return torch.stack([loss.detach(), right.to(loss.dtype)])
@@ -128,4 +132,5 @@ class Update:
 
 def records(classifier: Classifier, spec: TrainSpec) -> bool:
     """Whether passes are recorded: on a GPU, in families that have a fast path, with weights that are plain numbers."""
-    return Device(classifier.device).runs_cuda and spec.speed.graphs and classifier.plan.adapter.quantize == "none"
+    on = Device(classifier.device).runs_cuda and spec.speed.graphs and not spec.contrast
+    return on and classifier.plan.adapter.quantize == "none"

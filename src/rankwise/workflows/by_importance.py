@@ -29,7 +29,7 @@ from rankwise.model.classifier import Classifier, to_tensors
 from rankwise.recipe import AdapterSpec, BudgetSpec, ByImportance, HeadSpec, Recipe, TrainSpec
 from rankwise.system.cache import Cache, cache_folder
 from rankwise.system.device import Device
-from rankwise.training.head_start import fit_head
+from rankwise.training.head_start import Reading, fit_head
 from rankwise.workflows.assemble import assemble
 
 FORMAT = 1  # of the entries in the cache
@@ -79,7 +79,7 @@ def probe(recipe: Recipe, policy: ByImportance, labelled: Labelled, device: Devi
     first_half = np.arange(len(rows)) < len(rows) // 2
     classifier = job.classifier.to(device.torch_device)
     classifier.model.eval()
-    fit_head(classifier, rows.where(first_half), padding=job.padding, precision="fp32", seed=seed)
+    fit_head(classifier, rows.where(first_half), Reading(job.padding, "fp32"), seed=seed)
     weights, gradients = mean_gradients(classifier, rows.where(~first_half), padding=job.padding)
     gained = {name: gains(weights[name], gradient, policy.criterion) for name, gradient in gradients.items()}
     total = sum(map(sum, gained.values())) or 1.0

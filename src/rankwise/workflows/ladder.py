@@ -34,10 +34,17 @@ from rankwise.training.validation import Validation
 from rankwise.workflows.assemble import Memo, assemble, shared_cache
 from rankwise.workflows.events import RungReached, RungStarted
 
-GAINS: Mapping[Rung, tuple[float, float]] = {"top": (1.0, 2.0), "all": (0.3, 1.0)}
+GAINS: Mapping[Rung, tuple[float, float]] = {"top": (1.0, 2.0), "all": (0.0, 1.0)}
 """Points of accuracy that a rung gains over those below where nothing is known of the data: mean and deviation."""
 WORTH = 0.5  # points that a climb must have gained for the next to be tried, and more than its standard deviation
 LEAST_SHARE = 1 / 3  # of a rung's updates that there must be time for
+WHERE_ROWS_ARE_FEW = (
+    "train.evaluate_every=end",  # no checkpoint is chosen: the last weights are kept
+    "train.early_stop=null",
+    "train.contrast=1",
+    "train.refit_head=true",
+)
+"""What a rung's recipe is changed to where folds choose: benchmarks/README.md tells what pairs and the head's fit add."""
 HELD_OUT = "held_out.npy"  # beside a rung's checkpoints, once it is known
 
 Told = NDArray[np.float64]
@@ -151,7 +158,7 @@ class Ladder:
         if not facts.pays:
             fitted = None
         if rung == CHECKED_BY_FOLDS:
-            self.heads[:] = [{name: weight.clone() for name, weight in job.classifier.last_projection.state_dict().items()}]
+            self._keep_head(job)
         if best is not None:
             (job if fitted is None else best.job).release_classifier()
         return Reached(replace(facts, took=round(time.monotonic() - started, 1)), told, job, fitted)
@@ -171,7 +178,17 @@ class Ladder:
             left = self.ends_at - time.monotonic() - cost.end_seconds
             if LEAST_SHARE * one * (self.folds + 1) > left:
                 return None
-        return replace(job, head=self.heads[0]) if self.heads else job
+        if rung != CHECKED_BY_FOLDS:
+            if not self.heads:  # a rung alone starts where it would in a climb
+                first = self._assemble(self._recipe(CHECKED_BY_FOLDS), train, FOLDS)
+                self.fit(first, self.folder / CHECKED_BY_FOLDS)
+                self._keep_head(first)
+            job = replace(job, head=self.heads[0])
+        return job
+
+    def _keep_head(self, job: Job) -> None:
+        """Keep a fitted head for further rungs to start from."""
+        self.heads[:] = [{name: weight.clone() for name, weight in job.classifier.last_projection.state_dict().items()}]
 
     def _by_folds(self, rung: Rung, whole: Job) -> Told:
         """What classifiers tell of the rows of the fold that they did not train on, in the order of all rows."""
@@ -186,9 +203,8 @@ class Ladder:
         return told
 
     def _recipe(self, rung: Rung) -> Recipe:
-        """A rung's recipe; where folds choose, no checkpoint is chosen, so only the last weights are scored."""
-        last = ["train.evaluate_every=end", "train.early_stop=null"]
-        return self.recipe.rung(rung).with_overrides(last if self.folds else [])
+        """A rung's recipe, and where folds choose, what few rows ask for."""
+        return self.recipe.rung(rung).with_overrides(WHERE_ROWS_ARE_FEW if self.folds else [])
 
     def _assemble(self, recipe: Recipe, labelled: Labelled, number: int) -> Job:
         return assemble(recipe, labelled, self.device, memo=self.memos.setdefault(number, Memo()))
