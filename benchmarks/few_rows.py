@@ -202,8 +202,8 @@ def frozen_accuracy(labelled: Any, base: str) -> float:
     return float(right.mean())
 
 
-def write_rows(data: Path, a_class: int, seed: int, folder: Path) -> int:
-    """train.csv with so many rows of each class and test.csv with SCORED others; returns the number of classes."""
+def write_rows(data: Path, a_class: int, seed: int, folder: Path, *, scored: int = SCORED) -> int:
+    """train.csv with so many rows of each class and test.csv with `scored` others; returns the number of classes."""
     rows = list(dict.fromkeys(rows_of(data)))
     rows = [rows[place] for place in np.random.default_rng(seed).permutation(len(rows))]
     taken: Counter[str] = Counter()
@@ -214,7 +214,7 @@ def write_rows(data: Path, a_class: int, seed: int, folder: Path) -> int:
             train.append((text, label))
         else:
             rest.append((text, label))
-    for name, part in (("train", train), ("test", rest[:SCORED])):
+    for name, part in (("train", train), ("test", rest[:scored])):
         with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file, lineterminator="\n").writerows([("text", "label"), *part])
     return len(taken)

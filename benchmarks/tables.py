@@ -13,7 +13,9 @@ from pathlib import Path
 import accuracy
 import allocation
 import few_rows
+import front
 import methods
+import rungs
 import tuning
 
 from rankwise import Recipe, builtin_recipes, plan
@@ -46,6 +48,8 @@ def main() -> None:
         "tuning": "\n".join(tuning.table()) + "\n",
         "few_rows_gains": "\n".join(few_rows.gains()) + "\n",
         "few_rows": "\n".join(few_rows.table()) + "\n",
+        "rungs": "\n".join(rungs.table()) + "\n",
+        "front": "\n".join(front.table()) + "\n",
     }
     stale = []
     for path in (ROOT / "README.md", ROOT / "benchmarks" / "README.md"):

@@ -30,7 +30,7 @@ def climbing(recipe_for):
 def climbs_on(monkeypatch):
     """Climb to the top, whatever the rungs gain, and hand over the last."""
     monkeypatch.setattr(ladder, "_is_worth_more", lambda _: True)
-    monkeypatch.setattr(ladder, "GAINS", {"top": (1.0, 1e-6), "all": (1.0, 1e-6)})
+    monkeypatch.setattr(ladder, "GAINS", {"features": (1.0, 1e-6), "top": (1.0, 1e-6)})
 
 
 def adapters(run):
@@ -44,13 +44,9 @@ def test_few_rows_choose_by_folds_and_all_of_them_train(climbing, climbs_on, tmp
     facts = run.facts
     assert (facts.ladder.folds, facts.ladder.rows, facts.rows.validation) == (FOLDS, 48, 0)
     assert facts.rows.train == 48
-    assert [(rung.rung, rung.handed_over) for rung in facts.ladder.rungs] == [
-        ("features", False),
-        ("top", False),
-        ("all", True),
-    ]
+    assert [(rung.rung, rung.handed_over) for rung in facts.ladder.rungs] == [("features", False), ("all", True)]
     started = [event.rows for event in heard if event.kind == "start"]
-    assert started == [48, *[32] * FOLDS, 48, *[32] * FOLDS, 48], "folds first, then every row"
+    assert started == [48, *[32] * FOLDS, 48], "folds first, then every row"
     assert run.scores.validation.accuracy == facts.ladder.rungs[-1].accuracy, "what stands for validation was held out"
     assert run.recipe.rungs == ("all",)
     assert run.asked == recipe
@@ -77,17 +73,17 @@ def test_one_rung_alone(climbing, tmp_path, rung):
 
 
 def test_where_climbing_does_not_pay_the_head_alone_is_handed_over(climbing, monkeypatch, tmp_path):
-    monkeypatch.setattr(ladder, "GAINS", {"top": (-1.0, 1e-6)})
+    monkeypatch.setattr(ladder, "GAINS", {"features": (-1.0, 1e-6)})
     run = train(climbing(), tmp_path / "run")
-    first, top = run.facts.ladder.rungs
-    assert (first.handed_over, top.handed_over) == (True, False)
+    first, adapted = run.facts.ladder.rungs
+    assert (first.handed_over, adapted.handed_over) == (True, False)
     assert run.facts.trained_parameters.counted == run.plan_facts.sections["head"]
     assert run.facts.ladder.verdict.startswith("going beyond features was not worth it here: ")
     assert run.facts.ladder.verdict in run.facts.notes
     assert "Going beyond features was not worth it here" in (run.folder / "README.md").read_text("utf-8")
 
 
-def test_ctrl_c_after_the_first_rung_hands_over_the_best(climbing, climbs_on, tmp_path):
+def test_ctrl_c_after_the_first_rung_hands_over_the_best(climbing, climbs_on, rows, tmp_path):
     def interrupts_at(rung):
         def listener(event):
             if event.kind == "step" and seen[-1:] == [rung]:
@@ -99,8 +95,12 @@ def test_ctrl_c_after_the_first_rung_hands_over_the_best(climbing, climbs_on, tm
         return listener
 
     log = "train.log_every=1"
-    for rung, handed in (("top", "features"), ("all", "top")):
-        run = train(climbing(log), tmp_path / rung, listeners=[interrupts_at(rung)])
+    (tmp_path / "data").mkdir()
+    for name in ("train", "validation", "test"):
+        rows.write(tmp_path / "data" / f"{name}.csv")
+    files = (f"data.source={tmp_path / 'data'}", "data.leakage=allow")
+    for rung, handed, changes in (("all", "features", ()), ("top", "features", files), ("all", "top", files)):
+        run = train(climbing(log, *changes), tmp_path / f"{rung} after {handed}", listeners=[interrupts_at(rung)])
         assert [facts.rung for facts in run.facts.ladder.rungs if facts.handed_over] == [handed]
         assert Run.load(run.folder).predict(["good fine"])
 
@@ -117,7 +117,7 @@ def test_a_climb_that_was_killed_goes_on_where_it_stopped(climbing, climbs_on, t
         pass
 
     whole = train(climbing(), tmp_path / "whole")
-    fits_left = {("rung", 1): 8, ("rung", 2): 4, ("end", 3): 6, ("end", 7): 2}  # of eight: three folds and all, twice
+    fits_left = {("rung", 1): 4, ("end", 3): 2, ("end", 4): 1}  # of four: three folds, and all rows
     for number, ((kind, count), fits) in enumerate(fits_left.items()):
         left = [count]
 
@@ -131,7 +131,7 @@ def test_a_climb_that_was_killed_goes_on_where_it_stopped(climbing, climbs_on, t
         with pytest.raises(Killed):
             train(climbing(), folder, listeners=[dies])
         resumed = train(climbing(), folder, listeners=[heard.append], existing="resume")
-        assert [facts.rung for facts in resumed.facts.ladder.rungs] == ["features", "top", "all"]
+        assert [facts.rung for facts in resumed.facts.ladder.rungs] == ["features", "all"]
         for name, weight in adapters(whole).items():
             assert torch.equal(weight, adapters(resumed)[name]), name
         made = sum(event.kind in ("step", "tick") for event in heard)
@@ -152,8 +152,8 @@ def test_a_report_shows_what_each_rung_reached(climbing, climbs_on, tmp_path):
     report = report_runs.report_of([run])
     (training,) = (section for section in report.sections if section.name == "training-section")
     (rungs,) = (block for block in training.blocks if getattr(block, "name", "") == "rungs")
-    assert [row[1] for row in rungs.rows] == ["features", "top", "all"]
-    assert [row[-1] for row in rungs.rows] == ["no", "no", "yes"]
+    assert [row[1] for row in rungs.rows] == ["features", "all"]
+    assert [row[-1] for row in rungs.rows] == ["no", "yes"]
 
 
 def test_minutes_are_kept_and_end_a_climb(climbing, climbs_on, tmp_path, monkeypatch):
@@ -172,13 +172,13 @@ def told(right):
 
 
 def test_what_is_expected_is_what_is_usual_where_rows_are_few_and_what_is_measured_where_many():
-    few = gained("top", told([1, 1, 0, 0]), told([1, 1, 1, 0]), np.zeros(4, dtype=int))
+    few = gained("features", told([1, 1, 0, 0]), told([1, 1, 1, 0]), np.zeros(4, dtype=int))
     assert few["gain"] == -25
     assert few["deviation"] == pytest.approx(100 * 2**0.5 / 4, abs=0.01)
     assert few["expected_gain"] > 0
     worse, better = np.ones(10_000), np.ones(10_000)
     worse[:600], better[:300] = 0, 0
-    many = gained("top", told(worse), told(better), np.zeros(10_000, dtype=int))
+    many = gained("features", told(worse), told(better), np.zeros(10_000, dtype=int))
     assert many["gain"] == -3
     assert many["expected_gain"] == pytest.approx(-3, abs=0.1)
 
@@ -217,9 +217,10 @@ def test_the_whole_of_the_rows_is_training_and_validation_in_their_order(recipe_
     ],
 )
 def test_rungs_that_would_be_the_same_are_tried_once(climbing, changes, climbed):
-    assert climbing(*changes).climbed == climbed
+    assert climbing(*changes).climbed() == climbed
     for rung in climbed:
         climbing(*changes).rung(rung)
+    assert climbing(*changes).climbed(few=True) == tuple(rung for rung in climbed if rung != "top")
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,8 @@ def forecast(
     passes = evaluations(steps, spec.evaluation_interval(work.train_rows))
     rows, scored = fit_batches(plan, recipe, work, bf16=bf16, gpu=gpu)
     rungs: dict[str, float] = {
-        rung: _rung_seconds(recipe.rung(rung), plan.encoder.classes, work, speed=speed) for rung in recipe.climbed
+        rung: _rung_seconds(recipe.rung(rung), plan.encoder.classes, work, speed=speed)
+        for rung in recipe.climbed(few=work.folds > 0)
     }
     seconds = durations.whole(steps, passes)
     if rungs:

@@ -69,13 +69,17 @@ class Recipe(Spec):
             raise ValueError(f"rungs start from a fitted head; head.start is '{self.head.start}'")
         return self
 
-    @property
-    def climbed(self) -> tuple[Rung, ...]:
-        """The rungs that are not the same for this way to adapt: without ranks none are in upper layers alone."""
+    def climbed(self, *, few: bool = False) -> tuple[Rung, ...]:
+        """The rungs that are not the same for this way to adapt: without ranks none are in upper layers alone.
+
+        Where rows are `few` every layer trains as quickly, nearly, and is better: benchmarks/results/rungs.csv.
+        """
         adapter = self.adapter
         apart = {
             "features": True,
-            "top": adapter.has_ranks and adapter.allocate.policy in ("uniform", "last-k"),
+            "top": adapter.has_ranks
+            and adapter.allocate.policy in ("uniform", "last-k")
+            and not (few and "all" in self.rungs),
             "all": adapter.method != HEAD_ALONE,
         }
         return tuple(rung for rung in self.rungs if apart[rung])

@@ -34,8 +34,8 @@ from rankwise.training.validation import Validation
 from rankwise.workflows.assemble import Memo, assemble, shared_cache
 from rankwise.workflows.events import RungReached, RungStarted
 
-GAINS: Mapping[Rung, tuple[float, float]] = {"top": (1.0, 2.0), "all": (0.0, 1.0)}
-"""Points of accuracy that a rung gains over those below where nothing is known of the data: mean and deviation."""
+GAINS: Mapping[str, tuple[float, float]] = {"features": (1.0, 2.0), "top": (0.0, 1.0)}
+"""Points of accuracy that a rung gains over the best below where nothing is known of the data: mean and deviation."""
 WORTH = 0.5  # points that a climb must have gained for the next to be tried, and more than its standard deviation
 LEAST_SHARE = 1 / 3  # of a rung's updates that there must be time for
 WHERE_ROWS_ARE_FEW = (
@@ -90,7 +90,7 @@ class Ladder:
         tried: list[RungFacts] = []
         best: Reached | None = None
         try:
-            for rung in self.recipe.climbed:
+            for rung in self.recipe.climbed(few=self.folds > 0):
                 found = self._try(rung, best)
                 if found is None:
                     break
@@ -150,7 +150,7 @@ class Ladder:
             accuracy=scores.accuracy,
             log_loss=scores.log_loss,
             took=0.0,
-            **({} if best is None else gained(rung, told, best.told, truth)),
+            **({} if best is None else gained(best.facts.rung, told, best.told, truth)),
         )
         if fitted is None and facts.pays:
             job = replace(job, held_out=scores)
@@ -229,7 +229,7 @@ def _is_worth_more(facts: RungFacts) -> bool:
     return facts.gain is None or facts.deviation is None or facts.gain >= max(WORTH, facts.deviation)
 
 
-def gained(rung: Rung, told: Told, below: Told, truth: NDArray[np.int64]) -> dict[str, Any]:
+def gained(over: str, told: Told, below: Told, truth: NDArray[np.int64]) -> dict[str, Any]:
     """Points of accuracy that a rung gains over another on the same rows (N,), and what is to be expected on others.
 
     That is the mean of two normal distributions' product: of the gain measured, with its deviation, and of what is usual.
@@ -237,6 +237,6 @@ def gained(rung: Rung, told: Told, below: Told, truth: NDArray[np.int64]) -> dic
     right, before = (probabilities.argmax(-1) == truth for probabilities in (told, below))
     gain = 100 * (right.mean() - before.mean())
     deviation = 100 * math.sqrt((right != before).sum() + 1) / len(truth)
-    usual, spread = GAINS[rung]
+    usual, spread = GAINS[over]
     expected = (usual / spread**2 + gain / deviation**2) / (1 / spread**2 + 1 / deviation**2)
     return {"gain": round(gain, 2), "deviation": round(deviation, 2), "expected_gain": round(expected, 2)}

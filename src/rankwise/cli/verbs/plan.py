@@ -14,7 +14,6 @@ from rankwise.encoders.base import KNOWN
 from rankwise.planning.forecast import Forecast
 from rankwise.planning.plan import Plan
 from rankwise.planning.plan import plan as make_plan
-from rankwise.recipe import Recipe
 from rankwise.recipe.adapter import SHORT_KINDS
 
 SHADES = " ░▒▓█"
@@ -44,7 +43,7 @@ def plan(options: PlanOptions) -> None:
         return
     console.show_layouts(known.layouts if known else [])
     show_plan(loaded.name, planned, cost)
-    show_rungs(loaded)
+    show_rungs(cost)
     if classes is None:
         console.note("2 classes assumed, for the data is not on this machine; type --classes N")
     if options.every:
@@ -55,10 +54,11 @@ def plan(options: PlanOptions) -> None:
         console.out.print(table)
 
 
-def show_rungs(recipe: Recipe) -> None:
-    """The order in which a recipe's rungs are tried, where it has several."""
-    if len(recipe.climbed) > 1:
-        console.hanging("rungs:", f"{', '.join(recipe.climbed)}; tried in this order while each is likely to pay")
+def show_rungs(forecast: Forecast) -> None:
+    """The order in which a recipe's rungs are tried, and how long each is predicted to take, where it has several."""
+    if len(forecast.rungs) > 1:
+        rungs = ", ".join(f"{rung} {seconds:.0f} s" for rung, seconds in forecast.rungs.items())
+        console.hanging("rungs:", f"{rungs}; tried in this order while each is likely to pay")
 
 
 def show_plan(name: str, plan: Plan, forecast: Forecast) -> None:

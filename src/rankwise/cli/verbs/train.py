@@ -51,8 +51,9 @@ def train(options: TrainOptions) -> None:
         console.show_layouts(layouts)
         rows = (len(labelled.train.texts), len(labelled.validation.texts), len(labelled.test.texts))
         known = Volume(labelled.classes, rows, character_counts(labelled.train.texts), layouts, labelled.few)
-        show_plan(loaded.name, planned, forecast_of(loaded, planned, known))
-        show_rungs(loaded)
+        cost = forecast_of(loaded, planned, known)
+        show_plan(loaded.name, planned, cost)
+        show_rungs(cost)
     from rankwise.workflows.train import train_on
 
     with TrainingProgress() as progress:

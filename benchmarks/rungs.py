@@ -1,0 +1,120 @@
+"""What each rung of `auto` gains where rows are few, and what training in pairs and the head's fit add; results/rungs.csv.
+
+    python benchmarks/rungs.py --data ../shared/data --a-class 8 64 --seeds 0 1
+    python benchmarks/rungs.py --table
+
+Rows of the training files alone, duplicates left out: so many a class to train on, all of them, and 1,000 others to score; a
+seed draws other rows. No test file is opened. `frozen` is the rung features; adapters start from its head and make 100
+updates. `+ fit` fits the head anew to what they give, `+ pairs` trains in pairs as well. What is in the CSV is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+from pathlib import Path
+
+import few_rows
+import numpy as np
+from results_file import append
+from resumable import Job, finished, lines_of, missing
+
+RESULTS = Path(__file__).parent / "results" / "rungs.csv"
+SETS = ("tweet_emotion", "tweet_irony", "sst5", "ag_news")
+FIT, PAIRS = ["train.refit_head=true"], ["train.refit_head=true", "train.contrast=1"]
+SYSTEMS = {
+    "frozen": ("features", []),
+    "top": ("top", []),
+    "top + fit": ("top", FIT),
+    "top + pairs + fit": ("top", PAIRS),
+    "all": ("all", []),
+    "all + fit": ("all", FIT),
+    "all + pairs + fit": ("all", PAIRS),
+}
+COLUMNS = ("data", "rows_a_class", "seed", "system", "accuracy", "log_loss", "seconds")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="a folder of folders with a train file")
+    parser.add_argument("--sets", nargs="*", default=SETS, choices=few_rows.SETS)
+    parser.add_argument("--a-class", type=int, nargs="*", default=[8, 64])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1])
+    parser.add_argument("--systems", nargs="*", default=list(SYSTEMS), choices=list(SYSTEMS))
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=None)
+    parser.add_argument("--table", action="store_true", help="only print what has been measured")
+    options = parser.parse_args()
+    if not options.table:
+        jobs = [
+            {"data": str(options.data / name), "rows_a_class": count, "seed": seed, "system": system}
+            for seed in options.seeds
+            for count in options.a_class
+            for name in options.sets
+            for system in options.systems
+        ]
+        jobs = [job for job in jobs if missing(RESULTS, [few_rows.named(job)])]
+        for job, found in finished(jobs, measure, processes=options.processes, minutes=options.minutes):
+            append(RESULTS, COLUMNS, {**few_rows.named(job), **found})
+            print(*few_rows.named(job).values(), *found.values(), flush=True)
+    print("\n".join(table()))
+
+
+def measure(job: Job) -> dict[str, object]:
+    """The scores of one training on all rows, on others."""
+    from accelerate import Accelerator
+
+    from rankwise import Recipe
+    from rankwise.data.labelled import read_labelled
+    from rankwise.data.tasks import SingleLabel
+    from rankwise.system.events import Events
+    from rankwise.training.checkpoint import Checkpoints
+    from rankwise.training.loop import fit
+    from rankwise.training.validation import Validation
+    from rankwise.workflows.assemble import assemble, training_device
+
+    rung, changes = SYSTEMS[str(job["system"])]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        few_rows.write_rows(
+            Path(str(job["data"])), int(str(job["rows_a_class"])), int(str(job["seed"])), folder, scored=1_000
+        )
+        last = ["train.evaluate_every=end", "train.early_stop=null", "train.threads=1"]
+        recipe = Recipe.load("auto", [f"data.source={folder}", f"train.seed={job['seed']}", *last])
+        recipe = recipe.rung(rung).with_overrides(changes)  # type: ignore[arg-type]
+        training = assemble(recipe, read_labelled(recipe.data).whole(), training_device())
+        checkpoints = Checkpoints(folder / "checkpoints", keep=1, fingerprint="")
+        fitted = fit(training, checkpoints=checkpoints, accelerator=Accelerator(cpu=True), events=Events())
+        validation = Validation(training.classifier, training.padding, recipe.evaluate.batch_size, training.precision)
+        task, test = SingleLabel(training.data.classes), training.data.test
+        scores = task.quick_scores(task.probabilities(validation.logits(test.tokens)), test.labels)
+    accuracy, log_loss = (f"{scores[key]:.4f}" for key in ("accuracy", "log_loss"))
+    return {"accuracy": accuracy, "log_loss": log_loss, "seconds": round(fitted.seconds, 1)}
+
+
+def table() -> list[str]:
+    """Accuracy by set and system, means over the seeds, and points over frozen with an interval over sets and seeds."""
+    rows = lines_of(RESULTS)
+    found = {(row["rows_a_class"], row["data"], row["seed"], row["system"]): 100 * float(row["accuracy"]) for row in rows}
+    lines = [
+        f"| rows a class | system | {' | '.join(SETS)} | pairs | minus frozen |",
+        "|---:|---|" + "---:|" * (len(SETS) + 2),
+    ]
+    rng = np.random.default_rng(0)
+    for count in sorted({row["rows_a_class"] for row in rows}, key=int):
+        for system in SYSTEMS:
+            cells, gains = [], []
+            for name in SETS:
+                seeds = [key[2] for key in found if key[:2] == (count, name) and key[3] == system]
+                cells.append(f"{statistics.mean(found[count, name, seed, system] for seed in seeds):.1f}" if seeds else "")
+                both = [seed for seed in seeds if (count, name, seed, "frozen") in found]
+                gains += [found[count, name, seed, system] - found[count, name, seed, "frozen"] for seed in both]
+            low, high = np.quantile(rng.choice(gains, size=(5000, len(gains))).mean(1), (0.025, 0.975)) if gains else (0, 0)
+            gain = "" if system == "frozen" or not gains else f"{np.mean(gains):+.1f} [{low:+.1f}, {high:+.1f}]"
+            lines.append(f"| {count} | {system} | {' | '.join(cells)} | {len(gains)} | {gain} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()
