@@ -94,25 +94,24 @@ def measure(job: Job) -> dict[str, object]:
 
 
 def table() -> list[str]:
-    """Accuracy by set and system, means over the seeds, and points over frozen with an interval over sets and seeds."""
-    rows = lines_of(RESULTS)
-    found = {(row["rows_a_class"], row["data"], row["seed"], row["system"]): 100 * float(row["accuracy"]) for row in rows}
-    lines = [
-        f"| rows a class | system | {' | '.join(SETS)} | pairs | minus frozen |",
-        "|---:|---|" + "---:|" * (len(SETS) + 2),
-    ]
+    """Accuracy by set and system, means over the seeds; points over frozen with an interval over pairs; mean log-loss."""
+    found = {
+        (row["rows_a_class"], row["system"], row["data"], row["seed"]): (100 * float(row["accuracy"]), float(row["log_loss"]))
+        for row in lines_of(RESULTS)
+    }
+    lines = [f"| rows a class | system | {' | '.join(SETS)} | pairs | minus frozen | log-loss |"]
+    lines.append("|---:|---|" + "---:|" * (len(SETS) + 3))
     rng = np.random.default_rng(0)
-    for count in sorted({row["rows_a_class"] for row in rows}, key=int):
-        for system in SYSTEMS:
-            cells, gains = [], []
-            for name in SETS:
-                seeds = [key[2] for key in found if key[:2] == (count, name) and key[3] == system]
-                cells.append(f"{statistics.mean(found[count, name, seed, system] for seed in seeds):.1f}" if seeds else "")
-                both = [seed for seed in seeds if (count, name, seed, "frozen") in found]
-                gains += [found[count, name, seed, system] - found[count, name, seed, "frozen"] for seed in both]
-            low, high = np.quantile(rng.choice(gains, size=(5000, len(gains))).mean(1), (0.025, 0.975)) if gains else (0, 0)
-            gain = "" if system == "frozen" or not gains else f"{np.mean(gains):+.1f} [{low:+.1f}, {high:+.1f}]"
-            lines.append(f"| {count} | {system} | {' | '.join(cells)} | {len(gains)} | {gain} |")
+    for count, system in sorted({key[:2] for key in found}, key=lambda key: (int(key[0]), list(SYSTEMS).index(key[1]))):
+        scores = {key[2:]: score for key, score in found.items() if key[:2] == (count, system)}
+        by_set = [[accuracy for (name, _), (accuracy, _) in scores.items() if name == one] for one in SETS]
+        cells = [f"{statistics.mean(accuracies):.1f}" if accuracies else "" for accuracies in by_set]
+        frozen = {draw: found[count, "frozen", *draw][0] for draw in scores if (count, "frozen", *draw) in found}
+        gains = [scores[draw][0] - accuracy for draw, accuracy in frozen.items()]
+        low, high = np.quantile(rng.choice(gains, size=(5000, len(gains))).mean(1), (0.025, 0.975))
+        gain = "" if system == "frozen" else f"{np.mean(gains):+.1f} [{low:+.1f}, {high:+.1f}]"
+        loss = statistics.mean(loss for _, loss in scores.values())
+        lines.append(f"| {count} | {system} | {' | '.join(cells)} | {len(gains)} | {gain} | {loss:.2f} |")
     return lines
 
 

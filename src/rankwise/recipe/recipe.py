@@ -72,7 +72,7 @@ class Recipe(Spec):
     def climbed(self, *, few: bool = False) -> tuple[Rung, ...]:
         """The rungs that are not the same for this way to adapt: without ranks none are in upper layers alone.
 
-        Where rows are `few` every layer trains as quickly, nearly, and is better: benchmarks/results/rungs.csv.
+        Where rows are `few` every layer trains nearly as quickly as the upper half, so both are not tried.
         """
         adapter = self.adapter
         apart = {

@@ -44,7 +44,7 @@ WHERE_ROWS_ARE_FEW = (
     "train.contrast=1",
     "train.refit_head=true",
 )
-"""What a rung's recipe is changed to where folds choose: benchmarks/README.md tells what pairs and the head's fit add."""
+"""What a rung's recipe is changed to where folds choose; pairs and the head's fit lower log-loss (results/rungs.csv)."""
 HELD_OUT = "held_out.npy"  # beside a rung's checkpoints, once it is known
 
 Told = NDArray[np.float64]
