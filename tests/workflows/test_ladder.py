@@ -48,6 +48,9 @@ def test_few_rows_choose_by_folds_and_all_of_them_train(climbing, climbs_on, tmp
     started = [event.rows for event in heard if event.kind == "start"]
     assert started == [48, *[32] * FOLDS, 48], "folds first, then every row"
     assert run.scores.validation.accuracy == facts.ladder.rungs[-1].accuracy, "what stands for validation was held out"
+    assert [note for note in facts.notes if note.startswith("validation: ")] == [
+        f"validation: no rows set aside; {FOLDS} folds of all 48 choose"
+    ]
     assert run.recipe.rungs == ("all",)
     assert run.asked == recipe
     assert len(run.predict(["good fine"])[0].label) > 0

@@ -60,7 +60,9 @@ class Labelled:
     def whole(self) -> "Labelled":
         """The same with every labelled row in training, the validation rows that were set aside too."""
         train, none = self.train.joined(self.validation), self.validation.take(np.arange(0))
-        return replace(self, train=train, validation=none, leaked=seen_in(train, self.test))
+        notes = [note for note in self.notes if not (note.startswith("validation: ") and "set aside" in note)]
+        notes.append(f"validation: no rows set aside; {FOLDS} folds of all {len(train.texts):,} choose")
+        return replace(self, train=train, validation=none, leaked=seen_in(train, self.test), notes=tuple(notes))
 
     def folds(self, seed: int) -> list["Labelled"]:
         """The training rows in FOLDS parts, one after the other set aside for validation."""

@@ -120,7 +120,7 @@ def train_on(
 
     if accelerator.is_main_process:
         job.classifier.to(Device.cpu().torch_device)  # where the saved folder is loaded again and compared, bit by bit
-        notes = [*data.notes, *warnings, *filter(None, (job.forecast.more_epochs, str(fitted.collapsed or "")))]
+        notes = [*job.data.notes, *warnings, *filter(None, (job.forecast.more_epochs, str(fitted.collapsed or "")))]
         facts = facts_of(job, fitted, folder, seconds=time.monotonic() - started, notes=notes)
         if ladder is not None:
             promised = first.forecast.tried(rung.rung for rung in ladder.rungs)
