@@ -233,3 +233,15 @@ def test_rungs_that_would_be_the_same_are_tried_once(climbing, changes, climbed)
 def test_rungs_that_can_not_be_climbed_are_refused(climbing, changes, message):
     with pytest.raises(RecipeError, match=message):
         climbing(*changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [["train.select_by=worst_shift"], ["data.length_percentiles=[10,90]"], ["adapter.method=adalora", "train.max_steps=6"]],
+    ids=["worst shift", "some lengths", "adalora"],
+)
+def test_few_rows_climb_whatever_else_the_recipe_asks_for(climbing, climbs_on, tmp_path, changes):
+    run = train(climbing(*changes), tmp_path / "run")
+    assert [rung.handed_over for rung in run.facts.ladder.rungs] == [False, True]
+    assert run.facts.rows.train == run.facts.ladder.rows <= 48
+    assert run.scores.validation.accuracy == run.facts.ladder.rungs[-1].accuracy

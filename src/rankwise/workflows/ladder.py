@@ -198,8 +198,9 @@ class Ladder:
             job = self._assemble(recipe, fold, number)
             self.fit(job, self.folder / rung / f"fold-{number + 1}", fits_left=self.folds + 1 - number)
             validation = Validation(job.classifier, job.padding, job.forecast.evaluation_batch_size, job.precision)
-            rows = np.searchsorted(whole.data.train.rows, job.data.validation.rows)
-            told[rows] = SingleLabel(job.data.classes).probabilities(validation.logits(job.data.validation.tokens))
+            held = job.data.validation.where(np.isin(job.data.validation.rows, whole.data.train.rows))
+            rows = np.searchsorted(whole.data.train.rows, held.rows)
+            told[rows] = SingleLabel(job.data.classes).probabilities(validation.logits(held.tokens))
         return told
 
     def _recipe(self, rung: Rung) -> Recipe:
