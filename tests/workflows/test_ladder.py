@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from rankwise.data.labelled import FOLDS, folds, read_labelled
 from rankwise.errors import RecipeError
 from rankwise.report import runs as report_runs
 from rankwise.run.folder import Run
+from rankwise.run.opening import portable
 from rankwise.workflows import ladder
 from rankwise.workflows.ladder import gained
 from rankwise.workflows.train import train
@@ -52,7 +55,8 @@ def test_few_rows_choose_by_folds_and_all_of_them_train(climbing, climbs_on, tmp
         f"validation: no rows set aside; {FOLDS} folds of all 48 choose"
     ]
     assert run.recipe.rungs == ("all",)
-    assert run.asked == recipe
+    assert run.asked == portable(recipe)
+    assert not Path(run.asked.data.source).is_absolute(), "a run names no folder of the machine it was made on"
     assert len(run.predict(["good fine"])[0].label) > 0
 
 

@@ -23,7 +23,7 @@ from rankwise.errors import OverTime
 from rankwise.recipe import Recipe, Rung
 from rankwise.recipe.recipe import CHECKED_BY_FOLDS
 from rankwise.run.format import LadderFacts, RungFacts
-from rankwise.run.opening import last_part
+from rankwise.run.opening import last_part, portable
 from rankwise.system.device import Device
 from rankwise.system.events import Events
 from rankwise.training.checkpoint import Checkpoints
@@ -109,7 +109,7 @@ class Ladder:
         if not job.holds_classifier:
             fitted = self.fit(job, self.folder / best.facts.rung, resume=True)
         rungs = tuple(replace(facts, handed_over=facts.rung == best.facts.rung) for facts in tried)
-        return job, fitted, LadderFacts(self.recipe.to_dict(), self.folds, len(best.told), rungs)
+        return job, fitted, LadderFacts(portable(self.recipe).to_dict(), self.folds, len(best.told), rungs)
 
     @property
     def folds(self) -> int:
