@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from results_file import append
-from resumable import Job, finished, lines_of, missing
+from resumable import Job, add_options, finished, lines_of, missing
 
 from rankwise import Recipe
 
@@ -55,9 +55,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--policies", nargs="*", default=list(POLICIES), choices=list(POLICIES))
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key in every run")
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=None)
-    parser.add_argument("--table", action="store_true", help="only print what has been measured")
+    add_options(parser)
     options = parser.parse_args()
     if not options.table:
         jobs = [

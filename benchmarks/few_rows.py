@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from results_file import append
-from resumable import Job, finished, lines_of, missing
+from resumable import Job, add_options, finished, lines_of, missing
 
 RESULTS = Path(__file__).parent / "results" / "few_rows.csv"
 SETS = ("go_emotions", "tweet_emotion", "tweet_irony", "sst5", "ag_news")
@@ -56,9 +56,7 @@ def main() -> None:
     parser.add_argument("--updates", type=int, nargs="*", default=[1, 50, 100, 200])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1])
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key in every run")
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=None)
-    parser.add_argument("--table", action="store_true", help="only print what has been measured")
+    add_options(parser)
     options = parser.parse_args()
     if not options.table:
         jobs = [

@@ -5,6 +5,7 @@ A job is a mapping of columns, such as data, recipe and seed; a line of the CSV 
 
 from __future__ import annotations
 
+import argparse
 import csv
 import multiprocessing
 import os
@@ -17,6 +18,13 @@ from typing import TypeVar
 
 Job = Mapping[str, object]
 Result = TypeVar("Result")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of every script that makes such jobs."""
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--minutes", type=float, default=None)
+    parser.add_argument("--table", action="store_true", help="only print what has been measured")
 
 
 def missing(path: Path, jobs: Sequence[Job]) -> list[Job]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import few_rows
 import numpy as np
 from results_file import append
-from resumable import Job, finished, lines_of, missing
+from resumable import Job, add_options, finished, lines_of, missing
 
 RESULTS = Path(__file__).parent / "results" / "rungs.csv"
 SETS = ("tweet_emotion", "tweet_irony", "sst5", "ag_news")
@@ -42,9 +42,7 @@ def main() -> None:
     parser.add_argument("--a-class", type=int, nargs="*", default=[8, 64])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1])
     parser.add_argument("--systems", nargs="*", default=list(SYSTEMS), choices=list(SYSTEMS))
-    parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--minutes", type=float, default=None)
-    parser.add_argument("--table", action="store_true", help="only print what has been measured")
+    add_options(parser)
     options = parser.parse_args()
     if not options.table:
         jobs = [

@@ -49,7 +49,7 @@ class TrainingProgress(Bar):
             case RungStarted():
                 self._say(f"[bold]rung {event.rung}[/], {event.trained_parameters:,} parameters")
             case RungReached():
-                gain = "" if event.gain is None else f", {event.gain:+.1f} ± {event.deviation:.1f} points"
+                gain = f", {event.gained} points" if event.gained else ""
                 self._say(f"{event.accuracy:.1%}[dim] on rows held out{gain}, {event.took:.0f} s[/]")
             case events.TrainingStarted():
                 if self.task is not None:

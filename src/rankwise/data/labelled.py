@@ -53,9 +53,9 @@ class Labelled:
         return total.hexdigest()
 
     @property
-    def few(self) -> int:
+    def fold_count(self) -> int:
         """FOLDS where the rows are so few that folds choose; 0 where validation rows do."""
-        return few_folds(len(self.train.texts) + len(self.validation.texts), set_aside=self.set_aside)
+        return _fold_count(len(self.train.texts) + len(self.validation.texts), set_aside=self.set_aside)
 
     def whole(self) -> "Labelled":
         """The same with every labelled row in training, the validation rows that were set aside too."""
@@ -124,8 +124,10 @@ def read_volume(spec: DataSpec) -> Volume:
             rows[role] = min(train, rows_taken(train, getattr(spec.split, role), classes=len(classes)))
             train -= rows[role]
     train, test = min(train, spec.rows or train), min(rows["test"], spec.test_rows or rows["test"])
-    few = few_folds(train + rows["validation"], set_aside="validation" not in sources.splits)
-    return Volume(classes, (max(1, train), rows["validation"], test), character_counts(table.texts), tuple(layouts), few)
+    fold_count = _fold_count(train + rows["validation"], set_aside="validation" not in sources.splits)
+    return Volume(
+        classes, (max(1, train), rows["validation"], test), character_counts(table.texts), tuple(layouts), fold_count
+    )
 
 
 def split_tables(
@@ -224,13 +226,16 @@ def sample(table: Table, rows: int, *, seed: int) -> Table:
     return table.take(np.sort(nested_order(table.labels, seed)[:rows]))
 
 
-def few_folds(rows: int, *, set_aside: bool) -> int:
+def _fold_count(rows: int, *, set_aside: bool) -> int:
     """FOLDS where validation rows are `set_aside` of so few rows; else 0."""
     return FOLDS if set_aside and rows <= FEW_ROWS else 0
 
 
 def folds(labels: Sequence[str] | NDArray[np.int64], seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """FOLDS pairs of (the other rows, a part of all rows), rising; every row is in one part, each class in its share."""
+    """FOLDS pairs of (the other rows, a part of all rows), rising; every row is in one part, each class in its share.
+
+    scikit-learn's StratifiedKFold refuses classes with fewer rows than folds, and two are enough here.
+    """
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     by_class = shuffled[np.argsort(np.asarray(labels)[shuffled], kind="stable")]
     part = np.empty(len(labels), dtype=np.int64)

@@ -19,7 +19,7 @@ from rankwise.recipe.yaml import KeyPath, Lines, dump, parse, parse_value, quote
 
 Rung = Literal["features", "top", "all"]
 RUNGS: tuple[Rung, ...] = get_args(Rung)
-CHECKED_BY_FOLDS: Rung = "features"  # as it is fitted, for it takes a moment
+FITTED_HEAD: Rung = "features"  # whose folds are part of its fit, and whose head the others start from
 ROLES = ("train", "validation", "test")
 DATA_PATHS = ("data.source", *(f"data.{role}" for role in ROLES))  # where the data lie
 ONE_STRING: dict[KeyPath, str] = {  # sections that may be a plain string, and the key that the string is the value of

@@ -44,6 +44,11 @@ class RungFacts:
     handed_over: bool = False
 
     @property
+    def gained(self) -> str:
+        """`+2.8 ± 0.8`, in points; empty where nothing is below it."""
+        return "" if self.gain is None else f"{self.gain:+.1f} ± {self.deviation:.1f}"
+
+    @property
     def pays(self) -> bool:
         """Whether it is better than what is below it; the first one is."""
         return self.expected_gain is None or self.expected_gain > 0
@@ -63,6 +68,11 @@ class LadderFacts:
     """In the order in which they were tried."""
 
     @property
+    def handed_over(self) -> RungFacts:
+        """The rung whose classifier the run holds."""
+        return next(rung for rung in self.rungs if rung.handed_over)
+
+    @property
     def where(self) -> str:
         """On what the rungs were held against each other."""
         return f"{self.rows:,} rows in {self.folds} folds" if self.folds else f"{self.rows:,} validation rows"
@@ -73,7 +83,7 @@ class LadderFacts:
         first, *others = self.rungs
         if not others:
             return ""
-        handed = next(rung for rung in self.rungs if rung.handed_over)
+        handed = self.handed_over
         to = max(others, key=lambda rung: rung.accuracy) if handed == first else handed
         told = f"{100 * first.accuracy:.1f} to {100 * to.accuracy:.1f} % for {sum(rung.took for rung in others):.0f} s"
         return f"going beyond {first.rung} was {'not ' if handed == first else ''}worth it here: {told}"

@@ -5,9 +5,7 @@ N rows, H hidden, C classes.
 """
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,11 +15,11 @@ from scipy.special import softmax
 from rankwise.data.batches import Padding
 from rankwise.data.labelled import folds
 from rankwise.data.prepare import Split
-from rankwise.data.tasks import SingleLabel
 from rankwise.inference.features import head_features
 from rankwise.model.classifier import Classifier
 from rankwise.model.hidden_cache import HiddenStates
 from rankwise.training.events import ValidationScores
+from rankwise.training.validation import validation_scores
 
 MOST_ROWS = 20_000  # whose features a head is fitted to, where no cache makes more of them cheap
 FEW_ROWS = 2_000  # up to which every row is held out once to choose the strength; of more rows, one part is
@@ -89,13 +87,7 @@ def fit_head(
         return HeadStart(len(rows), strength)
     probabilities = np.zeros((len(rows), len(classifier.classes)))
     probabilities[:, present] = held_out
-    return HeadStart(len(rows), strength, probabilities, scores_of(probabilities, labels, classifier.classes))
-
-
-def scores_of(probabilities: NDArray[np.float64], labels: NDArray[np.int64], classes: Sequence[str]) -> ValidationScores:
-    """Scores of probabilities (N, C) that were told before."""
-    scores: dict[str, Any] = SingleLabel(tuple(classes)).quick_scores(probabilities, labels)
-    return ValidationScores(**scores)
+    return HeadStart(len(rows), strength, probabilities, validation_scores(probabilities, labels, classifier.classes))
 
 
 class _Regression:

@@ -4,7 +4,7 @@ Under several processes each computes its share of the batches, and all get the 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -70,14 +70,22 @@ class Validation:
                 "train.clip_norm"
             )
         probabilities = task.probabilities(values)
-        scores: dict[str, Any] = task.quick_scores(probabilities, split.labels)
+        scores = validation_scores(probabilities, split.labels, task.classes)
         if not shifted:
-            return ValidationScores(**scores)
+            return scores
         under = {kind.kind: probabilities_under(kind, probabilities, task, self.logits) for kind in shifted}
         rights = {kind: task.decide(values) == split.labels for kind, values in under.items()}
         shifts = {kind: round(float(right.mean()), 6) for kind, right in rights.items()}
-        return ValidationScores(**scores, shifts=shifts, worst_shift=min(scores["accuracy"], *shifts.values()))
+        return replace(scores, shifts=shifts, worst_shift=min(scores.accuracy, *shifts.values()))
 
     def evaluate(self, split: Split, spec: EvaluateSpec) -> Evaluation:
         """Every score of a split with its interval, and the mistakes."""
         return evaluated(self.logits(split.tokens), split, SingleLabel(self.classifier.classes), spec)
+
+
+def validation_scores(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], classes: Sequence[str]
+) -> ValidationScores:
+    """The scores of probabilities (N, C), without intervals."""
+    scores: dict[str, Any] = SingleLabel(tuple(classes)).quick_scores(probabilities, labels)
+    return ValidationScores(**scores)

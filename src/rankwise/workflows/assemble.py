@@ -80,7 +80,7 @@ def assemble(recipe: Recipe, labelled: Labelled, device: Device, *, memo: Memo |
     shifted = shifted_tokens(labelled.validation.texts, data.validation.tokens, kinds, tokenizer, data.preprocessing)
 
     work = Work.of_tokens(data.train.tokens.lengths, data.validation.tokens.lengths, data.test.tokens.lengths)
-    work = replace(work, folds=labelled.few)
+    work = replace(work, folds=labelled.fold_count)
     bf16, gpu = precision != "fp32", not device.is_cpu
     cost = forecast(planned, recipe, work, gflops=speed.gflops, threads=speed.threads, bf16=bf16, gpu=gpu)
     return Job(

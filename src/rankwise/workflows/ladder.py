@@ -21,16 +21,15 @@ from rankwise.data.labelled import FOLDS, Labelled
 from rankwise.data.tasks import SingleLabel
 from rankwise.errors import OverTime
 from rankwise.recipe import Recipe, Rung
-from rankwise.recipe.recipe import CHECKED_BY_FOLDS
+from rankwise.recipe.recipe import FITTED_HEAD
 from rankwise.run.format import LadderFacts, RungFacts
 from rankwise.run.opening import last_part, portable
 from rankwise.system.device import Device
 from rankwise.system.events import Events
 from rankwise.training.checkpoint import Checkpoints
-from rankwise.training.head_start import scores_of
 from rankwise.training.job import Job
 from rankwise.training.loop import Fitted, fit
-from rankwise.training.validation import Validation
+from rankwise.training.validation import Validation, validation_scores
 from rankwise.workflows.assemble import Memo, assemble, shared_cache
 from rankwise.workflows.events import RungReached, RungStarted
 
@@ -62,7 +61,7 @@ class Reached:
     """None where it did not pay, so that all rows need not train it."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Ladder:
     """A recipe's rungs on labelled rows. What is finished lies in `folder`, from which a climb that was killed goes on."""
 
@@ -77,8 +76,8 @@ class Ladder:
     """When the whole run is to be over, a time.monotonic(); None where nothing says."""
     memos: dict[int, Memo] = field(default_factory=dict)
     """Rows in tokens: of each fold, and at FOLDS of all that train."""
-    heads: list[Mapping[str, torch.Tensor]] = field(default_factory=list)
-    """The fitted head, which further rungs start from."""
+    head: Mapping[str, torch.Tensor] | None = None
+    """The fitted head, once there is one, which further rungs start from."""
 
     def climb(self, whole: Job) -> tuple[Job, Fitted, LadderFacts | None]:
         """Try the rungs; the best one's job with its weights in place, how it was fitted, and what each rung reached.
@@ -114,7 +113,7 @@ class Ladder:
     @property
     def folds(self) -> int:
         """How many folds choose; 0 where validation rows do."""
-        return self.labelled.few
+        return self.labelled.fold_count
 
     def _try(self, rung: Rung, best: Reached | None) -> Reached | None:
         """A rung, held against the best one below; None where there is too little time."""
@@ -135,7 +134,7 @@ class Ladder:
             truth = job.data.train.labels
             if self.resume and known.exists():
                 told = np.load(known)
-            elif rung == CHECKED_BY_FOLDS:
+            elif rung == FITTED_HEAD:
                 fitted = self.fit(job, folder, resume=False)
                 assert fitted.held_out is not None, "few rows are each held out once"
                 told = fitted.held_out
@@ -143,7 +142,7 @@ class Ladder:
                 told = self._by_folds(rung, job)
             folder.mkdir(parents=True, exist_ok=True)
             np.save(known, told)
-        scores = scores_of(told, truth, job.data.classes)
+        scores = validation_scores(told, truth, job.data.classes)
         facts = RungFacts(
             rung=rung,
             trained_parameters=job.plan.ledger.trainable_parameters,
@@ -157,7 +156,7 @@ class Ladder:
             fitted = self.fit(job, folder)
         if not facts.pays:
             fitted = None
-        if rung == CHECKED_BY_FOLDS:
+        if rung == FITTED_HEAD:
             self._keep_head(job)
         if best is not None:
             (job if fitted is None else best.job).release_classifier()
@@ -178,17 +177,17 @@ class Ladder:
             left = self.ends_at - time.monotonic() - cost.end_seconds
             if LEAST_SHARE * one * (self.folds + 1) > left:
                 return None
-        if rung != CHECKED_BY_FOLDS:
-            if not self.heads:  # a rung alone starts where it would in a climb
-                first = self._assemble(self._recipe(CHECKED_BY_FOLDS), train, FOLDS)
-                self.fit(first, self.folder / CHECKED_BY_FOLDS)
+        if rung != FITTED_HEAD:
+            if self.head is None:  # a rung alone starts where it would in a climb
+                first = self._assemble(self._recipe(FITTED_HEAD), train, FOLDS)
+                self.fit(first, self.folder / FITTED_HEAD)
                 self._keep_head(first)
-            job = replace(job, head=self.heads[0])
+            job = replace(job, head=self.head)
         return job
 
     def _keep_head(self, job: Job) -> None:
         """Keep a fitted head for further rungs to start from."""
-        self.heads[:] = [{name: weight.clone() for name, weight in job.classifier.last_projection.state_dict().items()}]
+        self.head = {name: weight.clone() for name, weight in job.classifier.last_projection.state_dict().items()}
 
     def _by_folds(self, rung: Rung, whole: Job) -> Told:
         """What classifiers tell of the rows of the fold that they did not train on, in the order of all rows."""

@@ -50,7 +50,7 @@ def train(options: TrainOptions) -> None:
         layouts = tuple(table.layout for table in labelled.tables.values())
         console.show_layouts(layouts)
         rows = (len(labelled.train.texts), len(labelled.validation.texts), len(labelled.test.texts))
-        known = Volume(labelled.classes, rows, character_counts(labelled.train.texts), layouts, labelled.few)
+        known = Volume(labelled.classes, rows, character_counts(labelled.train.texts), layouts, labelled.fold_count)
         cost = forecast_of(loaded, planned, known)
         show_plan(loaded.name, planned, cost)
         show_rungs(cost)
@@ -76,12 +76,10 @@ def show_ladder(run: "Run") -> None:
     table = console.plain_table("rung", "trained", "accuracy %", "gained, points", "seconds")
     for rung in ladder.rungs:
         name = f"[bold]{rung.rung}[/]" if rung.handed_over else rung.rung
-        gain = "" if rung.gain is None else f"{rung.gain:+.1f} ± {rung.deviation:.1f}"
-        table.add_row(name, f"{rung.trained_parameters:,}", f"{100 * rung.accuracy:.1f}", gain, f"{rung.took:.0f}")
+        table.add_row(name, f"{rung.trained_parameters:,}", f"{100 * rung.accuracy:.1f}", rung.gained, f"{rung.took:.0f}")
     console.out.print()
     console.out.print(table)
-    handed = next(rung.rung for rung in ladder.rungs if rung.handed_over)
-    console.out.print(f"[dim]Held against each other on {ladder.where}; {handed} is handed over.[/]")
+    console.out.print(f"[dim]Held against each other on {ladder.where}; {ladder.handed_over.rung} is handed over.[/]")
     if ladder.verdict:
         console.out.print(ladder.verdict, soft_wrap=True)
 

@@ -58,7 +58,7 @@ def _losses(run: Run) -> Line:
 
     Of a run that was resumed, an update's loss is that of the last time it was made.
     """
-    handed = next((rung.rung for rung in run.facts.ladder.rungs if rung.handed_over), "") if run.facts.ladder else None
+    handed = run.facts.ladder.handed_over.rung if run.facts.ladder else None
     rung, losses = None, dict[float, float]()
     for event in read_events(run.folder / EVENTS, RungStarted, TrainingStarted, UpdateLogged):
         if isinstance(event, RungStarted):
@@ -82,8 +82,7 @@ def _rungs(group: Group) -> Table:
     rows = [
         (
             *(run_name(run.folder), rung.rung, rung.trained_parameters, rung.accuracy),
-            "" if rung.gain is None else f"{rung.gain:+.1f} ± {rung.deviation:.1f}",
-            *(rung.took, "yes" if rung.handed_over else "no"),
+            *(rung.gained, rung.took, "yes" if rung.handed_over else "no"),
         )
         for run in group.runs
         for rung in (run.facts.ladder.rungs if run.facts.ladder else ())
