@@ -235,8 +235,9 @@ def test_rungs_that_would_be_the_same_are_tried_once(climbing, changes, climbed)
     [(["rungs=[all,top]"], "in the order features, top, all"), (["head.start=identity"], "rungs start from a fitted head")],
 )
 def test_rungs_that_can_not_be_climbed_are_refused(climbing, changes, message):
-    with pytest.raises(RecipeError, match=message):
+    with pytest.raises(RecipeError, match=message) as refused:
         climbing(*changes)
+    assert str(refused.value).startswith("tiny: rungs "), "a rule of the whole recipe names no key"
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,8 @@ def _key_and_message(problem: Any, model: type[BaseModel], lines: Lines, origin:
         policies = problem["ctx"].get("expected_tags", "'uniform', 'by-depth', 'last-k' and so on")
         return f"{line}: {dotted}: ", f"its policy is one of {policies}{_nearest_of(problem['ctx'].get('tag'), policies)}"
     if problem["type"] in ("value_error", "missing"):
-        return f"{line}: {dotted}: ", problem["msg"].removeprefix("Value error, ")
+        where = f"{line}: {dotted}: " if path else f"{origin}: "  # a rule of the whole recipe stands at no key
+        return where, problem["msg"].removeprefix("Value error, ")
     expected = expectation(problem)
     hint = _nearest_of(problem["input"], expected) if problem["type"] == "literal_error" else ""
     return f"{line}: {dotted}: found {quote(problem['input'])}, expected ", expected + hint

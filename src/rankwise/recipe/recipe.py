@@ -66,7 +66,10 @@ class Recipe(Spec):
         if list(self.rungs) != [rung for rung in RUNGS if rung in self.rungs]:
             raise ValueError(f"rungs are {', '.join(self.rungs)}; expected each once, in the order {', '.join(RUNGS)}")
         if self.rungs and self.head.start != "fitted":
-            raise ValueError(f"rungs start from a fitted head; head.start is '{self.head.start}'")
+            raise ValueError(
+                f"rungs start from a fitted head, and head.start is '{self.head.start}'; type --set head.kind=pooled "
+                "--set head.start=fitted, or take the recipe auto"
+            )
         return self
 
     def climbed(self, *, few: bool = False) -> tuple[Rung, ...]:

@@ -16,6 +16,7 @@ from rankwise.cli.verbs.plan import show_plan, show_rungs
 from rankwise.data.labelled import Volume, read_labelled
 from rankwise.planning.plan import plan as make_plan
 from rankwise.planning.workload import character_counts
+from rankwise.recipe import Rung
 
 if TYPE_CHECKING:
     from rankwise.run.folder import Run
@@ -28,7 +29,7 @@ class TrainOptions(arguments.RecipeOptions):
     out: Annotated[Path | None, Option(help="The run folder; the next free runs/NAME when left out.")] = None
     minutes: arguments.MinutesOption = None
     memory_gb: arguments.MemoryOption = None
-    rung: Annotated[str | None, Option(help="Train this rung of the recipe alone: features, top or all.")] = None
+    rung: Annotated[Rung | None, Option(help="Train this rung of the recipe alone.")] = None
     resume: Annotated[bool, Option("--resume", help="Go on where a stopped run left off.")] = False
     overwrite: Annotated[bool, Option("--overwrite", help="Replace the run in --out.")] = False
     as_json: arguments.JsonOption = False
