@@ -230,6 +230,10 @@ def rows_of(data: Path) -> Iterator[tuple[str, str]]:
         for line in (data / "train.txt").read_text("utf-8").splitlines():
             label, text = line.split(maxsplit=1)
             yield text, label.removeprefix("__label__")
+    elif data.name == "imdb":
+        from front import labelled
+
+        yield from labelled(data, "train")
     else:
         with (data / "train.csv").open(newline="", encoding="utf-8") as file:
             yield from ((row["text"], row["label"]) for row in csv.DictReader(file))

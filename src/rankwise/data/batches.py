@@ -96,7 +96,7 @@ def padded_batches(tokens: Tokens, rows: Sequence[Rows], padding: Padding) -> It
 
 
 def collate(tokens: Tokens, rows: Rows | Sequence[int], padding: Padding) -> Batch:
-    """The padded inputs (B, T) of some texts; segment ids only where the tokenizer gives any but 0."""
+    """The padded inputs (B, T) of some windows; segment ids only where the tokenizer gives any but 0."""
     starts, ends = tokens.offsets[np.asarray(rows)], tokens.offsets[np.asarray(rows) + 1]
     width = int((ends - starts).max())
     batch = {

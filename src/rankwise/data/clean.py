@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from html import unescape
 from pathlib import Path
+from typing import TypedDict
 
 from rankwise.errors import DataError, nearest
 from rankwise.system.files import Stored
@@ -133,6 +134,13 @@ def clean(text: str, steps: Sequence[str]) -> str:
     return text
 
 
+class Limits(TypedDict):
+    """How much of a text is read; what tokenising takes."""
+
+    max_length: int
+    windows: int
+
+
 @dataclass(frozen=True)
 class Preprocessing(Stored):
     """What makes tokens of raw text, the same in training and serving, and the classes; it travels with the run."""
@@ -145,6 +153,13 @@ class Preprocessing(Stored):
     """Column names of the training file, for prediction files that say nothing else."""
     numbering: tuple[str, ...] = ()
     """Class names in the order that whole-number labels count them; empty where nothing says the order."""
+    windows: int = 1
+    """Windows of `max_length` tokens that a longer text is read in, at most."""
+
+    @property
+    def limits(self) -> Limits:
+        """Windows and tokens of a text, at most."""
+        return {"max_length": self.max_length, "windows": self.windows}
 
     def apply(self, text: str) -> str:
         """The clean text, which a tokenizer takes."""

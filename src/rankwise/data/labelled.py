@@ -90,7 +90,9 @@ class Volume:
 
     def work(self, spec: DataSpec, *, encoder_longest: int | None) -> Work:
         """The rows and estimated tokens of a run, with long texts cut."""
-        work = Work.of_characters(self.characters, self.rows, max_length=spec.max_length, encoder_longest=encoder_longest)
+        work = Work.of_characters(
+            self.characters, self.rows, max_length=spec.max_length, encoder_longest=encoder_longest, windows=spec.windows
+        )
         return replace(work, folds=self.folds)
 
 

@@ -19,6 +19,7 @@ from rankwise.data.store import Texts
 from rankwise.data.tasks import SingleLabel
 from rankwise.data.tokens import Tokens, cut, tokenize_to_disk
 from rankwise.errors import DataError
+from rankwise.planning.workload import overlap_of
 from rankwise.recipe import DataSpec
 from rankwise.system.cache import Cache
 
@@ -82,9 +83,9 @@ def prepare(
     numbers = {name: task.parse(table, labelled.numbering, spec) for name, table in labelled.tables.items()}
     texts = clean_all(labelled.train.texts, spec.clean)
     whole = tokenize_to_disk(tokenizer, texts, max_length=None, cache=cache)
-    max_length, length_note = choose_length(whole.lengths, spec.max_length, longest)
+    max_length, length_note = choose_length(whole.lengths, spec.max_length, longest, spec.windows)
     if spec.truncation_side == "auto":
-        side, side_note = better_side(whole, numbers["train"], max_length)
+        side, side_note = better_side(whole, numbers["train"], reach_of(max_length, spec.windows))
     else:
         side = spec.truncation_side
         side_note = "longer texts lose their beginning" if side == "left" else ""
@@ -97,10 +98,12 @@ def prepare(
         join=spec.join,
         text=labelled.train.layout.text,
         numbering=labelled.numbering,
+        windows=spec.windows,
     )
+    tokens = cut(whole, texts, tokenizer, **preprocessing.limits)
     return Prepared(
         preprocessing=preprocessing,
-        train=Split(texts, cut(whole, texts, tokenizer, max_length), numbers["train"], labelled.train.rows).where(kept),
+        train=Split(texts, tokens, numbers["train"], labelled.train.rows).where(kept),
         validation=split_of(labelled.validation, numbers["validation"], tokenizer, preprocessing, cache),
         test=split_of(labelled.test, numbers["test"], tokenizer, preprocessing, cache),
         lengths=lengths_of(whole.lengths, "tokens", bars=40, width=1),
@@ -113,7 +116,7 @@ def split_of(
 ) -> Split:
     """The rows of a table and their class numbers (N,), with texts as a classifier takes them."""
     texts = clean_all(table.texts, preprocessing.clean)
-    tokens = tokenize_to_disk(tokenizer, texts, max_length=preprocessing.max_length, cache=cache)
+    tokens = tokenize_to_disk(tokenizer, texts, **preprocessing.limits, cache=cache)
     return Split(texts, tokens, labels, table.rows)
 
 
@@ -122,8 +125,8 @@ def clean_all(texts: Sequence[str], steps: Sequence[str]) -> Sequence[str]:
     return Texts.of(clean(text, steps) for text in texts) if steps else texts
 
 
-def choose_length(lengths: NDArray[np.int64], wanted: float, longest: int) -> tuple[int, str]:
-    """(the max length in tokens, a line about it) for texts of these lengths, (N,).
+def choose_length(lengths: NDArray[np.int64], wanted: float, longest: int, windows: int = 1) -> tuple[int, str]:
+    """(the max length in tokens, a line about it) for texts of these lengths, (N,), read in so many `windows` at most.
 
     A share `wanted` up to 1 is that of texts which fit whole, in a multiple of 8. Raises DataError for more than `longest`.
     """
@@ -131,9 +134,22 @@ def choose_length(lengths: NDArray[np.int64], wanted: float, longest: int) -> tu
     if chosen > longest:
         raise DataError(f"data.max_length is {chosen}, but this encoder takes at most {longest} tokens")
     longer = float((lengths > chosen).mean())
+    if windows > 1:
+        if not longer:
+            return chosen, f"max length {chosen} tokens holds every training text"
+        lost = float((lengths > reach_of(chosen, windows)).mean())
+        return chosen, (
+            f"{longer:.1%} of the training texts are longer than {chosen} tokens and are read in up to {windows} windows, "
+            f"which cut {lost:.1%}"
+        )
     fits_all = min(covering(lengths, COVERED), longest)
     hint = f"; {fits_all} would cut 0.5 % or fewer" if longer > 0.05 and fits_all > chosen else ""
     return chosen, f"max length {chosen} tokens cuts {longer:.1%} of the training texts{hint}"
+
+
+def reach_of(max_length: int, windows: int) -> int:
+    """Tokens of the longest text that so many windows hold whole, but for a few that stand around each."""
+    return max_length + (windows - 1) * (max_length - overlap_of(max_length))
 
 
 def better_side(tokens: Tokens, labels: NDArray[np.int64], max_length: int) -> tuple[str, str]:

@@ -50,8 +50,8 @@ def shifted_tokens(
     shifted = []
     for kind in kinds:
         changed = Texts.of(preprocessing.apply(shift(text, kind, seed=seed, join=preprocessing.join)) for text in texts)
-        after = tokenize_to_disk(tokenizer, changed, max_length=preprocessing.max_length)
-        other = (not np.array_equal(one[0], two[0]) for one, two in zip(tokens, after, strict=True))
+        after = tokenize_to_disk(tokenizer, changed, **preprocessing.limits)
+        other = (not after.same_text(tokens, text) for text in range(len(texts)))
         indices = np.flatnonzero(np.fromiter(other, dtype=np.bool_))
         shifted.append(Shifted(kind, indices, after.take(indices)))
     return tuple(shifted)

@@ -1,6 +1,7 @@
 """Texts → token ids, end to end: in memory for a chunk, on disk for any number. A tokenizer sees a chunk of texts at a time.
 
-Shapes: N texts have N + 1 offsets, so nothing is stored padded.
+A text that is longer than an encoder takes is cut, or read in overlapping windows. Shapes: N texts are M windows, which have
+M + 1 offsets, so nothing is stored padded.
 """
 
 import hashlib
@@ -17,29 +18,34 @@ from numpy.typing import DTypeLike, NDArray
 from rankwise.data.store import Numbers, Texts
 from rankwise.system.cache import Cache
 
-FORMAT = 1
+FORMAT = 2
 LEAST_SHARED = 2_000  # texts: fewer are tokenised in less time than it takes to look for them
 CHUNK = 2_000  # texts per tokenizer call: enough to use its threads, little enough to bound memory
 CHUNK_CHARACTERS = 1_000_000  # ... also where texts are long: a tokenizer holds some 100 bytes a token
 
 Integers = NDArray[np.integer[Any]]
-Encoded = tuple[Integers, Integers]  # ids and segment ids of one text
+Encoded = tuple[Integers, Integers]  # ids and segment ids of one window
+Windows = list[Encoded]  # of one text
 _NO_SEGMENTS = np.zeros(0, dtype=np.int8)  # of a tokenizer that gives none, or none but 0
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """Token ids of N texts, end to end; text i is `ids[offsets[i]:offsets[i + 1]]`."""
+    """Token ids of M windows, end to end, which make N texts; window i is `ids[offsets[i]:offsets[i + 1]]`."""
 
     ids: Integers | Numbers
     offsets: NDArray[np.int64]
     types: Integers | Numbers | None = None
     """Segment ids, only where a tokenizer gives any but 0 (XLNet)."""
+    firsts: NDArray[np.int64] | None = None
+    """(N + 1,): text i has the windows `firsts[i]` up to `firsts[i + 1]`; None where each text is one."""
 
     def __len__(self) -> int:
+        """How many windows."""
         return len(self.offsets) - 1
 
     def __getitem__(self, index: int) -> Encoded:
+        """A window."""
         span = slice(self.offsets[index], self.offsets[index + 1])
         return self.ids[span], _NO_SEGMENTS if self.types is None else self.types[span]
 
@@ -48,23 +54,67 @@ class Tokens:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each text, special ones included; shape (N,)."""
+        """Tokens of each window, special ones included; shape (M,)."""
         return np.diff(self.offsets)
 
-    def take(self, indices: NDArray[np.int64]) -> "Tokens":
+    @property
+    def text_lengths(self) -> NDArray[np.int64]:
+        """Tokens of each text in all its windows; shape (N,)."""
+        return np.diff(self.offsets if self.firsts is None else self.offsets[self.firsts])
+
+    @property
+    def window_counts(self) -> NDArray[np.int64]:
+        """Windows of each text; shape (N,)."""
+        return np.ones(len(self), dtype=np.int64) if self.firsts is None else np.diff(self.firsts)
+
+    def windows(self, texts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The numbers of these texts' windows, in the texts' order."""
+        if self.firsts is None:
+            return texts
+        spans = [np.arange(self.firsts[text], self.firsts[text + 1]) for text in texts]
+        return np.concatenate([np.zeros(0, dtype=np.int64), *spans])
+
+    def text(self, index: int) -> Windows:
+        """The windows of a text."""
+        return [self[window] for window in self.windows(np.array([index])).tolist()]
+
+    def same_text(self, others: "Tokens", index: int) -> bool:
+        """Whether a text has the tokens that it has among others."""
+        mine, theirs = self.text(index), others.text(index)
+        return len(mine) == len(theirs) and all(
+            np.array_equal(one[0], other[0]) for one, other in zip(mine, theirs, strict=True)
+        )
+
+    def take(self, texts: NDArray[np.int64]) -> "Tokens":
         """The tokens of these texts alone, on disk."""
-        return _written(map(self.__getitem__, indices), self.ids.dtype)
+        return _written(map(self.text, texts), self.ids.dtype)
 
 
-def tokenize(tokenizer: Any, texts: Sequence[str], *, max_length: int | None) -> Tokens:
-    """Token ids of N texts with special tokens, cut to `max_length` tokens when it is given; in memory, for a chunk."""
-    rows = list(_encoded(tokenizer, texts, max_length))
-    offsets = np.cumsum([0, *(len(ids) for ids, _ in rows)], dtype=np.int64)
-    ids, types = map(np.concatenate, zip(*rows, strict=True)) if rows else (np.zeros(0, np.int32), _NO_SEGMENTS)
-    return Tokens(ids, offsets, types if types.any() else None)
+def text_means(values: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The mean of each text's windows (N, D), of which it has `counts` (N,), end to end (M, D)."""
+    if len(values) == len(counts):
+        return values
+    sums = np.add.reduceat(values, np.cumsum(counts) - counts, axis=0)
+    return np.asarray(sums / counts[:, None], dtype=values.dtype)
 
 
-def tokenize_to_disk(tokenizer: Any, texts: Sequence[str], *, max_length: int | None, cache: Cache | None = None) -> Tokens:
+def tokenize(tokenizer: Any, texts: Sequence[str], *, max_length: int | None, windows: int = 1) -> Tokens:
+    """Token ids of N texts with special tokens, in memory, for a chunk.
+
+    A text of more than `max_length` tokens, when that is given, is read in as many windows of so many tokens as it takes,
+    `windows` at most; what fits into no more of them is cut off on the tokenizer's truncation side.
+    """
+    rows = list(_encoded(tokenizer, texts, max_length, windows))
+    pieces = [piece for row in rows for piece in row]
+    offsets = np.cumsum([0, *(len(ids) for ids, _ in pieces)], dtype=np.int64)
+    ids, types = map(np.concatenate, zip(*pieces, strict=True)) if pieces else (np.zeros(0, np.int32), _NO_SEGMENTS)
+    firsts = np.cumsum([0, *map(len, rows)], dtype=np.int64) if len(pieces) > len(rows) else None
+    return Tokens(ids, offsets, types if types.any() else None, firsts)
+
+
+def tokenize_to_disk(
+    tokenizer: Any, texts: Sequence[str], *, max_length: int | None, windows: int = 1, cache: Cache | None = None
+) -> Tokens:
     """The same for any number of texts, on disk.
 
     Processes that share a `cache` share the tokens: one of them makes them, under a hash of tokenizer and texts. Few texts
@@ -72,31 +122,33 @@ def tokenize_to_disk(tokenizer: Any, texts: Sequence[str], *, max_length: int | 
     """
 
     def written(folder: Path | None = None) -> Tokens:
-        return _written(_encoded(tokenizer, texts, max_length), _narrowest(tokenizer), folder)
+        return _written(_encoded(tokenizer, texts, max_length, windows), _narrowest(tokenizer), folder)
 
     def make(entry: Path) -> dict[str, Any]:
         tokens = written(entry)
         np.save(entry / "offsets.npy", tokens.offsets)
-        return {"ids": tokens.ids.dtype.name, "types": tokens.types is not None}
+        if tokens.firsts is not None:
+            np.save(entry / "firsts.npy", tokens.firsts)
+        return {"ids": tokens.ids.dtype.name, "types": tokens.types is not None, "windows": tokens.firsts is not None}
 
     def read(entry: Path, facts: dict[str, Any]) -> Tokens:
         types = Numbers(np.int8, (entry / "types.bin").open("rb", buffering=0)) if facts["types"] else None
-        return Tokens(
-            Numbers(facts["ids"], (entry / "ids.bin").open("rb", buffering=0)), np.load(entry / "offsets.npy"), types
-        )
+        ids = Numbers(facts["ids"], (entry / "ids.bin").open("rb", buffering=0))
+        firsts = np.load(entry / "firsts.npy") if facts["windows"] else None
+        return Tokens(ids, np.load(entry / "offsets.npy"), types, firsts)
 
-    key, size = _key_of(tokenizer, texts, max_length) if cache and len(texts) >= LEAST_SHARED else ("", 0)
+    key, size = _key_of(tokenizer, texts, max_length, windows) if cache and len(texts) >= LEAST_SHARED else ("", 0)
     return cache.entry(key, size, make, read)[0] if cache and key and cache.has_room(size) else written()
 
 
-def _key_of(tokenizer: Any, texts: Sequence[str], max_length: int | None) -> tuple[str, int]:
+def _key_of(tokenizer: Any, texts: Sequence[str], max_length: int | None, windows: int) -> tuple[str, int]:
     """A hash of all that the tokens depend on, and about how many bytes they take; no hash of a tokenizer in Python."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return "", 0
     settings = json.loads(backend.to_str()).items()
     kept = {name: part for name, part in settings if name not in ("truncation", "padding")}  # which the last call left
-    about = [FORMAT, max_length, tokenizer.truncation_side, sorted(tokenizer.model_input_names), kept]
+    about = [FORMAT, max_length, windows, tokenizer.truncation_side, sorted(tokenizer.model_input_names), kept]
     total, size = hashlib.sha256(json.dumps(about, sort_keys=True).encode()), 0
     for text in texts:
         raw = text.encode("utf-8", "surrogatepass")
@@ -105,25 +157,51 @@ def _key_of(tokenizer: Any, texts: Sequence[str], max_length: int | None) -> tup
     return total.hexdigest()[:32], size
 
 
-def cut(tokens: Tokens, texts: Sequence[str], tokenizer: Any, max_length: int) -> Tokens:
-    """Texts of more tokens tokenised again, because the tokenizer knows what stands at the end of a cut; the others kept."""
+def cut(tokens: Tokens, texts: Sequence[str], tokenizer: Any, max_length: int, windows: int = 1) -> Tokens:
+    """What `tokenize` gives with this limit, from whole texts' tokens. Longer texts are tokenised again."""
     long = tokens.lengths > max_length
     if not long.any():
         return tokens
-    again = _encoded(tokenizer, Texts.of(texts).take(long), max_length)
-    rows = (next(again) if is_long else row for is_long, row in zip(long, tokens, strict=True))
+    again = _encoded(tokenizer, Texts.of(texts).take(long), max_length, windows)
+    rows = (next(again) if is_long else [row] for is_long, row in zip(long, tokens, strict=True))
     return _written(rows, _narrowest(tokenizer))
 
 
-def _encoded(tokenizer: Any, texts: Sequence[str], max_length: int | None) -> Iterator[Encoded]:
-    narrowest = _narrowest(tokenizer)
+def _encoded(tokenizer: Any, texts: Sequence[str], max_length: int | None, windows: int) -> Iterator[Windows]:
+    """The windows of each text."""
+    narrowest, cuts = _narrowest(tokenizer), max_length is not None and windows == 1
     for chunk in _chunks(texts):
-        encoded = tokenizer(
-            chunk, truncation=max_length is not None, max_length=max_length, return_attention_mask=False, verbose=False
-        )
+        limit = max_length if cuts else None
+        encoded = tokenizer(chunk, truncation=cuts, max_length=limit, return_attention_mask=False, verbose=False)
         rows = encoded["input_ids"]
         for ids, types in zip(rows, encoded.get("token_type_ids") or [()] * len(rows), strict=True):
-            yield np.asarray(ids, dtype=narrowest), np.asarray(types, dtype=np.int8)
+            text = np.asarray(ids, dtype=narrowest), np.asarray(types, dtype=np.int8)
+            if max_length is None or len(ids) <= max_length:
+                yield [text]
+            else:
+                yield list(_windows_of(text, tokenizer, max_length, windows))
+
+
+def _windows_of(text: Encoded, tokenizer: Any, max_length: int, most: int) -> Iterator[Encoded]:
+    """A longer text's windows, of `max_length` tokens each, evenly spread, each between the text's own special tokens."""
+    from rankwise.planning.workload import overlap_of, windows_of  # for a longer text only: imports are a prediction's time
+
+    before, after = _special_tokens(tokenizer)
+    length = len(text[0])
+    inside, room = length - before - after, max_length - before - after
+    count = int(windows_of(inside, room, most))
+    reach = min(inside, room + (count - 1) * (room - overlap_of(room)))  # tokens that the windows hold together
+    start = before + (inside - reach if tokenizer.truncation_side == "left" else 0)
+    for first in (start + np.linspace(0, reach - room, count).round().astype(np.int64)).tolist():
+        kept = np.r_[:before, first : first + room, length - after : length]
+        yield text[0][kept], text[1][kept] if len(text[1]) else _NO_SEGMENTS
+
+
+def _special_tokens(tokenizer: Any) -> tuple[int, int]:
+    """How many tokens stand before and after those of a text itself."""
+    (none, one) = tokenizer(["", "a"], return_attention_mask=False, verbose=False)["input_ids"]
+    before = next((place for place, (left, right) in enumerate(zip(none, one, strict=False)) if left != right), len(none))
+    return before, len(none) - before
 
 
 def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
@@ -139,19 +217,23 @@ def _chunks(texts: Iterable[str]) -> Iterator[list[str]]:
         yield chunk
 
 
-def _written(rows: Iterable[Encoded], ids_type: DTypeLike, folder: Path | None = None) -> Tokens:
-    """The tokens of texts, on disk, in files of a folder where one is given; segment ids only where one is not 0."""
+def _written(rows: Iterable[Windows], ids_type: DTypeLike, folder: Path | None = None) -> Tokens:
+    """The tokens of texts' windows, on disk, in files of a folder where one is given; segment ids only where one is not 0."""
     ids, types = (
         Numbers(dtype, None if folder is None else (folder / name).open("w+b", buffering=0))
         for dtype, name in ((ids_type, "ids.bin"), (np.int8, "types.bin"))
     )
-    offsets, segments = array("q", [0]), False
-    for row_ids, row_types in rows:
-        ids.append(row_ids)
-        types.append(row_types)
-        offsets.append(len(ids))
-        segments = segments or bool(row_types.any())
-    return Tokens(ids, np.frombuffer(offsets, dtype=np.int64), types if segments else None)
+    offsets, firsts, segments = array("q", [0]), array("q", [0]), False
+    for windows in rows:
+        for window_ids, window_types in windows:
+            ids.append(window_ids)
+            types.append(window_types)
+            offsets.append(len(ids))
+            segments = segments or bool(window_types.any())
+        firsts.append(len(offsets) - 1)
+    alone = len(firsts) == len(offsets)
+    bounds, texts = np.frombuffer(offsets, dtype=np.int64), np.frombuffer(firsts, dtype=np.int64)
+    return Tokens(ids, bounds, types if segments else None, None if alone else texts)
 
 
 def _narrowest(tokenizer: Any) -> type[np.integer[Any]]:

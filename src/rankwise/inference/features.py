@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from rankwise.data.batches import Padding, padded_batches, scoring_batches
-from rankwise.data.tokens import Tokens, tokenize_to_disk
+from rankwise.data.tokens import Tokens, text_means, tokenize_to_disk
 from rankwise.encoders.base import locate
 from rankwise.encoders.describe import find
 from rankwise.inference.scorer import gathered
@@ -34,12 +34,13 @@ def head_features(
     precision: str,
     hidden: HiddenStates | None = None,
 ) -> NDArray[np.float32]:
-    """What enters the head's last projection (N, H), of the chosen texts in their order.
+    """What enters the head's last projection (N, H), of the chosen texts in their order: the mean of a text's windows.
 
     `hidden` are the states that enter the lowest adapted layer, where they are known.
     """
-    positions = scoring_batches(tokens.lengths[chosen], BATCH)
-    rows = [chosen[batch] for batch in positions]
+    windows = tokens.windows(chosen)  # (W,)
+    positions = scoring_batches(tokens.lengths[windows], BATCH)
+    rows = [windows[batch] for batch in positions]
     last, device = classifier.last_projection, classifier.device
     caught: list[torch.Tensor] = []
     hook = last.register_forward_hook(lambda _, inputs, __: caught.append(inputs[0].detach()))
@@ -52,7 +53,8 @@ def head_features(
 
     try:
         with in_eval_mode(classifier.model):
-            return gathered(positions, outputs(), shape=(len(chosen), last.in_features))
+            features = gathered(positions, outputs(), shape=(len(windows), last.in_features))
+            return text_means(features, tokens.window_counts[chosen])
     finally:
         hook.remove()
 

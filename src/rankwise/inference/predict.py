@@ -129,14 +129,14 @@ class Predictor:
                 raise DataError(f"text {number} holds half of a character; expected valid Unicode, such as UTF-8 gives")
         clean = [self.preprocessing.apply(text) for text in texts]
         with self._lock:
-            return tokenize(self.tokenizer, clean, max_length=self.preprocessing.max_length)
+            return tokenize(self.tokenizer, clean, **self.preprocessing.limits)
 
     def _probabilities(self, tokens: Tokens, *, batch_size: int, mc_dropout: int, seed: int) -> Probabilities:
         """(N, C) of one window, of a single pass or the mean of several with dropout on."""
         if mc_dropout == 0:
             return self.task.probabilities(self.logits(tokens, batch_size=batch_size))
         scorer = self._stochastic
-        total = np.zeros((len(tokens), len(self.task.classes)))
+        total = np.zeros((len(tokens.window_counts), len(self.task.classes)))
         with scorer.seeded(seed):
             for _ in range(mc_dropout):  # Gal & Ghahramani, arXiv 1506.02142
                 total += self.task.probabilities(logits(scorer, tokens, padding=self.padding, batch_size=batch_size))

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rankwise.data.batches import Batch, Padding, Rows, padded_batches, scoring_batches
-from rankwise.data.tokens import Tokens
+from rankwise.data.tokens import Tokens, text_means
 
 
 class Scorer(Protocol):
@@ -27,10 +27,10 @@ class Scorer(Protocol):
 
 
 def logits(scorer: Scorer, tokens: Tokens, *, padding: Padding, batch_size: int) -> NDArray[np.float32]:
-    """Logits (N, C) of every text, in the texts' order."""
+    """Logits (N, C) of every text, in the texts' order: the mean of its windows'."""
     rows = scoring_batches(tokens.lengths, batch_size)
     outputs = map(scorer.logits, padded_batches(tokens, rows, padding))
-    return gathered(rows, outputs, shape=(len(tokens), len(scorer.classes)))
+    return text_means(gathered(rows, outputs, shape=(len(tokens), len(scorer.classes))), tokens.window_counts)
 
 
 def gathered(rows: Sequence[Rows], outputs: Iterable[ArrayLike], *, shape: tuple[int, int]) -> NDArray[np.float32]:

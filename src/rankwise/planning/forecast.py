@@ -36,6 +36,25 @@ LEAST_UPDATES = 10  # fewer teach nothing
 REFUSED_FROM = 1.25  # times the budget that the least run is predicted to take: below, the prediction may be what is wrong
 
 
+@dataclass(frozen=True)
+class Throughput:
+    """How fast a classifier runs."""
+
+    training: float
+    """Useful operations a second of updates."""
+    inference: float
+    loading_seconds: float = 0.0
+    """Of the encoder, which each training of a ladder loads anew."""
+    elapsed_seconds: float | None = None
+    """Of the run before its first training, where they are over; None to predict them."""
+    assumed: bool = False
+    """Whether the speeds come from matrix products alone, so that what else an update does is to be added."""
+
+    def after(self, seconds: float) -> Self:
+        """The same, in a run whose first training begins after so many seconds."""
+        return replace(self, elapsed_seconds=seconds)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Durations:
     """How long the parts of a run take."""
@@ -130,23 +149,33 @@ class Forecast(Durations, Event, kind="forecast"):
 
 
 def forecast(
-    plan: Plan, recipe: Recipe, work: Work, *, gflops: float, threads: int, bf16: bool = False, gpu: bool = False
+    plan: Plan,
+    recipe: Recipe,
+    work: Work,
+    *,
+    gflops: float,
+    threads: int,
+    bf16: bool = False,
+    gpu: bool = False,
+    measured: Throughput | None = None,
 ) -> Forecast:
     """The cost of a recipe's run at `gflops` fp32 matrix-product speed, of all `threads` or the GPU; `bf16` where used.
 
-    On a GPU, memory is what is allocated there. A budget of minutes cuts the updates, one of memory the rows at a
-    time. Raises OverTime and OverMemory where even the least is too much.
+    What was `measured` of the classifier itself goes before that speed. On a GPU, memory is what is allocated there. A budget
+    of minutes cuts the updates, one of memory the rows at a time. Raises OverTime and OverMemory where even the least is too
+    much.
     """
     spec = recipe.train
     computed = operations(plan, recipe, work)
     speed = 1e9 * max(gflops, 1e-3) * (BF16_GAIN if bf16 else 1.0)
-    durations = _durations(plan, recipe, work, computed, speed=speed)
+    pace = measured or Throughput(speed * TRAINING_UTILISATION, speed * INFERENCE_UTILISATION, assumed=True)
+    durations = _durations(plan, recipe, work, computed, pace)
     minutes = None if work.source == "assumed" else recipe.budget.minutes
     steps = _steps_in(minutes, recipe, work.train_rows, durations)
     passes = evaluations(steps, spec.evaluation_interval(work.train_rows))
     rows, scored = fit_batches(plan, recipe, work, bf16=bf16, gpu=gpu)
     rungs: dict[str, float] = {
-        rung: _rung_seconds(recipe.rung(rung), plan.encoder.classes, work, speed=speed)
+        rung: _rung_seconds(recipe.rung(rung), plan.encoder.classes, work, pace)
         for rung in recipe.climbed(few=work.folds > 0)
     }
     seconds = durations.whole(steps, passes)
@@ -177,26 +206,28 @@ def forecast(
     )
 
 
-def _durations(plan: Plan, recipe: Recipe, work: Work, computed: Operations, *, speed: float) -> Durations:
-    """The parts of a run on a machine with `speed` operations a second in matrix products."""
-    training, inference = speed * TRAINING_UTILISATION, speed * INFERENCE_UTILISATION
+def _durations(plan: Plan, recipe: Recipe, work: Work, computed: Operations, pace: Throughput) -> Durations:
+    """The parts of a run."""
     tokens = work.train_tokens + work.validation_tokens + work.test_tokens
     classes = plan.encoder.classes
     baselines = of_baselines(work, classes, few=BASELINE_SECONDS_PER_TOKEN_FEW, many=BASELINE_SECONDS_PER_TOKEN)
     baselines *= recipe.evaluate.baselines
-    optimizer = OPTIMIZER_SECONDS_PER_WEIGHT * plan.ledger.trainable_parameters
-    test = computed.test / inference
+    beside = UPDATE_SECONDS + OPTIMIZER_SECONDS_PER_WEIGHT * plan.ledger.trainable_parameters
+    before = START_SECONDS + TOKENIZE_SECONDS_PER_TOKEN * tokens + baselines
+    if pace.elapsed_seconds is not None:
+        before = pace.elapsed_seconds
+    test = computed.test / pace.inference
     return Durations(
-        start_seconds=START_SECONDS + TOKENIZE_SECONDS_PER_TOKEN * tokens + computed.caching / inference + baselines,
-        update_seconds=computed.update / training + UPDATE_SECONDS + optimizer,
-        evaluation_seconds=computed.evaluation / inference,
+        start_seconds=before + computed.caching / pace.inference,
+        update_seconds=computed.update / pace.training + beside * pace.assumed,
+        evaluation_seconds=computed.evaluation / pace.inference,
         end_seconds=END_SECONDS + test,
         test_seconds=test,
     )
 
 
-def _rung_seconds(recipe: Recipe, classes: int, work: Work, *, speed: float) -> float:
-    """Seconds that trying a rung takes: filling the cache, updates and evaluations, of each fold and of all rows."""
+def _rung_seconds(recipe: Recipe, classes: int, work: Work, pace: Throughput) -> float:
+    """Seconds that trying a rung takes: loading, the cache, updates and evaluations, of each fold and of all rows."""
     planned, spec = make_plan(recipe, classes=classes), recipe.train
     in_folds = work.folds if spec.planned_steps(work.train_rows) else 0  # a fitted head's folds take a moment
     seconds = 0.0
@@ -204,11 +235,11 @@ def _rung_seconds(recipe: Recipe, classes: int, work: Work, *, speed: float) -> 
         rows = round(share * work.train_rows)
         part = replace(work, train_rows=rows, train_tokens=share * work.train_tokens)
         computed = operations(planned, recipe, part)
-        found = _durations(planned, recipe, part, computed, speed=speed)
+        found = _durations(planned, recipe, part, computed, pace)
         steps = spec.planned_steps(rows)
         passes = 1 if work.folds else max(1, evaluations(steps, spec.evaluation_interval(rows)))
         updates = steps * found.update_seconds + passes * found.evaluation_seconds
-        seconds += computed.caching / (speed * INFERENCE_UTILISATION) + updates
+        seconds += pace.loading_seconds + computed.caching / pace.inference + updates
     return seconds
 
 

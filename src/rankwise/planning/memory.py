@@ -54,7 +54,8 @@ def peak_bytes(
     optimizer = trained * (1 + OPTIMIZER_FLOATS[recipe.train.optimizer.name] + averaged)  # with the gradients
     held_always = weights + _folded_bytes(plan, bf16) + optimizer
     shrink = BF16_KEPT if bf16 else 1.0
-    training, scoring = shrink * _kept(plan, recipe.train, work, rows), shrink * _held(plan, work, scored)
+    together = max(rows, work.windows)  # a text's windows are computed together, for its loss is that of their mean
+    training, scoring = shrink * _kept(plan, recipe.train, work, together), shrink * _held(plan, work, scored)
     if gpu:  # texts, baselines and the check stay in the computer's own memory
         return round(GPU_BYTES + held_always + max(training, scoring))
     classes = plan.encoder.classes
@@ -152,6 +153,7 @@ def _folded_bytes(plan: Plan, bf16: bool) -> int:
 def _ways_to_shrink(plan: Plan, recipe: Recipe, work: Work) -> str:
     ways = {
         "data.max_length=64": work.longest > 64,
+        "data.windows=1": work.windows > 1,
         "adapter.method=lora": plan.method.trains_weights,
         "base=minilm": recipe.base != "minilm",
     }

@@ -14,6 +14,21 @@ ASSUMED_ROWS = 1_000  # where a plan knows no rows, it speaks of so many
 FULL_LENGTH = 128  # tokens of each assumed text where the recipe gives a share of texts instead of a length
 
 
+OVERLAP = 1 / 8  # of a window that the one before it has, too
+
+
+def windows_of(tokens: ArrayLike, window: int, most: int) -> NDArray[np.int64]:
+    """Windows (N,) of so many tokens, overlapping, that texts of `tokens` (N,) are read in: one at least, `most` at most."""
+    step = window - overlap_of(window)
+    counts: NDArray[np.float64] = np.ceil((np.asarray(tokens) - window) / step) + 1
+    return np.clip(counts, 1, most).astype(np.int64)
+
+
+def overlap_of(window: int) -> int:
+    """Tokens that a window shares with the one before it, at least."""
+    return int(OVERLAP * window)
+
+
 @dataclass(frozen=True)
 class Work:
     """Rows and tokens of the three splits, special tokens included and long texts cut."""
@@ -25,11 +40,13 @@ class Work:
     validation_tokens: float
     test_tokens: float
     longest: int
-    """Tokens of the longest text."""
+    """Tokens of the longest text, or window of one."""
     source: str = "tokens"
     """What is known: `tokens`, or `characters` from which they were estimated, or nothing but `assumed` rows."""
     folds: int = 0
     """How many folds hold the rungs of a ladder against each other; 0 where the validation rows do."""
+    windows: int = 1
+    """The most windows that a text is read in, which are computed at a time."""
 
     @classmethod
     def of_tokens(cls, train: ArrayLike, validation: ArrayLike, test: ArrayLike) -> Self:
@@ -41,18 +58,27 @@ class Work:
 
     @classmethod
     def of_characters(
-        cls, train: ArrayLike, rows: tuple[int, int, int], *, max_length: float, encoder_longest: int | None = None
+        cls,
+        train: ArrayLike,
+        rows: tuple[int, int, int],
+        *,
+        max_length: float,
+        encoder_longest: int | None = None,
+        windows: int = 1,
     ) -> Self:
         """From the training texts' lengths in characters and the rows of each split; tokens are estimated.
 
-        `max_length` is the recipe's: tokens, or the share of texts that must fit whole.
+        `max_length` is the recipe's: tokens, or the share of texts that must fit whole; so is `windows`.
         """
         tokens = np.ceil(np.asarray(train, dtype=float) / CHARACTERS_PER_TOKEN) + SPECIAL_TOKENS
         limit = float(np.quantile(tokens, max_length)) if max_length <= 1 and len(tokens) else max_length
-        cut: NDArray[np.float64] = np.minimum(tokens, min(limit, encoder_longest or math.inf))
-        mean = float(cut.mean()) if len(cut) else float(SPECIAL_TOKENS)
-        longest = math.ceil(cut.max()) if len(cut) else SPECIAL_TOKENS
-        return cls(*rows, rows[0] * mean, rows[1] * mean, rows[2] * mean, longest, "characters")
+        longest = float(tokens.max(initial=SPECIAL_TOKENS))
+        window = math.ceil(min(limit, encoder_longest or math.inf, longest)) if len(tokens) else SPECIAL_TOKENS
+        counts = windows_of(tokens, window, windows)  # (N,)
+        read: NDArray[np.float64] = np.where(counts == 1, np.minimum(tokens, window), counts * window)
+        mean = float(read.mean()) if len(read) else float(SPECIAL_TOKENS)
+        sums = (rows[0] * mean, rows[1] * mean, rows[2] * mean)
+        return cls(*rows, *sums, window, "characters", windows=int(counts.max(initial=1)))
 
     @classmethod
     def assumed(cls, *, max_length: float, encoder_longest: int | None = None) -> Self:

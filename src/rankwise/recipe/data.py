@@ -12,7 +12,9 @@ ShiftKind = Literal[
 ]
 
 # The keys of data that say what becomes of rows and labels once a file is read.
-AFTER_READING = frozenset({"clean", "max_length", "truncation_side", "length_percentiles", "unseen_labels", "leakage"})
+AFTER_READING = frozenset(
+    {"clean", "max_length", "windows", "truncation_side", "length_percentiles", "unseen_labels", "leakage"}
+)
 
 
 class SourceSpec(Spec):
@@ -72,9 +74,11 @@ class DataSpec(Spec):
     """Cleaning steps, in order; stored with the run and applied again at prediction."""
     max_length: Annotated[float, BeforeValidator(share)] = 128
     """Longest text in tokens, or the share of training texts that must fit whole (`99.5%`)."""
+    windows: Count = 1
+    """Overlapping windows of max_length tokens that a longer text is read in, at most; its logits are the mean of theirs."""
     truncation_side: Literal["right", "left", "auto"] = "right"
-    """Where a longer text is cut: right loses its end, left its beginning; auto keeps the end that tells the classes apart
-    better, by training rows. Travels with the run's tokenizer.
+    """Where a text that fits into no more windows is cut: right loses its end, left its beginning; auto keeps the end that
+    tells the classes apart better, by training rows. Travels with the run's tokenizer.
     """
     length_percentiles: tuple[float, float] | None = None
     """Train only on texts whose token length lies between these percentiles, such as [1, 99]."""

@@ -72,6 +72,7 @@ def model_card(recipe: Recipe, plan: Plan, base: Base, scores: RunScores, ladder
             how_scored=_how_scored(scores),
             loading=_loading(plan, on, len(scores.classes)),
             cleaning=", ".join(recipe.data.clean) or "no cleaning steps",
+            windows=_windows(recipe),
             again=FROM_FILES if recipe.data.names_files else FROM_LISTS,
         )
     )
@@ -82,6 +83,17 @@ def _loading(plan: Plan, base: str, classes: int) -> str:
     if plan.encoder.pools:
         return POOLED.format(read=READ[plan.encoder.reads])
     return (ADAPTER if plan.adapter.is_apart else WHOLE_MODEL).format(base=base, classes=classes)
+
+
+def _windows(recipe: Recipe) -> str:
+    """What becomes of long texts."""
+    windows, cut = recipe.data.windows, "Texts of more tokens than `max_length` in `preprocessing.json` are cut."
+    if windows == 1:
+        return cut
+    return (
+        f"A text of more tokens than `max_length` in `preprocessing.json` is read in up to {windows} overlapping windows, "
+        "and its logits are the mean of theirs; without rankwise, average them so, or the text is cut."
+    )
 
 
 def _front_matter(recipe: Recipe, plan: Plan, base: Base, scores: RunScores) -> str:

@@ -33,6 +33,8 @@ class Micro:
     weight: torch.Tensor
     """What the rows of the whole update weigh, ()."""
     entering: Entering | None = None
+    windows: torch.Tensor | None = None
+    """How many windows each text has, (B,), in `inputs`; None where each has one. What has more is not recorded."""
 
     @property
     def width(self) -> int:
@@ -51,7 +53,8 @@ class Micro:
     def to(self, device: torch.device) -> Self:
         inputs = {name: tensor.to(device) for name, tensor in self.inputs.items()}
         entering = self.entering and self.entering._replace(hidden=self.entering.hidden.to(device))
-        return type(self)(inputs, self.labels.to(device), self.weight.to(device), entering)
+        windows = None if self.windows is None else self.windows.to(device)
+        return type(self)(inputs, self.labels.to(device), self.weight.to(device), entering, windows)
 
     def tensors(self) -> list[torch.Tensor]:
         """All that may differ from one micro-batch to the next, in one order."""

@@ -1,7 +1,7 @@
 """A training that is ready to start: what a recipe, its data and a device come to. `workflows.assemble` makes one."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,12 +15,28 @@ from rankwise.encoders.base import Base
 from rankwise.model.adapters import build
 from rankwise.model.classifier import Classifier
 from rankwise.model.load import check_match
-from rankwise.planning.forecast import Forecast
+from rankwise.planning.forecast import Forecast, Throughput, forecast
 from rankwise.planning.plan import Plan
+from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
 from rankwise.system.device import Device
 from rankwise.system.torch_speed import Speed
 from rankwise.training.events import ValidationScores
+
+
+def cost_of(
+    plan: Plan,
+    recipe: Recipe,
+    work: Work,
+    *,
+    speed: Speed,
+    precision: str,
+    device: Device,
+    measured: Throughput | None = None,
+) -> Forecast:
+    """What a training costs on a device. Raises OverTime and OverMemory."""
+    bf16, gpu = precision != "fp32", not device.is_cpu
+    return forecast(plan, recipe, work, gflops=speed.gflops, threads=speed.threads, bf16=bf16, gpu=gpu, measured=measured)
 
 
 @dataclass(frozen=True, repr=False)
@@ -55,6 +71,14 @@ class Job:
         classifier = build(self.base, self.plan, self.data.classes, seed=self.recipe.train.seed)
         check_match(self.tokenizer, classifier.model, self.recipe.base)
         return classifier
+
+    def forecast_by(self, measured: Throughput) -> "Job":
+        """The same job, without its classifier, its forecast made from what was measured of that."""
+        work, precision = self.forecast.work, self.precision
+        cost = cost_of(
+            self.plan, self.recipe, work, speed=self.speed, precision=precision, device=self.device, measured=measured
+        )
+        return replace(self, forecast=cost)
 
     @property
     def holds_classifier(self) -> bool:

@@ -97,7 +97,7 @@ def fit(
     with job.device.own_generators():
         # --- what does not change from update to update
         _seed(spec, accelerator)
-        _ready(job)
+        ready(job)
         started = time.monotonic()
         hidden = cached_hidden_states(job, cache, events)
         pace = _pace(job, accelerator, ends_at)
@@ -208,7 +208,7 @@ def _seed(spec: TrainSpec, accelerator: Accelerator, *, resumed_at: int = 0) -> 
     torch.manual_seed(spec.seed + 1_000_003 * accelerator.process_index + 7_919 * resumed_at)
 
 
-def _ready(job: Job) -> None:
+def ready(job: Job) -> None:
     """Put the classifier on its device, with the dropout that the recipe asks for."""
     classifier, spec = job.classifier, job.recipe.train
     if spec.encoder_dropout != "keep":
@@ -273,7 +273,7 @@ def _updates(train: Split, spec: TrainSpec, progress: Progress) -> Iterator[tupl
         if spec.contrast:
             batches = paired_batches(train.labels, spec.batch_size, **of_epoch)
         else:
-            lengths, alike = train.tokens.lengths, spec.speed.similar_lengths
+            lengths, alike = train.tokens.text_lengths, spec.speed.similar_lengths
             batches = training_batches(lengths, spec.batch_size, **of_epoch, similar_lengths=alike)
         for position in range(first_batch if epoch == first_epoch else 0, len(batches)):
             yield epoch, position, batches[position]
@@ -281,13 +281,13 @@ def _updates(train: Split, spec: TrainSpec, progress: Progress) -> Iterator[tupl
 
 def _note_update(pace: Pace, job: Job, rows: Rows, hidden: HiddenStates | None) -> None:
     """Tell the pace of an update, and early before a deadline what scoring takes, by a few validation texts."""
-    pace.note_update(float(job.data.train.tokens.lengths[rows].sum()))
+    pace.note_update(float(job.data.train.tokens.text_lengths[rows].sum()))
     split = job.data.validation
     if not pace.has_deadline or pace.step != PROBE_STEP or not len(split):
         return
     probed = np.linspace(0, len(split) - 1, max(1, len(split) // PROBE_SHARE)).astype(np.int64)
     some = split.tokens.take(probed)
-    known = None if hidden is None else hidden.of(probed)
+    known = None if hidden is None else hidden.of(split.tokens.windows(probed))
     Validation(job.classifier, job.padding, PROBE_BATCH, job.precision).logits(some, known)
     whole = split.tokens.lengths.sum() + sum(kind.tokens.lengths.sum() for kind in job.shifted)
     pace.note_probe(float(some.lengths.sum() / whole))

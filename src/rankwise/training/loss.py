@@ -57,9 +57,9 @@ class Contrast:
         self._read: list[torch.Tensor] = []
         classifier.last_projection.register_forward_pre_hook(self._note)
 
-    def __call__(self, labels: torch.Tensor) -> torch.Tensor:
-        """The loss, (), summed over rows, of what the head has just read (B, H) for class numbers (B,)."""
-        read = self._read.pop()
+    def __call__(self, labels: torch.Tensor, windows: torch.Tensor | None) -> torch.Tensor:
+        """The loss, (), summed over rows, of what the head has just read (W, H) for class numbers (B,)."""
+        read = text_means(self._read.pop(), windows)
         unit = normalize(read.float(), dim=1)
         same = labels[:, None] == labels[None]  # (B, B)
         error = (unit @ unit.T - same.to(unit.dtype)) ** 2
@@ -70,6 +70,14 @@ class Contrast:
     def _note(self, _: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         if inputs[0].requires_grad:  # not where texts are scored
             self._read[:] = [inputs[0]]
+
+
+def text_means(values: torch.Tensor, windows: torch.Tensor | None) -> torch.Tensor:
+    """The mean of each text's windows (B, D), of which it has `windows` (B,), end to end (W, D); None where each has one."""
+    if windows is None:
+        return values
+    text = torch.repeat_interleave(windows)
+    return values.new_zeros(len(windows), values.shape[1]).index_add(0, text, values) / windows[:, None]
 
 
 def class_weights(spec: TrainSpec, counts: Mapping[str, int]) -> torch.Tensor | None:

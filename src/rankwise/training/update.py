@@ -1,5 +1,11 @@
-"""One update's gradients: forward and backward over its micro-batches, summed over processes. Shapes: B rows, C classes."""
+"""One update's gradients: forward and backward over its micro-batches, summed over processes.
 
+Shapes: B rows, W windows of theirs, which are as many where texts are short, C classes.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
 import torch
 from accelerate import Accelerator
 
@@ -14,7 +20,7 @@ from rankwise.system.memory import TRIM_EVERY, Ceiling, is_out_of_memory
 from rankwise.training.cuda_graphs import Graphs, Micro
 from rankwise.training.events import MemoryRanOut
 from rankwise.training.job import Job
-from rankwise.training.loss import Contrast, SingleLabelLoss
+from rankwise.training.loss import Contrast, SingleLabelLoss, text_means
 from rankwise.training.parts import Parts
 
 
@@ -37,6 +43,7 @@ class Update:
         self.job, self.accelerator, self.hidden = job, accelerator, hidden
         self.scaler, self.parts, self.events = scaler, parts, events
         self.classifier, self.train, self.spec = job.classifier, job.data.train, job.recipe.train
+        self.windows = self.train.tokens.window_counts  # (N,)
         self.trained = list(self.classifier.trainable().values())
         self.loss = SingleLabelLoss(self.spec, job.data, self.classifier.device)
         self.contrast = Contrast(self.classifier, self.spec.contrast) if self.spec.contrast else None
@@ -86,15 +93,17 @@ class Update:
         """Loss and right answers of this process's rows; `weight` is what all rows of the update weigh."""
         device = self.classifier.device
         sums = torch.zeros(2, dtype=torch.float64, device=self.job.device.for_doubles)  # loss, right answers
-        for start in range(0, len(mine), self.micro_batch_size):
-            rows = mine[start : start + self.micro_batch_size]
+        for rows in self._micro_batches(mine):
+            windows = self.train.tokens.windows(rows)  # (W,)
             micro = Micro(
-                to_tensors(collate(self.train.tokens, rows, self.job.padding)),
+                to_tensors(collate(self.train.tokens, windows, self.job.padding)),
                 torch.from_numpy(self.train.labels[rows]),
                 torch.tensor(weight),
-                None if self.hidden is None else self.hidden.take(rows, device),
+                None if self.hidden is None else self.hidden.take(windows, device),
+                None if len(windows) == len(rows) else torch.from_numpy(self.windows[rows]),
             )
-            passed = self._backward(micro.to(device)) if self.graphs is None else self.graphs(micro, self._backward)
+            graphs = self.graphs if micro.windows is None else None
+            passed = self._backward(micro.to(device)) if graphs is None else graphs(micro, self._backward)
             sums += passed.to(sums.device).to(sums.dtype)  # in two steps: Apple's GPUs have no doubles
         for penalty in self.parts.penalties():
             self.scaler.scale(penalty).backward()  # type: ignore[no-untyped-call]
@@ -102,14 +111,24 @@ class Update:
         loss, right = sums.tolist()  # here a GPU is waited for
         return loss, round(right)
 
+    def _micro_batches(self, mine: Rows) -> Iterator[Rows]:
+        """Rows that together have no more windows than a micro-batch holds, one row at least."""
+        ends, start = np.cumsum(self.windows[mine]), 0
+        while start < len(mine):
+            before = ends[start - 1] if start else 0
+            end = max(start + 1, int(np.searchsorted(ends, before + self.micro_batch_size, side="right")))
+            yield mine[start:end]
+            start = end
+
     def _backward(self, micro: Micro) -> torch.Tensor:
         """Forward and backward: gradients are added to, (2,) the loss and the right answers."""
         logits = self.classifier.logits(
             micro.inputs, precision=self.job.precision, speed=self.spec.speed, entering=micro.entering
-        )  # (B, C)
+        )  # (W, C)
+        logits = text_means(logits, micro.windows)  # (B, C)
         loss = self.loss(logits, micro.labels)
         if self.contrast is not None:
-            loss = loss + self.contrast(micro.labels)
+            loss = loss + self.contrast(micro.labels, micro.windows)
         loss = loss / micro.weight
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
         right = self.loss.right(logits.detach(), micro.labels)

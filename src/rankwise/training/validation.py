@@ -16,7 +16,7 @@ from rankwise.data.batches import Padding, padded_batches, scoring_batches
 from rankwise.data.prepare import Split
 from rankwise.data.shifts import Shifted
 from rankwise.data.tasks import SingleLabel
-from rankwise.data.tokens import Tokens
+from rankwise.data.tokens import Tokens, text_means
 from rankwise.errors import NonFiniteLoss
 from rankwise.inference.evaluation import Evaluation, evaluated, probabilities_under
 from rankwise.inference.scorer import gathered
@@ -50,10 +50,9 @@ class Validation:
 
         with in_eval_mode(classifier.model):
             values = gathered(mine, outputs(), shape=(len(tokens), len(classifier.classes)))
-        if self.accelerator is None or processes == 1:
-            return values
-        summed: NDArray[np.float32] = self.accelerator.reduce(torch.from_numpy(values).to(device), "sum").cpu().numpy()
-        return summed
+        if self.accelerator is not None and processes > 1:
+            values = self.accelerator.reduce(torch.from_numpy(values).to(device), "sum").cpu().numpy()
+        return text_means(values, tokens.window_counts)
 
     def scores(
         self, split: Split, *, shifted: Sequence[Shifted] = (), hidden: HiddenStates | None = None

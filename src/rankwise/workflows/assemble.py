@@ -18,7 +18,7 @@ from rankwise.encoders.base import Base, locate
 from rankwise.errors import RecipeError
 from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import load_tokenizer, longest_text
-from rankwise.planning.forecast import forecast
+from rankwise.planning.forecast import Throughput
 from rankwise.planning.plan import Plan, plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
@@ -26,7 +26,7 @@ from rankwise.system.cache import Cache, cache_folder
 from rankwise.system.device import Device, stays_on_cpu
 from rankwise.system.memory import bound_kernel_cache
 from rankwise.system.torch_speed import measure_speed
-from rankwise.training.job import Job
+from rankwise.training.job import Job, cost_of
 
 KEPT = 4  # data sets that a process keeps at hand in the tokens of an encoder
 
@@ -62,8 +62,12 @@ def keep(kept: dict[Hashable, T], key: Hashable, make: Callable[[], T]) -> T:
     return kept[key]
 
 
-def assemble(recipe: Recipe, labelled: Labelled, device: Device, *, memo: Memo | None = None) -> Job:
+def assemble(
+    recipe: Recipe, labelled: Labelled, device: Device, *, memo: Memo | None = None, measured: Throughput | None = None
+) -> Job:
     """What a recipe comes to on these tables and this device, ready to be fitted; torch's thread count is set to it.
+
+    Its forecast goes by what was `measured` of a classifier like it, or by the machine's speed.
 
     Under a memory limit oneDNN's cache of kernels is bounded, which works only where torch has computed nothing before.
     Raises PlanError, TrainingError for arithmetic that the device lacks, ModelError, DataError, OverTime and OverMemory.
@@ -79,10 +83,7 @@ def assemble(recipe: Recipe, labelled: Labelled, device: Device, *, memo: Memo |
     kinds = recipe.evaluate.shifts if recipe.train.select_by == "worst_shift" else ()
     shifted = shifted_tokens(labelled.validation.texts, data.validation.tokens, kinds, tokenizer, data.preprocessing)
 
-    work = Work.of_tokens(data.train.tokens.lengths, data.validation.tokens.lengths, data.test.tokens.lengths)
-    work = replace(work, folds=labelled.fold_count)
-    bf16, gpu = precision != "fp32", not device.is_cpu
-    cost = forecast(planned, recipe, work, gflops=speed.gflops, threads=speed.threads, bf16=bf16, gpu=gpu)
+    work = replace(_work(data), folds=labelled.fold_count)
     return Job(
         recipe=recipe,
         labelled=labelled,
@@ -94,8 +95,17 @@ def assemble(recipe: Recipe, labelled: Labelled, device: Device, *, memo: Memo |
         device=device,
         precision=precision,
         speed=speed,
-        forecast=cost,
+        forecast=cost_of(planned, recipe, work, speed=speed, precision=precision, device=device, measured=measured),
     )
+
+
+def _work(data: Prepared) -> Work:
+    """Rows and tokens, and the longest window, which is what runs at a time."""
+    splits = [split.tokens for split in (data.train, data.validation, data.test)]
+    work = Work.of_tokens(*(tokens.text_lengths for tokens in splits))
+    longest = max((int(tokens.lengths.max()) for tokens in splits if len(tokens)), default=1)
+    windows = max((int(tokens.window_counts.max()) for tokens in splits[:1] if len(tokens)), default=1)
+    return replace(work, longest=longest, windows=windows)
 
 
 def training_device() -> Device:

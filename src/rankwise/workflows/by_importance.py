@@ -65,6 +65,7 @@ def probe(recipe: Recipe, policy: ByImportance, labelled: Labelled, device: Devi
         "head": HeadSpec(kind="slim"),
         "budget": BudgetSpec(parameters=None, memory_gb=recipe.budget.memory_gb),
         "train": TrainSpec(seed=seed, threads=recipe.train.threads),
+        "data": recipe.data.model_copy(update={"windows": 1}),  # a gradient for each text, of its beginning or its end
     }
     chosen = np.random.default_rng(seed).permutation(len(labelled.train.texts))[: policy.rows]
     first = np.zeros(1, dtype=np.int64)  # preparing wants all three splits; one row of the others does

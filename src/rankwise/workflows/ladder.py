@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rankwise.data.labelled import FOLDS, Labelled
 from rankwise.data.tasks import SingleLabel
 from rankwise.errors import OverTime
+from rankwise.planning.forecast import Throughput
 from rankwise.recipe import Recipe, Rung
 from rankwise.recipe.recipe import FITTED_HEAD
 from rankwise.run.format import LadderFacts, RungFacts
@@ -74,6 +75,8 @@ class Ladder:
     resume: bool
     ends_at: float | None
     """When the whole run is to be over, a time.monotonic(); None where nothing says."""
+    measured: Throughput | None = None
+    """How fast the recipe trains and scores, where that was measured."""
     memos: dict[int, Memo] = field(default_factory=dict)
     """Rows in tokens: of each fold, and at FOLDS of all that train."""
     head: Mapping[str, torch.Tensor] | None = None
@@ -207,7 +210,7 @@ class Ladder:
         return self.recipe.rung(rung).with_overrides(WHERE_ROWS_ARE_FEW if self.folds else [])
 
     def _assemble(self, recipe: Recipe, labelled: Labelled, number: int) -> Job:
-        return assemble(recipe, labelled, self.device, memo=self.memos.setdefault(number, Memo()))
+        return assemble(recipe, labelled, self.device, memo=self.memos.setdefault(number, Memo()), measured=self.measured)
 
     def fit(self, job: Job, folder: Path, *, resume: bool | None = None, fits_left: int = 1) -> Fitted:
         """Fit a job, with its checkpoints in a folder, in its share of the time that is left."""

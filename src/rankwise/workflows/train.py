@@ -21,6 +21,7 @@ from rankwise.data.prepare import Prepared, Split
 from rankwise.data.tasks import SingleLabel
 from rankwise.errors import require
 from rankwise.inference.baselines import baselines, fitted_baselines
+from rankwise.planning.forecast import Throughput
 from rankwise.planning.plan import plan
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
@@ -31,6 +32,8 @@ from rankwise.run.saving import facts_of, save, scores_of
 from rankwise.system.device import Device
 from rankwise.system.events import Event, Events, Listener, event_file
 from rankwise.training.events import Evaluated, UpdateLogged
+from rankwise.training.job import Job
+from rankwise.training.throughput import is_worth_measuring, measure
 from rankwise.training.validation import Validation
 from rankwise.workflows.assemble import assemble, training_device
 from rankwise.workflows.by_importance import with_scores
@@ -102,13 +105,15 @@ def train_on(
         events.emit(MachineMeasured(first.speed.threads, first.speed.by_threads, first.precision, device.processes))
         rows, max_length = (len(data.train), len(data.validation), len(data.test)), data.preprocessing.max_length
         events.emit(DataPrepared(*rows, max_length, tuple(data.notes), warnings))
-        events.emit(first.forecast.rounded())
 
         wanted = recipe.evaluate.baselines and accelerator.is_main_process
         beside = fitted_baselines(data) if wanted else {}  # before training, whose time is what they leave
+        first, measured = _measured(first, accelerator, started)
+        events.emit(first.forecast.rounded())
+
         scratch = folder / "checkpoints"
         ends_at = started + 60 * recipe.budget.minutes if recipe.budget.minutes else None
-        climbing = Ladder(recipe, labelled, device, scratch, accelerator, events, existing == "resume", ends_at)
+        climbing = Ladder(recipe, labelled, device, scratch, accelerator, events, existing == "resume", ends_at, measured)
         job, fitted, ladder = climbing.climb(first)
 
         scoring = recipe.evaluate.model_copy(update={"batch_size": job.forecast.evaluation_batch_size})
@@ -131,6 +136,14 @@ def train_on(
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Run.load(folder)
+
+
+def _measured(job: Job, accelerator: Accelerator, started: float) -> tuple[Job, Throughput | None]:
+    """The job with a forecast by what its classifier was measured to do, and that; as it is where that would not pay."""
+    if accelerator.num_processes > 1 or not is_worth_measuring(job.forecast):
+        return job, None
+    measured = measure(job, accelerator).after(time.monotonic() - started)
+    return job.forecast_by(measured), measured
 
 
 def _opened(recipe: Recipe, out: str | Path | None, data_sha256: str, existing: Existing) -> tuple[Path, Run | None]:
