@@ -153,13 +153,13 @@ class Preprocessing(Stored):
     """Column names of the training file, for prediction files that say nothing else."""
     numbering: tuple[str, ...] = ()
     """Class names in the order that whole-number labels count them; empty where nothing says the order."""
-    windows: int = 1
-    """Windows of `max_length` tokens that a longer text is read in, at most."""
+    windows: int | None = None
+    """Windows of `max_length` tokens that a longer text is read in, at most; None where it is cut."""
 
     @property
     def limits(self) -> Limits:
         """Windows and tokens of a text, at most."""
-        return {"max_length": self.max_length, "windows": self.windows}
+        return {"max_length": self.max_length, "windows": self.windows or 1}
 
     def apply(self, text: str) -> str:
         """The clean text, which a tokenizer takes."""

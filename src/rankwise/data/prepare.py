@@ -98,7 +98,7 @@ def prepare(
         join=spec.join,
         text=labelled.train.layout.text,
         numbering=labelled.numbering,
-        windows=spec.windows,
+        windows=spec.windows if spec.windows > 1 else None,
     )
     tokens = cut(whole, texts, tokenizer, **preprocessing.limits)
     return Prepared(

@@ -2,7 +2,7 @@
 
 One configuration carries every rank and alpha (patterns over full module paths, never nested wrappings), so what is saved
 loads with plain `PeftModel.from_pretrained`; where no adapter stands apart, it is a whole transformers model. Only this file
-imports peft.
+imports peft, and only where there is an adapter: it takes two seconds, as long as fitting a head.
 """
 
 import copy
@@ -25,9 +25,6 @@ from rankwise.model.load import load_encoder, quiet
 from rankwise.model.methods import LiveAdapter, live_method
 from rankwise.model.pooled import PooledClassifier, load_head, read_head, save_head
 from rankwise.planning.plan import Plan
-
-with quiet():  # bitsandbytes reports its missing kernels when peft imports it
-    from peft import PeftModel, get_peft_config, get_peft_model
 
 
 def build(base: Base, plan: Plan, classes: Sequence[str], *, seed: int) -> Classifier:
@@ -70,7 +67,9 @@ def load(folder: Path, base: Base, plan: Plan, classes: Sequence[str]) -> Classi
     if isinstance(model, PooledClassifier):
         load_head(model, folder)
     if plan.adapter.is_apart:
-        with quiet():
+        with quiet():  # bitsandbytes reports its missing kernels when peft imports it
+            from peft import PeftModel
+
             model = _in_wrapper(model, lambda part: PeftModel.from_pretrained(part, str(folder)))
     elif new:
         raise ModelError(f"{folder.name}: {MODEL_FILE} lacks {', '.join(new[:3])}")
@@ -136,6 +135,8 @@ def _inject(model: Any, plan: Plan, method: LiveAdapter, *, seed: int) -> Any:
     if plan.encoder.pools:
         values = _below(f"{plan.encoder.root}.", values | {"task_type": "FEATURE_EXTRACTION", "modules_to_save": None})
     with quiet():
+        from peft import get_peft_config, get_peft_model
+
         peft_model = _in_wrapper(model, lambda part: get_peft_model(part, get_peft_config(values)))
     adapted = [(base_name(name), module) for name, module in peft_model.named_modules() if hasattr(module, "base_layer")]
     live = {name: module.r["default"] for name, module in adapted if hasattr(module, "r")}

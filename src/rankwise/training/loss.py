@@ -57,7 +57,7 @@ class Contrast:
         self._read: list[torch.Tensor] = []
         classifier.last_projection.register_forward_pre_hook(self._note)
 
-    def __call__(self, labels: torch.Tensor, windows: torch.Tensor | None) -> torch.Tensor:
+    def __call__(self, labels: torch.Tensor, windows: torch.Tensor | None = None) -> torch.Tensor:
         """The loss, (), summed over rows, of what the head has just read (W, H) for class numbers (B,)."""
         read = text_means(self._read.pop(), windows)
         unit = normalize(read.float(), dim=1)
