@@ -8,6 +8,7 @@ Products run in the dtype that is asked for (fp32, or bf16 where the hardware mu
 in fp32. Shapes: B rows, T tokens, H hidden, N heads, D = H/N, I inner.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -27,6 +28,8 @@ from rankwise.system.device import on_cpu
 Inputs = Mapping[str, Tensor]
 
 ALL_ON = SpeedSpec()
+FUSED_IN_SCORING = 64  # tokens from which torch's fused attention is faster on a CPU,
+FUSED_IN_TRAINING = {torch.float32: 192}  # and where there is a backward pass; in bf16 never
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -166,7 +169,7 @@ class _Layer:
         """softmax(q·kᵀ/√D + mask)·v of each head (B, N, T, D), heads end to end (B, T, H)."""
         rows, heads, tokens, width = query.shape
         p = self.attention_dropout.p if self.attention_dropout.training else 0.0
-        if on_cpu(query):
+        if on_cpu(query) and not _fused_is_faster(query, p):
             context = _attend_on_cpu(query, key, value, mask, p)
         else:
             context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, dropout_p=p)
@@ -183,8 +186,19 @@ def _normed(module: Any, x: Tensor) -> Tensor:
     return torch.layer_norm(x, module.normalized_shape, module.weight, module.bias, module.eps)
 
 
+def _fused_is_faster(query: Tensor, p: float) -> bool:
+    """Whether torch's fused attention of (B, N, T, D) beats the written-out one on a CPU: benchmarks/attention.py.
+
+    It has no dropout there, and its backward pass is slow in bf16.
+    """
+    if p > 0 or torch.compiler.is_compiling():  # a graph that is exported holds for every length
+        return False
+    trains = torch.is_grad_enabled() and query.requires_grad
+    return query.shape[2] >= (FUSED_IN_TRAINING.get(query.dtype, math.inf) if trains else FUSED_IN_SCORING)
+
+
 def _attend_on_cpu(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, p: float) -> Tensor:
-    """Attention written out (B, N, T, D): as fast as the fused kernel in fp32 at these lengths, 4 times as fast in bf16."""
+    """Attention written out (B, N, T, D)."""
     rows, heads, tokens, width = query.shape
     read, flat = key.shape[2], rows * heads
     beta = 0 if mask is None else 1  # at 0 the bias is not read
@@ -192,7 +206,7 @@ def _attend_on_cpu(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | Non
     scores = torch.baddbmm(
         bias, query.reshape(flat, tokens, width), key.reshape(flat, read, width).transpose(1, 2), beta=beta, alpha=width**-0.5
     )
-    probabilities = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)  # bf16's own takes twice as long
+    probabilities = torch.softmax(scores, dim=-1)  # bf16's own sums in fp32, too
     context = torch.bmm(dropout(probabilities, p), value.reshape(flat, read, width))  # (B·N, T, D)
     return context.view(rows, heads, tokens, width)
 

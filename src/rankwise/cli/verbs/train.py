@@ -1,6 +1,7 @@
 """`rankwise train`: a recipe as a run folder, with the plan before it and the scores after it."""
 
 import os
+import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ class TrainOptions(arguments.RecipeOptions):
 def train(options: TrainOptions) -> None:
     """Plan, train and evaluate a recipe; write a run folder."""
     started = time.monotonic()
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
     loaded = recipe_of(options.recipe, options, minutes=options.minutes, memory_gb=options.memory_gb)
     if options.rung is not None:
         loaded = loaded.with_overrides([f"rungs=[{options.rung}]"])
@@ -67,6 +69,11 @@ def train(options: TrainOptions) -> None:
         arguments.print_json({"run": str(run.folder)}, run.facts, {"scores": run.scores, "plan": run.plan_facts})
     else:
         show_run(run)
+
+
+def _as_ctrl_c(*_: object) -> None:
+    """What a scheduler or `docker stop` sends some seconds before it kills ends a climb too, and the best rung is saved."""
+    raise KeyboardInterrupt
 
 
 def show_ladder(run: "Run") -> None:
