@@ -15,8 +15,10 @@ import allocation
 import few_rows
 import front
 import methods
+import promises
 import rungs
 import tuning
+import windows
 
 from rankwise import Recipe, builtin_recipes, plan
 from rankwise.errors import OverBudget
@@ -50,6 +52,8 @@ def main() -> None:
         "few_rows": "\n".join(few_rows.table()) + "\n",
         "rungs": "\n".join(rungs.table()) + "\n",
         "front": "\n".join(front.table()) + "\n",
+        "windows": "\n".join(windows.table()) + "\n",
+        "promises": "\n".join(promises.table()) + "\n",
     }
     stale = []
     for path in (ROOT / "README.md", ROOT / "benchmarks" / "README.md"):
