@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -10,7 +11,7 @@ import pytest
 
 from rankwise.encoders.base import KNOWN
 from rankwise.errors import OverTime
-from rankwise.planning.forecast import LEAST_UPDATES, Forecast, forecast
+from rankwise.planning.forecast import LEAST_UPDATES, Forecast, Throughput, forecast
 from rankwise.planning.plan import plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
@@ -145,3 +146,27 @@ def test_choosing_by_the_worst_shift_makes_evaluations_dearer_by_its_kinds():
     assert two.evaluation_seconds == pytest.approx(2 * plain.evaluation_seconds)
     assert all_kinds.seconds > two.seconds > plain.seconds
     assert all_kinds.update_seconds == plain.update_seconds
+
+
+def test_measured_speeds_go_before_the_machines():
+    slow, fast = (Throughput(speed, 2 * speed, speed) for speed in (1e9, 1e11))
+    found, recipe = planned()
+    costs = [forecast(found, recipe, WORK, gflops=100.0, threads=2, measured=one) for one in (slow, fast)]
+    assert costs[0].update_seconds == pytest.approx(100 * costs[1].update_seconds)
+    assert costs[0].evaluation_seconds == pytest.approx(100 * costs[1].evaluation_seconds)
+    in_fp32 = replace(fast, testing=1e9)
+    assert forecast(found, recipe, WORK, gflops=1.0, threads=2, measured=in_fp32).test_seconds == pytest.approx(
+        100 * costs[1].test_seconds
+    )
+
+
+@pytest.mark.parametrize("folds", [0, 3])
+def test_a_rung_of_folds_costs_each_of_them_and_the_whole(folds):
+    recipe = Recipe.load("auto", ["train.early_stop=null"])
+    work = replace(Work(270, 30, 100, 270 * 55.0, 30 * 55.0, 100 * 55.0, 128), folds=folds)
+    measured = Throughput(1e11, 1e11, 1e11)
+    cost = forecast(plan(recipe, classes=4), recipe, work, gflops=1.0, threads=1, measured=measured)
+    updates = cost.update_seconds * cost.planned_steps
+    assert set(cost.rungs) == ({"features", "all"} if folds else {"features", "top", "all"})
+    assert (4 if folds else 1) * updates < cost.rungs["all"] < (6 if folds else 2) * updates
+    assert cost.rungs["features"] < 0.2 * cost.rungs["all"]

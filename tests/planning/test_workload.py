@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -54,3 +56,20 @@ def test_no_texts_at_all_are_no_tokens():
 
 def test_characters_are_counted_text_by_text():
     assert character_counts(["", "abc", "é🙂"]).tolist() == [0, 3, 2]
+
+
+def test_folds_train_on_what_they_do_not_hold_and_no_row_is_lost():
+    work = replace(Work.of_tokens([10] * 80, [10] * 10, [10] * 5), folds=3)
+    whole = work.joined
+    assert (whole.train_rows, whole.train_tokens, whole.validation_rows) == (90, 900, 0)
+    assert (whole.fold.train_rows, whole.fold.validation_rows) == (60, 30)
+    assert whole.fold.train_tokens + whole.fold.validation_tokens == pytest.approx(900)
+    assert (whole.fold.test_rows, whole.fold.test_tokens) == (5, 50)
+
+
+def test_windows_are_estimated_from_characters_too():
+    characters = [43 * 10, 43 * 200]  # 102 and 2,002 tokens
+    one, many = (Work.of_characters(characters, (2, 0, 0), max_length=128, windows=count) for count in (1, 32))
+    assert (one.train_tokens, one.windows, one.longest) == (102 + 128, 1, 128)
+    assert (many.train_tokens, many.windows, many.longest) == (102 + 18 * 128, 18, 128)
+    assert Work.of_characters(characters, (2, 0, 0), max_length=128, windows=4).windows == 4

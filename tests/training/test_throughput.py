@@ -65,15 +65,15 @@ def test_a_run_is_the_same_whether_it_was_measured_or_not(recipe_for, tmp_path, 
 def test_a_run_that_is_over_soon_or_trains_nothing_is_not_measured(built_for):
     job = built_for("bert")
     assert not is_worth_measuring(job.forecast)
-    slow = job.forecast_by(Throughput(training=1e3, inference=1e3)).forecast
+    slow = job.forecast_by(Throughput(1e3, 1e3, 1e3)).forecast
     assert is_worth_measuring(slow)
     head = built_for("bert", "adapter.method=head", "head.start=fitted", "train.max_steps=0")
-    assert not is_worth_measuring(head.forecast_by(Throughput(training=1e3, inference=1e3)).forecast)
+    assert not is_worth_measuring(head.forecast_by(Throughput(1e3, 1e3, 1e3)).forecast)
 
 
 def test_time_that_has_passed_is_not_predicted_again(built_for):
     job = built_for("bert")
-    measured = Throughput(training=1e9, inference=1e9, loading_seconds=1.0)
+    measured = Throughput(1e9, 1e9, 1e9, loading_seconds=1.0)
     early, late = (job.forecast_by(measured.after(seconds)).forecast for seconds in (5.0, 65.0))
     assert late.seconds - early.seconds == pytest.approx(60.0)
     assert early.start_seconds == pytest.approx(5.0)

@@ -14,6 +14,7 @@ from rankwise.errors import RecipeError
 from rankwise.report import runs as report_runs
 from rankwise.run.folder import Run
 from rankwise.run.opening import portable
+from rankwise.training import loop
 from rankwise.workflows import ladder
 from rankwise.workflows.ladder import gained
 from rankwise.workflows.train import train
@@ -117,6 +118,20 @@ def test_ctrl_c_after_the_first_rung_hands_over_the_best(climbing, climbs_on, ro
 
     with pytest.raises(KeyboardInterrupt):
         train(climbing(), tmp_path / "none", listeners=[at_once])
+
+
+def test_the_head_alone_is_the_one_whose_strength_was_chosen(climbing, tmp_path, monkeypatch):
+    """Where rows are few, heads of trained encoders are fitted anew; one of a frozen encoder stays as it was scored."""
+    fitted = []
+    fit_head = loop.fit_head
+
+    def noted(*args, strength=None, **kwargs):
+        fitted.append(strength)
+        return fit_head(*args, strength=strength, **kwargs)
+
+    monkeypatch.setattr(loop, "fit_head", noted)
+    train(climbing("rungs=[features]"), tmp_path / "run")
+    assert fitted == [None], "fitted once, its strength chosen by folds"
 
 
 def test_a_climb_that_was_killed_goes_on_where_it_stopped(climbing, climbs_on, tmp_path):

@@ -43,6 +43,8 @@ class Throughput:
     training: float
     """Useful operations a second of updates."""
     inference: float
+    testing: float
+    """Of scoring the test rows, which is done in fp32."""
     loading_seconds: float = 0.0
     """Of the encoder, which each training of a ladder loads anew."""
     elapsed_seconds: float | None = None
@@ -167,15 +169,18 @@ def forecast(
     """
     spec = recipe.train
     computed = operations(plan, recipe, work)
-    speed = 1e9 * max(gflops, 1e-3) * (BF16_GAIN if bf16 else 1.0)
-    pace = measured or Throughput(speed * TRAINING_UTILISATION, speed * INFERENCE_UTILISATION, assumed=True)
+    speed = 1e9 * max(gflops, 1e-3)
+    faster = speed * (BF16_GAIN if bf16 else 1.0)
+    pace = measured or Throughput(
+        faster * TRAINING_UTILISATION, faster * INFERENCE_UTILISATION, speed * INFERENCE_UTILISATION, assumed=True
+    )
     durations = _durations(plan, recipe, work, computed, pace)
     minutes = None if work.source == "assumed" else recipe.budget.minutes
     steps = _steps_in(minutes, recipe, work.train_rows, durations)
     passes = evaluations(steps, spec.evaluation_interval(work.train_rows))
     rows, scored = fit_batches(plan, recipe, work, bf16=bf16, gpu=gpu)
     rungs: dict[str, float] = {
-        rung: _rung_seconds(recipe.rung(rung), plan.encoder.classes, work, pace)
+        rung: _rung_seconds(recipe.rung(rung, few=work.folds > 0), plan.encoder.classes, work, pace)
         for rung in recipe.climbed(few=work.folds > 0)
     }
     seconds = durations.whole(steps, passes)
@@ -216,7 +221,7 @@ def _durations(plan: Plan, recipe: Recipe, work: Work, computed: Operations, pac
     before = START_SECONDS + TOKENIZE_SECONDS_PER_TOKEN * tokens + baselines
     if pace.elapsed_seconds is not None:
         before = pace.elapsed_seconds
-    test = computed.test / pace.inference
+    test = computed.test / pace.testing
     return Durations(
         start_seconds=before + computed.caching / pace.inference,
         update_seconds=computed.update / pace.training + beside * pace.assumed,
@@ -227,20 +232,25 @@ def _durations(plan: Plan, recipe: Recipe, work: Work, computed: Operations, pac
 
 
 def _rung_seconds(recipe: Recipe, classes: int, work: Work, pace: Throughput) -> float:
-    """Seconds that trying a rung takes: loading, the cache, updates and evaluations, of each fold and of all rows."""
+    """Seconds that trying a rung takes: of each fold, and of all rows."""
     planned, spec = make_plan(recipe, classes=classes), recipe.train
-    in_folds = work.folds if spec.planned_steps(work.train_rows) else 0  # a fitted head's folds take a moment
-    seconds = 0.0
-    for share in [*[1 - 1 / in_folds] * in_folds, 1.0] if in_folds else [1.0]:
-        rows = round(share * work.train_rows)
-        part = replace(work, train_rows=rows, train_tokens=share * work.train_tokens)
-        computed = operations(planned, recipe, part)
-        found = _durations(planned, recipe, part, computed, pace)
-        steps = spec.planned_steps(rows)
-        passes = 1 if work.folds else max(1, evaluations(steps, spec.evaluation_interval(rows)))
-        updates = steps * found.update_seconds + passes * found.evaluation_seconds
-        seconds += pace.loading_seconds + computed.caching / pace.inference + updates
-    return seconds
+    if not work.folds:
+        return _fit_seconds(planned, recipe, work, pace, fits_head=spec.max_steps == 0)
+    whole = work.joined
+    if spec.max_steps == 0:  # a fitted head's folds take a moment
+        return _fit_seconds(planned, recipe, whole, pace, fits_head=True)
+    folds = work.folds * _fit_seconds(planned, recipe, whole.fold, pace, fits_head=planned.head.start == "fitted")
+    return folds + _fit_seconds(planned, recipe, whole, pace, fits_head=False)
+
+
+def _fit_seconds(plan: Plan, recipe: Recipe, work: Work, pace: Throughput, *, fits_head: bool) -> float:
+    """Seconds of one training: loading, the cache, passes that fit the head, updates and evaluations."""
+    computed, spec = operations(plan, recipe, work), recipe.train
+    found, steps = _durations(plan, recipe, work, computed, pace), spec.planned_steps(work.train_rows)
+    passes = max(1, evaluations(steps, spec.evaluation_interval(work.train_rows)))
+    before = pace.loading_seconds + (computed.caching + fits_head * computed.reading) / pace.inference
+    refits = spec.refit_head * passes * computed.reading / pace.inference
+    return before + steps * found.update_seconds + refits + passes * found.evaluation_seconds
 
 
 def _steps_in(minutes: float | None, recipe: Recipe, rows: int, durations: Durations) -> int:

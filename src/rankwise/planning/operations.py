@@ -40,6 +40,8 @@ class Operations:
 
     caching: float
     """Filling the cache of hidden states."""
+    reading: float
+    """One pass over the training texts, through the layers that are not cached."""
     update: float
     """Forward and backward of one update, on average."""
     evaluation: float
@@ -60,6 +62,7 @@ def operations(plan: Plan, recipe: Recipe, work: Work) -> Operations:
     share = 1 / max(1, spec.steps_per_epoch(work.train_rows))  # of an epoch in one update
     return Operations(
         caching=per.cached_token * (work.train_tokens + work.validation_tokens),
+        reading=forward,
         update=(forward + backward) * share,
         evaluation=evaluation,
         test=(per.cached_token + per.forward_token) * work.test_tokens + per.forward_row * work.test_rows,

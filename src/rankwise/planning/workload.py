@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -86,6 +86,24 @@ class Work:
         length = min(FULL_LENGTH if max_length <= 1 else int(max_length), encoder_longest or FULL_LENGTH * 100)
         rows, tenth = ASSUMED_ROWS, ASSUMED_ROWS // 10
         return cls(rows, tenth, tenth, float(rows * length), float(tenth * length), float(tenth * length), length, "assumed")
+
+    @property
+    def joined(self) -> Self:
+        """With the validation rows in training, as folds have them."""
+        rows, tokens = self.train_rows + self.validation_rows, self.train_tokens + self.validation_tokens
+        return replace(self, train_rows=rows, train_tokens=tokens, validation_rows=0, validation_tokens=0.0)
+
+    @property
+    def fold(self) -> Self:
+        """What one of the folds trains on, and holds out."""
+        held = 1 / self.folds
+        return replace(
+            self,
+            train_rows=round((1 - held) * self.train_rows),
+            train_tokens=(1 - held) * self.train_tokens,
+            validation_rows=round(held * self.train_rows),
+            validation_tokens=held * self.train_tokens,
+        )
 
     @property
     def mean_tokens(self) -> float:

@@ -19,6 +19,13 @@ from rankwise.recipe.yaml import KeyPath, Lines, dump, parse, parse_value, quote
 
 Rung = Literal["features", "top", "all"]
 RUNGS: tuple[Rung, ...] = get_args(Rung)
+WHERE_ROWS_ARE_FEW = (
+    "train.evaluate_every=end",  # no checkpoint is chosen: the last weights are kept
+    "train.early_stop=null",
+    "train.contrast=1",
+    "train.refit_head=true",
+)
+"""What a rung's recipe is changed to where folds choose; pairs and the head's fit lower log-loss (results/rungs.csv)."""
 FITTED_HEAD: Rung = "features"  # whose folds are part of its fit, and whose head the others start from
 ROLES = ("train", "validation", "test")
 DATA_PATHS = ("data.source", *(f"data.{role}" for role in ROLES))  # where the data lie
@@ -87,8 +94,8 @@ class Recipe(Spec):
         }
         return tuple(rung for rung in self.rungs if apart[rung])
 
-    def rung(self, name: Rung) -> Self:
-        """The recipe of one rung."""
+    def rung(self, name: Rung, *, few: bool = False) -> Self:
+        """The recipe of one rung; where rows are `few`, with what trains on all of them asks for."""
         changes: dict[str, list[str]] = {
             "features": [
                 *(f"adapter.{key}=null" for row in METHODS.values() for key in row.options),
@@ -97,11 +104,13 @@ class Recipe(Spec):
                 "adapter.quantize=none",
                 "train.max_steps=0",
                 "train.average=null",
+                "train.refit_head=false",
             ],
             "top": ["adapter.allocate.policy=last-k", "adapter.allocate.k=half"],
             "all": [],
         }
-        return self.with_overrides([*changes[name], f"rungs=[{name}]"])
+        more = WHERE_ROWS_ARE_FEW if few and name != FITTED_HEAD else ()
+        return self.with_overrides([*changes[name], f"rungs=[{name}]", *more])
 
     @classmethod
     def load(cls, name_or_path: str | Path, overrides: Iterable[str] = (), *, origin: str = "--set") -> Self:

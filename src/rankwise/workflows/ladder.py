@@ -38,13 +38,6 @@ GAINS: Mapping[str, tuple[float, float]] = {"features": (1.0, 2.0), "top": (0.0,
 """Points of accuracy that a rung gains over the best below where nothing is known of the data: mean and deviation."""
 WORTH = 0.5  # points that a climb must have gained for the next to be tried, and more than its standard deviation
 LEAST_SHARE = 1 / 3  # of a rung's updates that there must be time for
-WHERE_ROWS_ARE_FEW = (
-    "train.evaluate_every=end",  # no checkpoint is chosen: the last weights are kept
-    "train.early_stop=null",
-    "train.contrast=1",
-    "train.refit_head=true",
-)
-"""What a rung's recipe is changed to where folds choose; pairs and the head's fit lower log-loss (results/rungs.csv)."""
 HELD_OUT = "held_out.npy"  # beside a rung's checkpoints, once it is known
 
 Told = NDArray[np.float64]
@@ -207,7 +200,7 @@ class Ladder:
 
     def _recipe(self, rung: Rung) -> Recipe:
         """A rung's recipe, and where folds choose, what few rows ask for."""
-        return self.recipe.rung(rung).with_overrides(WHERE_ROWS_ARE_FEW if self.folds else [])
+        return self.recipe.rung(rung, few=self.folds > 0)
 
     def _assemble(self, recipe: Recipe, labelled: Labelled, number: int) -> Job:
         return assemble(recipe, labelled, self.device, memo=self.memos.setdefault(number, Memo()), measured=self.measured)
