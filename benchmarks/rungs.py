@@ -5,17 +5,23 @@
 
 Rows of the training files alone, duplicates left out: so many a class to train on, all of them, and 1,000 others to score; a
 seed draws other rows. No test file is opened. `frozen` is the rung features; adapters start from its head and make 100
-updates. `+ fit` fits the head anew to what they give, `+ pairs` trains in pairs as well. What is in the CSV is not run again.
+updates. `+ fit` fits the head anew to what they give, `+ pairs` trains in pairs as well. `script` and `setfit` are peers of
+front_peers.py on the same rows (`--systems script setfit --peer-python PYTHON`). What is in the CSV is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import tempfile
+import time
+from functools import partial
+from math import isnan
 from pathlib import Path
 
 import few_rows
+import front
 import numpy as np
 from results_file import append
 from resumable import Job, add_options, finished, lines_of, missing
@@ -32,6 +38,7 @@ SYSTEMS = {
     "all + fit": ("all", FIT),
     "all + pairs + fit": ("all", PAIRS),
 }
+PEERS = ("script", "setfit")
 COLUMNS = ("data", "rows_a_class", "seed", "system", "accuracy", "log_loss", "seconds")
 
 
@@ -41,7 +48,8 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", default=SETS, choices=few_rows.SETS)
     parser.add_argument("--a-class", type=int, nargs="*", default=[8, 64])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1])
-    parser.add_argument("--systems", nargs="*", default=list(SYSTEMS), choices=list(SYSTEMS))
+    parser.add_argument("--systems", nargs="*", default=list(SYSTEMS), choices=[*SYSTEMS, *PEERS])
+    parser.add_argument("--peer-python", default=sys.executable, help="the interpreter that has the peers")
     add_options(parser)
     options = parser.parse_args()
     if not options.table:
@@ -53,14 +61,18 @@ def main() -> None:
             for system in options.systems
         ]
         jobs = [job for job in jobs if missing(RESULTS, [few_rows.named(job)])]
-        for job, found in finished(jobs, measure, processes=options.processes, minutes=options.minutes):
+        for job, found in finished(
+            jobs, partial(measure, python=options.peer_python), processes=options.processes, minutes=options.minutes
+        ):
             append(RESULTS, COLUMNS, {**few_rows.named(job), **found})
             print(*few_rows.named(job).values(), *found.values(), flush=True)
     print("\n".join(table()))
 
 
-def measure(job: Job) -> dict[str, object]:
+def measure(job: Job, *, python: str) -> dict[str, object]:
     """The scores of one training on all rows, on others."""
+    if job["system"] in PEERS:
+        return of_peer(job, python)
     from accelerate import Accelerator
 
     from rankwise import Recipe
@@ -91,16 +103,29 @@ def measure(job: Job) -> dict[str, object]:
     return {"accuracy": accuracy, "log_loss": log_loss, "seconds": round(fitted.seconds, 1)}
 
 
+def of_peer(job: Job, python: str) -> dict[str, object]:
+    """A peer's accuracy, and the seconds of its whole process."""
+    with tempfile.TemporaryDirectory() as name:
+        folder, seed = Path(name), int(str(job["seed"]))
+        few_rows.write_rows(Path(str(job["data"])), int(str(job["rows_a_class"])), seed, folder, scored=1_000)
+        started = time.monotonic()
+        found = front.peer(str(job["system"]), folder, seed, python)
+    return {"accuracy": found["accuracy"], "log_loss": "", "seconds": round(time.monotonic() - started, 1)}
+
+
 def table() -> list[str]:
     """Accuracy by set and system, means over the seeds; points over frozen with an interval over pairs; mean log-loss."""
     found = {
-        (row["rows_a_class"], row["system"], row["data"], row["seed"]): (100 * float(row["accuracy"]), float(row["log_loss"]))
+        (row["rows_a_class"], row["system"], row["data"], row["seed"]): (
+            100 * float(row["accuracy"]),
+            float(row["log_loss"] or "nan"),
+        )
         for row in lines_of(RESULTS)
     }
     lines = [f"| rows a class | system | {' | '.join(SETS)} | pairs | minus frozen | log-loss |"]
     lines.append("|---:|---|" + "---:|" * (len(SETS) + 3))
     rng = np.random.default_rng(0)
-    for count, system in sorted({key[:2] for key in found}, key=lambda key: (int(key[0]), list(SYSTEMS).index(key[1]))):
+    for count, system in sorted({key[:2] for key in found}, key=lambda key: (int(key[0]), [*SYSTEMS, *PEERS].index(key[1]))):
         scores = {key[2:]: score for key, score in found.items() if key[:2] == (count, system)}
         by_set = [[accuracy for (name, _), (accuracy, _) in scores.items() if name == one] for one in SETS]
         cells = [f"{statistics.mean(accuracies):.1f}" if accuracies else "" for accuracies in by_set]
@@ -109,7 +134,9 @@ def table() -> list[str]:
         low, high = np.quantile(rng.choice(gains, size=(5000, len(gains))).mean(1), (0.025, 0.975))
         gain = "" if system == "frozen" else f"{np.mean(gains):+.1f} [{low:+.1f}, {high:+.1f}]"
         loss = statistics.mean(loss for _, loss in scores.values())
-        lines.append(f"| {count} | {system} | {' | '.join(cells)} | {len(gains)} | {gain} | {loss:.2f} |")
+        lines.append(
+            f"| {count} | {system} | {' | '.join(cells)} | {len(gains)} | {gain} | {'' if isnan(loss) else f'{loss:.2f}'} |"
+        )
     return lines
 
 

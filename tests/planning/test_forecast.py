@@ -11,11 +11,12 @@ import pytest
 
 from rankwise.encoders.base import KNOWN
 from rankwise.errors import OverTime
-from rankwise.planning.forecast import LEAST_UPDATES, Forecast, Throughput, forecast
+from rankwise.planning.forecast import LEAST_UPDATES, Forecast, forecast
 from rankwise.planning.plan import plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
 from rankwise.system.files import to_json
+from rankwise.system.speed import Throughput
 
 WORK = Work(9000, 1000, 7600, 9000 * 55.0, 1000 * 55.0, 7600 * 55.0, 128)
 LAST_2 = ("adapter.allocate={policy: last-k, k: 2}", "train.encoder_dropout=off")

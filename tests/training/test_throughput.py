@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 
 from rankwise.model.classifier import Classifier
-from rankwise.planning.forecast import Throughput
+from rankwise.system.speed import Throughput
 from rankwise.training import throughput
 from rankwise.training.throughput import is_worth_measuring, measure
 from rankwise.workflows.train import train

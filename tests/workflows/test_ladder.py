@@ -15,7 +15,7 @@ from rankwise.report import runs as report_runs
 from rankwise.run.folder import Run
 from rankwise.run.opening import portable
 from rankwise.training import loop
-from rankwise.workflows import ladder
+from rankwise.workflows import assemble, ladder
 from rankwise.workflows.ladder import gained
 from rankwise.workflows.train import train
 
@@ -265,3 +265,12 @@ def test_few_rows_climb_whatever_else_the_recipe_asks_for(climbing, climbs_on, t
     assert [rung.handed_over for rung in run.facts.ladder.rungs] == [False, True]
     assert run.facts.rows.train == run.facts.ladder.rows <= 48
     assert run.scores.validation.accuracy == run.facts.ladder.rungs[-1].accuracy
+
+
+def test_every_rung_has_the_threads_of_the_first(climbing, climbs_on, tmp_path, monkeypatch):
+    """A speed is measured once: a neighbour's busy moment would give a rung fewer threads, and other sums."""
+    measured = []
+    measure_speed = assemble.measure_speed
+    monkeypatch.setattr(assemble, "measure_speed", lambda *args: measured.append(args) or measure_speed(*args))
+    train(climbing(), tmp_path / "run")
+    assert len(measured) == 1

@@ -19,6 +19,7 @@ from rankwise.planning.plan import plan as make_plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
 from rankwise.system.events import Event
+from rankwise.system.speed import Throughput
 
 GPU_GFLOPS = 10_000.0  # taken of a GPU that has not been measured; small encoders wait for Python there, not for products
 TRAINING_UTILISATION = 0.85  # of the measured fp32 matrix-product speed, on real tokens
@@ -34,27 +35,6 @@ TOKENIZE_SECONDS_PER_TOKEN = 5e-6
 
 LEAST_UPDATES = 10  # fewer teach nothing
 REFUSED_FROM = 1.25  # times the budget that the least run is predicted to take: below, the prediction may be what is wrong
-
-
-@dataclass(frozen=True)
-class Throughput:
-    """How fast a classifier runs."""
-
-    training: float
-    """Useful operations a second of updates."""
-    inference: float
-    testing: float
-    """Of scoring the test rows, which is done in fp32."""
-    loading_seconds: float = 0.0
-    """Of the encoder, which each training of a ladder loads anew."""
-    elapsed_seconds: float | None = None
-    """Of the run before its first training, where they are over; None to predict them."""
-    assumed: bool = False
-    """Whether the speeds come from matrix products alone, so that what else an update does is to be added."""
-
-    def after(self, seconds: float) -> Self:
-        """The same, in a run whose first training begins after so many seconds."""
-        return replace(self, elapsed_seconds=seconds)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,35 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 SAMPLE_SECONDS = 0.02  # of matrix products: the best of some dozens is steady to 2 %, however busy the machine is
 SAMPLE_SIZE = 256  # rows and columns: large enough for full speed, and over (0.3 ms) before another process cuts in
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """How fast a classifier runs."""
+
+    training: float
+    """Useful operations a second of updates."""
+    inference: float
+    testing: float
+    """Of scoring the test rows, which is done in fp32."""
+    loading_seconds: float = 0.0
+    """Of the encoder, which each training of a ladder loads anew."""
+    elapsed_seconds: float | None = None
+    """Of the run before its first training, where they are over; None to predict them."""
+    assumed: bool = False
+    """Whether the speeds come from matrix products alone, so that what else an update does is to be added."""
+
+    def after(self, seconds: float) -> Self:
+        """The same, in a run whose first training begins after so many seconds."""
+        return replace(self, elapsed_seconds=seconds)
 
 
 def gflops(threads: int = 1, *, seconds: float = SAMPLE_SECONDS) -> float:

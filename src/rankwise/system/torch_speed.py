@@ -8,7 +8,7 @@ import torch
 
 from rankwise.system.cores import default_threads, usable_cores
 from rankwise.system.device import Device
-from rankwise.system.speed import fastest_threads
+from rankwise.system.speed import Throughput, fastest_threads
 
 ROWS, INNER, WIDTH = 880, 384, 1536  # 16 texts of 55 tokens into MiniLM's feed-forward layer
 REPEATS = 12
@@ -25,6 +25,8 @@ class Speed:
     """GFLOP/s of each thread count tried; empty where the number was given."""
     gflops: float
     """Of the device that trains, in fp32."""
+    measured: Throughput | None = None
+    """How fast a classifier itself runs, where that was worth measuring."""
 
 
 def measure_speed(threads: int | None, device: Device) -> Speed:

@@ -15,28 +15,22 @@ from rankwise.encoders.base import Base
 from rankwise.model.adapters import build
 from rankwise.model.classifier import Classifier
 from rankwise.model.load import check_match
-from rankwise.planning.forecast import Forecast, Throughput, forecast
+from rankwise.planning.forecast import Forecast, forecast
 from rankwise.planning.plan import Plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
 from rankwise.system.device import Device
+from rankwise.system.speed import Throughput
 from rankwise.system.torch_speed import Speed
 from rankwise.training.events import ValidationScores
 
 
-def cost_of(
-    plan: Plan,
-    recipe: Recipe,
-    work: Work,
-    *,
-    speed: Speed,
-    precision: str,
-    device: Device,
-    measured: Throughput | None = None,
-) -> Forecast:
+def cost_of(plan: Plan, recipe: Recipe, work: Work, *, speed: Speed, precision: str, device: Device) -> Forecast:
     """What a training costs on a device. Raises OverTime and OverMemory."""
     bf16, gpu = precision != "fp32", not device.is_cpu
-    return forecast(plan, recipe, work, gflops=speed.gflops, threads=speed.threads, bf16=bf16, gpu=gpu, measured=measured)
+    return forecast(
+        plan, recipe, work, gflops=speed.gflops, threads=speed.threads, bf16=bf16, gpu=gpu, measured=speed.measured
+    )
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,11 +68,9 @@ class Job:
 
     def forecast_by(self, measured: Throughput) -> "Job":
         """The same job, without its classifier, its forecast made from what was measured of that."""
-        work, precision = self.forecast.work, self.precision
-        cost = cost_of(
-            self.plan, self.recipe, work, speed=self.speed, precision=precision, device=self.device, measured=measured
-        )
-        return replace(self, forecast=cost)
+        speed, work = replace(self.speed, measured=measured), self.forecast.work
+        cost = cost_of(self.plan, self.recipe, work, speed=speed, precision=self.precision, device=self.device)
+        return replace(self, speed=speed, forecast=cost)
 
     @property
     def holds_classifier(self) -> bool:

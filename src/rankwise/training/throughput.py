@@ -13,9 +13,10 @@ from accelerate import Accelerator
 
 from rankwise.data.batches import Rows, training_batches
 from rankwise.data.prepare import Split
-from rankwise.planning.forecast import Forecast, Throughput
+from rankwise.planning.forecast import Forecast
 from rankwise.planning.operations import PerText, per_text
 from rankwise.system.events import Events
+from rankwise.system.speed import Throughput
 from rankwise.training.job import Job
 from rankwise.training.loop import ready
 from rankwise.training.optimizers import Optimizers

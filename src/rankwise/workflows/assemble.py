@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+import torch
 from accelerate import PartialState
 
 from rankwise.data.labelled import Labelled
@@ -18,14 +19,13 @@ from rankwise.encoders.base import Base, locate
 from rankwise.errors import RecipeError
 from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import load_tokenizer, longest_text
-from rankwise.planning.forecast import Throughput
 from rankwise.planning.plan import Plan, plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
 from rankwise.system.cache import Cache, cache_folder
 from rankwise.system.device import Device, stays_on_cpu
 from rankwise.system.memory import bound_kernel_cache
-from rankwise.system.torch_speed import measure_speed
+from rankwise.system.torch_speed import Speed, measure_speed
 from rankwise.training.job import Job, cost_of
 
 KEPT = 4  # data sets that a process keeps at hand in the tokens of an encoder
@@ -63,11 +63,11 @@ def keep(kept: dict[Hashable, T], key: Hashable, make: Callable[[], T]) -> T:
 
 
 def assemble(
-    recipe: Recipe, labelled: Labelled, device: Device, *, memo: Memo | None = None, measured: Throughput | None = None
+    recipe: Recipe, labelled: Labelled, device: Device, *, memo: Memo | None = None, speed: Speed | None = None
 ) -> Job:
     """What a recipe comes to on these tables and this device, ready to be fitted; torch's thread count is set to it.
 
-    Its forecast goes by what was `measured` of a classifier like it, or by the machine's speed.
+    The threads and the forecast go by a `speed` that is known of this run, or the machine's is measured.
 
     Under a memory limit oneDNN's cache of kernels is bounded, which works only where torch has computed nothing before.
     Raises PlanError, TrainingError for arithmetic that the device lacks, ModelError, DataError, OverTime and OverMemory.
@@ -76,7 +76,9 @@ def assemble(
         bound_kernel_cache()
     planned = plan(recipe, classes=len(labelled.classes))
     precision = device.resolve_precision(recipe.train.precision)
-    speed = measure_speed(recipe.train.threads, device)
+    if speed is None:
+        speed = measure_speed(recipe.train.threads, device)
+    torch.set_num_threads(speed.threads)
 
     base = locate(recipe.base, revision=recipe.revision)
     tokenizer, data = (memo or Memo()).prepare(recipe, planned, base, labelled)
@@ -95,7 +97,7 @@ def assemble(
         device=device,
         precision=precision,
         speed=speed,
-        forecast=cost_of(planned, recipe, work, speed=speed, precision=precision, device=device, measured=measured),
+        forecast=cost_of(planned, recipe, work, speed=speed, precision=precision, device=device),
     )
 
 

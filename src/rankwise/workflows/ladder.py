@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from rankwise.data.labelled import FOLDS, Labelled
 from rankwise.data.tasks import SingleLabel
 from rankwise.errors import OverTime
-from rankwise.planning.forecast import Throughput
 from rankwise.recipe import Recipe, Rung
 from rankwise.recipe.recipe import FITTED_HEAD
 from rankwise.run.format import LadderFacts, RungFacts
 from rankwise.run.opening import last_part, portable
 from rankwise.system.device import Device
 from rankwise.system.events import Events
+from rankwise.system.torch_speed import Speed
 from rankwise.training.checkpoint import Checkpoints
 from rankwise.training.job import Job
 from rankwise.training.loop import Fitted, fit
@@ -68,10 +68,10 @@ class Ladder:
     resume: bool
     ends_at: float | None
     """When the whole run is to be over, a time.monotonic(); None where nothing says."""
-    measured: Throughput | None = None
-    """How fast the recipe trains and scores, where that was measured."""
     memos: dict[int, Memo] = field(default_factory=dict)
     """Rows in tokens: of each fold, and at FOLDS of all that train."""
+    speed: Speed | None = None
+    """The machine's, once it is known."""
     head: Mapping[str, torch.Tensor] | None = None
     """The fitted head, once there is one, which further rungs start from."""
 
@@ -80,6 +80,7 @@ class Ladder:
 
         Once the first rung is reached, Ctrl-C ends the climb and not the run. Without rungs the `whole` job is fitted.
         """
+        self.speed = whole.speed  # measured once, lest a busy moment give a rung fewer threads
         if not self.recipe.rungs:
             return whole, self.fit(whole, self.folder), None
         tried: list[RungFacts] = []
@@ -203,7 +204,7 @@ class Ladder:
         return self.recipe.rung(rung, few=self.folds > 0)
 
     def _assemble(self, recipe: Recipe, labelled: Labelled, number: int) -> Job:
-        return assemble(recipe, labelled, self.device, memo=self.memos.setdefault(number, Memo()), measured=self.measured)
+        return assemble(recipe, labelled, self.device, memo=self.memos.setdefault(number, Memo()), speed=self.speed)
 
     def fit(self, job: Job, folder: Path, *, resume: bool | None = None, fits_left: int = 1) -> Fitted:
         """Fit a job, with its checkpoints in a folder, in its share of the time that is left."""

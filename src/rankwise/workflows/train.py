@@ -21,7 +21,6 @@ from rankwise.data.prepare import Prepared, Split
 from rankwise.data.tasks import SingleLabel
 from rankwise.errors import require
 from rankwise.inference.baselines import baselines, fitted_baselines
-from rankwise.planning.forecast import Throughput
 from rankwise.planning.plan import plan
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
@@ -108,12 +107,12 @@ def train_on(
 
         wanted = recipe.evaluate.baselines and accelerator.is_main_process
         beside = fitted_baselines(data) if wanted else {}  # before training, whose time is what they leave
-        first, measured = _measured(first, accelerator, started)
+        first = _measured(first, accelerator, started)
         events.emit(first.forecast.rounded())
 
         scratch = folder / "checkpoints"
         ends_at = started + 60 * recipe.budget.minutes if recipe.budget.minutes else None
-        climbing = Ladder(recipe, labelled, device, scratch, accelerator, events, existing == "resume", ends_at, measured)
+        climbing = Ladder(recipe, labelled, device, scratch, accelerator, events, existing == "resume", ends_at)
         job, fitted, ladder = climbing.climb(first)
 
         scoring = recipe.evaluate.model_copy(update={"batch_size": job.forecast.evaluation_batch_size})
@@ -138,12 +137,12 @@ def train_on(
     return Run.load(folder)
 
 
-def _measured(job: Job, accelerator: Accelerator, started: float) -> tuple[Job, Throughput | None]:
-    """The job with a forecast by what its classifier was measured to do, and that; as it is where that would not pay."""
+def _measured(job: Job, accelerator: Accelerator, started: float) -> Job:
+    """The job with a forecast by what its classifier was measured to do; as it is where that would not pay."""
     if accelerator.num_processes > 1 or not is_worth_measuring(job.forecast):
-        return job, None
-    measured = measure(job, accelerator).after(time.monotonic() - started)
-    return job.forecast_by(measured), measured
+        return job
+    measured = measure(job, accelerator)
+    return job.forecast_by(measured.after(time.monotonic() - started))
 
 
 def _opened(recipe: Recipe, out: str | Path | None, data_sha256: str, existing: Existing) -> tuple[Path, Run | None]:
