@@ -19,7 +19,7 @@ from rankwise.data.store import Texts
 from rankwise.data.tasks import SingleLabel
 from rankwise.data.tokens import Tokens, cut, tokenize_to_disk
 from rankwise.errors import DataError
-from rankwise.planning.workload import overlap_of
+from rankwise.planning.workload import reach_of
 from rankwise.recipe import DataSpec
 from rankwise.system.cache import Cache
 
@@ -145,11 +145,6 @@ def choose_length(lengths: NDArray[np.int64], wanted: float, longest: int, windo
     fits_all = min(covering(lengths, COVERED), longest)
     hint = f"; {fits_all} would cut 0.5 % or fewer" if longer > 0.05 and fits_all > chosen else ""
     return chosen, f"max length {chosen} tokens cuts {longer:.1%} of the training texts{hint}"
-
-
-def reach_of(max_length: int, windows: int) -> int:
-    """Tokens of the longest text that so many windows hold whole, but for a few that stand around each."""
-    return max_length + (windows - 1) * (max_length - overlap_of(max_length))
 
 
 def better_side(tokens: Tokens, labels: NDArray[np.int64], max_length: int) -> tuple[str, str]:

@@ -184,13 +184,13 @@ def _encoded(tokenizer: Any, texts: Sequence[str], max_length: int | None, windo
 
 def _windows_of(text: Encoded, tokenizer: Any, max_length: int, most: int) -> Iterator[Encoded]:
     """A longer text's windows, of `max_length` tokens each, evenly spread, each between the text's own special tokens."""
-    from rankwise.planning.workload import overlap_of, windows_of  # for a longer text only: imports are a prediction's time
+    from rankwise.planning.workload import reach_of, windows_of  # for a longer text only: imports are a prediction's time
 
     before, after = _special_tokens(tokenizer)
     length = len(text[0])
     inside, room = length - before - after, max_length - before - after
     count = int(windows_of(inside, room, most))
-    reach = min(inside, room + (count - 1) * (room - overlap_of(room)))  # tokens that the windows hold together
+    reach = min(inside, reach_of(room, count))
     start = before + (inside - reach if tokenizer.truncation_side == "left" else 0)
     for first in (start + np.linspace(0, reach - room, count).round().astype(np.int64)).tolist():
         kept = np.r_[:before, first : first + room, length - after : length]

@@ -29,6 +29,11 @@ def overlap_of(window: int) -> int:
     return int(OVERLAP * window)
 
 
+def reach_of(window: int, windows: int) -> int:
+    """Tokens that so many windows hold together, the least overlap counted once."""
+    return window + (windows - 1) * (window - overlap_of(window))
+
+
 @dataclass(frozen=True)
 class Work:
     """Rows and tokens of the three splits, special tokens included and long texts cut."""

@@ -67,7 +67,7 @@ def _updates(job: Job, accelerator: Accelerator) -> Iterator[Rows]:
     lengths = train.tokens.text_lengths
     batches = training_batches(lengths, spec.batch_size, seed=spec.seed, epoch=0, similar_lengths=spec.speed.similar_lengths)
     for step, rows in enumerate(cycle(batches), start=1):
-        within = rows[: max(1, int(np.searchsorted(np.cumsum(lengths[rows]), MOST_TOKENS)))]
+        within = _within(rows, lengths)
         update(within)
         optimizers.step()
         update.clear(step)
@@ -82,10 +82,14 @@ def _batches(job: Job, precision: str) -> Iterator[Rows]:
     order = np.argsort(tokens.text_lengths, kind="stable")
     places = np.random.default_rng(0).permutation(max(1, len(order) - size + 1))
     for place in cycle(places):
-        rows = order[place : place + size]
-        within = rows[: max(1, int(np.searchsorted(np.cumsum(tokens.text_lengths[rows]), MOST_TOKENS)))]
+        within = _within(order[place : place + size], tokens.text_lengths)
         validation.logits(tokens.take(within))
         yield within
+
+
+def _within(rows: Rows, lengths: Rows) -> Rows:
+    """The first of these rows that have MOST_TOKENS together, one at least."""
+    return rows[: max(1, int(np.searchsorted(np.cumsum(lengths[rows]), MOST_TOKENS)))]
 
 
 def _rate(batches: Iterator[Rows], split: Split, per: PerText, *, backward: bool) -> float:
