@@ -276,7 +276,8 @@ def _warnings(counted: Audit) -> Iterable[str]:
                 f"{shared.near:,} {shared.split} rows are in {shared.other} but for case, space or punctuation; look at them"
             )
     if counted.tokens and counted.tokens.coverage and counted.tokens.coverage["512"] < COVERED:
-        yield f"{1 - counted.tokens.coverage['512']:.1%} of the texts are longer than 512 tokens; their ends are cut"
+        longer = f"{1 - counted.tokens.coverage['512']:.1%} of the texts are longer than 512 tokens"
+        yield f"{longer}; one pass cuts them, windows don't (data.windows)"
 
 
 def _listed(labels: Iterable[str]) -> str:

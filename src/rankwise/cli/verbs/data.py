@@ -20,9 +20,11 @@ from rankwise.data.sources import sources_of
 from rankwise.data.tokens import tokenize_to_disk
 from rankwise.encoders.base import locate
 from rankwise.errors import DataError
+from rankwise.planning.workload import windows_of
 from rankwise.recipe import Recipe
 
 MOST_CLASSES = 40  # whose rows are shown
+WINDOW = 128  # tokens, as `auto` has them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +104,14 @@ def show_audit(layouts: Sequence[str], report: Audit) -> None:
         console.out.print("[green]nothing to warn of[/]")
 
 
+def _recommended(lengths: Lengths) -> str:
+    """What to type to read nearly all texts whole: one pass, or windows where no encoder takes so many tokens at once."""
+    longest = lengths.recommended or 0
+    if longest <= max(map(int, lengths.coverage)):
+        return f"--set data.max_length={longest}"
+    return f"--set data.max_length={WINDOW} --set data.windows={windows_of(longest, WINDOW, longest)}"
+
+
 def _show_lengths(lengths: Lengths) -> None:
     most = max((rows for _, _, rows in lengths.histogram), default=1)
     bars = [(f"{low:,} to {high - 1:,}", f"{rows:,}", console.bar(rows, most)) for low, high, rows in lengths.histogram]
@@ -111,5 +121,5 @@ def _show_lengths(lengths: Lengths) -> None:
     if lengths.coverage:
         shares = ", ".join(f"{share:.1%} in {size}" for size, share in lengths.coverage.items())
         console.out.print(f"texts that fit whole: {shares} tokens")
-        console.out.print(f"[bold]recommended[/]  --set data.max_length={lengths.recommended}  [dim](fits 99.5 %)[/]")
+        console.out.print(f"[bold]recommended[/]  {_recommended(lengths)}  [dim](fits 99.5 %)[/]")
     console.out.print()
