@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +71,18 @@ def run(space_file, tmp_path):
             return [event for event in self.heard if event.kind == kind]
 
     return Sweep()
+
+
+def until_time_is_up(clock, whole):
+    """An objective that trains so many trials; the next one takes longer than the minute that there is."""
+    begun = itertools.count(1)
+
+    def objective(recipe, report):
+        if next(begun) > whole:
+            clock.passes(60)
+        return fakes.scored(recipe, report)
+
+    return objective
 
 
 def settings(study, *states):
@@ -138,12 +153,12 @@ def test_a_configuration_that_was_given_up_for_having_enough_is_tried_when_more_
     assert settings(run(), "finished") == ALL
 
 
-def test_where_fewer_are_wanted_than_have_ended_what_waits_is_not_missing(run, monkeypatch):
-    monkeypatch.setenv("RANKWISE_FAKE_SECONDS", "2")
+def test_where_fewer_are_wanted_than_have_ended_what_waits_is_not_missing(run, clock):
     run(fakes.scored, "trials=2", "finalists=0")
-    run(fakes.scored, "trials=4", "finalists=0", minutes=3.5 / 60)
+    study = run(until_time_is_up(clock, whole=0), "trials=4", "finalists=0", minutes=1)
+    assert (study.count("finished"), study.count("waiting")) == (2, 1)
     study = run(fakes.scored, "trials=2", "finalists=0")
-    assert study.count("finished") >= 2
+    assert study.count("finished") == 2
     assert not run.events("stopped")
 
 
@@ -382,10 +397,9 @@ def test_a_finalist_that_waits_is_trained_in_the_folder_of_who_takes_it(run, tmp
 # ------------------------------------------------------------------------------------------------------------- interruptions
 
 
-def test_minutes_bound_the_whole_and_the_same_call_goes_on(run, monkeypatch):
-    monkeypatch.setenv("RANKWISE_FAKE_SECONDS", "0.4")
-    first = run(minutes=4.0 / 60)  # two of these seconds are kept for closing
-    assert 1 <= first.count("finished") < 8
+def test_minutes_bound_the_whole_and_the_same_call_goes_on(run, clock):
+    first = run(until_time_is_up(clock, whole=3), minutes=1)
+    assert (first.count("finished"), first.count("waiting")) == (3, 1)
     assert run.events("stopped")
     second = run()
     assert settings(second, "finished") == ALL
@@ -395,9 +409,16 @@ def test_minutes_bound_the_whole_and_the_same_call_goes_on(run, monkeypatch):
     assert kept == [trial for trial in first.trials if trial.state == "finished"]
 
 
-def test_a_search_that_time_cuts_short_gives_its_own_trials_back(run, tmp_path, monkeypatch):
-    monkeypatch.setenv("RANKWISE_FAKE_SECONDS", "4")
-    study = run(minutes=3.5 / 60, slots=2, retrain=fakes.retrained)
+def test_a_search_that_time_cuts_short_gives_its_own_trials_back(run, clock):
+    begun = threading.Barrier(2)
+
+    def endless(recipe, report):
+        begun.wait(timeout=60)
+        clock.passes(60)
+        report({"step": 1, "accuracy": 0.5, "log_loss": 1.0})
+        time.sleep(60)
+
+    study = run(endless, minutes=1, slots=2, retrain=fakes.retrained)
     assert (study.count("running"), study.count("waiting")) == (0, 2)
     assert run.events("stopped")
 

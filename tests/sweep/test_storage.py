@@ -110,16 +110,15 @@ def test_a_waiting_trial_goes_to_one_driver(studies):
     assert "fingerprint" not in two.user_attrs
 
 
-def test_a_trial_whose_driver_stands_still_waits_again_and_one_that_beats_does_not(studies):
+def test_a_trial_whose_driver_stands_still_waits_again_and_one_that_beats_does_not(studies, clock):
     dead, alive, mine = board(studies, "dead"), board(studies, "alive", patience=1.0), board(studies, patience=1.0)
     lost, _ = begin(dead, 4)
     kept, _ = begin(alive, 8)
     dead.beat()
-    until = time.monotonic() + 3.5
-    while time.monotonic() < until:
+    for _ in range(14):
         alive.beat()
         mine.recover()
-        time.sleep(0.1)
+        clock.passes(0.25)
     states = {trial.params["adapter.rank"]: trial.state for trial in found(studies).trials}
     assert states == {4: "waiting", 8: "running"}
     again = mine.ask()
@@ -128,12 +127,12 @@ def test_a_trial_whose_driver_stands_still_waits_again_and_one_that_beats_does_n
     assert again.number > kept.number
 
 
-def test_an_outcome_that_was_written_but_not_told_is_told(studies):
+def test_an_outcome_that_was_written_but_not_told_is_told(studies, clock):
     dead, mine = board(studies, "dead"), board(studies, patience=0.0)
     trial, _ = begin(dead, 4)
     trial.set_user_attr("outcome", FINISHED)
     mine.recover()
-    time.sleep(1.1)
+    clock.passes(1.1)
     mine.recover()
     assert found(studies).count("finished") == 1
     assert found(studies).count("waiting") == 0

@@ -19,11 +19,11 @@ CPU = Accelerator(cpu=True)
 
 @pytest.fixture
 def slowly(monkeypatch):
-    """Every forward pass takes 20 ms longer."""
+    """Every forward pass takes 100 ms longer."""
     logits = Classifier.logits
 
     def slow(self, *args, **kwargs):
-        time.sleep(0.02)
+        time.sleep(0.1)
         return logits(self, *args, **kwargs)
 
     monkeypatch.setattr(Classifier, "logits", slow)
@@ -34,8 +34,8 @@ def test_a_forecast_follows_what_the_classifier_takes(built_for, slowly):
     job = built_for("bert")
     measured = measure(job, CPU)
     cost = job.forecast_by(measured).forecast
-    assert 0.02 < cost.update_seconds < 0.06
-    assert cost.evaluation_seconds > 0.02 * 12 / job.forecast.evaluation_batch_size
+    assert 0.1 < cost.update_seconds < 0.3, "without it, this takes about 0.01 s"
+    assert cost.evaluation_seconds > 0.1 * 12 / job.forecast.evaluation_batch_size
     assert cost.steps == job.forecast.steps
     assert cost.operations == job.forecast.operations
 
