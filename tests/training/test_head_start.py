@@ -29,6 +29,11 @@ def told(classifier, data, padding):
     return np.exp(values) / np.exp(values).sum(-1, keepdims=True)
 
 
+def of_equal_length(features):
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return features / lengths * lengths.mean()
+
+
 @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "deberta-v2", "modernbert"])
 def test_a_fitted_head_is_better_than_a_random_one_from_the_start(built_for, family):
     built = built_for(family)
@@ -45,15 +50,18 @@ def test_a_fitted_head_is_better_than_a_random_one_from_the_start(built_for, fam
 
 @pytest.mark.parametrize("kept", [2, 3], ids=["two classes", "three"])
 @pytest.mark.parametrize("head", ["slim", "pooled"])
-def test_the_head_gives_the_regressions_probabilities(built_for, kept, head):
+@pytest.mark.parametrize("few", [True, False], ids=["few rows", "many"])
+def test_the_head_gives_the_regressions_probabilities(built_for, monkeypatch, kept, head, few):
+    monkeypatch.setattr(head_start, "EQUAL_ROWS", 36 if few else 35)
     built = built_for("bert", f"head.kind={head}")
     data, padding = parts(built)
     labels = np.where(data.train.labels < kept, data.train.labels, 0)
     split = type(data.train)(data.train.texts, data.train.tokens, labels, data.train.rows)
     start = fit_head(built.classifier, split, Reading(padding, "fp32"), seed=0)
     features = head_features(built.classifier, split.tokens, np.arange(len(split)), padding=padding, precision="fp32")
-    variance = ((features - features.mean(0)) ** 2).sum(1).mean()
-    oracle = LogisticRegression(C=start.strength / variance, max_iter=500).fit(features, labels).predict_proba(features)
+    fitted = of_equal_length(features) if few else features
+    variance = ((fitted - fitted.mean(0)) ** 2).sum(1).mean()
+    oracle = LogisticRegression(C=start.strength / variance, max_iter=500).fit(fitted, labels).predict_proba(features)
     found = logits(TorchScorer(built.classifier), split.tokens, padding=padding, batch_size=8)[:, :kept].astype(np.float64)
     np.testing.assert_allclose(np.exp(found) / np.exp(found).sum(-1, keepdims=True), oracle, atol=2e-3)
 
@@ -63,12 +71,13 @@ def test_the_strength_is_the_one_with_the_lowest_log_loss_on_rows_held_out(built
     data, padding = parts(built)
     labels = data.train.labels
     features = head_features(built.classifier, data.train.tokens, np.arange(len(labels)), padding=padding, precision="fp32")
-    variance = ((features - features.mean(0)) ** 2).sum(1).mean()
+    fitted = of_equal_length(features)
+    variance = ((fitted - fitted.mean(0)) ** 2).sum(1).mean()
     losses, of_strength = {}, {}
     for strength in STRENGTHS:
         held_out = np.zeros((len(labels), 3))
         for kept, held in folds(labels, 7):
-            model = LogisticRegression(C=strength / variance, max_iter=500).fit(features[kept], labels[kept])
+            model = LogisticRegression(C=strength / variance, max_iter=500).fit(fitted[kept], labels[kept])
             held_out[held] = model.predict_proba(features[held])
         losses[strength], of_strength[strength] = -np.log(held_out[np.arange(len(labels)), labels]).mean(), held_out
     start = fit_head(built.classifier, data.train, Reading(padding, "fp32"), seed=7)

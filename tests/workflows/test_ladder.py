@@ -73,8 +73,11 @@ def test_a_validation_file_chooses_where_there_is_one(climbing, climbs_on, rows,
 
 @pytest.mark.parametrize("rung", ["features", "top", "all"])
 def test_one_rung_alone(climbing, tmp_path, rung):
-    run = train(climbing(f"rungs=[{rung}]"), tmp_path / "run")
+    heard = []
+    run = train(climbing(f"rungs=[{rung}]"), tmp_path / "run", listeners=[heard.append])
     assert [facts.rung for facts in run.facts.ladder.rungs] == [rung]
+    (planned,) = (event for event in heard if event.kind == "plan")
+    assert planned.trainable_parameters == run.facts.ladder.rungs[0].trained_parameters, "the plan is of what is trained"
     assert run.facts.steps == (0 if rung == "features" else 4)
     assert run.plan_facts.method == ("head" if rung == "features" else "lora")
     assert run.facts.ladder.verdict == ""

@@ -24,6 +24,7 @@ from rankwise.training.validation import validation_scores
 MOST_ROWS = 20_000  # whose features a head is fitted to, where no cache makes more of them cheap
 FEW_ROWS = 2_000  # up to which every row is held out once to choose the strength; of more rows, one part is
 STRENGTHS = (0.3, 1.0, 3.0, 10.0)  # of the fit against keeping weights small, for features of variance 1 in all
+EQUAL_ROWS = 500  # up to which every row's features are fitted to at the same length, lest a long one weigh more
 REFIT_STRENGTH = 1.0  # of a fit to features that were trained on the same rows, which tell nothing of it
 MOST_PASSES = 300  # of L-BFGS
 
@@ -96,7 +97,8 @@ class _Regression:
     def __init__(self, features: NDArray[np.float32], labels: NDArray[np.int64], weights: dict[int, float] | None) -> None:
         self.features, self.labels, self.weights = features, labels, weights
         self.present = np.unique(labels)
-        self.variance = float(((features - features.mean(0)) ** 2).sum(1).mean()) or 1.0
+        self.fitted = _of_equal_length(features) if len(features) <= EQUAL_ROWS else features
+        self.variance = float(((self.fitted - self.fitted.mean(0)) ** 2).sum(1).mean()) or 1.0
 
     def choose(self, seed: int) -> tuple[float, NDArray[np.float64] | None]:
         """The strength with the lowest log-loss on rows held out, and their probabilities (N, C present) where all are."""
@@ -126,7 +128,7 @@ class _Regression:
         model = LogisticRegression(C=strength / self.variance, max_iter=MOST_PASSES, class_weight=weights)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # a head that is nearly there is a start as good
-            model.fit(self.features[rows], self.labels[rows])
+            model.fit(self.fitted[rows], self.labels[rows])
         weight, bias = model.coef_, model.intercept_  # one row for two classes
         if len(weight) == 1:
             weight, bias = np.concatenate([-weight, weight]) / 2, np.concatenate([-bias, bias]) / 2
@@ -142,3 +144,9 @@ class _Regression:
         weight, bias = self.fit(strength, kept)
         told[:, known] = softmax(self.features[held] @ weight.T + bias, axis=1)
         return told
+
+
+def _of_equal_length(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The features (N, H) in their directions, each as long as they are in the mean."""
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)  # (N, 1)
+    return features * (lengths.mean() / np.maximum(lengths, 1e-12))

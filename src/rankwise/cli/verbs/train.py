@@ -43,7 +43,7 @@ def train(options: TrainOptions) -> None:
     signal.signal(signal.SIGTERM, _as_ctrl_c)
     loaded = recipe_of(options.recipe, options, minutes=options.minutes, memory_gb=options.memory_gb)
     if options.rung is not None:
-        loaded = loaded.with_overrides([f"rungs=[{options.rung}]"])
+        loaded = loaded.rung(options.rung)
     labelled = read_labelled(loaded.data)
     speaks = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun or accelerate launch have started
     quiet = options.as_json or not speaks
