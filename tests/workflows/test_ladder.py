@@ -13,6 +13,7 @@ from rankwise.data.labelled import FOLDS, folds, read_labelled
 from rankwise.errors import RecipeError
 from rankwise.report import runs as report_runs
 from rankwise.run.folder import Run
+from rankwise.run.format import LadderFacts, RungFacts
 from rankwise.run.opening import portable
 from rankwise.training import loop
 from rankwise.workflows import assemble, ladder
@@ -92,6 +93,22 @@ def test_where_climbing_does_not_pay_the_head_alone_is_handed_over(climbing, mon
     assert run.facts.ladder.verdict.startswith("going beyond features was not worth it here: ")
     assert run.facts.ladder.verdict in run.facts.notes
     assert "Going beyond features was not worth it here" in (run.folder / "README.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "handed", "verdict"),
+    [
+        (0.8, 0.9, 1, "going beyond features was worth it here: 80.0 to 90.0 % for 4 s"),
+        (0.8, 0.7, 0, "going beyond features was not worth it here: 80.0 to 70.0 % for 4 s"),
+        (*(0.8, 0.8, 1), "going beyond features gained nothing on these rows: 80.0 to 80.0 % for 4 s; but it usually does"),
+    ],
+)
+def test_the_verdict_says_worth_it_only_of_a_gain(before, after, handed, verdict):
+    reached = [
+        RungFacts(rung=rung, trained_parameters=9, accuracy=accuracy, log_loss=1.0, took=4.0, handed_over=number == handed)
+        for number, (rung, accuracy) in enumerate((("features", before), ("all", after)))
+    ]
+    assert LadderFacts(asked={}, folds=3, rows=30, rungs=tuple(reached)).verdict == verdict
 
 
 def test_ctrl_c_after_the_first_rung_hands_over_the_best(climbing, climbs_on, rows, tmp_path):

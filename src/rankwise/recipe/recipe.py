@@ -94,6 +94,11 @@ class Recipe(Spec):
         }
         return tuple(rung for rung in self.rungs if apart[rung])
 
+    @property
+    def dearest(self) -> Self:
+        """What is trained at most: the recipe itself, or where it has one rung alone that rung's."""
+        return self.rung(self.rungs[0]) if len(self.rungs) == 1 else self
+
     def rung(self, name: Rung, *, few: bool = False) -> Self:
         """The recipe of one rung; where rows are `few`, with what trains on all of them asks for."""
         changes: dict[str, list[str]] = {

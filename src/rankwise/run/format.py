@@ -86,6 +86,8 @@ class LadderFacts:
         handed = self.handed_over
         to = max(others, key=lambda rung: rung.accuracy) if handed == first else handed
         told = f"{100 * first.accuracy:.1f} to {100 * to.accuracy:.1f} % for {sum(rung.took for rung in others):.0f} s"
+        if handed != first and handed.accuracy <= first.accuracy:
+            return f"going beyond {first.rung} gained nothing on these rows: {told}; but it usually does"
         return f"going beyond {first.rung} was {'not ' if handed == first else ''}worth it here: {told}"
 
 

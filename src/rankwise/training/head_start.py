@@ -149,4 +149,5 @@ class _Regression:
 def _of_equal_length(features: NDArray[np.float32]) -> NDArray[np.float32]:
     """The features (N, H) in their directions, each as long as they are in the mean."""
     lengths = np.linalg.norm(features, axis=1, keepdims=True)  # (N, 1)
-    return features * (lengths.mean() / np.maximum(lengths, 1e-12))
+    scaled: NDArray[np.float32] = features * (lengths.mean() / np.maximum(lengths, 1e-12))
+    return scaled

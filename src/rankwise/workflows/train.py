@@ -80,11 +80,9 @@ def train_on(
 ) -> Run:
     """As `train`, on tables that were read already; a budget of minutes counts from `started`, a time.monotonic()."""
     started = time.monotonic() if started is None else started
-    if len(recipe.rungs) == 1:
-        recipe = recipe.rung(recipe.rungs[0])  # what is planned and promised is what is trained
     device = training_device()
     device.forget_peak()
-    recipe = with_scores(recipe, labelled, device)
+    recipe = with_scores(recipe.dearest, labelled, device)  # what is planned and promised is what is trained
     planned = plan(recipe, classes=len(labelled.classes))
     device.resolve_precision(recipe.train.precision)
     for tracker in recipe.train.trackers:
