@@ -44,6 +44,22 @@ def test_a_factor_scales_every_groups_own_peak(built_for):
         assert found == pytest.approx({"encoder A": 0.1 * factor, "encoder B": 0.1 * factor, "head": 0.2 * factor})
 
 
+def test_few_rows_lower_every_rate_in_proportion(fit_for):
+    shown = [*("train.learning_rate=0.01", "train.rates.head=0.02", "train.schedule=constant", "train.log_every=1")]
+    whole, few, many = (
+        {step.rate for step in fit_for(*shown, *more, "train.epochs=1").heard("step")}
+        for more in ([], ["train.full_rate_rows=144"], ["train.full_rate_rows=36"])  # of 36 rows
+    )
+    assert whole == many == {0.01}
+    assert sorted(few) == pytest.approx([0.0025])
+
+
+@pytest.mark.parametrize(("rows", "share"), [(0, 1 / 192), (16, 1 / 12), (96, 0.5), (192, 1.0), (5_000, 1.0)])
+def test_the_share_of_the_rate_is_that_of_the_rows(rows, share):
+    assert TrainSpec(full_rate_rows=192).rate_share(rows) == pytest.approx(share)
+    assert TrainSpec().rate_share(rows) == 1.0
+
+
 # --------------------------------------------------------------------------------------------------------------- groups
 
 

@@ -117,6 +117,14 @@ def test_what_is_cached_is_used_and_other_data_or_settings_probe_again(recipe_fo
     assert len(cached(own_cache_folder)) == 3
 
 
+def test_a_ladder_is_probed_as_its_recipe_without_rungs_is(recipe_for, own_cache_folder):
+    recipe = recipe_for("bert", *POLICY, "head.kind=pooled", "head.start=fitted", "rungs=[features,all]")
+    scored = with_scores(recipe, read_labelled(recipe.data))
+    assert scored.rungs == ("features", "all")
+    plain = with_scores(recipe.with_overrides(["rungs=[]"]), read_labelled(recipe.data))
+    assert scored.adapter == plain.adapter
+
+
 @pytest.mark.parametrize("changes", [("adapter.allocate=uniform",), ("adapter.method=head",)])
 def test_a_recipe_that_needs_no_scores_is_not_probed(recipe_for, own_cache_folder, changes):
     recipe = recipe_for("bert", *POLICY, *changes)

@@ -15,7 +15,7 @@ from rankwise.report import runs as report_runs
 from rankwise.run.folder import Run
 from rankwise.run.format import LadderFacts, RungFacts
 from rankwise.run.opening import portable
-from rankwise.training import loop
+from rankwise.training import loop, throughput
 from rankwise.workflows import assemble, ladder
 from rankwise.workflows.ladder import gained
 from rankwise.workflows.train import train
@@ -130,6 +130,8 @@ def test_ctrl_c_after_the_first_rung_hands_over_the_best(climbing, climbs_on, ro
     for rung, handed, changes in (("all", "features", ()), ("top", "features", files), ("all", "top", files)):
         run = train(climbing(log, *changes), tmp_path / f"{rung} after {handed}", listeners=[interrupts_at(rung)])
         assert [facts.rung for facts in run.facts.ladder.rungs if facts.handed_over] == [handed]
+        assert run.facts.ladder.verdict.endswith(f"the rung {rung} was interrupted")
+        assert f"he rung {rung} was interrupted." in (run.folder / "README.md").read_text("utf-8")
         assert Run.load(run.folder).predict(["good fine"])
 
     def at_once(event):
@@ -202,6 +204,22 @@ def test_minutes_are_kept_and_end_a_climb(climbing, climbs_on, tmp_path, monkeyp
     run = train(climbing("train.max_steps=null", "train.epochs=3000", "budget.minutes=0.5"), tmp_path / "run")
     assert run.facts.seconds.all < 45
     assert run.facts.ladder.rungs[0].rung == "features"
+
+
+def test_a_measured_run_keeps_its_minutes(climbing, climbs_on, tmp_path, monkeypatch):
+    """A head alone makes no update, so none has a length to count evaluations by."""
+    monkeypatch.setattr(throughput, "WORTH_MEASURING", 0.0)
+    monkeypatch.setattr(throughput, "SECONDS", 0.05)
+    run = train(climbing("budget.minutes=10"), tmp_path / "run")
+    assert [facts.rung for facts in run.facts.ladder.rungs] == ["features", "all"]
+    assert run.facts.steps == 4
+
+
+def test_a_climb_that_has_no_time_for_a_rung_says_so(climbing, climbs_on, tmp_path, monkeypatch):
+    monkeypatch.setattr(ladder, "LEAST_SHARE", 1e9)
+    run = train(climbing("budget.minutes=10"), tmp_path / "run")
+    assert run.facts.ladder.verdict == "there was no time for the rung all"
+    assert run.facts.ladder.verdict in run.facts.notes
 
 
 # -------------------------------------------------------------------------------------------------------- choosing

@@ -16,7 +16,9 @@ from rankwise.errors import DataError, RunError
 from rankwise.run.folder import Run
 from rankwise.stats.power_law import PowerLaw
 from rankwise.system.files import to_json
+from rankwise.workflows import learning_curve as curves
 from rankwise.workflows.learning_curve import TIMES, Point, curve_of, learning_curve
+from rankwise.workflows.train import train_on
 
 pytestmark = pytest.mark.long
 
@@ -163,6 +165,20 @@ def test_another_recipe_or_other_data_need_another_folder(recipe_for, tmp_path, 
     fewer.write_text("\n".join(data_file.read_text("utf-8").splitlines()[:55]) + "\n", "utf-8")
     with pytest.raises(RunError, match="other data"):
         learning_curve(recipe_for("bert", *QUICK, f"data.source={fewer}"), tmp_path / "curve", rows=[9])
+
+
+def test_a_ladder_is_scored_on_rows_that_it_did_not_train_on(recipe_for, tmp_path, monkeypatch):
+    rows = []
+
+    def noted(*args, **how):
+        run = train_on(*args, **how)
+        rows.append((run.facts.rows.train, run.facts.rows.validation))
+        return run
+
+    monkeypatch.setattr(curves, "train_on", noted)
+    ladder = ("rungs=[features,all]", "head.kind=pooled", "head.start=fitted", "train.max_steps=2")
+    learning_curve(recipe_for("bert", *QUICK, *ladder), tmp_path / "curve", rows=[18, 36])
+    assert rows == [(18, 12), (36, 12)]
 
 
 class Untouchable(tuple):

@@ -76,6 +76,10 @@ class TrainSpec(Spec):
     """Rows per forward pass; smaller than batch_size to save memory. The loss is weighted by real rows."""
     learning_rate: Rate = 5e-4
     """Peak learning rate."""
+    full_rate_rows: Count | None = None
+    """Training rows from which on the learning rates are as given; fewer lower them all in proportion, for what few rows
+    teach is soon learnt, and then known by heart.
+    """
     rates: RatesSpec = RatesSpec()
     optimizer: Annotated[OptimizerSpec, BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)] = OptimizerSpec()
     schedule: Literal["linear", "cosine", "polynomial", "constant", "reduce-on-plateau"] = "linear"
@@ -129,6 +133,10 @@ class TrainSpec(Spec):
     def rate_is_idle(self) -> bool:
         """Whether `learning_rate` moves nothing, as rates of tiers and head set every one."""
         return bool(self.rates.tiers) and self.rates.head is not None
+
+    def rate_share(self, rows: int) -> float:
+        """What the learning rates are multiplied by for so many training rows, in (0, 1]."""
+        return 1.0 if self.full_rate_rows is None else min(1.0, max(1, rows) / self.full_rate_rows)
 
     def steps_per_epoch(self, rows: int) -> int:
         """Updates in which each of so many training rows comes once."""

@@ -66,6 +66,8 @@ class LadderFacts:
     """Held out to do so."""
     rungs: tuple[RungFacts, ...]
     """In the order in which they were tried."""
+    ended: str = ""
+    """Why no further rung was tried where another one was due: it was interrupted, or there was no time."""
 
     @property
     def handed_over(self) -> RungFacts:
@@ -79,7 +81,11 @@ class LadderFacts:
 
     @property
     def verdict(self) -> str:
-        """Whether going on from the first rung was worth it, in a line; empty where nothing else was tried."""
+        """Whether going on from the first rung was worth it, and what ended the climb, in a line; may be empty."""
+        return "; ".join(filter(None, [self._worth, self.ended]))
+
+    @property
+    def _worth(self) -> str:
         first, *others = self.rungs
         if not others:
             return ""

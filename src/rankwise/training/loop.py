@@ -52,6 +52,9 @@ from rankwise.training.validation import Validation
 PROBE_STEP = 3  # the update after which a few texts are scored, to learn what an evaluation takes
 PROBE_SHARE = 50  # of so many validation texts one is scored then
 PROBE_BATCH = 16
+PROBE_LEAST = (
+    4 * PROBE_BATCH
+)  # texts, or all there are: of a handful, what a pass costs by itself would be taken for the texts'
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,8 @@ def fit(
         started = time.monotonic()
         hidden = cached_hidden_states(job, cache, events)
         pace = _pace(job, accelerator, ends_at)
-        optimizers = Optimizers(classifier, spec, precision=job.precision)
+        share = spec.rate_share(len(data.train))
+        optimizers = Optimizers(classifier, spec, precision=job.precision, rate_share=share)
         parts = Parts(*_chosen_parts(job, hidden.get("train"), pace, accelerator, events))
         validation = Validation(classifier, job.padding, job.forecast.evaluation_batch_size, job.precision, accelerator)
 
@@ -285,7 +289,8 @@ def _note_update(pace: Pace, job: Job, rows: Rows, hidden: HiddenStates | None) 
     split = job.data.validation
     if not pace.has_deadline or pace.step != PROBE_STEP or not len(split):
         return
-    probed = np.linspace(0, len(split) - 1, max(1, len(split) // PROBE_SHARE)).astype(np.int64)
+    count = min(len(split), max(PROBE_LEAST, len(split) // PROBE_SHARE))
+    probed = np.linspace(0, len(split) - 1, count).astype(np.int64)
     some = split.tokens.take(probed)
     known = None if hidden is None else hidden.of(split.tokens.windows(probed))
     Validation(job.classifier, job.padding, PROBE_BATCH, job.precision).logits(some, known)

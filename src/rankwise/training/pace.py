@@ -49,7 +49,7 @@ class Deadline:
             seconds,
             reserve_seconds=forecast.end_seconds - (forecast.test_seconds if scales else 0.0),
             reserve_evaluations=forecast.test_seconds / evaluation if scales else 0.0,
-            evaluation_updates=evaluation / forecast.update_seconds,
+            evaluation_updates=evaluation / forecast.update_seconds if forecast.update_seconds else 0.0,  # where none is made
             update_seconds=forecast.update_seconds,
             mean_tokens=work.train_tokens / max(1, forecast.epoch_steps),
         )

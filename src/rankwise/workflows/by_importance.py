@@ -61,6 +61,7 @@ def probe(recipe: Recipe, policy: ByImportance, labelled: Labelled, device: Devi
     """The gains of every linear layer of the encoder, by `layer.kind`. Raises ModelError or DataError as training would."""
     seed = recipe.data.split.seed
     settings = {
+        "rungs": (),
         "adapter": AdapterSpec(method="head"),
         "head": HeadSpec(kind="slim"),
         "budget": BudgetSpec(parameters=None, memory_gb=recipe.budget.memory_gb),

@@ -84,11 +84,12 @@ class Ladder:
         if not self.recipe.rungs:
             return whole, self.fit(whole, self.folder), None
         tried: list[RungFacts] = []
-        best: Reached | None = None
+        best, rung, ended = None, self.recipe.rungs[0], ""
         try:
             for rung in self.recipe.climbed(few=self.folds > 0):
                 found = self._try(rung, best)
                 if found is None:
+                    ended = f"there was no time for the rung {rung}"
                     break
                 tried.append(found.facts)
                 self.events.emit(RungReached(**vars(found.facts)))
@@ -99,13 +100,14 @@ class Ladder:
         except KeyboardInterrupt:
             if best is None:
                 raise
+            ended = f"the rung {rung} was interrupted"
         assert best is not None, "the first rung is reached, or raises"
         assert best.fitted is not None, "what is best was fitted"
         job, fitted = best.job, best.fitted
         if not job.holds_classifier:
             fitted = self.fit(job, self.folder / best.facts.rung, resume=True)
         rungs = tuple(replace(facts, handed_over=facts.rung == best.facts.rung) for facts in tried)
-        return job, fitted, LadderFacts(portable(self.recipe).to_dict(), self.folds, len(best.told), rungs)
+        return job, fitted, LadderFacts(portable(self.recipe).to_dict(), self.folds, len(best.told), rungs, ended)
 
     @property
     def folds(self) -> int:

@@ -121,8 +121,10 @@ def learning_curve(
     labelled = labelled or read_labelled(recipe.data)
     sizes = _sizes(rows, len(labelled.train.texts), len(labelled.classes))
     # In these runs the test rows are the validation rows, scored in full precision and kept row by row; the true ones stay
-    # untouched. Nobody sees the runs: their folders go once the points have their numbers.
-    labelled = replace(labelled, test=labelled.validation, leaked=np.zeros(len(labelled.validation.texts), dtype=np.bool_))
+    # untouched, and so that no ladder trains on the validation rows, they count as given. Nobody sees the runs: their folders
+    # go once the points have their numbers.
+    none_leaked = np.zeros(len(labelled.validation.texts), dtype=np.bool_)
+    labelled = replace(labelled, test=labelled.validation, leaked=none_leaked, set_aside=False)
     fingerprint = f"{recipe.with_overrides(['train.seed=0']).fingerprint}:{labelled.sha256}"
     folder = make_folder(Path(out) / "points").parent
     points = []
