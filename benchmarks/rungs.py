@@ -5,7 +5,8 @@
 
 Rows of the training files alone, duplicates left out: so many a class to train on, all of them, and 1,000 others to score; a
 seed draws other rows. No test file is opened. `frozen` is the rung features; adapters start from its head and make 100
-updates. `+ fit` fits the head anew to what they give, `+ pairs` trains in pairs as well. `script` and `setfit` are peers of
+updates. `+ fit` fits the head anew to what they give, `+ pairs` trains in pairs as well, `+ rate` at rates in
+proportion to rows. `script` and `setfit` are peers of
 front_peers.py on the same rows (`--systems script setfit --peer-python PYTHON`). What is in the CSV is not run again.
 """
 
@@ -28,15 +29,17 @@ from resumable import Job, add_options, finished, lines_of, missing
 
 RESULTS = Path(__file__).parent / "results" / "rungs.csv"
 SETS = ("tweet_emotion", "tweet_irony", "sst5", "ag_news")
-FIT, PAIRS = ["train.refit_head=true"], ["train.refit_head=true", "train.contrast=1"]
+FULL = ["train.full_rate_rows=null"]
+FIT, PAIRS = [*FULL, "train.refit_head=true"], [*FULL, "train.refit_head=true", "train.contrast=1"]
 SYSTEMS = {
     "frozen": ("features", []),
-    "top": ("top", []),
+    "top": ("top", FULL),
     "top + fit": ("top", FIT),
     "top + pairs + fit": ("top", PAIRS),
-    "all": ("all", []),
+    "all": ("all", FULL),
     "all + fit": ("all", FIT),
     "all + pairs + fit": ("all", PAIRS),
+    "all + pairs + fit + rate": ("all", PAIRS[1:]),
 }
 PEERS = ("script", "setfit")
 COLUMNS = ("data", "rows_a_class", "seed", "system", "accuracy", "log_loss", "seconds")
@@ -110,7 +113,7 @@ def of_peer(job: Job, python: str) -> dict[str, object]:
         few_rows.write_rows(Path(str(job["data"])), int(str(job["rows_a_class"])), seed, folder, scored=1_000)
         started = time.monotonic()
         found = front.peer(str(job["system"]), folder, seed, python)
-    return {"accuracy": found["accuracy"], "log_loss": "", "seconds": round(time.monotonic() - started, 1)}
+    return {"accuracy": f"{found['right'].mean():.4f}", "log_loss": "", "seconds": round(time.monotonic() - started, 1)}
 
 
 def table() -> list[str]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from rankwise.cli.progress import TrainingProgress
 from rankwise.model.classifier import Classifier
 from rankwise.system.speed import Throughput
 from rankwise.training import throughput
@@ -60,6 +61,17 @@ def test_a_run_is_the_same_whether_it_was_measured_or_not(recipe_for, tmp_path, 
     told = [event for event in heard if event.kind == "forecast"]
     assert len(told) == 1, "a run is promised once"
     assert told[0].seconds != plain.facts.promised.seconds
+    assert told[0].measured
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_a_measured_promise_is_shown_as_the_plans_was(built_for, capsys, measured):
+    job = built_for("bert")
+    cost = job.forecast_by(Throughput(1e6, 1e6, 1e6)).forecast if measured else job.forecast
+    with TrainingProgress() as progress:
+        progress(cost)
+    shown = capsys.readouterr().out
+    assert shown.startswith("measured: about ") if measured else not shown
 
 
 def test_a_run_that_is_over_soon_or_trains_nothing_is_not_measured(built_for):

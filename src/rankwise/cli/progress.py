@@ -6,6 +6,7 @@ from rich import progress
 from rich.progress import Progress, ProgressColumn, TextColumn
 
 from rankwise.cli.console import dim, err, note
+from rankwise.planning.forecast import Forecast
 from rankwise.system.events import Event
 from rankwise.training import events
 from rankwise.workflows.events import AlreadyComplete, DataPrepared, MachineMeasured, RungReached, RungStarted
@@ -38,6 +39,8 @@ class TrainingProgress(Bar):
                 self._say(f"[dim]{rows}; at most {event.max_length} tokens[/]")
             case MachineMeasured():
                 self._say(f"[dim]{_machine(event)}[/]")
+            case Forecast() if event.measured:  # which the plan, shown before, could only predict
+                dim(event.lines()[0])
             case events.HiddenStatesCached():
                 self._say(f"[dim]{_hidden_states(event)}[/]")
             case events.HeadFitted():

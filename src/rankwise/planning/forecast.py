@@ -90,6 +90,9 @@ class Forecast(Durations, Event, kind="forecast"):
     rungs: Mapping[str, float] = field(default_factory=dict)
     """Seconds that each rung of a ladder takes if it is tried; empty where the recipe has none."""
 
+    measured: bool = False
+    """Whether it comes from what the classifier itself was measured to do."""
+
     def tried(self, rungs: Iterable[str]) -> float:
         """Seconds of the whole run if these rungs are tried."""
         return self.start_seconds + sum(self.rungs[rung] for rung in rungs) + self.end_seconds
@@ -114,7 +117,9 @@ class Forecast(Durations, Event, kind="forecast"):
         costs = f"{_duration(self.seconds)} on {cores}, {_gigabytes(self.peak_bytes)} of memory"
         rows = f" for {self.work.train_rows:,} rows of {self.work.longest} tokens" if self.work.source == "assumed" else ""
         about = "at most, with every rung, " if len(self.rungs) > 1 else "about "
-        lines = [f"predicted{rows}: {about}{costs}, {_operations(self.operations)}{cache}"]
+        lines = [
+            f"{'measured' if self.measured else 'predicted'}{rows}: {about}{costs}, {_operations(self.operations)}{cache}"
+        ]
         if self.more_epochs:
             lines.append(self.more_epochs)
         if self.minutes is not None:
@@ -171,6 +176,7 @@ def forecast(
         **vars(durations),
         seconds=seconds,
         rungs=rungs,
+        measured=measured is not None,
         peak_bytes=peak_bytes(plan, recipe, work, rows=rows, scored=scored, bf16=bf16, gpu=gpu),
         operations=computed.caching + steps * computed.update + passes * computed.evaluation + computed.test,
         cache_bytes=cache_bytes(plan, spec, work),
