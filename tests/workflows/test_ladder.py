@@ -198,6 +198,25 @@ def test_a_report_shows_what_each_rung_reached(climbing, climbs_on, tmp_path):
     (rungs,) = (block for block in training.blocks if getattr(block, "name", "") == "rungs")
     assert [row[1] for row in rungs.rows] == ["features", "all"]
     assert [row[-1] for row in rungs.rows] == ["no", "yes"]
+    assert training.lead == (
+        "4 updates of 8 rows; no checkpoint was chosen, the last weights are kept. Validation scores are of the folds' "
+        "classifiers."
+    )
+
+
+def test_a_report_of_a_head_alone_draws_no_curve_of_training(climbing, tmp_path):
+    report = report_runs.report_of([train(climbing("rungs=[features]"), tmp_path / "run")])
+    (training,) = (section for section in report.sections if section.name == "training-section")
+    assert training.lead == "No update was made: the head was fitted to what the frozen encoder gives."
+    assert [type(block).__name__ for block in training.blocks] == ["Table", "Table"]
+
+
+@pytest.mark.parametrize("windows", [1, 3])
+def test_a_report_says_how_longer_texts_are_read(climbing, tmp_path, windows):
+    run = train(climbing("rungs=[features]", "data.max_length=8", f"data.windows={windows}"), tmp_path / "run")
+    (data,) = (section for section in report_runs.report_of([run]).sections if section.name == "data-section")
+    how = "cut to 8 tokens" if windows == 1 else "read in up to 3 windows of 8 tokens"
+    assert data.blocks[0].summary.endswith(f"Longer texts are {how}.")
 
 
 def test_minutes_are_kept_and_end_a_climb(climbing, climbs_on, tmp_path, monkeypatch):

@@ -35,7 +35,11 @@ def training_section(group: Group) -> Section:
         mean_curve("worst shift", _histories(group, "worst_shift"), 2),
     )
     lead = _updates(group)
-    if best is None:
+    if facts.steps == 0:
+        lead = "No update was made: the head was fitted to what the frozen encoder gives."
+    elif facts.ladder is not None and facts.ladder.folds:
+        lead += "; no checkpoint was chosen, the last weights are kept. Validation scores are of the folds' classifiers."
+    elif best is None:
         lead += f". Lines are means over {len(group.runs)} seeds, bands reach from the lowest to the highest."
     else:
         chosen = recipe.train.select_by.replace("log_loss", "log-loss").replace("_", " ")
@@ -43,11 +47,11 @@ def training_section(group: Group) -> Section:
     how_counted = "Training accuracy is counted while the weights change, with dropout where there is any."
     if recipe.train.average:
         how_counted += " Validation scores are those of a running mean of the weights, and the mean is what was kept."
-    blocks: list[Block] = [
+    curves: list[Block] = [
         lines_figure("Loss", "loss", of_loss, UPDATE, LOG_LOSS, per_epoch),
         lines_figure("Accuracy", "accuracy-curve", of_accuracy, UPDATE, ACCURACY, per_epoch),
-        _costs(group),
     ]
+    blocks = [*(curves if facts.steps else ()), _costs(group)]
     if facts.ladder is not None:
         blocks.append(_rungs(group))
     return Section("training-section", "Training", blocks, lead=lead, note=how_counted)
@@ -129,7 +133,9 @@ def data_section(group: Group) -> Section:
     ends = (Column("from", "tokens from", "count"), Column("to", "to", "count"))
     rows = [(low, high - 1, count, count / total) for low, high, count in bars]
     middle = f"Half of the training texts have {quantiles['50%']:,} tokens or fewer, 95 % have {quantiles['95%']:,} or fewer"
-    summary = f"{middle}; the longest has {quantiles['max']:,}. Texts are cut to {longest} tokens."
+    windows = run.preprocessing.windows
+    kept = f"read in up to {windows} windows of {longest} tokens" if windows else f"cut to {longest} tokens"
+    summary = f"{middle}; the longest has {quantiles['max']:,}. Longer texts are {kept}."
     picture = charts.histogram(bars, tokens, texts, limit=longest, label=f"max length {longest}")
     columns = (*ends, texts, Column("share", "% of them", "share"))
     table = Table("token-lengths", "Token lengths of the training texts", columns, rows)
