@@ -203,6 +203,14 @@ def test_plan_follows_overrides(type_):
     assert type_("plan", "auto", "--set", "head.kind=stock", "--set", "base=roberta-base", "--json").json["head"] == "stock"
 
 
+def test_plan_of_one_rung_is_of_what_it_trains(type_, news):
+    alone = type_("plan", "auto", "--data", news, "--rung", "features", "--json").json
+    assert (alone["trainable_parameters"], list(alone["forecast"]["rungs"])) == (770, ["features"])
+    assert alone["forecast"]["planned_steps"] == 0
+    typed = type_("plan", "auto", "--data", news, "--set", "rungs=[features]", "--json").json
+    assert typed["sections"] == alone["sections"] == {"head": 770}
+
+
 def test_plan_takes_a_file(type_, tmp_path):
     (tmp_path / "mine.yaml").write_text("name: mine\nbase: roberta-base\nadapter: {rank: 4}\n", "utf-8")
     found = type_("plan", "mine.yaml", "--classes", "4", "--json").json

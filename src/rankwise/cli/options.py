@@ -6,7 +6,9 @@ What probes an encoder is imported late, for `plan` and `recipes` answer at once
 import json
 from collections.abc import Set
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+from typer import Option
 
 from rankwise.cli import console
 from rankwise.cli.arguments import RecipeOptions
@@ -16,7 +18,7 @@ from rankwise.errors import DataError, RecipeError
 from rankwise.planning.forecast import GPU_GFLOPS, Forecast, forecast
 from rankwise.planning.plan import Plan
 from rankwise.planning.workload import Work
-from rankwise.recipe import AFTER_READING, DataSpec, Recipe, SourceSpec
+from rankwise.recipe import AFTER_READING, DataSpec, Recipe, Rung, SourceSpec
 from rankwise.recipe.differences import is_under
 from rankwise.system import cores
 from rankwise.system.speed import fastest_threads
@@ -27,9 +29,16 @@ HasColumns = TypeVar("HasColumns", SourceSpec, DataSpec)
 
 FAST = ("train.precision=auto", "train.encoder_dropout=off")  # what --fast means; --set goes before it
 
+RungOption = Annotated[Rung | None, Option(help="One rung of the recipe alone.")]
+
 
 def recipe_of(
-    recipe: str | Recipe, options: RecipeOptions, *, minutes: float | None = None, memory_gb: float | None = None
+    recipe: str | Recipe,
+    options: RecipeOptions,
+    *,
+    minutes: float | None = None,
+    memory_gb: float | None = None,
+    rung: Rung | None = None,
 ) -> Recipe:
     """A recipe, or one by name or path, with what the options change; --data replaces every file of the recipe's."""
     data, overrides = options.data, options.overrides or []
@@ -47,7 +56,8 @@ def recipe_of(
     changes += [f"budget.minutes={minutes}"] if minutes is not None else []
     changes += [f"budget.memory_gb={memory_gb}"] if memory_gb is not None else []
     changes += overrides
-    return recipe.with_overrides(changes) if isinstance(recipe, Recipe) else Recipe.load(recipe, changes)
+    loaded = recipe.with_overrides(changes) if isinstance(recipe, Recipe) else Recipe.load(recipe, changes)
+    return loaded if rung is None else loaded.rung(rung)
 
 
 def reading(overrides: list[str] | None, *, also: Set[str] = frozenset()) -> list[str]:

@@ -136,7 +136,7 @@ def _check_reload(folder: Path, job: Job) -> None:
         if not torch.equal(weight, weights[name]):
             raise ReloadMismatch(f"{folder}: {name} is not what was trained when loaded again; the run was not completed")
     texts = (job.data.validation if len(job.data.validation) else job.data.train).texts[:PROBE_TEXTS]
-    probe = tokenize(job.tokenizer, texts, **job.data.preprocessing.limits)
+    probe = tokenize(job.tokenizer, texts, max_length=job.data.preprocessing.max_length)  # a window of each is enough
     before, after = (
         logits(TorchScorer(model), probe, padding=job.padding, batch_size=PROBE_BATCH) for model in (classifier, loaded)
     )

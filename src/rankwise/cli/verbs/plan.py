@@ -8,7 +8,7 @@ from rich.text import Text
 from typer import Option
 
 from rankwise.cli import arguments, console
-from rankwise.cli.options import forecast_of, is_local, recipe_of, scored
+from rankwise.cli.options import RungOption, forecast_of, is_local, recipe_of, scored
 from rankwise.data.labelled import read_volume
 from rankwise.encoders.base import KNOWN
 from rankwise.planning.forecast import Forecast
@@ -25,6 +25,7 @@ class PlanOptions(arguments.RecipeOptions):
     recipe: arguments.RecipeArg
     minutes: arguments.MinutesOption = None
     memory_gb: arguments.MemoryOption = None
+    rung: RungOption = None
     classes: Annotated[int | None, Option(min=2, help="Number of classes; from the data when left out.")] = None
     every: Annotated[bool, Option("--ledger", help="Also print every entry: module, layer, rank, cost.")] = False
     as_json: arguments.JsonOption = False
@@ -33,7 +34,8 @@ class PlanOptions(arguments.RecipeOptions):
 @arguments.takes_options
 def plan(options: PlanOptions) -> None:
     """What a recipe would train, to the parameter, and what the run is predicted to cost, before anything loads."""
-    loaded = scored(recipe_of(options.recipe, options, minutes=options.minutes, memory_gb=options.memory_gb))
+    limits = {"minutes": options.minutes, "memory_gb": options.memory_gb}
+    loaded = scored(recipe_of(options.recipe, options, **limits, rung=options.rung).dearest)
     known = read_volume(loaded.data) if is_local(loaded) else None
     classes = options.classes or len(loaded.data.classes) or (len(known.classes) if known else None)
     planned = make_plan(loaded, classes=classes or 2)  # for data that is not on this machine

@@ -11,13 +11,12 @@ from rich.markup import escape
 from typer import Option
 
 from rankwise.cli import arguments, console
-from rankwise.cli.options import forecast_of, recipe_of, scored
+from rankwise.cli.options import RungOption, forecast_of, recipe_of, scored
 from rankwise.cli.progress import TrainingProgress
 from rankwise.cli.verbs.plan import show_plan, show_rungs
 from rankwise.data.labelled import Volume, read_labelled
 from rankwise.planning.plan import plan as make_plan
 from rankwise.planning.workload import character_counts
-from rankwise.recipe import Rung
 
 if TYPE_CHECKING:
     from rankwise.run.folder import Run
@@ -30,7 +29,7 @@ class TrainOptions(arguments.RecipeOptions):
     out: Annotated[Path | None, Option(help="The run folder; the next free runs/NAME when left out.")] = None
     minutes: arguments.MinutesOption = None
     memory_gb: arguments.MemoryOption = None
-    rung: Annotated[Rung | None, Option(help="Train this rung of the recipe alone.")] = None
+    rung: RungOption = None
     resume: Annotated[bool, Option("--resume", help="Go on where a stopped run left off.")] = False
     overwrite: Annotated[bool, Option("--overwrite", help="Replace the run in --out.")] = False
     as_json: arguments.JsonOption = False
@@ -41,9 +40,8 @@ def train(options: TrainOptions) -> None:
     """Plan, train and evaluate a recipe; write a run folder."""
     started = time.monotonic()
     signal.signal(signal.SIGTERM, _as_ctrl_c)
-    loaded = recipe_of(options.recipe, options, minutes=options.minutes, memory_gb=options.memory_gb)
-    if options.rung is not None:
-        loaded = loaded.rung(options.rung)
+    limits = {"minutes": options.minutes, "memory_gb": options.memory_gb}
+    loaded = recipe_of(options.recipe, options, **limits, rung=options.rung).dearest
     labelled = read_labelled(loaded.data)
     speaks = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun or accelerate launch have started
     quiet = options.as_json or not speaks
