@@ -90,8 +90,10 @@ def test_a_head_that_is_fitted_anew_is_the_regression_on_the_trained_features(fi
     job = trained.built
     labels, rows = job.data.train.labels, np.arange(len(job.data.train))
     read = head_features(job.classifier, job.data.train.tokens, rows, padding=job.padding, precision="fp32")
-    variance = ((read - read.mean(0)) ** 2).sum(1).mean()
-    oracle = LogisticRegression(C=REFIT_STRENGTH / variance, max_iter=500).fit(read, labels).predict_proba(read)
+    lengths = np.linalg.norm(read, axis=1, keepdims=True)
+    fitted = read / lengths * lengths.mean()  # as few rows are
+    variance = ((fitted - fitted.mean(0)) ** 2).sum(1).mean()
+    oracle = LogisticRegression(C=REFIT_STRENGTH / variance, max_iter=500).fit(fitted, labels).predict_proba(read)
     values = read @ job.classifier.last_projection.weight.detach().numpy().T
     values += job.classifier.last_projection.bias.detach().numpy()
     np.testing.assert_allclose(softmax(values, axis=1), oracle, atol=5e-3)
