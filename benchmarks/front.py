@@ -244,11 +244,9 @@ def draw() -> None:
                 points.append((system, mean([float(line[cost]) for line in lines]), mean(scores)))
             titles = (Column("system", "system"), column, Column("accuracy", "accuracy", "share"))
             figure = trade_off_figure("front", titles, points, many=False)
-            title = (
-                f"{amount.replace('a class', 'rows a class') if ' ' in amount else f'{int(amount):,} rows'}: {figure.title}"
-            )
+            rows = amount.replace("a class", "rows a class") if " " in amount else f"{int(amount):,} rows"
             path = RESULTS.parent / f"front-{amount.replace(' ', '-')}-{cost}.svg"
-            path.write_text(file_svg(figure.picture, title, figure.summary), "utf-8")
+            path.write_text(file_svg(figure.picture, f"Accuracy at {rows}", figure.summary), "utf-8")
             print(path.name, "mean of", ", ".join(cells))
 
 
