@@ -34,9 +34,6 @@ from results_file import append
 from resumable import lines_of, missing
 
 from rankwise import Run
-from rankwise.report.blocks import Column
-from rankwise.report.figures.composed import trade_off_figure
-from rankwise.report.figures.writing import file_svg
 from rankwise.stats.intervals import Interval
 from rankwise.stats.seeds import Sample, difference, resampled_scores
 
@@ -46,7 +43,6 @@ SETS = ("ag_news", "imdb", "tweet_emotion", "tweet_irony", "sst5")
 OURS = {"auto": [], "features": ["--rung", "features"]}
 PEERS = ("tfidf", "script", "model2vec", "setfit", "rank4", "full")
 HERE_TOO = ("rank4", "full")  # peers that run in this environment
-COSTS = {"seconds": Column("seconds", "time", "seconds"), "trained": Column("trained", "trained parameters", "count")}
 TESTED = 1_000
 ENOUGH_CELLS = 5  # for an interval over them
 FIRST_SEED = 100  # rows were drawn with lower seeds where choices were made
@@ -107,11 +103,7 @@ def run_cell(cell: dict[str, Any], data: Path, systems: Sequence[str], peer_pyth
             if not missing(RESULTS, [job]) or time.monotonic() > ends:
                 continue
             before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-            found = (
-                ours(system, folder)
-                if system in OURS
-                else peer(system, folder, int(cell["seed"]), sys.executable if system in HERE_TOO else peer_python)
-            )
+            found = ours(system, folder) if system in OURS else peer(system, folder, int(cell["seed"]), peer_python)
             seconds, after = time.monotonic() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
             cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             took = {"seconds": round(seconds, 1), "cpu_seconds": round(cpu, 1)}
@@ -136,6 +128,7 @@ def ours(system: str, folder: Path) -> dict[str, Any]:
 def peer(system: str, folder: Path, seed: int, python: str) -> dict[str, Any]:
     from rankwise.encoders.base import locate
 
+    python = sys.executable if system in HERE_TOO else python
     files = [str(folder / name) for name in ("train.csv", "test.csv")]
     command = [python, str(HERE / "front_peers.py"), system, *files, str(locate("minilm").location), str(seed)]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
@@ -221,9 +214,8 @@ def minus_best_peer(found: Found) -> tuple[str, Interval] | None:
     seeds = sorted(found["auto"])
     best = max(peers, key=lambda system: mean(accuracy({seed: found[system][seed] for seed in seeds})))
     right = np.stack([bits(found[system][seed]) for system in ("auto", best) for seed in seeds]).astype(np.int64)
-    scores, draws = resampled_scores(
-        right, np.ones(right.shape[1], dtype=np.int64), classes=2
-    )  # a row that is right is of class 1
+    truth = np.ones(right.shape[1], dtype=np.int64)  # so that a row that is right was told to be of class 1
+    scores, draws = resampled_scores(right, truth, classes=2)
     one, other = (slice(0, len(seeds)), slice(len(seeds), None))
     samples = [Sample(scores[which, 0], draws[:, which, 0]) for which in (one, other)]
     return best, difference(*samples).interval
@@ -231,12 +223,17 @@ def minus_best_peer(found: Found) -> tuple[str, Interval] | None:
 
 def draw() -> None:
     """An SVG file for each amount of rows and each cost: means over the cells that every system in it has."""
+    from rankwise.report.blocks import Column  # which needs the extra `report`
+    from rankwise.report.figures.composed import trade_off_figure
+    from rankwise.report.figures.writing import file_svg
+
+    costs = {"seconds": Column("seconds", "time", "seconds"), "trained": Column("trained", "trained parameters", "count")}
     for amount in dict.fromkeys(rows for rows, _ in measured()):
         cells = {data: found for (rows, data), found in measured().items() if rows == amount and "auto" in found}
         if not cells:
             continue
         systems = [s for s in (*OURS, *PEERS) if all(f["auto"].keys() <= f.get(s, {}).keys() for f in cells.values())]
-        for cost, column in COSTS.items():
+        for cost, column in costs.items():
             points = []
             for system in systems:
                 lines = [found[system][seed] for found in cells.values() for seed in found["auto"]]

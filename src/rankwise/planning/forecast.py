@@ -117,9 +117,8 @@ class Forecast(Durations, Event, kind="forecast"):
         costs = f"{_duration(self.seconds)} on {cores}, {_gigabytes(self.peak_bytes)} of memory"
         rows = f" for {self.work.train_rows:,} rows of {self.work.longest} tokens" if self.work.source == "assumed" else ""
         about = "at most, with every rung, " if len(self.rungs) > 1 else "about "
-        lines = [
-            f"{'measured' if self.measured else 'predicted'}{rows}: {about}{costs}, {_operations(self.operations)}{cache}"
-        ]
+        known = "measured" if self.measured else "predicted"
+        lines = [f"{known}{rows}: {about}{costs}, {_operations(self.operations)}{cache}"]
         if self.more_epochs:
             lines.append(self.more_epochs)
         if self.minutes is not None:

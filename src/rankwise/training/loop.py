@@ -52,9 +52,7 @@ from rankwise.training.validation import Validation
 PROBE_STEP = 3  # the update after which a few texts are scored, to learn what an evaluation takes
 PROBE_SHARE = 50  # of so many validation texts one is scored then
 PROBE_BATCH = 16
-PROBE_LEAST = (
-    4 * PROBE_BATCH
-)  # texts, or all there are: of a handful, what a pass costs by itself would be taken for the texts'
+PROBE_LEAST = 64  # of them at least, or all there are: of a handful, what a pass costs by itself would be taken for theirs
 
 
 @dataclass(frozen=True)

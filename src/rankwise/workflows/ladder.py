@@ -84,7 +84,8 @@ class Ladder:
         if not self.recipe.rungs:
             return whole, self.fit(whole, self.folder), None
         tried: list[RungFacts] = []
-        best, rung, ended = None, self.recipe.rungs[0], ""
+        best: Reached | None = None
+        rung, ended = self.recipe.rungs[0], ""
         try:
             for rung in self.recipe.climbed(few=self.folds > 0):
                 found = self._try(rung, best)
