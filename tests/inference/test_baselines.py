@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
 
 from conftest import LONGEST, prepared, tiny_tokenizer
 from rankwise.data.files.table import table_of
 from rankwise.data.labelled import split_tables
 from rankwise.data.prepare import prepare
 from rankwise.inference import baselines as module
-from rankwise.inference.baselines import _sample, baselines, fitted_baselines
+from rankwise.inference.baselines import _sample, baselines, fitted_baselines, tfidf_logistic
 from rankwise.recipe import DataSpec, EvaluateSpec
 
 
@@ -47,3 +49,15 @@ def test_texts_without_words_have_their_characters_counted():
     scored = baselines(fitted_baselines(data), data, predicted, EvaluateSpec(resamples=20))
     assert list(scored) == ["majority class", "TF-IDF of characters + logistic"]
     assert scored["TF-IDF of characters + logistic"].accuracy.value == 1
+
+
+@pytest.mark.parametrize("rare", [1, 3, 9])
+def test_a_few_rows_of_uneven_classes_are_fitted_to_the_end(rare):
+    """They take more passes than the hundred that scikit-learn makes unless told otherwise; a warning is an error here."""
+    rng = np.random.default_rng(0)
+    texts = [" ".join(f"w{int(2000 * rng.random() ** 4)}" for _ in range(100)) for _ in range(24)]
+    labels = (np.arange(24) < rare).astype(np.int64)
+    _, told = tfidf_logistic(texts, labels, texts, classes=2)
+    features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit_transform(texts)
+    oracle = LogisticRegression(C=10.0, tol=1e-8, max_iter=5_000).fit(features, labels).predict_proba(features)
+    np.testing.assert_allclose(told, oracle, atol=0.02)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from rankwise.data.labelled import FOLDS, folds, read_labelled
@@ -232,6 +233,18 @@ def test_a_measured_run_keeps_its_minutes(climbing, climbs_on, tmp_path, monkeyp
     run = train(climbing("budget.minutes=10"), tmp_path / "run")
     assert [facts.rung for facts in run.facts.ladder.rungs] == ["features", "all"]
     assert run.facts.steps == 4
+
+
+def test_few_rows_are_promised_by_updates_in_pairs(climbing, climbs_on, tmp_path, monkeypatch):
+    monkeypatch.setattr(throughput, "WORTH_MEASURING", 0.0)
+    monkeypatch.setattr(throughput, "SECONDS", 0.05)
+    measured, measure = [], throughput.measure
+    monkeypatch.setattr("rankwise.workflows.train.measure", lambda job, _: measured.append(job) or measure(job, _))
+    train(climbing(), tmp_path / "run")
+    (job,) = measured
+    assert job.recipe.train.contrast == 1
+    first = next(throughput._updates(job, Accelerator(cpu=True)))
+    np.testing.assert_array_equal(first, loop.paired_batches(job.data.train.labels, 8, seed=0, epoch=0)[0])
 
 
 def test_a_climb_that_has_no_time_for_a_rung_says_so(climbing, climbs_on, tmp_path, monkeypatch):

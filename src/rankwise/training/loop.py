@@ -267,16 +267,20 @@ def _pace(job: Job, accelerator: Accelerator, ends_at: float | None) -> Pace:
     )
 
 
+def update_batches(train: Split, spec: TrainSpec, epoch: int) -> list[Rows]:
+    """The rows of each update of an epoch, in pairs of a class or of like lengths, as the recipe has them."""
+    of_epoch: dict[str, int] = {"seed": spec.seed, "epoch": epoch}
+    if spec.contrast:
+        return paired_batches(train.labels, spec.batch_size, **of_epoch)
+    alike = spec.speed.similar_lengths
+    return training_batches(train.tokens.text_lengths, spec.batch_size, **of_epoch, similar_lengths=alike)
+
+
 def _updates(train: Split, spec: TrainSpec, progress: Progress) -> Iterator[tuple[int, int, Rows]]:
     """(epoch, position in the epoch, rows) of each update from where training stands; the order depends on seed and epoch."""
     first_epoch, first_batch = progress.epoch, progress.batch
     for epoch in range(first_epoch, math.ceil(spec.passes(len(train))) + 1):
-        of_epoch: dict[str, int] = {"seed": spec.seed, "epoch": epoch}
-        if spec.contrast:
-            batches = paired_batches(train.labels, spec.batch_size, **of_epoch)
-        else:
-            lengths, alike = train.tokens.text_lengths, spec.speed.similar_lengths
-            batches = training_batches(lengths, spec.batch_size, **of_epoch, similar_lengths=alike)
+        batches = update_batches(train, spec, epoch)
         for position in range(first_batch if epoch == first_epoch else 0, len(batches)):
             yield epoch, position, batches[position]
 

@@ -11,14 +11,14 @@ from itertools import cycle
 import numpy as np
 from accelerate import Accelerator
 
-from rankwise.data.batches import Rows, training_batches
+from rankwise.data.batches import Rows
 from rankwise.data.prepare import Split
 from rankwise.planning.forecast import Forecast
 from rankwise.planning.operations import PerText, per_text
 from rankwise.system.events import Events
 from rankwise.system.speed import Throughput
 from rankwise.training.job import Job
-from rankwise.training.loop import ready
+from rankwise.training.loop import ready, update_batches
 from rankwise.training.optimizers import Optimizers
 from rankwise.training.parts import Parts
 from rankwise.training.update import Update
@@ -64,10 +64,8 @@ def _updates(job: Job, accelerator: Accelerator) -> Iterator[Rows]:
     optimizers.set_rates(1, total=100)
     update = Update(job, accelerator, None, optimizers.scaler, Parts(), Events())
     classifier.model.train()
-    lengths = train.tokens.text_lengths
-    batches = training_batches(lengths, spec.batch_size, seed=spec.seed, epoch=0, similar_lengths=spec.speed.similar_lengths)
-    for step, rows in enumerate(cycle(batches), start=1):
-        within = _within(rows, lengths)
+    for step, rows in enumerate(cycle(update_batches(train, spec, epoch=0)), start=1):
+        within = _within(rows, train.tokens.text_lengths)
         update(within)
         optimizers.step()
         update.clear(step)
