@@ -209,6 +209,7 @@ def test_a_report_of_a_head_alone_draws_no_curve_of_training(climbing, tmp_path)
     report = report_runs.report_of([train(climbing("rungs=[features]"), tmp_path / "run")])
     (training,) = (section for section in report.sections if section.name == "training-section")
     assert training.lead == "No update was made: the head was fitted to what the frozen encoder gives."
+    assert not training.note
     assert [type(block).__name__ for block in training.blocks] == ["Table", "Table"]
 
 

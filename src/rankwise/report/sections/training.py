@@ -54,7 +54,7 @@ def training_section(group: Group) -> Section:
     blocks = [*(curves if facts.steps else ()), _costs(group)]
     if facts.ladder is not None:
         blocks.append(_rungs(group))
-    return Section("training-section", "Training", blocks, lead=lead, note=how_counted)
+    return Section("training-section", "Training", blocks, lead=lead, note=how_counted if facts.steps else "")
 
 
 def _losses(run: Run) -> Line:
