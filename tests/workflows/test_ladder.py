@@ -143,6 +143,25 @@ def test_ctrl_c_after_the_first_rung_hands_over_the_best(climbing, climbs_on, ro
         train(climbing(), tmp_path / "none", listeners=[at_once])
 
 
+def test_an_interrupted_climb_goes_on_when_it_is_resumed(climbing, climbs_on, tmp_path):
+    def leaves(event):
+        seen.append(event)
+        if event.kind == "step" and [heard.kind for heard in seen].count("rung_start") == 2:
+            raise KeyboardInterrupt
+
+    seen, heard, folder = [], [], tmp_path / "left"
+    left = train(climbing("train.log_every=1"), folder, listeners=[leaves])
+    assert left.facts.ladder.handed_over.rung == "features"
+    resumed = train(climbing("train.log_every=1"), folder, listeners=[heard.append], existing="resume")
+    whole = train(climbing("train.log_every=1"), tmp_path / "whole")
+    assert [facts.rung for facts in resumed.facts.ladder.rungs] == ["features", "all"]
+    assert resumed.facts.ladder.verdict == whole.facts.ladder.verdict
+    for name, weight in adapters(whole).items():
+        assert torch.equal(weight, adapters(resumed)[name]), name
+    assert not (folder / "checkpoints").exists(), "what training alone needed goes when the climb is over"
+    assert train(climbing("train.log_every=1"), folder, existing="resume").facts == resumed.facts
+
+
 def test_the_head_alone_is_the_one_whose_strength_was_chosen(climbing, tmp_path, monkeypatch):
     """Where rows are few, heads of trained encoders are fitted anew; one of a frozen encoder stays as it was scored."""
     fitted = []

@@ -68,6 +68,8 @@ class LadderFacts:
     """In the order in which they were tried."""
     ended: str = ""
     """Why no further rung was tried where another one was due: it was interrupted, or there was no time."""
+    interrupted: bool = False
+    """Whether it was interrupted, so that resuming goes on with the climb."""
 
     @property
     def handed_over(self) -> RungFacts:

@@ -38,7 +38,9 @@ def open_folder(
         elif (folder / MANIFEST).is_file():
             run = Run.load(folder)
             _check_same(run.asked, portable(recipe), run.facts.data_sha256, data_sha256, folder)
-            return folder, run
+            if run.facts.ladder is None or not run.facts.ladder.interrupted:
+                return folder, run
+            (folder / MANIFEST).unlink()  # the climb goes on, and the run is whole again when it ends
         elif started.is_file():
             before = read_json(started, Started)
             _check_same(Recipe.from_dict(before.recipe), portable(recipe), before.data_sha256, data_sha256, folder)

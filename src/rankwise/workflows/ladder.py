@@ -85,7 +85,7 @@ class Ladder:
             return whole, self.fit(whole, self.folder), None
         tried: list[RungFacts] = []
         best: Reached | None = None
-        rung, ended = self.recipe.rungs[0], ""
+        rung, ended, interrupted = self.recipe.rungs[0], "", False
         try:
             for rung in self.recipe.climbed(few=self.folds > 0):
                 found = self._try(rung, best)
@@ -101,14 +101,15 @@ class Ladder:
         except KeyboardInterrupt:
             if best is None:
                 raise
-            ended = f"the rung {rung} was interrupted"
+            ended, interrupted = f"the rung {rung} was interrupted", True
         assert best is not None, "the first rung is reached, or raises"
         assert best.fitted is not None, "what is best was fitted"
         job, fitted = best.job, best.fitted
         if not job.holds_classifier:
             fitted = self.fit(job, self.folder / best.facts.rung, resume=True)
         rungs = tuple(replace(facts, handed_over=facts.rung == best.facts.rung) for facts in tried)
-        return job, fitted, LadderFacts(portable(self.recipe).to_dict(), self.folds, len(best.told), rungs, ended)
+        asked = portable(self.recipe).to_dict()
+        return job, fitted, LadderFacts(asked, self.folds, len(best.told), rungs, ended, interrupted)
 
     @property
     def folds(self) -> int:

@@ -130,7 +130,8 @@ def train_on(
             promised = first.forecast.tried(rung.rung for rung in ladder.rungs)
             facts = facts.climbed(ladder, promised=promised, data_sha256=labelled.sha256)
         scored_rows = ScoredRows(data.test.rows, test.truth, test.probabilities.astype(np.float32))
-        gone = scratch if recipe.train.keep == 1 else None
+        goes_on = ladder is not None and ladder.interrupted
+        gone = scratch if recipe.train.keep == 1 and not goes_on else None
         save(folder, job, facts, scores, scored_rows=scored_rows, scratch=gone)
     accelerator.wait_for_everyone()
     accelerator.end_training()

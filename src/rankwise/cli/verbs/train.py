@@ -88,6 +88,8 @@ def show_ladder(run: "Run") -> None:
     console.out.print(f"[dim]Held against each other on {ladder.where}; {ladder.handed_over.rung} is handed over.[/]")
     if ladder.verdict:
         console.out.print(ladder.verdict, soft_wrap=True)
+    if ladder.interrupted:
+        console.out.print("Type the same command with --resume to go on with the climb.")
 
 
 def show_run(run: "Run") -> None:
