@@ -30,7 +30,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.multiclass import OneVsRestClassifier
 
-from rankwise.inference.baselines import tfidf_logistic
+from rankwise.inference.words import Words
 from rankwise.planning.memory import BASELINE_FEW
 from rankwise.planning.workload import Work, character_counts
 from rankwise.system.memory import forget_peak, peak_resident_bytes, resident_bytes, return_freed_memory
@@ -113,7 +113,7 @@ def measure(job: Job) -> list[dict[str, object]]:
 
 
 def ours(texts: list[str], labels: NDArray[np.int64], tested: list[str], classes: int) -> NDArray[np.float64]:
-    return tfidf_logistic(texts, labels, tested, classes=classes)[1]
+    return Words.fit(texts, labels, [str(number) for number in range(classes)]).probabilities(tested)
 
 
 def fitted_by(model: Callable[[int], Any]) -> Side:

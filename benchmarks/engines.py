@@ -71,7 +71,7 @@ def measure(options: argparse.Namespace) -> dict[str, object]:
             outputs[engine] = predictor.probabilities(texts)
             seconds[engine].append(time.process_time() - started)
     by_torch, by_onnx = (statistics.median(seconds[engine]) for engine in COMPARED)
-    tokens = run.predictor._tokens(texts, 0)
+    tokens = run.predictor.read(texts)
     return {
         "data": Path(options.data).parent.name,
         "rows": len(texts),

@@ -4,10 +4,10 @@
     python benchmarks/rungs.py --table
 
 Rows of the training files alone, duplicates left out: so many a class to train on, all of them, and 1,000 others to score; a
-seed draws other rows. No test file is opened. `frozen` is the rung features; adapters start from its head and make 100
-updates. `+ fit` fits the head anew to what they give, `+ pairs` trains in pairs as well, `+ rate` at rates in
-proportion to rows. `script` and `setfit` are peers of
-front_peers.py on the same rows (`--systems script setfit --peer-python PYTHON`). What is in the CSV is not run again.
+seed draws other rows. No test file is opened. `tfidf` and `frozen` are the first two rungs; adapters start from the head of
+the second and make 100 updates. `+ fit` fits the head anew to what they give, `+ pairs` trains in pairs as well, `+ rate` at
+rates in proportion to rows. `script` and `setfit` are peers of front_peers.py on the same rows (`--systems script setfit
+--peer-python PYTHON`). What is in the CSV is not run again.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ SETS = ("tweet_emotion", "tweet_irony", "sst5", "ag_news")
 FULL = ["train.full_rate_rows=null"]
 FIT, PAIRS = [*FULL, "train.refit_head=true"], [*FULL, "train.refit_head=true", "train.contrast=1"]
 SYSTEMS = {
+    "tfidf": ("tfidf", []),
     "frozen": ("features", []),
     "top": ("top", FULL),
     "top + fit": ("top", FIT),
@@ -81,6 +82,7 @@ def measure(job: Job, *, python: str) -> dict[str, object]:
     from rankwise import Recipe
     from rankwise.data.labelled import read_labelled
     from rankwise.data.tasks import SingleLabel
+    from rankwise.inference.words import Words
     from rankwise.system.events import Events
     from rankwise.training.checkpoint import Checkpoints
     from rankwise.training.loop import fit
@@ -97,13 +99,19 @@ def measure(job: Job, *, python: str) -> dict[str, object]:
         recipe = Recipe.load("auto", [f"data.source={folder}", f"train.seed={job['seed']}", *last])
         recipe = recipe.rung(rung).with_overrides(changes)  # type: ignore[arg-type]
         training = assemble(recipe, read_labelled(recipe.data).whole(), training_device())
-        checkpoints = Checkpoints(folder / "checkpoints", keep=1, fingerprint="")
-        fitted = fit(training, checkpoints=checkpoints, accelerator=Accelerator(cpu=True), events=Events())
-        validation = Validation(training.classifier, training.padding, recipe.evaluate.batch_size, training.precision)
-        task, test = SingleLabel(training.data.classes), training.data.test
-        scores = task.quick_scores(task.probabilities(validation.logits(test.tokens)), test.labels)
+        task, train, test = SingleLabel(training.data.classes), training.data.train, training.data.test
+        if rung == "tfidf":
+            started = time.monotonic()
+            told = Words.fit(train.texts, train.labels, task.classes, cap=recipe.budget.parameters).probabilities(test.texts)
+            seconds = time.monotonic() - started
+        else:
+            checkpoints = Checkpoints(folder / "checkpoints", keep=1, fingerprint="")
+            fitted = fit(training, checkpoints=checkpoints, accelerator=Accelerator(cpu=True), events=Events())
+            validation = Validation(training.classifier, training.padding, recipe.evaluate.batch_size, training.precision)
+            told, seconds = task.probabilities(validation.logits(test.tokens)), fitted.seconds
+        scores = task.quick_scores(told, test.labels)
     accuracy, log_loss = (f"{scores[key]:.4f}" for key in ("accuracy", "log_loss"))
-    return {"accuracy": accuracy, "log_loss": log_loss, "seconds": round(fitted.seconds, 1)}
+    return {"accuracy": accuracy, "log_loss": log_loss, "seconds": round(seconds, 1)}
 
 
 def of_peer(job: Job, python: str) -> dict[str, object]:

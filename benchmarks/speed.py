@@ -38,7 +38,8 @@ from rankwise.cli.options import FAST
 from rankwise.data.labelled import read_labelled
 from rankwise.data.prepare import Prepared, Split
 from rankwise.data.tokens import tokenize
-from rankwise.inference.predict import Predictor
+from rankwise.inference.predict import TokenPredictor
+from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.system.cores import default_threads, has_bf16
 from rankwise.system.device import Device
@@ -243,7 +244,7 @@ def predict_work(bench: Bench, _: Path) -> Work:
     classifier.model.eval()
 
     def ours(precision: str) -> Callable[[], float]:
-        predictor = Predictor(classifier, bench.tokenizer, bench.data.preprocessing, precision=precision)
+        predictor = TokenPredictor(TorchScorer(classifier, precision), bench.tokenizer, bench.data.preprocessing)
         predictor.predict(texts[:4])
 
         def run() -> float:

@@ -18,7 +18,7 @@ from rankwise.data.labelled import split_tables
 from rankwise.data.prepare import choose_length, prepare
 from rankwise.data.tokens import tokenize, tokenize_to_disk
 from rankwise.errors import DataError
-from rankwise.inference.predict import Predictor
+from rankwise.inference.predict import TokenPredictor
 from rankwise.recipe import DataSpec
 from rankwise.system.files import read_json, write_json
 
@@ -95,7 +95,7 @@ def test_the_same_raw_text_is_the_same_tokens_in_training_and_serving(family, bu
     rows = Rows([f"{text} number{n}" for n in range(10) for text in raw], list(CLASSES) * 10)
     labelled = split_tables(built.recipe.data, table_of(rows.texts, rows.labels))
     data = prepare(built.recipe.data, tiny_tokenizer(family), longest=LONGEST, labelled=labelled)
-    predictor = Predictor(built.classifier, tiny_tokenizer(family), data.preprocessing)
+    predictor = TokenPredictor(built.classifier, tiny_tokenizer(family), data.preprocessing)
     source = [rows.texts[row - 1] for row in data.train.rows]
     clean = [predictor.preprocessing.apply(text) for text in source]
     served = tokenize(predictor.tokenizer, clean, max_length=predictor.preprocessing.max_length)

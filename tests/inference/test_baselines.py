@@ -13,8 +13,9 @@ from conftest import LONGEST, prepared, tiny_tokenizer
 from rankwise.data.files.table import table_of
 from rankwise.data.labelled import split_tables
 from rankwise.data.prepare import prepare
-from rankwise.inference import baselines as module
-from rankwise.inference.baselines import _sample, baselines, fitted_baselines, tfidf_logistic
+from rankwise.inference import words as module
+from rankwise.inference.baselines import baselines, fitted_baselines
+from rankwise.inference.words import Words, sample
 from rankwise.recipe import DataSpec, EvaluateSpec
 
 
@@ -22,9 +23,9 @@ from rankwise.recipe import DataSpec, EvaluateSpec
 @example([0, 2, 2, 2, 3], 2)
 def test_a_sample_has_each_class_in_its_share_and_no_row_twice(labels, most):
     labels = np.array(labels)
-    rows = _sample(labels, most)
+    rows = sample(labels, most)
     assert len(rows) == len(set(rows.tolist())) == min(most, len(labels))
-    assert rows.tolist() == sorted(rows.tolist()) == _sample(labels, most).tolist()
+    assert rows.tolist() == sorted(rows.tolist()) == sample(labels, most).tolist()
     shares = np.bincount(labels, minlength=4) * len(rows) / len(labels)
     assert np.abs(np.bincount(labels[rows], minlength=4) - shares).max() <= 1
 
@@ -57,7 +58,7 @@ def test_a_few_rows_of_uneven_classes_are_fitted_to_the_end(rare):
     rng = np.random.default_rng(0)
     texts = [" ".join(f"w{int(2000 * rng.random() ** 4)}" for _ in range(100)) for _ in range(24)]
     labels = (np.arange(24) < rare).astype(np.int64)
-    _, told = tfidf_logistic(texts, labels, texts, classes=2)
+    told = Words.fit(texts, labels, ("a", "b")).probabilities(texts)
     features = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit_transform(texts)
     oracle = LogisticRegression(C=10.0, tol=1e-8, max_iter=5_000).fit(features, labels).predict_proba(features)
     np.testing.assert_allclose(told, oracle, atol=0.02)

@@ -110,11 +110,11 @@ def test_a_stream_takes_one_window_ahead_and_no_more(run, small_windows):
 
 def test_windows_grow_from_a_small_first_one_to_the_chunk(run, monkeypatch):
     sizes = []
-    tokens = predict.Predictor._tokens
+    tokens = predict.TokenPredictor.read
     monkeypatch.setattr(predict, "FIRST", 1)
     monkeypatch.setattr(predict, "CHUNK", 4)
     monkeypatch.setattr(
-        predict.Predictor, "_tokens", lambda self, texts, first: sizes.append(len(texts)) or tokens(self, texts, first)
+        predict.TokenPredictor, "read", lambda self, texts, first: sizes.append(len(texts)) or tokens(self, texts, first)
     )
     assert len(list(run.predictor.stream(TEXTS * 2))) == 14
     assert sizes == [1, 2, 4, 4, 3]
@@ -122,7 +122,7 @@ def test_windows_grow_from_a_small_first_one_to_the_chunk(run, monkeypatch):
 
 def test_the_next_window_is_tokenised_while_this_one_is_computed(run, small_windows, monkeypatch):
     tokenised, waiting = [], threading.Event()
-    tokens, logits = predict.Predictor._tokens, predict.logits
+    tokens, logits = predict.TokenPredictor.read, predict.logits
 
     def tokenise(self, texts, first):
         tokenised.append((first, threading.current_thread() is threading.main_thread()))
@@ -134,7 +134,7 @@ def test_the_next_window_is_tokenised_while_this_one_is_computed(run, small_wind
         assert waiting.wait(30), "the second window is not tokenised while the first is computed"
         return logits(*arguments, **options)
 
-    monkeypatch.setattr(predict.Predictor, "_tokens", tokenise)
+    monkeypatch.setattr(predict.TokenPredictor, "read", tokenise)
     monkeypatch.setattr(predict, "logits", compute)
     assert len(list(run.predictor.stream(TEXTS))) == len(TEXTS)
     assert tokenised == [(0, False), (3, False), (6, False)]

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skops.io
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from rankwise.data.labelled import FOLDS, folds, read_labelled
-from rankwise.errors import RecipeError
+from rankwise.errors import ModelError, RecipeError
+from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.report import runs as report_runs
 from rankwise.run.folder import Run
 from rankwise.run.format import LadderFacts, RungFacts
@@ -19,7 +21,9 @@ from rankwise.run.opening import portable
 from rankwise.training import loop, throughput
 from rankwise.workflows import assemble, ladder
 from rankwise.workflows.ladder import gained
+from rankwise.workflows.score_files import evaluate_file
 from rankwise.workflows.train import train
+from rankwise.workflows.under_shift import shift_report
 
 pytestmark = pytest.mark.long
 
@@ -141,6 +145,70 @@ def test_ctrl_c_after_the_first_rung_hands_over_the_best(climbing, climbs_on, ro
 
     with pytest.raises(KeyboardInterrupt):
         train(climbing(), tmp_path / "none", listeners=[at_once])
+
+
+@pytest.mark.parametrize("chosen_by", ["folds", "validation rows"])
+def test_counted_words_are_a_run_of_their_own(climbing, rows, tmp_path, chosen_by):
+    files = []
+    if chosen_by == "validation rows":
+        (tmp_path / "data").mkdir()
+        for name in ("train", "validation", "test"):
+            rows.write(tmp_path / "data" / f"{name}.csv")
+        files = [f"data.source={tmp_path / 'data'}", "data.leakage=allow"]
+    run = train(climbing("rungs=[tfidf]", "budget.parameters=400", *files), tmp_path / "run")
+    ladder_facts, trained = run.facts.ladder, run.facts.trained_parameters
+    assert ladder_facts.folds == (FOLDS if chosen_by == "folds" else 0)
+    assert ladder_facts.handed_over.rung == "tfidf"
+    assert (
+        ladder_facts.handed_over.trained_parameters
+        == trained.planned
+        == trained.counted
+        == run.plan_facts.trainable_parameters
+    )
+    assert 0 < trained.counted < 400
+    assert (run.facts.steps, run.plan_facts.method) == (0, "tfidf")
+    assert not list(run.folder.glob("*.safetensors"))
+
+    loaded = Run.load(run.folder)
+    kept = loaded.scored_rows()
+    assert kept.probabilities.argmax(-1).tolist() == [
+        run.preprocessing.classes.index(found.label) for found in loaded.predict([rows.texts[row - 1] for row in kept.rows])
+    ]
+    told = skops.io.load(run.folder / "words.skops").predict(["apple and pear"])
+    assert told.tolist() == [loaded.predict(["apple and pear"])[0].label]
+    table, split, evaluation = evaluate_file(loaded, SourceSpec(path=str(rows.write(tmp_path / "scored.csv"))), DataSpec())
+    assert evaluation.scores.rows == len(table.texts)
+    assert evaluation.scores.accuracy.value > 0.5
+    report = shift_report(loaded, table, split, evaluation)
+    assert report.kinds[0].accuracy.value == evaluation.scores.accuracy.value
+    assert any(kind.changed for kind in report.kinds[1:])
+    with pytest.raises(ModelError, match="counts words and has no encoder"):
+        loaded.exported()
+    with pytest.raises(ModelError, match="no dropout"):
+        loaded.predict(["apple"], mc_dropout=2)
+    card = (run.folder / "README.md").read_text("utf-8")
+    assert "skops.io.load" in card
+    assert "library_name: sklearn" in card
+    page = report_runs.report_of([loaded])
+    (training,) = (section for section in page.sections if section.name == "training-section")
+    assert training.lead == "No update was made: words and word pairs were counted."
+
+
+def test_every_row_is_held_out_once_of_counted_words():
+    texts = [f"{word} {row}" for row in range(8) for word in ("one", "two")] + ["three"]
+    labels = np.array([0, 1] * 8 + [2])
+    told = ladder.held_out_words(texts, labels, ("a", "b", "c"), seed=0, cap=None)
+    assert (told[:16].argmax(-1) == labels[:16]).all()
+    assert told[16, 2] == 0, "the only row of its class is told by words that never met it"
+    np.testing.assert_allclose(told.sum(1), 1)
+
+
+def test_what_counts_words_is_left_for_an_encoder_where_that_is_better(climbing, tmp_path):
+    run = train(climbing("rungs=[tfidf,features]"), tmp_path / "run")
+    words, features = run.facts.ladder.rungs
+    assert features.gain == pytest.approx(100 * (features.accuracy - words.accuracy), abs=0.01)
+    assert features.handed_over == (features.expected_gain > 0)
+    assert run.facts.ladder.verdict.startswith("going beyond tfidf was ")
 
 
 def test_an_interrupted_climb_goes_on_when_it_is_resumed(climbing, climbs_on, tmp_path):

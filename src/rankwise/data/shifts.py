@@ -33,8 +33,10 @@ class Shifted:
     kind: str
     indices: NDArray[np.int64] = field(repr=False)
     """Which texts have other tokens, (M,), rising."""
+    texts: Sequence[str] = field(repr=False)
+    """These M texts, changed and clean."""
     tokens: Tokens = field(repr=False)
-    """The tokens of these M texts."""
+    """Their tokens."""
 
 
 def shift(text: str, kind: str, *, seed: int = 0, join: str = " . ") -> str:
@@ -53,7 +55,7 @@ def shifted_tokens(
         after = tokenize_to_disk(tokenizer, changed, **preprocessing.limits)
         other = (not after.same_text(tokens, text) for text in range(len(texts)))
         indices = np.flatnonzero(np.fromiter(other, dtype=np.bool_))
-        shifted.append(Shifted(kind, indices, after.take(indices)))
+        shifted.append(Shifted(kind, indices, changed.take(indices), after.take(indices)))
     return tuple(shifted)
 
 

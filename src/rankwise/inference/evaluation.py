@@ -10,7 +10,6 @@ from rankwise.data.batches import Padding
 from rankwise.data.prepare import Split
 from rankwise.data.shifts import Shifted
 from rankwise.data.tasks import Probabilities, SingleLabel, Task
-from rankwise.data.tokens import Tokens
 from rankwise.inference.scorer import Scorer, logits
 from rankwise.recipe import EvaluateSpec
 from rankwise.stats import scores as stats
@@ -45,12 +44,12 @@ def evaluated(values: NDArray[np.float32], split: Split, task: Task, spec: Evalu
 
 
 def probabilities_under(
-    shifted: Shifted, probabilities: Probabilities, task: Task, logits_of: Callable[[Tokens], NDArray[np.float32]]
+    shifted: Shifted, probabilities: Probabilities, task: Task, logits_of: Callable[[Shifted], NDArray[np.float32]]
 ) -> Probabilities:
     """Probabilities (N, C) of texts under a shift, from those of the texts as they are: only changed texts run again."""
     under = probabilities.copy()
     if len(shifted.indices):
-        under[shifted.indices] = task.probabilities(logits_of(shifted.tokens))
+        under[shifted.indices] = task.probabilities(logits_of(shifted))
     return under
 
 

@@ -6,6 +6,7 @@ the classifier works on one window, a thread cleans and tokenises the next. Shap
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,10 +27,15 @@ from rankwise.inference.scorer import Scorer, logits
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
+    from rankwise.data.prepare import Split
+    from rankwise.data.shifts import Shifted
     from rankwise.inference.torch_scorer import DropoutScorer
 
 FIRST = 256  # texts in the first window, so that the first predictions come soon; each further one is twice as large
-NO_DROPOUT = "an exported classifier has no dropout; for mc_dropout, type --engine torch (engine='torch')"
+NO_DROPOUT = (
+    "there is no dropout in an exported classifier, nor in one without an encoder; for mc_dropout, type --engine torch "
+    "(engine='torch')"
+)
 CHUNK = 4_096  # texts in a window at most: 1 % of what news takes to compute is padding then, and larger ones halve that
 
 
@@ -42,25 +48,32 @@ class Prediction:
     probabilities: dict[str, float]
 
 
-class Predictor:
-    """A scorer with all that it needs to take raw text. Several threads may use one."""
+class Predictor(ABC):
+    """What classifies raw text. Several threads may use one."""
 
-    def __init__(
-        self,
-        scorer: Scorer,
-        tokenizer: Any,
-        preprocessing: Preprocessing,
-        *,
-        with_dropout: Callable[[], DropoutScorer] | None = None,
-    ) -> None:
-        """`with_dropout` makes the scorer for Monte Carlo dropout, when it is first asked for."""
-        self.scorer = scorer
+    about = ""
+    """What there is to say of it before it predicts."""
+
+    def __init__(self, classes: tuple[str, ...], tokenizer: Any, preprocessing: Preprocessing) -> None:
         self.tokenizer = tokenizer
         self.preprocessing = preprocessing
-        self.task = SingleLabel(scorer.classes)
-        self.padding = Padding.of(tokenizer)
-        self._with_dropout = with_dropout
-        self._lock = Lock()  # a tokenizer that two streams use at once says "Already borrowed"
+        self.task = SingleLabel(classes)
+
+    @abstractmethod
+    def read(self, texts: Sequence[str], first: int = 0) -> Any:
+        """What it computes with, of raw texts; `first` is the number of the first among all. Raises DataError."""
+
+    @abstractmethod
+    def logits_of(self, known: Split | Shifted, *, batch_size: int) -> NDArray[np.float32]:
+        """Logits (N, C) of texts that are clean and in tokens already."""
+
+    @abstractmethod
+    def _logits(self, read: Any, *, batch_size: int) -> NDArray[np.float32]:
+        """Logits (N, C) of what `read` gives."""
+
+    @abstractmethod
+    def _with_dropout(self, read: Any, passes: int, *, batch_size: int, seed: int) -> Probabilities:
+        """The mean probabilities (N, C) of several passes with dropout on. Raises ModelError where there is none."""
 
     def predict(self, texts: Sequence[str], *, mc_dropout: int = 0, seed: int = 0) -> list[Prediction]:
         """One prediction per text, in order. `mc_dropout=n` averages n passes with dropout on.
@@ -82,34 +95,30 @@ class Predictor:
         from concurrent.futures import ThreadPoolExecutor  # not for a single text, whose time imports are
 
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="rankwise-tokens") as worker:
-            for number, tokens in enumerate(self._ahead(worker, iter(texts))):
-                window = self._probabilities(tokens, batch_size=batch_size, mc_dropout=mc_dropout, seed=seed + number)
+            for number, read in enumerate(self._ahead(worker, iter(texts))):
+                window = self._probabilities(read, batch_size=batch_size, mc_dropout=mc_dropout, seed=seed + number)
                 yield from map(self._prediction, window)
 
     def probabilities(
         self, texts: Sequence[str], *, batch_size: int = 32, mc_dropout: int = 0, seed: int = 0
     ) -> Probabilities:
         """(N, C), in the order of `preprocessing.classes`."""
-        return self._probabilities(self._tokens(texts, 0), batch_size=batch_size, mc_dropout=mc_dropout, seed=seed)
+        return self._probabilities(self.read(texts), batch_size=batch_size, mc_dropout=mc_dropout, seed=seed)
 
-    def logits(self, tokens: Tokens, *, batch_size: int) -> NDArray[np.float32]:
-        """Logits (N, C) of texts whose tokens are known."""
-        return logits(self.scorer, tokens, padding=self.padding, batch_size=batch_size)
-
-    def _ahead(self, worker: ThreadPoolExecutor, source: Iterator[str]) -> Iterator[Tokens]:
-        """The tokens of each window, made by `worker` while the caller works on the window before.
+    def _ahead(self, worker: ThreadPoolExecutor, source: Iterator[str]) -> Iterator[Any]:
+        """What is read of each window, made by `worker` while the caller works on the window before.
 
         The source is read by the caller's thread, for a reader of files need not bear another. What stops it, or a text that
         can't be used, is raised after the windows before it, where it would be without a thread.
         """
         size, taken = min(FIRST, CHUNK), 0
-        pending: Future[Tokens] | None = None
+        pending: Future[Any] | None = None
         problem: Exception | None = None
         while problem is None:
             window, problem = _take(source, size)
             if not window:
                 break
-            ahead = worker.submit(self._tokens, window, taken)
+            ahead = worker.submit(self.read, window, taken)
             if pending is not None:
                 yield pending.result()
             pending = ahead
@@ -120,41 +129,73 @@ class Predictor:
         if problem is not None:
             raise problem
 
-    def _tokens(self, texts: Sequence[str], first: int) -> Tokens:
-        """Clean texts' tokens; `first` is the number of the first text among all. Raises DataError."""
+    def _clean(self, texts: Sequence[str], first: int) -> list[str]:
+        """Clean texts, the first of which has the number `first` among all. Raises DataError."""
         for number, text in enumerate(texts, start=first):
             if not isinstance(text, str):
                 raise DataError(f"text {number} is {type(text).__name__}, expected a string")
             if has_surrogate(text):
                 raise DataError(f"text {number} holds half of a character; expected valid Unicode, such as UTF-8 gives")
-        clean = [self.preprocessing.apply(text) for text in texts]
-        with self._lock:
-            return tokenize(self.tokenizer, clean, **self.preprocessing.limits)
+        return [self.preprocessing.apply(text) for text in texts]
 
-    def _probabilities(self, tokens: Tokens, *, batch_size: int, mc_dropout: int, seed: int) -> Probabilities:
+    def _probabilities(self, read: Any, *, batch_size: int, mc_dropout: int, seed: int) -> Probabilities:
         """(N, C) of one window, of a single pass or the mean of several with dropout on."""
-        if mc_dropout == 0:
-            return self.task.probabilities(self.logits(tokens, batch_size=batch_size))
-        scorer = self._stochastic
-        total = np.zeros((len(tokens.window_counts), len(self.task.classes)))
-        with scorer.seeded(seed):
-            for _ in range(mc_dropout):  # Gal & Ghahramani, arXiv 1506.02142
-                total += self.task.probabilities(logits(scorer, tokens, padding=self.padding, batch_size=batch_size))
-        return total / mc_dropout
-
-    @cached_property
-    def _stochastic(self) -> DropoutScorer:
-        """The scorer with dropout on, loaded once. Raises ModelError where there is none."""
-        if self._with_dropout is None:
-            raise ModelError(NO_DROPOUT)
-        with self._lock:
-            return self._with_dropout()
+        if mc_dropout:
+            return self._with_dropout(read, mc_dropout, batch_size=batch_size, seed=seed)
+        return self.task.probabilities(self._logits(read, batch_size=batch_size))
 
     def _prediction(self, row: NDArray[np.float64]) -> Prediction:
         """One row of probabilities (C,) with its decision."""
         decided = int(self.task.decide(row[None])[0])
         named = dict(zip(self.task.classes, row.tolist(), strict=True))
         return Prediction(self.task.classes[decided], float(row[decided]), named)
+
+
+class TokenPredictor(Predictor):
+    """A scorer with all that it needs to take raw text."""
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        tokenizer: Any,
+        preprocessing: Preprocessing,
+        *,
+        dropout_scorer: Callable[[], DropoutScorer] | None = None,
+    ) -> None:
+        """`dropout_scorer` makes the scorer for Monte Carlo dropout, when it is first asked for."""
+        super().__init__(scorer.classes, tokenizer, preprocessing)
+        self.scorer = scorer
+        self.about = getattr(scorer, "about", "")
+        self.padding = Padding.of(tokenizer)
+        self._dropout_scorer = dropout_scorer
+        self._lock = Lock()  # a tokenizer that two streams use at once says "Already borrowed"
+
+    def read(self, texts: Sequence[str], first: int = 0) -> Tokens:
+        clean = self._clean(texts, first)
+        with self._lock:
+            return tokenize(self.tokenizer, clean, **self.preprocessing.limits)
+
+    def logits_of(self, known: Split | Shifted, *, batch_size: int) -> NDArray[np.float32]:
+        return self._logits(known.tokens, batch_size=batch_size)
+
+    def _logits(self, read: Tokens, *, batch_size: int) -> NDArray[np.float32]:
+        return logits(self.scorer, read, padding=self.padding, batch_size=batch_size)
+
+    def _with_dropout(self, read: Tokens, passes: int, *, batch_size: int, seed: int) -> Probabilities:
+        scorer = self._stochastic
+        total = np.zeros((len(read.window_counts), len(self.task.classes)))
+        with scorer.seeded(seed):
+            for _ in range(passes):  # Gal & Ghahramani, arXiv 1506.02142
+                total += self.task.probabilities(logits(scorer, read, padding=self.padding, batch_size=batch_size))
+        return total / passes
+
+    @cached_property
+    def _stochastic(self) -> DropoutScorer:
+        """The scorer with dropout on, loaded once. Raises ModelError where there is none."""
+        if self._dropout_scorer is None:
+            raise ModelError(NO_DROPOUT)
+        with self._lock:
+            return self._dropout_scorer()
 
 
 def _take(source: Iterator[str], size: int) -> tuple[list[str], Exception | None]:

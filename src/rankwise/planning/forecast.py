@@ -18,6 +18,7 @@ from rankwise.planning.plan import Plan
 from rankwise.planning.plan import plan as make_plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
+from rankwise.recipe.recipe import COUNTED_WORDS
 from rankwise.system.events import Event
 from rankwise.system.speed import Throughput
 
@@ -164,7 +165,9 @@ def forecast(
     passes = evaluations(steps, spec.evaluation_interval(work.train_rows))
     rows, scored = fit_batches(plan, recipe, work, bf16=bf16, gpu=gpu)
     rungs: dict[str, float] = {
-        rung: _rung_seconds(recipe.rung(rung, few=work.folds > 0), plan.encoder.classes, work, pace)
+        rung: _counting_seconds(work, plan.encoder.classes)
+        if rung == COUNTED_WORDS
+        else _rung_seconds(recipe.rung(rung, few=work.folds > 0), plan.encoder.classes, work, pace)
         for rung in recipe.climbed(few=work.folds > 0)
     }
     seconds = durations.whole(steps, passes)
@@ -200,8 +203,7 @@ def _durations(plan: Plan, recipe: Recipe, work: Work, computed: Operations, pac
     """The parts of a run."""
     tokens = work.train_tokens + work.validation_tokens + work.test_tokens
     classes = plan.encoder.classes
-    baselines = of_baselines(work, classes, few=BASELINE_SECONDS_PER_TOKEN_FEW, many=BASELINE_SECONDS_PER_TOKEN)
-    baselines *= recipe.evaluate.baselines
+    baselines = recipe.evaluate.baselines * _counting_seconds(work, classes)
     beside = UPDATE_SECONDS + OPTIMIZER_SECONDS_PER_WEIGHT * plan.ledger.trainable_parameters
     before = START_SECONDS + TOKENIZE_SECONDS_PER_TOKEN * tokens + baselines
     if pace.elapsed_seconds is not None:
@@ -214,6 +216,12 @@ def _durations(plan: Plan, recipe: Recipe, work: Work, computed: Operations, pac
         end_seconds=END_SECONDS + test,
         test_seconds=test,
     )
+
+
+def _counting_seconds(work: Work, classes: int) -> float:
+    """Seconds in which words are counted and weighed, of the training texts and, where folds choose, of each fold's."""
+    times = 1 + work.folds
+    return times * of_baselines(work, classes, few=BASELINE_SECONDS_PER_TOKEN_FEW, many=BASELINE_SECONDS_PER_TOKEN)
 
 
 def _rung_seconds(recipe: Recipe, classes: int, work: Work, pace: Throughput) -> float:

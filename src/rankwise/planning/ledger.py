@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
+WORDS = "words"  # the section of what has no encoder
 ADAPTERS = ("adapter", "vector", "prefix")  # sections with one entry for each adapted linear layer
 
 
@@ -11,7 +12,7 @@ class Entry:
     """One line of the ledger: `parameters` that train, where they sit and, for adapters, at which rank."""
 
     section: str
-    """adapter, magnitude, vector, prefix, bias, encoder or head."""
+    """adapter, magnitude, vector, prefix, bias, encoder or head; or words, of what has no encoder."""
     item: str
     parameters: int
     layer: int | None = None

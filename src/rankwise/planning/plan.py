@@ -1,16 +1,17 @@
 """Recipe + encoder → Plan: the rank of every linear layer, and the ledger that proves it fits. Nothing here loads torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rankwise.encoders.describe import Encoder, Site, find, stated_pooling
 from rankwise.errors import PlanError
-from rankwise.planning.ledger import Entry, Ledger
+from rankwise.planning.ledger import WORDS, Entry, Ledger
 from rankwise.planning.methods import Method, method_of
 from rankwise.planning.policies import depth_group, targeted_sites
 from rankwise.planning.ranks import Draft
 from rankwise.planning.ways_to_fit import over_budget
 from rankwise.recipe import AdapterSpec, ByImportance, HeadSpec, Recipe, TrainSpec
+from rankwise.recipe.recipe import COUNTED_WORDS
 from rankwise.system.files import Stored
 
 SLIM_HEAD_RATE = 10  # times the learning rate, at which a head with frozen layers learns: benchmarks/head_start.py
@@ -82,18 +83,29 @@ class Plan:
     def prefix_length(self) -> int:
         return self.method.prefix_length(self.adapter)
 
+    @property
+    def counts_words(self) -> bool:
+        """Whether what trains has no encoder."""
+        return WORDS in self.ledger.sections()
+
+    def without_encoder(self, parameters: int) -> "Plan":
+        """The plan of what counts words in the encoder's place, with so many weights, under the same cap."""
+        entry = Entry(WORDS, "weights of words and word pairs", parameters)
+        return replace(self, ledger=Ledger((entry,), parameters, self.ledger.budget))
+
     def facts(self) -> PlanFacts:
         """The plan in plain values, the policy's scores among them where ranks went by importance."""
         policy, ledger = self.adapter.allocate if self.adapter.has_ranks else None, self.ledger
+        method, head = ("tfidf", "linear") if self.counts_words else (self.adapter.method, self.head.kind)
         by_importance = policy if isinstance(policy, ByImportance) else None
         return PlanFacts(
             base=self.encoder.name,
             family=self.encoder.family,
             layers=self.encoder.layers,
             kinds=self.encoder.kinds,
-            method=self.adapter.method,
+            method=method,
             policy=policy.policy if policy else None,
-            head=self.head.kind,
+            head=head,
             trainable_parameters=ledger.trainable_parameters,
             total_parameters=ledger.total_parameters,
             budget=ledger.budget,
@@ -162,6 +174,8 @@ def _notes(recipe: Recipe, draft: Draft) -> Iterator[str]:
     encoder, adapter, train, policy = draft.encoder, draft.solved, recipe.train, recipe.adapter.allocate
     method, rate = method_of(adapter), train.learning_rate
     yield from method.notes(encoder, adapter)
+    if recipe.rungs == (COUNTED_WORDS,):
+        yield "tfidf trains no head but a weight for each word and class: their number is known once they are counted"
     if method.usual_rate is not None and rate < 0.5 * method.usual_rate:
         yield f"{adapter.method} learns slowly at a rate of {rate:g}; try --set train.learning_rate={method.usual_rate:g}"
     yield from _idle_tiers(train.rates.tiers, draft)

@@ -17,7 +17,7 @@ from rankwise.recipe.train import EvaluateSpec, Published, TrainSpec
 from rankwise.recipe.values import Spec, one_or_many
 from rankwise.recipe.yaml import KeyPath, Lines, dump, parse, parse_value, quote, read_text, shipped
 
-Rung = Literal["features", "top", "all"]
+Rung = Literal["tfidf", "features", "top", "all"]
 RUNGS: tuple[Rung, ...] = get_args(Rung)
 WHERE_ROWS_ARE_FEW = (
     "train.evaluate_every=end",  # no checkpoint is chosen: the last weights are kept
@@ -26,6 +26,7 @@ WHERE_ROWS_ARE_FEW = (
     "train.refit_head=true",
 )
 """What a rung's recipe is changed to where folds choose; pairs and the head's fit lower log-loss (results/rungs.csv)."""
+COUNTED_WORDS: Rung = "tfidf"  # which has no encoder
 FITTED_HEAD: Rung = "features"  # whose folds are part of its fit, and whose head the others start from
 ROLES = ("train", "validation", "test")
 DATA_PATHS = ("data.source", *(f"data.{role}" for role in ROLES))  # where the data lie
@@ -54,9 +55,9 @@ class Recipe(Spec):
     head: HeadSpec = HeadSpec()
     budget: BudgetSpec = BudgetSpec()
     rungs: Annotated[tuple[Rung, ...], BeforeValidator(one_or_many)] = ()
-    """What is tried, each rung dearer than the one before, until one does not pay; the best is handed over. features: the
-    head alone, fitted to the frozen encoder's features. top: adapters in the upper half of the layers. all: the recipe as it
-    is. Left out, that alone.
+    """What is tried, each rung dearer than the one before, until one does not pay; the best is handed over. tfidf: words
+    and word pairs counted, without an encoder. features: the head alone, fitted to the frozen encoder's features. top:
+    adapters in the upper half of the layers. all: the recipe as it is. Left out, that alone.
     """
     train: TrainSpec = TrainSpec()
     evaluate: EvaluateSpec = EvaluateSpec()
@@ -86,6 +87,7 @@ class Recipe(Spec):
         """
         adapter = self.adapter
         apart = {
+            "tfidf": True,
             "features": True,
             "top": adapter.has_ranks
             and adapter.allocate.policy in ("uniform", "last-k")
@@ -101,20 +103,22 @@ class Recipe(Spec):
 
     def rung(self, name: Rung, *, few: bool = False) -> Self:
         """The recipe of one rung; where rows are `few`, with what trains on all of them asks for."""
+        frozen = [
+            *(f"adapter.{key}=null" for row in METHODS.values() for key in row.options),
+            f"adapter.method={HEAD_ALONE}",
+            "adapter.bias=none",
+            "adapter.quantize=none",
+            "train.max_steps=0",
+            "train.average=null",
+            "train.refit_head=false",
+        ]
         changes: dict[str, list[str]] = {
-            "features": [
-                *(f"adapter.{key}=null" for row in METHODS.values() for key in row.options),
-                f"adapter.method={HEAD_ALONE}",
-                "adapter.bias=none",
-                "adapter.quantize=none",
-                "train.max_steps=0",
-                "train.average=null",
-                "train.refit_head=false",
-            ],
+            "tfidf": frozen,
+            "features": frozen,
             "top": ["adapter.allocate.policy=last-k", "adapter.allocate.k=half"],
             "all": [],
         }
-        more = WHERE_ROWS_ARE_FEW if few and name != FITTED_HEAD else ()
+        more = WHERE_ROWS_ARE_FEW if few and name not in (COUNTED_WORDS, FITTED_HEAD) else ()
         return self.with_overrides([*changes[name], f"rungs=[{name}]", *more])
 
     @classmethod

@@ -38,6 +38,10 @@ logits = read @ head["linear.weight"].T + head["linear.bias"]
 from sentence_transformers import SentenceTransformer  # or the same with one call
 
 logits = SentenceTransformer(folder).encode(["Shares rose after the central bank held rates."])"""
+COUNTED = """\
+import skops.io  # and scikit-learn
+
+skops.io.load("path/to/this/folder/words.skops").predict(["Shares rose after the central bank held rates."])"""
 READ = {
     "mean": 'mask = inputs["attention_mask"][..., None]\nread = (hidden * mask).sum(1) / mask.sum(1)',
     "first": "read = hidden[:, 0]",
@@ -72,7 +76,7 @@ def model_card(recipe: Recipe, plan: Plan, base: Base, scores: RunScores, ladder
             how_scored=_how_scored(scores),
             loading=_loading(plan, on, len(scores.classes)),
             cleaning=", ".join(recipe.data.clean) or "no cleaning steps",
-            windows=_windows(recipe),
+            windows="" if plan.counts_words else _windows(recipe),
             again=FROM_FILES if recipe.data.names_files else FROM_LISTS,
         )
     )
@@ -80,6 +84,8 @@ def model_card(recipe: Recipe, plan: Plan, base: Base, scores: RunScores, ladder
 
 def _loading(plan: Plan, base: str, classes: int) -> str:
     """What to type to load the folder without rankwise."""
+    if plan.counts_words:
+        return COUNTED
     if plan.encoder.pools:
         return POOLED.format(read=READ[plan.encoder.reads])
     return (ADAPTER if plan.adapter.is_apart else WHOLE_MODEL).format(base=base, classes=classes)
@@ -114,7 +120,7 @@ def _front_matter(recipe: Recipe, plan: Plan, base: Base, scores: RunScores) -> 
         **({"base_model": base.hub} if base.hub else {}),
         "library_name": _library(plan),
         "pipeline_tag": "text-classification",
-        "tags": ["rankwise", plan.adapter.method, "text-classification"],
+        "tags": ["rankwise", plan.facts().method, "text-classification"],
         "model-index": [{"name": recipe.name, "results": [result]}],
     }
     stream = io.StringIO()
@@ -123,6 +129,8 @@ def _front_matter(recipe: Recipe, plan: Plan, base: Base, scores: RunScores) -> 
 
 
 def _library(plan: Plan) -> str:
+    if plan.counts_words:
+        return "sklearn"
     return "sentence-transformers" if plan.encoder.pools else "peft" if plan.adapter.is_apart else "transformers"
 
 

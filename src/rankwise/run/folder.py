@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from rankwise.data.clean import Preprocessing
 from rankwise.data.tokenizer import read_tokenizer
-from rankwise.errors import RunError, require
-from rankwise.inference.predict import Prediction, Predictor
+from rankwise.errors import ModelError, RunError, require
+from rankwise.inference.predict import Prediction, Predictor, TokenPredictor
 from rankwise.run.engines import engine_called
 from rankwise.run.engines.onnx import exported
 from rankwise.run.manifest import (
@@ -27,6 +27,7 @@ from rankwise.run.manifest import (
     RUN,
     SCORED_ROWS,
     SCORES,
+    WORDS,
     check_files,
     check_format,
     check_run,
@@ -37,6 +38,7 @@ from rankwise.system.files import read_json
 if TYPE_CHECKING:
     from rankwise.encoders.base import Base
     from rankwise.inference.onnx_scorer import OnnxScorer
+    from rankwise.inference.words import Words
     from rankwise.model.classifier import Classifier
     from rankwise.planning.plan import Plan, PlanFacts
     from rankwise.recipe import Recipe
@@ -141,8 +143,20 @@ class Run:
             base = str(self.folder)  # its config.json describes the encoder, wherever the base is now
         return plan(self.recipe.model_copy(update={"base": base}), classes=len(self.preprocessing.classes))
 
+    @property
+    def counts_words(self) -> bool:
+        """Whether its classifier counts words and has no encoder, as a ladder's first rung."""
+        return (self.folder / WORDS).is_file()
+
+    def words(self) -> Words:
+        """The classifier of a run that counts words. Raises RunError."""
+        reading = require("rankwise.inference.words", extra="words")
+        words: Words = reading.Words.read(self.folder / WORDS, self.preprocessing.classes)
+        return words
+
     def classifier(self) -> Classifier:
-        """The classifier in eval mode, with the logits it had when it was saved."""
+        """The classifier in eval mode, with the logits it had when it was saved. Raises ModelError where it counts words."""
+        self._check_encoder()
         loading = require("rankwise.model.adapters", extra="train")
         loaded: Classifier = loading.load(self.folder, self.base(), self.plan(), self.preprocessing.classes)
         return loaded
@@ -156,12 +170,18 @@ class Run:
         """The predictor on an engine, as `predict` takes one, loaded once. Raises ModelError for an engine that is none."""
         with _LOADING:
             if engine not in self._predictors:
-                row = engine_called(engine)
-                scorer, dropout = row.scorer(self), partial(row.dropout_scorer, self) if row.dropout else None
-                loading = "rankwise.model.load"
-                tokenizer = read_tokenizer(self.folder) or require(loading, extra="train").tokenizer_in(self.folder)
-                self._predictors[engine] = Predictor(scorer, tokenizer, self.preprocessing, with_dropout=dropout)
+                self._predictors[engine] = self._load(engine)
             return self._predictors[engine]
+
+    def _load(self, engine: str) -> Predictor:
+        row, loading = engine_called(engine), "rankwise.model.load"
+        tokenizer = read_tokenizer(self.folder) or require(loading, extra="train").tokenizer_in(self.folder)
+        if self.counts_words:
+            words = require("rankwise.inference.words", extra="words")
+            predictor: Predictor = words.WordsPredictor(self.words(), tokenizer, self.preprocessing)
+            return predictor
+        scorer, dropout = row.scorer(self), partial(row.dropout_scorer, self) if row.dropout else None
+        return TokenPredictor(scorer, tokenizer, self.preprocessing, dropout_scorer=dropout)
 
     def exported(self, path: Path | None = None, *, threads: int | None = None) -> OnnxScorer:
         """The classifier in ONNX Runtime, on as many threads as the process may use when none are given.
@@ -170,6 +190,7 @@ class Run:
         torch's logits. Raises MissingExtra without the extra `onnx`, or `export` to make the file, ModelError for an encoder
         that can't be exported, ReloadMismatch when the logits differ, RunError for a `path` that has another run's.
         """
+        self._check_encoder()
         return exported(self, path, threads=threads)
 
     def predict(self, texts: Sequence[str], *, mc_dropout: int = 0, engine: str = "torch") -> list[Prediction]:
@@ -179,6 +200,13 @@ class Run:
         `onnx` (ONNX Runtime on the CPU).
         """
         return self.predictor_on(engine).predict(texts, mc_dropout=mc_dropout)
+
+    def _check_encoder(self) -> None:
+        if self.counts_words:
+            raise ModelError(
+                f"{self.folder} counts words and has no encoder: scikit-learn runs {WORDS}, wherever that is; for an encoder "
+                "train another rung: --rung features"
+            )
 
     @cached_property
     def _predictors(self) -> dict[str, Predictor]:

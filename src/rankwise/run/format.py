@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from rankwise.data.lengths import Lengths
 from rankwise.errors import require
+from rankwise.recipe.recipe import COUNTED_WORDS
 from rankwise.stats.intervals import Interval
 from rankwise.stats.scores import BaselineScores, ScoresWithMistakes
 from rankwise.system.files import Stored
@@ -88,10 +89,10 @@ class LadderFacts:
 
     @property
     def _worth(self) -> str:
-        first, *others = self.rungs
+        handed, frozen = self.handed_over, len(self.rungs) > 2 and self.rungs[0].rung == COUNTED_WORDS
+        first, *others = self.rungs[1 if frozen and handed != self.rungs[0] else 0 :]  # of two frozen rungs the encoder's
         if not others:
             return ""
-        handed = self.handed_over
         to = max(others, key=lambda rung: rung.accuracy) if handed == first else handed
         told = f"{100 * first.accuracy:.1f} to {100 * to.accuracy:.1f} % for {sum(rung.took for rung in others):.0f} s"
         if handed != first and handed.accuracy <= first.accuracy:

@@ -20,6 +20,7 @@ RECIPE = "recipe.yaml"
 CARD = "README.md"
 SCORED_ROWS = "test.parquet"
 EVENTS = "events.jsonl"
+WORDS = "words.skops"  # of a run without an encoder, which counts words
 MANIFEST = "manifest.json"  # written last: a folder that has it is whole
 STARTED = "started.json"  # in a folder whose run is not finished
 

@@ -17,6 +17,7 @@ from rankwise.errors import ReloadMismatch
 from rankwise.inference.evaluation import Evaluation
 from rankwise.inference.scorer import logits
 from rankwise.inference.torch_scorer import TorchScorer
+from rankwise.inference.words import Words
 from rankwise.model import adapters
 from rankwise.recipe import EvaluateSpec
 from rankwise.run import format as schema
@@ -25,6 +26,7 @@ from rankwise.run.card import model_card
 from rankwise.run.folder import Run
 from rankwise.run.opening import portable
 from rankwise.stats.scores import BaselineScores
+from rankwise.system.device import Device
 from rankwise.system.files import read_json, write_json
 from rankwise.training.job import Job
 from rankwise.training.loop import Fitted
@@ -38,13 +40,12 @@ ROUNDING = 1e-5  # relative and absolute, of logits in fp32
 def facts_of(job: Job, fitted: Fitted, folder: Path, *, seconds: float, notes: Sequence[str]) -> schema.RunFacts:
     """What was trained into `folder`, on what, and what it took; `seconds` are those of this process."""
     data = job.data
-    counted = sum(weight.numel() for weight in job.classifier.trainable().values())
     return schema.RunFacts(
         format=manifest.FORMAT,
         base=_base_facts(job.base, folder),
         data_sha256=job.labelled.sha256,
-        trained_parameters=schema.TrainedParameters(job.plan.ledger.trainable_parameters, counted),
-        ranks=live_ranks(job.classifier) if job.plan.method.prunes_ranks else None,
+        trained_parameters=schema.TrainedParameters(job.plan.ledger.trainable_parameters, job.trained_parameters),
+        ranks=live_ranks(job.classifier) if job.plan.method.prunes_ranks and job.words is None else None,
         best=fitted.best,
         steps=fitted.steps,
         stopped_early=fitted.stopped_early,
@@ -91,7 +92,12 @@ def save(
     trained weight differs at all or logits differ by more than rounding.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    adapters.save(job.classifier, folder, base=job.base)
+    (folder / manifest.WORDS).unlink(missing_ok=True)  # of a climb that goes on from a rung that counts words
+    if job.words is None:
+        job.classifier.to(Device.cpu().torch_device)  # where the folder is loaded again and compared, bit by bit
+        adapters.save(job.classifier, folder, base=job.base)
+    else:
+        job.words.write(folder / manifest.WORDS)
     job.tokenizer.save_pretrained(folder)
     _scrub_tokenizer(folder / "tokenizer_config.json", job.tokenizer)
     write_json(folder / manifest.PLAN, job.plan.facts())
@@ -102,7 +108,7 @@ def save(
     (folder / manifest.RECIPE).write_text(portable(job.recipe).to_yaml(), "utf-8")
     write_json(folder / manifest.RUN, facts)
     (folder / manifest.CARD).write_text(model_card(job.recipe, job.plan, job.base, scores, facts.ladder), "utf-8")
-    _check_reload(folder, job)
+    (_check_reload if job.words is None else _check_words)(folder, job)
     manifest.write_manifest(folder, without=scratch)
     if scratch is not None:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -144,6 +150,15 @@ def _check_reload(folder: Path, job: Job) -> None:
         raise ReloadMismatch(
             f"{folder}: reloaded logits differ by up to {np.abs(before - after).max():.2e}; the run was not completed"
         )
+
+
+def _check_words(folder: Path, job: Job) -> None:
+    """Probabilities to the bit, for nothing but reading lies between them."""
+    assert job.words is not None, "of a run that counts words"
+    texts = job.data.train.texts[:PROBE_TEXTS]
+    loaded = Words.read(folder / manifest.WORDS, job.data.classes)
+    if not np.array_equal(loaded.probabilities(texts), job.words.probabilities(texts)):
+        raise ReloadMismatch(f"{folder}: {manifest.WORDS} tells other probabilities when read; the run was not completed")
 
 
 def _scrub_tokenizer(path: Path, tokenizer: Any) -> None:

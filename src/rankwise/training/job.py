@@ -12,6 +12,7 @@ from rankwise.data.labelled import Labelled
 from rankwise.data.prepare import Prepared
 from rankwise.data.shifts import Shifted
 from rankwise.encoders.base import Base
+from rankwise.inference.words import Words
 from rankwise.model.adapters import build
 from rankwise.model.classifier import Classifier
 from rankwise.model.load import check_match
@@ -55,6 +56,8 @@ class Job:
     """The fitted start of the head's last projection, where it is known, by the names of its own parameters."""
     held_out: ValidationScores | None = None
     """Scores of the training rows by classifiers that did not train on them, which stand where no validation rows are."""
+    words: Words | None = None
+    """What counts words in the encoder's place, once it is fitted; then no classifier is built."""
 
     @cached_property
     def classifier(self) -> Classifier:
@@ -71,6 +74,13 @@ class Job:
         speed, work = replace(self.speed, measured=measured), self.forecast.work
         cost = cost_of(self.plan, self.recipe, work, speed=speed, precision=self.precision, device=self.device)
         return replace(self, speed=speed, forecast=cost)
+
+    @property
+    def trained_parameters(self) -> int:
+        """How many there are, counted in what trained."""
+        if self.words is not None:
+            return self.words.parameters
+        return sum(weight.numel() for weight in self.classifier.trainable().values())
 
     @property
     def holds_classifier(self) -> bool:

@@ -8,6 +8,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -73,6 +74,20 @@ class Fitted:
     """Probabilities (N, C) of the training rows by heads that were fitted to others of them, where one was fitted here."""
     collapsed: Collapsed | None
     """Where the classifier gives one answer to everything."""
+
+    @classmethod
+    def at_once(cls, only: HistoryEntry, *, seconds: float) -> Self:
+        """Of what is fitted without updates, and scored once."""
+        return cls(
+            best=only,
+            history=(only,),
+            steps=0,
+            seconds=seconds,
+            stopped_early=False,
+            earlier_seconds=0.0,
+            held_out=None,
+            collapsed=None,
+        )
 
 
 def fit(

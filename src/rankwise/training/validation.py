@@ -72,10 +72,13 @@ class Validation:
         scores = validation_scores(probabilities, split.labels, task.classes)
         if not shifted:
             return scores
-        under = {kind.kind: probabilities_under(kind, probabilities, task, self.logits) for kind in shifted}
+        under = {kind.kind: probabilities_under(kind, probabilities, task, self._logits_under) for kind in shifted}
         rights = {kind: task.decide(values) == split.labels for kind, values in under.items()}
         shifts = {kind: round(float(right.mean()), 6) for kind, right in rights.items()}
         return replace(scores, shifts=shifts, worst_shift=min(scores.accuracy, *shifts.values()))
+
+    def _logits_under(self, shifted: Shifted) -> NDArray[np.float32]:
+        return self.logits(shifted.tokens)
 
     def evaluate(self, split: Split, spec: EvaluateSpec) -> Evaluation:
         """Every score of a split with its interval, and the mistakes."""

@@ -7,7 +7,7 @@ are left alone. Shapes: N rows held out, C classes.
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,13 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from rankwise.data.labelled import FOLDS, Labelled
+from rankwise.data.labelled import FOLDS, Labelled, folds
+from rankwise.data.store import Texts
 from rankwise.data.tasks import SingleLabel
 from rankwise.errors import OverTime
+from rankwise.inference.words import Words
 from rankwise.recipe import Recipe, Rung
-from rankwise.recipe.recipe import FITTED_HEAD
+from rankwise.recipe.recipe import COUNTED_WORDS, FITTED_HEAD
 from rankwise.run.format import LadderFacts, RungFacts
 from rankwise.run.opening import last_part, portable
 from rankwise.system.device import Device
@@ -30,11 +32,12 @@ from rankwise.system.torch_speed import Speed
 from rankwise.training.checkpoint import Checkpoints
 from rankwise.training.job import Job
 from rankwise.training.loop import Fitted, fit
+from rankwise.training.progress import Meter
 from rankwise.training.validation import Validation, validation_scores
 from rankwise.workflows.assemble import Memo, assemble, shared_cache
 from rankwise.workflows.events import RungReached, RungStarted
 
-GAINS: Mapping[str, tuple[float, float]] = {"features": (1.0, 2.0), "top": (0.0, 1.0)}
+GAINS: Mapping[str, tuple[float, float]] = {"tfidf": (8.0, 10.0), "features": (1.0, 2.0), "top": (0.0, 1.0)}
 """Points of accuracy that a rung gains over the best below where nothing is known of the data: mean and deviation."""
 WORTH = 0.5  # points that a climb must have gained for the next to be tried, and more than its standard deviation
 LEAST_SHARE = 1 / 3  # of a rung's updates that there must be time for
@@ -105,7 +108,7 @@ class Ladder:
         assert best is not None, "the first rung is reached, or raises"
         assert best.fitted is not None, "what is best was fitted"
         job, fitted = best.job, best.fitted
-        if not job.holds_classifier:
+        if job.words is None and not job.holds_classifier:
             fitted = self.fit(job, self.folder / best.facts.rung, resume=True)
         rungs = tuple(replace(facts, handed_over=facts.rung == best.facts.rung) for facts in tried)
         asked = portable(self.recipe).to_dict()
@@ -118,6 +121,8 @@ class Ladder:
 
     def _try(self, rung: Rung, best: Reached | None) -> Reached | None:
         """A rung, held against the best one below; None where there is too little time."""
+        if rung == COUNTED_WORDS:
+            return self._count_words()
         started, folder = time.monotonic(), self.folder / rung
         job = self._job(rung, below=best)
         if job is None:
@@ -162,6 +167,29 @@ class Ladder:
         if best is not None:
             (job if fitted is None else best.job).release_classifier()
         return Reached(replace(facts, took=round(time.monotonic() - started, 1)), told, job, fitted)
+
+    def _count_words(self) -> Reached:
+        """The rung without an encoder, in which nothing is worth a checkpoint."""
+        started, recipe = time.monotonic(), self._recipe(COUNTED_WORDS)
+        job = self._assemble(recipe, self.labelled.whole() if self.folds else self.labelled, FOLDS)
+        train, validation, classes, cap = job.data.train, job.data.validation, job.data.classes, recipe.budget.parameters
+        words = Words.fit(train.texts, train.labels, classes, cap=cap)
+        self.events.emit(RungStarted(rung=COUNTED_WORDS, trained_parameters=words.parameters))
+        if self.folds:
+            told, truth = held_out_words(train.texts, train.labels, classes, seed=recipe.train.seed, cap=cap), train.labels
+        else:
+            told, truth = words.probabilities(validation.texts), validation.labels
+        scores = validation_scores(told, truth, classes)
+        took = time.monotonic() - started
+        facts = RungFacts(
+            rung=COUNTED_WORDS,
+            trained_parameters=words.parameters,
+            accuracy=scores.accuracy,
+            log_loss=scores.log_loss,
+            took=round(took, 1),
+        )
+        fitted = Fitted.at_once(Meter().entry(0, 0.0, scores), seconds=took)
+        return Reached(facts, told, replace(job, words=words, plan=job.plan.without_encoder(words.parameters)), fitted)
 
     def _job(self, rung: Rung, *, below: Reached | None) -> Job | None:
         """The job that trains a rung; None where there is too little time for it."""
@@ -226,8 +254,23 @@ class Ladder:
 
 
 def _is_worth_more(facts: RungFacts) -> bool:
-    """Whether the rung after this one is tried: always the second, a further one where the last has clearly gained."""
-    return facts.gain is None or facts.deviation is None or facts.gain >= max(WORTH, facts.deviation)
+    """Whether the rung after this one is tried: always the first one that adapts, a further one where that clearly gained."""
+    if facts.gain is None or facts.deviation is None or facts.rung == FITTED_HEAD:
+        return True
+    return facts.gain >= max(WORTH, facts.deviation)
+
+
+def held_out_words(
+    texts: Sequence[str], labels: NDArray[np.int64], classes: Sequence[str], *, seed: int, cap: int | None
+) -> Told:
+    """Probabilities (N, C) of each text by words that the other folds were counted in."""
+    told, texts = np.zeros((len(labels), len(classes))), Texts.of(texts)
+    for kept, held in folds(labels, seed):
+        if len(np.unique(labels[kept])) == 1:  # where a class has a row or two
+            told[held, labels[kept[0]]] = 1.0
+        else:
+            told[held] = Words.fit(texts.take(kept), labels[kept], classes, cap=cap).probabilities(texts.take(held))
+    return told
 
 
 def gained(over: str, told: Told, below: Told, truth: NDArray[np.int64]) -> dict[str, Any]:

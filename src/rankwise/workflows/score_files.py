@@ -15,7 +15,7 @@ from rankwise.data.files.table import Record, Table, first_row, read_table, stre
 from rankwise.data.prepare import Split, split_of
 from rankwise.data.sources import source_to_score, sources_of
 from rankwise.errors import DataError
-from rankwise.inference.evaluation import Evaluation, evaluate
+from rankwise.inference.evaluation import Evaluation, evaluated
 from rankwise.inference.predict import Prediction
 from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.run.folder import Run
@@ -71,7 +71,9 @@ def evaluate_file(
     predictor = run.predictor_on(engine)
     numbers = predictor.task.parse(table, numbering or run.preprocessing.numbering, spec)
     split = split_of(table, numbers, predictor.tokenizer, run.preprocessing)
-    return table, split, evaluate(predictor.scorer, split, padding=predictor.padding, spec=run.recipe.evaluate)
+    spec_of_run = run.recipe.evaluate
+    logits = predictor.logits_of(split, batch_size=spec_of_run.batch_size)
+    return table, split, evaluated(logits, split, predictor.task, spec_of_run)
 
 
 def predict_rows(run: Run, source: SourceSpec, spec: DataSpec, form: Form, **how: Any) -> tuple[Layout, Iterator[OutputRow]]:

@@ -21,14 +21,14 @@ from rankwise.data.prepare import Prepared, Split
 from rankwise.data.tasks import SingleLabel
 from rankwise.errors import require
 from rankwise.inference.baselines import baselines, fitted_baselines
+from rankwise.inference.evaluation import Evaluation, evaluated
 from rankwise.planning.plan import plan
-from rankwise.recipe import Recipe
+from rankwise.recipe import EvaluateSpec, Recipe
 from rankwise.run.folder import Run
 from rankwise.run.format import ScoredRows
 from rankwise.run.manifest import EVENTS
 from rankwise.run.opening import Existing, open_folder, portable
 from rankwise.run.saving import facts_of, save, scores_of
-from rankwise.system.device import Device
 from rankwise.system.events import Event, Events, Listener, event_file
 from rankwise.training.events import Evaluated, UpdateLogged
 from rankwise.training.job import Job
@@ -106,7 +106,8 @@ def train_on(
         events.emit(DataPrepared(*rows, max_length, tuple(data.notes), warnings))
 
         wanted = recipe.evaluate.baselines and accelerator.is_main_process
-        beside = fitted_baselines(data) if wanted else {}  # before training, whose time is what they leave
+        every_row = bool(recipe.rungs and labelled.fold_count)
+        beside = fitted_baselines(data, whole=every_row) if wanted else {}  # before training, whose time is what they leave
         first = _measured(first, accelerator, started)
         events.emit(first.forecast.rounded())
 
@@ -115,15 +116,12 @@ def train_on(
         climbing = Ladder(recipe, labelled, device, scratch, accelerator, events, existing == "resume", ends_at)
         job, fitted, ladder = climbing.climb(first)
 
-        scoring = recipe.evaluate.model_copy(update={"batch_size": job.forecast.evaluation_batch_size})
-        validation = Validation(job.classifier, job.padding, scoring.batch_size, accelerator=accelerator)
-        test = validation.evaluate(job.data.test, scoring)  # the only time the test split is scored, in fp32
+        test = _tested(job, recipe.evaluate, accelerator)  # the only time the test split is scored, in fp32
         decided = SingleLabel(job.data.classes).decide(test.probabilities)
         scores = scores_of(job, fitted, test, baselines(beside, job.data, decided, recipe.evaluate))
         events.emit(RunScored(test.scores.accuracy, test.scores.macro_f1, test.scores.log_loss))
 
     if accelerator.is_main_process:
-        job.classifier.to(Device.cpu().torch_device)  # where the saved folder is loaded again and compared, bit by bit
         notes = [*job.data.notes, *warnings, *filter(None, (job.forecast.more_epochs, str(fitted.collapsed or "")))]
         facts = facts_of(job, fitted, folder, seconds=time.monotonic() - started, notes=notes)
         if ladder is not None:
@@ -136,6 +134,14 @@ def train_on(
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Run.load(folder)
+
+
+def _tested(job: Job, spec: EvaluateSpec, accelerator: Accelerator) -> Evaluation:
+    """The test rows' scores."""
+    spec = spec.model_copy(update={"batch_size": job.forecast.evaluation_batch_size})
+    if job.words is not None:
+        return evaluated(job.words.logits(job.data.test.texts), job.data.test, SingleLabel(job.data.classes), spec)
+    return Validation(job.classifier, job.padding, spec.batch_size, accelerator=accelerator).evaluate(job.data.test, spec)
 
 
 def _measured(job: Job, accelerator: Accelerator, started: float) -> Job:

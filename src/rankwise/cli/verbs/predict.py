@@ -109,7 +109,7 @@ def _run_of(options: PredictOptions) -> "Run":
 
 def show_engine(run: "Run", engine: str) -> None:
     """Load the engine, and say on standard error how close an export comes to torch; torch itself needs no word."""
-    if about := getattr(run.predictor_on(engine).scorer, "about", ""):
+    if about := run.predictor_on(engine).about:
         typer.secho(about, err=True, dim=True)
 
 

@@ -18,6 +18,7 @@ PARTS = {
     "prefix": "prefixes",
     "bias": "biases",
     "encoder": "the encoder",
+    "words": "words and word pairs",
 }
 PARAMETERS = Column("parameters", "parameters", "count")
 

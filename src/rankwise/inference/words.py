@@ -1,0 +1,143 @@
+"""TF-IDF of words and word pairs with logistic regression: a classifier without an encoder, and without tokens.
+
+It is what every run is held against, and a ladder's cheapest rung. A file holds it as scikit-learn does, written by skops,
+which reads no code. Shapes: N texts, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Never
+from zipfile import ZIP_DEFLATED, BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankwise.data.store import Texts
+from rankwise.errors import ModelError, RunError, require
+from rankwise.inference.predict import NO_DROPOUT, Predictor
+from rankwise.planning.memory import BASELINE_FEW, BASELINE_MOST
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+    from rankwise.data.clean import Preprocessing
+    from rankwise.data.prepare import Split
+    from rankwise.data.shifts import Shifted
+
+MOST_PASSES = 1_000  # some dozens do, but for a few long texts
+MOST_ROWS = BASELINE_MOST  # their word pairs and the fit's vectors take some 400 MB
+LEAST_PROBABILITY = 1e-12  # which a class has that no text of the training rows has
+
+
+@dataclass(frozen=True)
+class Words:
+    """A fitted pipeline of scikit-learn's, from clean texts to class names."""
+
+    classes: tuple[str, ...]
+    pipeline: Pipeline
+    rows: int
+    """That it was fitted to."""
+
+    @classmethod
+    def fit(cls, texts: Sequence[str], labels: NDArray[np.int64], classes: Sequence[str], *, cap: int | None = None) -> Words:
+        """Words and word pairs, sublinear counts, multinomial logistic regression, with fewer than `cap` weights.
+
+        Of more than MOST_ROWS rows a sample is taken. Texts without words, such as emoji, have their characters counted. The
+        features' rows have length 1, where SAG (arXiv 1309.2388) takes 15 to 40 passes; `benchmarks/baseline.py` has other
+        solvers beside it. `labels` are class numbers (N,), of which there are several.
+        """
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+
+        rows = sample(labels, MOST_ROWS)
+        kept, names = Texts.of(texts).take(rows), np.asarray(classes)[labels[rows]]
+        most = None if cap is None else max(1, (cap - 1) // _vectors(len(classes)) - 1)
+        counted: dict[str, Any] = {"ngram_range": (1, 2), "sublinear_tf": True, "dtype": np.float32, "max_features": most}
+        vectorizer = TfidfVectorizer(min_df=2 if len(rows) > BASELINE_FEW else 1, **counted)
+        try:
+            features = vectorizer.fit_transform(kept)
+        except ValueError:  # what scikit-learn raises where no word is left to count
+            vectorizer = TfidfVectorizer(analyzer="char", **counted)
+            features = vectorizer.fit_transform(kept)
+        model = LogisticRegression(C=10.0, solver="sag", tol=1e-3, max_iter=MOST_PASSES, random_state=0)
+        return cls(tuple(classes), make_pipeline(vectorizer, model.fit(features, names)), len(rows))
+
+    @classmethod
+    def read(cls, path: Path, classes: Sequence[str]) -> Words:
+        """What `write` wrote. Raises RunError for a file that is none, and MissingExtra."""
+        skops = require("skops.io", extra="words")
+        from sklearn.pipeline import Pipeline
+
+        try:
+            loaded = skops.load(path)
+        except (BadZipFile, KeyError, TypeError, ValueError, skops.exceptions.UntrustedTypesFoundException) as error:
+            raise RunError(f"{path}: no pipeline that skops reads ({error}); copy the run folder again") from error
+        if not isinstance(loaded, Pipeline):
+            raise RunError(f"{path}: no pipeline that skops reads, but a {type(loaded).__name__}; copy the run folder again")
+        return cls(tuple(classes), loaded, rows=0)
+
+    def write(self, path: Path) -> None:
+        require("skops.io", extra="words").dump(self.pipeline, path, compression=ZIP_DEFLATED)
+
+    @property
+    def counts(self) -> str:
+        """What it counts: ` of characters`, or nothing for words."""
+        return " of characters" if self.pipeline[0].analyzer == "char" else ""
+
+    @property
+    def parameters(self) -> int:
+        """Weights and intercepts, which are what trained."""
+        model = self.pipeline[-1]
+        return int(model.coef_.size + model.intercept_.size)
+
+    def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        """(N, C) of clean texts; 0 for a class that no training row had."""
+        known = {name: column for column, name in enumerate(self.pipeline.classes_)}
+        told = self.pipeline.predict_proba(texts) if len(texts) else np.zeros((0, len(known)))
+        probabilities = np.zeros((len(texts), len(self.classes)))
+        for number, name in enumerate(self.classes):
+            if name in known:
+                probabilities[:, number] = told[:, known[name]]
+        return probabilities
+
+    def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The probabilities' logarithms (N, C), whose softmax they are."""
+        return np.log(np.maximum(self.probabilities(texts), LEAST_PROBABILITY)).astype(np.float32)
+
+
+class WordsPredictor(Predictor):
+    """A predictor that takes clean texts as they are; its tokenizer only says which of them a shift changes."""
+
+    def __init__(self, words: Words, tokenizer: Any, preprocessing: Preprocessing) -> None:
+        super().__init__(words.classes, tokenizer, preprocessing)
+        self.words = words
+
+    def read(self, texts: Sequence[str], first: int = 0) -> list[str]:
+        return self._clean(texts, first)
+
+    def logits_of(self, known: Split | Shifted, **_: Any) -> NDArray[np.float32]:
+        return self.words.logits(known.texts)
+
+    def _logits(self, read: list[str], **_: Any) -> NDArray[np.float32]:
+        return self.words.logits(read)
+
+    def _with_dropout(self, *_: Any, **__: Any) -> Never:
+        raise ModelError(NO_DROPOUT)
+
+
+def sample(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Indices of every row, or of so many at random, each class in its share to a row; rising, always the same."""
+    if len(labels) <= most:
+        return np.arange(len(labels))
+    shuffled = np.random.default_rng(0).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    return np.sort(by_class[((np.arange(most) + 0.5) * (len(labels) / most)).astype(np.int64)])
+
+
+def _vectors(classes: int) -> int:
+    """How many vectors of weights scikit-learn's regression has: one for two classes."""
+    return 1 if classes == 2 else classes

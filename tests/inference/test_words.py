@@ -1,0 +1,69 @@
+"""Counted words are a classifier of their own: under a cap, saved as scikit-learn has it, read without code."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+import skops.io
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rankwise.errors import RunError
+from rankwise.inference.words import Words, sample
+
+CLASSES = ("bad", "fine", "good")
+TEXTS = [f"{word} number {row}" for row in range(30) for word in ("awful", "usable", "lovely")]
+LABELS = np.tile(np.arange(3), 30)
+
+
+@given(st.integers(8, 3_000))
+@settings(max_examples=20)
+def test_fewer_weights_train_than_the_cap_allows(cap):
+    assert Words.fit(TEXTS, LABELS, CLASSES, cap=cap).parameters < cap
+    two = LABELS < 2
+    fitted = Words.fit([text for text, kept in zip(TEXTS, two, strict=True) if kept], LABELS[two], CLASSES[:2], cap=cap)
+    assert fitted.parameters < cap
+
+
+def test_weights_and_intercepts_are_counted():
+    words = Words.fit(["one two", "three"] * 3, np.array([0, 1] * 3), ("a", "b"))
+    assert words.parameters == len({"one", "two", "three", "one two"}) + 1
+
+
+def test_a_class_that_no_row_has_is_never_told():
+    words = Words.fit(TEXTS, LABELS, (*CLASSES, "unseen"))
+    told = words.probabilities(["lovely", "awful"])
+    assert told.shape == (2, 4)
+    assert not told[:, 3].any()
+    assert np.isfinite(words.logits(["lovely"])).all()
+    assert [words.classes[number] for number in told.argmax(-1)] == ["good", "bad"]
+    assert words.probabilities([]).shape == (0, 4)
+
+
+def test_it_comes_back_to_the_bit_and_skops_alone_reads_it(tmp_path):
+    words = Words.fit(TEXTS, LABELS, CLASSES)
+    words.write(tmp_path / "words.skops")
+    again = Words.read(tmp_path / "words.skops", CLASSES)
+    assert np.array_equal(again.probabilities(TEXTS), words.probabilities(TEXTS))
+    assert skops.io.load(tmp_path / "words.skops").predict(["usable"]).tolist() == ["fine"]
+
+
+def test_a_file_that_holds_something_else_is_refused(tmp_path):
+    path = tmp_path / "words.skops"
+    for name, content in (("a pickle", pickle.dumps(TEXTS)), ("nothing", b"")):
+        path.write_bytes(content)
+        with pytest.raises(RunError, match="no pipeline that skops reads"):
+            pytest.fail(f"{name}: {Words.read(path, CLASSES)}")
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("other.txt", "words")
+    with pytest.raises(RunError, match="no pipeline that skops reads"):
+        Words.read(path, CLASSES)
+    skops.io.dump(sample, path)  # a function of ours, which is on no list of types
+    with pytest.raises(RunError, match="no pipeline that skops reads"):
+        Words.read(path, CLASSES)
+    skops.io.dump({"a": 1}, path)
+    with pytest.raises(RunError, match="no pipeline that skops reads"):
+        Words.read(path, CLASSES)
