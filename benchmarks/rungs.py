@@ -41,6 +41,7 @@ SYSTEMS = {
     "all + fit": ("all", FIT),
     "all + pairs + fit": ("all", PAIRS),
     "all + pairs + fit + rate": ("all", PAIRS[1:]),
+    "all + pairs + fit + rate, 300 updates": ("all", [*PAIRS[1:], "train.min_updates=300"]),
 }
 PEERS = ("script", "setfit")
 COLUMNS = ("data", "rows_a_class", "seed", "system", "accuracy", "log_loss", "seconds")

@@ -168,6 +168,6 @@ def test_a_rung_of_folds_costs_each_of_them_and_the_whole(folds):
     measured = Throughput(1e11, 1e11, 1e11)
     cost = forecast(plan(recipe, classes=4), recipe, work, gflops=1.0, threads=1, measured=measured)
     updates = cost.update_seconds * cost.planned_steps
-    assert set(cost.rungs) == ({"features", "all"} if folds else {"features", "top", "all"})
+    assert set(cost.rungs) == ({"tfidf", "features", "all"} if folds else {"tfidf", "features", "top", "all"})
     assert (4 if folds else 1) * updates < cost.rungs["all"] < (6 if folds else 2) * updates
     assert cost.rungs["features"] < 0.2 * cost.rungs["all"]
