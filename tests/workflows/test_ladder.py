@@ -89,6 +89,24 @@ def test_one_rung_alone(climbing, tmp_path, rung):
     assert run.facts.ladder.verdict == ""
 
 
+@pytest.mark.parametrize(
+    ("accuracies", "handed", "verdict"),
+    [
+        ((0.6,), 0, ""),
+        ((0.6, 0.7), 1, "going beyond tfidf was worth it here: 60.0 to 70.0 % for 4 s"),
+        ((0.8, 0.7, 0.75), 0, "going beyond tfidf was not worth it here: 80.0 to 75.0 % for 8 s"),
+        ((0.6, 0.8, 0.9), 2, "going beyond features was worth it here: 80.0 to 90.0 % for 4 s"),
+        ((0.6, 0.8, 0.7), 1, "going beyond features was not worth it here: 80.0 to 70.0 % for 4 s"),
+    ],
+)
+def test_of_two_rungs_that_adapt_nothing_the_verdict_starts_from_the_encoders(accuracies, handed, verdict):
+    reached = [
+        RungFacts(rung=rung, trained_parameters=9, accuracy=accuracy, log_loss=1.0, took=4.0, handed_over=number == handed)
+        for number, (rung, accuracy) in enumerate(zip(("tfidf", "features", "all"), accuracies, strict=False))
+    ]
+    assert LadderFacts(asked={}, folds=3, rows=30, rungs=tuple(reached)).verdict == verdict
+
+
 def test_where_climbing_does_not_pay_the_head_alone_is_handed_over(climbing, monkeypatch, tmp_path):
     monkeypatch.setattr(ladder, "GAINS", {"features": (-1.0, 1e-6)})
     run = train(climbing(), tmp_path / "run")
@@ -405,7 +423,10 @@ def test_rungs_that_would_be_the_same_are_tried_once(climbing, changes, climbed)
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [(["rungs=[all,top]"], "in the order tfidf, features, top, all"), (["head.start=identity"], "rungs start from a fitted head")],
+    [
+        (["rungs=[all,top]"], "in the order tfidf, features, top, all"),
+        (["head.start=identity"], "rungs start from a fitted head"),
+    ],
 )
 def test_rungs_that_can_not_be_climbed_are_refused(climbing, changes, message):
     with pytest.raises(RecipeError, match=message) as refused:

@@ -165,7 +165,7 @@ def forecast(
     passes = evaluations(steps, spec.evaluation_interval(work.train_rows))
     rows, scored = fit_batches(plan, recipe, work, bf16=bf16, gpu=gpu)
     rungs: dict[str, float] = {
-        rung: _counting_seconds(work, plan.encoder.classes)
+        rung: (1 + work.folds) * _counting_seconds(work, plan.encoder.classes)
         if rung == COUNTED_WORDS
         else _rung_seconds(recipe.rung(rung, few=work.folds > 0), plan.encoder.classes, work, pace)
         for rung in recipe.climbed(few=work.folds > 0)
@@ -219,9 +219,8 @@ def _durations(plan: Plan, recipe: Recipe, work: Work, computed: Operations, pac
 
 
 def _counting_seconds(work: Work, classes: int) -> float:
-    """Seconds in which words are counted and weighed, of the training texts and, where folds choose, of each fold's."""
-    times = 1 + work.folds
-    return times * of_baselines(work, classes, few=BASELINE_SECONDS_PER_TOKEN_FEW, many=BASELINE_SECONDS_PER_TOKEN)
+    """Seconds in which the words of the training texts are counted and weighed."""
+    return of_baselines(work, classes, few=BASELINE_SECONDS_PER_TOKEN_FEW, many=BASELINE_SECONDS_PER_TOKEN)
 
 
 def _rung_seconds(recipe: Recipe, classes: int, work: Work, pace: Throughput) -> float:
