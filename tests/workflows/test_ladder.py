@@ -184,7 +184,7 @@ def test_counted_words_are_a_run_of_their_own(climbing, rows, tmp_path, chosen_b
         == run.plan_facts.trainable_parameters
     )
     assert 0 < trained.counted < 400
-    assert (run.facts.steps, run.plan_facts.method) == (0, "tfidf")
+    assert (run.facts.steps, run.plan_facts.method, run.plan_facts.notes) == (0, "tfidf", ())
     assert not list(run.folder.glob("*.safetensors"))
 
     loaded = Run.load(run.folder)

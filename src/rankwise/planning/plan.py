@@ -91,7 +91,7 @@ class Plan:
     def without_encoder(self, parameters: int) -> "Plan":
         """The plan of what counts words in the encoder's place, with so many weights, under the same cap."""
         entry = Entry(WORDS, "weights of words and word pairs", parameters)
-        return replace(self, ledger=Ledger((entry,), parameters, self.ledger.budget))
+        return replace(self, ledger=Ledger((entry,), parameters, self.ledger.budget), notes=())
 
     def facts(self) -> PlanFacts:
         """The plan in plain values, the policy's scores among them where ranks went by importance."""

@@ -117,7 +117,7 @@ def _front_matter(recipe: Recipe, plan: Plan, base: Base, scores: RunScores) -> 
         "metrics": metrics,
     }
     matter = {
-        **({"base_model": base.hub} if base.hub else {}),
+        **({"base_model": base.hub} if base.hub and not plan.counts_words else {}),
         "library_name": _library(plan),
         "pipeline_tag": "text-classification",
         "tags": ["rankwise", plan.facts().method, "text-classification"],
