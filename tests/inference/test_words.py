@@ -33,6 +33,12 @@ def test_weights_and_intercepts_are_counted():
     assert words.parameters == len({"one", "two", "three", "one two"}) + 1
 
 
+def test_many_classes_of_few_rows_warn_of_nothing():
+    labels = np.arange(30) % 20
+    texts, classes = [f"word{number}" for number in labels], [str(number) for number in range(20)]
+    assert Words.fit(texts, labels, classes).probabilities(texts).argmax(-1).tolist() == labels.tolist()
+
+
 def test_a_class_that_no_row_has_is_never_told():
     words = Words.fit(TEXTS, LABELS, (*CLASSES, "unseen"))
     told = words.probabilities(["lovely", "awful"])

@@ -386,7 +386,7 @@ def test_a_model_card_names_its_base_by_hub_id_where_it_has_one(run_for, built_f
     card = ModelCard(model_card(built.recipe, built.plan, hub, run_for().scores))
     assert card.data.base_model == hub.hub
     assert f'from_pretrained("{hub.hub}", num_labels=3)' in card.text
-    counted = ModelCard(model_card(built.recipe, built.plan.without_encoder(9), hub, run_for().scores))
+    counted = ModelCard(model_card(built.recipe, built.plan.without_encoder(9, None), hub, run_for().scores))
     assert (counted.data.base_model, counted.data.library_name) == (None, "sklearn"), "words were counted without it"
 
 

@@ -11,8 +11,10 @@ import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 
+from conftest import Rows
 from rankwise.data.labelled import FOLDS, folds, read_labelled
 from rankwise.errors import ModelError, RecipeError
+from rankwise.planning.plan import plan
 from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.report import runs as report_runs
 from rankwise.run.folder import Run
@@ -212,6 +214,31 @@ def test_counted_words_are_a_run_of_their_own(climbing, rows, tmp_path, chosen_b
     assert training.lead == "No update was made: words and word pairs were counted."
 
 
+def test_a_cap_below_any_head_is_no_obstacle_to_counted_words(climbing, tmp_path):
+    run = train(climbing("rungs=[tfidf]", "budget.parameters=12"), tmp_path / "run")
+    assert 0 < run.facts.trained_parameters.counted < 12
+    assert run.plan().ledger == plan(run.recipe, classes=3).without_encoder(run.facts.trained_parameters.counted, 12).ledger
+    assert run.base().location == climbing().base
+
+
+def test_counted_words_weigh_classes_as_the_recipe_says(climbing, tmp_path):
+    told = [
+        train(climbing("rungs=[tfidf]", *changes), tmp_path / str(len(changes))).scored_rows().probabilities
+        for changes in ([], ["train.class_weights={fruit: 9}"])
+    ]
+    fruit = Run.load(tmp_path / "0").preprocessing.classes.index("fruit")
+    assert (told[1][:, fruit] > told[0][:, fruit]).all()
+
+
+def test_where_every_row_trains_the_audit_is_of_all(climbing, rows, tmp_path):
+    few = Rows(rows.texts[:9], rows.labels[:9])  # three rows of a class: one tests, one would be set aside
+    file = few.write(tmp_path / "few.csv")
+    changes = (f"data.source={file}", "data.split.test=3", "data.split.validation=3")
+    assert not [
+        note for note in train(climbing("rungs=[tfidf]", *changes), tmp_path / "run").facts.notes if "one row only" in note
+    ]
+
+
 def test_every_row_is_held_out_once_of_counted_words():
     texts = [f"{word} {row}" for row in range(8) for word in ("one", "two")] + ["three"]
     labels = np.array([0, 1] * 8 + [2])
@@ -238,13 +265,26 @@ def test_an_interrupted_climb_goes_on_when_it_is_resumed(climbing, climbs_on, tm
     seen, heard, folder = [], [], tmp_path / "left"
     left = train(climbing("train.log_every=1"), folder, listeners=[leaves])
     assert left.facts.ladder.handed_over.rung == "features"
+    assert (folder / "model.safetensors").exists(), "a head alone is saved with its encoder"
+    (folder / "shift.json").write_text("{}")
+
+    def at_once(event):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(climbing("train.log_every=1"), folder, listeners=[at_once], existing="resume")
+    assert Run.load(folder).predict(["good fine"]), "the run is whole until another takes its place"
     resumed = train(climbing("train.log_every=1"), folder, listeners=[heard.append], existing="resume")
     whole = train(climbing("train.log_every=1"), tmp_path / "whole")
     assert [facts.rung for facts in resumed.facts.ladder.rungs] == ["features", "all"]
     assert not resumed.facts.ladder.ended
     for name, weight in adapters(whole).items():
         assert torch.equal(weight, adapters(resumed)[name]), name
-    assert not (folder / "checkpoints").exists(), "what training alone needed goes when the climb is over"
+    names = {path.name for path in folder.rglob("*")}
+    assert names == {path.name for path in whole.folder.rglob("*")}, (
+        "nothing is left of the run before, nor of training alone"
+    )
+    assert resumed.facts.ladder.rungs[0].took >= left.facts.ladder.rungs[0].took
     assert train(climbing("train.log_every=1"), folder, existing="resume").facts == resumed.facts
 
 

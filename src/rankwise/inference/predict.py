@@ -32,10 +32,7 @@ if TYPE_CHECKING:
     from rankwise.inference.torch_scorer import DropoutScorer
 
 FIRST = 256  # texts in the first window, so that the first predictions come soon; each further one is twice as large
-NO_DROPOUT = (
-    "there is no dropout in an exported classifier, nor in one without an encoder; for mc_dropout, type --engine torch "
-    "(engine='torch')"
-)
+NO_DROPOUT = "an exported classifier has no dropout; for mc_dropout, type --engine torch (engine='torch')"
 CHUNK = 4_096  # texts in a window at most: 1 % of what news takes to compute is padding then, and larger ones halve that
 
 

@@ -6,7 +6,8 @@ which reads no code. Shapes: N texts, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from rankwise.data.store import Texts
 from rankwise.errors import ModelError, RunError, require
-from rankwise.inference.predict import NO_DROPOUT, Predictor
+from rankwise.inference.predict import Predictor
 from rankwise.planning.memory import BASELINE_FEW, BASELINE_MOST
 
 if TYPE_CHECKING:
@@ -42,12 +43,20 @@ class Words:
     """That it was fitted to."""
 
     @classmethod
-    def fit(cls, texts: Sequence[str], labels: NDArray[np.int64], classes: Sequence[str], *, cap: int | None = None) -> Words:
+    def fit(
+        cls,
+        texts: Sequence[str],
+        labels: NDArray[np.int64],
+        classes: Sequence[str],
+        *,
+        cap: int | None = None,
+        weights: Mapping[str, float] | None = None,
+    ) -> Words:
         """Words and word pairs, sublinear counts, multinomial logistic regression, with fewer than `cap` weights.
 
         Of more than MOST_ROWS rows a sample is taken. Texts without words, such as emoji, have their characters counted. The
         features' rows have length 1, where SAG (arXiv 1309.2388) takes 15 to 40 passes; `benchmarks/baseline.py` has other
-        solvers beside it. `labels` are class numbers (N,), of which there are several.
+        solvers beside it. `labels` are class numbers (N,), of which there are several, `weights` those of rows by class.
         """
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
@@ -63,8 +72,14 @@ class Words:
         except ValueError:  # what scikit-learn raises where no word is left to count
             vectorizer = TfidfVectorizer(analyzer="char", **counted)
             features = vectorizer.fit_transform(kept)
-        model = LogisticRegression(C=10.0, solver="sag", tol=1e-3, max_iter=MOST_PASSES, random_state=0)
-        return cls(tuple(classes), make_pipeline(vectorizer, model.fit(features, names)), len(rows))
+        by_class = None if weights is None else {name: weights[name] for name in np.unique(names)}
+        model = LogisticRegression(
+            C=10.0, solver="sag", tol=1e-3, max_iter=MOST_PASSES, random_state=0, class_weight=by_class
+        )
+        with warnings.catch_warnings():  # that there are many classes for so few rows, which an audit tells in our words
+            warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
+            model.fit(features, names)
+        return cls(tuple(classes), make_pipeline(vectorizer, model), len(rows))
 
     @classmethod
     def read(cls, path: Path, classes: Sequence[str]) -> Words:
@@ -115,6 +130,7 @@ class WordsPredictor(Predictor):
     def __init__(self, words: Words, tokenizer: Any, preprocessing: Preprocessing) -> None:
         super().__init__(words.classes, tokenizer, preprocessing)
         self.words = words
+        self.about = "counted words, without an encoder: scikit-learn computes them, whichever engine"
 
     def read(self, texts: Sequence[str], first: int = 0) -> list[str]:
         return self._clean(texts, first)
@@ -126,7 +142,7 @@ class WordsPredictor(Predictor):
         return self.words.logits(read)
 
     def _with_dropout(self, *_: Any, **__: Any) -> Never:
-        raise ModelError(NO_DROPOUT)
+        raise ModelError("a run that counts words has no dropout; for mc_dropout train an encoder: --rung features")
 
 
 def sample(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:

@@ -88,10 +88,10 @@ class Plan:
         """Whether what trains has no encoder."""
         return WORDS in self.ledger.sections()
 
-    def without_encoder(self, parameters: int) -> "Plan":
-        """The plan of what counts words in the encoder's place, with so many weights, under the same cap."""
+    def without_encoder(self, parameters: int, budget: int | None) -> "Plan":
+        """The plan of what counts words in the encoder's place, with so many weights."""
         entry = Entry(WORDS, "weights of words and word pairs", parameters)
-        return replace(self, ledger=Ledger((entry,), parameters, self.ledger.budget), notes=())
+        return replace(self, ledger=Ledger((entry,), parameters, budget), notes=())
 
     def facts(self) -> PlanFacts:
         """The plan in plain values, the policy's scores among them where ranks went by importance."""
@@ -124,18 +124,21 @@ class Plan:
 def plan(recipe: Recipe, *, classes: int, encoder: Encoder | None = None) -> Plan:
     """The plan of a recipe for `classes` classes; `encoder` when it is already known.
 
+    Of what counts words it says the most weights that the cap allows, or none without a cap, until they are counted.
+
     Raises PlanError where adapters can't be placed or texts are to be longer than the encoder reads, and OverBudget, which
     names the cheapest ways to fit.
     """
     encoder = encoder or find(recipe.base, classes=classes, revision=recipe.revision)
     if recipe.head.kind == "pooled":
         encoder = _pooled(recipe, encoder)
-    draft = Draft(encoder, recipe.adapter, recipe.head, recipe.budget.parameters)
+    budget, counts_words = recipe.budget.parameters, recipe.rungs == (COUNTED_WORDS,)
+    draft = Draft(encoder, recipe.adapter, recipe.head, None if counts_words else budget)
     if not draft.ledger.fits:
         raise over_budget(draft)
     _check_length(recipe, encoder)
     adapter, method = draft.solved, method_of(draft.solved)
-    return Plan(
+    planned = Plan(
         encoder=encoder,
         adapter=adapter,
         head=recipe.head,
@@ -145,6 +148,7 @@ def plan(recipe: Recipe, *, classes: int, encoder: Encoder | None = None) -> Pla
         ledger=draft.ledger,
         notes=tuple(_notes(recipe, draft)),
     )
+    return planned.without_encoder((budget or 1) - 1, budget) if counts_words else planned
 
 
 def _pooled(recipe: Recipe, encoder: Encoder) -> Encoder:
@@ -174,8 +178,6 @@ def _notes(recipe: Recipe, draft: Draft) -> Iterator[str]:
     encoder, adapter, train, policy = draft.encoder, draft.solved, recipe.train, recipe.adapter.allocate
     method, rate = method_of(adapter), train.learning_rate
     yield from method.notes(encoder, adapter)
-    if recipe.rungs == (COUNTED_WORDS,):
-        yield "tfidf trains no head but a weight for each word and class: their number is known once they are counted"
     if method.usual_rate is not None and rate < 0.5 * method.usual_rate:
         yield f"{adapter.method} learns slowly at a rate of {rate:g}; try --set train.learning_rate={method.usual_rate:g}"
     yield from _idle_tiers(train.rates.tiers, draft)

@@ -23,7 +23,8 @@ def report_of(runs: Sequence[Run]) -> Report:
     if others:
         return _report_of_several(groups)
     base = group.first.facts.base
-    what = f"A text classifier for {len(group.first.scores.classes)} classes on {base.hub or base.name}."
+    on = "counted words" if group.first.counts_words else base.hub or base.name
+    what = f"A text classifier for {len(group.first.scores.classes)} classes on {on}."
     seeds = f"Numbers are means over {len(group.runs)} seeds." if len(group.runs) > 1 else ""
     lead = " ".join(filter(None, (_summary(group), what, seeds)))
     return Report(group.name, lead, _stats_of_one(group), [section(group) for section in SECTIONS])

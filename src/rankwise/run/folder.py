@@ -118,11 +118,14 @@ class Run:
         return ScoredRows.read(path, self.preprocessing.classes)
 
     def base(self) -> Base:
-        """The base encoder, found again and checked; a whole model is its own base. Raises ModelError or RunError."""
+        """The base encoder, found again and checked; a whole model is its own base. Raises ModelError or RunError.
+
+        Of a run that counts words it is the one that its recipe names, whose tokenizer it has.
+        """
         from rankwise.encoders.base import Base, locate
 
         facts = self.facts.base
-        if not self.recipe.adapter.is_apart:
+        if not self.recipe.adapter.is_apart and not self.counts_words:
             return Base(facts.name, facts.hub, str(self.folder), None, None)
         name = os.path.normpath(self.folder / facts.path) if facts.path else facts.name
         base = locate(name, revision=facts.revision)
@@ -139,9 +142,12 @@ class Run:
 
         path = self.facts.base.path
         base = os.path.normpath(self.folder / path) if path else self.recipe.base
-        if not self.recipe.adapter.is_apart:
+        if not self.recipe.adapter.is_apart and not self.counts_words:
             base = str(self.folder)  # its config.json describes the encoder, wherever the base is now
-        return plan(self.recipe.model_copy(update={"base": base}), classes=len(self.preprocessing.classes))
+        planned = plan(self.recipe.model_copy(update={"base": base}), classes=len(self.preprocessing.classes))
+        if self.counts_words:
+            return planned.without_encoder(self.facts.trained_parameters.counted, planned.ledger.budget)
+        return planned
 
     @property
     def counts_words(self) -> bool:

@@ -23,7 +23,18 @@ from rankwise.system.files import Stored
 from rankwise.training.events import HistoryEntry
 
 SHIFT = "shift.json"  # added later, beside a run's own files; its manifest names those alone
-PACKAGES = ("rankwise", "torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "numpy", "scikit-learn")
+PACKAGES = (
+    "rankwise",
+    "torch",
+    "transformers",
+    "peft",
+    "accelerate",
+    "tokenizers",
+    "safetensors",
+    "numpy",
+    "scikit-learn",
+    "skops",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,13 +198,13 @@ class RunFacts(Stored):
     ladder: LadderFacts | None = None
     """How the rung was chosen, where the recipe has rungs."""
 
-    def climbed(self, ladder: LadderFacts, *, promised: float, data_sha256: str) -> Self:
-        """The facts of a rung as those of the whole climb: its data, the seconds promised for what was tried."""
+    def climbed(self, ladder: LadderFacts, *, seconds: float, peak_bytes: int, data_sha256: str) -> Self:
+        """The facts of a rung as those of the whole climb: its data, what was promised, of seconds for what was tried."""
         return replace(
             self,
             ladder=ladder,
             data_sha256=data_sha256,
-            promised=replace(self.promised, seconds=round(promised, 1)),
+            promised=replace(self.promised, seconds=round(seconds, 1), peak_bytes=peak_bytes),
             notes=(*self.notes, *filter(None, [ladder.verdict])),
         )
 

@@ -4,7 +4,7 @@ Nothing here loads what trains, so a wrong path is told at once. The names of a 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rankwise.errors import RunError
@@ -53,6 +53,24 @@ def write_manifest(folder: Path, *, without: Path | None = None) -> None:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path not in apart and path.suffix != DRAFT)
     kept = [path for path in files if without is None or not path.is_relative_to(without)]
     write_json(folder / MANIFEST, Manifest(FORMAT, {path.relative_to(folder).as_posix(): sha256(path) for path in kept}))
+
+
+def leave_out(folder: Path, name: str) -> None:
+    """Let a file of a finished run change."""
+    manifest = read_manifest(folder)
+    kept = {path: digest for path, digest in manifest.sha256.items() if path != name}
+    write_json(folder / MANIFEST, replace(manifest, sha256=kept))
+
+
+def take_away(folder: Path, *later: str) -> None:
+    """Delete a finished run from its folder, and what was added `later`, but for its events; nothing where there is none."""
+    if not (folder / MANIFEST).is_file():
+        return
+    names = [name for name in read_manifest(folder).sha256 if name != EVENTS]
+    (folder / MANIFEST).unlink()  # first, so that what is left of a run is never taken for one
+    for name in (*names, *later):
+        if (path := folder / name).resolve().is_relative_to(folder.resolve()):
+            path.unlink(missing_ok=True)
 
 
 def read_manifest(folder: Path) -> Manifest:

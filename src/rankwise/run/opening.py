@@ -11,7 +11,7 @@ from rankwise.recipe import Recipe
 from rankwise.recipe.differences import differences, flat, is_under
 from rankwise.run.folder import Run
 from rankwise.run.format import Started
-from rankwise.run.manifest import MANIFEST, STARTED
+from rankwise.run.manifest import EVENTS, MANIFEST, STARTED, leave_out
 from rankwise.system.files import DRAFT, make_folder, read_json, write_json
 
 NOT_COMPARED = {"name", "summary", "published"}  # of a recipe: nothing is computed with them
@@ -40,7 +40,7 @@ def open_folder(
             _check_same(run.asked, portable(recipe), run.facts.data_sha256, data_sha256, folder)
             if run.facts.ladder is None or not run.facts.ladder.interrupted:
                 return folder, run
-            (folder / MANIFEST).unlink()  # the climb goes on, and the run is whole again when it ends
+            leave_out(folder, EVENTS)  # the run stays whole until the climb, which goes on writing there, ends in another
         elif started.is_file():
             before = read_json(started, Started)
             _check_same(Recipe.from_dict(before.recipe), portable(recipe), before.data_sha256, data_sha256, folder)

@@ -23,6 +23,7 @@ from rankwise.recipe import EvaluateSpec
 from rankwise.run import format as schema
 from rankwise.run import manifest
 from rankwise.run.card import model_card
+from rankwise.run.engines.onnx import FILE as ONNX_FILE
 from rankwise.run.folder import Run
 from rankwise.run.opening import portable
 from rankwise.stats.scores import BaselineScores
@@ -82,17 +83,18 @@ def save(
     *,
     scored_rows: schema.ScoredRows,
     scratch: Path | None = None,
+    goes_on: bool = False,
 ) -> Run:
     """Write the run folder, load it again, compare its weights to the bit and some logits, write the manifest.
 
     `scratch` is a folder in it that training alone needed: it goes when the run is whole, so that until then a process that
-    is killed can go on.
+    is killed can go on; and stays where training `goes_on` later. A run that an interrupted climb left goes before.
 
     Raises BudgetMismatch when the file holds another number of trained parameters than planned, ReloadMismatch when a
     trained weight differs at all or logits differ by more than rounding.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / manifest.WORDS).unlink(missing_ok=True)  # of a climb that goes on from a rung that counts words
+    manifest.take_away(folder, schema.SHIFT, ONNX_FILE)
     if job.words is None:
         job.classifier.to(Device.cpu().torch_device)  # where the folder is loaded again and compared, bit by bit
         adapters.save(job.classifier, folder, base=job.base)
@@ -110,7 +112,7 @@ def save(
     (folder / manifest.CARD).write_text(model_card(job.recipe, job.plan, job.base, scores, facts.ladder), "utf-8")
     (_check_reload if job.words is None else _check_words)(folder, job)
     manifest.write_manifest(folder, without=scratch)
-    if scratch is not None:
+    if scratch is not None and not goes_on:
         shutil.rmtree(scratch, ignore_errors=True)
     (folder / manifest.STARTED).unlink(missing_ok=True)
     return Run.load(folder)

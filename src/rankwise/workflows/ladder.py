@@ -28,10 +28,12 @@ from rankwise.run.format import LadderFacts, RungFacts
 from rankwise.run.opening import last_part, portable
 from rankwise.system.device import Device
 from rankwise.system.events import Events
+from rankwise.system.files import read_json, write_json
 from rankwise.system.torch_speed import Speed
 from rankwise.training.checkpoint import Checkpoints
 from rankwise.training.job import Job
 from rankwise.training.loop import Fitted, fit
+from rankwise.training.loss import class_weights
 from rankwise.training.progress import Meter
 from rankwise.training.validation import Validation, validation_scores
 from rankwise.workflows.assemble import Memo, assemble, shared_cache
@@ -42,6 +44,7 @@ GAINS: Mapping[str, tuple[float, float]] = {"tfidf": (8.0, 10.0), "features": (1
 WORTH = 0.5  # points that a climb must have gained for the next to be tried, and more than its standard deviation
 LEAST_SHARE = 1 / 3  # of a rung's updates that there must be time for
 HELD_OUT = "held_out.npy"  # beside a rung's checkpoints, once it is known
+SPENT = "spent.json"  # likewise
 
 Told = NDArray[np.float64]
 """Probabilities (N, C) of the rows held out."""
@@ -166,17 +169,31 @@ class Ladder:
             self._keep_head(job)
         if best is not None:
             (job if fitted is None else best.job).release_classifier()
-        return Reached(replace(facts, took=round(time.monotonic() - started, 1)), told, job, fitted)
+        return Reached(replace(facts, took=self._spent(folder, started)), told, job, fitted)
+
+    def _spent(self, folder: Path, started: float) -> float:
+        """Seconds that trying a rung took, those of a process that finished it before this one too."""
+        path = folder / SPENT
+        earlier = read_json(path, dict[str, float])["seconds"] if self.resume and path.exists() else 0.0
+        seconds = earlier + time.monotonic() - started
+        write_json(path, {"seconds": seconds})
+        return round(seconds, 1)
 
     def _count_words(self) -> Reached:
         """The rung without an encoder, in which nothing is worth a checkpoint."""
         started, recipe = time.monotonic(), self._recipe(COUNTED_WORDS)
         job = self._assemble(recipe, self.labelled.whole() if self.folds else self.labelled, FOLDS)
         train, validation, classes, cap = job.data.train, job.data.validation, job.data.classes, recipe.budget.parameters
-        words = Words.fit(train.texts, train.labels, classes, cap=cap)
+        counts = np.bincount(train.labels, minlength=len(classes)).tolist()
+        weights = class_weights(recipe.train, dict(zip(classes, counts, strict=True)))
+        how: dict[str, Any] = {
+            "cap": cap,
+            "weights": None if weights is None else dict(zip(classes, weights.tolist(), strict=True)),
+        }
+        words = Words.fit(train.texts, train.labels, classes, **how)
         self.events.emit(RungStarted(rung=COUNTED_WORDS, trained_parameters=words.parameters))
         if self.folds:
-            told, truth = held_out_words(train.texts, train.labels, classes, seed=recipe.train.seed, cap=cap), train.labels
+            told, truth = held_out_words(train.texts, train.labels, classes, seed=recipe.train.seed, **how), train.labels
         else:
             told, truth = words.probabilities(validation.texts), validation.labels
         scores = validation_scores(told, truth, classes)
@@ -189,7 +206,7 @@ class Ladder:
             took=round(took, 1),
         )
         fitted = Fitted.at_once(Meter().entry(0, 0.0, scores), seconds=took)
-        return Reached(facts, told, replace(job, words=words, plan=job.plan.without_encoder(words.parameters)), fitted)
+        return Reached(facts, told, replace(job, words=words, plan=job.plan.without_encoder(words.parameters, cap)), fitted)
 
     def _job(self, rung: Rung, *, below: Reached | None) -> Job | None:
         """The job that trains a rung; None where there is too little time for it."""
@@ -260,16 +277,14 @@ def _is_worth_more(facts: RungFacts) -> bool:
     return facts.gain >= max(WORTH, facts.deviation)
 
 
-def held_out_words(
-    texts: Sequence[str], labels: NDArray[np.int64], classes: Sequence[str], *, seed: int, cap: int | None
-) -> Told:
-    """Probabilities (N, C) of each text by words that the other folds were counted in."""
+def held_out_words(texts: Sequence[str], labels: NDArray[np.int64], classes: Sequence[str], *, seed: int, **how: Any) -> Told:
+    """Probabilities (N, C) of each text by words that the other folds were counted in; `how` goes to `Words.fit`."""
     told, texts = np.zeros((len(labels), len(classes))), Texts.of(texts)
     for kept, held in folds(labels, seed):
         if len(np.unique(labels[kept])) == 1:  # where a class has a row or two
             told[held, labels[kept[0]]] = 1.0
         else:
-            told[held] = Words.fit(texts.take(kept), labels[kept], classes, cap=cap).probabilities(texts.take(held))
+            told[held] = Words.fit(texts.take(kept), labels[kept], classes, **how).probabilities(texts.take(held))
     return told
 
 

@@ -100,13 +100,13 @@ def train_on(
         trained, total = planned.ledger.trainable_parameters, planned.ledger.total_parameters
         events.emit(PlanMade(recipe.name, labelled.classes, trained, total, planned.ledger.budget, planned.notes))
         first = assemble(recipe, labelled, device)
-        data, warnings = first.data, _warnings(labelled, first.data)
+        every_row = bool(recipe.rungs and labelled.fold_count)  # trains, those too that were set aside
+        data, warnings = first.data, _warnings(labelled, first.data, whole=every_row)
         events.emit(MachineMeasured(first.speed.threads, first.speed.by_threads, first.precision, device.processes))
         rows, max_length = (len(data.train), len(data.validation), len(data.test)), data.preprocessing.max_length
         events.emit(DataPrepared(*rows, max_length, tuple(data.notes), warnings))
 
         wanted = recipe.evaluate.baselines and accelerator.is_main_process
-        every_row = bool(recipe.rungs and labelled.fold_count)
         beside = fitted_baselines(data, whole=every_row) if wanted else {}  # before training, whose time is what they leave
         first = _measured(first, accelerator, started)
         events.emit(first.forecast.rounded())
@@ -125,12 +125,12 @@ def train_on(
         notes = [*job.data.notes, *warnings, *filter(None, (job.forecast.more_epochs, str(fitted.collapsed or "")))]
         facts = facts_of(job, fitted, folder, seconds=time.monotonic() - started, notes=notes)
         if ladder is not None:
-            promised = first.forecast.tried(rung.rung for rung in ladder.rungs)
-            facts = facts.climbed(ladder, promised=promised, data_sha256=labelled.sha256)
+            seconds = first.forecast.tried(rung.rung for rung in ladder.rungs)
+            peak, digest = first.forecast.peak_bytes, labelled.sha256
+            facts = facts.climbed(ladder, seconds=seconds, peak_bytes=peak, data_sha256=digest)
         scored_rows = ScoredRows(data.test.rows, test.truth, test.probabilities.astype(np.float32))
-        goes_on = ladder is not None and ladder.interrupted
-        gone = scratch if recipe.train.keep == 1 and not goes_on else None
-        save(folder, job, facts, scores, scored_rows=scored_rows, scratch=gone)
+        goes_on, gone = ladder is not None and ladder.interrupted, scratch if recipe.train.keep == 1 else None
+        save(folder, job, facts, scores, scored_rows=scored_rows, scratch=gone, goes_on=goes_on)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Run.load(folder)
@@ -182,10 +182,12 @@ def _tracking(accelerator: Accelerator, recipe: Recipe) -> list[Listener]:
     return [log]
 
 
-def _warnings(labelled: Labelled, data: Prepared) -> tuple[str, ...]:
-    """What an audit warns about in the texts that the encoder reads."""
+def _warnings(labelled: Labelled, data: Prepared, *, whole: bool) -> tuple[str, ...]:
+    """What an audit warns about in the texts that the encoder reads; of the `whole` of the labelled rows where all train."""
     read = {}
     for name, table in labelled.tables.items():
         split: Split = getattr(data, name)
         read[name] = replace(table.take(np.flatnonzero(np.isin(table.rows, split.rows))), texts=split.texts)
+    if whole:
+        read["train"] = read["train"].joined(read.pop("validation"))
     return audit(read).warnings

@@ -65,6 +65,10 @@ def show_rungs(forecast: Forecast) -> None:
 
 def show_plan(name: str, plan: Plan, forecast: Forecast) -> None:
     """The ledger by section, a picture of what is adapted, what the run is predicted to cost, the notes."""
+    if plan.counts_words:
+        most = f"fewer than {plan.ledger.budget:,}" if plan.ledger.budget else "as many as there are"
+        console.out.print(f"[bold]{escape(name)}[/]: words and word pairs counted, {most} weights, without an encoder")
+        return
     ledger, head = plan.ledger, f"{plan.head.kind} head"
     sections = {
         "adapter": f"adapters on {len(plan.ranks)} linear layers",

@@ -136,7 +136,8 @@ def data_section(group: Group) -> Section:
     middle = f"Half of the training texts have {quantiles['50%']:,} tokens or fewer, 95 % have {quantiles['95%']:,} or fewer"
     windows = run.preprocessing.windows
     kept = f"read in up to {windows} windows of {longest} tokens" if windows else f"cut to {longest} tokens"
-    summary = f"{middle}; the longest has {quantiles['max']:,}. Longer texts are {kept}."
+    longer = "All words are counted, however long a text is." if run.counts_words else f"Longer texts are {kept}."
+    summary = f"{middle}; the longest has {quantiles['max']:,}. {longer}"
     picture = charts.histogram(bars, tokens, texts, limit=longest, label=f"max length {longest}")
     columns = (*ends, texts, Column("share", "% of them", "share"))
     table = Table("token-lengths", "Token lengths of the training texts", columns, rows)
