@@ -256,14 +256,16 @@ def test_what_counts_words_is_left_for_an_encoder_where_that_is_better(climbing,
     assert run.facts.ladder.verdict.startswith("going beyond tfidf was ")
 
 
-def test_an_interrupted_climb_goes_on_when_it_is_resumed(climbing, climbs_on, tmp_path):
+@pytest.mark.parametrize("keep", [1, 2])
+def test_an_interrupted_climb_goes_on_when_it_is_resumed(climbing, climbs_on, tmp_path, keep):
     def leaves(event):
         seen.append(event)
         if event.kind == "step" and [heard.kind for heard in seen].count("rung_start") == 2:
             raise KeyboardInterrupt
 
+    recipe = climbing("train.log_every=1", f"train.keep={keep}")
     seen, heard, folder = [], [], tmp_path / "left"
-    left = train(climbing("train.log_every=1"), folder, listeners=[leaves])
+    left = train(recipe, folder, listeners=[leaves])
     assert left.facts.ladder.handed_over.rung == "features"
     assert (folder / "model.safetensors").exists(), "a head alone is saved with its encoder"
     (folder / "shift.json").write_text("{}")
@@ -272,10 +274,10 @@ def test_an_interrupted_climb_goes_on_when_it_is_resumed(climbing, climbs_on, tm
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(climbing("train.log_every=1"), folder, listeners=[at_once], existing="resume")
+        train(recipe, folder, listeners=[at_once], existing="resume")
     assert Run.load(folder).predict(["good fine"]), "the run is whole until another takes its place"
-    resumed = train(climbing("train.log_every=1"), folder, listeners=[heard.append], existing="resume")
-    whole = train(climbing("train.log_every=1"), tmp_path / "whole")
+    resumed = train(recipe, folder, listeners=[heard.append], existing="resume")
+    whole = train(recipe, tmp_path / "whole")
     assert [facts.rung for facts in resumed.facts.ladder.rungs] == ["features", "all"]
     assert not resumed.facts.ladder.ended
     for name, weight in adapters(whole).items():
@@ -285,7 +287,7 @@ def test_an_interrupted_climb_goes_on_when_it_is_resumed(climbing, climbs_on, tm
         "nothing is left of the run before, nor of training alone"
     )
     assert resumed.facts.ladder.rungs[0].took >= left.facts.ladder.rungs[0].took
-    assert train(climbing("train.log_every=1"), folder, existing="resume").facts == resumed.facts
+    assert train(recipe, folder, existing="resume").facts == resumed.facts
 
 
 def test_the_head_alone_is_the_one_whose_strength_was_chosen(climbing, tmp_path, monkeypatch):

@@ -129,7 +129,8 @@ def train_on(
             peak, digest = first.forecast.peak_bytes, labelled.sha256
             facts = facts.climbed(ladder, seconds=seconds, peak_bytes=peak, data_sha256=digest)
         scored_rows = ScoredRows(data.test.rows, test.truth, test.probabilities.astype(np.float32))
-        goes_on, gone = ladder is not None and ladder.interrupted, scratch if recipe.train.keep == 1 else None
+        goes_on = ladder is not None and ladder.interrupted
+        gone = scratch if recipe.train.keep == 1 or goes_on else None
         save(folder, job, facts, scores, scored_rows=scored_rows, scratch=gone, goes_on=goes_on)
     accelerator.wait_for_everyone()
     accelerator.end_training()
