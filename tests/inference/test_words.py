@@ -28,6 +28,13 @@ def test_fewer_weights_train_than_the_cap_allows(cap):
     assert fitted.parameters < cap
 
 
+def test_under_a_cap_those_words_are_kept_that_tell_the_classes_apart():
+    words = Words.fit(TEXTS, LABELS, CLASSES, cap=13)  # three words: twelve weights and intercepts
+    telling = {"awful", "usable", "lovely"}
+    assert set(words.pipeline[0].vocabulary_) <= telling | {f"{name} number" for name in telling}
+    assert words.probabilities(["lovely number 3"]).argmax(-1).tolist() == [2]
+
+
 def test_weights_and_intercepts_are_counted():
     words = Words.fit(["one two", "three"] * 3, np.array([0, 1] * 3), ("a", "b"))
     assert words.parameters == len({"one", "two", "three", "one two"}) + 1
