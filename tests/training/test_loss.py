@@ -17,26 +17,29 @@ from rankwise.training.head_start import REFIT_STRENGTH
 from rankwise.training.loss import Contrast, class_weights
 
 COUNTS = {"fruit": 5, "metal": 20, "river": 1}
+LABELS = np.repeat(np.arange(len(COUNTS)), list(COUNTS.values()))
 
 
 def test_balanced_weights_are_scikit_learns():
     labels = [name for name, count in COUNTS.items() for _ in range(count)]
     expected = compute_class_weight("balanced", classes=np.array(CLASSES), y=labels)
-    assert class_weights(TrainSpec(class_weights="balanced"), COUNTS).tolist() == pytest.approx(expected.tolist())
+    assert class_weights(TrainSpec(class_weights="balanced"), LABELS, tuple(COUNTS)).tolist() == pytest.approx(
+        expected.tolist()
+    )
 
 
 def test_given_weights_stand_in_the_order_of_the_classes_and_default_to_one():
-    weights = class_weights(TrainSpec(class_weights={"river": 4, "fruit": 0.5}), COUNTS)
+    weights = class_weights(TrainSpec(class_weights={"river": 4, "fruit": 0.5}), LABELS, tuple(COUNTS))
     assert weights.tolist() == [0.5, 1.0, 4.0]
 
 
 def test_a_weight_for_a_class_that_is_not_there_is_refused_with_the_nearest_name():
     with pytest.raises(TrainingError, match=r"'rivers', which is no class.*did you mean 'river'\?"):
-        class_weights(TrainSpec(class_weights={"rivers": 4}), COUNTS)
+        class_weights(TrainSpec(class_weights={"rivers": 4}), LABELS, tuple(COUNTS))
 
 
 def test_no_class_weights_are_none():
-    assert class_weights(TrainSpec(), COUNTS) is None
+    assert class_weights(TrainSpec(), LABELS, tuple(COUNTS)) is None
 
 
 # ------------------------------------------------------------------------------------------------------------ in pairs

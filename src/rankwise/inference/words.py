@@ -7,15 +7,16 @@ which reads no code. Shapes: N texts, C classes.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Never
 from zipfile import ZIP_DEFLATED, BadZipFile
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from rankwise.data.labelled import folds
 from rankwise.data.store import Texts
 from rankwise.errors import ModelError, RunError, require
 from rankwise.inference.predict import Predictor
@@ -50,14 +51,14 @@ class Words:
         classes: Sequence[str],
         *,
         cap: int | None = None,
-        weights: Mapping[str, float] | None = None,
+        weights: ArrayLike | None = None,
     ) -> Words:
         """Words and word pairs, sublinear counts, multinomial logistic regression, with fewer than `cap` weights.
 
         Where there are more words than that allows, those are kept that tell the classes apart best, by chi-squared.
         Of more than MOST_ROWS rows a sample is taken. Texts without words, such as emoji, have their characters counted. The
         features' rows have length 1, where SAG (arXiv 1309.2388) takes 15 to 40 passes; `benchmarks/baseline.py` has other
-        solvers beside it. `labels` are class numbers (N,), of which there are several, `weights` those of rows by class.
+        solvers beside it. `labels` are class numbers (N,), of which there are several, `weights` those of the classes (C,).
         """
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.feature_selection import chi2
@@ -79,7 +80,8 @@ class Words:
             known = {"analyzer": vectorizer.analyzer, "vocabulary": vectorizer.get_feature_names_out()[best].tolist()}
             vectorizer = TfidfVectorizer(**counted, **known)
             features = vectorizer.fit_transform(kept)
-        by_class = None if weights is None else {name: weights[name] for name in np.unique(names)}
+        present = np.unique(labels[rows])
+        by_class = None if weights is None else {classes[number]: float(np.asarray(weights)[number]) for number in present}
         model = LogisticRegression(
             C=10.0, solver="sag", tol=1e-3, max_iter=MOST_PASSES, random_state=0, class_weight=by_class
         )
@@ -150,6 +152,19 @@ class WordsPredictor(Predictor):
 
     def _with_dropout(self, *_: Any, **__: Any) -> Never:
         raise ModelError("a run that counts words has no dropout; for mc_dropout train an encoder: --rung features")
+
+
+def held_out_words(
+    texts: Sequence[str], labels: NDArray[np.int64], classes: Sequence[str], *, seed: int, **how: Any
+) -> NDArray[np.float64]:
+    """Probabilities (N, C) of each text by words that the other folds were counted in; `how` goes to `Words.fit`."""
+    told, texts = np.zeros((len(labels), len(classes))), Texts.of(texts)
+    for kept, held in folds(labels, seed):
+        if len(np.unique(labels[kept])) == 1:  # where a class has a row or two
+            told[held, labels[kept[0]]] = 1.0
+        else:
+            told[held] = Words.fit(texts.take(kept), labels[kept], classes, **how).probabilities(texts.take(held))
+    return told
 
 
 def sample(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:

@@ -46,7 +46,7 @@ def facts_of(job: Job, fitted: Fitted, folder: Path, *, seconds: float, notes: S
         base=_base_facts(job.base, folder),
         data_sha256=job.labelled.sha256,
         trained_parameters=schema.TrainedParameters(job.plan.ledger.trainable_parameters, job.trained_parameters),
-        ranks=live_ranks(job.classifier) if job.plan.method.prunes_ranks and job.words is None else None,
+        ranks=live_ranks(job.classifier) if job.plan.method.prunes_ranks else None,
         best=fitted.best,
         steps=fitted.steps,
         stopped_early=fitted.stopped_early,

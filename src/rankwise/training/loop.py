@@ -260,8 +260,7 @@ def _start_head(job: Job, hidden: HiddenStates | None, events: Events) -> HeadSt
 
 def _fit_head(job: Job, hidden: HiddenStates | None, *, strength: float | None = None) -> HeadStart:
     train, spec = job.data.train, job.recipe.train
-    counts = np.bincount(train.labels, minlength=len(job.data.classes)).tolist()
-    weights = class_weights(spec, dict(zip(job.data.classes, counts, strict=True)))
+    weights = class_weights(spec, train.labels, job.data.classes)
     reading = Reading(job.padding, job.precision, hidden)
     return fit_head(job.classifier, train, reading, seed=spec.seed, weights=weights, strength=strength)
 

@@ -4,10 +4,11 @@ A micro-batch's loss is summed, and divided by what the rows of the whole update
 nothing but memory.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy, normalize
 
 from rankwise.data.batches import Rows
@@ -26,8 +27,7 @@ class SingleLabelLoss:
     def __init__(self, spec: TrainSpec, data: Prepared, device: torch.device) -> None:
         self.labels = data.train.labels
         self.label_smoothing = spec.label_smoothing
-        counts = np.bincount(self.labels, minlength=len(data.classes)).tolist()
-        self.weights = class_weights(spec, dict(zip(data.classes, counts, strict=True)))
+        self.weights = class_weights(spec, self.labels, data.classes)
         self.weights_on_device = None if self.weights is None else self.weights.to(device)
 
     def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -80,8 +80,12 @@ def text_means(values: torch.Tensor, windows: torch.Tensor | None) -> torch.Tens
     return values.new_zeros(len(windows), values.shape[1]).index_add(0, text, values) / windows[:, None]
 
 
-def class_weights(spec: TrainSpec, counts: Mapping[str, int]) -> torch.Tensor | None:
-    """Loss weight of each class (C,), in the order of `counts`; balanced means rows / (C · rows of the class)."""
+def class_weights(spec: TrainSpec, labels: NDArray[np.int64], classes: Sequence[str]) -> torch.Tensor | None:
+    """Loss weight of each class (C,), for training rows with these class numbers (N,); None where all weigh alike.
+
+    Balanced means rows / (C · rows of the class).
+    """
+    counts = dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True))
     if spec.class_weights == "none":
         return None
     if spec.class_weights == "balanced":

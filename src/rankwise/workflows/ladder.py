@@ -7,7 +7,7 @@ are left alone. Shapes: N rows held out, C classes.
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,10 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from rankwise.data.labelled import FOLDS, Labelled, folds
-from rankwise.data.store import Texts
+from rankwise.data.labelled import FOLDS, Labelled
 from rankwise.data.tasks import SingleLabel
 from rankwise.errors import OverTime
-from rankwise.inference.words import Words
+from rankwise.inference.words import Words, held_out_words
 from rankwise.recipe import Recipe, Rung
 from rankwise.recipe.recipe import COUNTED_WORDS, FITTED_HEAD
 from rankwise.run.format import LadderFacts, RungFacts
@@ -184,12 +183,8 @@ class Ladder:
         started, recipe = time.monotonic(), self._recipe(COUNTED_WORDS)
         job = self._assemble(recipe, self.labelled.whole() if self.folds else self.labelled, FOLDS)
         train, validation, classes, cap = job.data.train, job.data.validation, job.data.classes, recipe.budget.parameters
-        counts = np.bincount(train.labels, minlength=len(classes)).tolist()
-        weights = class_weights(recipe.train, dict(zip(classes, counts, strict=True)))
-        how: dict[str, Any] = {
-            "cap": cap,
-            "weights": None if weights is None else dict(zip(classes, weights.tolist(), strict=True)),
-        }
+        weights = class_weights(recipe.train, train.labels, classes)
+        how: dict[str, Any] = {"cap": cap, "weights": weights}
         words = Words.fit(train.texts, train.labels, classes, **how)
         self.events.emit(RungStarted(rung=COUNTED_WORDS, trained_parameters=words.parameters))
         if self.folds:
@@ -275,17 +270,6 @@ def _is_worth_more(facts: RungFacts) -> bool:
     if facts.gain is None or facts.deviation is None or facts.rung == FITTED_HEAD:
         return True
     return facts.gain >= max(WORTH, facts.deviation)
-
-
-def held_out_words(texts: Sequence[str], labels: NDArray[np.int64], classes: Sequence[str], *, seed: int, **how: Any) -> Told:
-    """Probabilities (N, C) of each text by words that the other folds were counted in; `how` goes to `Words.fit`."""
-    told, texts = np.zeros((len(labels), len(classes))), Texts.of(texts)
-    for kept, held in folds(labels, seed):
-        if len(np.unique(labels[kept])) == 1:  # where a class has a row or two
-            told[held, labels[kept[0]]] = 1.0
-        else:
-            told[held] = Words.fit(texts.take(kept), labels[kept], classes, **how).probabilities(texts.take(held))
-    return told
 
 
 def gained(over: str, told: Told, below: Told, truth: NDArray[np.int64]) -> dict[str, Any]:

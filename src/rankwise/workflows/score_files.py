@@ -71,9 +71,9 @@ def evaluate_file(
     predictor = run.predictor_on(engine)
     numbers = predictor.task.parse(table, numbering or run.preprocessing.numbering, spec)
     split = split_of(table, numbers, predictor.tokenizer, run.preprocessing)
-    spec_of_run = run.recipe.evaluate
-    logits = predictor.logits_of(split, batch_size=spec_of_run.batch_size)
-    return table, split, evaluated(logits, split, predictor.task, spec_of_run)
+    scoring = run.recipe.evaluate
+    logits = predictor.logits_of(split, batch_size=scoring.batch_size)
+    return table, split, evaluated(logits, split, predictor.task, scoring)
 
 
 def predict_rows(run: Run, source: SourceSpec, spec: DataSpec, form: Form, **how: Any) -> tuple[Layout, Iterator[OutputRow]]:

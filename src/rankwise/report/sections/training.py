@@ -36,8 +36,8 @@ def training_section(group: Group) -> Section:
     )
     lead = _updates(group)
     if facts.steps == 0:
-        fitted = "words and word pairs were counted" if group.first.counts_words else "the head was fitted"
-        lead = f"No update was made: {fitted}" + ("." if group.first.counts_words else " to what the frozen encoder gives.")
+        head = "the head was fitted to what the frozen encoder gives"
+        lead = f"No update was made: {'words and word pairs were counted' if group.first.counts_words else head}."
     elif facts.ladder is not None and facts.ladder.folds:
         lead += "; no checkpoint was chosen, the last weights are kept. Validation scores are of the folds' classifiers."
     elif best is None:
