@@ -71,10 +71,11 @@ def reading(overrides: list[str] | None, *, also: Set[str] = frozenset()) -> lis
 
 
 def spec_for(recipe: Recipe, source: str, overrides: list[str] | None) -> DataSpec:
-    """How a run reads a file of later: as its recipe read the training text, with changes."""
+    """How a run reads a file of later: as its recipe read the training text, with changes; its dialect is found out."""
     other = [f"data.{role}=null" for role in ("train", "validation", "test")]
+    found_out = ["data.quoting=auto", "data.delimiter=null"]
     changes = reading(overrides, also={"data.unseen_labels"})
-    return recipe.with_overrides([f"data.source={json.dumps(source)}", *other, "data.classes=[]", *changes]).data
+    return recipe.with_overrides([f"data.source={json.dumps(source)}", *other, "data.classes=[]", *found_out, *changes]).data
 
 
 def check_data(source: str) -> None:

@@ -8,6 +8,7 @@ from rankwise.recipe.adapter import BudgetSpec as BudgetSpec
 from rankwise.recipe.adapter import ByImportance as ByImportance
 from rankwise.recipe.adapter import HeadSpec as HeadSpec
 from rankwise.recipe.data import AFTER_READING as AFTER_READING
+from rankwise.recipe.data import DELIMITERS as DELIMITERS
 from rankwise.recipe.data import DataSpec as DataSpec
 from rankwise.recipe.data import SourceSpec as SourceSpec
 from rankwise.recipe.recipe import Recipe as Recipe

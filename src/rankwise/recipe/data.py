@@ -6,10 +6,13 @@ from pydantic import BeforeValidator, Field, field_validator
 
 from rankwise.recipe.values import Column, Columns, Count, Seed, ShareOrCount, Spec, share
 
+Quoting = Literal["auto", "double", "single", "backslash", "none"]
 CleanStep = Literal["escapes", "html", "emails", "urls", "numbers", "agencies", "whitespace"]
 ShiftKind = Literal[
     "typos", "lower", "upper", "title", "no_agencies", "masked_numbers", "dropped_words", "shuffled_sentences"
 ]
+
+DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 
 # The keys of data that say what becomes of rows and labels once a file is read.
 AFTER_READING = frozenset(
@@ -65,6 +68,12 @@ class DataSpec(Spec):
     """The label column for every file that does not say otherwise."""
     join: str = " . "
     """What stands between joined text columns."""
+    quoting: Quoting = "auto"
+    """What quotes mean in CSV and TSV: `double` and `single` ones hold a cell and are doubled inside it, `backslash` stands
+    before a double quote inside one, with `none` they are characters as others are. Found out with `auto`.
+    """
+    delimiter: str | None = None
+    """What stands between the cells of CSV: `comma`, `semicolon`, `tab`, `pipe` or one character. Found out when left out."""
     rows: Count | None = None
     """Train on this many rows (stratified, by the split's seed); all when left out."""
     test_rows: Count | None = None
@@ -95,6 +104,13 @@ class DataSpec(Spec):
     def names_files(self) -> bool:
         """Whether training rows come from files, the hub or the sample, not from lists in memory."""
         return self.source is not None or self.train is not None
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        if value is None or value in DELIMITERS or (len(value) == 1 and value not in '"\r\n'):
+            return value
+        raise ValueError(f"'{value}' is neither one character nor one of {', '.join(DELIMITERS)}")
 
     @field_validator("max_length")
     @classmethod

@@ -45,7 +45,7 @@ BAD_FILES = [
     ("nul.csv", "text,label\nx,a\ny\0,b\n", {}, ["row 2 (line 3)", "NUL"]),
     ("nul.jsonl", JSON_LINE + '{"text": "\\u0000", "label": "a"}', {}, ["row 2 (line 2)", "NUL"]),
     ("half.jsonl", JSON_LINE + '{"text": "\\ud83d", "label": "a"}', {}, ["row 2 (line 2)", "lone surrogate"]),
-    ("open.csv", 'text,label\nx,a\n"never,b\nz,c\n', {}, ["line 3", "quote opens", "never closes"]),
+    ("open.csv", 'text,label\n"x, y",a\n"never,b\nz,c\n', {}, ["line 3", "quote opens", "never closes", "quoting=none"]),
     ("open_mid.csv", 'text,label\n"never,b\nz,"c"\n', {}, ["line 2", "quote opens", "line 3"]),
     ("wide.csv", "text,label\nx,a\ny,b,c\n", {}, ["line 3", "3 fields, expected 2", "skip_bad_rows=true"]),
     ("narrow.csv", "text,label\nx,a\ny\n", {}, ["line 3", "1 field, expected 2"]),
@@ -125,8 +125,8 @@ def test_a_long_field_leaves_the_csv_limit_as_it_was(tmp_path: Path) -> None:
 
 
 def test_an_unclosed_quote_is_an_error_even_when_bad_rows_are_skipped(tmp_path: Path) -> None:
-    path = write(tmp_path / "t.csv", 'text,label\n"never,b\nz,c\n')
-    assert "line 2: a quote opens" in failing(path, skip_bad_rows=True)
+    path = write(tmp_path / "t.csv", 'text,label\n"x, y",a\n"never,b\nz,c\n')
+    assert "line 3: a quote opens" in failing(path, skip_bad_rows=True)
 
 
 def test_the_hint_names_the_setting_that_the_recipe_has(tmp_path: Path) -> None:

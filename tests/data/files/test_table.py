@@ -221,9 +221,9 @@ def test_a_few_missing_labels_are_counted_and_many_are_an_error(tmp_path: Path) 
 
 
 def test_bad_rows_are_counted_when_asked(tmp_path: Path) -> None:
-    path = write(tmp_path / "t.csv", 'text,label\nx,a\ny,b,c\nz\n"q"x,a\nw,d\n')
+    path = write(tmp_path / "t.csv", 'text,label\n"x, x",a\ny,b,c\nz\n"q"x,a\n"w, w",d\n')
     table = read(path, skip_bad_rows=True)
-    assert (table.texts, table.rows.tolist(), table.dropped) == (("x", "w"), [1, 5], {"bad row": 3})
+    assert (table.texts, table.rows.tolist(), table.dropped) == (("x, x", "w, w"), [1, 5], {"bad row": 3})
     broken = write(tmp_path / "t.jsonl", '{"text":"x","label":"a"}\n{oops\n{"text":"y","label":"b"}')
     assert read(broken, skip_bad_rows=True).rows.tolist() == [1, 3]
 

@@ -10,7 +10,7 @@ from rankwise.data.files.formats import FORMATS, READERS
 from rankwise.data.files.rows import Row, Rows
 from rankwise.data.files.text import MAX_FIELD, TextFile, data_suffix, read_lines
 from rankwise.errors import DataError, nearest
-from rankwise.recipe import SourceSpec
+from rankwise.recipe import DELIMITERS, DataSpec, SourceSpec
 
 ROLES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 REFUSED = {
@@ -23,12 +23,13 @@ REFUSED = {
 UNLABELLED = "unsup"  # IMDB's folder of texts without a class
 
 
-def open_rows(source: SourceSpec, *, setting: str, skip_bad: bool) -> Rows:
+def open_rows(source: SourceSpec, data: DataSpec, *, setting: str) -> Rows:
     """The rows of a source. `setting` is what to type to change it, such as `--set data.train`. Raises DataError."""
     if source.path.startswith("hub:"):
         return hub.read(source.path)
     path = checked_path(source.path)
-    file = TextFile(path, source.path, source.encoding, setting, skip_bad)
+    delimiter = DELIMITERS.get(data.delimiter or "", data.delimiter)
+    file = TextFile(path, source.path, source.encoding, setting, data.skip_bad_rows, data.quoting, delimiter)
     if path.is_dir():
         return _read_class_folders(file)
     if file.suffix not in READERS:

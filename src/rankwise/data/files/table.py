@@ -78,7 +78,7 @@ def stream(
     Where the recipe says to skip bad rows, their numbers go into `bad` while records are read.
     """
     setting = setting_of(source, data)
-    rows = open_rows(source, setting=setting, skip_bad=data.skip_bad_rows)
+    rows = open_rows(source, data, setting=setting)
     label = data.label if source.label is None else source.label
     asked = source.model_copy(update={"text": source.text or data.text, "label": label})
     layout = layout_of(rows, asked, setting, needs_label=needs_label)
@@ -102,7 +102,7 @@ def table_of(texts: Sequence[str], labels: Sequence[str | int] | None = None) ->
 
 def first_row(source: SourceSpec, data: DataSpec) -> tuple[str, ...]:
     """The source's column names, or what stands in its first row and may be names; empty for an empty file."""
-    rows = open_rows(source, setting=setting_of(source, data), skip_bad=data.skip_bad_rows)
+    rows = open_rows(source, data, setting=setting_of(source, data))
     return tuple(rows.columns or next((cells for _, cells in rows.read() if cells), ()))
 
 

@@ -33,6 +33,10 @@ class TextFile:
     """What to type to change how it is read, such as `--set data.train`."""
     skip_bad: bool
     """Whether a row that can't be read is skipped instead of an error."""
+    quoting: str = "auto"
+    """What quotes mean, where cells stand between delimiters; `auto` has it found out."""
+    delimiter: str | None = None
+    """The delimiter of cells; None has it found out."""
 
     @property
     def suffix(self) -> str:
@@ -79,9 +83,12 @@ def open_bytes(file: TextFile) -> io.BufferedReader:
     return io.BufferedReader(_Unzipped(file), 1 << 17) if file.compressed else file.path.open("rb")
 
 
-def read_lines(file: TextFile) -> Iterator[str]:
-    """Lines with their ends, of at most MAX_FIELD characters. Raises DataError for what can't be decoded."""
-    with open_bytes(file) as raw, io.TextIOWrapper(raw, encoding=codec(file), newline="") as stream:
+def read_lines(file: TextFile, *, end: str = "") -> Iterator[str]:
+    """Lines with their ends, of at most MAX_FIELD characters; all of \\n, \\r\\n and \\r end a line, or only `end`.
+
+    Raises DataError for what can't be decoded.
+    """
+    with open_bytes(file) as raw, io.TextIOWrapper(raw, encoding=codec(file), newline=end) as stream:
         number = 0
         try:
             while line := stream.readline(MAX_FIELD + 1):

@@ -1,0 +1,295 @@
+"""How a delimited text is cut into rows and cells: its delimiter, what its quotes mean, what stands above its rows.
+
+Everything is found out from the file itself. A reading is right when every row has the width of the first one and no row in
+quotes swallows lines that look like rows of their own. Where two readings fit, the user is asked.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from rankwise.data.files.delimited import CutRow, Dialect, cut, is_comment, lines_of
+from rankwise.data.files.text import TextFile, read_lines
+from rankwise.errors import DataError
+from rankwise.recipe import DELIMITERS
+
+SNIFFED_LINES, SNIFFED_CHARACTERS = 100, 1_000_000  # looked at to find a delimiter, whichever is reached first
+KEPT_VALUES, SHORT = 1_000, 50  # values of a column that are kept to compare with, and their longest
+KEPT_SPANS, KEPT_LINES = 50, 100  # rows in quotes that are kept to look into, and lines of one
+QUOTED_SHARE = 1 / 3  # of a column's cells; where so many are in quotes, quotes are no characters
+
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+
+
+def dialect_of(file: TextFile, *, delimiter: str | None = None) -> Dialect:
+    """The dialect of a file, as far as it is not asked for; `delimiter` is what the file's name says.
+
+    Raises DataError where two readings fit and only somebody who knows the file can tell.
+    """
+    dialect = Dialect(delimiter or ",", "none", _line_end(file))
+    sample = _sample(lines_of(file, dialect))
+    separator = _SEPARATOR_LINE.fullmatch(sample[0]) if sample else None
+    dialect = replace(dialect, top=int(separator is not None))
+    delimiter = file.delimiter or (separator and separator[1]) or delimiter or _delimiter(file, sample[dialect.top :])
+    dialect = replace(dialect, delimiter=delimiter)
+
+    def fit(quoting: str, *, spaced: bool = False) -> _Fit:
+        return _Fit(file, _with_top(replace(dialect, quoting=quoting, spaced=spaced), sample))
+
+    return (fit(file.quoting) if file.quoting != "auto" else _best(file.name, fit)).told
+
+
+def _line_end(file: TextFile) -> str:
+    """What ends lines: a carriage return only where the file begins without any other end."""
+    ends = Counter(line[-1] for line in islice(read_lines(file), SNIFFED_LINES))
+    return "\r" if ends["\r"] and not ends["\n"] else "\n"
+
+
+def _sample(lines: Iterable[str]) -> list[str]:
+    """The first lines of a file."""
+    sample: list[str] = []
+    characters = 0
+    for line in islice(lines, SNIFFED_LINES):
+        sample.append(line)
+        characters += len(line)
+        if characters > SNIFFED_CHARACTERS:
+            break
+    return sample
+
+
+def _with_top(dialect: Dialect, sample: Sequence[str]) -> Dialect:
+    """The dialect with the width of the first row, and the comments above it counted to the top.
+
+    A line above the rows is a comment if it begins with `#` and has another width. One of their width is if it begins with
+    `# `, and stands beside such a line or no row begins with `#`.
+    """
+    rows = [replace(row, lines=list(row.lines)) for row in cut(sample[dialect.top :], dialect)]
+    marked = [row.lines[0].startswith("#") for row in rows]
+    above = marked.index(False) if False in marked else 0
+    width = len(rows[above].cells) if rows else 0
+    comments = 0
+    sure = any(len(row.cells) != width for row in rows[:above]) or not any(marked[above:])
+    for row in rows[:above]:
+        if len(row.cells) == width and (width == 1 or not sure or not row.lines[0].startswith("# ")):
+            break
+        comments += 1
+    top = rows[comments].line - 1 if comments else dialect.top
+    return replace(dialect, top=top, comments=comments, width=width if comments == above else len(rows[comments].cells))
+
+
+def _delimiter(file: TextFile, sample: Sequence[str]) -> str:
+    """The delimiter that cuts the first lines into the most even rows; a comma when none does.
+
+    Raises DataError where several cut all lines evenly.
+    """
+    rows = [line for line in sample if not line.startswith("#")] or sample
+    best = ","
+    most = 0.0
+    for quoting in ("double", "none", "backslash", "single"):
+        evenness = {name: _evenness(rows, Dialect(character, quoting)) for name, character in DELIMITERS.items()}
+        even = [name for name, share in evenness.items() if share == 1]
+        if len(even) > 1 and len(rows) > 1:
+            raise DataError(
+                f"{file.name}: {' and '.join(even)} cut all lines evenly; say which stands between cells: "
+                + " or ".join(f"--set data.delimiter={name}" for name in even)
+            )
+        for name, share in evenness.items():
+            if share > most:
+                best, most = DELIMITERS[name], share
+    return best
+
+
+def _evenness(sample: Sequence[str], dialect: Dialect) -> float:
+    """The share of rows with the first row's number of cells, if that is the usual number; 0 for a single cell."""
+    widths = [len(row.cells) for row in cut(sample, dialect)]
+    if len(sample) >= SNIFFED_LINES:
+        widths = widths[:-1]  # it may go on below
+    if not widths:
+        return 0.0
+    width, rows = Counter(widths).most_common(1)[0]
+    return rows / len(widths) if width == widths[0] > 1 else 0.0
+
+
+class _Fit:
+    """How well a dialect cuts a whole file."""
+
+    def __init__(self, file: TextFile, dialect: Dialect) -> None:
+        self.dialect = dialect
+        self.bad = 0
+        """Lines that stand in no row of the usual width."""
+        self.unbalanced = 0
+        """Rows among these whose quotes do not pair within a line."""
+        self.needed = 0
+        """Rows that only quotes make one: a delimiter or a line of another width is inside."""
+        self.quotes = self.escaped = self.spaced = self.single = False
+        """Whether another quoting has anything to go by."""
+        self.blanks = dialect.width > 1
+        """Whether every delimiter has a blank behind it, in rows of the usual width."""
+        self._comments = dialect.comments
+        self._rows = 0
+        self._quoted: Counter[int] = Counter()
+        self._wrapped: Counter[int] = Counter()
+        self._doubled = self._inside = False
+        self._around: list[tuple[int, str]] = []
+        self._values: dict[int, set[str]] = {}
+        self._spans: list[tuple[int, int, list[list[tuple[int, str]]]]] = []
+        for row in cut(islice(lines_of(file, dialect), dialect.top, None), dialect):
+            if is_comment(row, dialect):
+                self._comments += 1
+            else:
+                self._count(row)
+
+    @property
+    def told(self) -> Dialect:
+        """The dialect with all its comments."""
+        return replace(self.dialect, comments=self._comments)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether every row is one."""
+        return not self.bad and (not self._spans or (self.needed > 0 and not self.merged))
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The first and last line of the first row in quotes each of whose lines would be a row."""
+        return self._spans[0][:2]
+
+    @property
+    def merged(self) -> tuple[int, int] | None:
+        """The first and last line of a row in quotes whose lines are rows of their own; None where there is none.
+
+        They are if each has a cell outside the text that stands in another row or line too, such as a label, or if nothing
+        else in a file with tabs has a use for quotes.
+        """
+        inside = Counter(place for _, _, lines in self._spans for line in lines for place in line)
+        for first, last, lines in self._spans:
+            if self.dialect.delimiter == "\t" and self.dialect.width > 1 and not self.needed and not self.looks_quoted:
+                return first, last
+            telling = [line for line in lines if line]
+            if telling and all(any(self._is_shared(place, inside) for place in line) for line in telling):
+                return first, last
+        return None
+
+    def _is_shared(self, place: tuple[int, str], inside: Mapping[tuple[int, str], int]) -> bool:
+        """Whether a column has a cell in another row, or in another line among those `inside` quotes."""
+        column, cell = place
+        return _is_short(cell) and (cell in self._values.get(column, ()) or inside[place] > 1)
+
+    @property
+    def wrapped(self) -> bool:
+        """Whether every cell of a column is in single quotes."""
+        return self._rows > 1 and self._rows in self._wrapped.values()
+
+    @property
+    def quotes_in_vain(self) -> bool:
+        """Whether cells keep quotes, inside or around them, that no writer of quoted cells would have left or put there."""
+        return self._inside or any(
+            cell == cell.strip() and cell[0] != "#" and cell not in self._values.get(column, ())
+            for column, cell in self._around
+        )
+
+    @property
+    def looks_quoted(self) -> bool:
+        """Whether cells that keep their quotes look as if those were around them."""
+        most = max(self._quoted.values(), default=0)
+        return (self._doubled and not self._inside) or (most > 0 and most >= QUOTED_SHARE * self._rows)
+
+    def _count(self, row: CutRow) -> None:
+        text, quote, width = "".join(row.lines), self.dialect.quote, self.dialect.width
+        self.quotes |= quote in text
+        self.escaped |= "\\" in text
+        self.spaced |= f'{self.dialect.delimiter} "' in text
+        self.single |= "'" in text
+        self.blanks &= len(row.cells) != width or all(cell[:1] == " " for cell in row.cells[1:])
+        lines = [self.dialect.split(line) for line in row.lines[:KEPT_LINES] if line.strip("\r\n")]
+        if row.error or len(row.cells) != width:
+            self.bad += len(row.lines)
+            self.unbalanced += bool(row.error) or len(row.lines) > 1
+        elif len(row.lines) > 1:
+            even = sum(len(cells) == width for cells in lines)
+            self.needed += even < len(lines) or 2 * quote in text
+            if 2 * even > len(lines) and len(self._spans) < KEPT_SPANS:
+                self._spans.append((row.line, row.last, _telling(lines, self.dialect)))
+            return
+        else:
+            self.needed += len(lines[0]) != width
+            for column, cell in enumerate(row.cells):
+                values = self._values.setdefault(column, set())
+                if _is_short(cell) and len(values) < KEPT_VALUES:
+                    values.add(cell)
+        self._rows += len(lines)
+        if '"' in text or "'" in text:
+            for cells in lines:
+                self._look_at_quotes(cells)
+
+    def _look_at_quotes(self, cells: Sequence[str]) -> None:
+        """Keep what the cells of a line, with quotes as characters, tell of them."""
+        for column, cell in enumerate(cells):
+            around = cell[0] if len(cell) > 1 and cell[0] == cell[-1] else ""
+            self._inside |= '"' in cell and cell[0] != '"'
+            self._wrapped[column] += around == "'"
+            if around == '"':
+                self._quoted[column] += 1
+                self._doubled |= cell == '""' or '""' in cell[1:-1]
+                if len(self._around) < KEPT_SPANS:
+                    self._around.append((column, cell[1:-1]))
+
+
+def _telling(lines: Sequence[Sequence[str]], dialect: Dialect) -> list[list[tuple[int, str]]]:
+    """For each line of a row in quotes that may be a row, its cells by column; without those that are cells either way."""
+    telling = []
+    for number, cells in enumerate(lines):
+        if len(cells) == dialect.width:
+            opening = [column for column, cell in enumerate(cells) if cell.lstrip().startswith(dialect.quote)]
+            closing = [column for column, cell in enumerate(cells) if cell.rstrip().endswith(dialect.quote)]
+            start = opening[-1] + 1 if opening and number == 0 else 0
+            stop = closing[0] if closing and number == len(lines) - 1 else len(cells)
+            telling.append(list(enumerate(cells))[start:stop])
+    return telling
+
+
+def _is_short(cell: str) -> bool:
+    """Whether a cell is worth keeping to compare with others."""
+    return 0 < len(cell) <= SHORT and not cell.isspace()
+
+
+def _best(name: str, fit: Callable[..., _Fit]) -> _Fit:
+    """The fit of the quoting that cuts the file called `name` best; quotes are double ones unless the file says otherwise.
+
+    Raises DataError where quotes may as well be characters.
+    """
+    double = fit("double")
+    if double.blanks and (spaced := fit("double", spaced=True)).is_clean:
+        return spaced
+    if double.wrapped and (single := fit("single")).is_clean:
+        return single
+    if double.is_clean:
+        in_vain = double.quotes and not double.needed and not double.looks_quoted and double.quotes_in_vain
+        return fit("none") if in_vain else double
+    fits = [double]
+    for quoting, spaced, possible in (
+        ("double", True, double.spaced),
+        ("backslash", False, double.escaped),
+        ("single", False, double.single),
+    ):
+        other = fit(quoting, spaced=spaced) if possible else None
+        if other and (quoting != "single" or other.needed):  # single quotes are apostrophes but where a delimiter is inside
+            if other.is_clean:
+                return other
+            fits.append(other)
+    none = fit("none")
+    swallows = double.unbalanced or double.merged
+    if swallows and not double.looks_quoted:
+        if not none.bad:
+            return none
+        fits += [] if double.needed else [none]
+    best = min(fits, key=lambda fit: (fit.bad, fit.merged is not None))
+    if best.merged or (not best.bad and not double.looks_quoted):
+        first, last = best.merged or best.span
+        raise DataError(
+            f"{name}, lines {first} to {last}: one row with a text in quotes, or rows with quotes as characters? Say which: "
+            f"--set data.quoting={best.dialect.quoting} or --set data.quoting=none"
+        )
+    return best
