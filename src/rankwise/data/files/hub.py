@@ -1,13 +1,13 @@
 """Data sets of the Hugging Face hub, written `hub:NAME` or `hub:NAME:SPLIT`, or saved on this machine: `hub:./FOLDER`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rankwise.data.files.rows import Row, Rows, first_line
+from rankwise.data.files.rows import ClassNames, Row, Rows, class_name, first_line
 from rankwise.errors import DataError, require
 from rankwise.system.hub import is_reachable
 
@@ -37,17 +37,10 @@ def split_names(name: str) -> list[str]:
         return list(datasets.get_dataset_split_names(name))
 
 
-def _rows(name: str, examples: Any, classes: Mapping[str, tuple[str, ...]], columns: tuple[str, ...]) -> Iterator[Row]:
+def _rows(name: str, examples: Any, classes: ClassNames, columns: tuple[str, ...]) -> Iterator[Row]:
     with _explained(name):
         for example in examples:
-            yield 0, [_class_name(example.get(column), classes.get(column)) for column in columns]
-
-
-def _class_name(value: Any, names: tuple[str, ...] | None) -> Any:
-    """The class name of a number; -1 is the hub's way to say unlabelled. Other values pass."""
-    if names is None or not isinstance(value, int):
-        return value
-    return names[value] if 0 <= value < len(names) else None
+            yield 0, [class_name(example.get(column), classes.get(column)) for column in columns]
 
 
 def _datasets(name: str) -> ModuleType:

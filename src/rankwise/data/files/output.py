@@ -36,7 +36,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[OutputRow]) ->
             yield row
 
     try:
-        WRITERS[path.suffix].write(draft, columns, counted())
+        WRITERS[path.suffix](draft, columns, counted())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

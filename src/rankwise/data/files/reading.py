@@ -33,8 +33,8 @@ def open_rows(source: SourceSpec, data: DataSpec, *, setting: str) -> Rows:
     if path.is_dir():
         return _read_class_folders(file)
     if file.suffix not in READERS:
-        gzipped = ", ".join(suffix for format in FORMATS if format.gzipped for suffix in format.writes)
-        others = ", ".join(suffix for format in FORMATS if not format.gzipped for suffix in format.writes)
+        gzipped = ", ".join(suffix for format in FORMATS if format.gzipped for suffix in format.reads)
+        others = ", ".join(suffix for format in FORMATS if not format.gzipped for suffix in format.reads)
         raise DataError(
             f"{source.path}: {REFUSED.get(file.suffix, 'an unknown format')}; expected {gzipped} (each also .gz), {others}, "
             "a folder of class folders, or hub:NAME"

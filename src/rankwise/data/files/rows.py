@@ -20,6 +20,8 @@ PROBED_ROWS = 1000  # looked at to find columns, and held at a time
 Location = int | str
 Row = tuple[Location, Sequence[Any] | None]
 """A location and its cells; None for a bad row that the recipe says to skip."""
+ClassNames = Mapping[str, tuple[str, ...]]
+"""Class names by column, in the order of their numbers."""
 OutputRow = Mapping[str, str | int | float]
 """One prediction, by column."""
 
@@ -37,8 +39,11 @@ class Rows:
     """None where only the first row could name them."""
     typed: bool = False
     """Whether cells are typed values instead of strings."""
-    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Class names by column, from a hub data set's features."""
+    classes: ClassNames = field(default_factory=dict)
+    """From the features that the datasets library keeps with its data; cells are names already."""
+
+
+Writer = Callable[[Path, Sequence[str], Iterable[OutputRow]], None]
 
 
 @dataclass(frozen=True)
@@ -48,29 +53,46 @@ class Format:
     reads: tuple[str, ...]
     """Suffixes of the files that it reads, such as `.csv`."""
     read: Callable[[TextFile], Rows]
-    writes: tuple[str, ...]
+    writes: tuple[str, ...] = ()
     """Suffixes of the files that it writes; messages name these."""
-    write: Callable[[Path, Sequence[str], Iterable[OutputRow]], None]
+    write: Writer | None = None
     """Writes (file, columns, rows), each row as it comes or a few of them together."""
     gzipped: bool = True
     """Whether files may also be compressed as .gz."""
 
 
 def as_strings(rows: Iterator[Row], used: Sequence[str], columns: Sequence[str], name: str) -> Iterator[Row]:
-    """Typed rows as strings: 3 and 3.0 as "3", true as "true", missing as "". A `used` column must hold one type."""
+    """Typed rows as strings: 3 and 3.0 as "3", true as "true", missing as "", a list of one as that one.
+
+    A `used` column must hold one value of one type in each row. Raises DataError for others.
+    """
     kinds: dict[str, str] = {}
     indices = {column: columns.index(column) for column in used}
     for number, (location, cells) in enumerate(rows, start=1):
         if cells is None:
             yield location, None
             continue
+        values = list(cells)
         for column, index in indices.items():
-            if problem := _wrong_kind(cells[index], column, kinds):
+            if isinstance(values[index], list) and len(values[index]) < 2:
+                values[index] = values[index][0] if values[index] else None
+            if problem := _wrong_kind(values[index], column, kinds):
                 raise DataError(f"{row_name(name, number, location)}, column '{column}': {problem}")
-        if any(isinstance(cell, str) and has_surrogate(cell) for cell in cells):
+        if any(isinstance(cell, str) and has_surrogate(cell) for cell in values):
             problem = "a lone surrogate, half of a character; write the text again as valid Unicode"
             raise DataError(f"{row_name(name, number, location)}: {problem}")
-        yield location, [cell if type(cell) is str else _string(cell) for cell in cells]
+        yield location, [cell if type(cell) is str else _string(cell) for cell in values]
+
+
+def class_name(value: Any, names: Sequence[str] | None) -> Any:
+    """The class name of a number, or of each in a list; -1 is the hub's way to say unlabelled. Other values pass."""
+    if names is None or isinstance(value, bool):
+        return value
+    if isinstance(value, list):
+        return [class_name(one, names) for one in value]
+    if not isinstance(value, int):
+        return value
+    return names[value] if 0 <= value < len(names) else None
 
 
 def row_name(name: str, number: int, location: Location) -> str:
@@ -89,6 +111,9 @@ def _wrong_kind(value: Any, column: str, kinds: dict[str, str]) -> str:
     """What is wrong with a value of another kind than those above it, which `kinds` keeps by column; empty for nothing."""
     if _is_missing(value):
         return ""
+    if isinstance(value, list):
+        shown = ", ".join(map(str, value[:3])) + (", …" if len(value) > 3 else "")
+        return f"found {len(value)} values ({shown:.60}), expected one; several labels for one text are not supported"
     kind = _KINDS.get(type(value))
     if kind is None:
         return f"found a {type(value).__name__}, expected text or a number; flatten it first"

@@ -5,7 +5,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rankwise.data.files.rows import PROBED_ROWS, Format, OutputRow, Row, Rows, first_line
+from rankwise.data.files.formats.arrow import cells_of, class_names
+from rankwise.data.files.rows import PROBED_ROWS, ClassNames, Format, OutputRow, Row, Rows, first_line
 from rankwise.data.files.text import TextFile
 from rankwise.errors import DataError
 
@@ -13,16 +14,17 @@ WRITTEN_ROWS = 4_096  # held before a row group is written
 
 
 def read(file: TextFile) -> Rows:
-    """The rows of a Parquet file, cells as typed values."""
+    """The rows of a Parquet file, cells as typed values; class numbers as the names that its schema has."""
     import pyarrow.parquet
 
     if file.compressed:
         raise DataError(f"{file.name}: a compressed Parquet file; unpack it: gunzip {file.name}")
     try:
-        columns = tuple(pyarrow.parquet.read_schema(file.path).names)
+        schema = pyarrow.parquet.read_schema(file.path)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{file.name}: not a Parquet file that can be read ({first_line(error)})") from error
-    return Rows("Parquet", lambda: _rows(file), columns, typed=True)
+    classes = class_names(schema)
+    return Rows("Parquet", lambda: _rows(file, classes), tuple(schema.names), typed=True, classes=classes)
 
 
 def _write(path: Path, columns: Sequence[str], rows: Iterable[OutputRow]) -> None:
@@ -41,7 +43,7 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[OutputRow]) -> Non
             file.write_table(table(group, first.schema))
 
 
-def _rows(file: TextFile) -> Iterator[Row]:
+def _rows(file: TextFile, classes: ClassNames) -> Iterator[Row]:
     import pyarrow.parquet
 
     read_rows = 0
@@ -49,7 +51,7 @@ def _rows(file: TextFile) -> Iterator[Row]:
         # Without these settings Arrow loads a whole row group, which may be the whole file.
         with pyarrow.parquet.ParquetFile(file.path, pre_buffer=False, buffer_size=1 << 20) as parquet:
             for batch in parquet.iter_batches(batch_size=PROBED_ROWS):
-                for cells in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                for cells in cells_of(batch, classes):
                     yield 0, cells
                 read_rows += batch.num_rows
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
