@@ -56,7 +56,7 @@ BAD_FILES = [
     ("nested.jsonl", JSON_LINE + '{"text": {"en": "x"}, "label": "a"}', {}, ["line 2", "column 'text'", "found a dict"]),
     ("listed.jsonl", JSON_LINE + '{"text": "x", "label": ["a", "b"]}', {}, ["line 2", "'label': found 2 values (a, b)"]),
     ("deep.jsonl", "[" * 100_000, {}, ["line 1"]),
-    ("array.json", '[{"text": "x", "label": "a"}]', {}, ["line 1", "found a list"]),
+    ("array.json", '[["x", "a"]]', {}, ["line 1", "found a list"]),
     ("not.parquet", "PAR1 not really", {}, ["not a Parquet file"]),
     ("not.csv.gz", GOOD, {}, ["damaged .gz"]),
     ("cut.csv.gz", gzip.compress(GOOD.encode() * 100, mtime=0)[:-20], {}, ["damaged .gz"]),

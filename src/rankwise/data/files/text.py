@@ -12,6 +12,7 @@ from typing import Any
 from rankwise.errors import DataError
 
 MAX_FIELD = 10_000_000  # characters in one cell; a longer one is another kind of file or an unclosed quote
+CHUNK = 1 << 16  # characters that are read at a time where there are no lines
 MAX_UNPACKED = 200_000_000  # bytes a .gz may grow to before its ratio is looked at
 MAX_RATIO = 200  # plain text shrinks 3 to 10 times
 
@@ -96,6 +97,16 @@ def read_lines(file: TextFile, *, end: str = "") -> Iterator[str]:
                 if len(line) > MAX_FIELD:
                     raise DataError(f"{file.name}, line {number}: over {MAX_FIELD:,} characters; cut or remove it")
                 yield line
+        except UnicodeError as error:
+            raise _misread(file, _first_bad_byte(file)) from error
+
+
+def read_chunks(file: TextFile) -> Iterator[str]:
+    """The text in parts. Raises DataError for what can't be decoded."""
+    with open_bytes(file) as raw, io.TextIOWrapper(raw, encoding=codec(file), newline="") as stream:
+        try:
+            while chunk := stream.read(CHUNK):
+                yield chunk
         except UnicodeError as error:
             raise _misread(file, _first_bad_byte(file)) from error
 
