@@ -4,10 +4,14 @@ Every message says what was found, what was expected and what to type next. `exi
 2 for the user's mistake, 1 for ours.
 """
 
-import importlib
+import importlib.util
+import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
+
+NAME = "rankwise"
 
 
 class RankwiseError(Exception):
@@ -114,5 +118,34 @@ def told_extras() -> Iterator[None]:
         raise _missing(error, "train") from error
 
 
+def check_installed(module: str, *, extra: str) -> None:
+    """Raises MissingExtra where an optional dependency is not installed, without the seconds that importing it takes."""
+    package = module.split(".", maxsplit=1)[0]
+    if importlib.util.find_spec(package) is None:
+        raise MissingExtra(_advice(package, extra))
+
+
+def install(extra: str) -> str:
+    """What to type to install an extra, from where rankwise itself was installed: a clone, a repository, or an index."""
+    from importlib.metadata import PackageNotFoundError, distribution  # only a mistake needs it
+    from urllib.parse import unquote, urlsplit
+
+    try:
+        record = json.loads(distribution(NAME).read_text("direct_url.json") or "{}")
+    except PackageNotFoundError:  # it runs from its clone
+        record = {"url": Path(__file__).parents[2].as_uri(), "dir_info": {}}
+    if "dir_info" in record:
+        folder = Path(unquote(urlsplit(record["url"]).path))
+        stays = "-e " if record["dir_info"].get("editable") else ""
+        return f"pip install {stays}'{'.' if folder == Path.cwd() else folder}[{extra}]'"
+    if vcs := record.get("vcs_info"):
+        return f"pip install '{NAME}[{extra}] @ {vcs['vcs']}+{record['url']}@{vcs['commit_id']}'"
+    return f"pip install '{NAME}[{extra}]'"
+
+
 def _missing(error: ModuleNotFoundError, extra: str) -> MissingExtra:
-    return MissingExtra(f"'{error.name}' is not installed, and this needs it; type: pip install 'rankwise[{extra}]'")
+    return MissingExtra(_advice(error.name or "", extra))
+
+
+def _advice(module: str, extra: str) -> str:
+    return f"'{module}' is not installed, and this needs it; type: {install(extra)}"

