@@ -62,6 +62,20 @@ def test_the_sample_comes_with_the_package() -> None:
     assert read_table(sources.splits["test"], DataSpec()).layout.text == ("title", "description")
 
 
+def test_a_split_that_was_not_given_comes_from_no_other_data_set(tmp_path: Path) -> None:
+    mine = {role: str(write(tmp_path / "mine" / f"{role}.csv", GOOD)) for role in ("train", "test")}
+    for elsewhere in ("sample", str(write(tmp_path / "other" / "validation.csv", GOOD).parent)):
+        assert list(sources_of(DataSpec(source=elsewhere, **mine)).splits) == ["train", "test"]
+    beside = splits(tmp_path / "mine", "validation.csv", train=mine["train"])
+    assert list(beside.splits) == ["train", "validation", "test"]
+
+
+def test_a_test_file_beside_the_samples_training_rows_is_refused(tmp_path: Path) -> None:
+    test = str(write(tmp_path / "test.csv", GOOD))
+    with pytest.raises(DataError, match=r"would be the sample's; name yours too: --set data\.train=FILE"):
+        sources_of(DataSpec(source="sample", test=test))
+
+
 @pytest.mark.parametrize(
     ("names", "settings", "says"),
     [
@@ -120,4 +134,6 @@ def test_ag_news_is_read_as_its_readme_says() -> None:
     train, test = read_table(sources.train, DataSpec()), read_table(sources.splits["test"], DataSpec())
     assert (len(train.texts), len(test.texts)) == (10_000, 7_600)
     assert set(train.labels or ()) == set(sources.classes)
-    assert test.layout.describe() == "test.csv: CSV, comma, no header; label = column 0, text = columns 1 + 2"
+    assert test.layout.describe().startswith(
+        "test.csv: CSV, comma, no header; label = column 0, text = columns 1 + 2 (guessed"
+    )

@@ -61,7 +61,9 @@ def source_to_score(data: DataSpec) -> tuple[SourceSpec, tuple[str, ...]]:
 def _source_by_role(data: DataSpec) -> dict[str, SourceSpec]:
     """The source of every role that has one. Raises DataError for one that can't be read, or that two roles have."""
     named = {role: source for role in ROLES if (source := getattr(data, role)) is not None}
-    inside = {} if data.source is None else _sources_in(data.source, named=named.keys())
+    inside = {}
+    if data.source is not None and not _is_elsewhere(data.source, named):
+        inside = _sources_in(data.source, named=named.keys())
     sources = {role: named.get(role) or inside[role] for role in ROLES if role in {*named, *inside}}
     for role, source in sources.items():
         if not source.path.startswith("hub:"):
@@ -75,6 +77,23 @@ def _source_by_role(data: DataSpec) -> dict[str, SourceSpec]:
                 f"data.{other} out to split them off"
             )
     return sources
+
+
+def _is_elsewhere(source: str, named: Mapping[str, SourceSpec]) -> bool:
+    """Whether `data.source` is another data set than the training rows that are named, so that no split comes from it.
+
+    Raises DataError where a validation or test file is named beside the sample, which would train.
+    """
+    if "train" in named:
+        folder, path = Path(source).expanduser().absolute(), Path(named["train"].path).expanduser().absolute()
+        return source != named["train"].path and folder not in path.parents
+    if named and source == "sample":
+        role = next(iter(named))
+        raise DataError(
+            f"data.{role} is {named[role].path}, but the training rows would be the sample's; name yours too: "
+            "--set data.train=FILE"
+        )
+    return False
 
 
 def _sources_in(source: str, *, named: Set[str]) -> dict[str, SourceSpec]:
