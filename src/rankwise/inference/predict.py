@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -164,8 +163,10 @@ class TokenPredictor(Predictor):
         self.scorer = scorer
         self.about = getattr(scorer, "about", "")
         self.padding = Padding.of(tokenizer)
-        self._dropout_scorer = dropout_scorer
+        self._make_stochastic = dropout_scorer
+        self._stochastic: DropoutScorer | None = None
         self._lock = Lock()  # a tokenizer that two streams use at once says "Already borrowed"
+        self._loading = Lock()
 
     def read(self, texts: Sequence[str], first: int = 0) -> Tokens:
         clean = self._clean(texts, first)
@@ -179,20 +180,20 @@ class TokenPredictor(Predictor):
         return logits(self.scorer, read, padding=self.padding, batch_size=batch_size)
 
     def _with_dropout(self, read: Tokens, passes: int, *, batch_size: int, seed: int) -> Probabilities:
-        scorer = self._stochastic
+        scorer = self._dropout_scorer().seeded(seed)
         total = np.zeros((len(read.window_counts), len(self.task.classes)))
-        with scorer.seeded(seed):
-            for _ in range(passes):  # Gal & Ghahramani, arXiv 1506.02142
-                total += self.task.probabilities(logits(scorer, read, padding=self.padding, batch_size=batch_size))
+        for _ in range(passes):  # Gal & Ghahramani, arXiv 1506.02142
+            total += self.task.probabilities(logits(scorer, read, padding=self.padding, batch_size=batch_size))
         return total / passes
 
-    @cached_property
-    def _stochastic(self) -> DropoutScorer:
+    def _dropout_scorer(self) -> DropoutScorer:
         """The scorer with dropout on, loaded once. Raises ModelError where there is none."""
-        if self._dropout_scorer is None:
+        if self._make_stochastic is None:
             raise ModelError(NO_DROPOUT)
-        with self._lock:
-            return self._dropout_scorer()
+        with self._loading:
+            if self._stochastic is None:
+                self._stochastic = self._make_stochastic()
+            return self._stochastic
 
 
 def _take(source: Iterator[str], size: int) -> tuple[list[str], Exception | None]:

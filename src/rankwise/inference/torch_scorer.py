@@ -1,16 +1,16 @@
-"""A classifier computed by torch: in eval mode for good, or with dropout on for Monte Carlo dropout."""
+"""A classifier computed by torch: in eval mode for good, or with dropout on for Monte Carlo dropout.
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from threading import RLock
+Neither changes what other threads see: dropout has a classifier of its own, and draws from a generator of each caller's own.
+"""
+
+from dataclasses import dataclass
 
 import torch
 from numpy.typing import ArrayLike
 
 from rankwise.data.batches import Batch
 from rankwise.model.classifier import Classifier, to_array, to_tensors
-from rankwise.system.device import Device
+from rankwise.model.dropout import DrawnFrom
 
 
 @dataclass(frozen=True)
@@ -30,30 +30,44 @@ class TorchScorer:
 
     def logits(self, batch: Batch) -> ArrayLike:
         """Logits (B, C) in fp32 of padded inputs (B, T)."""
-        with torch.inference_mode():
-            return to_array(self.classifier.logits(to_tensors(batch, self.classifier.device), precision=self.precision))
+        return _logits(self.classifier, batch, self.precision)
 
 
 @dataclass(frozen=True)
-class DropoutScorer(TorchScorer):
-    """A classifier of its own with dropout on: logits differ from pass to pass (Gal & Ghahramani, arXiv 1506.02142).
+class DropoutScorer:
+    """A classifier of its own in train mode, which it is put into once: what makes scorers for Monte Carlo dropout."""
 
-    torch's dropout draws from the process's generator, so passes run inside `seeded`, one thread at a time.
-    """
-
-    _lock: RLock = field(default_factory=RLock, repr=False)
+    classifier: Classifier
+    precision: str = "fp32"
 
     def __post_init__(self) -> None:
         self.classifier.model.train()
 
-    @contextmanager
-    def seeded(self, seed: int) -> Iterator[None]:
-        """Passes inside are decided by the seed; afterwards torch's generators are as they were."""
-        with self._lock, Device(self.classifier.device).own_generators():
-            torch.manual_seed(seed)
-            yield
+    def seeded(self, seed: int) -> "SeededScorer":
+        """A scorer whose logits differ from pass to pass (Gal & Ghahramani, arXiv 1506.02142), for one thread at a time."""
+        generator = torch.Generator(self.classifier.device)
+        return SeededScorer(self.classifier, self.precision, generator.manual_seed(seed))
+
+
+@dataclass(frozen=True)
+class SeededScorer:
+    """A classifier with dropout on, its passes decided by a generator that nothing else draws from."""
+
+    classifier: Classifier
+    precision: str
+    generator: torch.Generator
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in the order of the logits."""
+        return self.classifier.classes
 
     def logits(self, batch: Batch) -> ArrayLike:
         """Logits (B, C) in fp32 of one pass over padded inputs (B, T)."""
-        with self._lock:
-            return super().logits(batch)
+        with DrawnFrom(self.generator):
+            return _logits(self.classifier, batch, self.precision)
+
+
+def _logits(classifier: Classifier, batch: Batch, precision: str) -> ArrayLike:
+    with torch.inference_mode():
+        return to_array(classifier.logits(to_tensors(batch, classifier.device), precision=precision))

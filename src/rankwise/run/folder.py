@@ -38,10 +38,12 @@ from rankwise.system.files import read_json
 if TYPE_CHECKING:
     from rankwise.encoders.base import Base
     from rankwise.inference.onnx_scorer import OnnxScorer
+    from rankwise.inference.torch_scorer import DropoutScorer
     from rankwise.inference.words import Words
     from rankwise.model.classifier import Classifier
     from rankwise.planning.plan import Plan, PlanFacts
     from rankwise.recipe import Recipe
+    from rankwise.run.engines import Engine
     from rankwise.run.format import RunFacts, RunScores, ScoredRows
 
 
@@ -186,8 +188,12 @@ class Run:
             words = require("rankwise.inference.words", extra="words")
             predictor: Predictor = words.WordsPredictor(self.words(), tokenizer, self.preprocessing)
             return predictor
-        scorer, dropout = row.scorer(self), partial(row.dropout_scorer, self) if row.dropout else None
+        scorer, dropout = row.scorer(self), partial(self._load_dropout, row) if row.dropout else None
         return TokenPredictor(scorer, tokenizer, self.preprocessing, dropout_scorer=dropout)
+
+    def _load_dropout(self, row: Engine) -> DropoutScorer:
+        with _LOADING:
+            return row.dropout_scorer(self)
 
     def exported(self, path: Path | None = None, *, threads: int | None = None) -> OnnxScorer:
         """The classifier in ONNX Runtime, on as many threads as the process may use when none are given.
