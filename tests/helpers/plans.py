@@ -43,7 +43,7 @@ def encoder(name, classes=4):
 
 def planned(*overrides, recipe="uniform-qkv", classes=4, on=None) -> Plan:
     short = ["data.max_length=8"] if on in SMALL else []  # they have 20 positions
-    loaded = Recipe.load(recipe, [*short, *overrides])
+    loaded = Recipe.load(recipe, [*short, *overrides]).dearest
     return plan(loaded, classes=classes, encoder=encoder(on or loaded.base, classes))
 
 
@@ -90,12 +90,12 @@ def refusal(*overrides, recipe="uniform-qkv", on=None):
 
 
 def applied(typed):
-    """`--set a=b --budget N`, as typed, → overrides."""
+    """`--set a=b --budget N --rung NAME`, as typed, → overrides."""
     words = shlex.split(typed)
     assert len(words) % 2 == 0
     pairs = list(zip(words[::2], words[1::2], strict=True))
-    assert {option for option, _ in pairs} <= {"--set", "--budget"}
-    return [value if option == "--set" else f"budget.parameters={value}" for option, value in pairs]
+    keys = {"--set": "{}", "--budget": "budget.parameters={}", "--rung": "rungs=[{}]"}
+    return [keys[option].format(value) for option, value in pairs]
 
 
 def explicit(ranks, *overrides, **options):

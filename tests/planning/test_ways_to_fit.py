@@ -97,6 +97,10 @@ def test_a_cap_that_hardly_any_rank_fits_under_is_told_of_fewer_kinds_fewer_laye
     }
 
 
+def test_under_a_cap_below_every_head_auto_can_count_words():
+    assert refusal("budget.parameters=1540", recipe="auto").fixes == {"--rung tfidf": 1_539, "--budget 43013": 43_012}
+
+
 def test_a_cap_below_the_heads_last_layer_says_how_much_that_has():
     problem = refusal("budget.parameters=3076", "head.kind=slim", "adapter.method=head")
     assert "the last layer of the head alone has 3,076" in str(problem)

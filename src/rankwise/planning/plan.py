@@ -135,7 +135,7 @@ def plan(recipe: Recipe, *, classes: int, encoder: Encoder | None = None) -> Pla
     budget, counts_words = recipe.budget.parameters, recipe.rungs == (COUNTED_WORDS,)
     draft = Draft(encoder, recipe.adapter, recipe.head, None if counts_words else budget)
     if not draft.ledger.fits:
-        raise over_budget(draft)
+        raise over_budget(draft, counts_words=COUNTED_WORDS in recipe.rungs)
     _check_length(recipe, encoder)
     adapter, method = draft.solved, method_of(draft.solved)
     planned = Plan(

@@ -9,21 +9,24 @@ from rankwise.planning.ranks import Draft
 from rankwise.recipe.adapter import Explicit, LastK
 from rankwise.recipe.differences import flat, typed
 from rankwise.recipe.methods import METHODS
+from rankwise.recipe.recipe import COUNTED_WORDS
 
 ENOUGH = 3  # ways to fit, of which none gives up all adapters
 Way = list[Draft]  # changes of one sort, those that give up least first; one is enough
 
 
-def over_budget(draft: Draft) -> OverBudget:
-    """The refusal of a draft whose ledger does not fit."""
+def over_budget(draft: Draft, *, counts_words: bool = False) -> OverBudget:
+    """The refusal of a draft whose ledger does not fit; a recipe that `counts_words`, too, can do without an encoder."""
     cap, trained, encoder = draft.cap, draft.ledger.trainable_parameters, draft.encoder
     assert cap is not None, "a plan without a cap always fits"
     fixes = _fixes(draft, cap)
     fixes[f"--budget {trained + 1}"] = trained
-    lines = [f"  {typed}  trains {count:,}" for typed, count in fixes.items()]
     message = f"the plan trains {trained:,} of {cap:,} parameters on {encoder.name}; fewer than {cap:,} may train"
     if (least := encoder.head[-1].parameters) >= cap:
         message += f" (the last layer of the head alone has {least:,})"
+        if counts_words:
+            fixes[f"--rung {COUNTED_WORDS}"] = cap - 1  # at most: as many words are counted as the cap allows
+    lines = [f"  {typed}  trains {count:,}" for typed, count in fixes.items()]
     return OverBudget("\n".join([f"{message}. Ways to fit:", *lines]), trained=trained, cap=cap, fixes=fixes)
 
 
