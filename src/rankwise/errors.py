@@ -28,6 +28,14 @@ class DataError(RankwiseError):
     """Text, labels or files that cannot be used: file, row, column, fix."""
 
 
+class Unlabelled(DataError):
+    """Rows none of which has a label, where labels are needed: what was found, and what to do about it."""
+
+    def __init__(self, found: str, fix: str = "") -> None:
+        super().__init__(f"{found}; {fix}" if fix else found)
+        self.found = found
+
+
 class PlanError(RankwiseError):
     """Adapters that cannot be placed on this encoder."""
 

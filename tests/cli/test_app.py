@@ -337,6 +337,31 @@ def test_data_takes_columns_by_name(type_, tmp_path):
     assert "label = kind, text = words" in found["layouts"][0]
 
 
+def test_data_has_nothing_to_warn_of_only_where_that_is_so(type_, tmp_path, news):
+    assert "nothing to warn of" in type_("data", news, "--no-tokens").out
+    lines = [f'{{"text": "a goal number {row}", "label": "{row % 2}", "answer": "accept"}}' for row in range(40)]
+    (tmp_path / "answers.jsonl").write_text("\n".join([*lines, lines[0].replace("accept", "reject")]), "utf-8")
+    (tmp_path / "codes.csv").write_text(
+        "text,label\n" + "".join(f"goal {n} in time,{'0' * (n % 2)}7\n" for n in range(40)), "utf-8"
+    )
+    for file, says in (("answers.jsonl", "1 row dropped (answer is reject"), ("codes.csv", "one number written in 2 ways")):
+        answer = type_("data", file, "--no-tokens")
+        assert answer.code == 0
+        assert says in " ".join(answer.out.split())
+        assert "nothing to warn of" not in answer.out
+
+
+def test_data_asks_where_two_columns_may_be_the_label_and_each_answer_works(type_, tmp_path):
+    rows = "".join(f"{('neg', 'pos')[n // 30]},{('web', 'app')[n % 2]},a goal number {n}\n" for n in range(60))
+    (tmp_path / "two.csv").write_text(rows, "utf-8")
+    answer = type_("data", "two.csv", "--no-tokens")
+    assert (answer.code, answer.out, len(answer.err.splitlines())) == (2, "", 1)
+    one, other = answer.err.strip().rpartition("say which: ")[2].split(" or ")
+    assert one == "--set data.text=2 --set data.label=0"
+    for command in (one, other):
+        assert type_("data", "two.csv", "--no-tokens", *command.split()).code == 0
+
+
 # --------------------------------------------------------------------------------------------------- predict, evaluate
 
 
@@ -374,6 +399,14 @@ def test_how_a_file_is_read_may_be_said_of_the_data_that_is_given(type_, tmp_pat
     answer = type_("plan", "auto", "--data", "news.csv", "--set", "data.train.encoding=latin-1")
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.startswith("news.csv: CSV, comma, header; label = label, text = text\n")
+
+
+def test_evaluate_on_the_training_file_says_so(type_, run_folder, data_file, monkeypatch, request):
+    monkeypatch.chdir(request.config.rootpath)  # where the run was made, whose recipe names its data from there
+    answer = type_("evaluate", run_folder, str(data_file))
+    assert answer.code == 0
+    assert "48 of 60 rows (80%) have texts that this run trained on" in " ".join(answer.out.split())
+    assert type_("evaluate", run_folder, str(data_file), "--json").json["rows_seen_in_training"] == 48
 
 
 @pytest.mark.parametrize("name", ["news.csv", "NEWS.jsonl", "news.tsv.gz"])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import combinations
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import CLASSES, separable
+from rankwise.data.clean import clean
 from rankwise.data.files.table import table_of
 from rankwise.data.labelled import split_off, split_tables
 from rankwise.errors import DataError
@@ -77,6 +79,48 @@ def test_what_is_not_given_is_split_off_the_training_rows():
     assert [len(part.texts) for part in (labelled.train, labelled.validation, labelled.test)] == [36, 12, 12]
     texts = [text for part in (labelled.train, labelled.validation, labelled.test) for text in part.texts]
     assert sorted(texts) == sorted(rows.texts)
+
+
+def test_equal_texts_stay_on_one_side_of_a_split():
+    texts = [f"text {number // 3}" for number in range(90)]
+    labels = [("a", "b")[number // 3 % 2] for number in range(90)]
+    rest, taken = split_off(table_of(texts, labels), 0.2, seed=0, what="test", clean_steps=())
+    assert not set(rest.texts) & set(taken.texts)
+    assert len(taken.texts) == 18
+    assert Counter(taken.labels) == {"a": 9, "b": 9}
+    assert sorted([*rest.rows, *taken.rows]) == list(range(1, 91))
+
+
+def test_texts_that_are_equal_once_they_are_clean_stay_on_one_side_too():
+    texts = [f"text <b>{number}</b>" if odd else f"text {number}" for number in range(40) for odd in (0, 1)]
+    labelled = split_tables(DataSpec(clean=("html", "whitespace")), table_of(texts, ["a", "a", "b", "b"] * 20))
+    sides = [{clean(text, ["html", "whitespace"]) for text in part.texts} for part in labelled.tables.values()]
+    assert all(not one & other for one, other in combinations(sides, 2))
+    assert not labelled.leaked.any()
+
+
+def test_one_file_with_repeats_is_split_without_a_leak():
+    texts = [f"text {number % 30}" for number in range(120)]
+    labelled = split_tables(DataSpec(), table_of(texts, ["a" if number % 30 < 15 else "b" for number in range(120)]))
+    assert not labelled.leaked.any()
+
+
+def test_without_repeats_the_split_is_that_of_the_rows():
+    rows = separable(60, seed=2)
+    whole = table_of(rows.texts, rows.labels)
+    alone, grouped = (split_off(whole, 0.2, seed=3, what="test", clean_steps=steps)[1] for steps in (None, ()))
+    assert list(alone.rows) == list(grouped.rows)
+
+
+@pytest.mark.parametrize("by_folds", [True, False])
+def test_two_rows_a_class_are_enough_where_folds_choose(by_folds):
+    two = table_of([f"text {number}" for number in range(6)], ["a", "b", "c"] * 2)
+    if by_folds:
+        labelled = split_tables(DataSpec(), two, by_folds=True)
+        assert [len(part.texts) for part in labelled.tables.values()] == [3, 0, 3]
+    else:
+        with pytest.raises(DataError, match=r"--set data\.validation=FILE"):
+            split_tables(DataSpec(), two)
 
 
 def test_the_test_rows_do_not_depend_on_how_many_rows_train():

@@ -7,10 +7,20 @@ from dataclasses import replace
 import pytest
 
 from conftest import CLASSES, Rows, separable
-from rankwise.data.files.table import Record
-from rankwise.errors import DataError
+from rankwise.data.files.table import Record, read_table
+from rankwise.data.labelled import read_labelled
+from rankwise.errors import DataError, Unlabelled
 from rankwise.recipe import DataSpec, SourceSpec
-from rankwise.workflows.score_files import Form, evaluate_file, parse_submission, predict_rows, source_for, written_rows
+from rankwise.workflows.score_files import (
+    Form,
+    evaluate_file,
+    other_columns,
+    parse_submission,
+    predict_rows,
+    seen_in_training,
+    source_for,
+    written_rows,
+)
 from rankwise.workflows.train import train
 
 
@@ -48,6 +58,44 @@ def test_the_columns_of_training_are_read_again_whatever_they_are_called(recipe_
     found = predicted(trained, tmp_path / "new.csv")
     expected = trained.predict(["apple", "pear"])
     assert [row["score"] for row in found] == [round(prediction.score, 6) for prediction in expected]
+
+
+@pytest.fixture(scope="module")
+def titled(recipe_for, tmp_path_factory):
+    """A run that was trained on two columns."""
+    folder, data = tmp_path_factory.mktemp("titled"), separable(60, seed=3)
+    lines = [f"{text[:9]},{text},{label}" for text, label in zip(data.texts, data.labels, strict=True)]
+    (folder / "train.csv").write_text("\n".join(["title,description,label", *lines]) + "\n", "utf-8")
+    return train(recipe_for("bert", f"data.source={folder / 'train.csv'}", "train.max_steps=1"), folder / "run")
+
+
+@pytest.mark.parametrize(
+    ("header", "says", "typed"),
+    [
+        ("id,title", r"no column 'description' among id, title, and training read title \+ description", "title"),
+        ("id,text", r"training read title \+ description, and of id, text this would read text alone", "text"),
+        ("id,wording", r"no text column found among id, wording", "wording"),
+    ],
+)
+def test_a_file_that_lacks_a_column_of_training_is_refused_with_what_to_type(titled, tmp_path, header, says, typed):
+    (tmp_path / "new.csv").write_text(f"{header}\n1,apple and pear\n2,zinc and iron\n", "utf-8")
+    with pytest.raises(DataError, match=says) as refused:
+        predicted(titled, tmp_path / "new.csv")
+    assert str(refused.value).endswith((f"--set data.text={typed}", f"--text-column {typed}"))
+    spec = titled.recipe.data.model_copy(update={"text": (typed,)})
+    assert len(list(predict_rows(titled, SourceSpec(path=str(tmp_path / "new.csv")), spec, Form())[1])) == 2
+
+
+def test_a_column_of_training_that_is_blank_is_told(titled, tmp_path):
+    (tmp_path / "new.csv").write_text("id,title,description\n1,apple,\n2,zinc,\n", "utf-8")
+    layout, _ = predict_rows(titled, SourceSpec(path=str(tmp_path / "new.csv")), titled.recipe.data, Form())
+    assert layout.warnings == ("column 'description' is blank in the first rows, so the text lacks it",)
+
+
+def test_a_text_under_another_name_is_told(run, tmp_path):
+    (tmp_path / "new.csv").write_text("id,review\n1,apple\n", "utf-8")
+    layout, _ = predict_rows(run, SourceSpec(path=str(tmp_path / "new.csv")), run.recipe.data, Form())
+    assert other_columns(run, layout) == "training read text, here it is review"
 
 
 def test_a_row_without_text_keeps_its_place(run, tmp_path):
@@ -195,6 +243,23 @@ def test_numbered_labels_without_an_order_are_not_guessed(run, tmp_path):
     path = Rows(data.texts, [str(CLASSES.index(label)) for label in data.labels]).write(tmp_path / "numbered.csv")
     with pytest.raises(DataError, match="nothing says which is which"):
         evaluate_file(run, SourceSpec(path=str(path)), run.recipe.data)
+
+
+def test_no_score_is_given_for_rows_without_labels(run, tmp_path):
+    path = Rows(separable(9, seed=5).texts, ["-1"] * 9).write(tmp_path / "test.csv")
+    spec = run.recipe.data.model_copy(update={"unseen_labels": "wrong"})
+    with pytest.raises(Unlabelled, match=r"every label of test\.csv is -1: unlabelled"):
+        evaluate_file(run, SourceSpec(path=str(path)), spec)
+
+
+def test_rows_that_a_run_was_trained_on_are_counted_under_any_name(run, data_file, tmp_path):
+    copy = tmp_path / "renamed.csv"
+    copy.write_text(data_file.read_text("utf-8"), "utf-8")
+    split = read_labelled(run.recipe.data)
+    trained = len(split.train.texts) + len(split.validation.texts)
+    assert seen_in_training(run, read_table(SourceSpec(path=str(copy)), DataSpec())) == trained < 60
+    assert seen_in_training(run, split.test) == 0
+    assert seen_in_training(run, read_table(SourceSpec(path=str(separable(9, seed=8).write(copy))), DataSpec())) == 0
 
 
 # -------------------------------------------------------------------------------------------------------------- sources

@@ -75,7 +75,8 @@ def spec_for(recipe: Recipe, source: str, overrides: list[str] | None) -> DataSp
     other = [f"data.{role}=null" for role in ("train", "validation", "test")]
     found_out = ["data.quoting=auto", "data.delimiter=null"]
     changes = reading(overrides, also={"data.unseen_labels"})
-    return recipe.with_overrides([f"data.source={json.dumps(source)}", *other, "data.classes=[]", *found_out, *changes]).data
+    settings = [f"data.source={json.dumps(source)}", *other, "data.classes=[]", "data.header=null", *found_out]
+    return recipe.with_overrides([*settings, *changes]).data
 
 
 def check_data(source: str) -> None:

@@ -17,12 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.files.table import Table
+from rankwise.data.labels import strange_labels, unlabelled
 from rankwise.data.lengths import COVERED, Lengths, lengths_of
-from rankwise.errors import DataError
+from rankwise.data.tasks import by_number
+from rankwise.errors import DataError, Unlabelled
 
 LEAK_LIMIT = 0.05  # share of test rows seen in training above which a score means little
 LONG_TEXT = 20_000  # characters, some 4,000 tokens: many times what encoders read
 MANY_CLASSES = 20  # labels, up to which they may be classes however few rows there are
+LEAST_OF_ONE = 20  # rows of a split that has one class only, from which that is worth a word
 IMBALANCE = 10  # largest class over smallest
 SHOWN, SHOWN_ROWS = 200, 5  # characters and rows of a text that an example keeps
 
@@ -90,10 +93,13 @@ def check(table: Table) -> None:
     if table.labels is None:
         raise DataError(f"{name}: rows without labels; expected a label in each row: --set data.label=COLUMN")
     counts = Counter(table.labels)
+    if marker := unlabelled(counts):
+        raise Unlabelled(f"{name}, column '{column}': every label is {marker}: unlabelled", "expected two classes or more")
     if len(counts) == 1:
+        another = f"{table.layout.verdict}, which says what was accepted" if table.layout.verdict else "COLUMN"
         raise DataError(
             f"{name}, column '{column}': every row is '{table.labels[0]}'; expected two classes or more. Is it the right "
-            "column? Name another: --set data.label=COLUMN"
+            f"column? Name another: --set data.label={another}"
         )
     if len(table.labels) >= 10 and len(counts) > len(table.labels) / 2:
         raise DataError(
@@ -108,8 +114,8 @@ def audit(tables: Mapping[str, Table], *, lengths: NDArray[np.int64] | None = No
     `lengths` are the training texts' tokens, special ones included, (N,).
     """
     train = tables["train"]
-    exact = {name: _hashes(table.texts) for name, table in tables.items()}
-    near = {name: _hashes(map(_plain, table.texts)) for name, table in tables.items()}
+    exact = {name: hashes(table.texts) for name, table in tables.items()}
+    near = {name: hashes(map(_plain, table.texts)) for name, table in tables.items()}
     counts = dict(Counter(train.labels or ()).most_common())
     groups = _conflicts(train.labels or (), exact["train"])
     repeats, near_repeats = (len(keys) - len(np.unique(keys)) for keys in (exact["train"], near["train"]))
@@ -132,15 +138,17 @@ def audit(tables: Mapping[str, Table], *, lengths: NDArray[np.int64] | None = No
         tokens=None if lengths is None else lengths_of(lengths, "tokens"),
         warnings=(),
     )
-    return replace(counted, warnings=tuple(_warnings(counted)))
+    of_columns = dict.fromkeys(line for table in tables.values() for line in table.warnings)
+    of_labels = (line for name, table in tables.items() if name != "train" for line in _other_labels(name, table, counts))
+    return replace(counted, warnings=(*of_columns, *strange_labels(counts), *of_labels, *_warnings(counted)))
 
 
 def seen_in(train: Table, other: Table) -> NDArray[np.bool_]:
     """Which rows of `other` have a text that is also in `train`, (N of other,): leave them out for a clean score."""
-    return np.isin(_hashes(other.texts), _hashes(train.texts))
+    return np.isin(hashes(other.texts), hashes(train.texts))
 
 
-def _hashes(texts: Iterable[str]) -> Hashes:
+def hashes(texts: Iterable[str]) -> Hashes:
     """An 8-byte hash of every text, (N,)."""
     digests = bytearray()
     for text in texts:
@@ -202,6 +210,18 @@ def _finder(label: str) -> Callable[[str], bool]:
     plain = label.strip().casefold()
     word = re.compile(rf"(?<!\w){re.escape(plain)}(?!\w)")
     return lambda text: plain in text and word.search(text) is not None  # the first is the quicker test
+
+
+def _other_labels(split: str, table: Table, counts: Mapping[str, int]) -> Iterable[str]:
+    """A warning where a split's labels are not those of training."""
+    own = Counter(table.labels or ())
+    strange = [label for label in own if label not in counts]
+    if strange and counts and not by_number(own, counts):
+        rows = sum(own[label] for label in strange)
+        lost = f"{rows:,} of {len(table.texts):,} {split} rows have labels that training lacks: {_listed(strange)}"
+        yield f"every label of {table.layout.name} is {marker}: unlabelled" if (marker := unlabelled(own, counts)) else lost
+    elif len(own) == 1 < len(counts) and len(table.texts) >= LEAST_OF_ONE:
+        yield f"every {split} row is labelled {_listed(own)}; no score on them says how well classes are told apart"
 
 
 def _alike(labels: Iterable[str]) -> tuple[tuple[str, ...], ...]:

@@ -9,17 +9,23 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.audit import LEAK_LIMIT, check, seen_in
+from rankwise.data.audit import LEAK_LIMIT, check, hashes, seen_in
+from rankwise.data.clean import clean
 from rankwise.data.files.columns import Layout
-from rankwise.data.files.table import Table, read_table
+from rankwise.data.files.table import Table, like_training, read_table
+from rankwise.data.labels import unlabelled
 from rankwise.data.sources import Sources, sources_of
 from rankwise.data.tasks import class_names
-from rankwise.errors import DataError
+from rankwise.errors import DataError, Unlabelled
 from rankwise.planning.workload import Work, character_counts
-from rankwise.recipe import DataSpec
+from rankwise.recipe import DataSpec, SourceSpec
 
 FOLDS = 3  # parts of the rows that are few: each is scored by a classifier that the others train
 FEW_ROWS = 1_000  # labelled rows up to which folds choose, where no file sets validation rows aside
+
+
+class TooFewRows(DataError):
+    """Rows of which no stratified split can be drawn."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,8 @@ class Labelled:
     """Class names in the order that whole-number labels count them; empty where nothing says the order."""
     set_aside: bool = False
     """Whether the validation rows were training rows before they were set aside, not a file of their own."""
+    warnings: tuple[str, ...] = ()
+    """What a person should know of what was read: rows that were dropped, files that were left out."""
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -87,6 +95,8 @@ class Volume:
     """How the files were read."""
     folds: int = 0
     """How many folds hold the rungs of a ladder against each other; 0 where the validation rows do."""
+    warnings: tuple[str, ...] = ()
+    """What a person should know of what was read: rows that were dropped, files that were left out."""
 
     def work(self, spec: DataSpec, *, encoder_longest: int | None) -> Work:
         """The rows and estimated tokens of a run, with long texts cut."""
@@ -96,11 +106,54 @@ class Volume:
         return replace(work, folds=self.folds)
 
 
-def read_labelled(spec: DataSpec) -> Labelled:
-    """The three tables of a recipe, split where they are not given, and the class names. Raises DataError."""
+def read_labelled(spec: DataSpec, *, by_folds: bool = False) -> Labelled:
+    """The three tables of a recipe, split where they are not given, and the class names; `by_folds` as in `split_tables`.
+
+    Raises DataError.
+    """
+    tables, classes, left_out = read_splits(spec)
+    return split_tables(spec, **tables, classes=classes, left_out=left_out, by_folds=by_folds)
+
+
+def read_splits(spec: DataSpec) -> tuple[dict[str, Table], tuple[str, ...], tuple[str, ...]]:
+    """(the tables by role, train first; class names in the order of their numbers; a line about each file left out).
+
+    All are read alike. A validation or test file without labels that nobody named, but a folder holds, is left out. Raises
+    DataError, Unlabelled for one that is named.
+    """
     sources = sources_of(spec)
-    tables = {name: read_table(source, spec) for name, source in sources.splits.items()}
-    return split_tables(spec, **tables, classes=sources.classes)
+    train = read_table(sources.train, spec)
+    tables, left_out = {"train": train}, []
+    for role, source in sources.splits.items():
+        if role == "train":
+            continue
+        try:
+            tables[role] = _read_beside(train, source, spec)
+        except Unlabelled as error:
+            if getattr(spec, role) is not None:
+                fix = f"leave data.{role} out, and {role} rows are set aside from training: predict labels this file later"
+                raise Unlabelled(error.found, fix) from error
+            left_out.append(f"{error.found}; it is left out, and {role} rows are set aside from training")
+    return tables, sources.classes, tuple(left_out)
+
+
+def losses(name: str, table: Table) -> list[str]:
+    """A line for each reason for which rows of a split were dropped."""
+    return [f"{name}: {count:,} row{'' if count == 1 else 's'} dropped ({reason})" for reason, count in table.dropped.items()]
+
+
+def _read_beside(train: Table, source: SourceSpec, spec: DataSpec) -> Table:
+    """Rows of another split, from the columns that training reads. Raises DataError, Unlabelled for rows without labels."""
+    table = read_table(like_training(source, spec, train.layout.text, train.layout), spec)
+    ours, theirs = train.layout.text, table.layout.text
+    if len(ours) != len(theirs) and not (source.text or spec.text):
+        raise DataError(
+            f"{table.layout.path}: training reads {' + '.join(ours)}, and of {', '.join(table.layout.columns)} this would be "
+            f"{' + '.join(theirs)}; call the columns alike, or leave the file out"
+        )
+    if marker := unlabelled(table.labels or (), known=set(train.labels or ())):
+        raise Unlabelled(f"every label of {table.layout.name} is {marker}: unlabelled")
+    return table
 
 
 def read_training(spec: DataSpec) -> tuple[Sources, Table, tuple[str, ...]]:
@@ -113,44 +166,62 @@ def read_training(spec: DataSpec) -> tuple[Sources, Table, tuple[str, ...]]:
 
 def read_volume(spec: DataSpec) -> Volume:
     """The volume of a recipe's data, whose sources are read once. Raises DataError."""
-    sources, table, classes = read_training(spec)
+    tables, numbering, left_out = read_splits(spec)
+    table = tables["train"]
+    check(table)
+    classes = class_names(table, numbering or table.layout.classes)
     _check_rows(spec, len(set(table.labels or ())))
     layouts, train = [table.layout], len(table.texts)
     rows = {}
     for role in ("test", "validation"):
-        if role in sources.splits:
-            other = read_table(sources.splits[role], spec)
-            rows[role] = len(other.texts)
-            layouts.append(other.layout)
+        if role in tables:
+            rows[role] = len(tables[role].texts)
+            layouts.append(tables[role].layout)
         else:
             rows[role] = min(train, rows_taken(train, getattr(spec.split, role), classes=len(classes)))
             train -= rows[role]
     train, test = min(train, spec.rows or train), min(rows["test"], spec.test_rows or rows["test"])
-    fold_count = _fold_count(train + rows["validation"], set_aside="validation" not in sources.splits)
+    fold_count = _fold_count(train + rows["validation"], set_aside="validation" not in tables)
     return Volume(
-        classes, (max(1, train), rows["validation"], test), character_counts(table.texts), tuple(layouts), fold_count
+        classes=classes,
+        rows=(max(1, train), rows["validation"], test),
+        characters=character_counts(table.texts),
+        layouts=tuple(layouts),
+        folds=fold_count,
+        warnings=(*left_out, *(line for name, read in tables.items() for line in losses(name, read))),
     )
 
 
 def split_tables(
-    spec: DataSpec, train: Table, validation: Table | None = None, test: Table | None = None, *, classes: tuple[str, ...] = ()
+    spec: DataSpec,
+    train: Table,
+    validation: Table | None = None,
+    test: Table | None = None,
+    *,
+    classes: tuple[str, ...] = (),
+    left_out: tuple[str, ...] = (),
+    by_folds: bool = False,
 ) -> Labelled:
     """Three tables from one or more: validation and test are split off the training rows where they are None.
 
-    `classes` are the class names in the order of their numbers, where the sources say so. Raises DataError.
+    `classes` are the class names in the order of their numbers, where the sources say so; `left_out` are lines about files
+    that are not used. Where few rows are trained on `by_folds`, classes may have too few for a validation split, which is
+    then empty. Raises DataError.
     """
     check(train)
     notes = []
+    warnings = [*left_out]
     for name, table in (("train", train), ("test", test), ("validation", validation)):
         if table is not None:
-            dropped = (f"{name}: {count:,} rows dropped ({reason})" for reason, count in table.dropped.items())
-            notes += [table.layout.describe(), *dropped]
+            warnings += losses(name, table)
+            notes.append(table.layout.describe())
     seed = spec.split.seed
     if test is None:
-        train, test = split_off(train, spec.split.test, seed=seed, what="test")
+        train, test = split_off(train, spec.split.test, seed=seed, what="test", clean_steps=spec.clean)
         notes.append(f"test: {len(test.texts):,} rows set aside (stratified, seed {seed})")
     if set_aside := validation is None:
-        train, validation = split_off(train, spec.split.validation, seed=seed + 1, what="validation")
+        few = by_folds and len(train.texts) <= FEW_ROWS
+        train, validation = _validation_of(train, spec, may_be_empty=few)
         notes.append(f"validation: {len(validation.texts):,} rows set aside (stratified, seed {seed})")
     _check_rows(spec, len(set(train.labels or ())))
     if spec.rows is not None and spec.rows < len(train.texts):
@@ -163,7 +234,17 @@ def split_tables(
     names = class_names(train, numbering)
     leaked = seen_in(train, test)
     notes += _leakage(leaked, test, spec)
-    return Labelled(train, validation, test, names, leaked, tuple(notes), numbering, set_aside)
+    return Labelled(train, validation, test, names, leaked, tuple(notes), numbering, set_aside, tuple(warnings))
+
+
+def _validation_of(train: Table, spec: DataSpec, *, may_be_empty: bool) -> tuple[Table, Table]:
+    """(the rows that train, those for validation: none where that may be, and some class is too small)."""
+    try:
+        return split_off(train, spec.split.validation, seed=spec.split.seed + 1, what="validation", clean_steps=spec.clean)
+    except TooFewRows:
+        if not may_be_empty:
+            raise
+        return train, train.take(np.arange(0))
 
 
 def _check_rows(spec: DataSpec, classes: int) -> None:
@@ -185,17 +266,29 @@ def _leakage(leaked: NDArray[np.bool_], test: Table, spec: DataSpec) -> list[str
     return [f"test: {overlap}; scores leave nothing out, the clean score is beside them"]
 
 
-def split_off(table: Table, amount: float, *, seed: int, what: str) -> tuple[Table, Table]:
+def split_off(
+    table: Table, amount: float, *, seed: int, what: str, clean_steps: Sequence[str] | None = None
+) -> tuple[Table, Table]:
     """(the other rows, a stratified sample): `amount` is a share below 1 or a number of rows, `what` the split it is for.
 
-    Raises DataError where some class can't have a row on both sides.
+    With `clean_steps`, rows whose texts these make equal stay together, so that no text is on both sides; the number of rows
+    is then as near as they allow. Raises TooFewRows where some class can't have a row on both sides, or another DataError.
     """
     from sklearn.model_selection import train_test_split
 
     assert table.labels is not None
-    counts = Counter(table.labels)
-    wanted = rows_taken(len(table.texts), amount, classes=len(counts))
-    rest = len(table.texts) - wanted
+    first, group = (
+        np.arange(len(table.texts)),
+        np.arange(len(table.texts)),
+    )  # of each text its first row; of each row its text
+    if clean_steps is not None:
+        first, group = _groups(table.texts, clean_steps)
+    labels = [table.labels[row] for row in first]
+    counts = Counter(labels)
+    wanted = rows_taken(
+        len(labels), amount if amount < 1 else max(1, round(amount * len(first) / len(group))), classes=len(counts)
+    )
+    rest = len(labels) - wanted
     rarest, fewest = min(counts.items(), key=lambda item: item[1])
     if amount >= 1 and wanted < len(counts) <= rest:
         raise DataError(
@@ -203,15 +296,25 @@ def split_off(table: Table, amount: float, *, seed: int, what: str) -> tuple[Tab
             f"--set data.split.{what}={len(counts)}"
         )
     if fewest < 2 or min(wanted, rest) < len(counts):
-        raise DataError(
-            f"{table.layout.path}: can't set {wanted} of {len(table.texts)} rows aside for {what}: there are "
-            f"{len(counts)} classes and '{rarest}' has {fewest} row(s); add rows, or give a {what} file "
-            f"(--set data.{what}=FILE)"
+        has = f"{len(counts)} classes and '{rarest}' has {fewest} different text{'' if fewest == 1 else 's'}"
+        raise TooFewRows(
+            f"{table.layout.path}: can't set {wanted} of {len(labels)} rows aside for {what}: there are {has}; add rows, or "
+            f"give a {what} file (--set data.{what}=FILE)"
         )
     number_of = {name: number for number, name in enumerate(sorted(counts))}
-    classes = np.fromiter((number_of[label] for label in table.labels), dtype=np.int64)
-    kept, taken = train_test_split(np.arange(len(classes)), test_size=wanted, random_state=seed, stratify=classes)
-    return table.take(np.sort(kept)), table.take(np.sort(taken))
+    classes = np.fromiter((number_of[label] for label in labels), dtype=np.int64)
+    _, taken = train_test_split(np.arange(len(classes)), test_size=wanted, random_state=seed, stratify=classes)
+    is_taken = np.isin(group, taken)  # (N,)
+    return table.take(np.flatnonzero(~is_taken)), table.take(np.flatnonzero(is_taken))
+
+
+def _groups(texts: Sequence[str], steps: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(the first row of each different text, rising; for each row the number of its text), of N texts after cleaning."""
+    _, first, number = np.unique(hashes(clean(text, steps) for text in texts), return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return first[order], rank[number]
 
 
 def rows_taken(rows: int, amount: float, *, classes: int) -> int:

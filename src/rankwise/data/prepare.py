@@ -4,7 +4,7 @@ Texts and tokens go from file to file on disk, a chunk of them in memory. Shapes
 end with N + 1 offsets, so nothing is stored padded. Labels are class numbers (N,), -1 for a class that training never saw.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +19,7 @@ from rankwise.data.store import Texts
 from rankwise.data.tasks import SingleLabel
 from rankwise.data.tokens import Tokens, cut, tokenize_to_disk
 from rankwise.errors import DataError
-from rankwise.planning.workload import reach_of
+from rankwise.planning.workload import reach_of, windows_of
 from rankwise.recipe import DataSpec
 from rankwise.system.cache import Cache
 
@@ -27,6 +27,7 @@ LEAST_SHARE = 0.01  # of texts that are cut, below which the side hardly matters
 LEAST_ROWS = 100  # that are cut, below which a comparison says nothing
 MOST_ROWS = 4_000  # that are compared: seconds, whatever the number of texts
 FOLDS = 3
+MOST_CUT = 0.5  # share of the training texts, above which being cut is worth a warning
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ class Prepared:
     """Lengths of the training texts, in tokens, before any was cut or left out."""
     notes: tuple[str, ...] = ()
     """Lines for a person to read, on what the data have and what was done with them."""
+    warnings: tuple[str, ...] = ()
+    """Lines on what went wrong with them, though they can be trained on."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -108,6 +111,7 @@ def prepare(
         test=split_of(labelled.test, numbers["test"], tokenizer, preprocessing, cache),
         lengths=lengths_of(whole.lengths, "tokens", bars=40, width=1),
         notes=(*labelled.notes, *filter(None, (length_note, side_note, kept_note))),
+        warnings=(*labelled.warnings, *_lost_text(whole.lengths, max_length, longest, spec.windows)),
     )
 
 
@@ -145,6 +149,17 @@ def choose_length(lengths: NDArray[np.int64], wanted: float, longest: int, windo
     fits_all = min(covering(lengths, COVERED), longest)
     hint = f"; {fits_all} would cut 0.5 % or fewer" if longer > 0.05 and fits_all > chosen else ""
     return chosen, f"max length {chosen} tokens cuts {longer:.1%} of the training texts{hint}"
+
+
+def _lost_text(lengths: NDArray[np.int64], max_length: int, longest: int, windows: int) -> Iterator[str]:
+    """A warning where most texts of these lengths (N,) are cut, with what to type to read nearly all of them whole."""
+    reach = reach_of(max_length, windows)
+    lost = float((lengths > reach).mean()) if len(lengths) else 0.0
+    if lost > MOST_CUT:
+        wanted = covering(lengths, COVERED)
+        more = windows_of(wanted, max_length, wanted)
+        whole = f"data.max_length={wanted}" if wanted <= longest else f"data.windows={more}"
+        yield f"{lost:.0%} of the training texts are cut after {reach} tokens; to read them whole, type --set {whole}"
 
 
 def better_side(tokens: Tokens, labels: NDArray[np.int64], max_length: int) -> tuple[str, str]:

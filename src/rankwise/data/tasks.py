@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.errors import DataError, nearest
+from rankwise.data.labels import unlabelled
+from rankwise.errors import DataError, Unlabelled, nearest
 
 if TYPE_CHECKING:
     from rankwise.data.files.table import Table
@@ -42,11 +43,13 @@ class SingleLabel:
         assert table.labels is not None
         number_of = {name: number for number, name in enumerate(self.classes)}
         distinct = set(table.labels)
-        if not distinct <= number_of.keys() and _by_number(distinct, self.classes):
-            names = _names_by_number(table, numbering, self.classes)
+        if not distinct <= number_of.keys() and by_number(distinct, self.classes):
+            names = _namesby_number(table, numbering, self.classes)
             number_of |= {label: number_of[name] for label, name in names.items() if name in number_of}
         numbers = np.fromiter((number_of.get(label, -1) for label in table.labels), dtype=np.int64)
         strange = np.flatnonzero(numbers < 0)
+        if len(strange) and len(strange) == len(numbers):
+            _refuse_to_score(table, self.classes)
         if len(strange) and spec.unseen_labels == "fail":
             label = table.labels[strange[0]]
             raise DataError(
@@ -90,6 +93,18 @@ class SingleLabel:
 Task = SingleLabel
 
 
+def _refuse_to_score(table: Table, classes: Sequence[str]) -> None:
+    """Raise Unlabelled for labels none of which is a class: a score on them would always be 0."""
+    labels, name, column = sorted(set(table.labels or ())), table.layout.name, table.layout.label
+    if marker := unlabelled(labels):
+        raise Unlabelled(f"every label of {name} is {marker}: unlabelled", "rankwise predict gives these rows labels")
+    (shown, known), hint = (", ".join(names[:5]) for names in (labels, classes)), nearest(labels[0], classes)
+    raise Unlabelled(
+        f"{table.layout.path}: no label in column '{column}' ({shown}) is among the classes ({known}){hint}; is it the right "
+        "column? Name another: --set data.label=COLUMN"
+    )
+
+
 def class_names(train: Table, named: Sequence[str]) -> tuple[str, ...]:
     """Class names in the order of their numbers: as they are named, else sorted (whole numbers by value).
 
@@ -98,7 +113,7 @@ def class_names(train: Table, named: Sequence[str]) -> tuple[str, ...]:
     labels = set(train.labels or ())
     if not named:
         return tuple(sorted(labels, key=lambda name: (not _is_whole(name), int(name) if _is_whole(name) else 0, name)))
-    if not (labels <= set(named) or _by_number(labels, named)):
+    if not (labels <= set(named) or by_number(labels, named)):
         strange = min(labels - set(named))
         raise DataError(
             f"{train.layout.path}: label '{strange}' is not among data.classes ({', '.join(named)})"
@@ -107,7 +122,7 @@ def class_names(train: Table, named: Sequence[str]) -> tuple[str, ...]:
     return tuple(named)
 
 
-def _names_by_number(table: Table, numbering: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
+def _namesby_number(table: Table, numbering: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
     """Class names by whole-number label: 0 … C-1 or 1 … C in the order of `numbering`, told apart by 0 and C.
 
     Raises DataError where there is no order, or the labels don't say where they start.
@@ -134,7 +149,7 @@ def _names_by_number(table: Table, numbering: Sequence[str], classes: Sequence[s
     return {str(number): name for number, name in enumerate(numbering, start=first)}
 
 
-def _by_number(labels: Iterable[str], classes: Iterable[str]) -> bool:
+def by_number(labels: Iterable[str], classes: Iterable[str]) -> bool:
     """Whether labels are the numbers of classes: whole, where no class has a whole number for its name."""
     return all(map(_is_whole, labels)) and not any(map(_is_whole, classes))
 

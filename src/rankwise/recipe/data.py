@@ -66,6 +66,8 @@ class DataSpec(Spec):
     """Text columns for every file that does not say otherwise."""
     label: Column | None = None
     """The label column for every file that does not say otherwise."""
+    header: bool | None = None
+    """Whether the first row names the columns, for every file that does not say otherwise; found out when left out."""
     join: str = " . "
     """What stands between joined text columns."""
     quoting: Quoting = "auto"

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import tee
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
+from rankwise.data.audit import seen_in
 from rankwise.data.files.columns import Layout
 from rankwise.data.files.rows import OutputRow
-from rankwise.data.files.table import Record, Table, first_row, read_table, stream
+from rankwise.data.files.table import Record, Table, like_training, read_table, stream
+from rankwise.data.labelled import read_labelled
 from rankwise.data.prepare import Split, split_of
 from rankwise.data.sources import source_to_score, sources_of
 from rankwise.errors import DataError
@@ -53,11 +56,31 @@ def source_for(spec: DataSpec, *, labelled: bool) -> tuple[SourceSpec, tuple[str
 
 
 def with_text_columns(run: Run, source: SourceSpec, spec: DataSpec) -> SourceSpec:
-    """The source read from the columns that training read, where it has them by name and nothing else is asked for."""
-    trained = run.preprocessing.text
-    if source.text or spec.text or not set(trained) <= set(first_row(source, spec)):
-        return source
-    return source.model_copy(update={"text": trained})
+    """The source read from the columns that training read, where it has them by name and nothing else is asked for.
+
+    Raises DataError for a file that has only some of them.
+    """
+    return like_training(source, spec, tuple(map(str, run.preprocessing.text)))
+
+
+def check_columns(run: Run, layout: Layout, spec: DataSpec, source: SourceSpec) -> None:
+    """Raise DataError where a file gives another number of text columns than training read, and nobody asked for these."""
+    trained = tuple(map(str, run.preprocessing.text))
+    if source.text or spec.text or not run.recipe.data.names_files or len(layout.text) == len(trained or layout.text):
+        return
+    found = f"{' + '.join(layout.text)}{' alone' if len(layout.text) == 1 else ''}"
+    raise DataError(
+        f"{layout.path}: training read {' + '.join(trained)}, and of {', '.join(layout.columns)} this would read {found}; if "
+        f"that is meant, type {' '.join(f'--text-column {quote(name)}' for name in layout.text)}"
+    )
+
+
+def other_columns(run: Run, layout: Layout) -> str:
+    """A line where a file's text stands in columns of other names than training read; empty where in the same."""
+    trained = tuple(map(str, run.preprocessing.text))
+    if not run.recipe.data.names_files or not trained or False in (layout.header, not trained[0].isdecimal()):
+        return ""
+    return "" if layout.text == trained else f"training read {' + '.join(trained)}, here it is {' + '.join(layout.text)}"
 
 
 def evaluate_file(
@@ -68,6 +91,7 @@ def evaluate_file(
     `numbering` names the classes that whole-number labels count. Raises DataError.
     """
     table = read_table(with_text_columns(run, source, spec), spec)
+    check_columns(run, table.layout, spec, source)
     predictor = run.predictor_on(engine)
     numbers = predictor.task.parse(table, numbering or run.preprocessing.numbering, spec)
     split = split_of(table, numbers, predictor.tokenizer, run.preprocessing)
@@ -76,12 +100,27 @@ def evaluate_file(
     return table, split, evaluated(logits, split, predictor.task, scoring)
 
 
+def seen_in_training(run: Run, table: Table) -> int:
+    """How many rows have a text that the run trained on or chose by; 0 where its files are no longer there to tell."""
+    data = run.recipe.data
+    sources = [data.source or "", *(source.path for source in (data.train, data.validation, data.test) if source)]
+    if not data.names_files or any(source.startswith("hub:") for source in sources):
+        return 0
+    if not all(source in ("", "sample") or Path(source).expanduser().exists() for source in sources):
+        return 0
+    labelled = read_labelled(data)
+    if labelled.sha256 != run.facts.data_sha256:  # other files by the same names
+        return 0
+    return int((seen_in(labelled.train, table) | seen_in(labelled.validation, table)).sum())
+
+
 def predict_rows(run: Run, source: SourceSpec, spec: DataSpec, form: Form, **how: Any) -> tuple[Layout, Iterator[OutputRow]]:
     """The source's layout, and one written row per data row, in bounded memory; `how` goes to `written_rows`.
 
     Raises DataError.
     """
     layout, records = stream(with_text_columns(run, source, spec), spec)
+    check_columns(run, layout, spec, source)
     return layout, written_rows(run, records, form, layout, **how)
 
 

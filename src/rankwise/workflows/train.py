@@ -61,11 +61,11 @@ def train(
     started = time.monotonic()
     recipe = recipe.with_overrides(overrides) if isinstance(recipe, Recipe) else Recipe.load(recipe, overrides)
     if texts is None:
-        labelled = read_labelled(recipe.data)
+        labelled = read_labelled(recipe.data, by_folds=bool(recipe.rungs))
     else:  # the run's recipe names no files, for none were read
         without_files = dict.fromkeys(("source", "train", "validation", "test"))
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=without_files)})
-        labelled = split_tables(recipe.data, table_of(texts, labels))
+        labelled = split_tables(recipe.data, table_of(texts, labels), by_folds=bool(recipe.rungs))
     return train_on(labelled, recipe, out, listeners=listeners, existing=existing, started=started)
 
 
@@ -191,4 +191,4 @@ def _warnings(labelled: Labelled, data: Prepared, *, whole: bool) -> tuple[str, 
         read[name] = replace(table.take(np.flatnonzero(np.isin(table.rows, split.rows))), texts=split.texts)
     if whole:
         read["train"] = read["train"].joined(read.pop("validation"))
-    return audit(read).warnings
+    return (*data.warnings, *audit(read).warnings)

@@ -11,6 +11,16 @@ from rankwise.data.prepare import choose_length
 from rankwise.recipe import Recipe
 
 
+def test_a_base_of_fewer_tokens_gets_windows_that_it_takes():
+    lengths = np.array([300] * 100)
+    for most in (256, 64):
+        typed = _recommended(lengths_of(lengths, "tokens"), most)
+        data = Recipe.load("auto", typed.replace("--set ", "").split()).data
+        length, told = choose_length(lengths, data.max_length, most, data.windows)
+        assert length <= most
+        assert told.endswith("which cut 0.0%")
+
+
 @pytest.mark.parametrize(
     ("longest", "typed"),
     [
@@ -21,7 +31,7 @@ from rankwise.recipe import Recipe
 )
 def test_nearly_all_texts_are_read_whole_by_what_is_recommended(longest, typed):
     lengths = np.array([30] * 50 + [longest] * 50)
-    assert _recommended(lengths_of(lengths, "tokens")) == typed
+    assert _recommended(lengths_of(lengths, "tokens"), 512) == typed
     data = Recipe.load("auto", ["data.windows=1", *typed.replace("--set ", "").split()]).data
     length, told = choose_length(lengths, data.max_length, 512, data.windows)
     assert length <= 512

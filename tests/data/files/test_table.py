@@ -107,7 +107,8 @@ def test_positions_are_whole_numbers_or_strings_of_digits(tmp_path: Path) -> Non
 def test_a_headerless_file_shows_its_label_by_repetition(tmp_path: Path) -> None:
     rows = "".join(f"{place % 2 + 1},Title {place},Text {place}\n" for place in range(20))
     layout = read(write(tmp_path / "test.csv", rows)).layout
-    assert layout.describe() == "test.csv: CSV, comma, no header; label = column 0, text = columns 1 + 2"
+    guess = "guessed by what is in them; few values in column 0: '1', '2'"
+    assert layout.describe() == f"test.csv: CSV, comma, no header; label = column 0, text = columns 1 + 2 ({guess})"
 
 
 def test_a_first_row_that_may_be_a_header_can_be_told(tmp_path: Path) -> None:

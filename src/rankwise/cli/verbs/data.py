@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.markup import escape
 from typer import Argument, Option
 
@@ -14,11 +16,11 @@ from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, LabelColumn, SetOption, TextColumn, print_json, takes_options
 from rankwise.cli.options import reading, with_columns
 from rankwise.data.audit import Audit, audit
-from rankwise.data.files.table import read_table
+from rankwise.data.labelled import losses, read_splits
 from rankwise.data.lengths import Lengths
-from rankwise.data.sources import sources_of
 from rankwise.data.tokens import tokenize_to_disk
 from rankwise.encoders.base import locate
+from rankwise.encoders.describe import find
 from rankwise.errors import DataError
 from rankwise.planning.workload import windows_of
 from rankwise.recipe import Recipe
@@ -65,22 +67,31 @@ def data(options: DataOptions) -> None:
     misplaced = [f"--{name}" for name in ("features", "truth", "out") if getattr(options, name) is not None]
     if misplaced:
         raise DataError(f"without --suspects there is nothing for {' and '.join(misplaced)} to do; type --suspects too")
-    tables = {name: read_table(source, spec) for name, source in sources_of(spec).splits.items()}
-    lengths = None
+    tables, _, left_out = read_splits(spec)
+    lengths, longest = None, 0
     if not options.no_tokens:
-        from rankwise.model.load import load_tokenizer
-
-        lengths = tokenize_to_disk(load_tokenizer(locate(options.base)), tables["train"].texts, max_length=None).lengths
+        lengths, longest = _tokens(options.base, tables["train"].texts)
     report = audit(tables, lengths=lengths)
+    lost = [line for name, table in tables.items() for line in losses(name, table)]
+    report = replace(report, warnings=(*left_out, *lost, *report.warnings))
     layouts = [table.layout.describe() for table in tables.values()]
     if options.as_json:
         print_json({"layouts": layouts}, report)
     else:
-        show_audit(layouts, report)
+        show_audit(layouts, report, longest=longest)
 
 
-def show_audit(layouts: Sequence[str], report: Audit) -> None:
-    """Rows and classes, lengths as a picture, repeats and leaks as warnings."""
+def _tokens(base: str, texts: Sequence[str]) -> tuple[NDArray[np.int64], int]:
+    """(the tokens of each text (N,), the most that the base takes at once)."""
+    from rankwise.model.load import load_tokenizer, longest_text
+
+    tokenizer = load_tokenizer(locate(base))
+    longest = longest_text(tokenizer, find(base, classes=2))
+    return tokenize_to_disk(tokenizer, texts, max_length=None).lengths, longest
+
+
+def show_audit(layouts: Sequence[str], report: Audit, *, longest: int = 0) -> None:
+    """Rows and classes, lengths as a picture, repeats and leaks as warnings; `longest` is the most tokens a base takes."""
     for layout in layouts:
         console.dim(layout)
     rows = ", ".join(f"{count:,} {name}" for name, count in report.rows.items())
@@ -97,22 +108,23 @@ def show_audit(layouts: Sequence[str], report: Audit) -> None:
     console.out.print(console.plain_table("class", "rows", "share", "", rows=classes, right=(1, 2)))
     if len(report.classes) > MOST_CLASSES:
         console.dim(f"and {len(report.classes) - MOST_CLASSES:,} more; --json has them all")
-    _show_lengths(report.tokens or report.characters)
+    _show_lengths(report.tokens or report.characters, longest)
     for line in report.warnings:
         console.note(line)
     if not report.warnings:
         console.out.print("[green]nothing to warn of[/]")
 
 
-def _recommended(lengths: Lengths) -> str:
-    """What to type to read nearly all texts whole: one pass, or windows where no encoder takes so many tokens at once."""
-    longest = lengths.recommended or 0
-    if longest <= max(map(int, lengths.coverage)):
-        return f"--set data.max_length={longest}"
-    return f"--set data.max_length={WINDOW} --set data.windows={windows_of(longest, WINDOW, longest)}"
+def _recommended(lengths: Lengths, longest: int) -> str:
+    """What to type to read nearly all texts whole: one pass, or windows where the base takes `longest` at most."""
+    wanted = lengths.recommended or 0
+    if wanted <= longest:
+        return f"--set data.max_length={wanted}"
+    window = min(WINDOW, longest)
+    return f"--set data.max_length={window} --set data.windows={windows_of(wanted, window, wanted)}"
 
 
-def _show_lengths(lengths: Lengths) -> None:
+def _show_lengths(lengths: Lengths, longest: int) -> None:
     most = max((rows for _, _, rows in lengths.histogram), default=1)
     bars = [(f"{low:,} to {high - 1:,}", f"{rows:,}", console.bar(rows, most)) for low, high, rows in lengths.histogram]
     console.out.print()
@@ -121,5 +133,5 @@ def _show_lengths(lengths: Lengths) -> None:
     if lengths.coverage:
         shares = ", ".join(f"{share:.1%} in {size}" for size, share in lengths.coverage.items())
         console.out.print(f"texts that fit whole: {shares} tokens")
-        console.out.print(f"[bold]recommended[/]  {_recommended(lengths)}  [dim](fits 99.5 %)[/]")
+        console.out.print(f"[bold]recommended[/]  {_recommended(lengths, longest)}  [dim](fits 99.5 %)[/]")
     console.out.print()

@@ -11,6 +11,7 @@ from typer import Argument, Option
 from rankwise.cli import arguments, console
 from rankwise.cli.options import check_data, spec_for, with_columns
 from rankwise.cli.verbs.predict import show_engine
+from rankwise.data.labelled import losses
 from rankwise.run.manifest import check_run
 from rankwise.stats.scores import Mistake, ScoresWithMistakes
 
@@ -43,7 +44,7 @@ def evaluate(options: EvaluateOptions) -> None:
     check_run(options.run)
     check_data(options.source)
     from rankwise.run.folder import Run
-    from rankwise.workflows.score_files import evaluate_file, source_for
+    from rankwise.workflows.score_files import evaluate_file, seen_in_training, source_for
     from rankwise.workflows.under_shift import shift_report, write_report
 
     run = Run.load(options.run)
@@ -53,14 +54,22 @@ def evaluate(options: EvaluateOptions) -> None:
     source = with_columns(source, options.text_column, options.label_column)
     show_engine(run, options.engine)
     table, split, evaluation = evaluate_file(run, source, spec, numbering=numbering, engine=options.engine)
+    seen = seen_in_training(run, table)
     report = shift_report(run, table, split, evaluation, engine=options.engine) if options.shift else None
     if options.as_json:
-        about = {"run": str(options.run), "data": table.layout.describe()}
+        about = {"run": str(options.run), "data": table.layout.describe(), "rows_seen_in_training": seen}
         arguments.print_json(about, evaluation.scores, {"shift": report} if report else {})
         if report:
             write_report(report, run.folder)
         return
     console.dim(table.layout.describe())
+    for line in (*losses(table.layout.name, table), *table.warnings):
+        console.note(line)
+    if seen:
+        console.note(
+            f"{seen:,} of {len(split):,} rows ({seen / len(split):.0%}) have texts that this run trained on or chose by, so "
+            "the scores say little of new texts; give rows that it has not seen"
+        )
     show_evaluation(evaluation.scores, run.preprocessing.classes)
     if report:
         show_shift(report)

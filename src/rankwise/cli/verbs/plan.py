@@ -44,6 +44,8 @@ def plan(options: PlanOptions) -> None:
         arguments.print_json({"recipe": loaded.name, "classes": classes or 2}, planned.facts(), {"forecast": cost.rounded()})
         return
     console.show_layouts(known.layouts if known else [])
+    for line in known.warnings if known else ():
+        console.note(line)
     show_plan(loaded.name, planned, cost)
     show_rungs(cost)
     if classes is None:

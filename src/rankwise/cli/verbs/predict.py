@@ -70,7 +70,7 @@ def _write_rows(options: PredictOptions) -> None:
     from rankwise.data.files.formats.csv import write_lines
     from rankwise.data.files.output import write_rows
     from rankwise.data.files.table import Record
-    from rankwise.workflows.score_files import Form, parse_submission, predict_rows, source_for, written_rows
+    from rankwise.workflows.score_files import Form, other_columns, parse_submission, predict_rows, source_for, written_rows
 
     loaded = _run_of(options)
     form = Form(options.probabilities, parse_submission(options.submission), options.numbers)
@@ -83,8 +83,12 @@ def _write_rows(options: PredictOptions) -> None:
         spec = spec_for(loaded.recipe, str(options.source), options.overrides)
         source = with_columns(source_for(spec, labelled=False)[0], options.text_column, None)
         layout, rows = predict_rows(loaded, source, spec, form, **how)
+        for line in (*layout.warnings, *filter(None, [other_columns(loaded, layout)])):
+            typer.secho(f"note: {line}", err=True)
         if options.out is not None and not options.as_json:
             console.dim(layout.describe())
+        elif layout.guess:
+            typer.secho(layout.describe(), err=True)
     if options.out is not None:
         count = write_rows(options.out, columns, rows)
         if options.as_json:

@@ -42,7 +42,7 @@ def train(options: TrainOptions) -> None:
     signal.signal(signal.SIGTERM, _as_ctrl_c)
     limits = {"minutes": options.minutes, "memory_gb": options.memory_gb}
     loaded = recipe_of(options.recipe, options, **limits, rung=options.rung).dearest
-    labelled = read_labelled(loaded.data)
+    labelled = read_labelled(loaded.data, by_folds=bool(loaded.rungs))
     speaks = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun or accelerate launch have started
     quiet = options.as_json or not speaks
     if not quiet:  # the plan is known in milliseconds; the libraries that train take seconds to import

@@ -17,14 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.clean import has_surrogate
+from rankwise.data.files.cells import LEAST_TOLD, SHARE_TOLD, Cells, Sampler, told_by
 from rankwise.data.files.columns import Layout, layout_of, setting_of
 from rankwise.data.files.reading import open_rows
 from rankwise.data.files.rows import Row, as_strings, row_name
 from rankwise.data.store import Texts
-from rankwise.errors import DataError
+from rankwise.errors import DataError, Unlabelled
 from rankwise.recipe import DataSpec, SourceSpec
 
 MAX_MISSING_LABELS = 0.05  # share of rows; above it the file is another one than its reader thinks
+REFUSED = ("reject", "ignore")  # what an annotation tool writes of a label that was not accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class Table:
     """How many rows were left out, by reason."""
     rows: NDArray[np.int64]
     """The data row that a text stands in, from 1; shape (N,)."""
+    warnings: tuple[str, ...] = ()
+    """What a person should look at in the columns that were read."""
 
     def take(self, indices: NDArray[np.int64]) -> Table:
         """A table with only the texts at these indices, in this order."""
@@ -77,11 +81,11 @@ def stream(
 
     Where the recipe says to skip bad rows, their numbers go into `bad` while records are read.
     """
-    setting = setting_of(source, data)
-    rows = open_rows(source, data, setting=setting)
+    rows = open_rows(source, data, setting=setting_of(source, data))
     label = data.label if source.label is None else source.label
-    asked = source.model_copy(update={"text": source.text or data.text, "label": label})
-    layout = layout_of(rows, asked, setting, needs_label=needs_label)
+    header = data.header if source.header is None else source.header
+    asked = source.model_copy(update={"text": source.text or data.text, "label": label, "header": header})
+    layout = layout_of(rows, asked, needs_label=needs_label)
     cells = rows.read()
     if layout.header:
         next(row for row in cells if row[1])
@@ -100,10 +104,34 @@ def table_of(texts: Sequence[str], labels: Sequence[str | int] | None = None) ->
     return _collect(layout, _list_records(texts, labels), DataSpec(), labels is not None, ())
 
 
-def first_row(source: SourceSpec, data: DataSpec) -> tuple[str, ...]:
-    """The source's column names, or what stands in its first row and may be names; empty for an empty file."""
+def like_training(source: SourceSpec, data: DataSpec, text: Sequence[str], trained: Layout | None = None) -> SourceSpec:
+    """The source read from the columns that training read as `text`, where nothing else is asked for and it has them.
+
+    `trained` is the layout of the training rows, where they lie beside it: a file without a header that is as wide is read
+    alike. Raises DataError for a file that has some of the columns only, Unlabelled for one that lacks the label alone.
+    """
+    if source.text or data.text or not text:
+        return source
     rows = open_rows(source, data, setting=setting_of(source, data))
-    return tuple(rows.columns or next((cells for _, cells in rows.read() if cells), ()))
+    columns = tuple(rows.columns or (cell.strip() for cell in next((cells for _, cells in rows.read() if cells), ())))
+    if trained is not None and trained.header is False:
+        without_label = [name for name in trained.columns if name != trained.label]
+        if len(columns) == len(without_label) and data.label is None and source.label is None:
+            raise Unlabelled(f"{source.path}: {len(columns)} columns where training has {len(trained.columns)}, so no label")
+        if len(columns) != len(trained.columns):
+            return source
+        label = data.label if source.label is None else source.label
+        return source.model_copy(update={"text": tuple(text), "label": trained.label if label is None else label})
+    if rows.columns is None and all(map(str.isdecimal, text)):  # training had no header, so these are no names
+        return source
+    here = [name for name in text if name in columns]
+    if here and len(here) < len(text):
+        lacks = ", ".join(f"'{name}'" for name in text if name not in columns)
+        raise DataError(
+            f"{source.path}: no column {lacks} among {', '.join(columns)}, and training read {' + '.join(text)}; add it, or "
+            f"read what is there: --set data.text={here[0] if len(here) == 1 else '[' + ','.join(here) + ']'}"
+        )
+    return source.model_copy(update={"text": tuple(text)}) if here else source
 
 
 def _records(rows: Iterator[Row], layout: Layout, join: str, bad: array[int]) -> Iterator[Record]:
@@ -133,32 +161,72 @@ def _joined(text: Sequence[int], join: str) -> Callable[[Sequence[str]], str]:
 def _collect(layout: Layout, records: Iterable[Record], data: DataSpec, needs_label: bool, bad: Sequence[int]) -> Table:
     """The table of records that have what is needed; `bad` is filled while they are read."""
     labels: list[str | None] = []
-    rows, empty, missing = array("q"), array("q"), array("q")
+    rows, empty, missing, again, refused = (array("q") for _ in range(5))
     known: dict[str, str] = {}  # one string per class, whatever the number of rows
+    named: dict[str, str] = {}  # class names by number
 
-    def texts_kept() -> Iterator[str]:
+    sampler = Sampler()
+
+    def kept_texts() -> Iterator[str]:
         for record in records:
-            if not record.text or record.text.isspace():
+            if layout.header and all(name == cell.strip() for name, cell in record.columns.items()):
+                again.append(record.number)
+            elif not record.text or record.text.isspace():
                 empty.append(record.number)
             elif record.label is None and needs_label:
                 missing.append(record.number)
+            elif layout.verdict is not None and record.columns[layout.verdict] in REFUSED:
+                refused.append(record.number)
             else:
+                if layout.numbers is not None and record.label is not None:
+                    _note_name(named, record, layout)
                 labels.append(None if record.label is None else known.setdefault(record.label, record.label))
                 rows.append(record.number)
+                sampler.add([record.label or "", *(record.columns[name] for name in layout.text if record.columns)])
                 yield record.text
 
-    texts = Texts.of(texts_kept())
-    dropped = {"empty text": empty, "missing label": missing, "bad row": bad}
+    texts = Texts.of(kept_texts())
+    dropped = {
+        "empty text": empty,
+        "missing label": missing,
+        "bad row": bad,
+        "the header again": again,
+        f"{layout.verdict} is reject or ignore": refused,
+    }
     _refuse_losses(layout, len(texts), dropped, data.empty_text == "fail")
-    _refuse_twins(layout, known)
     complete = tuple(label for label in labels if label is not None)
+    labelled = layout.label is not None and len(complete) == len(texts)
+    layout = replace(layout, classes=layout.classes or _in_order(named))
     return Table(
         texts=texts,
-        labels=complete if layout.label is not None and len(complete) == len(texts) else None,
+        labels=complete if labelled else None,
         layout=layout,
         dropped={reason: len(numbers) for reason, numbers in dropped.items() if numbers},
         rows=np.frombuffer(rows, dtype=np.int64),
+        warnings=(*layout.warnings, *_column_warnings(layout, *sampler.columns())),
     )
+
+
+def _note_name(named: dict[str, str], record: Record, layout: Layout) -> None:
+    """Keep the name of a class number. Raises DataError where it has another one further up."""
+    assert layout.numbers is not None
+    assert record.label is not None
+    number = record.columns[layout.numbers].strip()
+    if (name := named.setdefault(number, record.label)) != record.label:
+        raise DataError(
+            f"{layout.path}, row {record.number}: {layout.numbers} {number} is '{record.label}' in column '{layout.label}', "
+            f"and '{name}' further up; say which is the label: --set data.label={layout.label} or --set "
+            f"data.label={layout.numbers}"
+        )
+
+
+def _in_order(named: Mapping[str, str]) -> tuple[str, ...]:
+    """Class names in the order of their numbers, where these count from 0 or 1 and no name stands twice; else none."""
+    if not named or not all(number.isdecimal() for number in named) or len(set(named.values())) < len(named):
+        return ()
+    order = sorted(named, key=int)
+    counted = [int(number) for number in order]
+    return tuple(named[number] for number in order) if counted in ([*range(len(order))], [*range(1, len(order) + 1)]) else ()
 
 
 def _refuse_losses(layout: Layout, kept: int, dropped: Mapping[str, Sequence[int]], fail_empty: bool) -> None:
@@ -170,6 +238,8 @@ def _refuse_losses(layout: Layout, kept: int, dropped: Mapping[str, Sequence[int
             f"{layout.path}: {len(empty):,} of {total:,} rows have no text in {' + '.join(layout.text)} "
             f"({_first(empty)}); fill them, or drop them: --set data.empty_text=drop"
         )
+    if missing and len(missing) + len(empty) == total:
+        raise Unlabelled(f"{layout.path}: every label in column '{layout.label}' is blank: unlabelled")
     if len(missing) > MAX_MISSING_LABELS * total:
         raise DataError(
             f"{layout.path}: {len(missing):,} of {total:,} rows have no label in column '{layout.label}' "
@@ -180,17 +250,40 @@ def _refuse_losses(layout: Layout, kept: int, dropped: Mapping[str, Sequence[int
         raise DataError(f"{layout.path}: 0 rows{f' left ({reasons})' if reasons else ''}; expected a row for each text")
 
 
-def _refuse_twins(layout: Layout, labels: Iterable[str]) -> None:
-    """Raise DataError for labels such as 1 and 1.0 in one column: one class written in two ways."""
-    seen: dict[float, str] = {}
-    for label in sorted(set(labels)):
-        if label.isascii() and label.replace(".", "", 1).removeprefix("-").isdecimal():
-            twin = seen.setdefault(float(label), label)
-            if twin != label:
-                raise DataError(
-                    f"{layout.path}, column '{layout.label}': labels '{twin}' and '{label}' are the same number; "
-                    "write each class in one way"
-                )
+def _column_warnings(layout: Layout, labels: Sequence[str] = (), *columns: Sequence[str]) -> Iterator[str]:
+    """A warning for each text column, of which a sample is given, that holds none, or tells the label without being any."""
+    for name, column in zip(layout.text, columns, strict=False):  # lists have none
+        cells = Cells(column)
+        called = f"column {name}" if layout.header is False else f"column '{name}'"
+        is_text = f"{layout.name}: {called} is {'joined into the' if len(layout.text) > 1 else 'the'} text, but"
+        is_no_text = cells.kind in _NO_TEXT
+        if cells.kind == "blank":
+            yield f"{is_text} it is blank in every row"
+        elif cells.kind == "one value" and len(column) > 1:
+            yield f"{is_text} it is {cells.examples()} in every row"
+        elif is_no_text:
+            yield f"{is_text} it holds {_NO_TEXT[cells.kind]}, such as {cells.examples()}; is that meant?"
+        beside = len(layout.text) > 1 and not cells.may_be_text
+        if (is_no_text or beside) and (told := _told(column, labels)):
+            yield f"{is_text} it tells the label by itself: {told}; readers who will not have it should not train on it"
+
+
+_NO_TEXT = {
+    "dates": "dates",
+    "numbers": "numbers",
+    "unique numbers": "numbers, nearly all different",
+    "unique codes": "codes, nearly all different, as ids are",
+}
+
+
+def _told(cells: Sequence[str], labels: Sequence[str]) -> str:
+    """How well a column tells the label, in words; empty where it does not, or there are too few rows or labels to say."""
+    if len(labels) < LEAST_TOLD or len(set(labels)) < 2:
+        return ""
+    alike, chance = told_by(cells, labels)
+    if alike < chance + SHARE_TOLD * (1 - chance):
+        return ""
+    return f"rows next to each other by it have one label in {alike:.0%} of the cases, {chance:.0%} by chance"
 
 
 def _first(numbers: Sequence[int]) -> str:
