@@ -12,8 +12,8 @@ from itertools import combinations
 from pathlib import Path
 
 from rankwise.data.files import hub
-from rankwise.data.files.formats import WRITERS
-from rankwise.data.files.reading import ROLES, checked_path, class_folders, is_readable, role_of
+from rankwise.data.files.folders import splits_in
+from rankwise.data.files.reading import ROLES, checked_path
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec, SourceSpec
 
@@ -103,7 +103,8 @@ def _sources_in(source: str, *, named: Set[str]) -> dict[str, SourceSpec]:
         return {role: SourceSpec(path=str(folder / f"{role}.csv")) for role in ROLES}
     if not source.startswith("hub:"):
         path = checked_path(source)
-        return _sources_in_folder(path, source, named=named) if path.is_dir() else {"train": SourceSpec(path=source)}
+        paths = splits_in(path, source, named=named) if path.is_dir() else {"train": source}
+        return {role: SourceSpec(path=path) for role, path in paths.items()}
     name, split = hub.name_and_split(source)
     if split is not None:
         return {"train": SourceSpec(path=source)}
@@ -112,36 +113,6 @@ def _sources_in(source: str, *, named: Set[str]) -> dict[str, SourceSpec]:
     if splits["train"] is None:
         raise DataError(f"{source}: no split is called train; there are {', '.join(known)}: type {source}:{known[0]}")
     return {role: SourceSpec(path=f"hub:{name}:{split}") for role, split in splits.items() if split is not None}
-
-
-def _sources_in_folder(folder: Path, written: str, *, named: Set[str]) -> dict[str, SourceSpec]:
-    """Files and folders named after splits, by role, or the folder itself where it has class folders.
-
-    `written` is the folder as the recipe has it. Raises DataError for two of one role, or nothing that can be read.
-    """
-    names: dict[str, str] = {}
-    for entry in sorted(folder.iterdir()):
-        role = role_of(entry.name)
-        if role is None or role in named or not (class_folders(entry) if entry.is_dir() else is_readable(entry)):
-            continue
-        if role in names:
-            raise DataError(
-                f"{written}: {names[role]} and {entry.name} both look like the {role} split; say which: "
-                f"--set data.{role}={written}/{entry.name}"
-            )
-        names[role] = entry.name
-    sources = {role: SourceSpec(path=str(Path(written) / name)) for role, name in names.items()}
-    if "train" not in {*sources, *named} and class_folders(folder):
-        sources["train"] = SourceSpec(path=written)
-    if not sources and "train" not in named:
-        contents = sorted(entry.name for entry in folder.iterdir())
-        inside = ", ".join(contents[:5]) + (", …" if len(contents) > 5 else "") if contents else "nothing"
-        first, *others = WRITERS
-        raise DataError(
-            f"{written}: expected train{first} (or {', '.join(others)}) or class folders of .txt files, found {inside}; "
-            "name the file: --set data.train=FILE"
-        )
-    return sources
 
 
 def _is_same(one: str, other: str) -> bool:

@@ -70,7 +70,13 @@ BAD_FILES = [
     ("script.py", "print()", {}, ["runs no code from data"]),
     ("data.zip", b"PK", {}, ["unpack it first"]),
     ("book.xlsx", b"PK", {}, ["save the sheet as CSV"]),
-    ("notes.docx", b"PK", {}, ["an unknown format"]),
+    ("notes.doc", b"\xd0\xcf\x11\xe0 of an old office \0", {}, ["an unknown format"]),
+    ("notes.md", "# Notes\n\nof a day\n", {}, ["an unknown format", ".txt"]),
+    ("renamed.csv", b"PK\3\4", {}, ["a zip archive or an office document"]),
+    ("packed.csv", gzip.compress(GOOD.encode(), mtime=0), {}, ["does not end in .gz"]),
+    ("pointer.csv", "version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n", {}, ["git lfs pull"]),
+    ("page.csv", "\n<!DOCTYPE html>\n<html></html>", {}, ["a web page"]),
+    ("utf16.txt", "one\ntwo\n".encode("utf-16"), {}, ["not utf-8 at byte 0", ".encoding=utf-16"]),
 ]
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import islice
 
 from rankwise.data.files.delimited import CutRow, Dialect, cut, is_comment, lines_of
-from rankwise.data.files.text import TextFile, read_lines
+from rankwise.data.files.text import TextFile, line_end
 from rankwise.errors import DataError
 from rankwise.recipe import DELIMITERS
 
@@ -28,7 +28,7 @@ def dialect_of(file: TextFile, *, delimiter: str | None = None) -> Dialect:
 
     Raises DataError where two readings fit and only somebody who knows the file can tell.
     """
-    dialect = Dialect(delimiter or ",", "none", _line_end(file))
+    dialect = Dialect(delimiter or ",", "none", line_end(file))
     sample = _sample(lines_of(file, dialect))
     separator = _SEPARATOR_LINE.fullmatch(sample[0]) if sample else None
     dialect = replace(dialect, top=int(separator is not None))
@@ -41,10 +41,9 @@ def dialect_of(file: TextFile, *, delimiter: str | None = None) -> Dialect:
     return (fit(file.quoting) if file.quoting != "auto" else _best(file.name, fit)).told
 
 
-def _line_end(file: TextFile) -> str:
-    """What ends lines: a carriage return only where the file begins without any other end."""
-    ends = Counter(line[-1] for line in islice(read_lines(file), SNIFFED_LINES))
-    return "\r" if ends["\r"] and not ends["\n"] else "\n"
+def evenness(lines: Sequence[str]) -> float:
+    """The share of lines that some delimiter cuts into as many cells; all of them below a line that names one."""
+    return 1.0 if _SEPARATOR_LINE.fullmatch(lines[0]) else _most_even(lines)[0]
 
 
 def _sample(lines: Iterable[str]) -> list[str]:
@@ -84,21 +83,25 @@ def _delimiter(file: TextFile, sample: Sequence[str]) -> str:
 
     Raises DataError where several cut all lines evenly.
     """
+    most, best = _most_even(sample)
+    if most == 1 and len(best) > 1 and len(sample) > 1:
+        raise DataError(
+            f"{file.name}: {' and '.join(best)} cut all lines evenly; say which stands between cells: "
+            + " or ".join(f"--set data.delimiter={name}" for name in best)
+        )
+    return DELIMITERS[best[0]]
+
+
+def _most_even(sample: Sequence[str]) -> tuple[float, list[str]]:
+    """(the share of rows that a delimiter cuts evenly at best, the delimiters that do)."""
     rows = [line for line in sample if not line.startswith("#")] or sample
-    best = ","
-    most = 0.0
+    most, best = 0.0, list(DELIMITERS)
     for quoting in ("double", "none", "backslash", "single"):
-        evenness = {name: _evenness(rows, Dialect(character, quoting)) for name, character in DELIMITERS.items()}
-        even = [name for name, share in evenness.items() if share == 1]
-        if len(even) > 1 and len(rows) > 1:
-            raise DataError(
-                f"{file.name}: {' and '.join(even)} cut all lines evenly; say which stands between cells: "
-                + " or ".join(f"--set data.delimiter={name}" for name in even)
-            )
-        for name, share in evenness.items():
-            if share > most:
-                best, most = DELIMITERS[name], share
-    return best
+        shares = {name: _evenness(rows, Dialect(character, quoting)) for name, character in DELIMITERS.items()}
+        if max(shares.values()) > most:
+            most = max(shares.values())
+            best = [name for name, share in shares.items() if share == most]
+    return most, best
 
 
 def _evenness(sample: Sequence[str], dialect: Dialect) -> float:
@@ -269,12 +272,12 @@ def _best(name: str, fit: Callable[..., _Fit]) -> _Fit:
         in_vain = double.quotes and not double.needed and not double.looks_quoted and double.quotes_in_vain
         return fit("none") if in_vain else double
     fits = [double]
-    for quoting, spaced, possible in (
+    for quoting, blanks, possible in (
         ("double", True, double.spaced),
         ("backslash", False, double.escaped),
         ("single", False, double.single),
     ):
-        other = fit(quoting, spaced=spaced) if possible else None
+        other = fit(quoting, spaced=blanks) if possible else None
         if other and (quoting != "single" or other.needed):  # single quotes are apostrophes but where a delimiter is inside
             if other.is_clean:
                 return other

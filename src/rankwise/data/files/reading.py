@@ -1,18 +1,25 @@
-"""A source, which is a file, a folder or a hub data set, is opened: its rows come from the format that its name says."""
+"""A source, which is a file, a folder or a hub data set, is opened: its rows come from the format that it is in.
+
+The format of a file is what its name says, or the one that recognises how it begins. Files in parts are read as one.
+"""
 
 import os
+import re
 import stat
-from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
-from rankwise.data.files import hub
-from rankwise.data.files.formats import FORMATS, READERS
-from rankwise.data.files.rows import Row, Rows
-from rankwise.data.files.text import MAX_FIELD, TextFile, data_suffix, read_lines
+from rankwise.data.files import hub, texts
+from rankwise.data.files.formats import FORMATS, LINES, READERS
+from rankwise.data.files.parts import joined, parts_of
+from rankwise.data.files.rows import Format, Rows
+from rankwise.data.files.text import TextFile, codec, data_suffix, open_bytes, read_lines, refuse_utf16
 from rankwise.errors import DataError, nearest
 from rankwise.recipe import DELIMITERS, DataSpec, SourceSpec
 
 ROLES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
+ROLE_OF = {name: role for role, names in ROLES.items() for name in names}
+ROLE_IN_NAME = re.compile(rf"(?P<before>.*?)(?<![a-z])(?P<role>{'|'.join(ROLE_OF)})(?![a-z])(?P<behind>.*)", re.DOTALL)
 REFUSED = {
     **dict.fromkeys((".pkl", ".pickle", ".joblib", ".pt", ".pth"), "a pickle may run code when it is read"),
     **dict.fromkeys((".bin", ".npy", ".safetensors"), "it holds numbers or weights, no text"),
@@ -20,7 +27,17 @@ REFUSED = {
     **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".bz2", ".xz", ".zst"), "an archive; unpack it first"),
     **dict.fromkeys((".xlsx", ".xls", ".ods"), "a spreadsheet; save the sheet as CSV"),
 }
-UNLABELLED = "unsup"  # IMDB's folder of texts without a class
+IMPOSTORS = {  # by what a file begins with, whatever it is called
+    b"pk\x03\x04": "a zip archive or an office document, whatever its name; unpack it, or save it as CSV",
+    b"\x1f\x8b": "compressed, though its name does not end in .gz; rename it so",
+    b"version https://git-lfs": "a note of Git LFS where the file should be; fetch the file itself: git lfs pull",
+    b"<!doctype html": "a web page; download the file that it leads to",
+    b"<html": "a web page; download the file that it leads to",
+    b"%pdf": "a PDF; save its text first",
+}
+PLAIN = (".txt", ".text", "")  # what else they may be, these are texts
+TEXT_SUFFIXES = (".txt", ".text", ".label", ".labels", ".dat", ".data", ".psv", ".ft")
+SNIFFED = 100  # lines that are looked at where the name does not say the format
 
 
 def open_rows(source: SourceSpec, data: DataSpec, *, setting: str) -> Rows:
@@ -30,16 +47,9 @@ def open_rows(source: SourceSpec, data: DataSpec, *, setting: str) -> Rows:
     path = checked_path(source.path)
     delimiter = DELIMITERS.get(data.delimiter or "", data.delimiter)
     file = TextFile(path, source.path, source.encoding, setting, data.skip_bad_rows, data.quoting, delimiter)
-    if path.is_dir():
-        return _read_class_folders(file)
-    if file.suffix not in READERS:
-        gzipped = ", ".join(suffix for format in FORMATS if format.gzipped for suffix in format.reads)
-        others = ", ".join(suffix for format in FORMATS if not format.gzipped for suffix in format.reads)
-        raise DataError(
-            f"{source.path}: {REFUSED.get(file.suffix, 'an unknown format')}; expected {gzipped} (each also .gz), {others}, "
-            "a folder of class folders, or hub:NAME"
-        )
-    return READERS[file.suffix].read(file)
+    if path.is_dir() and texts.class_folders(path):
+        return texts.read(file)
+    return joined([(part, _format_of(part).read(part)) for part in parts_of(file)])
 
 
 def checked_path(name: str) -> Path:
@@ -63,36 +73,46 @@ def checked_path(name: str) -> Path:
 
 
 def is_readable(path: Path) -> bool:
-    """Whether a file of this name has a format that is read."""
-    return data_suffix(path) in READERS
+    """Whether the name of a file is one of data."""
+    return data_suffix(path) in {*READERS, *TEXT_SUFFIXES}
 
 
 def role_of(name: str) -> str | None:
-    """Which split a file or folder of this name holds; None for other names."""
-    stem = name.lower().split(".")[0]
-    return next((role for role, names in ROLES.items() if stem in names), None)
+    """Which split a file or folder holds that has one's name in its own, as news-train and test_2.csv do; None for others."""
+    found = ROLE_IN_NAME.fullmatch(name.lower())
+    return ROLE_OF[found["role"]] if found else None
 
 
-def class_folders(folder: Path) -> list[Path]:
-    """The subfolders that hold one text per .txt file, by name; IMDB's unlabelled `unsup` is left out."""
-    folders = (entry for entry in folder.iterdir() if entry.is_dir() and entry.name != UNLABELLED)
-    return sorted(entry for entry in folders if next(entry.glob("*.txt"), None) is not None)
+def _format_of(file: TextFile) -> Format:
+    """The format of a file. Raises DataError for a file of none."""
+    if file.suffix in REFUSED:
+        raise _unknown(file, REFUSED[file.suffix])
+    with open_bytes(file) as stream:
+        head = stream.read(4096)
+    beginning = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if not head.startswith(b"PAR1") and (words := [IMPOSTORS[key] for key in IMPOSTORS if beginning.startswith(key)]):
+        raise DataError(f"{file.name}: {words[0]}")
+    if file.suffix in READERS:
+        return READERS[file.suffix]
+    if binary := next((format for format in FORMATS if format.begins and head.startswith(format.begins)), None):
+        return binary
+    refuse_utf16(file)
+    if b"\0" in head and codec(file) == "utf-8-sig":
+        raise _unknown(file, "an unknown format")
+    lines = [line for line in islice(read_lines(file), SNIFFED) if not line.isspace()]
+    if not lines:
+        return READERS[".csv"]  # which has no rows either
+    for format in reversed(FORMATS):
+        if format.recognises and format.recognises(lines):
+            return format
+    if file.suffix in PLAIN or file.suffix[1:].isdecimal():
+        return LINES
+    raise _unknown(file, "an unknown format")
 
 
-def _read_class_folders(folder: TextFile) -> Rows:
-    """The texts of a folder of class folders: a label is a folder's name, every .txt file in it one text."""
-    if not class_folders(folder.path):
-        files = sorted(entry.name for entry in folder.path.iterdir() if entry.is_file())[:5]
-        inside = f"it holds {', '.join(files)}; name one of them" if files else "it holds no files"
-        raise DataError(f"{folder.name}: a folder without class folders of .txt files; {inside}")
-    return Rows("folder of class folders", lambda: _class_folder_rows(folder), ("file", "text", "label"))
-
-
-def _class_folder_rows(folder: TextFile) -> Iterator[Row]:
-    for subfolder in class_folders(folder.path):
-        for text_name in sorted(path.name for path in subfolder.glob("*.txt")):  # a path takes ten times a name's memory
-            path, name = subfolder / text_name, f"{subfolder.name}/{text_name}"
-            file = TextFile(path, f"{folder.name}/{name}", folder.encoding, folder.setting, folder.skip_bad)
-            if path.stat().st_size > MAX_FIELD:
-                raise DataError(f"{file.name}: {path.stat().st_size:,} bytes; one text has at most {MAX_FIELD:,}")
-            yield name, [name, "".join(read_lines(file)), subfolder.name]
+def _unknown(file: TextFile, problem: str) -> DataError:
+    gzipped = ", ".join(suffix for format in FORMATS if format.gzipped for suffix in format.reads)
+    others = ", ".join(suffix for format in FORMATS if not format.gzipped for suffix in format.reads)
+    return DataError(
+        f"{file.name}: {problem}; expected {gzipped}, .txt (each also .gz), {others}, a folder of class folders, or hub:NAME"
+    )

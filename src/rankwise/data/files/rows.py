@@ -48,11 +48,15 @@ Writer = Callable[[Path, Sequence[str], Iterable[OutputRow]], None]
 
 @dataclass(frozen=True)
 class Format:
-    """One file format; it is known by the suffix of a file's name."""
+    """One file format; it is known by the suffix of a file's name, or by what the file begins with."""
 
-    reads: tuple[str, ...]
-    """Suffixes of the files that it reads, such as `.csv`."""
     read: Callable[[TextFile], Rows]
+    reads: tuple[str, ...] = ()
+    """Suffixes of the files that it reads, such as `.csv`."""
+    begins: tuple[bytes, ...] = ()
+    """What its files begin with, where they are no text."""
+    recognises: Callable[[Sequence[str]], bool] | None = None
+    """Whether a file that begins with these lines, none of them blank, is of this format."""
     writes: tuple[str, ...] = ()
     """Suffixes of the files that it writes; messages name these."""
     write: Writer | None = None

@@ -4,8 +4,10 @@ import codecs
 import gzip
 import io
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,12 @@ def read_lines(file: TextFile, *, end: str = "") -> Iterator[str]:
                 yield line
         except UnicodeError as error:
             raise _misread(file, _first_bad_byte(file)) from error
+
+
+def line_end(file: TextFile) -> str:
+    """What ends lines: a carriage return only where the file begins without any other end, as on old Macs."""
+    ends = Counter(line[-1] for line in islice(read_lines(file), 100))
+    return "\r" if ends["\r"] and not ends["\n"] else "\n"
 
 
 def read_chunks(file: TextFile) -> Iterator[str]:

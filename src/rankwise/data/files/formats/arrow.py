@@ -8,7 +8,7 @@ from rankwise.data.files.rows import PROBED_ROWS, ClassNames, Format, Row, Rows,
 from rankwise.data.files.text import TextFile
 from rankwise.errors import DataError
 
-FILE, FEATHER_1 = b"ARROW1", b"FEA1"  # how files begin that are no stream
+FILE, STREAM, FEATHER_1 = b"ARROW1", b"\xff\xff\xff\xff", b"FEA1"  # how files begin
 
 
 def read(file: TextFile) -> Rows:
@@ -85,4 +85,4 @@ def _rows(file: TextFile, classes: ClassNames) -> Iterator[Row]:
         raise DataError(f"{file.name}: cannot be read after row {read_rows:,} ({first_line(error)})") from error
 
 
-FORMAT = Format(reads=(".arrow", ".feather", ".ipc"), read=read, gzipped=False)
+FORMAT = Format(reads=(".arrow", ".feather", ".ipc"), read=read, begins=(FILE, STREAM), gzipped=False)

@@ -6,10 +6,17 @@ from pathlib import Path
 from typing import TextIO
 
 from rankwise.data.files.delimited import CutRow, Dialect, rows_of
-from rankwise.data.files.dialect import dialect_of
+from rankwise.data.files.dialect import dialect_of, evenness
 from rankwise.data.files.rows import Format, OutputRow, Row, Rows
 from rankwise.data.files.text import MAX_FIELD, TextFile, refuse_utf16
 from rankwise.errors import DataError
+
+NEARLY_ALL = 0.8  # share of lines from which on a file without a known ending is delimited
+
+
+def recognises(lines: Sequence[str]) -> bool:
+    """Whether lines are those of such a file: some delimiter cuts nearly all of them into as many cells."""
+    return len(lines) > 1 and evenness(lines) > NEARLY_ALL
 
 
 def read(file: TextFile) -> Rows:
@@ -64,4 +71,4 @@ def _quote_problem(file: TextFile, row: CutRow, dialect: Dialect) -> DataError:
     )
 
 
-FORMAT = Format(reads=(".csv", ".tsv", ".tab"), read=read, writes=(".csv", ".tsv"), write=_write)
+FORMAT = Format(read=read, reads=(".csv", ".tsv", ".tab"), recognises=recognises, writes=(".csv", ".tsv"), write=_write)

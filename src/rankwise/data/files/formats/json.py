@@ -28,6 +28,11 @@ Entries = Iterator[tuple[int, Entry | None]]
 """Line numbers and the objects there, 0 for no line; None for a bad line that is to be skipped."""
 
 
+def recognises(lines: Sequence[str]) -> bool:
+    """Whether lines are those of such a file."""
+    return _is_object(lines[0]) or lines[0].strip()[:1] == "{" or lines[0].strip()[:2] in ("[", "[{")
+
+
 def read(file: TextFile) -> Rows:
     """The rows of a JSON file, cells as typed values; the first objects' keys are the columns."""
     refuse_utf16(file)
@@ -221,4 +226,4 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return entry
 
 
-FORMAT = Format(reads=(".jsonl", ".json", ".ndjson"), read=read, writes=(".jsonl",), write=_write)
+FORMAT = Format(read=read, reads=(".jsonl", ".json", ".ndjson"), recognises=recognises, writes=(".jsonl",), write=_write)

@@ -58,4 +58,4 @@ def _rows(file: TextFile, classes: ClassNames) -> Iterator[Row]:
         raise DataError(f"{file.name}: cannot be read after row {read_rows:,} ({first_line(error)})") from error
 
 
-FORMAT = Format(reads=(".parquet", ".pq"), read=read, writes=(".parquet",), write=_write, gzipped=False)
+FORMAT = Format(reads=(".parquet", ".pq"), read=read, begins=(b"PAR1",), writes=(".parquet",), write=_write, gzipped=False)

@@ -1,0 +1,33 @@
+"""fastText's files are recognised by their labels, whatever they are called, and read to the letter."""
+
+from pathlib import Path
+
+import pytest
+from tables import failing, read, write
+
+LINES = '__label__good It came, "so fast"\n__label__bad-1 Never again | really\n\n__label__good\tfine __label\n'
+
+
+@pytest.mark.parametrize("name", ["train.txt", "train.ft", "train", "cooking.train", "reviews.ft.txt"])
+def test_labels_are_cut_from_the_texts(tmp_path: Path, name: str) -> None:
+    table = read(write(tmp_path / name, LINES))
+    assert table.texts == ('It came, "so fast"', "Never again | really", "fine __label")
+    assert table.labels == ("good", "bad-1", "good")
+    assert "fastText; label = label, text = text" in table.layout.describe()
+
+
+def test_a_label_may_stand_behind_its_text(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "t.txt", "so fast __label__good\nnever __label__bad again\n")).texts == (
+        "so fast",
+        "never again",
+    )
+
+
+def test_a_line_without_a_label_has_none(tmp_path: Path) -> None:
+    assert read(write(tmp_path / "t.txt", "__label__a x\n" * 30 + "no label here\n")).dropped == {"missing label": 1}
+
+
+def test_several_labels_are_refused_or_left_out(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.txt", "__label__a x\n__label__a __label__b y\n__label__b z\n__label__b __label__b w\n")
+    assert "line 2: 2 labels (a, b), expected one; several labels for one text are not supported" in failing(path)
+    assert read(path, skip_bad_rows=True).texts == ("x", "z", "w")
