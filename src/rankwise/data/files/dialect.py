@@ -18,6 +18,7 @@ from rankwise.recipe import DELIMITERS
 SNIFFED_LINES, SNIFFED_CHARACTERS = 100, 1_000_000  # looked at to find a delimiter, whichever is reached first
 KEPT_VALUES, SHORT = 1_000, 50  # values of a column that are kept to compare with, and their longest
 KEPT_SPANS, KEPT_LINES = 50, 100  # rows in quotes that are kept to look into, and lines of one
+LOOKED_AT, EVERY = 2_000, 20  # rows that are looked into, and of those below every one of so many, or with quotes
 QUOTED_SHARE = 1 / 3  # of a column's cells; where so many are in quotes, quotes are no characters
 
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
@@ -124,14 +125,14 @@ class _Fit:
         """Lines that stand in no row of the usual width."""
         self.unbalanced = 0
         """Rows among these whose quotes do not pair within a line."""
-        self.needed = 0
-        """Rows that only quotes make one: a delimiter or a line of another width is inside."""
+        self.needed = False
+        """Whether only quotes make some row one: a delimiter or a line of another width is inside."""
         self.quotes = self.escaped = self.spaced = self.single = False
         """Whether another quoting has anything to go by."""
         self.blanks = dialect.width > 1
         """Whether every delimiter has a blank behind it, in rows of the usual width."""
         self._comments = dialect.comments
-        self._rows = 0
+        self._good = self._rows = 0
         self._quoted: Counter[int] = Counter()
         self._wrapped: Counter[int] = Counter()
         self._doubled = self._inside = False
@@ -152,7 +153,7 @@ class _Fit:
     @property
     def is_clean(self) -> bool:
         """Whether every row is one."""
-        return not self.bad and (not self._spans or (self.needed > 0 and not self.merged))
+        return not self.bad and (not self._spans or (self.needed and not self.merged))
 
     @property
     def span(self) -> tuple[int, int]:
@@ -200,36 +201,58 @@ class _Fit:
         return (self._doubled and not self._inside) or (most > 0 and most >= QUOTED_SHARE * self._rows)
 
     def _count(self, row: CutRow) -> None:
-        text, quote, width = "".join(row.lines), self.dialect.quote, self.dialect.width
-        self.quotes |= quote in text
+        text = row.lines[0] if len(row.lines) == 1 else "".join(row.lines)
+        width = self.dialect.width
+        self.quotes |= self.dialect.quote in text
         self.escaped |= "\\" in text
         self.spaced |= f'{self.dialect.delimiter} "' in text
         self.single |= "'" in text
-        self.blanks &= len(row.cells) != width or all(cell[:1] == " " for cell in row.cells[1:])
-        lines = [self.dialect.split(line) for line in row.lines[:KEPT_LINES] if line.strip("\r\n")]
+        if self.blanks and len(row.cells) == width:
+            self.blanks = all(cell[:1] == " " for cell in row.cells[1:])
         if row.error or len(row.cells) != width:
             self.bad += len(row.lines)
             self.unbalanced += bool(row.error) or len(row.lines) > 1
+            self._look_at_lines(row)
         elif len(row.lines) > 1:
+            lines = self._split(row)
             even = sum(len(cells) == width for cells in lines)
-            self.needed += even < len(lines) or 2 * quote in text
+            self.needed |= even < len(lines) or 2 * self.dialect.quote in text
             if 2 * even > len(lines) and len(self._spans) < KEPT_SPANS:
                 self._spans.append((row.line, row.last, _telling(lines, self.dialect)))
-            return
         else:
-            self.needed += len(lines[0]) != width
+            if not self.needed and self.dialect.quote in text:
+                self.needed = len(self.dialect.split(text)) != width
+            self._good += 1
+            if (
+                self._good < LOOKED_AT
+                or self._good % EVERY == 0
+                or not (self.needed or ('"' not in text and "'" not in text))
+            ):
+                self._look_at_lines(row)
+            elif not self.needed:
+                self._rows += 1  # a row without quotes
+
+    def _split(self, row: CutRow) -> list[list[str]]:
+        """The first lines of a row, with quotes as characters."""
+        return [self.dialect.split(line) for line in row.lines[:KEPT_LINES] if line.strip("\r\n")]
+
+    def _look_at_lines(self, row: CutRow) -> None:
+        """Keep the values of a row on one line, and what quotes tell in the lines of any row."""
+        if len(row.cells) == self.dialect.width:
             for column, cell in enumerate(row.cells):
                 values = self._values.setdefault(column, set())
                 if _is_short(cell) and len(values) < KEPT_VALUES:
                     values.add(cell)
+        lines = self._split(row)
         self._rows += len(lines)
-        if '"' in text or "'" in text:
-            for cells in lines:
-                self._look_at_quotes(cells)
+        for cells in lines:
+            self._look_at_quotes(cells)
 
     def _look_at_quotes(self, cells: Sequence[str]) -> None:
         """Keep what the cells of a line, with quotes as characters, tell of them."""
         for column, cell in enumerate(cells):
+            if '"' not in cell and "'" not in cell:
+                continue
             around = cell[0] if len(cell) > 1 and cell[0] == cell[-1] else ""
             self._inside |= '"' in cell and cell[0] != '"'
             self._wrapped[column] += around == "'"
