@@ -2,12 +2,13 @@
 
 Heavy imports come late in each verb, so that `--help`, `plan`, `recipes` answer at once.
 
-Exit codes: 0; 2 for the user's mistake (a RankwiseError or a wrong option); 1 for ours, or where the reader of a pipe left;
-130 after Ctrl-C.
+Exit codes: 0, also where the reader of a pipe has seen enough; 2 for the user's mistake (a RankwiseError or a wrong option);
+1 for ours; 130 after Ctrl-C.
 """
 
 import atexit
 import gc
+import sys
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -124,7 +125,26 @@ app = typer.Typer(
 def main() -> None:
     """Run the `rankwise` command."""
     atexit.register(gc.freeze)  # Python looks for cycles once more when it ends, among all that libraries made: a wasted wait
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # which click ends with 1
+            end.code = 0
+        raise
+    finally:
+        _flush()
+
+
+def _flush() -> None:
+    """Write what is left for standard output, lest Python, which does so when it ends, find that its reader has gone."""
+    if sys.stdout is None:  # closed before the process began
+        return
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        from rankwise.cli.console import drop_output
+
+        drop_output(sys.stdout)
 
 
 def _print_version(wanted: bool) -> None:

@@ -12,6 +12,7 @@ import typer
 from typer import Argument, Option
 
 from rankwise.run.engines import ENGINES, HELP
+from rankwise.system.visible import visible_json
 
 if TYPE_CHECKING:
     EngineName = str
@@ -67,4 +68,4 @@ def print_json(*parts: object) -> None:
 
     plain = [to_json(part) for part in parts]
     whole = plain[0] if len(plain) == 1 else {key: value for part in plain for key, value in part.items()}
-    typer.echo(json.dumps(whole, indent=2, ensure_ascii=False))
+    typer.echo(visible_json(json.dumps(whole, indent=2, ensure_ascii=False)))

@@ -1,12 +1,15 @@
 """What several verbs show a person: messages, plain tables, scores with their intervals.
 
 Results go to standard output, progress to standard error; a stream that is no terminal gets no colours, no progress.
+Whatever is printed here goes through one console for each, which writes out what would steer a terminal.
 """
 
+import os
 import shlex
 from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
@@ -14,12 +17,33 @@ from rich.table import Table
 from rich.text import Text
 
 from rankwise.stats.intervals import Interval
+from rankwise.system.visible import visible
 
 if TYPE_CHECKING:
     from rankwise.data.files.columns import Layout
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class PlainConsole(Console):
+    """A console that shows what it is given and obeys none of it, and goes on where nobody reads any more.
+
+    Control characters are written out, `:smile:` stays what it is. A reader who has seen enough ends no work:
+    `rankwise train auto | head` trains.
+    """
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        return super().render_str(visible(text), **how)
+
+    def on_broken_pipe(self) -> None:
+        drop_output(self.file)
+
+
+def drop_output(stream: IO[str]) -> None:
+    """Let what is yet to be written to a stream go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+out = PlainConsole(highlight=False, emoji=False)
+err = PlainConsole(stderr=True, highlight=False, emoji=False)
 
 
 def error(message: str) -> None:
@@ -42,6 +66,11 @@ def show_layouts(layouts: Iterable["Layout"]) -> None:
         alike.setdefault(description, {})[name] = None
     for description, names in alike.items():
         dim(f"{', '.join(names)}: {description}")
+
+
+def working(what: str) -> AbstractContextManager[object]:
+    """Inside, a line on a terminal says what takes its time."""
+    return err.status(f"[dim]{what}[/]") if err.is_terminal else nullcontext()
 
 
 def shell(path: Path) -> str:
@@ -88,6 +117,6 @@ def number(interval: Interval) -> str:
 
 def hanging(mark: str, text: str) -> None:
     """Print text, with markup, after a mark; further lines begin under its first word."""
-    for number, line in enumerate(Text.from_markup(text).wrap(out, out.width - len(mark) - 1)):
+    for number, line in enumerate(out.render_str(text).wrap(out, out.width - len(mark) - 1)):
         line.rstrip()
         out.print(Text(f"{mark if number == 0 else ' ' * len(mark)} ") + line)

@@ -4,6 +4,7 @@ The page asks for nothing over the network, runs no script, and says so in its c
 """
 
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -13,6 +14,7 @@ from rankwise.report.figures.style import DARK, LIGHT
 from rankwise.report.figures.writing import file_png, file_svg, page_svg
 from rankwise.report.words import shown, shown_bounds
 from rankwise.run.format import versions
+from rankwise.system.visible import visible
 
 GENERATOR = "rankwise report"  # in a meta tag, by which a later report knows what it may replace
 LONG_TEXT = 600  # characters of a quoted text; longer ones open on demand
@@ -22,10 +24,17 @@ HEAD = 2_000  # bytes of a page in which its meta tags stand
 def render(report: Report) -> str:
     """The page as HTML."""
     loader = PackageLoader("rankwise.report", ".")
-    environment = Environment(autoescape=True, loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, finalize=_as_shown, loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
     environment.filters.update(shown=shown, bounds=shown_bounds)
     made = {"generator": GENERATOR, "version": versions()["rankwise"], "svg": page_svg}
     return environment.get_template("page.html").render(report=report, light=LIGHT, dark=DARK, long_text=LONG_TEXT, **made)
+
+
+def _as_shown(value: Any) -> Any:
+    """A text of the page as it may be shown; what is HTML already, such as a figure, was made of such texts."""
+    return visible(value) if type(value) is str else value
 
 
 def write(report: Report, out: Path) -> int:

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from rankwise.report.figures.style import LIGHT, POINTS, TOOLTIP, fit_text, styled, without_glyph_warnings
+from rankwise.system.visible import visible
 
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 PNG_SCALE = 3  # pixels per point
@@ -67,7 +68,7 @@ def _drawn(figure: Figure, salt: str, **how: Any) -> ElementTree.Element:
     written = io.StringIO()
     with styled(), mpl.rc_context({"svg.hashsalt": salt}), without_glyph_warnings():
         figure.savefig(written, format="svg", metadata=NO_METADATA, **how)
-    root = ElementTree.fromstring(NOT_XML.sub("\ufffd", written.getvalue()))
+    root = ElementTree.fromstring(NOT_XML.sub("\ufffd", visible(written.getvalue())))
     size = {name: root.attrib[name].removesuffix("pt") for name in ("width", "height", "viewBox")}
     style = "stroke-linejoin: round; stroke-linecap: butt"  # in place of matplotlib's style for the whole document
     root.attrib = {"xmlns": SVG, "xmlns:xlink": XLINK, **size, "style": style}
@@ -114,5 +115,5 @@ def _with_name(root: ElementTree.Element, title: str, summary: str, name: str) -
     root.set("role", "img")
     root.set("aria-labelledby", f"{name}-title {name}-desc")
     for tag, text in (("desc", summary), ("title", title)):  # the title is first in the end
-        _insert(root, tag, NOT_XML.sub("\ufffd", text), id=f"{name}-{tag}")
+        _insert(root, tag, NOT_XML.sub("\ufffd", visible(text)), id=f"{name}-{tag}")
     return ElementTree.tostring(root, encoding="unicode")
