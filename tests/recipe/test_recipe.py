@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -102,6 +103,45 @@ def test_a_short_optimizer_in_the_file_can_be_refined_by_an_override(read):
 
 def test_a_short_source_in_the_file_can_be_refined_by_an_override(read):
     assert read("data: {test: a.csv}\n", "data.test.label=topic").data.test == SourceSpec(path="a.csv", label="topic")
+
+
+@pytest.mark.parametrize(
+    ("mapping", "typed"),
+    [
+        ({"train.epochs": 1}, ["train.epochs=1"]),
+        ({"train": {"epochs": 1, "rates": {"head": 0.01}}}, ["train.epochs=1", "train.rates.head=0.01"]),
+        ({"data": {"text": ("subject", "body")}, "data.label": "queue"}, ["data.text=[subject, body]", "data.label=queue"]),
+        ({"adapter.allocate": {"policy": "last-k", "k": 2}}, ["adapter.allocate={policy: last-k, k: 2}"]),
+        ({"train.optimizer": "muon", "train.optimizer.eps": 1e-6}, ["train.optimizer=muon", "train.optimizer.eps=1.0e-6"]),
+        ({"train.class_weights": {"a": 2.0}}, ["train.class_weights={a: 2.0}"]),
+        ({"budget.parameters": None}, ["budget.parameters=null"]),
+        ({"base": Path("some") / "folder"}, ["base=some/folder"]),
+        ({"data.source": "a: b # c"}, ['data.source="a: b # c"']),
+        ({}, []),
+    ],
+)
+def test_overrides_may_be_a_mapping_of_keys_and_values(mapping, typed):
+    assert Recipe.load("auto", mapping) == Recipe.load("auto", typed)
+    assert Recipe.load("auto").with_overrides(mapping) == Recipe.load("auto").with_overrides(typed)
+
+
+@pytest.mark.parametrize(
+    ("mapping", "says"),
+    [
+        ({"train.epoch": 1}, "--set train.epoch=1: unknown key 'train.epoch'; did you mean 'train.epochs'?"),
+        ({"train": {"epochs": -1}}, "--set train.epochs=-1: train.epochs: found -1, expected greater than 0"),
+        ({"": 1}, "overrides have the key ''; expected one such as 'train.epochs'"),
+    ],
+)
+def test_a_mapping_is_refused_as_what_is_typed_is(mapping, says):
+    with pytest.raises(RecipeError) as caught:
+        Recipe.load("auto", mapping)
+    assert str(caught.value) == says
+
+
+def test_what_is_kept_of_texts_does_not_change_what_is_computed():
+    recipe = Recipe.load("auto")
+    assert recipe.with_overrides(["evaluate.keep_texts=false"]).fingerprint == recipe.fingerprint
 
 
 def test_with_overrides_leaves_the_recipe_it_starts_from():

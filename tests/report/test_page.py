@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import importlib
 import io
 import json
@@ -20,7 +21,7 @@ from conftest import as_if, separable
 from rankwise.errors import MissingExtra, RunError
 from rankwise.report.blocks import Column, Paragraph, Report, Section, Table
 from rankwise.report.page import render, write, write_figures
-from rankwise.report.runs import report_of
+from rankwise.report.runs import report_of, without_texts
 from rankwise.report.words import in_words, shown
 from rankwise.stats.intervals import Interval
 from rankwise.stats.scores import Mistake
@@ -204,6 +205,35 @@ def test_whatever_the_data_says_stays_text(run_for):
     assert root.all("h1")[0].text == " ".join(HOSTILE.split())
     assert downloads(root)["mistakes.csv"][1]["text"] == HOSTILE
     assert downloads(root)["classes.csv"][0]["class"] == HOSTILE
+
+
+STEERING = "\x1b[31mred\x07 \u202egnol\x9b2J"
+
+
+def test_nothing_on_the_page_is_invisible_or_turns_the_line_round(run_for):
+    run = run_for("bert")
+    first, *others = run.scores.test.per_class
+    mistakes = (Mistake(1, STEERING, STEERING, "b", 0.9),)
+    test = replace(run.scores.test, per_class=(replace(first, name=STEERING), *others), mistakes=mistakes)
+    scores = replace(run.scores, classes=(STEERING, *run.scores.classes[1:]), test=test)
+    recipe = run.recipe.model_copy(update={"name": f"mine {STEERING}", "summary": STEERING})
+    text = render(report_of([as_if(run, scores=scores, recipe=recipe)]))
+    assert not {"\x07", "\x1b", "\u202e", "\x9b"} & set(text)
+    assert "\\x1b[31mred\\x07 \\u202egnol\\x9b2J" in text
+    assert downloads(checked(text))["mistakes.csv"][0]["text"] == STEERING, "what is downloaded is to the letter"
+
+
+def test_a_page_without_texts_has_mistakes_by_their_rows(run_for):
+    run = run_for("bert")
+    secret = "a customer's sentence"
+    test = replace(run.scores.test, mistakes=(Mistake(17, secret, "a", "b", 0.9),))
+    shown = report_of([as_if(run, scores=replace(run.scores, test=test))])
+    assert secret in html.unescape(render(shown))
+    page = render(without_texts(shown))
+    assert secret not in html.unescape(page)
+    assert downloads(checked(page))["mistakes.csv"] == [
+        {"row": "17", "truth": "a", "predicted": "b", "confidence": "0.9", "text": ""}
+    ]
 
 
 @pytest.mark.parametrize(

@@ -158,3 +158,12 @@ def test_only_changed_texts_run_again(run):
     scores = Validation(Watched(), predictor.padding, batch_size=8).scores(split, shifted=shifted)
     assert seen == [3, 1], "all texts once, then the one with two sentences; lower case changes none"
     assert scores.shifts["lower"] == scores.accuracy
+
+
+def test_no_text_is_kept_where_the_recipe_keeps_none(run, source):
+    evaluate = run.recipe.evaluate.model_copy(update={"keep_texts": False})
+    quiet = as_if(run, recipe=run.recipe.model_copy(update={"evaluate": evaluate}))
+    table, split, plain = evaluate_file(quiet, source, quiet.recipe.data)
+    report = shift_report(quiet, table, split, plain)
+    assert {report.text, *(kind.example for kind in report.kinds)} == {""}
+    assert {mistake.text for mistake in plain.scores.mistakes} == {None}

@@ -39,7 +39,7 @@ def evaluated(values: NDArray[np.float32], split: Split, task: Task, spec: Evalu
     """Scores of a split whose logits (N, C) are known."""
     probabilities = task.probabilities(values)
     scores = task.scores(probabilities, split.labels, spec)
-    surest = _mistakes(task, split, probabilities, mistakes)
+    surest = _mistakes(task, split, probabilities, mistakes, keep_texts=spec.keep_texts)
     return Evaluation(stats.ScoresWithMistakes(**vars(scores), mistakes=surest), probabilities, split.labels)
 
 
@@ -53,7 +53,9 @@ def probabilities_under(
     return under
 
 
-def _mistakes(task: Task, split: Split, probabilities: Probabilities, count: int) -> tuple[stats.Mistake, ...]:
+def _mistakes(
+    task: Task, split: Split, probabilities: Probabilities, count: int, *, keep_texts: bool
+) -> tuple[stats.Mistake, ...]:
     """The rows whose class was not the decision, the most confident ones first."""
     decided = task.decide(probabilities)
     confidence = probabilities.max(-1)
@@ -62,7 +64,7 @@ def _mistakes(task: Task, split: Split, probabilities: Probabilities, count: int
     return tuple(
         stats.Mistake(
             row=int(split.rows[index]),
-            text=split.texts[index],
+            text=split.texts[index] if keep_texts else None,
             truth=task.classes[split.labels[index]] if split.labels[index] >= 0 else "(unknown class)",
             predicted=task.classes[decided[index]],
             confidence=float(confidence[index]),

@@ -11,6 +11,7 @@ from rankwise.recipe.data import AFTER_READING as AFTER_READING
 from rankwise.recipe.data import DELIMITERS as DELIMITERS
 from rankwise.recipe.data import DataSpec as DataSpec
 from rankwise.recipe.data import SourceSpec as SourceSpec
+from rankwise.recipe.recipe import Overrides as Overrides
 from rankwise.recipe.recipe import Recipe as Recipe
 from rankwise.recipe.recipe import Rung as Rung
 from rankwise.recipe.recipe import builtin_recipes as builtin_recipes

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -36,6 +37,10 @@ ONE_STRING: dict[KeyPath, str] = {  # sections that may be a plain string, and t
     **{("data", role): "path" for role in ROLES},
     ("search", "pruner"): "name",  # of a space
 }
+
+
+Overrides = Iterable[str] | Mapping[str, Any]
+"""Changes to a recipe: `train.epochs=2` each, its value in YAML, or keys with their values."""
 
 
 class Recipe(Spec):
@@ -122,8 +127,8 @@ class Recipe(Spec):
         return self.with_overrides([*changes[name], f"rungs=[{name}]", *more])
 
     @classmethod
-    def load(cls, name_or_path: str | Path, overrides: Iterable[str] = (), *, origin: str = "--set") -> Self:
-        """A built-in recipe by name, or a YAML file by path, with `key.path=value` overrides applied.
+    def load(cls, name_or_path: str | Path, overrides: Overrides = (), *, origin: str = "--set") -> Self:
+        """A built-in recipe by name, or a YAML file by path, with overrides applied: `key.path=value`, or keys and values.
 
         Raises RecipeError for a missing file, bad YAML, an unknown key or a value out of range, naming the line;
         an override is named after its `origin`.
@@ -132,10 +137,7 @@ class Recipe(Spec):
         tree, lines = parse(file, text)
         if {"base", "space"} <= tree.keys():
             raise RecipeError(f"{file} is a space; type: rankwise sweep {file}")
-        if isinstance(overrides, str | Mapping):
-            raise RecipeError(f"overrides are {quote(overrides)}; expected a list of 'key=value', such as ['train.epochs=2']")
-        for change in overrides:
-            override(tree, lines, change, origin)
+        _override_all(tree, lines, overrides, origin)
         return cls._validated(tree, lines, file)
 
     @classmethod
@@ -143,12 +145,11 @@ class Recipe(Spec):
         """A recipe from plain values, such as `Recipe.to_dict` gives. Raises RecipeError."""
         return cls._validated(dict(tree), {}, "recipe")
 
-    def with_overrides(self, overrides: Iterable[str]) -> Self:
-        """A copy with `key.path=value` overrides applied. Raises RecipeError."""
+    def with_overrides(self, overrides: Overrides) -> Self:
+        """A copy with overrides applied, as `load` takes them. Raises RecipeError."""
         tree = self.to_dict()
         lines: Lines = {}
-        for change in overrides:
-            override(tree, lines, change)
+        _override_all(tree, lines, overrides, "--set")
         return self._validated(tree, lines, self.name)
 
     def refusal(self, key: str, value: Any, where: str) -> str | None:
@@ -182,14 +183,13 @@ class Recipe(Spec):
         return dump(self.to_dict())
 
     def identity(self) -> dict[str, Any]:
-        """The values that change what is computed, by section: not the name, the summary or where events go.
+        """The values that change what is computed, by section: not the name, the summary, where events go, what is kept.
 
         Nor where the data lie: whoever compares recipes compares the data's digest too.
         """
         paths = {"source", *ROLES}
-        return self.model_dump(
-            mode="json", exclude={"name": True, "summary": True, "published": True, "train": {"trackers"}, "data": paths}
-        )
+        apart = {"train": {"trackers"}, "evaluate": {"keep_texts"}, "data": paths}
+        return self.model_dump(mode="json", exclude={"name": True, "summary": True, "published": True, **apart})
 
     @property
     def fingerprint(self) -> str:
@@ -212,11 +212,47 @@ def builtin_recipes() -> list[str]:
 def override(tree: dict[str, Any], lines: Lines, change: str, origin: str = "--set") -> None:
     """Apply `a.b.c=value` to the tree and its lines, in place."""
     dotted, equals, text = change.partition("=")
-    keys = tuple(dotted.strip().split("."))
+    keys = _keys_of(dotted)
     if not equals or not all(keys):
         raise RecipeError(f"{origin} {change}: expected key=value, such as train.epochs=2")
     source = f"{origin} {change}"
-    value = parse_value(source, text)
+    _put(tree, lines, keys, parse_value(source, text), source)
+
+
+def _override_all(tree: dict[str, Any], lines: Lines, overrides: Overrides, origin: str) -> None:
+    """Apply overrides in their order. Raises RecipeError for what is neither a list of them nor a mapping."""
+    if isinstance(overrides, Mapping):
+        for keys, value in _flat(overrides):
+            _put(tree, lines, keys, value, f"{origin} {'.'.join(keys)}={quote(value)}")
+        return
+    if isinstance(overrides, str):
+        raise RecipeError(
+            f"overrides are {quote(overrides)}; expected a list of 'key=value', such as ['train.epochs=2'], or a mapping, "
+            "such as {'train.epochs': 2}"
+        )
+    for change in overrides:
+        override(tree, lines, change, origin)
+
+
+def _flat(overrides: Mapping[Any, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Keys and values; a section in a section stands for its keys, so that the others of it stay as they are."""
+    for dotted, value in overrides.items():
+        keys = (*above, *_keys_of(str(dotted)))
+        if not all(keys):
+            raise RecipeError(f"overrides have the key {quote(dotted)}; expected one such as 'train.epochs'")
+        is_whole = keys in ONE_STRING and isinstance(value, Mapping) and ONE_STRING[keys] in value
+        if isinstance(value, Mapping) and value and not is_whole and set(map(str, value)) <= known_keys(Recipe, keys):
+            yield from _flat(value, keys)
+        else:
+            yield keys, os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _keys_of(dotted: str) -> tuple[str, ...]:
+    return tuple(dotted.strip().split("."))
+
+
+def _put(tree: dict[str, Any], lines: Lines, keys: tuple[str, ...], value: Any, source: str) -> None:
+    """Put a value into the tree, in place, and the line `source` beside its keys."""
     node = tree
     for depth, key in enumerate(keys[:-1], start=1):
         section = node.get(key)

@@ -183,6 +183,10 @@ class EvaluateSpec(Spec):
     """The intervals' level."""
     baselines: bool = True
     """Also score the majority class and TF-IDF with logistic regression."""
+    keep_texts: bool = True
+    """Keep the texts of the surest mistakes, and an example under shift, in the run folder and its report; false: their row
+    numbers alone.
+    """
     shifts: Annotated[tuple[ShiftKind, ...], BeforeValidator(one_or_many), Field(min_length=1)] = get_args(ShiftKind)
     """Kinds of shift that `rankwise evaluate --shift` and `train.select_by: worst_shift` look at; all when left out."""
 

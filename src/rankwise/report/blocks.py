@@ -38,6 +38,12 @@ class Table:
     """Rows that stand out, such as a run among its baselines."""
     folded: bool = False
 
+    def without(self, label: str) -> Self:
+        """The same with nothing in the columns of this label."""
+        blank = {index for index, column in enumerate(self.columns) if column.label == label}
+        rows = [[None if index in blank else value for index, value in enumerate(row)] for row in self.rows]
+        return replace(self, rows=rows) if blank else self
+
     def as_csv(self) -> str:
         """RFC 4180 with a header; numbers as they were computed, a column that has an Interval as three."""
         wide = {index for row in self.rows for index, value in enumerate(row) if isinstance(value, Interval)}

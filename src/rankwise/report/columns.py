@@ -12,6 +12,8 @@ TRAINED_PARAMETERS = Column("trained_parameters", "trained parameters", "count")
 SECONDS = Column("seconds", "training time", "seconds")
 PEAK_GB = Column("peak_gb", "peak memory, GB", "number")
 
+TEXT = "a text"  # the label of columns that hold texts of the data
+
 ACCURACY = Column("accuracy", "accuracy, %", "share")
 MACRO_F1 = Column("macro_f1", "macro-F1, %", "share")
 MCC = Column("mcc", "MCC", "number")

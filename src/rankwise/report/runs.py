@@ -1,9 +1,11 @@
 """Finished runs → a Report: one recipe at length, or several beside each other and then each at length."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rankwise.errors import RunError
-from rankwise.report.blocks import Report, Section, Stat
+from rankwise.report.blocks import Block, Quotes, Report, Section, Stat, Table
+from rankwise.report.columns import TEXT
 from rankwise.report.groups import Group, group_by_recipe
 from rankwise.report.sections.budget import budget_section
 from rankwise.report.sections.compared import compared_sections
@@ -28,6 +30,23 @@ def report_of(runs: Sequence[Run]) -> Report:
     seeds = f"Numbers are means over {len(group.runs)} seeds." if len(group.runs) > 1 else ""
     lead = " ".join(filter(None, (_summary(group), what, seeds)))
     return Report(group.name, lead, _stats_of_one(group), [section(group) for section in SECTIONS])
+
+
+def without_texts(report: Report) -> Report:
+    """The same report with none of the texts that runs kept: mistakes by their row, shifts without an example."""
+    return replace(report, sections=[_without_texts(section) for section in report.sections])
+
+
+def _without_texts(section: Section) -> Section:
+    blocks = [_without_text(block) for block in section.blocks]
+    return replace(section, blocks=blocks, sections=[_without_texts(inner) for inner in section.sections])
+
+
+def _without_text(block: Block) -> Block:
+    """The block with nothing in its columns of texts."""
+    if isinstance(block, Quotes):
+        return Quotes(block.table.without(TEXT))
+    return block.without(TEXT) if isinstance(block, Table) else block
 
 
 def _report_of_several(groups: Sequence[Group]) -> Report:

@@ -294,7 +294,7 @@ class KindScores:
     drop: Interval
     """Accuracy on the rows as they are minus accuracy under the shift, paired."""
     example: str
-    """What it makes of the report's text."""
+    """What it makes of the report's text; empty where texts are not kept."""
 
 
 @dataclass(frozen=True)
@@ -306,7 +306,7 @@ class ShiftReport(Stored):
     rows: int
     confidence_level: float
     text: str
-    """One of them, short, which most kinds change."""
+    """One of them, short, which most kinds change; empty where texts are not kept."""
     kinds: tuple[KindScores, ...]
 
     @property

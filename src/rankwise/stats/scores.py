@@ -59,7 +59,8 @@ class Mistake:
 
     row: int
     """Its number in its file."""
-    text: str
+    text: str | None
+    """None where texts are not kept."""
     truth: str
     predicted: str
     confidence: float

@@ -4,6 +4,7 @@ Every kind is scored on the same rows, so a drop is a paired difference with a p
 others in the recipe's order.
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +40,8 @@ def shift_report(run: Run, table: Table, split: Split, plain: Evaluation, *, eng
         drop = paired_bootstrap(right, task.decide(probabilities) == plain.truth, confidence=scoring.confidence)
         rows, changed, example = scores.rows, len(change.indices), shift(text, change.kind, join=join)
         kinds_scores.append(KindScores(change.kind, rows, changed, scores.accuracy, scores.macro_f1, drop, example))
+    if not scoring.keep_texts:
+        text, kinds_scores = "", [replace(kind, example="") for kind in kinds_scores]
     name = table.layout.path if table.layout.path.startswith("hub:") else Path(table.layout.path).name
     return ShiftReport(name, len(split), scoring.confidence, text, tuple(kinds_scores))
 

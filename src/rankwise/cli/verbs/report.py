@@ -25,15 +25,17 @@ def report(
     ],
     out: Annotated[Path, Option(help="The page.")] = Path("report.html"),
     figures: Annotated[Path | None, Option(help="A folder for every figure as SVG, PNG and CSV.", metavar="DIR")] = None,
+    no_texts: Annotated[bool, Option("--no-texts", help="Show none of the texts that the runs kept.")] = False,
     show: Annotated[bool, Option("--open", help="Open the page in the browser.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """One HTML page about runs or a study: scores, budget, curves, mistakes, origin, in pictures and tables."""
-    made = _report_of(sources)
-    from rankwise.report.page import write, write_figures
+    with console.working("drawing"):
+        made = _report_of(sources, no_texts=no_texts)
+        from rankwise.report.page import write, write_figures
 
-    size = write(made, out)
-    with warnings.catch_warnings(record=True) as warned:
+        size = write(made, out)
+    with console.working("writing figures"), warnings.catch_warnings(record=True) as warned:
         warnings.filterwarnings("always", message="Glyph ")  # matplotlib's, for each letter
         files = write_figures(made, figures) if figures is not None else []
     if any(str(warning.message).startswith("Glyph ") for warning in warned):
@@ -48,7 +50,7 @@ def report(
         typer.launch(out.resolve().as_uri())
 
 
-def _report_of(sources: list[str]) -> "Report":
+def _report_of(sources: list[str], *, no_texts: bool) -> "Report":
     studies = [source for source in sources if "://" in source or (Path(source) / STUDY).is_file()]
     for source in [source for source in sources if source not in studies]:
         held = sorted(path.parent for path in Path(source).glob(f"*/{STUDY}"))
@@ -56,11 +58,12 @@ def _report_of(sources: list[str]) -> "Report":
             what = f"{source} is no study but holds {len(held)}, such as {held[0]}"
             raise RunError(f"{what}; a study is reported alone: give one")
         check_run(source)
-    from rankwise.report.runs import report_of
+    from rankwise.report.runs import report_of, without_texts
     from rankwise.run.folder import Run
 
     if not studies:
-        return report_of([Run.load(source) for source in sources])
+        made = report_of([Run.load(source) for source in sources])
+        return without_texts(made) if no_texts else made
     if len(sources) > 1:
         raise RunError(f"{studies[0]} is a study, and a study is reported alone; give it, or run folders, but not both")
     require("optuna", extra="sweep")

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.report.blocks import Block, Column, Figure, Quotes, Section, Table
-from rankwise.report.columns import ACCURACY
+from rankwise.report.columns import ACCURACY, TEXT
 from rankwise.report.figures import charts, maps
 from rankwise.report.groups import Group
 from rankwise.report.words import Value, in_words, percent, with_capital
@@ -28,7 +28,7 @@ def mistakes_section(group: Group) -> Section:
         surest.setdefault(one.row, (one.row, one.truth, one.predicted, one.confidence, one.text))
     if surest:
         predicted, confidence = Column("predicted", "predicted"), Column("confidence", "confidence, %", "share")
-        columns = (Column("row", "row", "count"), TRUTH, predicted, confidence, Column("text", "text"))
+        columns = (Column("row", "row", "count"), TRUTH, predicted, confidence, Column("text", TEXT))
         table = Table("mistakes", "The most confident mistakes", columns, list(surest.values())[:MISTAKES])
         blocks.append(Quotes(table))
     return Section("mistakes-section", "Where it is right and wrong", blocks)

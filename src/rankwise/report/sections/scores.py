@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rankwise.report.blocks import Block, Code, Column, Figure, Section, Table
-from rankwise.report.columns import ACCURACY, BEST_UPDATE, LOG_LOSS, MACRO_F1, RUN, SCORES, SECONDS, SEED
+from rankwise.report.columns import ACCURACY, BEST_UPDATE, LOG_LOSS, MACRO_F1, RUN, SCORES, SECONDS, SEED, TEXT
 from rankwise.report.figures import charts
 from rankwise.report.groups import Group
 from rankwise.report.words import Value, in_words, listed, percent, run_name, shown
@@ -91,7 +91,7 @@ def shift_section(group: Group) -> Section:
     alike = [report for report in reports if _measured(report) == _measured(first)]
     rows = [_pooled_row(group, same) for same in zip(*(report.kinds for report in alike), strict=True)]
     kind, drop = Column("kind", "what is changed"), Column("drop", "drop, points", "share")
-    changed, example = Column("changed", "inputs changed, %", "share"), Column("example", "a text")
+    changed, example = Column("changed", "inputs changed, %", "share"), Column("example", TEXT)
     table = Table("shift", "Scores under shift", (kind, changed, ACCURACY, MACRO_F1, drop, example), rows)
     drops = [(str(row[0]), row[4]) for row in rows if isinstance(row[4], Interval)]
     runs = f" by {len(alike)} of {len(group.runs)} runs" if len(alike) < len(group.runs) else ""
