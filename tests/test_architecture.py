@@ -49,7 +49,19 @@ FOLDERS = (
 )
 WITHOUT_TORCH = ("errors", "stats", "recipe", "encoders", "planning")  # not even late
 HEAVY = {"torch", "transformers", "peft", "accelerate", "sklearn", "safetensors", "tokenizers", "datasets"}
-PUBLIC = ["Plan", "RankwiseError", "Recipe", "Run", "__version__", "builtin_recipes", "evaluate", "plan", "prepare", "train"]
+PUBLIC = [
+    "Plan",
+    "Prediction",
+    "RankwiseError",
+    "Recipe",
+    "Run",
+    "__version__",
+    "builtin_recipes",
+    "evaluate",
+    "plan",
+    "prepare",
+    "train",
+]
 
 
 def dotted(path: Path) -> str:

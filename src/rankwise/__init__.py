@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rankwise.data.prepare import prepare as prepare
     from rankwise.errors import RankwiseError as RankwiseError
     from rankwise.inference.evaluation import evaluate as evaluate
+    from rankwise.inference.predict import Prediction as Prediction
     from rankwise.planning.plan import Plan as Plan
     from rankwise.planning.plan import plan as plan
     from rankwise.recipe.recipe import Recipe as Recipe
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Plan": "rankwise.planning.plan",
+    "Prediction": "rankwise.inference.predict",
     "RankwiseError": "rankwise.errors",
     "Recipe": "rankwise.recipe",
     "Run": "rankwise.run.folder",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import astuple, replace
 
 import pytest
@@ -9,8 +11,9 @@ import pytest
 from rankwise.cli import console
 from rankwise.cli.verbs.evaluate import show_evaluation
 from rankwise.cli.verbs.train import show_run
+from rankwise.run.verdict import verdict
 from rankwise.stats.intervals import Interval
-from rankwise.stats.scores import ClassScore, ScoresWithMistakes
+from rankwise.stats.scores import ClassScore, Mistake, ScoresWithMistakes
 
 HALF = Interval(0.5, None, None)
 
@@ -86,3 +89,42 @@ def test_shares_are_shown_in_percent_and_other_scores_as_they_are(run_for, capsy
 def test_a_recipe_may_be_called_anything(run_for, capsys):
     show_run(run_for("bert", "name='[red]'"))
     assert "[red]" in capsys.readouterr().out
+
+
+STEERING = "\x1b[31mred\x07 \u202egnol\x9b2J [bold]:smile:"
+
+
+def test_names_and_texts_of_an_evaluation_do_not_steer_the_terminal(capsys, monkeypatch):
+    monkeypatch.setattr(console.out, "_width", 200)
+    mistake = Mistake(1, f"text {STEERING}", STEERING, "b", 0.9)
+    show_evaluation(replace(scored([STEERING, "b"], [[3, 1], [2, 3]]), mistakes=(mistake,)), [STEERING, "b"])
+    told = capsys.readouterr().out
+    assert told.count("\\x1b[31mred\\x07 \\u202egnol\\x9b2J [bold]:smile:") == 5
+    assert not {"\x07", "\x1b", "\u202e", "\x9b"} & set(told)
+
+
+def test_messages_do_not_steer_the_terminal(capsys):
+    console.error(STEERING)
+    console.note(STEERING)
+    console.dim(STEERING)
+    console.hanging("-", "x\x1b[2J")
+    printed = capsys.readouterr()
+    assert not {"\x07", "\x1b", "\u202e", "\x9b"} & set(printed.out + printed.err)
+    assert printed.err == "error: \\x1b[31mred\\x07 \\u202egnol\\x9b2J [bold]:smile:\n"
+
+
+def test_mistakes_without_texts_say_so(capsys):
+    mistake = Mistake(7, None, "a", "b", 0.9)
+    show_evaluation(replace(scored(["a", "b"], [[3, 1], [2, 3]]), mistakes=(mistake,)), ["a", "b"])
+    assert "not kept" in capsys.readouterr().out
+
+
+def test_the_end_of_a_run_shows_a_text_of_ones_own_and_what_the_scores_come_to(run_for, capsys):
+    run = run_for("bert")
+    show_run(run, example="It's a \x1b[31mlong\n text with more words than a command line should hold, so it is cut")
+    told = capsys.readouterr().out
+    command = re.search(r"rankwise predict \S+ --text (.*)", told)[1]
+    assert shlex.split(command) == ["It's a [31mlong text with more words than a command line"]
+    assert " ".join(verdict(run.scores).split()) in " ".join(told.split())
+    show_run(run)
+    assert "--text TEXT" in capsys.readouterr().out

@@ -205,3 +205,25 @@ def test_any_explicit_map_counts_what_the_live_model_counts(family, ranks, bias)
     except PlanError:
         assume(False)
     assert count_live(found, 4) == (found.ledger.trainable_parameters, found.ledger.total_parameters)
+
+
+def test_a_recipe_is_planned_by_its_name(tmp_path):
+    by_name = plan("uniform-qkv", classes=4)
+    assert by_name.ledger == plan(Recipe.load("uniform-qkv"), classes=4).ledger
+    (tmp_path / "mine.yaml").write_text(Recipe.load("uniform-qkv").to_yaml(), "utf-8")
+    assert plan(tmp_path / "mine.yaml").ledger == by_name.ledger
+
+
+def test_without_a_number_of_classes_they_are_those_that_the_recipe_names_else_two():
+    assert plan("auto").ledger == plan("auto", classes=2).ledger
+    assert plan("auto").notes[-1] == "2 classes assumed; give classes=N"
+    named = plan(Recipe.load("auto", {"data.classes": ["a", "b", "c"]}))
+    assert named.ledger == plan("auto", classes=3).ledger
+    assert not any("assumed" in note for note in named.notes)
+
+
+@pytest.mark.parametrize("name", ["auto", "uniform-qkv", "distilbert-full"])
+def test_a_plan_is_shown_in_a_line(name):
+    planned = plan(name, classes=4)
+    assert len(repr(planned)) < 150
+    assert f"{planned.ledger.trainable_parameters:,} of {planned.ledger.total_parameters:,} parameters train" in repr(planned)

@@ -38,14 +38,39 @@ def predicted(run, path, form=None, **options):
 # ----------------------------------------------------------------------------------------------------------- prediction
 
 
-def test_each_row_of_a_file_has_a_prediction_with_its_number(run, tmp_path):
+def test_each_row_of_a_file_has_its_own_columns_and_a_prediction_behind_them(run, tmp_path):
     data = separable(10, seed=5)
-    found = predicted(run, data.write(tmp_path / "new.csv"))
+    lines = [f"{place:03},{text},=1+1" for place, text in enumerate(data.texts)]
+    (tmp_path / "new.csv").write_text("\n".join(["id,text,note", *lines]) + "\n", "utf-8")
+    found = predicted(run, tmp_path / "new.csv")
     expected = run.predict(data.texts)
-    assert [row["row"] for row in found] == list(range(1, 11))
+    assert [row["id"] for row in found] == [f"{place:03}" for place in range(10)]
+    assert [row["text"] for row in found] == data.texts
+    assert {row["note"] for row in found} == {"=1+1"}
     assert [row["label"] for row in found] == [prediction.label for prediction in expected]
     assert [row["score"] for row in found] == [round(prediction.score, 6) for prediction in expected]
-    assert list(found[0]) == Form().columns(CLASSES)
+    assert list(found[0]) == Form().columns(CLASSES, ("id", "text", "note")) == ["id", "text", "note", "label", "score"]
+
+
+def test_columns_of_the_file_are_never_replaced(run, tmp_path):
+    (tmp_path / "new.csv").write_text("text,label,score,predicted_score\napple,mine,5,6\n", "utf-8")
+    (row,) = predicted(run, tmp_path / "new.csv")
+    assert list(row) == ["text", "label", "score", "predicted_score", "predicted_label", "predicted_score_2"]
+    assert (row["label"], row["score"], row["predicted_score"]) == ("mine", "5", "6")
+    assert row["predicted_label"] == run.predict(["apple"])[0].label
+
+
+def test_cells_keep_their_types_where_the_format_that_is_written_has_some(run, tmp_path):
+    (tmp_path / "new.jsonl").write_text('{"id": 7, "text": "apple", "tags": ["a"], "ok": true, "gone": null}\n', "utf-8")
+    (typed,) = predicted(run, tmp_path / "new.jsonl", Form(typed=True))
+    assert {name: typed[name] for name in ("id", "tags", "ok", "gone")} == {"id": 7, "tags": ["a"], "ok": True, "gone": None}
+    (plain,) = predicted(run, tmp_path / "new.jsonl")
+    assert {name: plain[name] for name in ("id", "tags", "ok", "gone")} == {
+        "id": "7",
+        "tags": '["a"]',
+        "ok": "true",
+        "gone": "",
+    }
 
 
 def test_the_columns_of_training_are_read_again_whatever_they_are_called(recipe_for, tmp_path):
@@ -101,14 +126,16 @@ def test_a_text_under_another_name_is_told(run, tmp_path):
 def test_a_row_without_text_keeps_its_place(run, tmp_path):
     (tmp_path / "new.csv").write_text('text,note\napple,a\n"",b\n"  ",c\nzinc,d\n', "utf-8")
     found = predicted(run, tmp_path / "new.csv")
-    assert [row["row"] for row in found] == [1, 2, 3, 4]
+    assert [row["note"] for row in found] == ["a", "b", "c", "d"]
     assert found[3]["label"] == run.predict(["zinc"])[0].label
 
 
 def test_all_probabilities_stand_under_their_classes(run, tmp_path):
     form = Form(probabilities=True)
-    found = predicted(run, separable(4, seed=5).write(tmp_path / "new.csv"), form)
-    assert form.columns(CLASSES) == ["row", "label", "score", "p_fruit", "p_metal", "p_river"] == list(found[0])
+    (tmp_path / "new.csv").write_text("text\n" + "\n".join(separable(4, seed=5).texts) + "\n", "utf-8")
+    found = predicted(run, tmp_path / "new.csv", form)
+    assert form.columns(CLASSES, ["text"]) == ["text", "label", "score", "p_fruit", "p_metal", "p_river"] == list(found[0])
+    assert form.columns(CLASSES) == ["row", "label", "score", "p_fruit", "p_metal", "p_river"]
     for row in found:
         assert sum(row[f"p_{name}"] for name in CLASSES) == pytest.approx(1, abs=3e-6)
         assert row["score"] == row[f"p_{row['label']}"]
@@ -116,8 +143,8 @@ def test_all_probabilities_stand_under_their_classes(run, tmp_path):
 
 def test_class_numbers_count_from_0(run, tmp_path):
     path = separable(9, seed=5).write(tmp_path / "new.csv")
-    numbers = [row["label"] for row in predicted(run, path, Form(numbers=True))]
-    assert [CLASSES[number] for number in numbers] == [row["label"] for row in predicted(run, path)]
+    numbers = [row["predicted_label"] for row in predicted(run, path, Form(numbers=True))]
+    assert [CLASSES[number] for number in numbers] == [row["predicted_label"] for row in predicted(run, path)]
 
 
 def test_a_submission_has_exactly_its_two_columns_with_the_files_own_ids(run, tmp_path):
@@ -162,7 +189,9 @@ def test_mc_dropout_reaches_the_written_rows(run, tmp_path):
 def test_onnx_writes_the_rows_that_torch_writes(run, tmp_path):
     path = separable(20, seed=5).write(tmp_path / "new.csv")
     by_torch, by_onnx = predicted(run, path), predicted(run, path, engine="onnx")
-    assert [(row["row"], row["label"]) for row in by_torch] == [(row["row"], row["label"]) for row in by_onnx]
+    assert [(row["text"], row["predicted_label"]) for row in by_torch] == [
+        (row["text"], row["predicted_label"]) for row in by_onnx
+    ]
     assert [row["score"] for row in by_torch] == pytest.approx([row["score"] for row in by_onnx], abs=2e-6)
 
 

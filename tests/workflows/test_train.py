@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
+import torch
 
 from conftest import CLASSES, Rows, separable
 from rankwise.data.labelled import read_labelled
@@ -38,7 +39,7 @@ def contents(folder):
 def test_a_run_tells_its_story_in_order(quick, tmp_path):
     heard = []
     train(quick(), tmp_path / "run", listeners=[lambda event: heard.append(event.kind)])
-    in_order = [kind for kind in dict.fromkeys(heard) if kind != "tick"]
+    in_order = [kind for kind in dict.fromkeys(heard) if kind not in ("tick", "work")]
     assert in_order == ["plan", "machine", "data", "forecast", "start", "step", "evaluation", "end", "scores"]
     assert heard.count("scores") == 1, "the test split is scored once"
 
@@ -241,10 +242,63 @@ def test_training_on_python_sequences(quick, rows, tmp_path, kind):
     assert run.predict(["apple"])[0].label in CLASSES
 
 
-def test_whole_numbers_do_as_labels(quick, rows, tmp_path):
-    numbers = [CLASSES.index(label) + 1 for label in rows.labels]
-    run = train(quick(), tmp_path / "run", texts=rows.texts, labels=numbers)
-    assert run.preprocessing.classes == ("1", "2", "3")
+@pytest.mark.parametrize(
+    ("names", "classes"),
+    [
+        ((1, 2, 3), ("1", "2", "3")),
+        ((-1, 0, 10), ("-1", "0", "10")),
+        ((False, True, True), ("false", "true")),
+        ((0.0, 1.0, 2.0), ("0", "1", "2")),
+    ],
+)
+@pytest.mark.parametrize("rungs", ["[]", "[tfidf]"])
+def test_labels_come_back_in_the_type_they_were_given_in(quick, rows, tmp_path, names, classes, rungs):
+    labels = [names[CLASSES.index(label)] for label in rows.labels]
+    recipe = quick("head.kind=pooled", "head.start=fitted", f"rungs={rungs}")
+    train(recipe, tmp_path / "run", texts=rows.texts, labels=labels)
+    run = Run.load(tmp_path / "run")
+    assert run.preprocessing.classes == classes
+    (prediction,) = run.predict(["apple pear"])
+    assert type(prediction.label) is type(names[0])
+    assert prediction.label in names
+    assert set(prediction.probabilities) == set(names)
+    assert prediction.score == prediction.probabilities[prediction.label]
+
+
+def test_labels_of_a_tensor_are_whole_numbers(quick, rows, tmp_path):
+    numbers = torch.tensor([CLASSES.index(label) for label in rows.labels])
+    run = train(quick(), tmp_path / "run", texts=np.array(rows.texts), labels=numbers)
+    assert {type(label) for label in run.preprocessing.labels} == {int}
+
+
+def test_a_frame_is_trained_on_and_predicted_by_the_columns_that_the_recipe_names(quick, rows, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"id": range(len(rows.texts)), "wording": rows.texts, "more": "", "queue": rows.labels})
+    recipe = quick("data.text=[wording, more]")
+    run = train(recipe, tmp_path / "run", texts=frame, labels=frame["queue"])
+    assert run.predict(frame) == run.predict(rows.texts) == list(run.predictor.stream(frame))
+    assert len(run.predict(frame.iloc[:4])) == 4
+    with pytest.raises(DataError, match=r"columns id, wording; expected the text columns wording \+ more"):
+        run.predict(frame[["id", "wording"]])
+
+
+def test_what_becomes_of_a_training_is_told_unless_it_is_not_wanted(quick, tmp_path, capsys):
+    train(quick(), tmp_path / "told")
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "rankwise: training: 2 updates on 36 rows\n" in printed.err
+    assert "test accuracy" in printed.err
+    train(quick(), tmp_path / "quiet", progress=False)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_run_that_keeps_no_texts_has_none_in_any_of_its_files(quick, rows, tmp_path):
+    loud, quiet = (train(quick(f"evaluate.keep_texts={keep}"), tmp_path / keep, progress=False) for keep in ("true", "false"))
+    assert loud.scores.test.mistakes
+    assert [mistake.text for mistake in quiet.scores.test.mistakes] == [None] * len(loud.scores.test.mistakes)
+    assert [mistake.row for mistake in quiet.scores.test.mistakes] == [mistake.row for mistake in loud.scores.test.mistakes]
+    kept = b"".join(path.read_bytes() for path in quiet.folder.rglob("*") if path.is_file())
+    assert [text for text in rows.texts if text.encode() in kept] == []
 
 
 def test_data_that_the_caller_has_read_is_not_read_again(quick, rows, tmp_path):

@@ -1,15 +1,18 @@
 """What becomes of a training while it runs, on standard error: a bar, and a line for each evaluation."""
 
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
 
 from rich import progress
 from rich.progress import Progress, ProgressColumn, TextColumn
 
 from rankwise.cli.console import dim, err, note
 from rankwise.planning.forecast import Forecast
-from rankwise.system.events import Event
+from rankwise.system.events import Event, WorkDone
 from rankwise.training import events
 from rankwise.workflows.events import AlreadyComplete, DataPrepared, MachineMeasured, RungReached, RungStarted
+
+T = TypeVar("T")
 
 
 class Bar(Progress):
@@ -21,14 +24,41 @@ class Bar(Progress):
         self.task: Any = None
 
 
-class TrainingProgress(Bar):
+def counted(what: str, rows: Iterable[T]) -> Iterator[T]:
+    """The rows as they come, with their number so far on a terminal."""
+    with Bar(progress.TimeElapsedColumn()) as bar:
+        bar.task = bar.add_task(what, total=None)
+        for row in rows:
+            yield row
+            bar.advance(bar.task)
+
+
+class WorkProgress(Bar):
+    """A listener that draws a bar of what is being done, until something else happens."""
+
+    def __init__(self, *columns: ProgressColumn) -> None:
+        super().__init__(*columns, progress.TimeElapsedColumn(), TextColumn("ETA"), progress.TimeRemainingColumn())
+        self.work: Any = None
+
+    def __call__(self, event: Event) -> None:
+        now = event if isinstance(event, WorkDone) else None
+        if self.work is not None and (now is None or now.done == 0):
+            self.remove_task(self.work)
+            self.work = None
+        if now is not None and self.work is None:
+            self.work = self.add_task(now.what, total=now.total or None, loss="")
+        if now is not None:
+            self.update(self.work, completed=now.done)
+
+
+class TrainingProgress(WorkProgress):
     """A listener that draws a bar with loss, speed and ETA, and a line for each evaluation."""
 
     def __init__(self) -> None:
-        elapsed, remaining = progress.TimeElapsedColumn(), progress.TimeRemainingColumn()
-        super().__init__(TextColumn("{task.fields[loss]}"), elapsed, TextColumn("ETA"), remaining)
+        super().__init__(TextColumn("{task.fields[loss]}"))
 
     def __call__(self, event: Event) -> None:
+        super().__call__(event)
         match event:
             case AlreadyComplete():
                 dim(f"{event.folder} is already complete")

@@ -5,7 +5,7 @@ Every row comes once per epoch, the order depends on the seed and the epoch only
 T tokens of the batch's longest text.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -87,7 +87,7 @@ def scoring_batches(lengths: Rows, batch_size: int) -> list[Rows]:
     return batches
 
 
-def padded_batches(tokens: Tokens, rows: Sequence[Rows], padding: Padding) -> Iterator[Batch]:
+def padded_batches(tokens: Tokens, rows: Iterable[Rows], padding: Padding) -> Iterator[Batch]:
     """The inputs of each batch of `rows`, as `scoring_batches` gives them; freed memory goes back to the system meanwhile."""
     for number, batch in enumerate(rows, start=1):
         if number % TRIM_EVERY == 0:

@@ -13,6 +13,7 @@ from html import unescape
 from pathlib import Path
 from typing import TypedDict
 
+from rankwise.data.given import Label, as_given
 from rankwise.errors import DataError, nearest
 from rankwise.system.files import Stored
 
@@ -155,6 +156,13 @@ class Preprocessing(Stored):
     """Class names in the order that whole-number labels count them; empty where nothing says the order."""
     windows: int | None = None
     """Windows of `max_length` tokens that a longer text is read in, at most; None where it is cut."""
+    label_type: str | None = None
+    """What labels were in Python where they were no strings, as `data.given` names it."""
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """The classes as predictions give them: in the type that they were given in."""
+        return tuple(as_given(name, self.label_type) for name in self.classes)
 
     @property
     def limits(self) -> Limits:

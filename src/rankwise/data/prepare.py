@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rankwise.data.clean import Preprocessing, clean
 from rankwise.data.files.table import Table
+from rankwise.data.given import type_of
 from rankwise.data.labelled import Labelled, read_labelled
 from rankwise.data.lengths import COVERED, Lengths, covering, lengths_of
 from rankwise.data.store import Texts
@@ -102,6 +103,7 @@ def prepare(
         text=labelled.train.layout.text,
         numbering=labelled.numbering,
         windows=spec.windows if spec.windows > 1 else None,
+        label_type=type_of(labelled.classes, labelled.train.label_type),
     )
     tokens = cut(whole, texts, tokenizer, **preprocessing.limits)
     return Prepared(

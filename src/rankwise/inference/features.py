@@ -20,6 +20,7 @@ from rankwise.model.hidden_cache import HiddenStates
 from rankwise.model.load import load_encoder, load_tokenizer, longest_text
 from rankwise.recipe import SpeedSpec
 from rankwise.system.device import Device
+from rankwise.system.events import Events
 
 BATCH = 32  # texts in a forward pass
 LONGEST = 128  # tokens of a text that `mean_features` reads
@@ -33,10 +34,11 @@ def head_features(
     padding: Padding,
     precision: str,
     hidden: HiddenStates | None = None,
+    events: Events | None = None,
 ) -> NDArray[np.float32]:
     """What enters the head's last projection (N, H), of the chosen texts in their order: the mean of a text's windows.
 
-    `hidden` are the states that enter the lowest adapted layer, where they are known.
+    `hidden` are the states that enter the lowest adapted layer, where they are known; `events` hear how far it is.
     """
     windows = tokens.windows(chosen)  # (W,)
     positions = scoring_batches(tokens.lengths[windows], BATCH)
@@ -46,7 +48,8 @@ def head_features(
     hook = last.register_forward_hook(lambda _, inputs, __: caught.append(inputs[0].detach()))
 
     def outputs() -> Iterator[ArrayLike]:
-        for batch, inputs in zip(rows, padded_batches(tokens, rows, padding), strict=True):
+        told = (events or Events()).counting("reading features, batches of texts", rows)
+        for batch, inputs in zip(told, padded_batches(tokens, rows, padding), strict=True):
             entering = None if hidden is None else hidden.take(batch, device)
             classifier.logits(to_tensors(inputs, device), precision=precision, entering=entering)
             yield to_array(caught.pop().float())

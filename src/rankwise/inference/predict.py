@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rankwise.data.batches import Padding
 from rankwise.data.clean import Preprocessing, has_surrogate
+from rankwise.data.given import Label, texts_in
 from rankwise.data.tasks import Probabilities, SingleLabel
 from rankwise.data.tokens import Tokens, tokenize
 from rankwise.errors import DataError, ModelError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from rankwise.data.prepare import Split
     from rankwise.data.shifts import Shifted
     from rankwise.inference.torch_scorer import DropoutScorer
+    from rankwise.system.events import Events
 
 FIRST = 256  # texts in the first window, so that the first predictions come soon; each further one is twice as large
 NO_DROPOUT = "an exported classifier has no dropout; for mc_dropout, type --engine torch (engine='torch')"
@@ -39,9 +41,10 @@ CHUNK = 4_096  # texts in a window at most: 1 % of what news takes to compute is
 class Prediction:
     """The likeliest class, its probability, and every class's."""
 
-    label: str
+    label: Label
+    """A string, or what was given from Python: a whole number, true or false."""
     score: float
-    probabilities: dict[str, float]
+    probabilities: dict[Label, float]
 
 
 class Predictor(ABC):
@@ -54,14 +57,15 @@ class Predictor(ABC):
         self.tokenizer = tokenizer
         self.preprocessing = preprocessing
         self.task = SingleLabel(classes)
+        self._labels = preprocessing.labels
 
     @abstractmethod
     def read(self, texts: Sequence[str], first: int = 0) -> Any:
         """What it computes with, of raw texts; `first` is the number of the first among all. Raises DataError."""
 
     @abstractmethod
-    def logits_of(self, known: Split | Shifted, *, batch_size: int) -> NDArray[np.float32]:
-        """Logits (N, C) of texts that are clean and in tokens already."""
+    def logits_of(self, known: Split | Shifted, *, batch_size: int, events: Events | None = None) -> NDArray[np.float32]:
+        """Logits (N, C) of texts that are clean and in tokens already; `events` hear how far it is."""
 
     @abstractmethod
     def _logits(self, read: Any, *, batch_size: int) -> NDArray[np.float32]:
@@ -71,35 +75,38 @@ class Predictor(ABC):
     def _with_dropout(self, read: Any, passes: int, *, batch_size: int, seed: int) -> Probabilities:
         """The mean probabilities (N, C) of several passes with dropout on. Raises ModelError where there is none."""
 
-    def predict(self, texts: Sequence[str], *, mc_dropout: int = 0, seed: int = 0) -> list[Prediction]:
-        """One prediction per text, in order. `mc_dropout=n` averages n passes with dropout on.
+    def predict(self, texts: Any, *, mc_dropout: int = 0, seed: int = 0) -> list[Prediction]:
+        """One prediction per text, in order: of a list, an array, a column, or a frame's columns that training read.
 
-        Raises DataError for anything that is not a sequence of strings, ModelError for dropout where there is none.
+        `mc_dropout=n` averages n passes with dropout on. Raises DataError for anything else, ModelError for dropout where
+        there is none.
         """
-        if isinstance(texts, str):
-            raise DataError("predict takes a list of texts, found one string; type predict([text])")
-        if len(texts) > min(FIRST, CHUNK):
-            return list(self.stream(texts, mc_dropout=mc_dropout, seed=seed))
-        if not texts:
+        given = self._texts(texts, "predict")
+        listed = given if isinstance(given, Sequence) else list(given)
+        if len(listed) > min(FIRST, CHUNK):
+            return list(self.stream(listed, mc_dropout=mc_dropout, seed=seed))
+        if not listed:
             return []
-        return list(map(self._prediction, self.probabilities(texts, mc_dropout=mc_dropout, seed=seed)))
+        return list(map(self._prediction, self.probabilities(listed, mc_dropout=mc_dropout, seed=seed)))
 
-    def stream(
-        self, texts: Iterable[str], *, batch_size: int = 32, mc_dropout: int = 0, seed: int = 0
-    ) -> Iterator[Prediction]:
-        """Predictions one by one, from texts that need not fit in memory."""
+    def stream(self, texts: Any, *, batch_size: int = 32, mc_dropout: int = 0, seed: int = 0) -> Iterator[Prediction]:
+        """Predictions one by one, from texts as `predict` takes them, which need not fit in memory."""
         from concurrent.futures import ThreadPoolExecutor  # not for a single text, whose time imports are
 
+        given = self._texts(texts, "stream")
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="rankwise-tokens") as worker:
-            for number, read in enumerate(self._ahead(worker, iter(texts))):
+            for number, read in enumerate(self._ahead(worker, iter(given))):
                 window = self._probabilities(read, batch_size=batch_size, mc_dropout=mc_dropout, seed=seed + number)
                 yield from map(self._prediction, window)
 
-    def probabilities(
-        self, texts: Sequence[str], *, batch_size: int = 32, mc_dropout: int = 0, seed: int = 0
-    ) -> Probabilities:
-        """(N, C), in the order of `preprocessing.classes`."""
-        return self._probabilities(self.read(texts), batch_size=batch_size, mc_dropout=mc_dropout, seed=seed)
+    def probabilities(self, texts: Any, *, batch_size: int = 32, mc_dropout: int = 0, seed: int = 0) -> Probabilities:
+        """(N, C), in the order of `preprocessing.classes`, of texts as `predict` takes them."""
+        read = self.read(list(self._texts(texts, "probabilities")))
+        return self._probabilities(read, batch_size=batch_size, mc_dropout=mc_dropout, seed=seed)
+
+    def _texts(self, texts: Any, call: str) -> Iterable[str]:
+        """What holds the texts; each is looked at when its turn comes. Raises DataError for what is no list of texts."""
+        return texts_in(texts, self.preprocessing.text, self.preprocessing.join, call=call)
 
     def _ahead(self, worker: ThreadPoolExecutor, source: Iterator[str]) -> Iterator[Any]:
         """What is read of each window, made by `worker` while the caller works on the window before.
@@ -143,8 +150,8 @@ class Predictor(ABC):
     def _prediction(self, row: NDArray[np.float64]) -> Prediction:
         """One row of probabilities (C,) with its decision."""
         decided = int(self.task.decide(row[None])[0])
-        named = dict(zip(self.task.classes, row.tolist(), strict=True))
-        return Prediction(self.task.classes[decided], float(row[decided]), named)
+        named = dict(zip(self._labels, row.tolist(), strict=True))
+        return Prediction(self._labels[decided], float(row[decided]), named)
 
 
 class TokenPredictor(Predictor):
@@ -173,8 +180,8 @@ class TokenPredictor(Predictor):
         with self._lock:
             return tokenize(self.tokenizer, clean, **self.preprocessing.limits)
 
-    def logits_of(self, known: Split | Shifted, *, batch_size: int) -> NDArray[np.float32]:
-        return self._logits(known.tokens, batch_size=batch_size)
+    def logits_of(self, known: Split | Shifted, *, batch_size: int, events: Events | None = None) -> NDArray[np.float32]:
+        return logits(self.scorer, known.tokens, padding=self.padding, batch_size=batch_size, events=events)
 
     def _logits(self, read: Tokens, *, batch_size: int) -> NDArray[np.float32]:
         return logits(self.scorer, read, padding=self.padding, batch_size=batch_size)

@@ -5,14 +5,19 @@ is made, changes nothing while it computes, and may be called by several threads
 together, the longest first; rows come back in their own order. Shapes: N texts, B rows of a batch, T tokens, C classes.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rankwise.data.batches import Batch, Padding, Rows, padded_batches, scoring_batches
 from rankwise.data.tokens import Tokens, text_means
+
+if TYPE_CHECKING:
+    from rankwise.system.events import Events
 
 
 class Scorer(Protocol):
@@ -26,10 +31,13 @@ class Scorer(Protocol):
         """Logits (B, C) in fp32 of padded inputs (B, T); reading them as an array may wait for a GPU to have them ready."""
 
 
-def logits(scorer: Scorer, tokens: Tokens, *, padding: Padding, batch_size: int) -> NDArray[np.float32]:
-    """Logits (N, C) of every text, in the texts' order: the mean of its windows'."""
+def logits(
+    scorer: Scorer, tokens: Tokens, *, padding: Padding, batch_size: int, events: Events | None = None
+) -> NDArray[np.float32]:
+    """Logits (N, C) of every text, in the texts' order: the mean of its windows'. `events` hear how far it is."""
     rows = scoring_batches(tokens.lengths, batch_size)
-    outputs = map(scorer.logits, padded_batches(tokens, rows, padding))
+    told = rows if events is None else events.counting("scoring, batches of texts", rows)
+    outputs = map(scorer.logits, padded_batches(tokens, told, padding))
     return text_means(gathered(rows, outputs, shape=(len(tokens), len(scorer.classes))), tokens.window_counts)
 
 

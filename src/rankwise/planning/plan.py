@@ -1,7 +1,8 @@
 """Recipe + encoder → Plan: the rank of every linear layer, and the ledger that proves it fits. Nothing here loads torch."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rankwise.encoders.describe import Encoder, Site, find, stated_pooling
 from rankwise.errors import PlanError
@@ -45,11 +46,11 @@ class PlanFacts(Stored):
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """What will train. `ranks` and `alphas` hold one number per low-rank adapter, by its site's module path."""
 
-    encoder: Encoder = field(repr=False)
+    encoder: Encoder
     adapter: AdapterSpec
     head: HeadSpec
     ranks: Mapping[str, int]
@@ -59,6 +60,12 @@ class Plan:
     """Head modules that are saved with the adapter but do not train (a slim head's layer before the last)."""
     ledger: Ledger
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        """In one line: what is trained, on what, and against which cap."""
+        what, on, trained = self.facts().method, self.encoder.name, self.ledger.trainable_parameters
+        cap = f", cap {self.ledger.budget:,}" if self.ledger.budget else ""
+        return f"<Plan: {what} on {on}, {trained:,} of {self.ledger.total_parameters:,} parameters train{cap}>"
 
     @property
     def method(self) -> Method:
@@ -121,14 +128,19 @@ class Plan:
         )
 
 
-def plan(recipe: Recipe, *, classes: int, encoder: Encoder | None = None) -> Plan:
-    """The plan of a recipe for `classes` classes; `encoder` when it is already known.
+def plan(recipe: Recipe | str | Path, *, classes: int | None = None, encoder: Encoder | None = None) -> Plan:
+    """The plan of a recipe, or of one by name or path, for `classes` classes; `encoder` when it is already known.
+
+    Without a number of classes they are those that the recipe names, else two, which a note says.
 
     Of what counts words it says the most weights that the cap allows, or none without a cap, until they are counted.
 
     Raises PlanError where adapters can't be placed or texts are to be longer than the encoder reads, and OverBudget, which
     names the cheapest ways to fit.
     """
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    assumed = classes is None and not recipe.data.classes
+    classes = classes or len(recipe.data.classes) or 2
     encoder = encoder or find(recipe.base, classes=classes, revision=recipe.revision)
     if recipe.head.kind == "pooled":
         encoder = _pooled(recipe, encoder)
@@ -146,7 +158,7 @@ def plan(recipe: Recipe, *, classes: int, encoder: Encoder | None = None) -> Pla
         alphas={name: alpha for name, rank in draft.ranks.items() if (alpha := method.alpha(adapter, rank)) is not None},
         frozen_head=tuple(part.path for part in encoder.head[:-1]) if recipe.head.kind == "slim" else (),
         ledger=draft.ledger,
-        notes=tuple(_notes(recipe, draft)),
+        notes=(*_notes(recipe, draft), *(["2 classes assumed; give classes=N"] if assumed else [])),
     )
     return planned.without_encoder((budget or 1) - 1, budget) if counts_words else planned
 

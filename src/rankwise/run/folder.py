@@ -7,12 +7,11 @@ relative to where the run was made.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from threading import RLock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rankwise.data.clean import Preprocessing
 from rankwise.data.tokenizer import read_tokenizer
@@ -205,9 +204,10 @@ class Run:
         self._check_encoder()
         return exported(self, path, threads=threads)
 
-    def predict(self, texts: Sequence[str], *, mc_dropout: int = 0, engine: str = "torch") -> list[Prediction]:
+    def predict(self, texts: Any, *, mc_dropout: int = 0, engine: str = "torch") -> list[Prediction]:
         """Label, score and probabilities of each raw text; cleaning and max length as in training.
 
+        `texts` are a list, an array or a column of strings, or a frame with the columns that training read as text.
         `engine` is `torch` (fp32) or `fast` (bf16 where the hardware multiplies it), both on a GPU where there is one, or
         `onnx` (ONNX Runtime on the CPU).
         """

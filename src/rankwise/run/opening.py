@@ -90,3 +90,11 @@ def portable(recipe: Recipe) -> Recipe:
 def last_part(path: str) -> str:
     """Of a path that leads elsewhere, which depends on where one stands; names of encoders and hub data sets as they are."""
     return Path(path).name if path.startswith((os.sep, ".", "~")) else path
+
+
+def check_free(folder: Path, existing: Existing) -> None:
+    """Raises RunError as `open_folder` does for a folder that is in the way, at once and without making one."""
+    if os.path.isfile(folder):  # which is False, too, for a name that the system refuses: opening tells
+        raise RunError(f"{folder} is a file; give a folder: --out runs/NAME")
+    if existing == "refuse" and os.access(folder, os.R_OK) and set(os.listdir(folder)) - {f"{STARTED}{DRAFT}"}:
+        raise RunError(f"{folder} is not empty; type --resume to go on with it, --overwrite to start again, or --out")

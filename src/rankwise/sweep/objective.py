@@ -91,7 +91,7 @@ objective = TrialObjective()  # this process's
 
 def whole_run(recipe: Recipe, folder: str) -> Result:
     """A finalist's run folder, with its test rows scored once; goes on from a checkpoint, and leaves a finished run alone."""
-    run = train(recipe, folder, existing="resume")
+    run = train(recipe, folder, existing="resume", progress=False)
     return Result(
         scores=_scores(run.scores.validation),
         trained_parameters=run.facts.trained_parameters.counted,

@@ -6,8 +6,9 @@ flushed at once, so a killed run leaves every finished line readable.
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
@@ -27,6 +28,18 @@ class Event(Stored):
 
 Listener = Callable[[Event], None]
 E = TypeVar("E", bound=Event)
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class WorkDone(Event, kind="work", in_file=False):
+    """So much is done of something that may take a while, from 0 on; for whoever shows that it goes on."""
+
+    what: str
+    """In words, such as `fitting the head`."""
+    done: int
+    total: int
+    """0 where nobody knows."""
 
 
 class Events:
@@ -38,6 +51,13 @@ class Events:
     def emit(self, event: Event) -> None:
         for listener in self.listeners:
             listener(event)
+
+    def counting(self, what: str, items: Collection[T]) -> Iterator[T]:
+        """The items one by one; before the first and after each one, how much is done."""
+        self.emit(WorkDone(what, 0, len(items)))
+        for number, item in enumerate(items, start=1):
+            yield item
+            self.emit(WorkDone(what, number, len(items)))
 
 
 @contextmanager

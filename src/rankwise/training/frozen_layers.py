@@ -30,7 +30,7 @@ def cached_hidden_states(job: Job, cache: HiddenStatesCache | None, events: Even
     weights = digest_of(forward.frozen_below(layer))
     for name, split in (("train", job.data.train), ("validation", job.data.validation)):
         started = time.monotonic()
-        stored = _stored(job, split.tokens, layer, weights, cache)
+        stored = _stored(job, split.tokens, layer, weights, cache, events)
         if stored is None:
             events.emit(HiddenStatesCached(split=name, layer=layer, stored=False))
             return {}
@@ -40,7 +40,9 @@ def cached_hidden_states(job: Job, cache: HiddenStatesCache | None, events: Even
     return states
 
 
-def _stored(job: Job, tokens: Tokens, layer: int, weights: str, cache: HiddenStatesCache) -> tuple[HiddenStates, bool] | None:
+def _stored(
+    job: Job, tokens: Tokens, layer: int, weights: str, cache: HiddenStatesCache, events: Events
+) -> tuple[HiddenStates, bool] | None:
     """The hidden states that enter `layer`, and whether they were on disk already; None where they don't fit there."""
     classifier, forward, width = job.classifier, job.classifier.forward, job.plan.encoder.hidden
     assert forward is not None, "only a forward pass in parts has layers that are cached"
@@ -52,7 +54,8 @@ def _stored(job: Job, tokens: Tokens, layer: int, weights: str, cache: HiddenSta
     def fill(entry: HiddenStates) -> None:
         batches = scoring_batches(tokens.lengths, BATCH)
         with in_eval_mode(classifier.model):
-            for rows, batch in zip(batches, padded_batches(tokens, batches, job.padding), strict=True):
+            told = events.counting("frozen layers, batches of texts", batches)
+            for rows, batch in zip(told, padded_batches(tokens, batches, job.padding), strict=True):
                 inputs = to_tensors(batch, classifier.device)
                 entry.put(rows, forward.run(forward.embed(inputs), inputs, precision=job.precision, stop=layer))
 

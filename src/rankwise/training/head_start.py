@@ -5,7 +5,7 @@ N rows, H hidden, C classes.
 """
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from rankwise.data.prepare import Split
 from rankwise.inference.features import head_features
 from rankwise.model.classifier import Classifier
 from rankwise.model.hidden_cache import HiddenStates
+from rankwise.system.events import Events
 from rankwise.training.events import ValidationScores
 from rankwise.training.validation import validation_scores
 
@@ -37,6 +38,8 @@ class Reading:
     precision: str
     hidden: HiddenStates | None = None
     """The states that enter the lowest adapted layer, where they are known."""
+    events: Events = field(default_factory=Events)
+    """Hear how far it is."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ def fit_head(
     regression = _Regression(features, labels, weights=None if weights is None else dict(enumerate(weights.tolist())))
     held_out = None
     if strength is None:
-        strength, held_out = regression.choose(seed)
+        strength, held_out = regression.choose(seed, reading.events)
     weight, bias = regression.fit(strength, np.arange(len(rows)))  # (C present, H), (C present,)
     last = classifier.last_projection
     with torch.no_grad():
@@ -100,14 +103,14 @@ class _Regression:
         self.fitted = _of_equal_length(features) if len(features) <= EQUAL_ROWS else features
         self.variance = float(((self.fitted - self.fitted.mean(0)) ** 2).sum(1).mean()) or 1.0
 
-    def choose(self, seed: int) -> tuple[float, NDArray[np.float64] | None]:
+    def choose(self, seed: int, events: Events) -> tuple[float, NDArray[np.float64] | None]:
         """The strength with the lowest log-loss on rows held out, and their probabilities (N, C present) where all are."""
         parts = folds(self.labels, seed)
         parts = parts if len(self.labels) <= FEW_ROWS else parts[:1]
         held = np.concatenate([out for _, out in parts])
         columns = np.searchsorted(self.present, self.labels[held])
         best: tuple[float, float, NDArray[np.float64]] | None = None
-        for strength in STRENGTHS:
+        for strength in events.counting("fitting the head, strengths", STRENGTHS):
             told = np.concatenate([self._probabilities(strength, kept, out) for kept, out in parts])
             loss = float(-np.log(np.maximum(told[np.arange(len(held)), columns], 1e-12)).mean())
             if best is None or loss < best[0]:

@@ -244,7 +244,7 @@ def _chosen_parts(
     if job.recipe.train.average:
         yield Average(job.classifier.trainable(), share=job.recipe.train.average)
     if job.recipe.train.refit_head:
-        yield Refit(lambda: _fit_head(job, hidden, strength=REFIT_STRENGTH))
+        yield Refit(lambda: _fit_head(job, hidden, events, strength=REFIT_STRENGTH))
 
 
 def _start_head(job: Job, hidden: HiddenStates | None, events: Events) -> HeadStart:
@@ -253,15 +253,15 @@ def _start_head(job: Job, hidden: HiddenStates | None, events: Events) -> HeadSt
         job.classifier.last_projection.load_state_dict(job.head)
     if job.head is not None or job.plan.head.start != "fitted":
         return HeadStart(0)
-    start = _fit_head(job, hidden)
+    start = _fit_head(job, hidden, events)
     events.emit(HeadFitted(rows=start.rows))
     return start
 
 
-def _fit_head(job: Job, hidden: HiddenStates | None, *, strength: float | None = None) -> HeadStart:
+def _fit_head(job: Job, hidden: HiddenStates | None, events: Events, *, strength: float | None = None) -> HeadStart:
     train, spec = job.data.train, job.recipe.train
     weights = class_weights(spec, train.labels, job.data.classes)
-    reading = Reading(job.padding, job.precision, hidden)
+    reading = Reading(job.padding, job.precision, hidden, events)
     return fit_head(job.classifier, train, reading, seed=spec.seed, weights=weights, strength=strength)
 
 

@@ -26,7 +26,7 @@ from rankwise.recipe.recipe import COUNTED_WORDS, FITTED_HEAD
 from rankwise.run.format import LadderFacts, RungFacts
 from rankwise.run.opening import last_part, portable
 from rankwise.system.device import Device
-from rankwise.system.events import Events
+from rankwise.system.events import Events, WorkDone
 from rankwise.system.files import read_json, write_json
 from rankwise.system.torch_speed import Speed
 from rankwise.training.checkpoint import Checkpoints
@@ -185,6 +185,7 @@ class Ladder:
         train, validation, classes, cap = job.data.train, job.data.validation, job.data.classes, recipe.budget.parameters
         weights = class_weights(recipe.train, train.labels, classes)
         how: dict[str, Any] = {"cap": cap, "weights": weights}
+        self.events.emit(WorkDone("counting words", 0, 0))
         words = Words.fit(train.texts, train.labels, classes, **how)
         self.events.emit(RungStarted(rung=COUNTED_WORDS, trained_parameters=words.parameters))
         if self.folds:

@@ -5,7 +5,7 @@ The run brings its own cleaning, max length and class names; the file only says 
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import tee
+from itertools import count, tee
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -14,14 +14,17 @@ from rankwise.data.audit import seen_in
 from rankwise.data.files.columns import Layout
 from rankwise.data.files.rows import OutputRow
 from rankwise.data.files.table import Record, Table, like_training, read_table, stream
+from rankwise.data.given import name_of
 from rankwise.data.labelled import read_labelled
 from rankwise.data.prepare import Split, split_of
 from rankwise.data.sources import source_to_score, sources_of
+from rankwise.data.tasks import SingleLabel
 from rankwise.errors import DataError
 from rankwise.inference.evaluation import Evaluation, evaluated
 from rankwise.inference.predict import Prediction
 from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.run.folder import Run
+from rankwise.system.events import Events
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,18 @@ class Form:
     """Exactly two columns, id and label, by these names."""
     numbers: bool = False
     """Class numbers from 0 instead of names."""
+    typed: bool = False
+    """The source's own cells in their types, for a format that has some, instead of as strings."""
 
-    def columns(self, classes: Sequence[str]) -> list[str]:
-        if self.submission:
-            return list(self.submission)
-        return ["row", "label", "score", *([f"p_{name}" for name in classes] if self.probabilities else [])]
+    def columns(self, classes: Sequence[str], own: Sequence[str] = ()) -> list[str]:
+        """The source's own columns, or without any the row's number, and behind them what is predicted."""
+        return list(self.submission) if self.submission else [*(own or ["row"]), *self.added(classes, own)]
+
+    def added(self, classes: Sequence[str], own: Sequence[str] = ()) -> list[str]:
+        """What is predicted: label, score and probabilities, by other names where the source has columns of these."""
+        names = ["label", "score", *([f"p_{name}" for name in classes] if self.probabilities else [])]
+        taken = set(own)
+        return [next(free for free in _names_like(name) if free not in taken) for name in names]
 
 
 def source_for(spec: DataSpec, *, labelled: bool) -> tuple[SourceSpec, tuple[str, ...]]:
@@ -84,20 +94,27 @@ def other_columns(run: Run, layout: Layout) -> str:
 
 
 def evaluate_file(
-    run: Run, source: SourceSpec, spec: DataSpec, *, numbering: Sequence[str] = (), engine: str = "torch"
+    run: Run,
+    source: SourceSpec,
+    spec: DataSpec,
+    *,
+    numbering: Sequence[str] = (),
+    engine: str = "torch",
+    events: Events | None = None,
 ) -> tuple[Table, Split, Evaluation]:
     """Labelled rows as they were read, and as the run's classifier takes them, and its scores on them.
 
-    `numbering` names the classes that whole-number labels count. Raises DataError.
+    `numbering` names the classes that whole-number labels count; `events` hear how far it is. Raises DataError.
     """
     table = read_table(with_text_columns(run, source, spec), spec)
     check_columns(run, table.layout, spec, source)
+    task = SingleLabel(run.preprocessing.classes)
+    numbers = task.parse(table, numbering or run.preprocessing.numbering, spec)  # before what computes is loaded
     predictor = run.predictor_on(engine)
-    numbers = predictor.task.parse(table, numbering or run.preprocessing.numbering, spec)
     split = split_of(table, numbers, predictor.tokenizer, run.preprocessing)
     scoring = run.recipe.evaluate
-    logits = predictor.logits_of(split, batch_size=scoring.batch_size)
-    return table, split, evaluated(logits, split, predictor.task, scoring)
+    logits = predictor.logits_of(split, batch_size=scoring.batch_size, events=events)
+    return table, split, evaluated(logits, split, task, scoring)
 
 
 def seen_in_training(run: Run, table: Table) -> int:
@@ -139,22 +156,42 @@ def written_rows(
     if form.submission and layout is not None:
         wanted = form.submission[0].lower()
         id_column = next((column for column in layout.columns if column.lower() == wanted), None)
+    classes, own = run.preprocessing.classes, () if layout is None else layout.columns
+    added = form.added(classes, own)
     for_texts, for_rows = tee(records)
     texts = (record.text for record in for_texts)
     predictions = run.predictor_on(engine).stream(texts, batch_size=batch_size, mc_dropout=mc_dropout)
     for prediction, record in zip(predictions, for_rows, strict=True):
-        yield _row(prediction, record, form, id_column, run.preprocessing.classes)
+        if form.submission:
+            yield _submitted(prediction, record, form, id_column, classes)
+            continue
+        values = [_label(prediction, form, classes), round(prediction.score, 6)]
+        if form.probabilities:
+            values += [round(probability, 6) for probability in prediction.probabilities.values()]
+        kept = (record.own if form.typed else record.columns) if own else {"row": record.number}
+        yield {**kept, **dict(zip(added, values, strict=True))}
 
 
-def _row(prediction: Prediction, record: Record, form: Form, id_column: str | None, classes: Sequence[str]) -> OutputRow:
-    label = classes.index(prediction.label) if form.numbers else prediction.label
-    if form.submission:
-        name, label_name = form.submission
-        return {name: record.columns[id_column] if id_column else record.number - 1, label_name: label}
-    row: dict[str, str | int | float] = {"row": record.number, "label": label, "score": round(prediction.score, 6)}
-    if form.probabilities:
-        row |= {f"p_{name}": round(value, 6) for name, value in prediction.probabilities.items()}
-    return row
+def _names_like(name: str) -> Iterator[str]:
+    """`label`, `predicted_label`, `predicted_label_2` and so on."""
+    yield name
+    yield f"predicted_{name}"
+    yield from (f"predicted_{name}_{number}" for number in count(2))
+
+
+def _label(prediction: Prediction, form: Form, classes: Sequence[str]) -> str | int:
+    name = name_of(prediction.label)
+    return classes.index(name) if form.numbers else name
+
+
+def _submitted(
+    prediction: Prediction, record: Record, form: Form, id_column: str | None, classes: Sequence[str]
+) -> OutputRow:
+    """Two columns, of a file's own id or the row from 0."""
+    assert form.submission is not None
+    name, label_name = form.submission
+    number = record.columns[id_column] if id_column else record.number - 1
+    return {name: number, label_name: _label(prediction, form, classes)}
 
 
 def parse_submission(text: str | None) -> tuple[str, str] | None:

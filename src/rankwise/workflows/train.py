@@ -1,11 +1,12 @@
 """From a recipe to a run folder, straight down the page: read, plan, assemble, fit, evaluate, save.
 
-Whoever reads one file reads this one. Nothing here prints; listeners hear the events.
+Whoever reads one file reads this one. Nothing here prints; listeners hear the events, and `train`, which people call from
+Python, adds one that tells them.
 """
 
 import time
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator, PartialState
 from accelerate.utils import ProjectConfiguration, broadcast_object_list
+from numpy.typing import NDArray
 
 from rankwise.data.audit import audit
 from rankwise.data.files.table import table_of
@@ -23,13 +25,13 @@ from rankwise.errors import require
 from rankwise.inference.baselines import baselines, fitted_baselines
 from rankwise.inference.evaluation import Evaluation, evaluated
 from rankwise.planning.plan import plan
-from rankwise.recipe import EvaluateSpec, Recipe
+from rankwise.recipe import EvaluateSpec, Overrides, Recipe
 from rankwise.run.folder import Run
 from rankwise.run.format import ScoredRows
 from rankwise.run.manifest import EVENTS
 from rankwise.run.opening import Existing, open_folder, portable
 from rankwise.run.saving import facts_of, save, scores_of
-from rankwise.system.events import Event, Events, Listener, event_file
+from rankwise.system.events import Event, Events, Listener, WorkDone, event_file
 from rankwise.training.events import Evaluated, UpdateLogged
 from rankwise.training.job import Job
 from rankwise.training.throughput import is_worth_measuring, measure
@@ -38,25 +40,28 @@ from rankwise.workflows.assemble import assemble, training_device
 from rankwise.workflows.by_importance import with_scores
 from rankwise.workflows.events import AlreadyComplete, DataPrepared, MachineMeasured, PlanMade, RunScored
 from rankwise.workflows.ladder import Ladder
+from rankwise.workflows.telling import told
 
 
 def train(
     recipe: Recipe | str | Path,
     out: str | Path | None = None,
     *,
-    overrides: Iterable[str] = (),
-    texts: Sequence[str] | None = None,
-    labels: Sequence[str | int] | None = None,
+    overrides: Overrides = (),
+    texts: Any = None,
+    labels: Any = None,
     listeners: Iterable[Listener] = (),
     existing: Existing = "refuse",
+    progress: bool = True,
 ) -> Run:
     """Train a recipe (or a built-in name, or a YAML file) and return its finished run.
 
     `out` is the run folder; the next free `runs/NAME` when left out. A folder with something in it is refused unless
     `existing` says "resume" (go on where it stopped; a finished run is returned as it is) or "overwrite". `texts` and
-    `labels` train on Python lists instead of the recipe's files. `listeners` are called with every event.
-    Raises a RankwiseError that says what to change: nothing is downloaded or trained before recipe, data and budget are in
-    order.
+    `labels` train on Python lists, arrays, columns, or the frame's columns that `data.text` names, instead of the recipe's
+    files. `overrides` are `["train.epochs=2"]` or `{"train.epochs": 2}`. `listeners` are called with every event. How
+    it goes on is told on standard error unless `progress` is False. Raises a RankwiseError that says what to change: nothing
+    is downloaded or trained before recipe, data and budget are in order.
     """
     started = time.monotonic()
     recipe = recipe.with_overrides(overrides) if isinstance(recipe, Recipe) else Recipe.load(recipe, overrides)
@@ -65,8 +70,10 @@ def train(
     else:  # the run's recipe names no files, for none were read
         without_files = dict.fromkeys(("source", "train", "validation", "test"))
         recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update=without_files)})
-        labelled = split_tables(recipe.data, table_of(texts, labels), by_folds=bool(recipe.rungs))
-    return train_on(labelled, recipe, out, listeners=listeners, existing=existing, started=started)
+        labelled = split_tables(recipe.data, table_of(texts, labels, recipe.data), by_folds=bool(recipe.rungs))
+    telling: AbstractContextManager[list[Listener]] = told() if progress else nullcontext([])
+    with telling as teller:
+        return train_on(labelled, recipe, out, listeners=[*teller, *listeners], existing=existing, started=started)
 
 
 def train_on(
@@ -99,6 +106,7 @@ def train_on(
         events = Events(*heard, *_tracking(accelerator, recipe))
         trained, total = planned.ledger.trainable_parameters, planned.ledger.total_parameters
         events.emit(PlanMade(recipe.name, labelled.classes, trained, total, planned.ledger.budget, planned.notes))
+        events.emit(WorkDone("cleaning texts and making tokens", 0, 0))
         first = assemble(recipe, labelled, device)
         every_row = bool(recipe.rungs and labelled.fold_count)  # trains, those too that were set aside
         data, warnings = first.data, _warnings(labelled, first.data, whole=every_row)
@@ -107,8 +115,8 @@ def train_on(
         events.emit(DataPrepared(*rows, max_length, tuple(data.notes), warnings))
 
         wanted = recipe.evaluate.baselines and accelerator.is_main_process
-        beside = fitted_baselines(data, whole=every_row) if wanted else {}  # before training, whose time is what they leave
-        first = _measured(first, accelerator, started)
+        beside = _beside(data, events, whole=every_row) if wanted else {}  # before training, whose time is what they leave
+        first = _measured(first, accelerator, events, started)
         events.emit(first.forecast.rounded())
 
         scratch = folder / "checkpoints"
@@ -116,7 +124,7 @@ def train_on(
         climbing = Ladder(recipe, labelled, device, scratch, accelerator, events, existing == "resume", ends_at)
         job, fitted, ladder = climbing.climb(first)
 
-        test = _tested(job, recipe.evaluate, accelerator)  # the only time the test split is scored, in fp32
+        test = _tested(job, recipe.evaluate, accelerator, events)  # the only time the test split is scored, in fp32
         decided = SingleLabel(job.data.classes).decide(test.probabilities)
         scores = scores_of(job, fitted, test, baselines(beside, job.data, decided, recipe.evaluate))
         events.emit(RunScored(test.scores.accuracy, test.scores.macro_f1, test.scores.log_loss))
@@ -137,18 +145,26 @@ def train_on(
     return Run.load(folder)
 
 
-def _tested(job: Job, spec: EvaluateSpec, accelerator: Accelerator) -> Evaluation:
+def _beside(data: Prepared, events: Events, *, whole: bool) -> dict[str, NDArray[np.float64]]:
+    """What baselines say of the test rows."""
+    events.emit(WorkDone("counting words for the baseline", 0, 0))
+    return fitted_baselines(data, whole=whole)
+
+
+def _tested(job: Job, spec: EvaluateSpec, accelerator: Accelerator, events: Events) -> Evaluation:
     """The test rows' scores."""
+    events.emit(WorkDone("scoring the test rows", 0, 0))
     spec = spec.model_copy(update={"batch_size": job.forecast.evaluation_batch_size})
     if job.words is not None:
         return evaluated(job.words.logits(job.data.test.texts), job.data.test, SingleLabel(job.data.classes), spec)
     return Validation(job.classifier, job.padding, spec.batch_size, accelerator=accelerator).evaluate(job.data.test, spec)
 
 
-def _measured(job: Job, accelerator: Accelerator, started: float) -> Job:
+def _measured(job: Job, accelerator: Accelerator, events: Events, started: float) -> Job:
     """The job with a forecast by what its classifier was measured to do; as it is where that would not pay."""
     if accelerator.num_processes > 1 or not is_worth_measuring(job.forecast):
         return job
+    events.emit(WorkDone("measuring a few updates", 0, 0))
     as_trained = job
     if job.recipe.rungs and job.labelled.fold_count:  # few rows train in pairs, whose texts are not of like lengths
         as_trained = replace(job, recipe=job.recipe.rung("all", few=True))

@@ -251,9 +251,9 @@ def test_columns_of_a_shuffled_frame_keep_their_rows_together() -> None:
     [
         (["x", None], None, r"texts\[1\] is a NoneType"),
         (["x", 3], ["a", "b"], r"texts\[1\] is a int \(3\)"),
-        (["x", "y"], ["a", 1], r"labels\[1\] is a integer"),
-        (["x", "y"], ["a", None], r"labels\[1\] is a NoneType"),
-        (["x", "y"], [1, True], r"labels\[1\] is a bool"),
+        (["x", "y"], ["a", 1], r"labels\[1\] is a whole number \(1\) among others"),
+        (["x", "y"], ["a", None], r"labels\[1\] is missing \(None\)"),
+        (["x", "y"], [1, True], r"labels\[1\] is true or false \(True\) among others"),
         (["x"], ["a", "b"], "1 texts and 2 labels"),
         ("x", None, "found one string"),
         (["\ud83d"], None, r"texts\[0\]"),

@@ -31,7 +31,8 @@ def compare(
     from rankwise.run.folder import Run
     from rankwise.workflows.compare import compare as compare_runs
 
-    comparison = compare_runs(Run.load(folder) for folder in runs)
+    with console.working("comparing"):
+        comparison = compare_runs(Run.load(folder) for folder in runs)
     if out is not None:
         comparison.write_csv(out)
     if as_json:

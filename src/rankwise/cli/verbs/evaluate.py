@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from rich.markup import escape
 from rich.measure import Measurement
@@ -10,16 +10,20 @@ from typer import Argument, Option
 
 from rankwise.cli import arguments, console
 from rankwise.cli.options import check_data, spec_for, with_columns
+from rankwise.cli.progress import WorkProgress
 from rankwise.cli.verbs.predict import show_engine
 from rankwise.data.labelled import losses
 from rankwise.run.manifest import check_run
 from rankwise.stats.scores import Mistake, ScoresWithMistakes
+from rankwise.system.events import Events
+from rankwise.system.visible import one_line
 
 if TYPE_CHECKING:
     from rankwise.run.format import ShiftReport
 
 MOST_MIXED = 10  # pairs of classes that are shown
 WIDTH = 76  # characters of an example
+NOT_KEPT = "(not kept: evaluate.keep_texts is false)"
 BEFORE = 24  # of them before the first that changed
 
 
@@ -52,15 +56,18 @@ def evaluate(options: EvaluateOptions) -> None:
     spec = spec_for(run.recipe, options.source, [*(options.overrides or []), *unseen])
     source, numbering = source_for(spec, labelled=True)
     source = with_columns(source, options.text_column, options.label_column)
+    with WorkProgress() as progress:
+        how: dict[str, Any] = {"numbering": numbering, "engine": options.engine, "events": Events(progress)}
+        table, split, evaluation = evaluate_file(run, source, spec, **how)
     show_engine(run, options.engine)
-    table, split, evaluation = evaluate_file(run, source, spec, numbering=numbering, engine=options.engine)
     seen = seen_in_training(run, table)
-    report = shift_report(run, table, split, evaluation, engine=options.engine) if options.shift else None
+    with console.working("scoring under shift"):
+        report = shift_report(run, table, split, evaluation, engine=options.engine) if options.shift else None
     if options.as_json:
-        about = {"run": str(options.run), "data": table.layout.describe(), "rows_seen_in_training": seen}
-        arguments.print_json(about, evaluation.scores, {"shift": report} if report else {})
         if report:
             write_report(report, run.folder)
+        about = {"run": str(options.run), "data": table.layout.describe(), "rows_seen_in_training": seen}
+        arguments.print_json(about, evaluation.scores, {"shift": report} if report else {})
         return
     console.dim(table.layout.describe())
     for line in (*losses(table.layout.name, table), *table.warnings):
@@ -120,8 +127,7 @@ def _show_mistakes(mistakes: Sequence[Mistake]) -> None:
     table = console.plain_table("row", "most confident mistakes", "truth", "predicted", "sure", right=(4,))
     table.columns[1].ratio = 1
     for mistake in mistakes:
-        text = mistake.text if len(mistake.text) <= 110 else mistake.text[:107] + "…"
-        named = map(escape, (text, mistake.truth, mistake.predicted))
+        named = map(escape, (one_line(mistake.text or NOT_KEPT, 110), mistake.truth, mistake.predicted))
         table.add_row(f"[dim]{mistake.row}[/]", *named, f"{mistake.confidence:.1%}")
     console.out.print(table)
 
@@ -137,7 +143,8 @@ def show_shift(report: "ShiftReport") -> None:
         changed = "" if original else f"{kind.changed / kind.rows:.0%}"
         mark = "  [bold red]worst[/]" if kind is worst and (kind.drop.value or 0.0) > 0 else ""
         console.out.print(f"[bold]{name}[/]{console.percent(kind.accuracy):<20}{drop:<22}{changed}{mark}")
-        console.out.print(f"  [dim]{escape(excerpt(report.text, kind.example))}[/]", soft_wrap=True)
+        if kind.example:
+            console.out.print(f"  [dim]{escape(excerpt(report.text, kind.example))}[/]", soft_wrap=True)
     console.out.print(
         f"[dim]{report.rows:,} rows, the same under every kind; {report.confidence_level:.0%} intervals in brackets, those "
         "of drops from paired rows. Inputs changed: rows whose tokens are others; cleaning and the tokenizer may undo a "

@@ -4,23 +4,28 @@ Of the time that a text of the command line takes, imports are most, so nothing 
 at all for a label.
 """
 
+import io
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 from typer import Argument, Option
 
 from rankwise.cli.arguments import EngineOption, JsonOption, RunArg, SetOption, TextColumn, print_json, takes_options
+from rankwise.data.given import name_of
 from rankwise.errors import DataError
 from rankwise.run.engines import engine_called
 from rankwise.run.manifest import check_run
+from rankwise.system.visible import one_line, visible, visible_json
 
 if TYPE_CHECKING:
     from rankwise.run.folder import Run
+
+SHOWN = 90  # characters of a text beside its label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +36,10 @@ class PredictOptions:
     ] = None
     text: Annotated[list[str] | None, Option(help="A text to classify. Repeatable.")] = None
     out: Annotated[Path | None, Option(help="A .csv, .tsv, .jsonl or .parquet file; CSV on standard output if not.")] = None
+    overwrite: Annotated[bool, Option("--overwrite", help="Replace the file in --out.")] = False
+    spreadsheet: Annotated[
+        bool, Option("--spreadsheet", help="In CSV, put ' before cells that a spreadsheet would run as formulas.")
+    ] = False
     probabilities: Annotated[bool, Option("--probabilities", help="Add every class's probability.")] = False
     submission: Annotated[
         str | None, Option(metavar="ID,LABEL", help="Two columns only: the file's id (or row from 0), label.")
@@ -56,26 +65,44 @@ def predict(options: PredictOptions) -> None:
         predictions = _run_of(options).predict(options.text, mc_dropout=options.mc_dropout, engine=options.engine)
         show_predictions(options.text, predictions, all_classes=options.probabilities)
     else:
+        _check_files(options)
         _write_rows(options)
+
+
+def _check_files(options: PredictOptions) -> None:
+    """Raises DataError for what can't be read or written: before anything that takes seconds is loaded."""
+    from rankwise.cli.options import check_apart, check_data
+
+    if options.source not in (None, "-"):
+        check_data(str(options.source))
+    if options.out is None:
+        return
+    from rankwise.data.files.output import SHEETS, check_output, check_room
+
+    if options.source is not None:
+        check_apart(options.out, options.source)
+    check_output(options.out)
+    if options.out.exists() and not options.overwrite:
+        raise DataError(f"{options.out} is there already; type --overwrite to replace it, or give another --out")
+    if options.spreadsheet and options.out.suffix not in SHEETS:
+        raise DataError(f"--spreadsheet is for {' and '.join(SHEETS)}; {options.out.suffix} files are not run by one")
+    check_room(options.out)
 
 
 def _write_rows(options: PredictOptions) -> None:
     from rankwise.cli import console
-    from rankwise.cli.options import check_apart, check_data, spec_for, with_columns
-
-    if options.source not in (None, "-"):
-        check_data(str(options.source))
-    if options.out is not None and options.source is not None:
-        check_apart(options.out, options.source)
-    from rankwise.data.files.formats.csv import write_lines
-    from rankwise.data.files.output import write_rows
+    from rankwise.cli.options import spec_for, with_columns
+    from rankwise.data.files.output import SHEETS, defused, write_rows
     from rankwise.data.files.table import Record
+    from rankwise.run.folder import Run
     from rankwise.workflows.score_files import Form, other_columns, parse_submission, predict_rows, source_for, written_rows
 
-    loaded = _run_of(options)
-    form = Form(options.probabilities, parse_submission(options.submission), options.numbers)
-    columns = form.columns(loaded.preprocessing.classes)
+    submission = parse_submission(options.submission)
+    loaded = Run.load(options.run)
+    typed = options.out is not None and options.out.suffix not in SHEETS
+    form = Form(options.probabilities, submission, options.numbers, typed or (options.as_json and options.out is None))
     how: dict[str, Any] = {"mc_dropout": options.mc_dropout, "batch_size": options.batch_size, "engine": options.engine}
+    own: Sequence[str] = ()
     if options.text or options.source == "-":
         texts = enumerate(options.text or _lines(sys.stdin), start=1)
         rows = written_rows(loaded, (Record(number, text.rstrip("\r\n"), None, {}) for number, text in texts), form, **how)
@@ -83,23 +110,50 @@ def _write_rows(options: PredictOptions) -> None:
         spec = spec_for(loaded.recipe, str(options.source), options.overrides)
         source = with_columns(source_for(spec, labelled=False)[0], options.text_column, None)
         layout, rows = predict_rows(loaded, source, spec, form, **how)
+        own = layout.columns
         for line in (*layout.warnings, *filter(None, [other_columns(loaded, layout)])):
             typer.secho(f"note: {line}", err=True)
         if options.out is not None and not options.as_json:
             console.dim(layout.describe())
         elif layout.guess:
             typer.secho(layout.describe(), err=True)
-    if options.out is not None:
-        count = write_rows(options.out, columns, rows)
-        if options.as_json:
-            print_json({"rows": count, "out": str(options.out)})
-        else:
-            console.dim(f"{count:,} predictions → {options.out}")
-    elif options.as_json:
-        for row in rows:
-            typer.echo(json.dumps(row, ensure_ascii=False))
+    columns = form.columns(loaded.preprocessing.classes, own)
+    if options.spreadsheet:
+        columns, rows = defused(columns, rows)
+    with console.working("loading the run"):
+        show_engine(loaded, options.engine)
+    if options.out is None:
+        _print_rows(columns, rows, as_json=options.as_json)
+        return
+    from rankwise.cli.progress import counted
+
+    count = write_rows(options.out, columns, counted("predicting", rows))
+    if options.as_json:
+        print_json({"rows": count, "out": str(options.out)})
     else:
-        write_lines(sys.stdout, columns, rows)
+        console.dim(f"{count:,} predictions → {options.out}")
+
+
+def _print_rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_json: bool) -> None:
+    """Rows on standard output as they come: to the letter for a program, and for a terminal as they may be shown."""
+    from rankwise.data.files.formats.csv import write_lines
+
+    if as_json:
+        for row in rows:
+            typer.echo(visible_json(json.dumps(dict(row), ensure_ascii=False, default=str)))
+    else:
+        stream = cast(TextIO, _Shown(sys.stdout)) if sys.stdout.isatty() else sys.stdout
+        write_lines(stream, columns, rows)
+
+
+class _Shown(io.TextIOBase):
+    """A stream to a terminal, which obeys nothing that is written to it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return self.stream.write(visible(text))
 
 
 def _run_of(options: PredictOptions) -> "Run":
@@ -129,8 +183,8 @@ def _lines(stream: TextIO) -> Iterator[str]:
 def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_classes: bool = False) -> None:
     """Label, score and text, a line each; with every class's probability below when asked."""
     for text, prediction in zip(texts, predictions, strict=True):
-        shown = text if len(text) <= 90 else text[:87] + "…"
-        typer.echo(f"{typer.style(prediction.label, bold=True)}  {prediction.score:.1%}  {typer.style(shown, dim=True)}")
+        label, shown = visible(name_of(prediction.label)), typer.style(one_line(text, SHOWN), dim=True)
+        typer.echo(f"{typer.style(label, bold=True)}  {prediction.score:.1%}  {shown}")
         if all_classes:
             for name, value in sorted(prediction.probabilities.items(), key=lambda item: -item[1]):
-                typer.echo(f"  {value:6.1%}  {name}")
+                typer.echo(f"  {value:6.1%}  {visible(name_of(name))}")

@@ -10,6 +10,7 @@ from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, RecipeArg, SetOption, print_json
 from rankwise.cli.options import classes_of
 from rankwise.planning.plan import plan as make_plan
+from rankwise.recipe.keys import page
 from rankwise.recipe.recipe import Recipe, builtin_recipes
 from rankwise.recipe.yaml import read_text
 
@@ -64,3 +65,9 @@ def show_recipe(
         print_json(recipe.to_dict())
     else:
         typer.echo(recipe.to_yaml() if full or overrides else read_text(name, "recipe")[1], nl=False)
+
+
+@recipes.command("keys", short_help="What each key of a recipe means.")
+def show_keys() -> None:
+    """What each key of a recipe means, what it takes and what it is when left out, as a page in Markdown."""
+    typer.echo(page(), nl=False)

@@ -32,7 +32,8 @@ def name_suspects(
     if out is not None:
         check_apart(out, sources.train.path)
     labels = SingleLabel(classes).parse(table, classes, spec)
-    suspects = find_suspects(table.texts, labels, len(classes), features=features, base=base)
+    with console.working("looking at every row by what the others say"):
+        suspects = find_suspects(table.texts, labels, len(classes), features=features, base=base)
     true_labels = None if truth is None else _true_labels(sources.train, spec, table, truth)
     measured = {} if true_labels is None else _measured(suspects, table, true_labels)
     rows = _rows(suspects, table, classes, labels, true_labels)

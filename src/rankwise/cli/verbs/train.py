@@ -1,6 +1,7 @@
 """`rankwise train`: a recipe as a run folder, with the plan before it and the scores after it."""
 
 import os
+import shlex
 import signal
 import time
 from dataclasses import dataclass
@@ -15,12 +16,17 @@ from rankwise.cli.options import RungOption, forecast_of, recipe_of, scored
 from rankwise.cli.progress import TrainingProgress
 from rankwise.cli.verbs.plan import show_plan, show_rungs
 from rankwise.data.labelled import Volume, read_labelled
+from rankwise.errors import check_installed
 from rankwise.planning.plan import plan as make_plan
 from rankwise.planning.workload import character_counts
+from rankwise.recipe import Recipe
+from rankwise.run.opening import Existing, check_free
+from rankwise.run.verdict import verdict
 
 if TYPE_CHECKING:
     from rankwise.run.folder import Run
-    from rankwise.run.opening import Existing
+
+EXAMPLE = 60  # characters of a text in the command that labels one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +36,9 @@ class TrainOptions(arguments.RecipeOptions):
     minutes: arguments.MinutesOption = None
     memory_gb: arguments.MemoryOption = None
     rung: RungOption = None
+    no_texts: Annotated[
+        bool, Option("--no-texts", help="Keep none of the data's texts in the run folder (evaluate.keep_texts).")
+    ] = False
     resume: Annotated[bool, Option("--resume", help="Go on where a stopped run left off.")] = False
     overwrite: Annotated[bool, Option("--overwrite", help="Replace the run in --out.")] = False
     as_json: arguments.JsonOption = False
@@ -42,12 +51,16 @@ def train(options: TrainOptions) -> None:
     signal.signal(signal.SIGTERM, _as_ctrl_c)
     limits = {"minutes": options.minutes, "memory_gb": options.memory_gb}
     loaded = recipe_of(options.recipe, options, **limits, rung=options.rung).dearest
-    labelled = read_labelled(loaded.data, by_folds=bool(loaded.rungs))
+    loaded = loaded.with_overrides(["evaluate.keep_texts=false"]) if options.no_texts else loaded
+    existing: Existing = "overwrite" if options.overwrite else "resume" if options.resume else "refuse"
     speaks = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun or accelerate launch have started
+    if speaks:
+        _check(loaded, options.out, existing)
+    labelled = read_labelled(loaded.data, by_folds=bool(loaded.rungs))
     quiet = options.as_json or not speaks
-    if not quiet:  # the plan is known in milliseconds; the libraries that train take seconds to import
-        loaded = scored(loaded, labelled)
-        planned = make_plan(loaded, classes=len(labelled.classes))
+    loaded = loaded if quiet else scored(loaded, labelled)
+    planned = None if loaded.adapter.unscored else make_plan(loaded, classes=len(labelled.classes))
+    if planned is not None and not quiet:  # known in milliseconds; the libraries that train take seconds to import
         layouts = tuple(table.layout for table in labelled.tables.values())
         console.show_layouts(layouts)
         rows = (len(labelled.train.texts), len(labelled.validation.texts), len(labelled.test.texts))
@@ -55,18 +68,18 @@ def train(options: TrainOptions) -> None:
         cost = forecast_of(loaded, planned, known)
         show_plan(loaded.name, planned, cost)
         show_rungs(cost)
-    from rankwise.workflows.train import train_on
+    with console.working("loading torch"):
+        from rankwise.workflows.train import train_on
 
     with TrainingProgress() as progress:
         listeners = [] if quiet else [progress]
-        existing: Existing = "overwrite" if options.overwrite else "resume" if options.resume else "refuse"
         run = train_on(labelled, loaded, options.out, listeners=listeners, existing=existing, started=started)
     if not speaks:
         return
     if options.as_json:
         arguments.print_json({"run": str(run.folder)}, run.facts, {"scores": run.scores, "plan": run.plan_facts})
     else:
-        show_run(run)
+        show_run(run, example=labelled.test.texts[0] if loaded.evaluate.keep_texts else "")
 
 
 def _as_ctrl_c(*_: object) -> None:
@@ -92,8 +105,11 @@ def show_ladder(run: "Run") -> None:
         console.out.print("Type the same command with --resume to go on with the climb.")
 
 
-def show_run(run: "Run") -> None:
-    """The end of a training: scores beside baselines, what was spent, where it is, what to type next."""
+def show_run(run: "Run", *, example: str = "") -> None:
+    """The end of a training: scores beside baselines, what they come to, what was spent, where it is, what to type next.
+
+    `example` is a text of the data, for the command that labels one.
+    """
     scores, test, facts = run.scores, run.scores.test, run.facts
     table = console.plain_table("on the test rows", "accuracy %", "macro-F1 %", "ahead by, points")
     name, accuracy, f1 = escape(run.recipe.name), console.percent(test.accuracy), console.percent(test.macro_f1)
@@ -106,6 +122,8 @@ def show_run(run: "Run") -> None:
         console.out.print(f"test texts that are not in training: accuracy {console.percent(clean.accuracy)}")
     level = test.confidence_level
     console.out.print(f"[dim]{test.rows:,} test rows, scored once; {level:.0%} bootstrap intervals in brackets.[/]")
+    if told := verdict(scores, counts_words=run.counts_words):
+        console.out.print(f"[bold]{escape(told)}[/]")
     show_ladder(run)
     ledger = run.plan_facts
     spent = f"{ledger.trainable_parameters:,} trained parameters"
@@ -117,7 +135,23 @@ def show_run(run: "Run") -> None:
         console.out.print(f"[bold]ranks[/]   {sum(left.values())} of {sum(ledger.ranks.values())} are left, {spread}")
     console.out.print(
         f"[bold]run[/]     {escape(str(run.folder))}  (best at step {facts.best.step} of {facts.steps})\n"
-        f"[bold]next[/]    rankwise predict {console.shell(run.folder)} --text TEXT\n"
+        f"[bold]next[/]    rankwise predict {console.shell(run.folder)} --text {_example(example)}\n"
         f"        rankwise evaluate {console.shell(run.folder)} DATA",
         soft_wrap=True,
     )
+
+
+def _check(recipe: Recipe, out: Path | None, existing: Existing) -> None:
+    """Raises what can be known of a folder and of what is installed before anything that takes seconds is loaded."""
+    for tracker in recipe.train.trackers:
+        check_installed(tracker, extra=tracker)
+    check_installed("torch", extra="train")
+    if out is not None:
+        check_free(out, existing)
+
+
+def _example(text: str) -> str:
+    """The beginning of a text as a shell takes it, cut between words; a word for one where there is none."""
+    words = "".join(filter(str.isprintable, " ".join(text.split())))
+    cut = words if len(words) <= EXAMPLE else words[:EXAMPLE].rpartition(" ")[0] or words[:EXAMPLE]
+    return escape(shlex.quote(cut)) if cut else "TEXT"

@@ -1,12 +1,21 @@
 """Where predictions go: a file in the format that its name says, written row by row, and renamed to it when whole."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
 
 from rankwise.data.files.formats import WRITERS
 from rankwise.data.files.rows import OutputRow
-from rankwise.errors import DataError
+from rankwise.errors import DataError, check_installed
+
+NEEDS = {".parquet": ("pyarrow",)}  # packages, by the suffix of what they write
+ROOM = 4_096  # bytes that are written to see whether the disk takes any
+NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*([eE][+-]?\d+)?%?")
+RUNS = tuple("=+-@\t\r\n＝＋－＠")  # what a cell begins with that a spreadsheet takes for a formula
+SHEETS = (".csv", ".tsv")  # what spreadsheets open
 
 
 def check_output(path: Path) -> None:
@@ -41,3 +50,27 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[OutputRow]) ->
     finally:
         draft.unlink(missing_ok=True)
     return count
+
+
+def check_room(path: Path) -> None:
+    """Raise DataError where no file can be made there, MissingExtra where its format needs what is not installed."""
+    for module in NEEDS.get(path.suffix, ()):
+        check_installed(module, extra="train")
+    try:
+        with NamedTemporaryFile(dir=path.parent, prefix=".room-") as file:
+            file.write(b"\0" * ROOM)
+    except OSError as error:
+        raise DataError(f"{path}: can't be written ({error.strerror}); free room there, or give another --out") from error
+
+
+def defused(columns: Sequence[str], rows: Iterable[OutputRow]) -> tuple[list[str], Iterator[OutputRow]]:
+    """Columns and rows whose cells no spreadsheet runs: an apostrophe stands before what it would take for a formula."""
+    names = {name: _as_text(name) for name in columns}
+    return list(names.values()), ({names[name]: _as_text(row[name]) for name in columns} for row in rows)
+
+
+def _as_text(cell: Any) -> Any:
+    """A cell that stays text in a spreadsheet; numbers, also those written as text, as they are."""
+    if isinstance(cell, str) and cell.lstrip(" ").startswith(RUNS) and not NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell

@@ -22,8 +22,8 @@ Row = tuple[Location, Sequence[Any] | None]
 """A location and its cells; None for a bad row that the recipe says to skip."""
 ClassNames = Mapping[str, tuple[str, ...]]
 """Class names by column, in the order of their numbers."""
-OutputRow = Mapping[str, str | int | float]
-"""One prediction, by column."""
+OutputRow = Mapping[str, Any]
+"""One row that is written, by column."""
 
 _KINDS = {str: "text", bool: "true or false", int: "a number", float: "a number"}
 

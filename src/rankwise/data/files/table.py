@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from numbers import Integral
+from dataclasses import dataclass, field, replace
+from itertools import tee
 from operator import itemgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from rankwise.data.files.cells import LEAST_TOLD, SHARE_TOLD, Cells, Sampler, to
 from rankwise.data.files.columns import Layout, layout_of, setting_of
 from rankwise.data.files.reading import open_rows
 from rankwise.data.files.rows import Row, as_strings, row_name
+from rankwise.data.given import labels_in, texts_in
 from rankwise.data.store import Texts
 from rankwise.errors import DataError, Unlabelled
 from rankwise.recipe import DataSpec, SourceSpec
@@ -37,6 +39,8 @@ class Record:
     text: str
     label: str | None
     columns: Mapping[str, str]
+    own: Mapping[str, Any] = field(default_factory=dict)
+    """The cells as the source has them: typed values where its format has types, else the strings."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +57,8 @@ class Table:
     """The data row that a text stands in, from 1; shape (N,)."""
     warnings: tuple[str, ...] = ()
     """What a person should look at in the columns that were read."""
+    label_type: str | None = None
+    """What labels were in Python where they were no strings, as `given` names it."""
 
     def take(self, indices: NDArray[np.int64]) -> Table:
         """A table with only the texts at these indices, in this order."""
@@ -89,19 +95,28 @@ def stream(
     cells = rows.read()
     if layout.header:
         next(row for row in cells if row[1])
+    typed: Iterator[Row] | None = None
     if rows.typed:
+        cells, typed = tee(cells)
         cells = as_strings(cells, (*layout.text, *filter(None, [layout.label])), layout.columns, source.path)
-    return layout, _records(cells, layout, data.join, array("q") if bad is None else bad)
+    return layout, _records(cells, typed, layout, data.join, array("q") if bad is None else bad)
 
 
-def table_of(texts: Sequence[str], labels: Sequence[str | int] | None = None) -> Table:
-    """A Table from Python lists. Raises DataError naming the position of a value that is no text or no label."""
-    if labels is not None and len(labels) != len(texts):
-        raise DataError(f"{len(texts):,} texts and {len(labels):,} labels; expected one label for each text")
-    labels = None if labels is None else list(labels)  # a pandas Series finds its values by its own index
-    label = None if labels is None else "label"
-    layout = Layout("list", "list", None, ("text", *filter(None, [label])), ("text",), label)
-    return _collect(layout, _list_records(texts, labels), DataSpec(), labels is not None, ())
+def table_of(texts: Any, labels: Any = None, data: DataSpec | None = None) -> Table:
+    """A Table from Python's lists, arrays, columns, or the text columns of a frame that `data` names.
+
+    Raises DataError naming the position of a value that is no text or no label.
+    """
+    data = data or DataSpec()
+    listed = list(texts_in(texts, data.text, data.join, call="train"))
+    names, label_type = (None, None) if labels is None else labels_in(labels)
+    if names is not None and len(names) != len(listed):
+        raise DataError(f"{len(listed):,} texts and {len(names):,} labels; expected one label for each text")
+    label = None if names is None else "label"
+    columns = tuple(map(str, data.text)) or ("text",)
+    layout = Layout("list", "list", None, (*columns, *filter(None, [label])), columns, label)
+    table = _collect(layout, _list_records(listed, names), DataSpec(), names is not None, ())
+    return replace(table, label_type=label_type)
 
 
 def like_training(source: SourceSpec, data: DataSpec, text: Sequence[str], trained: Layout | None = None) -> SourceSpec:
@@ -134,10 +149,13 @@ def like_training(source: SourceSpec, data: DataSpec, text: Sequence[str], train
     return source.model_copy(update={"text": tuple(text)}) if here else source
 
 
-def _records(rows: Iterator[Row], layout: Layout, join: str, bad: array[int]) -> Iterator[Record]:
+def _records(
+    rows: Iterator[Row], typed: Iterator[Row] | None, layout: Layout, join: str, bad: array[int]
+) -> Iterator[Record]:
     text_of = _joined([layout.columns.index(name) for name in layout.text], join)
     label = None if layout.label is None else layout.columns.index(layout.label)
     for number, (location, cells) in enumerate(rows, start=1):
+        own = None if typed is None else next(typed)[1]
         if cells is None:
             bad.append(number)
             continue
@@ -147,7 +165,8 @@ def _records(rows: Iterator[Row], layout: Layout, join: str, bad: array[int]) ->
             raise DataError(f"{row_name(layout.path, number, location)}: a NUL character; no text has one, remove it")
         if name is not None and (not name or name.isspace()):
             name = None
-        yield Record(number, text, name, dict(zip(layout.columns, cells, strict=True)))
+        columns = dict(zip(layout.columns, cells, strict=True))
+        yield Record(number, text, name, columns, columns if own is None else dict(zip(layout.columns, own, strict=True)))
 
 
 def _joined(text: Sequence[int], join: str) -> Callable[[Sequence[str]], str]:
@@ -291,24 +310,11 @@ def _first(numbers: Sequence[int]) -> str:
     return f"row{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:5]))}{', …' if len(numbers) > 5 else ''}"
 
 
-def _list_records(texts: Sequence[str], labels: Sequence[str | int] | None) -> Iterator[Record]:
-    """The records of Python lists. Raises DataError for what is no text or no label."""
-    if isinstance(texts, str):
-        raise DataError("found one string, expected a list of texts; type [text]")
-    kinds: set[str] = set()
+def _list_records(texts: Sequence[Any], labels: Sequence[str] | None) -> Iterator[Record]:
+    """The records of Python lists. Raises DataError for what is no text."""
     for index, text in enumerate(texts):
         if not isinstance(text, str):
             raise DataError(f"texts[{index}] is a {type(text).__name__} ({text!r:.40}); expected a string")
         if has_surrogate(text) or "\0" in text:
             raise DataError(f"texts[{index}] holds a NUL character or half of a character; expected valid Unicode")
-        if labels is None:
-            yield Record(index + 1, text, None, {})
-            continue
-        label = labels[index]
-        if not isinstance(label, (str, Integral)):
-            raise DataError(f"labels[{index}] is a {type(label).__name__} ({label!r:.40}); expected a string or an integer")
-        kind = "string" if isinstance(label, str) else "bool" if isinstance(label, bool) else "integer"
-        kinds.add(kind)
-        if len(kinds) > 1:
-            raise DataError(f"labels[{index}] is a {kind} ({label!r:.40}) among others; expected labels of one type")
-        yield Record(index + 1, text, str(label).lower() if kind == "bool" else str(label), {})
+        yield Record(index + 1, text, None if labels is None else labels[index], {})

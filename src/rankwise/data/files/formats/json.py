@@ -52,7 +52,7 @@ def read(file: TextFile) -> Rows:
 
 def _write(path: Path, _columns: Sequence[str], rows: Iterable[OutputRow]) -> None:
     with path.open("w", encoding="utf-8", newline="") as stream:
-        stream.writelines(json.dumps(dict(row), ensure_ascii=False) + "\n" for row in rows)
+        stream.writelines(json.dumps(dict(row), ensure_ascii=False, default=str) + "\n" for row in rows)
 
 
 def _entries_of(file: TextFile) -> tuple[str, Callable[[], Entries]]:

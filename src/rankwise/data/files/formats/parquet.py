@@ -33,14 +33,20 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[OutputRow]) -> Non
     import pyarrow.parquet as pq
 
     def table(group: Sequence[OutputRow], schema: Any = None) -> Any:
-        return pa.table({name: [row[name] for row in group] for name in columns}, schema=schema)
+        try:
+            return pa.table({name: [row[name] for row in group] for name in columns}, schema=schema)
+        except pa.ArrowException as error:  # a column of an input without types, such as JSONL
+            problem = f"a column holds values of several types ({first_line(error)})"
+            raise DataError(f"{path.name}: {problem}, which Parquet has no place for; write .jsonl or .csv") from error
 
     left = iter(rows)
     first = table(list(islice(left, WRITTEN_ROWS)))
-    with pq.ParquetWriter(path, first.schema) as file:
-        file.write_table(first)
+    unknown = [field.name for field in first.schema if pa.types.is_null(field.type)]  # empty so far, so text for all we know
+    schema = pa.schema([pa.field(field.name, pa.string()) if field.name in unknown else field for field in first.schema])
+    with pq.ParquetWriter(path, schema) as file:
+        file.write_table(first.cast(schema))
         while group := list(islice(left, WRITTEN_ROWS)):
-            file.write_table(table(group, first.schema))
+            file.write_table(table(group, schema))
 
 
 def _rows(file: TextFile, classes: ClassNames) -> Iterator[Row]:

@@ -1,0 +1,162 @@
+"""What Python hands over as texts or labels: lists, generators, arrays, tensors, columns and whole frames.
+
+Nothing is guessed. A frame's text columns are those that are asked for; labels keep their type beside their name, so that
+predictions give back what was given. Libraries are known by the methods of their values, and none is imported.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence, Set
+from numbers import Integral, Real
+from typing import Any
+
+from rankwise.errors import DataError
+
+Label = str | int | float | bool
+"""A class as a person names it: most are strings."""
+
+KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a string"}
+"""In words, by the name of a label's type."""
+
+
+def texts_in(given: Any, columns: Sequence[str | int], join: str, *, call: str) -> Iterable[Any]:
+    """The texts that were given, in order: of a frame those of its text `columns`, joined as a file's are.
+
+    A generator is handed on as it is; whether each value is a string is for the caller to see. `call` is what to type, such
+    as `predict`. Raises DataError for a single string, a frame without these columns, and what has no texts in an order.
+    """
+    if isinstance(given, (str, bytes)):
+        what = "one string" if isinstance(given, str) else "bytes"
+        raise DataError(f"{call} takes a list of texts, found {what}; type {call}([text])")
+    if (names := _column_names(given)) is not None:
+        return _joined(given, names, [str(column) for column in columns], join, call)
+    if isinstance(given, Set) or not isinstance(given, Iterable):
+        kind = "a set, which has no order" if isinstance(given, Set) else f"a {type(given).__name__}"
+        raise DataError(f"{call} takes a list of texts, found {kind}; type {call}([text, …])")
+    if columns and _is_row(given, columns):
+        raise DataError(f"{call} takes many texts, found one row of a frame; type {call}([row['{columns[0]}']])")
+    return _listed(given)
+
+
+def labels_in(given: Any) -> tuple[list[str], str | None]:
+    """(the labels' names in order, the type they were given in where that is not `str`): True is `true`, 3.0 is `3`.
+
+    Raises DataError naming the position of a value that is no label.
+    """
+    if isinstance(given, (str, bytes)) or _column_names(given) is not None or not isinstance(given, Iterable):
+        raise DataError(f"labels are a {type(given).__name__}; expected a list with one label for each text")
+    named, kinds = [], dict[str, None]()
+    for index, value in enumerate(_listed(given)):
+        label = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value  # numpy's and torch's
+        kind = _kind(label)
+        if kind is None:
+            raise DataError(f"labels[{index}] is {_found(label)}; expected a string, a whole number, or true or false")
+        kinds[kind] = None
+        if len(kinds) > 1:
+            raise DataError(f"labels[{index}] is {KINDS[kind]} ({label!r:.40}) among others; expected labels of one type")
+        named.append(name_of(label))
+    kind = next(iter(kinds), "str")
+    return named, None if kind == "str" else kind
+
+
+def name_of(label: Label) -> str:
+    """The name of a class as files and messages have it."""
+    if isinstance(label, str):
+        return str.__str__(label)
+    return str(label).lower() if isinstance(label, bool) else str(int(label))
+
+
+def as_given(name: str, kind: str | None) -> Label:
+    """The label that has this name, in the type that `labels_in` found."""
+    match kind:
+        case "bool":
+            return name == "true"
+        case "int":
+            return int(name)
+        case "float":
+            return float(name)
+    return name
+
+
+def type_of(classes: Iterable[str], kind: str | None) -> str | None:
+    """The type that labels were given in, where all classes are named as labels of it; a numbering has names of its own."""
+    match kind:
+        case "bool":
+            return kind if set(classes) <= {"true", "false"} else None
+        case "int" | "float":
+            return kind if all(name.removeprefix("-").isdecimal() for name in classes) else None
+    return None
+
+
+def _kind(label: Any) -> str | None:
+    """The name of a label's type; None for what is no label."""
+    if isinstance(label, str):
+        return "str"
+    if isinstance(label, bool):
+        return "bool"
+    if isinstance(label, Integral):
+        return "int"
+    return "float" if isinstance(label, Real) and math.isfinite(label) and float(label).is_integer() else None
+
+
+def _found(label: Any) -> str:
+    """What stands where a label should, in words."""
+    if label is None or (isinstance(label, float) and math.isnan(label)):
+        return f"missing ({label})"
+    if isinstance(label, float):
+        return f"{label}, which no class is called: a classifier tells classes apart and does not estimate numbers"
+    return f"a {type(label).__name__} ({label!r:.40})"
+
+
+def _column_names(given: Any) -> list[Any] | None:
+    """The names of a frame's columns, also of a mapping of columns; None for what has none."""
+    if isinstance(given, Mapping):
+        return list(given)
+    for attribute in ("column_names", "columns"):  # of datasets and Arrow; of pandas and Polars
+        names = getattr(given, attribute, None)
+        if names is not None and hasattr(given, "__getitem__"):
+            return list(names)
+    return None
+
+
+def _is_row(given: Any, columns: Sequence[str | int]) -> bool:
+    """Whether this is one row of a frame, as pandas gives it: cells under the columns' names."""
+    index = getattr(given, "index", None)
+    if index is None or callable(index):
+        return False
+    return all(isinstance(column, str) and column in index for column in columns)
+
+
+def _joined(given: Any, names: list[Any], wanted: list[str], join: str, call: str) -> list[Any]:
+    """The texts of a frame's columns: one as it is, several joined, blank cells left out."""
+    by_name = {str(name): name for name in names}
+    if not wanted or not set(wanted) <= by_name.keys() or len(by_name) < len(names):
+        have = ", ".join(map(str, names)) or "none"
+        expected = f"the text columns {' + '.join(wanted)}" if wanted else "to be told its text columns (data.text)"
+        raise DataError(
+            f"{call} was given a table with the columns {have}; expected {expected}: rename its columns, or give the texts "
+            f"themselves, such as {call}(table['{names[0] if names else 'text'}'])"
+        )
+    columns = [list(_listed(given[by_name[name]])) for name in wanted]
+    if len(columns) == 1:
+        return columns[0]
+    joined = []
+    for row, cells in enumerate(zip(*columns, strict=True)):
+        parts = [cell for cell in cells if not _is_missing(cell)]
+        if strange := [part for part in parts if not isinstance(part, str)]:
+            raise DataError(f"row {row} of the table has {_found(strange[0])} in a text column; expected strings")
+        joined.append(join.join(part for part in parts if part and not part.isspace()))
+    return joined
+
+
+def _is_missing(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, float) and math.isnan(cell)) or type(cell).__name__ == "NAType"
+
+
+def _listed(given: Any) -> Iterable[Any]:
+    """The values of an array, a tensor or a column as a list; what iterates as its values do, as it is."""
+    for method in ("tolist", "to_pylist", "to_list"):  # of numpy, torch and pandas; of Arrow; of Polars
+        if hasattr(given, method):
+            values = getattr(given, method)()
+            return values if isinstance(values, list) else [values]
+    as_it_is: Iterable[Any] = given
+    return as_it_is

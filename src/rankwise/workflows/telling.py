@@ -1,0 +1,98 @@
+"""What becomes of a training, told in lines on standard error to whoever calls it from Python.
+
+A terminal gets one line that changes as updates are made, anything else, such as a notebook or a log, a line now and then.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from rankwise.system.events import Event, Listener, WorkDone
+from rankwise.system.visible import visible
+from rankwise.training import events
+from rankwise.workflows.events import AlreadyComplete, DataPrepared, RungReached, RungStarted, RunScored
+
+SECONDS = 10.0  # between two lines about updates where a line can't change
+REDRAWS = 0.2  # seconds between two states of one that can
+
+
+@contextmanager
+def told(stream: TextIO | None = None) -> Iterator[list[Listener]]:
+    """A listener, in a list, that tells on standard error what it hears; the line that changes ends with the context."""
+    telling = Telling(stream or sys.stderr)
+    try:
+        yield [telling]
+    finally:
+        telling.end_line()
+
+
+class Telling:
+    """A listener that writes to a stream."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.changes = stream.isatty()
+        self._width = 0
+        self._last = time.monotonic()
+        self._loss = ""
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case AlreadyComplete():
+                self.line(f"{event.folder} is already complete")
+            case DataPrepared():
+                self.line(f"{event.train:,} train, {event.validation:,} validation, {event.test:,} test rows")
+                for warning in event.warnings:
+                    self.line(f"note: {warning}")
+            case RungStarted():
+                self.line(f"rung {event.rung}: {event.trained_parameters:,} parameters")
+            case RungReached():
+                self.line(f"rung {event.rung}: {event.accuracy:.1%} on rows held out, {event.took:.0f} s")
+            case WorkDone():
+                how_far = f": {event.done:,} of {event.total:,}" if event.total else ""
+                self.passing(f"{event.what}{how_far}", at_once=event.done == 0)
+            case events.HeadFitted():
+                self.line(f"head fitted on {event.rows:,} texts")
+            case events.TrainingStarted():
+                self.passing(f"training: {event.total:,} updates on {event.rows:,} rows", at_once=True)
+            case events.UpdateMade():
+                if isinstance(event, events.UpdateLogged):
+                    self._loss = f", loss {event.loss:.3f}"
+                self.passing(f"training: update {event.step:,} of {event.total:,}{self._loss}")
+            case events.Evaluated():
+                self.line(f"epoch {event.epoch:g}: validation accuracy {event.accuracy:.1%}, log-loss {event.log_loss:.3f}")
+            case events.Collapsed():
+                self.line(f"note: {event}")
+            case events.TrainingEnded():
+                self.passing("scoring", at_once=True)
+            case RunScored() if event.accuracy.value is not None:
+                self.line(f"test accuracy {event.accuracy.value:.1%}")
+
+    def line(self, text: str) -> None:
+        """A line that stays."""
+        self.end_line()
+        self.stream.write(f"rankwise: {visible(text)}\n")
+        self.stream.flush()
+
+    def passing(self, text: str, *, at_once: bool = False) -> None:
+        """A line that the next one replaces, where it can, and where not one that comes now and then, unless `at_once`."""
+        now = time.monotonic()
+        if not at_once and now - self._last < (REDRAWS if self.changes else SECONDS):
+            return
+        self._last = now
+        if not self.changes:
+            self.line(text)
+            return
+        shown = f"rankwise: {visible(text)}"
+        self.stream.write(f"\r{shown.ljust(self._width)}")
+        self.stream.flush()
+        self._width = len(shown)
+
+    def end_line(self) -> None:
+        """Take away the line that changes, if there is one."""
+        if self._width:
+            self.stream.write(f"\r{' ' * self._width}\r")
+            self.stream.flush()
+            self._width = 0

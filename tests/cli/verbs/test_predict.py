@@ -1,0 +1,174 @@
+"""`rankwise predict`: what it refuses before anything loads, and what it shows of texts that come from anywhere."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import subprocess
+import sys
+
+import pytest
+
+from rankwise.cli import console
+
+WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; from rankwise.cli.app import main; main()"
+STEERING = "\x1b[31mred\x07 \u202egnol\x9b2J"
+
+
+@pytest.fixture(scope="module")
+def folder(run_for):
+    return str(run_for("distilbert", "train.epochs=6").folder)
+
+
+def typed(*words, program="from rankwise.cli.app import main; main()", stdin=None):
+    command = [sys.executable, "-c", program, *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, input=stdin)
+
+
+def refused(*words):
+    """What is said of words that are refused where torch can't even be imported."""
+    done = typed(*words, program=WITHOUT_TORCH)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    return done.stderr
+
+
+# ------------------------------------------------------------------------------------------------ refused without torch
+
+
+@pytest.fixture
+def texts(tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text('id,text\n1,apple\n2,"=HYPERLINK(1)"\n3,-5\n4,+49 30 12\n5,@name\n', "utf-8")
+    return path
+
+
+def test_a_file_type_that_is_not_written_is_refused_before_torch_loads(folder, texts, tmp_path):
+    said = refused("predict", folder, texts, "--out", tmp_path / "out.xlsx")
+    assert said.startswith("error: out.xlsx: can't write '.xlsx' files; expected one of .csv, .tsv")
+
+
+def test_a_file_that_is_there_is_refused_before_torch_loads_and_replaced_when_asked(folder, texts, tmp_path):
+    out = tmp_path / "out.csv"
+    out.write_text("mine\n", "utf-8")
+    assert "out.csv is there already; type --overwrite to replace it" in refused("predict", folder, texts, "--out", out)
+    assert out.read_text("utf-8") == "mine\n"
+    assert typed("predict", folder, texts, "--out", out, "--overwrite").returncode == 0
+    assert out.read_text("utf-8").startswith("id,text,label,score\n")
+
+
+def test_a_column_that_is_not_there_is_refused_before_torch_loads(folder, texts):
+    assert "no column 'body' among id, text" in refused("predict", folder, texts, "--text-column", "body")
+
+
+def test_a_label_that_no_class_has_is_refused_before_torch_loads(folder, tmp_path):
+    (tmp_path / "test.csv").write_text("text,label\napple,fruit\nzinc,cloud\n", "utf-8")
+    said = refused("evaluate", folder, tmp_path / "test.csv")
+    assert "row 2: label 'cloud' is not among the classes (fruit, metal, river)" in said
+
+
+def test_a_missing_extra_of_an_output_format_is_told_before_torch_loads(folder, texts, tmp_path):
+    program = WITHOUT_TORCH.replace("import sys;", "import sys; sys.modules['pyarrow'] = None;")
+    done = typed("predict", folder, texts, "--out", tmp_path / "out.parquet", program=program)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: 'pyarrow' is not installed, and this needs it; type: pip install ")
+
+
+# --------------------------------------------------------------------------------------------------------- what is written
+
+
+def test_a_spreadsheet_runs_no_cell_when_asked(folder, texts, tmp_path):
+    out = tmp_path / "out.csv"
+    assert typed("predict", folder, texts, "--out", out, "--spreadsheet").returncode == 0
+    with out.open(encoding="utf-8", newline="") as file:
+        cells = [row["text"] for row in csv.DictReader(file)]
+    assert cells == ["apple", "'=HYPERLINK(1)", "-5", "'+49 30 12", "'@name"]
+    said = refused("predict", folder, texts, "--out", tmp_path / "out.jsonl", "--spreadsheet")
+    assert "--spreadsheet is for .csv and .tsv" in said
+
+
+def test_without_being_asked_cells_are_written_to_the_letter(folder, texts, tmp_path):
+    out = tmp_path / "out.csv"
+    typed("predict", folder, texts, "--out", out)
+    assert "=HYPERLINK(1)" in out.read_text("utf-8")
+    assert "'=" not in out.read_text("utf-8")
+
+
+def test_standard_output_that_is_piped_has_the_files_columns(folder, texts):
+    lines = typed("predict", folder, texts).stdout.splitlines()
+    assert lines[0] == "id,text,label,score"
+    assert lines[1].startswith("1,apple,")
+
+
+def test_lines_of_standard_input_are_numbered(folder):
+    assert typed("predict", folder, "-", stdin="apple\nzinc\n").stdout.startswith("row,label,score\n1,")
+
+
+# ------------------------------------------------------------------------------------------------------------- what is seen
+
+
+def on_a_terminal(*words):
+    """What a terminal gets."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", "from rankwise.cli.app import main; main()", *map(str, words)]
+    environment = {**os.environ, "TERM": "dumb", "NO_COLOR": "1"}
+    with subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL, env=environment) as process:
+        os.close(theirs)
+        seen = b""
+        while True:
+            try:
+                part = os.read(ours, 65_536)
+            except OSError:  # the terminal's other end is closed
+                break
+            if not part:
+                break
+            seen += part
+        assert process.wait(timeout=120) == 0
+    os.close(ours)
+    return seen.decode("utf-8")
+
+
+def test_texts_and_classes_do_not_steer_a_terminal(folder, tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text(f"text\n{STEERING}\n", "utf-8")
+    for seen in (on_a_terminal("predict", folder, path), typed("predict", folder, "--text", STEERING).stdout):
+        assert "\\x1b[31mred\\x07 \\u202egnol\\x9b2J" in seen
+        assert not {"\x07", "\x1b", "\u202e", "\x9b"} & set(seen)
+
+
+def test_json_reads_back_what_it_does_not_show(folder, tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text(f"text\n{STEERING}\n", "utf-8")
+    out = typed("predict", folder, path, "--json").stdout
+    assert json.loads(out)["text"] == STEERING
+    assert out.strip("\n").isprintable()
+
+
+def test_piped_csv_is_to_the_letter(folder, tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text(f"text\n{STEERING}\n", "utf-8")
+    assert STEERING in typed("predict", folder, path).stdout
+
+
+# --------------------------------------------------------------------------------------------- readers who have seen enough
+
+
+@pytest.mark.parametrize(
+    "words", ["predict {} sample", "predict {} --text apple --json", "--help", "recipes", "recipes keys"]
+)
+def test_a_reader_who_has_seen_enough_is_no_mistake(folder, words):
+    program = "from rankwise.cli.app import main; main()"
+    command = f'"{sys.executable}" -c "{program}" {words.format(folder)} | true; echo ${{PIPESTATUS[0]}}'
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
+def test_a_reader_who_leaves_ends_no_work(capfd):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "w", encoding="utf-8") as stream:
+        plain = console.PlainConsole(file=stream)
+        plain.print("nobody reads this")
+        plain.print("nor this")
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,160 @@
+"""What Python hands over as texts and labels is read as it is meant, or refused with what to pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rankwise.data.clean import Preprocessing
+from rankwise.data.files.table import table_of
+from rankwise.data.given import as_given, labels_in, name_of, texts_in, type_of
+from rankwise.errors import DataError
+from rankwise.recipe import DataSpec
+
+TEXTS = ["one", "two", "three"]
+
+
+def read(given, columns=("text",), join=" . "):
+    return list(texts_in(given, columns, join, call="predict"))
+
+
+def frames(columns):
+    """The same columns in every library that is installed, and as a plain mapping."""
+    yield columns
+    for library, make in (("pandas", "DataFrame"), ("polars", "DataFrame"), ("pyarrow", "table")):
+        try:
+            module = __import__(library)
+        except ModuleNotFoundError:
+            continue
+        yield getattr(module, make)(columns)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [TEXTS, tuple(TEXTS), iter(TEXTS), (text for text in TEXTS), np.array(TEXTS), np.array(TEXTS, dtype=object)],
+    ids=["list", "tuple", "iterator", "generator", "array", "objects"],
+)
+def test_a_sequence_of_texts_is_read_in_order(given):
+    assert read(given) == TEXTS
+
+
+def test_a_column_of_a_frame_is_read_in_order():
+    for frame in frames({"text": TEXTS, "label": ["a", "b", "a"]}):
+        assert read(frame["text"]) == TEXTS
+
+
+def test_a_frame_is_read_from_the_column_that_training_read():
+    for frame in frames({"label": ["a", "b", "a"], "text": TEXTS}):
+        assert read(frame) == TEXTS
+
+
+def test_several_text_columns_are_joined_and_blank_cells_left_out():
+    for frame in frames({"body": ["b", "d", None], "title": ["a", " ", "e"], "id": [1, 2, 3]}):
+        assert read(frame, ("title", "body")) == ["a . b", "d", "e"]
+
+
+def test_a_frame_without_the_columns_of_training_is_refused_with_those_it_has():
+    for frame in frames({"body": TEXTS, "label": ["a", "b", "a"]}):
+        with pytest.raises(DataError, match=r"columns body, label; expected the text columns title \+ body.*predict\(table"):
+            read(frame, ("title", "body"))
+
+
+def test_two_columns_of_one_name_are_refused():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame([["a", "b"]], columns=["text", "text"])
+    with pytest.raises(DataError, match="columns text, text"):
+        read(frame)
+
+
+def test_one_row_of_a_frame_is_refused():
+    pandas = pytest.importorskip("pandas")
+    row = pandas.DataFrame({"title": ["a"], "body": ["b"]}).iloc[0]
+    with pytest.raises(DataError, match=r"one row of a frame; type predict\(\[row\['title'\]\]\)"):
+        read(row, ("title", "body"))
+
+
+def test_a_column_is_no_row_where_columns_are_called_by_their_position():
+    pandas = pytest.importorskip("pandas")
+    assert read(pandas.Series(TEXTS), ("1",)) == TEXTS
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("text", r"found one string; type predict\(\[text\]\)"),
+        (b"text", "found bytes"),
+        ({"a", "b"}, "a set, which has no order"),
+        (None, "found a NoneType"),
+        (3, "found a int"),
+    ],
+)
+def test_what_holds_no_texts_in_an_order_is_refused(given, says):
+    with pytest.raises(DataError, match=says):
+        read(given)
+
+
+@pytest.mark.parametrize(
+    ("given", "names", "kind"),
+    [
+        (["a", "b"], ["a", "b"], None),
+        ([3, -1], ["3", "-1"], "int"),
+        ([True, False], ["true", "false"], "bool"),
+        ([1.0, 0.0], ["1", "0"], "float"),
+        (np.array([0, 2]), ["0", "2"], "int"),
+        ([np.int64(4), np.int8(5)], ["4", "5"], "int"),
+        ([np.bool_(True)], ["true"], "bool"),
+        (np.array(["x", "y"]), ["x", "y"], None),
+        (np.array([1.0, 2.0], dtype=np.float32), ["1", "2"], "float"),
+        ((label for label in [1, 0]), ["1", "0"], "int"),
+    ],
+)
+def test_labels_keep_their_type_beside_their_name(given, names, kind):
+    assert labels_in(given) == (names, kind)
+
+
+def test_labels_of_a_tensor_are_whole_numbers():
+    torch = pytest.importorskip("torch")
+    assert labels_in(torch.tensor([2, 0])) == labels_in([torch.tensor(2), torch.tensor(0)]) == (["2", "0"], "int")
+    assert labels_in(torch.tensor([True])) == (["true"], "bool")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ([0.5, 1.0], r"labels\[0\] is 0.5, which no class is called"),
+        ([1.0, float("nan")], r"labels\[1\] is missing \(nan\)"),
+        (["a", None], r"labels\[1\] is missing \(None\)"),
+        ([1, True], r"labels\[1\] is true or false \(True\) among others"),
+        (["1", 1], r"labels\[1\] is a whole number \(1\) among others"),
+        (np.array([[0, 1]]), r"labels\[0\] is a list \(\[0, 1\]\)"),
+        ("ab", "labels are a str"),
+        ({"label": ["a"]}, "labels are a dict"),
+    ],
+)
+def test_what_is_no_label_is_refused_by_position(given, says):
+    with pytest.raises(DataError, match=says):
+        labels_in(given)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [False, True], [0.0, 3.0], ["a", "b"], [-5, 10**20]])
+def test_predictions_give_labels_as_they_were_given(labels):
+    names, kind = labels_in(labels)
+    assert kind == type_of(names, kind)
+    preprocessing = Preprocessing(tuple(names), (), 8, label_type=kind)
+    assert list(preprocessing.labels) == labels
+    assert [type(label) for label in preprocessing.labels] == [type(label) for label in labels]
+    assert [name_of(label) for label in preprocessing.labels] == names
+
+
+def test_numbers_of_named_classes_come_back_as_the_names():
+    assert type_of(("World", "Sports"), "int") is None
+    assert as_given("World", None) == "World"
+
+
+def test_training_takes_the_text_columns_that_the_recipe_names():
+    for frame in frames({"title": ["a", "b"], "body": ["c", "d"], "id": [1, 2]}):
+        table = table_of(frame, [1, 0], DataSpec(text=("title", "body"), join=" "))
+        assert list(table.texts) == ["a c", "b d"]
+        assert (table.layout.text, table.labels, table.label_type) == (("title", "body"), ("1", "0"), "int")
+        with pytest.raises(DataError, match="expected to be told its text columns"):
+            table_of(frame, [1, 0])
