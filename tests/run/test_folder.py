@@ -30,6 +30,7 @@ from rankwise.run.folder import Run
 from rankwise.run.format import CleanScores, ScoredRows
 from rankwise.run.manifest import write_manifest
 from rankwise.run.saving import _check_reload, portable, save
+from rankwise.run.verdict import verdict
 from rankwise.stats.intervals import Interval
 from rankwise.system.cache import cache_folder
 from rankwise.system.files import sha256, write_json
@@ -378,6 +379,23 @@ def test_a_model_card_tells_its_level_and_whether_test_texts_are_in_training(bui
     assert "| 90 % interval |" in leaked
     assert "some of their texts are in training too: without those, accuracy is 0.7500." in leaked
     assert "neither training" not in leaked
+
+
+def test_a_model_card_lists_the_classes_in_order_and_says_what_the_scores_come_to(built_for, run_for):
+    built, scores = built_for("bert"), run_for("bert").scores
+    card = model_card(built.recipe, built.plan, built.base, scores)
+    assert "3 classes, in the order of the logits: 0 fruit, 1 metal, 2 river." in card
+    assert f"On these rows it is {verdict(scores)}." in card
+    many = replace(scores, classes=tuple(f"c{number}" for number in range(100)))
+    assert "59 c59 and 40 more in `preprocessing.json`." in model_card(built.recipe, built.plan, built.base, many)
+
+
+def test_a_class_name_is_text_on_the_model_card_whatever_it_holds(built_for, run_for):
+    built, scores = built_for("bert"), run_for("bert").scores
+    hostile = replace(scores, classes=("\x1b[2J\u202e", "[a](http://b)", "two\nlines"))
+    card = model_card(built.recipe, built.plan, built.base, hostile)
+    assert not {"\x1b", "\u202e"} & set(card)
+    assert r"1 \[a\](http://b), 2 two lines." in card
 
 
 def test_a_model_card_names_its_base_by_hub_id_where_it_has_one(run_for, built_for):

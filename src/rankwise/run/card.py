@@ -4,6 +4,7 @@ YAML front matter follows the Hugging Face hub's model card metadata (base_model
 """
 
 import io
+from collections.abc import Sequence
 from importlib.resources import files
 
 from ruamel.yaml import YAML
@@ -12,6 +13,8 @@ from rankwise.encoders.base import Base
 from rankwise.planning.plan import Plan
 from rankwise.recipe import Recipe
 from rankwise.run.format import LadderFacts, RunScores
+from rankwise.run.verdict import verdict
+from rankwise.system.visible import one_line, visible
 
 ADAPTER = """\
 from peft import PeftModel
@@ -47,6 +50,8 @@ READ = {
     "first": "read = hidden[:, 0]",
     "last": "read = hidden[:, -1]",
 }
+MOST_CLASSES = 60  # that the card lists
+NO_MARKUP = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|"})  # that a name may hold and Markdown obeys
 FROM_FILES = "`rankwise train recipe.yaml`"
 FROM_LISTS = (
     '`rankwise.train(rankwise.Recipe.load("recipe.yaml"), texts=texts, labels=labels)`, with the lists it learned from'
@@ -58,14 +63,17 @@ def model_card(recipe: Recipe, plan: Plan, base: Base, scores: RunScores, ladder
     chosen = f" {ladder.verdict[0].upper()}{ladder.verdict[1:]}." if ladder and ladder.verdict else ""
     ledger, test, on = plan.ledger, scores.test, base.hub or plan.encoder.name
     cap = f"under a cap of {ledger.budget:,}" if ledger.budget else "without a cap"
+    told = one_line(verdict(scores, counts_words=plan.counts_words)).translate(NO_MARKUP)
     rows = (("accuracy", test.accuracy), ("macro-F1", test.macro_f1), ("log-loss", test.log_loss))
-    return (
+    return visible(
         (files("rankwise.run") / "card.md")
         .read_text("utf-8")
         .format(
             front_matter=_front_matter(recipe, plan, base, scores),
             name=recipe.name,
             summary=recipe.summary or f"A text classifier on {on}.",
+            verdict=f" On these rows it is {told}." if told else "",
+            classes=_classes(scores.classes),
             trained=f"{ledger.trainable_parameters:,} of {ledger.total_parameters:,} parameters were trained, {cap}.{chosen}",
             confidence=100 * test.confidence_level,
             scores="\n".join(
@@ -80,6 +88,13 @@ def model_card(recipe: Recipe, plan: Plan, base: Base, scores: RunScores, ladder
             again=FROM_FILES if recipe.data.names_files else FROM_LISTS,
         )
     )
+
+
+def _classes(names: Sequence[str]) -> str:
+    """The classes in the order of the logits, the first of many."""
+    shown = [f"{number} {one_line(name).translate(NO_MARKUP)}" for number, name in enumerate(names[:MOST_CLASSES])]
+    more = f" and {len(names) - MOST_CLASSES:,} more in `preprocessing.json`" if len(names) > MOST_CLASSES else ""
+    return f"{len(names):,} classes, in the order of the logits: {', '.join(shown)}{more}."
 
 
 def _loading(plan: Plan, base: str, classes: int) -> str:
