@@ -2,7 +2,7 @@
 # make test         install the rest, lint, type-check, run the tests
 # make quick        the tests that train nothing, under two minutes
 # make slow         the tests that train on the real encoder for minutes
-# make tables       fill the README's tables
+# make tables       fill the README's tables, and write docs/keys.md
 # make bench        the fast path beside Trainer + peft, under 15 minutes; DATA=FOLDER where AG News is
 
 PYTHON ?= python3
@@ -47,6 +47,7 @@ bench: install
 
 tables: install
 	$(BIN)/python benchmarks/tables.py
+	$(BIN)/rankwise recipes keys > docs/keys.md
 
 lint: install
 	$(BIN)/ruff check .
