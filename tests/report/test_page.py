@@ -432,7 +432,7 @@ def test_figures_are_written_three_ways(run_for, tmp_path):
 @pytest.mark.parametrize("library", ["jinja2", "matplotlib"])
 def test_what_is_not_installed_is_named_with_its_extra(monkeypatch, library):
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(MissingExtra, match=rf"'{library}' is not installed.*rankwise\[report\]"):
+    with pytest.raises(MissingExtra, match=rf"'{library}' is not installed.*\[report\]"):
         importlib.reload(rankwise.report)
 
 

@@ -335,7 +335,7 @@ def test_arithmetic_that_a_cpu_lacks_is_refused_before_a_folder_is_made(quick, t
 def test_a_tracker_that_is_not_installed_names_its_extra(quick, tmp_path, tracker):
     if find_spec(tracker) is not None:
         pytest.skip(f"{tracker} is installed here")
-    with pytest.raises(MissingExtra, match=rf"pip install 'rankwise\[{tracker}\]'"):
+    with pytest.raises(MissingExtra, match=rf"pip install .*\[{tracker}\]'"):
         train(quick(f"train.trackers=[{tracker}]"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
