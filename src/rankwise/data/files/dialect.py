@@ -223,11 +223,8 @@ class _Fit:
             if not self.needed and self.dialect.quote in text:
                 self.needed = len(self.dialect.split(text)) != width
             self._good += 1
-            if (
-                self._good < LOOKED_AT
-                or self._good % EVERY == 0
-                or not (self.needed or ('"' not in text and "'" not in text))
-            ):
+            has_quotes = '"' in text or "'" in text
+            if self._good < LOOKED_AT or self._good % EVERY == 0 or (has_quotes and not self.needed):
                 self._look_at_lines(row)
             elif not self.needed:
                 self._rows += 1  # a row without quotes
