@@ -24,7 +24,7 @@ class SourceSpec(Spec):
     """One file, folder or hub data set, and where in it the text and the label are. A plain string is its path."""
 
     path: str
-    """A CSV, TSV, JSONL or Parquet file (.gz too), a folder of class folders, `hub:NAME` or `hub:NAME:SPLIT`."""
+    """A CSV, TSV, JSON, Parquet, Arrow or text file (.gz too), a folder of class folders, `hub:NAME` or `hub:NAME:SPLIT`."""
     text: Columns = ()
     """Columns to read as text, joined in this order; names, or positions from 0. Found by name when left out."""
     label: Column | None = None
