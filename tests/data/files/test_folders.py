@@ -76,6 +76,20 @@ def test_folders_of_other_files_are_no_class_folders(tmp_path: Path) -> None:
     assert "a folder without class folders or data files; it holds blobs, data" in failing(tmp_path)
 
 
+def test_other_files_among_texts_cost_no_class_and_folders_without_texts_are_told(tmp_path: Path) -> None:
+    for name in ("pos/0.txt", "pos/1.txt", "neg/0", "neg/1", "neg/README.md", "images/a.png"):
+        write(tmp_path / name, name)
+    table = read(tmp_path)
+    assert table.labels == ("neg", "neg", "pos", "pos")
+    assert "folder of class folders, without images, where no texts are;" in table.layout.describe()
+
+
+def test_a_split_may_have_one_class(tmp_path: Path) -> None:
+    for name in ("train/a/1", "train/b/2", "test/a/3"):
+        write(tmp_path / name, name)
+    assert splits(tmp_path) == {"train": "train", "test": "test"}
+
+
 def test_one_folder_of_files_without_an_ending_is_no_class(tmp_path: Path) -> None:
     write(tmp_path / "letters" / "one", "x")
     with pytest.raises(DataError, match="found letters"):

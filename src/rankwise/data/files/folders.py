@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rankwise.data.files.parts import STATE, data_files, split_of_part
 from rankwise.data.files.reading import ROLE_IN_NAME, ROLE_OF, is_readable
-from rankwise.data.files.texts import class_folders
+from rankwise.data.files.texts import TEXTS, class_folders, text_files
 from rankwise.errors import DataError
 
 EXPECTED = "expected train.csv (or .tsv, .jsonl, .parquet, .txt), class folders or what datasets saves"
@@ -19,7 +19,7 @@ def splits_in(folder: Path, written: str, *, named: Set[str] = frozenset()) -> d
     names = _in_folder(folder, written, named)
     if not names and "train" not in named:
         names = _below(folder, written, named)
-    if "train" not in {*names, *named} and (class_folders(folder) or data_files(folder)):
+    if "train" not in {*names, *named} and (_is_of_classes(folder) or data_files(folder)):
         names["train"] = "."
     if not names and "train" not in named:
         contents = sorted(entry.name for entry in folder.iterdir())
@@ -86,6 +86,12 @@ def _below(folder: Path, written: str, named: Set[str]) -> dict[str, str]:
             f"{written}: {', '.join(below)} hold splits each; name one: --data {Path(written) / next(iter(below))}"
         )
     return below.get("data") or next(iter(below.values()), {})
+
+
+def _is_of_classes(folder: Path) -> bool:
+    """Whether a folder that nothing calls training rows has class folders: two, or one of .txt files."""
+    found = class_folders(folder)
+    return len(found) > 1 or any(name.lower().endswith(TEXTS) for entry in found for name in text_files(entry))
 
 
 def _holds_rows(entry: Path) -> bool:

@@ -20,17 +20,8 @@ _NO_TEXTS = re.compile(  # endings of other files that folders are full of
 
 
 def class_folders(folder: Path) -> list[Path]:
-    """The subfolders that hold a text in each file, by name; IMDB's unlabelled `unsup` is left out.
-
-    One alone is a class folder where its files are called .txt; others are where there are two, with nothing else in them.
-    """
-    folders = sorted(
-        entry for entry in folder.iterdir() if entry.name[0] not in "._" and entry.name != UNLABELLED and entry.is_dir()
-    )
-    with_texts = [entry for entry in folders if text_files(entry)]
-    if len(with_texts) == 1 and not any(name.lower().endswith(TEXTS) for name in text_files(with_texts[0])):
-        return []
-    return with_texts
+    """The subfolders whose files are texts, by name; IMDB's unlabelled `unsup` is left out."""
+    return [entry for entry in _subfolders(folder) if text_files(entry)]
 
 
 def text_files(folder: Path) -> list[str]:
@@ -40,13 +31,25 @@ def text_files(folder: Path) -> list[str]:
     endings = Counter(_ending(name) for name in names)
     if any(ending in TEXTS for ending in endings):
         return [name for name in names if _ending(name) in (*TEXTS, "")]
-    alike = len(endings) == 1 and not any(map(_NO_TEXTS.fullmatch, endings)) and _is_text(folder / names[0])
-    return names if alike else []
+    if 2 * endings[""] > len(names):
+        names = [name for name in names if _ending(name) == ""]
+    elif len(endings) != 1 or any(map(_NO_TEXTS.fullmatch, endings)):
+        return []
+    return names if _is_text(folder / names[0]) else []
 
 
 def read(folder: TextFile) -> Rows:
     """The texts of a folder of class folders."""
-    return Rows("folder of class folders", lambda: _rows(folder), ("file", "text", "label"))
+    classes = class_folders(folder.path)
+    others = [entry.name for entry in _subfolders(folder.path) if entry not in classes and any(entry.iterdir())]
+    left_out = f", without {', '.join(others[:3])}{', …' if len(others) > 3 else ''}, where no texts are" if others else ""
+    return Rows(f"folder of class folders{left_out}", lambda: _rows(folder), ("file", "text", "label"))
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return sorted(
+        entry for entry in folder.iterdir() if entry.name[0] not in "._" and entry.name != UNLABELLED and entry.is_dir()
+    )
 
 
 def _rows(folder: TextFile) -> Iterator[Row]:

@@ -139,7 +139,7 @@ def _unreadable(file: TextFile, line: int, before: str, rest: str, reason: str) 
     """The error for an object that begins in a line and can be read up to its `rest`."""
     near = f" at {json.dumps(rest[:20], ensure_ascii=False)}" if rest else ""
     line += before.count("\n")
-    return DataError(f"{file.name}, line {line}: {reason}{near}; expected objects such as {EXAMPLE}")
+    return DataError(f"{file.name}, line {line}: {reason.removesuffix(' at')}{near}; expected objects such as {EXAMPLE}")
 
 
 def _rows_of(file: TextFile, document: dict[str, Any]) -> Sequence[Entry]:
