@@ -152,6 +152,14 @@ def test_rows_that_begin_with_a_hash_are_rows(tmp_path: Path) -> None:
     assert len(read(write(tmp_path / "v.csv", "text\n# one\ntwo\n"), needs_label=False).texts) == 2
 
 
+def test_comments_of_the_width_of_rows_are_told_from_rows_and_headers(tmp_path: Path) -> None:
+    rows = "# one of them,a\nmonday again,b\n# friday,a\n"
+    by_position = {"text": 0, "label": 1, "source": {"header": False}}
+    assert len(read(write(tmp_path / "t.csv", rows), **by_position).texts) == 3
+    assert len(read(write(tmp_path / "t.csv", "# made on 1 May, by hand\n" + rows), **by_position).texts) == 3
+    assert read(write(tmp_path / "t.csv", "# text,label\none,a\n"), **by_position).texts == ("# text", "one")
+
+
 def test_the_wrong_number_of_cells_in_a_hashed_line_is_no_comment(tmp_path: Path) -> None:
     assert "line 3: 3 fields" in failing(write(tmp_path / "t.csv", "text,label\none,a\n# two, three,b\n"))
 

@@ -60,23 +60,30 @@ def _sample(lines: Iterable[str]) -> list[str]:
 
 
 def _with_top(dialect: Dialect, sample: Sequence[str]) -> Dialect:
-    """The dialect with the width of the first row, and the comments above it counted to the top.
-
-    A line above the rows is a comment if it begins with `#` and has another width. One of their width is if it begins with
-    `# `, and stands beside such a line or no row begins with `#`.
-    """
+    """The dialect with the width of the first row, and the comments above it counted to the top."""
     rows = [replace(row, lines=list(row.lines)) for row in cut(sample[dialect.top :], dialect)]
     marked = [row.lines[0].startswith("#") for row in rows]
     above = marked.index(False) if False in marked else 0
     width = len(rows[above].cells) if rows else 0
     comments = 0
-    sure = any(len(row.cells) != width for row in rows[:above]) or not any(marked[above:])
-    for row in rows[:above]:
-        if len(row.cells) == width and (width == 1 or not sure or not row.lines[0].startswith("# ")):
-            break
+    while comments < above and _is_above(rows[comments], rows[above:], width):
         comments += 1
     top = rows[comments].line - 1 if comments else dialect.top
-    return replace(dialect, top=top, comments=comments, width=width if comments == above else len(rows[comments].cells))
+    return replace(dialect, top=top, comments=comments, width=width)
+
+
+def _is_above(row: CutRow, others: Sequence[CutRow], width: int) -> bool:
+    """Whether a line that begins with `#` is a comment above the other rows, which have a width.
+
+    One of their width is if it begins with `# `, has no cell that they have too and is no header, whose cells are words.
+    """
+    if len(row.cells) != width:
+        return True
+    if width == 1 or not row.lines[0].startswith("# "):
+        return False
+    words = all(len(cell.removeprefix("# ").split()) < 2 for cell in row.cells)
+    alike = any(cell == other for row_below in others for cell, other in zip(row.cells, row_below.cells, strict=False))
+    return not words and not alike
 
 
 def _delimiter(file: TextFile, sample: Sequence[str]) -> str:

@@ -10,9 +10,14 @@ def is_task(entry: Mapping[str, Any]) -> bool:
 
 
 def questions(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The columns of the answers by question; `label` where only one is asked. Empty where the entries are no tasks."""
-    asked = dict.fromkeys(name for entry in entries if is_task(entry) for name, _ in _answers(entry))
-    return dict.fromkeys(asked, "label") if len(asked) == 1 else {name: name for name in asked}
+    """The columns of the answers by question: `label` where one is asked and tasks have no such field, else its name.
+
+    Empty where the entries are no tasks.
+    """
+    tasks = [entry for entry in entries if is_task(entry)]
+    asked = dict.fromkeys(name for entry in tasks for name, _ in _answers(entry))
+    alone = len(asked) == 1 and not any("label" in entry["data"] for entry in tasks)
+    return dict.fromkeys(asked, "label") if alone else {name: name for name in asked}
 
 
 def flat(entry: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:

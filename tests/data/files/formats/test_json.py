@@ -96,7 +96,7 @@ def task(*choices: str | Sequence[str], question: str = "s", **more: object) -> 
         {"result": [{"value": {"choices": [one] if isinstance(one, str) else one}, "from_name": question, "type": "choices"}]}
         for one in choices
     ]
-    return {"id": 1, "data": {"text": "x"}, "annotations": annotations, **more}
+    return {"id": 1, "data": {"text": "x"}, "annotations": annotations} | more
 
 
 def test_a_label_studio_export_gives_the_fields_of_its_tasks_and_what_was_chosen(tmp_path: Path) -> None:
