@@ -94,6 +94,13 @@ def test_cells_that_are_all_empty_are_a_row(tmp_path: Path) -> None:
     assert read(write(tmp_path / "t.tsv", "text\tlabel\nx\ta\n\t\ny\tb\n")).rows.tolist() == [1, 3]
 
 
+def test_one_bare_quote_in_a_quoted_file_does_not_make_quotes_characters(tmp_path: Path) -> None:
+    texts = [f'"so ""called"" number {number}"' if number % 5 == 0 else f"number {number}" for number in range(60)]
+    texts[7] = 'a "bare" one'
+    table = read(write(tmp_path / "t.tsv", "text\tlabel\n" + lines(texts)))
+    assert (table.texts[5], table.texts[7]) == ('so "called" number 5', 'a "bare" one')
+
+
 def test_backslashes_before_quotes_are_found_out_and_others_are_kept(tmp_path: Path) -> None:
     content = '"label","text"\n"1","a \\"so called\\", refund"\n"2","C:\\temp and \\\\server"\n"1","say \\"no\\""\n'
     table = read(write(tmp_path / "t.csv", content))

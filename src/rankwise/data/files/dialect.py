@@ -142,7 +142,7 @@ class _Fit:
         self._good = self._rows = 0
         self._quoted: Counter[int] = Counter()
         self._wrapped: Counter[int] = Counter()
-        self._doubled = self._inside = False
+        self._doubled = self._inside = 0
         self._around: list[tuple[int, str]] = []
         self._values: dict[int, set[str]] = {}
         self._spans: list[tuple[int, int, list[list[tuple[int, str]]]]] = []
@@ -196,7 +196,7 @@ class _Fit:
     @property
     def quotes_in_vain(self) -> bool:
         """Whether cells keep quotes, inside or around them, that no writer of quoted cells would have left or put there."""
-        return self._inside or any(
+        return self._inside > 0 or any(
             cell == cell.strip() and cell[0] != "#" and cell not in self._values.get(column, ())
             for column, cell in self._around
         )
@@ -205,7 +205,7 @@ class _Fit:
     def looks_quoted(self) -> bool:
         """Whether cells that keep their quotes look as if those were around them."""
         most = max(self._quoted.values(), default=0)
-        return (self._doubled and not self._inside) or (most > 0 and most >= QUOTED_SHARE * self._rows)
+        return self._doubled > self._inside or (most > 0 and most >= QUOTED_SHARE * self._rows)
 
     def _count(self, row: CutRow) -> None:
         text = row.lines[0] if len(row.lines) == 1 else "".join(row.lines)
@@ -258,11 +258,11 @@ class _Fit:
             if '"' not in cell and "'" not in cell:
                 continue
             around = cell[0] if len(cell) > 1 and cell[0] == cell[-1] else ""
-            self._inside |= '"' in cell and cell[0] != '"'
+            self._inside += '"' in cell and cell[0] != '"'
             self._wrapped[column] += around == "'"
             if around == '"':
                 self._quoted[column] += 1
-                self._doubled |= cell == '""' or '""' in cell[1:-1]
+                self._doubled += cell == '""' or '""' in cell[1:-1]
                 if len(self._around) < KEPT_SPANS:
                     self._around.append((column, cell[1:-1]))
 
