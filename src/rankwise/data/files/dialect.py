@@ -197,7 +197,7 @@ class _Fit:
     def quotes_in_vain(self) -> bool:
         """Whether cells keep quotes, inside or around them, that no writer of quoted cells would have left or put there."""
         return self._inside > 0 or any(
-            cell == cell.strip() and cell[0] != "#" and cell not in self._values.get(column, ())
+            cell == cell.strip() and cell[:1] not in ("", "#") and cell not in self._values.get(column, ())
             for column, cell in self._around
         )
 
