@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from conftest import CLASSES, separable
 from rankwise.data.clean import clean
 from rankwise.data.files.table import table_of
-from rankwise.data.labelled import split_off, split_tables
+from rankwise.data.labelled import folds, split_off, split_tables
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec
 
@@ -103,6 +103,16 @@ def test_one_file_with_repeats_is_split_without_a_leak():
     texts = [f"text {number % 30}" for number in range(120)]
     labelled = split_tables(DataSpec(), table_of(texts, ["a" if number % 30 < 15 else "b" for number in range(120)]))
     assert not labelled.leaked.any()
+
+
+def test_equal_texts_are_in_one_fold():
+    texts, labels = [f"text {number % 20}" for number in range(60)], ["a", "b"] * 30
+    for kept, held in folds(labels, 0, texts):
+        assert {texts[row] for row in kept}.isdisjoint(texts[row] for row in held)
+        assert len(held)
+    different = [f"text {number}" for number in range(60)]
+    alone, grouped = (folds(labels, 0, known) for known in (None, different))
+    assert all(list(one[1]) == list(other[1]) for one, other in zip(alone, grouped, strict=True))
 
 
 def test_without_repeats_the_split_is_that_of_the_rows():

@@ -69,6 +69,15 @@ def test_few_rows_choose_by_folds_and_all_of_them_train(climbing, climbs_on, tmp
     assert len(run.predict(["good fine"])[0].label) > 0
 
 
+def test_two_rows_a_class_train(climbing, tmp_path):
+    two = Rows(["good apple", "fine pear", "cold iron", "old zinc"], ["fruit", "fruit", "metal", "metal"])
+    shares = ("data.split.test=10%", "data.split.validation=10%")
+    recipe = climbing(f"data.source={two.write(tmp_path / 'two.csv')}", *shares)
+    run = train(recipe.rung("features"), tmp_path / "run")
+    assert (run.facts.rows.train, run.facts.rows.validation, run.facts.rows.test) == (2, 0, 2)
+    assert run.predict(["apple"])[0].label in ("fruit", "metal")
+
+
 def test_a_validation_file_chooses_where_there_is_one(climbing, climbs_on, rows, tmp_path):
     (tmp_path / "data").mkdir()
     for name in ("train", "validation", "test"):

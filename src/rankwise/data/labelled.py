@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -45,6 +45,8 @@ class Labelled:
     """Whether the validation rows were training rows before they were set aside, not a file of their own."""
     warnings: tuple[str, ...] = ()
     """What a person should know of what was read: rows that were dropped, files that were left out."""
+    clean: tuple[str, ...] = ()
+    """The cleaning steps, after which texts that are equal stay together."""
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -78,7 +80,7 @@ class Labelled:
         tables = self.train
         return [
             replace(self, train=tables.take(kept), validation=tables.take(held))
-            for kept, held in folds(self.train.labels, seed)
+            for kept, held in folds(self.train.labels, seed, (clean(text, self.clean) for text in tables.texts))
         ]
 
 
@@ -234,7 +236,18 @@ def split_tables(
     names = class_names(train, numbering)
     leaked = seen_in(train, test)
     notes += _leakage(leaked, test, spec)
-    return Labelled(train, validation, test, names, leaked, tuple(notes), numbering, set_aside, tuple(warnings))
+    return Labelled(
+        train=train,
+        validation=validation,
+        test=test,
+        classes=names,
+        leaked=leaked,
+        notes=tuple(notes),
+        numbering=numbering,
+        set_aside=set_aside,
+        warnings=tuple(warnings),
+        clean=spec.clean,
+    )
 
 
 def _validation_of(train: Table, spec: DataSpec, *, may_be_empty: bool) -> tuple[Table, Table]:
@@ -282,7 +295,7 @@ def split_off(
         np.arange(len(table.texts)),
     )  # of each text its first row; of each row its text
     if clean_steps is not None:
-        first, group = _groups(table.texts, clean_steps)
+        first, group = _groups(clean(text, clean_steps) for text in table.texts)
     labels = [table.labels[row] for row in first]
     counts = Counter(labels)
     wanted = rows_taken(
@@ -308,9 +321,9 @@ def split_off(
     return table.take(np.flatnonzero(~is_taken)), table.take(np.flatnonzero(is_taken))
 
 
-def _groups(texts: Sequence[str], steps: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(the first row of each different text, rising; for each row the number of its text), of N texts after cleaning."""
-    _, first, number = np.unique(hashes(clean(text, steps) for text in texts), return_index=True, return_inverse=True)
+def _groups(texts: Iterable[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(the first row of each different text, rising; for each row (N,) the number of its text)."""
+    _, first, number = np.unique(hashes(texts), return_index=True, return_inverse=True)
     order = np.argsort(first)
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
@@ -336,16 +349,20 @@ def _fold_count(rows: int, *, set_aside: bool) -> int:
     return FOLDS if set_aside and rows <= FEW_ROWS else 0
 
 
-def folds(labels: Sequence[str] | NDArray[np.int64], seed: int) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+def folds(
+    labels: Sequence[str] | NDArray[np.int64], seed: int, texts: Iterable[str] | None = None
+) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """FOLDS pairs of (the other rows, a part of all rows), rising; every row is in one part, each class in its share.
 
-    scikit-learn's StratifiedKFold refuses classes with fewer rows than folds, and two are enough here.
+    With `texts`, rows of equal ones are in one part. scikit-learn's StratifiedKFold refuses classes with fewer rows than
+    folds, and two are enough here.
     """
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    by_class = shuffled[np.argsort(np.asarray(labels)[shuffled], kind="stable")]
-    part = np.empty(len(labels), dtype=np.int64)
-    part[by_class] = np.arange(len(labels)) % FOLDS
-    return [(np.flatnonzero(part != number), np.flatnonzero(part == number)) for number in range(FOLDS)]
+    first, group = (np.arange(len(labels)),) * 2 if texts is None else _groups(texts)
+    shuffled = np.random.default_rng(seed).permutation(len(first))
+    by_class = shuffled[np.argsort(np.asarray(labels)[first][shuffled], kind="stable")]
+    part = np.empty(len(first), dtype=np.int64)
+    part[by_class] = np.arange(len(first)) % FOLDS
+    return [(np.flatnonzero(part[group] != number), np.flatnonzero(part[group] == number)) for number in range(FOLDS)]
 
 
 def nested_order(labels: Sequence[str], seed: int) -> NDArray[np.int64]:

@@ -43,8 +43,11 @@ class SingleLabel:
         assert table.labels is not None
         number_of = {name: number for number, name in enumerate(self.classes)}
         distinct = set(table.labels)
+        if marker := unlabelled(distinct, number_of):
+            found = f"every label of {table.layout.name} is {marker}: unlabelled"
+            raise Unlabelled(found, "rankwise predict gives these rows labels")
         if not distinct <= number_of.keys() and by_number(distinct, self.classes):
-            names = _namesby_number(table, numbering, self.classes)
+            names = _names_by_number(table, numbering, self.classes)
             number_of |= {label: number_of[name] for label, name in names.items() if name in number_of}
         numbers = np.fromiter((number_of.get(label, -1) for label in table.labels), dtype=np.int64)
         strange = np.flatnonzero(numbers < 0)
@@ -95,9 +98,7 @@ Task = SingleLabel
 
 def _refuse_to_score(table: Table, classes: Sequence[str]) -> None:
     """Raise Unlabelled for labels none of which is a class: a score on them would always be 0."""
-    labels, name, column = sorted(set(table.labels or ())), table.layout.name, table.layout.label
-    if marker := unlabelled(labels):
-        raise Unlabelled(f"every label of {name} is {marker}: unlabelled", "rankwise predict gives these rows labels")
+    labels, column = sorted(set(table.labels or ())), table.layout.label
     (shown, known), hint = (", ".join(names[:5]) for names in (labels, classes)), nearest(labels[0], classes)
     raise Unlabelled(
         f"{table.layout.path}: no label in column '{column}' ({shown}) is among the classes ({known}){hint}; is it the right "
@@ -122,7 +123,7 @@ def class_names(train: Table, named: Sequence[str]) -> tuple[str, ...]:
     return tuple(named)
 
 
-def _namesby_number(table: Table, numbering: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
+def _names_by_number(table: Table, numbering: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
     """Class names by whole-number label: 0 … C-1 or 1 … C in the order of `numbering`, told apart by 0 and C.
 
     Raises DataError where there is no order, or the labels don't say where they start.

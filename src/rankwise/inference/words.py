@@ -159,7 +159,7 @@ def held_out_words(
 ) -> NDArray[np.float64]:
     """Probabilities (N, C) of each text by words that the other folds were counted in; `how` goes to `Words.fit`."""
     told, texts = np.zeros((len(labels), len(classes))), Texts.of(texts)
-    for kept, held in folds(labels, seed):
+    for kept, held in folds(labels, seed, texts):
         if len(np.unique(labels[kept])) == 1:  # where a class has a row or two
             told[held, labels[kept[0]]] = 1.0
         else:

@@ -5,6 +5,7 @@ N rows, H hidden, C classes.
 """
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.special import softmax
 from rankwise.data.batches import Padding
 from rankwise.data.labelled import folds
 from rankwise.data.prepare import Split
+from rankwise.data.store import Texts
 from rankwise.inference.features import head_features
 from rankwise.model.classifier import Classifier
 from rankwise.model.hidden_cache import HiddenStates
@@ -80,7 +82,7 @@ def fit_head(
     regression = _Regression(features, labels, weights=None if weights is None else dict(enumerate(weights.tolist())))
     held_out = None
     if strength is None:
-        strength, held_out = regression.choose(seed, reading.events)
+        strength, held_out = regression.choose(seed, Texts.of(split.texts).take(rows), reading.events)
     weight, bias = regression.fit(strength, np.arange(len(rows)))  # (C present, H), (C present,)
     last = classifier.last_projection
     with torch.no_grad():
@@ -103,9 +105,9 @@ class _Regression:
         self.fitted = _of_equal_length(features) if len(features) <= EQUAL_ROWS else features
         self.variance = float(((self.fitted - self.fitted.mean(0)) ** 2).sum(1).mean()) or 1.0
 
-    def choose(self, seed: int, events: Events) -> tuple[float, NDArray[np.float64] | None]:
+    def choose(self, seed: int, texts: Iterable[str], events: Events) -> tuple[float, NDArray[np.float64] | None]:
         """The strength with the lowest log-loss on rows held out, and their probabilities (N, C present) where all are."""
-        parts = folds(self.labels, seed)
+        parts = folds(self.labels, seed, texts)
         parts = parts if len(self.labels) <= FEW_ROWS else parts[:1]
         held = np.concatenate([out for _, out in parts])
         columns = np.searchsorted(self.present, self.labels[held])

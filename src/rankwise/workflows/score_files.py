@@ -125,8 +125,11 @@ def seen_in_training(run: Run, table: Table) -> int:
         return 0
     if not all(source in ("", "sample") or Path(source).expanduser().exists() for source in sources):
         return 0
-    labelled = read_labelled(data)
-    if labelled.sha256 != run.facts.data_sha256:  # other files by the same names
+    try:
+        labelled = read_labelled(data, by_folds=True)
+    except DataError:  # they are no longer what they were
+        return 0
+    if labelled.sha256 != run.facts.data_sha256:  # likewise
         return 0
     return int((seen_in(labelled.train, table) | seen_in(labelled.validation, table)).sum())
 
