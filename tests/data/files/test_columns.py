@@ -91,6 +91,13 @@ def test_where_two_readings_fit_the_commands_are_given_and_work(tmp_path: Path, 
     assert len(read_differently) == len(commands)
 
 
+@pytest.mark.parametrize("header", ["", "id,text"])
+def test_a_file_without_anything_like_a_label_gets_no_advice_that_would_fail(tmp_path: Path, header: str) -> None:
+    message = failing(write(tmp_path / "t.csv", rows(lambda n: n, sentence, header=header)))
+    assert "; none holds values that repeat, as labels do; add a column of labels" in message
+    assert "--set" not in message
+
+
 def test_flags_are_named_as_several_labels(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", rows(sentence, lambda n: n % 2, lambda n: n // 2 % 2, header="comment_text,toxic,rude"))
     message = failing(path)

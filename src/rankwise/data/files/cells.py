@@ -15,6 +15,7 @@ SAMPLED = 1_000  # rows that are looked at
 KEPT = 500  # characters of a cell that are kept of them
 MOST_VALUES = 50  # of a column that may be the label without being named
 LONGEST_VALUE = 50  # characters of such a value
+FEW = 10  # cells, of which nobody can say whether they repeat
 NEARLY_ALL = 0.9  # share of the cells that must look alike
 UNIQUE = 0.95  # share of different values above which they are ids
 LEAST_TOLD = 20  # rows, below which it is not asked what a column tells of the label
@@ -41,15 +42,24 @@ class Sampler:
     def __init__(self) -> None:
         self._kept: list[tuple[int, list[str]]] = []
         self._count = 0
-        self._draw = Random(0).randrange
+        self._place = 0
+        self._draw = Random(0).random
 
-    def add(self, row: Sequence[str]) -> None:
-        """Take the beginnings of a row's cells, or leave it."""
-        number, self._count = self._count, self._count + 1
-        if len(self._kept) <= SAMPLED:
-            self._kept.append((number, [cell[:KEPT] for cell in row]))
-        elif (place := self._draw(number)) < SAMPLED:
-            self._kept[place + 1] = (number, [cell[:KEPT] for cell in row])
+    def takes_next(self) -> bool:
+        """Whether the next row is one of them; then `take` it, which may replace another."""
+        self._count += 1
+        if self._count <= SAMPLED + 1:
+            return True
+        self._place = int(self._draw() * (self._count - 1))  # among the rows but for the first
+        return self._place < SAMPLED
+
+    def take(self, row: Sequence[str]) -> None:
+        """Keep the beginnings of a row's cells."""
+        kept = (self._count, [cell[:KEPT] for cell in row])
+        if self._count <= SAMPLED + 1:
+            self._kept.append(kept)
+        else:
+            self._kept[self._place + 1] = kept
 
     def columns(self) -> list[list[str]]:
         """The cells that were taken, column by column, in the order of their rows."""
@@ -61,7 +71,8 @@ def spread(rows: Iterable[Sequence[str]]) -> list[list[str]]:
     """The cells of the first row and at most SAMPLED others, drawn evenly from all, column by column."""
     sampler = Sampler()
     for row in rows:
-        sampler.add(row)
+        if sampler.takes_next():
+            sampler.take(row)
     return sampler.columns()
 
 
@@ -86,7 +97,7 @@ class Cells:
         """In words: `blank`, `one value`, `dates`, `numbers`, `unique numbers`, `sentences`, `codes` or `unique codes`."""
         if len(self.values) < 2:
             return "one value" if self.values else "blank"
-        unique = "unique " if len(self.filled) >= 10 and len(self.values) >= UNIQUE * len(self.filled) else ""
+        unique = "unique " if len(self.filled) >= FEW and len(self.values) >= UNIQUE * len(self.filled) else ""
         if self._share(_NUMBER.fullmatch) >= NEARLY_ALL:
             return f"{unique}numbers"
         if self._share(_DATE.fullmatch) >= NEARLY_ALL:
@@ -105,6 +116,11 @@ class Cells:
         count = len(self.values)
         few = 1 < count <= min(MOST_VALUES, len(self.filled) / 2)
         return few and self.kind != "dates" and max(map(len, self.values)) <= LONGEST_VALUE
+
+    @cached_property
+    def may_be_classes(self) -> bool:
+        """Whether a person may take them for labels: they repeat, or are too few to say."""
+        return len(self.filled) < FEW or len(self.values) <= len(self.filled) / 2
 
     @cached_property
     def may_be_text(self) -> bool:

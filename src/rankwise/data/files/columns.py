@@ -310,8 +310,8 @@ def _one_label(file: _File, found: list[int], choice: _Choice, *, needs_label: b
         return [first]
     if file.columns[first].strip().lower() not in _SURE:
         raise DataError(
-            f"{file.path}: {_may_be(file, [first, *others])}; say which: "
-            f"{' or '.join(file.command(label=index) for index in [first, *others][:_SHOWN])}"
+            f"{file.path}: {_may_be(file, sorted([first, *others]))}; say which: "
+            f"{' or '.join(file.command(label=index) for index in sorted([first, *others])[:_SHOWN])}"
         )
     choice.warnings += tuple(
         f"{file.named(index)} ({file.all(index).examples()}) may be the label too; {file.named(first)} is taken by its name: "
@@ -481,14 +481,14 @@ def _unclear(file: _File, choice: _Choice, *, needs_label: bool) -> DataError:
     labels: list[int | None] = [choice.label]
     if seeks_label:
         labels = [index for index in free if file.all(index).may_be_labels]
-        labels = labels or [index for index in free if not file.all(index).may_be_text] or list(free)
+        labels = labels or [index for index in free if file.all(index).may_be_classes and not file.all(index).may_be_text]
     commands = [
         file.command(() if text == choice.text else text, label if seeks_label else None)
         for text in texts
         for label in labels
         if label not in text
     ]
-    typed = " or ".join(commands[:_SHOWN]) or "another file"
+    typed = " or ".join(commands[:_SHOWN])
     flags = [index for index in free if file.all(index).are_flags]
     if seeks_label and len(flags) > 1:
         names = ", ".join(file.columns[index] for index in flags[:5]) + (", …" if len(flags) > 5 else "")
@@ -499,7 +499,7 @@ def _unclear(file: _File, choice: _Choice, *, needs_label: bool) -> DataError:
     missing = [what for what, is_missing in (("text", not choice.text), ("label", seeks_label)) if is_missing]
     where = f"among {', '.join(file.columns)}" if file.by_name else f"in {len(file.columns)} columns without a header"
     candidates = [label for label in labels if label is not None and file.all(label).may_be_labels] if seeks_label else []
-    fix = f"say which: {typed}"
+    fix = f"say which: {typed}" if typed else "none holds values that repeat, as labels do; add a column of labels"
     if nested and seeks_label:
         lists = f"{file.named(nested[-1])} holds lists, such as {file.all(nested[-1]).examples()}"
         fix = f"{lists}, which are not read: write one label a text in a column of its own; or {fix}"

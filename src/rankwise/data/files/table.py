@@ -184,11 +184,11 @@ def _collect(layout: Layout, records: Iterable[Record], data: DataSpec, needs_la
     known: dict[str, str] = {}  # one string per class, whatever the number of rows
     named: dict[str, str] = {}  # class names by number
 
-    sampler = Sampler()
+    sampler, top = Sampler(), layout.columns[0]
 
     def kept_texts() -> Iterator[str]:
         for record in records:
-            if layout.header and all(name == cell.strip() for name, cell in record.columns.items()):
+            if layout.header and record.columns[top] == top and list(record.columns.values()) == list(layout.columns):
                 again.append(record.number)
             elif not record.text or record.text.isspace():
                 empty.append(record.number)
@@ -201,7 +201,8 @@ def _collect(layout: Layout, records: Iterable[Record], data: DataSpec, needs_la
                     _note_name(named, record, layout)
                 labels.append(None if record.label is None else known.setdefault(record.label, record.label))
                 rows.append(record.number)
-                sampler.add([record.label or "", *(record.columns[name] for name in layout.text if record.columns)])
+                if sampler.takes_next():
+                    sampler.take([record.label or "", *(record.columns[name] for name in layout.text if record.columns)])
                 yield record.text
 
     texts = Texts.of(kept_texts())
