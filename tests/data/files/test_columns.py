@@ -80,8 +80,9 @@ def test_a_label_that_all_of_the_first_thousand_rows_share_is_found(tmp_path: Pa
         rows(sentence, lambda n: n % 2, lambda n: n // 2 % 2, header="comment_text,toxic,rude"),
         rows(sentence, label, header="comment,mood"),
         rows(lambda n: n, sentence, label, header="nr,comment,my mood"),
+        rows(sentence, lambda n: ("web", "app")[n // 4 % 2], label, header="comment,channel,mood"),
     ],
-    ids=["sorted", "rating", "two names", "two texts", "flags", "a likely header", "an unknown header"],
+    ids=["sorted", "rating", "two names", "two texts", "flags", "a likely header", "an unknown header", "two unknown names"],
 )
 def test_where_two_readings_fit_the_commands_are_given_and_work(tmp_path: Path, content: str) -> None:
     path = write(tmp_path / "t.csv", content)

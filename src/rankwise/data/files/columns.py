@@ -243,8 +243,9 @@ def _is_header(first: Sequence[str], rows: Rows, asked: SourceSpec) -> bool:
     short = all(cell and len(cell) <= 50 and len(cell.split()) <= SHORT for cell in first)
     if not short or len(set(first)) < len(first) or not others or len(others[0]) < 3:
         return False
-    below = (cells for cell, cells in zip(first, others, strict=True) if not any(map(str.isdigit, cell)))
-    return any(Cells(cells).kind in _MEASURED for cells in below)
+    below = {cell: Cells(cells) for cell, cells in zip(first, others, strict=True) if not any(map(str.isdigit, cell))}
+    values_never_seen = [cell for cell, cells in below.items() if cells.may_be_labels and cell not in cells.values]
+    return len(values_never_seen) > 1 or any(cells.kind in _MEASURED for cells in below.values())
 
 
 def _index(wanted: Column, columns: Sequence[str], name: str) -> int:
