@@ -458,6 +458,19 @@ def test_train_reads_its_data_once(type_, recipe_for, monkeypatch, tmp_path):
     assert "spent" in answer.out
 
 
+def test_train_tells_what_was_dropped_and_that_texts_are_cut_with_what_reads_them_whole(type_, recipe_for, rows, tmp_path):
+    (tmp_path / "words.csv").write_text(rows.write(tmp_path / "all.csv").read_text("utf-8") + ",fruit\n", "utf-8")
+    changes = (f"data.source={tmp_path / 'words.csv'}", "data.max_length=4", "train.max_steps=1")
+    (tmp_path / "tiny.yaml").write_text(recipe_for("bert", *changes).to_yaml(), "utf-8")
+    answer = type_("train", "tiny.yaml", "--out", "run")
+    told = " ".join(answer.out.split())
+    assert "note: train: 1 row dropped (empty text)" in told
+    assert "100% of the training texts are cut after 4 tokens" in told
+    hint = re.search(r"to read them whole, type --set (\S+)", told)
+    assert hint
+    assert "are cut after" not in type_("train", "tiny.yaml", "--out", "whole", "--set", hint[1]).out
+
+
 # ---------------------------------------------------------------------------------------------------------- mistakes
 
 MISTAKES = {
