@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from rankwise.data.files.formats import WRITERS, parquet
 from rankwise.data.files.formats.csv import write_lines
-from rankwise.data.files.output import check_output, write_rows
+from rankwise.data.files.output import check_output, check_room, defused, write_rows
 from rankwise.data.files.table import read_table
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec, SourceSpec
@@ -95,7 +96,7 @@ def test_an_error_leaves_an_older_file_as_it_was(tmp_path, ending):
 @pytest.mark.parametrize("pieces", [1, 100])
 def test_rows_that_parquet_cannot_hold_leave_nothing_behind(tmp_path, monkeypatch, pieces):
     monkeypatch.setattr(parquet, "WRITTEN_ROWS", pieces)
-    with pytest.raises(DataError, match=r"several types .*write \.jsonl or \.csv"):
+    with pytest.raises(DataError, match=r"values of several types .* which Parquet has no place for; write .jsonl or .csv"):
         write(tmp_path / "out.parquet", [{"row": 1, "label": "a", "score": 0.5}, {"row": "two", "label": "b", "score": 0.5}])
     assert list(tmp_path.iterdir()) == []
 
@@ -130,3 +131,45 @@ def test_every_format_that_is_written_is_read_back(tmp_path, suffix):
     write(tmp_path / f"out{suffix}", rows, ["text", "label"])
     table = read_table(SourceSpec(path=str(tmp_path / f"out{suffix}")), DataSpec())
     assert [*zip(table.texts, table.labels, strict=True)] == [(row["text"], row["label"]) for row in rows]
+
+
+@pytest.mark.parametrize("pieces", [1, 100])
+def test_a_parquet_column_that_is_empty_at_first_takes_text(tmp_path, monkeypatch, pieces):
+    monkeypatch.setattr(parquet, "WRITTEN_ROWS", pieces)
+    rows = [{"row": 1, "label": None, "score": 0.5}, {"row": 2, "label": "b", "score": 0.5}]
+    write(tmp_path / "out.parquet", rows)
+    assert read(tmp_path / "out.parquet") == rows
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+cmd|' /C calc'!A0", "'+cmd|' /C calc'!A0"),
+        ("-2+3", "'-2+3"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("  =1", "'  =1"),
+        ("\t=1", "'\t=1"),
+        ("＝1", "'＝1"),
+        ("-5", "-5"),
+        ("+1,000.5", "+1,000.5"),
+        ("-3e-5", "-3e-5"),
+        ("-12%", "-12%"),
+        ("a=b", "a=b"),
+        ("", ""),
+        (-5, -5),
+        (0.25, 0.25),
+        (None, None),
+    ],
+)
+def test_no_spreadsheet_runs_a_cell_and_numbers_stay_numbers(cell, written):
+    columns, rows = defused(["text", "=bad"], [{"text": cell, "=bad": 1}])
+    assert columns == ["text", "'=bad"]
+    assert list(rows) == [{"text": written, "'=bad": 1}]
+
+
+def test_a_folder_that_takes_no_file_is_told_before_there_is_anything_to_write(tmp_path):
+    check_room(tmp_path / "out.csv")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(DataError, match="can't be written"):
+        check_room(Path("/proc/out.csv"))

@@ -35,7 +35,7 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[OutputRow]) -> Non
     def table(group: Sequence[OutputRow], schema: Any = None) -> Any:
         try:
             return pa.table({name: [row[name] for row in group] for name in columns}, schema=schema)
-        except pa.ArrowException as error:  # a column of an input without types, such as JSONL
+        except (pa.ArrowException, OverflowError) as error:  # a column of an input without types, such as JSONL
             problem = f"a column holds values of several types ({first_line(error)})"
             raise DataError(f"{problem}, which Parquet has no place for; write .jsonl or .csv") from error
 
