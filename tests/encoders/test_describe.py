@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
+import subprocess
+import sys
 import time
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -16,10 +20,13 @@ from live import empty_encoder
 from tiny_families import MODEL_TYPES
 from torch import nn
 from transformers import AutoConfig
+from weight_forms import pickle_weights, shard, without_pooler
 
+from conftest import save_tiny
 from rankwise.encoders.base import KNOWN, MINILM_PACKAGE, locate
-from rankwise.encoders.describe import Encoder, describe, find
+from rankwise.encoders.describe import Encoder, describe, find, stated_pooling
 from rankwise.encoders.families import FAMILIES
+from rankwise.encoders.weights import named_tensors
 from rankwise.errors import ModelError
 from rankwise.system.hub import PROXIES
 
@@ -327,6 +334,72 @@ def test_a_local_folder_written_by_transformers_is_described_by_its_config(tmp_p
 def test_a_folder_without_a_config_is_refused(tmp_path):
     with pytest.raises(ModelError, match=r"a folder without config\.json"):
         find(str(tmp_path), classes=4)
+
+
+def test_a_run_is_no_encoder_and_the_answer_says_what_to_type(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text("{}", "utf-8")
+    with pytest.raises(ModelError, match=r"a rankwise run that counts words and has no encoder"):
+        find(str(run), classes=3)
+    (run / "adapter_config.json").write_text("{}", "utf-8")
+    with pytest.raises(ModelError, match=rf"merge it into its base first: rankwise merge {run} --out {run}-merged, then"):
+        find(str(run), classes=3)
+    (run / "run.json").unlink()
+    with pytest.raises(ModelError, match=r"an adapter of peft, not an encoder; merge it first"):
+        find(str(run), classes=3)
+
+
+@pytest.mark.parametrize("key", ["is_decoder", "quantization_config"])
+def test_a_configuration_that_makes_another_model_of_an_encoder_is_refused_by_key(key):
+    with pytest.raises(ModelError, match=f"odd: config.json has {key}, so "):
+        describe({"model_type": "bert", key: {"bits": 4}}, name="odd", classes=3)
+    describe({"model_type": "bert", key: None}, name="plain", classes=3)
+
+
+def test_a_folder_of_old_sentence_transformers_is_the_encoder_in_it(tmp_path):
+    inner = save_tiny("bert", tmp_path / "model/0_Transformer")
+    pooling = tmp_path / "model/1_Pooling/config.json"
+    pooling.parent.mkdir()
+    pooling.write_text(json.dumps({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}), "utf-8")
+    for base in (tmp_path / "model", inner):
+        encoder = find(str(base), classes=3)
+        assert encoder.tensors() == find(str(inner), classes=3).tensors()
+        assert locate(str(base)).location == str(inner)
+        assert stated_pooling(str(base), encoder.config) == "token"
+
+
+@pytest.mark.parametrize("family", ["bert", "albert"])
+@pytest.mark.parametrize("form", [None, pickle_weights, shard])
+def test_a_pooler_that_a_checkpoint_lacks_is_part_of_the_head(family, form, tmp_path):
+    folder = save_tiny(family, tmp_path / "base")
+    whole = find(str(folder), classes=3)
+    assert whole.pooler
+    without_pooler(folder)
+    found = find(str(form(folder) if form else folder), classes=3)
+    assert found.head == (*whole.pooler, *whole.head)
+    assert (found.pooler, found.total_parameters) == ((), whole.total_parameters)
+    assert found.head_modules == (f"{family}.pooler", "classifier")
+    assert (found.has_new_pooler, whole.has_new_pooler) == (True, False)
+    assert found.with_pooled_head("mean") == replace(whole.with_pooled_head("mean"), notes=found.notes)
+
+
+@pytest.mark.parametrize("form", [None, shard])
+def test_pickled_weights_are_told_with_what_to_type(form, tmp_path):
+    folder = save_tiny("bert", tmp_path / "base")
+    assert find(str(form(folder) if form else folder), classes=3).notes == ()
+
+
+def test_what_is_told_of_pickled_weights_converts_them(tmp_path):
+    folder = pickle_weights(save_tiny("bert", tmp_path / "base"))
+    (note,) = find(str(folder), classes=3).notes
+    told, command = note.split("; in its folder: ")
+    assert told == "the weights of base are pickled (pytorch_model.bin); better in model.safetensors"
+    before = named_tensors(folder / "pytorch_model.bin")
+    assert command.startswith("python -c ")
+    subprocess.run(command.replace("python", shlex.quote(sys.executable), 1), shell=True, cwd=folder, check=True)
+    assert named_tensors(folder / "model.safetensors") <= before
+    assert find(str(folder), classes=3).notes == ()
 
 
 def test_a_file_is_refused_as_a_base(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +14,17 @@ import pytest
 import torch
 from live import count_live
 from peft import PeftModel
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from weight_forms import without_pooler
 
 from conftest import CLASSES, FAMILIES, save_tiny
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
 from rankwise.model import adapters
 from rankwise.model.adapters import load, merged, save
 from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, quiet_dropout
+from rankwise.model.skeleton import read_folded
 from rankwise.training.job import Job
 
 TEXTS = ["apple pear and the plum", "iron", "danube near the rhine , very quite some long loire tagus ebro oder don"]
@@ -83,7 +86,7 @@ def saved_tensors(folder: Path) -> dict[str, torch.Tensor]:
 
 def plain_name(name: str) -> str:
     """A live parameter's name as transformers alone has it."""
-    return name.removeprefix("base_model.model.").replace(".modules_to_save.default", "")
+    return name.removeprefix("base_model.model.").removeprefix("base_model.").replace(".modules_to_save.default", "")
 
 
 def plain_model(built: Job, folder: Path) -> Any:
@@ -345,25 +348,75 @@ def test_debertas_pooler_is_trained_and_saved(built_for, tmp_path):
     assert not torch.equal(after, before)
 
 
-def test_a_checkpoint_without_its_pooler_is_refused_by_name(built_for, tmp_path):
-    from transformers import AutoConfig, AutoModel
-
+def test_a_pooler_that_could_not_be_known_to_be_missing_is_refused_by_name(built_for, tmp_path):
     built = built_for("bert")
-    headless = AutoModel.from_config(AutoConfig.from_pretrained(built.base.location), add_pooling_layer=False)
-    headless.save_pretrained(tmp_path)
-    base = replace(built.base, location=str(tmp_path))
-    with pytest.raises(PlanError, match=r"lacks bert\.pooler\.dense\.bias, bert\.pooler\.dense\.weight"):
+    base = replace(built.base, location=str(without_pooler(save_tiny("bert", tmp_path / "base"))))
+    with pytest.raises(PlanError, match=r"lacks bert\.pooler\.dense\.bias, .* type the same command again"):
         adapters.build(base, built.plan, CLASSES, seed=0)
 
 
-def test_a_full_fine_tune_accepts_a_checkpoint_without_its_pooler(built_for, tmp_path):
-    from transformers import AutoConfig, AutoModel
+@pytest.mark.parametrize("family", ["bert", "albert"])
+@pytest.mark.parametrize("method", ["lora", "dora", "vera", "adalora", "ia3", "prefix", "full", "head", "bias"])
+@pytest.mark.parametrize("kind", ["stock", "slim"])
+def test_a_pooler_that_the_checkpoint_lacks_trains_or_stays_and_is_saved(built_for, tmp_path, family, method, kind):
+    if (family, method) == ("albert", "prefix"):
+        pytest.skip("transformers takes no prefix there")
+    folder = without_pooler(save_tiny(family, tmp_path / "base"))
+    built = built_for(family, f"base={folder}", f"adapter.method={method}", f"head.kind={kind}")
+    path = f"{built.plan.encoder.head[0].path}.weight"
+    trained = path in {plain_name(name) for name in built.classifier.trainable()}
+    assert trained == (kind == "stock")
+    before = weight_at(built, path.removesuffix(".weight")).detach().clone()
+    assert torch.equal(before, torch.eye(32)) == (kind == "slim")
+    take_step(built)
+    after = weight_at(built, path.removesuffix(".weight"))
+    assert torch.equal(before, after) == (kind == "slim")
+    save(built.classifier, tmp_path, base=built.base)
+    inputs = batch(built.base.location)
+    assert torch.equal(
+        logits(load(tmp_path, built.base, built.plan, CLASSES).model, inputs), logits(built.classifier.model, inputs)
+    )
+    if method not in ("full", "head", "bias"):
+        assert torch.equal(logits(plain_model(built, tmp_path), inputs), logits(built.classifier.model, inputs))
 
-    built = built_for("bert", "adapter.method=full")
-    headless = AutoModel.from_config(AutoConfig.from_pretrained(built.base.location), add_pooling_layer=False)
-    headless.save_pretrained(tmp_path)
-    base = replace(built.base, location=str(tmp_path))
-    assert "bert.pooler.dense.weight" in adapters.build(base, built.plan, CLASSES, seed=0).trainable()
+
+@pytest.mark.parametrize("method", ["lora", "dora", "vera", "adalora", "ia3", "prefix"])
+@pytest.mark.parametrize("head", ["stock", "pooled"])
+def test_an_adapter_file_that_lacks_a_tensor_or_has_another_is_refused_by_name(built_for, tmp_path, method, head):
+    if (method, head) == ("prefix", "pooled"):
+        pytest.skip("a prefix has no pooled head")
+    built = built_for("bert", f"adapter.method={method}", f"head.kind={head}")
+    save(built.classifier, tmp_path, base=built.base)
+    whole = saved_tensors(tmp_path)
+    for name in list(whole)[:3]:  # they say as much as all
+        save_file({other: whole[other] for other in whole if other != name}, tmp_path / ADAPTER_FILE)
+        assert read_folded(tmp_path, built.base, built.plan, CLASSES) is None
+        with pytest.raises(ModelError, match=f"{ADAPTER_FILE} lacks {re.escape(name)}"):
+            load(tmp_path, built.base, built.plan, CLASSES)
+    save_file(whole | {"base_model.model.other.weight": torch.zeros(2)}, tmp_path / ADAPTER_FILE)
+    assert read_folded(tmp_path, built.base, built.plan, CLASSES) is None
+    with pytest.raises(ModelError, match=r"has base_model\.model\.other\.weight, for which .* has no place"):
+        load(tmp_path, built.base, built.plan, CLASSES)
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "full"])
+@pytest.mark.parametrize("head", ["stock", "pooled"])
+def test_a_saved_tensor_that_is_not_finite_is_refused_by_name(built_for, tmp_path, method, head):
+    built = built_for("bert", f"adapter.method={method}", f"head.kind={head}")
+    save(built.classifier, tmp_path, base=built.base)
+    files = [tmp_path / (MODEL_FILE if method == "full" else ADAPTER_FILE)]
+    files += [tmp_path / "2_Dense/model.safetensors"] if head == "pooled" else []
+    own = replace(built.base, location=str(tmp_path)) if method == "full" else built.base
+    for file in files:
+        whole = load_file(file)
+        name = next(iter(whole))
+        whole[name] = whole[name].clone().fill_(float("nan"))
+        before = file.read_bytes()
+        save_file(whole, file, metadata={"format": "pt"})
+        for reader in (load, read_folded) if method != "dora" else (load,):
+            with pytest.raises(ModelError, match="holds numbers that are not finite"):
+                reader(tmp_path, own, built.plan, CLASSES)
+        file.write_bytes(before)
 
 
 @pytest.mark.parametrize("start", ["identity", "orthogonal", "random", "fitted"])

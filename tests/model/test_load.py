@@ -8,7 +8,9 @@ import sys
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from safetensors.torch import load_file, save_file
+from tiny_families import MODEL_TYPES
+from transformers import AutoConfig, AutoTokenizer
 
 from conftest import CLASSES, FAMILIES, LONGEST, save_tiny, tiny_tokenizer
 from rankwise.encoders.base import Base, locate
@@ -30,6 +32,13 @@ def test_a_tokenizer_that_cannot_pad_is_refused(tmp_path):
 def test_a_folder_without_a_tokenizer_is_refused(tmp_path):
     with pytest.raises(ModelError, match="can't load the tokenizer"):
         load_tokenizer(Base("empty", None, str(tmp_path), None, None))
+
+
+@pytest.mark.parametrize("family", MODEL_TYPES)
+def test_a_base_without_a_tokenizers_files_is_refused(tiny, tmp_path, family):
+    AutoConfig.for_model(family).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match=r"(no tokenizer's files, so every word would be unknown|can't load the tokenizer)"):
+        load_tokenizer(Base("bare", None, str(tmp_path), None, None))
 
 
 def test_a_tokenizer_with_more_tokens_than_embeddings_is_refused(tiny):
@@ -110,6 +119,42 @@ def test_weights_that_cannot_be_read_are_refused_by_name(tmp_path, damage):
     if damage == "cut weights":
         weights.write_bytes(content[:1000])
     with pytest.raises(ModelError, match="base: can't load the model from"):
+        load_encoder(Base("base", None, str(folder), None, None), CLASSES, seed=0)
+
+
+def changed(folder, **config):
+    """A folder whose config.json says something else than its weights are."""
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | config), "utf-8")
+    return Base(folder.name, None, str(folder), None, None)
+
+
+def test_a_tensor_of_another_shape_is_refused_with_both_shapes(tmp_path):
+    base = changed(save_tiny("bert", tmp_path / "base"), vocab_size=52)
+    expected = r"base: bert\.embeddings\.word_embeddings\.weight is 50 by 32 in the checkpoint, 52 by 32 by config\.json"
+    with pytest.raises(ModelError, match=expected):
+        load_encoder(base, CLASSES, seed=0)
+
+
+@pytest.mark.parametrize(("layers", "verb"), [(2, "has"), (4, "lacks")])
+@pytest.mark.parametrize("headed", [False, True])
+def test_a_configuration_with_another_number_of_layers_is_refused(tmp_path, layers, verb, headed):
+    folder = save_tiny("bert", tmp_path / "base")
+    if headed:
+        load_encoder(Base("base", None, str(folder), None, None), CLASSES, seed=0)[0].save_pretrained(folder)
+    with pytest.raises(
+        ModelError, match=rf"its checkpoint {verb} (bert\.)?encoder\.layer\.\d\..* and 13 more, .*config\.json"
+    ):
+        load_encoder(changed(folder, num_hidden_layers=layers), CLASSES, seed=0)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(tmp_path, bad):
+    folder = save_tiny("bert", tmp_path / "base")
+    tensors = load_file(folder / "model.safetensors")
+    tensors["encoder.layer.1.output.dense.weight"][3, 4] = bad
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"base: bert\.encoder\.layer\.1\.output\.dense\.weight holds numbers .* not finite"):
         load_encoder(Base("base", None, str(folder), None, None), CLASSES, seed=0)
 
 

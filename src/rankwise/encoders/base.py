@@ -13,6 +13,7 @@ from importlib import resources
 from pathlib import Path
 
 from rankwise.encoders.family import Config
+from rankwise.encoders.weights import digest_of
 from rankwise.errors import MissingExtra, ModelError, install
 from rankwise.system.files import sha256
 
@@ -49,7 +50,7 @@ class Base:
     """What transformers loads from: a folder or a Hugging Face id."""
     revision: str | None
     sha256: str | None
-    """Of its model.safetensors, where that is a local file."""
+    """Of its weights, where they are local files: `weights.digest_of`."""
 
 
 def locate(name: str, *, revision: str | None = None) -> Base:
@@ -65,10 +66,17 @@ def locate(name: str, *, revision: str | None = None) -> Base:
         return Base(name, KNOWN[name].hub, str(folder), None, digest)
     folder = Path(name).expanduser()
     if folder.is_dir():
-        weights = folder / "model.safetensors"
-        return Base(name, None, str(folder), None, sha256(weights) if weights.is_file() else None)
+        folder = encoder_folder(folder)
+        return Base(name, None, str(folder), None, digest_of(folder))
     hub = KNOWN[name].hub if name in KNOWN else name
     return Base(name, hub, hub, revision, None)
+
+
+def encoder_folder(folder: Path) -> Path:
+    """The folder that holds an encoder: itself, or what sentence-transformers before 2.0 put it into, `0_Transformer`."""
+    if (folder / "config.json").is_file():
+        return folder
+    return next((path.parent for path in sorted(folder.glob("0_*/config.json"))), folder)
 
 
 def _minilm_folder() -> Path:

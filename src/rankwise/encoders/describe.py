@@ -9,17 +9,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from rankwise.encoders.base import KNOWN
+from rankwise.encoders.base import KNOWN, encoder_folder
 from rankwise.encoders.families import FAMILIES
 from rankwise.encoders.family import Config, Family
+from rankwise.encoders.weights import CHECKPOINTS, PICKLED, SAFETENSORS, TO_SAFETENSORS, named_tensors, weight_files
 from rankwise.errors import ModelError, nearest
 from rankwise.system.hub import is_reachable
 
 POOLING_FILE = "1_Pooling/config.json"
 POOLED_HEAD = "classifier"  # the module of a pooled head, beside the encoder's
-MISSPELT = (
-    0.9  # how like a known name another one is that is misspelt; xlm-roberta-base and gbert-base are bases of their own
-)
+MISSPELT = 0.9  # how like a known name a misspelt one is; xlm-roberta-base and gbert-base are bases of their own
+REFUSED_KEYS = {
+    "is_decoder": "each token reads those before it alone, as in a decoder; expected an encoder: set it to false in a copy",
+    "quantization_config": "its weights are quantized; take the base as it was published, and --set adapter.quantize=nf4",
+}
+"""Keys of a config.json with which a model of a known type computes something else, and what they mean."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,8 @@ class Encoder:
     body: tuple[Part, ...] = field(repr=False)
     head: tuple[Part, ...] = field(repr=False)
     """The head's parts in order; the last one is the projection to classes."""
+    notes: tuple[str, ...] = field(default=(), repr=False)
+    """What to know of its files."""
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -124,8 +130,12 @@ class Encoder:
 
     @property
     def head_modules(self) -> tuple[str, ...]:
-        """Top-level modules that hold the head: what peft has to save whole."""
-        return tuple(dict.fromkeys(part.path.split(".")[0] for part in self.head))
+        """The modules that hold the head, beside the encoder or, of a pooler, in it: what peft has to save whole."""
+
+        def top(path: str) -> str:
+            return ".".join(path.split(".")[: 2 if path.startswith(f"{self.root}.") else 1])
+
+        return tuple(dict.fromkeys(top(part.path) for part in self.head))
 
     @property
     def total_parameters(self) -> int:
@@ -153,8 +163,23 @@ class Encoder:
     def with_pooled_head(self, reads: str) -> Self:
         """The same encoder without a pooler of its own, under a head of one linear layer on what `reads` names."""
         tensors = ((f"{POOLED_HEAD}.weight", (self.classes, self.hidden)), (f"{POOLED_HEAD}.bias", (self.classes,)))
-        body = tuple(part for part in self.body if not f"{part.path}.".startswith(f"{self.root}.pooler."))
+        body = tuple(part for part in self.body if part not in self.pooler)
         return replace(self, reads=reads, pools=True, body=body, head=(Part(POOLED_HEAD, tensors),))
+
+    @property
+    def pooler(self) -> tuple[Part, ...]:
+        """The encoder's own layer between its last hidden states and the head, where its family has one."""
+        return tuple(part for part in self.body if f"{part.path}.".startswith(f"{self.root}.pooler."))
+
+    @property
+    def has_new_pooler(self) -> bool:
+        """Whether a pooler is part of the head, which its checkpoint lacks."""
+        return self.head[0].path.startswith(f"{self.root}.")
+
+    def with_new_pooler(self) -> Self:
+        """The same encoder where its checkpoint lacks the pooler, as a masked language model's does: part of the head."""
+        body = tuple(part for part in self.body if part not in self.pooler)
+        return replace(self, body=body, head=(*self.pooler, *self.head))
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Every tensor of the classification model, name → shape."""
@@ -164,12 +189,15 @@ class Encoder:
 def describe(config: Config, *, name: str, classes: int) -> Encoder:
     """The parts of the encoder that `config` (a config.json's content) describes, with a head for `classes` classes.
 
-    Raises ModelError for a model type that is no known encoder family.
+    Raises ModelError for a model type that is no known encoder family, and for what it may say that changes one into another.
     """
     model_type = str(config.get("model_type"))
     if model_type not in FAMILIES:
         known = ", ".join(sorted(FAMILIES))
         raise ModelError(f"{name}: model type '{model_type}' is no encoder that rankwise knows; expected one of {known}")
+    for key, meaning in REFUSED_KEYS.items():
+        if config.get(key):
+            raise ModelError(f"{name}: config.json has {key}, so {meaning}")
     family = FAMILIES[model_type]
     dims = _dimensions(family, config, name, classes)
     inner = dims.get("inner", 1)  # layers of a group, where groups have several
@@ -201,13 +229,21 @@ def describe(config: Config, *, name: str, classes: int) -> Encoder:
 def find(base: str, *, classes: int, revision: str | None = None) -> Encoder:
     """The encoder called `base`: a known name, a local folder with a config.json, or a Hugging Face id.
 
-    Known names and folders need no network. Raises ModelError when there is no such encoder, or no way to reach it.
+    Where its checkpoint is on this machine and lacks a pooler that its family has, the pooler counts to the head. Known names
+    and folders need no network. Raises ModelError when there is no such encoder, or no way to reach it.
     """
     if base in KNOWN:
         return describe(KNOWN[base].config, name=base, classes=classes)
     folder = Path(base).expanduser()
     name = folder.resolve().name if folder.is_dir() else base  # plans and cards travel: no path of this machine
-    return describe(_read_config(base, folder, revision), name=name, classes=classes)
+    encoder = describe(_read_config(base, folder, revision), name=name, classes=classes)
+    weights = _weights(base, folder, revision)
+    if weights is None:
+        return encoder
+    names = named_tensors(weights)
+    if encoder.pooler and names is not None and not any(f".{name}".endswith(_ends(encoder)) for name in names):
+        encoder = encoder.with_new_pooler()
+    return replace(encoder, notes=_notes(name, weights))
 
 
 def stated_pooling(base: str, config: Config, *, revision: str | None = None) -> str | None:
@@ -218,6 +254,8 @@ def stated_pooling(base: str, config: Config, *, revision: str | None = None) ->
         return KNOWN[base].pooling
     folder = Path(base).expanduser()
     path: Path | None = folder / POOLING_FILE
+    if encoder_folder(folder.parent) == folder:  # within a folder of sentence-transformers before 2.0
+        path = folder.parent / POOLING_FILE
     if not folder.is_dir():
         path = None if base in KNOWN else _fetched_if_there(base, POOLING_FILE, revision)
     if path is None or not path.is_file():
@@ -262,14 +300,49 @@ def _parts(
 
 def _read_config(base: str, folder: Path, revision: str | None) -> Config:
     if folder.is_dir():
-        path = folder / "config.json"
+        path = encoder_folder(folder) / "config.json"
         if not path.is_file():
-            raise ModelError(f"{base}: a folder without config.json; expected a model saved by save_pretrained")
+            raise ModelError(f"{base}: {_without_config(base, folder)}")
     elif folder.exists():
         raise ModelError(f"{base}: a file; expected a model folder, a Hugging Face id or one of {', '.join(KNOWN)}")
     else:
         path = _fetch_config(base, revision)
     return _json_object(path, f"{base}: config.json")
+
+
+def _without_config(base: str, folder: Path) -> str:
+    """What a folder without config.json is, and what to do with it."""
+    is_run = (folder / "run.json").is_file()
+    if (folder / "adapter_config.json").is_file():
+        if is_run:
+            typed = f"rankwise merge {base} --out {base}-merged, then --set base={base}-merged"
+            return f"an adapter of a rankwise run, not an encoder; merge it into its base first: {typed}"
+        return "an adapter of peft, not an encoder; merge it first: merge_and_unload().save_pretrained(FOLDER)"
+    if is_run:
+        return "a rankwise run that counts words and has no encoder; give the base of a run that has: --set base=minilm"
+    return "a folder without config.json; expected a model saved by save_pretrained"
+
+
+def _weights(base: str, folder: Path, revision: str | None) -> Path | None:
+    """The file that names a base's tensors, where it is on this machine."""
+    if folder.is_dir():
+        return next(iter(weight_files(encoder_folder(folder))), None)
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = (try_to_load_from_cache(base, name, revision=revision) for name in CHECKPOINTS)
+    return next((Path(path) for path in cached if isinstance(path, str)), None)
+
+
+def _ends(encoder: Encoder) -> tuple[str, ...]:
+    """How the names of a pooler's tensors end in a checkpoint, with the encoder's own name before them or without."""
+    return tuple(name.removeprefix(encoder.root) for part in encoder.pooler for name, _ in part.tensors)
+
+
+def _notes(name: str, weights: Path) -> tuple[str, ...]:
+    if not weights.name.startswith(PICKLED):
+        return ()
+    fix = f"; in its folder: {TO_SAFETENSORS}" if weights.name == PICKLED else ""
+    return (f"the weights of {name} are pickled ({weights.name}); better in {SAFETENSORS}{fix}",)
 
 
 def _json_object(path: Path, name: str) -> dict[str, Any]:

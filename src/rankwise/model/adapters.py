@@ -10,7 +10,8 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch import nn
 
 from rankwise.encoders.base import Base
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
-from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, Classifier, base_name, wrapper_of
+from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, Classifier, base_name, check_finite, wrapper_of
 from rankwise.model.load import load_encoder, quiet
 from rankwise.model.methods import LiveAdapter, live_method
 from rankwise.model.pooled import PooledClassifier, load_head, read_head, save_head
@@ -36,10 +37,10 @@ def build(base: Base, plan: Plan, classes: Sequence[str], *, seed: int) -> Class
 def adapt(model: Any, plan: Plan, classes: Sequence[str], *, new: Sequence[str], seed: int) -> Classifier:
     """Inject the plan's adapters into `model`, freeze the rest, and hold the count against the plan.
 
-    `new` names the tensors that the checkpoint did not have: each must be trained and saved, or training refuses. Random
-    starts are drawn from `seed`. Raises PlanError for an uncovered new tensor, BudgetMismatch when counts differ.
+    `new` names the tensors that the checkpoint did not have: each is part of the head, so that it is saved. Random starts are
+    drawn from `seed`. Raises PlanError for a new tensor that the plan knows nothing of, BudgetMismatch when counts differ.
     """
-    _check_covered(plan, new)
+    _check_planned(plan, new)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         if isinstance(model, PooledClassifier):
@@ -62,18 +63,36 @@ def adapt(model: Any, plan: Plan, classes: Sequence[str], *, new: Sequence[str],
 
 def load(folder: Path, base: Base, plan: Plan, classes: Sequence[str]) -> Classifier:
     """The classifier that `save` wrote, in eval mode: weights equal to the bit. Raises ModelError."""
-    source = base if plan.adapter.is_apart else Base(base.name, None, str(folder), None, None)
-    model, new = _under_its_head(source, plan, classes, seed=0)
+    if not plan.adapter.is_apart:
+        return Classifier(load_whole(folder, plan, classes), plan, tuple(classes))
+    model, _ = _under_its_head(base, plan, classes, seed=0)
     if isinstance(model, PooledClassifier):
-        load_head(model, folder)
-    if plan.adapter.is_apart:
-        with quiet():  # bitsandbytes reports its missing kernels when peft imports it
-            from peft import PeftModel
+        _load_head(model, folder)
+    with quiet():  # bitsandbytes reports its missing kernels when peft imports it
+        from peft import PeftModel, get_peft_model_state_dict
 
+        warnings.filterwarnings("ignore", message="Found missing adapter keys")  # which is refused below
+        try:
             model = _in_wrapper(model, lambda part: PeftModel.from_pretrained(part, str(folder)))
-    elif new:
-        raise ModelError(f"{folder.name}: {MODEL_FILE} lacks {', '.join(new[:3])}")
+        except KeyError as error:
+            raise ModelError(
+                f"{folder.name}: {ADAPTER_FILE} lacks {error.args[0]}; copy the folder again, or train again"
+            ) from error
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).strip().splitlines()[-1].strip()
+            raise ModelError(f"{folder.name}: {ADAPTER_FILE} does not fit adapter_config.json: {reason}") from error
+        _check_adapter(folder, get_peft_model_state_dict(wrapper_of(model), save_embedding_layers=False))
     return Classifier(model.requires_grad_(False).eval(), plan, tuple(classes))
+
+
+def load_whole(folder: Path, plan: Plan, classes: Sequence[str]) -> Any:
+    """The model that `save_whole` wrote, in eval mode, under the plan's kind of head. Raises ModelError."""
+    model, new = _under_its_head(Base(folder.name, None, str(folder), None, None), plan, classes, seed=0)
+    if isinstance(model, PooledClassifier):
+        _load_head(model, folder)
+    if new:
+        raise ModelError(f"{folder.name}: {MODEL_FILE} lacks {', '.join(new[:3])}")
+    return model.requires_grad_(False).eval()
 
 
 def save(classifier: Classifier, folder: Path, *, base: Base) -> None:
@@ -82,30 +101,29 @@ def save(classifier: Classifier, folder: Path, *, base: Base) -> None:
     The adapter's config names the base by its hub id, or by its folder's name: never by a path of this machine. Ranks that
     were pruned stay in the file as zeros. Raises BudgetMismatch when the file does not hold what was planned.
     """
-    is_apart = classifier.plan.adapter.is_apart
-    weights, settings = (ADAPTER_FILE, "adapter_config.json") if is_apart else (MODEL_FILE, "config.json")
-    model = classifier.model
-    if is_apart:
-        classifier.method.before_saving(classifier.wrapper)
-        classifier.wrapper.save_pretrained(folder, save_embedding_layers=False)
-        (folder / "README.md").unlink(missing_ok=True)  # peft's template card; the run writes its own
+    model, weights = classifier.model, MODEL_FILE
+    if classifier.plan.adapter.is_apart:
+        weights = ADAPTER_FILE
+        _save_adapter(classifier, folder, base)
     else:
-        with quiet():
-            (model.encoder if isinstance(model, PooledClassifier) else model).save_pretrained(folder)
-    if isinstance(model, PooledClassifier):
-        save_head(model, folder)
-    config = json.loads((folder / settings).read_text("utf-8"))
-    if is_apart and classifier.plan.encoder.pools:  # peft keeps suffixes, and AutoModel has a pooler, whose layer ends so too
-        targets = _below(f"{classifier.plan.encoder.root}.", [site.name for site in classifier.plan.sites])
-        config["target_modules"] = targets
-    config = _portable(config, base) if is_apart else {key: config[key] for key in config if key != "_name_or_path"}
-    (folder / settings).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
-    shutil.copymode(folder / settings, folder / weights)  # safetensors ignores the umask: 0600
+        save_whole(model, folder)
     saved = _count_saved(folder / weights, {classifier.saved_name(name) for name in classifier.trainable()})
     saved += sum(weight.numel() for weight in read_head(folder).values()) if isinstance(model, PooledClassifier) else 0
     planned = classifier.plan.ledger.trainable_parameters
     if saved != planned:
         raise BudgetMismatch(f"planned {planned:,} trained parameters, the saved file has {saved:,}")
+
+
+def save_whole(model: Any, folder: Path) -> None:
+    """Write a model without adapters as transformers loads it; a pooled one as a sentence-transformers folder."""
+    pooled = isinstance(model, PooledClassifier)
+    with quiet():
+        (model.encoder if pooled else model).save_pretrained(folder)
+    if pooled:
+        save_head(model, folder)
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    config.pop("_name_or_path", None)
+    _write_config(folder / "config.json", config, weights=MODEL_FILE)
 
 
 def merged(classifier: Classifier) -> Any:
@@ -127,6 +145,44 @@ def merged(classifier: Classifier) -> Any:
             parent, _, child = name.rpartition(".")
             setattr(whole.get_submodule(parent), child, inner)
     return whole
+
+
+def _save_adapter(classifier: Classifier, folder: Path, base: Base) -> None:
+    """Write the adapter as peft does, and a pooled head beside it."""
+    encoder, model = classifier.plan.encoder, classifier.model
+    classifier.method.before_saving(classifier.wrapper)
+    classifier.wrapper.save_pretrained(folder, save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # peft's template card; the run writes its own
+    if isinstance(model, PooledClassifier):
+        save_head(model, folder)
+    config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
+    if encoder.pools:  # peft keeps suffixes, and AutoModel has a pooler, whose layer ends so too
+        config["target_modules"] = _below(f"{encoder.root}.", [site.name for site in classifier.plan.sites])
+    _write_config(folder / "adapter_config.json", _portable(config, base), weights=ADAPTER_FILE)
+
+
+def _write_config(path: Path, config: dict[str, Any], *, weights: str) -> None:
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
+    shutil.copymode(path, path.parent / weights)  # safetensors ignores the umask: 0600
+
+
+def _load_head(model: PooledClassifier, folder: Path) -> None:
+    load_head(model, folder)
+    check_finite(model.head.named_parameters(), folder.name)
+
+
+def _check_adapter(folder: Path, loaded: Mapping[str, torch.Tensor]) -> None:
+    """Raises ModelError where an adapter's file lacks a tensor, which peft would leave random, or has one without a place."""
+    with safe_open(folder / ADAPTER_FILE, framework="pt") as file:
+        stored = set(file.keys())
+    if lacking := loaded.keys() - stored:
+        raise ModelError(f"{folder.name}: {ADAPTER_FILE} lacks {min(lacking)}; copy the folder again, or train again")
+    if idle := stored - loaded.keys():
+        raise ModelError(
+            f"{folder.name}: {ADAPTER_FILE} has {min(idle)}, for which adapter_config.json has no place; "
+            "copy the folder again, or train again"
+        )
+    check_finite(loaded.items(), folder.name)
 
 
 def _inject(model: Any, plan: Plan, method: LiveAdapter, *, seed: int) -> Any:
@@ -182,13 +238,15 @@ def _count_saved(path: Path, names: set[str]) -> int:
         return sum(math.prod(file.get_slice(name).get_shape()) for name in names.intersection(file.keys()))
 
 
-def _check_covered(plan: Plan, new: Sequence[str]) -> None:
+def _check_planned(plan: Plan, new: Sequence[str]) -> None:
+    """Raises PlanError where a tensor of the encoder starts anew that the plan took for the checkpoint's: a pooler."""
+    if plan.method.trains_weights:
+        return
     heads = tuple(f"{module}." for module in plan.encoder.head_modules)
-    uncovered = [name for name in new if not name.startswith(heads)]
-    if uncovered and not plan.method.trains_weights:
+    if unplanned := [name for name in new if not name.startswith(heads)]:
         raise PlanError(
-            f"{plan.encoder.name}: its checkpoint lacks {', '.join(uncovered[:4])}, so these start random, and this plan "
-            "neither trains nor saves them; take a checkpoint that has them, or --set adapter.method=full"
+            f"{plan.encoder.name}: its checkpoint lacks {', '.join(unplanned)}, which could not be known before it was here; "
+            "type the same command again, and they are planned as a part of the head"
         )
 
 
@@ -210,7 +268,7 @@ def _start_slim_head(model: Any, plan: Plan, new: Sequence[str]) -> None:
 
 def _portable(config: dict[str, Any], base: Base) -> dict[str, Any]:
     """peft's configuration without a path; names that it keeps in sets are sorted, so that a run writes the same bytes."""
-    config |= {"base_model_name_or_path": base.hub or Path(base.location).name, "revision": base.revision}
+    config |= {"base_model_name_or_path": base.hub or Path(base.location).resolve().name, "revision": base.revision}
     for key, value in config.items():
         if isinstance(value, list) and all(isinstance(name, str) for name in value):
             config[key] = sorted(set(value))

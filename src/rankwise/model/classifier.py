@@ -5,6 +5,7 @@ Shapes: B rows, T tokens, H hidden, C classes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import nn
 
+from rankwise.errors import ModelError
 from rankwise.model.forward import ALL_ON, PRECISIONS, Entering, Forward
 from rankwise.model.methods import LiveAdapter, LiveMethod, live_method
 from rankwise.model.pooled import PooledClassifier
@@ -157,6 +159,17 @@ def copy_misaligned(tensors: Iterable[torch.Tensor]) -> None:
     for tensor in tensors:
         if tensor.data_ptr() % tensor.element_size():
             tensor.data = tensor.data.clone()
+
+
+@torch.no_grad()
+def check_finite(tensors: Iterable[tuple[str, torch.Tensor]], where: str) -> None:
+    """Raises ModelError naming the first tensor that holds NaN or infinity, and `where` it is from."""
+    for name, tensor in tensors:
+        if tensor.is_floating_point() and not math.isfinite(tensor.sum()) and not torch.isfinite(tensor).all():
+            raise ModelError(
+                f"{where}: {name} holds numbers that are not finite (NaN or infinity), so every answer would be NaN; "
+                "copy it again, or take another"
+            )
 
 
 def to_tensors(batch: Mapping[str, NDArray[np.int64]], device: torch.device | None = None) -> dict[str, torch.Tensor]:

@@ -2,9 +2,10 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -13,9 +14,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from rankwise.encoders.base import Base
-from rankwise.encoders.describe import Encoder
+from rankwise.encoders.describe import Encoder, describe
 from rankwise.errors import ModelError, require
-from rankwise.model.classifier import copy_misaligned
+from rankwise.model.classifier import check_finite, copy_misaligned
 from rankwise.system.hub import is_reachable
 
 
@@ -23,6 +24,7 @@ def load_tokenizer(base: Base) -> Any:
     """The base's tokenizer. Raises ModelError when there is none, or when it cannot pad."""
     with quiet(), _explained(base, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(base.location, revision=base.revision, local_files_only=_local_only(base))
+    _check_vocabulary(base, tokenizer)
     if tokenizer.pad_token_id is None:
         raise ModelError(f"{base.name}: its tokenizer has no padding token; expected an encoder's tokenizer")
     return tokenizer
@@ -39,7 +41,8 @@ def load_encoder(
     """The base with a classification head for `classes`, in fp32, and the names of its newly initialised tensors.
 
     New tensors are drawn from `seed`, leaving torch's generator as it was. `quantize="nf4"` keeps linear layers in 4 bits,
-    but for `skip_modules`. Raises ModelError when the base can't be loaded.
+    but for `skip_modules`. Raises ModelError when the base can't be loaded, and where its weights and its config.json are not
+    of one encoder: only a head may be new.
     """
     with quiet():
         more = {"quantization_config": _nf4(skip_modules)} if quantize == "nf4" else {}
@@ -55,8 +58,13 @@ def load_encoder(
             num_labels=len(classes),
             id2label=dict(enumerate(classes)),
             label2id={name: number for number, name in enumerate(classes)},
+            problem_type="single_label_classification",
             **more,
         )
+    config = {**model.config.to_dict(), "quantization_config": None}  # which is ours
+    encoder = describe(config, name=base.name, classes=len(classes))
+    _check_tensors(encoder, info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"])
+    check_finite(model.named_parameters(), base.name)
     copy_misaligned((*model.parameters(), *model.buffers()))
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
@@ -81,6 +89,51 @@ def longest_text(tokenizer: Any, encoder: Encoder, *, prefix: int = 0) -> int:
     return int(min(tokenizer.model_max_length, (encoder.longest or 1_000_000) - prefix))
 
 
+def _check_tensors(
+    encoder: Encoder,
+    missing: Iterable[str],
+    unexpected: Iterable[str],
+    mismatched: Iterable[tuple[str, Sequence[int], Sequence[int]]],
+) -> None:
+    """Raises ModelError where a checkpoint's tensors are not those of its config.json, but for the head and the pooler."""
+    projection = {name for name, _ in encoder.head[-1].tensors}
+    for name, stored, expected in sorted(mismatched):
+        if name not in projection:
+            shapes = " by ".join(map(str, stored)), " by ".join(map(str, expected))
+            raise ModelError(
+                f"{encoder.name}: {name} is {shapes[0]} in the checkpoint, {shapes[1]} by config.json; "
+                "take the config.json that was saved with these weights"
+            )
+    pooler = {name for part in encoder.pooler for name, _ in part.tensors}
+    body = {name for part in encoder.body for name, _ in part.tensors} - pooler
+    if lacking := sorted(body & set(missing)):
+        raise ModelError(
+            f"{encoder.name}: its checkpoint lacks {_some(lacking)}, which config.json tells of and which would be random; "
+            "take the config.json that was saved with these weights, or a checkpoint that has them"
+        )
+    container = f"{encoder.traits.layer_path.partition('.')[0]}."  # of the layers; headless checkpoints leave out the root
+    if idle := sorted(name for name in unexpected if name.removeprefix(f"{encoder.root}.").startswith(container)):
+        raise ModelError(
+            f"{encoder.name}: its checkpoint has {_some(idle)}, for which config.json ({encoder.layers} layers) has no "
+            "place; take the config.json that was saved with these weights"
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3:,} more" if len(names) > 3 else "")
+
+
+def _check_vocabulary(base: Base, tokenizer: Any) -> None:
+    """Raises ModelError for a tokenizer that transformers made up where a folder has none: it knows no word."""
+    if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
+        files = " and ".join(sorted(set(type(tokenizer).vocab_files_names.values()) - {"tokenizer.json"}))
+        raise ModelError(
+            f"{base.name}: no tokenizer's files, so every word would be unknown; expected tokenizer.json or {files} beside "
+            "the weights: AutoTokenizer.from_pretrained(WHERE_THEY_ARE_FROM).save_pretrained(FOLDER)"
+        )
+
+
 def _local_only(base: Base) -> bool:
     return base.hub is None or base.hub != base.location or not is_reachable()
 
@@ -102,7 +155,7 @@ def _nf4(skip_modules: Sequence[str]) -> Any:
 def _explained(base: Base, what: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError, UnpicklingError) as error:
         if base.hub == base.location and _local_only(base):
             raise ModelError(
                 f"base '{base.name}': its {what} ({base.location}) is not cached and the hub can't be reached from here; "

@@ -65,6 +65,10 @@ class LowRank(LiveAdapter):
 
     merges_exactly: bool = True
     """Whether weights merged from the saved file give the live classifier's logits to the bit, where these are folded."""
+    parts: ClassVar[tuple[str, ...]] = ("lora_A.weight", "lora_B.weight")
+    """The names of a linear layer's tensors in the saved file, after the layer's."""
+    shared: ClassVar[tuple[str, ...]] = ()
+    """The names of tensors in the saved file that all of its layers share."""
 
     @abstractmethod
     def live(self, module: Any) -> LowRankUpdate:
@@ -73,6 +77,10 @@ class LowRank(LiveAdapter):
     @abstractmethod
     def saved(self, tensors: Mapping[str, Tensor], plan: Plan, site: Site) -> LowRankUpdate:
         """The update of the linear layer `site`, of a saved file's tensors by name."""
+
+    def saved_names(self, plan: Plan) -> set[str]:
+        """The names of all tensors that it adds, as they are in the saved file."""
+        return {saved_path(site, part) for site in plan.sites for part in self.parts} | set(self.shared)
 
     def dropout(self, module: Any) -> Any:
         return getattr(module, f"{self.marker}dropout")[module.active_adapters[0]]
@@ -104,7 +112,7 @@ class Lora(LowRank):
         return LowRankUpdate(module.lora_A[name].weight, module.lora_B[name].weight, float(module.scaling[name]))
 
     def saved(self, tensors: Mapping[str, Tensor], plan: Plan, site: Site) -> LowRankUpdate:
-        a, b = (tensors[saved_path(site, f"{factor}.weight")] for factor in ("lora_A", "lora_B"))
+        a, b = (tensors[saved_path(site, part)] for part in self.parts)
         return LowRankUpdate(a, b, float(plan.alphas[site.name] / plan.ranks[site.name] ** self.power))
 
 
@@ -128,6 +136,7 @@ class AdaLora(LowRank):
     """
 
     marker = "lora_"
+    parts = ("lora_A", "lora_B", "lora_E")
 
     def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
         values = lora_config(plan)
@@ -144,7 +153,7 @@ class AdaLora(LowRank):
         return self._update(module.lora_A[name], module.lora_B[name], module.lora_E[name], float(module.scaling[name]))
 
     def saved(self, tensors: Mapping[str, Tensor], plan: Plan, site: Site) -> LowRankUpdate:
-        a, b, values = (tensors[saved_path(site, part)] for part in ("lora_A", "lora_B", "lora_E"))
+        a, b, values = (tensors[saved_path(site, part)] for part in self.parts)
         return self._update(a, b, values, plan.alphas[site.name])
 
     def _update(self, a: Tensor, b: Tensor, values: Tensor, alpha: float) -> LowRankUpdate:
@@ -159,6 +168,8 @@ class Vera(LowRank):
     """
 
     marker = "vera_"
+    parts = ("vera_lambda_b", "vera_lambda_d")
+    shared = ("base_model.vera_A", "base_model.vera_B")
 
     def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
         return {
@@ -176,8 +187,8 @@ class Vera(LowRank):
         return self._update(*(part[name] for part in parts), d_in=module.in_features, d_out=module.out_features)
 
     def saved(self, tensors: Mapping[str, Tensor], plan: Plan, site: Site) -> LowRankUpdate:
-        own = (tensors[saved_path(site, part)] for part in ("vera_lambda_b", "vera_lambda_d"))
-        shared = tensors["base_model.vera_A"], tensors["base_model.vera_B"]
+        own = (tensors[saved_path(site, part)] for part in self.parts)
+        shared = (tensors[name] for name in self.shared)
         return self._update(*shared, *own, d_in=site.d_in, d_out=site.d_out)
 
     def _update(self, a: Tensor, b: Tensor, scale_b: Tensor, scale_d: Tensor, *, d_in: int, d_out: int) -> LowRankUpdate:
@@ -205,10 +216,7 @@ class Prefix(LiveAdapter):
 
     marker = "prompt_encoder"
     renamed = ("prompt_encoder.default.embedding.weight", "prompt_embeddings")
-    unmergeable = (
-        "this run trained a prefix, whose keys and values can't be merged into weights, so it runs in torch only; "
-        "type --engine torch (engine='torch')"
-    )
+    unmergeable = "this run trained a prefix, whose keys and values can't be merged into weights"
 
     def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
         return {"peft_type": "PREFIX_TUNING", "num_virtual_tokens": plan.prefix_length}

@@ -115,8 +115,12 @@ def read_head(folder: Path) -> dict[str, Tensor]:
 
 
 def load_head(model: PooledClassifier, folder: Path) -> None:
-    """Put a saved head into a live model."""
+    """Put a saved head into a live model. Raises ModelError where it is of another encoder or other classes."""
     tensors = read_head(folder)
     with torch.no_grad():
         for name, weight in model.head.named_parameters():
-            weight.copy_(tensors[f"{POOLED_HEAD}.{name}"])
+            stored = tensors.get(f"{POOLED_HEAD}.{name}")
+            if stored is None or stored.shape != weight.shape:
+                shape = " by ".join(map(str, weight.shape))
+                raise ModelError(f"{folder.name}: {HEAD_FILE} has no linear.{name} of {shape}; copy the folder again")
+            weight.copy_(stored)

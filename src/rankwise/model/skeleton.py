@@ -16,12 +16,13 @@ from torch import Tensor, nn
 from rankwise.encoders.base import Base
 from rankwise.encoders.describe import Encoder, Part
 from rankwise.encoders.family import FastPath
-from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, Classifier, copy_misaligned
+from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, Classifier, check_finite, copy_misaligned
 from rankwise.model.methods import LiveAdapter, LowRank, live_method
 from rankwise.model.pooled import read_head
 from rankwise.planning.plan import Plan
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
+PEFT_COPIES = (".original_module.", ".modules_to_save.")  # in names of a head's biases that peft saves twice with `bias: all`
 NORM_EPSILON = 1e-12  # transformers' where a config has none
 
 
@@ -29,7 +30,8 @@ def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) 
     """The classifier saved in a run's folder, which can't train; None where transformers and peft must load it.
 
     That is so for families without a fast path, adapters that are more than a low-rank update, encoders in 4 bits, weights
-    that are not in one safetensors file, and activations that are not torch's own.
+    that are not in one safetensors file, activations that are not torch's own, and for files that do not hold what was
+    planned, of which loading them says what is wrong. Raises ModelError for a tensor that is not finite.
     """
     encoder, method = plan.encoder, live_method(plan)
     adapter = method if isinstance(method, LowRank) and method.merges_exactly else None
@@ -43,13 +45,23 @@ def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) 
         return None
     stored = _read(source, copy=False)
     weights = {f"{encoder.root}.{name}": tensor for name, tensor in stored.items()} | stored  # without a head, names lack it
+    body = {name: shape for part in encoder.body for name, shape in part.tensors}
+    if not _holds(weights, body):
+        return None
+    check_finite(((name, weights[name]) for name in body), base.name if plan.adapter.is_apart else folder.name)
     if adapter is not None:
-        weights |= _merged(adapter, plan, weights, _adapter_in(folder, encoder))
+        saved = _adapter_in(folder, encoder)
+        own = {_plain(name) for name in saved if not any(copy in name for copy in PEFT_COPIES)}
+        if own != _expected(adapter, plan):
+            return None
+        check_finite(saved.items(), folder.name)
+        weights |= _merged(adapter, plan, weights, saved)
     if encoder.pools:
         weights |= read_head(folder)
     names = encoder.tensors()
-    if any(name not in weights or weights[name].shape != shape for name, shape in names.items()):
+    if not _holds(weights, names):
         return None
+    check_finite(((name, weights[name]) for name in names.keys() - body), folder.name)
     tree.load_state_dict({name: weights[name] for name in names}, assign=True)
     classifier = Classifier(tree.requires_grad_(False).eval(), plan, classes)
     assert classifier.forward is not None
@@ -57,10 +69,26 @@ def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) 
     return classifier
 
 
+def _holds(weights: Mapping[str, Tensor], names: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether all of these tensors are there, in their shapes."""
+    return all(name in weights and weights[name].shape == shape for name, shape in names.items())
+
+
+def _plain(name: str) -> str:
+    """The name of a saved adapter's tensor as the classification model has it."""
+    return name.removeprefix("base_model.model.").replace(".base_layer.", ".")
+
+
+def _expected(adapter: LowRank, plan: Plan) -> set[str]:
+    """What a saved adapter holds, under the classification model's names: adapters, biases and a head that is not apart."""
+    heads = () if plan.encoder.pools else (name for part in plan.encoder.head for name, _ in part.tensors)
+    biases = (entry.item for entry in plan.ledger.entries if entry.section == "bias")
+    return {*map(_plain, adapter.saved_names(plan)), *heads, *biases}
+
+
 def _merged(adapter: LowRank, plan: Plan, weights: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Every tensor that a saved adapter changes or brings, under the classification model's names."""
-    plain = (name.removeprefix("base_model.model.").replace(".base_layer.", ".") for name in saved)
-    changed = dict(zip(plain, saved.values(), strict=True))
+    changed = {_plain(name): tensor for name, tensor in saved.items()}
     for site in plan.sites:
         name = f"{site.name}.weight"
         update = adapter.saved(saved, plan, site)

@@ -189,6 +189,10 @@ def _check_length(recipe: Recipe, encoder: Encoder) -> None:
 def _notes(recipe: Recipe, draft: Draft) -> Iterator[str]:
     encoder, adapter, train, policy = draft.encoder, draft.solved, recipe.train, recipe.adapter.allocate
     method, rate = method_of(adapter), train.learning_rate
+    yield from encoder.notes
+    if encoder.has_new_pooler:
+        how = "frozen at the identity" if recipe.head.kind == "slim" else "trained"
+        yield f"the checkpoint of {encoder.name} has no pooler, so a new one is {how} and saved as a part of the head"
     yield from method.notes(encoder, adapter)
     if method.usual_rate is not None and rate < 0.5 * method.usual_rate:
         yield f"{adapter.method} learns slowly at a rate of {rate:g}; try --set train.learning_rate={method.usual_rate:g}"
