@@ -17,34 +17,68 @@ from rankwise.run.verdict import verdict
 from rankwise.system.visible import one_line, visible
 
 ADAPTER = """\
-from peft import PeftModel
-from transformers import AutoModelForSequenceClassification
+import json
+from pathlib import Path
 
-base = AutoModelForSequenceClassification.from_pretrained("{base}", num_labels={classes})
-model = PeftModel.from_pretrained(base, "path/to/this/folder").eval()"""
+from peft import PeftModel
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+folder = Path("path/to/this/folder")
+about = json.loads((folder / "preprocessing.json").read_text("utf-8"))
+head = {{
+    "num_labels": len(about["classes"]),
+    "id2label": dict(enumerate(about["classes"])),
+    "label2id": {{name: number for number, name in enumerate(about["classes"])}},
+    "problem_type": "single_label_classification",
+    "ignore_mismatched_sizes": True,  # the base may have a head of its own, whose place the trained one takes
+}}
+base = AutoModelForSequenceClassification.from_pretrained("{base}", {revision}**head){where}
+model = PeftModel.from_pretrained(base, folder).eval()
+tokenizer = AutoTokenizer.from_pretrained(folder)
+
+texts = ["Shares rose after the central bank held rates."]
+inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=about["max_length"])
+scores = model(**inputs).logits.softmax(-1)
+print([model.config.id2label[int(best)] for best in scores.argmax(-1)])"""
 WHOLE_MODEL = """\
 from transformers import pipeline
 
 pipeline("text-classification", "path/to/this/folder")"""
 POOLED = """\
-from safetensors.torch import load_file
+import json
+from pathlib import Path
+
+{imports}from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
 
-folder = "path/to/this/folder"
-encoder, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)  # an adapter needs peft
-head = load_file(f"{{folder}}/2_Dense/model.safetensors")
-inputs = tokenizer(["Shares rose after the central bank held rates."], return_tensors="pt", padding=True)
+folder = Path("path/to/this/folder")
+about = json.loads((folder / "preprocessing.json").read_text("utf-8"))
+encoder = {encoder}.eval(){where}
+head = load_file(folder / "2_Dense/model.safetensors")
+tokenizer = AutoTokenizer.from_pretrained(folder)
+
+texts = ["Shares rose after the central bank held rates."]
+inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=about["max_length"])
 hidden = encoder(**inputs).last_hidden_state
 {read}
-logits = read @ head["linear.weight"].T + head["linear.bias"]
+scores = (read @ head["linear.weight"].T + head["linear.bias"]).softmax(-1)
+print([about["classes"][int(best)] for best in scores.argmax(-1)])
+```
 
-from sentence_transformers import SentenceTransformer  # or the same with one call
+{one_call}
 
-logits = SentenceTransformer(folder).encode(["Shares rose after the central bank held rates."])"""
+```python
+from sentence_transformers import SentenceTransformer
+
+logits = SentenceTransformer("path/to/this/folder").encode(["Shares rose after the central bank held rates."])"""
 COUNTED = """\
+from pathlib import Path
+
 import skops.io  # and scikit-learn
 
-skops.io.load("path/to/this/folder/words.skops").predict(["Shares rose after the central bank held rates."])"""
+folder = Path("path/to/this/folder")
+words = skops.io.load(folder / "words.skops")
+print(words.predict(["Shares rose after the central bank held rates."]))"""
 READ = {
     "mean": 'mask = inputs["attention_mask"][..., None]\nread = (hidden * mask).sum(1) / mask.sum(1)',
     "first": "read = hidden[:, 0]",
@@ -82,7 +116,7 @@ def model_card(recipe: Recipe, plan: Plan, base: Base, scores: RunScores, ladder
                 if interval.value is not None
             ),
             how_scored=_how_scored(scores),
-            loading=_loading(plan, on, len(scores.classes)),
+            loading=_loading(plan, base),
             cleaning=", ".join(recipe.data.clean) or "no cleaning steps",
             windows="" if plan.counts_words else _windows(recipe),
             again=FROM_FILES if recipe.data.names_files else FROM_LISTS,
@@ -97,13 +131,22 @@ def _classes(names: Sequence[str]) -> str:
     return f"{len(names):,} classes, in the order of the logits: {', '.join(shown)}{more}."
 
 
-def _loading(plan: Plan, base: str, classes: int) -> str:
+def _loading(plan: Plan, base: Base) -> str:
     """What to type to load the folder without rankwise."""
+    name = base.hub or plan.encoder.name
     if plan.counts_words:
         return COUNTED
-    if plan.encoder.pools:
-        return POOLED.format(read=READ[plan.encoder.reads])
-    return (ADAPTER if plan.adapter.is_apart else WHOLE_MODEL).format(base=base, classes=classes)
+    where = "  # type the path of its folder" if plan.adapter.is_apart and base.hub is None else ""
+    revision = f'revision="{base.revision}", ' if base.revision else ""
+    if not plan.encoder.pools:
+        return (ADAPTER if plan.adapter.is_apart else WHOLE_MODEL).format(base=name, revision=revision, where=where)
+    read, alone, imports = READ[plan.encoder.reads], "Sentence-transformers gives the same logits with one call", ""
+    encoder = "AutoModel.from_pretrained(folder)"
+    if plan.adapter.is_apart:
+        imports = "from peft import PeftModel\n"
+        encoder = f'PeftModel.from_pretrained(AutoModel.from_pretrained("{name}"{revision and ", " + revision[:-2]}), folder)'
+        alone += ", where it finds the base by its name"
+    return POOLED.format(imports=imports, encoder=encoder, where=where, read=read, one_call=f"{alone}:")
 
 
 def _windows(recipe: Recipe) -> str:

@@ -1,0 +1,100 @@
+"""The code on a model card runs for any base and gives the run's own scores, under the run's own classes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceClassification
+
+from conftest import CLASSES, save_tiny
+from rankwise.workflows.train import train
+
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")]
+
+MASKED = ["bert", "albert", "distilbert", "electra", "deberta-v2", "roberta", "mpnet", "modernbert"]
+TEXT = "apple and pear near the rhine"
+HEADS = {
+    "no head": None,
+    "four classes": {"num_labels": 4},
+    "the same count under other names": {"id2label": {0: "joy", 1: "fear", 2: "anger"}},
+    "several labels at once": {"num_labels": 3, "problem_type": "multi_label_classification"},
+    "one number": {"num_labels": 1, "problem_type": "regression"},
+}
+
+
+def base_with(head, folder):
+    """A tiny encoder with a head that it was published with, or with none."""
+    save_tiny("bert", folder)
+    if head is not None:
+        ids = {"label2id": {name: number for number, name in head["id2label"].items()}} if "id2label" in head else {}
+        AutoModelForSequenceClassification.from_pretrained(folder, **head, **ids).save_pretrained(folder)
+    return folder
+
+
+def masked_language_model(family, folder):
+    """A tiny encoder as run_mlm.py saves one: under its pretraining head, without a pooler."""
+    save_tiny(family, folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(folder)).save_pretrained(folder)
+    return folder
+
+
+def ran(run, base):
+    """What the card's code for others than rankwise leaves behind when it has run."""
+    code = re.findall(r"```python\n(.*?)```", (run.folder / "README.md").read_text("utf-8"), re.DOTALL)[1]
+    code = code.replace("Shares rose after the central bank held rates.", TEXT)
+    code = code.replace('"path/to/this/folder"', repr(str(run.folder)))
+    code = code.replace(f'from_pretrained("{Path(base).name}"', f'from_pretrained("{base}"')
+    scope: dict[str, object] = {}
+    exec(code.replace("\npipeline(", "\nclassify = pipeline("), scope)
+    return scope
+
+
+def scores_of(scope):
+    if "classify" in scope:
+        return {entry["label"]: entry["score"] for entry in scope["classify"](TEXT, top_k=None)}
+    return dict(zip(scope["about"]["classes"], scope["scores"][0].tolist(), strict=True))
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("head", HEADS)
+def test_the_code_runs_for_a_base_with_any_head_and_gives_our_scores(recipe_for, tmp_path, head, method):
+    base = base_with(HEADS[head], tmp_path / "published")
+    run = train(recipe_for("bert", f"base={base}", f"adapter.method={method}", "train.max_steps=3"), tmp_path / "run")
+    scope = ran(run, base)
+    assert scores_of(scope) == pytest.approx(run.predict([TEXT])[0].probabilities, abs=1e-5)
+    if "model" in scope:
+        assert scope["model"].config.id2label == dict(enumerate(CLASSES))
+
+
+@pytest.mark.parametrize("changes", ["head.kind=pooled", "adapter.method=prefix", "adapter.method=head"])
+def test_the_code_of_other_kinds_of_run_gives_our_scores(recipe_for, tmp_path, changes):
+    base = base_with(HEADS["several labels at once"], tmp_path / "published")
+    run = train(recipe_for("bert", f"base={base}", changes, "train.max_steps=3"), tmp_path / "run")
+    assert scores_of(ran(run, base)) == pytest.approx(run.predict([TEXT])[0].probabilities, abs=1e-5)
+
+
+@pytest.mark.parametrize("method", ["full", "head", "bias"])
+def test_what_is_saved_says_one_class_a_text_whatever_the_base_says(recipe_for, tmp_path, method):
+    base = base_with(HEADS["several labels at once"], tmp_path / "published")
+    run = train(recipe_for("bert", f"base={base}", f"adapter.method={method}", "train.max_steps=1"), tmp_path / "run")
+    config = json.loads((run.folder / "config.json").read_text("utf-8"))
+    assert config["problem_type"] == "single_label_classification"
+    assert config["id2label"] == {str(number): name for number, name in enumerate(CLASSES)}
+
+
+@pytest.mark.parametrize("family", MASKED)
+@pytest.mark.parametrize("kind", ["stock", "slim"])
+def test_a_masked_language_model_is_a_base_whose_missing_layer_is_in_what_is_saved(recipe_for, tmp_path, family, kind):
+    base = masked_language_model(family, tmp_path / "adapted")
+    changes = [f"base={base}", f"head.kind={kind}", "train.max_steps=3"]
+    run = train(recipe_for(family, *changes), tmp_path / "run")
+    assert run.facts.trained_parameters.planned == run.facts.trained_parameters.counted
+    assert scores_of(ran(run, base)) == pytest.approx(run.predict([TEXT])[0].probabilities, abs=1e-5)
+    shutil.rmtree(tmp_path / "run")
