@@ -121,6 +121,17 @@ def test_exporting_leaves_the_classifier_as_it_was(exported):
     assert any(isinstance(module, nn.Dropout) and module.p > 0 for module in classifier.model.modules())
 
 
+def test_it_can_be_quantized_by_onnx_runtimes_own_tool(exported, tmp_path):
+    quantization = pytest.importorskip("onnxruntime.quantization")
+    classifier, path, _ = exported
+    quantization.quantize_dynamic(path, tmp_path / "int8.onnx", weight_type=quantization.QuantType.QInt8)
+    smaller = load_onnx(tmp_path / "int8.onnx", CLASSES)
+    assert smaller.path.stat().st_size < 0.7 * path.stat().st_size
+    (batch,) = batches("bert", range(3, 9))
+    found, expected = smaller.logits(batch), TorchScorer(classifier).logits(batch)
+    assert np.corrcoef(found.ravel(), np.asarray(expected).ravel())[0, 1] > 0.98
+
+
 def test_the_file_remembers_how_close_it_came_and_where_from(exported):
     _, path, difference = exported
     loaded = load_onnx(path, CLASSES)

@@ -77,7 +77,7 @@ def export(classifier: Classifier, batches: Sequence[Batch], path: Path, *, sour
         program.model.metadata_props[SOURCE] = source
         for _ in range(2):  # the second time with what comparing the first has found
             program.model.metadata_props[DIFFERENCE] = repr(difference)
-            program.save(written, external_data=False)
+            _save(program, written)
             difference = _difference(load_onnx(written, classifier.classes), batches, reference)
         os.replace(written, path)
     finally:
@@ -104,6 +104,8 @@ class _Logits(nn.Module):
 
 
 def _check_exportable(classifier: Classifier) -> None:
+    if unmergeable := classifier.method.unmergeable:
+        raise ModelError(f"{unmergeable}, so it runs in torch only; type --engine torch (engine='torch')")
     if classifier.plan.adapter.quantize != "none":
         raise ModelError(
             "this run keeps its encoder in 4 bits, which ONNX has no operators for; type --engine torch (engine='torch')"
@@ -145,6 +147,15 @@ def _program(classifier: Classifier, example: Batch) -> Any:
             f"{classifier.plan.encoder.name}: torch {torch.__version__} can't export this encoder to ONNX; "
             "type --engine torch (engine='torch')"
         ) from error
+
+
+def _save(program: Any, path: Path) -> None:
+    """Write a graph without the shapes of what lies within: the exporter notes those of weights, too, which tools that change
+    a weight, as ONNX Runtime's quantization transposes some, then find contradicted. Readers infer what they need.
+    """
+    model = program.model_proto
+    del model.graph.value_info[:]
+    path.write_bytes(model.SerializeToString())
 
 
 def _difference(exported: OnnxScorer, batches: Sequence[Batch], reference: Sequence[NDArray[np.float32]]) -> float:
