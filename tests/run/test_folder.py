@@ -17,9 +17,12 @@ import torch
 from huggingface_hub import ModelCard
 from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
+from typer.testing import CliRunner
+from weight_forms import pickle_weights, shard
 
 from conftest import CLASSES, save_tiny
-from rankwise.encoders.base import Base
+from rankwise.cli.app import app
+from rankwise.encoders.base import Base, locate
 from rankwise.errors import ModelError, ReloadMismatch, RunError
 from rankwise.model import adapters
 from rankwise.model.load import tokenizer_in
@@ -37,6 +40,7 @@ from rankwise.system.files import sha256, write_json
 from rankwise.workflows.train import train
 
 TEXTS = ["apple &amp; pear", "iron   zinc over the copper", "", "the rhine and the volga near danube"]
+REWRITTEN = (pickle_weights, shard)
 PEFT_ASKS_BY_AN_OLD_NAME = "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
 
 
@@ -403,7 +407,9 @@ def test_a_model_card_names_its_base_by_hub_id_where_it_has_one(run_for, built_f
     hub = Base("minilm", "sentence-transformers/all-MiniLM-L6-v2", "anywhere", None, None)
     card = ModelCard(model_card(built.recipe, built.plan, hub, run_for().scores))
     assert card.data.base_model == hub.hub
-    assert f'from_pretrained("{hub.hub}", num_labels=3)' in card.text
+    assert f'from_pretrained("{hub.hub}", **head)' in card.text
+    pinned = model_card(built.recipe, built.plan, replace(hub, revision="v2"), run_for().scores)
+    assert f'from_pretrained("{hub.hub}", revision="v2", **head)' in pinned
     counted = ModelCard(model_card(built.recipe, built.plan.without_encoder(9, None), hub, run_for().scores))
     assert (counted.data.base_model, counted.data.library_name) == (None, "sklearn"), "words were counted without it"
 
@@ -415,7 +421,7 @@ def test_the_model_cards_code_runs(run_for, method, head, monkeypatch):
     run = run_for("bert", f"adapter.method={method}", f"head.kind={head}")
     monkeypatch.chdir(Path(run.base().location).parent)
     blocks = re.findall(r"```python\n(.*?)```", (run.folder / "README.md").read_text("utf-8"), flags=re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 2 + (head == "pooled")
     for block in blocks:
         code = block.replace("path/to/this/folder", str(run.folder))
         exec(code, {})
@@ -431,6 +437,69 @@ def test_a_moved_run_that_finds_its_base_loads(run_for, copy_of):
     moved = Run.load(copy_of(run))
     assert moved.predict(TEXTS) == run.predict(TEXTS)
     assert replace(moved, folder=run.folder).facts.best == run.facts.best
+
+
+@pytest.mark.parametrize("engine", ["torch", "fast"])
+def test_a_run_whose_base_has_moved_is_told_where_it_is_and_predicts_the_same(run_for, tmp_path, engine):
+    run = run_for()
+    moved, base = tmp_path / "a/b/run", tmp_path / "elsewhere"
+    shutil.copytree(run.folder, moved)
+    shutil.copytree(run.base().location, base)
+    with pytest.raises(RunError, match=r"the run's base 'tiny-bert' is not at .*tiny-bert; type --base FOLDER"):
+        Run.load(moved).predict(TEXTS, engine=engine)
+    assert Run.load(moved, base=base).predict(TEXTS, engine=engine) == run.predict(TEXTS, engine=engine)
+    typed = ["predict", str(moved), "--engine", engine, "--text", "apple"]
+    refused = CliRunner().invoke(app, typed)
+    assert refused.exit_code == 2
+    assert "type --base FOLDER" in refused.stderr
+    assert CliRunner().invoke(app, [*typed, "--base", str(base)]).exit_code == 0
+
+
+@pytest.mark.parametrize("form", REWRITTEN)
+def test_training_is_not_resumed_on_another_base(recipe_for, tmp_path, form):
+    def stop(event):
+        if event.kind in ("tick", "step") and event.step == 5:
+            raise KeyboardInterrupt
+
+    base = form(save_tiny("bert", tmp_path / "base"))
+    recipe = recipe_for("bert", f"base={base}", "train.max_steps=8", "train.evaluate_every=2")
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, tmp_path / "run", listeners=[stop])
+    shutil.rmtree(base)
+    form(save_tiny("bert", base, initializer_range=0.1))
+    with pytest.raises(RunError, match="was made by another recipe or other data, or on another base"):
+        train(recipe, tmp_path / "run", existing="resume")
+
+
+def test_a_base_with_other_weights_is_refused_in_whatever_form(run_for, tmp_path):
+    run = run_for()
+    for number, write in enumerate((lambda folder: save_tiny("bert", folder, initializer_range=0.1), *REWRITTEN)):
+        base = write(shutil.copytree(run.base().location, tmp_path / f"base-{number}"))
+        with pytest.raises(RunError, match=r"base 'tiny-bert' at .* has other weights \(sha256 \w+…\) than in training"):
+            Run.load(run.folder, base=base).predict(TEXTS)
+
+
+def test_a_base_folder_that_is_not_there_is_refused(run_for, tmp_path):
+    with pytest.raises(RunError, match=r"--base .*nowhere: no such folder; expected that of the run's base 'tiny-bert'"):
+        Run.load(run_for().folder, base=tmp_path / "nowhere").predict(TEXTS)
+
+
+def test_a_whole_model_needs_no_base(run_for, tmp_path):
+    run = run_for("bert", "adapter.method=full")
+    with pytest.raises(RunError, match="holds the whole model, so it needs no base; leave --base out"):
+        Run.load(run.folder, base=tmp_path).classifier()
+
+
+@pytest.mark.parametrize("form", REWRITTEN)
+def test_a_base_in_shards_or_pickled_is_known_by_its_digest_and_refused_when_replaced(recipe_for, tmp_path, form):
+    base = form(save_tiny("bert", tmp_path / "base"))
+    run = train(recipe_for("bert", f"base={base}", "train.max_steps=2"), tmp_path / "run")
+    assert run.facts.base.sha256 == locate(str(base)).sha256 is not None
+    assert run.predict(TEXTS) == Run.load(run.folder).predict(TEXTS)
+    shutil.rmtree(base)
+    form(save_tiny("bert", base, initializer_range=0.1))
+    with pytest.raises(RunError, match="has other weights"):
+        Run.load(run.folder).predict(TEXTS)
 
 
 def test_the_fast_engine_says_nearly_the_same(quick_run, rows):

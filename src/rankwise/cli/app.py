@@ -24,6 +24,7 @@ VERBS = {  # what `rankwise --help` says of each, before its file is imported
     "data": "What to know of a data set; rows with wrong labels.",
     "evaluate": "Score a run on labelled data, also under shift.",
     "predict": "Label texts from a file or the command line.",
+    "merge": "Write a run as one transformers model, its adapter merged.",
     "learn-curve": "Accuracy against rows, and what more would bring.",
     "compare": "Which run is better, and whether that is shown.",
     "reproduce": "Run what a published report describes.",

@@ -60,15 +60,20 @@ class Run:
 
     folder: Path
     preprocessing: Preprocessing = field(repr=False)
+    base_folder: Path | None = field(default=None, repr=False)
+    """Where its base encoder is now, if not where the run says."""
 
     @classmethod
-    def load(cls, folder: str | Path, *, verify: bool = True) -> Run:
-        """Open a run folder, checking every file against the manifest. Raises RunError."""
+    def load(cls, folder: str | Path, *, verify: bool = True, base: str | Path | None = None) -> Run:
+        """Open a run folder, checking every file against the manifest. Raises RunError.
+
+        `base` is the folder of its base encoder, where that has moved.
+        """
         folder = check_run(folder)
         manifest = read_manifest(folder)
         if verify:
             check_files(folder, manifest)
-        return cls(folder, read_json(folder / PREPROCESSING, Preprocessing))
+        return cls(folder, read_json(folder / PREPROCESSING, Preprocessing), None if base is None else Path(base))
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -126,14 +131,16 @@ class Run:
         from rankwise.encoders.base import Base, locate
 
         facts = self.facts.base
-        if not self.recipe.adapter.is_apart and not self.counts_words:
+        if self.is_whole:
+            if self.base_folder is not None:
+                raise RunError(f"{self.folder} holds the whole model, so it needs no base; leave --base out")
             return Base(facts.name, facts.hub, str(self.folder), None, None)
-        name = os.path.normpath(self.folder / facts.path) if facts.path else facts.name
-        base = locate(name, revision=facts.revision)
-        if facts.sha256 and base.sha256 and base.sha256 != facts.sha256:
+        base = locate(self._base_name, revision=facts.revision)
+        if facts.sha256 and base.sha256 != facts.sha256:
+            found = f"{base.sha256[:12]}…" if base.sha256 else "none of its own"
             raise RunError(
-                f"{self.folder}: base '{facts.name}' has other weights now (sha256 {base.sha256[:12]}…) than in training "
-                f"({facts.sha256[:12]}…)"
+                f"{self.folder}: base '{facts.name}' at {self._base_name} has other weights (sha256 {found}) than in "
+                f"training ({facts.sha256[:12]}…); give the folder that has those: --base FOLDER"
             )
         return base
 
@@ -141,14 +148,35 @@ class Run:
         """The plan, made again from the recipe."""
         from rankwise.planning.plan import plan
 
-        path = self.facts.base.path
-        base = os.path.normpath(self.folder / path) if path else self.recipe.base
-        if not self.recipe.adapter.is_apart and not self.counts_words:
-            base = str(self.folder)  # its config.json describes the encoder, wherever the base is now
+        # the config.json of a whole model describes the encoder, wherever the base is now
+        base = str(self.folder) if self.is_whole else self._base_name
         planned = plan(self.recipe.model_copy(update={"base": base}), classes=len(self.preprocessing.classes))
         if self.counts_words:
             return planned.without_encoder(self.facts.trained_parameters.counted, planned.ledger.budget)
         return planned
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether its folder holds the encoder too, so that it needs no base."""
+        return not self.recipe.adapter.is_apart and not self.counts_words
+
+    @property
+    def _base_name(self) -> str:
+        """What its base is called: a known name, a hub id, or the folder where it is. Raises RunError where that is gone."""
+        facts = self.facts.base
+        if self.base_folder is not None:
+            if not self.base_folder.is_dir():
+                raise RunError(f"--base {self.base_folder}: no such folder; expected that of the run's base '{facts.name}'")
+            return str(self.base_folder)
+        if not facts.path:
+            return facts.name
+        base = os.path.normpath(self.folder / facts.path)
+        if not os.path.isdir(base):
+            raise RunError(
+                f"{self.folder}: the run's base '{facts.name}' is not at {base}; type --base FOLDER with the folder where it "
+                "is now (Run.load(folder, base=FOLDER))"
+            )
+        return base
 
     @property
     def counts_words(self) -> bool:
@@ -203,6 +231,17 @@ class Run:
         """
         self._check_encoder()
         return exported(self, path, threads=threads)
+
+    def merge(self, folder: str | Path) -> Path:
+        """Write the classifier into `folder` as one transformers model, its adapter in its weights, and return the folder.
+
+        It is held against the run's own logits, and can be the base of another run. Raises RunError for a folder with
+        something in it, ModelError for a run that can't be merged, ReloadMismatch when logits differ.
+        """
+        self._check_encoder()
+        merging = require("rankwise.run.export.merged", extra="train")
+        written: Path = merging.write_merged(self, Path(folder))
+        return written
 
     def predict(self, texts: Any, *, mc_dropout: int = 0, engine: str = "torch") -> list[Prediction]:
         """Label, score and probabilities of each raw text; cleaning and max length as in training.

@@ -123,7 +123,7 @@ def _base_facts(base: Base, folder: Path) -> schema.BaseFacts:
     if base.hub is not None:
         return schema.BaseFacts(base.name, base.hub, base.revision, base.sha256, None)
     path = os.path.relpath(base.location, folder)
-    return schema.BaseFacts(Path(base.location).name, None, base.revision, base.sha256, path)
+    return schema.BaseFacts(Path(base.location).resolve().name, None, base.revision, base.sha256, path)
 
 
 def _clean_scores(test: Evaluation, leaked: NDArray[np.bool_], spec: EvaluateSpec) -> schema.CleanScores | None:

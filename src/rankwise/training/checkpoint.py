@@ -73,8 +73,8 @@ class Checkpoints:
         state = read_json(folder / "state.json", State)
         if state.fingerprint != self.fingerprint:
             raise RunError(
-                f"{folder.name} was made by another recipe or other data than the ones given now; resume with the same "
-                "ones, or type --overwrite to start again"
+                f"{folder.name} was made by another recipe or other data, or on another base, than given now; resume with "
+                "the same ones, or type --overwrite to start again"
             )
         self.load_weights(classifier, newest)
         tensors = _read(folder / "optimizer.safetensors")

@@ -38,6 +38,7 @@ class EvaluateOptions:
         bool, Option("--shift", help="Also under typos, letter case, title only and more; writes RUN/shift.json.")
     ] = False
     engine: arguments.EngineOption = "torch"
+    base: arguments.BaseOption = None
     overrides: arguments.SetOption = None
     as_json: arguments.JsonOption = False
 
@@ -51,7 +52,7 @@ def evaluate(options: EvaluateOptions) -> None:
     from rankwise.workflows.score_files import evaluate_file, seen_in_training, source_for
     from rankwise.workflows.under_shift import shift_report, write_report
 
-    run = Run.load(options.run)
+    run = Run.load(options.run, base=options.base)
     unseen = ["data.unseen_labels=wrong"] if options.unseen else []
     spec = spec_for(run.recipe, options.source, [*(options.overrides or []), *unseen])
     source, numbering = source_for(spec, labelled=True)

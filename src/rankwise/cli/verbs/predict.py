@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 import typer
 from typer import Argument, Option
 
-from rankwise.cli.arguments import EngineOption, JsonOption, RunArg, SetOption, TextColumn, print_json, takes_options
+from rankwise.cli.arguments import (
+    BaseOption,
+    EngineOption,
+    JsonOption,
+    RunArg,
+    SetOption,
+    TextColumn,
+    print_json,
+    takes_options,
+)
 from rankwise.data.given import name_of
 from rankwise.errors import DataError
 from rankwise.run.engines import engine_called
@@ -48,6 +57,7 @@ class PredictOptions:
     mc_dropout: Annotated[int, Option(min=0, help="Average N passes with dropout on.")] = 0
     batch_size: Annotated[int, Option(min=1, help="Texts per forward pass.")] = 32
     engine: EngineOption = "torch"
+    base: BaseOption = None
     text_column: TextColumn = None
     overrides: SetOption = None
     as_json: JsonOption = False
@@ -160,7 +170,7 @@ def _run_of(options: PredictOptions) -> "Run":
     """The run, its engine loaded and told of."""
     from rankwise.run.folder import Run
 
-    run = Run.load(options.run)
+    run = Run.load(options.run, base=options.base)
     show_engine(run, options.engine)
     return run
 
