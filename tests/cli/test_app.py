@@ -102,6 +102,7 @@ def test_help_lists_the_verbs(type_):
         "data",
         "evaluate",
         "predict",
+        "merge",
         "learn-curve",
         "compare",
         "reproduce",
