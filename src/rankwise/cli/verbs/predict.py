@@ -108,7 +108,7 @@ def _write_rows(options: PredictOptions) -> None:
     from rankwise.workflows.score_files import Form, other_columns, parse_submission, predict_rows, source_for, written_rows
 
     submission = parse_submission(options.submission)
-    loaded = Run.load(options.run)
+    loaded = Run.load(options.run, base=options.base)
     typed = options.out is not None and options.out.suffix not in SHEETS
     form = Form(options.probabilities, submission, options.numbers, typed or (options.as_json and options.out is None))
     how: dict[str, Any] = {"mc_dropout": options.mc_dropout, "batch_size": options.batch_size, "engine": options.engine}
