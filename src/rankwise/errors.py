@@ -74,6 +74,10 @@ class RunError(RankwiseError):
     """A run folder that is missing, damaged, finished or in the way."""
 
 
+class StorageError(RankwiseError):
+    """A disk, a folder or a file that takes nothing: it is full, read-only, or its name is too long."""
+
+
 class MissingExtra(RankwiseError):
     """An optional dependency that is not installed; names the extra."""
 

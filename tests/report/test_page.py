@@ -14,13 +14,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from disks import small_disk
 from pages import checked, downloads, section
 
 import rankwise.report
 from conftest import as_if, separable
-from rankwise.errors import MissingExtra, RunError
+from rankwise.errors import MissingExtra, RunError, StorageError
 from rankwise.report.blocks import Column, Paragraph, Report, Section, Table
-from rankwise.report.page import render, write, write_figures
+from rankwise.report.page import GENERATOR, render, write, write_figures
 from rankwise.report.runs import report_of, without_texts
 from rankwise.report.words import in_words, shown
 from rankwise.stats.intervals import Interval
@@ -439,3 +440,12 @@ def test_what_is_not_installed_is_named_with_its_extra(monkeypatch, library):
 def test_the_same_runs_make_the_same_page(run_for):
     first, second = (render(report_of([run_for("bert")])) for _ in range(2))
     assert first == second
+
+
+def test_a_page_that_does_not_fit_on_the_disk_leaves_the_one_before_as_it_was(run_for, tmp_path):
+    before = f'<meta name="generator" content="{GENERATOR}">'
+    with small_disk(tmp_path / "disk", 32) as disk:
+        (disk / "report.html").write_text(before, "utf-8")
+        with pytest.raises(StorageError, match=r"report\.html: the disk is full .*; free room there, or give another: --out"):
+            write(report_of([run_for("bert")]), disk / "report.html")
+        assert [(path.name, path.read_text("utf-8")) for path in disk.iterdir()] == [("report.html", before)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +17,7 @@ import torch
 from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
-from rankwise.system.events import read_events
+from rankwise.system.events import Events, read_events
 from rankwise.system.files import to_json
 from rankwise.training.checkpoint import Checkpoints
 from rankwise.training.events import TrainingStarted
@@ -39,7 +41,7 @@ def test_the_newest_and_the_best_are_kept(trained):
 
 def test_a_checkpoint_holds_nothing_but_tensors_and_json(trained):
     names = {path.name for path in trained.checkpoints.folder.rglob("*") if path.is_file()}
-    assert names == {"weights.safetensors", "optimizer.safetensors", "state.json"}
+    assert names == {"weights.safetensors", "optimizer.safetensors", "state.json", "sha256.json"}
 
 
 def test_resuming_puts_weights_optimizer_generator_and_position_back(fit_for, built_for):
@@ -82,17 +84,91 @@ def test_a_draft_left_by_a_kill_does_not_get_in_the_way_of_the_same_step(trained
     assert not (trained.checkpoints.folder / "step-8" / "stray").exists()
 
 
-@pytest.mark.parametrize("name", ["weights.safetensors", "optimizer.safetensors"])
-@pytest.mark.parametrize("damage", ["cut", "gone"])
-def test_a_damaged_checkpoint_is_refused_by_name(trained, name, damage):
-    path = trained.checkpoints.folder / "step-8" / name
-    whole = path.read_bytes()
-    path.unlink()
-    if damage == "cut":
-        path.write_bytes(whole[:100])
-    classifier = trained.built.classifier
-    with pytest.raises(RunError, match=f"step-8/{name} is damaged or missing"), torch.random.fork_rng():
-        trained.checkpoints.resume(classifier, Optimizers(classifier, trained.built.recipe.train), Parts())
+def resumed(checkpoints, built):
+    """(the progress that training goes on from, what was told of damage)."""
+    heard = []
+    optimizers = Optimizers(built.classifier, built.recipe.train)
+    with torch.random.fork_rng():
+        progress = checkpoints.resume(built.classifier, optimizers, Parts(), events=Events(heard.append))
+    return progress, heard
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+    """A fresh copy of the checkpoints 2, which is the best, 6 and 8, each time it is called."""
+
+    def copy():
+        shutil.rmtree(tmp_path / "copy", ignore_errors=True)
+        shutil.copytree(trained.checkpoints.folder, tmp_path / "copy")
+        return Checkpoints(tmp_path / "copy", keep=2, fingerprint=trained.checkpoints.fingerprint)
+
+    return copy
+
+
+FILES = ["weights.safetensors", "optimizer.safetensors", "state.json", "sha256.json"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_any_flipped_bit_and_any_cut_of_a_checkpoint_makes_training_go_on_from_the_one_before(trained, copied, name):
+    whole, rng = (trained.checkpoints.folder / "step-8" / name).read_bytes(), random.Random(0)
+    places = [0, 1, len(whole) - 1, *rng.sample(range(len(whole)), 12)]
+    for place in places:
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << rng.randrange(8)
+        for damaged in (bytes(flipped), whole[:place]):
+            if name == "sha256.json" and damaged.split() == whole.split():  # white space between the digests
+                continue
+            checkpoints = copied()
+            (checkpoints.folder / "step-8" / name).write_bytes(damaged)
+            progress, (told,) = resumed(checkpoints, trained.built)
+            assert progress.step == 6, (place, len(damaged))
+            assert str(told).startswith("the checkpoint step-8 is damaged (")
+            assert str(told).endswith("), so training goes on from step 6")
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("step", [2, 8])
+def test_a_missing_file_is_damage_too_and_without_the_best_one_training_starts_again(trained, copied, name, step):
+    checkpoints = copied()
+    (checkpoints.folder / f"step-{step}" / name).unlink()
+    progress, told = resumed(checkpoints, trained.built)
+    if step == 8:
+        assert progress.step == 6
+        assert [event.goes_on_from for event in told] == [6]
+    else:
+        assert progress is None
+        assert [event.checkpoint for event in told] == ["step-8", "step-6", "step-2"]
+        assert str(told[0]).startswith("the checkpoint step-8 is damaged (the best one before it is step 2, whose ")
+        assert str(told[0]).endswith("), so training starts again")
+
+
+def test_what_comes_after_a_checkpoint_that_training_went_on_from_goes_with_the_next(trained, copied):
+    checkpoints, built = copied(), trained.built
+    (checkpoints.folder / "step-8" / "state.json").unlink()
+    progress, _ = resumed(checkpoints, built)
+    progress.step = 7
+    checkpoints.save(built.classifier, Optimizers(built.classifier, built.recipe.train), Parts(), progress)
+    assert checkpoints.steps() == [2, 6, 7]
+
+
+def test_training_that_goes_on_after_damage_ends_in_the_same_weights(fit_for):
+    how = ("train.evaluate_every=2", "train.keep=2", "train.epochs=1.6")
+    alone = fit_for(*how)
+    for name in FILES:
+        path = alone.checkpoints.folder / "step-8" / name
+        path.write_bytes(path.read_bytes()[:-9])
+        again = fit_for(*how, resume=True)
+        assert [event.goes_on_from for event in again.heard("damage")] == [6]
+        assert again.fitted.best.step == alone.fitted.best.step
+        for key, weight in again.weights().items():
+            assert torch.equal(weight, alone.weights()[key]), key
+
+
+def test_a_folder_that_only_looks_like_a_checkpoint_is_none(trained, copied):
+    checkpoints = copied()
+    (checkpoints.folder / "step-x").mkdir()
+    (checkpoints.folder / "step-9").write_bytes(b"")
+    assert checkpoints.steps() == [2, 6, 8]
 
 
 def test_a_checkpoint_of_another_recipe_is_refused(trained):

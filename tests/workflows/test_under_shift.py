@@ -13,7 +13,7 @@ from rankwise.data.labelled import read_labelled
 from rankwise.data.prepare import Split
 from rankwise.data.shifts import KINDS, shift, shifted_tokens
 from rankwise.data.tokens import tokenize
-from rankwise.errors import RunError
+from rankwise.errors import StorageError
 from rankwise.recipe import SourceSpec
 from rankwise.run.folder import Run
 from rankwise.system.files import to_json
@@ -97,7 +97,7 @@ def test_the_file_beside_the_run_is_the_report_and_leaves_the_run_whole(run, sco
 
 def test_a_folder_that_takes_no_file_is_a_clear_error(scored, tmp_path):
     (tmp_path / "shift.json").mkdir()
-    with pytest.raises(RunError, match=r"shift\.json: can't be written"):
+    with pytest.raises(StorageError, match=r"shift\.json: can't be written"):
         write_report(scored[1], tmp_path)
 
 

@@ -10,7 +10,14 @@ from rankwise.cli.console import dim, err, note
 from rankwise.planning.forecast import Forecast
 from rankwise.system.events import Event, WorkDone
 from rankwise.training import events
-from rankwise.workflows.events import AlreadyComplete, DataPrepared, MachineMeasured, RungReached, RungStarted
+from rankwise.workflows.events import (
+    AlreadyComplete,
+    DataPrepared,
+    MachineMeasured,
+    RungFileDamaged,
+    RungReached,
+    RungStarted,
+)
 
 T = TypeVar("T")
 
@@ -92,7 +99,7 @@ class TrainingProgress(WorkProgress):
                 self.update(self.task, completed=event.step, loss=f"loss {event.loss:.3f}")
             case events.UpdateMade() if self.task is not None:
                 self.update(self.task, completed=event.step)
-            case events.Collapsed():
+            case events.Collapsed() | events.CheckpointDamaged() | RungFileDamaged():
                 note(str(event))
             case events.TrainingEnded() if self.task is not None:
                 self.update(self.task, description="scoring")

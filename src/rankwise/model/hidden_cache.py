@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from rankwise.model.forward import Entering
-from rankwise.system.cache import Cache
+from rankwise.system.cache import Cache, reserve
 
 FORMAT = 1
 BYTES = 2  # of an fp16 number
@@ -64,7 +64,9 @@ class HiddenStatesCache(Cache):
         shape = (int(offsets[-1]), width)
 
         def make(entry: Path) -> None:
-            hidden = np.memmap(entry / "hidden.bin", dtype=np.float16, mode="w+", shape=shape)
+            with (entry / "hidden.bin").open("wb") as file:
+                reserve(file, shape[0] * width * BYTES)
+            hidden = np.memmap(entry / "hidden.bin", dtype=np.float16, mode="r+", shape=shape)
             fill(HiddenStates(hidden, offsets, layer))
             hidden.flush()
 

@@ -14,6 +14,7 @@ from rankwise.report.figures.style import DARK, LIGHT
 from rankwise.report.figures.writing import file_png, file_svg, page_svg
 from rankwise.report.words import shown, shown_bounds
 from rankwise.run.format import versions
+from rankwise.system.storage import told_refusals, write_whole
 from rankwise.system.visible import visible
 
 GENERATOR = "rankwise report"  # in a meta tag, by which a later report knows what it may replace
@@ -38,7 +39,7 @@ def _as_shown(value: Any) -> Any:
 
 
 def write(report: Report, out: Path) -> int:
-    """Write the page, and how many bytes it has. Raises RunError where something else is in the way."""
+    """Write the page, and how many bytes it has. Raises RunError where something else is in the way, or StorageError."""
     if not out.parent.is_dir():
         raise RunError(f"{out}: no such folder: {out.parent}; make it first, or give another --out")
     if out.is_dir():
@@ -51,7 +52,7 @@ def write(report: Report, out: Path) -> int:
 
 
 def write_figures(report: Report, folder: Path) -> list[Path]:
-    """Every figure as NAME.svg and NAME.png, its numbers as NAME.csv. Raises RunError."""
+    """Every figure as NAME.svg and NAME.png, its numbers as NAME.csv. Raises RunError and StorageError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -71,7 +72,5 @@ def write_figures(report: Report, folder: Path) -> list[Path]:
 
 
 def _written(path: Path, content: bytes, example: str) -> int:
-    try:
-        return path.write_bytes(content)
-    except OSError as error:
-        raise RunError(f"{path} can't be written ({error.strerror}); give another: {example}") from error
+    with told_refusals(path, f"free room there, or give another: {example}"):
+        return write_whole(path, content)

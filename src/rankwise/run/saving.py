@@ -29,6 +29,7 @@ from rankwise.run.opening import portable
 from rankwise.stats.scores import BaselineScores
 from rankwise.system.device import Device
 from rankwise.system.files import read_json, write_json
+from rankwise.system.storage import sync, sync_all
 from rankwise.training.job import Job
 from rankwise.training.loop import Fitted
 from rankwise.training.parts.pruning import live_ranks
@@ -85,16 +86,44 @@ def save(
     scratch: Path | None = None,
     goes_on: bool = False,
 ) -> Run:
-    """Write the run folder, load it again, compare its weights to the bit and some logits, write the manifest.
+    """Write the run's files, load them again, compare weights to the bit and some logits, write the manifest.
+
+    Until they are compared and on the disk, they lie in a folder of their own in the run's, so that what a killed process or
+    a full disk leaves half-written is no part of a run, and a run that an interrupted climb left stays whole.
 
     `scratch` is a folder in it that training alone needed: it goes when the run is whole, so that until then a process that
-    is killed can go on; and stays where training `goes_on` later. A run that an interrupted climb left goes before.
+    is killed can go on; and stays where training `goes_on` later.
 
     Raises BudgetMismatch when the file holds another number of trained parameters than planned, ReloadMismatch when a
     trained weight differs at all or logits differ by more than rounding.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    manifest.take_away(folder, schema.SHIFT, ONNX_FILE)
+    draft = folder / manifest.DRAFTS
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        _write_files(draft, job, facts, scores, scored_rows)
+        (_check_reload if job.words is None else _check_words)(draft, job)
+        sync_all(draft)
+        manifest.take_away(folder, schema.SHIFT, ONNX_FILE)
+        written = sorted(path.relative_to(draft) for path in draft.rglob("*") if path.is_file())
+        for name in written:
+            (folder / name).parent.mkdir(exist_ok=True)
+            (draft / name).replace(folder / name)
+        for parent in {folder / name.parent for name in written}:
+            sync(parent)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    manifest.write_manifest(folder, without=scratch)
+    if scratch is not None and not goes_on:
+        shutil.rmtree(scratch, ignore_errors=True)
+    (folder / manifest.STARTED).unlink(missing_ok=True)
+    return Run.load(folder)
+
+
+def _write_files(
+    folder: Path, job: Job, facts: schema.RunFacts, scores: schema.RunScores, scored_rows: schema.ScoredRows
+) -> None:
+    """Write all that a run is but its events and its manifest."""
     if job.words is None:
         job.classifier.to(Device.cpu().torch_device)  # where the folder is loaded again and compared, bit by bit
         adapters.save(job.classifier, folder, base=job.base)
@@ -110,12 +139,6 @@ def save(
     (folder / manifest.RECIPE).write_text(portable(job.recipe).to_yaml(), "utf-8")
     write_json(folder / manifest.RUN, facts)
     (folder / manifest.CARD).write_text(model_card(job.recipe, job.plan, job.base, scores, facts.ladder), "utf-8")
-    (_check_reload if job.words is None else _check_words)(folder, job)
-    manifest.write_manifest(folder, without=scratch)
-    if scratch is not None and not goes_on:
-        shutil.rmtree(scratch, ignore_errors=True)
-    (folder / manifest.STARTED).unlink(missing_ok=True)
-    return Run.load(folder)
 
 
 def _base_facts(base: Base, folder: Path) -> schema.BaseFacts:

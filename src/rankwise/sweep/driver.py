@@ -24,7 +24,7 @@ from rankwise.sweep.stage import CLOSING_SECONDS, Stage, Sweep, Timing
 from rankwise.sweep.storage import Board, Store, studies_in
 from rankwise.sweep.study import Study
 from rankwise.system.events import Events, Listener
-from rankwise.system.files import make_folder
+from rankwise.system.storage import make_folder
 
 RACES: Mapping[str, Callable[..., optuna.pruners.BasePruner]] = {
     "halving": optuna.pruners.SuccessiveHalvingPruner,

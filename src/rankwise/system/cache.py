@@ -8,10 +8,13 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
+
+from rankwise.errors import StorageError
+from rankwise.system.storage import reason
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -37,19 +40,31 @@ class Cache:
         self.limit_bytes = limit_bytes
 
     def has_room(self, size: int) -> bool:
-        """Whether an entry of so many bytes is under the limit, and leaves a tenth of the disk's free space."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self.folder).free + self.used_bytes()
-        return size <= self.limit_bytes and size < 0.9 * free
+        """Whether an entry of so many bytes is under the limit, and leaves a tenth of the disk's free space.
+
+        Raises StorageError where no folder can be made for it.
+        """
+        if size > self.limit_bytes:
+            return False
+        with self._told():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            free = shutil.disk_usage(self.folder).free + self.used_bytes()
+        return size < 0.9 * free
 
     def entry(self, key: str, size: int, make: Callable[[Path], Any], read: Callable[[Path, Any], T]) -> tuple[T, bool]:
         """(what `read` makes of the entry's folder and facts, whether the entry was there already).
 
         `make` fills the folder of a new entry, of about `size` bytes, and returns its facts, plain JSON values. Of several
-        processes one makes the entry while the others wait. Raises OSError where what was written can't be read again.
+        processes one makes the entry while the others wait. Raises StorageError where the disk takes no entry, or what was
+        written can't be read again.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
         entry = self.folder / key
+        with self._told():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return self._made(entry, size, make, read)
+
+    def _made(self, entry: Path, size: int, make: Callable[[Path], Any], read: Callable[[Path, Any], T]) -> tuple[T, bool]:
+        key = entry.name
         with self._lock(key):
             content = _checked(entry, read)
             if content is not None:
@@ -60,16 +75,20 @@ class Cache:
             new = entry.with_name(f"{key}{NEW}")  # moved into its place whole: what is killed leaves only this
             shutil.rmtree(new, ignore_errors=True)
             new.mkdir()
-            facts = make(new)
-            (new / ABOUT).write_text(json.dumps({"facts": facts, "crc32": _checksums(new)}) + "\n", "utf-8")
-            new.rename(entry)
+            try:
+                facts = make(new)
+                (new / ABOUT).write_text(json.dumps({"facts": facts, "crc32": _checksums(new)}) + "\n", "utf-8")
+                new.rename(entry)
+            except BaseException:
+                shutil.rmtree(new, ignore_errors=True)
+                raise
             content = _checked(entry, read)
         if content is None:
-            raise OSError(f"{entry}: what was just written reads back otherwise; check the disk")
+            raise StorageError(f"{entry}: what was just written reads back otherwise; check the disk")
         return content, False
 
     def json_entry(self, key: str, make: Callable[[], Any]) -> Any:
-        """The plain JSON values that an entry holds, from `make` where it is not there."""
+        """The plain JSON values that an entry holds, from `make` where it is not there. Raises StorageError."""
         return self.entry(key, 0, lambda _: make(), lambda _, facts: facts)[0]
 
     def used_bytes(self) -> int:
@@ -105,11 +124,32 @@ class Cache:
         except TimeoutError:
             return 0
 
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Inside, what the system refuses is a StorageError that says what to do; most errors of a disk come with no path."""
+        try:
+            yield
+        except OSError as error:
+            why = reason(error) if error.errno else str(error)
+            raise StorageError(
+                f"the cache {self.folder}: {why}; free room there, name another folder (RANKWISE_CACHE=FOLDER), or do "
+                "without hidden states on disk (RANKWISE_CACHE_GB=0)"
+            ) from error
+
     def _lock(self, key: str, timeout: float = -1) -> "FileLock":
         """The lock of an entry; filelock is imported here, for most processes only ask where the cache is."""
         from filelock import FileLock
 
         return FileLock(self.folder / f"{key}.lock", timeout=timeout)
+
+
+def reserve(file: BinaryIO, size: int) -> None:
+    """Let an empty file have so many bytes on the disk, so that writing to its mapped pages can't fail. Raises OSError."""
+    if hasattr(os, "posix_fallocate") and size:
+        os.posix_fallocate(file.fileno(), 0, size)
+        return
+    for start in range(0, size, PIECE):
+        file.write(bytes(min(PIECE, size - start)))
 
 
 def _checked(entry: Path, read: Callable[[Path, Any], T]) -> T | None:

@@ -15,6 +15,8 @@ from typing import ClassVar, TypeVar
 from rankwise.errors import RunError
 from rankwise.system.files import Stored, parse_json, to_json
 
+MOST_BYTES = 2**28  # of a file of events, a hundred for each update
+
 
 class Event(Stored):
     """Base class of all events; `class Tick(Event, kind="tick")` names a kind, and says whether files hold it."""
@@ -79,6 +81,17 @@ def event_file(path: Path) -> Iterator[Listener]:
         yield write
 
 
+def _text(path: Path) -> str:
+    try:
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise RunError(f"{path} has {size:,} bytes, expected at most {MOST_BYTES:,}")
+        return path.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise RunError(f"{path.parent}: {path.name} is missing; copy the folder again") from error
+    except UnicodeDecodeError as error:
+        raise RunError(f"{path}: not UTF-8 at byte {error.start:,}; copy the run folder again") from error
+
+
 def read_events(path: Path, *schemas: type[E]) -> list[E]:
     """A file's events of some classes, in order; a last line cut short by a kill is left out.
 
@@ -86,11 +99,11 @@ def read_events(path: Path, *schemas: type[E]) -> list[E]:
     """
     by_kind = {schema.kind: schema for schema in schemas}
     events = []
-    lines = path.read_text("utf-8").split("\n")
+    lines = _text(path).split("\n")
     for number, line in enumerate(lines, 1):
         try:
             values = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             if number == len(lines):
                 break
             raise RunError(f"{path}, line {number}: not JSON; copy the run folder again") from error

@@ -1,4 +1,4 @@
-"""Files of JSON, written whole or not at all and checked when they are read; folders for what is written.
+"""Files of JSON, written whole or not at all, bounded and checked when they are read.
 
 What such a file holds is a frozen dataclass, so writers and readers share one schema. A field that is None by default is left
 out where it is None.
@@ -11,15 +11,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
+from stat import S_ISREG
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from pydantic_core import CoreConfig, CoreSchema, SchemaValidator, ValidationError, core_schema
 
 from rankwise.errors import RunError
+from rankwise.system.storage import write_whole
 
-DRAFT = ".draft"  # ends the name of a file that is being written
-MOST_BYTES = 2**26  # of a file of JSON: a scores.json of 1,000 classes has a tenth of it
+MOST_BYTES = 2**24  # of a file of JSON: a scores.json of 1,000 classes has half of it
 
 T = TypeVar("T")
 STRICT = CoreConfig(strict=True, extra_fields_behavior="forbid")
@@ -56,19 +57,27 @@ def to_json(value: Any) -> Any:
 
 def write_json(path: Path, value: Any) -> None:
     """Write a value beside its path and move it there: what has its name is whole."""
-    draft = path.with_name(f"{path.name}{DRAFT}")
-    draft.write_text(json.dumps(to_json(value), indent=2, ensure_ascii=False) + "\n", "utf-8")
-    draft.replace(path)
+    write_whole(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """A value as a file holds it."""
+    return (json.dumps(to_json(value), indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def read_json(path: Path, schema: type[T]) -> T:
     """What a file holds, as a `Stored` dataclass or a mapping. Raises RunError, which names the file and the key."""
     try:
-        if (size := path.stat().st_size) > MOST_BYTES:
-            raise RunError(f"{path.parent}: {path.name} has {size:,} bytes, expected at most {MOST_BYTES:,}")
+        about = path.stat()
+        if not S_ISREG(about.st_mode):
+            raise RunError(f"{path.parent}: {path.name} is no file; copy the folder again")
+        if about.st_size > MOST_BYTES:
+            raise RunError(f"{path.parent}: {path.name} has {about.st_size:,} bytes, expected at most {MOST_BYTES:,}")
         return parse_json(path.read_bytes(), schema)
     except FileNotFoundError as error:
         raise RunError(f"{path.parent}: {path.name} is missing; copy the folder again") from error
+    except OSError as error:
+        raise RunError(f"{path.parent}: {path.name} can't be read ({error.strerror}); copy the folder again") from error
     except ValueError as error:
         raise RunError(f"{path.parent}: {path.name}{error}") from error
 
@@ -129,13 +138,3 @@ def sha256(path: Path) -> str:
     """Hex digest of a file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def make_folder(path: str | Path) -> Path:
-    """The folder, made where there is none. Raises RunError where it can't be, as below a file."""
-    folder = Path(path)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise RunError(f"{folder}: no folder can be made there ({problem.strerror}); give another --out") from None
-    return folder

@@ -1,9 +1,9 @@
 """Training state on disk: trained tensors, optimiser, generator and position, in safetensors and JSON, never pickle.
 
-    checkpoints/step-120/   weights.safetensors  optimizer.safetensors  state.json
+    checkpoints/step-120/   weights.safetensors  optimizer.safetensors  state.json  sha256.json
 
-A checkpoint is written beside its name and then renamed, so one that has its name is whole. Loading one puts training
-where it was, to the bit.
+A checkpoint is a sealed folder, so one that has its name was whole, and damage since then is noticed: training then goes on
+from the one before, or starts again. Loading one puts training where it was, to the bit.
 """
 
 import shutil
@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rankwise.errors import RunError
 from rankwise.model.classifier import Classifier
 from rankwise.system.device import Device
-from rankwise.system.files import Stored, read_json, write_json
+from rankwise.system.events import Events
+from rankwise.system.files import Stored, json_bytes, read_json
+from rankwise.system.sealed import damage, sealed_folder
+from rankwise.training.events import CheckpointDamaged
 from rankwise.training.optimizers import Optimizers
 from rankwise.training.parts import Parts
 from rankwise.training.progress import Progress
@@ -33,6 +35,9 @@ class State(Stored):
     optimizer: list[Any]
 
 
+NO_EVENTS = Events()  # heard by nobody
+
+
 class Checkpoints:
     """The checkpoints of one run: the last `keep`, and the best."""
 
@@ -42,42 +47,54 @@ class Checkpoints:
         self.fingerprint = fingerprint
 
     def save(self, classifier: Classifier, optimizers: Optimizers, parts: Parts, progress: Progress) -> Path:
-        """Write the state after `progress.step` updates, then drop what need not be kept."""
-        target = self.folder / f"step-{progress.step}"
-        draft = self.folder / f".step-{progress.step}.draft"
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        weights = {name: weight.detach().cpu().contiguous() for name, weight in classifier.trainable().items()}
-        save_file(weights, draft / "weights.safetensors")
-        tensors, numbers = optimizers.state()
-        generators = Device(classifier.device).generator_states()
-        save_file({**tensors, **parts.state(), **generators}, draft / "optimizer.safetensors")
-        write_json(draft / "state.json", State(self.fingerprint, progress, numbers))
-        shutil.rmtree(target, ignore_errors=True)
-        draft.rename(target)
-        for step in self.steps()[: -self.keep]:
-            if not progress.best or step != progress.best.step:
-                shutil.rmtree(self.folder / f"step-{step}")
+        """Write the state after `progress.step` updates, then drop what need not be kept or comes after it."""
+        target = self._path(progress.step)
+        with sealed_folder(target) as draft:
+            weights = {name: weight.detach().cpu().contiguous() for name, weight in classifier.trainable().items()}
+            save_file(weights, draft / "weights.safetensors")
+            tensors, numbers = optimizers.state()
+            generators = Device(classifier.device).generator_states()
+            save_file({**tensors, **parts.state(), **generators}, draft / "optimizer.safetensors")
+            (draft / "state.json").write_bytes(json_bytes(State(self.fingerprint, progress, numbers)))
+        steps = self.steps()
+        kept = {*[step for step in steps if step <= progress.step][-self.keep :]}  # later ones are damaged
+        kept |= {progress.best.step} if progress.best else set()
+        for step in set(steps) - kept:
+            shutil.rmtree(self._path(step))
         return target
 
     def steps(self) -> list[int]:
-        """Steps that have a whole checkpoint, rising."""
-        return sorted(int(path.name.removeprefix("step-")) for path in self.folder.glob("step-*"))
+        """Steps that have a checkpoint, rising."""
+        steps = (path.name.removeprefix("step-") for path in self.folder.glob("step-*") if path.is_dir())
+        return sorted(int(step) for step in steps if step.isdecimal())
 
-    def resume(self, classifier: Classifier, optimizers: Optimizers, parts: Parts) -> Progress | None:
-        """Put everything back as the newest checkpoint has it; None when there is none. Raises RunError."""
-        newest = max(self.steps(), default=None)
-        if newest is None:
+    def resume(
+        self, classifier: Classifier, optimizers: Optimizers, parts: Parts, *, events: Events = NO_EVENTS
+    ) -> Progress | None:
+        """Put everything back as the newest whole checkpoint has it, and tell of newer ones, which are damaged.
+
+        None when there is none to go on from. Raises RunError for one of another recipe or other data.
+        """
+        damaged, whole = {}, None
+        for step in reversed(self.steps()):
+            problem = self._problem(step)
+            if problem is None:
+                whole = step
+                break
+            damaged[self._path(step).name] = problem
+        for name, problem in damaged.items():
+            events.emit(CheckpointDamaged(checkpoint=name, problem=problem, goes_on_from=whole))
+        if whole is None:
             return None
-        folder = self.folder / f"step-{newest}"
+        folder = self._path(whole)
         state = read_json(folder / "state.json", State)
         if state.fingerprint != self.fingerprint:
             raise RunError(
                 f"{folder.name} was made by another recipe or other data, or on another base, than given now; resume with "
                 "the same ones, or type --overwrite to start again"
             )
-        self.load_weights(classifier, newest)
-        tensors = _read(folder / "optimizer.safetensors")
+        self.load_weights(classifier, whole)
+        tensors = load_file(folder / "optimizer.safetensors")
         Device(classifier.device).restore_generators(tensors)
         parts.load(tensors)
         optimizers.load(tensors, state.optimizer)
@@ -85,17 +102,25 @@ class Checkpoints:
 
     def load_weights(self, classifier: Classifier, step: int) -> None:
         """Put the trained tensors back as they were after `step` updates."""
-        folder = self.folder / f"step-{step}"
-        saved, live = _read(folder / "weights.safetensors"), classifier.trainable()
+        folder = self._path(step)
+        if problem := damage(folder):
+            raise RunError(f"{folder}: {problem}; type the same command with --resume, which goes on from a whole one")
+        saved, live = load_file(folder / "weights.safetensors"), classifier.trainable()
         if set(saved) != set(live):
             raise RunError(f"{folder.name}: its tensors are not the ones that train now")
         with torch.no_grad():
             for name, weight in live.items():
                 weight.copy_(saved[name])
 
+    def _path(self, step: int) -> Path:
+        return self.folder / f"step-{step}"
 
-def _read(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, FileNotFoundError) as error:
-        raise RunError(f"{path.parent.name}/{path.name} is damaged or missing; type --overwrite to start again") from error
+    def _problem(self, step: int) -> str | None:
+        """Why training can't go on from a checkpoint, which needs the best one so far too; None where it can."""
+        if problem := damage(self._path(step)):
+            return problem
+        best = read_json(self._path(step) / "state.json", State).progress.best
+        if best is None or best.step == step:
+            return None
+        problem = damage(self._path(best.step))
+        return problem and f"the best one before it is step {best.step}, whose {problem}"

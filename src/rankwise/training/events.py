@@ -28,6 +28,20 @@ class HeadFitted(Event, kind="head"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckpointDamaged(Event, kind="damage"):
+    """A checkpoint is not as it was written, so training goes on from an earlier one, or starts again."""
+
+    checkpoint: str
+    problem: str
+    goes_on_from: int | None
+    """The updates that the earlier one has seen; None where there is none."""
+
+    def __str__(self) -> str:
+        then = "training starts again" if self.goes_on_from is None else f"training goes on from step {self.goes_on_from}"
+        return f"the checkpoint {self.checkpoint} is damaged ({self.problem}), so {then}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainingStarted(Event, kind="start"):
     """Updates begin, or go on after `step` of `total`."""
 

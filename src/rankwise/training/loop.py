@@ -123,7 +123,7 @@ def fit(
         validation = Validation(classifier, job.padding, job.forecast.evaluation_batch_size, job.precision, accelerator)
 
         # --- where to start
-        resumed = checkpoints.resume(classifier, optimizers, parts) if resume else None
+        resumed = checkpoints.resume(classifier, optimizers, parts, events=events) if resume else None
         head = HeadStart(0) if resumed else _start_head(job, hidden.get("train"), events)
         progress = resumed or Progress()
         if resumed and accelerator.num_processes > 1:  # the checkpoint holds the main process's generator

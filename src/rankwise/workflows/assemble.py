@@ -121,8 +121,8 @@ def shared_cache() -> HiddenStatesCache:
     gigabytes = os.environ.get("RANKWISE_CACHE_GB", "10")
     try:
         limit_bytes = round(float(gigabytes) * 1e9)
-    except ValueError:
-        raise RecipeError(
-            f"RANKWISE_CACHE_GB is '{gigabytes}'; expected a number of gigabytes, such as 10, or 0 for none"
-        ) from None
+    except (ValueError, OverflowError):  # inf is a float and no size
+        limit_bytes = -1
+    if limit_bytes < 0:
+        raise RecipeError(f"RANKWISE_CACHE_GB is '{gigabytes}'; expected a number of gigabytes, such as 10, or 0 for none")
     return HiddenStatesCache(cache_folder() / "prefix", limit_bytes=limit_bytes)

@@ -29,6 +29,7 @@ from rankwise.stats.paired import mcnemar
 from rankwise.stats.scores import log_loss
 from rankwise.stats.seeds import SCORES, Sample, difference, holm, mean_score, resampled_scores
 from rankwise.system.files import to_json
+from rankwise.system.storage import told_refusals, whole_file
 
 Metric = Literal["accuracy", "macro_f1"]
 WIDE = 0.2  # an interval of more points, with less freedom than FEW, gets a word about its seeds
@@ -165,10 +166,14 @@ class Comparison:
         return plain
 
     def write_csv(self, path: Path) -> None:
-        """A line a system. Raises RunError when the file can't be written."""
+        """A line a system. Raises RunError when the file can't be written, StorageError where the disk takes no more."""
         rows = [_csv_row(system) for system in self.systems]
         try:
-            with path.open("w", newline="", encoding="utf-8") as file:
+            with (
+                told_refusals(f"--out {path}", "free room there, or give another file"),
+                whole_file(path) as draft,
+                draft.open("w", newline="", encoding="utf-8") as file,
+            ):
                 write_lines(file, list(rows[0]), rows)
         except OSError as error:
             raise RunError(f"--out {path}: {error.strerror}; give a file in a folder that is there") from error

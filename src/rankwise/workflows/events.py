@@ -56,6 +56,17 @@ class RungReached(RungFacts, Event, kind="rung"):
 
 
 @dataclass(frozen=True)
+class RungFileDamaged(Event, kind="rung_damage"):
+    """What an earlier process found out about a rung is not as it was written, so it is found out again."""
+
+    rung: str
+    problem: str
+
+    def __str__(self) -> str:
+        return f"what was known of the rung {self.rung} is damaged ({self.problem}), so it is tried again"
+
+
+@dataclass(frozen=True)
 class RunScored(Event, kind="scores"):
     """The test rows are scored, once."""
 

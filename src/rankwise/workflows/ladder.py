@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -27,7 +27,8 @@ from rankwise.run.format import LadderFacts, RungFacts
 from rankwise.run.opening import last_part, portable
 from rankwise.system.device import Device
 from rankwise.system.events import Events, WorkDone
-from rankwise.system.files import read_json, write_json
+from rankwise.system.files import json_bytes, read_json
+from rankwise.system.sealed import damage, sealed_folder
 from rankwise.system.torch_speed import Speed
 from rankwise.training.checkpoint import Checkpoints
 from rankwise.training.job import Job
@@ -36,15 +37,17 @@ from rankwise.training.loss import class_weights
 from rankwise.training.progress import Meter
 from rankwise.training.validation import Validation, validation_scores
 from rankwise.workflows.assemble import Memo, assemble, shared_cache
-from rankwise.workflows.events import RungReached, RungStarted
+from rankwise.workflows.events import RungFileDamaged, RungReached, RungStarted
 
 GAINS: Mapping[str, tuple[float, float]] = {"tfidf": (8.0, 10.0), "features": (1.0, 2.0), "top": (0.0, 1.0)}
 """Points of accuracy that a rung gains over the best below where nothing is known of the data: mean and deviation."""
 WORTH = 0.5  # points that a climb must have gained for the next to be tried, and more than its standard deviation
 LEAST_SHARE = 1 / 3  # of a rung's updates that there must be time for
-HELD_OUT = "held_out.npy"  # beside a rung's checkpoints, once it is known
-SPENT = "spent.json"  # likewise
+HELD_OUT = "held_out"  # a sealed folder beside a rung's checkpoints, once it is known: what it tells of the rows held out
+SPENT = "spent"  # likewise: seconds
+VALUE = "value.json"  # in these
 
+T = TypeVar("T")
 Told = NDArray[np.float64]
 """Probabilities (N, C) of the rows held out."""
 
@@ -130,7 +133,6 @@ class Ladder:
         if job is None:
             return None
         self.events.emit(RungStarted(rung=rung, trained_parameters=job.plan.ledger.trainable_parameters))
-        known = folder / HELD_OUT
         fitted: Fitted | None = None
         if not self.folds:
             fitted = self.fit(job, folder)
@@ -140,16 +142,17 @@ class Ladder:
             told, truth = SingleLabel(job.data.classes).probabilities(logits), job.data.validation.labels
         else:
             truth = job.data.train.labels
-            if self.resume and known.exists():
-                told = np.load(known)
+            known = self._kept(folder / HELD_OUT, list[list[float]])
+            if known is not None:
+                told = np.array(known)
             elif rung == FITTED_HEAD:
                 fitted = self.fit(job, folder, resume=False)
                 assert fitted.held_out is not None, "few rows are each held out once"
                 told = fitted.held_out
             else:
                 told = self._by_folds(rung, job)
-            folder.mkdir(parents=True, exist_ok=True)
-            np.save(known, told)
+            if known is None:
+                _keep(folder / HELD_OUT, told.tolist())
         scores = validation_scores(told, truth, job.data.classes)
         facts = RungFacts(
             rung=rung,
@@ -172,11 +175,18 @@ class Ladder:
 
     def _spent(self, folder: Path, started: float) -> float:
         """Seconds that trying a rung took, those of a process that finished it before this one too."""
-        path = folder / SPENT
-        earlier = read_json(path, dict[str, float])["seconds"] if self.resume and path.exists() else 0.0
-        seconds = earlier + time.monotonic() - started
-        write_json(path, {"seconds": seconds})
+        seconds = (self._kept(folder / SPENT, float) or 0.0) + time.monotonic() - started
+        _keep(folder / SPENT, seconds)
         return round(seconds, 1)
+
+    def _kept(self, folder: Path, schema: type[T]) -> T | None:
+        """What an earlier process found out; None where nothing is kept or resumed, or it is damaged, which is told."""
+        if not self.resume or not folder.is_dir():
+            return None
+        if problem := damage(folder):
+            self.events.emit(RungFileDamaged(folder.parent.name, problem))
+            return None
+        return read_json(folder / VALUE, schema)
 
     def _count_words(self) -> Reached:
         """The rung without an encoder, in which nothing is worth a checkpoint."""
@@ -264,6 +274,11 @@ class Ladder:
             resume=self.resume if resume is None else resume,
             ends_at=None if self.ends_at is None else now + (self.ends_at - now) / fits_left,
         )
+
+
+def _keep(folder: Path, value: Any) -> None:
+    with sealed_folder(folder) as draft:
+        (draft / VALUE).write_bytes(json_bytes(value))
 
 
 def _is_worth_more(facts: RungFacts) -> bool:

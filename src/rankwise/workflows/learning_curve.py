@@ -27,7 +27,8 @@ from rankwise.recipe import Recipe
 from rankwise.stats.intervals import Interval
 from rankwise.stats.power_law import PowerLaw, deviations, fit_power_law, measured_errors
 from rankwise.stats.seeds import Sample, mean_score
-from rankwise.system.files import Stored, make_folder, read_json, write_json
+from rankwise.system.files import Stored, read_json, write_json
+from rankwise.system.storage import make_folder
 from rankwise.workflows.train import train_on
 
 HALVINGS = 4  # of all training rows, where the caller names no sizes

@@ -24,23 +24,27 @@ from rankwise.data.tasks import SingleLabel
 from rankwise.errors import require
 from rankwise.inference.baselines import baselines, fitted_baselines
 from rankwise.inference.evaluation import Evaluation, evaluated
-from rankwise.planning.plan import plan
+from rankwise.planning.plan import Plan, plan
 from rankwise.recipe import EvaluateSpec, Overrides, Recipe
 from rankwise.run.folder import Run
 from rankwise.run.format import ScoredRows
-from rankwise.run.manifest import EVENTS
-from rankwise.run.opening import Existing, open_folder, portable
+from rankwise.run.manifest import CHECKPOINTS, EVENTS
+from rankwise.run.opening import Existing, OpenFolder, open_folder, portable
 from rankwise.run.saving import facts_of, save, scores_of
+from rankwise.system.device import Device
 from rankwise.system.events import Event, Events, Listener, WorkDone, event_file
+from rankwise.system.storage import told_refusals
 from rankwise.training.events import Evaluated, UpdateLogged
 from rankwise.training.job import Job
 from rankwise.training.throughput import is_worth_measuring, measure
 from rankwise.training.validation import Validation
-from rankwise.workflows.assemble import assemble, training_device
+from rankwise.workflows.assemble import assemble, shared_cache, training_device
 from rankwise.workflows.by_importance import with_scores
 from rankwise.workflows.events import AlreadyComplete, DataPrepared, MachineMeasured, PlanMade, RunScored
 from rankwise.workflows.ladder import Ladder
 from rankwise.workflows.telling import told
+
+NO_ROOM = "free room there and type the same command with --resume, or give another --out"
 
 
 def train(
@@ -94,13 +98,28 @@ def train_on(
     device.resolve_precision(recipe.train.precision)
     for tracker in recipe.train.trackers:
         require(tracker, extra=tracker)  # the last of what can be refused before a folder is made
-    folder, finished = _opened(recipe, out, labelled.sha256, existing)
+    shared_cache()  # whose limit may make no sense
+    opened = _opened(recipe, out, labelled.sha256, existing)
+    if opened.finished is not None:
+        Events(*listeners if PartialState().is_main_process else ()).emit(AlreadyComplete(str(opened.folder)))
+        return opened.finished
+    with opened, told_refusals(opened.folder, NO_ROOM):
+        return _train_into(opened.folder, labelled, recipe, planned, device, listeners, existing == "resume", started)
+
+
+def _train_into(
+    folder: Path,
+    labelled: Labelled,
+    recipe: Recipe,
+    planned: Plan,
+    device: Device,
+    listeners: Iterable[Listener],
+    resume: bool,
+    started: float,
+) -> Run:
+    """Assemble, fit, evaluate and save in a folder that is open for it."""
     trackers = ProjectConfiguration(str(folder), logging_dir=str(folder / "trackers"))
     accelerator = Accelerator(cpu=device.is_cpu, log_with=list(recipe.train.trackers) or None, project_config=trackers)
-    if finished is not None:
-        Events(*listeners if accelerator.is_main_process else ()).emit(AlreadyComplete(str(folder)))
-        return finished
-
     with ExitStack() as stack:  # of several processes only the main one has listeners, writes and saves
         heard = [stack.enter_context(event_file(folder / EVENTS)), *listeners] if accelerator.is_main_process else []
         events = Events(*heard, *_tracking(accelerator, recipe))
@@ -119,9 +138,9 @@ def train_on(
         first = _measured(first, accelerator, events, started)
         events.emit(first.forecast.rounded())
 
-        scratch = folder / "checkpoints"
+        scratch = folder / CHECKPOINTS
         ends_at = started + 60 * recipe.budget.minutes if recipe.budget.minutes else None
-        climbing = Ladder(recipe, labelled, device, scratch, accelerator, events, existing == "resume", ends_at)
+        climbing = Ladder(recipe, labelled, device, scratch, accelerator, events, resume, ends_at)
         job, fitted, ladder = climbing.climb(first)
 
         test = _tested(job, recipe.evaluate, accelerator, events)  # the only time the test split is scored, in fp32
@@ -172,16 +191,16 @@ def _measured(job: Job, accelerator: Accelerator, events: Events, started: float
     return job.forecast_by(measured.after(time.monotonic() - started))
 
 
-def _opened(recipe: Recipe, out: str | Path | None, data_sha256: str, existing: Existing) -> tuple[Path, Run | None]:
+def _opened(recipe: Recipe, out: str | Path | None, data_sha256: str, existing: Existing) -> OpenFolder:
     """`open_folder` by the main process, and its answer for all."""
-    state = PartialState()
+    state, opened = PartialState(), None
     answer: list[Any] = [None, None]
     if state.is_main_process:
-        folder, finished = open_folder(recipe, out, data_sha256, existing)
-        answer = [str(folder), finished is not None]
+        with told_refusals(out or "runs", "give another --out, a folder of yours with room and a shorter name"):
+            opened = open_folder(recipe, out, data_sha256, existing)
+        answer = [str(opened.folder), opened.finished is not None]
     broadcast_object_list(answer)
-    folder = Path(answer[0])
-    return folder, Run.load(folder) if answer[1] else None
+    return opened or OpenFolder(Path(answer[0]), Run.load(answer[0]) if answer[1] else None)
 
 
 def _tracking(accelerator: Accelerator, recipe: Recipe) -> list[Listener]:

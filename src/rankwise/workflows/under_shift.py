@@ -11,13 +11,13 @@ from pathlib import Path
 from rankwise.data.files.table import Table
 from rankwise.data.prepare import Split
 from rankwise.data.shifts import shift, shifted_tokens
-from rankwise.errors import RunError
 from rankwise.inference.evaluation import Evaluation, probabilities_under
 from rankwise.run.folder import Run
 from rankwise.run.format import SHIFT, KindScores, ShiftReport
 from rankwise.stats.intervals import Interval
 from rankwise.stats.paired import paired_bootstrap
 from rankwise.system.files import write_json
+from rankwise.system.storage import told_refusals
 
 LOOKED_AT = 300  # texts among which the one is chosen that shows most
 
@@ -47,10 +47,8 @@ def shift_report(run: Run, table: Table, split: Split, plain: Evaluation, *, eng
 
 
 def write_report(report: ShiftReport, folder: Path) -> Path:
-    """Write shift.json into a run's folder. Raises RunError where it takes no file."""
+    """Write shift.json into a run's folder. Raises StorageError where it takes no file."""
     path = folder / SHIFT
-    try:
+    with told_refusals(path, "free room there, or copy the run to a folder of yours"):
         write_json(path, report)
-    except OSError as error:
-        raise RunError(f"{path}: can't be written ({error.strerror}); copy the run to a folder of yours") from error
     return path

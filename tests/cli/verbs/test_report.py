@@ -88,7 +88,7 @@ def test_a_place_that_takes_no_file_is_a_clear_mistake(type_, run_for, tmp_path)
     (tmp_path / "pictures" / "loss.svg").mkdir(parents=True)
     answer = type_("report", run_for("bert").folder, "--figures", "pictures")
     assert answer.code == 2
-    assert "pictures/loss.svg can't be written (Is a directory); give another: --figures" in answer.err
+    assert "pictures/loss.svg: can't be written (Is a directory); free room there, or give another: --figures" in answer.err
 
 
 def test_a_picture_without_all_of_its_letters_says_so_once(type_, tmp_path):

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from disks import small_disk
 
 from rankwise.data.files.formats import WRITERS, parquet
 from rankwise.data.files.formats.csv import write_lines
 from rankwise.data.files.output import check_output, check_room, defused, write_rows
 from rankwise.data.files.table import read_table
-from rankwise.errors import DataError
+from rankwise.errors import DataError, StorageError
 from rankwise.recipe import DataSpec, SourceSpec
 
 COLUMNS = ["row", "label", "score"]
@@ -173,3 +174,29 @@ def test_a_folder_that_takes_no_file_is_told_before_there_is_anything_to_write(t
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(DataError, match="can't be written"):
         check_room(Path("/proc/out.csv"))
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+def test_a_full_disk_is_a_line_and_leaves_nothing_behind(tmp_path, ending):
+    many = ({"row": number, "label": f"label {number * 7919}", "score": number / 7} for number in range(20_000))
+    with small_disk(tmp_path / "disk", 64) as disk:
+        (disk / f"out{ending}").write_text("of yesterday", "utf-8")
+        with pytest.raises(StorageError) as told:
+            write(disk / f"out{ending}", many)
+        assert str(told.value).startswith(f"{disk / f'out{ending}'}: the disk is full (No space left on device); free room")
+        assert [(path.name, path.read_text("utf-8")) for path in disk.iterdir()] == [(f"out{ending}", "of yesterday")]
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+def test_the_longest_name_is_written_and_a_longer_one_is_a_line(tmp_path, ending):
+    write(tmp_path / f"{'n' * (255 - len(ending))}{ending}", ROWS)
+    with pytest.raises(
+        StorageError, match=r"can't be written \(File name too long\); free room there, or give another --out"
+    ):
+        write(tmp_path / f"{'n' * 255}{ending}", breaking([]))
+
+
+def test_a_read_only_disk_is_a_line_before_work(tmp_path):
+    with small_disk(tmp_path / "disk", 64, read_only=True) as disk, pytest.raises((StorageError, DataError)) as told:
+        write(disk / "out.csv", breaking([]))
+    assert "no permission to write into" in str(told.value) or "Read-only file system" in str(told.value)

@@ -10,7 +10,9 @@ from typing import Any
 from rankwise.data.files.formats import WRITERS
 from rankwise.data.files.rows import OutputRow
 from rankwise.errors import DataError, check_installed
+from rankwise.system.storage import told_refusals, whole_file
 
+ADVICE = "free room there, or give another --out, a folder of yours with room and a shorter name"
 NEEDS = {".parquet": ("pyarrow",)}  # packages, by the suffix of what they write
 ROOM = 4_096  # bytes that are written to see whether the disk takes any
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*([eE][+-]?\d+)?%?")
@@ -19,12 +21,14 @@ SHEETS = (".csv", ".tsv")  # what spreadsheets open
 
 
 def check_output(path: Path) -> None:
-    """Raise DataError for a path that can't be written, before there is anything to write."""
+    """Raise DataError for a path that can't be written, or StorageError, before there is anything to write."""
     if path.suffix not in WRITERS:
         raise DataError(f"{path.name}: can't write '{path.suffix}' files; expected one of {', '.join(WRITERS)}")
     if not path.parent.is_dir():
         raise DataError(f"{path}: no such folder: {path.parent}; make it first, or give another --out")
-    if path.is_dir():
+    with told_refusals(path, ADVICE):
+        is_folder = path.is_dir()
+    if is_folder:
         raise DataError(f"{path}: a folder; give a file, such as --out {path / 'predictions.csv'}")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise DataError(f"{path}: no permission to write into {path.parent}; give another --out")
@@ -33,10 +37,9 @@ def check_output(path: Path) -> None:
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[OutputRow]) -> int:
     """Write rows under fixed columns to `path`; how many they were. An error leaves no half-written file behind.
 
-    Raises DataError as `check_output` does, before the first row is asked for.
+    Raises DataError as `check_output` does, before the first row is asked for, and StorageError where the disk takes no more.
     """
     check_output(path)
-    draft = path.with_name(f".draft-{path.name}")
     count = 0
 
     def counted() -> Iterator[OutputRow]:
@@ -44,11 +47,8 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[OutputRow]) ->
         for count, row in enumerate(rows, start=1):  # noqa: B007 - it is returned
             yield row
 
-    try:
+    with told_refusals(path, ADVICE), whole_file(path, ending=path.suffix) as draft:
         WRITERS[path.suffix](draft, columns, counted())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
     return count
 
 

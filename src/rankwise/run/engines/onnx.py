@@ -8,6 +8,7 @@ from rankwise.run.engines import SavedRun
 from rankwise.run.manifest import MANIFEST
 from rankwise.system.cache import cache_folder
 from rankwise.system.files import sha256
+from rankwise.system.storage import told_refusals
 
 FILE = "model.onnx"  # in a run's folder, where someone has exported it there: its manifest does not name it
 
@@ -26,7 +27,8 @@ def exported(run: SavedRun, path: Path | None = None, *, threads: int | None = N
     beside = run.folder / FILE
     path = path or (beside if beside.exists() else cache_folder() / "onnx" / f"{digest}.onnx")
     if not path.exists():
-        require("rankwise.run.export.onnx", extra="export").export_run(run, path, source=digest)
+        with told_refusals(path, "free room there, or name another folder for exports: RANKWISE_CACHE=FOLDER"):
+            require("rankwise.run.export.onnx", extra="export").export_run(run, path, source=digest)
     loaded = load_onnx(path, run.preprocessing.classes, threads=threads)
     if loaded.source != digest:
         raise RunError(f"{path}: exported from another run than {run.folder}; delete it, or give another path")

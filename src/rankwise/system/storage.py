@@ -1,0 +1,112 @@
+"""What is written is there whole or not at all, also after a power cut; and what a disk refuses is told in a line.
+
+A file is written under another name, a draft's, and gets its own when the disk has it. Refusals are a StorageError that says
+what to do, whichever library met them.
+"""
+
+import errno
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rankwise.errors import RankwiseError, RunError, StorageError
+
+DRAFT = ".draft"  # ends the name of what is being written
+LONGEST_DRAFT = 200  # bytes of a name that takes another ending; the draft of a longer one is called by its hash
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+REFUSED = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG}
+REFUSED |= {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP}
+
+
+def write_whole(path: Path, content: bytes) -> int:
+    """Write a file whole or not at all; how many bytes it has."""
+    with whole_file(path) as draft:
+        return draft.write_bytes(content)
+
+
+@contextmanager
+def whole_file(path: Path, *, ending: str = "") -> Iterator[Path]:
+    """A path to write to; where nothing is raised it is synced and renamed to `path`, else what was written goes.
+
+    `ending` ends its name too, for writers that go by it.
+    """
+    draft = draft_of(path)
+    draft = draft.with_name(f"{draft.name}{ending}")
+    try:
+        yield draft
+        sync(draft)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    sync(path.parent)
+
+
+def draft_of(path: Path) -> Path:
+    """Where a file is written before it gets its name, in the same folder."""
+    name = os.fsencode(path.name)
+    return path.with_name(f"{path.name if len(name) <= LONGEST_DRAFT else hashlib.sha256(name).hexdigest()}{DRAFT}")
+
+
+def sync(path: Path) -> None:
+    """Let the disk have what a file holds, or which names a folder has, where the system can."""
+    if os.name == "nt":  # where neither can be opened for it
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # a file system that syncs no folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def sync_all(folder: Path) -> None:
+    """The same for a folder and all that is in it."""
+    for path in (*folder.rglob("*"), folder):
+        sync(path)
+
+
+def make_folder(path: str | Path) -> Path:
+    """The folder, made where there is none. Raises RunError where it can't be, as below a file."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise RunError(f"{folder}: no folder can be made there ({problem.strerror}); give another --out") from None
+    return folder
+
+
+@contextmanager
+def told_refusals(path: str | Path, advice: str) -> Iterator[None]:
+    """Inside, what the disk refuses is a StorageError that names the path and ends in the advice, whoever was writing."""
+    try:
+        yield
+    except RankwiseError:  # which has been told already
+        raise
+    except Exception as error:
+        refused = refusal(error)
+        if refused is None:
+            raise
+        raise StorageError(f"{path}: {reason(refused)}; {advice}") from error
+
+
+def refusal(error: BaseException) -> OSError | None:
+    """The system's refusal that an error is about, as Rust's libraries and SQLite tell it too; None for another error."""
+    if isinstance(error, OSError):
+        return error if error.errno in REFUSED else None
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    number = int(told[1]) if told else errno.ENOSPC if "database or disk is full" in str(error) else 0
+    if number in REFUSED:
+        return OSError(number, os.strerror(number))
+    return None if error.__cause__ is None else refusal(error.__cause__)
+
+
+def reason(error: OSError) -> str:
+    """Why the system refused, in words."""
+    words = os.strerror(error.errno or 0)
+    return f"the disk is full ({words})" if error.errno in FULL else f"can't be written ({words})"
