@@ -3,17 +3,17 @@
 Heavy imports come late in each verb, so that `--help`, `plan`, `recipes` answer at once.
 
 Exit codes: 0, also where the reader of a pipe has seen enough; 2 for the user's mistake (a RankwiseError or a wrong option);
-1 for ours; 130 after Ctrl-C.
+1 for ours; 130 after Ctrl-C, 143 after SIGTERM.
 """
 
 import atexit
 import gc
-import sys
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 
+from rankwise.cli.stopping import exit_code, heed_sigterm, whole_output
 from rankwise.errors import RankwiseError, told_extras
 
 USAGE_ERROR: Any = typer.BadParameter.__bases__[0]  # click's, which typer does not export by name
@@ -32,7 +32,7 @@ VERBS = {  # what `rankwise --help` says of each, before its file is imported
     "sweep": "Search recipes; train the best again.",
     "recipes": "List the built-in recipes, or show one.",
 }
-GOING_ON = {  # after Ctrl-C
+GOING_ON = {  # after Ctrl-C or SIGTERM
     "train": "; a training goes on from its last checkpoint with --resume",
     "learn-curve": "; the same command goes on",
     "reproduce": "; the same command goes on",
@@ -59,8 +59,8 @@ class _Verbs(typer.core.TyperGroup):
                 return super().invoke(ctx)
         except RankwiseError as problem:
             message, code = str(problem), problem.exit_code
-        except KeyboardInterrupt:
-            message, code = f"stopped{GOING_ON.get(ctx.invoked_subcommand, '')}", 130
+        except KeyboardInterrupt as stop:
+            message, code = f"stopped{GOING_ON.get(ctx.invoked_subcommand, '')}", exit_code(stop)
         from rankwise.cli import console
 
         console.error(message)
@@ -126,26 +126,9 @@ app = typer.Typer(
 def main() -> None:
     """Run the `rankwise` command."""
     atexit.register(gc.freeze)  # Python looks for cycles once more when it ends, among all that libraries made: a wasted wait
-    try:
+    heed_sigterm()
+    with whole_output():
         app()
-    except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # which click ends with 1
-            end.code = 0
-        raise
-    finally:
-        _flush()
-
-
-def _flush() -> None:
-    """Write what is left for standard output, lest Python, which does so when it ends, find that its reader has gone."""
-    if sys.stdout is None:  # closed before the process began
-        return
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        from rankwise.cli.console import drop_output
-
-        drop_output(sys.stdout)
 
 
 def _print_version(wanted: bool) -> None:

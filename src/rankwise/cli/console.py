@@ -4,18 +4,18 @@ Results go to standard output, progress to standard error; a stream that is no t
 Whatever is printed here goes through one console for each, which writes out what would steer a terminal.
 """
 
-import os
 import shlex
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from rankwise.cli.stopping import drop_output
 from rankwise.stats.intervals import Interval
 from rankwise.system.visible import visible
 
@@ -35,11 +35,6 @@ class PlainConsole(Console):
 
     def on_broken_pipe(self) -> None:
         drop_output(self.file)
-
-
-def drop_output(stream: IO[str]) -> None:
-    """Let what is yet to be written to a stream go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 out = PlainConsole(highlight=False, emoji=False)

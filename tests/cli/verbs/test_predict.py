@@ -6,14 +6,17 @@ import csv
 import json
 import os
 import pty
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from rankwise.cli import console
 
 WITHOUT_TORCH = "import sys; sys.modules['torch'] = None; from rankwise.cli.app import main; main()"
+EXAMPLE = Path(__file__).parents[2] / "fixtures" / "run-0.1.0"
 STEERING = "\x1b[31mred\x07 \u202egnol\x9b2J"
 
 
@@ -73,6 +76,21 @@ def test_a_missing_extra_of_an_output_format_is_told_before_torch_loads(folder, 
     done = typed("predict", folder, texts, "--out", tmp_path / "out.parquet", program=program)
     assert done.returncode == 2
     assert done.stderr.startswith("error: 'pyarrow' is not installed, and this needs it; type: pip install ")
+
+
+@pytest.mark.parametrize("out", ["run/test.parquet", "run/events.jsonl", "other/test.parquet", "link.parquet"])
+def test_predictions_do_not_replace_a_file_of_a_run(tmp_path, out):
+    for name in ("run", "other"):
+        shutil.copytree(EXAMPLE, tmp_path / name)
+    (tmp_path / "link.parquet").symlink_to(tmp_path / "run" / "test.parquet")
+    (tmp_path / "news.csv").write_text("text\nshares fall\n", "utf-8")
+    before = (tmp_path / out).read_bytes()
+    command = [sys.executable, "-m", "rankwise", "predict", "run", "news.csv", "--out", out]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"--out {out} is one of the files of the run {tmp_path}" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert (tmp_path / out).read_bytes() == before
 
 
 # --------------------------------------------------------------------------------------------------------- what is written

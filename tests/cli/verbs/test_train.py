@@ -50,13 +50,14 @@ def test_a_signal_after_the_first_rung_hands_it_over(started, number):
     assert Run.load(out).predict(["apple"])
 
 
-def test_a_signal_before_it_ends_the_process_as_ctrl_c_does(started):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_before_it_ends_the_process_with_what_to_type_next(started, number, code):
     process, out = started
     for _ in range(1200):
         if (out / "events.jsonl").exists():
             break
         time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     _, complaint = process.communicate(timeout=120)
-    assert process.returncode == 130, complaint
-    assert "goes on from its last checkpoint with --resume" in complaint
+    assert process.returncode == code, complaint
+    assert complaint == "error: stopped; a training goes on from its last checkpoint with --resume\n"

@@ -10,6 +10,7 @@ from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, RecipeArg, RecipeOptions, print_json, takes_options
 from rankwise.cli.options import recipe_of
 from rankwise.errors import DataError
+from rankwise.system.storage import told_refusals
 
 if TYPE_CHECKING:
     from rankwise.workflows.learning_curve import LearningCurve, Point
@@ -45,7 +46,8 @@ def learn_curve(options: LearnCurveOptions) -> None:
         how = "from before" if reused else f"{point.seconds:.0f} s"
         console.err.print(f"[dim]{point.rows:,} rows, seed {point.seed}: {point.accuracy:.1%}, {how}[/]")
 
-    curve = learning_curve(loaded, folder, rows=sizes, seeds=options.seeds, on_point=tell)
+    with told_refusals(folder, "free room there, and the same command goes on; or give another --out"):
+        curve = learning_curve(loaded, folder, rows=sizes, seeds=options.seeds, on_point=tell)
     if options.as_json:
         print_json({"out": str(folder)}, curve)
         return

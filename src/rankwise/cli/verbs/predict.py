@@ -28,7 +28,7 @@ from rankwise.cli.arguments import (
 from rankwise.data.given import name_of
 from rankwise.errors import DataError
 from rankwise.run.engines import engine_called
-from rankwise.run.manifest import check_run
+from rankwise.run.manifest import check_run, run_that_has
 from rankwise.system.visible import one_line, visible, visible_json
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def _check_files(options: PredictOptions) -> None:
 
     if options.source is not None:
         check_apart(options.out, options.source)
+    if own := run_that_has(options.out):
+        raise DataError(f"--out {options.out} is one of the files of the run {own}, and would be gone; give another")
     check_output(options.out)
     if options.out.exists() and not options.overwrite:
         raise DataError(f"{options.out} is there already; type --overwrite to replace it, or give another --out")

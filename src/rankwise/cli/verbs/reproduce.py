@@ -15,6 +15,7 @@ from rankwise.cli.progress import TrainingProgress
 from rankwise.cli.verbs.compare import show_comparison
 from rankwise.errors import RecipeError
 from rankwise.system.events import Event
+from rankwise.system.storage import told_refusals
 
 if TYPE_CHECKING:
     from rankwise.published.reports import DataName, Report
@@ -66,7 +67,8 @@ def reproduce(options: ReproduceOptions) -> None:
     overrides = (*(FAST if options.fast else ()), *(options.overrides or ()))
     request = published.Request(report, overrides, sources, options.seeds, tuple(options.only or ()))
     folder = options.out or Path("reproductions") / report.number
-    with _Progress() as progress:
+    advice = "free room there, and the same command goes on; or give another --out"
+    with _Progress() as progress, told_refusals(folder, advice):
         reproduction = published.reproduce(request, folder, listeners=[progress], overwrite=options.overwrite)
     if options.as_json:
         print_json(reproduction.as_dict())

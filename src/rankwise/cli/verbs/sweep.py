@@ -13,12 +13,14 @@ from typer import Argument, Option
 from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, RecipeOptions, print_json, takes_options
 from rankwise.cli.options import classes_of, forecast_of, recipe_of
+from rankwise.cli.stopping import exit_code
 from rankwise.cli.verbs.study import SweepProgress, show_study
 from rankwise.errors import PlanError, require
 from rankwise.planning.plan import plan
 from rankwise.recipe import Recipe
 from rankwise.system.cores import has_nvidia, usable_cores
 from rankwise.system.memory import available_bytes
+from rankwise.system.storage import told_refusals
 
 if TYPE_CHECKING:
     from rankwise.sweep.engines.local import Engine, Work
@@ -93,13 +95,13 @@ def sweep(options: SweepOptions) -> None:
     minutes = None if options.minutes is None else options.minutes - (time.monotonic() - started) / 60
     progress = SweepProgress(loaded, quiet=options.as_json)
     try:
-        with progress:
+        with progress, told_refusals(folder, "free room there, and the same command goes on; or give another --out"):
             store = Store(folder, options.storage)
             study = search(base, loaded, work, store, engine=engine, minutes=minutes, listeners=[progress])
-    except KeyboardInterrupt:  # what runs is given back by then
+            write_tables(study, folder)
+    except KeyboardInterrupt as stop:  # what runs is given back by then
         console.error(f"stopped; {folder} keeps what is finished, and the same command goes on")
-        raise typer.Exit(130) from None
-    write_tables(study, folder)
+        raise typer.Exit(exit_code(stop)) from None
     if options.as_json:
         print_json(
             {

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import signal
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +47,6 @@ class TrainOptions(arguments.RecipeOptions):
 def train(options: TrainOptions) -> None:
     """Plan, train and evaluate a recipe; write a run folder."""
     started = time.monotonic()
-    signal.signal(signal.SIGTERM, _as_ctrl_c)
     limits = {"minutes": options.minutes, "memory_gb": options.memory_gb}
     loaded = recipe_of(options.recipe, options, **limits, rung=options.rung).dearest
     loaded = loaded.with_overrides(["evaluate.keep_texts=false"]) if options.no_texts else loaded
@@ -80,11 +78,6 @@ def train(options: TrainOptions) -> None:
         arguments.print_json({"run": str(run.folder)}, run.facts, {"scores": run.scores, "plan": run.plan_facts})
     else:
         show_run(run, example=labelled.test.texts[0] if loaded.evaluate.keep_texts else "")
-
-
-def _as_ctrl_c(*_: object) -> None:
-    """What a scheduler or `docker stop` sends some seconds before it kills ends a climb too, and the best rung is saved."""
-    raise KeyboardInterrupt
 
 
 def show_ladder(run: "Run") -> None:
