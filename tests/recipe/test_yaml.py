@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pytest
 from hypothesis import given
@@ -158,3 +159,46 @@ def test_a_recipe_that_is_not_there_is_refused_by_name(name, expected, tmp_path,
     with pytest.raises(RecipeError) as caught:
         Recipe.load(name)
     assert str(caught.value).startswith(expected)
+
+
+# --------------------------------------------------------------------------------------------------------------- bounds
+
+DOUBLED = "a: &a0 [x, x]\n" + "".join(f"b{n}: &a{n + 1} [*a{n}, *a{n}]\n" for n in range(40))
+MERGED = "a: &a0 {x: 1}\n" + "".join(f"b{n}: &a{n + 1} {{<<: [*a{n}, *a{n}], y{n}: 1}}\n" for n in range(18))
+LONG_NAMES = f"a: &a [{'x' * 10_000}]\n" + "b: [" + "*a , " * 9_000 + "]\n"
+
+
+@pytest.mark.parametrize("text", [DOUBLED, LONG_NAMES], ids=["doubled", "long"])
+def test_anchors_that_expand_without_bound_are_refused_at_once(refused, text):
+    started = time.process_time()
+    assert refused(text) == "r.yaml: its anchors expand to more than a recipe holds; write the values out"
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: " + "[" * 2_000,
+        "a: " + "[" * 100 + "]" * 100,
+        "a: " + "{a: " * 100 + "1" + "}" * 100,
+        "- " * 300 + "x",
+        "".join(f"{' ' * depth}a:\n" for depth in range(300)),
+    ],
+    ids=["open", "lists", "maps", "dashes", "indents"],
+)
+def test_values_that_are_nested_without_end_are_refused_at_once(refused, text):
+    started = time.process_time()
+    assert refused(text) == "r.yaml: values are nested more than 50 deep, which no recipe's are"
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize("text", ["a: &a [*a]", "a: &a {b: *a}", MERGED], ids=["list", "map", "merged"])
+def test_anchors_that_name_themselves_or_merge_each_other_are_read_in_no_time(refused, text):
+    started = time.process_time()
+    assert refused(text).startswith("r.yaml:1: unknown key 'a'")
+    assert time.process_time() - started < 5
+
+
+def test_an_override_is_bounded_too():
+    with pytest.raises(RecipeError, match="values are nested more than 50 deep"):
+        Recipe.load("auto", ["data.classes=" + "[" * 5_000])

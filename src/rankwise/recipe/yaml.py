@@ -4,6 +4,7 @@
 """
 
 import io
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ Lines = dict[KeyPath, str]  # where each key stands: "file.yaml:6", or "--set tr
 
 LONGEST_QUOTE = 80  # characters of a value that a message quotes
 MAX_BYTES = 1_000_000  # a recipe is a page; anything this large is another kind of file
+MOST_VALUES = 200_000  # once anchors are expanded; scores of each rank of each layer are a fifth of it
+MOST_CHARACTERS = 4 * MAX_BYTES  # likewise
+DEEPEST = 50  # values in each other, of which a recipe has five
+WIDEST_INDENT = 200  # columns before a line's first word, of which each may open one more
 NOT_YAML = (YAMLError, ValueError, TypeError, RecursionError)  # what ruamel raises, for a broken number, tag or nesting too
 SHIPPED = {"recipe": "recipe/builtin", "space": "sweep/spaces"}  # folders of the package that hold what ships
 ORDER = (resources.files("rankwise") / "recipe/builtin/order.txt").read_text("utf-8").split()  # that of their reports
@@ -53,6 +58,7 @@ def read_text(name_or_path: str | Path, kind: str) -> tuple[str, str]:
 def parse(origin: str, text: str, *, example: str = "base: minilm") -> tuple[dict[str, Any], Lines]:
     """(plain values, the line of each key) of a YAML mapping. Raises RecipeError, which begins with `origin`."""
     lines: Lines = {}
+    _check_depth(origin, text)
     try:
         loaded = YAML(typ="rt").load(text)
     except MarkedYAMLError as error:
@@ -64,13 +70,14 @@ def parse(origin: str, text: str, *, example: str = "base: minilm") -> tuple[dic
     if not isinstance(loaded, dict):
         kind = "a list" if isinstance(loaded, list) else quote(loaded)
         raise RecipeError(f"{origin}: expected a mapping such as '{example}', found {kind}")
-    return _plain(loaded, (), origin, lines), lines
+    return _Plain(origin, lines).of(loaded, ()), lines
 
 
 def parse_value(origin: str, text: str) -> Any:
     """A single plain value, as one types it after `--set key=`; nothing is an empty string. Raises RecipeError."""
+    _check_depth(origin, text)
     try:
-        return _plain(YAML(typ="rt").load(text) if text.strip() else "", (), origin, {})
+        return _Plain(origin, {}).of(YAML(typ="rt").load(text) if text.strip() else "", ())
     except MarkedYAMLError as error:
         raise RecipeError(f"{origin}: the value is not YAML ({error.problem})") from error
     except NOT_YAML as error:
@@ -116,26 +123,57 @@ def _check_file(path: Path, kind: str) -> None:
         raise RecipeError(f"{name} has {path.stat().st_size:,} bytes; a {kind} has fewer than {MAX_BYTES:,}")
 
 
-def _plain(node: Any, path: KeyPath, origin: str, lines: Lines) -> Any:
-    """A node of ruamel's as plain values; the lines of its keys are added to `lines`."""
-    tag = getattr(getattr(node, "tag", None), "value", None)
-    if (tag and not str(tag).startswith("tag:yaml.org,2002:")) or "python/" in str(tag or ""):
-        raise RecipeError(f"{origin}: the tag {tag} is not allowed; a recipe holds plain values")
-    if isinstance(node, dict):
-        plain = {}
-        for key, value in node.items():
-            if isinstance(node, CommentedMap) and (mark := (node.lc.data or {}).get(key)):  # merged keys have no mark
-                lines[(*path, str(key))] = f"{origin}:{mark[0] + 1}"
-            plain[str(key)] = _plain(value, (*path, str(key)), origin, lines)
-        return plain
-    if isinstance(node, list):
-        return [_plain(value, (*path, index), origin, lines) for index, value in enumerate(node)]
-    if isinstance(node, bool) or node is None:
-        return node
-    for kind in (int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    raise RecipeError(f"{origin}: {node!r} ({type(node).__name__}) is not a value that a recipe holds; quote it")
+def _check_depth(origin: str, text: str) -> None:
+    """Raise RecipeError for values that are nested so deep that parsing them would take minutes or all of the stack.
+
+    Brackets are counted wherever they stand; so many are open in no recipe's strings either.
+    """
+    depth = 0
+    for bracket in re.finditer(r"[\[\]{}]", text):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > DEEPEST:
+            break
+    if depth > DEEPEST or re.search(rf"^[-?: \t]{{{WIDEST_INDENT}}}", text, re.MULTILINE):
+        raise RecipeError(f"{origin}: values are nested more than {DEEPEST} deep, which no recipe's are")
+
+
+class _Plain:
+    """ruamel's nodes as plain values; the lines of their keys are added to `lines`."""
+
+    def __init__(self, origin: str, lines: Lines) -> None:
+        self.origin, self.lines = origin, lines
+        self.values = self.characters = 0
+
+    def of(self, node: Any, path: KeyPath) -> Any:
+        """A node as plain values. Raises RecipeError for what is none, and for more than a recipe holds."""
+        tag = getattr(getattr(node, "tag", None), "value", None)
+        if (tag and not str(tag).startswith("tag:yaml.org,2002:")) or "python/" in str(tag or ""):
+            raise RecipeError(f"{self.origin}: the tag {tag} is not allowed; a recipe holds plain values")
+        self._count(node, path)
+        if isinstance(node, dict):
+            plain = {}
+            for key, value in node.items():
+                if isinstance(node, CommentedMap) and (mark := (node.lc.data or {}).get(key)):  # merged keys have no mark
+                    self.lines[(*path, str(key))] = f"{self.origin}:{mark[0] + 1}"
+                plain[str(key)] = self.of(value, (*path, str(key)))
+            return plain
+        if isinstance(node, list):
+            return [self.of(value, (*path, index)) for index, value in enumerate(node)]
+        if isinstance(node, bool) or node is None:
+            return node
+        for kind in (int, float, str):
+            if isinstance(node, kind):
+                return kind(node)
+        what = f"{node!r} ({type(node).__name__})"
+        raise RecipeError(f"{self.origin}: {what} is not a value that a recipe holds; quote it")
+
+    def _count(self, node: Any, path: KeyPath) -> None:
+        """Raise RecipeError where anchors expand to more than a recipe holds, or a value holds itself."""
+        self.values += 1
+        self.characters += len(str(path[-1])) if path else 0
+        self.characters += len(node) if isinstance(node, str) else 0
+        if self.values > MOST_VALUES or self.characters > MOST_CHARACTERS or len(path) > DEEPEST:
+            raise RecipeError(f"{self.origin}: its anchors expand to more than a recipe holds; write the values out")
 
 
 def _with_quotes(node: Any) -> Any:
