@@ -142,6 +142,9 @@ class Limits(TypedDict):
     windows: int
 
 
+LONGEST = 1_000_000  # tokens of a text and windows of one: more than any encoder reads
+
+
 @dataclass(frozen=True)
 class Preprocessing(Stored):
     """What makes tokens of raw text, the same in training and serving, and the classes; it travels with the run."""
@@ -163,6 +166,20 @@ class Preprocessing(Stored):
     def labels(self) -> tuple[Label, ...]:
         """The classes as predictions give them: in the type that they were given in."""
         return tuple(as_given(name, self.label_type) for name in self.classes)
+
+    @property
+    def problem(self) -> str | None:
+        """What of it makes no sense, where its file was written by somebody else; None where all does."""
+        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
+            return f"{len(self.classes)} classes, {len(set(self.classes))} of them different; expected two or more"
+        windows = 1 if self.windows is None else self.windows
+        if not 1 <= self.max_length <= LONGEST or not 1 <= windows <= LONGEST:
+            return f"{windows:,} windows of {self.max_length:,} tokens; expected 1 to {LONGEST:,} of each"
+        if unknown := [step for step in self.clean if step not in STEPS]:
+            return f"no cleaning step is called '{unknown[0]}'{nearest(unknown[0], STEPS)}"
+        if self.numbering and sorted(self.numbering) != sorted(self.classes):
+            return "its numbering does not number its classes"
+        return None
 
     @property
     def limits(self) -> Limits:

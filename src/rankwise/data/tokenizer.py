@@ -1,11 +1,13 @@
 """A saved tokenizer run by the `tokenizers` library alone: the ids that transformers' would give, without transformers."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rankwise.errors import DataError, require
+from rankwise.errors import DataError, RunError, require
+from rankwise.system.files import read_json
+
+SIDES = ("left", "right")
 
 
 class FileTokenizer:
@@ -47,10 +49,9 @@ def read_tokenizer(folder: Path) -> FileTokenizer | None:
 
     Raises MissingExtra without the `tokenizers` library, DataError for a file that it can't read.
     """
-    try:
-        config = json.loads((folder / "tokenizer_config.json").read_text("utf-8"))
-    except FileNotFoundError:
+    if not (folder / "tokenizer_config.json").is_file():
         return None
+    config = read_json(folder / "tokenizer_config.json", dict[str, Any])
     path = folder / "tokenizer.json"
     if not path.is_file() or config.get("padding_side") is None or config.get("pad_token") is None:
         return None
@@ -59,4 +60,10 @@ def read_tokenizer(folder: Path) -> FileTokenizer | None:
         backend = tokenizers.Tokenizer.from_file(str(path))
     except Exception as error:
         raise DataError(f"{path}: the tokenizers library can't read it ({error}); save the tokenizer again") from error
+    if config["padding_side"] not in SIDES or config.get("truncation_side", "right") not in SIDES:
+        raise RunError(f"{path}: padding_side is neither left nor right in tokenizer_config.json; copy the folder again")
+    pad = config["pad_token"]
+    written = pad.get("content") if isinstance(pad, dict) else pad
+    if not isinstance(written, str) or backend.token_to_id(written) is None:
+        raise RunError(f"{path}: pad_token is none of its tokens in tokenizer_config.json; copy the folder again")
     return FileTokenizer(backend, config)

@@ -46,7 +46,10 @@ class OnnxScorer:
             (values,) = self.session.run(["logits"], dict(batch))
         except _errors("InvalidArgument", "RuntimeException", "NotImplemented", "Fail") as error:
             raise ModelError(f"ONNX Runtime can't run this classifier: {_first_line(error)}") from error
-        return np.asarray(values, dtype=np.float32)  # (B, C)
+        logits = np.asarray(values, dtype=np.float32)  # (B, C)
+        if logits.shape[-1] != len(self.classes):
+            raise ModelError(f"{self.path}: logits of {logits.shape[-1]} classes, not {len(self.classes)}; delete it")
+        return logits
 
 
 def load_onnx(path: Path, classes: Sequence[str], *, threads: int | None = None) -> OnnxScorer:

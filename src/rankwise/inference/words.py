@@ -102,6 +102,8 @@ class Words:
             raise RunError(f"{path}: no pipeline that skops reads ({error}); copy the run folder again") from error
         if not isinstance(loaded, Pipeline):
             raise RunError(f"{path}: no pipeline that skops reads, but a {type(loaded).__name__}; copy the run folder again")
+        if unknown := set(map(str, getattr(loaded, "classes_", ["no class"]))) - set(classes):
+            raise RunError(f"{path} tells of '{min(unknown)}', which is no class of this run; copy the run folder again")
         return cls(tuple(classes), loaded, rows=0)
 
     def write(self, path: Path) -> None:

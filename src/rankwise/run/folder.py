@@ -73,7 +73,10 @@ class Run:
         manifest = read_manifest(folder)
         if verify:
             check_files(folder, manifest)
-        return cls(folder, read_json(folder / PREPROCESSING, Preprocessing), None if base is None else Path(base))
+        preprocessing = read_json(folder / PREPROCESSING, Preprocessing)
+        if problem := preprocessing.problem:
+            raise RunError(f"{folder}: {PREPROCESSING}: {problem}; copy the folder again")
+        return cls(folder, preprocessing, None if base is None else Path(base))
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -98,6 +101,8 @@ class Run:
 
         facts = read_json(self.folder / RUN, RunFacts)
         check_format(self.folder, facts.format)
+        if facts.ladder is not None and sum(rung.handed_over for rung in facts.ladder.rungs) != 1:
+            raise RunError(f"{self.folder}: {RUN}: not one rung of its ladder was handed over; copy the folder again")
         return facts
 
     @cached_property
@@ -105,7 +110,10 @@ class Run:
         """scores.json: the test scores beside the baselines', and every evaluation during training."""
         from rankwise.run.format import RunScores
 
-        return read_json(self.folder / SCORES, RunScores)
+        scores = read_json(self.folder / SCORES, RunScores)
+        if scores.classes != self.preprocessing.classes or not scores.agrees:
+            raise RunError(f"{self.folder}: {SCORES} is of other classes than {PREPROCESSING}; copy the folder again")
+        return scores
 
     @cached_property
     def plan_facts(self) -> PlanFacts:
@@ -193,7 +201,8 @@ class Run:
         """The classifier in eval mode, with the logits it had when it was saved. Raises ModelError where it counts words."""
         self._check_encoder()
         loading = require("rankwise.model.adapters", extra="train")
-        loaded: Classifier = loading.load(self.folder, self.base(), self.plan(), self.preprocessing.classes)
+        with require("rankwise.run.consistency", extra="train").checked(self) as plan:
+            loaded: Classifier = loading.load(self.folder, self.base(), plan, self.preprocessing.classes)
         return loaded
 
     @property
@@ -215,6 +224,11 @@ class Run:
             words = require("rankwise.inference.words", extra="words")
             predictor: Predictor = words.WordsPredictor(self.words(), tokenizer, self.preprocessing)
             return predictor
+        if row.dropout and len(tokenizer) > (rows := self.plan().encoder.config.get("vocab_size", len(tokenizer))):
+            raise RunError(
+                f"{self.folder}: its tokenizer has {len(tokenizer):,} tokens, its encoder embeds {rows:,}; they don't belong "
+                "together, so copy the folder again"
+            )
         scorer, dropout = row.scorer(self), partial(self._load_dropout, row) if row.dropout else None
         return TokenPredictor(scorer, tokenizer, self.preprocessing, dropout_scorer=dropout)
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.lengths import Lengths
-from rankwise.errors import require
+from rankwise.errors import RunError, require
 from rankwise.recipe.recipe import COUNTED_WORDS
 from rankwise.stats.intervals import Interval
 from rankwise.stats.scores import BaselineScores, ScoresWithMistakes
@@ -230,6 +230,16 @@ class RunScores(Stored):
     test_not_in_training: CleanScores | None = None
     """Where some, not all, of the test texts are in training too."""
 
+    @property
+    def agrees(self) -> bool:
+        """Whether the test rows' scores and the baselines' are of these classes."""
+        count = len(self.classes)
+        return bool(self.history) and all(
+            tuple(row.name for row in scores.per_class) == self.classes
+            and [len(row) for row in scores.confusion] == [count] * count
+            for scores in (self.test, *self.baselines.values())
+        )
+
 
 @dataclass(frozen=True)
 class ScoredRows:
@@ -256,7 +266,18 @@ class ScoredRows:
 
     @classmethod
     def read(cls, path: Path, classes: Sequence[str]) -> Self:
-        table = require("pyarrow.parquet", extra="train").read_table(path)
+        """What `write` wrote. Raises RunError for a file that is none, or is of other classes."""
+        pa, parquet = (require(module, extra="train") for module in ("pyarrow", "pyarrow.parquet"))
+        try:
+            table = parquet.read_table(path)
+        except (pa.ArrowException, OSError) as error:
+            raise RunError(f"{path}: no Parquet file that can be read; copy the run folder again") from error
+        kinds = dict(zip(table.schema.names, table.schema.types, strict=True))
+        scores = kinds.get("probabilities")
+        shape = (scores.list_size, scores.value_type) if isinstance(scores, pa.FixedSizeListType) else None
+        fits = (kinds.get("row"), kinds.get("label"), shape) == (pa.int64(), pa.string(), (len(classes), pa.float32()))
+        if not fits or table["row"].null_count or table["probabilities"].null_count:
+            raise RunError(f"{path}: its columns are not those of {len(classes)} classes; copy the run folder again")
         numbers = {name: number for number, name in enumerate(classes)}
         truth = np.array([numbers.get(label, -1) for label in table["label"].to_pylist()], dtype=np.int64)
         flat = table["probabilities"].combine_chunks().flatten().to_numpy()

@@ -2,6 +2,7 @@
 
 from rankwise.inference.torch_scorer import DropoutScorer, TorchScorer
 from rankwise.model.skeleton import read_folded
+from rankwise.run.consistency import checked
 from rankwise.run.engines import SavedRun
 from rankwise.system.device import Device
 
@@ -9,7 +10,8 @@ from rankwise.system.device import Device
 def scorer(run: SavedRun, precision: str) -> TorchScorer:
     """The run for plain passes: read without transformers and peft where that gives the same logits."""
     device = Device.for_predictions()
-    folded = read_folded(run.folder, run.base(), run.plan(), run.preprocessing.classes)
+    with checked(run) as plan:
+        folded = read_folded(run.folder, run.base(), plan, run.preprocessing.classes)
     classifier = folded or run.classifier()
     return TorchScorer(classifier.to(device.torch_device), device.resolve_precision(precision))
 
