@@ -504,3 +504,23 @@ def test_every_rung_has_the_threads_of_the_first(climbing, climbs_on, tmp_path, 
     monkeypatch.setattr(assemble, "measure_speed", lambda *args: measured.append(args) or measure_speed(*args))
     train(climbing(), tmp_path / "run")
     assert len(measured) == 1
+
+
+@pytest.mark.parametrize("name", ["held_out/value.json", "held_out/sha256.json", "spent/value.json"])
+def test_what_a_rung_left_and_is_damaged_since_is_found_out_again(climbing, climbs_on, tmp_path, name):
+    def stop(event):
+        if event.kind == "rung":
+            raise BaseExceptionGroup("killed", [KeyboardInterrupt()])
+
+    with pytest.raises(BaseExceptionGroup):
+        train(climbing(), tmp_path / "run", listeners=[stop])
+    path = tmp_path / "run" / "checkpoints" / "features" / name
+    path.write_bytes(path.read_bytes()[:-2])
+    heard = []
+    resumed = train(climbing(), tmp_path / "run", listeners=[heard.append], existing="resume")
+    (damage,) = (event for event in heard if event.kind == "rung_damage")
+    assert str(damage).startswith("what was known of the rung features is damaged (")
+    whole = train(climbing(), tmp_path / "whole")
+    assert [facts.accuracy for facts in resumed.facts.ladder.rungs] == [facts.accuracy for facts in whole.facts.ladder.rungs]
+    for key, weight in adapters(whole).items():
+        assert torch.equal(weight, adapters(resumed)[key]), key
