@@ -48,7 +48,7 @@ def masked_language_model(family, folder):
 def ran(run, base):
     """What the card's code for others than rankwise leaves behind when it has run."""
     code = re.findall(r"```python\n(.*?)```", (run.folder / "README.md").read_text("utf-8"), re.DOTALL)[1]
-    code = code.replace("Shares rose after the central bank held rates.", TEXT)
+    code = code.replace("A text to classify.", TEXT)
     code = code.replace('"path/to/this/folder"', repr(str(run.folder)))
     code = code.replace(f'from_pretrained("{Path(base).name}"', f'from_pretrained("{base}"')
     scope: dict[str, object] = {}

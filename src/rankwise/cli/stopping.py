@@ -29,7 +29,7 @@ def whole_output() -> Iterator[None]:
     """Inside, and once more at its end, what is printed must get out.
 
     Where a reader has seen enough, it ends quietly with exit code 0; where standard output takes no more, as on a full disk,
-    with a line on standard error and exit code 2. What else the system refuses is told there too, if nobody nearer has done so.
+    with a line on standard error and exit code 2. What else the system refuses is told there too, if nobody nearer has.
     """
     try:
         try:

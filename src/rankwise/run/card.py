@@ -36,7 +36,7 @@ base = AutoModelForSequenceClassification.from_pretrained("{base}", {revision}**
 model = PeftModel.from_pretrained(base, folder).eval()
 tokenizer = AutoTokenizer.from_pretrained(folder)
 
-texts = ["Shares rose after the central bank held rates."]
+texts = ["A text to classify."]
 inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=about["max_length"])
 scores = model(**inputs).logits.softmax(-1)
 print([model.config.id2label[int(best)] for best in scores.argmax(-1)])"""
@@ -57,7 +57,7 @@ encoder = {encoder}.eval(){where}
 head = load_file(folder / "2_Dense/model.safetensors")
 tokenizer = AutoTokenizer.from_pretrained(folder)
 
-texts = ["Shares rose after the central bank held rates."]
+texts = ["A text to classify."]
 inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=about["max_length"])
 hidden = encoder(**inputs).last_hidden_state
 {read}
@@ -70,7 +70,7 @@ print([about["classes"][int(best)] for best in scores.argmax(-1)])
 ```python
 from sentence_transformers import SentenceTransformer
 
-logits = SentenceTransformer("path/to/this/folder").encode(["Shares rose after the central bank held rates."])"""
+logits = SentenceTransformer("path/to/this/folder").encode(["A text to classify."])"""
 COUNTED = """\
 from pathlib import Path
 
@@ -78,7 +78,7 @@ import skops.io  # and scikit-learn
 
 folder = Path("path/to/this/folder")
 words = skops.io.load(folder / "words.skops")
-print(words.predict(["Shares rose after the central bank held rates."]))"""
+print(words.predict(["A text to classify."]))"""
 READ = {
     "mean": 'mask = inputs["attention_mask"][..., None]\nread = (hidden * mask).sum(1) / mask.sum(1)',
     "first": "read = hidden[:, 0]",

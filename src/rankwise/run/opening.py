@@ -201,5 +201,5 @@ def check_free(folder: Path, existing: Existing) -> None:
     """Raises RunError as `open_folder` does for a folder that is in the way, at once and without making one."""
     if os.path.isfile(folder):  # which is False, too, for a name that the system refuses: opening tells
         raise RunError(f"{folder} is a file; give a folder: --out runs/NAME")
-    if existing == "refuse" and os.access(folder, os.R_OK) and set(os.listdir(folder)) - {f"{STARTED}{DRAFT}"}:
-        raise RunError(f"{folder} is not empty; type --resume to go on with it, --overwrite to start again, or --out")
+    if existing == "refuse" and os.access(folder, os.R_OK) and _is_used(folder):
+        raise _not_empty(folder)

@@ -18,7 +18,7 @@ from rankwise.model.classifier import Classifier, in_eval_mode, to_tensors
 from rankwise.model.load import tokenizer_in
 from rankwise.run.engines import SavedRun
 from rankwise.run.export.onnx import probe_batches
-from rankwise.system.files import make_folder
+from rankwise.system.storage import make_folder
 
 ROUNDING = 1e-4  # of a logit, absolute and relative: W + B·A is one sum in the run's pass, and another in a merged weight
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
