@@ -162,5 +162,5 @@ def test_one_label_that_was_accepted_or_rejected_is_trained_on_by_its_verdicts(t
     assert set(read(path, label="answer").labels or ()) == {"accept", "reject"}
 
 
-def test_lists_in_json_are_still_refused(tmp_path: Path) -> None:
-    assert "found a list" in failing(jsonl(tmp_path / "t.jsonl", [["a"], ["b"]]))
+def test_several_labels_in_a_list_of_json_are_refused(tmp_path: Path) -> None:
+    assert "column 'label': found " in failing(jsonl(tmp_path / "t.jsonl", [["a", "b"], ["b", "a"]]))

@@ -133,11 +133,6 @@ class Cells:
         return bool(self.values) and {value.lower() for value in self.values} <= {"0", "1", "true", "false", "0.0", "1.0"}
 
     @cached_property
-    def are_nested(self) -> bool:
-        """Whether they are lists or objects, written as JSON."""
-        return bool(self.filled) and all(cell[0] in "[{" and (cell[-1] in "]}" or len(cell) == KEPT) for cell in self.filled)
-
-    @cached_property
     def words(self) -> float:
         """Words a cell, on average."""
         return sum(len(cell.split()) for cell in self.filled) / max(1, len(self.filled))

@@ -471,8 +471,6 @@ def _may_be(file: _File, indices: Sequence[int]) -> str:
 def _unclear(file: _File, choice: _Choice, *, needs_label: bool) -> DataError:
     """What is missing, what stands there, and what to type for each reading that fits."""
     free = [index for index in range(len(file.columns)) if index not in choice.taken]
-    nested = [index for index in free if file.all(index).are_nested]
-    free = [index for index in free if index not in nested] or free
     seeks_label = needs_label and choice.label is None
     texts = [choice.text]
     if not choice.text:
@@ -501,9 +499,6 @@ def _unclear(file: _File, choice: _Choice, *, needs_label: bool) -> DataError:
     where = f"among {', '.join(file.columns)}" if file.by_name else f"in {len(file.columns)} columns without a header"
     candidates = [label for label in labels if label is not None and file.all(label).may_be_labels] if seeks_label else []
     fix = f"say which: {typed}" if typed else "none holds values that repeat, as labels do; add a column of labels"
-    if nested and seeks_label:
-        lists = f"{file.named(nested[-1])} holds lists, such as {file.all(nested[-1]).examples()}"
-        fix = f"{lists}, which are not read: write one label a text in a column of its own; or {fix}"
     if len(candidates) > 1:
         found = f"unclear which column is the label: {_may_be(file, candidates)}"
         return DataError(f"{file.path}: {found}; {fix}")
