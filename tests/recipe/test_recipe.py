@@ -365,3 +365,17 @@ def test_every_field_is_documented_by_its_text_or_by_its_specs_own():
 def test_the_specs_under_test_are_all_of_them():
     assert {"Recipe", "DataSpec", "AdapterSpec", "LastK", "TrainSpec", "Published"} <= set(SPECS)
     assert len(SPECS) >= 19
+
+
+@pytest.mark.parametrize("named", ["base=roberta-base", "adapter.method=full", "adapter.rank=4", "head.kind=slim"])
+def test_who_names_an_encoder_an_adapter_or_a_head_gets_one(named):
+    assert Recipe.load("auto", [named]).rungs == ("features", "top", "all")
+    assert Recipe.load("auto").with_overrides([named]).rungs == ("features", "top", "all")
+    assert Recipe.load("auto", [named, "rungs=[tfidf,all]"]).rungs == ("tfidf", "all")
+
+
+def test_what_else_is_changed_leaves_the_rungs_as_they_are():
+    auto = Recipe.load("auto")
+    assert Recipe.load("auto", ["base=minilm", "train.epochs=2", "budget.parameters=500"]).rungs == auto.rungs
+    assert auto.rung("tfidf").rungs == ("tfidf",)
+    assert auto.rung("tfidf").with_overrides(["adapter.method=head"]).rungs == ("tfidf",)

@@ -1,5 +1,6 @@
 """A recipe is a frozen description of one training run; this file reads it, changes it and names it."""
 
+import copy
 import hashlib
 import json
 import os
@@ -28,6 +29,7 @@ WHERE_ROWS_ARE_FEW = (
 )
 """What a rung's recipe is changed to where folds choose; pairs and the head's fit lower log-loss (results/rungs.csv)."""
 COUNTED_WORDS: Rung = "tfidf"  # which has no encoder
+ENCODED = ("base", "adapter", "head")  # keys of what a rung without an encoder does not have
 FITTED_HEAD: Rung = "features"  # whose folds are part of its fit, and whose head the others start from
 ROLES = ("train", "validation", "test")
 DATA_PATHS = ("data.source", *(f"data.{role}" for role in ROLES))  # where the data lie
@@ -62,7 +64,8 @@ class Recipe(Spec):
     rungs: Annotated[tuple[Rung, ...], BeforeValidator(one_or_many)] = ()
     """What is tried, each rung dearer than the one before, until one does not pay; the best is handed over. tfidf: words
     and word pairs counted, without an encoder. features: the head alone, fitted to the frozen encoder's features. top:
-    adapters in the upper half of the layers. all: the recipe as it is. Left out, that alone.
+    adapters in the upper half of the layers. all: the recipe as it is. Left out, that alone. Where an override names another
+    `base`, `adapter` or `head`, tfidf is left out, unless rungs are named, too.
     """
     train: TrainSpec = TrainSpec()
     evaluate: EvaluateSpec = EvaluateSpec()
@@ -220,7 +223,19 @@ def override(tree: dict[str, Any], lines: Lines, change: str, origin: str = "--s
 
 
 def _override_all(tree: dict[str, Any], lines: Lines, overrides: Overrides, origin: str) -> None:
-    """Apply overrides in their order. Raises RecipeError for what is neither a list of them nor a mapping."""
+    """Apply overrides in their order. Who names another encoder, adapter or head gets one: no rung is without them then.
+
+    Raises RecipeError for what is neither a list of overrides nor a mapping.
+    """
+    before = copy.deepcopy({key: tree.get(key) for key in (*ENCODED, "rungs")})
+    _apply_all(tree, lines, overrides, origin)
+    rungs = tree.get("rungs")
+    names_one = any(tree.get(key) != before[key] for key in ENCODED) and rungs == before["rungs"]
+    if names_one and isinstance(rungs, (list, tuple)) and len(rungs) > 1:
+        tree["rungs"] = [rung for rung in rungs if rung != COUNTED_WORDS]
+
+
+def _apply_all(tree: dict[str, Any], lines: Lines, overrides: Overrides, origin: str) -> None:
     if isinstance(overrides, Mapping):
         for keys, value in _flat(overrides):
             _put(tree, lines, keys, value, f"{origin} {'.'.join(keys)}={quote(value)}")
