@@ -77,7 +77,10 @@ def test_the_code_runs_for_a_base_with_any_head_and_gives_our_scores(recipe_for,
 def test_the_code_of_other_kinds_of_run_gives_our_scores(recipe_for, tmp_path, changes):
     base = base_with(HEADS["several labels at once"], tmp_path / "published")
     run = train(recipe_for("bert", f"base={base}", changes, "train.max_steps=3"), tmp_path / "run")
-    assert scores_of(ran(run, base)) == pytest.approx(run.predict([TEXT])[0].probabilities, abs=1e-5)
+    scope = ran(run, base)
+    assert scores_of(scope) == pytest.approx(run.predict([TEXT])[0].probabilities, abs=1e-5)
+    if "model" in scope:
+        assert scope["model"].config.id2label == dict(enumerate(CLASSES))
 
 
 @pytest.mark.parametrize("method", ["full", "head", "bias"])

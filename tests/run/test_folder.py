@@ -233,7 +233,7 @@ def test_a_base_that_changed_after_training_is_noticed(recipe_for, tmp_path):
     run = train(recipe_for("bert", f"base={base}", "train.max_steps=1"), tmp_path / "run")
     assert len(run.predict(["apple"])) == 1
     save_tiny("bert", base, initializer_range=0.1)
-    with pytest.raises(RunError, match="base 'base' has other weights now"):
+    with pytest.raises(RunError, match=r"has other weights .* than in training"):
         Run.load(run.folder).predict(["apple"])
 
 

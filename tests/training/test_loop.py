@@ -109,11 +109,11 @@ def test_frozen_weights_stay_to_the_bit(fit_for, built_for):
 
 
 def poisoned(tmp_path) -> list[str]:
-    """A base whose embedding of 'chrome' is not a number, and rows of which one says 'chrome'."""
+    """A base whose embedding of 'chrome' is so large that its norm overflows, and rows of which one says 'chrome'."""
     folder = save_tiny("bert", tmp_path / "poisoned")
     tensors = load_file(folder / "model.safetensors")
     chrome = AutoTokenizer.from_pretrained(folder).convert_tokens_to_ids("chrome")
-    tensors["embeddings.word_embeddings.weight"][chrome] = float("nan")
+    tensors["embeddings.word_embeddings.weight"][chrome] = torch.finfo(torch.float32).max
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     clean = separable(60, seed=3)
     texts = [text.replace("chrome", "iron") for text in clean.texts]

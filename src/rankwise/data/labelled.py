@@ -145,14 +145,20 @@ def losses(name: str, table: Table) -> list[str]:
 
 
 def _read_beside(train: Table, source: SourceSpec, spec: DataSpec) -> Table:
-    """Rows of another split, from the columns that training reads. Raises DataError, Unlabelled for rows without labels."""
+    """Rows of another split, from the columns that training reads, or with a warning from more of them.
+
+    Raises DataError for fewer of them, Unlabelled for rows without labels.
+    """
     table = read_table(like_training(source, spec, train.layout.text, train.layout), spec)
     ours, theirs = train.layout.text, table.layout.text
     if len(ours) != len(theirs) and not (source.text or spec.text):
-        raise DataError(
-            f"{table.layout.path}: training reads {' + '.join(ours)}, and of {', '.join(table.layout.columns)} this would be "
-            f"{' + '.join(theirs)}; call the columns alike, or leave the file out"
+        differs = (
+            f"{table.layout.name}: training reads {' + '.join(ours)}, and of {', '.join(table.layout.columns)} this would be "
+            f"{' + '.join(theirs)}"
         )
+        if len(theirs) < len(ours):
+            raise DataError(f"{differs}; call the columns alike, or leave the file out")
+        table = replace(table, warnings=(*table.warnings, differs))
     if marker := unlabelled(table.labels or (), known=set(train.labels or ())):
         raise Unlabelled(f"every label of {table.layout.name} is {marker}: unlabelled")
     return table

@@ -53,16 +53,20 @@ from transformers import AutoModel, AutoTokenizer
 
 folder = Path("path/to/this/folder")
 about = json.loads((folder / "preprocessing.json").read_text("utf-8"))
-encoder = {encoder}.eval(){where}
+names = {{
+    "id2label": dict(enumerate(about["classes"])),
+    "label2id": {{name: number for number, name in enumerate(about["classes"])}},
+}}
+model = {encoder}.eval(){where}
 head = load_file(folder / "2_Dense/model.safetensors")
 tokenizer = AutoTokenizer.from_pretrained(folder)
 
 texts = ["A text to classify."]
 inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=about["max_length"])
-hidden = encoder(**inputs).last_hidden_state
+hidden = model(**inputs).last_hidden_state
 {read}
 scores = (read @ head["linear.weight"].T + head["linear.bias"]).softmax(-1)
-print([about["classes"][int(best)] for best in scores.argmax(-1)])
+print([model.config.id2label[int(best)] for best in scores.argmax(-1)])
 ```
 
 {one_call}
@@ -141,10 +145,10 @@ def _loading(plan: Plan, base: Base) -> str:
     if not plan.encoder.pools:
         return (ADAPTER if plan.adapter.is_apart else WHOLE_MODEL).format(base=name, revision=revision, where=where)
     read, alone, imports = READ[plan.encoder.reads], "Sentence-transformers gives the same logits with one call", ""
-    encoder = "AutoModel.from_pretrained(folder)"
+    encoder = "AutoModel.from_pretrained(folder, **names)"
     if plan.adapter.is_apart:
         imports = "from peft import PeftModel\n"
-        encoder = f'PeftModel.from_pretrained(AutoModel.from_pretrained("{name}"{revision and ", " + revision[:-2]}), folder)'
+        encoder = f'PeftModel.from_pretrained(AutoModel.from_pretrained("{name}", {revision}**names), folder)'
         alone += ", where it finds the base by its name"
     return POOLED.format(imports=imports, encoder=encoder, where=where, read=read, one_call=f"{alone}:")
 

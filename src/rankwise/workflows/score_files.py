@@ -74,9 +74,9 @@ def with_text_columns(run: Run, source: SourceSpec, spec: DataSpec) -> SourceSpe
 
 
 def check_columns(run: Run, layout: Layout, spec: DataSpec, source: SourceSpec) -> None:
-    """Raise DataError where a file gives another number of text columns than training read, and nobody asked for these."""
+    """Raise DataError where a file gives fewer text columns than training read, and nobody asked for these."""
     trained = tuple(map(str, run.preprocessing.text))
-    if source.text or spec.text or not run.recipe.data.names_files or len(layout.text) == len(trained or layout.text):
+    if source.text or spec.text or not run.recipe.data.names_files or len(layout.text) >= len(trained):
         return
     found = f"{' + '.join(layout.text)}{' alone' if len(layout.text) == 1 else ''}"
     raise DataError(
@@ -86,11 +86,14 @@ def check_columns(run: Run, layout: Layout, spec: DataSpec, source: SourceSpec) 
 
 
 def other_columns(run: Run, layout: Layout) -> str:
-    """A line where a file's text stands in columns of other names than training read; empty where in the same."""
+    """A line where a file's text stands in columns of other names than training read, or in more; empty where it does not."""
     trained = tuple(map(str, run.preprocessing.text))
-    if not run.recipe.data.names_files or not trained or False in (layout.header, not trained[0].isdecimal()):
+    if not run.recipe.data.names_files or not trained or layout.text == trained:
         return ""
-    return "" if layout.text == trained else f"training read {' + '.join(trained)}, here it is {' + '.join(layout.text)}"
+    without_names = False in (layout.header, not trained[0].isdecimal())
+    if without_names and len(layout.text) == len(trained):
+        return ""
+    return f"training read {' + '.join(trained)}, here it is {' + '.join(layout.text)}"
 
 
 def evaluate_file(

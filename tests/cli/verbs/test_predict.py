@@ -173,7 +173,7 @@ def test_piped_csv_is_to_the_letter(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "words", ["predict {} sample", "predict {} --text apple --json", "--help", "recipes", "recipes keys"]
+    "words", ["predict {} --text apple", "predict {} --text apple --json", "--help", "recipes", "recipes keys"]
 )
 def test_a_reader_who_has_seen_enough_is_no_mistake(folder, words):
     program = "from rankwise.cli.app import main; main()"

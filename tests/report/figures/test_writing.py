@@ -69,7 +69,7 @@ def test_what_the_data_says_is_text_in_valid_xml():
     figure = maps.stacked([(HOSTILE, 1)], 2, "rest")
     for svg in (page_svg(figure, HOSTILE, HOSTILE, name="a"), file_svg(figure, HOSTILE, HOSTILE)):
         root = ElementTree.fromstring(svg)
-        expected = "</title><script>x</script> $3$ \ufffd \ufffd \U0001f600"
+        expected = "</title><script>x</script> $3$ \\x08 \ufffd \U0001f600"
         assert expected in texts(root)
         assert [element.text for element in root.iter(f"{SVG}title")] == [expected, f"{expected}: 1"]
         tags = {element.tag.removeprefix(SVG) for element in root.iter()}
