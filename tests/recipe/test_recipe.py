@@ -379,3 +379,9 @@ def test_what_else_is_changed_leaves_the_rungs_as_they_are():
     assert Recipe.load("auto", ["base=minilm", "train.epochs=2", "budget.parameters=500"]).rungs == auto.rungs
     assert auto.rung("tfidf").rungs == ("tfidf",)
     assert auto.rung("tfidf").with_overrides(["adapter.method=head"]).rungs == ("tfidf",)
+
+
+def test_rungs_that_are_named_stay_though_they_are_those_of_auto():
+    whole = list(Recipe.load("auto").rungs)
+    assert Recipe.load("auto", ["base=roberta-base", "rungs=[tfidf,features,top,all]"]).rungs == tuple(whole)
+    assert Recipe.load("auto", {"base": "roberta-base", "rungs": whole}).rungs == tuple(whole)

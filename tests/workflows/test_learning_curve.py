@@ -17,6 +17,7 @@ from rankwise.run.folder import Run
 from rankwise.stats.power_law import PowerLaw
 from rankwise.system.files import to_json
 from rankwise.workflows import learning_curve as curves
+from rankwise.workflows.ladder import Ladder
 from rankwise.workflows.learning_curve import TIMES, Point, curve_of, learning_curve
 from rankwise.workflows.train import train_on
 
@@ -179,6 +180,21 @@ def test_a_ladder_is_scored_on_rows_that_it_did_not_train_on(recipe_for, tmp_pat
     ladder = ("rungs=[features,all]", "head.kind=pooled", "head.start=fitted", "train.max_steps=2")
     learning_curve(recipe_for("bert", *QUICK, *ladder), tmp_path / "curve", rows=[18, 36])
     assert rows == [(18, 12), (36, 12)]
+
+
+def test_a_ladder_that_was_interrupted_ends_the_curve_and_is_no_point(recipe_for, tmp_path, monkeypatch):
+    tried = Ladder._try
+
+    def stopped(self, rung, best):
+        if rung == "all":
+            raise KeyboardInterrupt
+        return tried(self, rung, best)
+
+    monkeypatch.setattr(Ladder, "_try", stopped)
+    ladder = ("rungs=[features,all]", "head.kind=pooled", "head.start=fitted", "train.max_steps=2")
+    with pytest.raises(KeyboardInterrupt):
+        learning_curve(recipe_for("bert", *QUICK, *ladder), tmp_path / "curve", rows=[18])
+    assert list((tmp_path / "curve" / "points").iterdir()) == []
 
 
 class Untouchable(tuple):

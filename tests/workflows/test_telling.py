@@ -7,7 +7,7 @@ import io
 import pytest
 
 from rankwise.system.events import Events, WorkDone
-from rankwise.training.events import Collapsed, TrainingStarted, UpdateMade
+from rankwise.training.events import CheckpointDamaged, Collapsed, TrainingStarted, UpdateMade
 from rankwise.workflows import telling
 from rankwise.workflows.events import DataPrepared
 from rankwise.workflows.telling import told
@@ -74,3 +74,8 @@ def test_items_are_counted_from_nothing_to_all():
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])
 def test_nothing_is_written_where_nothing_happens(stream):
     assert said(stream()) == ""
+
+
+def test_damage_is_told():
+    damage = CheckpointDamaged(checkpoint="step-8", problem="x is not what was written", goes_on_from=6)
+    assert "note: the checkpoint step-8 is damaged" in said(io.StringIO(), damage)

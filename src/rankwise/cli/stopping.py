@@ -41,9 +41,10 @@ def whole_output() -> Iterator[None]:
         if isinstance(end.__context__, BrokenPipeError):  # which click ends with 1
             end.code = 0
         raise
-    except BrokenPipeError:
+    except BrokenPipeError as error:
         drop_output(sys.stdout)
-        raise SystemExit(0) from None
+        ended = error.__context__  # what the command had come to before the rest was written
+        raise SystemExit(ended.code if isinstance(ended, SystemExit) and ended.code != 1 else 0) from None
     except OSError as error:
         from rankwise.system.storage import FULL, reason, refusal
 

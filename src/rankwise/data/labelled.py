@@ -296,22 +296,19 @@ def split_off(
     from sklearn.model_selection import train_test_split
 
     assert table.labels is not None
-    first, group = (
-        np.arange(len(table.texts)),
-        np.arange(len(table.texts)),
-    )  # of each text its first row; of each row its text
+    first = group = np.arange(len(table.texts))  # of each text its first row; of each row its text
     if clean_steps is not None:
         first, group = _groups(clean(text, clean_steps) for text in table.texts)
     labels = [table.labels[row] for row in first]
     counts = Counter(labels)
-    wanted = rows_taken(
-        len(labels), amount if amount < 1 else max(1, round(amount * len(first) / len(group))), classes=len(counts)
-    )
+    least = len(counts) if amount >= len(counts) else 1
+    taken_of = amount if amount < 1 else max(least, round(amount * len(first) / len(group)))
+    wanted = rows_taken(len(labels), taken_of, classes=len(counts))
     rest = len(labels) - wanted
     rarest, fewest = min(counts.items(), key=lambda item: item[1])
     if amount >= 1 and wanted < len(counts) <= rest:
         raise DataError(
-            f"data.split.{what} is {wanted}; expected {len(counts)} or more, a row for each class: "
+            f"data.split.{what} is {amount:g}; expected {len(counts)} or more, a row for each class: "
             f"--set data.split.{what}={len(counts)}"
         )
     if fewest < 2 or min(wanted, rest) < len(counts):

@@ -227,11 +227,12 @@ def _override_all(tree: dict[str, Any], lines: Lines, overrides: Overrides, orig
 
     Raises RecipeError for what is neither a list of overrides nor a mapping.
     """
-    before = copy.deepcopy({key: tree.get(key) for key in (*ENCODED, "rungs")})
+    overrides = overrides if isinstance(overrides, str | Mapping) else list(overrides)
+    before = copy.deepcopy({key: tree.get(key) for key in ENCODED})
     _apply_all(tree, lines, overrides, origin)
-    rungs = tree.get("rungs")
-    names_one = any(tree.get(key) != before[key] for key in ENCODED) and rungs == before["rungs"]
-    if names_one and isinstance(rungs, (list, tuple)) and len(rungs) > 1:
+    rungs, names_rungs = tree.get("rungs"), any(str(change).lstrip().startswith("rungs") for change in overrides)
+    names_one = any(tree.get(key) != before[key] for key in ENCODED)
+    if names_one and not names_rungs and isinstance(rungs, (list, tuple)) and len(rungs) > 1:
         tree["rungs"] = [rung for rung in rungs if rung != COUNTED_WORDS]
 
 

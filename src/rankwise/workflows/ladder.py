@@ -152,7 +152,7 @@ class Ladder:
             else:
                 told = self._by_folds(rung, job)
             if known is None:
-                _keep(folder / HELD_OUT, told.tolist())
+                self._keep(folder / HELD_OUT, told.tolist())
         scores = validation_scores(told, truth, job.data.classes)
         facts = RungFacts(
             rung=rung,
@@ -176,7 +176,7 @@ class Ladder:
     def _spent(self, folder: Path, started: float) -> float:
         """Seconds that trying a rung took, those of a process that finished it before this one too."""
         seconds = (self._kept(folder / SPENT, float) or 0.0) + time.monotonic() - started
-        _keep(folder / SPENT, seconds)
+        self._keep(folder / SPENT, seconds)
         return round(seconds, 1)
 
     def _kept(self, folder: Path, schema: type[T]) -> T | None:
@@ -254,6 +254,12 @@ class Ladder:
             told[rows] = SingleLabel(job.data.classes).probabilities(validation.logits(held.tokens))
         return told
 
+    def _keep(self, folder: Path, value: Any) -> None:
+        """Write what a rung was found to be; of several processes the main one does."""
+        if self.accelerator.is_main_process:
+            with sealed_folder(folder) as draft:
+                (draft / VALUE).write_bytes(json_bytes(value))
+
     def _recipe(self, rung: Rung) -> Recipe:
         """A rung's recipe, and where folds choose, what few rows ask for."""
         return self.recipe.rung(rung, few=self.folds > 0)
@@ -274,11 +280,6 @@ class Ladder:
             resume=self.resume if resume is None else resume,
             ends_at=None if self.ends_at is None else now + (self.ends_at - now) / fits_left,
         )
-
-
-def _keep(folder: Path, value: Any) -> None:
-    with sealed_folder(folder) as draft:
-        (draft / VALUE).write_bytes(json_bytes(value))
 
 
 def _is_worth_more(facts: RungFacts) -> bool:

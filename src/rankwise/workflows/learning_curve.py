@@ -221,6 +221,8 @@ def _trained(recipe: Recipe, labelled: Labelled, rows: int, seed: int, folder: P
     part = replace(labelled, train=labelled.train.take(indices))
     with TemporaryDirectory(prefix="training-", dir=folder) as run_folder:
         run = train_on(part, recipe.with_overrides([f"train.seed={seed}", "evaluate.baselines=false"]), run_folder)
+        if run.facts.ladder is not None and run.facts.ladder.interrupted:  # it hands over a rung, which is no point of ours
+            raise KeyboardInterrupt
         scored = run.scored_rows()
         right = scored.probabilities.argmax(-1) == scored.truth
         return Point.of(rows, seed, right, seconds=run.facts.seconds.training, fingerprint=fingerprint)

@@ -12,7 +12,7 @@ from typing import TextIO
 from rankwise.system.events import Event, Listener, WorkDone
 from rankwise.system.visible import visible
 from rankwise.training import events
-from rankwise.workflows.events import AlreadyComplete, DataPrepared, RungReached, RungStarted, RunScored
+from rankwise.workflows.events import AlreadyComplete, DataPrepared, RungFileDamaged, RungReached, RungStarted, RunScored
 
 SECONDS = 10.0  # between two lines about updates where a line can't change
 REDRAWS = 0.2  # seconds between two states of one that can
@@ -63,8 +63,10 @@ class Telling:
                 self.passing(f"training: update {event.step:,} of {event.total:,}{self._loss}")
             case events.Evaluated():
                 self.line(f"epoch {event.epoch:g}: validation accuracy {event.accuracy:.1%}, log-loss {event.log_loss:.3f}")
-            case events.Collapsed():
+            case events.Collapsed() | events.CheckpointDamaged() | RungFileDamaged():
                 self.line(f"note: {event}")
+            case events.MemoryRanOut():
+                self.line(f"note: memory ran out; {event.micro_batch_size} rows at a time from here on")
             case events.TrainingEnded():
                 self.passing("scoring", at_once=True)
             case RunScored() if event.accuracy.value is not None:

@@ -222,3 +222,28 @@ def test_the_datasets_library_and_rankwise_read_the_same_rows(tmp_path: Path) ->
     train, test = (read(tmp_path / "set" / split) for split in ("train", "test"))
     assert (train.texts, train.labels) == (("x", "y", "z"), ("praise", "login", "praise"))
     assert (test.texts, test.labels, test.layout.classes) == (("z", "x"), ("praise", "praise"), ("login", "praise"))
+
+
+def test_files_beside_texts_are_no_texts_and_a_class_may_begin_with_a_line(tmp_path: Path) -> None:
+    for name in ("_other", "pos"):
+        write(tmp_path / name / "a.txt", f"text of {name}")
+        for beside in ("a.mp3", "README", "b.7z"):
+            write(tmp_path / name / beside, "\0")
+    table = read(tmp_path)
+    assert (table.texts, table.labels) == (("text of _other", "text of pos"), ("_other", "pos"))
+
+
+def test_parts_whose_columns_stand_in_another_order_are_read_by_their_names(tmp_path: Path) -> None:
+    write(tmp_path / "data" / "part-1.csv", "text,label\nfirst,a\nsecond,b\n")
+    write(tmp_path / "data" / "part-2.csv", "label,text\nb,third\na,fourth\n")
+    assert read(tmp_path / "data").texts == ("first", "second", "third", "fourth")
+    write(tmp_path / "data" / "part-3.csv", "text,label,more\nfifth,a,x\n")
+    assert "part-3.csv: 3 columns where" in failing(tmp_path / "data")
+
+
+def test_a_table_goes_before_the_text_beside_it(tmp_path: Path) -> None:
+    write(tmp_path / "train.csv", GOOD)
+    write(tmp_path / "train.txt", "one line\nanother\n")
+    write(tmp_path / "test", "#!/bin/sh\n")
+    write(tmp_path / "test.csv", GOOD)
+    assert splits(tmp_path) == {"train": "train.csv", "test": "test.csv"}

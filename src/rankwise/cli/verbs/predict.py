@@ -124,11 +124,11 @@ def _write_rows(options: PredictOptions) -> None:
         layout, rows = predict_rows(loaded, source, spec, form, **how)
         own = layout.columns
         for line in (*layout.warnings, *filter(None, [other_columns(loaded, layout)])):
-            typer.secho(f"note: {line}", err=True)
+            typer.secho(f"note: {visible(line)}", err=True)
         if options.out is not None and not options.as_json:
             console.dim(layout.describe())
         elif layout.guess:
-            typer.secho(layout.describe(), err=True)
+            typer.secho(visible(layout.describe()), err=True)
     columns = form.columns(loaded.preprocessing.classes, own)
     if options.spreadsheet:
         columns, rows = defused(columns, rows)

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
 
 from rankwise.data.files.delimited import CutRow, Dialect, cut, is_comment, lines_of
@@ -29,6 +30,12 @@ def dialect_of(file: TextFile, *, delimiter: str | None = None) -> Dialect:
 
     Raises DataError where two readings fit and only somebody who knows the file can tell.
     """
+    state = file.path.stat()
+    return _found(file, delimiter, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)  # a file is opened several times, and each dialect is tried on all of its lines
+def _found(file: TextFile, delimiter: str | None, _size: int, _changed: int) -> Dialect:
     dialect = Dialect(delimiter or ",", "none", line_end(file))
     sample = _sample(lines_of(file, dialect))
     separator = _SEPARATOR_LINE.fullmatch(sample[0]) if sample else None

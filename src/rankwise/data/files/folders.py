@@ -3,8 +3,10 @@
 from collections.abc import Iterator, Set
 from pathlib import Path
 
+from rankwise.data.files.formats import READERS
 from rankwise.data.files.parts import STATE, data_files, split_of_part
 from rankwise.data.files.reading import ROLE_IN_NAME, ROLE_OF, is_readable
+from rankwise.data.files.text import data_suffix
 from rankwise.data.files.texts import TEXTS, class_folders, text_files
 from rankwise.errors import DataError
 
@@ -51,9 +53,14 @@ def _in_folder(folder: Path, written: str, named: Set[str]) -> dict[str, str]:
 
 def _by_name(folder: Path) -> Iterator[tuple[str, str]]:
     """(a role, the entry that is called so)."""
+    found: list[tuple[str, Path]] = []
     for entry in sorted(folder.iterdir()):
         split = split_of_part(entry.name) or entry.name.split(".")[0]
         if (role := ROLE_OF.get(split.lower())) and _holds_rows(entry):
+            found.append((role, entry))
+    tables = {role for role, entry in found if data_suffix(entry) in READERS}  # which go before plain text beside them
+    for role, entry in found:
+        if role not in tables or data_suffix(entry) in READERS or entry.is_dir():
             yield role, entry.name
 
 

@@ -78,8 +78,13 @@ def _rows(parts: Sequence[tuple[TextFile, Rows]]) -> Iterator[Row]:
             if at_top and cells is not None:
                 at_top = False
                 header = cells if number == 0 else header
-                if number and list(cells) == list(header or ()):
+                if number and sorted(cells) == sorted(header or ()):
+                    order = [cells.index(cell) for cell in header or ()]
                     continue
+            if columns is None and cells is not None and header is not None and len(cells) != len(header):
+                raise DataError(
+                    f"{file.name}: {len(cells)} columns where {parts[0][0].name} has {len(header)}; parts have as many"
+                )
             name = file.path.name if not location else f"{file.path.name}, line {location}"
             yield name, cells if order is None or cells is None else [cells[index] for index in order]
 

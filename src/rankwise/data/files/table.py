@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import tee
 from operator import itemgetter
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -144,7 +145,7 @@ def like_training(source: SourceSpec, data: DataSpec, text: Sequence[str], train
         lacks = ", ".join(f"'{name}'" for name in text if name not in columns)
         raise DataError(
             f"{source.path}: no column {lacks} among {', '.join(columns)}, and training read {' + '.join(text)}; add it, or "
-            f"read what is there: --set data.text={here[0] if len(here) == 1 else '[' + ','.join(here) + ']'}"
+            f"read what is there: --set {quote('data.text=' + (here[0] if len(here) == 1 else '[' + ','.join(here) + ']'))}"
         )
     return source.model_copy(update={"text": tuple(text)}) if here else source
 
@@ -235,8 +236,8 @@ def _note_name(named: dict[str, str], record: Record, layout: Layout) -> None:
     if (name := named.setdefault(number, record.label)) != record.label:
         raise DataError(
             f"{layout.path}, row {record.number}: {layout.numbers} {number} is '{record.label}' in column '{layout.label}', "
-            f"and '{name}' further up; say which is the label: --set data.label={layout.label} or --set "
-            f"data.label={layout.numbers}"
+            f"and '{name}' further up; say which is the label: --set {quote(f'data.label={layout.label}')} or --set "
+            f"{quote(f'data.label={layout.numbers}')}"
         )
 
 

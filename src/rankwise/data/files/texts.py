@@ -13,6 +13,7 @@ from rankwise.errors import DataError
 
 UNLABELLED = "unsup"  # IMDB's folder of texts without a class
 TEXTS = (".txt", ".text")
+_COUNT = re.compile(r"\.(\d+|[0-9a-f]{8,})")
 _NO_TEXTS = re.compile(  # endings of other files that folders are full of
     r"\.(csv|tsv|tab|jsonl?|ndjson|parquet|pq|arrow|feather|ipc|gz|zip|tar|tgz|bz|xz|zst|bin|npy|pth?|pkl|pickle|onnx|pyc?|so|ipynb|"
     r"[chm]|cc|cpp|hpp|java|go|rs|jsx?|tsx?|css|sh|ya?ml|toml|cfg|ini|lock|sql|png|jpe?g|gif|svg|pdf|docx?|xlsx?|od[ts]|wav)"
@@ -25,12 +26,12 @@ def class_folders(folder: Path) -> list[Path]:
 
 
 def text_files(folder: Path) -> list[str]:
-    """The names of the files of a class folder that are texts: those called .txt or nothing, else all where all are alike."""
+    """The names of the files of a class folder that are texts: those called .txt, else all where all are alike."""
     with os.scandir(folder) as entries:
         names = sorted(entry.name for entry in entries if entry.name[0] != "." and entry.is_file())
     endings = Counter(_ending(name) for name in names)
     if any(ending in TEXTS for ending in endings):
-        return [name for name in names if _ending(name) in (*TEXTS, "")]
+        return [name for name in names if _ending(name) in TEXTS]
     if 2 * endings[""] > len(names):
         names = [name for name in names if _ending(name) == ""]
     elif len(endings) != 1 or any(map(_NO_TEXTS.fullmatch, endings)):
@@ -48,7 +49,9 @@ def read(folder: TextFile) -> Rows:
 
 def _subfolders(folder: Path) -> list[Path]:
     return sorted(
-        entry for entry in folder.iterdir() if entry.name[0] not in "._" and entry.name != UNLABELLED and entry.is_dir()
+        entry
+        for entry in folder.iterdir()
+        if not entry.name.startswith((".", "__")) and entry.name != UNLABELLED and entry.is_dir()
     )
 
 
@@ -63,9 +66,9 @@ def _rows(folder: TextFile) -> Iterator[Row]:
 
 
 def _ending(name: str) -> str:
-    """What a file's name ends in, if that is letters; numbers and hashes behind a point count the files."""
+    """What a file's name ends in, but for numbers and hashes behind a point, which count the files."""
     suffix = Path(name).suffix.lower()
-    return suffix if suffix[1:].isalpha() and len(suffix) <= 6 else ""
+    return "" if _COUNT.fullmatch(suffix) else suffix
 
 
 def _is_text(path: Path) -> bool:
