@@ -138,7 +138,7 @@ def _leftovers(folder: Path) -> list[Path]:
     """What a process leaves that was killed when its run was whole already."""
     listed = read_manifest(folder).sha256
     kept = any(name.startswith(f"{CHECKPOINTS}/") for name in listed)
-    left = [folder / STARTED, folder / DRAFTS, *([] if kept else [folder / CHECKPOINTS])]
+    left = [folder / STARTED, folder / LOCK, folder / DRAFTS, *([] if kept else [folder / CHECKPOINTS])]
     return [path for path in left if path.exists()]
 
 
