@@ -8,6 +8,7 @@ import re
 import stat
 from itertools import islice
 from pathlib import Path
+from shlex import quote
 
 from rankwise.data.files import hub, texts
 from rankwise.data.files.formats import FORMATS, LINES, READERS
@@ -40,13 +41,15 @@ TEXT_SUFFIXES = (".txt", ".text", ".label", ".labels", ".dat", ".data", ".psv", 
 SNIFFED = 100  # lines that are looked at where the name does not say the format
 
 
-def open_rows(source: SourceSpec, data: DataSpec, *, setting: str) -> Rows:
-    """The rows of a source. `setting` is what to type to change it, such as `--set data.train`. Raises DataError."""
+def open_rows(source: SourceSpec, data: DataSpec) -> Rows:
+    """The rows of a source, read as it and the recipe's data say. Raises DataError."""
     if source.path.startswith("hub:"):
         return hub.read(source.path)
     path = checked_path(source.path)
     delimiter = DELIMITERS.get(data.delimiter or "", data.delimiter)
-    file = TextFile(path, source.path, source.encoding, setting, data.skip_bad_rows, data.quoting, delimiter)
+    file = TextFile(
+        path, source.path, source.encoding, _setting_of(source, data), data.skip_bad_rows, data.quoting, delimiter
+    )
     if path.is_dir() and texts.class_folders(path):
         return texts.read(file)
     return joined([(part, _format_of(part).read(part)) for part in parts_of(file)])
@@ -116,3 +119,12 @@ def _unknown(file: TextFile, problem: str) -> DataError:
     return DataError(
         f"{file.name}: {problem}; expected {gzipped}, .txt (each also .gz), {others}, a folder of class folders, or hub:NAME"
     )
+
+
+def _setting_of(source: SourceSpec, data: DataSpec) -> str:
+    """What to type before `.encoding=…` to change how this source is read."""
+    for role in ("train", "validation", "test"):
+        if (named := getattr(data, role)) is not None and named.path == source.path:
+            return f"--set data.{role}"
+    role = "train" if data.source == source.path else role_of(Path(source.path).name) or "train"
+    return f"--set data.{role}.path={quote(source.path)} --set data.{role}"

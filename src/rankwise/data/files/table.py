@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rankwise.data.clean import has_surrogate
 from rankwise.data.files.cells import LEAST_TOLD, SHARE_TOLD, Cells, Sampler, told_by
-from rankwise.data.files.columns import Layout, layout_of, setting_of
+from rankwise.data.files.columns import Layout, layout_of
 from rankwise.data.files.reading import open_rows
 from rankwise.data.files.rows import Row, as_strings, row_name
 from rankwise.data.given import labels_in, texts_in
@@ -88,7 +88,7 @@ def stream(
 
     Where the recipe says to skip bad rows, their numbers go into `bad` while records are read.
     """
-    rows = open_rows(source, data, setting=setting_of(source, data))
+    rows = open_rows(source, data)
     label = data.label if source.label is None else source.label
     header = data.header if source.header is None else source.header
     asked = source.model_copy(update={"text": source.text or data.text, "label": label, "header": header})
@@ -128,7 +128,7 @@ def like_training(source: SourceSpec, data: DataSpec, text: Sequence[str], train
     """
     if source.text or data.text or not text:
         return source
-    rows = open_rows(source, data, setting=setting_of(source, data))
+    rows = open_rows(source, data)
     columns = tuple(rows.columns or (cell.strip() for cell in next((cells for _, cells in rows.read() if cells), ())))
     if trained is not None and trained.header is False:
         without_label = [name for name in trained.columns if name != trained.label]

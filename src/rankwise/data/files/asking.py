@@ -1,0 +1,59 @@
+"""What is asked where several columns may be the text or the label: a command for each reading that fits."""
+
+from collections.abc import Sequence
+
+from rankwise.data.files.candidates import BODY, LABEL, Candidates, Choice
+from rankwise.errors import DataError, Unlabelled
+
+SHOWN = 4  # commands that a message has, at most
+
+
+def may_be(file: Candidates, indices: Sequence[int]) -> str:
+    """`column 0 ('neg', 'pos') and column 1 ('app', 'web') may both be the label`."""
+    each = [f"{file.named(index)} ({file.all(index).examples()})" for index in indices[:SHOWN]]
+    return f"{', '.join(each[:-1])} and {each[-1]} may {'both' if len(each) == 2 else 'each'} be the label"
+
+
+def unclear(file: Candidates, choice: Choice, *, needs_label: bool) -> DataError:
+    """What is missing, what stands there, and what to type for each reading that fits."""
+    free = [index for index in range(len(file.columns)) if index not in choice.taken]
+    seeks_label = needs_label and choice.label is None
+    texts = [choice.text]
+    if not choice.text:
+        likely = [index for index in free if file.all(index).may_be_text]
+        likely = likely or [index for index in free if not file.all(index).may_be_labels] or free
+        texts = [(index,) for index in likely]
+    labels: list[int | None] = [choice.label]
+    if seeks_label:
+        labels = [index for index in free if file.all(index).may_be_labels]
+        labels = labels or [index for index in free if file.all(index).may_be_classes and not file.all(index).may_be_text]
+    commands = [
+        file.command(() if text == choice.text else text, label if seeks_label else None)
+        for text in texts
+        for label in labels
+        if label not in text
+    ]
+    typed = " or ".join(commands[:SHOWN])
+    flags = [index for index in free if file.all(index).are_flags]
+    if seeks_label and len(flags) > 1:
+        names = ", ".join(file.columns[index] for index in flags[:5]) + (", …" if len(flags) > 5 else "")
+        return DataError(
+            f"{file.path}: columns {names} hold only 0 and 1, as if a text had several labels, and rankwise takes one label "
+            f"a text; train on one of them: {typed}"
+        )
+    missing = [what for what, is_missing in (("text", not choice.text), ("label", seeks_label)) if is_missing]
+    where = f"among {', '.join(file.columns)}" if file.by_name else f"in {len(file.columns)} columns without a header"
+    candidates = [label for label in labels if label is not None and file.all(label).may_be_labels] if seeks_label else []
+    fix = f"say which: {typed}" if typed else "none holds values that repeat, as labels do; add a column of labels"
+    if len(candidates) > 1:
+        found = f"unclear which column is the label: {may_be(file, candidates)}"
+        return DataError(f"{file.path}: {found}; {fix}")
+    if file.by_name:
+        found = f"no {' and no '.join(missing)} column found {where}"
+        known = " and ".join(f"called {BODY[0] if what == 'text' else LABEL[0]}" for what in missing)
+        fix = f"expected one {known}; {fix}"
+    else:
+        found = f"unclear which column is the {' and which the '.join(missing)} {where}"
+    if missing == ["label"]:
+        return Unlabelled(f"{file.path}: {found}", fix)
+    return DataError(f"{file.path}: {found}; {fix}")

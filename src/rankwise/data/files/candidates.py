@@ -1,0 +1,78 @@
+"""The columns that a source has, with samples of their cells, and those of them that are chosen so far."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from shlex import quote
+
+from rankwise.data.files.cells import Cells
+
+TITLE = ("title", "headline", "subject")
+BODY = (
+    *("text", "sentence", "review", "content", "document", "body", "message"),
+    *("article", "description", "abstract", "summary"),
+)
+LABEL = ("label", "labels", "class", "category", "target", "sentiment")
+NAMES = {*TITLE, *BODY, *LABEL, "id"}
+"""The names by which columns are known."""
+
+_PLAIN = re.compile(r"[^\W\d]\w*(?:[ .-]\w+)*")  # names that YAML reads as they are, but for these:
+_YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """A source's columns and samples of their cells."""
+
+    path: str
+    columns: tuple[str, ...]
+    header: bool | None
+    first: Callable[[int], Cells]
+    """A column's cells in the first rows."""
+    all: Callable[[int], Cells]
+    """A sample of a column's cells in all rows."""
+
+    @property
+    def by_name(self) -> bool:
+        return self.header is not False
+
+    def named(self, index: int) -> str:
+        """A column in a sentence: `column 0`, `column 'topic'`."""
+        return f"column '{self.columns[index]}'" if self.by_name else f"column {self.columns[index]}"
+
+    def command(self, text: Sequence[int] = (), label: int | None = None) -> str:
+        """What to type to read these columns."""
+        parts = []
+        if text:
+            names = [self._typed(index) for index in text]
+            parts.append(f"data.text={names[0]}" if len(names) == 1 else f"data.text=[{', '.join(names)}]")
+        if label is not None:
+            parts.append(f"data.label={self._typed(label)}")
+        return " ".join(f"--set {quote(part)}" for part in parts)
+
+    def _typed(self, index: int) -> str:
+        name = self.columns[index]
+        plain = not self.by_name or (_PLAIN.fullmatch(name) and name.lower() not in _YAML_WORDS)
+        return name if plain else json.dumps(name, ensure_ascii=False)
+
+
+@dataclass
+class Choice:
+    """The columns that are chosen so far, by their indices."""
+
+    text: tuple[int, ...]
+    label: int | None
+    numbers: int | None = None
+    guess: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def taken(self) -> set[int]:
+        return {*self.text, *(index for index in (self.label, self.numbers) if index is not None)}
+
+
+def named(columns: Sequence[str], known: Sequence[str]) -> list[int]:
+    """The indices of the columns with known names, whatever their case, in the order of these names."""
+    indices = {column.strip().lower(): index for index, column in reversed(list(enumerate(columns)))}
+    return [indices[name] for name in known if name in indices]
