@@ -62,25 +62,27 @@ def scores_of(scope):
     return dict(zip(scope["about"]["classes"], scope["scores"][0].tolist(), strict=True))
 
 
+def check_the_code(run, base):
+    """The card's code gives our scores, by our names."""
+    scope = ran(run, base)
+    assert scores_of(scope) == pytest.approx(run.predict([TEXT])[0].probabilities, abs=1e-5)
+    if "model" in scope:
+        assert scope["model"].config.id2label == dict(enumerate(CLASSES))
+
+
 @pytest.mark.parametrize("method", ["lora", "full"])
 @pytest.mark.parametrize("head", HEADS)
 def test_the_code_runs_for_a_base_with_any_head_and_gives_our_scores(recipe_for, tmp_path, head, method):
     base = base_with(HEADS[head], tmp_path / "published")
     run = train(recipe_for("bert", f"base={base}", f"adapter.method={method}", "train.max_steps=3"), tmp_path / "run")
-    scope = ran(run, base)
-    assert scores_of(scope) == pytest.approx(run.predict([TEXT])[0].probabilities, abs=1e-5)
-    if "model" in scope:
-        assert scope["model"].config.id2label == dict(enumerate(CLASSES))
+    check_the_code(run, base)
 
 
 @pytest.mark.parametrize("changes", ["head.kind=pooled", "adapter.method=prefix", "adapter.method=head"])
 def test_the_code_of_other_kinds_of_run_gives_our_scores(recipe_for, tmp_path, changes):
     base = base_with(HEADS["several labels at once"], tmp_path / "published")
     run = train(recipe_for("bert", f"base={base}", changes, "train.max_steps=3"), tmp_path / "run")
-    scope = ran(run, base)
-    assert scores_of(scope) == pytest.approx(run.predict([TEXT])[0].probabilities, abs=1e-5)
-    if "model" in scope:
-        assert scope["model"].config.id2label == dict(enumerate(CLASSES))
+    check_the_code(run, base)
 
 
 @pytest.mark.parametrize("method", ["full", "head", "bias"])

@@ -109,6 +109,12 @@ def line_end(file: TextFile) -> str:
     return "\r" if ends["\r"] and not ends["\n"] else "\n"
 
 
+def filled_lines(file: TextFile) -> Iterator[tuple[int, str]]:
+    """(number, line) of each line that is not blank, with its end. Raises DataError as `read_lines` does."""
+    lines = enumerate(read_lines(file, end=line_end(file)), start=1)
+    return ((number, line) for number, line in lines if not line.isspace())
+
+
 def read_chunks(file: TextFile) -> Iterator[str]:
     """The text in parts. Raises DataError for what can't be decoded."""
     with open_bytes(file) as raw, io.TextIOWrapper(raw, encoding=codec(file), newline="") as stream:

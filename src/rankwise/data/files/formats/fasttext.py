@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from rankwise.data.files.rows import Format, Row, Rows
-from rankwise.data.files.text import TextFile, line_end, read_lines
+from rankwise.data.files.text import TextFile, filled_lines
 from rankwise.errors import DataError
 
 LABELLED = 0.5  # share of lines from which on a file without a known ending is one
@@ -23,9 +23,7 @@ def read(file: TextFile) -> Rows:
 
 
 def _rows(file: TextFile) -> Iterator[Row]:
-    for number, line in enumerate(read_lines(file, end=line_end(file)), start=1):
-        if line.isspace():
-            continue
+    for number, line in filled_lines(file):
         labels = list(dict.fromkeys(_LABEL.findall(line)))
         if len(labels) < 2:
             yield number, ["".join(labels), _LABEL.sub("", line).strip()]

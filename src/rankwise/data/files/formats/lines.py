@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from rankwise.data.files.rows import Format, Row, Rows
-from rankwise.data.files.text import TextFile, line_end, read_lines
+from rankwise.data.files.text import TextFile, filled_lines
 
 
 def read(file: TextFile) -> Rows:
@@ -12,9 +12,8 @@ def read(file: TextFile) -> Rows:
 
 
 def _rows(file: TextFile) -> Iterator[Row]:
-    for number, line in enumerate(read_lines(file, end=line_end(file)), start=1):
-        if not line.isspace():
-            yield number, [line.rstrip("\r\n")]
+    for number, line in filled_lines(file):
+        yield number, [line.rstrip("\r\n")]
 
 
 FORMAT = Format(read=read)

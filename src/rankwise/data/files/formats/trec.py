@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from rankwise.data.files.rows import Format, Row, Rows
-from rankwise.data.files.text import TextFile, line_end, read_lines
+from rankwise.data.files.text import TextFile, filled_lines
 from rankwise.errors import DataError
 
 _LINE = re.compile(r"([A-Z]{2,}):(\w+)\s+(\S.*)", re.DOTALL)
@@ -22,9 +22,7 @@ def read(file: TextFile) -> Rows:
 
 
 def _rows(file: TextFile) -> Iterator[Row]:
-    for number, line in enumerate(read_lines(file, end=line_end(file)), start=1):
-        if line.isspace():
-            continue
+    for number, line in filled_lines(file):
         parts = _LINE.match(line)
         if parts:
             yield number, [parts[1], f"{parts[1]}:{parts[2]}", parts[3].strip()]
