@@ -105,10 +105,13 @@ def saves(recipe: Path, folder: Path, every: int, reference: dict[str, str]) -> 
     raise AssertionError("a save has fewer writes")
 
 
-def trainings(recipe: Path, folder: Path, count: int, reference: dict[str, str], seconds: float) -> tuple[int, list[str]]:
-    """Kill so often at random moments of a training."""
+def trainings(recipe: Path, folder: Path, count: int, reference: dict[str, str]) -> tuple[int, list[str]]:
+    """Kill so often at random moments of a training, from its start to its end in a process that has loaded what it needs."""
     killed, problems, rng = folder / "killed", [], random.Random(0)
     resume = lambda: train(recipe, killed, existing="resume")  # noqa: E731
+    started = time.monotonic()
+    assert ended(forked(lambda: train(recipe, folder / "timed"))) == 0
+    seconds = time.monotonic() - started
     kills = 0
     while kills < count:
         process = forked(resume)
@@ -127,13 +130,11 @@ def trainings(recipe: Path, folder: Path, count: int, reference: dict[str, str],
 
 
 def main(kind: str, recipe: str, folder: str, number: str) -> None:
-    started = time.monotonic()
     reference = content(train(recipe, Path(folder) / "reference").folder)
-    seconds = time.monotonic() - started
     if kind == "save":
         kills, problems = saves(Path(recipe), Path(folder), int(number), reference)
     else:
-        kills, problems = trainings(Path(recipe), Path(folder), int(number), reference, seconds)
+        kills, problems = trainings(Path(recipe), Path(folder), int(number), reference)
     print(json.dumps({"kills": kills, "problems": problems}))
 
 
