@@ -29,6 +29,7 @@ from rankwise.stats.scores import Mistake
 from rankwise.workflows.train import train
 
 SEEDS = ([], ["train.seed=1"])
+FITTED = ("head.kind=pooled", "head.start=fitted")  # which rungs need
 
 
 @pytest.fixture(scope="session")
@@ -332,6 +333,20 @@ def test_recipes_stand_beside_each_other_and_then_alone(run_for):
     assert [row["on_front"] for row in files["accuracy-against-parameters.csv"]].count("yes") >= 1
     assert [row["seed"] for row in files["mcnemar.csv"]] == ["0"]  # which both have
     assert {"1-scores.csv", "2-scores.csv", "1-confusion.csv", "2-confusion.csv"} <= set(files)
+
+
+def test_what_made_no_update_has_no_curve(run_for):
+    words, head = (run_for("bert", f"rungs=[{rung}]", *FITTED) for rung in ("tfidf", "features"))
+    still, moved = (downloads(checked(render(report_of(runs)))) for runs in ([words, head], [words, run_for("bert")]))
+    assert "validation-loss.csv" not in still
+    assert list(moved["validation-loss.csv"][0]) == ["epoch", "tiny method=lora kind=stock start=identity"]
+
+
+def test_a_run_that_counts_words_is_not_held_against_itself_at_the_top(run_for):
+    root = checked(render(report_of([run_for("bert", "rungs=[tfidf]", *FITTED)])))
+    top = root.all("header")[0].text
+    assert "ahead of one answer" in top
+    assert "TF-IDF" not in top
 
 
 def test_recipes_on_other_rows_are_shown_with_the_reason_why_no_verdict_is(run_for):

@@ -73,10 +73,12 @@ def _stats_of_one(group: Group) -> list[Stat]:
     accuracy, rows = group.score("accuracy"), group.first.scores.test.rows
     on_rows = f"{shown_bounds(accuracy, 'share')} on {rows:,} test rows"
     stats = [Stat("accuracy", f"{shown(accuracy, 'share')}\u00a0%", on_rows)]
+    beaten = "majority" if group.first.counts_words else "TF-IDF"  # what counts words itself is no news beside TF-IDF
     for name in baselines(group):
-        if name.startswith("TF-IDF"):
+        if name.startswith(beaten):
             ahead = group.pooled((run.scores.baselines[name] for run in group.runs), "difference")
-            stats.append(Stat("ahead of TF-IDF", shown(ahead, "signed"), f"points {shown_bounds(ahead, 'signed')}"))
+            of = f"ahead of {'one answer' if group.first.counts_words else beaten}"
+            stats.append(Stat(of, shown(ahead, "signed"), f"points {shown_bounds(ahead, 'signed')}"))
     budget = group.first.plan_facts.budget
     share = f"{percent(group.trained_parameters / budget)} of the cap" if budget else "no cap"
     stats.append(Stat("trained parameters", f"{group.trained_parameters:,}", share))

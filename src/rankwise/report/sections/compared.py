@@ -20,10 +20,11 @@ OfGroup = Callable[[Group], Interval]
 
 
 def compared_sections(groups: Sequence[Group], comparison: Comparison | RunError) -> list[Section]:
-    """Every section; trade-offs only where all were scored on the same rows: others are no race."""
+    """Every section; trade-offs only where all were scored on the same rows: others are no race; curves where any moved."""
     same_rows = [] if isinstance(comparison, RunError) else [_trade_offs(groups)]
     first = [_leaderboard(groups), _verdicts(groups, comparison), _costs(groups)]
-    return [*first, *same_rows, _curves(groups), _settings(groups)]
+    moved = [_curves(groups)] if any(group.first.facts.steps for group in groups) else []
+    return [*first, *same_rows, *moved, _settings(groups)]
 
 
 def _leaderboard(groups: Sequence[Group]) -> Section:
@@ -110,10 +111,13 @@ def _trade_offs(groups: Sequence[Group]) -> Section:
 
 
 def _curves(groups: Sequence[Group]) -> Section:
+    """Validation scores on the way of those that made updates; a style is a recipe's own through the whole page."""
     figures = []
     for what, column in (("loss", LOG_LOSS), ("accuracy", ACCURACY)):
         curves = []
         for index, group in enumerate(groups):
+            if not group.first.facts.steps:
+                continue
             lines = [[(entry.epoch, getattr(entry, column.name)) for entry in run.scores.history] for run in group.runs]
             curves.append(mean_curve(group.name, lines, index))
         figures.append(lines_figure(f"Validation {what}", f"validation-{what}", curves, EPOCH, column))
