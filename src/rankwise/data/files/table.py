@@ -193,10 +193,10 @@ def _collect(layout: Layout, records: Iterable[Record], data: DataSpec, needs_la
                 again.append(record.number)
             elif not record.text or record.text.isspace():
                 empty.append(record.number)
-            elif record.label is None and needs_label:
-                missing.append(record.number)
             elif layout.verdict is not None and record.columns[layout.verdict] in REFUSED:
                 refused.append(record.number)
+            elif record.label is None and needs_label:
+                missing.append(record.number)
             else:
                 if layout.numbers is not None and record.label is not None:
                     _note_name(named, record, layout)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rankwise.data.files import label_studio
+from rankwise.data.files.exports import export_of
 from rankwise.data.files.rows import PROBED_ROWS, Format, OutputRow, Row, Rows
 from rankwise.data.files.text import CHUNK, MAX_FIELD, TextFile, read_chunks, read_lines, refuse_utf16
 from rankwise.errors import DataError
@@ -38,13 +39,13 @@ def read(file: TextFile) -> Rows:
     refuse_utf16(file)
     name, entries = _entries_of(file)
     first = [entry for _, entry in islice(entries(), PROBED_ROWS) if entry is not None]
-    questions = label_studio.questions(first)
-    columns = tuple(dict.fromkeys(key for entry in first for key in label_studio.flat(entry, questions)))
-    exported = ", Label Studio" if questions else ""
+    export = export_of(first, file)
+    columns = tuple(dict.fromkeys(key for entry in first for key in export.flat(entry)))
+    exported = f", {export.tool}" if export.tool else ""
 
     def rows() -> Iterator[Row]:
         for line, entry in entries():
-            flat = None if entry is None else label_studio.flat(entry, questions)
+            flat = None if entry is None else export.flat(entry)
             yield line, None if flat is None else [flat.get(column) for column in columns]
 
     return Rows(f"{name}{exported}{', gzip' if file.compressed else ''}", rows, columns, typed=True)
@@ -146,7 +147,7 @@ def _rows_of(file: TextFile, document: dict[str, Any]) -> Sequence[Entry]:
     """The rows of a document: it may be one, hold a list of them, or hold columns as pandas writes them."""
     values = list(document.values())
     lists = [key for key, value in document.items() if isinstance(value, list) and value and isinstance(value[0], dict)]
-    if label_studio.is_task(document) or not values:
+    if label_studio.is_task(document) or isinstance(document.get("text"), str) or not values:
         return [document]
     if len(lists) == 1:
         rows = document[lists[0]]

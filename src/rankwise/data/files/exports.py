@@ -1,0 +1,127 @@
+"""Exports of annotation tools as flat rows: the fields of a task, and what annotators said of it in a column.
+
+An answer with several labels stays a list, so that it is refused as any such cell is.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rankwise.data.files import label_studio
+from rankwise.data.files.text import TextFile
+from rankwise.errors import DataError
+
+MAX_NAMES = 1_000_000  # bytes of a file that names labels; a longer one holds rows
+SURE = 0.5  # of a category in spaCy's format, from which on a text has it
+
+Entry = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Export:
+    """What wrote a file, in words, and how its objects become rows."""
+
+    tool: str
+    flat: Callable[[Entry], dict[str, Any]]
+
+
+def export_of(entries: Sequence[Entry], file: TextFile) -> Export:
+    """The export that a file's first objects are; objects of no tool stay as they are. Raises DataError for unclear names."""
+    if questions := label_studio.questions(entries):
+        return Export("Label Studio", lambda entry: label_studio.flat(entry, questions))
+    has_label = any("label" in entry for entry in entries)
+    if not has_label and any(map(_is_choice, entries)):
+        return Export("Prodigy", _of_prodigy)
+    if not has_label and any(_categories(entry) for entry in entries):
+        return Export("spaCy", _of_spacy)
+    if not has_label and (numbers := {number for entry in entries for number in _annotated(entry)}):
+        names, source = _names_beside(file, numbers)
+        where = f"label names of {source}" if source else "labels are its numbers: put its label_config.json beside the file"
+        return Export(
+            f"doccano, {where}" if not all(map(_is_text, numbers)) else "doccano", lambda row: _of_doccano(row, names)
+        )
+    return Export("", lambda entry: label_studio.flat(entry, {}))
+
+
+def _is_choice(entry: Entry) -> bool:
+    """Whether an object is a Prodigy task with options, some of which were accepted."""
+    options = entry.get("options")
+    return isinstance(options, list) and all(isinstance(one, dict) and "id" in one for one in options) and "accept" in entry
+
+
+def _of_prodigy(entry: Entry) -> dict[str, Any]:
+    """A task with the ids that were accepted as its label, and beside them what these options say."""
+    if not _is_choice(entry):
+        return dict(entry)
+    row = {key: value for key, value in entry.items() if key not in ("options", "accept")}
+    accepted = entry["accept"] if isinstance(entry["accept"], list) else [entry["accept"]]
+    said = [option.get("text") for option in entry["options"] if option["id"] in accepted]
+    return row | {"label": _alone(accepted), "label_text": _alone(said)}
+
+
+def _categories(entry: Entry) -> Mapping[str, float]:
+    """The categories of an object in spaCy's format, such as `{"cats": {"neg": 0, "pos": 1}}`; empty for others."""
+    categories = entry.get("cats")
+    return categories if isinstance(categories, dict) and all(map(_is_number, categories.values())) else {}
+
+
+def _of_spacy(entry: Entry) -> dict[str, Any]:
+    row = {key: value for key, value in entry.items() if key != "cats"}
+    return row | {"label": _alone([name for name, share in _categories(entry).items() if share >= SURE])}
+
+
+def _annotated(entry: Entry) -> Iterator[Any]:
+    """The labels of an object with annotations as doccano writes them: `[{"label": 1, "user": 2}]`; none of others."""
+    annotations = entry.get("annotations")
+    for one in annotations if isinstance(annotations, list) else ():
+        if isinstance(one, dict) and isinstance(one.get("label"), (int, str)) and "start_offset" not in one:
+            yield one["label"]
+
+
+def _of_doccano(entry: Entry, names: Mapping[str, str]) -> dict[str, Any]:
+    """A row with the different labels that annotators gave it, by name where that is known."""
+    row = {key: value for key, value in entry.items() if key != "annotations"}
+    return row | {"label": _alone(list(dict.fromkeys(names.get(str(label), label) for label in _annotated(entry))))}
+
+
+def _names_beside(file: TextFile, numbers: set[Any]) -> tuple[dict[str, str], str]:
+    """(label names by number, the name of the JSON file beside it that has one for each of these); empty for none.
+
+    Raises DataError where two files name them unlike.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for path in sorted(file.path.parent.glob("*.json")):
+        if path != file.path and path.is_file() and path.stat().st_size <= MAX_NAMES:
+            names = _names_in(path)
+            if {str(number) for number in numbers} <= names.keys() and names not in found.values():
+                found[path.name] = names
+    if len(found) > 1:
+        raise DataError(f"{file.name}: {' and '.join(found)} beside it name its labels unlike; move away those of other data")
+    return next(((names, name) for name, names in found.items()), ({}, ""))
+
+
+def _names_in(path: Path) -> dict[str, str]:
+    """Label names by number: of a list of objects with `id` and `text`, as doccano writes it, or of one object."""
+    try:
+        content = json.loads(path.read_text("utf-8-sig"))
+    except (ValueError, RecursionError, OSError):  # whatever it is, it names no labels
+        return {}
+    if isinstance(content, list) and all(isinstance(one, dict) for one in content):
+        content = {one.get("id"): one.get("text", one.get("name")) for one in content if _is_number(one.get("id"))}
+    is_named = isinstance(content, dict) and all(isinstance(name, str) for name in content.values())
+    return {str(number): name for number, name in content.items()} if is_named else {}
+
+
+def _alone(answers: Sequence[Any]) -> Any:
+    """The one answer, None for no answer; several as they are."""
+    return answers if len(answers) > 1 else answers[0] if answers else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)

@@ -1,0 +1,98 @@
+"""Exports of annotation tools give a label a row; several labels are refused, rows that were not accepted are left out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tables import failing, read, write
+
+NAMES = [{"id": 7, "text": "delivery", "suffix_key": "d"}, {"id": 9, "text": "praise", "suffix_key": "p"}]
+
+
+def lines(path: Path, *rows: dict[str, Any]) -> Path:
+    return write(path, "\n".join(map(json.dumps, rows)))
+
+
+def choice(
+    *accepted: str | int, answer: str = "accept", ids: tuple[str | int, ...] = ("DELIVERY", "PRAISE")
+) -> dict[str, Any]:
+    """A task of Prodigy with options, of which some were accepted."""
+    options = [{"id": number, "text": name} for number, name in zip(ids, ("delivery", "praise"), strict=True)]
+    return {"text": "x", "options": options, "accept": list(accepted), "answer": answer}
+
+
+def annotated(*labels: int | str) -> dict[str, Any]:
+    """A row of doccano's older JSONL, each label given by another annotator."""
+    return {"text": "x", "annotations": [{"label": label, "user": user} for user, label in enumerate(labels)], "meta": {}}
+
+
+def test_what_was_accepted_in_prodigy_is_the_label(tmp_path: Path) -> None:
+    table = read(lines(tmp_path / "t.jsonl", choice("PRAISE"), choice("DELIVERY")))
+    assert table.labels == ("PRAISE", "DELIVERY")
+    assert table.layout.describe() == "t.jsonl: JSONL, Prodigy; label = label, text = text"
+
+
+def test_numbered_options_are_read_by_their_words(tmp_path: Path) -> None:
+    rows = [choice(number % 2, ids=(0, 1)) for number in range(20)]
+    table = read(lines(tmp_path / "t.jsonl", *rows))
+    assert (table.labels or ())[:2] == ("delivery", "praise")
+    assert table.layout.classes == ("delivery", "praise")
+
+
+def test_rows_that_were_rejected_or_ignored_are_left_out_though_nothing_was_chosen(tmp_path: Path) -> None:
+    table = read(lines(tmp_path / "t.jsonl", choice("PRAISE"), choice(answer="ignore"), choice("DELIVERY", answer="reject")))
+    assert (table.labels, table.dropped) == (("PRAISE",), {"answer is reject or ignore": 2})
+
+
+def test_doccanos_numbers_are_read_by_the_names_beside_them(tmp_path: Path) -> None:
+    write(tmp_path / "label_config.json", json.dumps(NAMES))
+    table = read(lines(tmp_path / "t.jsonl", annotated(9), annotated(7, 7)))
+    assert table.labels == ("praise", "delivery")
+    assert "doccano, label names of label_config.json;" in table.layout.describe()
+
+
+def test_doccanos_numbers_without_names_stay_numbers_and_it_is_told(tmp_path: Path) -> None:
+    write(tmp_path / "others.json", json.dumps([{"id": 1, "text": "of other data"}]))
+    table = read(lines(tmp_path / "t.jsonl", annotated(9), annotated(7)))
+    assert table.labels == ("9", "7")
+    assert "labels are its numbers: put its label_config.json beside the file" in table.layout.describe()
+
+
+def test_two_files_that_name_the_numbers_unlike_are_asked_about(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", json.dumps(NAMES))
+    write(tmp_path / "b.json", json.dumps({"7": "x", "9": "y"}))
+    assert "a.json and b.json beside it name its labels unlike" in failing(lines(tmp_path / "t.jsonl", annotated(9)))
+
+
+def test_names_in_doccanos_annotations_are_the_labels(tmp_path: Path) -> None:
+    table = read(lines(tmp_path / "t.jsonl", annotated("praise"), annotated("delivery")))
+    assert table.labels == ("praise", "delivery")
+    assert table.layout.format == "JSONL, doccano"
+
+
+def test_the_category_that_a_text_has_in_spacys_format_is_the_label(tmp_path: Path) -> None:
+    cats = [{"text": "x", "cats": {"praise": 1.0, "delivery": 0.0}}, {"text": "y", "cats": {"praise": 0, "delivery": 1}}]
+    table = read(lines(tmp_path / "t.jsonl", *cats))
+    assert table.labels == ("praise", "delivery")
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        choice("PRAISE", "DELIVERY"),
+        annotated("a", "b"),
+        {"text": "x", "cats": {"a": 1, "b": 1}},
+        {"text": "x", "labels": ["a", "b"]},
+    ],
+)
+def test_several_labels_are_refused(tmp_path: Path, row: dict[str, Any]) -> None:
+    assert "found 2 values" in failing(lines(tmp_path / "t.jsonl", row, row))
+
+
+@pytest.mark.parametrize(
+    "row", [choice("PRAISE"), annotated("PRAISE"), {"text": "x", "label": "PRAISE", "Comments": [{"text": "y"}]}]
+)
+def test_a_file_of_one_row_is_that_row(tmp_path: Path, row: dict[str, Any]) -> None:
+    table = read(lines(tmp_path / "t.jsonl", row))
+    assert (tuple(table.texts), table.labels) == (("x",), ("PRAISE",))
