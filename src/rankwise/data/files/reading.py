@@ -12,6 +12,7 @@ from shlex import quote
 
 from rankwise.data.files import hub, texts
 from rankwise.data.files.formats import FORMATS, LINES, READERS
+from rankwise.data.files.hub_classes import with_names
 from rankwise.data.files.parts import joined, parts_of
 from rankwise.data.files.rows import Format, Rows
 from rankwise.data.files.text import TextFile, codec, data_suffix, open_bytes, read_lines, refuse_utf16
@@ -52,7 +53,7 @@ def open_rows(source: SourceSpec, data: DataSpec) -> Rows:
     )
     if path.is_dir() and texts.class_folders(path):
         return texts.read(file)
-    return joined([(part, _format_of(part).read(part)) for part in parts_of(file)])
+    return with_names(joined([(part, _format_of(part).read(part)) for part in parts_of(file)]), path)
 
 
 def checked_path(name: str) -> Path:

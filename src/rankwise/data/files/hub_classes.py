@@ -1,0 +1,105 @@
+"""Class names that the description beside a hub repository's files gives the numbers in them, column by column."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from rankwise.data.files.rows import Row, Rows, class_name
+from rankwise.errors import DataError, RecipeError
+from rankwise.recipe.yaml import parse
+
+CARDS = ("README.md", "dataset_infos.json", "dataset_info.json")
+MAX_CARD = 1_000_000  # bytes of a file that describes data
+
+_FRONT = re.compile(r"---[ \t]*\n(.*?\n)---[ \t]*(?:\n|$)", re.DOTALL)
+_WHOLE = re.compile(r"-?\d+(?:\.0+)?")
+
+
+def with_names(rows: Rows, path: Path) -> Rows:
+    """The rows with class numbers as the names that a file in the folder, or in the one above `data`, gives them.
+
+    What the format says of its own goes before. Raises DataError for such a file that can't be read.
+    """
+    folder = path if path.is_dir() else path.parent
+    for place in (folder, *([folder.resolve().parent] if folder.resolve().name == "data" else ())):
+        for name in CARDS:
+            if classes := _classes_in(place / name):
+                columns = rows.columns or tuple(
+                    cell.strip() for cell in next(filter(None, map(itemgetter(1), rows.read())), ())
+                )
+                names = [None if column in rows.classes else classes.get(column) for column in columns]
+                return _named(rows, columns, names, name) if any(names) else rows
+    return rows
+
+
+def _named(rows: Rows, columns: Sequence[str], names: Sequence[Sequence[str] | None], card: str) -> Rows:
+    """The rows with names for the numbers in those columns that have any; a row of column names stays as it is."""
+    known = {column: tuple(listed) for column, listed in zip(columns, names, strict=True) if listed}
+
+    def read() -> Iterator[Row]:
+        for location, cells in rows.read():
+            if cells is None or len(cells) != len(names):
+                yield location, cells
+            else:
+                yield (
+                    location,
+                    [cell if listed is None else _name(cell, listed) for cell, listed in zip(cells, names, strict=True)],
+                )
+
+    return replace(rows, format=f"{rows.format}, class names of {card}", read=read, classes={**known, **rows.classes})
+
+
+def _name(cell: Any, names: Sequence[str]) -> Any:
+    if isinstance(cell, str):
+        named = class_name(int(float(cell)), names) if _WHOLE.fullmatch(cell.strip()) else cell
+        return "" if named is None else named
+    return class_name(int(cell), names) if isinstance(cell, float) and cell.is_integer() else class_name(cell, names)
+
+
+def _classes_in(path: Path) -> Mapping[str, tuple[str, ...]]:
+    """The class names by column, of those columns for which all configurations give the same; empty where it has none."""
+    if not path.is_file() or path.stat().st_size > MAX_CARD:
+        return {}
+    try:
+        features = list(_features_of_json(path) if path.suffix == ".json" else _features_of_card(path))
+    except (ValueError, RecursionError, RecipeError) as error:
+        raise DataError(f"{path}: its class names can't be read ({error}); correct them, or move the file away") from error
+    named: dict[str, set[tuple[str, ...]]] = {}
+    for column, names in features:
+        named.setdefault(column, set()).add(names)
+    return {column: alike.pop() for column, alike in named.items() if len(alike) == 1}
+
+
+def _features_of_card(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(column, its class names) of what stands under dataset_info at the top of a card."""
+    front = _FRONT.match(path.read_text("utf-8-sig"))
+    if front is None or "class_label" not in front[1]:
+        return
+    infos = parse(path.name, f"\n{front[1]}")[0].get("dataset_info")
+    for info in infos if isinstance(infos, list) else [infos]:
+        features = info.get("features") if isinstance(info, dict) else None
+        for feature in features if isinstance(features, list) else ():
+            kind = feature.get("dtype") if isinstance(feature, dict) else None
+            names = (kind.get("class_label") or {}).get("names") if isinstance(kind, dict) else None
+            yield from ((str(feature.get("name")), listed) for listed in [_listed(names)] if listed)
+
+
+def _features_of_json(path: Path) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """(column, its class names) of what the datasets library writes beside its data, also by configuration."""
+    infos = json.loads(path.read_text("utf-8-sig"))
+    for info in (infos, *infos.values()) if isinstance(infos, dict) else ():
+        features = info.get("features") if isinstance(info, dict) else None
+        for column, feature in features.items() if isinstance(features, dict) else ():
+            is_class = isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
+            yield from ((column, listed) for listed in [_listed(feature.get("names") if is_class else None)] if listed)
+
+
+def _listed(names: Any) -> tuple[str, ...]:
+    """Names in the order of their numbers, of a list or of an object that counts from 0; else none."""
+    if isinstance(names, dict):
+        names = [names.get(str(number)) for number in range(len(names))]
+    return tuple(map(str, names)) if isinstance(names, list) and None not in names else ()
