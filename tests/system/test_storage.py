@@ -128,6 +128,13 @@ def test_a_read_only_disk_is_told(tmp_path):
     assert line == f"{disk / 'x'}: can't be written (Read-only file system); give another folder"
 
 
+def test_another_file_that_is_refused_meanwhile_is_named_itself(tmp_path):
+    (tmp_path / "data.csv").symlink_to(tmp_path / "data.csv")
+    line = told(tmp_path / "run", "give another --out", lambda _: (tmp_path / "data.csv").read_bytes())
+    assert line.startswith(f"{tmp_path / 'data.csv'}: Too many levels of symbolic links; ")
+    assert "--out" not in line
+
+
 @pytest.mark.parametrize(
     "error", [FileNotFoundError(2, "x"), ValueError("no room"), RuntimeError("(os error 2)"), OSError("x")]
 )

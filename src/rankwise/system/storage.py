@@ -83,7 +83,10 @@ def make_folder(path: str | Path) -> Path:
 
 @contextmanager
 def told_refusals(path: str | Path, advice: str) -> Iterator[None]:
-    """Inside, what the disk refuses is a StorageError that names the path and ends in the advice, whoever was writing."""
+    """Inside, what the disk refuses is a StorageError that names the path and ends in the advice, whoever was writing.
+
+    Where the system says that it was another file, such as one that is read meanwhile, that one is named instead.
+    """
     try:
         yield
     except RankwiseError:  # which has been told already
@@ -92,7 +95,21 @@ def told_refusals(path: str | Path, advice: str) -> Iterator[None]:
         refused = refusal(error)
         if refused is None:
             raise
+        if other := _another(refused, Path(path)):
+            is_full = refused.errno in FULL
+            why = f"{reason(refused)}; free room there" if is_full else f"{os.strerror(refused.errno or 0)}; put that right"
+            raise StorageError(f"{other}: {why}, and type the same again") from error
         raise StorageError(f"{path}: {reason(refused)}; {advice}") from error
+
+
+def _another(refused: OSError, path: Path) -> str:
+    """The file that was refused, where it is neither the path, nor below or above it, nor a draft of it; else empty."""
+    if not isinstance(refused.filename, (str, bytes)):
+        return ""
+    name = os.fsdecode(refused.filename)
+    file, path = Path(name).absolute(), path.absolute()
+    is_draft = file.parent == path.parent and (file.name.startswith(path.name) or DRAFT in file.name)
+    return "" if is_draft or path in (file, *file.parents) or file in path.parents else name
 
 
 def refusal(error: BaseException) -> OSError | None:

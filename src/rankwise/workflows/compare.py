@@ -170,7 +170,7 @@ class Comparison:
         rows = [_csv_row(system) for system in self.systems]
         try:
             with (
-                told_refusals(f"--out {path}", "free room there, or give another file"),
+                told_refusals(path, "free room there, or give another --out"),
                 whole_file(path) as draft,
                 draft.open("w", newline="", encoding="utf-8") as file,
             ):
