@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -59,6 +60,13 @@ def test_rows_come_back_as_they_were_written(tmp_path, ending):
     assert read(tmp_path / f"out{ending}") == ROWS
     assert count == len(ROWS)
     assert [path.name for path in tmp_path.iterdir()] == [f"out{ending}"]
+
+
+def test_what_is_no_number_is_null_in_jsonl_wherever_it_stands(tmp_path):
+    own = {"row": 1, "label": [math.nan, {"x": math.inf}], "score": -math.inf}
+    write(tmp_path / "out.jsonl", [*ROWS, own])
+    line = (tmp_path / "out.jsonl").read_text("utf-8").split("\n")[len(ROWS)]
+    assert line == '{"row": 1, "label": [null, {"x": null}], "score": null}'
 
 
 @pytest.mark.parametrize("ending", WRITERS)

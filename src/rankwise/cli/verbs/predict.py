@@ -5,7 +5,6 @@ at all for a label.
 """
 
 import io
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -149,10 +148,11 @@ def _write_rows(options: PredictOptions) -> None:
 def _print_rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_json: bool) -> None:
     """Rows on standard output as they come: to the letter for a program, and for a terminal as they may be shown."""
     from rankwise.data.files.formats.csv import write_lines
+    from rankwise.data.files.formats.json import as_line
 
     if as_json:
         for row in rows:
-            typer.echo(visible_json(json.dumps(dict(row), ensure_ascii=False, default=str)))
+            typer.echo(visible_json(as_line(row)))
     else:
         stream = cast(TextIO, _Shown(sys.stdout)) if sys.stdout.isatty() else sys.stdout
         write_lines(stream, columns, rows)

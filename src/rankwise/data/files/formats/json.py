@@ -4,6 +4,7 @@ Lines, arrays and objects in a row are read one object at a time. What else stan
 """
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -53,7 +54,23 @@ def read(file: TextFile) -> Rows:
 
 def _write(path: Path, _columns: Sequence[str], rows: Iterable[OutputRow]) -> None:
     with path.open("w", encoding="utf-8", newline="") as stream:
-        stream.writelines(json.dumps(dict(row), ensure_ascii=False, default=str) + "\n" for row in rows)
+        stream.writelines(f"{as_line(row)}\n" for row in rows)
+
+
+def as_line(row: OutputRow) -> str:
+    """A row as JSON, which has no word for what is no number: null stands for it, and for infinity."""
+    try:
+        return json.dumps(dict(row), ensure_ascii=False, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(dict(row)), ensure_ascii=False, default=str)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(cell) for key, cell in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(cell) for cell in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _entries_of(file: TextFile) -> tuple[str, Callable[[], Entries]]:
