@@ -97,7 +97,7 @@ def test_a_build_that_fails_leaves_no_entry(tmp_path):
 
 def test_the_least_recently_used_entry_makes_room(tmp_path):
     size = int(OFFSETS[-1]) * WIDTH * 2
-    room_for_two = cache(tmp_path, limit=2 * size + 150)
+    room_for_two = cache(tmp_path, limit=2 * size + 220)
     for number, key in enumerate(("old", "newer")):
         room_for_two.get(key, OFFSETS, WIDTH, 2, filler([]))
         os.utime(tmp_path / key, (number, number))

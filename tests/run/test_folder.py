@@ -331,6 +331,20 @@ def test_another_runs_export_is_refused(quick_run, copy_of):
         other.exported(quick_run.exported().path)
 
 
+def test_a_damaged_export_in_the_cache_is_made_again_and_one_beside_the_run_is_refused(quick_run, copy_of):
+    whole = quick_run.exported()
+    before, content = whole.about, bytearray(whole.path.read_bytes())
+    content[len(content) // 2] ^= 1  # a weight, which ONNX Runtime would take
+    whole.path.write_bytes(content)
+    again = Run.load(quick_run.folder).exported()
+    assert again.about == f"{before} (made again, for the one there was damaged)"
+    assert Run.load(quick_run.folder).exported().about == before
+    copied = Run.load(copy_of(quick_run))
+    (copied.folder / "model.onnx").write_bytes(content)
+    with pytest.raises(ModelError, match=r"model.onnx: not what rankwise exported .*; delete it, and it is made again"):
+        copied.exported()
+
+
 def test_each_engine_is_loaded_once(quick_run):
     assert quick_run.predictor_on("onnx") is quick_run.predictor_on("onnx")
     assert quick_run.predictor_on("torch") is quick_run.predictor

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,34 @@ def test_json_values_are_made_once_and_again_where_they_are_damaged(tmp_path):
     assert made == [0, 1]
 
 
+def test_every_damage_to_an_entry_is_noticed_and_it_is_made_again(tmp_path):
+    """Its facts too, where a digit would be another number."""
+    cache, rng, made = Cache(tmp_path, limit_bytes=10**6), random.Random(0), []
+
+    def make(entry):
+        made.append(entry)
+        (entry / "numbers.bin").write_bytes(bytes(range(200)))
+        return {"gains": [0.25, 0.125], "name": "key"}
+
+    def read(entry, facts):
+        return facts, (entry / "numbers.bin").read_bytes()
+
+    expected, _ = cache.entry("key", 0, make, read)
+    for path in (tmp_path / "key" / "entry.json", tmp_path / "key" / "numbers.bin"):
+        whole = path.read_bytes()
+        for place in range(len(whole) - 1):  # the last one is a line's end
+            flipped = bytearray(whole)
+            flipped[place] ^= 1 << rng.randrange(8)
+            for content in (flipped, whole[:place]):
+                path.write_bytes(content)
+                assert cache.entry("key", 0, make, read) == (expected, False)
+    assert len(made) == 1 + 2 * (len(whole) - 1 + len((tmp_path / "key" / "entry.json").read_bytes()) - 1)
+
+
 def test_the_entries_used_longest_ago_make_room(tmp_path):
-    cache = Cache(tmp_path, limit_bytes=100)
+    cache = Cache(tmp_path, limit_bytes=160)
     for number, key in enumerate("abc"):
-        cache.json_entry(key, lambda: "x" * 13)  # 40 bytes
+        cache.json_entry(key, lambda: "x" * 13)  # some 65 bytes
         os.utime(tmp_path / key, (number, number))
     cache.json_entry("d", lambda: "x" * 13)
     assert sorted(path.parent.name for path in tmp_path.glob("*/entry.json")) == ["b", "c", "d"]

@@ -2,8 +2,12 @@
 
 The graph takes what the tokenizer gives, `input_ids`, `attention_mask` and, where it has any, `token_type_ids`, each
 int64 (B, T), and gives `logits`, fp32 (B, C). B and T are free.
+
+A file ends in its seal, an entry of its metadata that holds the sha256 of all before it: whoever copies the file takes the
+digest along, and every other reader of ONNX sees one more entry.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +23,10 @@ from rankwise.system.cores import default_threads
 TOLERANCE = 1e-4  # the largest difference of a logit from torch's that an export may have
 DIFFERENCE = "rankwise.difference"  # in the file's metadata: the largest difference found when it was made,
 SOURCE = "rankwise.source"  # and what it was made from, in the caller's words
+DIGITS = 64  # of a sha256
+_ENTRY = b"\x0a\x0frankwise.sha256\x12" + bytes([DIGITS])  # a protobuf message: field 1 is the key, field 2 the value
+SEAL = b"\x72" + bytes([len(_ENTRY) + DIGITS]) + _ENTRY  # field 14 of the model, metadata_props; the digest comes after it
+PIECE = 1 << 24  # bytes hashed at once
 SPIN = "1000"  # microseconds that a thread waits awake: more than lies between two operators, and then the core is others'
 
 
@@ -34,11 +42,14 @@ class OnnxScorer:
     """The largest difference of a logit from torch's, found at export."""
     source: str
     """What the file was made from, as `export` was told."""
+    note: str = ""
+    """What a person should know of the file."""
 
     @property
     def about(self) -> str:
-        """How close the file comes to torch, and where it is."""
-        return f"ONNX Runtime: logits within {self.difference:.0e} of torch's (tolerance {TOLERANCE:.0e}); {self.path}"
+        """How close the file comes to torch, where it is, and what else there is to know of it."""
+        where = f"{self.path}{self.note and f' ({self.note})'}"
+        return f"ONNX Runtime: logits within {self.difference:.0e} of torch's (tolerance {TOLERANCE:.0e}); {where}"
 
     def logits(self, batch: Batch) -> NDArray[np.float32]:
         """Logits (B, C) in fp32, the precision of the file. Raises ModelError for inputs that the graph does not have."""
@@ -55,9 +66,13 @@ class OnnxScorer:
 def load_onnx(path: Path, classes: Sequence[str], *, threads: int | None = None) -> OnnxScorer:
     """The classifier in an exported file, on as many threads as the process may use when none are given.
 
-    Raises MissingExtra without ONNX Runtime, ModelError for a file that it can't load or that isn't one of ours.
+    Raises MissingExtra without ONNX Runtime, ModelError for a file that it can't load, or that is not as `sealed` made it.
     """
     runtime = require("onnxruntime", extra="onnx")
+    if not is_whole(path):
+        raise ModelError(
+            f"{path}: not what rankwise exported (its sha256 differs, or it has none); delete it, and it is made again"
+        )
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads or default_threads()
     options.inter_op_num_threads = 1
@@ -71,9 +86,22 @@ def load_onnx(path: Path, classes: Sequence[str], *, threads: int | None = None)
         reason = _first_line(error)
         raise ModelError(f"{path}: ONNX Runtime can't load it ({reason}); delete it, and it is made again") from error
     known = session.get_modelmeta().custom_metadata_map
-    if DIFFERENCE not in known:
-        raise ModelError(f"{path}: this ONNX file was not made by rankwise; delete it, or give another path")
     return OnnxScorer(session, tuple(classes), path, float(known[DIFFERENCE]), known[SOURCE])
+
+
+def sealed(graph: bytes) -> bytes:
+    """An ONNX file's bytes with their digest at the end."""
+    return graph + SEAL + hashlib.sha256(graph).hexdigest().encode()
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a file, which must be there, is to the byte what `sealed` gave."""
+    left, total = path.stat().st_size - len(SEAL) - DIGITS, hashlib.sha256()
+    with path.open("rb") as file:
+        while left > 0 and (piece := file.read(min(PIECE, left))):
+            total.update(piece)
+            left -= len(piece)
+        return file.read() == SEAL + total.hexdigest().encode()
 
 
 def _errors(*names: str) -> tuple[type[Exception], ...]:

@@ -77,7 +77,7 @@ class Cache:
             new.mkdir()
             try:
                 facts = make(new)
-                (new / ABOUT).write_text(json.dumps({"facts": facts, "crc32": _checksums(new)}) + "\n", "utf-8")
+                (new / ABOUT).write_text(json.dumps({"facts": facts, "crc32": _checksums(new, facts)}) + "\n", "utf-8")
                 new.rename(entry)
             except BaseException:
                 shutil.rmtree(new, ignore_errors=True)
@@ -156,14 +156,14 @@ def _checked(entry: Path, read: Callable[[Path, Any], T]) -> T | None:
     """What `read` makes of an entry; None where it is missing, damaged or of an older rankwise."""
     try:
         about = json.loads((entry / ABOUT).read_text("utf-8"))
-        return read(entry, about["facts"]) if about["crc32"] == _checksums(entry) else None
+        return read(entry, about["facts"]) if about["crc32"] == _checksums(entry, about["facts"]) else None
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 
 
-def _checksums(folder: Path) -> dict[str, int]:
-    """CRC-32 of every file of an entry but its facts, read in pieces."""
-    checksums = {}
+def _checksums(folder: Path, facts: Any) -> dict[str, int]:
+    """CRC-32 of an entry's facts, and of every other file of it, read in pieces."""
+    checksums = {ABOUT: zlib.crc32(json.dumps(facts).encode())}
     for path in sorted(folder.iterdir()):
         if path.name != ABOUT:
             crc = 0

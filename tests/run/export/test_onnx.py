@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import random
 import sys
 import threading
 from dataclasses import replace
@@ -16,7 +18,7 @@ from rankwise.data.batches import Padding, collate
 from rankwise.data.tokens import tokenize
 from rankwise.encoders.families import FAMILIES as families
 from rankwise.errors import MissingExtra, ModelError, ReloadMismatch
-from rankwise.inference.onnx_scorer import TOLERANCE, load_onnx
+from rankwise.inference.onnx_scorer import SEAL, TOLERANCE, load_onnx
 from rankwise.inference.scorer import logits
 from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.model.classifier import Classifier
@@ -123,13 +125,17 @@ def test_exporting_leaves_the_classifier_as_it_was(exported):
 
 def test_it_can_be_quantized_by_onnx_runtimes_own_tool(exported, tmp_path):
     quantization = pytest.importorskip("onnxruntime.quantization")
+    from onnxruntime import InferenceSession
+
     classifier, path, _ = exported
-    quantization.quantize_dynamic(path, tmp_path / "int8.onnx", weight_type=quantization.QuantType.QInt8)
-    smaller = load_onnx(tmp_path / "int8.onnx", CLASSES)
-    assert smaller.path.stat().st_size < 0.7 * path.stat().st_size
+    smaller = tmp_path / "int8.onnx"
+    quantization.quantize_dynamic(path, smaller, weight_type=quantization.QuantType.QInt8)
+    assert smaller.stat().st_size < 0.7 * path.stat().st_size
     (batch,) = batches("bert", range(3, 9))
-    found, expected = smaller.logits(batch), TorchScorer(classifier).logits(batch)
+    found, expected = InferenceSession(smaller).run(["logits"], dict(batch))[0], TorchScorer(classifier).logits(batch)
     assert np.corrcoef(found.ravel(), np.asarray(expected).ravel())[0, 1] > 0.98
+    with pytest.raises(ModelError, match="not what rankwise exported"):  # nor within the tolerance that we tell
+        load_onnx(smaller, CLASSES)
 
 
 def test_the_file_remembers_how_close_it_came_and_where_from(exported):
@@ -154,11 +160,30 @@ def test_inputs_that_the_graph_does_not_have_are_refused(exported):
         load_onnx(path, CLASSES).logits({**batch, "token_type_ids": batch["input_ids"]})
 
 
-def test_a_file_that_is_damaged_is_refused(exported, tmp_path):
+REFUSED = r"not what rankwise exported \(its sha256 differs, or it has none\); delete it, and it is made again"
+
+
+def test_every_flipped_bit_and_every_cut_of_an_export_is_noticed(exported, tmp_path):
+    """Also where ONNX Runtime would run it and answer otherwise."""
+    whole, damaged, rng = exported[1].read_bytes(), tmp_path / "damaged.onnx", random.Random(0)
+    ends = (0, 1, len(whole) - 70, len(whole) - 1)
+    for place in (*ends, *rng.sample(range(len(whole)), 60)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << rng.randrange(8)
+        for content in (flipped, whole[:place]):
+            damaged.write_bytes(content)
+            with pytest.raises(ModelError, match=rf"damaged.onnx: {REFUSED}"):
+                load_onnx(damaged, CLASSES)
+
+
+def test_its_digest_is_an_entry_of_its_metadata(exported):
+    import onnx as format_
+
     _, path, _ = exported
-    (tmp_path / "half.onnx").write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ModelError, match=r"half.onnx: ONNX Runtime can't load it .*; delete it, and it is made again"):
-        load_onnx(tmp_path / "half.onnx", CLASSES)
+    entries = {entry.key: entry.value for entry in format_.load(path).metadata_props}
+    whole = path.read_bytes()
+    assert entries["rankwise.sha256"] == hashlib.sha256(whole[: -len(SEAL) - 64]).hexdigest()
+    format_.checker.check_model(path)
 
 
 def test_a_file_that_is_not_ours_is_refused(exported, tmp_path):
@@ -168,7 +193,7 @@ def test_a_file_that_is_not_ours_is_refused(exported, tmp_path):
     model = format_.load(path)
     del model.metadata_props[:]
     format_.save(model, tmp_path / "other.onnx")
-    with pytest.raises(ModelError, match="was not made by rankwise"):
+    with pytest.raises(ModelError, match=REFUSED):
         load_onnx(tmp_path / "other.onnx", CLASSES)
 
 

@@ -1,9 +1,10 @@
 """A run in ONNX Runtime: exported once, then read from the run's folder or the user's cache, without torch."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from rankwise.errors import RunError, require
-from rankwise.inference.onnx_scorer import OnnxScorer, load_onnx
+from rankwise.inference.onnx_scorer import OnnxScorer, is_whole, load_onnx
 from rankwise.run.engines import SavedRun
 from rankwise.run.manifest import MANIFEST
 from rankwise.system.cache import cache_folder
@@ -21,15 +22,17 @@ def scorer(run: SavedRun, _: str) -> OnnxScorer:
 def exported(run: SavedRun, path: Path | None = None, *, threads: int | None = None) -> OnnxScorer:
     """The run's export at `path`, else in its folder, else in the user's cache under the manifest's digest.
 
-    Where there is none it is made, and held against torch's logits; `Run.exported` says what is raised.
+    Where there is none it is made, and held against torch's logits; in the cache also where it is damaged. `Run.exported`
+    says what is raised.
     """
     digest = sha256(run.folder / MANIFEST)
-    beside = run.folder / FILE
-    path = path or (beside if beside.exists() else cache_folder() / "onnx" / f"{digest}.onnx")
-    if not path.exists():
+    beside, kept = run.folder / FILE, cache_folder() / "onnx" / f"{digest}.onnx"
+    path = path or (beside if beside.exists() else kept)
+    damaged = path == kept and path.exists() and not is_whole(path)
+    if damaged or not path.exists():
         with told_refusals(path, "free room there, or name another folder for exports: RANKWISE_CACHE=FOLDER"):
             require("rankwise.run.export.onnx", extra="export").export_run(run, path, source=digest)
     loaded = load_onnx(path, run.preprocessing.classes, threads=threads)
     if loaded.source != digest:
         raise RunError(f"{path}: exported from another run than {run.folder}; delete it, or give another path")
-    return loaded
+    return replace(loaded, note="made again, for the one there was damaged" if damaged else "")

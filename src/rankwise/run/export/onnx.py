@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from rankwise.data.batches import Batch, Padding, collate
 from rankwise.data.tokens import tokenize
 from rankwise.errors import ModelError, ReloadMismatch, require
-from rankwise.inference.onnx_scorer import DIFFERENCE, SOURCE, TOLERANCE, OnnxScorer, load_onnx
+from rankwise.inference.onnx_scorer import DIFFERENCE, SOURCE, TOLERANCE, OnnxScorer, load_onnx, sealed
 from rankwise.model import adapters
 from rankwise.model.classifier import Classifier, in_eval_mode, to_tensors
 from rankwise.model.forward import Forward
@@ -28,6 +28,7 @@ from rankwise.model.load import tokenizer_in
 from rankwise.planning.operations import has_fast_path
 from rankwise.planning.plan import Plan
 from rankwise.run.engines import SavedRun
+from rankwise.system.storage import sync
 
 OPSET = 23  # the first with Attention: a smaller graph than 20's, and a few percent faster; a family may need another
 PROBE_TEXTS = 16  # whose logits are compared on two engines
@@ -79,6 +80,7 @@ def export(classifier: Classifier, batches: Sequence[Batch], path: Path, *, sour
             program.model.metadata_props[DIFFERENCE] = repr(difference)
             _save(program, written)
             difference = _difference(load_onnx(written, classifier.classes), batches, reference)
+        sync(written)
         os.replace(written, path)
     finally:
         written.unlink(missing_ok=True)
@@ -155,7 +157,7 @@ def _save(program: Any, path: Path) -> None:
     """
     model = program.model_proto
     del model.graph.value_info[:]
-    path.write_bytes(model.SerializeToString())
+    path.write_bytes(sealed(model.SerializeToString()))
 
 
 def _difference(exported: OnnxScorer, batches: Sequence[Batch], reference: Sequence[NDArray[np.float32]]) -> float:
