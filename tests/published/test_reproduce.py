@@ -102,11 +102,15 @@ def test_dropout_at_prediction_asks_the_runs_again_and_keeps_the_answers(run_rep
     asked, asking = found.outcomes
     assert [one.system.name for one in (asked, asking)] == ["by-depth", "mc-dropout"]
     assert asked.system.log_loss != asking.system.log_loss
-    (kept,) = (tmp_path / "out").glob("mc-dropout-seed-0-10-*.parquet")
-    written = kept.stat().st_mtime_ns
+    (kept,) = (tmp_path / "out").glob("mc-dropout-seed-0-10-*/test.parquet")
+    written, content = kept.stat().st_mtime_ns, bytearray(kept.read_bytes())
     again, _ = run_report("002", "train.learning_rate=1e-2", only=["mc-dropout"])
     assert kept.stat().st_mtime_ns == written
-    assert again == found
+    content[200] ^= 1  # damaged since then
+    kept.write_bytes(content)
+    once_more, _ = run_report("002", "train.learning_rate=1e-2", only=["mc-dropout"])
+    assert kept.read_bytes() != content
+    assert once_more == again == found
 
 
 def test_answers_that_were_being_written_when_it_was_stopped_are_asked_for_again(run_report, tmp_path, monkeypatch):

@@ -1,12 +1,16 @@
-"""A sealed folder is there whole or not at all, and any damage to it is noticed."""
+"""What is sealed is there whole or not at all, and any damage to it is noticed."""
 
 from __future__ import annotations
 
+import json
 import random
+from dataclasses import dataclass
 
 import pytest
 
-from rankwise.system.sealed import SEAL, damage, sealed_folder
+from rankwise.errors import RunError
+from rankwise.system.files import Stored, write_json
+from rankwise.system.sealed import SEAL, damage, read_sealed, sealed_folder, write_sealed
 
 FILES = {"one.bin": bytes(range(256)) * 4, "sub/two.json": b'{"step": 8}\n', "empty": b""}
 
@@ -74,3 +78,33 @@ def test_every_flipped_bit_and_every_cut_is_noticed(sealed, name):
 def test_what_is_missing_or_too_much_is_named(sealed, tamper, told):
     tamper(sealed)
     assert damage(sealed) == told
+
+
+@dataclass(frozen=True)
+class Scores(Stored):
+    accuracy: float
+    names: tuple[str, ...]
+
+
+SCORES = Scores(0.875, ("früh", "spät"))
+
+
+def test_every_flipped_bit_and_every_cut_of_a_sealed_file_is_noticed(tmp_path):
+    path = tmp_path / "scores.json"
+    write_sealed(path, SCORES)
+    assert read_sealed(path, Scores) == SCORES
+    whole = path.read_bytes()
+    for place in range(len(whole) - 1):  # the last one is a line's end
+        flips = (bytes([*whole[:place], whole[place] ^ 1 << bit, *whole[place + 1 :]]) for bit in range(8))
+        for content in (*flips, whole[:place]):
+            path.write_bytes(content)
+            with pytest.raises(RunError, match=r"scores\.json"):
+                read_sealed(path, Scores)
+
+
+def test_a_file_without_a_seal_is_read_as_older_ones_are(tmp_path):
+    write_json(tmp_path / "scores.json", SCORES)
+    assert read_sealed(tmp_path / "scores.json", Scores) == SCORES
+    (tmp_path / "scores.json").write_text(json.dumps([1]), "utf-8")
+    with pytest.raises(RunError, match="expected"):
+        read_sealed(tmp_path / "scores.json", Scores)

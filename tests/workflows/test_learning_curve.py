@@ -140,6 +140,21 @@ def test_points_are_trained_kept_and_taken_up_again(recipe_for, tmp_path):
     assert more.validation_rows == 12
 
 
+def test_a_point_that_was_damaged_is_trained_again_and_the_curve_says_so(recipe_for, tmp_path):
+    recipe, heard = recipe_for("bert", *QUICK), []
+    whole = learning_curve(recipe, tmp_path, rows=[9])
+    path = tmp_path / "points" / "rows-9-seed-0.json"
+    point = json.loads(path.read_text("utf-8"))
+    point["right"] = point["right"].translate(str.maketrans("01", "10"))  # as one flipped bit in each digit would
+    for content in (json.dumps(point), path.read_text("utf-8")[:-9]):
+        path.write_text(content, "utf-8")
+        again = learning_curve(recipe, tmp_path, rows=[9], on_point=lambda _, reused: heard.append(reused))
+        assert again.sizes[0].accuracy == whole.sizes[0].accuracy
+        assert "rows-9-seed-0.json is not" in again.notes[-1]
+        assert again.notes[-1].endswith(", so that point was trained again")
+    assert heard == [False, False]
+
+
 def test_a_folder_called_training_is_left_alone_and_what_was_stopped_leaves_nothing(recipe_for, tmp_path, monkeypatch):
     kept = tmp_path / "training" / "notes.txt"
     kept.parent.mkdir()

@@ -13,8 +13,9 @@ from rankwise.data.labelled import read_labelled
 from rankwise.data.prepare import Split
 from rankwise.data.shifts import KINDS, shift, shifted_tokens
 from rankwise.data.tokens import tokenize
-from rankwise.errors import StorageError
+from rankwise.errors import RunError, StorageError
 from rankwise.recipe import SourceSpec
+from rankwise.report.runs import report_of
 from rankwise.run.folder import Run
 from rankwise.system.files import to_json
 from rankwise.training.validation import Validation
@@ -89,10 +90,14 @@ def test_the_file_beside_the_run_is_the_report_and_leaves_the_run_whole(run, sco
     folder = copy_of(run)
     path = write_report(report, folder)
     found = json.loads(path.read_text("utf-8"))
-    assert (path.name, found) == ("shift.json", to_json(report))
+    assert (path.name, len(found.pop("sha256"))) == ("shift.json", 64)
+    assert found == to_json(report)
     assert found["kinds"][0].keys() == {"kind", "rows", "changed", "accuracy", "macro_f1", "drop", "example"}
     assert found["kinds"][0]["accuracy"].keys() == {"value", "low", "high"}
     assert Run.load(folder).scores == run.scores
+    path.write_bytes(path.read_bytes().replace(b'"rows": 30', b'"rows": 31'))
+    with pytest.raises(RunError, match=r"shift\.json is not what was written .*; delete it and make it again"):
+        report_of([Run.load(folder)])
 
 
 def test_a_folder_that_takes_no_file_is_a_clear_error(scored, tmp_path):

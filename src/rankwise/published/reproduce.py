@@ -21,10 +21,11 @@ from rankwise.planning.plan import plan
 from rankwise.published.reports import DataName, Experiment, ExperimentStarted, Report
 from rankwise.recipe import Recipe
 from rankwise.run.format import ScoredRows
-from rankwise.run.manifest import MANIFEST
+from rankwise.run.manifest import MANIFEST, SCORED_ROWS
 from rankwise.run.opening import Existing
 from rankwise.system.events import Events, Listener
 from rankwise.system.files import sha256, to_json, write_json
+from rankwise.system.sealed import damage, sealed_folder
 from rankwise.workflows.by_importance import with_scores
 from rankwise.workflows.compare import Answers, Comparison, System, compare
 from rankwise.workflows.train import train_on
@@ -141,7 +142,7 @@ def reproduce(request: Request, out: Path, *, listeners: Iterable[Listener] = ()
         if asked is None:
             done = not overwrite and (folder / MANIFEST).is_file()
         else:
-            done = not asked.left_out and _answers_file(trained, asked, seed, folder).is_file()
+            done = not asked.left_out and damage(_answers_folder(trained, asked, seed, folder)) is None
         Events(*listeners).emit(ExperimentStarted(name, seed, number, total, " and ".join(askers), done))
         if asked is None:
             _train(trained, seed, folder, listeners, existing="overwrite" if overwrite else "resume")
@@ -185,24 +186,24 @@ def _train(trained: _Trained, seed: int, folder: Path, listeners: Sequence[Liste
 
 
 def _ask(asking: _Trained, asked: _Trained, seed: int, folder: Path) -> None:
-    """What a run of another experiment answers with dropout on, kept in a file beside `folder`."""
+    """What a run of another experiment answers with dropout on, kept in a sealed folder beside `folder`."""
     if asked.left_out:
         asking.left_out = asked.left_out
         return
-    run, file = asked.answers[seed].run, _answers_file(asking, asked, seed, folder)
-    if not file.is_file():
+    run, kept = asked.answers[seed].run, _answers_folder(asking, asked, seed, folder)
+    if damage(kept):
         passes = asking.experiment.mc_dropout or 1
         probabilities = run.predictor.probabilities(asked.labelled.test.texts, mc_dropout=passes, seed=seed)
         after = replace(run.scored_rows(), probabilities=probabilities.astype(np.float32))
-        draft = file.with_suffix(".draft")
-        after.write(draft, run.preprocessing.classes)
-        draft.replace(file)  # answers that have their name are whole
-    asking.answers.append(Answers(run, ScoredRows.read(file, run.preprocessing.classes), name=asking.experiment.name))
+        with sealed_folder(kept) as draft:
+            after.write(draft / SCORED_ROWS, run.preprocessing.classes)
+    rows = ScoredRows.read(kept / SCORED_ROWS, run.preprocessing.classes)
+    asking.answers.append(Answers(run, rows, name=asking.experiment.name))
 
 
-def _answers_file(asking: _Trained, asked: _Trained, seed: int, folder: Path) -> Path:
+def _answers_folder(asking: _Trained, asked: _Trained, seed: int, folder: Path) -> Path:
     passes, digest = asking.experiment.mc_dropout or 1, sha256(asked.answers[seed].run.folder / MANIFEST)[:12]
-    return folder.with_name(f"{folder.name}-{passes}-{digest}.parquet")
+    return folder.with_name(f"{folder.name}-{passes}-{digest}")
 
 
 def _outcome(trained: _Trained, comparison: Comparison | None) -> Outcome:

@@ -1,16 +1,25 @@
-"""Sealed folders: written whole or not at all, with the digest of each of their files, so that damage is noticed."""
+"""What is sealed is written whole or not at all, with a digest, so that damage is noticed: folders, and files of JSON.
 
+A folder has the digest of each of its files in one more, a file of JSON that of its other keys in its last.
+"""
+
+import hashlib
+import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from rankwise.errors import RunError
-from rankwise.system.files import Stored, json_bytes, read_json, sha256
+from rankwise.system.files import Stored, json_bytes, parse_json, read_json, sha256, to_json, write_json
 from rankwise.system.storage import DRAFT, sync, sync_all
 
-SEAL = "sha256.json"  # written last
+SEAL = "sha256.json"  # in a folder, written last
+KEY = "sha256"  # in a file
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,30 @@ def damage(folder: Path) -> str | None:
         name for name, digest in seal.sha256.items() if not (folder / name).is_file() or sha256(folder / name) != digest
     )
     return next((f"{name} is not what was written" for name in changed), None)
+
+
+def write_sealed(path: Path, value: Any) -> None:
+    """Write a dataclass or a mapping as `write_json` does, with the digest of its keys as one more."""
+    content = to_json(value)
+    write_json(path, {**content, KEY: _digest(content)})
+
+
+def read_sealed(path: Path, schema: type[T]) -> T:
+    """What `write_sealed` has written, or `write_json`, which gives no digest. Raises RunError where it is damaged."""
+    content = read_json(path, dict[str, Any])
+    digest = content.pop(KEY, None)
+    if digest not in (None, _digest(content)):
+        raise RunError(
+            f"{path.parent}: {path.name} is not what was written (its sha256 differs); delete it and make it again"
+        )
+    try:
+        return parse_json(json.dumps(content), schema)
+    except ValueError as error:
+        raise RunError(f"{path.parent}: {path.name}{error}") from error
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(json_bytes(content)).hexdigest()
 
 
 def _files_in(folder: Path) -> list[str]:

@@ -27,7 +27,8 @@ from rankwise.recipe import Recipe
 from rankwise.stats.intervals import Interval
 from rankwise.stats.power_law import PowerLaw, deviations, fit_power_law, measured_errors
 from rankwise.stats.seeds import Sample, mean_score
-from rankwise.system.files import Stored, read_json, write_json
+from rankwise.system.files import Stored, write_json
+from rankwise.system.sealed import read_sealed, write_sealed
 from rankwise.system.storage import make_folder
 from rankwise.workflows.train import train_on
 
@@ -128,19 +129,23 @@ def learning_curve(
     labelled = replace(labelled, test=labelled.validation, leaked=none_leaked, set_aside=False)
     fingerprint = f"{recipe.with_overrides(['train.seed=0']).fingerprint}:{labelled.sha256}"
     folder = make_folder(Path(out) / "points").parent
-    points = []
+    points, notes = [], list[str]()
     for size, seed in product(sizes, range(recipe.train.seed, recipe.train.seed + seeds)):
         path = folder / "points" / f"rows-{size}-seed-{seed}.json"
-        reused = path.is_file()
-        if not reused:
-            write_json(path, _trained(recipe, labelled, size, seed, folder, fingerprint))
-        point = read_json(path, Point)
+        point, damaged = _kept(path)
+        if damaged:
+            notes.append(f"{damaged}, so that point was trained again")
+        reused = point is not None
+        if point is None:
+            point = _trained(recipe, labelled, size, seed, folder, fingerprint)
+            write_sealed(path, point)
         if point.fingerprint != fingerprint:
             raise RunError(f"{folder} has points of another recipe or of other data; give another --out")
         points.append(point)
         if on_point is not None:
             on_point(point, reused)
     curve = curve_of(points, recipe.name, confidence=recipe.evaluate.confidence, resamples=recipe.evaluate.resamples)
+    curve = replace(curve, notes=(*curve.notes, *notes))
     write_json(folder / "curve.json", curve)
     lines: list[OutputRow] = []
     for one in curve.sizes:
@@ -148,6 +153,16 @@ def learning_curve(
         lines.append(dict(zip(CURVE, (one.rows, curve.seeds, *shares, f"{one.seconds:.2f}"), strict=True)))
     write_rows(folder / "curve.csv", CURVE, lines)
     return curve
+
+
+def _kept(path: Path) -> tuple[Point | None, str]:
+    """The point that a file has, None where there is none; and what is wrong with a damaged one."""
+    if not path.is_file():
+        return None, ""
+    try:
+        return read_sealed(path, Point), ""
+    except RunError as damage:
+        return None, str(damage).partition(";")[0]
 
 
 def curve_of(

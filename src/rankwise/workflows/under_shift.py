@@ -16,7 +16,7 @@ from rankwise.run.folder import Run
 from rankwise.run.format import SHIFT, KindScores, ShiftReport
 from rankwise.stats.intervals import Interval
 from rankwise.stats.paired import paired_bootstrap
-from rankwise.system.files import write_json
+from rankwise.system.sealed import write_sealed
 from rankwise.system.storage import told_refusals
 
 LOOKED_AT = 300  # texts among which the one is chosen that shows most
@@ -50,5 +50,5 @@ def write_report(report: ShiftReport, folder: Path) -> Path:
     """Write shift.json into a run's folder. Raises StorageError where it takes no file."""
     path = folder / SHIFT
     with told_refusals(path, "free room there, or copy the run to a folder of yours"):
-        write_json(path, report)
+        write_sealed(path, report)
     return path

@@ -11,7 +11,7 @@ from rankwise.report.groups import Group
 from rankwise.report.words import Value, in_words, listed, percent, run_name, shown
 from rankwise.run.format import SHIFT, KindScores, ShiftReport
 from rankwise.stats.intervals import Interval
-from rankwise.system.files import read_json
+from rankwise.system.sealed import read_sealed
 
 NONE = Interval(None, None, None)
 SYSTEM = Column("system", "on the test rows")
@@ -82,7 +82,7 @@ def _each_run(group: Group) -> Table:
 def shift_section(group: Group) -> Section:
     """What `rankwise evaluate --shift` left in the runs' folders, pooled over those that were measured on the same rows."""
     title, name = "Under shift", "shift-section"
-    reports = [read_json(path, ShiftReport) for run in group.runs if (path := run.folder / SHIFT).is_file()]
+    reports = [read_sealed(path, ShiftReport) for run in group.runs if (path := run.folder / SHIFT).is_file()]
     if not reports:
         commands = (f"rankwise evaluate {shlex.quote(run_name(run.folder))} DATA --shift" for run in group.runs)
         lead = "Not measured. What typos, letter case, missing words and more make of the scores, this finds:"
