@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -491,6 +492,55 @@ def test_a_base_with_other_weights_is_refused_in_whatever_form(run_for, tmp_path
         base = write(shutil.copytree(run.base().location, tmp_path / f"base-{number}"))
         with pytest.raises(RunError, match=r"base 'tiny-bert' at .* has other weights \(sha256 \w+…\) than in training"):
             Run.load(run.folder, base=base).predict(TEXTS)
+
+
+HUB_RUN = """
+import sys
+from rankwise.errors import RankwiseError
+from rankwise.run.folder import Run
+from rankwise.workflows.train import train
+try:
+    if sys.argv[1] == "train":
+        train(sys.argv[2], sys.argv[3], existing="resume", progress=False)
+    print([p.label for p in Run.load(sys.argv[3]).predict(["apple", "zinc", "rhine"])])
+except RankwiseError as error:
+    print(error)
+"""
+
+
+@pytest.mark.long
+def test_a_base_of_the_hub_has_a_digest_and_one_that_was_replaced_or_damaged_is_refused(recipe_for, tmp_path):
+    """In a cache as the hub's own client lays one out; the client is told of it when its process starts."""
+    model = tmp_path / "hub" / "models--someone--tiny-bert"
+    (model / "refs").mkdir(parents=True)
+
+    def publish(revision, **changes):
+        save_tiny("bert", model / "snapshots" / revision, **changes)
+        (model / "refs" / "main").write_text(revision, "utf-8")
+
+    def typed(verb):
+        environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+        command = [sys.executable, "-W", "ignore", "-c", HUB_RUN, verb, tmp_path / "recipe.yaml", tmp_path / "run"]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        return done.stdout + done.stderr
+
+    recipe = recipe_for("bert", "base=someone/tiny-bert", "train.max_steps=2", "evaluate.baselines=false")
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml(), "utf-8")
+    publish("one")
+    answers, weights = typed("train"), model / "snapshots" / "one" / "model.safetensors"
+    assert answers.startswith("['"), answers
+    facts = json.loads((tmp_path / "run" / "run.json").read_text("utf-8"))
+    assert (facts["base"]["hub"], facts["base"]["sha256"]) == ("someone/tiny-bert", sha256(weights))
+    assert typed("predict") == answers
+    refused = "base 'someone/tiny-bert' at someone/tiny-bert has other weights (sha256 "
+    publish("two", initializer_range=0.1)
+    assert refused in typed("predict")
+    (model / "refs" / "main").write_text("one", "utf-8")
+    assert typed("predict") == answers
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert refused in typed("predict")
 
 
 def test_a_base_folder_that_is_not_there_is_refused(run_for, tmp_path):

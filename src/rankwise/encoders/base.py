@@ -8,12 +8,13 @@ sha256. Everything else is a folder or a Hugging Face id.
 import importlib.util
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from rankwise.encoders.family import Config
-from rankwise.encoders.weights import digest_of
+from rankwise.encoders.weights import CHECKPOINTS, digest_of
 from rankwise.errors import MissingExtra, ModelError, install
 from rankwise.system.files import sha256
 
@@ -52,6 +53,19 @@ class Base:
     sha256: str | None
     """Of its weights, where they are local files: `weights.digest_of`."""
 
+    @property
+    def folder(self) -> Path | None:
+        """Where its files are: of the hub's those in its cache, once they were loaded; None before that."""
+        return Path(self.location) if self.hub != self.location else _in_cache(self.location, self.revision)
+
+    def digest(self) -> str | None:
+        """The sha256 of its weights, also of the hub's; None where they are not all there yet."""
+        if self.sha256 is not None or self.folder is None:
+            return self.sha256
+        with suppress(ModelError):  # of a shard that is yet to come
+            return digest_of(self.folder)
+        return None
+
 
 def locate(name: str, *, revision: str | None = None) -> Base:
     """Find the base called `name`. Raises ModelError or MissingExtra when its files are not there or not as expected."""
@@ -77,6 +91,14 @@ def encoder_folder(folder: Path) -> Path:
     if (folder / "config.json").is_file():
         return folder
     return next((path.parent for path in sorted(folder.glob("0_*/config.json"))), folder)
+
+
+def _in_cache(hub: str, revision: str | None) -> Path | None:
+    """The folder from which transformers loads a Hugging Face id's weights; None where its cache has none of them."""
+    from huggingface_hub import try_to_load_from_cache  # only a base of the hub needs it
+
+    found = (try_to_load_from_cache(hub, name, revision=revision) for name in CHECKPOINTS)
+    return next((Path(path).parent for path in found if isinstance(path, str)), None)
 
 
 def _minilm_folder() -> Path:

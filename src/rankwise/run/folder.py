@@ -144,8 +144,10 @@ class Run:
                 raise RunError(f"{self.folder} holds the whole model, so it needs no base; leave --base out")
             return Base(facts.name, facts.hub, str(self.folder), None, None)
         base = locate(self._base_name, revision=facts.revision)
-        if facts.sha256 and base.sha256 != facts.sha256:
-            found = f"{base.sha256[:12]}…" if base.sha256 else "none of its own"
+        digest = base.digest()
+        yet_to_come = digest is None and base.location == facts.hub  # from the hub, and then this is asked again
+        if facts.sha256 and digest != facts.sha256 and not yet_to_come:
+            found = f"{digest[:12]}…" if digest else "none of its own"
             raise RunError(
                 f"{self.folder}: base '{facts.name}' at {self._base_name} has other weights (sha256 {found}) than in "
                 f"training ({facts.sha256[:12]}…); give the folder that has those: --base FOLDER"
@@ -202,7 +204,11 @@ class Run:
         self._check_encoder()
         loading = require("rankwise.model.adapters", extra="train")
         with require("rankwise.run.consistency", extra="train").checked(self) as plan:
-            loaded: Classifier = loading.load(self.folder, self.base(), plan, self.preprocessing.classes)
+            base = self.base()
+            there = base.folder
+            loaded: Classifier = loading.load(self.folder, base, plan, self.preprocessing.classes)
+        if base.folder != there:  # the hub has sent its files, or others
+            self.base()
         return loaded
 
     @property

@@ -144,7 +144,7 @@ def _write_files(
 def _base_facts(base: Base, folder: Path) -> schema.BaseFacts:
     """The base encoder as a run names it: one of the hub by its id, another by its folder's path from the run's."""
     if base.hub is not None:
-        return schema.BaseFacts(base.name, base.hub, base.revision, base.sha256, None)
+        return schema.BaseFacts(base.name, base.hub, base.revision, base.digest(), None)
     path = os.path.relpath(base.location, folder)
     return schema.BaseFacts(Path(base.location).resolve().name, None, base.revision, base.sha256, path)
 

@@ -69,6 +69,13 @@ class Job:
         check_match(self.tokenizer, classifier.model, self.recipe.base)
         return classifier
 
+    @property
+    def base_sha256(self) -> str | None:
+        """The digest of the base's weights, which are loaded for it where they come from the hub."""
+        if self.base.sha256 is None and self.words is None:
+            _ = self.classifier
+        return self.base.digest()
+
     def forecast_by(self, measured: Throughput) -> "Job":
         """The same job, without its classifier, its forecast made from what was measured of that."""
         speed, work = replace(self.speed, measured=measured), self.forecast.work

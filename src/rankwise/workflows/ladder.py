@@ -270,7 +270,7 @@ class Ladder:
     def fit(self, job: Job, folder: Path, *, resume: bool | None = None, fits_left: int = 1) -> Fitted:
         """Fit a job, with its checkpoints in a folder, in its share of the time that is left."""
         now = time.monotonic()
-        fingerprint = f"{job.recipe.with_paths(last_part).fingerprint}:{job.labelled.sha256}:{job.base.sha256}"
+        fingerprint = f"{job.recipe.with_paths(last_part).fingerprint}:{job.labelled.sha256}:{job.base_sha256}"
         return fit(
             job,
             checkpoints=Checkpoints(folder, keep=job.recipe.train.keep, fingerprint=fingerprint),
