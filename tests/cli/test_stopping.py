@@ -32,6 +32,13 @@ def test_a_name_that_is_too_long_is_a_line(words):
     assert (done.returncode, done.stdout) == (2, "")
 
 
+def test_a_standard_output_that_was_closed_before_it_began_does_not_get_in_a_lines_way():
+    command = ["sh", "-c", '"$@" >&-', "sh", *RANKWISE, "plan", "n" * 300]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.stderr == f"error: {'n' * 300}: File name too long; give a path that leads elsewhere\n"
+    assert done.returncode == 2
+
+
 def test_a_reader_that_leaves_ends_a_command_quietly():
     read, write = os.pipe()
     os.close(read)

@@ -53,6 +53,24 @@ def test_a_file_is_on_the_disk_before_it_gets_its_name_and_its_name_after(tmp_pa
     assert calls == [("x.draft", False), (tmp_path.name, True)]
 
 
+def test_a_folder_that_may_be_written_to_but_not_listed_takes_a_file():
+    code = """if True:
+        import os, shutil, tempfile
+        from pathlib import Path
+        from rankwise.system.storage import write_whole
+        if os.geteuid() == 0:  # whom no permission stops
+            os.seteuid(65534)
+        folder = Path(tempfile.mkdtemp(dir="/tmp"))
+        folder.chmod(0o333)
+        write_whole(folder / "x", b"new")
+        folder.chmod(0o700)
+        print({path.name: path.read_bytes() for path in folder.iterdir()})
+        shutil.rmtree(folder)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "{'x': b'new'}\n", done.stderr
+
+
 def test_the_longest_name_that_a_folder_takes_can_be_written(tmp_path):
     path = tmp_path / ("n" * 255)
     write_whole(path, b"new")

@@ -59,8 +59,10 @@ def whole_output() -> Iterator[None]:
         raise SystemExit(2) from None
 
 
-def drop_output(stream: IO[str]) -> None:
-    """Send what is yet to be written to a stream nowhere, so that Python does not try again when it ends."""
+def drop_output(stream: IO[str] | None) -> None:
+    """Send what is yet to be written to a stream nowhere, so that Python does not try again when it ends; None was closed."""
+    if stream is None:
+        return
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

@@ -42,7 +42,7 @@ class OpenFolder:
     def leave(self, *, unused: bool) -> None:
         """Let others write there; the lock's file goes where no training is to go on."""
         if self.lock is not None:
-            if unused:
+            if unused and os.name != "nt":  # where the lock takes it away itself, and nobody can while it is held
                 Path(self.lock.lock_file).unlink(missing_ok=True)
             self.lock.release()
 

@@ -55,7 +55,12 @@ def sync(path: Path) -> None:
     """Let the disk have what a file holds, or which names a folder has, where the system can."""
     if os.name == "nt":  # where neither can be opened for it
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        if path.is_dir():  # that may be written to but not listed: its names get there when the system sees fit
+            return
+        raise
     try:
         os.fsync(descriptor)
     except OSError as error:
