@@ -132,6 +132,31 @@ def test_a_tensor_of_another_shape_is_a_line(changed, part, make):
     line_of((ModelError, RunError), lambda: Run.load(folder).predict(["apple"]))
 
 
+@pytest.mark.parametrize(
+    ("file", "edit"),
+    [
+        ("adapter_model.safetensors", first("lora_A", lambda t: t[:1])),
+        ("adapter_config.json", replaced("r", to=7)),
+        ("plan.json", replaced("ranks", to={})),
+    ],
+)
+def test_a_run_that_other_versions_wrote_and_these_read_otherwise_is_not_called_damaged_alone(changed, file, edit):
+    folder = changed(file, edit)
+    assert "pip install" not in line_of((ModelError, RunError), lambda: Run.load(folder).predict(["apple"]))
+    written = json.loads((folder / "versions.json").read_text("utf-8"))
+    here = written["peft"], written["torch"]
+    other = {**written, "peft": "9.8.7", "torch": f"{here[1].partition('+')[0]}+cu999"}  # the same torch, built for a GPU
+    (folder / "versions.json").write_text(json.dumps(other), "utf-8")
+    write_manifest(folder)
+    said = line_of((ModelError, RunError), lambda: Run.load(folder).predict(["apple"]))
+    assert f"; the run was written with peft 9.8.7 (here {here[0]}): pip install peft==9.8.7" in said
+
+
+def test_other_versions_alone_are_no_reason_to_refuse_a_run(changed):
+    folder = changed("versions.json", replaced("peft", to="9.8.7"))
+    assert len(Run.load(folder).predict(["apple"])) == 1
+
+
 NO_TENSORS = [b"", b"\x00" * 8, b"\xff" * 64, (2**40).to_bytes(8, "little") + b"{}", b"\x02" + b"\x00" * 7 + b"{}"]
 
 

@@ -1,7 +1,8 @@
 """Whether the files of a run folder agree with each other, for a folder may come from somebody else.
 
 Digests say that files are what its manifest lists; these checks say that what is computed is what they tell: the ranks of the
-plan, peft's configuration and the recipe are written down in three places.
+plan, peft's configuration and the recipe are written down in three places. Where they do not agree, and the run was written
+with other versions of what reads it, those are told: what one version writes another may read otherwise.
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,11 +12,12 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from rankwise.errors import RunError
+from rankwise.errors import ModelError, RunError
 from rankwise.model.methods import LiveAdapter, live_method
 from rankwise.planning.plan import Plan, PlanFacts
 from rankwise.run.engines import SavedRun
-from rankwise.run.manifest import PLAN, PREPROCESSING, RECIPE, SCORES
+from rankwise.run.format import versions
+from rankwise.run.manifest import PLAN, PREPROCESSING, RECIPE, SCORES, VERSIONS
 from rankwise.system.files import read_json
 from rankwise.system.memory import is_out_of_memory
 
@@ -28,6 +30,7 @@ COMPARED = (  # of peft's configuration: what decides what an adapter computes
 DEFAULTS = {"use_rslora": False, "use_dora": False, "init_lora_weights": True}  # where the plan says nothing
 LOADING = (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, SafetensorError)
 """What torch, peft and safetensors raise for files that do not fit each other."""
+READERS = ("rankwise", "torch", "transformers", "peft", "safetensors")
 
 
 @contextmanager
@@ -49,6 +52,10 @@ def checked(run: SavedRun) -> Iterator[Plan]:
         _check_adapter(run.folder, method.config(plan, seed=0), plan)
     try:
         yield plan
+    except ModelError as error:
+        if others := _other_versions(run.folder):
+            raise ModelError(f"{error}; {others}") from error
+        raise
     except LOADING as error:
         if is_out_of_memory(error):
             raise
@@ -75,4 +82,19 @@ def _plain(value: Any, below: str = "") -> Any:
 
 
 def _contradiction(folder: Path, what: str) -> RunError:
-    return RunError(f"{folder}: {what if len(what) < 300 else what[:297] + '…'}; copy the folder again, or train again")
+    advice = "copy the folder again, or train again"
+    if others := _other_versions(folder):
+        advice = f"{others}, or {advice}"
+    return RunError(f"{folder}: {what if len(what) < 300 else what[:297] + '…'}; {advice}")
+
+
+def _other_versions(folder: Path) -> str:
+    """Which of a run's readers it was written with other versions of, and how to get those; empty where none are others."""
+    written, here = read_json(folder / VERSIONS, dict[str, str]), versions()
+    public = {name: version.partition("+")[0] for name in READERS if (version := written.get(name))}
+    others = {name: version for name, version in public.items() if version != here[name].partition("+")[0]}
+    if not others:
+        return ""
+    told = ", ".join(f"{name} {version} (here {here[name]})" for name, version in others.items())
+    wanted = " ".join(f"{name}=={version}" for name, version in others.items())
+    return f"the run was written with {told}: pip install {wanted}"
