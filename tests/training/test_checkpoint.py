@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from rankwise.errors import RunError
+from rankwise.errors import RunError, StorageError
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
 from rankwise.system.events import Events, read_events
@@ -37,6 +38,47 @@ def trained(fit_for):
 def test_the_newest_and_the_best_are_kept(trained):
     assert trained.fitted.best.step == 2
     assert trained.checkpoints.steps() == [2, 6, 8]
+
+
+def test_with_one_checkpoint_kept_there_is_still_one_to_fall_back_to_whichever_is_the_best(fit_for):
+    """Here each is better than the one before, so the best one alone would be no other than the newest."""
+    how = ("train.evaluate_every=2", "train.keep=1", "train.select_by=log_loss", "train.max_steps=8")
+    alone = fit_for(*how)
+    history = [entry.log_loss for entry in alone.fitted.history]
+    assert history == sorted(history, reverse=True), "each is the best so far"
+    assert alone.checkpoints.steps() == [6, 8]
+    for name in FILES:
+        path = alone.checkpoints.folder / "step-8" / name
+        path.write_bytes(path.read_bytes()[:-9])
+        again = fit_for(*how, resume=True)
+        assert [event.goes_on_from for event in again.heard("damage")] == [6]
+        for key, weight in again.weights().items():
+            assert torch.equal(weight, alone.weights()[key]), key
+
+
+def test_where_the_newest_is_the_best_the_best_before_it_stays_for_the_one_before_it(trained):
+    checkpoints, built = trained.checkpoints, trained.built
+    progress = Progress(step=10, best=replace(trained.fitted.history[-1], step=10))
+    checkpoints.save(built.classifier, Optimizers(built.classifier, built.recipe.train), Parts(), progress)
+    assert checkpoints.steps() == [2, 8, 10]
+    (checkpoints.folder / "step-10" / "state.json").unlink()
+    resumption, (told,) = resumed(checkpoints, built)
+    assert (resumption.step, told.goes_on_from) == (8, 8)
+
+
+def test_what_the_disk_wrote_otherwise_is_told_before_an_older_one_goes(trained, monkeypatch):
+    """A disk that keeps half of what it says it has, in one write."""
+    checkpoints, built = trained.checkpoints, trained.built
+
+    def cut(path, content):
+        with open(path, "wb") as file:
+            return file.write(content[: len(content) // 2])
+
+    monkeypatch.setattr(Path, "write_bytes", cut)
+    optimizers, before = Optimizers(built.classifier, built.recipe.train), checkpoints.steps()
+    with pytest.raises(StorageError, match=r"step-10: just written, and sha256.json is damaged or missing; check the disk"):
+        checkpoints.save(built.classifier, optimizers, Parts(), Progress(step=10))
+    assert checkpoints.steps() == before
 
 
 def test_a_checkpoint_holds_nothing_but_tensors_and_json(trained):

@@ -119,7 +119,7 @@ class TrainSpec(Spec):
     """What the best checkpoint is best at, on validation rows. worst_shift: the lowest accuracy over `evaluate.shifts`."""
     early_stop: EarlyStopSpec | None = None
     keep: Annotated[int, Field(ge=1)] = 1
-    """Checkpoints kept, beside the best."""
+    """Checkpoints kept, beside the best. While it trains at least two, so that a damaged one costs what came since."""
     seed: Seed = 0
     """Everything random in training: starts, order, dropout."""
     trackers: tuple[Literal["tensorboard", "mlflow", "trackio", "wandb"], ...] = ()

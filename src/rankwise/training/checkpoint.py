@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from rankwise.errors import RunError
+from rankwise.errors import RunError, StorageError
 from rankwise.model.classifier import Classifier
 from rankwise.system.device import Device
 from rankwise.system.events import Events
@@ -35,11 +35,14 @@ class State(Stored):
     optimizer: list[Any]
 
 
+FALLBACKS = (
+    2  # checkpoints that there are, if not more are kept: from the earlier one training goes on where the newest is damaged
+)
 NO_EVENTS = Events()  # heard by nobody
 
 
 class Checkpoints:
-    """The checkpoints of one run: the last `keep`, and the best."""
+    """The checkpoints of one run: the last `keep`, at least two, and of each the best one so far."""
 
     def __init__(self, folder: Path, *, keep: int, fingerprint: str) -> None:
         self.folder = folder
@@ -47,7 +50,10 @@ class Checkpoints:
         self.fingerprint = fingerprint
 
     def save(self, classifier: Classifier, optimizers: Optimizers, parts: Parts, progress: Progress) -> Path:
-        """Write the state after `progress.step` updates, then drop what need not be kept or comes after it."""
+        """Write the state after `progress.step` updates, then drop what need not be kept or comes after it.
+
+        Nothing is dropped before what was written has been read back. Raises StorageError where that is not what was meant.
+        """
         target = self._path(progress.step)
         with sealed_folder(target) as draft:
             weights = {name: weight.detach().cpu().contiguous() for name, weight in classifier.trainable().items()}
@@ -56,9 +62,12 @@ class Checkpoints:
             generators = Device(classifier.device).generator_states()
             save_file({**tensors, **parts.state(), **generators}, draft / "optimizer.safetensors")
             (draft / "state.json").write_bytes(json_bytes(State(self.fingerprint, progress, numbers)))
+        if problem := damage(target):
+            shutil.rmtree(target)
+            raise StorageError(f"{target}: just written, and {problem}; check the disk")
         steps = self.steps()
-        kept = {*[step for step in steps if step <= progress.step][-self.keep :]}  # later ones are damaged
-        kept |= {progress.best.step} if progress.best else set()
+        recent = [step for step in steps if step <= progress.step][-max(FALLBACKS, self.keep) :]  # later ones are damaged
+        kept = {*recent, *map(self._best_of, recent)}  # from each of which training could go on
         for step in set(steps) - kept:
             shutil.rmtree(self._path(step))
         return target
@@ -119,8 +128,14 @@ class Checkpoints:
         """Why training can't go on from a checkpoint, which needs the best one so far too; None where it can."""
         if problem := damage(self._path(step)):
             return problem
-        best = read_json(self._path(step) / "state.json", State).progress.best
-        if best is None or best.step == step:
-            return None
-        problem = damage(self._path(best.step))
-        return problem and f"the best one before it is step {best.step}, whose {problem}"
+        best = self._best_of(step)
+        problem = None if best == step else damage(self._path(best))
+        return problem and f"the best one before it is step {best}, whose {problem}"
+
+    def _best_of(self, step: int) -> int:
+        """The step of the best checkpoint up to this one; this one where none is the best yet, or it is damaged."""
+        try:
+            best = read_json(self._path(step) / "state.json", State).progress.best
+        except RunError:  # which is told where training would go on from it
+            return step
+        return step if best is None else best.step
