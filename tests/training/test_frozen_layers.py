@@ -8,13 +8,14 @@ import torch
 
 from conftest import prepared
 from rankwise.data.batches import Padding
+from rankwise.errors import StorageError
 from rankwise.model.classifier import quiet_dropout
 from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import load_tokenizer
 from rankwise.planning.operations import cached_layers
 from rankwise.system.events import Events, WorkDone
 from rankwise.training.events import HiddenStatesCached
-from rankwise.training.frozen_layers import BATCH, cached_hidden_states
+from rankwise.training.frozen_layers import BATCH, FrozenLayers, frozen_layers
 from rankwise.training.validation import Validation
 
 TOP = ("adapter.allocate.policy=last-k", "adapter.allocate.k=1", "train.encoder_dropout=off")
@@ -30,12 +31,12 @@ def test_logits_from_the_cache_are_those_without_to_half_precision(built_for, tm
     built = built_for(family, *changes)
     assert cached_layers(built.plan, built.recipe.train) == built.plan.lowest_layer > 0
     cache, heard = HiddenStatesCache(tmp_path, limit_bytes=10**8), []
-    hidden = cached_hidden_states(built, cache, Events(heard.append))["train"]
+    hidden = frozen_layers(built, cache, Events(heard.append)).train
     validation = Validation(built.classifier, built.padding, batch_size=8)
     tokens = built.data.train.tokens
     np.testing.assert_allclose(validation.logits(tokens, hidden), validation.logits(tokens), rtol=1e-2, atol=5e-3)
     again = built_for(family, *changes, "train.seed=5")  # another run: other adapters, the same frozen layers
-    cached_hidden_states(again, cache, Events(heard.append))
+    frozen_layers(again, cache, Events(heard.append))
     assert [event.reused for event in heard if isinstance(event, HiddenStatesCached)] == [False, False, True, True]
     batches = -(-len(tokens) // BATCH)
     assert WorkDone("frozen layers, batches of texts", batches, batches) in heard, "whoever shows it hears how far it is"
@@ -62,13 +63,55 @@ def test_nothing_is_cached_where_nothing_below_is_constant_or_known_or_it_does_n
         ("bert", (*TOP, "train.epochs=1")),
         ("modernbert", TOP),  # layers built otherwise
     ):
-        assert cached_hidden_states(built_for(family, *changes), cache, Events()) == {}, (family, changes)
+        assert frozen_layers(built_for(family, *changes), cache, Events()) == FrozenLayers(), (family, changes)
 
 
-def test_a_cache_without_room_is_told_and_nothing_is_kept(built_for, tmp_path):
+def no_memory(monkeypatch):
+    monkeypatch.setattr("rankwise.training.frozen_layers.HELD_IN_MEMORY", 10)
+
+
+def test_a_cache_without_room_is_told_where_memory_has_none_either_and_nothing_is_kept(built_for, tmp_path, monkeypatch):
+    no_memory(monkeypatch)
     cache, heard = HiddenStatesCache(tmp_path, limit_bytes=10), []
-    assert cached_hidden_states(built_for("bert", *TOP), cache, Events(heard.append)) == {}
+    assert frozen_layers(built_for("bert", *TOP), cache, Events(heard.append)) == FrozenLayers(recomputed=True)
     assert [event.stored for event in heard] == [False]
+
+
+@pytest.mark.parametrize("changes", [TOP, (*TOP, "train.precision=bf16"), (*TOP, "adapter.method=head", "head.start=fitted")])
+def test_a_seed_gives_the_same_bytes_with_and_without_room_on_disk(fit_for, tmp_path, changes):
+    with_room = fit_for(*changes, folder="room", cache=HiddenStatesCache(tmp_path / "cache", limit_bytes=10**8))
+    without = fit_for(*changes, folder="none", cache=HiddenStatesCache(tmp_path / "full", limit_bytes=0))
+    assert [event.where for event in (*with_room.heard("prefix"), *without.heard("prefix"))] == [
+        *2 * ["the cache"],
+        *2 * ["memory"],
+    ]
+    assert not (tmp_path / "full").exists()
+    for name, weight in with_room.weights().items():
+        assert torch.equal(without.weights()[name], weight), name
+
+
+def test_without_room_anywhere_a_seed_gives_the_bytes_of_no_cache_and_the_run_says_so(fit_for, tmp_path, monkeypatch):
+    no_memory(monkeypatch)
+    full = fit_for(*TOP, folder="full", cache=HiddenStatesCache(tmp_path / "cache", limit_bytes=0))
+    never = fit_for(*TOP, "train.prefix_cache=off", folder="never")
+    assert (full.fitted.recomputes, never.fitted.recomputes) == (True, False)
+    for name, weight in never.weights().items():
+        assert torch.equal(full.weights()[name], weight), name
+
+
+def test_a_training_that_recomputes_goes_on_so_where_there_is_room_by_now(fit_for, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        no_memory(patch)
+        fit_for(*TOP, folder="one", cache=HiddenStatesCache(tmp_path / "cache", limit_bytes=0))
+    goes_on = fit_for(*TOP, folder="one", resume=True, cache=HiddenStatesCache(tmp_path / "cache", limit_bytes=10**8))
+    assert goes_on.fitted.recomputes
+    assert [event.stored for event in goes_on.heard("prefix")] == [False]
+
+
+def test_a_training_that_kept_states_asks_for_room_where_there_is_none_by_now(built_for, tmp_path, monkeypatch):
+    no_memory(monkeypatch)
+    with pytest.raises(StorageError, match=r"no room for their 0.00 GB now; .* \(RANKWISE_CACHE_GB\), or type --overwrite"):
+        frozen_layers(built_for("bert", *TOP), HiddenStatesCache(tmp_path, limit_bytes=0), Events(), as_before=False)
 
 
 def test_freed_memory_goes_back_while_the_cache_is_filled(built_for, tmp_path, monkeypatch):
@@ -76,7 +119,7 @@ def test_freed_memory_goes_back_while_the_cache_is_filled(built_for, tmp_path, m
     monkeypatch.setattr("rankwise.data.batches.TRIM_EVERY", 1)
     monkeypatch.setattr("rankwise.data.batches.return_freed_memory", lambda: given_back.append(1))
     built = built_for("bert", *TOP)
-    cached_hidden_states(built, HiddenStatesCache(tmp_path, limit_bytes=10**8), Events())
+    frozen_layers(built, HiddenStatesCache(tmp_path, limit_bytes=10**8), Events())
     assert len(given_back) >= len(built.data.train) / BATCH
 
 

@@ -128,8 +128,6 @@ def _machine(event: MachineMeasured) -> str:
 
 def _hidden_states(event: events.HiddenStatesCached) -> str:
     if event.bytes is None or event.took is None:
-        return "frozen layers: no room in the cache (RANKWISE_CACHE_GB), so they run every time"
-    how = "read from" if event.reused else "run once into"
-    return (
-        f"frozen layers below {event.layer}, {event.split}: {how} the cache, {event.bytes / 1e9:.2f} GB, {event.took:.1f} s"
-    )
+        return "frozen layers: no room in the cache (RANKWISE_CACHE_GB) or in memory, so they run every time"
+    how = f"read from {event.where}" if event.reused else f"run once into {event.where}"
+    return f"frozen layers below {event.layer}, {event.split}: {how}, {event.bytes / 1e9:.2f} GB, {event.took:.1f} s"

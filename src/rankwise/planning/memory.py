@@ -33,6 +33,7 @@ HELD_IN_SCORING = 1.25  # pieces that batches of falling width leave behind
 BF16_KEPT = 0.95  # of fp32's activations: sums, norms and shares stay in fp32
 PROBE_BATCH = 4  # texts whose logits are compared at a time after reloading, as run/saving.py has it
 HEADROOM = 0.87  # of a budget that a predicted peak may take, for predictions have been 15 % too low
+HELD_IN_MEMORY = GB  # of frozen layers' output, at most, where the cache has no room for it
 ROW_BYTES = 100  # a text's label, its offsets on disk, its probabilities
 # Of TF-IDF's word pairs, and of the logistic regression's vectors for each class: benchmarks/results/baseline.csv. The second
 # line is of so few rows that pairs that come once are kept.

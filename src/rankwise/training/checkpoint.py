@@ -77,6 +77,11 @@ class Checkpoints:
         steps = (path.name.removeprefix("step-") for path in self.folder.glob("step-*") if path.is_dir())
         return sorted(int(step) for step in steps if step.isdecimal())
 
+    def newest(self) -> Progress | None:
+        """Where training goes on from; None where it starts anew."""
+        whole, _ = self._newest()
+        return None if whole is None else read_json(self._path(whole) / "state.json", State).progress
+
     def resume(
         self, classifier: Classifier, optimizers: Optimizers, parts: Parts, *, events: Events = NO_EVENTS
     ) -> Progress | None:
@@ -84,13 +89,7 @@ class Checkpoints:
 
         None when there is none to go on from. Raises RunError for one of another recipe or other data.
         """
-        damaged, whole = {}, None
-        for step in reversed(self.steps()):
-            problem = self._problem(step)
-            if problem is None:
-                whole = step
-                break
-            damaged[self._path(step).name] = problem
+        whole, damaged = self._newest()
         for name, problem in damaged.items():
             events.emit(CheckpointDamaged(checkpoint=name, problem=problem, goes_on_from=whole))
         if whole is None:
@@ -120,6 +119,16 @@ class Checkpoints:
         with torch.no_grad():
             for name, weight in live.items():
                 weight.copy_(saved[name])
+
+    def _newest(self) -> tuple[int | None, dict[str, str]]:
+        """(the step of the newest whole checkpoint, what is wrong with newer ones by name)."""
+        damaged: dict[str, str] = {}
+        for step in reversed(self.steps()):
+            problem = self._problem(step)
+            if problem is None:
+                return step, damaged
+            damaged[self._path(step).name] = problem
+        return None, damaged
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step}"

@@ -8,7 +8,7 @@ from rankwise.system.events import Event
 
 @dataclass(frozen=True, kw_only=True)
 class HiddenStatesCached(Event, kind="prefix"):
-    """Hidden states that enter `layer` are on disk for a split's texts, or are not, because the cache has no room."""
+    """Hidden states that enter `layer` are kept for a split's texts, or are not, for want of room on disk and in memory."""
 
     split: str
     layer: int
@@ -18,6 +18,8 @@ class HiddenStatesCached(Event, kind="prefix"):
     bytes: int | None = None
     took: float | None = None
     """Seconds."""
+    where: str = "the cache"
+    """Where they are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,67 +1,120 @@
-"""What frozen layers give once and for all: hidden states that are kept on disk.
+"""What frozen layers give once and for all: hidden states that are kept, on disk or in memory.
 
-Layers below the lowest adapted one never change, so where they have no dropout their output is a constant of the text.
+Layers below the lowest adapted one never change, so where they have no dropout their output is a constant of the text. Kept,
+they are rounded to fp16 and come from batches of their own; computed again for every update, they differ from these in their
+last digits. So that a seed gives the same bytes, a cache without room is replaced by memory, which holds the same; where that
+has no room either, the run says which way it took, and goes on that way.
 Shapes: N rows, B rows of a batch, T tokens, H hidden.
 """
 
 import time
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rankwise.data.batches import padded_batches, scoring_batches
 from rankwise.data.tokens import Tokens
+from rankwise.errors import StorageError
 from rankwise.model.classifier import in_eval_mode, to_tensors
 from rankwise.model.hidden_cache import BYTES, HiddenStates, HiddenStatesCache, digest_of, key_of
+from rankwise.planning.memory import GB, HELD_IN_MEMORY
 from rankwise.planning.operations import cached_layers
 from rankwise.system.events import Events
+from rankwise.system.memory import available_bytes
 from rankwise.training.events import HiddenStatesCached
 from rankwise.training.job import Job
 
 BATCH = 32  # texts per forward pass while a cache is filled
 PIECE = 1 << 20  # token ids hashed at once
+MEMORY_SHARE = 0.25  # of the memory that is left
 
 
-def cached_hidden_states(job: Job, cache: HiddenStatesCache | None, events: Events) -> dict[str, HiddenStates]:
-    """What enters the lowest adapted layer, of training and validation texts, where there is a cache and it pays."""
+@dataclass(frozen=True)
+class FrozenLayers:
+    """What enters the lowest adapted layer, of training and validation texts; None where it is computed for every update."""
+
+    train: HiddenStates | None = None
+    validation: HiddenStates | None = None
+    recomputed: bool = False
+    """Whether that is for lack of room alone."""
+
+
+def frozen_layers(
+    job: Job, cache: HiddenStatesCache | None, events: Events, *, as_before: bool | None = None
+) -> FrozenLayers:
+    """The hidden states that pay to be kept, where there is a cache, and room in it or in memory.
+
+    A training that goes on was `recomputed` `as_before`, or it was not; None for a new one. Raises StorageError where what it
+    kept has no room any more.
+    """
     layer, forward = cached_layers(job.plan, job.recipe.train), job.classifier.forward
     if cache is None or layer == 0 or forward is None:
-        return {}
+        return FrozenLayers()
+    splits = {"train": job.data.train.tokens, "validation": job.data.validation.tokens}
+    size = sum(int(_offsets(job, tokens, layer)[-1]) for tokens in splits.values()) * job.plan.encoder.hidden * BYTES
+    on_disk = cache.has_room(size)
+    has_room = on_disk or size <= min(HELD_IN_MEMORY, MEMORY_SHARE * available_bytes())
+    if as_before is False and not has_room:
+        raise StorageError(
+            f"this training began with hidden states of frozen layers kept, and the cache has no room for their "
+            f"{size / GB:.2f} GB now; free room for {cache.folder} or raise its limit (RANKWISE_CACHE_GB), or type "
+            "--overwrite to start again"
+        )
+    if as_before or not has_room:
+        events.emit(HiddenStatesCached(split="train", layer=layer, stored=False))
+        return FrozenLayers(recomputed=True)
     states: dict[str, HiddenStates] = {}
-    weights = digest_of(forward.frozen_below(layer))
-    for name, split in (("train", job.data.train), ("validation", job.data.validation)):
+    weights = digest_of(forward.frozen_below(layer)) if on_disk else ""
+    for name, tokens in splits.items():
         started = time.monotonic()
-        stored = _stored(job, split.tokens, layer, weights, cache, events)
-        if stored is None:
-            events.emit(HiddenStatesCached(split=name, layer=layer, stored=False))
-            return {}
-        states[name], reused = stored
+        states[name], reused = (
+            _stored(job, tokens, layer, weights, cache, events) if on_disk else (_held(job, tokens, layer, events), False)
+        )
         took, size = round(time.monotonic() - started, 3), states[name].hidden.nbytes
-        events.emit(HiddenStatesCached(split=name, layer=layer, stored=True, reused=reused, bytes=size, took=took))
-    return states
+        where = "the cache" if on_disk else "memory"
+        events.emit(
+            HiddenStatesCached(split=name, layer=layer, stored=True, reused=reused, bytes=size, took=took, where=where)
+        )
+    return FrozenLayers(states["train"], states["validation"])
+
+
+def _offsets(job: Job, tokens: Tokens, layer: int) -> NDArray[np.int64]:
+    """Where each text's hidden states begin and end; past the last layer one vector is read, the first token's or a mean."""
+    past_the_last = layer == job.plan.encoder.layers
+    return np.arange(len(tokens) + 1, dtype=np.int64) if past_the_last else tokens.offsets
+
+
+def _held(job: Job, tokens: Tokens, layer: int, events: Events) -> HiddenStates:
+    """The hidden states that enter `layer`, in memory."""
+    offsets = _offsets(job, tokens, layer)
+    held = HiddenStates(np.zeros((int(offsets[-1]), job.plan.encoder.hidden), dtype=np.float16), offsets, layer)
+    _fill(held, job, tokens, events)
+    return held
+
+
+def _fill(entry: HiddenStates, job: Job, tokens: Tokens, events: Events) -> None:
+    """Compute the hidden states of every text, in batches that depend on the texts alone."""
+    classifier, forward = job.classifier, job.classifier.forward
+    assert forward is not None, "only a forward pass in parts has layers that are cached"
+    batches = scoring_batches(tokens.lengths, BATCH)
+    with in_eval_mode(classifier.model):
+        told = events.counting("frozen layers, batches of texts", batches)
+        for rows, batch in zip(told, padded_batches(tokens, batches, job.padding), strict=True):
+            inputs = to_tensors(batch, classifier.device)
+            entry.put(rows, forward.run(forward.embed(inputs), inputs, precision=job.precision, stop=entry.layer))
 
 
 def _stored(
     job: Job, tokens: Tokens, layer: int, weights: str, cache: HiddenStatesCache, events: Events
-) -> tuple[HiddenStates, bool] | None:
-    """The hidden states that enter `layer`, and whether they were on disk already; None where they don't fit there."""
-    classifier, forward, width = job.classifier, job.classifier.forward, job.plan.encoder.hidden
-    assert forward is not None, "only a forward pass in parts has layers that are cached"
-    past_the_last = layer == job.plan.encoder.layers  # where one vector is read, the first token's or a mean
-    offsets = np.arange(len(tokens) + 1, dtype=np.int64) if past_the_last else tokens.offsets
-    if not cache.has_room(int(offsets[-1]) * width * BYTES):
-        return None
-
-    def fill(entry: HiddenStates) -> None:
-        batches = scoring_batches(tokens.lengths, BATCH)
-        with in_eval_mode(classifier.model):
-            told = events.counting("frozen layers, batches of texts", batches)
-            for rows, batch in zip(told, padded_batches(tokens, batches, job.padding), strict=True):
-                inputs = to_tensors(batch, classifier.device)
-                entry.put(rows, forward.run(forward.embed(inputs), inputs, precision=job.precision, stop=layer))
+) -> tuple[HiddenStates, bool]:
+    """The hidden states that enter `layer`, on disk, and whether they were there already."""
+    classifier, offsets = job.classifier, _offsets(job, tokens, layer)
+    past_the_last = layer == job.plan.encoder.layers
 
     mean = past_the_last and job.plan.encoder.reads == "mean"
     arithmetic = f"{classifier.device.type} {job.precision}{' mean' * mean}"
     parts = [flat for flat in (tokens.ids, tokens.types) if flat is not None]
     pieces = (flat[start : start + PIECE] for flat in parts for start in range(0, int(tokens.offsets[-1]), PIECE))
     key = key_of(weights, pieces, tokens.offsets, layer=layer, arithmetic=arithmetic)
-    return cache.get(key, offsets, width, layer, fill)
+    return cache.get(key, offsets, job.plan.encoder.hidden, layer, lambda entry: _fill(entry, job, tokens, events))

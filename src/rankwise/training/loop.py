@@ -36,7 +36,7 @@ from rankwise.training.events import (
     UpdateLogged,
     UpdateMade,
 )
-from rankwise.training.frozen_layers import cached_hidden_states
+from rankwise.training.frozen_layers import frozen_layers
 from rankwise.training.head_start import REFIT_STRENGTH, HeadStart, Reading, fit_head
 from rankwise.training.job import Job
 from rankwise.training.loss import class_weights
@@ -74,6 +74,8 @@ class Fitted:
     """Probabilities (N, C) of the training rows by heads that were fitted to others of them, where one was fitted here."""
     collapsed: Collapsed | None
     """Where the classifier gives one answer to everything."""
+    recomputes: bool = False
+    """Whether frozen layers ran for every update, for want of room for what they give."""
 
     @classmethod
     def at_once(cls, only: HistoryEntry, *, seconds: float) -> Self:
@@ -115,22 +117,23 @@ def fit(
         _seed(spec, accelerator)
         ready(job)
         started = time.monotonic()
-        hidden = cached_hidden_states(job, cache, events)
+        before = checkpoints.newest() if resume else None
+        frozen = frozen_layers(job, cache, events, as_before=None if before is None else before.recomputes)
         pace = _pace(job, accelerator, ends_at)
         share = spec.rate_share(len(data.train))
         optimizers = Optimizers(classifier, spec, precision=job.precision, rate_share=share)
-        parts = Parts(*_chosen_parts(job, hidden.get("train"), pace, accelerator, events))
+        parts = Parts(*_chosen_parts(job, frozen.train, pace, accelerator, events))
         validation = Validation(classifier, job.padding, job.forecast.evaluation_batch_size, job.precision, accelerator)
 
         # --- where to start
         resumed = checkpoints.resume(classifier, optimizers, parts, events=events) if resume else None
-        head = HeadStart(0) if resumed else _start_head(job, hidden.get("train"), events)
-        progress = resumed or Progress()
+        head = HeadStart(0) if resumed else _start_head(job, frozen.train, events)
+        progress = resumed or Progress(recomputes=frozen.recomputed)
         if resumed and accelerator.num_processes > 1:  # the checkpoint holds the main process's generator
             _seed(spec, accelerator, resumed_at=progress.step)
         earlier_seconds = progress.training_seconds
-        moment = _Moment(job, validation, hidden.get("validation"), head, parts, checkpoints, events)
-        update, meter = Update(job, accelerator, hidden.get("train"), optimizers.scaler, parts, events), Meter()
+        moment = _Moment(job, validation, frozen.validation, head, parts, checkpoints, events)
+        update, meter = Update(job, accelerator, frozen.train, optimizers.scaler, parts, events), Meter()
         pace.resume(progress.step, progress.fraction)
         events.emit(
             TrainingStarted(step=progress.step, total=pace.total, rows=len(data.train), epochs=spec.passes(len(data.train)))
@@ -155,7 +158,7 @@ def fit(
             meter.add(loss, right, len(rows))
             norm = optimizers.step()
             progress.note_update(epoch, batch)
-            _note_update(pace, job, rows, hidden.get("validation"))
+            _note_update(pace, job, rows, frozen.validation)
             parts.after_update(Step(applied=optimizers.applied(norm), settled=parts.settled))
             update.clear(progress.step)
             events.emit(_made(spec, pace, meter, optimizers, norm))
@@ -178,6 +181,7 @@ def fit(
             earlier_seconds=earlier_seconds,
             held_out=head.held_out,
             collapsed=_collapsed(job, validation, best, events),
+            recomputes=progress.recomputes,
         )
 
 

@@ -44,6 +44,10 @@ from rankwise.workflows.events import AlreadyComplete, DataPrepared, MachineMeas
 from rankwise.workflows.ladder import Ladder
 from rankwise.workflows.telling import told
 
+RECOMPUTED = (
+    "frozen layers ran for every update, for neither the cache (RANKWISE_CACHE_GB) nor memory had room for what they give; "
+    "--set train.prefix_cache=off trains to the same weights anywhere"
+)
 NO_ROOM = "free room there and type the same command with --resume, or give another --out"
 
 
@@ -149,7 +153,8 @@ def _train_into(
         events.emit(RunScored(test.scores.accuracy, test.scores.macro_f1, test.scores.log_loss))
 
     if accelerator.is_main_process:
-        notes = [*job.data.notes, *warnings, *filter(None, (job.forecast.more_epochs, str(fitted.collapsed or "")))]
+        found = (job.forecast.more_epochs, str(fitted.collapsed or ""), RECOMPUTED * fitted.recomputes)
+        notes = [*job.data.notes, *warnings, *filter(None, found)]
         facts = facts_of(job, fitted, folder, seconds=time.monotonic() - started, notes=notes)
         if ladder is not None:
             seconds = first.forecast.tried(rung.rung for rung in ladder.rungs)
