@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceClassification, pipeline
 
 from conftest import CLASSES, save_tiny
 from rankwise.workflows.train import train
@@ -83,6 +83,18 @@ def test_the_code_of_other_kinds_of_run_gives_our_scores(recipe_for, tmp_path, c
     base = base_with(HEADS["several labels at once"], tmp_path / "published")
     run = train(recipe_for("bert", f"base={base}", changes, "train.max_steps=3"), tmp_path / "run")
     check_the_code(run, base)
+
+
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors:UserWarning")
+@pytest.mark.parametrize("method", ["full", "head", "lora", "ia3"])
+def test_a_pooled_head_is_nothing_that_a_pipeline_puts_a_random_one_in_place_of(recipe_for, tmp_path, monkeypatch, method):
+    base = base_with(HEADS["the same count under other names"], tmp_path / "published")
+    changes = [f"base={base}", "head.kind=pooled", f"adapter.method={method}", "train.max_steps=1"]
+    run = train(recipe_for("bert", *changes), tmp_path / "run")
+    monkeypatch.chdir(tmp_path)  # where an adapter finds its base by its name
+    with pytest.raises(ValueError, match=r"zero-size array|not found in the base model"):
+        pipeline("text-classification", str(run.folder))(TEXT)
+    assert 'pipeline("text-classification", …)` ends in an error' in (run.folder / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize("method", ["full", "head", "bias"])

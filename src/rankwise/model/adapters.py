@@ -115,14 +115,18 @@ def save(classifier: Classifier, folder: Path, *, base: Base) -> None:
 
 
 def save_whole(model: Any, folder: Path) -> None:
-    """Write a model without adapters as transformers loads it; a pooled one as a sentence-transformers folder."""
+    """Write a model without adapters as transformers loads it; a pooled one as a sentence-transformers folder.
+
+    A pooled one's encoder has no classes, so that a pipeline of transformers, which would put a random head on it, fails.
+    """
     pooled = isinstance(model, PooledClassifier)
     with quiet():
         (model.encoder if pooled else model).save_pretrained(folder)
-    if pooled:
-        save_head(model, folder)
     config = json.loads((folder / "config.json").read_text("utf-8"))
     config.pop("_name_or_path", None)
+    if pooled:
+        save_head(model, folder)
+        config |= {"id2label": {}, "label2id": {}}
     _write_config(folder / "config.json", config, weights=MODEL_FILE)
 
 
@@ -156,8 +160,9 @@ def _save_adapter(classifier: Classifier, folder: Path, base: Base) -> None:
     if isinstance(model, PooledClassifier):
         save_head(model, folder)
     config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
-    if encoder.pools:  # peft keeps suffixes, and AutoModel has a pooler, whose layer ends so too
-        config["target_modules"] = _below(f"{encoder.root}.", [site.name for site in classifier.plan.sites])
+    if encoder.pools:  # whole paths, which a class with a head of its own, random, lacks
+        paths = _below(f"{encoder.root}.", [site.name for site in classifier.plan.sites])
+        config["target_modules"] = "|".join(map(re.escape, paths))
     _write_config(folder / "adapter_config.json", _portable(config, base), weights=ADAPTER_FILE)
 
 

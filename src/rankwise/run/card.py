@@ -88,6 +88,9 @@ READ = {
     "first": "read = hidden[:, 0]",
     "last": "read = hidden[:, -1]",
 }
+NO_STOCK_CLASS = (
+    'No class of transformers has this head, so `pipeline("text-classification", …)` ends in an error with this folder.'
+)
 MOST_CLASSES = 60  # that the card lists
 NO_MARKUP = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_{}[]<>#|"})  # that a name may hold and Markdown obeys
 FROM_FILES = "`rankwise train recipe.yaml`"
@@ -144,7 +147,11 @@ def _loading(plan: Plan, base: Base) -> str:
     revision = f'revision="{base.revision}", ' if base.revision else ""
     if not plan.encoder.pools:
         return (ADAPTER if plan.adapter.is_apart else WHOLE_MODEL).format(base=name, revision=revision, where=where)
-    read, alone, imports = READ[plan.encoder.reads], "Sentence-transformers gives the same logits with one call", ""
+    read, alone, imports = (
+        READ[plan.encoder.reads],
+        f"{NO_STOCK_CLASS} Sentence-transformers gives the same logits with one call",
+        "",
+    )
     encoder = "AutoModel.from_pretrained(folder, **names)"
     if plan.adapter.is_apart:
         imports = "from peft import PeftModel\n"
