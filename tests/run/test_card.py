@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -17,13 +18,19 @@ from rankwise.workflows.train import train
 pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")]
 
 MASKED = ["bert", "albert", "distilbert", "electra", "deberta-v2", "roberta", "mpnet", "modernbert"]
-TEXT = "apple and pear near the rhine"
+TEXT = "apple and pear near the rhine, " + "under some very long river of iron and steel " * 4  # more than is read
 HEADS = {
     "no head": None,
     "four classes": {"num_labels": 4},
     "the same count under other names": {"id2label": {0: "joy", 1: "fear", 2: "anger"}},
     "several labels at once": {"num_labels": 3, "problem_type": "multi_label_classification"},
     "one number": {"num_labels": 1, "problem_type": "regression"},
+}
+CONFIGURED = {
+    "tuples": {"return_dict": False, "torchscript": True},
+    "all hidden states": {"output_hidden_states": True, "output_attentions": True},
+    "half precision": {"dtype": "float16"},
+    "names without their numbers": {"label2id": {"joy": 0, "fear": 1}, "id2label": None},
 }
 
 
@@ -46,13 +53,14 @@ def masked_language_model(family, folder):
 
 
 def ran(run, base):
-    """What the card's code for others than rankwise leaves behind when it has run."""
-    code = re.findall(r"```python\n(.*?)```", (run.folder / "README.md").read_text("utf-8"), re.DOTALL)[1]
+    """What the card's code for others than rankwise leaves behind when it has run, where a base is found by its name."""
+    code = "\n".join(re.findall(r"```python\n(.*?)```", (run.folder / "README.md").read_text("utf-8"), re.DOTALL)[1:])
     code = code.replace("A text to classify.", TEXT)
     code = code.replace('"path/to/this/folder"', repr(str(run.folder)))
     code = code.replace(f'from_pretrained("{Path(base).name}"', f'from_pretrained("{base}"')
     scope: dict[str, object] = {}
-    exec(code.replace("\npipeline(", "\nclassify = pipeline("), scope)
+    with contextlib.chdir(Path(base).parent):
+        exec(code.replace("\npipeline(", "\nclassify = pipeline("), scope)
     return scope
 
 
@@ -65,7 +73,11 @@ def scores_of(scope):
 def check_the_code(run, base):
     """The card's code gives our scores, by our names."""
     scope = ran(run, base)
-    assert scores_of(scope) == pytest.approx(run.predict([TEXT])[0].probabilities, abs=1e-5)
+    expected = run.predict([TEXT])[0].probabilities
+    assert scores_of(scope) == pytest.approx(expected, abs=1e-5)
+    if "SentenceTransformer" in scope:
+        by_one_call = torch.tensor(scope["logits"])[0].softmax(-1).tolist()
+        assert by_one_call == pytest.approx(list(expected.values()), abs=1e-5)
     if "model" in scope:
         assert scope["model"].config.id2label == dict(enumerate(CLASSES))
 
@@ -82,6 +94,18 @@ def test_the_code_runs_for_a_base_with_any_head_and_gives_our_scores(recipe_for,
 def test_the_code_of_other_kinds_of_run_gives_our_scores(recipe_for, tmp_path, changes):
     base = base_with(HEADS["several labels at once"], tmp_path / "published")
     run = train(recipe_for("bert", f"base={base}", changes, "train.max_steps=3"), tmp_path / "run")
+    check_the_code(run, base)
+
+
+@pytest.mark.parametrize("head", ["stock", "pooled"])
+@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("key", CONFIGURED)
+def test_what_else_a_bases_configuration_says_changes_no_score(recipe_for, tmp_path, key, method, head):
+    base = base_with(None, tmp_path / "published")
+    path = base / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | CONFIGURED[key]), "utf-8")
+    changes = [f"base={base}", f"adapter.method={method}", f"head.kind={head}", "data.truncation_side=left"]
+    run = train(recipe_for("bert", *changes, "train.max_steps=1"), tmp_path / "run")
     check_the_code(run, base)
 
 

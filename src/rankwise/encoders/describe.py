@@ -21,6 +21,7 @@ POOLED_HEAD = "classifier"  # the module of a pooled head, beside the encoder's
 MISSPELT = 0.9  # how like a known name a misspelt one is; xlm-roberta-base and gbert-base are bases of their own
 REFUSED_KEYS = {
     "is_decoder": "each token reads those before it alone, as in a decoder; expected an encoder: set it to false in a copy",
+    "add_cross_attention": "its layers read a second text, as a decoder's do; expected an encoder: set it to false in a copy",
     "quantization_config": "its weights are quantized; take the base as it was published, and --set adapter.quantize=nf4",
 }
 """Keys of a config.json with which a model of a known type computes something else, and what they mean."""

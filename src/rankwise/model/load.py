@@ -59,6 +59,9 @@ def load_encoder(
             id2label=dict(enumerate(classes)),
             label2id={name: number for number, name in enumerate(classes)},
             problem_type="single_label_classification",
+            return_dict=True,
+            output_hidden_states=False,
+            output_attentions=False,
             **more,
         )
     config = {**model.config.to_dict(), "quantization_config": None}  # which is ours

@@ -19,6 +19,7 @@ from rankwise.encoders.describe import POOLED_HEAD, Encoder
 from rankwise.errors import ModelError
 
 HEAD_FILE = "2_Dense/model.safetensors"
+READING_FILE = "sentence_bert_config.json"
 START_DEVIATION = 0.02  # of the head's weights where nothing says otherwise, as in transformers
 MODES = {"first": "cls_token", "last": "lasttoken", "mean": "mean_tokens"}  # what sentence-transformers calls them
 
@@ -102,6 +103,12 @@ def save_head(model: PooledClassifier, folder: Path) -> None:
     tensors = {f"linear.{name}": tensor.detach().cpu().contiguous() for name, tensor in head.named_parameters()}
     save_file(tensors, folder / HEAD_FILE, metadata={"format": "pt"})
     shutil.copymode(folder / "modules.json", folder / HEAD_FILE)  # safetensors ignores the umask: 0600
+
+
+def save_reading(folder: Path, max_length: int) -> None:
+    """Write how many tokens of a text sentence-transformers reads, and that it computes in what the head was trained in."""
+    reading = {"max_seq_length": max_length, "do_lower_case": False, "model_args": {"dtype": "float32"}}
+    (folder / READING_FILE).write_text(json.dumps(reading, indent=2) + "\n", "utf-8")
 
 
 def read_head(folder: Path) -> dict[str, Tensor]:

@@ -30,6 +30,7 @@ head = {{
     "id2label": dict(enumerate(about["classes"])),
     "label2id": {{name: number for number, name in enumerate(about["classes"])}},
     "problem_type": "single_label_classification",
+    "dtype": "float32",  # in which it was trained, however the base is stored
     "ignore_mismatched_sizes": True,  # the base may have a head of its own, whose place the trained one takes
 }}
 base = AutoModelForSequenceClassification.from_pretrained("{base}", {revision}**head){where}
@@ -38,12 +39,18 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 
 texts = ["A text to classify."]
 inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=about["max_length"])
-scores = model(**inputs).logits.softmax(-1)
+logits = model(**inputs)[0]
+scores = logits.softmax(-1)
 print([model.config.id2label[int(best)] for best in scores.argmax(-1)])"""
 WHOLE_MODEL = """\
+import json
+from pathlib import Path
+
 from transformers import pipeline
 
-pipeline("text-classification", "path/to/this/folder")"""
+folder = Path("path/to/this/folder")
+about = json.loads((folder / "preprocessing.json").read_text("utf-8"))
+pipeline("text-classification", str(folder), truncation=True, max_length=about["max_length"])"""
 POOLED = """\
 import json
 from pathlib import Path
@@ -53,7 +60,8 @@ from transformers import AutoModel, AutoTokenizer
 
 folder = Path("path/to/this/folder")
 about = json.loads((folder / "preprocessing.json").read_text("utf-8"))
-names = {{
+settings = {{
+    "dtype": "float32",  # in which it was trained, however the base is stored
     "id2label": dict(enumerate(about["classes"])),
     "label2id": {{name: number for number, name in enumerate(about["classes"])}},
 }}
@@ -63,7 +71,7 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 
 texts = ["A text to classify."]
 inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=about["max_length"])
-hidden = model(**inputs).last_hidden_state
+hidden = model(**inputs)[0]
 {read}
 scores = (read @ head["linear.weight"].T + head["linear.bias"]).softmax(-1)
 print([model.config.id2label[int(best)] for best in scores.argmax(-1)])
@@ -147,15 +155,12 @@ def _loading(plan: Plan, base: Base) -> str:
     revision = f'revision="{base.revision}", ' if base.revision else ""
     if not plan.encoder.pools:
         return (ADAPTER if plan.adapter.is_apart else WHOLE_MODEL).format(base=name, revision=revision, where=where)
-    read, alone, imports = (
-        READ[plan.encoder.reads],
-        f"{NO_STOCK_CLASS} Sentence-transformers gives the same logits with one call",
-        "",
-    )
-    encoder = "AutoModel.from_pretrained(folder, **names)"
+    read, imports = READ[plan.encoder.reads], ""
+    alone = f"{NO_STOCK_CLASS} Sentence-transformers gives the same logits with one call"
+    encoder = "AutoModel.from_pretrained(folder, **settings)"
     if plan.adapter.is_apart:
         imports = "from peft import PeftModel\n"
-        encoder = f'PeftModel.from_pretrained(AutoModel.from_pretrained("{name}", {revision}**names), folder)'
+        encoder = f'PeftModel.from_pretrained(AutoModel.from_pretrained("{name}", {revision}**settings), folder)'
         alone += ", where it finds the base by its name"
     return POOLED.format(imports=imports, encoder=encoder, where=where, read=read, one_call=f"{alone}:")
 

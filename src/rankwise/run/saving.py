@@ -19,6 +19,7 @@ from rankwise.inference.scorer import logits
 from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.inference.words import Words
 from rankwise.model import adapters
+from rankwise.model.pooled import save_reading
 from rankwise.recipe import EvaluateSpec
 from rankwise.run import format as schema
 from rankwise.run import manifest
@@ -127,6 +128,8 @@ def _write_files(
     if job.words is None:
         job.classifier.to(Device.cpu().torch_device)  # where the folder is loaded again and compared, bit by bit
         adapters.save(job.classifier, folder, base=job.base)
+        if job.plan.encoder.pools:
+            save_reading(folder, job.data.preprocessing.max_length)
     else:
         job.words.write(folder / manifest.WORDS)
     job.tokenizer.save_pretrained(folder)

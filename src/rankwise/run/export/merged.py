@@ -16,12 +16,13 @@ from rankwise.errors import ModelError, ReloadMismatch, RunError
 from rankwise.model.adapters import load_whole, merged, save_whole
 from rankwise.model.classifier import Classifier, in_eval_mode, to_tensors
 from rankwise.model.load import tokenizer_in
+from rankwise.model.pooled import READING_FILE
 from rankwise.run.engines import SavedRun
 from rankwise.run.export.onnx import probe_batches
 from rankwise.system.storage import make_folder
 
 ROUNDING = 1e-4  # of a logit, absolute and relative: W + B·A is one sum in the run's pass, and another in a merged weight
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+COPIED = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", READING_FILE)
 
 
 def write_merged(run: SavedRun, folder: Path) -> Path:
@@ -47,7 +48,7 @@ def write_merged(run: SavedRun, folder: Path) -> Path:
 
 def _write(classifier: Classifier, run: SavedRun, folder: Path) -> None:
     save_whole(merged(classifier), folder)
-    for name in TOKENIZER_FILES:
+    for name in COPIED:
         if (run.folder / name).is_file():
             shutil.copyfile(run.folder / name, folder / name)
     reloaded = load_whole(folder, classifier.plan, classifier.classes)
