@@ -105,6 +105,12 @@ def test_a_label_inside_other_words_or_everywhere_is_no_leakage() -> None:
     assert audit(table(texts, ["pos", "neg"] * 20)).label_words == ()
 
 
+def test_labels_that_look_alike_are_told_with_what_cannot_be_seen_written_out() -> None:
+    report = audit(table(distinct(4), ["caf\u00e9", "cafe\u0301", "login", "login\u200b"]))
+    assert warned(report, "case or space or in what can't be seen", "'caf\u00e9', 'cafe\\u0301'")
+    assert warned(report, "'login', 'login\\u200b'")
+
+
 def test_labels_alike_but_for_case_and_space_are_named() -> None:
     report = audit(table(distinct(6), ["Sports", " sports ", "World", "SPORTS", "World", "world news"]))
     assert report.alike_labels == (("Sports", " sports ", "SPORTS"),) or len(report.alike_labels[0]) == 3

@@ -31,7 +31,20 @@ def jsonl(path: Path, labels: list, **columns: list) -> Path:
 
 
 @pytest.mark.parametrize(
-    "labels", [("Sci/Tech", "World"), ("a & b", "b & c"), ("-1", "1"), ("-1", "0", "1"), ("1", "2"), ("none", "x")]
+    "labels",
+    [
+        *[("Sci/Tech", "World"), ("a & b", "b & c"), ("-1", "1"), ("-1", "0", "1"), ("1", "2"), ("none", "x")],
+        *[
+            ("-1", "+1"),
+            ("-2", "-1", "0", "1", "2"),
+            ("-1.0", "0.0", "1.0"),
+            ("+", "-"),
+            ("NONE", "FAVOR"),
+            ("None", "Positive"),
+        ],
+        *[("NA", "EMEA"), ("New York", "New Jersey"), ("true", "false"), ("0", "1"), ("y", "n", "m"), ("2019", "2020")],
+        *[tuple(f"{half / 2}" for half in range(11)), tuple(map(str, range(150)))],
+    ],
 )
 def test_labels_that_may_well_be_classes_are_left_in_peace(labels: tuple[str, ...]) -> None:
     assert warnings_of(*labels) == []
@@ -50,6 +63,21 @@ def test_labels_that_may_well_be_classes_are_left_in_peace(labels: tuple[str, ..
         (("yes", "no", "?"), "label '?' (1 rows) often stands for none"),
         (("007", "07", "8"), "labels '007', '07' are one number written in 2 ways"),
         (("250.0", "250.00", "251.0"), "labels '250.0', '250.00' are one number"),
+        (("1e3", "1000", "2"), "labels '1000', '1e3' are one number"),
+        (("+1", "1", "-1"), "labels '+1', '1' are one number"),
+        (("neutral", "contradiction", "-"), "label '-' (1 rows) often stands for none"),
+        (("positive", "negative", "NA"), "label 'NA' (1 rows) often stands for none"),
+        (("login", "billing", "None"), "label 'None' (1 rows) often stands for none"),
+        (("login", "billing", "\\N"), "label '\\N' (1 rows) often stands for none"),
+        (("login", "billing", "#N/A"), "label '#N/A' (1 rows) often stands for none"),
+        (("0", "1", "2", "-1.0"), "label '-1.0' (1 rows) often stands for none"),
+        (("a", "b", "a b"), "several in one cell, such as 'a b'"),
+        (("yes", "no", "Y"), "labels 'yes', 'Y' may be one answer"),
+        (("0", "1", "true"), "labels '1', 'true' may be one answer"),
+        ((" a", " b"), "begin or end with blanks, such as ' a', ' b'"),
+        (("2024-05-01", "2024-06-01"), "labels are dates, such as '2024-05-01'"),
+        (tuple(f"{number / 100}" for number in range(30)), "30 numbers with fractions"),
+        (("O", "B-PER", "I-PER"), "tags of single words"),
     ],
 )
 def test_labels_that_are_hardly_classes_are_warned_of(labels: tuple[str, ...], says: str) -> None:

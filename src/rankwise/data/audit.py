@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.files.table import Table
-from rankwise.data.labels import strange_labels, unlabelled
+from rankwise.data.labels import alike_labels, spelled, strange_labels, unlabelled
 from rankwise.data.lengths import COVERED, Lengths, lengths_of
 from rankwise.data.tasks import by_number
 from rankwise.errors import DataError, Unlabelled
@@ -131,7 +131,7 @@ def audit(tables: Mapping[str, Table], *, lengths: NDArray[np.int64] | None = No
         conflict_examples=tuple(_example(train, indices) for indices in groups[:5]),
         overlaps=tuple(_overlap(one, two, exact, near) for one, two in combinations(tables, 2)),
         label_words=_label_words(train, counts),
-        alike_labels=_alike(counts),
+        alike_labels=alike_labels(counts),
         single_classes=tuple(label for label, count in counts.items() if count == 1),
         suspicious=_suspicious(train),
         characters=lengths_of(np.fromiter(map(len, train.texts), dtype=np.int64), "characters"),
@@ -224,14 +224,6 @@ def _other_labels(split: str, table: Table, counts: Mapping[str, int]) -> Iterab
         yield f"every {split} row is labelled {_listed(own)}; no score on them says how well classes are told apart"
 
 
-def _alike(labels: Iterable[str]) -> tuple[tuple[str, ...], ...]:
-    """Groups of labels that differ in case or space alone."""
-    groups: dict[str, list[str]] = {}
-    for label in labels:
-        groups.setdefault(" ".join(label.casefold().split()), []).append(label)
-    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
-
-
 _NOTHING = {"nan", "null", "none", "n/a", "na", "nil", "undefined"}
 _SUSPICIOUS: Mapping[str, Callable[[str], object]] = {
     f"more than {LONG_TEXT:,} characters": lambda text: len(text) > LONG_TEXT,
@@ -265,7 +257,9 @@ def _warnings(counted: Audit) -> Iterable[str]:
             f"{counted.majority:.1%}; look at macro-F1: --set train.select_by=macro_f1 --set train.class_weights=balanced"
         )
     for group in counted.alike_labels:
-        yield f"labels {_listed(group)} differ only in case or space; write them in one way if they mean the same"
+        names = ", ".join(map(spelled, group))
+        unseen = " or in what can't be seen" if "\\u" in names else ""
+        yield f"labels {names} differ only in case or space{unseen}; write them in one way if they mean the same"
     if counted.single_classes:
         yield f"one row only of {_listed(counted.single_classes)}; such a class cannot be split: add rows or remove it"
     for word in counted.label_words:

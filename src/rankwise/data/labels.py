@@ -4,33 +4,26 @@ Labels are strings and compared to the letter; what is written here only says wh
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 
+from rankwise.data.files.cells import Cells
+
 MARKERS = frozenset(
-    {
-        "-1",
-        "-100",
-        "?",
-        "-",
-        "none",
-        "null",
-        "nan",
-        "na",
-        "n/a",
-        "nil",
-        "undefined",
-        "unsup",
-        "unlabelled",
-        "unlabeled",
-        "tbd",
-    }
+    {"-1", "-1.0", "-100", "?", "-", "--", "none", "null", "nan", "na", "n/a", "nil", "undefined", "nat", "<na>", "(null)"}
+    | {"<null>", "\\n", "(blank)", "#n/a", "#value!", "#ref!", "#name?", "unsup", "unlabelled", "unlabeled", "tbd"}
     | {"unknown", "not labelled", "not labeled", "no label"}
 )
-"""What stands for a row that nobody has labelled: in the hub's data sets, pandas' output, files of tasks and competitions."""
+"""What stands for a row that nobody has labelled: in the hub's data sets, what pandas, R, SQL and Excel write, files of tasks
+and competitions."""
+MANY_NUMBERS = 20  # labels with fractions, above which they may be measured
 _SEPARATORS = (",", ";", "|", "/", "+", "&", " and ")
 _LIST = re.compile(r"\s*(?:\[.*\]|\{.*\}|\(.*,.*\))\s*", re.DOTALL)
+_NUMBER = re.compile(r"[-+]?\d*\.?\d+(?:e[-+]?\d{1,2})?", re.ASCII | re.IGNORECASE)
+_WORD_TAG = re.compile(r"O|[BIESLUM]-\S+")
+_ANSWERS = ({"yes", "y", "true", "t", "1", "1.0"}, {"no", "n", "false", "f", "0", "0.0"})
 _SHOWN = 5
 
 
@@ -62,13 +55,68 @@ def strange_labels(counts: Mapping[str, int]) -> Iterator[str]:
         )
     for twins in _same_numbers(counts):
         yield f"labels {_listed(twins)} are one number written in {len(twins)} ways, and stay {len(twins)} classes"
+    for twins in _same_answers(counts):
+        yield f"labels {_listed(twins)} may be one answer; write them in one way if they mean the same"
+    alike = {label for group in alike_labels(counts) for label in group}
+    if blanks := [label for label in counts if label != label.strip() and label not in alike]:
+        yield f"labels begin or end with blanks, such as {_listed(blanks)}; they are kept, so other files need them too"
+    yield from _no_classes(counts)
+
+
+def alike_labels(labels: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Groups of labels that differ in case, space or what can't be seen alone."""
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        seen = "".join(mark for mark in unicodedata.normalize("NFKC", label) if unicodedata.category(mark) != "Cf")
+        groups.setdefault(" ".join(seen.casefold().split()), []).append(label)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
+def spelled(label: str) -> str:
+    """A label in quotes, with characters that can't be told from others by their looks written out: `'café\\u0301'`."""
+    return f"'{''.join(map(_shown, label))}'"
+
+
+def _shown(mark: str) -> str:
+    plain = mark.isprintable() and not unicodedata.combining(mark) and unicodedata.category(mark) != "Cf"
+    return mark if plain else f"\\u{ord(mark):04x}"
+
+
+def _no_classes(counts: Mapping[str, int]) -> Iterator[str]:
+    """A warning where labels are dates, measurements or tags of words."""
+    cells = Cells(list(counts))
+    if cells.kind == "dates":
+        yield f"labels are dates, such as {cells.examples()}; is it the column?"
+    elif len(counts) > MANY_NUMBERS and all(map(_NUMBER.fullmatch, counts)) and any(map(_has_fraction, counts)):
+        yield (
+            f"labels are {len(counts):,} numbers with fractions, such as {cells.examples()}; codes may be classes, but a "
+            "classifier does not know the order of what is measured"
+        )
+    if len(counts) > 1 and all(map(_WORD_TAG.fullmatch, counts)) and (len(counts) > 2 or "O" in counts):
+        yield f"labels are tags of single words, such as {cells.examples()}; rankwise classifies whole texts"
+
+
+def _has_fraction(number: str) -> bool:
+    return "." in number and float(number) % 1 != 0
 
 
 def _may_be_a_class(label: str, counts: Mapping[str, int]) -> bool:
-    """Whether -1 stands opposite 1, as in signs, or a word among words that a class may well have."""
-    if label.strip() == "-1":
-        return "1" in counts and set(counts) <= {"-1", "0", "1"}
-    return label.strip().casefold() in {"unknown", "none", "na", "-"}
+    """Whether a sign stands opposite the other one, or a word among words that are written in the same case."""
+    plain = label.strip()
+    if plain in ("-1", "-1.0"):
+        size = plain.removeprefix("-")
+        return not {size, f"+{size}"}.isdisjoint(counts) and all(_opposite(other) & counts.keys() for other in counts)
+    if plain == "-":
+        return "+" in counts
+    written = next((case for case in (str.islower, str.isupper, str.istitle) if case(plain)), None)
+    words = [other for other in counts if other != label and not is_marker(other)]
+    return plain.casefold() in {"unknown", "none", "na"} and written is not None and any(map(written, words))
+
+
+def _opposite(number: str) -> set[str]:
+    """The ways to write the number of the other sign; of 0 itself."""
+    size = number.strip().lstrip("+-")
+    return {size, f"+{size}"} if number.startswith("-") or set(size) <= {"0", "."} else {f"-{size}"}
 
 
 def _combinations(labels: Iterable[str]) -> list[str]:
@@ -84,19 +132,30 @@ def _combinations(labels: Iterable[str]) -> list[str]:
         ]
         if combined:
             return combined
-    return []
+    alone = {label for label in labels if not label.isspace()}
+    return [label for label in labels if len(words := label.split()) > 1 and alone.issuperset(words)]
 
 
 def _same_numbers(labels: Iterable[str]) -> list[list[str]]:
     """Groups of labels that are exactly the same number, such as 7 and 007."""
     groups: dict[Decimal, list[str]] = {}
     for label in sorted(labels):
-        if label.isascii() and label.replace(".", "", 1).removeprefix("-").isdecimal():
+        if _NUMBER.fullmatch(label):
             try:
                 groups.setdefault(Decimal(label), []).append(label)
             except InvalidOperation:  # longer than a Decimal takes
                 continue
     return [group for group in groups.values() if len(group) > 1]
+
+
+def _same_answers(labels: Iterable[str]) -> list[list[str]]:
+    """Groups of labels that say yes or no in several ways, such as `y` and `yes`, where all labels do."""
+    folded = {label: label.strip().casefold() for label in labels}
+    if not set(folded.values()) <= set.union(*_ANSWERS):
+        return []
+    groups = [{label: plain for label, plain in folded.items() if plain in answers} for answers in _ANSWERS]
+    several = (group for group in groups if len(set(group.values())) > 1)
+    return [list(group) for group in several if any(map(str.isalpha, group.values()))]
 
 
 def _listed(labels: Sequence[str]) -> str:
