@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -99,6 +100,32 @@ def test_a_file_without_anything_like_a_label_gets_no_advice_that_would_fail(tmp
     assert "--set" not in message
 
 
+def test_objects_in_the_cells_of_a_column_are_no_text(tmp_path: Path) -> None:
+    for made in (lambda n: f'"{{""id"": {n}, ""source"": ""web""}}"', lambda n: f"\"{{'id': {n}, 'source': 'app'}}\""):
+        table = read(write(tmp_path / "t.csv", rows(made, sentence, label)))
+        assert (table.layout.text, table.layout.label) == (("1",), "2")
+        assert "left out: column 0 (objects)" in table.layout.describe()
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        lambda n: {"fields": {"text": sentence(n)}, "responses": [{"value": label(n)}], "suggestions": []},
+        lambda n: {"text": sentence(n), "cats": {"login": 1.0, "billing": 0.0}},
+        lambda n: {"content": sentence(n), "classifications": [{"classname": label(n)}], "annotations": []},
+    ],
+)
+def test_columns_of_objects_are_never_suggested_for_they_would_be_refused(tmp_path: Path, entry) -> None:
+    message = failing(write(tmp_path / "t.jsonl", "\n".join(json.dumps(entry(number)) for number in range(60))))
+    assert "objects; write what is in them into columns of their own" in message
+    assert typed(tmp_path, message) == []
+
+
+def test_constant_columns_of_zeros_and_ones_are_no_flags(tmp_path: Path) -> None:
+    content = rows(lambda _: 1, lambda _: 0, label, sentence, header="seen,spam,stars,text")
+    assert "several labels" not in failing(write(tmp_path / "t.csv", content))
+
+
 def test_flags_are_named_as_several_labels(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", rows(sentence, lambda n: n % 2, lambda n: n // 2 % 2, header="comment_text,toxic,rude"))
     message = failing(path)
@@ -187,10 +214,17 @@ BESIDE = {  # what may stand beside text and label in people's files
     "same": lambda _: "NO_QUERY",
     "mail": lambda n: f"ann{n}@example.org",
     "link": lambda n: f"https://example.org/{n}",
+    "uuid": lambda n: f"{n * 7919 % 65521:08x}-e3ab-4765-{n:04d}-8589d9146c66",
+    "euros": lambda n: f"\u20ac {n * 7 % 400}.{n % 90 + 10}",
+    "phone": lambda n: f"+49 {n * 37 % 900 + 100} {n * 7919 % 9000 + 1000}",
+    "place": lambda n: f'"{n * 17 % 180 - 90}.5, {n * 13 % 360 - 180}.25"',
+    "stamp": lambda n: f"2024-03-{n % 28 + 1:02d}T10:{n % 60:02d}:07.25Z",
+    "meta": lambda n: f'"{{""id"": {n}, ""source"": ""the app""}}"',
+    "language": lambda n: ("en", "de", "fr")[n // 3 % 3],
 }
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(60))
 def test_of_columns_in_any_order_text_and_label_are_found_or_asked_for(tmp_path: Path, seed: int) -> None:
     draw = Random(seed)
     beside = draw.sample(sorted(BESIDE), draw.randrange(5))

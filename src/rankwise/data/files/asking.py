@@ -16,7 +16,9 @@ def may_be(file: Candidates, indices: Sequence[int]) -> str:
 
 def unclear(file: Candidates, choice: Choice, *, needs_label: bool) -> DataError:
     """What is missing, what stands there, and what to type for each reading that fits."""
-    free = [index for index in range(len(file.columns)) if index not in choice.taken]
+    untaken = [index for index in range(len(file.columns)) if index not in choice.taken]
+    nested = [index for index in untaken if file.all(index).kind == "objects"]
+    free = [index for index in untaken if index not in nested]
     seeks_label = needs_label and choice.label is None
     texts = [choice.text]
     if not choice.text:
@@ -35,7 +37,7 @@ def unclear(file: Candidates, choice: Choice, *, needs_label: bool) -> DataError
     ]
     typed = " or ".join(commands[:SHOWN])
     flags = [index for index in free if file.all(index).are_flags]
-    if seeks_label and len(flags) > 1:
+    if seeks_label and len(flags) > 1 and any(len(file.all(index).values) > 1 for index in flags):
         names = ", ".join(file.columns[index] for index in flags[:5]) + (", …" if len(flags) > 5 else "")
         return DataError(
             f"{file.path}: columns {names} hold only 0 and 1, as if a text had several labels, and rankwise takes one label "
@@ -45,6 +47,9 @@ def unclear(file: Candidates, choice: Choice, *, needs_label: bool) -> DataError
     where = f"among {', '.join(file.columns)}" if file.by_name else f"in {len(file.columns)} columns without a header"
     candidates = [label for label in labels if label is not None and file.all(label).may_be_labels] if seeks_label else []
     fix = f"say which: {typed}" if typed else "none holds values that repeat, as labels do; add a column of labels"
+    if not typed and nested:
+        names = ", ".join(file.columns[index] for index in nested[:SHOWN])
+        fix = f"{names} hold{'s' if len(nested) == 1 else ''} objects; write what is in them into columns of their own"
     if len(candidates) > 1:
         found = f"unclear which column is the label: {may_be(file, candidates)}"
         return DataError(f"{file.path}: {found}; {fix}")

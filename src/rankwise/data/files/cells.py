@@ -33,6 +33,7 @@ _DATE = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d+)*|\.\d+)(?:e[-+]?\d+)?%?", re.IGNORECASE)
+_OBJECT = re.compile(r"\s*(?:\[\s*)?\{\s*(?:[\"'].*|\}\s*\]?\s*)", re.DOTALL)  # of JSON, or as Python prints it
 _WITHOUT_SPACES = "\u0e00"  # from Thai on, most scripts put no space between words
 
 
@@ -94,9 +95,13 @@ class Cells:
 
     @cached_property
     def kind(self) -> str:
-        """In words: `blank`, `one value`, `dates`, `numbers`, `unique numbers`, `sentences`, `codes` or `unique codes`."""
+        """In words: `blank`, `objects`, `one value`, `dates`, `sentences`, `numbers` or `codes`, or the last two `unique`."""
+        if not self.values:
+            return "blank"
+        if self._share(_OBJECT.fullmatch) >= NEARLY_ALL:
+            return "objects"
         if len(self.values) < 2:
-            return "one value" if self.values else "blank"
+            return "one value"
         unique = "unique " if len(self.filled) >= FEW and len(self.values) >= UNIQUE * len(self.filled) else ""
         if self._share(_NUMBER.fullmatch) >= NEARLY_ALL:
             return f"{unique}numbers"
@@ -115,12 +120,14 @@ class Cells:
         """Whether few short values repeat, as labels do."""
         count = len(self.values)
         few = 1 < count <= min(MOST_VALUES, len(self.filled) / 2)
-        return few and self.kind != "dates" and max(map(len, self.values)) <= LONGEST_VALUE
+        return few and self.kind not in ("dates", "objects") and max(map(len, self.values)) <= LONGEST_VALUE
 
     @cached_property
     def may_be_classes(self) -> bool:
         """Whether a person may take them for labels: they repeat, or are too few to say."""
-        return len(self.filled) < FEW or len(self.values) <= len(self.filled) / 2
+        if self.kind in ("blank", "objects"):
+            return False
+        return len(self.filled) < FEW or 1 < len(self.values) <= len(self.filled) / 2
 
     @cached_property
     def may_be_text(self) -> bool:
