@@ -70,7 +70,28 @@ BAD_FILES = [
     ("script.py", "print()", {}, ["runs no code from data"]),
     ("data.zip", b"PK", {}, ["unpack it first"]),
     ("book.xlsx", b"PK", {}, ["save the sheet as CSV"]),
-    ("notes.doc", b"\xd0\xcf\x11\xe0 of an old office \0", {}, ["an unknown format"]),
+    ("notes.doc", b"\xd0\xcf\x11\xe0 of an old office \0", {}, ["an old office document"]),
+    ("sheet.csv", b"\xd0\xcf\x11\xe0 of an old office \0", {}, ["an old office document"]),
+    ("kept.csv", b"\x80\x04\x95 of a frame", {}, ["a pickle may run code"]),
+    ("table.csv", b"SQLite format 3\0 and more", {}, ["a database"]),
+    ("letter.txt", "{\\rtf1\\ansi hello}", {}, ["a rich text document"]),
+    ("feed.txt", "<?xml version='1.0'?><a>b</a>", {}, ["XML"]),
+    ("weka.arff", "@RELATION x\n@DATA\n'a',b\n", {}, ["a Weka file"]),
+    ("weka.txt", "@RELATION x\n@DATA\n'a',b\n", {}, ["a Weka file"]),
+    ("dump.txt", "INSERT INTO t VALUES ('a', 'b');\n" * 3, {}, ["SQL"]),
+    ("train.svm", "+1 1:0.4\n", {}, ["as SVMlight has them"]),
+    ("train.txt", "+1 1:0.43 3:0.12\n-1 2:0.2 # 7\n", {}, ["as SVMlight has them"]),
+    ("train.dat", "2 qid:10 1:0.43 3:0.12\n1 qid:10 2:1e-3\n", {}, ["as SVMlight has them"]),
+    ("train.conll", "EU NNP B-ORG\n", {}, ["as CoNLL has them"]),
+    ("words.txt", "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\nGerman JJ B-NP B-MISC\n", {}, ["as CoNLL has them"]),
+    ("words.data", "EU\tB-ORG\nrejects\tO\n\nGerman\tB-MISC\n", {}, ["as CoNLL has them"]),
+    ("train.vw", "1 |text a\n", {}, ["Vowpal"]),
+    ("vowpal.txt", "1 |t good one\n-1 0.5 'x |t bad one\n", {}, ["Vowpal"]),
+    ("trees.txt", "(3 (2 It) (4 (3 is) (4 good)))\n(2 so)\n", {}, ["a tree of sentiments"]),
+    ("table.md", "| text | label |\n|---|:---|\n| a | b |\n", {}, ["save it as CSV"]),
+    ("psql.txt", " text | label\n------+-------\n a | b\n", {}, ["save it as CSV"]),
+    ("train.yaml", "- text: a\n", {}, ["YAML"]),
+    ("train.spacy", "x", {}, ["spaCy's own format"]),
     ("notes.md", "# Notes\n\nof a day\n", {}, ["an unknown format", ".txt"]),
     ("renamed.csv", b"PK\3\4", {}, ["a zip archive or an office document"]),
     ("packed.csv", gzip.compress(GOOD.encode(), mtime=0), {}, ["does not end in .gz"]),
@@ -87,6 +108,22 @@ def test_a_bad_file_is_refused_by_name_place_and_fix(
     message = failing(write(tmp_path / name, content), **settings)
     assert name in message
     assert [part for part in says if part not in message] == []
+
+
+@pytest.mark.parametrize(
+    ("content", "label", "labels"),
+    [
+        ("good one\tO\nbad one\tX\n", 1, {"O", "X"}),
+        ("1 | good one\n2 | bad one, so\n", 0, {"1 ", "2 "}),
+        ("a text\tB-52\nanother\tA-10\n", 1, {"B-52", "A-10"}),
+        ("1:2 said so\t1\n3:4 did too\t2\n", 1, {"1", "2"}),
+    ],
+)
+def test_what_only_resembles_a_form_that_is_not_read_is_read(
+    tmp_path: Path, content: str, label: int, labels: set[str]
+) -> None:
+    path = write(tmp_path / "t.txt", content)
+    assert set(read(path, text=1 - label, label=label, source={"header": False}).labels or ()) == labels
 
 
 def test_a_missing_path_a_bare_folder_and_a_forbidden_file_are_told_apart(

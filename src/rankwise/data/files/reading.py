@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from shlex import quote
 
-from rankwise.data.files import hub, texts
+from rankwise.data.files import foreign, hub, texts
 from rankwise.data.files.formats import FORMATS, LINES, READERS
 from rankwise.data.files.hub_classes import with_names
 from rankwise.data.files.parts import joined, parts_of
@@ -22,21 +22,6 @@ from rankwise.recipe import DELIMITERS, DataSpec, SourceSpec
 ROLES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
 ROLE_OF = {name: role for role, names in ROLES.items() for name in names}
 ROLE_IN_NAME = re.compile(rf"(?P<before>.*?)(?<![a-z])(?P<role>{'|'.join(ROLE_OF)})(?![a-z])(?P<behind>.*)", re.DOTALL)
-REFUSED = {
-    **dict.fromkeys((".pkl", ".pickle", ".joblib", ".pt", ".pth"), "a pickle may run code when it is read"),
-    **dict.fromkeys((".bin", ".npy", ".safetensors"), "it holds numbers or weights, no text"),
-    **dict.fromkeys((".py", ".ipynb"), "a script would have to be run; rankwise runs no code from data"),
-    **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".bz2", ".xz", ".zst"), "an archive; unpack it first"),
-    **dict.fromkeys((".xlsx", ".xls", ".ods"), "a spreadsheet; save the sheet as CSV"),
-}
-IMPOSTORS = {  # by what a file begins with, whatever it is called
-    b"pk\x03\x04": "a zip archive or an office document, whatever its name; unpack it, or save it as CSV",
-    b"\x1f\x8b": "compressed, though its name does not end in .gz; rename it so",
-    b"version https://git-lfs": "a note of Git LFS where the file should be; fetch the file itself: git lfs pull",
-    b"<!doctype html": "a web page; download the file that it leads to",
-    b"<html": "a web page; download the file that it leads to",
-    b"%pdf": "a PDF; save its text first",
-}
 PLAIN = (".txt", ".text", "")  # what else they may be, these are texts
 TEXT_SUFFIXES = (".txt", ".text", ".label", ".labels", ".dat", ".data", ".psv", ".ft")
 SNIFFED = 100  # lines that are looked at where the name does not say the format
@@ -89,13 +74,13 @@ def role_of(name: str) -> str | None:
 
 def _format_of(file: TextFile) -> Format:
     """The format of a file. Raises DataError for a file of none."""
-    if file.suffix in REFUSED:
-        raise _unknown(file, REFUSED[file.suffix])
+    if file.suffix in foreign.BY_SUFFIX:
+        raise _unknown(file, foreign.BY_SUFFIX[file.suffix])
     with open_bytes(file) as stream:
         head = stream.read(4096)
     beginning = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if not head.startswith(b"PAR1") and (words := [IMPOSTORS[key] for key in IMPOSTORS if beginning.startswith(key)]):
-        raise DataError(f"{file.name}: {words[0]}")
+    if not head.startswith(b"PAR1") and (key := next(filter(beginning.startswith, foreign.BY_BEGINNING), b"")):
+        raise DataError(f"{file.name}: {foreign.BY_BEGINNING[key]}")
     if file.suffix in READERS:
         return READERS[file.suffix]
     if binary := next((format for format in FORMATS if format.begins and head.startswith(format.begins)), None):
@@ -106,6 +91,8 @@ def _format_of(file: TextFile) -> Format:
     lines = [line for line in islice(read_lines(file), SNIFFED) if not line.isspace()]
     if not lines:
         return READERS[".csv"]  # which has no rows either
+    if what := foreign.by_lines(lines):
+        raise _unknown(file, what)
     for format in reversed(FORMATS):
         if format.recognises and format.recognises(lines):
             return format
