@@ -136,6 +136,22 @@ def test_what_is_no_label_is_refused_by_position(given, says):
         labels_in(given)
 
 
+def test_columns_with_one_index_in_two_orders_are_not_taken_by_position() -> None:
+    pandas = pytest.importorskip("pandas")
+    texts, labels = pandas.Series(TEXTS), pandas.Series(["a", "b", "a"])
+    with pytest.raises(DataError, match=r"labels=labels\.loc\[texts\.index\]"):
+        table_of(texts, labels[::-1])
+    with pytest.raises(DataError, match="one index in two orders"):
+        table_of(pandas.DataFrame({"text": texts}), labels.sample(frac=1, random_state=1), DataSpec(text=("text",)))
+    for right in (labels, labels[::-1].loc[texts.index], labels[::-1].reset_index(drop=True), labels[::-1].to_list()):
+        assert len(table_of(texts, right).labels or ()) == 3
+
+
+def test_labels_in_a_set_have_no_order() -> None:
+    with pytest.raises(DataError, match="labels are a set"):
+        table_of(TEXTS, {"a", "b", "c"})
+
+
 @pytest.mark.parametrize("labels", [[0, 1, 2], [False, True], [0.0, 3.0], ["a", "b"], [-5, 10**20]])
 def test_predictions_give_labels_as_they_were_given(labels):
     names, kind = labels_in(labels)

@@ -42,7 +42,7 @@ def labels_in(given: Any) -> tuple[list[str], str | None]:
 
     Raises DataError naming the position of a value that is no label.
     """
-    if isinstance(given, (str, bytes)) or _column_names(given) is not None or not isinstance(given, Iterable):
+    if isinstance(given, (str, bytes, Set)) or _column_names(given) is not None or not isinstance(given, Iterable):
         raise DataError(f"labels are a {type(given).__name__}; expected a list with one label for each text")
     named, kinds = [], dict[str, None]()
     for index, value in enumerate(_listed(given)):
@@ -56,6 +56,19 @@ def labels_in(given: Any) -> tuple[list[str], str | None]:
         named.append(name_of(label))
     kind = next(iter(kinds), "str")
     return named, None if kind == "str" else kind
+
+
+def check_order(texts: Any, labels: Any) -> None:
+    """Raise DataError for columns of pandas with the same index in another order: by position they do not belong together."""
+    one: Any = getattr(texts, "index", None)
+    other: Any = getattr(labels, "index", None)
+    if callable(one) or not (hasattr(one, "equals") and hasattr(other, "equals")) or one.equals(other):
+        return
+    if len(one) == len(other) and set(one) == set(other):
+        raise DataError(
+            "texts and labels have one index in two orders, and are taken by position; give the labels in the order of the "
+            "texts: labels=labels.loc[texts.index]"
+        )
 
 
 def name_of(label: Label) -> str:
@@ -131,10 +144,12 @@ def _joined(given: Any, names: list[Any], wanted: list[str], join: str, call: st
     by_name = {str(name): name for name in names}
     if not wanted or not set(wanted) <= by_name.keys() or len(by_name) < len(names):
         have = ", ".join(map(str, names)) or "none"
-        expected = f"the text columns {' + '.join(wanted)}" if wanted else "to be told its text columns (data.text)"
+        expected = f"the text columns {' + '.join(wanted)}: rename its columns"
+        if not wanted:
+            expected = "to be told its text columns: overrides={'data.text': [NAME, …]}"
         raise DataError(
-            f"{call} was given a table with the columns {have}; expected {expected}: rename its columns, or give the texts "
-            f"themselves, such as {call}(table['{names[0] if names else 'text'}'])"
+            f"{call} was given a table with the columns {have}; expected {expected}, or give the texts themselves, such as "
+            f"{call}(table['{names[0] if names else 'text'}'])"
         )
     columns = [list(_listed(given[by_name[name]])) for name in wanted]
     if len(columns) == 1:

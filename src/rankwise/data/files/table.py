@@ -23,7 +23,7 @@ from rankwise.data.files.cells import LEAST_TOLD, SHARE_TOLD, Cells, Sampler, to
 from rankwise.data.files.columns import Layout, layout_of
 from rankwise.data.files.reading import open_rows
 from rankwise.data.files.rows import Row, as_strings, row_name
-from rankwise.data.given import labels_in, texts_in
+from rankwise.data.given import check_order, labels_in, texts_in
 from rankwise.data.store import Texts
 from rankwise.errors import DataError, Unlabelled
 from rankwise.recipe import DataSpec, SourceSpec
@@ -109,6 +109,7 @@ def table_of(texts: Any, labels: Any = None, data: DataSpec | None = None) -> Ta
     Raises DataError naming the position of a value that is no text or no label.
     """
     data = data or DataSpec()
+    check_order(texts, labels)
     listed = list(texts_in(texts, data.text, data.join, call="train"))
     names, label_type = (None, None) if labels is None else labels_in(labels)
     if names is not None and len(names) != len(listed):
