@@ -35,9 +35,7 @@ class State(Stored):
     optimizer: list[Any]
 
 
-FALLBACKS = (
-    2  # checkpoints that there are, if not more are kept: from the earlier one training goes on where the newest is damaged
-)
+FALLBACKS = 2  # checkpoints at least: from the earlier one training goes on where the newest is damaged
 NO_EVENTS = Events()  # heard by nobody
 
 

@@ -43,6 +43,12 @@ def test_an_axis_of_very_unlike_values_is_logarithmic_and_holds_them(values):
         assert len(axis.get_majorticklocs()) >= 1
 
 
+def test_parts_of_an_epoch_are_no_thousandths():
+    axis = new_figure(100).add_subplot().xaxis
+    set_counted(axis, 0.8)
+    assert labels(axis) == ["0", "0.2", "0.4", "0.6", "0.8"]
+
+
 @pytest.mark.parametrize(
     ("kind", "values", "expected"),
     [

@@ -58,7 +58,7 @@ def _with_room(low: float, high: float, kind: Kind) -> tuple[float, float]:
 
 def _labels(ticks: list[float], kind: Kind) -> list[str]:
     """As many digits after the point as tell the ticks apart; of numbers over decades, as many as each needs."""
-    if kind == "count":
+    if kind == "count" and all(tick.is_integer() for tick in ticks):  # an epoch of which a part was made has others
         return [EngFormatter(sep="")(tick) for tick in ticks]
     if is_logarithmic(ticks):
         return [f"{tick:g}" for tick in ticks]
