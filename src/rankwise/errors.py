@@ -6,6 +6,8 @@ Every message says what was found, what was expected and what to type next. `exi
 
 import importlib.util
 import json
+import re
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -104,6 +106,28 @@ def nearest(word: str, known: Iterable[str], *, below: Iterable[object] = ()) ->
     return f"; did you mean '{'.'.join(map(str, (*below, close[0])))}'?" if close else ""
 
 
+# Strings that YAML reads as they stand, but for its words.
+_PLAIN = re.compile(r"(?:[^\W\d]|[/_]|~/|\.{1,2}/)(?:[\w./+~-]|:(?=\S)| (?=[\w./+~-]))*")
+_YAML_WORDS = frozenset({"null", "true", "false", "yes", "no", "on", "off", "y", "n"})
+
+
+def as_typed(word: object) -> str:
+    """A path or another word as it is typed in a shell, quoted where it needs that; each that a message says to type."""
+    return shlex.quote(str(word))
+
+
+def as_set(key: str, value: object) -> str:
+    """What sets a key of a recipe, to be typed: `--set data.label=topic`, `--set 'data.text=[title, body]'`."""
+    written = f"[{', '.join(map(_in_yaml, value))}]" if isinstance(value, (list, tuple)) else _in_yaml(value)
+    return f"--set {as_typed(f'{key}={written}')}"
+
+
+def _in_yaml(value: object) -> str:
+    """A string as YAML reads it back, and what is no string as JSON has it."""
+    is_plain = isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _YAML_WORDS
+    return str(value) if is_plain else json.dumps(value, ensure_ascii=False, default=str)
+
+
 TRAIN = frozenset(["torch", "transformers", "peft", "accelerate", "safetensors", "pyarrow", "sklearn", "scipy"])
 """The packages of the extra `train`, whose absence is told wherever they are first imported."""
 
@@ -149,10 +173,12 @@ def install(extra: str) -> str:
     if "dir_info" in record:
         folder = Path(unquote(urlsplit(record["url"]).path))
         stays = "-e " if record["dir_info"].get("editable") else ""
-        return f"pip install {stays}'{'.' if folder == Path.cwd() else folder}[{extra}]'"
+        where = "." if folder == Path.cwd() else folder
+        return f"pip install {stays}{as_typed(f'{where}[{extra}]')}"
     if vcs := record.get("vcs_info"):
-        return f"pip install '{NAME}[{extra}] @ {vcs['vcs']}+{record['url']}@{vcs['commit_id']}'"
-    return f"pip install '{NAME}[{extra}]'"
+        where = f"{NAME}[{extra}] @ {vcs['vcs']}+{record['url']}@{vcs['commit_id']}"
+        return f"pip install {as_typed(where)}"
+    return f"pip install {as_typed(f'{NAME}[{extra}]')}"
 
 
 def _missing(error: ModuleNotFoundError, extra: str) -> MissingExtra:

@@ -121,7 +121,7 @@ def test_suspicious_texts_are_named_with_their_rows() -> None:
     texts = [*distinct(10), "x" * 20_001, "nan", "cafÃ© au lait", "lost \ufffd letter", "a &lt;b&gt; tag", "k"]
     report = audit(table(texts, "ab" * 8))
     assert sorted(report.suspicious.values()) == [(11,), (12,), (13,), (14,), (15,), (16,)]
-    assert warned(report, "HTML", "data.clean=[html,whitespace]", "row 15")
+    assert warned(report, "HTML", "data.clean=[html, whitespace]", "row 15")
 
 
 @given(st.lists(st.integers(1, 3000), min_size=1, max_size=300))

@@ -17,7 +17,7 @@ def test_query_key_value_at_rank_8_is_refused_with_the_ways_to_fit():
     assert str(problem).startswith("the plan trains 1,036,036 of 1,000,000 parameters on roberta-base")
     assert problem.fixes == {
         "--set adapter.rank=7": 980_740,
-        "--set adapter.targets=[query,key]": 888_580,
+        "--set 'adapter.targets=[query,key]'": 888_580,
         "--set adapter.allocate.policy=last-k --set adapter.allocate.k=half": 814_852,
         "--set head.kind=slim": 445_444,
         "--budget 1036037": 1_036_036,
@@ -90,7 +90,7 @@ def test_a_slim_head_is_not_offered_where_it_would_change_nothing(on, overrides)
 def test_a_cap_that_hardly_any_rank_fits_under_is_told_of_fewer_kinds_fewer_layers_and_the_head_alone():
     fixes = refusal("budget.parameters=20000", recipe="auto").fixes
     assert fixes == {
-        "--set adapter.targets=[query,key,value,attention_output]": 19_972,
+        "--set 'adapter.targets=[query,key,value,attention_output]'": 19_972,
         "--set adapter.allocate.policy=last-k --set adapter.allocate.k=2": 15_364,
         "--set adapter.method=head": 1_540,
         "--budget 43013": 43_012,

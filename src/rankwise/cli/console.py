@@ -4,7 +4,6 @@ Results go to standard output, progress to standard error; a stream that is no t
 Whatever is printed here goes through one console for each, which writes out what would steer a terminal.
 """
 
-import shlex
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -16,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rankwise.cli.stopping import drop_output
+from rankwise.errors import as_typed
 from rankwise.stats.intervals import Interval
 from rankwise.system.visible import visible
 
@@ -70,7 +70,7 @@ def working(what: str) -> AbstractContextManager[object]:
 
 def shell(path: Path) -> str:
     """A path in a command to copy, quoted where a shell asks for it."""
-    return escape(shlex.quote(str(path)))
+    return escape(as_typed(path))
 
 
 def plain_table(

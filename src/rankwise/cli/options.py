@@ -14,7 +14,7 @@ from rankwise.cli import console
 from rankwise.cli.arguments import RecipeOptions
 from rankwise.data.files.reading import checked_path, is_readable
 from rankwise.data.labelled import Labelled, Volume, read_labelled, read_training
-from rankwise.errors import DataError, RecipeError
+from rankwise.errors import DataError, RecipeError, as_typed
 from rankwise.planning.forecast import GPU_GFLOPS, Forecast, forecast
 from rankwise.planning.plan import Plan
 from rankwise.planning.workload import Work
@@ -43,7 +43,9 @@ def recipe_of(
     """A recipe, or one by name or path, with what the options change; --data replaces every file of the recipe's."""
     data, overrides = options.data, options.overrides or []
     if isinstance(recipe, str) and Path(recipe).is_file() and is_readable(Path(recipe)):
-        raise RecipeError(f"{recipe} is data, which comes after a recipe; type: rankwise train auto --data {recipe}")
+        raise RecipeError(
+            f"{recipe} is data, which comes after a recipe; type: rankwise train auto --data {as_typed(recipe)}"
+        )
     changes = list(FAST) if options.fast else []
     if data is not None:
         check_data(data)

@@ -231,7 +231,7 @@ _SUSPICIOUS: Mapping[str, Callable[[str], object]] = {
     "a word that stands for nothing (nan, null, none, n/a)": lambda text: text.strip().casefold() in _NOTHING,
     "characters lost in conversion (�)": lambda text: "\ufffd" in text,
     "UTF-8 read as Latin-1 (Ã©, â€™)": re.compile("Ã[\x80-\xbf]|â€|â\x80").search,
-    "HTML (--set data.clean=[html,whitespace])": re.compile(r"&lt;| #\d\d+;|&[a-z]{2,6};|</?(?:br|p|b|a)\b").search,
+    "HTML (--set 'data.clean=[html, whitespace]')": re.compile(r"&lt;| #\d\d+;|&[a-z]{2,6};|</?(?:br|p|b|a)\b").search,
 }
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from rankwise.data.files import hub
 from rankwise.data.files.folders import splits_in
 from rankwise.data.files.reading import ROLES, checked_path
-from rankwise.errors import DataError
+from rankwise.errors import DataError, as_typed
 from rankwise.recipe import DataSpec, SourceSpec
 
 
@@ -111,7 +111,9 @@ def _sources_in(source: str, *, named: Set[str]) -> dict[str, SourceSpec]:
     known = hub.split_names(name)
     splits = {role: next((split for split in names if split in known), None) for role, names in ROLES.items()}
     if splits["train"] is None:
-        raise DataError(f"{source}: no split is called train; there are {', '.join(known)}: type {source}:{known[0]}")
+        raise DataError(
+            f"{source}: no split is called train; there are {', '.join(known)}: type {as_typed(f'{source}:{known[0]}')}"
+        )
     return {role: SourceSpec(path=f"hub:{name}:{split}") for role, split in splits.items() if split is not None}
 
 

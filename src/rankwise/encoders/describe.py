@@ -13,7 +13,7 @@ from rankwise.encoders.base import KNOWN, encoder_folder
 from rankwise.encoders.families import FAMILIES
 from rankwise.encoders.family import Config, Family
 from rankwise.encoders.weights import CHECKPOINTS, PICKLED, SAFETENSORS, TO_SAFETENSORS, named_tensors, weight_files
-from rankwise.errors import ModelError, nearest
+from rankwise.errors import ModelError, as_set, as_typed, nearest
 from rankwise.system.hub import is_reachable
 
 POOLING_FILE = "1_Pooling/config.json"
@@ -316,7 +316,8 @@ def _without_config(base: str, folder: Path) -> str:
     is_run = (folder / "run.json").is_file()
     if (folder / "adapter_config.json").is_file():
         if is_run:
-            typed = f"rankwise merge {base} --out {base}-merged, then --set base={base}-merged"
+            merged = f"{base.rstrip('/')}-merged"
+            typed = f"rankwise merge {as_typed(base)} --out {as_typed(merged)}, then {as_set('base', merged)}"
             return f"an adapter of a rankwise run, not an encoder; merge it into its base first: {typed}"
         return "an adapter of peft, not an encoder; merge it first: merge_and_unload().save_pretrained(FOLDER)"
     if is_run:

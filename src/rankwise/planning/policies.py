@@ -3,7 +3,7 @@
 from fnmatch import fnmatchcase
 
 from rankwise.encoders.describe import Encoder, Site
-from rankwise.errors import PlanError, nearest
+from rankwise.errors import PlanError, as_set, nearest
 from rankwise.recipe.adapter import AdapterSpec, ByDepth, Explicit, Fibonacci, FirstAndLast, LastK
 
 FRACTIONS = {"half": 2, "third": 3, "quarter": 4}
@@ -40,7 +40,7 @@ def targeted_sites(encoder: Encoder, adapter: AdapterSpec) -> list[Site]:
     if missing:
         raise PlanError(
             f"{encoder.name} ({encoder.family}) has no linear layer of kind {', '.join(missing)}; it has "
-            f"{', '.join(encoder.kinds)}; type --set adapter.targets=[{encoder.kinds[0]}] or --set adapter.targets=all"
+            f"{', '.join(encoder.kinds)}; type {as_set('adapter.targets', [encoder.kinds[0]])} or --set adapter.targets=all"
         )
     return [site for site in encoder.sites if site.kind in adapter.targets]
 

@@ -163,7 +163,7 @@ def _scores_of(site: Site, policy: ByImportance, encoder: Encoder) -> tuple[floa
     if site.address not in policy.scores:
         raise PlanError(
             f"adapter.allocate.scores: no score for '{site.address}' of {encoder.name}; leave scores out to probe again: "
-            "--set adapter.allocate.scores={}"
+            "--set 'adapter.allocate.scores={}'"
         )
     return policy.scores[site.address]
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Literal
 
-from rankwise.errors import OverBudget
+from rankwise.errors import OverBudget, as_typed
 from rankwise.planning.methods import method_of
 from rankwise.planning.ranks import Draft
 from rankwise.recipe.adapter import Explicit, LastK
@@ -77,4 +77,4 @@ def _lower_rank(draft: Draft) -> Way:
 def _typed(before: Draft, after: Draft) -> str:
     """The `--set` settings that make one draft of the other."""
     old, new = (flat({"head": draft.head.model_dump(), "adapter": draft.adapter.model_dump()}) for draft in (before, after))
-    return " ".join(f"--set {key}={typed(value)}" for key, value in new.items() if value != old.get(key))
+    return " ".join(f"--set {as_typed(f'{key}={typed(value)}')}" for key, value in new.items() if value != old.get(key))

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, ValidationError, field_validator, model_validator
 
-from rankwise.errors import RecipeError
+from rankwise.errors import RecipeError, as_typed
 from rankwise.recipe.adapter import AdapterSpec, BudgetSpec, HeadSpec
 from rankwise.recipe.data import DataSpec
 from rankwise.recipe.methods import HEAD_ALONE, METHODS
@@ -139,7 +139,7 @@ class Recipe(Spec):
         file, text = read_text(name_or_path, "recipe")
         tree, lines = parse(file, text)
         if {"base", "space"} <= tree.keys():
-            raise RecipeError(f"{file} is a space; type: rankwise sweep {file}")
+            raise RecipeError(f"{file} is a space; type: rankwise sweep {as_typed(file)}")
         _override_all(tree, lines, overrides, origin)
         return cls._validated(tree, lines, file)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from rankwise.errors import RunError
+from rankwise.errors import RunError, as_typed
 from rankwise.report.blocks import Report
 from rankwise.report.figures.style import DARK, LIGHT
 from rankwise.report.figures.writing import file_png, file_svg, page_svg
@@ -43,7 +43,7 @@ def write(report: Report, out: Path) -> int:
     if not out.parent.is_dir():
         raise RunError(f"{out}: no such folder: {out.parent}; make it first, or give another --out")
     if out.is_dir():
-        raise RunError(f"{out} is a folder; give a file: --out {out / 'report.html'}")
+        raise RunError(f"{out} is a folder; give a file: --out {as_typed(out / 'report.html')}")
     if out.suffix.lower() not in (".html", ".htm"):
         raise RunError(f"--out {out}: can't write '{out.suffix}' files; expected a .html file")
     if out.exists() and f'content="{GENERATOR}"'.encode() not in out.read_bytes()[:HEAD]:

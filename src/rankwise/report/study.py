@@ -10,6 +10,7 @@ from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any, get_args
 
+from rankwise.errors import as_typed
 from rankwise.recipe.differences import short_keys, typed
 from rankwise.report.blocks import Block, Code, Column, Figure, Report, Section, Stat, Table
 from rankwise.report.columns import ACCURACY, EPOCH, SCORES, SECONDS, SEED, TRAINED_PARAMETERS
@@ -226,6 +227,6 @@ def _best(study: Study, folder: Path | None) -> Section:
         path, where = "best.yaml", "; best.yaml is below"
         if folder is not None and (folder / path).is_file():
             path, where = f"{run_name(folder)}/{path}", ""
-        command = Code(f"rankwise train {shlex.quote(path)}", f"Trial {best.number}, as a whole run{where}")
+        command = Code(f"rankwise train {as_typed(path)}", f"Trial {best.number}, as a whole run{where}")
         blocks = [command, Code(study.recipe(best).to_yaml(), "best.yaml", folded=True)]
     return Section("best-section", "The best configuration", blocks)

@@ -10,7 +10,7 @@ from typing import Literal, Self
 
 from filelock import FileLock, Timeout
 
-from rankwise.errors import RecipeError, RunError
+from rankwise.errors import RecipeError, RunError, as_typed
 from rankwise.recipe import Recipe
 from rankwise.recipe.differences import differences, flat, is_under
 from rankwise.run.folder import Run
@@ -57,7 +57,7 @@ def open_folder(recipe: Recipe, out: str | Path | None, data_sha256: str, existi
         raise RunError(f"{folder} is a file; give a folder: --out runs/NAME")
     if existing == "overwrite" and folder.is_symlink():
         raise RunError(
-            f"{folder} is a link, which --overwrite won't replace; give what it leads to: --out {folder.resolve()}"
+            f"{folder} is a link, which --overwrite won't replace; give what it leads to: --out {as_typed(folder.resolve())}"
         )
     if existing == "refuse" and _is_used(folder):
         raise _not_empty(folder)

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, tee
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from rankwise.data.audit import seen_in
@@ -19,7 +18,7 @@ from rankwise.data.labelled import read_labelled
 from rankwise.data.prepare import Split, split_of
 from rankwise.data.sources import source_to_score, sources_of
 from rankwise.data.tasks import SingleLabel
-from rankwise.errors import DataError
+from rankwise.errors import DataError, as_typed
 from rankwise.inference.evaluation import Evaluation, evaluated
 from rankwise.inference.predict import Prediction
 from rankwise.recipe import DataSpec, SourceSpec
@@ -81,7 +80,7 @@ def check_columns(run: Run, layout: Layout, spec: DataSpec, source: SourceSpec) 
     found = f"{' + '.join(layout.text)}{' alone' if len(layout.text) == 1 else ''}"
     raise DataError(
         f"{layout.path}: training read {' + '.join(trained)}, and of {', '.join(layout.columns)} this would read {found}; if "
-        f"that is meant, type {' '.join(f'--text-column {quote(name)}' for name in layout.text)}"
+        f"that is meant, type {' '.join(f'--text-column {as_typed(name)}' for name in layout.text)}"
     )
 
 

@@ -129,7 +129,7 @@ def test_a_named_split_leaves_the_others_of_its_pair(tmp_path: Path) -> None:
     ("names", "says"),
     [
         (("X_train.csv", "X_test.csv", "y_train.csv", "y_test.csv"), r"X_train.csv and y_train.csv both look like the train"),
-        (("cola/train.csv", "sst2/train.csv"), r"cola, sst2 hold splits each; name one: --data .*cola"),
+        (("cola/train.csv", "sst2/train.csv"), r"cola, sst2 hold splits each; name one: --set data.source=.*cola"),
         (("training.csv",), "found training.csv"),
         (("my_train.csv",), "found my_train.csv"),
     ],

@@ -8,6 +8,7 @@ from typer import Option
 
 from rankwise.cli import console
 from rankwise.cli.arguments import BaseOption, RunArg, takes_options
+from rankwise.errors import as_set
 from rankwise.run.manifest import check_run
 
 
@@ -25,4 +26,4 @@ def merge(options: MergeOptions) -> None:
     from rankwise.run.folder import Run
 
     folder = Run.load(options.run, base=options.base).merge(options.out)
-    console.dim(f"{options.run}, merged → {folder}; to train on from it: --set base={folder}")
+    console.dim(f"{options.run}, merged → {folder}; to train on from it: {as_set('base', str(folder))}")

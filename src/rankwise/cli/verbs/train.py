@@ -1,7 +1,6 @@
 """`rankwise train`: a recipe as a run folder, with the plan before it and the scores after it."""
 
 import os
-import shlex
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from rankwise.cli.options import RungOption, forecast_of, recipe_of, scored
 from rankwise.cli.progress import TrainingProgress
 from rankwise.cli.verbs.plan import show_plan, show_rungs
 from rankwise.data.labelled import Volume, read_labelled
-from rankwise.errors import check_installed
+from rankwise.errors import as_typed, check_installed
 from rankwise.planning.plan import plan as make_plan
 from rankwise.planning.workload import character_counts
 from rankwise.recipe import Recipe
@@ -147,4 +146,4 @@ def _example(text: str) -> str:
     """The beginning of a text as a shell takes it, cut between words; a word for one where there is none."""
     words = "".join(filter(str.isprintable, " ".join(text.split())))
     cut = words if len(words) <= EXAMPLE else words[:EXAMPLE].rpartition(" ")[0] or words[:EXAMPLE]
-    return escape(shlex.quote(cut)) if cut else "TEXT"
+    return escape(as_typed(cut)) if cut else "TEXT"

@@ -1,12 +1,10 @@
 """The columns that a source has, with samples of their cells, and those of them that are chosen so far."""
 
-import json
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from shlex import quote
 
 from rankwise.data.files.cells import Cells
+from rankwise.errors import as_set
 
 TITLE = ("title", "headline", "subject")
 BODY = (
@@ -16,9 +14,6 @@ BODY = (
 LABEL = ("label", "labels", "class", "category", "target", "sentiment")
 NAMES = {*TITLE, *BODY, *LABEL, "id"}
 """The names by which columns are known."""
-
-_PLAIN = re.compile(r"[^\W\d]\w*(?:[ .-]\w+)*")  # names that YAML reads as they are, but for these:
-_YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 
 
 @dataclass(frozen=True)
@@ -43,18 +38,11 @@ class Candidates:
 
     def command(self, text: Sequence[int] = (), label: int | None = None) -> str:
         """What to type to read these columns."""
-        parts = []
-        if text:
-            names = [self._typed(index) for index in text]
-            parts.append(f"data.text={names[0]}" if len(names) == 1 else f"data.text=[{', '.join(names)}]")
+        names = [self.columns[index] if self.by_name else index for index in text]
+        parts = [as_set("data.text", names[0] if len(names) == 1 else names)] if text else []
         if label is not None:
-            parts.append(f"data.label={self._typed(label)}")
-        return " ".join(f"--set {quote(part)}" for part in parts)
-
-    def _typed(self, index: int) -> str:
-        name = self.columns[index]
-        plain = not self.by_name or (_PLAIN.fullmatch(name) and name.lower() not in _YAML_WORDS)
-        return name if plain else json.dumps(name, ensure_ascii=False)
+            parts.append(as_set("data.label", self.columns[label] if self.by_name else label))
+        return " ".join(parts)
 
 
 @dataclass

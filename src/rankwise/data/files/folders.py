@@ -8,7 +8,7 @@ from rankwise.data.files.parts import STATE, data_files, split_of_part
 from rankwise.data.files.reading import ROLE_IN_NAME, ROLE_OF, is_readable
 from rankwise.data.files.text import data_suffix
 from rankwise.data.files.texts import TEXTS, class_folders, text_files
-from rankwise.errors import DataError
+from rankwise.errors import DataError, as_set
 
 EXPECTED = "expected train.csv (or .tsv, .jsonl, .parquet, .txt), class folders or what datasets saves"
 
@@ -28,7 +28,7 @@ def splits_in(folder: Path, written: str, *, named: Set[str] = frozenset()) -> d
         inside = ", ".join(contents[:5]) + (", …" if len(contents) > 5 else "") if contents else "nothing"
         saved = [entry.name for entry in sorted(folder.iterdir()) if (entry / STATE).is_file()]
         fix = (
-            f"say which split trains: --set data.train={Path(written) / saved[0]}"
+            f"say which split trains: {as_set('data.train', str(Path(written) / saved[0]))}"
             if saved
             else "name the file: --set data.train=FILE"
         )
@@ -45,7 +45,7 @@ def _in_folder(folder: Path, written: str, named: Set[str]) -> dict[str, str]:
         if role in names:
             raise DataError(
                 f"{written}: {names[role]} and {name} both look like the {role} split; say which: "
-                f"--set data.{role}={Path(written) / name}"
+                f"{as_set(f'data.{role}', str(Path(written) / name))}"
             )
         names[role] = name
     return names or _pairs(folder, written, named)
@@ -75,8 +75,8 @@ def _pairs(folder: Path, written: str, named: Set[str]) -> dict[str, str]:
     if len(pairs) > 1 and "train" not in named:
         found_names = " and ".join(names["train"] for names in pairs)
         raise DataError(
-            f"{written}: {found_names} both look like the train split; say which: --set "
-            f"data.train={Path(written) / pairs[0]['train']} --set data.test={Path(written) / list(pairs[0].values())[-1]}"
+            f"{written}: {found_names} both look like the train split; say which: "
+            f"{' '.join(as_set(f'data.{role}', str(Path(written) / name)) for role, name in pairs[0].items())}"
         )
     return {role: name for role, name in pairs[0].items() if role not in named} if len(pairs) == 1 else {}
 
@@ -89,9 +89,8 @@ def _below(folder: Path, written: str, named: Set[str]) -> dict[str, str]:
             names = {role: f"{entry.name}/{name}" for role, name in _by_name(entry) if role not in named}
             below |= {entry.name: names} if "train" in names else {}
     if len(below) > 1 and "data" not in below:
-        raise DataError(
-            f"{written}: {', '.join(below)} hold splits each; name one: --data {Path(written) / next(iter(below))}"
-        )
+        fix = as_set("data.source", str(Path(written) / next(iter(below))))
+        raise DataError(f"{written}: {', '.join(below)} hold splits each; name one: {fix}")
     return below.get("data") or next(iter(below.values()), {})
 
 

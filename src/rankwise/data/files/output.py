@@ -9,7 +9,7 @@ from typing import Any
 
 from rankwise.data.files.formats import WRITERS
 from rankwise.data.files.rows import OutputRow
-from rankwise.errors import DataError, check_installed
+from rankwise.errors import DataError, as_typed, check_installed
 from rankwise.system.storage import told_refusals, whole_file
 
 ADVICE = "free room there, or give another --out, a folder of yours with room and a shorter name"
@@ -29,7 +29,7 @@ def check_output(path: Path) -> None:
     with told_refusals(path, ADVICE):
         is_folder = path.is_dir()
     if is_folder:
-        raise DataError(f"{path}: a folder; give a file, such as --out {path / 'predictions.csv'}")
+        raise DataError(f"{path}: a folder; give a file, such as --out {as_typed(path / 'predictions.csv')}")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise DataError(f"{path}: no permission to write into {path.parent}; give another --out")
 

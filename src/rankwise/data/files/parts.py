@@ -9,7 +9,7 @@ from pathlib import Path
 from rankwise.data.files.formats import READERS
 from rankwise.data.files.rows import Row, Rows
 from rankwise.data.files.text import TextFile, data_suffix
-from rankwise.errors import DataError
+from rankwise.errors import DataError, as_typed
 
 STATE = "state.json"  # what `datasets` writes beside the Arrow files of a split that it saves
 
@@ -108,7 +108,8 @@ def _saved_files(folder: Path) -> list[Path]:
     except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise DataError(f"{folder / STATE}: not as datasets writes it; save the data set again with save_to_disk") from error
     if state.get("_indices_files") or state.get("_indices_data_files") or any(Path(name).name != name for name in names):
-        raise DataError(f"{folder}: saved by datasets in a way that only it reads; type hub:./{folder.name} from its folder")
+        fix = f"type {as_typed(f'hub:./{folder.name}')} from its folder"
+        raise DataError(f"{folder}: saved by datasets in a way that only it reads; {fix}")
     if not names:
         raise DataError(f"{folder}: saved by datasets, but it holds no rows; save it again with save_to_disk")
     if missing := [name for name in names if not (folder / name).is_file()]:

@@ -8,7 +8,6 @@ import re
 import stat
 from itertools import islice
 from pathlib import Path
-from shlex import quote
 
 from rankwise.data.files import foreign, hub, texts
 from rankwise.data.files.formats import FORMATS, LINES, READERS
@@ -16,7 +15,7 @@ from rankwise.data.files.hub_classes import with_names
 from rankwise.data.files.parts import joined, parts_of
 from rankwise.data.files.rows import Format, Rows
 from rankwise.data.files.text import TextFile, codec, data_suffix, open_bytes, read_lines, refuse_utf16
-from rankwise.errors import DataError, nearest
+from rankwise.errors import DataError, as_set, as_typed, nearest
 from rankwise.recipe import DELIMITERS, DataSpec, SourceSpec
 
 ROLES = {"train": ("train",), "validation": ("validation", "valid", "val", "dev"), "test": ("test",)}
@@ -24,6 +23,7 @@ ROLE_OF = {name: role for role, names in ROLES.items() for name in names}
 ROLE_IN_NAME = re.compile(rf"(?P<before>.*?)(?<![a-z])(?P<role>{'|'.join(ROLE_OF)})(?![a-z])(?P<behind>.*)", re.DOTALL)
 PLAIN = (".txt", ".text", "")  # what else they may be, these are texts
 TEXT_SUFFIXES = (".txt", ".text", ".label", ".labels", ".dat", ".data", ".psv", ".ft")
+_HUB_NAME = re.compile(r"\w[\w-]*(?:/\w[\w.-]*)?")  # such as imdb and stanfordnlp/imdb
 SNIFFED = 100  # lines that are looked at where the name does not say the format
 
 
@@ -49,15 +49,15 @@ def checked_path(name: str) -> Path:
     except (FileNotFoundError, NotADirectoryError):
         beside = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
         alike = [entry for entry in ("sample", *beside) if nearest(path.stem, [Path(entry).stem])]
-        raise DataError(
-            f"{name}: no such file or folder{nearest(path.name, alike) or ';'} a hub data set is written hub:{name}"
-        ) from None
+        meant = nearest(path.name, alike) or "; expected a path, sample or hub:NAME"
+        hub_name = f"; a hub data set is written hub:{name}" if _HUB_NAME.fullmatch(name) else ""
+        raise DataError(f"{name}: no such file or folder{meant}{hub_name}") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
         raise DataError(f"{name}: cannot be looked at ({error}); expected a file or folder you may read") from error
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise DataError(f"{name}: neither a file nor a folder; save its content to a file first, it is read twice")
     if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0)):
-        raise DataError(f"{name}: no permission to read it; type: chmod u+r {name}")
+        raise DataError(f"{name}: no permission to read it; type: chmod u+r {as_typed(path)}")
     return path
 
 
@@ -115,4 +115,4 @@ def _setting_of(source: SourceSpec, data: DataSpec) -> str:
         if (named := getattr(data, role)) is not None and named.path == source.path:
             return f"--set data.{role}"
     role = "train" if data.source == source.path else role_of(Path(source.path).name) or "train"
-    return f"--set data.{role}.path={quote(source.path)} --set data.{role}"
+    return f"{as_set(f'data.{role}.path', source.path)} --set data.{role}"

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import tee
 from operator import itemgetter
-from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from rankwise.data.files.reading import open_rows
 from rankwise.data.files.rows import Row, as_strings, row_name
 from rankwise.data.given import check_order, labels_in, texts_in
 from rankwise.data.store import Texts
-from rankwise.errors import DataError, Unlabelled
+from rankwise.errors import DataError, Unlabelled, as_set
 from rankwise.recipe import DataSpec, SourceSpec
 
 MAX_MISSING_LABELS = 0.05  # share of rows; above it the file is another one than its reader thinks
@@ -146,7 +145,7 @@ def like_training(source: SourceSpec, data: DataSpec, text: Sequence[str], train
         lacks = ", ".join(f"'{name}'" for name in text if name not in columns)
         raise DataError(
             f"{source.path}: no column {lacks} among {', '.join(columns)}, and training read {' + '.join(text)}; add it, or "
-            f"read what is there: --set {quote('data.text=' + (here[0] if len(here) == 1 else '[' + ','.join(here) + ']'))}"
+            f"read what is there: {as_set('data.text', here[0] if len(here) == 1 else here)}"
         )
     return source.model_copy(update={"text": tuple(text)}) if here else source
 
@@ -237,8 +236,8 @@ def _note_name(named: dict[str, str], record: Record, layout: Layout) -> None:
     if (name := named.setdefault(number, record.label)) != record.label:
         raise DataError(
             f"{layout.path}, row {record.number}: {layout.numbers} {number} is '{record.label}' in column '{layout.label}', "
-            f"and '{name}' further up; say which is the label: --set {quote(f'data.label={layout.label}')} or --set "
-            f"{quote(f'data.label={layout.numbers}')}"
+            f"and '{name}' further up; say which is the label: {as_set('data.label', layout.label)} or "
+            f"{as_set('data.label', layout.numbers)}"
         )
 
 

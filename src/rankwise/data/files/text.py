@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rankwise.errors import DataError
+from rankwise.errors import DataError, as_typed
 
 MAX_FIELD = 10_000_000  # characters in one cell; a longer one is another kind of file or an unclosed quote
 CHUNK = 1 << 16  # characters that are read at a time where there are no lines
@@ -66,12 +66,12 @@ class _Unzipped(io.RawIOBase):
         try:
             chunk = self._stream.read(len(buffer))
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(f"{self._name}: a damaged .gz ({error}); compress the file again: gzip FILE") from error
+            raise DataError(f"{self._name}: a damaged .gz ({error}); fetch it again, or compress the file again") from error
         self._seen += len(chunk)
         if self._seen > max(MAX_UNPACKED, MAX_RATIO * self._packed):
             raise DataError(
                 f"{self._name}: {self._packed:,} bytes grow to more than {self._seen:,}, over {MAX_RATIO} times as "
-                f"many; if you trust it, unpack it first: gunzip {self._name}"
+                f"many; if you trust it, unpack it first: gunzip {as_typed(self._name)}"
             )
         buffer[: len(chunk)] = chunk
         return len(chunk)

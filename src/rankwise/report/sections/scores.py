@@ -1,9 +1,9 @@
 """What a recipe scored: beside its baselines, seed by seed, and on texts that were changed, such as with typos."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rankwise.errors import as_typed
 from rankwise.report.blocks import Block, Code, Column, Figure, Section, Table
 from rankwise.report.columns import ACCURACY, BEST_UPDATE, LOG_LOSS, MACRO_F1, RUN, SCORES, SECONDS, SEED, TEXT
 from rankwise.report.figures import charts
@@ -84,7 +84,7 @@ def shift_section(group: Group) -> Section:
     title, name = "Under shift", "shift-section"
     reports = [read_sealed(path, ShiftReport) for run in group.runs if (path := run.folder / SHIFT).is_file()]
     if not reports:
-        commands = (f"rankwise evaluate {shlex.quote(run_name(run.folder))} DATA --shift" for run in group.runs)
+        commands = (f"rankwise evaluate {as_typed(run_name(run.folder))} DATA --shift" for run in group.runs)
         lead = "Not measured. What typos, letter case, missing words and more make of the scores, this finds:"
         return Section(name, title, [Code("\n".join(commands))], lead=lead)
     first = reports[0]

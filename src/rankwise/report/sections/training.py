@@ -1,7 +1,6 @@
 """How a recipe was trained: its curves, what each run took, on what rows, and the commands that make its runs again."""
 
-import shlex
-
+from rankwise.errors import as_typed
 from rankwise.recipe.train import Published
 from rankwise.report.blocks import Block, Code, Column, Facts, Figure, Notes, Section, Table
 from rankwise.report.columns import ACCURACY, BEST_UPDATE, LOG_LOSS, PEAK_GB, RUN, SECONDS, SEED, UPDATE
@@ -164,7 +163,7 @@ def origin_section(group: Group) -> Section:
     )
     recipes = [f"{run_name(run.folder)}/recipe.yaml" for run in group.runs]
     if recipe.data.names_files:
-        how, again = "where the data's paths hold", [f"rankwise train {shlex.quote(path)}" for path in recipes]
+        how, again = "where the data's paths hold", [f"rankwise train {as_typed(path)}" for path in recipes]
     else:
         how = "with the lists it was trained on"
         again = [f"rankwise.train(rankwise.Recipe.load({path!r}), texts=texts, labels=labels)" for path in recipes]

@@ -54,7 +54,10 @@ BAD = [
     ("[]", ["0 rows"]),
     ("{}", ["0 rows"]),
     ('[{"text": "x", "text": "y"}]', ["line 1", "'text' stands twice"]),
-    ('{"train": [{"text": "x"}], "test": [{"text": "y"}]}', ["train and test are lists of objects", "jq -c '.train[]'"]),
+    (
+        '{"train": [{"text": "x"}], "test": [{"text": "y"}]}',
+        ["train and test are lists of objects", """jq -c '."train"[]'"""],
+    ),
     ('{"rows": [{"text": "x"}, 3]}', ["found a int in 'rows'"]),
     ('{"text": ["x", "y"], "label": ["a"]}', ["found 1 values in list 2, expected a list of 2"]),
     ('{"columns": ["text"], "data": [["x"], "y"]}', ["found a str in list 2"]),

@@ -6,7 +6,7 @@ from typing import Any
 
 from rankwise.data.files.rows import PROBED_ROWS, ClassNames, Format, Row, Rows, class_name, first_line
 from rankwise.data.files.text import TextFile
-from rankwise.errors import DataError
+from rankwise.errors import DataError, as_typed
 
 FILE, STREAM, FEATHER_1 = b"ARROW1", b"\xff\xff\xff\xff", b"FEA1"  # how files begin
 
@@ -16,7 +16,7 @@ def read(file: TextFile) -> Rows:
     import pyarrow
 
     if file.compressed:
-        raise DataError(f"{file.name}: a compressed Arrow file; unpack it: gunzip {file.name}")
+        raise DataError(f"{file.name}: a compressed Arrow file; unpack it: gunzip {as_typed(file.name)}")
     try:
         schema, _ = _opened(file)
     except (pyarrow.ArrowException, OSError) as error:

@@ -16,7 +16,7 @@ from rankwise.data.files import label_studio
 from rankwise.data.files.exports import export_of
 from rankwise.data.files.rows import PROBED_ROWS, Format, OutputRow, Row, Rows
 from rankwise.data.files.text import CHUNK, MAX_FIELD, TextFile, read_chunks, read_lines, refuse_utf16
-from rankwise.errors import DataError
+from rankwise.errors import DataError, as_typed
 
 EXAMPLE = '{"text": "…", "label": "…"}'
 EXPECTED = f"expected one JSON object a line, such as {EXAMPLE}"
@@ -174,7 +174,8 @@ def _rows_of(file: TextFile, document: dict[str, Any]) -> Sequence[Entry]:
     if lists:
         raise DataError(
             f"{file.name}: {' and '.join(lists)} are lists of objects; expected one: write each into a file of its own, such "
-            f"as: jq -c '.{lists[0]}[]' {file.name} > {lists[0]}.jsonl"
+            f"as: jq -c {as_typed(f'.{json.dumps(lists[0], ensure_ascii=False)}[]')} {as_typed(file.name)} > "
+            f"{as_typed(f'{lists[0]}.jsonl')}"
         )
     if all(isinstance(value, dict) for value in values):
         return _rows_of_columns(file, document)

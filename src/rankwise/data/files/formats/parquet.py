@@ -8,7 +8,7 @@ from typing import Any
 from rankwise.data.files.formats.arrow import cells_of, class_names
 from rankwise.data.files.rows import PROBED_ROWS, ClassNames, Format, OutputRow, Row, Rows, first_line
 from rankwise.data.files.text import TextFile
-from rankwise.errors import DataError
+from rankwise.errors import DataError, as_typed
 
 WRITTEN_ROWS = 4_096  # held before a row group is written
 
@@ -18,7 +18,7 @@ def read(file: TextFile) -> Rows:
     import pyarrow.parquet
 
     if file.compressed:
-        raise DataError(f"{file.name}: a compressed Parquet file; unpack it: gunzip {file.name}")
+        raise DataError(f"{file.name}: a compressed Parquet file; unpack it: gunzip {as_typed(file.name)}")
     try:
         schema = pyarrow.parquet.read_schema(file.path)
     except (pyarrow.ArrowException, OSError) as error:
