@@ -381,6 +381,17 @@ def test_what_else_is_changed_leaves_the_rungs_as_they_are():
     assert auto.rung("tfidf").with_overrides(["adapter.method=head"]).rungs == ("tfidf",)
 
 
+def test_a_ladder_without_its_climb_is_its_dearest_rung():
+    auto = Recipe.load("auto")
+    assert auto.without_climb == auto.with_overrides(["rungs=[]"])
+    assert auto.without_climb.without_climb == auto.without_climb
+    alone = auto.with_overrides(["rungs=[tfidf,features]"]).without_climb
+    assert (alone.rungs, alone.adapter.method, alone.train.max_steps) == ((), "head", 0)
+    assert Recipe.load("rank4-adam").without_climb == Recipe.load("rank4-adam")
+    with pytest.raises(RecipeError, match="rungs is tfidf alone, which trains no encoder; name another: --set rungs=all"):
+        auto.rung("tfidf").without_climb  # noqa: B018
+
+
 def test_rungs_that_are_named_stay_though_they_are_those_of_auto():
     whole = list(Recipe.load("auto").rungs)
     assert Recipe.load("auto", ["base=roberta-base", "rungs=[tfidf,features,top,all]"]).rungs == tuple(whole)

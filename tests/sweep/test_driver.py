@@ -85,6 +85,26 @@ def until_time_is_up(clock, whole):
     return objective
 
 
+def test_of_a_base_with_rungs_trials_finalists_and_the_best_recipe_are_all_of_the_dearest(run, tmp_path):
+    """Climbed, each finalist might hand over another rung, and none of them what its trial was scored for."""
+    study = run(base=Recipe.load("auto"), retrain=fakes.retrained, text=SMALL)
+    assert study.count("finished") == 2
+    assert len(study.finals) == 2
+    assert {task.recipe.rungs for task in run.engine.tasks} == {()}
+    assert {task.recipe.adapter.method for task in run.engine.tasks} == {"lora"}
+    assert study.recipe(study.best).rungs == study.base.rungs == ()
+    with pytest.raises(RecipeError, match="a sweep trains one rung, the same for all, so rungs can't vary; type --set"):
+        run(base=Recipe.load("auto"), text=SMALL.replace("adapter.rank: [2, 4]", "rungs: [[features], [all]]"), out="other")
+
+
+SMALL = """\
+base: auto
+search: {sampler: grid, finalists: 2, finalist_seeds: 1}
+space:
+  adapter.rank: [2, 4]
+"""
+
+
 def settings(study, *states):
     return sorted((t.params["adapter.rank"], t.params["train.learning_rate"]) for t in study.trials if t.state in states)
 

@@ -33,8 +33,12 @@ def quick(recipe_for):
     return lambda *overrides: recipe_for("bert", "train.epochs=2", "train.evaluate_every=3", *overrides)
 
 
-def test_it_scores_as_a_whole_run_with_the_same_seed(objective, quick, tmp_path):
-    recipe = quick("train.seed=3")
+LADDER = ("rungs=[tfidf,features,top,all]", "head.kind=pooled", "head.start=fitted")
+
+
+@pytest.mark.parametrize("changes", [(), LADDER], ids=["a recipe", "a ladder's dearest rung"])
+def test_it_scores_as_a_whole_run_with_the_same_seed(objective, quick, tmp_path, changes):
+    recipe = quick("train.seed=3", *changes).without_climb
     found = objective(recipe, unheard)
     run = train(recipe, tmp_path / "run")
     assert {name: getattr(run.scores.validation, name) for name in SCORES} == found.scores

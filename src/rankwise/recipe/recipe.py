@@ -109,6 +109,18 @@ class Recipe(Spec):
         """What is trained at most: the recipe itself, or where it has one rung alone that rung's."""
         return self.rung(self.rungs[0]) if len(self.rungs) == 1 else self
 
+    @property
+    def without_climb(self) -> Self:
+        """The recipe of its dearest rung, to be trained as it is: what many of which are held against each other must be.
+
+        Raises RecipeError for words alone, which have no encoder.
+        """
+        if not self.rungs:
+            return self
+        if self.rungs[-1] == COUNTED_WORDS:
+            raise RecipeError(f"rungs is {COUNTED_WORDS} alone, which trains no encoder; name another: --set rungs=all")
+        return self.rung(self.rungs[-1]).with_overrides(["rungs=[]"])
+
     def rung(self, name: Rung, *, few: bool = False) -> Self:
         """The recipe of one rung; where rows are `few`, with what trains on all of them asks for."""
         frozen = [

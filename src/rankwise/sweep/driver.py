@@ -46,11 +46,13 @@ def sweep(
 
     `store` says where trials are kept; its folder's name is the study's. `engine` runs the trials: processes of this machine,
     one for each core, unless another one is passed. `minutes` bounds the whole: what is unfinished then waits for the next
-    call. The best configurations become whole runs in the folder's `finals` where `work.retrain` says how.
+    call. The best configurations become whole runs in the folder's `finals` where `work.retrain` says how. Of a base with
+    rungs the dearest is what trials and finalists train: climbed, each might hand over another one.
 
     Raises RunError where the folder holds another sweep, and whatever a trial raises for data, model or a missing library.
     """
     ends_at = math.inf if minutes is None else time.monotonic() + 60 * minutes - CLOSING_SECONDS
+    base = base.without_climb
     space.check(base)
     folder = make_folder(store.folder)
     with _studies(store, base, space) as (study, finals):

@@ -159,6 +159,8 @@ class Space(SpaceFile):
                 f"{pruner} compares trials while they train, but here each is evaluated only at its end; type "
                 "--set train.evaluate_every=10%, or --set search.pruner=none"
             )
+        if any(_overlap(key, "rungs") for key in self.keys):
+            raise RecipeError("a sweep trains one rung, the same for all, so rungs can't vary; type --set rungs=features")
         sets_rates = any(_overlap(key, "train.rates") for key in self.keys)
         if train.rate_is_idle and "train.learning_rate" in self.keys and not sets_rates:
             raise RecipeError(train.IDLE_RATE)

@@ -36,6 +36,8 @@ def test_what_needs_the_datas_scores_is_not_called_rejected(tmp_path):
     answer = typed("sweep", str(file), "--plan").stdout
     assert "2 share ranks by importance, and are planned once the data is probed" in " ".join(answer.split())
     assert "rejected" not in answer
+    told = "note: auto climbs rungs, which a sweep does not: all it trains is of the rung all"
+    assert " ".join(answer.split()).startswith(told)
 
 
 def test_people_read_keys_values_and_what_fits(tmp_path):

@@ -77,7 +77,10 @@ def sweep(options: SweepOptions) -> None:
     loaded = Space.load(options.space, [setting.removeprefix("search.") for setting in settings] + trials)
     fixed = [change.partition("=")[0].strip() for change in changes]
     loaded = loaded.without([*fixed, *(["budget.parameters"] if options.budget is not None else [])])
-    base = recipe_of(Recipe.load(loaded.base, loaded.set), replace(options, overrides=changes))
+    asked = recipe_of(Recipe.load(loaded.base, loaded.set), replace(options, overrides=changes))
+    base = asked.without_climb
+    if len(asked.rungs) > 1 and not options.as_json:
+        console.note(f"{asked.name} climbs rungs, which a sweep does not: all it trains is of the rung {asked.rungs[-1]}")
     if options.only_plan:
         from rankwise.cli.verbs.space import show_space
 
