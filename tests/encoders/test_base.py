@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from conftest import save_tiny
 from rankwise.encoders import base
 from rankwise.encoders.base import KNOWN, Base, locate
 from rankwise.errors import MissingExtra, ModelError
@@ -59,6 +60,40 @@ def test_a_folder_is_its_own_place_and_has_a_digest(tiny):
     found = locate(str(folder))
     assert (found.location, found.hub, found.revision) == (str(folder), None, None)
     assert found.sha256 == sha256(folder / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (None, r"a folder without weights; expected model\.safetensors or pytorch_model\.bin, .* as save_pretrained writes"),
+        ("tf_model.h5", r"its weights are in tf_model\.h5; .*: transformers 4 converts it, .*from_tf=True"),
+        ("flax_model.msgpack", r"its weights are in flax_model\.msgpack; .*from_flax=True"),
+        ("model.fp16.safetensors", r"its weights are in model\.fp16\.safetensors; .*: mv model\.fp16\.safetensors model\."),
+        ("model.gguf", r"its weights are in model\.gguf; .*: take the checkpoint that this was made from"),
+    ],
+)
+def test_a_folder_without_weights_that_are_loaded_says_what_is_there_instead(tmp_path, found, told):
+    folder = save_tiny("bert", tmp_path / "base")
+    weights = folder / "model.safetensors"
+    weights.rename(folder / found) if found else weights.unlink()
+    with pytest.raises(ModelError, match=f"base: {told}"):
+        locate(str(folder))
+
+
+def test_what_is_typed_for_weights_under_another_name_works(tmp_path):
+    folder = save_tiny("bert", tmp_path / "base")
+    (folder / "model.safetensors").rename(folder / "model.fp16.safetensors")
+    with pytest.raises(ModelError) as caught:
+        locate(str(folder))
+    subprocess.run(str(caught.value).rpartition(": ")[2], shell=True, cwd=folder, check=True)
+    assert locate(str(folder)).sha256 is not None
+
+
+@pytest.mark.parametrize("name", ["a folder", pytest.param("minilm", marks=minilm)])
+def test_a_revision_of_what_is_on_this_machine_is_refused(tiny, name):
+    base = str(tiny("bert")) if name == "a folder" else name
+    with pytest.raises(ModelError, match=r"revision 'v1' is for a base on the hub, and .* type --set revision=null"):
+        locate(base, revision="v1")
 
 
 def test_a_known_name_is_its_hub_id_and_any_other_name_is_one_itself():

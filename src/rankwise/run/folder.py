@@ -143,7 +143,7 @@ class Run:
             if self.base_folder is not None:
                 raise RunError(f"{self.folder} holds the whole model, so it needs no base; leave --base out")
             return Base(facts.name, facts.hub, str(self.folder), None, None)
-        base = locate(self._base_name, revision=facts.revision)
+        base = locate(self._base_name, revision=None if self.base_folder else facts.revision)
         digest = base.digest()
         yet_to_come = digest is None and base.location == facts.hub  # from the hub, and then this is asked again
         if facts.sha256 and digest != facts.sha256 and not yet_to_come:
