@@ -3,6 +3,9 @@
 The run brings its own cleaning, max length and class names; the file only says where its text is.
 """
 
+from __future__ import annotations
+
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, tee
@@ -136,14 +139,25 @@ def seen_in_training(run: Run, table: Table) -> int:
     return int((seen_in(labelled.train, table) | seen_in(labelled.validation, table)).sum())
 
 
-def predict_rows(run: Run, source: SourceSpec, spec: DataSpec, form: Form, **how: Any) -> tuple[Layout, Iterator[OutputRow]]:
+def predict_rows(
+    run: Run, source: SourceSpec, spec: DataSpec, form: Form, *, blank: array[int] | None = None, **how: Any
+) -> tuple[Layout, Iterator[OutputRow]]:
     """The source's layout, and one written row per data row, in bounded memory; `how` goes to `written_rows`.
 
-    Raises DataError.
+    The numbers of rows without a text go into `blank` while rows are predicted. Raises DataError.
     """
     layout, records = stream(with_text_columns(run, source, spec), spec)
     check_columns(run, layout, spec, source)
+    if blank is not None:
+        records = _noting_blank(records, blank)
     return layout, written_rows(run, records, form, layout, **how)
+
+
+def _noting_blank(records: Iterable[Record], blank: array[int]) -> Iterator[Record]:
+    for record in records:
+        if not record.text or record.text.isspace():
+            blank.append(record.number)
+        yield record
 
 
 def written_rows(

@@ -119,6 +119,14 @@ def test_standard_output_that_is_piped_has_the_files_columns(folder, texts):
     assert lines[1].startswith("1,apple,")
 
 
+def test_rows_without_a_text_are_labelled_and_told(folder, tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text("id,text\n1,apple\n2,\n3,  \n", "utf-8")
+    done = typed("predict", folder, path)
+    assert len(done.stdout.splitlines()) == 4
+    assert "note: 2 rows without a text (2, 3) were labelled all the same" in done.stderr
+
+
 def test_lines_of_standard_input_are_numbered(folder):
     assert typed("predict", folder, "-", stdin="apple\nzinc\n").stdout.startswith("row,label,score\n1,")
 

@@ -6,6 +6,7 @@ at all for a label.
 
 import io
 import sys
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,13 +115,14 @@ def _write_rows(options: PredictOptions) -> None:
     form = Form(options.probabilities, submission, options.numbers, typed or (options.as_json and options.out is None))
     how: dict[str, Any] = {"mc_dropout": options.mc_dropout, "batch_size": options.batch_size, "engine": options.engine}
     own: Sequence[str] = ()
+    blank = array("q")
     if options.text or options.source == "-":
         texts = enumerate(options.text or _lines(sys.stdin), start=1)
         rows = written_rows(loaded, (Record(number, text.rstrip("\r\n"), None, {}) for number, text in texts), form, **how)
     else:
         spec = spec_for(loaded.recipe, str(options.source), options.overrides)
         source = with_columns(source_for(spec, labelled=False)[0], options.text_column, None)
-        layout, rows = predict_rows(loaded, source, spec, form, **how)
+        layout, rows = predict_rows(loaded, source, spec, form, blank=blank, **how)
         own = layout.columns
         for line in (*layout.warnings, *filter(None, [other_columns(loaded, layout)])):
             typer.secho(f"note: {visible(line)}", err=True)
@@ -135,14 +137,23 @@ def _write_rows(options: PredictOptions) -> None:
         show_engine(loaded, options.engine)
     if options.out is None:
         _print_rows(columns, rows, as_json=options.as_json)
+        _note_blank(blank)
         return
     from rankwise.cli.progress import counted
 
     count = write_rows(options.out, columns, counted("predicting", rows))
+    _note_blank(blank)
     if options.as_json:
         print_json({"rows": count, "out": str(options.out)})
     else:
         console.dim(f"{count:,} predictions → {options.out}")
+
+
+def _note_blank(rows: Sequence[int]) -> None:
+    """Say on standard error which rows had no text to go by."""
+    if rows:
+        numbers = f"{', '.join(map(str, rows[:5]))}{', …' if len(rows) > 5 else ''}"
+        typer.secho(f"note: {len(rows):,} rows without a text ({numbers}) were labelled all the same; look at them", err=True)
 
 
 def _print_rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_json: bool) -> None:
