@@ -31,3 +31,14 @@ def test_several_labels_are_refused_or_left_out(tmp_path: Path) -> None:
     path = write(tmp_path / "t.txt", "__label__a x\n__label__a __label__b y\n__label__b z\n__label__b __label__b w\n")
     assert "line 2: 2 labels (a, b), expected one; several labels for one text are not supported" in failing(path)
     assert read(path, skip_bad_rows=True).texts == ("x", "z", "w")
+
+
+def test_another_prefix_is_found_where_every_line_begins_with_it(tmp_path: Path) -> None:
+    table = read(write(tmp_path / "t.txt", "__class__a x\n__class__b y, with __init__.py\n"))
+    assert (table.labels, table.texts) == (("a", "b"), ("x", "y, with __init__.py"))
+    assert "fastText, __class__ before labels" in table.layout.describe()
+
+
+def test_words_with_underscores_are_no_labels_where_only_some_lines_begin_with_them(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.txt", "__init__.py is gone\nand __main__.py too\n")
+    assert read(path, needs_label=False).texts == ("__init__.py is gone", "and __main__.py too")
