@@ -80,7 +80,7 @@ def test_a_test_file_beside_the_samples_training_rows_is_refused(tmp_path: Path)
     ("names", "settings", "says"),
     [
         ((), {}, "found nothing"),
-        (("data.csv", "notes.md"), {}, r"found data.csv, notes.md; name the file: --set data.train=FILE"),
+        (("data.csv", "notes.md"), {}, r"found data.csv, notes.md; give a file instead: \S+/data.csv$"),
         (("train.csv", "train.jsonl"), {}, "train.csv and train.jsonl both look like the train split"),
         (("test.csv",), {}, r"has test rows but no training rows; add train\.csv, or type --set data\.train=FILE"),
         (("train.csv", "test.csv"), {"test": "{}/train.csv"}, "train and test are the same file"),

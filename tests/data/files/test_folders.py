@@ -71,7 +71,7 @@ def test_folders_of_other_files_are_no_class_folders(tmp_path: Path) -> None:
     for name in ("src/a.py", "lib/b.py", "docs/c.md", "docs/d.css", "images/e.png", "data/x.csv", "data/y.json"):
         write(tmp_path / name, "x")
     write(tmp_path / "blobs" / "f", b"\0\1")
-    with pytest.raises(DataError, match=r"found blobs, data, docs, images, lib, …; name the file"):
+    with pytest.raises(DataError, match=r"found blobs, data, docs, images, lib, …; none is a file of data"):
         splits(tmp_path)
     assert "a folder without class folders or data files; it holds blobs, data" in failing(tmp_path)
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator, Set
 from pathlib import Path
+from shlex import quote
 
 from rankwise.data.files.formats import READERS
 from rankwise.data.files.parts import STATE, data_files, split_of_part
-from rankwise.data.files.reading import ROLE_IN_NAME, ROLE_OF, is_readable
+from rankwise.data.files.reading import ROLE_IN_NAME, ROLE_OF, is_readable, role_of
 from rankwise.data.files.text import data_suffix
 from rankwise.data.files.texts import TEXTS, class_folders, text_files
 from rankwise.errors import DataError, as_set
@@ -27,13 +28,19 @@ def splits_in(folder: Path, written: str, *, named: Set[str] = frozenset()) -> d
         contents = sorted(entry.name for entry in folder.iterdir())
         inside = ", ".join(contents[:5]) + (", …" if len(contents) > 5 else "") if contents else "nothing"
         saved = [entry.name for entry in sorted(folder.iterdir()) if (entry / STATE).is_file()]
-        fix = (
-            f"say which split trains: {as_set('data.train', str(Path(written) / saved[0]))}"
-            if saved
-            else "name the file: --set data.train=FILE"
-        )
+        trains = as_set("data.train", str(Path(written) / saved[0])) if saved else ""
+        fix = f"say which split trains: {trains}" if saved else _files_of(folder, written)
         raise DataError(f"{written}: {EXPECTED}, found {inside}; {fix}")
     return {role: str(Path(written) / name) if name != "." else written for role, name in names.items()}
+
+
+def _files_of(folder: Path, written: str) -> str:
+    """What to give instead of a folder: its files of data, those of training rows first."""
+    files = [entry.name for entry in sorted(folder.iterdir()) if entry.is_file() and is_readable(entry)]
+    files.sort(key=lambda name: role_of(name) != "train")
+    if not files:
+        return "none is a file of data; give one"
+    return f"give a file instead: {' or '.join(quote(str(Path(written) / name)) for name in files[:3])}"
 
 
 def _in_folder(folder: Path, written: str, named: Set[str]) -> dict[str, str]:
