@@ -111,7 +111,7 @@ def test_objects_in_the_cells_of_a_column_are_no_text(tmp_path: Path) -> None:
     "entry",
     [
         lambda n: {"fields": {"text": sentence(n)}, "responses": [{"value": label(n)}], "suggestions": []},
-        lambda n: {"text": sentence(n), "cats": {"login": 1.0, "billing": 0.0}},
+        lambda n: {"text": sentence(n), "scores": {"login": 1.0, "billing": 0.0}},
         lambda n: {"content": sentence(n), "classifications": [{"classname": label(n)}], "annotations": []},
     ],
 )

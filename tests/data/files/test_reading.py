@@ -53,6 +53,12 @@ BAD_FILES = [
     ("open_mid.csv", 'text,label\n"never,b\nz,"c"\n', {}, ["line 2", "quote opens", "line 3"]),
     ("wide.csv", "text,label\nx,a\ny,b,c\n", {}, ["line 3", "3 fields, expected 2", "skip_bad_rows=true"]),
     ("narrow.csv", "text,label\nx,a\ny\n", {}, ["line 3", "1 field, expected 2"]),
+    ("title.csv", "Tickets of May\n" + GOOD, {}, ["line 2", "expected 1", "remove what stands above"]),
+    ("percent.csv", "% made by hand\n\n" + GOOD, {}, ["line 3", "expected 1", "remove what stands above"]),
+    ("above.csv", "Tickets of May,\n,\n" + GOOD, {}, ["line 3: (text, label) looks like the header"]),
+    ("curly.csv", "text,label\n" + "\u201cso, yes\u201d,a\n" * 9, {}, ["line 2", "put a text that holds ',' in quotes"]),
+    ("one.csv", '"text,label"\n"first,a"\n"second,b"\n', {}, ["in 1 column without", "data.delimiter"]),
+    ("caret.txt", "first^a\nsecond^b\n", {}, ["data.delimiter"]),
     ("long.csv", "text,label\n" + "x" * 10_000_001 + ",a\n", {}, ["line 2", "10,000,000 characters"]),
     ("long.jsonl", JSON_LINE + "x" * 10_000_001, {}, ["line 2", "10,000,000 characters"]),
     ("broken.jsonl", JSON_LINE + '{"text": "x", \n', {}, ["line 2", "one JSON object a line"]),
@@ -182,6 +188,23 @@ def test_the_hint_names_the_setting_that_the_recipe_has(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"type --set data\.test\.encoding=latin-1"):
         read_table(data.test, data)
     assert read(path, source={"encoding": "latin-1"}).texts == ("café",)
+
+
+@pytest.mark.parametrize("name", ["title.csv", "curly.csv"])
+def test_bad_rows_are_not_suggested_to_be_skipped_where_they_are_most(tmp_path: Path, name: str) -> None:
+    content = next(content for known, content, *_ in BAD_FILES if known == name)
+    assert "skip_bad_rows" not in failing(write(tmp_path / name, content))
+
+
+def test_plain_text_is_cut_at_a_delimiter_that_is_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.txt", "first^a\nsecond^b\n")
+    assert read(path, delimiter="^", text=0, label=1, source={"header": False}).labels == ("a", "b")
+
+
+def test_marks_of_byte_order_above_files_that_were_put_together_are_no_text(tmp_path: Path) -> None:
+    mark = "\ufeff".encode()
+    table = read(write(tmp_path / "t.csv", 2 * mark + b"text,label\n" + mark + b"one,a\n" + mark + b"two,b\n"))
+    assert table.texts == ("one", "two")
 
 
 def test_utf_16_is_read_when_named(tmp_path: Path) -> None:

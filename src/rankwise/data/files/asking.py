@@ -44,9 +44,13 @@ def unclear(file: Candidates, choice: Choice, *, needs_label: bool) -> DataError
             f"a text; train on one of them: {typed}"
         )
     missing = [what for what, is_missing in (("text", not choice.text), ("label", seeks_label)) if is_missing]
-    where = f"among {', '.join(file.columns)}" if file.by_name else f"in {len(file.columns)} columns without a header"
+    count = len(file.columns)
+    where = f"in {count} column{'' if count == 1 else 's'} without a header"
+    where = f"among {', '.join(file.columns)}" if file.by_name else where
     candidates = [label for label in labels if label is not None and file.all(label).may_be_labels] if seeks_label else []
     fix = f"say which: {typed}" if typed else "none holds values that repeat, as labels do; add a column of labels"
+    if not typed and len(file.columns) == 1:
+        fix = "its rows have one cell; add a column of labels, or name by data.delimiter what stands between text and label"
     if not typed and nested:
         names = ", ".join(file.columns[index] for index in nested[:SHOWN])
         fix = f"{names} hold{'s' if len(nested) == 1 else ''} objects; write what is in them into columns of their own"

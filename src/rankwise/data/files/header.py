@@ -13,6 +13,7 @@ from rankwise.data.files.rows import PROBED_ROWS, Rows, as_strings
 from rankwise.errors import DataError
 from rankwise.recipe import SourceSpec
 
+_ABOVE = 20  # rows among which a header is sought that has others above it
 _MEASURED = ("numbers", "unique numbers", "dates")  # what no name looks like
 
 
@@ -90,6 +91,12 @@ def _is_header(first: Sequence[str], rows: Rows, asked: SourceSpec) -> bool:
             f"{asked.path}: the first row ({', '.join(first):.60}) may be a header, but '{first[again[0]]}' stands in its "
             "column again; say which it is: --set data.header=true or --set data.header=false"
         )
+    for location, cells in islice(rows.read(), 1, _ABOVE):
+        if sum(cell.strip().lower() in NAMES for cell in cells or ()) > 1:
+            raise DataError(
+                f"{asked.path}, line {location}: ({', '.join(cells or ()):.60}) looks like the header, but rows stand above "
+                "it; remove them, or if it is a row like others, type --set data.header=false"
+            )
     short = all(cell and len(cell) <= 50 and len(cell.split()) <= SHORT for cell in first)
     if not short or len(set(first)) < len(first) or not others or len(others[0]) < 3:
         return False

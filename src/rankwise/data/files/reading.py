@@ -96,6 +96,8 @@ def _format_of(file: TextFile) -> Format:
     for format in reversed(FORMATS):
         if format.recognises and format.recognises(lines):
             return format
+    if file.delimiter is not None:
+        return READERS[".csv"]
     if file.suffix in PLAIN or file.suffix[1:].isdecimal():
         return LINES
     raise _unknown(file, "an unknown format")

@@ -117,7 +117,8 @@ def _wrong_kind(value: Any, column: str, kinds: dict[str, str]) -> str:
         return ""
     if isinstance(value, list):
         shown = ", ".join(map(str, value[:3])) + (", …" if len(value) > 3 else "")
-        return f"found {len(value)} values ({shown:.60}), expected one; several labels for one text are not supported"
+        found = f"found {len(value)} values ({shown:.60})"
+        return f"{found}, expected one; several labels for one text, or a text in pieces, are not supported"
     kind = _KINDS.get(type(value))
     if kind is None:
         return f"found a {type(value).__name__}, expected text or a number; flatten it first"

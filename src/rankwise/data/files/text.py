@@ -14,6 +14,7 @@ from typing import Any
 from rankwise.errors import DataError, as_typed
 
 MAX_FIELD = 10_000_000  # characters in one cell; a longer one is another kind of file or an unclosed quote
+BYTE_ORDER_MARK = "\ufeff"  # also above each of several files that were put together, where it is no text
 CHUNK = 1 << 16  # characters that are read at a time where there are no lines
 MAX_UNPACKED = 200_000_000  # bytes a .gz may grow to before its ratio is looked at
 MAX_RATIO = 200  # plain text shrinks 3 to 10 times
@@ -98,7 +99,7 @@ def read_lines(file: TextFile, *, end: str = "") -> Iterator[str]:
                 number += 1
                 if len(line) > MAX_FIELD:
                     raise DataError(f"{file.name}, line {number}: over {MAX_FIELD:,} characters; cut or remove it")
-                yield line
+                yield line if line[0] != BYTE_ORDER_MARK else line.lstrip(BYTE_ORDER_MARK) or "\n"
         except UnicodeError as error:
             raise _misread(file, _first_bad_byte(file)) from error
 

@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
@@ -11,6 +12,7 @@ from rankwise.data.files.rows import Format, OutputRow, Row, Rows
 from rankwise.data.files.text import MAX_FIELD, TextFile, refuse_utf16
 from rankwise.errors import DataError
 
+LOOKED_AT = 100  # rows below one of another width, which say whether that one or the first row is odd
 NEARLY_ALL = 0.8  # share of lines from which on a file without a known ending is delimited
 
 
@@ -42,7 +44,8 @@ def _write(path: Path, columns: Sequence[str], rows: Iterable[OutputRow]) -> Non
 
 def _rows(file: TextFile, dialect: Dialect) -> Iterator[Row]:
     width = 0
-    for row in rows_of(file, dialect):
+    rows = rows_of(file, dialect)
+    for row in rows:
         if row.error:
             if not file.skip_bad or "expected after" not in row.error:  # else the rest of the file is inside the quote
                 raise _quote_problem(file, row, dialect)
@@ -54,10 +57,15 @@ def _rows(file: TextFile, dialect: Dialect) -> Iterator[Row]:
         elif file.skip_bad:
             yield row.line, None
         else:
+            below = [len(other.cells) for other in islice(rows, LOOKED_AT)]
+            fix = f"put a text that holds '{dialect.delimiter}' in quotes"
+            if 2 * below.count(width) >= len(below):
+                fix += ", or drop such rows: --set data.skip_bad_rows=true"
+            else:
+                fix = f"most rows below have not either: remove what stands above them, or {fix}"
             raise DataError(
                 f"{file.name}, line {row.line}: {len(row.cells)} field{'' if len(row.cells) == 1 else 's'}, expected {width} "
-                f"as in the first row; put a text that holds '{dialect.delimiter}' in quotes, or drop such rows: "
-                "--set data.skip_bad_rows=true"
+                f"as in the first row; {fix}"
             )
 
 
