@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -54,6 +57,81 @@ def test_a_save_may_be_killed_before_every_one_of_its_writes(killed):
 @pytest.mark.slow
 def test_a_training_may_be_killed_at_any_moment(killed):
     assert killed("training", 25) == 25
+
+
+# --------------------------------------------------------------------------------------------------------------- damage
+
+
+def damages(folder, *, flips, cuts, seed):
+    """Damage to one file of a folder at a time, each of them in turn: (its path, its content before, the damaged one)."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.stat().st_size)
+    rng = random.Random(seed)
+    for number in range(flips + cuts):
+        path = paths[number % len(paths)]
+        whole = path.read_bytes()
+        place = rng.randrange(len(whole))
+        flipped = bytes([*whole[:place], whole[place] ^ rng.randrange(1, 256), *whole[place + 1 :]])
+        damaged = flipped if number < flips else whole[:place]
+        path.write_bytes(damaged)
+        yield path, whole, damaged
+        path.write_bytes(whole)
+
+
+def says_the_same(whole, damaged):
+    """Whether two texts are one and the same JSON object, as where a space became a line's end."""
+    try:
+        return json.loads(whole) == json.loads(damaged)
+    except ValueError:
+        return False
+
+
+def stopped(recipe, folder, *, at):
+    """A training that was stopped when it had evaluated so many times: its folder, with its checkpoints."""
+
+    def stop(event):
+        seen.append(event.kind)
+        if seen.count("evaluation") == at:
+            raise KeyboardInterrupt
+
+    seen = []
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, folder, listeners=[stop])
+    return folder
+
+
+def tried(work):
+    """(what some work gives, None), or where it is refused (None, the line that says why)."""
+    try:
+        return work(), None
+    except RunError as problem:
+        return None, str(problem)
+
+
+@pytest.mark.slow
+def test_of_300_flipped_bytes_and_60_cuts_of_a_run_and_its_checkpoints_none_is_missed(recipe_for, tmp_path):
+    """200 and 40 in a finished run, 100 and 20 in one to go on with: a line, or the very bytes that were to be."""
+    recipe = recipe_for("bert", "train.max_steps=6", "train.evaluate_every=2", "evaluate.baselines=false", "train.threads=1")
+    whole = train(recipe, tmp_path / "whole").folder
+    reference, counts = faults.content(whole), Counter()
+    for path, before, damaged in damages(whole, flips=200, cuts=40, seed=1):
+        _, line = tried(lambda: Run.load(whole).predict(["apple"]))
+        counts["refused" if line else "harmless"] += 1
+        assert says_the_same(before, damaged) if line is None else "\n" not in line, path
+    half = stopped(recipe, tmp_path / "half", at=2)
+    for path, before, damaged in damages(half, flips=100, cuts=20, seed=2):
+        copy, heard = shutil.copytree(half, tmp_path / "copy"), []
+        run, line = tried(lambda copy=copy, heard=heard: train(recipe, copy, existing="resume", listeners=[heard.append]))
+        fell_back = [event for event in heard if event.kind == "damage"]
+        counts["refused" if line else "fell back" if fell_back else "harmless"] += 1
+        if line is None:
+            unread = path.name == "events.jsonl" or path.parent.name == "step-2"  # a log; what is neither newest nor best
+            assert faults.content(run.folder) == reference, path
+            assert fell_back or unread or says_the_same(before, damaged), path
+        else:
+            assert "\n" not in line
+        shutil.rmtree(copy)
+    assert counts.total() == 300 + 60
+    assert counts["harmless"] < 60, counts
 
 
 # ------------------------------------------------------------------------------------------------------------ full disks
