@@ -1,7 +1,7 @@
 """Objectives that train nothing, for sweeps in processes of their own: importing this loads no torch.
 
 What they are to do comes through the environment, which workers inherit: RANKWISE_FAKE_LOG is a file that gets a line when a
-trial begins and ends, RANKWISE_FAKE_SECONDS how long one takes.
+trial begins and ends, RANKWISE_FAKE_SECONDS how long one takes. While the file RANKWISE_FAKE_HOLD is there, no trial ends.
 """
 
 from __future__ import annotations
@@ -49,6 +49,11 @@ def scored(recipe, report):
         history.append(entry)
         cost = {"seconds": float(step), "trained_parameters": 1000 * int(recipe.adapter.rank)}
         report({**entry, **cost, "is_last": step == EVALUATIONS})
+    held = Path(os.environ.get("RANKWISE_FAKE_HOLD", os.devnull + "/none"))
+    if held.exists():
+        note("held", recipe)
+        while held.exists():
+            time.sleep(0.05)
     note("end", recipe)
     scores = {"accuracy": final, "macro_f1": final - 0.01, "mcc": final - 0.02, "log_loss": 1 - final}
     return Result(scores, 1000 * int(recipe.adapter.rank), 4.0 + recipe.adapter.rank, tuple(history), 100, "the data")
