@@ -453,7 +453,7 @@ def test_an_id_that_cannot_be_fetched_is_answered_within_5_seconds_with_known_na
         find("robert-base", classes=4)
     assert time.monotonic() - start < 5
     message = str(caught.value)
-    assert message.startswith("base 'robert-base': it is not cached and the hub can't be reached")
+    assert message.startswith("base 'robert-base': it is not cached in /")
     assert "did you mean 'roberta-base'?" in message
     assert "minilm" in message
     assert "\n" not in message

@@ -376,6 +376,7 @@ def _fetched_if_there(base: str, name: str, revision: str | None) -> Path | None
 
 def _fetch_config(base: str, revision: str | None) -> Path:
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     spelt = get_close_matches(base, KNOWN, n=1, cutoff=MISSPELT)
@@ -386,7 +387,8 @@ def _fetch_config(base: str, revision: str | None) -> Path:
     except HFValidationError as error:
         raise ModelError(f"'{base}' is neither a known base, nor a folder, nor a Hugging Face id{hint}") from error
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        reason = "the hub has no such model" if reachable else "it is not cached and the hub can't be reached from here"
+        cached = f"it is not cached in {HF_HUB_CACHE} and the hub can't be reached from here"
+        reason = "the hub has no such model" if reachable else cached
         raise ModelError(
             f"base '{base}': {reason}{hint} Give a local folder or a base whose configuration ships with rankwise, such as "
             f"{_some_known()} (rankwise plan --help lists all {len(KNOWN)})"

@@ -132,7 +132,7 @@ def _train_into(
         events.emit(WorkDone("cleaning texts and making tokens", 0, 0))
         first = assemble(recipe, labelled, device)
         every_row = bool(recipe.rungs and labelled.fold_count)  # trains, those too that were set aside
-        data, warnings = first.data, _warnings(labelled, first.data, whole=every_row)
+        data, warnings = first.data, _warnings(labelled, first.data, recipe.train.batch_size, whole=every_row)
         events.emit(MachineMeasured(first.speed.threads, first.speed.by_threads, first.precision, device.processes))
         rows, max_length = (len(data.train), len(data.validation), len(data.test)), data.preprocessing.max_length
         events.emit(DataPrepared(*rows, max_length, tuple(data.notes), warnings))
@@ -223,12 +223,14 @@ def _tracking(accelerator: Accelerator, recipe: Recipe) -> list[Listener]:
     return [log]
 
 
-def _warnings(labelled: Labelled, data: Prepared, *, whole: bool) -> tuple[str, ...]:
+def _warnings(labelled: Labelled, data: Prepared, batch_size: int, *, whole: bool) -> tuple[str, ...]:
     """What an audit warns about in the texts that the encoder reads; of the `whole` of the labelled rows where all train."""
+    rows = len(data.train) + len(data.validation) * whole
+    few = (f"{rows} training rows are fewer than train.batch_size, {batch_size}: each update takes all of them",)
     read = {}
     for name, table in labelled.tables.items():
         split: Split = getattr(data, name)
         read[name] = replace(table.take(np.flatnonzero(np.isin(table.rows, split.rows))), texts=split.texts)
     if whole:
         read["train"] = read["train"].joined(read.pop("validation"))
-    return (*data.warnings, *audit(read).warnings)
+    return (*data.warnings, *(few if rows < batch_size else ()), *audit(read).warnings)
