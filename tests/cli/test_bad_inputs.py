@@ -343,8 +343,14 @@ def typed(capsys, monkeypatch, tmp_path):
     return run
 
 
-@pytest.mark.parametrize("row", TABLE, ids=[f"{row.number}-{number}" for number, row in enumerate(TABLE)])
-def test_a_bad_input_is_answered_as_its_row_says(typed, tiny, run_for, copy_of, row):
+def trains(row):
+    return pytest.mark.long if re.search("RUN|BASE", row.command) else ()
+
+
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, marks=trains(row), id=f"{row.number}-{place}") for place, row in enumerate(TABLE)]
+)
+def test_a_bad_input_is_answered_as_its_row_says(typed, request, row):
     for name, content in row.files.items():
         path = Path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -354,9 +360,10 @@ def test_a_bad_input_is_answered_as_its_row_says(typed, tiny, run_for, copy_of, 
             path.write_bytes(content.encode() if isinstance(content, str) else content)
     command = row.command
     if "BASE" in command:
-        command = command.replace("BASE", str(tiny("bert")))
+        command = command.replace("BASE", str(request.getfixturevalue("tiny")("bert")))
     if "RUN" in command:
-        run = run_for()
+        run = request.getfixturevalue("run_for")()
+        copy_of = request.getfixturevalue("copy_of")
         command = command.replace("RUN", str(copy_of(run) if "--resume" in command else run.folder))
     code, out, err = typed(*shlex.split(command))
     assert code == row.code, err
