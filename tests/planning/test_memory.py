@@ -55,13 +55,13 @@ def test_what_needs_less_is_predicted_to_need_less(less, more):
 
 def test_a_budget_bounds_the_kernels_that_many_updates_would_gather():
     few = Work(64, 10, 10, 64 * 55.0, 550.0, 550.0, 128)
-    added = [peak(work=work) - peak("budget.memory_gb=9", work=work) for work in (few, WORK)]
+    added = [peak(work=work, bf16=True) - peak("budget.memory_gb=9", work=work, bf16=True) for work in (few, WORK)]
     assert 0 < added[0] < 0.3 * added[1]
 
 
 def test_a_gpu_holds_weights_and_activations_and_no_libraries():
     on_gpu = peak_bytes(*planned(), WORK, rows=16, scored=1, gpu=True)
-    assert 4 * 23_046_532 < on_gpu < peak(rows=16) - 500_000_000
+    assert 4 * 23_046_532 < on_gpu < peak(rows=16) - 480_000_000
 
 
 def test_the_baseline_takes_more_for_each_class_and_for_a_token_where_rows_are_few():

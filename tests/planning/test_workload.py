@@ -38,6 +38,10 @@ def test_tokens_are_estimated_from_characters():
     assert work.source == "characters"
 
 
+def test_the_longest_text_may_be_dense_in_tokens_as_a_tweet_of_tags_is():
+    assert Work.of_characters([140] * 5, (5, 0, 0), max_length=128).longest == 66
+
+
 def test_a_share_of_texts_that_must_fit_sets_the_longest():
     work = Work.of_characters([*[86] * 99, 4300], (100, 0, 0), max_length=0.98)
     assert work.longest == 86 / CHARACTERS_PER_TOKEN + SPECIAL_TOKENS

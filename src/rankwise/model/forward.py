@@ -22,14 +22,15 @@ from rankwise.model.dropout import dropout
 from rankwise.model.folding import LinearLayers
 from rankwise.model.methods import LiveAdapter
 from rankwise.model.pooled import pooled
+from rankwise.planning.memory import FUSED_IN_SCORING, FUSED_IN_TRAINING
 from rankwise.recipe import SpeedSpec
 from rankwise.system.device import on_cpu
 
 Inputs = Mapping[str, Tensor]
 
 ALL_ON = SpeedSpec()
-FUSED_IN_SCORING = 64  # tokens from which torch's fused attention is faster on a CPU,
-FUSED_IN_TRAINING = {torch.float32: 192}  # and where there is a backward pass; in bf16 never
+# tokens from which torch's fused attention is faster on a CPU where there is a backward pass; in bf16 never
+FUSED_WITH_BACKWARD = {torch.float32: FUSED_IN_TRAINING}
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -194,7 +195,7 @@ def _fused_is_faster(query: Tensor, p: float) -> bool:
     if p > 0 or torch.compiler.is_compiling():  # a graph that is exported holds for every length
         return False
     trains = torch.is_grad_enabled() and query.requires_grad
-    return query.shape[2] >= (FUSED_IN_TRAINING.get(query.dtype, math.inf) if trains else FUSED_IN_SCORING)
+    return query.shape[2] >= (FUSED_WITH_BACKWARD.get(query.dtype, math.inf) if trains else FUSED_IN_SCORING)
 
 
 def _attend_on_cpu(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, p: float) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 CHARACTERS_PER_TOKEN = 4.3  # English news 4.6, reviews 4.2, in BERT's word pieces
+CHARACTERS_PER_TOKEN_LEAST = 2.2  # ... in the longest texts of a file of tweets, which are names, tags and emoji
 SPECIAL_TOKENS = 2
 ASSUMED_ROWS = 1_000  # where a plan knows no rows, it speaks of so many
 FULL_LENGTH = 128  # tokens of each assumed text where the recipe gives a share of texts instead of a length
@@ -77,7 +78,7 @@ class Work:
         """
         tokens = np.ceil(np.asarray(train, dtype=float) / CHARACTERS_PER_TOKEN) + SPECIAL_TOKENS
         limit = float(np.quantile(tokens, max_length)) if max_length <= 1 and len(tokens) else max_length
-        longest = float(tokens.max(initial=SPECIAL_TOKENS))
+        longest = float(np.max(train, initial=0)) / CHARACTERS_PER_TOKEN_LEAST + SPECIAL_TOKENS
         window = math.ceil(min(limit, encoder_longest or math.inf, longest)) if len(tokens) else SPECIAL_TOKENS
         counts = windows_of(tokens, window, windows)  # (N,)
         read: NDArray[np.float64] = np.where(counts == 1, np.minimum(tokens, window), counts * window)

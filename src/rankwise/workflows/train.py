@@ -148,6 +148,7 @@ def _train_into(
         job, fitted, ladder = climbing.climb(first)
 
         test = _tested(job, recipe.evaluate, accelerator, events)  # the only time the test split is scored, in fp32
+        device.trim()  # for the saved run is loaded beside what is in memory
         decided = SingleLabel(job.data.classes).decide(test.probabilities)
         scores = scores_of(job, fitted, test, baselines(beside, job.data, decided, recipe.evaluate))
         events.emit(RunScored(test.scores.accuracy, test.scores.macro_f1, test.scores.log_loss))
