@@ -287,12 +287,13 @@ def written(seed: int) -> Written:
     )
 
 
-def outcome(tmp_path: Path, seed: int) -> str:
-    """`right`, `refused`, or what is wrong about a generated file."""
+def outcome(tmp_path: Path, seed: int, *, guessed: bool = False) -> str:
+    """`right`, `refused`, or what is wrong about a generated file, whose header and columns are said unless `guessed`."""
     file = written(seed)
     path = write(tmp_path / file.name, file.content)
+    said, settings = ({}, {}) if guessed else (file.source, file.settings)
     try:
-        table = read_table(SourceSpec(path=str(path), **file.source), DataSpec(**file.settings))
+        table = read_table(SourceSpec(path=str(path), **said), DataSpec(**settings))
     except DataError:
         return "refused"
     if len(table.texts) != len(file.texts):
@@ -305,3 +306,9 @@ def test_a_hundred_files_in_a_hundred_dialects_are_read_right_or_refused(tmp_pat
     outcomes = {seed: outcome(tmp_path, seed) for seed in range(100)}
     assert {seed: what for seed, what in outcomes.items() if what not in ("right", "refused")} == {}
     assert list(outcomes.values()).count("refused") <= 5
+
+
+def test_a_hundred_more_of_which_nothing_is_said_are_read_right_or_asked_about(tmp_path: Path) -> None:
+    outcomes = {seed: outcome(tmp_path, seed, guessed=True) for seed in range(100, 200)}
+    assert {seed: what for seed, what in outcomes.items() if what not in ("right", "refused")} == {}
+    assert list(outcomes.values()).count("right") >= 70
