@@ -185,6 +185,23 @@ def test_a_joined_column_that_is_no_text_is_warned_of(tmp_path: Path, column, sa
     assert read(path, text=2, label=0).warnings == ()
 
 
+def test_a_column_that_says_which_split_a_row_is_of_is_told(tmp_path: Path) -> None:
+    for values in (("train", "test"), ("Train", "Dev", "Test"), ("training", "validation")):
+        split = lambda n, values=values: values[n * len(values) // 1500]  # noqa: E731
+        content = rows(sentence, label, split, header="text,label,part", count=1500)
+        (warning,) = read(write(tmp_path / "t.csv", content)).warnings
+        assert "column 'part'" in warning
+        assert "says which split a row is of, and all rows are read as one" in warning
+    stage = lambda n: ("test", "build")[n % 2]  # noqa: E731
+    assert read(write(tmp_path / "t.csv", rows(sentence, label, stage, header="text,label,stage"))).warnings == ()
+
+
+def test_a_text_column_of_objects_is_warned_of(tmp_path: Path) -> None:
+    made = lambda n: f'"{{""title"": ""{sentence(n)}""}}"'  # noqa: E731
+    (warning,) = read(write(tmp_path / "t.csv", rows(made, label, header="text,label"))).warnings
+    assert "it holds objects with values of their own" in warning
+
+
 def test_ids_that_run_with_the_label_are_said_to_tell_it(tmp_path: Path) -> None:
     path = write(tmp_path / "t.csv", rows(lambda n: ("neg", "pos")[n // 30], lambda n: n + 1000, sentence))
     assert any("tells the label by itself" in warning for warning in read(path, text=[1, 2], label=0).warnings)

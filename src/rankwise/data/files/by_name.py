@@ -9,6 +9,7 @@ from rankwise.errors import DataError
 
 _SURE = ("label", "labels")  # what goes before the others without a question
 _STATES = ("status", "state", "verdict", "decision")
+_SPLITS = {"train", "training", "validation", "valid", "val", "dev", "eval", "test", "testing"}
 _REFUSED = {"reject", "rejected", "ignore", "ignored", "skip", "skipped", "discarded", "cancelled", "invalid"}
 
 
@@ -32,6 +33,22 @@ def refused_by_state(file: Candidates, choice: Choice) -> Iterator[str]:
         if refused and index not in choice.taken and file.first(index).may_be_labels:
             what = ", ".join(f"'{value}'" for value in refused)
             yield f"{file.named(index)} says {what} of some rows, whose labels are trained on all the same; remove such rows"
+
+
+def splits_inside(file: Candidates, choice: Choice) -> Iterator[str]:
+    """A warning for each column that says which split a row is of, though all rows are read as one."""
+    for index in range(len(file.columns)):
+        if index in choice.taken or not _are_splits(file.first(index).values):
+            continue
+        if len(file.all(index).values) > 1 and _are_splits(file.all(index).values):
+            yield (
+                f"{file.named(index)} ({file.all(index).examples()}) says which split a row is of, and all rows are read as "
+                "one; write each split into a file of its own"
+            )
+
+
+def _are_splits(values: Sequence[str]) -> bool:
+    return bool(values) and {value.lower() for value in values} <= _SPLITS
 
 
 def _one_label(file: Candidates, found: list[int], choice: Choice, *, needs_label: bool) -> list[int]:

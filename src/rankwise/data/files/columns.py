@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rankwise.data.files.asking import unclear
-from rankwise.data.files.by_name import choose_by_name, refused_by_state
+from rankwise.data.files.by_name import choose_by_name, refused_by_state, splits_inside
 from rankwise.data.files.by_values import choose_by_values
 from rankwise.data.files.candidates import BODY, TITLE, Choice, named
 from rankwise.data.files.header import candidates_of, refuse_likely_header
@@ -86,7 +86,9 @@ def layout_of(rows: Rows, asked: SourceSpec, *, needs_label: bool) -> Layout:
     name = None if choice.label is None else columns[choice.label]
     verdicts = named(columns, (_VERDICT,)) if needs_label and file.by_name else []
     judged = [index for index in verdicts if index not in choice.taken and set(file.first(index).values) <= _VERDICTS]
-    choice.warnings += tuple(refused_by_state(file, choice)) if needs_label and file.by_name else ()
+    if needs_label:
+        choice.warnings += tuple(refused_by_state(file, choice)) if file.by_name else ()
+        choice.warnings += tuple(splits_inside(file, choice))
     return Layout(
         path=asked.path,
         format=rows.format,

@@ -291,6 +291,7 @@ def _column_warnings(layout: Layout, labels: Sequence[str] = (), *columns: Seque
 
 _NO_TEXT = {
     "dates": "dates",
+    "objects": "objects with values of their own",
     "numbers": "numbers",
     "unique numbers": "numbers, nearly all different",
     "unique codes": "codes, nearly all different, as ids are",
