@@ -189,7 +189,9 @@ def _run_of(options: PredictOptions) -> "Run":
 
 
 def show_engine(run: "Run", engine: str) -> None:
-    """Load the engine, and say on standard error how close an export comes to torch; torch itself needs no word."""
+    """Load the engine, and say on standard error that it makes an export first, and how close that comes to torch."""
+    if not (run.counts_words or engine_called(engine).is_ready(run)):
+        typer.secho(f"exporting the run for --engine {engine}, once", err=True, dim=True)
     if about := run.predictor_on(engine).about:
         typer.secho(about, err=True, dim=True)
 

@@ -6,7 +6,7 @@ An engine is a row here and a module beside this file. The command line reads th
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from rankwise.errors import MissingExtra, ModelError, nearest, require
 
@@ -43,18 +43,28 @@ class Engine:
     """What `pip install 'rankwise[EXTRA]'` must have installed."""
     precision: str = "fp32"
     dropout: bool = False
+    exports: bool = False
+    """Whether its module has `is_made(run)`, for it reads a file that has to be made first."""
+
+    def is_ready(self, run: SavedRun) -> bool:
+        """Whether what it reads is there. Raises MissingExtra."""
+        return not self.exports or bool(self._module().is_made(run))
 
     def scorer(self, run: SavedRun) -> Scorer:
-        """The run's classifier. Raises MissingExtra, which names other engines too, ModelError or RunError."""
-        try:
-            return cast("Scorer", require(self.module, extra=self.extra).scorer(run, self.precision))
-        except MissingExtra as missing:
-            others = " or ".join(name for name, engine in ENGINES.items() if engine.extra != self.extra)
-            raise MissingExtra(f"{missing}; or use what another extra brings: --engine {others}") from missing
+        """The run's classifier. Raises MissingExtra, ModelError or RunError."""
+        return cast("Scorer", self._module().scorer(run, self.precision))
 
     def dropout_scorer(self, run: SavedRun) -> DropoutScorer:
         """The run's classifier with dropout on, for Monte Carlo dropout."""
-        return cast("DropoutScorer", require(self.module, extra=self.extra).dropout_scorer(run, self.precision))
+        return cast("DropoutScorer", self._module().dropout_scorer(run, self.precision))
+
+    def _module(self) -> Any:
+        """Its module. Raises MissingExtra, which names other engines too."""
+        try:
+            return require(self.module, extra=self.extra)
+        except MissingExtra as missing:
+            others = " or ".join(name for name, engine in ENGINES.items() if engine.extra != self.extra)
+            raise MissingExtra(f"{missing}; or use what another extra brings: --engine {others}") from missing
 
 
 ENGINES = {
@@ -62,7 +72,7 @@ ENGINES = {
     "fast": Engine(
         "bf16 where the hardware has it", "rankwise.run.engines.torch", extra="train", precision="auto", dropout=True
     ),
-    "onnx": Engine("ONNX Runtime (extra onnx)", "rankwise.run.engines.onnx", extra="onnx"),
+    "onnx": Engine("ONNX Runtime (extra onnx)", "rankwise.run.engines.onnx", extra="onnx", exports=True),
 }
 """Every engine by name; the first is what a run uses unless told otherwise."""
 

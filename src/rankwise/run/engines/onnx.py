@@ -19,6 +19,11 @@ def scorer(run: SavedRun, _: str) -> OnnxScorer:
     return exported(run)
 
 
+def is_made(run: SavedRun) -> bool:
+    """Whether there is an export, so that it need not be made first, which takes some ten seconds."""
+    return _found(run, _kept(sha256(run.folder / MANIFEST))).exists()
+
+
 def exported(run: SavedRun, path: Path | None = None, *, threads: int | None = None) -> OnnxScorer:
     """The run's export at `path`, else in its folder, else in the user's cache under the manifest's digest.
 
@@ -26,8 +31,8 @@ def exported(run: SavedRun, path: Path | None = None, *, threads: int | None = N
     says what is raised.
     """
     digest = sha256(run.folder / MANIFEST)
-    beside, kept = run.folder / FILE, cache_folder() / "onnx" / f"{digest}.onnx"
-    path = path or (beside if beside.exists() else kept)
+    kept = _kept(digest)
+    path = path or _found(run, kept)
     damaged = path == kept and path.exists() and not is_whole(path)
     if damaged or not path.exists():
         with told_refusals(path, "free room there, or name another folder for exports: RANKWISE_CACHE=FOLDER"):
@@ -36,3 +41,14 @@ def exported(run: SavedRun, path: Path | None = None, *, threads: int | None = N
     if loaded.source != digest:
         raise RunError(f"{path}: exported from another run than {run.folder}; delete it, or give another path")
     return replace(loaded, note="made again, for the one there was damaged" if damaged else "")
+
+
+def _kept(digest: str) -> Path:
+    """Where the user's cache has the export of the run whose manifest has that digest."""
+    return cache_folder() / "onnx" / f"{digest}.onnx"
+
+
+def _found(run: SavedRun, kept: Path) -> Path:
+    """The export in the run's folder, or where the cache has it."""
+    beside = run.folder / FILE
+    return beside if beside.exists() else kept
