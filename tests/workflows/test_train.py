@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections import Counter
 from importlib.util import find_spec
 
@@ -13,7 +14,7 @@ import torch
 
 from conftest import CLASSES, Rows, separable
 from rankwise.data.labelled import read_labelled
-from rankwise.errors import DataError, MissingExtra, OverBudget, RunError, TrainingError
+from rankwise.errors import DataError, MissingExtra, OverBudget, OverTime, RunError, TrainingError
 from rankwise.run.folder import Run
 from rankwise.system.files import to_json
 from rankwise.workflows.train import train, train_on
@@ -399,3 +400,13 @@ def test_tensorboard_gets_the_losses_and_the_scores(quick, tmp_path):
     assert {"step/loss", "step/rate", "evaluation/accuracy"} <= set(reader.Tags()["scalars"])
     assert reader.Scalars("evaluation/accuracy")[-1].step == run.facts.steps
     assert reader.Scalars("evaluation/accuracy")[-1].value == pytest.approx(run.scores.history[-1].accuracy)
+
+
+def test_minutes_of_which_a_slow_start_leaves_too_few_are_refused_before_anything_is_measured_or_trained(
+    recipe_for, tmp_path
+):
+    recipe, heard = recipe_for("bert", "budget.minutes=1"), []
+    labelled, slow = read_labelled(recipe.data), time.monotonic() - 45
+    with pytest.raises(OverTime, match=r"budget\.minutes is 1, but starting, .* updates, .*; type --minutes 1\."):
+        train_on(labelled, recipe, tmp_path / "run", listeners=[heard.append], started=slow)
+    assert not {"data", "forecast", "start"} & {event.kind for event in heard}

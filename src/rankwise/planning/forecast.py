@@ -161,7 +161,7 @@ def forecast(
     )
     durations = _durations(plan, recipe, work, computed, pace)
     minutes = None if work.source == "assumed" else recipe.budget.minutes
-    steps = _steps_in(minutes, recipe, work.train_rows, durations)
+    steps = steps_in(minutes, recipe, work.train_rows, durations)
     passes = evaluations(steps, spec.evaluation_interval(work.train_rows))
     rows, scored = fit_batches(plan, recipe, work, bf16=bf16, gpu=gpu)
     rungs: dict[str, float] = {
@@ -245,7 +245,7 @@ def _fit_seconds(plan: Plan, recipe: Recipe, work: Work, pace: Throughput, *, fi
     return before + steps * found.update_seconds + refits + passes * found.evaluation_seconds
 
 
-def _steps_in(minutes: float | None, recipe: Recipe, rows: int, durations: Durations) -> int:
+def steps_in(minutes: float | None, recipe: Recipe, rows: int, durations: Durations) -> int:
     """The updates that `minutes` are enough for, of those that the recipe asks for on `rows` training texts.
 
     Raises OverTime where a run of LEAST_UPDATES is predicted to take much longer.

@@ -24,6 +24,7 @@ from rankwise.data.tasks import SingleLabel
 from rankwise.errors import require
 from rankwise.inference.baselines import baselines, fitted_baselines
 from rankwise.inference.evaluation import Evaluation, evaluated
+from rankwise.planning.forecast import steps_in
 from rankwise.planning.plan import Plan, plan
 from rankwise.recipe import EvaluateSpec, Overrides, Recipe
 from rankwise.run.folder import Run
@@ -48,6 +49,7 @@ RECOMPUTED = (
     "frozen layers ran for every update, for neither the cache (RANKWISE_CACHE_GB) nor memory had room for what they give; "
     "--set train.prefix_cache=off trains to the same weights anywhere"
 )
+WHOLE_START = 2.0  # times what is over once a run is assembled: loading the encoder and what trains it takes as long again
 NO_ROOM = "free room there and type the same command with --resume, or give another --out"
 
 
@@ -132,6 +134,7 @@ def _train_into(
         events.emit(WorkDone("cleaning texts and making tokens", 0, 0))
         first = assemble(recipe, labelled, device)
         every_row = bool(recipe.rungs and labelled.fold_count)  # trains, those too that were set aside
+        _check_time(first, time.monotonic() - started)
         data, warnings = first.data, _warnings(labelled, first.data, recipe.train.batch_size, whole=every_row)
         events.emit(MachineMeasured(first.speed.threads, first.speed.by_threads, first.precision, device.processes))
         rows, max_length = (len(data.train), len(data.validation), len(data.test)), data.preprocessing.max_length
@@ -183,6 +186,15 @@ def _tested(job: Job, spec: EvaluateSpec, accelerator: Accelerator, events: Even
     if job.words is not None:
         return evaluated(job.words.logits(job.data.test.texts), job.data.test, SingleLabel(job.data.classes), spec)
     return Validation(job.classifier, job.padding, spec.batch_size, accelerator=accelerator).evaluate(job.data.test, spec)
+
+
+def _check_time(job: Job, elapsed: float) -> None:
+    """Raise OverTime early where starting has taken so long that what is to come is too much for a budget of minutes.
+
+    A machine that others keep busy starts slowly, which nobody knows before.
+    """
+    late = replace(job.forecast, start_seconds=max(job.forecast.start_seconds, WHOLE_START * elapsed))
+    steps_in(job.forecast.minutes, job.recipe, job.forecast.work.train_rows, late)
 
 
 def _measured(job: Job, accelerator: Accelerator, events: Events, started: float) -> Job:
