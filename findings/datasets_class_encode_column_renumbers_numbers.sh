@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Dataset.class_encode_column on labels 0 to 11 gives them other numbers: 2 becomes 4 and 10 becomes 2. With ten classes or fewer
-# each keeps its own.
+# Dataset.class_encode_column on labels 0 to 11 gives them other numbers: 2 becomes 4 and 10 becomes 2. With ten classes or
+# fewer each keeps its own.
 #
-# Expected: labels that are 0 to 11 already are what a ClassLabel of twelve classes stores, so encoding changes nothing but the type.
+# Expected: labels that are 0 to 11 already are what a ClassLabel of twelve classes stores, so encoding changes nothing but
+# the type.
 # Seen: the classes' names are the values as text, sorted as text, and a value's new number is its place among them: '0', '1',
-# '10', '11', '2' … Whoever stratifies a split by the encoded column and then compares it with predictions, or with another file,
-# by number, has ten of twelve classes wrong. -1 among 0 and 1 becomes 0 for the same reason, and 0 becomes 1.
+# '10', '11', '2' … Whoever stratifies a split by the encoded column and then compares it with predictions, or with another
+# file, by number, has ten of twelve classes wrong. -1 among 0 and 1 becomes 0 for the same reason, and 0 becomes 1.
 # What helps: cast_column("label", ClassLabel(num_classes=12)), or a ClassLabel with names in the order that is meant.
 #
 # datasets 5.2.0, pyarrow 26.0.1, pandas 3.1.1, numpy 2.4.6, Python 3.11. Seen on 2026-11-30:

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# A ClassLabel with the names '1', '2' and '3' maps the string '01' to the class '2', and '0' to the class '1': labels that are none
-# of its names.
+# A ClassLabel with the names '1', '2' and '3' maps the string '01' to the class '2', and '0' to the class '1': labels that
+# are none of its names.
 #
 # Expected: str2int of a string that is no class name raises ValueError, as it does for 'zzz'.
-# Seen: a string that is no name and can be read as a whole number is taken for the place of a class instead. So of a file with the
-# labels 1, 2 and 3 where one is written 01 or 0, that row gets a class that is one off.
-# Casting a column of strings to such a ClassLabel does the same without a word.
+# Seen: a string that is no name and can be read as a whole number is taken for the place of a class instead. So of a file
+# with the labels 1, 2 and 3 where one is written 01 or 0, that row gets a class that is one off. Casting a column of strings
+# to such a ClassLabel does the same without a word.
 # What helps: compare the column's values with features["label"].names before casting, or name classes by words.
 #
 # datasets 5.2.0, pyarrow 26.0.1, pandas 3.1.1, numpy 2.4.6, Python 3.11. Seen on 2026-11-30:

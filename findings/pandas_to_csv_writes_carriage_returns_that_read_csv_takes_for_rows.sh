@@ -3,8 +3,8 @@
 # quotes, and pandas.read_csv then makes two rows of it, the first without a label.
 #
 # Expected: what to_csv writes, read_csv reads back: line breaks in a cell are why cells are quoted, and "\n" is.
-# Seen: where lines end with "\n" (the default on Linux and macOS) the writer quotes cells with "\n" and leaves "\r" bare, while the
-# reader, in its default C engine, ends a row at either. Nothing warns: one more row, and a label that is missing.
+# Seen: where lines end with "\n" (the default on Linux and macOS) the writer quotes cells with "\n" and leaves "\r" bare,
+# while the reader, in its default C engine, ends a row at either. Nothing warns: one more row, and a label that is missing.
 # What helps: quoting=csv.QUOTE_NONNUMERIC when writing, lineterminator="\n" when reading, or Parquet.
 #
 # pandas 3.1.1, numpy 2.4.6, Python 3.11, Linux. Seen on 2026-11-30:
