@@ -73,4 +73,4 @@ def write_figures(report: Report, folder: Path) -> list[Path]:
 
 def _written(path: Path, content: bytes, example: str) -> int:
     with told_refusals(path, f"free room there, or give another: {example}"):
-        return write_whole(path, content)
+        return write_whole(path, content, shared=True)

@@ -21,6 +21,7 @@ from rankwise.errors import RunError
 from rankwise.recipe import Recipe
 from rankwise.sweep.results import COSTS, OBJECTIVES, SCORES, Final, State, Trial, configured
 from rankwise.sweep.storage import ALIVE, ENDED, existing
+from rankwise.system.storage import whole_file, write_whole
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def write_tables(study: Study, folder: str | Path) -> list[Path]:
     if best := study.best:
         recipe = study.recipe(best).model_copy(update={"name": f"{study.name.lstrip('.')}-best", "published": None})
         written.append(folder / "best.yaml")
-        written[-1].write_text(recipe.to_yaml(), "utf-8")
+        write_whole(written[-1], recipe.to_yaml().encode(), shared=True)
     return written
 
 
@@ -174,7 +175,7 @@ def _gain(objective: str, value: float) -> float:
 
 
 def _write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with whole_file(path, shared=True) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         shown = ({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()} for row in rows)
         write_lines(file, list(rows[0]) if rows else ["trial"], shown)
 

@@ -55,9 +55,9 @@ def to_json(value: Any) -> Any:
     return value
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write a value beside its path and move it there: what has its name is whole."""
-    write_whole(path, json_bytes(value))
+def write_json(path: Path, value: Any, *, shared: bool = False) -> None:
+    """Write a value beside its path and move it there: what has its name is whole. `shared` is as in `whole_file`."""
+    write_whole(path, json_bytes(value), shared=shared)
 
 
 def json_bytes(value: Any) -> bytes:

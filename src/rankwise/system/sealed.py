@@ -65,7 +65,7 @@ def damage(folder: Path) -> str | None:
 def write_sealed(path: Path, value: Any) -> None:
     """Write a dataclass or a mapping as `write_json` does, with the digest of its keys as one more."""
     content = to_json(value)
-    write_json(path, {**content, KEY: _digest(content)})
+    write_json(path, {**content, KEY: _digest(content)}, shared=True)
 
 
 def read_sealed(path: Path, schema: type[T]) -> T:

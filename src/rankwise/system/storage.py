@@ -8,6 +8,7 @@ import errno
 import hashlib
 import os
 import re
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,19 +22,20 @@ REFUSED = FULL | {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAME
 REFUSED |= {errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP}
 
 
-def write_whole(path: Path, content: bytes) -> int:
-    """Write a file whole or not at all; how many bytes it has."""
-    with whole_file(path) as draft:
+def write_whole(path: Path, content: bytes, *, shared: bool = False) -> int:
+    """Write a file whole or not at all; how many bytes it has. `shared` is as in `whole_file`."""
+    with whole_file(path, shared=shared) as draft:
         return draft.write_bytes(content)
 
 
 @contextmanager
-def whole_file(path: Path, *, ending: str = "") -> Iterator[Path]:
+def whole_file(path: Path, *, ending: str = "", shared: bool = False) -> Iterator[Path]:
     """A path to write to; where nothing is raised it is synced and renamed to `path`, else what was written goes.
 
-    `ending` ends its name too, for writers that go by it.
+    `ending` ends its name too, for writers that go by it. A file is `shared` where nothing keeps others from writing it at
+    once: each then writes under a name of its own, and the last one's file stays.
     """
-    draft = draft_of(path)
+    draft = draft_of(path, mark=f".{uuid.uuid4().hex[:8]}" if shared else "")
     draft = draft.with_name(f"{draft.name}{ending}")
     try:
         yield draft
@@ -45,10 +47,10 @@ def whole_file(path: Path, *, ending: str = "") -> Iterator[Path]:
     sync(path.parent)
 
 
-def draft_of(path: Path) -> Path:
+def draft_of(path: Path, *, mark: str = "") -> Path:
     """Where a file is written before it gets its name, in the same folder."""
     name = os.fsencode(path.name)
-    return path.with_name(f"{path.name if len(name) <= LONGEST_DRAFT else hashlib.sha256(name).hexdigest()}{DRAFT}")
+    return path.with_name(f"{path.name if len(name) <= LONGEST_DRAFT else hashlib.sha256(name).hexdigest()}{mark}{DRAFT}")
 
 
 def sync(path: Path) -> None:

@@ -171,7 +171,7 @@ class Comparison:
         try:
             with (
                 told_refusals(path, "free room there, or give another --out"),
-                whole_file(path) as draft,
+                whole_file(path, shared=True) as draft,
                 draft.open("w", newline="", encoding="utf-8") as file,
             ):
                 write_lines(file, list(rows[0]), rows)

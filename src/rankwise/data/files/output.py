@@ -47,7 +47,7 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[OutputRow]) ->
         for count, row in enumerate(rows, start=1):  # noqa: B007 - it is returned
             yield row
 
-    with told_refusals(path, ADVICE), whole_file(path, ending=path.suffix) as draft:
+    with told_refusals(path, ADVICE), whole_file(path, ending=path.suffix, shared=True) as draft:
         WRITERS[path.suffix](draft, columns, counted())
     return count
 

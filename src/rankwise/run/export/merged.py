@@ -3,9 +3,11 @@
 Of a pooled head it is a sentence-transformers folder. Either can be the base of another run.
 """
 
+import errno
 import shutil
+from contextlib import suppress
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from rankwise.model.load import tokenizer_in
 from rankwise.model.pooled import READING_FILE
 from rankwise.run.engines import SavedRun
 from rankwise.run.export.onnx import probe_batches
-from rankwise.system.storage import make_folder
+from rankwise.system.storage import make_folder, sync, sync_all, told_refusals
 
 ROUNDING = 1e-4  # of a logit, absolute and relative: W + B·A is one sum in the run's pass, and another in a merged weight
 COPIED = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", READING_FILE)
@@ -35,15 +37,31 @@ def write_merged(run: SavedRun, folder: Path) -> Path:
             f"{run.folder} keeps its encoder in 4 bits, into which nothing can be merged without loss; train without: "
             "--set adapter.quantize=none"
         )
-    make_folder(folder)
-    draft = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        _write(classifier, run, draft)
-        draft.chmod(folder.stat().st_mode)
-        draft.replace(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+    with told_refusals(folder, "free room there, or give another folder of yours: --out FOLDER"):
+        _write_whole(classifier, run, folder)
     return folder
+
+
+def _write_whole(classifier: Classifier, run: SavedRun, folder: Path) -> None:
+    """Write the folder under another name, beside it, and rename it: it is there whole, or as it was."""
+    is_new = not folder.exists()
+    make_folder(folder)
+    try:
+        with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent, ignore_cleanup_errors=True) as beside:
+            draft = Path(beside) / folder.name
+            draft.mkdir()
+            _write(classifier, run, draft)
+            draft.chmod(folder.stat().st_mode)
+            sync_all(draft)
+            draft.replace(folder)
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise RunError(f"{folder}: another process has written into it meanwhile; give another: --out FOLDER") from None
+        if is_new:
+            with suppress(OSError):  # where another process has filled it
+                folder.rmdir()
+        raise
+    sync(folder.parent)
 
 
 def _write(classifier: Classifier, run: SavedRun, folder: Path) -> None:
