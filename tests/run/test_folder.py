@@ -342,7 +342,7 @@ def test_a_damaged_export_in_the_cache_is_made_again_and_one_beside_the_run_is_r
     assert Run.load(quick_run.folder).exported().about == before
     copied = Run.load(copy_of(quick_run))
     (copied.folder / "model.onnx").write_bytes(content)
-    with pytest.raises(ModelError, match=r"model.onnx: not what rankwise exported .*; delete it, and it is made again"):
+    with pytest.raises(ModelError, match=r"model.onnx: not what rankwise exported .*, or delete it and it is made again"):
         copied.exported()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import subprocess
@@ -151,6 +152,15 @@ def test_another_file_that_is_refused_meanwhile_is_named_itself(tmp_path):
     line = told(tmp_path / "run", "give another --out", lambda _: (tmp_path / "data.csv").read_bytes())
     assert line.startswith(f"{tmp_path / 'data.csv'}: Too many levels of symbolic links; ")
     assert "--out" not in line
+
+
+@pytest.mark.parametrize("draft", [".run-abc/run/weights", ".run.draft/weights", "run.1a2b.draft"])
+def test_a_draft_is_no_other_file(tmp_path, draft):
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path / draft))
+
+    line = told(tmp_path / "run", "give another --out", full)
+    assert line == f"{tmp_path / 'run'}: the disk is full (No space left on device); give another --out"
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,8 @@ def load_onnx(path: Path, classes: Sequence[str], *, threads: int | None = None)
     runtime = require("onnxruntime", extra="onnx")
     if not is_whole(path):
         raise ModelError(
-            f"{path}: not what rankwise exported (its sha256 differs, or it has none); delete it, and it is made again"
+            f"{path}: not what rankwise exported (its sha256 differs, or it has none); copy it again, or delete it and it is "
+            "made again, where torch is"
         )
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads or default_threads()

@@ -12,7 +12,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from rankwise.errors import ModelError, RunError
+from rankwise.errors import NAME, ModelError, RunError
 from rankwise.model.methods import LiveAdapter, live_method
 from rankwise.planning.plan import Plan, PlanFacts
 from rankwise.run.engines import SavedRun
@@ -96,5 +96,5 @@ def _other_versions(folder: Path) -> str:
     if not others:
         return ""
     told = ", ".join(f"{name} {version} (here {here[name]})" for name, version in others.items())
-    wanted = " ".join(f"{name}=={version}" for name, version in others.items())
-    return f"the run was written with {told}: pip install {wanted}"
+    wanted = " ".join(f"{name}=={version}" for name, version in others.items() if name != NAME)  # which no index may have
+    return f"the run was written with {told}{wanted and f': pip install {wanted}'}"

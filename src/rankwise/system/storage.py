@@ -105,7 +105,7 @@ def told_refusals(path: str | Path, advice: str) -> Iterator[None]:
         if other := _another(refused, Path(path)):
             is_full = refused.errno in FULL
             why = f"{reason(refused)}; free room there" if is_full else f"{os.strerror(refused.errno or 0)}; put that right"
-            raise StorageError(f"{other}: {why}, and type the same again") from error
+            raise StorageError(f"{other}: {why}, and try again") from error
         raise StorageError(f"{path}: {reason(refused)}; {advice}") from error
 
 
@@ -115,7 +115,8 @@ def _another(refused: OSError, path: Path) -> str:
         return ""
     name = os.fsdecode(refused.filename)
     file, path = Path(name).absolute(), path.absolute()
-    is_draft = file.parent == path.parent and (file.name.startswith(path.name) or DRAFT in file.name)
+    beside = next((part.name for part in (file, *file.parents) if part.parent == path.parent), "")
+    is_draft = beside.removeprefix(".").startswith(path.name) or DRAFT in beside
     return "" if is_draft or path in (file, *file.parents) or file in path.parents else name
 
 

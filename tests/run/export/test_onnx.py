@@ -160,7 +160,9 @@ def test_inputs_that_the_graph_does_not_have_are_refused(exported):
         load_onnx(path, CLASSES).logits({**batch, "token_type_ids": batch["input_ids"]})
 
 
-REFUSED = r"not what rankwise exported \(its sha256 differs, or it has none\); delete it, and it is made again"
+REFUSED = (
+    r"not what rankwise exported \(its sha256 differs, or it has none\); copy it again, or delete it and it is made again"
+)
 
 
 def test_every_flipped_bit_and_every_cut_of_an_export_is_noticed(exported, tmp_path):
