@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from live import count_live
-from plans import SMALL, encoder, explicit, planned, small_plan
+from plans import CHOICES, SMALL, encoder, explicit, planned, small_plan
 
 from rankwise.errors import PlanError
 from rankwise.planning.plan import plan
@@ -205,6 +205,19 @@ def test_any_explicit_map_counts_what_the_live_model_counts(family, ranks, bias)
     except PlanError:
         assume(False)
     assert count_live(found, 4) == (found.ledger.trainable_parameters, found.ledger.total_parameters)
+
+
+@pytest.mark.slow
+@settings(deadline=None, max_examples=200)
+@given(st.sampled_from(sorted(SMALL)), CHOICES, st.integers(500, 20_000))
+def test_a_random_plan_trains_what_it_says_and_never_reaches_the_cap(family, choices, cap):
+    settings_ = [f"{key}={value}" for key, value in choices.items()]
+    try:
+        found = planned(*settings_, "adapter.targets=all", "adapter.rank=max", f"budget.parameters={cap}", on=family)
+    except PlanError:  # under what the head alone trains, or a policy that asks more of a map than it has
+        assume(False)
+    assert count_live(found, 4) == (found.ledger.trainable_parameters, found.ledger.total_parameters)
+    assert found.ledger.trainable_parameters < cap
 
 
 def test_a_recipe_is_planned_by_its_name(tmp_path):
