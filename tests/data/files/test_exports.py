@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from tables import failing, read, write
 
+from rankwise.data.files.rows import PROBED_ROWS
+
 NAMES = [{"id": 7, "text": "delivery", "suffix_key": "d"}, {"id": 9, "text": "praise", "suffix_key": "p"}]
 
 
@@ -57,6 +59,36 @@ def test_doccanos_numbers_without_names_stay_numbers_and_it_is_told(tmp_path: Pa
     table = read(lines(tmp_path / "t.jsonl", annotated(9), annotated(7)))
     assert table.labels == ("9", "7")
     assert "labels are its numbers: put its label_config.json beside the file" in table.layout.describe()
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"id": 7, "text": "my parcel is late"}, {"id": 9, "text": "how kind"}],
+        [{"id": 7, "text": "late", "annotations": [], "meta": {}}, {"id": 9, "text": "kind", "annotations": [], "meta": {}}],
+        [{**name, "annotations": []} for name in NAMES],
+    ],
+)
+def test_rows_in_another_file_name_no_labels(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    write(tmp_path / "test.json", json.dumps(rows))
+    assert read(lines(tmp_path / "train.jsonl", annotated(9), annotated(7))).labels == ("9", "7")
+
+
+@pytest.mark.parametrize("key", ["prefix_key", "suffixKey", "background_color", "textColor"])
+def test_labels_of_each_of_doccanos_versions_are_known(tmp_path: Path, key: str) -> None:
+    write(
+        tmp_path / "labels.json",
+        json.dumps([{"id": 1, "text": "delivery", key: None}, {"id": 2, "text": "praise", key: "p"}]),
+    )
+    assert read(lines(tmp_path / "t.jsonl", annotated(2), annotated(1))).labels == ("praise", "delivery")
+
+
+def test_a_number_without_a_name_among_named_ones_is_refused_wherever_it_stands(tmp_path: Path) -> None:
+    write(tmp_path / "label_config.json", json.dumps(NAMES))
+    path = lines(tmp_path / "t.jsonl", *[annotated(number) for number in [7, 9] * (PROBED_ROWS // 2)], annotated(12))
+    assert "label 12 has no name in label_config.json beside it, as others have; add it there" in failing(path)
+    write(tmp_path / "label_config.json", json.dumps([*NAMES, {"id": 12, "text": "returns", "suffix_key": "r"}]))
+    assert (read(path).labels or ())[-1] == "returns"
 
 
 def test_two_files_that_name_the_numbers_unlike_are_asked_about(tmp_path: Path) -> None:

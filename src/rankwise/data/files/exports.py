@@ -16,6 +16,9 @@ from rankwise.errors import DataError
 MAX_NAMES = 1_000_000  # bytes of a file that names labels; a longer one holds rows
 SURE = 0.5  # of a category in spaCy's format, from which on a text has it
 
+_OF_LABELS = {"prefixkey", "suffixkey", "shortcut", "backgroundcolor", "textcolor"}  # keys in doccano's, also with underlines
+_OF_ROWS = {"annotations", "meta"}
+
 Entry = Mapping[str, Any]
 
 
@@ -40,7 +43,8 @@ def export_of(entries: Sequence[Entry], file: TextFile) -> Export:
         names, source = _names_beside(file, numbers)
         where = f"label names of {source}" if source else "labels are its numbers: put its label_config.json beside the file"
         return Export(
-            f"doccano, {where}" if not all(map(_is_text, numbers)) else "doccano", lambda row: _of_doccano(row, names)
+            f"doccano, {where}" if not all(map(_is_text, numbers)) else "doccano",
+            lambda row: _of_doccano(row, names, file.name, source),
         )
     return Export("", lambda entry: label_studio.flat(entry, {}))
 
@@ -80,10 +84,19 @@ def _annotated(entry: Entry) -> Iterator[Any]:
             yield one["label"]
 
 
-def _of_doccano(entry: Entry, names: Mapping[str, str]) -> dict[str, Any]:
-    """A row with the different labels that annotators gave it, by name where that is known."""
+def _of_doccano(entry: Entry, names: Mapping[str, str], file: str, source: str) -> dict[str, Any]:
+    """A row with the different labels that annotators gave it, by the names that `source` has, where there are any.
+
+    Raises DataError for a label that has no name among others that have one.
+    """
     row = {key: value for key, value in entry.items() if key != "annotations"}
-    return row | {"label": _alone(list(dict.fromkeys(names.get(str(label), label) for label in _annotated(entry))))}
+    labels = list(dict.fromkeys(_annotated(entry)))
+    if names and (strange := [label for label in labels if str(label) not in names]):
+        raise DataError(
+            f"{file}: label {strange[0]} has no name in {source} beside it, as others have; add it there, or move {source} "
+            "away to keep the numbers"
+        )
+    return row | {"label": _alone([names.get(str(label), label) for label in labels])}
 
 
 def _names_beside(file: TextFile, numbers: set[Any]) -> tuple[dict[str, str], str]:
@@ -103,15 +116,22 @@ def _names_beside(file: TextFile, numbers: set[Any]) -> tuple[dict[str, str], st
 
 
 def _names_in(path: Path) -> dict[str, str]:
-    """Label names by number: of a list of objects with `id` and `text`, as doccano writes it, or of one object."""
+    """Label names by number: of a list of labels with `id` and `text`, as doccano writes it, or of one object."""
     try:
         content = json.loads(path.read_text("utf-8-sig"))
     except (ValueError, RecursionError, OSError):  # whatever it is, it names no labels
         return {}
-    if isinstance(content, list) and all(isinstance(one, dict) for one in content):
+    if isinstance(content, list) and all(map(_is_label, content)):
         content = {one.get("id"): one.get("text", one.get("name")) for one in content if _is_number(one.get("id"))}
     is_named = isinstance(content, dict) and all(isinstance(name, str) for name in content.values())
     return {str(number): name for number, name in content.items()} if is_named else {}
+
+
+def _is_label(value: Any) -> bool:
+    """Whether a value is a label as doccano describes it, with its key and colours, and not a row that has labels."""
+    if not isinstance(value, dict) or not value.keys().isdisjoint(_OF_ROWS):
+        return False
+    return not _OF_LABELS.isdisjoint(str(key).replace("_", "").lower() for key in value)
 
 
 def _alone(answers: Sequence[Any]) -> Any:
