@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from rankwise.recipe import DataSpec, EvaluateSpec
     from rankwise.stats.scores import Scores
 
+LONGEST_NUMBER = 100  # characters; no class has a longer one, and Python reads none of thousands
+
 Probabilities = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
@@ -38,7 +40,8 @@ class SingleLabel:
     def parse(self, table: Table, numbering: Sequence[str], spec: DataSpec) -> Labels:
         """The labels of a table as class numbers (N,): names as they are, whole numbers through `numbering`.
 
-        -1 stands for a class that is not known, where the recipe allows it. Raises DataError.
+        A source that has the class names in an order of its own is read by that one, unless the recipe says one. -1 stands
+        for a class that is not known, where the recipe allows it. Raises DataError.
         """
         assert table.labels is not None
         number_of = {name: number for number, name in enumerate(self.classes)}
@@ -47,7 +50,9 @@ class SingleLabel:
             found = f"every label of {table.layout.name} is {marker}: unlabelled"
             raise Unlabelled(found, "rankwise predict gives these rows labels")
         if not distinct <= number_of.keys() and by_number(distinct, self.classes):
-            names = _names_by_number(table, numbering, self.classes)
+            own = table.layout.classes
+            order = own if not spec.classes and sorted(own) == sorted(self.classes) else numbering
+            names = _names_by_number(table, order, self.classes)
             number_of |= {label: number_of[name] for label, name in names.items() if name in number_of}
         numbers = np.fromiter((number_of.get(label, -1) for label in table.labels), dtype=np.int64)
         strange = np.flatnonzero(numbers < 0)
@@ -115,9 +120,9 @@ def class_names(train: Table, named: Sequence[str]) -> tuple[str, ...]:
     if not named:
         return tuple(sorted(labels, key=lambda name: (not _is_whole(name), int(name) if _is_whole(name) else 0, name)))
     if not (labels <= set(named) or by_number(labels, named)):
-        strange = min(labels - set(named))
+        strange = min(labels - set(named), key=lambda label: (_is_whole(label), label))
         raise DataError(
-            f"{train.layout.path}: label '{strange}' is not among data.classes ({', '.join(named)})"
+            f"{train.layout.path}: label '{strange:.40}' is not among data.classes ({', '.join(named)})"
             f"{nearest(strange, named) or ';'} type --set 'data.classes=[...]' with the names in the file"
         )
     return tuple(named)
@@ -156,4 +161,4 @@ def by_number(labels: Iterable[str], classes: Iterable[str]) -> bool:
 
 
 def _is_whole(label: str) -> bool:
-    return label.removeprefix("-").isdecimal()
+    return len(label) <= LONGEST_NUMBER and label.removeprefix("-").isdecimal()

@@ -40,7 +40,7 @@ class Rows:
     typed: bool = False
     """Whether cells are typed values instead of strings."""
     classes: ClassNames = field(default_factory=dict)
-    """From the features that the datasets library keeps with its data; cells are names already."""
+    """From the features that the datasets library keeps with its data; cells are names, or still their numbers."""
 
 
 Writer = Callable[[Path, Sequence[str], Iterable[OutputRow]], None]
