@@ -147,6 +147,22 @@ def test_columns_with_one_index_in_two_orders_are_not_taken_by_position() -> Non
         assert len(table_of(texts, right).labels or ()) == 3
 
 
+def test_labels_in_the_order_of_shuffled_texts_are_taken_as_the_advice_says() -> None:
+    pandas = pytest.importorskip("pandas")
+    texts = pandas.Series(TEXTS).sample(frac=1, random_state=1)
+    assert list(texts) != TEXTS
+    made = pandas.Series([text.upper() for text in texts])
+    with pytest.raises(DataError, match=r"where they are in one order already, labels=list\(labels\)"):
+        table_of(texts, made)
+    assert table_of(texts, list(made)).labels == tuple(text.upper() for text in texts)
+
+
+def test_an_index_with_repeated_entries_says_nothing_of_the_order() -> None:
+    pandas = pytest.importorskip("pandas")
+    texts = pandas.Series(["a", "b", "c"], index=[0, 0, 1])
+    assert table_of(texts, pandas.Series(["x", "y", "z"], index=[1, 0, 0])).labels == ("x", "y", "z")
+
+
 def test_labels_in_a_set_have_no_order() -> None:
     with pytest.raises(DataError, match="labels are a set"):
         table_of(TEXTS, {"a", "b", "c"})

@@ -59,15 +59,15 @@ def labels_in(given: Any) -> tuple[list[str], str | None]:
 
 
 def check_order(texts: Any, labels: Any) -> None:
-    """Raise DataError for columns of pandas with the same index in another order: by position they do not belong together."""
+    """Raise DataError for columns of pandas with one index in two orders: only who made them knows which belong together."""
     one: Any = getattr(texts, "index", None)
     other: Any = getattr(labels, "index", None)
     if callable(one) or not (hasattr(one, "equals") and hasattr(other, "equals")) or one.equals(other):
         return
-    if len(one) == len(other) and set(one) == set(other):
+    if len(one) == len(other) and one.is_unique and other.is_unique and set(one) == set(other):
         raise DataError(
-            "texts and labels have one index in two orders, and are taken by position; give the labels in the order of the "
-            "texts: labels=labels.loc[texts.index]"
+            "texts and labels have one index in two orders, and are taken by position; where the index says which belong "
+            "together, give labels=labels.loc[texts.index], and where they are in one order already, labels=list(labels)"
         )
 
 
