@@ -186,14 +186,15 @@ def test_a_joined_column_that_is_no_text_is_warned_of(tmp_path: Path, column, sa
 
 
 def test_a_column_that_says_which_split_a_row_is_of_is_told(tmp_path: Path) -> None:
-    for values in (("train", "test"), ("Train", "Dev", "Test"), ("training", "validation")):
+    for values in (("train", "test"), ("test", "train"), ("Train", "Dev", "Test"), ("training", "validation")):
         split = lambda n, values=values: values[n * len(values) // 1500]  # noqa: E731
         content = rows(sentence, label, split, header="text,label,part", count=1500)
         (warning,) = read(write(tmp_path / "t.csv", content)).warnings
         assert "column 'part'" in warning
         assert "says which split a row is of, and all rows are read as one" in warning
-    stage = lambda n: ("test", "build")[n % 2]  # noqa: E731
-    assert read(write(tmp_path / "t.csv", rows(sentence, label, stage, header="text,label,stage"))).warnings == ()
+    for values in (("test", "build"), ("dev", "test"), ("eval", "test")):
+        stage = lambda n, values=values: values[n % 2]  # noqa: E731
+        assert read(write(tmp_path / "t.csv", rows(sentence, label, stage, header="text,label,stage"))).warnings == ()
 
 
 def test_a_text_column_of_objects_is_warned_of(tmp_path: Path) -> None:

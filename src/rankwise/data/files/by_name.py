@@ -9,7 +9,8 @@ from rankwise.errors import DataError
 
 _SURE = ("label", "labels")  # what goes before the others without a question
 _STATES = ("status", "state", "verdict", "decision")
-_SPLITS = {"train", "training", "validation", "valid", "val", "dev", "eval", "test", "testing"}
+_TRAINING = {"train", "training"}
+_SPLITS = _TRAINING | {"validation", "valid", "val", "dev", "eval", "test", "testing"}
 _REFUSED = {"reject", "rejected", "ignore", "ignored", "skip", "skipped", "discarded", "cancelled", "invalid"}
 
 
@@ -40,7 +41,8 @@ def splits_inside(file: Candidates, choice: Choice) -> Iterator[str]:
     for index in range(len(file.columns)):
         if index in choice.taken or not _are_splits(file.first(index).values):
             continue
-        if len(file.all(index).values) > 1 and _are_splits(file.all(index).values):
+        values = file.all(index).values
+        if len(values) > 1 and _are_splits(values) and any(value.lower() in _TRAINING for value in values):
             yield (
                 f"{file.named(index)} ({file.all(index).examples()}) says which split a row is of, and all rows are read as "
                 "one; write each split into a file of its own"
