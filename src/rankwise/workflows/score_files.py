@@ -149,11 +149,12 @@ def predict_rows(
     layout, records = stream(with_text_columns(run, source, spec), spec)
     check_columns(run, layout, spec, source)
     if blank is not None:
-        records = _noting_blank(records, blank)
+        records = noting_blank(records, blank)
     return layout, written_rows(run, records, form, layout, **how)
 
 
-def _noting_blank(records: Iterable[Record], blank: array[int]) -> Iterator[Record]:
+def noting_blank(records: Iterable[Record], blank: array[int]) -> Iterator[Record]:
+    """The records as they come; the numbers of those without a text go into `blank`."""
     for record in records:
         if not record.text or record.text.isspace():
             blank.append(record.number)

@@ -127,6 +127,20 @@ def test_rows_without_a_text_are_labelled_and_told(folder, tmp_path):
     assert "note: 2 rows without a text (2, 3) were labelled all the same" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "stdin"),
+    [
+        (["--text", "apple", "--text", "", "--text", " "], None),
+        (["--text", "apple", "--text", "", "--text", " ", "--json"], None),
+        (["-"], "apple\n\n  \n"),
+    ],
+)
+def test_texts_of_the_command_line_and_lines_that_are_blank_are_told_too(folder, words, stdin):
+    done = typed("predict", folder, *words, stdin=stdin)
+    assert done.returncode == 0, done.stderr
+    assert "note: 2 rows without a text (2, 3) were labelled all the same" in done.stderr
+
+
 def test_lines_of_standard_input_are_numbered(folder):
     assert typed("predict", folder, "-", stdin="apple\nzinc\n").stdout.startswith("row,label,score\n1,")
 

@@ -74,6 +74,7 @@ def predict(options: PredictOptions) -> None:
     if options.text and options.out is None and not (options.as_json or options.submission or options.numbers):
         predictions = _run_of(options).predict(options.text, mc_dropout=options.mc_dropout, engine=options.engine)
         show_predictions(options.text, predictions, all_classes=options.probabilities)
+        _note_blank([number for number, text in enumerate(options.text, start=1) if not text or text.isspace()])
     else:
         _check_files(options)
         _write_rows(options)
@@ -107,7 +108,15 @@ def _write_rows(options: PredictOptions) -> None:
     from rankwise.data.files.output import SHEETS, defused, write_rows
     from rankwise.data.files.table import Record
     from rankwise.run.folder import Run
-    from rankwise.workflows.score_files import Form, other_columns, parse_submission, predict_rows, source_for, written_rows
+    from rankwise.workflows.score_files import (
+        Form,
+        noting_blank,
+        other_columns,
+        parse_submission,
+        predict_rows,
+        source_for,
+        written_rows,
+    )
 
     submission = parse_submission(options.submission)
     loaded = Run.load(options.run, base=options.base)
@@ -118,7 +127,8 @@ def _write_rows(options: PredictOptions) -> None:
     blank = array("q")
     if options.text or options.source == "-":
         texts = enumerate(options.text or _lines(sys.stdin), start=1)
-        rows = written_rows(loaded, (Record(number, text.rstrip("\r\n"), None, {}) for number, text in texts), form, **how)
+        records = (Record(number, text.rstrip("\r\n"), None, {}) for number, text in texts)
+        rows = written_rows(loaded, noting_blank(records, blank), form, **how)
     else:
         spec = spec_for(loaded.recipe, str(options.source), options.overrides)
         source = with_columns(source_for(spec, labelled=False)[0], options.text_column, None)
