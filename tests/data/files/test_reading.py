@@ -85,15 +85,21 @@ BAD_FILES = [
     ("weka.arff", "@RELATION x\n@DATA\n'a',b\n", {}, ["a Weka file"]),
     ("weka.txt", "@RELATION x\n@DATA\n'a',b\n", {}, ["a Weka file"]),
     ("dump.txt", "INSERT INTO t VALUES ('a', 'b');\n" * 3, {}, ["SQL"]),
+    ("dump.csv", "insert into `t`(`a`, b)\nvalues ('a', 'b');\n", {}, ["SQL"]),
+    ("made.txt", "CREATE TABLE IF NOT EXISTS t (\n  a varchar(20) NOT NULL,\n  b int\n);\n", {}, ["SQL"]),
+    ("paper.txt", b"%PDF-1.7\n%\xe2\xe3\n", {}, ["a PDF"]),
+    ("page.txt", "<html lang='en'>\n<head><title>a</title></head></html>", {}, ["a web page"]),
     ("train.svm", "+1 1:0.4\n", {}, ["as SVMlight has them"]),
-    ("train.txt", "+1 1:0.43 3:0.12\n-1 2:0.2 # 7\n", {}, ["as SVMlight has them"]),
-    ("train.dat", "2 qid:10 1:0.43 3:0.12\n1 qid:10 2:1e-3\n", {}, ["as SVMlight has them"]),
+    ("train.txt", "+1 1:0.43 3:0.12\n-1 2:0.2 # 7\n" * 3, {}, ["as SVMlight has them"]),
+    ("train.dat", "2 qid:10 1:0.43 3:0.12\n1 qid:10 2:1e-3\n" * 3, {}, ["as SVMlight has them"]),
     ("train.conll", "EU NNP B-ORG\n", {}, ["as CoNLL has them"]),
     ("words.txt", "EU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\nGerman JJ B-NP B-MISC\n", {}, ["as CoNLL has them"]),
     ("words.data", "EU\tB-ORG\nrejects\tO\n\nGerman\tB-MISC\n", {}, ["as CoNLL has them"]),
+    ("lower.txt", "Acme B-group\nInc I-group\nsells O\nits O\ntea O\n", {}, ["as CoNLL has them"]),
+    ("chunks.txt", "He B-NP\nreckons B-VP\nthe B-NP\ncurrent I-NP\naccount I-NP\n", {}, ["as CoNLL has them"]),
     ("train.vw", "1 |text a\n", {}, ["Vowpal"]),
-    ("vowpal.txt", "1 |t good one\n-1 0.5 'x |t bad one\n", {}, ["Vowpal"]),
-    ("trees.txt", "(3 (2 It) (4 (3 is) (4 good)))\n(2 so)\n", {}, ["a tree of sentiments"]),
+    ("vowpal.txt", "1 |t good one\n-1 0.5 'x |t bad one\n" * 3, {}, ["Vowpal"]),
+    ("trees.txt", "(3 (2 It) (4 (3 is) (4 good)))\n(2 so)\n" * 3, {}, ["a tree of sentiments"]),
     ("table.md", "| text | label |\n|---|:---|\n| a | b |\n", {}, ["save it as CSV"]),
     ("psql.txt", " text | label\n------+-------\n a | b\n", {}, ["save it as CSV"]),
     ("train.yaml", "- text: a\n", {}, ["YAML"]),
@@ -130,6 +136,42 @@ def test_what_only_resembles_a_form_that_is_not_read_is_read(
 ) -> None:
     path = write(tmp_path / "t.txt", content)
     assert set(read(path, text=1 - label, label=label, source={"header": False}).labels or ()) == labels
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Bitte antworten Sie per E-Mail.",
+        "Wir kamen mit der U-Bahn",
+        "We came by U-BAHN",
+        "My blood group is O",
+        "(1 of 2)",
+        "(3 (4) of them came)",
+        "10 10:30 11:00",
+        "1 |so he said",
+        "Create table bookings for tonight",
+        "Create table bookings (for tonight, at eight)",
+        "Insert into the card slot",
+        "Insert into slot (the upper one)",
+        "@relation thank you for the data",
+        "%PDF is what I was sent",
+        "<html> tags are shown in my mail",
+        "<!doctype html> is missing",
+        "<?xml is what it says",
+        "SQLite format 3 is not opened",
+    ],
+)
+@pytest.mark.parametrize("name", ["t.txt", "t"])
+def test_a_line_that_a_form_may_begin_with_is_a_text(tmp_path: Path, name: str, line: str) -> None:
+    for content in (line, f"{line}\nand that is all\n"):
+        assert read(write(tmp_path / name, content), needs_label=False).texts[0] == line
+    path = write(tmp_path / "t.csv", f'"{line}",a\n"so it is",b\n')
+    assert read(path, text=0, label=1, source={"header": False}).texts[0] == line
+
+
+@pytest.mark.parametrize("line", ["(1 of 2)", "Sie antworten per E-Mail"])
+def test_many_lines_that_only_resemble_a_form_are_texts(tmp_path: Path, line: str) -> None:
+    assert len(read(write(tmp_path / "t.txt", f"{line}\n" * 9), needs_label=False).texts) == 9
 
 
 def test_a_missing_path_a_bare_folder_and_a_forbidden_file_are_told_apart(

@@ -78,9 +78,8 @@ def _format_of(file: TextFile) -> Format:
         raise _unknown(file, foreign.BY_SUFFIX[file.suffix])
     with open_bytes(file) as stream:
         head = stream.read(4096)
-    beginning = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if not head.startswith(b"PAR1") and (key := next(filter(beginning.startswith, foreign.BY_BEGINNING), b"")):
-        raise DataError(f"{file.name}: {foreign.BY_BEGINNING[key]}")
+    if what := foreign.by_beginning(head.removeprefix(b"\xef\xbb\xbf").lstrip()):
+        raise DataError(f"{file.name}: {what}")
     if file.suffix in READERS:
         return READERS[file.suffix]
     if binary := next((format for format in FORMATS if format.begins and head.startswith(format.begins)), None):
