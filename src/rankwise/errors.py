@@ -76,6 +76,10 @@ class RunError(RankwiseError):
     """A run folder that is missing, damaged, finished or in the way."""
 
 
+class Damaged(RunError):
+    """A file that is not as it was written."""
+
+
 class StorageError(RankwiseError):
     """A disk, a folder or a file that takes nothing: it is full, read-only, or its name is too long."""
 

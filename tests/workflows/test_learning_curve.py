@@ -16,6 +16,7 @@ from rankwise.errors import DataError, RunError
 from rankwise.run.folder import Run
 from rankwise.stats.power_law import PowerLaw
 from rankwise.system.files import to_json
+from rankwise.system.sealed import write_sealed
 from rankwise.workflows import learning_curve as curves
 from rankwise.workflows.ladder import Ladder
 from rankwise.workflows.learning_curve import TIMES, Point, curve_of, learning_curve
@@ -153,6 +154,18 @@ def test_a_point_that_was_damaged_is_trained_again_and_the_curve_says_so(recipe_
         assert "rows-9-seed-0.json is not" in again.notes[-1]
         assert again.notes[-1].endswith(", so that point was trained again")
     assert heard == [False, False]
+
+
+def test_a_point_of_a_newer_rankwise_is_refused_and_left_as_it_is(recipe_for, tmp_path):
+    recipe = recipe_for("bert", *QUICK)
+    learning_curve(recipe, tmp_path, rows=[9])
+    path = tmp_path / "points" / "rows-9-seed-0.json"
+    point = {key: value for key, value in json.loads(path.read_text("utf-8")).items() if key != "sha256"}
+    write_sealed(path, {**point, "macro_f1": 0.5})
+    newer = path.read_bytes()
+    with pytest.raises(RunError, match="rows-9-seed-0.json: unknown key 'macro_f1', of a newer rankwise; upgrade rankwise"):
+        learning_curve(recipe, tmp_path, rows=[9])
+    assert path.read_bytes() == newer
 
 
 def test_a_folder_called_training_is_left_alone_and_what_was_stopped_leaves_nothing(recipe_for, tmp_path, monkeypatch):

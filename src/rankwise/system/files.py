@@ -67,19 +67,26 @@ def json_bytes(value: Any) -> bytes:
 
 def read_json(path: Path, schema: type[T]) -> T:
     """What a file holds, as a `Stored` dataclass or a mapping. Raises RunError, which names the file and the key."""
+    content = read_bounded(path)
+    try:
+        return parse_json(content, schema)
+    except ValueError as error:
+        raise RunError(f"{path.parent}: {path.name}{error}") from error
+
+
+def read_bounded(path: Path) -> bytes:
+    """The bytes of a file of JSON. Raises RunError where there is none, where it can't be read, or is too large."""
     try:
         about = path.stat()
         if not S_ISREG(about.st_mode):
             raise RunError(f"{path.parent}: {path.name} is no file; copy the folder again")
         if about.st_size > MOST_BYTES:
             raise RunError(f"{path.parent}: {path.name} has {about.st_size:,} bytes, expected at most {MOST_BYTES:,}")
-        return parse_json(path.read_bytes(), schema)
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise RunError(f"{path.parent}: {path.name} is missing; copy the folder again") from error
     except OSError as error:
         raise RunError(f"{path.parent}: {path.name} can't be read ({error.strerror}); copy the folder again") from error
-    except ValueError as error:
-        raise RunError(f"{path.parent}: {path.name}{error}") from error
 
 
 def parse_json(text: str | bytes, schema: type[T]) -> T:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rankwise.errors import RunError
-from rankwise.system.files import Stored, json_bytes, parse_json, read_json, sha256, to_json, write_json
+from rankwise.errors import Damaged, RunError
+from rankwise.system.files import Stored, json_bytes, parse_json, read_bounded, read_json, sha256, to_json, write_json
 from rankwise.system.storage import DRAFT, sync, sync_all
 
 SEAL = "sha256.json"  # in a folder, written last
@@ -69,11 +69,18 @@ def write_sealed(path: Path, value: Any) -> None:
 
 
 def read_sealed(path: Path, schema: type[T]) -> T:
-    """What `write_sealed` has written, or `write_json`, which gives no digest. Raises RunError where it is damaged."""
-    content = read_json(path, dict[str, Any])
+    """What `write_sealed` has written, or `write_json`, which gives no digest.
+
+    Raises Damaged where it is no JSON object or its digest differs, RunError where it can't be read or is of another schema.
+    """
+    found = read_bounded(path)
+    try:
+        content = parse_json(found, dict[str, Any])
+    except ValueError as error:
+        raise Damaged(f"{path.parent}: {path.name}{error}") from error
     digest = content.pop(KEY, None)
     if digest not in (None, _digest(content)):
-        raise RunError(
+        raise Damaged(
             f"{path.parent}: {path.name} is not what was written (its sha256 differs); delete it and make it again"
         )
     try:

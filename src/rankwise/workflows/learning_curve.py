@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rankwise.data.files.output import write_rows
 from rankwise.data.files.rows import OutputRow
 from rankwise.data.labelled import Labelled, nested_order, read_labelled
-from rankwise.errors import DataError, RunError
+from rankwise.errors import Damaged, DataError, RunError
 from rankwise.recipe import Recipe
 from rankwise.stats.intervals import Interval
 from rankwise.stats.power_law import PowerLaw, deviations, fit_power_law, measured_errors
@@ -156,12 +156,15 @@ def learning_curve(
 
 
 def _kept(path: Path) -> tuple[Point | None, str]:
-    """The point that a file has, None where there is none; and what is wrong with a damaged one."""
+    """The point that a file has, None where there is none; and what is wrong with a damaged one.
+
+    Raises RunError for a point that is as it was written and can't be read, such as a newer rankwise's.
+    """
     if not path.is_file():
         return None, ""
     try:
         return read_sealed(path, Point), ""
-    except RunError as damage:
+    except Damaged as damage:
         return None, str(damage).partition(";")[0]
 
 
