@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankwise.errors import OverMemory
-from rankwise.planning.memory import GB, HEADROOM, fit_batches, halved, of_baselines, peak_bytes, splits
+from rankwise.planning.memory import GB, HEADROOM, WORDS_BYTES, fit_batches, halved, of_baselines, peak_bytes, splits
 from rankwise.planning.plan import plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
@@ -70,6 +70,11 @@ def test_the_baseline_takes_more_for_each_class_and_for_a_token_where_rows_are_f
     assert of_baselines(WORK, 77, **rates) == pytest.approx(9.7 * 9000 * 55)
     few = Work(1000, 100, 100, 55_000.0, 5500.0, 5500.0, 128)
     assert of_baselines(few, 4, **rates) == pytest.approx(5.0 * 1000 * 55)
+
+
+def test_a_run_that_counts_words_counts_them_with_and_without_baselines():
+    words = ("head.kind=pooled", "head.start=fitted", "rungs=[tfidf]")
+    assert peak(*words, "evaluate.baselines=false") == peak(*words) > WORDS_BYTES + 9000 * 55 * 70
 
 
 def test_bf16_takes_less_for_activations():

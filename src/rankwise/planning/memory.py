@@ -34,6 +34,7 @@ KEPT_ATTENTION, KEPT_ATTENTION_DROPOUT = 1.0, 2.0  # shares, where attention is 
 # ... and what one layer holds at a time
 HELD_HIDDEN, HELD_INNER, HELD_ATTENTION = 8.0, 2.0, 3.0
 PIECES_IN_TRAINING, PIECES_IN_SCORING = 1.15, 1.25  # times that: what batches of other widths leave behind
+PADDED = 1.25  # times a split's tokens, at most, are in its batches, which texts of like lengths fill up
 BF16_KEPT = 0.76  # of fp32's activations: sums and norms stay in fp32
 PROBE_BATCH = 4  # texts whose logits are compared at a time after reloading, as run/saving.py has it
 HEADROOM = 0.92  # of a budget that a predicted peak may take, for predictions have been 7 % too low
@@ -68,10 +69,10 @@ def peak_bytes(
         return round(GPU_BYTES + held_always + max(training, scoring))
     classes = plan.encoder.classes
     baselines = of_baselines(work, classes, few=BASELINE_TOKEN_BYTES_FEW, many=BASELINE_TOKEN_BYTES)
-    baselines *= recipe.evaluate.baselines
     data = ROW_BYTES * (work.train_rows + work.validation_rows + work.test_rows)
-    if plan.counts_words:
+    if plan.counts_words:  # which is what the baselines do
         return round(WORDS_BYTES + baselines + data)
+    baselines *= recipe.evaluate.baselines
     probed = _at_a_time(work, min(scored, PROBE_BATCH))  # the saved folder is loaded again to compare
     checking = weights + shrink * _held(plan, probed, _unfused(plan, work, FUSED_IN_SCORING))
     busiest = max(training, SCORING_BYTES + max(PIECES_IN_SCORING * scoring, baselines, checking))  # these follow each other
@@ -164,7 +165,7 @@ def _held(plan: Plan, tokens: float, seen: float) -> float:
 
 def _at_a_time(work: Work, rows: int) -> float:
     """Tokens of the longest batch that is scored, which has no more than its split has."""
-    return min(float(rows * work.longest), PIECES_IN_SCORING * max(work.validation_tokens, work.test_tokens, work.longest))
+    return min(float(rows * work.longest), PADDED * max(work.validation_tokens, work.test_tokens, work.longest))
 
 
 def _unfused(plan: Plan, work: Work, fused_from: float) -> float:
