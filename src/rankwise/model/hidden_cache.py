@@ -1,4 +1,4 @@
-"""The hidden states that frozen layers give for each text, on disk: computed once, read by every epoch, evaluation and run.
+"""The hidden states that frozen layers give for each text, and their cache on disk: computed once, read by every epoch, evaluation and run.
 
 An entry of the cache is `hidden.bin`, the hidden states that enter the lowest adapted layer, end to end as (tokens, H) in
 fp16. Its key hashes the frozen weights, every token id and length (so tokenizer, cleaning, max length and rows), the layer
@@ -24,10 +24,10 @@ BYTES = 2  # of an fp16 number
 
 @dataclass(frozen=True)
 class HiddenStates:
-    """Hidden states of N texts, read from a file that stays on disk."""
+    """Hidden states of N texts, in a file of the cache or in memory."""
 
     hidden: NDArray[np.float16]
-    """(tokens of all texts, H), memory-mapped."""
+    """(tokens of all texts, H); of a file a memory map."""
     offsets: NDArray[np.int64]
     """(N + 1,): text i has rows offsets[i] to offsets[i + 1]."""
     layer: int
@@ -49,7 +49,7 @@ class HiddenStates:
         return Entering(torch.from_numpy(padded).to(device).float(), self.layer)
 
     def put(self, rows: NDArray[np.int64], hidden: torch.Tensor) -> None:
-        """Store the hidden states of some texts, a padded batch (B, T, H), in an entry that is being made."""
+        """Store the hidden states of some texts, a padded batch (B, T, H), in what is being filled."""
         values = hidden.detach().to("cpu", torch.float16).numpy()
         for index, row in enumerate(rows):
             start, end = self.offsets[row], self.offsets[row + 1]

@@ -111,7 +111,7 @@ class Recipe(Spec):
 
     @property
     def without_climb(self) -> Self:
-        """The recipe of its dearest rung, to be trained as it is: what many of which are held against each other must be.
+        """The recipe of its dearest rung without a climb, for trials that are compared.
 
         Raises RecipeError for words alone, which have no encoder.
         """
