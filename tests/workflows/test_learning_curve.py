@@ -163,7 +163,7 @@ def test_a_point_of_a_newer_rankwise_is_refused_and_left_as_it_is(recipe_for, tm
     point = {key: value for key, value in json.loads(path.read_text("utf-8")).items() if key != "sha256"}
     write_sealed(path, {**point, "macro_f1": 0.5})
     newer = path.read_bytes()
-    with pytest.raises(RunError, match="rows-9-seed-0.json: unknown key 'macro_f1', of a newer rankwise; upgrade rankwise"):
+    with pytest.raises(RunError, match=r"rows-9-seed-0\.json: unknown key 'macro_f1', of a newer rankwise; upgrade rankwise"):
         learning_curve(recipe, tmp_path, rows=[9])
     assert path.read_bytes() == newer
 
