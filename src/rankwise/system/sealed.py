@@ -80,9 +80,7 @@ def read_sealed(path: Path, schema: type[T]) -> T:
         raise Damaged(f"{path.parent}: {path.name}{error}") from error
     digest = content.pop(KEY, None)
     if digest not in (None, _digest(content)):
-        raise Damaged(
-            f"{path.parent}: {path.name} is not what was written (its sha256 differs); delete it and make it again"
-        )
+        raise Damaged(f"{path.parent}: {path.name} is not what was written (its sha256 differs); delete it and make it again")
     try:
         return parse_json(json.dumps(content), schema)
     except ValueError as error:
