@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import huggingface_hub
 import pytest
 
 from conftest import save_tiny
@@ -101,6 +102,19 @@ def test_a_known_name_is_its_hub_id_and_any_other_name_is_one_itself():
         "roberta-base", KNOWN["roberta-base"].hub, KNOWN["roberta-base"].hub, "main", None
     )
     assert locate("someone/something").hub == "someone/something"
+
+
+def test_weights_in_the_hubs_cache_are_hashed_once(tiny, tmp_path, monkeypatch):
+    snapshot = tmp_path / "models--some--one" / "snapshots" / "abc"
+    shutil.copytree(tiny("bert"), snapshot)
+    (tmp_path / "models--some--one" / "refs").mkdir()
+    (tmp_path / "models--some--one" / "refs" / "main").write_text("abc", "utf-8")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    hashed, digest_of = [], base.digest_of
+    monkeypatch.setattr(base, "digest_of", lambda folder: hashed.append(folder) or digest_of(folder))
+    digests = [locate("some/one").digest() for _ in range(3)]
+    assert digests == 3 * [sha256(snapshot / "model.safetensors")]
+    assert hashed == [snapshot]
 
 
 def test_a_digest_is_hashlibs(tmp_path):

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -63,7 +64,7 @@ class Base:
         if self.sha256 is not None or self.folder is None:
             return self.sha256
         with suppress(ModelError):  # of a shard that is yet to come
-            return digest_of(self.folder)
+            return _digest_in_cache(self.folder)
         return None
 
 
@@ -106,6 +107,12 @@ def _in_cache(hub: str, revision: str | None) -> Path | None:
 
     found = (try_to_load_from_cache(hub, name, revision=revision) for name in CHECKPOINTS)
     return next((Path(path).parent for path in found if isinstance(path, str)), None)
+
+
+@cache
+def _digest_in_cache(snapshot: Path) -> str | None:
+    """The sha256 of a revision's weights in the hub's cache, which names a folder after each and writes no file again."""
+    return digest_of(snapshot)
 
 
 def _minilm_folder() -> Path:
