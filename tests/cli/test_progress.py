@@ -10,7 +10,7 @@ from rankwise.cli import progress
 from rankwise.cli.console import PlainConsole
 from rankwise.cli.progress import TrainingProgress, WorkProgress, counted
 from rankwise.system.events import WorkDone
-from rankwise.training.events import HeadFitted, TrainingStarted, UpdateMade
+from rankwise.training.events import HeadFitted, HiddenStatesCached, TrainingStarted, UpdateMade
 
 
 @pytest.fixture
@@ -34,6 +34,17 @@ def test_work_has_a_bar_until_something_else_happens(terminal):
         assert tasks(bar) == []
     assert "fitting the head" in terminal.getvalue()
     assert "head fitted on 12 texts" in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("as_before", "why"), [(False, "no room in the cache"), (True, "as they did before this training was resumed")]
+)
+def test_frozen_layers_that_run_every_time_say_why(terminal, as_before, why):
+    with TrainingProgress() as bar:
+        bar(HiddenStatesCached(split="train", layer=2, stored=False, as_before=as_before))
+    (line,) = (line for line in terminal.getvalue().splitlines() if "frozen layers: " in line)
+    assert ("no room" in line) is not as_before
+    assert why in line
 
 
 def test_work_beside_updates_has_a_bar_of_its_own(terminal):

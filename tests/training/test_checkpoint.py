@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
 from rankwise.system.events import Events, read_events
 from rankwise.system.files import to_json
+from rankwise.training import checkpoint
 from rankwise.training.checkpoint import Checkpoints
 from rankwise.training.events import TrainingStarted
 from rankwise.training.optimizers import Optimizers
@@ -93,7 +95,7 @@ def test_resuming_puts_weights_optimizer_generator_and_position_back(fit_for, bu
     optimizers = Optimizers(fresh.classifier, fresh.recipe.train)
     try:
         torch.manual_seed(123)
-        progress = trained.checkpoints.resume(fresh.classifier, optimizers, Parts())
+        progress = trained.checkpoints.resume(fresh.classifier, optimizers, Parts(), trained.checkpoints.newest())
         generator = torch.get_rng_state()
         again = Checkpoints(trained.checkpoints.folder.with_name("again"), keep=1, fingerprint="any")
         again.save(fresh.classifier, optimizers, Parts(), progress)
@@ -110,8 +112,7 @@ def test_a_half_written_checkpoint_is_not_seen(trained, built_for):
     draft.mkdir()
     (draft / "weights.safetensors").write_bytes(b"half")
     fresh = built_for("bert")
-    with torch.random.fork_rng():
-        progress = trained.checkpoints.resume(fresh.classifier, Optimizers(fresh.classifier, fresh.recipe.train), Parts())
+    progress, _ = resumed(trained.checkpoints, fresh)
     assert progress.step == 8
 
 
@@ -131,7 +132,9 @@ def resumed(checkpoints, built):
     heard = []
     optimizers = Optimizers(built.classifier, built.recipe.train)
     with torch.random.fork_rng():
-        progress = checkpoints.resume(built.classifier, optimizers, Parts(), events=Events(heard.append))
+        progress = checkpoints.resume(
+            built.classifier, optimizers, Parts(), checkpoints.newest(), events=Events(heard.append)
+        )
     return progress, heard
 
 
@@ -216,7 +219,7 @@ def test_a_folder_that_only_looks_like_a_checkpoint_is_none(trained, copied):
 def test_a_checkpoint_of_another_recipe_is_refused(trained):
     other = Checkpoints(trained.checkpoints.folder, keep=1, fingerprint="another")
     with pytest.raises(RunError, match="step-8 was made by another recipe or other data"):
-        other.resume(trained.built.classifier, Optimizers(trained.built.classifier, trained.built.recipe.train), Parts())
+        resumed(other, trained.built)
 
 
 def test_a_checkpoint_of_other_tensors_is_refused(trained, built_for):
@@ -225,9 +228,16 @@ def test_a_checkpoint_of_other_tensors_is_refused(trained, built_for):
 
 
 def test_an_empty_folder_has_nothing_to_resume(built_for, tmp_path):
-    built = built_for("bert")
-    optimizers = Optimizers(built.classifier, built.recipe.train)
-    assert Checkpoints(tmp_path / "none", keep=1, fingerprint="any").resume(built.classifier, optimizers, Parts()) is None
+    assert resumed(Checkpoints(tmp_path / "none", keep=1, fingerprint="any"), built_for("bert")) == (None, [])
+
+
+def test_what_training_goes_on_from_is_read_once_before_it_does(fit_for, monkeypatch):
+    how = ("train.evaluate_every=2", "train.max_steps=4")
+    fit_for(*how)
+    looked, damage = [], checkpoint.damage
+    monkeypatch.setattr(checkpoint, "damage", lambda folder: looked.append(folder.name) or damage(folder))
+    best = fit_for(*how, resume=True).fitted.best.step
+    assert Counter(looked) == Counter(["step-4", *[f"step-{best}"] * (best != 4), f"step-{best}"]), "and the best as it ends"
 
 
 # ---------------------------------------------------------------------------------------------------------------- kills

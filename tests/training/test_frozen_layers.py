@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from contextlib import contextmanager
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,8 +19,9 @@ from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import load_tokenizer
 from rankwise.planning.operations import cached_layers
 from rankwise.system.events import Events, WorkDone
+from rankwise.system.sealed import SEAL, sealed_folder
 from rankwise.training.events import HiddenStatesCached
-from rankwise.training.frozen_layers import BATCH, FrozenLayers, frozen_layers
+from rankwise.training.frozen_layers import BATCH, MEMORY_SHARE, FrozenLayers, frozen_layers
 from rankwise.training.validation import Validation
 
 TOP = ("adapter.allocate.policy=last-k", "adapter.allocate.k=1", "train.encoder_dropout=off")
@@ -66,6 +72,15 @@ def test_nothing_is_cached_where_nothing_below_is_constant_or_known_or_it_does_n
         assert frozen_layers(built_for(family, *changes), cache, Events()) == FrozenLayers(), (family, changes)
 
 
+@contextmanager
+def as_sealed(folder):
+    """A sealed folder's files to change, sealed again."""
+    with sealed_folder(folder) as draft:
+        shutil.copytree(folder, draft, dirs_exist_ok=True)
+        (draft / SEAL).unlink()
+        yield draft
+
+
 def no_memory(monkeypatch):
     monkeypatch.setattr("rankwise.training.frozen_layers.HELD_IN_MEMORY", 10)
 
@@ -105,7 +120,36 @@ def test_a_training_that_recomputes_goes_on_so_where_there_is_room_by_now(fit_fo
         fit_for(*TOP, folder="one", cache=HiddenStatesCache(tmp_path / "cache", limit_bytes=0))
     goes_on = fit_for(*TOP, folder="one", resume=True, cache=HiddenStatesCache(tmp_path / "cache", limit_bytes=10**8))
     assert goes_on.fitted.recomputes
-    assert [event.stored for event in goes_on.heard("prefix")] == [False]
+    assert [(event.stored, event.as_before) for event in goes_on.heard("prefix")] == [(False, True)]
+
+
+@pytest.mark.parametrize("has_room", [True, False])
+def test_a_checkpoint_that_does_not_say_whether_it_recomputes_goes_on_as_a_new_training_would(
+    fit_for, tmp_path, monkeypatch, has_room
+):
+    before = fit_for(*TOP, folder="one", cache=HiddenStatesCache(tmp_path / "cache", limit_bytes=10**8))
+    for step in before.checkpoints.steps():
+        said = json.loads((before.checkpoints.folder / f"step-{step}" / "state.json").read_text("utf-8"))
+        del said["progress"]["recomputes"]
+        with as_sealed(before.checkpoints.folder / f"step-{step}") as folder:
+            (folder / "state.json").write_text(json.dumps(said), "utf-8")
+    if not has_room:
+        no_memory(monkeypatch)
+    cache = HiddenStatesCache(tmp_path / "cache", limit_bytes=10**8 * has_room)
+    goes_on = fit_for(*TOP, folder="one", resume=True, cache=cache)
+    assert goes_on.fitted.recomputes == (not has_room)
+    assert not any(event.as_before for event in goes_on.heard("prefix"))
+
+
+def test_memory_is_shared_by_the_processes_of_a_launch(built_for, tmp_path, monkeypatch):
+    built, cache = built_for("bert", *TOP), HiddenStatesCache(tmp_path, limit_bytes=0)
+    heard = []
+    frozen_layers(built, cache, Events(heard.append))
+    kept = sum(event.bytes for event in heard if isinstance(event, HiddenStatesCached))
+    monkeypatch.setattr("rankwise.training.frozen_layers.available_bytes", lambda: kept / MEMORY_SHARE)
+    assert frozen_layers(built, cache, Events()).train is not None
+    of_two = replace(built, device=replace(built.device, processes=2))
+    assert frozen_layers(of_two, cache, Events()) == FrozenLayers(recomputed=True)
 
 
 def test_a_training_that_kept_states_asks_for_room_where_there_is_none_by_now(built_for, tmp_path, monkeypatch):

@@ -127,6 +127,8 @@ def _machine(event: MachineMeasured) -> str:
 
 
 def _hidden_states(event: events.HiddenStatesCached) -> str:
+    if event.as_before:
+        return "frozen layers: they run every time, as they did before this training was resumed"
     if event.bytes is None or event.took is None:
         return "frozen layers: no room in the cache (RANKWISE_CACHE_GB) or in memory, so they run every time"
     how = f"read from {event.where}" if event.reused else f"run once into {event.where}"

@@ -1,4 +1,4 @@
-"""What frozen layers give for each text, and its cache on disk: computed once, read by every epoch, evaluation and run.
+"""The hidden states that frozen layers give for each text, and their cache on disk, which every epoch and run reads.
 
 An entry of the cache is `hidden.bin`, the hidden states that enter the lowest adapted layer, end to end as (tokens, H) in
 fp16. Its key hashes the frozen weights, every token id and length (so tokenizer, cleaning, max length and rows), the layer

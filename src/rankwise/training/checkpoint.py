@@ -7,6 +7,7 @@ from the one before, or starts again. Loading one puts training where it was, to
 """
 
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,23 @@ class State(Stored):
     fingerprint: str
     progress: Progress
     optimizer: list[Any]
+
+
+@dataclass(frozen=True)
+class Newest:
+    """Where training goes on from."""
+
+    step: int | None
+    """Of the newest whole checkpoint; None where there is none."""
+    state: State | None
+    """What it holds of that."""
+    damaged: Mapping[str, str]
+    """Newer checkpoints, and what is wrong with each."""
+
+    @property
+    def recomputes(self) -> bool | None:
+        """Whether frozen layers ran for every update; None where nothing says."""
+        return None if self.state is None else self.state.progress.recomputes
 
 
 FALLBACKS = 2  # checkpoints at least: from the earlier one training goes on where the newest is damaged
@@ -75,31 +93,35 @@ class Checkpoints:
         steps = (path.name.removeprefix("step-") for path in self.folder.glob("step-*") if path.is_dir())
         return sorted(int(step) for step in steps if step.isdecimal())
 
-    def newest(self) -> Progress | None:
-        """Where training goes on from; None where it starts anew."""
-        whole, _ = self._newest()
-        return None if whole is None else read_json(self._path(whole) / "state.json", State).progress
+    def newest(self) -> Newest:
+        """The newest whole checkpoint, for which files of every one are read until it is found."""
+        damaged: dict[str, str] = {}
+        for step in reversed(self.steps()):
+            folder = self._path(step)
+            problem = self._problem(step)
+            if problem is None:
+                return Newest(step, read_json(folder / "state.json", State), damaged)
+            damaged[folder.name] = problem
+        return Newest(None, None, damaged)
 
     def resume(
-        self, classifier: Classifier, optimizers: Optimizers, parts: Parts, *, events: Events = NO_EVENTS
+        self, classifier: Classifier, optimizers: Optimizers, parts: Parts, newest: Newest, *, events: Events = NO_EVENTS
     ) -> Progress | None:
         """Put everything back as the newest whole checkpoint has it, and tell of newer ones, which are damaged.
 
         None when there is none to go on from. Raises RunError for one of another recipe or other data.
         """
-        whole, damaged = self._newest()
-        for name, problem in damaged.items():
-            events.emit(CheckpointDamaged(checkpoint=name, problem=problem, goes_on_from=whole))
-        if whole is None:
+        for name, problem in newest.damaged.items():
+            events.emit(CheckpointDamaged(checkpoint=name, problem=problem, goes_on_from=newest.step))
+        if newest.step is None or newest.state is None:
             return None
-        folder = self._path(whole)
-        state = read_json(folder / "state.json", State)
+        folder, state = self._path(newest.step), newest.state
         if state.fingerprint != self.fingerprint:
             raise RunError(
                 f"{folder.name} was made by another recipe or other data, or on another base, than given now; resume with "
                 "the same ones, or type --overwrite to start again"
             )
-        self.load_weights(classifier, whole)
+        self._put_back(classifier, folder)
         tensors = load_file(folder / "optimizer.safetensors")
         Device(classifier.device).restore_generators(tensors)
         parts.load(tensors)
@@ -111,22 +133,16 @@ class Checkpoints:
         folder = self._path(step)
         if problem := damage(folder):
             raise RunError(f"{folder}: {problem}; type the same command with --resume, which goes on from a whole one")
+        self._put_back(classifier, folder)
+
+    def _put_back(self, classifier: Classifier, folder: Path) -> None:
+        """Put the trained tensors back as a whole checkpoint has them."""
         saved, live = load_file(folder / "weights.safetensors"), classifier.trainable()
         if set(saved) != set(live):
             raise RunError(f"{folder.name}: its tensors are not the ones that train now")
         with torch.no_grad():
             for name, weight in live.items():
                 weight.copy_(saved[name])
-
-    def _newest(self) -> tuple[int | None, dict[str, str]]:
-        """(the step of the newest whole checkpoint, what is wrong with newer ones by name)."""
-        damaged: dict[str, str] = {}
-        for step in reversed(self.steps()):
-            problem = self._problem(step)
-            if problem is None:
-                return step, damaged
-            damaged[self._path(step).name] = problem
-        return None, damaged
 
     def _path(self, step: int) -> Path:
         return self.folder / f"step-{step}"

@@ -8,7 +8,7 @@ from rankwise.system.events import Event
 
 @dataclass(frozen=True, kw_only=True)
 class HiddenStatesCached(Event, kind="prefix"):
-    """Hidden states that enter `layer` are kept for a split's texts, or are not, for want of room on disk and in memory."""
+    """Hidden states that enter `layer` are kept for a split's texts, or are not: for want of room, or `as_before`."""
 
     split: str
     layer: int
@@ -20,6 +20,8 @@ class HiddenStatesCached(Event, kind="prefix"):
     """Seconds."""
     where: str = "the cache"
     """Where they are kept."""
+    as_before: bool = False
+    """Whether they are not kept because the training that goes on began so."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,12 +22,14 @@ from rankwise.planning.memory import GB, HELD_IN_MEMORY
 from rankwise.planning.operations import cached_layers
 from rankwise.system.events import Events
 from rankwise.system.memory import available_bytes
+from rankwise.system.processes import of_main_process
 from rankwise.training.events import HiddenStatesCached
 from rankwise.training.job import Job
 
 BATCH = 32  # texts per forward pass while a cache is filled
 PIECE = 1 << 20  # token ids hashed at once
 MEMORY_SHARE = 0.25  # of the memory that is left
+ON_DISK, IN_MEMORY = "the cache", "memory"
 
 
 @dataclass(frozen=True)
@@ -45,26 +47,26 @@ def frozen_layers(
 ) -> FrozenLayers:
     """The hidden states that pay to be kept, where there is a cache, and room in it or in memory.
 
-    A training that goes on was `recomputed` `as_before`, or it was not; None for a new one. Raises StorageError where what it
-    kept has no room any more.
+    A training that goes on was `recomputed` `as_before`, or it was not; None for a new one, and where that is not known.
+    Raises StorageError where what it kept has no room any more. Of several processes the main one's room counts.
     """
     layer, forward = cached_layers(job.plan, job.recipe.train), job.classifier.forward
     if cache is None or layer == 0 or forward is None:
         return FrozenLayers()
     splits = {"train": job.data.train.tokens, "validation": job.data.validation.tokens}
     size = sum(int(_offsets(job, tokens, layer)[-1]) for tokens in splits.values()) * job.plan.encoder.hidden * BYTES
-    on_disk = cache.has_room(size)
-    has_room = on_disk or size <= min(HELD_IN_MEMORY, MEMORY_SHARE * available_bytes())
-    if as_before is False and not has_room:
+    where = of_main_process(_room(job, cache, size))
+    if as_before is False and where is None:
         raise StorageError(
             f"this training began with hidden states of frozen layers kept, and the cache has no room for their "
             f"{size / GB:.2f} GB now; free room for {cache.folder} or raise its limit (RANKWISE_CACHE_GB), or type "
             "--overwrite to start again"
         )
-    if as_before or not has_room:
-        events.emit(HiddenStatesCached(split="train", layer=layer, stored=False))
+    if as_before or where is None:
+        events.emit(HiddenStatesCached(split="train", layer=layer, stored=False, as_before=bool(as_before)))
         return FrozenLayers(recomputed=True)
     states: dict[str, HiddenStates] = {}
+    on_disk = where == ON_DISK
     weights = digest_of(forward.frozen_below(layer)) if on_disk else ""
     for name, tokens in splits.items():
         started = time.monotonic()
@@ -72,17 +74,28 @@ def frozen_layers(
             _stored(job, tokens, layer, weights, cache, events) if on_disk else (_held(job, tokens, layer, events), False)
         )
         took, size = round(time.monotonic() - started, 3), states[name].hidden.nbytes
-        where = "the cache" if on_disk else "memory"
         events.emit(
             HiddenStatesCached(split=name, layer=layer, stored=True, reused=reused, bytes=size, took=took, where=where)
         )
     return FrozenLayers(states["train"], states["validation"])
 
 
+def _room(job: Job, cache: HiddenStatesCache, size: int) -> str | None:
+    """Where so many bytes have room; in memory each process of a launch holds them."""
+    if cache.has_room(size):
+        return ON_DISK
+    share = MEMORY_SHARE * available_bytes() / job.device.processes
+    return IN_MEMORY if size <= min(HELD_IN_MEMORY, share) else None
+
+
+def _is_past_the_last(job: Job, layer: int) -> bool:
+    """Whether one vector of each text is read, the first token's or a mean."""
+    return layer == job.plan.encoder.layers
+
+
 def _offsets(job: Job, tokens: Tokens, layer: int) -> NDArray[np.int64]:
-    """Where each text's hidden states begin and end; past the last layer one vector is read, the first token's or a mean."""
-    past_the_last = layer == job.plan.encoder.layers
-    return np.arange(len(tokens) + 1, dtype=np.int64) if past_the_last else tokens.offsets
+    """Where each text's hidden states begin and end."""
+    return np.arange(len(tokens) + 1, dtype=np.int64) if _is_past_the_last(job, layer) else tokens.offsets
 
 
 def _held(job: Job, tokens: Tokens, layer: int, events: Events) -> HiddenStates:
@@ -110,9 +123,7 @@ def _stored(
 ) -> tuple[HiddenStates, bool]:
     """The hidden states that enter `layer`, on disk, and whether they were there already."""
     classifier, offsets = job.classifier, _offsets(job, tokens, layer)
-    past_the_last = layer == job.plan.encoder.layers
-
-    mean = past_the_last and job.plan.encoder.reads == "mean"
+    mean = _is_past_the_last(job, layer) and job.plan.encoder.reads == "mean"
     arithmetic = f"{classifier.device.type} {job.precision}{' mean' * mean}"
     parts = [flat for flat in (tokens.ids, tokens.types) if flat is not None]
     pieces = (flat[start : start + PIECE] for flat in parts for start in range(0, int(tokens.offsets[-1]), PIECE))

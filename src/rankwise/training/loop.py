@@ -118,7 +118,7 @@ def fit(
         ready(job)
         started = time.monotonic()
         before = checkpoints.newest() if resume else None
-        frozen = frozen_layers(job, cache, events, as_before=None if before is None else before.recomputes)
+        frozen = frozen_layers(job, cache, events, as_before=before.recomputes if before else None)
         pace = _pace(job, accelerator, ends_at)
         share = spec.rate_share(len(data.train))
         optimizers = Optimizers(classifier, spec, precision=job.precision, rate_share=share)
@@ -126,9 +126,10 @@ def fit(
         validation = Validation(classifier, job.padding, job.forecast.evaluation_batch_size, job.precision, accelerator)
 
         # --- where to start
-        resumed = checkpoints.resume(classifier, optimizers, parts, events=events) if resume else None
+        resumed = checkpoints.resume(classifier, optimizers, parts, before, events=events) if before else None
         head = HeadStart(0) if resumed else _start_head(job, frozen.train, events)
-        progress = resumed or Progress(recomputes=frozen.recomputed)
+        progress = resumed or Progress()
+        progress.recomputes = frozen.recomputed
         if resumed and accelerator.num_processes > 1:  # the checkpoint holds the main process's generator
             _seed(spec, accelerator, resumed_at=progress.step)
         earlier_seconds = progress.training_seconds
@@ -181,7 +182,7 @@ def fit(
             earlier_seconds=earlier_seconds,
             held_out=head.held_out,
             collapsed=_collapsed(job, validation, best, events),
-            recomputes=progress.recomputes,
+            recomputes=frozen.recomputed,
         )
 
 

@@ -29,8 +29,8 @@ class Progress:
     """Every evaluation so far."""
     training_seconds: float = 0.0
     """Spent in training and evaluation, over all resumed parts."""
-    recomputes: bool = False
-    """Whether frozen layers run for every update, for want of room for what they give."""
+    recomputes: bool | None = None
+    """Whether frozen layers run for every update, for want of room for what they give; None in older checkpoints."""
 
     @property
     def chosen(self) -> HistoryEntry:
