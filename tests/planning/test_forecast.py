@@ -89,6 +89,21 @@ def test_a_little_too_few_minutes_are_not_refused_for_the_prediction_may_be_wron
     assert predicted(f"budget.minutes={0.9 * typed}").steps == LEAST_UPDATES
 
 
+def test_a_ladder_is_not_refused_for_updates_where_its_first_rung_makes_none():
+    pooled = ("head.kind=pooled", "head.start=fitted", "budget.minutes=0.5")
+    little_to_score = Work(9000, 10, 10, 9000 * 55.0, 550.0, 550.0, 128)
+    with pytest.raises(OverTime, match="10 updates"):
+        predicted(*pooled, "rungs=[top,all]", work=little_to_score, gflops=5.0)
+    assert predicted(*pooled, "rungs=[features,all]", work=little_to_score, gflops=5.0).steps < LEAST_UPDATES
+
+
+def test_what_is_over_once_texts_are_tokens_takes_the_place_of_what_was_predicted():
+    found = predicted()
+    assert found.assembled(300.0).start_seconds < 300 + found.start_seconds
+    assert found.assembled(300.0).start_seconds - found.assembled(0.0).start_seconds == pytest.approx(300)
+    assert found.assembled(0.0).start_seconds > 0
+
+
 def test_memory_cuts_the_rows_at_a_time_and_not_the_updates():
     whole, cut = predicted("train.batch_size=64"), predicted("train.batch_size=64", "budget.memory_gb=1.2")
     assert cut.micro_batch_size < whole.micro_batch_size == 64

@@ -86,6 +86,47 @@ def test_two_processes_climb_a_ladder_whose_notes_one_of_them_writes_and_go_on_a
     torch.testing.assert_close(weights[1], weights[0], rtol=0, atol=0)
 
 
+APART = """
+import os, time
+
+from rankwise.training import frozen_layers, loop
+from rankwise.workflows import ladder
+
+ladder._is_worth_more = lambda _: True
+if os.environ["RANK"] == "1":  # whose clock says that no time is left, and whose memory is full
+    ladder.time = type("Late", (), {"monotonic": staticmethod(lambda: time.monotonic() + 1e4)})
+    frozen_layers.available_bytes = lambda: 0
+kept = loop.frozen_layers
+
+
+def told(*args, **named):
+    found = kept(*args, **named)
+    with open(f"{os.environ['LOG']}-{os.environ['RANK']}", "a") as log:
+        log.write(f"{found.recomputed}\\n")
+    return found
+
+
+loop.frozen_layers = told
+from rankwise.cli.app import main
+
+main()
+"""
+
+
+def test_of_two_processes_the_main_one_says_what_there_is_time_and_room_for(recipe_for, tmp_path, monkeypatch):
+    monkeypatch.setenv("RANKWISE_CACHE_GB", "0")
+    monkeypatch.setenv("LOG", str(tmp_path / "recomputed"))
+    rungs = ("rungs=[features,all]", "head.kind=pooled", "head.start=fitted", "train.max_steps=2", "budget.minutes=10")
+    top = ("adapter.allocate.policy=last-k", "adapter.allocate.k=1", "train.encoder_dropout=off")
+    (tmp_path / "apart.py").write_text(APART, "utf-8")
+    recipe = recipe_for("bert", *rungs, *top, "evaluate.baselines=false")
+    run, _ = in_two_processes(recipe, tmp_path / "run", program=(str(tmp_path / "apart.py"),))
+    assert [rung.rung for rung in run.facts.ladder.rungs] == ["features", "all"]
+    main, other = ((tmp_path / f"recomputed-{rank}").read_text("utf-8") for rank in (0, 1))
+    assert main == other
+    assert "True" not in main
+
+
 def test_two_processes_give_the_gradients_of_one(recipe_for, tmp_path):
     """One step of plain SGD at rate 1 moves each weight by its gradient; shares of 7 and 6 rows."""
     base = save_tiny("bert", tmp_path / "quiet", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)

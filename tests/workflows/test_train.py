@@ -406,7 +406,41 @@ def test_minutes_of_which_a_slow_start_leaves_too_few_are_refused_before_anythin
     recipe_for, tmp_path
 ):
     recipe, heard = recipe_for("bert", "budget.minutes=1"), []
-    labelled, slow = read_labelled(recipe.data), time.monotonic() - 45
+    labelled, slow = read_labelled(recipe.data), time.monotonic() - 75
     with pytest.raises(OverTime, match=r"budget\.minutes is 1, but starting, .* updates, .*; type --minutes 1\."):
         train_on(labelled, recipe, tmp_path / "run", listeners=[heard.append], started=slow)
     assert not {"data", "forecast", "start"} & {event.kind for event in heard}
+
+
+def test_what_is_over_is_not_counted_twice(quick, tmp_path):
+    recipe = quick("budget.minutes=1")
+    run = train_on(read_labelled(recipe.data), recipe, tmp_path / "run", started=time.monotonic() - 45)
+    assert run.facts.steps == 2
+
+
+def test_a_slow_start_refuses_no_resume_and_no_ladder_whose_first_rung_makes_no_update(quick, tmp_path, monkeypatch):
+    recipe = quick("budget.minutes=1")
+    labelled = read_labelled(recipe.data)
+    with monkeypatch.context() as patched:
+        patched.setattr("rankwise.workflows.train.save", raise_interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train_on(labelled, recipe, tmp_path / "run")
+    late = time.monotonic() - 75
+    assert train_on(labelled, recipe, tmp_path / "run", existing="resume", started=late).facts.steps == 2
+    climb = quick("budget.minutes=1", "rungs=[features,all]", "head.kind=pooled", "head.start=fitted")
+    labelled = read_labelled(climb.data, by_folds=True)
+    run = train_on(labelled, climb, tmp_path / "climb", started=time.monotonic() - 75)
+    assert [rung.rung for rung in run.facts.ladder.rungs] == ["features"]
+
+
+def raise_interrupt(*_, **__):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("rungs", "warned"), [(["features"], False), (["features", "all"], True), ([], True)])
+def test_rows_fewer_than_a_batch_are_told_where_updates_are_made_of_them(quick, tmp_path, rungs, warned):
+    heard = []
+    how = ("head.kind=pooled", "head.start=fitted", f"rungs=[{','.join(rungs)}]", "train.batch_size=200")
+    train(quick(*how), tmp_path / "run", listeners=[heard.append], progress=False)
+    (data,) = (event for event in heard if event.kind == "data")
+    assert any("fewer than train.batch_size" in warning for warning in data.warnings) is warned

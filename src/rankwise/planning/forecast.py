@@ -29,6 +29,7 @@ BF16_GAIN = 1.5  # over fp32, where the hardware multiplies bf16
 UPDATE_SECONDS = 0.008  # of an update beside its products: collating, clipping, the optimiser's many small tensors
 OPTIMIZER_SECONDS_PER_WEIGHT = 6e-9  # Adam reads and writes about 28 bytes for each trained weight
 START_SECONDS = 6.0  # importing the libraries, loading the encoder and the tokenizer
+LOADING_SECONDS = 3.0  # of them, once texts are tokens: the encoder
 END_SECONDS = 4.0  # intervals, saving, loading the folder again and comparing
 BASELINE_SECONDS_PER_TOKEN = (1.8e-6, 0.033e-6)  # TF-IDF with word pairs; the logistic regression, for each class
 BASELINE_SECONDS_PER_TOKEN_FEW = (3.0e-6, 0.057e-6)  # ... where rows are so few that pairs that come once are kept
@@ -93,6 +94,12 @@ class Forecast(Durations, Event, kind="forecast"):
 
     measured: bool = False
     """Whether it comes from what the classifier itself was measured to do."""
+
+    def assembled(self, elapsed: float) -> Self:
+        """The same of a run whose texts were tokens after `elapsed` seconds, however long that was predicted to take."""
+        tokens = self.work.train_tokens + self.work.validation_tokens + self.work.test_tokens
+        predicted = START_SECONDS - LOADING_SECONDS + TOKENIZE_SECONDS_PER_TOKEN * tokens
+        return replace(self, start_seconds=self.start_seconds - predicted + elapsed)
 
     def tried(self, rungs: Iterable[str]) -> float:
         """Seconds of the whole run if these rungs are tried."""
@@ -248,14 +255,14 @@ def _fit_seconds(plan: Plan, recipe: Recipe, work: Work, pace: Throughput, *, fi
 def steps_in(minutes: float | None, recipe: Recipe, rows: int, durations: Durations) -> int:
     """The updates that `minutes` are enough for, of those that the recipe asks for on `rows` training texts.
 
-    Raises OverTime where a run of LEAST_UPDATES is predicted to take much longer.
+    Raises OverTime where a run of LEAST_UPDATES is predicted to take much longer, but not where a first rung makes none.
     """
     planned, every = recipe.train.planned_steps(rows), recipe.train.evaluation_interval(rows)
     if minutes is None:
         return planned
     left = 60 * minutes - durations.start_seconds - durations.end_seconds
     steps = affordable_steps(left, durations.update_seconds, durations.evaluation_seconds, every=every, most=planned)
-    least = min(planned, LEAST_UPDATES)
+    least = 0 if recipe.starts_at_once else min(planned, LEAST_UPDATES)
     needed = durations.whole(least, evaluations(least, every))
     if steps < least and needed > REFUSED_FROM * 60 * minutes:
         raise OverTime(

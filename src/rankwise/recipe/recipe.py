@@ -30,6 +30,7 @@ WHERE_ROWS_ARE_FEW = (
 """What a rung's recipe is changed to where folds choose; pairs and the head's fit lower log-loss (results/rungs.csv)."""
 COUNTED_WORDS: Rung = "tfidf"  # which has no encoder
 ENCODED = ("base", "adapter", "head")  # keys of what a rung without an encoder does not have
+AT_ONCE: tuple[Rung, ...] = ("tfidf", "features")  # which make no update
 FITTED_HEAD: Rung = "features"  # whose folds are part of its fit, and whose head the others start from
 ROLES = ("train", "validation", "test")
 DATA_PATHS = ("data.source", *(f"data.{role}" for role in ROLES))  # where the data lie
@@ -103,6 +104,16 @@ class Recipe(Spec):
             "all": adapter.method != HEAD_ALONE,
         }
         return tuple(rung for rung in self.rungs if apart[rung])
+
+    @property
+    def starts_at_once(self) -> bool:
+        """Whether its first rung makes no update, so that there is soon something to hand over."""
+        return bool(self.rungs) and self.rungs[0] in AT_ONCE
+
+    @property
+    def makes_updates(self) -> bool:
+        """Whether anything of it is trained in updates."""
+        return self.train.max_steps != 0 and (not self.rungs or not set(AT_ONCE) >= set(self.climbed()))
 
     @property
     def dearest(self) -> Self:

@@ -67,17 +67,13 @@ def assemble(
 ) -> Job:
     """What a recipe comes to on these tables and this device, ready to be fitted; torch's thread count is set to it.
 
-    The threads and the forecast go by a `speed` that is known of this run, or the machine's is measured.
-
-    Under a memory limit oneDNN's cache of kernels is bounded, which works only where torch has computed nothing before.
-    Raises PlanError, TrainingError for arithmetic that the device lacks, ModelError, DataError, OverTime and OverMemory.
+    The threads and the forecast go by a `speed` that is known of this run, or the machine's is measured. Raises PlanError,
+    TrainingError for arithmetic that the device lacks, ModelError, DataError, OverTime and OverMemory.
     """
-    if recipe.budget.memory_gb:
-        bound_kernel_cache()
     planned = plan(recipe, classes=len(labelled.classes))
     precision = device.resolve_precision(recipe.train.precision)
     if speed is None:
-        speed = measure_speed(recipe.train.threads, device)
+        speed = machine_speed(recipe, device)
     torch.set_num_threads(speed.threads)
 
     base = locate(recipe.base, revision=recipe.revision)
@@ -99,6 +95,16 @@ def assemble(
         speed=speed,
         forecast=cost_of(planned, recipe, work, speed=speed, precision=precision, device=device),
     )
+
+
+def machine_speed(recipe: Recipe, device: Device) -> Speed:
+    """What this machine computes, on the recipe's threads or the fastest number of them.
+
+    Under a memory limit oneDNN's cache of kernels is bounded, which works only where torch has computed nothing before.
+    """
+    if recipe.budget.memory_gb:
+        bound_kernel_cache()
+    return measure_speed(recipe.train.threads, device)
 
 
 def _work(data: Prepared) -> Work:

@@ -28,6 +28,7 @@ from rankwise.run.opening import last_part, portable
 from rankwise.system.device import Device
 from rankwise.system.events import Events, WorkDone
 from rankwise.system.files import json_bytes, read_json
+from rankwise.system.processes import of_main_process
 from rankwise.system.sealed import damage, sealed_folder
 from rankwise.system.torch_speed import Speed
 from rankwise.training.checkpoint import Checkpoints
@@ -226,7 +227,7 @@ class Ladder:
         if below is not None and self.ends_at is not None:
             cost = job.forecast
             one = cost.planned_steps * cost.update_seconds + cost.evaluation_seconds
-            left = self.ends_at - time.monotonic() - cost.end_seconds
+            left = of_main_process(self.ends_at - time.monotonic()) - cost.end_seconds
             if LEAST_SHARE * one * (self.folds + 1) > left:
                 return None
         if rung != FITTED_HEAD:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from accelerate import Accelerator, PartialState
-from accelerate.utils import ProjectConfiguration, broadcast_object_list
+from accelerate.utils import ProjectConfiguration
 from numpy.typing import NDArray
 
 from rankwise.data.audit import audit
@@ -21,7 +21,7 @@ from rankwise.data.files.table import table_of
 from rankwise.data.labelled import Labelled, read_labelled, split_tables
 from rankwise.data.prepare import Prepared, Split
 from rankwise.data.tasks import SingleLabel
-from rankwise.errors import require
+from rankwise.errors import OverTime, require
 from rankwise.inference.baselines import baselines, fitted_baselines
 from rankwise.inference.evaluation import Evaluation, evaluated
 from rankwise.planning.forecast import steps_in
@@ -34,12 +34,13 @@ from rankwise.run.opening import Existing, OpenFolder, open_folder, portable
 from rankwise.run.saving import facts_of, save, scores_of
 from rankwise.system.device import Device
 from rankwise.system.events import Event, Events, Listener, WorkDone, event_file
+from rankwise.system.processes import of_main_process
 from rankwise.system.storage import told_refusals
 from rankwise.training.events import Evaluated, UpdateLogged
 from rankwise.training.job import Job
 from rankwise.training.throughput import is_worth_measuring, measure
 from rankwise.training.validation import Validation
-from rankwise.workflows.assemble import assemble, shared_cache, training_device
+from rankwise.workflows.assemble import assemble, machine_speed, shared_cache, training_device
 from rankwise.workflows.by_importance import with_scores
 from rankwise.workflows.events import AlreadyComplete, DataPrepared, MachineMeasured, PlanMade, RunScored
 from rankwise.workflows.ladder import Ladder
@@ -49,7 +50,6 @@ RECOMPUTED = (
     "frozen layers ran for every update, for neither the cache (RANKWISE_CACHE_GB) nor memory had room for what they give; "
     "--set train.prefix_cache=off trains to the same weights anywhere"
 )
-WHOLE_START = 2.0  # times what is over once a run is assembled: loading the encoder and what trains it takes as long again
 NO_ROOM = "free room there and type the same command with --resume, or give another --out"
 
 
@@ -132,17 +132,20 @@ def _train_into(
         trained, total = planned.ledger.trainable_parameters, planned.ledger.total_parameters
         events.emit(PlanMade(recipe.name, labelled.classes, trained, total, planned.ledger.budget, planned.notes))
         events.emit(WorkDone("cleaning texts and making tokens", 0, 0))
-        first = assemble(recipe, labelled, device)
+        speed = machine_speed(recipe, device)
+        first = assemble(recipe, labelled, device, speed=replace(speed, gflops=of_main_process(speed.gflops)))
         every_row = bool(recipe.rungs and labelled.fold_count)  # trains, those too that were set aside
-        _check_time(first, time.monotonic() - started)
-        data, warnings = first.data, _warnings(labelled, first.data, recipe.train.batch_size, whole=every_row)
+        elapsed = of_main_process(time.monotonic() - started)
+        if not (resume or recipe.starts_at_once):  # of which little may be left, or is enough
+            _check_time(first, elapsed)
+        data, warnings = first.data, _warnings(labelled, first.data, recipe, whole=every_row)
         events.emit(MachineMeasured(first.speed.threads, first.speed.by_threads, first.precision, device.processes))
         rows, max_length = (len(data.train), len(data.validation), len(data.test)), data.preprocessing.max_length
         events.emit(DataPrepared(*rows, max_length, tuple(data.notes), warnings))
 
         wanted = recipe.evaluate.baselines and accelerator.is_main_process
         beside = _beside(data, events, whole=every_row) if wanted else {}  # before training, whose time is what they leave
-        first = _measured(first, accelerator, events, started)
+        first = _measured(first, accelerator, events, started, resume=resume)
         events.emit(first.forecast.rounded())
 
         scratch = folder / CHECKPOINTS
@@ -193,12 +196,14 @@ def _check_time(job: Job, elapsed: float) -> None:
 
     A machine that others keep busy starts slowly, which nobody knows before.
     """
-    late = replace(job.forecast, start_seconds=max(job.forecast.start_seconds, WHOLE_START * elapsed))
-    steps_in(job.forecast.minutes, job.recipe, job.forecast.work.train_rows, late)
+    steps_in(job.forecast.minutes, job.recipe, job.forecast.work.train_rows, job.forecast.assembled(elapsed))
 
 
-def _measured(job: Job, accelerator: Accelerator, events: Events, started: float) -> Job:
-    """The job with a forecast by what its classifier was measured to do; as it is where that would not pay."""
+def _measured(job: Job, accelerator: Accelerator, events: Events, started: float, *, resume: bool) -> Job:
+    """The job with a forecast by what its classifier was measured to do; as it is where that would not pay.
+
+    Raises OverTime, but not on a resume, of which little may be left.
+    """
     if accelerator.num_processes > 1 or not is_worth_measuring(job.forecast):
         return job
     events.emit(WorkDone("measuring a few updates", 0, 0))
@@ -206,7 +211,12 @@ def _measured(job: Job, accelerator: Accelerator, events: Events, started: float
     if job.recipe.rungs and job.labelled.fold_count:  # few rows train in pairs, whose texts are not of like lengths
         as_trained = replace(job, recipe=job.recipe.rung("all", few=True))
     measured = measure(as_trained, accelerator)
-    return job.forecast_by(measured.after(time.monotonic() - started))
+    try:
+        return job.forecast_by(measured.after(time.monotonic() - started))
+    except OverTime:
+        if resume:
+            return job
+        raise
 
 
 def _opened(recipe: Recipe, out: str | Path | None, data_sha256: str, existing: Existing) -> OpenFolder:
@@ -217,7 +227,7 @@ def _opened(recipe: Recipe, out: str | Path | None, data_sha256: str, existing: 
         with told_refusals(out or "runs", "give another --out, a folder of yours with room and a shorter name"):
             opened = open_folder(recipe, out, data_sha256, existing)
         answer = [str(opened.folder), opened.finished is not None]
-    broadcast_object_list(answer)
+    answer = of_main_process(answer)
     return opened or OpenFolder(Path(answer[0]), Run.load(answer[0]) if answer[1] else None)
 
 
@@ -236,9 +246,9 @@ def _tracking(accelerator: Accelerator, recipe: Recipe) -> list[Listener]:
     return [log]
 
 
-def _warnings(labelled: Labelled, data: Prepared, batch_size: int, *, whole: bool) -> tuple[str, ...]:
+def _warnings(labelled: Labelled, data: Prepared, recipe: Recipe, *, whole: bool) -> tuple[str, ...]:
     """What an audit warns about in the texts that the encoder reads; of the `whole` of the labelled rows where all train."""
-    rows = len(data.train) + len(data.validation) * whole
+    rows, batch_size = len(data.train) + len(data.validation) * whole, recipe.train.batch_size
     few = (f"{rows} training rows are fewer than train.batch_size, {batch_size}: each update takes all of them",)
     read = {}
     for name, table in labelled.tables.items():
@@ -246,4 +256,4 @@ def _warnings(labelled: Labelled, data: Prepared, batch_size: int, *, whole: boo
         read[name] = replace(table.take(np.flatnonzero(np.isin(table.rows, split.rows))), texts=split.texts)
     if whole:
         read["train"] = read["train"].joined(read.pop("validation"))
-    return (*data.warnings, *(few if rows < batch_size else ()), *audit(read).warnings)
+    return (*data.warnings, *(few if recipe.makes_updates and rows < batch_size else ()), *audit(read).warnings)
