@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import typer
+from long_lines import in_long_lines
 
 from rankwise.cli import app as cli
 from rankwise.data.files import reading, text
@@ -29,7 +30,7 @@ HERE = "it's here: #1"  # a blank, a quote, what YAML takes for a mapping and a 
 def folder(tmp_path, monkeypatch):
     """A folder that needs quotes, below the one in which commands are typed."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "500")
+    in_long_lines(monkeypatch)
     made = tmp_path / HERE
     made.mkdir()
     return Path(made.name)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from long_lines import in_long_lines
 
 from conftest import save_tiny
 from rankwise.cli import app as cli
@@ -335,7 +336,7 @@ TABLE = [
 def typed(capsys, monkeypatch, tmp_path):
     """Type a command in an empty folder: (exit code, what it printed, what it printed as an error)."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "500")
+    in_long_lines(monkeypatch)
 
     def run(*words):
         capsys.readouterr()  # what a training for the test has said

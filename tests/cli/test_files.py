@@ -10,6 +10,7 @@ import sys
 import pyarrow as pa
 import pyarrow.feather
 import pytest
+from long_lines import in_long_lines
 
 from rankwise.cli import app as cli
 
@@ -28,7 +29,7 @@ def table(delimiter: str, *, header: bool = True, **changed: str) -> str:
 def data(capsys, monkeypatch, tmp_path):
     """Type `rankwise data … --no-tokens` in an empty folder: (exit code, what it printed, what it printed as an error)."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "500")
+    in_long_lines(monkeypatch)
 
     def run(*words):
         monkeypatch.setattr(sys, "argv", ["rankwise", "data", *words, "--no-tokens"])

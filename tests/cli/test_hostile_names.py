@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from long_lines import in_long_lines
 
 from rankwise.cli import app as cli
 from rankwise.errors import as_set
@@ -21,7 +22,7 @@ READ = ["--set", f"data.text={json.dumps(TEXT)}", "--set", f"data.label={json.du
 def typed(capsys, monkeypatch, tmp_path):
     """Type a command: what it printed, on both streams."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "300")
+    in_long_lines(monkeypatch)
 
     def run(*words):
         capsys.readouterr()

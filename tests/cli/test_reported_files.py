@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+from long_lines import in_long_lines
 from pyarrow import feather, parquet
 
 from rankwise.cli import app as cli
@@ -241,7 +242,7 @@ TABLE = {  # what makes the file: where it is, and what is said of it, every pat
 @pytest.mark.parametrize("make", [pytest.param(make, id=make.__name__) for make in TABLE])
 def test_a_file_that_was_reported_is_read_as_it_is_meant_or_asked_about(make, capsys, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "500")
+    in_long_lines(monkeypatch)
     make()
     where, *patterns = TABLE[make]
     monkeypatch.setattr(sys, "argv", ["rankwise", *shlex.split(f"data {where} --no-tokens")])

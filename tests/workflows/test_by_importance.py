@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -109,7 +110,9 @@ def test_what_is_cached_is_used_and_other_data_or_settings_probe_again(recipe_fo
     other = replace(labelled, test=labelled.test.take(np.arange(3)))  # whose training rows are the same
     known = with_scores(recipe, labelled).adapter.allocate.scores
     (entry,) = cached(own_cache_folder)
-    entry.write_text(json.dumps({"facts": {name: [0.5] for name in known}, "crc32": {}}), "utf-8")
+    facts = {name: [0.5] for name in known}
+    crc32 = {entry.name: zlib.crc32(json.dumps(facts).encode())}
+    entry.write_text(json.dumps({"facts": facts, "crc32": crc32}), "utf-8")
     assert set(with_scores(recipe, labelled).adapter.allocate.scores.values()) == {(0.5,)}
     assert with_scores(recipe, other).adapter.allocate.scores == known
     fewer = recipe.with_overrides(["adapter.allocate.rows=24"])

@@ -208,7 +208,7 @@ def test_a_full_cache_costs_time_and_nothing_else(recipe_for, tmp_path, monkeypa
         monkeypatch.setenv("RANKWISE_CACHE", str(disk))
         heard = []
         train(recipe_for("bert", *QUICK, *FROZEN), tmp_path / "run", listeners=[heard.append])
-    assert [event.stored for event in heard if event.kind == "prefix"] == [False]
+    assert {event.where for event in heard if event.kind == "prefix"} == {"memory"}
 
 
 @pytest.mark.parametrize("limit", ["inf", "-inf", "nan", "-1", "1e999", "ten"])

@@ -18,9 +18,9 @@ class HiddenStatesCached(Event, kind="prefix"):
     bytes: int | None = None
     took: float | None = None
     """Seconds."""
-    where: str = "the cache"
-    """Where they are kept."""
-    as_before: bool = False
+    where: str | None = None
+    """Where they are kept: the cache, or memory."""
+    as_before: bool | None = None
     """Whether they are not kept because the training that goes on began so."""
 
 
