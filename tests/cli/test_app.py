@@ -251,9 +251,9 @@ def test_plan_says_where_it_assumes_two_classes(type_, news):
 
 
 def test_plan_says_what_minutes_and_memory_will_cut(type_):
-    answer = type_("plan", "quickstart", "--minutes", "30", "--memory-gb", "1", "--set", "train.epochs=20000").out
+    answer = type_("plan", "quickstart", "--minutes", "30", "--memory-gb", "1.05", "--set", "train.epochs=20000").out
     assert re.search(r"30 min are enough for about [\d,]+ of 800,000 updates", answer)
-    assert re.search(r"to stay under 1 GB, \d+ rows? at a time in training", answer)
+    assert re.search(r"to stay under 1.05 GB, \d+ rows? at a time in training", answer)
     assert "100 GB are enough as it is" in type_("plan", "quickstart", "--memory-gb", "100").out
 
 

@@ -37,7 +37,7 @@ PIECES_IN_TRAINING, PIECES_IN_SCORING = 1.15, 1.25  # times that: what batches o
 PADDED = 1.25  # times a split's tokens, at most, are in its batches, which texts of like lengths fill up
 BF16_KEPT = 0.76  # of fp32's activations: sums and norms stay in fp32
 PROBE_BATCH = 4  # texts whose logits are compared at a time after reloading, as run/saving.py has it
-HEADROOM = 0.94  # of a budget that a predicted peak may take, for predictions have been 6 % too low
+HEADROOM = 0.88  # of a budget that a predicted peak may take, for predictions have been 11 % too low
 HELD_IN_MEMORY = GB  # of frozen layers' output, at most, where the cache has no room for it
 ROW_BYTES = 100  # a text's label, its offsets on disk, its probabilities
 # Of TF-IDF's word pairs, and of the logistic regression's vectors for each class: benchmarks/results/baseline.csv. The second
