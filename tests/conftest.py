@@ -12,6 +12,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import uuid
@@ -305,6 +306,29 @@ def run_for(recipe_for: Callable[..., Recipe], tmp_path_factory: pytest.TempPath
         return train(recipe_for(family, "data.clean=[html, whitespace]", *overrides), folder)
 
     return make
+
+
+@pytest.fixture
+def typed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Type a command in an empty folder: (exit code, what it printed, what it printed as an error), no line wrapped."""
+    from rankwise.cli import app, console
+
+    monkeypatch.chdir(tmp_path)
+    for stream in (console.out, console.err):  # whatever width they took when they were first imported
+        monkeypatch.setattr(stream, "_width", 500)
+        monkeypatch.setattr(stream, "_height", 25)  # without which a terminal's own size would count
+
+    def run(*words: object) -> tuple[int, str, str]:
+        capsys.readouterr()  # what a training for the test has said
+        monkeypatch.setattr(sys, "argv", ["rankwise", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            app.main()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out, printed.err
+
+    return run
 
 
 @pytest.fixture

@@ -7,14 +7,12 @@ import json
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import typer
-from long_lines import in_long_lines
 
 from rankwise.cli import app as cli
 from rankwise.data.files import reading, text
@@ -30,24 +28,9 @@ HERE = "it's here: #1"  # a blank, a quote, what YAML takes for a mapping and a 
 def folder(tmp_path, monkeypatch):
     """A folder that needs quotes, below the one in which commands are typed."""
     monkeypatch.chdir(tmp_path)
-    in_long_lines(monkeypatch)
     made = tmp_path / HERE
     made.mkdir()
     return Path(made.name)
-
-
-@pytest.fixture
-def typed(capsys, monkeypatch):
-    """Type a command: (exit code, what it printed, what it printed as an error)."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["rankwise", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
 
 
 def two_files(folder):

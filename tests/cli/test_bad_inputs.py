@@ -9,17 +9,14 @@ import gzip
 import json
 import re
 import shlex
-import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from long_lines import in_long_lines
 
 from conftest import save_tiny
-from rankwise.cli import app as cli
 from rankwise.data.files import reading
 
 Content = str | bytes | Callable[[Path], object]  # or what makes the file
@@ -330,23 +327,6 @@ TABLE = [
         f"{TRAIN} --set train.precision=fp16",
     ),
 ]
-
-
-@pytest.fixture
-def typed(capsys, monkeypatch, tmp_path):
-    """Type a command in an empty folder: (exit code, what it printed, what it printed as an error)."""
-    monkeypatch.chdir(tmp_path)
-    in_long_lines(monkeypatch)
-
-    def run(*words):
-        capsys.readouterr()  # what a training for the test has said
-        monkeypatch.setattr(sys, "argv", ["rankwise", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
 
 
 def trains(row):

@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import sys
 
 import pyarrow as pa
 import pyarrow.feather
 import pytest
-from long_lines import in_long_lines
-
-from rankwise.cli import app as cli
 
 TEXTS = [f"{word} order number {number}" for number, word in enumerate(["late", "kind"] * 10)]
 ROWS = [{"text": text, "label": "praise" if number % 2 else "delivery"} for number, text in enumerate(TEXTS)]
@@ -26,19 +22,9 @@ def table(delimiter: str, *, header: bool = True, **changed: str) -> str:
 
 
 @pytest.fixture
-def data(capsys, monkeypatch, tmp_path):
+def data(typed):
     """Type `rankwise data … --no-tokens` in an empty folder: (exit code, what it printed, what it printed as an error)."""
-    monkeypatch.chdir(tmp_path)
-    in_long_lines(monkeypatch)
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["rankwise", "data", *words, "--no-tokens"])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out, printed.err
-
-    return run
+    return lambda *words: typed("data", *words, "--no-tokens")
 
 
 READ = [

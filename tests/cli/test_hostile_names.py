@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-from long_lines import in_long_lines
 
-from rankwise.cli import app as cli
 from rankwise.errors import as_set
 
 STEERS = "\x1b]0;gone\x07", "\x1b[31m", "\u202e"
@@ -19,42 +16,31 @@ READ = ["--set", f"data.text={json.dumps(TEXT)}", "--set", f"data.label={json.du
 
 
 @pytest.fixture
-def typed(capsys, monkeypatch, tmp_path):
+def shown(typed):
     """Type a command: what it printed, on both streams."""
-    monkeypatch.chdir(tmp_path)
-    in_long_lines(monkeypatch)
-
-    def run(*words):
-        capsys.readouterr()
-        monkeypatch.setattr(sys, "argv", ["rankwise", *map(str, words)])
-        with pytest.raises(SystemExit):
-            cli.main()
-        printed = capsys.readouterr()
-        return printed.out + printed.err
-
-    return run
+    return lambda *words: "".join(typed(*words)[1:])
 
 
 @pytest.mark.long
-def test_no_verb_obeys_a_name(typed, tiny):
+def test_no_verb_obeys_a_name(shown, tiny):
     classes = (f"fruit{STEERS[0]}", f"metal{STEERS[2]}")
     rows = [f"{('melon', 'iron')[n % 2]} {n}{STEERS[1]},{classes[n % 2]},x{n}\n" for n in range(24)]
     Path(FILE).write_text(f"{TEXT},{LABEL},{OWN}\n{''.join(rows)}", "utf-8")
     tuned = ["--set", f"base={tiny('bert')}", "--set", "data.max_length=24", "--set", "train.max_steps=1"]
     tuned += ["--set", "evaluate.resamples=20", "--set", "budget.parameters=null"]
     said = {
-        "asked": typed("data", FILE, "--no-tokens"),
-        "data": typed("data", FILE, "--no-tokens", *READ),
-        "suspects": typed("data", FILE, "--suspects", *READ),
-        "plan": typed("plan", "quickstart", "--data", FILE, *READ, *tuned),
-        "train": typed("train", "quickstart", "--data", FILE, "--out", RUN, *READ, *tuned),
-        "in the way": typed("train", "quickstart", "--data", FILE, "--out", RUN, *READ, *tuned),
-        "predict": typed("predict", RUN, FILE, "--out", "out.jsonl"),
-        "predict as JSON": typed("predict", RUN, FILE, "--json"),
-        "evaluate": typed("evaluate", RUN, FILE, *READ),
-        "evaluate as JSON": typed("evaluate", RUN, FILE, *READ, "--json"),
-        "compare": typed("compare", RUN, RUN),
-        "report": typed("report", RUN, "--out", PAGE),
+        "asked": shown("data", FILE, "--no-tokens"),
+        "data": shown("data", FILE, "--no-tokens", *READ),
+        "suspects": shown("data", FILE, "--suspects", *READ),
+        "plan": shown("plan", "quickstart", "--data", FILE, *READ, *tuned),
+        "train": shown("train", "quickstart", "--data", FILE, "--out", RUN, *READ, *tuned),
+        "in the way": shown("train", "quickstart", "--data", FILE, "--out", RUN, *READ, *tuned),
+        "predict": shown("predict", RUN, FILE, "--out", "out.jsonl"),
+        "predict as JSON": shown("predict", RUN, FILE, "--json"),
+        "evaluate": shown("evaluate", RUN, FILE, *READ),
+        "evaluate as JSON": shown("evaluate", RUN, FILE, *READ, "--json"),
+        "compare": shown("compare", RUN, RUN),
+        "report": shown("report", RUN, "--out", PAGE),
         "page": Path(PAGE).read_text("utf-8"),
         "card": (Path(RUN) / "README.md").read_text("utf-8"),
     }
@@ -66,8 +52,8 @@ def test_no_verb_obeys_a_name(typed, tiny):
     assert (predicted[OWN], predicted[LABEL]) == ("x0", classes[0])  # a file keeps them to the letter
 
 
-def test_a_column_that_a_message_names_is_typed_as_it_was(typed):
+def test_a_column_that_a_message_names_is_typed_as_it_was(shown):
     Path(FILE).write_text(
         f"text,{LABEL},other\n" + "".join(f"order {n} went,{'ab'[n % 2]},{'xy'[n // 2 % 2]}\n" for n in range(24)), "utf-8"
     )
-    assert as_set("data.label", LABEL).replace("\u202e", "\\u202e") in typed("data", FILE, "--no-tokens")
+    assert as_set("data.label", LABEL).replace("\u202e", "\\u202e") in shown("data", FILE, "--no-tokens")

@@ -5,17 +5,12 @@ from __future__ import annotations
 import csv
 import json
 import re
-import shlex
-import sys
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
-from long_lines import in_long_lines
 from pyarrow import feather, parquet
-
-from rankwise.cli import app as cli
 
 ROWS = 80
 LABELS = ["praise", "billing"] * (ROWS // 2)
@@ -240,14 +235,10 @@ TABLE = {  # what makes the file: where it is, and what is said of it, every pat
 
 
 @pytest.mark.parametrize("make", [pytest.param(make, id=make.__name__) for make in TABLE])
-def test_a_file_that_was_reported_is_read_as_it_is_meant_or_asked_about(make, capsys, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    in_long_lines(monkeypatch)
+def test_a_file_that_was_reported_is_read_as_it_is_meant_or_asked_about(typed, make):
     make()
     where, *patterns = TABLE[make]
-    monkeypatch.setattr(sys, "argv", ["rankwise", *shlex.split(f"data {where} --no-tokens")])
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    printed = "".join(capsys.readouterr())
-    assert (ended.value.code or 0) == (2 if patterns[0].startswith("error") else 0), printed
+    code, out, err = typed("data", where, "--no-tokens")
+    printed = out + err
+    assert code == (2 if patterns[0].startswith("error") else 0), printed
     assert [pattern for pattern in patterns if not re.search(pattern, printed, re.MULTILINE)] == [], printed
