@@ -193,7 +193,7 @@ def pair(value, low, high, p_holm):
         (pair(0.012, 0.004, 0.02, 0.003), "a is better than b by 1.2 points (0.4 to 2.0), p = 0.003"),
         (pair(-0.012, -0.02, -0.004, 0.003), "b is better than a by 1.2 points (0.4 to 2.0), p = 0.003"),
         (pair(0.003, -0.003, 0.009, 0.31), "a and b: no difference shown (-0.3 to 0.9), p = 0.31"),
-        (pair(0.01, 0.001, 0.02, 0.08), "a and b: no difference shown (0.1 to 2.0), p = 0.08"),
+        (pair(0.01, 0.001, 0.02, 0.08), "a and b: no difference shown, for p = 0.08, though the interval is 0.1 to 2.0"),
         (pair(0.01, -0.001, 0.02, 0.04), "a and b: no difference shown (-0.1 to 2.0), p = 0.04"),
         (pair(0.0, 0.0, 0.0, 1.0), "a and b: no difference shown (0.0 to 0.0), p = 1.00"),
         (pair(None, None, None, None), "a and b: not defined on these rows"),
@@ -206,7 +206,10 @@ def test_a_verdict_needs_both_the_corrected_p_value_and_the_interval(one, words)
 def test_bounds_that_leave_out_0_beside_a_corrected_p_value_that_shows_nothing_are_explained():
     one = pair(0.03, 0.006, 0.05, 0.12)
     told = Comparison(ROWS, 0.95, (), (one, pair(0.003, -0.003, 0.009, 0.31), pair(0.0, 0.0, 0.0, 1.0)))
-    assert told.verdict(one) == "a and b: no difference shown (0.6 to 5.0 were it the only pair), p = 0.12 after Holm"
+    assert (
+        told.verdict(one)
+        == "a and b: no difference shown, for p = 0.12 after Holm, though the interval is 0.6 to 5.0 were it the only pair"
+    )
     assert told.verdict(told.pairs[1]) == "a and b: no difference shown (-0.3 to 0.9), p = 0.31 after Holm"
 
 

@@ -153,12 +153,12 @@ def _read_beside(train: Table, source: SourceSpec, spec: DataSpec) -> Table:
     ours, theirs = train.layout.text, table.layout.text
     if len(ours) != len(theirs) and not (source.text or spec.text):
         differs = (
-            f"{table.layout.name}: training reads {' + '.join(ours)}, and of {', '.join(table.layout.columns)} this would be "
-            f"{' + '.join(theirs)}"
+            f"{table.layout.name}: training reads {' + '.join(ours)}, and the text of this file would be "
+            f"{' + '.join(theirs)}, of its columns {', '.join(table.layout.columns)}"
         )
         if len(theirs) < len(ours):
             raise DataError(f"{differs}; call the columns alike, or leave the file out")
-        table = replace(table, warnings=(*table.warnings, differs))
+        table = replace(table, warnings=(*table.warnings, f"{differs}; look whether that is the same text"))
     if marker := unlabelled(table.labels or (), known=set(train.labels or ())):
         raise Unlabelled(f"every label of {table.layout.name} is {marker}: unlabelled")
     return table

@@ -155,8 +155,11 @@ class Comparison:
             points = sorted(abs(100 * bound) for bound in (low, high))
             by_points = f"{abs(100 * value):.1f} points ({points[0]:.1f} to {points[1]:.1f})"
             return f"{better} is better than {worse} by {by_points}, {p_value}"
-        on_its_own = " were it the only pair" if after and low * high > 0 else ""  # bounds are not corrected, the p-value is
-        return f"{pair.a} and {pair.b}: no difference shown ({100 * low:z.1f} to {100 * high:z.1f}{on_its_own}), {p_value}"
+        between = f"{100 * low:z.1f} to {100 * high:z.1f}"
+        if low * high <= 0:
+            return f"{pair.a} and {pair.b}: no difference shown ({between}), {p_value}"
+        why = " were it the only pair" if after else ""  # bounds are not corrected, the p-value is
+        return f"{pair.a} and {pair.b}: no difference shown, for {p_value}, though the interval is {between}{why}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, the verdicts among them."""

@@ -20,8 +20,14 @@ def scorer(run: SavedRun, _: str) -> OnnxScorer:
 
 
 def is_made(run: SavedRun) -> bool:
-    """Whether there is an export, so that it need not be made first, which takes some ten seconds."""
-    return _found(run, _kept(sha256(run.folder / MANIFEST))).exists()
+    """Whether there is an export, so that it need not be made first, which takes some ten seconds.
+
+    Raises MissingExtra, before torch is loaded, where what makes one is not installed.
+    """
+    if _found(run, _kept(sha256(run.folder / MANIFEST))).exists():
+        return True
+    require("onnx", extra="export")
+    return False
 
 
 def exported(run: SavedRun, path: Path | None = None, *, threads: int | None = None) -> OnnxScorer:
