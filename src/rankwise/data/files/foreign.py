@@ -69,9 +69,8 @@ _LINES = (
 )
 _TAGGED = re.compile(r"\S+(?:[ \t]\S+)*[ \t](O|[BIESLUM]-[^\W\d]\S*)")
 _TAG = re.compile(r"O|[BIESLUM]-[A-Z][A-Z_-]*")
-_RULE = re.compile(
-    r"\|?(?:\s*:?-{3,}:?\s*\|)+(?:\s*:?-{3,}:?\s*)?|\+?[-=]{3,}(?:\+[-=]{3,})+\+?"
-)  # below or above a table's header
+# below or above a table's header
+_RULE = re.compile(r"\|?(?:\s*:?-{3,}:?\s*\|)+(?:\s*:?-{3,}:?\s*)?|\+?[-=]{3,}(?:\+[-=]{3,})+\+?")
 
 
 def by_beginning(head: bytes) -> str:

@@ -89,7 +89,8 @@ def _features_of_card(name: str, text: str) -> Iterator[tuple[str, tuple[str, ..
         for feature in features if isinstance(features, list) else ():
             kind = feature.get("dtype") if isinstance(feature, dict) else None
             names = (kind.get("class_label") or {}).get("names") if isinstance(kind, dict) else None
-            yield from ((str(feature.get("name")), listed) for listed in [_listed(names)] if listed)
+            if listed := _listed(names):
+                yield str(feature.get("name")), listed
 
 
 def _features_of_json(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -99,7 +100,8 @@ def _features_of_json(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         features = info.get("features") if isinstance(info, dict) else None
         for column, feature in features.items() if isinstance(features, dict) else ():
             is_class = isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-            yield from ((column, listed) for listed in [_listed(feature.get("names") if is_class else None)] if listed)
+            if is_class and (listed := _listed(feature.get("names"))):
+                yield column, listed
 
 
 def _listed(names: Any) -> tuple[str, ...]:
