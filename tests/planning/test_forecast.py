@@ -94,7 +94,15 @@ def test_a_ladder_is_not_refused_for_updates_where_its_first_rung_makes_none():
     little_to_score = Work(9000, 10, 10, 9000 * 55.0, 550.0, 550.0, 128)
     with pytest.raises(OverTime, match="10 updates"):
         predicted(*pooled, "rungs=[top,all]", work=little_to_score, gflops=5.0)
-    assert predicted(*pooled, "rungs=[features,all]", work=little_to_score, gflops=5.0).steps < LEAST_UPDATES
+    assert predicted(*pooled, "rungs=[tfidf,all]", work=little_to_score, gflops=5.0).steps < LEAST_UPDATES
+
+
+def test_minutes_that_are_far_too_few_for_the_first_rung_are_refused_with_what_to_type():
+    climb = ("head.kind=pooled", "head.start=fitted", "rungs=[features,all]")
+    with pytest.raises(OverTime, match="starting, the rung features, scoring and saving are predicted") as refused:
+        predicted(*climb, "budget.minutes=0.5")
+    typed = str(refused.value).split("--minutes ")[1].split(",")[0]
+    assert predicted(*climb, f"budget.minutes={typed}").minutes == float(typed)
 
 
 def test_what_is_over_once_texts_are_tokens_takes_the_place_of_what_was_predicted():

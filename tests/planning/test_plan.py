@@ -39,6 +39,26 @@ def test_the_live_model_of_a_recipe_counts_what_the_plan_says(name, classes):
     assert count_live(found, classes) == (found.ledger.trainable_parameters, found.ledger.total_parameters)
 
 
+@pytest.mark.parametrize(
+    ("overrides", "kind"),
+    [
+        ([], "pooled"),
+        (["base=bert-base-uncased"], "pooled"),
+        (["base=bert-base-uncased", "adapter.method=bias"], "pooled"),
+        (["adapter.method=full", "budget.parameters=null"], "pooled"),
+        (["base=bert-base-uncased", "adapter.method=full", "budget.parameters=null"], "slim"),
+        (["base=bert-base-uncased", "adapter.method=full", "budget.parameters=null", "head.pooling=mean"], "pooled"),
+        (["base=bert-base-uncased", "adapter.method=full", "budget.parameters=null", "head.kind=pooled"], "pooled"),
+        (["adapter.method=prefix"], "slim"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_auto_takes_a_head_of_a_stock_class_where_the_whole_encoder_trains_and_nothing_says_how_it_is_pooled(overrides, kind):
+    found = plan(Recipe.load("auto", overrides), classes=3)
+    assert found.head.kind == kind
+    assert count_live(found, 3) == (found.ledger.trainable_parameters, found.ledger.total_parameters)
+
+
 def test_the_whole_model_counts_its_head_once():
     assert planned(recipe="depth-scaled-query").ledger.total_parameters == 124_992_772
 

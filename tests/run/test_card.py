@@ -121,6 +121,17 @@ def test_a_pooled_head_is_nothing_that_a_pipeline_puts_a_random_one_in_place_of(
     assert 'pipeline("text-classification", …)` ends in an error' in (run.folder / "README.md").read_text("utf-8")
 
 
+@pytest.mark.parametrize("head", HEADS)
+def test_a_climb_that_trains_the_whole_encoder_saves_what_a_pipeline_answers_alike(recipe_for, tmp_path, head):
+    base = base_with(HEADS[head], tmp_path / "published")
+    climb = ["head.kind=auto", "head.start=fitted", "rungs=[features,all]", "adapter.method=full", "train.max_steps=3"]
+    run = train(recipe_for("bert", f"base={base}", *climb), tmp_path / "run")
+    classify = pipeline("text-classification", str(run.folder), top_k=None, device="cpu")
+    for text in ("apple and pear", "zinc"):
+        found = {entry["label"]: entry["score"] for entry in classify([text])[0]}
+        assert found == pytest.approx(run.predict([text])[0].probabilities, abs=1e-5)
+
+
 @pytest.mark.parametrize("method", ["full", "head", "bias"])
 def test_what_is_saved_says_one_class_a_text_whatever_the_base_says(recipe_for, tmp_path, method):
     base = base_with(HEADS["several labels at once"], tmp_path / "published")
@@ -131,10 +142,12 @@ def test_what_is_saved_says_one_class_a_text_whatever_the_base_says(recipe_for, 
 
 
 @pytest.mark.parametrize("family", MASKED)
-@pytest.mark.parametrize("kind", ["stock", "slim"])
-def test_a_masked_language_model_is_a_base_whose_missing_layer_is_in_what_is_saved(recipe_for, tmp_path, family, kind):
+@pytest.mark.parametrize(("kind", "method"), [("stock", "lora"), ("slim", "lora"), ("stock", "full"), ("slim", "full")])
+def test_a_masked_language_model_is_a_base_whose_missing_layer_is_in_what_is_saved(
+    recipe_for, tmp_path, family, kind, method
+):
     base = masked_language_model(family, tmp_path / "adapted")
-    changes = [f"base={base}", f"head.kind={kind}", "train.max_steps=3"]
+    changes = [f"base={base}", f"head.kind={kind}", f"adapter.method={method}", "train.max_steps=3"]
     run = train(recipe_for(family, *changes), tmp_path / "run")
     assert run.facts.trained_parameters.planned == run.facts.trained_parameters.counted
     assert scores_of(ran(run, base)) == pytest.approx(run.predict([TEXT])[0].probabilities, abs=1e-5)

@@ -44,6 +44,20 @@ def refused(process):
     return error
 
 
+def fill(disk, *, but):
+    """Take all the room of a disk but so many kilobytes."""
+    room = os.statvfs(disk)
+    (disk / "filler").write_bytes(bytes(room.f_bavail * room.f_frsize - 1000 * but))
+
+
+def sweep_of(recipe_for, folder):
+    """A space of three small configurations, and one run at its end."""
+    (folder / "base.yaml").write_text(recipe_for("bert", "train.max_steps=2", "train.threads=1").to_yaml(), "utf-8")
+    space = "search: {sampler: grid, finalists: 1, finalist_seeds: 1}\nspace:\n  adapter.rank: [1, 2, 4]\n"
+    (folder / "space.yaml").write_text(f"base: {folder / 'base.yaml'}\n{space}", "utf-8")
+    return folder / "space.yaml"
+
+
 def named(folder):
     """What lies in a folder under names that a person would take for whole files."""
     return sorted(path.name for path in folder.iterdir() if path.name != "filler")
@@ -79,6 +93,37 @@ def test_a_merge_for_which_there_is_no_room_is_a_line_and_no_folder(run, tmp_pat
         line = refused(begun("merge", run.folder, "--out", disk / "merged"))
         assert line.startswith(f"error: {disk / 'merged'}: the disk is full (No space left on device); free room there")
         assert named(disk) == []
+
+
+@pytest.mark.parametrize("kilobytes", [8, 200])
+def test_an_export_for_which_there_is_no_room_is_a_line_and_no_file_and_with_room_it_is_made(run, tmp_path, kilobytes):
+    with small_disk(tmp_path / "disk", 20_000) as disk:
+        fill(disk, but=kilobytes)
+        asked = ("predict", run.folder, "--text", "apple", "--engine", "onnx")
+        line = refused(begun(*asked, RANKWISE_CACHE=str(disk)))
+        assert line.startswith(f"error: {disk / 'onnx'}"), line
+        assert "the disk is full (No space left on device); free room there" in line
+        assert not list(disk.rglob("*.onnx"))
+        (disk / "filler").unlink()
+        ((code, _, complaint),) = ended(begun(*asked, RANKWISE_CACHE=str(disk)))
+        assert code == 0, complaint
+        assert len(list(disk.rglob("*.onnx"))) == 1
+
+
+@pytest.mark.parametrize("kilobytes", [8, 60, 200, 400])
+def test_a_sweep_for_which_there_is_no_room_is_a_line_and_with_room_it_goes_on(recipe_for, tmp_path, kilobytes):
+    space = sweep_of(recipe_for, tmp_path)
+    with small_disk(tmp_path / "disk", 20_000) as disk:
+        fill(disk, but=kilobytes)
+        command = ("sweep", space, "--out", disk / "sweep", "--jobs", 1, "--json")
+        line = refused(begun(*command))
+        assert "the disk is full (No space left on device); free room there" in line
+        (disk / "filler").unlink()
+        ((code, out, complaint),) = ended(begun(*command))
+        assert code == 0, out + complaint
+        found = json.loads(out)
+        assert [trial["state"] for trial in found["trials"]] == ["finished"] * 3
+        assert len(found["finals"]) == 1
 
 
 @pytest.mark.parametrize("what", ["the page", "its figures"])
@@ -141,10 +186,7 @@ def test_two_that_merge_into_one_folder_leave_one_whole_model(run, tmp_path):
 
 @pytest.mark.slow
 def test_two_sweeps_in_one_folder_train_each_configuration_once_and_leave_whole_tables(recipe_for, tmp_path):
-    (tmp_path / "base.yaml").write_text(recipe_for("bert", "train.max_steps=2", "train.threads=1").to_yaml(), "utf-8")
-    space = "search: {sampler: grid, finalists: 1, finalist_seeds: 1}\nspace:\n  adapter.rank: [1, 2, 4]\n"
-    (tmp_path / "space.yaml").write_text(f"base: {tmp_path / 'base.yaml'}\n{space}", "utf-8")
-    command = ("sweep", tmp_path / "space.yaml", "--out", tmp_path / "sweep", "--jobs", 1, "--json")
+    command = ("sweep", sweep_of(recipe_for, tmp_path), "--out", tmp_path / "sweep", "--jobs", 1, "--json")
     for code, out, complaint in ended(begun(*command), begun(*command)):
         assert code == 0, out + complaint
         found = json.loads(out)

@@ -172,12 +172,14 @@ def forecast(
     passes = evaluations(steps, spec.evaluation_interval(work.train_rows))
     rows, scored = fit_batches(plan, recipe, work, bf16=bf16, gpu=gpu)
     rungs: dict[str, float] = {
-        rung: (1 + work.folds) * _counting_seconds(work, plan.encoder.classes)
+        rung: (1 + work.folds) * counting_seconds(work, plan.encoder.classes)
         if rung == COUNTED_WORDS
         else _rung_seconds(recipe.rung(rung, few=work.folds > 0), plan.encoder.classes, work, pace)
         for rung in recipe.climbed(few=work.folds > 0)
     }
     seconds = durations.whole(steps, passes)
+    if rungs and minutes is not None and recipe.starts_at_once and measured is None:  # later there soon is something
+        _check_first_rung(minutes, next(iter(rungs)), durations, rungs)
     if rungs:
         whole = durations.start_seconds + sum(rungs.values()) + durations.end_seconds
         seconds = whole if minutes is None else min(whole, 60 * minutes)
@@ -210,7 +212,7 @@ def _durations(plan: Plan, recipe: Recipe, work: Work, computed: Operations, pac
     """The parts of a run."""
     tokens = work.train_tokens + work.validation_tokens + work.test_tokens
     classes = plan.encoder.classes
-    baselines = recipe.evaluate.baselines * _counting_seconds(work, classes)
+    baselines = recipe.evaluate.baselines * counting_seconds(work, classes)
     beside = UPDATE_SECONDS + OPTIMIZER_SECONDS_PER_WEIGHT * plan.ledger.trainable_parameters
     before = START_SECONDS + TOKENIZE_SECONDS_PER_TOKEN * tokens + baselines
     if pace.elapsed_seconds is not None:
@@ -225,7 +227,7 @@ def _durations(plan: Plan, recipe: Recipe, work: Work, computed: Operations, pac
     )
 
 
-def _counting_seconds(work: Work, classes: int) -> float:
+def counting_seconds(work: Work, classes: int) -> float:
     """Seconds in which the words of the training texts are counted and weighed."""
     return of_baselines(work, classes, few=BASELINE_SECONDS_PER_TOKEN_FEW, many=BASELINE_SECONDS_PER_TOKEN)
 
@@ -271,6 +273,17 @@ def steps_in(minutes: float | None, recipe: Recipe, rows: int, durations: Durati
             "--set data.split.validation=N --set data.test_rows=N"
         )
     return max(steps, least)
+
+
+def _check_first_rung(minutes: float, name: str, durations: Durations, rungs: Mapping[str, float]) -> None:
+    """Raise OverTime where the rung that there is to be in any case is predicted to take much longer than there is."""
+    needed = durations.start_seconds + rungs[name] + durations.end_seconds
+    if needed > REFUSED_FROM * 60 * minutes:
+        raise OverTime(
+            f"budget.minutes is {minutes:g}, but starting, the rung {name}, scoring and saving are predicted to take "
+            f"{_duration(needed)}; type --minutes {math.ceil(needed / 6) / 10:g}, or fewer rows: "
+            "--set data.rows=N --set data.test_rows=N"
+        )
 
 
 def evaluations(steps: int, every: int | None, *, done: int = 0) -> int:

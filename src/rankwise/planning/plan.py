@@ -142,6 +142,7 @@ def plan(recipe: Recipe | str | Path, *, classes: int | None = None, encoder: En
     assumed = classes is None and not recipe.data.classes
     classes = classes or len(recipe.data.classes) or 2
     encoder = encoder or find(recipe.base, classes=classes, revision=recipe.revision)
+    recipe = settled(recipe, encoder)
     if recipe.head.kind == "pooled":
         encoder = _pooled(recipe, encoder)
     budget, counts_words = recipe.budget.parameters, recipe.rungs == (COUNTED_WORDS,)
@@ -161,6 +162,19 @@ def plan(recipe: Recipe | str | Path, *, classes: int | None = None, encoder: En
         notes=(*_notes(recipe, draft), *(["2 classes assumed; give classes=N"] if assumed else [])),
     )
     return planned.without_encoder((budget or 1) - 1, budget) if counts_words else planned
+
+
+def settled(recipe: Recipe, encoder: Encoder | None = None) -> Recipe:
+    """The recipe with the kind of head that `auto` comes to; the encoder is its base's, where that is known already."""
+    if recipe.head.kind != "auto":
+        return recipe
+    method, says = method_of(recipe.adapter), recipe.head.pooling != "auto"
+    slim = method.prefix_length(recipe.adapter) > 0
+    if method.trains_weights and not says:
+        encoder = encoder or find(recipe.base, classes=2, revision=recipe.revision)
+        slim = stated_pooling(recipe.base, encoder.config, revision=recipe.revision) is None
+    head = recipe.head.model_copy(update={"kind": "slim" if slim else "pooled"})
+    return recipe.model_copy(update={"head": head})
 
 
 def _pooled(recipe: Recipe, encoder: Encoder) -> Encoder:

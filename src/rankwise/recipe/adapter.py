@@ -164,9 +164,11 @@ class AdapterSpec(Spec):
 class HeadSpec(Spec):
     """The classifier on top of the encoder."""
 
-    kind: Literal["stock", "slim", "pooled"] = "stock"
+    kind: Literal["stock", "slim", "pooled", "auto"] = "stock"
     """stock: the architecture's own, all of it trained. slim: the same, only its last projection trained. pooled: one linear
     layer on the encoder's last hidden states, pooled, such as sentence encoders are made for; it belongs to no stock class.
+    auto: slim under a prefix, and where the whole encoder trains and its base does not say how it is pooled, so that a stock
+    class loads what is saved; else pooled.
     """
     pooling: Literal["auto", "mean", "token"] = "auto"
     """What a pooled head reads: the mean of all tokens, or the token that a stock head reads. auto: what the base says it was
@@ -179,7 +181,7 @@ class HeadSpec(Spec):
 
     @model_validator(mode="after")
     def _pooling_belongs_to_a_pooled_head(self) -> Self:
-        if self.pooling != "auto" and self.kind != "pooled":
+        if self.pooling != "auto" and self.kind not in ("pooled", "auto"):
             raise ValueError(f"pooling belongs to head.kind pooled; kind is '{self.kind}'")
         return self
 

@@ -156,11 +156,16 @@ class Run:
 
     def plan(self) -> Plan:
         """The plan, made again from the recipe."""
+        from rankwise.encoders.describe import find
         from rankwise.planning.plan import plan
 
         # the config.json of a whole model describes the encoder, wherever the base is now
         base = str(self.folder) if self.is_whole else self._base_name
-        planned = plan(self.recipe.model_copy(update={"base": base}), classes=len(self.preprocessing.classes))
+        classes = len(self.preprocessing.classes)
+        encoder = find(base, classes=classes, revision=self.recipe.revision)
+        if self.is_whole and {part.path for part in encoder.pooler} & set(self.plan_facts.frozen_head):
+            encoder = encoder.with_new_pooler()  # which is in the folder now, but was not in the base
+        planned = plan(self.recipe.model_copy(update={"base": base}), classes=classes, encoder=encoder)
         if self.counts_words:
             return planned.without_encoder(self.facts.trained_parameters.counted, planned.ledger.budget)
         return planned

@@ -34,10 +34,11 @@ from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
-from rankwise.errors import RunError, require
+from rankwise.errors import RunError, StorageError, require
 from rankwise.sweep.results import Direction, TrialsAwaited
 from rankwise.system.events import Events
 from rankwise.system.files import write_json
+from rankwise.system.storage import reason, refusal
 
 FILE = "study.db"
 LOCK = ".lock"  # beside it
@@ -80,7 +81,10 @@ class Store:
 
     @contextmanager
     def connected(self) -> Iterator[RDBStorage]:
-        """Optuna's tables, made where there are none. Raises RunError where the database can't be used."""
+        """Optuna's tables, made where there are none.
+
+        Raises RunError where the database can't be used, StorageError where the disk is full.
+        """
         logging.getLogger("optuna").setLevel(logging.WARNING)
         url, file = self.database, self.folder / FILE
         for attempt in range(1, TRIES + 1):
@@ -88,10 +92,13 @@ class Store:
                 storage = RDBStorage(url, engine_kwargs={"pool_pre_ping": True}) if self.url else _sqlite(url, file)
                 break
             except (SQLAlchemyError, sqlite3.Error) as error:  # others may set up the same tables; or there is no server
+                if refused := refusal(error):
+                    advice = "free room there, and the same command goes on; or give another --out"
+                    raise StorageError(f"{self.folder}: {reason(refused)}; {advice}") from error
                 if attempt == TRIES:
                     shown = sqlalchemy.make_url(url).render_as_string(hide_password=True)
-                    reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-                    raise RunError(f"{shown}: can't be used as a study's storage: {reason}") from error
+                    why = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+                    raise RunError(f"{shown}: can't be used as a study's storage: {why}") from error
                 time.sleep(0.2 * attempt)
         try:
             yield storage

@@ -21,8 +21,9 @@ from rankwise.data.labelled import FOLDS, Labelled
 from rankwise.data.tasks import SingleLabel
 from rankwise.errors import OverTime
 from rankwise.inference.words import Words, held_out_words
+from rankwise.planning.plan import settled
 from rankwise.recipe import Recipe, Rung
-from rankwise.recipe.recipe import COUNTED_WORDS, FITTED_HEAD
+from rankwise.recipe.recipe import AT_ONCE, COUNTED_WORDS, FITTED_HEAD
 from rankwise.run.format import LadderFacts, RungFacts
 from rankwise.run.opening import last_part, portable
 from rankwise.system.device import Device
@@ -227,8 +228,8 @@ class Ladder:
         if below is not None and self.ends_at is not None:
             cost = job.forecast
             one = cost.planned_steps * cost.update_seconds + cost.evaluation_seconds
-            left = of_main_process(self.ends_at - time.monotonic()) - cost.end_seconds
-            if LEAST_SHARE * one * (self.folds + 1) > left:
+            least = cost.rungs[rung] if rung in AT_ONCE else LEAST_SHARE * one * (self.folds + 1)
+            if least > of_main_process(self.ends_at - time.monotonic()) - cost.end_seconds:
                 return None
         if rung != FITTED_HEAD:
             if self.head is None:  # a rung alone starts where it would in a climb
@@ -263,7 +264,7 @@ class Ladder:
 
     def _recipe(self, rung: Rung) -> Recipe:
         """A rung's recipe, and where folds choose, what few rows ask for."""
-        return self.recipe.rung(rung, few=self.folds > 0)
+        return settled(self.recipe).rung(rung, few=self.folds > 0)
 
     def _assemble(self, recipe: Recipe, labelled: Labelled, number: int) -> Job:
         return assemble(recipe, labelled, self.device, memo=self.memos.setdefault(number, Memo()), speed=self.speed)

@@ -24,7 +24,7 @@ from rankwise.data.tasks import SingleLabel
 from rankwise.errors import OverTime, require
 from rankwise.inference.baselines import baselines, fitted_baselines
 from rankwise.inference.evaluation import Evaluation, evaluated
-from rankwise.planning.forecast import steps_in
+from rankwise.planning.forecast import counting_seconds, steps_in
 from rankwise.planning.plan import Plan, plan
 from rankwise.recipe import EvaluateSpec, Overrides, Recipe
 from rankwise.run.folder import Run
@@ -144,7 +144,11 @@ def _train_into(
         events.emit(DataPrepared(*rows, max_length, tuple(data.notes), warnings))
 
         wanted = recipe.evaluate.baselines and accelerator.is_main_process
+        began = time.monotonic()
         beside = _beside(data, events, whole=every_row) if wanted else {}  # before training, whose time is what they leave
+        if wanted and not (resume or recipe.starts_at_once):
+            late = time.monotonic() - began - counting_seconds(first.forecast.work, len(labelled.classes))
+            _check_time(first, elapsed + late)
         first = _measured(first, accelerator, events, started, resume=resume)
         events.emit(first.forecast.rounded())
 

@@ -67,11 +67,14 @@ def data(options: DataOptions) -> None:
     misplaced = [f"--{name}" for name in ("features", "truth", "out") if getattr(options, name) is not None]
     if misplaced:
         raise DataError(f"without --suspects there is nothing for {' and '.join(misplaced)} to do; type --suspects too")
-    tables, _, left_out = read_splits(spec)
+    with console.working("reading the data"):
+        tables, _, left_out = read_splits(spec)
     lengths, longest = None, 0
     if not options.no_tokens:
-        lengths, longest = _tokens(options.base, tables["train"].texts)
-    report = audit(tables, lengths=lengths)
+        with console.working("counting tokens"):
+            lengths, longest = _tokens(options.base, tables["train"].texts)
+    with console.working("looking at labels, lengths and repeats"):
+        report = audit(tables, lengths=lengths)
     lost = [line for name, table in tables.items() for line in losses(name, table)]
     report = replace(report, warnings=(*left_out, *lost, *report.warnings))
     layouts = [table.layout.describe() for table in tables.values()]

@@ -28,7 +28,8 @@ def name_suspects(
     """Find, print and perhaps write the suspects among the training rows. Raises DataError."""
     if out is not None:
         check_output(out)
-    sources, table, classes = read_training(spec)
+    with console.working("reading the data"):
+        sources, table, classes = read_training(spec)
     if out is not None:
         check_apart(out, sources.train.path)
     labels = SingleLabel(classes).parse(table, classes, spec)
