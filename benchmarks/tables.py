@@ -15,6 +15,7 @@ import allocation
 import few_rows
 import front
 import methods
+import minutes
 import promises
 import rungs
 import tuning
@@ -39,6 +40,7 @@ def main() -> None:
         "scale": scale_table(),
         "warm": warm_table(),
         "memory": memory_table(),
+        "minutes": "\n".join(minutes.table()) + "\n",
         "allocation": "\n".join(allocation.table()) + "\n",
         "accuracy": "\n".join(accuracy.table()) + "\n",
         "suspects": suspects_table(),
