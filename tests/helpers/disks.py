@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,3 +23,9 @@ def small_disk(folder: Path, kilobytes: int, *, read_only: bool = False) -> Iter
         yield folder
     finally:
         subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+def fill(disk: Path, *, but: int = 0) -> None:
+    """Take all the room that a disk has left, but so many kilobytes, with a file called filler."""
+    room = os.statvfs(disk)
+    (disk / "filler").write_bytes(bytes(room.f_bavail * room.f_frsize - 1000 * but))

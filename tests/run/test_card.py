@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pipelines import check_pipeline
 from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceClassification, pipeline
 
 from conftest import CLASSES, save_tiny
@@ -126,10 +127,7 @@ def test_a_climb_that_trains_the_whole_encoder_saves_what_a_pipeline_answers_ali
     base = base_with(HEADS[head], tmp_path / "published")
     climb = ["head.kind=auto", "head.start=fitted", "rungs=[features,all]", "adapter.method=full", "train.max_steps=3"]
     run = train(recipe_for("bert", f"base={base}", *climb), tmp_path / "run")
-    classify = pipeline("text-classification", str(run.folder), top_k=None, device="cpu")
-    for text in ("apple and pear", "zinc"):
-        found = {entry["label"]: entry["score"] for entry in classify([text])[0]}
-        assert found == pytest.approx(run.predict([text])[0].probabilities, abs=1e-5)
+    check_pipeline(run)
 
 
 @pytest.mark.parametrize("method", ["full", "head", "bias"])

@@ -10,12 +10,11 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from contextlib import suppress
 from pathlib import Path
 
 import faults
 import pytest
-from disks import small_disk
+from disks import fill, small_disk
 
 from rankwise.data.labelled import read_labelled
 from rankwise.errors import DataError, RecipeError, RunError, StorageError
@@ -137,25 +136,18 @@ def test_of_300_flipped_bytes_and_60_cuts_of_a_run_and_its_checkpoints_none_is_m
 # ------------------------------------------------------------------------------------------------------------ full disks
 
 
-def filler(folder):
-    """Take all the room that a disk has left."""
-    with (folder / "filler").open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(b"x" * 512)
-
-
 @pytest.mark.parametrize("moment", ["plan", "start", "evaluation", "end", "scores"])
 def test_a_disk_that_is_full_at_any_moment_ends_a_training_with_a_line_and_with_room_it_goes_on(recipe_for, tmp_path, moment):
     recipe = recipe_for("bert", *QUICK)
     reference = train(recipe, tmp_path / "reference")
     with small_disk(tmp_path / "disk", 2_000) as disk:
 
-        def fill(event):
+        def fill_then(event):
             if event.kind == moment:
-                filler(disk)
+                fill(disk)
 
         with pytest.raises(StorageError) as told:
-            train(recipe, disk / "run", listeners=[fill])
+            train(recipe, disk / "run", listeners=[fill_then])
         assert str(told.value).startswith(f"{disk / 'run'}: the disk is full (No space left on device); free room there and ")
         assert "\n" not in str(told.value)
         with pytest.raises(RunError):
@@ -167,7 +159,7 @@ def test_a_disk_that_is_full_at_any_moment_ends_a_training_with_a_line_and_with_
 
 def test_a_disk_that_was_full_from_the_start_is_told(recipe_for, tmp_path):
     with small_disk(tmp_path / "disk", 8) as disk:
-        filler(disk)
+        fill(disk)
         with pytest.raises(StorageError, match=r"the disk is full \(No space left on device\); give another --out"):
             train(recipe_for("bert", *QUICK), disk / "run")
 

@@ -10,7 +10,7 @@ import sys
 
 import faults
 import pytest
-from disks import small_disk
+from disks import fill, small_disk
 
 from rankwise.run.folder import Run
 from rankwise.workflows.train import train
@@ -42,12 +42,6 @@ def refused(process):
     *told, error = complaint.splitlines()  # of a sweep, how far it was
     assert not any(line.startswith(("error:", "Traceback")) for line in told), complaint
     return error
-
-
-def fill(disk, *, but):
-    """Take all the room of a disk but so many kilobytes."""
-    room = os.statvfs(disk)
-    (disk / "filler").write_bytes(bytes(room.f_bavail * room.f_frsize - 1000 * but))
 
 
 def sweep_of(recipe_for, folder):

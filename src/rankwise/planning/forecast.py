@@ -179,7 +179,9 @@ def forecast(
     }
     seconds = durations.whole(steps, passes)
     if rungs and minutes is not None and recipe.starts_at_once and measured is None:  # later there soon is something
-        _check_first_rung(minutes, next(iter(rungs)), durations, rungs)
+        needed = durations.start_seconds + rungs[recipe.rungs[0]] + durations.end_seconds
+        fewer = "fewer rows: --set data.rows=N --set data.test_rows=N"
+        _check_least(f"the rung {recipe.rungs[0]}", needed, minutes, fewer)
     if rungs:
         whole = durations.start_seconds + sum(rungs.values()) + durations.end_seconds
         seconds = whole if minutes is None else min(whole, 60 * minutes)
@@ -265,24 +267,18 @@ def steps_in(minutes: float | None, recipe: Recipe, rows: int, durations: Durati
     left = 60 * minutes - durations.start_seconds - durations.end_seconds
     steps = affordable_steps(left, durations.update_seconds, durations.evaluation_seconds, every=every, most=planned)
     least = 0 if recipe.starts_at_once else min(planned, LEAST_UPDATES)
-    needed = durations.whole(least, evaluations(least, every))
-    if steps < least and needed > REFUSED_FROM * 60 * minutes:
-        raise OverTime(
-            f"budget.minutes is {minutes:g}, but starting, {least} updates, scoring and saving are predicted to take "
-            f"{_duration(needed)}; type --minutes {math.ceil(needed / 6) / 10:g}, or fewer rows to score: "
-            "--set data.split.validation=N --set data.test_rows=N"
-        )
+    if steps < least:
+        fewer = "fewer rows to score: --set data.split.validation=N --set data.test_rows=N"
+        _check_least(f"{least} updates", durations.whole(least, evaluations(least, every)), minutes, fewer)
     return max(steps, least)
 
 
-def _check_first_rung(minutes: float, name: str, durations: Durations, rungs: Mapping[str, float]) -> None:
-    """Raise OverTime where the rung that there is to be in any case is predicted to take much longer than there is."""
-    needed = durations.start_seconds + rungs[name] + durations.end_seconds
+def _check_least(what: str, needed: float, minutes: float, fewer: str) -> None:
+    """Raise OverTime where the least that is worth a run is predicted to take much longer than there is."""
     if needed > REFUSED_FROM * 60 * minutes:
         raise OverTime(
-            f"budget.minutes is {minutes:g}, but starting, the rung {name}, scoring and saving are predicted to take "
-            f"{_duration(needed)}; type --minutes {math.ceil(needed / 6) / 10:g}, or fewer rows: "
-            "--set data.rows=N --set data.test_rows=N"
+            f"budget.minutes is {minutes:g}, but starting, {what}, scoring and saving are predicted to take "
+            f"{_duration(needed)}; type --minutes {math.ceil(needed / 6) / 10:g}, or {fewer}"
         )
 
 

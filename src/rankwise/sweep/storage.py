@@ -40,6 +40,7 @@ from rankwise.system.events import Events
 from rankwise.system.files import write_json
 from rankwise.system.storage import reason, refusal
 
+NO_ROOM = "free room there, and the same command goes on; or give another --out"
 FILE = "study.db"
 LOCK = ".lock"  # beside it
 ABOUT = "sweep.json"  # in a sweep's folder: where its study is
@@ -93,8 +94,7 @@ class Store:
                 break
             except (SQLAlchemyError, sqlite3.Error) as error:  # others may set up the same tables; or there is no server
                 if refused := refusal(error):
-                    advice = "free room there, and the same command goes on; or give another --out"
-                    raise StorageError(f"{self.folder}: {reason(refused)}; {advice}") from error
+                    raise StorageError(f"{self.folder}: {reason(refused)}; {NO_ROOM}") from error
                 if attempt == TRIES:
                     shown = sqlalchemy.make_url(url).render_as_string(hide_password=True)
                     why = str(getattr(error, "orig", None) or error).strip().splitlines()[0]

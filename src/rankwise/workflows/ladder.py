@@ -21,7 +21,6 @@ from rankwise.data.labelled import FOLDS, Labelled
 from rankwise.data.tasks import SingleLabel
 from rankwise.errors import OverTime
 from rankwise.inference.words import Words, held_out_words
-from rankwise.planning.plan import settled
 from rankwise.recipe import Recipe, Rung
 from rankwise.recipe.recipe import AT_ONCE, COUNTED_WORDS, FITTED_HEAD
 from rankwise.run.format import LadderFacts, RungFacts
@@ -264,7 +263,7 @@ class Ladder:
 
     def _recipe(self, rung: Rung) -> Recipe:
         """A rung's recipe, and where folds choose, what few rows ask for."""
-        return settled(self.recipe).rung(rung, few=self.folds > 0)
+        return self.recipe.rung(rung, few=self.folds > 0)
 
     def _assemble(self, recipe: Recipe, labelled: Labelled, number: int) -> Job:
         return assemble(recipe, labelled, self.device, memo=self.memos.setdefault(number, Memo()), speed=self.speed)

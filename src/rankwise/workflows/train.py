@@ -25,7 +25,7 @@ from rankwise.errors import OverTime, require
 from rankwise.inference.baselines import baselines, fitted_baselines
 from rankwise.inference.evaluation import Evaluation, evaluated
 from rankwise.planning.forecast import counting_seconds, steps_in
-from rankwise.planning.plan import Plan, plan
+from rankwise.planning.plan import Plan, plan, settled
 from rankwise.recipe import EvaluateSpec, Overrides, Recipe
 from rankwise.run.folder import Run
 from rankwise.run.format import ScoredRows
@@ -99,7 +99,7 @@ def train_on(
     started = time.monotonic() if started is None else started
     device = training_device()
     device.forget_peak()
-    recipe = with_scores(recipe.dearest, labelled, device)  # what is planned and promised is what is trained
+    recipe = settled(with_scores(recipe.dearest, labelled, device))  # what is planned and promised is what is trained
     planned = plan(recipe, classes=len(labelled.classes))
     device.resolve_precision(recipe.train.precision)
     for tracker in recipe.train.trackers:

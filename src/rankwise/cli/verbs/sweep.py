@@ -89,7 +89,7 @@ def sweep(options: SweepOptions) -> None:
     loaded.check(base)
     from rankwise.sweep.driver import sweep as search
     from rankwise.sweep.results import Imported, TrialWork
-    from rankwise.sweep.storage import Store
+    from rankwise.sweep.storage import NO_ROOM, Store
     from rankwise.sweep.study import write_tables
 
     engine = _engine(options, loaded, base)
@@ -98,7 +98,7 @@ def sweep(options: SweepOptions) -> None:
     minutes = None if options.minutes is None else options.minutes - (time.monotonic() - started) / 60
     progress = SweepProgress(loaded, quiet=options.as_json)
     try:
-        with progress, told_refusals(folder, "free room there, and the same command goes on; or give another --out"):
+        with progress, told_refusals(folder, NO_ROOM):
             store = Store(folder, options.storage)
             study = search(base, loaded, work, store, engine=engine, minutes=minutes, listeners=[progress])
             write_tables(study, folder)

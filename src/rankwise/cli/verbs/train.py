@@ -2,7 +2,6 @@
 
 import os
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,9 +53,9 @@ def train(options: TrainOptions) -> None:
     speaks = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun or accelerate launch have started
     if speaks:
         _check(loaded, options.out, existing)
-    quiet = options.as_json or not speaks
-    with nullcontext() if quiet else console.working("reading the data"):
+    with console.working("reading the data"):
         labelled = read_labelled(loaded.data, by_folds=bool(loaded.rungs))
+    quiet = options.as_json or not speaks
     loaded = loaded if quiet else scored(loaded, labelled)
     planned = None if loaded.adapter.unscored else make_plan(loaded, classes=len(labelled.classes))
     if planned is not None and not quiet:  # known in milliseconds; the libraries that train take seconds to import
