@@ -97,6 +97,14 @@ def test_a_ladder_is_not_refused_for_updates_where_its_first_rung_makes_none():
     assert predicted(*pooled, "rungs=[tfidf,all]", work=little_to_score, gflops=5.0).steps < LEAST_UPDATES
 
 
+def test_words_are_counted_in_minutes_in_which_an_encoder_could_not_read_the_test_rows():
+    climb = ("head.kind=pooled", "head.start=fitted", "budget.minutes=2", "data.windows=32")
+    much_to_score = Work(2000, 200, 25_000, 2000 * 300.0, 200 * 300.0, 25_000 * 300.0, 128)
+    assert predicted(*climb, "rungs=[tfidf,features,all]", work=much_to_score).end_seconds > 2 * 1.25 * 60
+    with pytest.raises(OverTime, match="the rung features"):
+        predicted(*climb, "rungs=[features,all]", work=much_to_score)
+
+
 def test_minutes_that_are_far_too_few_for_the_first_rung_are_refused_with_what_to_type():
     climb = ("head.kind=pooled", "head.start=fitted", "rungs=[features,all]")
     with pytest.raises(OverTime, match="starting, the rung features, scoring and saving are predicted") as refused:

@@ -146,9 +146,9 @@ def _train_into(
         wanted = recipe.evaluate.baselines and accelerator.is_main_process
         began = time.monotonic()
         beside = _beside(data, events, whole=every_row) if wanted else {}  # before training, whose time is what they leave
-        if wanted and not (resume or recipe.starts_at_once):
+        if recipe.evaluate.baselines and not (resume or recipe.starts_at_once):
             late = time.monotonic() - began - counting_seconds(first.forecast.work, len(labelled.classes))
-            _check_time(first, elapsed + late)
+            _check_time(first, elapsed + of_main_process(late))
         first = _measured(first, accelerator, events, started, resume=resume)
         events.emit(first.forecast.rounded())
 
