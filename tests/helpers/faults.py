@@ -121,7 +121,9 @@ def trainings(recipe: Path, folder: Path, count: int, reference: dict[str, str])
         if problem := half_run(killed):
             problems.append(problem)
         if (killed / "manifest.json").exists():
-            if content(killed) != reference:
+            if ended(forked(resume)) != 0:  # killed between its last rename and its tidying, it has only that to do
+                problems.append(f"kill {kills}: the run that was there could not be gone on with")
+            elif content(killed) != reference:
                 problems.append(f"kill {kills}: {sorted(set(content(killed).items()) ^ set(reference.items()))}")
             shutil.rmtree(killed)
     if ended(forked(resume)) != 0 or content(killed) != reference:
