@@ -239,8 +239,8 @@ TABLE = [
     ),
     error(
         35,
-        JSONL + lines({"text": "x", "label": ["a", "b"]}),
-        r"t\.jsonl, row 21 \(line 21\), column 'label': found 2 values \(a, b\)",
+        JSONL + lines({"text": ["x", "y"], "label": "a"}),
+        r"t\.jsonl, row 21 \(line 21\), column 'text': found 2 values \(x, y\), expected one",
         name="t.jsonl",
     ),
     error(

@@ -37,6 +37,15 @@ def test_a_folder_gives_its_splits_and_class_names(tmp_path: Path) -> None:
     assert splits(tmp_path, classes=("a", "b")).classes == ("a", "b")
 
 
+def test_a_labels_txt_names_the_classes_too_unless_it_has_the_label_of_each_row(tmp_path: Path) -> None:
+    write(tmp_path / "labels.txt", "World\nSports\n")
+    assert splits(tmp_path, "train.csv").classes == ("World", "Sports")
+    write(tmp_path / "labels.txt", "World\nSports\nWorld\n")
+    assert splits(tmp_path, "train.csv").classes == ()
+    write(tmp_path / "classes.txt", "Sports\nWorld\n")
+    assert splits(tmp_path, "train.csv").classes == ("Sports", "World")
+
+
 def test_a_folder_in_imdbs_layout_gives_train_and_test(tmp_path: Path) -> None:
     sources = splits(tmp_path, "train/pos/0.txt", "train/neg/0.txt", "test/pos/0.txt", "test/neg/0.txt", "train/urls.txt")
     assert read_table(sources.train, DataSpec()).labels == ("neg", "pos")

@@ -1,7 +1,7 @@
 """What a recipe says about its data becomes one source for each of train, validation and test.
 
-Folders are looked into: files named after splits, folders named after splits, folders of classes. A `classes.txt` beside
-the training rows names the classes in the order of their numbers.
+Folders are looked into: files named after splits, folders named after splits, folders of classes. A `classes.txt` or
+`labels.txt` beside the training rows names the classes in the order of their numbers.
 """
 
 import os
@@ -17,6 +17,8 @@ from rankwise.data.files.reading import ROLES, checked_path
 from rankwise.errors import DataError, as_typed
 from rankwise.recipe import DataSpec, SourceSpec
 
+NAMES = ("classes.txt", "labels.txt")  # files beside training rows that name the classes
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -25,7 +27,7 @@ class Sources:
     splits: Mapping[str, SourceSpec]
     """By role; validation or test is missing where its rows have to be split off the training rows."""
     classes: tuple[str, ...]
-    """Class names in the order of their numbers; empty where neither the recipe nor a classes.txt says them."""
+    """Class names in the order of their numbers; empty where neither the recipe nor a file of names says them."""
 
     @property
     def train(self) -> SourceSpec:
@@ -125,19 +127,29 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def _class_names(data: DataSpec, train: SourceSpec) -> tuple[str, ...]:
-    """Class names from classes.txt beside the training rows; empty where there is none, as for a hub data set."""
+    """Class names from a file of NAMES beside the training rows; empty where there is none, as for a hub data set."""
     if train.path.startswith("hub:"):
         return ()
     path = checked_path(data.source) if data.source and not data.source.startswith(("hub:", "sample")) else None
     folder = path if path and path.is_dir() else checked_path(train.path).parent
-    file = folder / "classes.txt"
-    if not file.is_file():
-        return ()
+    for file in (folder / name for name in NAMES):
+        if file.is_file() and (names := _names_in(file)):
+            return names
+    return ()
+
+
+def _names_in(file: Path) -> tuple[str, ...]:
+    """The names in a file, a line each. Raises DataError for a class that stands twice in a classes.txt.
+
+    Such a labels.txt has the label of each row, which names nothing.
+    """
     try:
         lines = file.read_text("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise DataError(f"{file}: not utf-8 at byte {error.start:,}; save it as UTF-8") from error
     names = tuple(line.strip() for line in lines if line.strip())
-    if len(set(names)) < len(names):
+    if len(set(names)) == len(names):
+        return names
+    if file.name == NAMES[0]:
         raise DataError(f"{file}: a class stands twice; expected each class name on a line of its own, once")
-    return names
+    return ()

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from rankwise.recipe.values import Column, Columns, Count, Seed, ShareOrCount, Spec, share
+from rankwise.recipe.values import Columns, Count, LabelColumns, Seed, ShareOrCount, Spec, share
 
 Quoting = Literal["auto", "double", "single", "backslash", "none"]
 CleanStep = Literal["escapes", "html", "emails", "urls", "numbers", "agencies", "whitespace"]
@@ -27,8 +27,10 @@ class SourceSpec(Spec):
     """A CSV, TSV, JSON, Parquet, Arrow or text file (.gz too), a folder of class folders, `hub:NAME` or `hub:NAME:SPLIT`."""
     text: Columns = ()
     """Columns to read as text, joined in this order; names, or positions from 0. Found by name when left out."""
-    label: Column | None = None
-    """The label's column, a name or a position. Found by name when left out."""
+    label: LabelColumns = None
+    """The label's column, a name or a position. A list of columns of 0 and 1 gives a text several labels; of other columns, a
+    label in each. Found by name when left out.
+    """
     header: bool | None = None
     """Whether the first row names the columns; found out when left out."""
     encoding: str = "utf-8"
@@ -64,8 +66,8 @@ class DataSpec(Spec):
     """Class names in the order of their numbers. Found in the labels when left out."""
     text: Columns = ()
     """Text columns for every file that does not say otherwise."""
-    label: Column | None = None
-    """The label column for every file that does not say otherwise."""
+    label: LabelColumns = None
+    """The label column, or columns, for every file that does not say otherwise."""
     header: bool | None = None
     """Whether the first row names the columns, for every file that does not say otherwise; found out when left out."""
     join: str = " . "

@@ -37,10 +37,18 @@ def one_or_many(value: Any) -> Any:
     return (value,) if isinstance(value, (str, int)) and not isinstance(value, bool) else value
 
 
+def alone(value: Any) -> Any:
+    """Read a list of one as that one."""
+    if isinstance(value, (list, tuple)) and not value:
+        raise ValueError("an empty list; expected a column, or several")
+    return value[0] if isinstance(value, (list, tuple)) and len(value) == 1 else value
+
+
 Share = Annotated[float, BeforeValidator(share), Field(gt=0, lt=1)]
 ShareOrCount = Annotated[float, BeforeValidator(share_or_count), Field(ge=0)]
 Column = str | int
 Columns = Annotated[tuple[Column, ...], BeforeValidator(one_or_many)]
+LabelColumns = Annotated[Column | tuple[Column, ...] | None, BeforeValidator(alone)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(gt=0, lt=10)]

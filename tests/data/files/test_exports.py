@@ -1,4 +1,4 @@
-"""Exports of annotation tools give a label a row; several labels are refused, rows that were not accepted are left out."""
+"""Exports of annotation tools give a label a row, or a list of several; rows that were not accepted are left out."""
 
 import json
 from pathlib import Path
@@ -27,6 +27,11 @@ def choice(
 def annotated(*labels: int | str) -> dict[str, Any]:
     """A row of doccano's older JSONL, each label given by another annotator."""
     return {"text": "x", "annotations": [{"label": label, "user": user} for user, label in enumerate(labels)], "meta": {}}
+
+
+def by_one(*labels: str) -> dict[str, Any]:
+    """A row of doccano's older JSONL whose labels one annotator gave."""
+    return {"text": "x", "annotations": [{"label": label, "user": 1} for label in labels], "meta": {}}
 
 
 def test_what_was_accepted_in_prodigy_is_the_label(tmp_path: Path) -> None:
@@ -110,16 +115,88 @@ def test_the_category_that_a_text_has_in_spacys_format_is_the_label(tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    "row",
+    ("row", "other", "labels"),
     [
-        choice("PRAISE", "DELIVERY"),
-        annotated("a", "b"),
-        {"text": "x", "cats": {"a": 1, "b": 1}},
-        {"text": "x", "labels": ["a", "b"]},
+        (choice("PRAISE", "DELIVERY"), choice("DELIVERY"), ('["PRAISE", "DELIVERY"]', '["DELIVERY"]')),
+        (choice(1, 0, ids=(0, 1)), choice(0, ids=(0, 1)), ('["praise", "delivery"]', '["delivery"]')),
+        (choice("PRAISE", "DELIVERY"), choice(), ('["PRAISE", "DELIVERY"]', "[]")),
+        (by_one("a", "b"), annotated("a"), ('["a", "b"]', '["a"]')),
+        (by_one("a", "b"), annotated("b", "a"), ('["a", "b"]', '["b", "a"]')),
+        ({"text": "x", "cats": {"a": 1, "b": 1}}, {"text": "y", "cats": {"a": 0, "b": 0}}, ('["a", "b"]', "[]")),
+        ({"text": "x", "labels": ["a", "b"]}, {"text": "y", "labels": []}, ('["a", "b"]', "[]")),
     ],
 )
-def test_several_labels_are_refused(tmp_path: Path, row: dict[str, Any]) -> None:
-    assert "found 2 values" in failing(lines(tmp_path / "t.jsonl", row, row))
+def test_several_labels_are_a_list_and_none_of_them_an_empty_one(
+    tmp_path: Path, row: dict[str, Any], other: dict[str, Any], labels: tuple[str, ...]
+) -> None:
+    assert read(lines(tmp_path / "t.jsonl", row, other)).labels == labels
+
+
+def test_doccanos_annotators_who_say_unlike_things_are_refused(tmp_path: Path) -> None:
+    message = failing(lines(tmp_path / "t.jsonl", annotated("a"), annotated("a", "b")))
+    assert "annotators gave one text the labels a and b" in message
+
+
+def test_a_task_of_prodigy_that_takes_several_choices_says_none_where_none_was_made(tmp_path: Path) -> None:
+    several = {"config": {"choice_style": "multiple"}}
+    rows = [choice("PRAISE") | several, choice() | several, choice(answer="ignore") | several, choice("DELIVERY") | several]
+    table = read(lines(tmp_path / "t.jsonl", *rows, choice("PRAISE", "DELIVERY") | several))
+    assert table.labels == ('["PRAISE"]', "[]", '["DELIVERY"]', '["PRAISE", "DELIVERY"]')
+    assert table.dropped == {"answer is reject or ignore": 1}
+
+
+def record(*answers: Any, suggested: Any = None, question: str = "topic", **more: Any) -> dict[str, Any]:
+    """A record of Argilla as records.to_json writes it, with the answers of one annotator each."""
+    suggestions = {} if suggested is None else {question: {"value": suggested, "score": 0.9, "agent": "model"}}
+    responses = {question: [{"value": value, "user_id": f"u{user}"} for user, value in enumerate(answers)]} if answers else {}
+    return {
+        "id": "1",
+        "fields": {"text": "x"},
+        "metadata": {"source": "web"},
+        "suggestions": suggestions,
+        "responses": responses,
+        "vectors": {},
+        "_server_id": "5f",
+    } | more
+
+
+def flattened(*answers: Any, status: str = "submitted", suggested: str = "praise") -> dict[str, Any]:
+    """The same as records.to_list(flatten=True) gives it."""
+    about = {"topic.suggestion": suggested, "topic.suggestion.score": 0.9, "topic.suggestion.agent": "model"}
+    users = {"topic.responses.users": ["u"] * len(answers), "topic.responses.status": [status] * len(answers)}
+    return {"id": "1", "_server_id": "5f", "text": "x", "source": "web", "topic.responses": list(answers), **users, **about}
+
+
+@pytest.mark.parametrize("made", [record, flattened])
+def test_what_annotators_answered_in_argilla_is_the_label_and_what_was_suggested_is_not(tmp_path: Path, made: Any) -> None:
+    rows = [made("praise", suggested="delivery"), made("delivery", "delivery", suggested="praise")]
+    table = read(write(tmp_path / "t.json", json.dumps(rows)))
+    assert (tuple(table.texts), table.labels) == (("x", "x"), ("praise", "delivery"))
+    assert table.layout.describe() == "t.json: JSON array, Argilla; label = label, text = text"
+    assert read(tmp_path / "t.json", label="topic.suggestion").labels == ("delivery", "praise")
+
+
+@pytest.mark.parametrize("made", [record, flattened])
+def test_several_answers_to_argillas_question_are_a_list(tmp_path: Path, made: Any) -> None:
+    rows = [made(["a", "b"], ["b", "c"]), made(["a"]), made([])]
+    assert read(write(tmp_path / "t.json", json.dumps(rows))).labels == ('["a", "b", "c"]', '["a"]', "[]")
+
+
+@pytest.mark.parametrize("none", [record(suggested="praise"), record(), flattened(), flattened("praise", status="discarded")])
+def test_a_record_of_argilla_without_an_answer_has_no_label(tmp_path: Path, none: dict[str, Any]) -> None:
+    made = flattened if "text" in none else record
+    table = read(write(tmp_path / "t.json", json.dumps([*[made("praise")] * 40, none])))
+    assert table.dropped == {"missing label": 1}
+
+
+def test_each_of_argillas_questions_is_a_column_and_spans_are_no_label(tmp_path: Path) -> None:
+    spans = {"where": [{"value": [{"start": 0, "end": 1, "label": "x"}], "user_id": "u"}]}
+    row = record("praise")
+    row["responses"] |= {"stars": [{"value": 4, "user_id": "u"}], **spans}
+    path = write(tmp_path / "t.json", json.dumps([row]))
+    assert read(path, label="stars").labels == ("4",)
+    assert read(path, label="topic").labels == ("praise",)
+    assert "where" not in read(path, label="topic").layout.columns
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ BAD_FILES = [
     ("broken.jsonl", JSON_LINE + '{"text": "x", \n', {}, ["line 2", "one JSON object a line"]),
     ("list.jsonl", JSON_LINE + '["x", "a"]\n', {}, ["line 2", "found a list"]),
     ("nested.jsonl", JSON_LINE + '{"text": {"en": "x"}, "label": "a"}', {}, ["line 2", "column 'text'", "found a dict"]),
-    ("listed.jsonl", JSON_LINE + '{"text": "x", "label": ["a", "b"]}', {}, ["line 2", "'label': found 2 values (a, b)"]),
+    ("listed.jsonl", JSON_LINE + '{"text": ["x", "y"], "label": "a"}', {}, ["line 2", "'text': found 2 values (x, y)"]),
     ("deep.jsonl", "[" * 100_000, {}, ["line 1"]),
     ("array.json", '[["x", "a"]]', {}, ["line 1", "found a list"]),
     ("not.parquet", "PAR1 not really", {}, ["not a Parquet file"]),

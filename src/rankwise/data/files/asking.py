@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rankwise.data.files.candidates import BODY, LABEL, Candidates, Choice
+from rankwise.data.files.candidates import BODY, LABEL, Candidates, Choice, flags_of
 from rankwise.errors import DataError, Unlabelled
 
 SHOWN = 4  # commands that a message has, at most
@@ -19,7 +19,7 @@ def unclear(file: Candidates, choice: Choice, *, needs_label: bool) -> DataError
     untaken = [index for index in range(len(file.columns)) if index not in choice.taken]
     nested = [index for index in untaken if file.all(index).kind == "objects"]
     free = [index for index in untaken if index not in nested]
-    seeks_label = needs_label and choice.label is None
+    seeks_label = needs_label and not choice.is_labelled
     texts = [choice.text]
     if not choice.text:
         likely = [index for index in free if file.all(index).may_be_text]
@@ -27,7 +27,7 @@ def unclear(file: Candidates, choice: Choice, *, needs_label: bool) -> DataError
         texts = [(index,) for index in likely]
     labels: list[int | None] = [choice.label]
     if seeks_label:
-        labels = [index for index in free if file.all(index).may_be_labels]
+        labels = [index for index in free if file.all(index).may_name_labels]
         labels = labels or [index for index in free if file.all(index).may_be_classes and not file.all(index).may_be_text]
     commands = [
         file.command(() if text == choice.text else text, label if seeks_label else None)
@@ -36,18 +36,19 @@ def unclear(file: Candidates, choice: Choice, *, needs_label: bool) -> DataError
         if label not in text
     ]
     typed = " or ".join(commands[:SHOWN])
-    flags = [index for index in free if file.all(index).are_flags]
-    if seeks_label and len(flags) > 1 and any(len(file.all(index).values) > 1 for index in flags):
+    if seeks_label and (flags := flags_of(file, choice)):
         names = ", ".join(file.columns[index] for index in flags[:5]) + (", …" if len(flags) > 5 else "")
+        text = () if texts[0] == choice.text else texts[0]
         return DataError(
-            f"{file.path}: columns {names} hold only 0 and 1, as if a text had several labels, and rankwise takes one label "
-            f"a text; train on one of them: {typed}"
+            f"{file.path}: columns {names} hold only 0 and 1; if each says whether a text has that label, type "
+            f"{file.command(text, flags)}, and to train on one of them: {typed}"
         )
     missing = [what for what, is_missing in (("text", not choice.text), ("label", seeks_label)) if is_missing]
     count = len(file.columns)
     where = f"in {count} column{'' if count == 1 else 's'} without a header"
     where = f"among {', '.join(file.columns)}" if file.by_name else where
-    candidates = [label for label in labels if label is not None and file.all(label).may_be_labels] if seeks_label else []
+    found_out = [label for label in labels if label is not None] if seeks_label else []
+    candidates = [label for label in found_out if file.all(label).may_name_labels]
     fix = f"say which: {typed}" if typed else "none holds values that repeat, as labels do; add a column of labels"
     if not typed and len(file.columns) == 1:
         fix = "its rows have one cell; add a column of labels, or name by data.delimiter what stands between text and label"

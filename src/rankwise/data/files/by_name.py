@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 from rankwise.data.files.asking import SHOWN, may_be
-from rankwise.data.files.candidates import BODY, LABEL, TITLE, Candidates, Choice, named
+from rankwise.data.files.candidates import BODY, LABEL, TITLE, Candidates, Choice, flags_of, named
 from rankwise.data.files.cells import name_each_other
 from rankwise.errors import DataError
 
+LEAST_FLAGS = 3  # columns of 0 and 1 side by side, from which on they are taken for labels of a text unless somebody objects
 _SURE = ("label", "labels")  # what goes before the others without a question
 _STATES = ("status", "state", "verdict", "decision")
 _TRAINING = {"train", "training"}
@@ -23,6 +24,8 @@ def choose_by_name(file: Candidates, choice: Choice, *, seeks_label: bool, needs
         choice.label = found[0] if found else None
         if choice.label is not None:
             choice.label, choice.numbers = _with_its_names(file, choice.label, choice.text)
+        elif needs_label and len(flags := flags_of(file, choice)) >= LEAST_FLAGS and _stand_together(flags):
+            choice.labels, choice.guess = tuple(flags), "several labels, for these columns alone hold 0 and 1"
     if not choice.text:
         _text_by_name(file, choice)
 
@@ -47,6 +50,10 @@ def splits_inside(file: Candidates, choice: Choice) -> Iterator[str]:
                 f"{file.named(index)} ({file.all(index).examples()}) says which split a row is of, and all rows are read as "
                 "one; write each split into a file of its own"
             )
+
+
+def _stand_together(indices: Sequence[int]) -> bool:
+    return list(indices) == list(range(indices[0], indices[-1] + 1))
 
 
 def _are_splits(values: Sequence[str]) -> bool:

@@ -11,7 +11,8 @@ def choose_by_values(file: Candidates, choice: Choice, *, seeks_label: bool, nee
     """Fill what is open from what the cells look like. Raises DataError where two columns may be the label."""
     asked = choice.taken
     if seeks_label:
-        labels = [index for index in range(len(file.columns)) if index not in asked and file.all(index).may_be_labels]
+        free = [index for index in range(len(file.columns)) if index not in asked]
+        labels = [index for index in free if file.all(index).may_name_labels]
         if len(labels) == 2:
             labels = _words_before_numbers(file, labels, choice)
         if len(labels) > 1 and needs_label:
@@ -25,7 +26,8 @@ def choose_by_values(file: Candidates, choice: Choice, *, seeks_label: bool, nee
     why = []
     if choice.label is not None and choice.label not in asked:
         cells = file.all(choice.label)
-        why.append(f"few values in {file.named(choice.label)}: {cells.examples()}")
+        values = "few values" if cells.may_be_labels else "lists of few values"
+        why.append(f"{values} in {file.named(choice.label)}: {cells.examples()}")
     left = [f"{index} ({file.all(index).kind})" for index in range(len(file.columns)) if index not in choice.taken]
     if left:
         why.append(f"left out: column{'s' if len(left) > 1 else ''} {', '.join(left)}")

@@ -36,12 +36,14 @@ class Candidates:
         """A column in a sentence: `column 0`, `column 'topic'`."""
         return f"column '{self.columns[index]}'" if self.by_name else f"column {self.columns[index]}"
 
-    def command(self, text: Sequence[int] = (), label: int | None = None) -> str:
+    def command(self, text: Sequence[int] = (), label: int | Sequence[int] | None = None) -> str:
         """What to type to read these columns."""
         names = [self.columns[index] if self.by_name else index for index in text]
         parts = [as_set("data.text", names[0] if len(names) == 1 else names)] if text else []
-        if label is not None:
+        if isinstance(label, int):
             parts.append(as_set("data.label", self.columns[label] if self.by_name else label))
+        elif label:
+            parts.append(as_set("data.label", [self.columns[index] if self.by_name else index for index in label]))
         return " ".join(parts)
 
 
@@ -51,13 +53,27 @@ class Choice:
 
     text: tuple[int, ...]
     label: int | None
+    labels: tuple[int, ...] = ()
+    """Where there are several label columns; then `label` is None."""
     numbers: int | None = None
     guess: str = ""
     warnings: tuple[str, ...] = ()
 
     @property
+    def is_labelled(self) -> bool:
+        return self.label is not None or bool(self.labels)
+
+    @property
     def taken(self) -> set[int]:
-        return {*self.text, *(index for index in (self.label, self.numbers) if index is not None)}
+        return {*self.text, *self.labels, *(index for index in (self.label, self.numbers) if index is not None)}
+
+
+def flags_of(file: Candidates, choice: Choice) -> list[int]:
+    """The columns, none of them chosen yet, that hold only 0 and 1, of which some hold both: each may be a label."""
+    flags = [index for index in range(len(file.columns)) if index not in choice.taken and file.all(index).are_flags]
+    written = [index for index in flags if not file.all(index).values[0].isalpha()]  # as 0 and 1, not as true and false
+    flags = written if len(written) > 1 else flags
+    return flags if len(flags) > 1 and any(len(file.all(index).values) > 1 for index in flags) else []
 
 
 def named(columns: Sequence[str], known: Sequence[str]) -> list[int]:

@@ -17,6 +17,7 @@ MOST_VALUES = 50  # of a column that may be the label without being named
 LONGEST_VALUE = 50  # characters of such a value
 FEW = 10  # cells, of which nobody can say whether they repeat
 NEARLY_ALL = 0.9  # share of the cells that must look alike
+NEARLY_FLAGS = 0.99  # share of 0 and 1 in a column among label columns, from which on another cell is a mistake
 UNIQUE = 0.95  # share of different values above which they are ids
 LEAST_TOLD = 20  # rows, below which it is not asked what a column tells of the label
 SHARE_TOLD = 0.5  # of the way from chance to certainty, from which a column is said to tell the label
@@ -34,6 +35,8 @@ _DATE = re.compile(
 )
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d+)*|\.\d+)(?:e[-+]?\d+)?%?", re.IGNORECASE)
 _OBJECT = re.compile(r"\s*(?:\[\s*)?\{\s*(?:[\"'].*|\}\s*\]?\s*)", re.DOTALL)  # of JSON, or as Python prints it
+_FLAGS = frozenset({"0", "1", "true", "false", "0.0", "1.0"})
+_BETWEEN = re.compile(r"[,;|]")
 _WITHOUT_SPACES = "\u0e00"  # from Thai on, most scripts put no space between words
 
 
@@ -123,6 +126,21 @@ class Cells:
         return few and self.kind not in ("dates", "objects") and max(map(len, self.values)) <= LONGEST_VALUE
 
     @cached_property
+    def may_be_lists(self) -> bool:
+        """Whether they are lists of few short values that repeat, as several labels in one cell are: `4,27`, `['joy']`."""
+        listed = [_listed(cell) for cell in self.filled]
+        if self.kind in ("dates", "objects") or not any(len(values) > 1 for values in listed):
+            return False
+        known = {value for values in listed for value in values}
+        few = 1 < len(known) <= min(MOST_VALUES, len(self.filled) / 2)
+        return few and all(listed) and max(map(len, known)) <= LONGEST_VALUE
+
+    @property
+    def may_name_labels(self) -> bool:
+        """Whether they may be labels, one in a cell or several."""
+        return self.may_be_labels or self.may_be_lists
+
+    @cached_property
     def may_be_classes(self) -> bool:
         """Whether a person may take them for labels: they repeat, or are too few to say."""
         if self.kind in ("blank", "objects"):
@@ -137,7 +155,18 @@ class Cells:
     @cached_property
     def are_flags(self) -> bool:
         """Whether they say yes or no, as the columns of a table of several labels a text do."""
-        return bool(self.values) and {value.lower() for value in self.values} <= {"0", "1", "true", "false", "0.0", "1.0"}
+        return bool(self.values) and {value.lower() for value in self.values} <= _FLAGS
+
+    @cached_property
+    def are_nearly_flags(self) -> bool:
+        """Whether they say so but for a rare other one, or -1 where nobody said."""
+        known = {*_FLAGS, "-1", "-1.0"}
+        return sum(cell.lower() in known for cell in self.filled) >= NEARLY_FLAGS * len(self.filled)
+
+    @cached_property
+    def are_marks(self) -> bool:
+        """Whether they say yes wherever they are not blank, as where nobody writes the 0."""
+        return {value.lower() for value in self.values} <= {"1", "true", "1.0"}
 
     @cached_property
     def words(self) -> float:
@@ -168,6 +197,13 @@ def told_by(cells: Sequence[str], labels: Sequence[str]) -> tuple[float, float]:
     counts = [labels.count(label) for label in set(labels)]
     rows = len(labels)
     return same / max(1, rows - 1), sum(count * (count - 1) for count in counts) / max(1, rows * (rows - 1))
+
+
+def _listed(cell: str) -> list[str]:
+    """What a cell lists between commas, semicolons or bars, in brackets or not; nothing where one of them is blank."""
+    inner = cell[1:-1] if (cell[0], cell[-1]) in (("[", "]"), ("(", ")"), ("{", "}")) else cell
+    values = [value.strip().strip("'\"") for value in _BETWEEN.split(inner)]
+    return values if all(values) else []
 
 
 def _has_words(cell: str) -> bool:

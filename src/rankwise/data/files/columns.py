@@ -6,11 +6,12 @@ A guess says why; where two readings fit a file, the error has the commands to c
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from rankwise.data.files.asking import unclear
 from rankwise.data.files.by_name import choose_by_name, refused_by_state, splits_inside
 from rankwise.data.files.by_values import choose_by_values
-from rankwise.data.files.candidates import BODY, TITLE, Choice, named
+from rankwise.data.files.candidates import BODY, TITLE, Candidates, Choice, named
 from rankwise.data.files.header import candidates_of, refuse_likely_header
 from rankwise.data.files.rows import Rows
 from rankwise.errors import DataError, Unlabelled, nearest
@@ -18,6 +19,11 @@ from rankwise.recipe import Column, SourceSpec
 
 _VERDICT = "answer"  # the column in which an annotation tool keeps what a person said of the label that it suggested
 _VERDICTS = {"accept", "reject", "ignore"}
+SHOWN = 6  # label columns that a line names, at most
+
+Labelling = Literal["one", "flags", "marks", "columns"]
+"""How label columns say the label: one does; each names a label that a text has or has not, in 0 and 1 or in 1 and blank; or
+each has a label of its own."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,12 @@ class Layout:
     columns: tuple[str, ...]
     text: tuple[str, ...]
     label: str | None
+    """The label's column, or the names of several with a plus between them."""
+    labels: tuple[str, ...] = ()
+    """The label columns, where there are several."""
+    labelling: Labelling = "one"
     classes: tuple[str, ...] = ()
-    """Class names in the order of their numbers, where a hub data set's features or `numbers` say them."""
+    """Class names in the order of their numbers, where features of a data set, `numbers` or columns of 0 and 1 say them."""
     numbers: str | None = None
     """The column that has the label as a number, where `label` has its name."""
     verdict: str | None = None
@@ -48,8 +58,18 @@ class Layout:
         header = {None: "", True: ", header", False: ", no header"}[self.header]
         one, many = ("column ", "columns " if len(self.text) > 1 else "column ") if self.header is False else ("", "")
         label = "no label" if self.label is None else f"label = {one}{self.label}"
+        if self.labels:
+            shown = self.labels if len(self.labels) <= SHOWN else (*self.labels[: SHOWN - 1], "…", self.labels[-1])
+            label = f"label{'s' if self.labelling == 'columns' else ''} = {one and 'columns '}{' + '.join(shown)}"
+            if self.labelling != "columns":
+                label += f" ({len(self.labels)} columns of {'0 and 1' if self.labelling == 'flags' else '1 and blank'})"
         why = f" ({self.guess})" if self.guess else ""
         return f"{self.name}: {self.format}{header}; {label}, text = {many}{' + '.join(self.text)}{why}"
+
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The columns that say the label."""
+        return self.labels or ((self.label,) if self.label is not None else ())
 
     @property
     def name(self) -> str:
@@ -66,24 +86,29 @@ def layout_of(rows: Rows, asked: SourceSpec, *, needs_label: bool) -> Layout:
     file = candidates_of(rows, asked)
     columns = file.columns
     choice = Choice(tuple(_index(wanted, columns, asked.path) for wanted in asked.text), None)
-    if asked.label is not None and (needs_label or _is_there(asked.label, columns)):
-        choice.label = _label_index(asked.label, columns, asked.path)
+    wanted = asked.label if isinstance(asked.label, tuple) else () if asked.label is None else (asked.label,)
+    if wanted and (needs_label or all(_is_there(one, columns) for one in wanted)):
+        asked_labels = tuple(_label_index(one, columns, asked.path) for one in wanted)
+        choice.label, choice.labels = (asked_labels[0], ()) if len(asked_labels) == 1 else (None, asked_labels)
     if file.by_name:
         choose_by_name(file, choice, seeks_label=asked.label is None, needs_label=needs_label)
     else:
         choose_by_values(file, choice, seeks_label=asked.label is None, needs_label=needs_label)
         if asked.header is None and choice.label is not None and choice.text:
             refuse_likely_header(file, rows, choice, guessed=asked.label is None)
-    if not choice.text or (choice.label is None and needs_label):
+    if not choice.text or (not choice.is_labelled and needs_label):
         raise unclear(file, choice, needs_label=needs_label)
     text = choice.text
-    if choice.label in text or len(set(text)) < len(text):
-        twice = next(columns[index] for index in text if index == choice.label or text.count(index) > 1)
+    roles = [*text, *choice.labels, *([] if choice.label is None else [choice.label])]
+    if len(set(roles)) < len(roles):
+        twice = next(columns[index] for index in roles if roles.count(index) > 1)
         raise DataError(f"{asked.path}: column '{twice}' is asked for twice; name a column once, for text or for label")
     if not needs_label and len(text) > 1:  # of a table with labels more is found out once it is read
         blank = [file.named(index) for index in text if file.first(index).kind == "blank"]
         choice.warnings += tuple(f"{name} is blank in the first rows, so the text lacks it" for name in blank)
-    name = None if choice.label is None else columns[choice.label]
+    labels = tuple(columns[index] for index in choice.labels)
+    name = " + ".join(labels) or (None if choice.label is None else columns[choice.label])
+    labelling = _labelling(file, choice)
     verdicts = named(columns, (_VERDICT,)) if needs_label and file.by_name else []
     judged = [index for index in verdicts if index not in choice.taken and set(file.first(index).values) <= _VERDICTS]
     if needs_label:
@@ -96,12 +121,25 @@ def layout_of(rows: Rows, asked: SourceSpec, *, needs_label: bool) -> Layout:
         columns=columns,
         text=tuple(columns[index] for index in text),
         label=name,
-        classes=rows.classes.get(name or "", ()),
+        labels=labels,
+        labelling=labelling,
+        classes=labels if labelling in ("flags", "marks") else rows.classes.get(name or "", ()),
         numbers=None if choice.numbers is None else columns[choice.numbers],
         verdict=columns[judged[0]] if judged else None,
         guess=choice.guess,
         warnings=choice.warnings,
     )
+
+
+def _labelling(file: Candidates, choice: Choice) -> Labelling:
+    """How the columns that were chosen say the label."""
+    if not choice.labels:
+        return "one"
+    cells = [file.all(index) for index in choice.labels]
+    if not any(one.values for one in cells) or not all(one.are_nearly_flags for one in cells):
+        return "columns"
+    blank = any(len(one.filled) < len(one.sample) for one in cells)
+    return "marks" if blank and all(one.are_marks for one in cells) else "flags"
 
 
 def _index(wanted: Column, columns: Sequence[str], name: str) -> int:

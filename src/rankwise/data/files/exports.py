@@ -1,6 +1,7 @@
 """Exports of annotation tools as flat rows: the fields of a task, and what annotators said of it in a column.
 
-An answer with several labels stays a list, so that it is refused as any such cell is.
+Several labels of one answer stay a list, and none of those that were offered is an empty one. Where annotators were asked for
+one label and gave several, somebody must decide, so that is refused.
 """
 
 import json
@@ -9,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rankwise.data.files import label_studio
+from rankwise.data.files import argilla, label_studio
+from rankwise.data.files.annotators import are_several, together
 from rankwise.data.files.text import TextFile
 from rankwise.errors import DataError
 
@@ -32,21 +34,25 @@ class Export:
 
 def export_of(entries: Sequence[Entry], file: TextFile) -> Export:
     """The export that a file's first objects are; objects of no tool stay as they are. Raises DataError for unclear names."""
-    if questions := label_studio.questions(entries):
-        return Export("Label Studio", lambda entry: label_studio.flat(entry, questions))
+    if asked := label_studio.questions(entries):
+        return Export("Label Studio", lambda entry: label_studio.flat(entry, asked, file.name))
+    if records := argilla.questions(entries):
+        return Export("Argilla", lambda entry: argilla.flat(entry, records, file.name))
     has_label = any("label" in entry for entry in entries)
     if not has_label and any(map(_is_choice, entries)):
-        return Export("Prodigy", _of_prodigy)
+        several = any(_takes_several(entry) for entry in entries if _is_choice(entry))
+        return Export("Prodigy", lambda entry: _of_prodigy(entry, several=several))
     if not has_label and any(_categories(entry) for entry in entries):
         return Export("spaCy", _of_spacy)
     if not has_label and (numbers := {number for entry in entries for number in _annotated(entry)}):
         names, source = _names_beside(file, numbers)
         where = f"label names of {source}" if source else "labels are its numbers: put its label_config.json beside the file"
+        several = any(are_several(_by_annotator(entry)) for entry in entries)
         return Export(
             f"doccano, {where}" if not all(map(_is_text, numbers)) else "doccano",
-            lambda row: _of_doccano(row, names, file.name, source),
+            lambda row: _of_doccano(row, names, file.name, source, several=several),
         )
-    return Export("", lambda entry: label_studio.flat(entry, {}))
+    return Export("", lambda entry: label_studio.flat(entry, {}, file.name))
 
 
 def _is_choice(entry: Entry) -> bool:
@@ -55,14 +61,31 @@ def _is_choice(entry: Entry) -> bool:
     return isinstance(options, list) and all(isinstance(one, dict) and "id" in one for one in options) and "accept" in entry
 
 
-def _of_prodigy(entry: Entry) -> dict[str, Any]:
-    """A task with the ids that were accepted as its label, and beside them what these options say."""
+def _accepted(entry: Entry) -> list[Any]:
+    return entry["accept"] if isinstance(entry["accept"], list) else [entry["accept"]]
+
+
+def _takes_several(entry: Entry) -> bool:
+    """Whether several options were accepted, or could have been."""
+    config = entry.get("config")
+    style = config.get("choice_style") if isinstance(config, dict) else None
+    return len(_accepted(entry)) > 1 or style == "multiple"
+
+
+def _of_prodigy(entry: Entry, *, several: bool) -> dict[str, Any]:
+    """A task with the ids that were accepted as its label, and beside them what these options say.
+
+    Where a text may have several labels, that is a list, of what the options say instead of ids that are numbers.
+    """
     if not _is_choice(entry):
         return dict(entry)
     row = {key: value for key, value in entry.items() if key not in ("options", "accept")}
-    accepted = entry["accept"] if isinstance(entry["accept"], list) else [entry["accept"]]
-    said = [option.get("text") for option in entry["options"] if option["id"] in accepted]
-    return row | {"label": _alone(accepted), "label_text": _alone(said)}
+    accepted, words = _accepted(entry), {option["id"]: option.get("text") for option in entry["options"]}
+    if several:
+        is_said = entry.get("answer", "accept") == "accept"
+        names = [words.get(one) or one if _is_number(one) else one for one in accepted]
+        return row | {"label": names if is_said else None}
+    return row | {"label": _alone(accepted), "label_text": _alone([words[one] for one in accepted if one in words])}
 
 
 def _categories(entry: Entry) -> Mapping[str, float]:
@@ -73,21 +96,27 @@ def _categories(entry: Entry) -> Mapping[str, float]:
 
 def _of_spacy(entry: Entry) -> dict[str, Any]:
     row = {key: value for key, value in entry.items() if key != "cats"}
-    return row | {"label": _alone([name for name, share in _categories(entry).items() if share >= SURE])}
+    return row | {"label": [name for name, share in _categories(entry).items() if share >= SURE]}
 
 
 def _annotated(entry: Entry) -> Iterator[Any]:
     """The labels of an object with annotations as doccano writes them: `[{"label": 1, "user": 2}]`; none of others."""
-    annotations = entry.get("annotations")
+    return (label for labels in _by_annotator(entry) for label in labels)
+
+
+def _by_annotator(entry: Entry) -> list[list[Any]]:
+    """The labels that each annotator gave."""
+    annotations, found = entry.get("annotations"), dict[Any, list[Any]]()
     for one in annotations if isinstance(annotations, list) else ():
         if isinstance(one, dict) and isinstance(one.get("label"), (int, str)) and "start_offset" not in one:
-            yield one["label"]
+            found.setdefault(str(one.get("user")), []).append(one["label"])
+    return list(found.values())
 
 
-def _of_doccano(entry: Entry, names: Mapping[str, str], file: str, source: str) -> dict[str, Any]:
+def _of_doccano(entry: Entry, names: Mapping[str, str], file: str, source: str, *, several: bool) -> dict[str, Any]:
     """A row with the different labels that annotators gave it, by the names that `source` has, where there are any.
 
-    Raises DataError for a label that has no name among others that have one.
+    Raises DataError for a label that has no name among others that have one, and as `together` does.
     """
     row = {key: value for key, value in entry.items() if key != "annotations"}
     labels = list(dict.fromkeys(_annotated(entry)))
@@ -96,7 +125,8 @@ def _of_doccano(entry: Entry, names: Mapping[str, str], file: str, source: str) 
             f"{file}: label {strange[0]} has no name in {source} beside it, as others have; add it there, or move {source} "
             "away to keep the numbers"
         )
-    return row | {"label": _alone([names.get(str(label), label) for label in labels])}
+    named = [[names.get(str(label), label) for label in one] for one in _by_annotator(entry)]
+    return row | {"label": together(named or [[]], several=several, file=file)}
 
 
 def _names_beside(file: TextFile, numbers: set[Any]) -> tuple[dict[str, str], str]:

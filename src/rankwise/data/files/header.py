@@ -78,7 +78,8 @@ def refuse_likely_header(file: Candidates, rows: Rows, choice: Choice, *, guesse
 
 def _is_header(first: Sequence[str], rows: Rows, asked: SourceSpec) -> bool:
     """Whether the first row names the columns. Raises DataError where its known names are also values further down."""
-    if any(isinstance(column, str) and not column.isdecimal() for column in (*asked.text, asked.label)):
+    labels = asked.label if isinstance(asked.label, tuple) else (asked.label,)
+    if any(isinstance(column, str) and not column.isdecimal() for column in (*asked.text, *labels)):
         return True  # only a header can have the name that is asked for
     sample = islice(_cells(rows, (), asked.path), 1, PROBED_ROWS)
     others = spread(cells for cells in sample if [cell.strip() for cell in cells] != list(first))

@@ -13,6 +13,7 @@ from typing import Any
 
 from rankwise.data.clean import has_surrogate
 from rankwise.data.files.text import TextFile
+from rankwise.data.several import as_list
 from rankwise.errors import DataError
 
 PROBED_ROWS = 1000  # looked at to find columns, and held at a time
@@ -65,10 +66,13 @@ class Format:
     """Whether files may also be compressed as .gz."""
 
 
-def as_strings(rows: Iterator[Row], used: Sequence[str], columns: Sequence[str], name: str) -> Iterator[Row]:
+def as_strings(
+    rows: Iterator[Row], used: Sequence[str], columns: Sequence[str], name: str, *, listed: str | None = None
+) -> Iterator[Row]:
     """Typed rows as strings: 3 and 3.0 as "3", true as "true", missing as "", a list of one as that one.
 
-    A `used` column must hold one value of one type in each row. Raises DataError for others.
+    A `used` column must hold one value of one type in each row; the one that may be `listed` also several, or none, which
+    are written as `several.as_list` does. Raises DataError for others.
     """
     kinds: dict[str, str] = {}
     indices = {column: columns.index(column) for column in used}
@@ -78,9 +82,15 @@ def as_strings(rows: Iterator[Row], used: Sequence[str], columns: Sequence[str],
             continue
         values = list(cells)
         for column, index in indices.items():
-            if isinstance(values[index], list) and len(values[index]) < 2:
-                values[index] = values[index][0] if values[index] else None
-            if problem := _wrong_kind(values[index], column, kinds):
+            several = values[index] if isinstance(values[index], list) else None
+            if several is not None and column == listed and len(several) != 1:
+                problem = next(filter(None, (_wrong_kind(value, column, kinds) for value in several)), "")
+                values[index] = as_list(_string(value) for value in several if not _is_missing(value))
+            else:
+                if several is not None and len(several) < 2:
+                    values[index] = several[0] if several else None
+                problem = _wrong_kind(values[index], column, kinds)
+            if problem:
                 raise DataError(f"{row_name(name, number, location)}, column '{column}': {problem}")
         if any(isinstance(cell, str) and has_surrogate(cell) for cell in values):
             problem = "a lone surrogate, half of a character; write the text again as valid Unicode"
@@ -118,7 +128,7 @@ def _wrong_kind(value: Any, column: str, kinds: dict[str, str]) -> str:
     if isinstance(value, list):
         shown = ", ".join(map(str, value[:3])) + (", …" if len(value) > 3 else "")
         found = f"found {len(value)} values ({shown:.60})"
-        return f"{found}, expected one; several labels for one text, or a text in pieces, are not supported"
+        return f"{found}, expected one"
     kind = _KINDS.get(type(value))
     if kind is None:
         return f"found a {type(value).__name__}, expected text or a number; flatten it first"

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from rankwise.data.clean import has_surrogate
 from rankwise.data.files.cells import LEAST_TOLD, SHARE_TOLD, Cells, Sampler, told_by
 from rankwise.data.files.columns import Layout, layout_of
+from rankwise.data.files.label_cells import in_one_form, reader_of
 from rankwise.data.files.reading import open_rows
 from rankwise.data.files.rows import Row, as_strings, row_name
 from rankwise.data.given import check_order, labels_in, texts_in
@@ -41,6 +42,8 @@ class Record:
     columns: Mapping[str, str]
     own: Mapping[str, Any] = field(default_factory=dict)
     """The cells as the source has them: typed values where its format has types, else the strings."""
+    several: tuple[str, ...] | None = None
+    """The labels, where the source says that a row may have several; `label` has them as several.py writes them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +101,8 @@ def stream(
     typed: Iterator[Row] | None = None
     if rows.typed:
         cells, typed = tee(cells)
-        cells = as_strings(cells, (*layout.text, *filter(None, [layout.label])), layout.columns, source.path)
+        listed = layout.label if layout.labelling == "one" else None
+        cells = as_strings(cells, (*layout.text, *layout.label_columns), layout.columns, source.path, listed=listed)
     return layout, _records(cells, typed, layout, data.join, array("q") if bad is None else bad)
 
 
@@ -131,13 +135,14 @@ def like_training(source: SourceSpec, data: DataSpec, text: Sequence[str], train
     rows = open_rows(source, data)
     columns = tuple(rows.columns or (cell.strip() for cell in next((cells for _, cells in rows.read() if cells), ())))
     if trained is not None and trained.header is False:
-        without_label = [name for name in trained.columns if name != trained.label]
+        without_label = [name for name in trained.columns if name not in trained.label_columns]
         if len(columns) == len(without_label) and data.label is None and source.label is None:
             raise Unlabelled(f"{source.path}: {len(columns)} columns where training has {len(trained.columns)}, so no label")
         if len(columns) != len(trained.columns):
             return source
         label = data.label if source.label is None else source.label
-        return source.model_copy(update={"text": tuple(text), "label": trained.label if label is None else label})
+        alike = trained.labels or trained.label
+        return source.model_copy(update={"text": tuple(text), "label": alike if label is None else label})
     if rows.columns is None and all(map(str.isdecimal, text)):  # training had no header, so these are no names
         return source
     here = [name for name in text if name in columns]
@@ -154,20 +159,19 @@ def _records(
     rows: Iterator[Row], typed: Iterator[Row] | None, layout: Layout, join: str, bad: array[int]
 ) -> Iterator[Record]:
     text_of = _joined([layout.columns.index(name) for name in layout.text], join)
-    label = None if layout.label is None else layout.columns.index(layout.label)
+    read_label = reader_of(layout)
     for number, (location, cells) in enumerate(rows, start=1):
         own = None if typed is None else next(typed)[1]
         if cells is None:
             bad.append(number)
             continue
         text = text_of(cells)
-        name = None if label is None else cells[label]
-        if "\0" in text or (name and "\0" in name):
+        said = read_label(cells, own, number, location)
+        if "\0" in text or (said.label and "\0" in said.label):
             raise DataError(f"{row_name(layout.path, number, location)}: a NUL character; no text has one, remove it")
-        if name is not None and (not name or name.isspace()):
-            name = None
         columns = dict(zip(layout.columns, cells, strict=True))
-        yield Record(number, text, name, columns, columns if own is None else dict(zip(layout.columns, own, strict=True)))
+        typed_columns = columns if own is None else dict(zip(layout.columns, own, strict=True))
+        yield Record(number, text, said.label, columns, typed_columns, said.several)
 
 
 def _joined(text: Sequence[int], join: str) -> Callable[[Sequence[str]], str]:
@@ -181,6 +185,7 @@ def _joined(text: Sequence[int], join: str) -> Callable[[Sequence[str]], str]:
 def _collect(layout: Layout, records: Iterable[Record], data: DataSpec, needs_label: bool, bad: Sequence[int]) -> Table:
     """The table of records that have what is needed; `bad` is filled while they are read."""
     labels: list[str | None] = []
+    counts = array("i")  # of labels of each row that may have several; -1 for a row that has one
     rows, empty, missing, again, refused = (array("q") for _ in range(5))
     known: dict[str, str] = {}  # one string per class, whatever the number of rows
     named: dict[str, str] = {}  # class names by number
@@ -201,6 +206,7 @@ def _collect(layout: Layout, records: Iterable[Record], data: DataSpec, needs_la
                 if layout.numbers is not None and record.label is not None:
                     _note_name(named, record, layout)
                 labels.append(None if record.label is None else known.setdefault(record.label, record.label))
+                counts.append(-1 if record.several is None else len(record.several))
                 rows.append(record.number)
                 if sampler.takes_next():
                     sampler.take([record.label or "", *(record.columns[name] for name in layout.text if record.columns)])
@@ -214,11 +220,16 @@ def _collect(layout: Layout, records: Iterable[Record], data: DataSpec, needs_la
         "the header again": again,
         f"{layout.verdict} is reject or ignore": refused,
     }
-    _refuse_losses(layout, len(texts), dropped, data.empty_text == "fail")
+    several = max(counts, default=0) > 1 or (layout.labels and 0 in counts)
+    unsaid = [] if several or not needs_label else [index for index, count in enumerate(counts) if not count]
+    missing.extend(rows[index] for index in unsaid)  # an empty list among single labels
+    _refuse_losses(layout, len(texts) - len(unsaid), dropped, data.empty_text == "fail")
+    if several:
+        labels = in_one_form(labels, counts)
     complete = tuple(label for label in labels if label is not None)
     labelled = layout.label is not None and len(complete) == len(texts)
     layout = replace(layout, classes=layout.classes or _in_order(named))
-    return Table(
+    table = Table(
         texts=texts,
         labels=complete if labelled else None,
         layout=layout,
@@ -226,6 +237,7 @@ def _collect(layout: Layout, records: Iterable[Record], data: DataSpec, needs_la
         rows=np.frombuffer(rows, dtype=np.int64),
         warnings=(*layout.warnings, *_column_warnings(layout, *sampler.columns())),
     )
+    return table.take(np.setdiff1d(np.arange(len(texts)), unsaid)) if unsaid else table
 
 
 def _note_name(named: dict[str, str], record: Record, layout: Layout) -> None:

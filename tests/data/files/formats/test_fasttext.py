@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tables import failing, read, write
+from tables import read, write
 
 LINES = '__label__good It came, "so fast"\n__label__bad-1 Never again | really\n\n__label__good\tfine __label\n'
 
@@ -27,10 +27,10 @@ def test_a_line_without_a_label_has_none(tmp_path: Path) -> None:
     assert read(write(tmp_path / "t.txt", "__label__a x\n" * 30 + "no label here\n")).dropped == {"missing label": 1}
 
 
-def test_several_labels_are_refused_or_left_out(tmp_path: Path) -> None:
+def test_several_labels_of_a_line_are_a_list_as_are_those_that_stand_alone(tmp_path: Path) -> None:
     path = write(tmp_path / "t.txt", "__label__a x\n__label__a __label__b y\n__label__b z\n__label__b __label__b w\n")
-    assert "line 2: 2 labels (a, b), expected one; several labels for one text are not supported" in failing(path)
-    assert read(path, skip_bad_rows=True).texts == ("x", "z", "w")
+    table = read(path)
+    assert (table.texts, table.labels) == (("x", "y", "z", "w"), ('["a"]', '["a", "b"]', '["b"]', '["b"]'))
 
 
 def test_another_prefix_is_found_where_every_line_begins_with_it(tmp_path: Path) -> None:

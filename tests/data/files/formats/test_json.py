@@ -127,12 +127,34 @@ def test_each_question_of_an_export_is_a_column(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "row",
-    [task(["a", "b"]), task("a", "b"), {"text": "x", "label": ["a", "b"]}, {"text": "x", "label": {"choices": ["a", "b"]}}],
+    ("row", "other"),
+    [
+        (task(["a", "b"]), task(["a"])),
+        (task(["a", "b"], ["b"]), task("a")),
+        ({"text": "x", "label": ["a", "b"]}, {"text": "x", "label": ["a"]}),
+        ({"text": "x", "label": {"choices": ["a", "b"]}}, {"text": "x", "label": "a"}),
+    ],
 )
-def test_several_labels_to_a_text_are_refused(tmp_path: Path, row: dict) -> None:
-    message = failing(write(tmp_path / "t.json", json.dumps([row, row])))
-    assert "row 1 (line 1), column 'label': found 2 values (a, b), expected one; several labels" in message
+def test_several_labels_to_a_text_are_a_list_as_are_those_that_stand_alone(tmp_path: Path, row: dict, other: dict) -> None:
+    assert read(write(tmp_path / "t.json", json.dumps([other, row]))).labels == ('["a"]', '["a", "b"]')
+
+
+def test_annotators_who_say_unlike_things_of_a_text_with_one_label_are_refused(tmp_path: Path) -> None:
+    message = failing(write(tmp_path / "t.json", json.dumps([task("a"), task("a", "b")])))
+    assert "t.json: annotators gave one text the labels a and b, and no text has several from one of them" in message
+
+
+def test_an_answer_without_a_choice_says_none_where_a_text_may_have_several(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.json", json.dumps([task(["a", "b"]), *[task("a")] * 30, task([]), task()]))
+    table = read(path)
+    assert (table.labels or ())[-2:] == ('["a"]', "[]")
+    assert table.dropped == {"missing label": 1}
+
+
+@pytest.mark.parametrize("label", [["a", ["b"]], ["a", {"x": 1}], ["a", 1]])
+def test_a_list_of_what_is_no_label_is_refused(tmp_path: Path, label: list) -> None:
+    message = failing(write(tmp_path / "t.json", json.dumps([{"text": "x", "label": label}])))
+    assert "row 1 (line 1), column 'label': found " in message
 
 
 def test_a_list_of_one_label_is_that_label_and_an_empty_one_is_none(tmp_path: Path) -> None:

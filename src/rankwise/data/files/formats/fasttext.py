@@ -1,4 +1,4 @@
-"""fastText's training files: a line for each text, in which a word `__label__NAME` is the label.
+"""fastText's training files: a line for each text, in which a word `__label__NAME` is the label; several words are several.
 
 Files made for another prefix begin each line with it: `__class__NAME`.
 """
@@ -9,7 +9,6 @@ from itertools import islice
 
 from rankwise.data.files.rows import Format, Row, Rows
 from rankwise.data.files.text import TextFile, filled_lines
-from rankwise.errors import DataError
 
 SNIFFED = 100  # lines whose beginnings say what stands before labels
 LABELLED = 0.5  # share of lines from which on a file without a known ending is one
@@ -29,7 +28,7 @@ def read(file: TextFile) -> Rows:
     prefix = _other_prefix([line for _, line in islice(filled_lines(file), SNIFFED)])
     label = re.compile(_LABEL.pattern.replace("__label__", prefix)) if prefix else _LABEL
     name = f"fastText{f', {prefix} before labels' if prefix else ''}{', gzip' if file.compressed else ''}"
-    return Rows(name, lambda: _rows(file, label), ("label", "text"))
+    return Rows(name, lambda: _rows(file, label), ("label", "text"), typed=True)
 
 
 def _other_prefix(lines: Sequence[str]) -> str | None:
@@ -42,15 +41,7 @@ def _other_prefix(lines: Sequence[str]) -> str | None:
 def _rows(file: TextFile, label: re.Pattern[str]) -> Iterator[Row]:
     for number, line in filled_lines(file):
         labels = list(dict.fromkeys(label.findall(line)))
-        if len(labels) < 2:
-            yield number, ["".join(labels), label.sub("", line).strip()]
-        elif file.skip_bad:
-            yield number, None
-        else:
-            raise DataError(
-                f"{file.name}, line {number}: {len(labels)} labels ({', '.join(labels)[:60]}), expected one; several labels "
-                "for one text are not supported: keep one, or drop such lines: --set data.skip_bad_rows=true"
-            )
+        yield number, [labels if len(labels) > 1 else "".join(labels), label.sub("", line).strip()]
 
 
 FORMAT = Format(read=read, recognises=recognises)
