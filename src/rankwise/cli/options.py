@@ -77,7 +77,14 @@ def spec_for(recipe: Recipe, source: str, overrides: list[str] | None) -> DataSp
     other = [f"data.{role}=null" for role in ("train", "validation", "test")]
     found_out = ["data.quoting=auto", "data.delimiter=null"]
     changes = reading(overrides, also={"data.unseen_labels"})
-    settings = [f"data.source={json.dumps(source)}", *other, "data.classes=[]", "data.header=null", *found_out]
+    settings = [
+        f"data.source={json.dumps(source)}",
+        *other,
+        "data.classes=[]",
+        "data.header=null",
+        "data.sheet=null",
+        *found_out,
+    ]
     return recipe.with_overrides([*settings, *changes]).data
 
 

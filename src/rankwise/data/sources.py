@@ -5,6 +5,7 @@ Folders are looked into: files named after splits, folders named after splits, f
 """
 
 import os
+import zipfile
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from importlib import resources
@@ -13,7 +14,9 @@ from pathlib import Path
 
 from rankwise.data.files import hub
 from rankwise.data.files.folders import splits_in
-from rankwise.data.files.reading import ROLES, checked_path
+from rankwise.data.files.formats import excel
+from rankwise.data.files.reading import ROLE_OF, ROLES, checked_path
+from rankwise.data.files.text import data_suffix
 from rankwise.errors import DataError, as_typed
 from rankwise.recipe import DataSpec, SourceSpec
 
@@ -65,7 +68,7 @@ def _source_by_role(data: DataSpec) -> dict[str, SourceSpec]:
     named = {role: source for role in ROLES if (source := getattr(data, role)) is not None}
     inside = {}
     if data.source is not None and not _is_elsewhere(data.source, named):
-        inside = _sources_in(data.source, named=named.keys())
+        inside = _sources_in(data.source, named=named.keys(), sheet=data.sheet)
     sources = {role: named.get(role) or inside[role] for role in ROLES if role in {*named, *inside}}
     for role, source in sources.items():
         if not source.path.startswith("hub:"):
@@ -73,7 +76,7 @@ def _source_by_role(data: DataSpec) -> dict[str, SourceSpec]:
         elif hub.name_and_split(source.path)[1] is None:  # a hub data set without a split is read at that of its role
             sources[role] = source.model_copy(update={"path": f"{source.path}:{role}"})
     for (one, first), (other, second) in combinations(sources.items(), 2):
-        if _is_same(first.path, second.path):
+        if first.sheet == second.sheet and _is_same(first.path, second.path):
             raise DataError(
                 f"{one} and {other} are the same file, {second.path}; give {other} rows of its own, or leave "
                 f"data.{other} out to split them off"
@@ -98,13 +101,15 @@ def _is_elsewhere(source: str, named: Mapping[str, SourceSpec]) -> bool:
     return False
 
 
-def _sources_in(source: str, *, named: Set[str]) -> dict[str, SourceSpec]:
-    """What one `data.source` holds, by role; the roles in `named` have sources of their own."""
+def _sources_in(source: str, *, named: Set[str], sheet: str | None) -> dict[str, SourceSpec]:
+    """What one `data.source` holds, by role; the roles in `named` have sources of their own; `sheet` is asked for."""
     if source == "sample":
         folder = resources.files("rankwise.data") / "sample"
         return {role: SourceSpec(path=str(folder / f"{role}.csv")) for role in ROLES}
     if not source.startswith("hub:"):
         path = checked_path(source)
+        if path.is_file() and sheet is None and (sheets := _sheets_by_role(path, source)):
+            return {role: SourceSpec(path=source, sheet=name) for role, name in sheets.items()}
         paths = splits_in(path, source, named=named) if path.is_dir() else {"train": source}
         return {role: SourceSpec(path=path) for role, path in paths.items()}
     name, split = hub.name_and_split(source)
@@ -117,6 +122,14 @@ def _sources_in(source: str, *, named: Set[str]) -> dict[str, SourceSpec]:
             f"{source}: no split is called train; there are {', '.join(known)}: type {as_typed(f'{source}:{known[0]}')}"
         )
     return {role: SourceSpec(path=f"hub:{name}:{split}") for role, split in splits.items() if split is not None}
+
+
+def _sheets_by_role(path: Path, name: str) -> dict[str, str]:
+    """The sheets of a workbook that are named after splits, where one of them has training rows."""
+    if data_suffix(path) not in excel.FORMAT.reads or not zipfile.is_zipfile(path):
+        return {}
+    roles = {ROLE_OF[sheet.lower()]: sheet for sheet in excel.sheets_in(path, name) if sheet.lower() in ROLE_OF}
+    return roles if "train" in roles else {}
 
 
 def _is_same(one: str, other: str) -> bool:

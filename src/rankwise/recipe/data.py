@@ -24,7 +24,7 @@ class SourceSpec(Spec):
     """One file, folder or hub data set, and where in it the text and the label are. A plain string is its path."""
 
     path: str
-    """A CSV, TSV, JSON, Parquet, Arrow or text file (.gz too), a folder of class folders, `hub:NAME` or `hub:NAME:SPLIT`."""
+    """A CSV, TSV, JSON, Excel, Parquet, Arrow or text file, a folder of class folders, `hub:NAME` or `hub:NAME:SPLIT`."""
     text: Columns = ()
     """Columns to read as text, joined in this order; names, or positions from 0. Found by name when left out."""
     label: LabelColumns = None
@@ -35,6 +35,8 @@ class SourceSpec(Spec):
     """Whether the first row names the columns; found out when left out."""
     encoding: str = "utf-8"
     """The file's character encoding."""
+    sheet: str | None = None
+    """The sheet of a workbook; the only one that holds rows when left out."""
 
 
 Source = Annotated[SourceSpec, BeforeValidator(lambda v: {"path": v} if isinstance(v, str) else v)]
@@ -70,6 +72,10 @@ class DataSpec(Spec):
     """The label column, or columns, for every file that does not say otherwise."""
     header: bool | None = None
     """Whether the first row names the columns, for every file that does not say otherwise; found out when left out."""
+    sheet: str | None = None
+    """The sheet of every workbook that does not say otherwise. When left out, sheets named train, validation and test are the
+    splits, and of other sheets only one may hold rows.
+    """
     join: str = " . "
     """What stands between joined text columns."""
     quoting: Quoting = "auto"

@@ -48,8 +48,8 @@ def texts(tmp_path):
 
 
 def test_a_file_type_that_is_not_written_is_refused_before_torch_loads(folder, texts, tmp_path):
-    said = refused("predict", folder, texts, "--out", tmp_path / "out.xlsx")
-    assert said.startswith("error: out.xlsx: can't write '.xlsx' files; expected one of .csv, .tsv")
+    said = refused("predict", folder, texts, "--out", tmp_path / "out.xls")
+    assert said.startswith("error: out.xls: can't write '.xls' files; expected one of .csv, .tsv")
 
 
 def test_a_file_that_is_there_is_refused_before_torch_loads_and_replaced_when_asked(folder, texts, tmp_path):

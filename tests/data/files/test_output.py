@@ -6,19 +6,26 @@ import csv
 import io
 import json
 import math
+from importlib.util import find_spec
 from pathlib import Path
 
+import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
 from disks import small_disk
 
-from rankwise.data.files.formats import WRITERS, parquet
+from rankwise.data.files.formats import WRITERS, arrow
 from rankwise.data.files.formats.csv import write_lines
 from rankwise.data.files.output import check_output, check_room, defused, write_rows
 from rankwise.data.files.table import read_table
 from rankwise.errors import DataError, StorageError
 from rankwise.recipe import DataSpec, SourceSpec
 
+HAS_EXCEL = bool(find_spec("xlsxwriter") and find_spec("python_calamine"))
+ENDINGS = [
+    pytest.param(ending, marks=pytest.mark.skipif(ending == ".xlsx" and not HAS_EXCEL, reason="the extra excel is missing"))
+    for ending in WRITERS
+]
 COLUMNS = ["row", "label", "score"]
 ROWS = [
     {"row": 1, "label": 'say "hi", twice', "score": 0.25},
@@ -32,6 +39,13 @@ ROWS = [
 def read(path):
     if path.suffix == ".parquet":
         return pq.read_table(path).to_pylist()
+    if path.suffix in (".arrow", ".feather"):
+        return pyarrow.feather.read_table(path).to_pylist()
+    if path.suffix == ".xlsx":
+        import python_calamine
+
+        names, *rows = python_calamine.CalamineWorkbook.from_path(str(path)).get_sheet_by_index(0).to_python()
+        return [dict(zip(names, row, strict=True)) for row in rows]
     if path.suffix == ".jsonl":
         return [json.loads(line) for line in path.read_text("utf-8").split("\n") if line]
     with path.open(encoding="utf-8", newline="") as file:
@@ -54,7 +68,7 @@ def test_a_folder_is_no_file_to_write_to(tmp_path):
         check_output(tmp_path / "x.csv")
 
 
-@pytest.mark.parametrize("ending", WRITERS)
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_rows_come_back_as_they_were_written(tmp_path, ending):
     count = write(tmp_path / f"out{ending}", ROWS)
     assert read(tmp_path / f"out{ending}") == ROWS
@@ -69,31 +83,33 @@ def test_what_is_no_number_is_null_in_jsonl_wherever_it_stands(tmp_path):
     assert line == '{"row": 1, "label": [null, {"x": null}], "score": null}'
 
 
-@pytest.mark.parametrize("ending", WRITERS)
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_no_rows_are_a_file_with_columns_only(tmp_path, ending):
     write(tmp_path / f"out{ending}", [])
     assert read(tmp_path / f"out{ending}") == []
     if ending == ".parquet":
         assert pq.read_schema(tmp_path / "out.parquet").names == COLUMNS
-    elif ending != ".jsonl":
+    elif ending in (".arrow", ".feather"):
+        assert pyarrow.feather.read_table(tmp_path / f"out{ending}").column_names == COLUMNS
+    elif ending in (".csv", ".tsv"):
         assert (tmp_path / f"out{ending}").read_text("utf-8").split("\n")[0].replace("\t", ",") == "row,label,score"
 
 
 def test_parquet_is_written_in_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr(parquet, "WRITTEN_ROWS", 2)
+    monkeypatch.setattr(arrow, "WRITTEN_ROWS", 2)
     write(tmp_path / "out.parquet", ROWS)
     assert read(tmp_path / "out.parquet") == ROWS
     assert pq.ParquetFile(tmp_path / "out.parquet").num_row_groups == 3
 
 
-@pytest.mark.parametrize("ending", WRITERS)
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_an_error_leaves_nothing_behind(tmp_path, ending):
     with pytest.raises(RuntimeError, match="the model broke"):
         write(tmp_path / f"out{ending}", breaking(ROWS))
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("ending", WRITERS)
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_an_error_leaves_an_older_file_as_it_was(tmp_path, ending):
     write(tmp_path / f"out{ending}", ROWS[:1])
     with pytest.raises(RuntimeError, match="the model broke"):
@@ -104,7 +120,7 @@ def test_an_error_leaves_an_older_file_as_it_was(tmp_path, ending):
 
 @pytest.mark.parametrize("pieces", [1, 100])
 def test_rows_that_parquet_cannot_hold_leave_nothing_behind(tmp_path, monkeypatch, pieces):
-    monkeypatch.setattr(parquet, "WRITTEN_ROWS", pieces)
+    monkeypatch.setattr(arrow, "WRITTEN_ROWS", pieces)
     with pytest.raises(DataError, match=r"values of several types .* which Parquet has no place for; write .jsonl or .csv"):
         write(tmp_path / "out.parquet", [{"row": 1, "label": "a", "score": 0.5}, {"row": "two", "label": "b", "score": 0.5}])
     assert list(tmp_path.iterdir()) == []
@@ -118,8 +134,10 @@ def test_a_column_that_nobody_announced_leaves_nothing_behind(tmp_path, ending):
 
 
 def test_an_ending_that_nothing_writes_is_refused_before_work(tmp_path):
-    with pytest.raises(DataError, match=r"can't write '\.xlsx' files; expected one of \.csv, \.tsv, \.jsonl, \.parquet"):
-        write(tmp_path / "out.xlsx", breaking([]))
+    with pytest.raises(
+        DataError, match=r"can't write '\.xls' files; expected one of \.csv, \.tsv, \.jsonl, \.parquet, \.arrow"
+    ):
+        write(tmp_path / "out.xls", breaking([]))
 
 
 def test_a_folder_that_is_not_there_is_refused_before_work(tmp_path):
@@ -134,7 +152,7 @@ def test_a_stream_gets_csv():
     assert stream.getvalue().startswith("row,label,score\n")
 
 
-@pytest.mark.parametrize("suffix", WRITERS)
+@pytest.mark.parametrize("suffix", ENDINGS)
 def test_every_format_that_is_written_is_read_back(tmp_path, suffix):
     rows = [{"text": 'say "hi", twice', "label": "a"}, {"text": "two\nlines\tand 🍎", "label": "b"}]
     write(tmp_path / f"out{suffix}", rows, ["text", "label"])
@@ -144,7 +162,7 @@ def test_every_format_that_is_written_is_read_back(tmp_path, suffix):
 
 @pytest.mark.parametrize("pieces", [1, 100])
 def test_a_parquet_column_that_is_empty_at_first_takes_text(tmp_path, monkeypatch, pieces):
-    monkeypatch.setattr(parquet, "WRITTEN_ROWS", pieces)
+    monkeypatch.setattr(arrow, "WRITTEN_ROWS", pieces)
     rows = [{"row": 1, "label": None, "score": 0.5}, {"row": 2, "label": "b", "score": 0.5}]
     write(tmp_path / "out.parquet", rows)
     assert read(tmp_path / "out.parquet") == rows
@@ -184,7 +202,7 @@ def test_a_folder_that_takes_no_file_is_told_before_there_is_anything_to_write(t
         check_room(Path("/proc/out.csv"))
 
 
-@pytest.mark.parametrize("ending", WRITERS)
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_a_full_disk_is_a_line_and_leaves_nothing_behind(tmp_path, ending):
     many = ({"row": number, "label": f"label {number * 7919}", "score": number / 7} for number in range(20_000))
     with small_disk(tmp_path / "disk", 64) as disk:
@@ -195,7 +213,7 @@ def test_a_full_disk_is_a_line_and_leaves_nothing_behind(tmp_path, ending):
         assert [(path.name, path.read_text("utf-8")) for path in disk.iterdir()] == [(f"out{ending}", "of yesterday")]
 
 
-@pytest.mark.parametrize("ending", WRITERS)
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_the_longest_name_is_written_and_a_longer_one_is_a_line(tmp_path, ending):
     write(tmp_path / f"{'n' * (255 - len(ending))}{ending}", ROWS)
     with pytest.raises(

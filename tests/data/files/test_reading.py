@@ -75,7 +75,7 @@ BAD_FILES = [
     ("weights.pt", b"\0", {}, ["a pickle may run code"]),
     ("script.py", "print()", {}, ["runs no code from data"]),
     ("data.zip", b"PK", {}, ["unpack it first"]),
-    ("book.xlsx", b"PK", {}, ["save the sheet as CSV"]),
+    ("book.xls", b"\xd0\xcf\x11\xe0", {}, ["save it as .xlsx"]),
     ("notes.doc", b"\xd0\xcf\x11\xe0 of an old office \0", {}, ["an old office document"]),
     ("sheet.csv", b"\xd0\xcf\x11\xe0 of an old office \0", {}, ["an old office document"]),
     ("kept.csv", b"\x80\x04\x95 of a frame", {}, ["a pickle may run code"]),

@@ -46,7 +46,7 @@ class DataOptions:
     truth: Annotated[str | None, Option(metavar="COLUMN", help="True labels: print the suspects' precision and recall.")] = (
         None
     )
-    out: Annotated[Path | None, Option(help="Write every suspect to a .csv, .jsonl or .parquet file.")] = None
+    out: Annotated[Path | None, Option(help="Write every suspect to a file, such as suspects.csv, .jsonl or .xlsx.")] = None
     overrides: SetOption = None
     as_json: JsonOption = False
 

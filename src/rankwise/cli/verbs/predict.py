@@ -44,7 +44,10 @@ class PredictOptions:
         str | None, Argument(metavar="DATA", help="A file of texts; - reads one text a line from standard input; sample.")
     ] = None
     text: Annotated[list[str] | None, Option(help="A text to classify. Repeatable.")] = None
-    out: Annotated[Path | None, Option(help="A .csv, .tsv, .jsonl or .parquet file; CSV on standard output if not.")] = None
+    out: Annotated[
+        Path | None,
+        Option(help="A .csv, .tsv, .jsonl, .xlsx, .parquet, .arrow or .feather file; else CSV on standard output."),
+    ] = None
     overwrite: Annotated[bool, Option("--overwrite", help="Replace the file in --out.")] = False
     spreadsheet: Annotated[
         bool, Option("--spreadsheet", help="In CSV, put ' before cells that a spreadsheet would run as formulas.")

@@ -29,7 +29,7 @@ BY_SUFFIX = {
     **dict.fromkeys((".bin", ".npy", ".safetensors"), "it holds numbers or weights, no text"),
     **dict.fromkeys((".py", ".ipynb"), "a script would have to be run; rankwise runs no code from data"),
     **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".bz2", ".xz", ".zst"), "an archive; unpack it first"),
-    **dict.fromkeys((".xlsx", ".xls", ".ods"), "a spreadsheet; save the sheet as CSV"),
+    **dict.fromkeys((".xls", ".xlsb", ".numbers"), "a spreadsheet in a form that is not read; save it as .xlsx"),
     **dict.fromkeys((".conll", ".conllu", ".iob", ".bio"), _WORDS),
     **dict.fromkeys((".svm", ".libsvm", ".svmlight"), _FEATURES),
     **dict.fromkeys((".yaml", ".yml"), _YAML),
@@ -44,7 +44,10 @@ BY_SUFFIX = {
 _BEGINNINGS = tuple(
     (re.compile(form, re.IGNORECASE | re.DOTALL), what)
     for form, what in (  # of text as much as no sentence has
-        (rb"PK\x03\x04", "a zip archive or an office document, whatever its name; unpack it, or save it as CSV"),
+        (
+            rb"PK\x03\x04",
+            "a zip archive or an office document, whatever its name; unpack it, or give a workbook its ending, .xlsx",
+        ),
         (rb"\xd0\xcf\x11\xe0", "an old office document, whatever its name; save it as CSV"),
         (rb"\x1f\x8b", "compressed, though its name does not end in .gz; rename it so"),
         (rb"version https://git-lfs\.", "a note of Git LFS where the file should be; fetch the file itself: git lfs pull"),

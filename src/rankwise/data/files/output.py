@@ -7,13 +7,16 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-from rankwise.data.files.formats import WRITERS
+from rankwise.data.files.formats import WRITERS, excel
 from rankwise.data.files.rows import OutputRow
 from rankwise.errors import DataError, as_typed, check_installed
 from rankwise.system.storage import told_refusals, whole_file
 
 ADVICE = "free room there, or give another --out, a folder of yours with room and a shorter name"
-NEEDS = {".parquet": ("pyarrow",)}  # packages, by the suffix of what they write
+NEEDS = {  # (package, the extra that brings it), by the suffix of what they write
+    **dict.fromkeys((".parquet", ".arrow", ".feather"), ("pyarrow", "train")),
+    ".xlsx": ("xlsxwriter", excel.EXTRA),
+}
 ROOM = 4_096  # bytes that are written to see whether the disk takes any
 NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*([eE][+-]?\d+)?%?")
 RUNS = tuple("=+-@\t\r\n＝＋－＠")  # what a cell begins with that a spreadsheet takes for a formula
@@ -54,8 +57,8 @@ def write_rows(path: Path, columns: Sequence[str], rows: Iterable[OutputRow]) ->
 
 def check_room(path: Path) -> None:
     """Raise DataError where no file can be made there, MissingExtra where its format needs what is not installed."""
-    for module in NEEDS.get(path.suffix, ()):
-        check_installed(module, extra="train")
+    if needed := NEEDS.get(path.suffix):
+        check_installed(needed[0], extra=needed[1])
     try:
         with NamedTemporaryFile(dir=path.parent, prefix=".room-") as file:
             file.write(b"\0" * ROOM)

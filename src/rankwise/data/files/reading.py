@@ -33,8 +33,9 @@ def open_rows(source: SourceSpec, data: DataSpec) -> Rows:
         return hub.read(source.path)
     path = checked_path(source.path)
     delimiter = DELIMITERS.get(data.delimiter or "", data.delimiter)
+    sheet = data.sheet if source.sheet is None else source.sheet
     file = TextFile(
-        path, source.path, source.encoding, _setting_of(source, data), data.skip_bad_rows, data.quoting, delimiter
+        path, source.path, source.encoding, _setting_of(source, data), data.skip_bad_rows, data.quoting, delimiter, sheet
     )
     if path.is_dir() and texts.class_folders(path):
         return texts.read(file)
@@ -78,6 +79,8 @@ def _format_of(file: TextFile) -> Format:
         raise _unknown(file, foreign.BY_SUFFIX[file.suffix])
     with open_bytes(file) as stream:
         head = stream.read(4096)
+    if file.suffix in READERS and head.startswith(READERS[file.suffix].begins or (b"\0\0",)):
+        return READERS[file.suffix]
     if what := foreign.by_beginning(head.removeprefix(b"\xef\xbb\xbf").lstrip()):
         raise DataError(f"{file.name}: {what}")
     if file.suffix in READERS:

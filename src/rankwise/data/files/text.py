@@ -41,6 +41,8 @@ class TextFile:
     """What quotes mean, where cells stand between delimiters; `auto` has it found out."""
     delimiter: str | None = None
     """The delimiter of cells; None has it found out."""
+    sheet: str | None = None
+    """The sheet of a workbook; None has it found out."""
 
     @property
     def suffix(self) -> str:

@@ -1,13 +1,16 @@
 """Arrow: Feather, and files and streams of its own format; by pyarrow, loaded only where such a file is there."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
 from typing import Any
 
-from rankwise.data.files.rows import PROBED_ROWS, ClassNames, Format, Row, Rows, class_name, first_line
+from rankwise.data.files.rows import PROBED_ROWS, ClassNames, Format, OutputRow, Row, Rows, class_name, first_line
 from rankwise.data.files.text import TextFile
 from rankwise.errors import DataError, as_typed
 
+WRITTEN_ROWS = 4_096  # held before they are written together
 FILE, STREAM, FEATHER_1 = b"ARROW1", b"\xff\xff\xff\xff", b"FEA1"  # how files begin
 
 
@@ -44,6 +47,43 @@ def cells_of(batch: Any, classes: ClassNames) -> Iterator[list[Any]]:
             values, names = column.to_pylist(), classes.get(name)
             columns.append([class_name(value, names) for value in values] if names else values)
         yield from map(list, zip(*columns, strict=True))
+
+
+def typed_tables(columns: Sequence[str], rows: Iterable[OutputRow], format: str) -> tuple[Any, Iterator[Any]]:
+    """(the schema, tables of WRITTEN_ROWS rows or fewer), of which the first one's values decide the types of the columns.
+
+    A table raises DataError where a later value has another type; `format` is what has no place for it.
+    """
+    import pyarrow as pa
+
+    def table(group: Sequence[OutputRow], schema: Any = None) -> Any:
+        try:
+            return pa.table({name: [row[name] for row in group] for name in columns}, schema=schema)
+        except (pa.ArrowException, OverflowError) as error:  # a column of an input without types, such as JSONL
+            problem = f"a column holds values of several types ({first_line(error)})"
+            raise DataError(f"{problem}, which {format} has no place for; write .jsonl or .csv") from error
+
+    left = iter(rows)
+    first = table(list(islice(left, WRITTEN_ROWS)))
+    unknown = [field.name for field in first.schema if pa.types.is_null(field.type)]  # empty so far, so text for all we know
+    schema = pa.schema([pa.field(field.name, pa.string()) if field.name in unknown else field for field in first.schema])
+
+    def tables() -> Iterator[Any]:
+        yield first.cast(schema)
+        while group := list(islice(left, WRITTEN_ROWS)):
+            yield table(group, schema)
+
+    return schema, tables()
+
+
+def _write(path: Path, columns: Sequence[str], rows: Iterable[OutputRow]) -> None:
+    """Rows in record batches of an Arrow file, which Feather's second version is too."""
+    import pyarrow as pa
+
+    schema, tables = typed_tables(columns, rows, "Arrow")
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as file:
+        for table in tables:
+            file.write_table(table)
 
 
 def _names(feature: Any) -> tuple[str, ...]:
@@ -85,4 +125,11 @@ def _rows(file: TextFile, classes: ClassNames) -> Iterator[Row]:
         raise DataError(f"{file.name}: cannot be read after row {read_rows:,} ({first_line(error)})") from error
 
 
-FORMAT = Format(reads=(".arrow", ".feather", ".ipc"), read=read, begins=(FILE, STREAM), gzipped=False)
+FORMAT = Format(
+    reads=(".arrow", ".feather", ".ipc"),
+    read=read,
+    begins=(FILE, STREAM),
+    writes=(".arrow", ".feather"),
+    write=_write,
+    gzipped=False,
+)

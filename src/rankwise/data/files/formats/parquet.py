@@ -1,16 +1,12 @@
 """Parquet, by pyarrow, which is loaded only where such a file is there."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
-from typing import Any
 
-from rankwise.data.files.formats.arrow import cells_of, class_names
+from rankwise.data.files.formats.arrow import cells_of, class_names, typed_tables
 from rankwise.data.files.rows import PROBED_ROWS, ClassNames, Format, OutputRow, Row, Rows, first_line
 from rankwise.data.files.text import TextFile
 from rankwise.errors import DataError, as_typed
-
-WRITTEN_ROWS = 4_096  # held before a row group is written
 
 
 def read(file: TextFile) -> Rows:
@@ -28,25 +24,13 @@ def read(file: TextFile) -> Rows:
 
 
 def _write(path: Path, columns: Sequence[str], rows: Iterable[OutputRow]) -> None:
-    """Rows in row groups; the first group's values decide the types of the columns."""
-    import pyarrow as pa
+    """Rows in row groups."""
     import pyarrow.parquet as pq
 
-    def table(group: Sequence[OutputRow], schema: Any = None) -> Any:
-        try:
-            return pa.table({name: [row[name] for row in group] for name in columns}, schema=schema)
-        except (pa.ArrowException, OverflowError) as error:  # a column of an input without types, such as JSONL
-            problem = f"a column holds values of several types ({first_line(error)})"
-            raise DataError(f"{problem}, which Parquet has no place for; write .jsonl or .csv") from error
-
-    left = iter(rows)
-    first = table(list(islice(left, WRITTEN_ROWS)))
-    unknown = [field.name for field in first.schema if pa.types.is_null(field.type)]  # empty so far, so text for all we know
-    schema = pa.schema([pa.field(field.name, pa.string()) if field.name in unknown else field for field in first.schema])
+    schema, tables = typed_tables(columns, rows, "Parquet")
     with pq.ParquetWriter(path, schema) as file:
-        file.write_table(first.cast(schema))
-        while group := list(islice(left, WRITTEN_ROWS)):
-            file.write_table(table(group, schema))
+        for table in tables:
+            file.write_table(table)
 
 
 def _rows(file: TextFile, classes: ClassNames) -> Iterator[Row]:
