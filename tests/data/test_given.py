@@ -126,7 +126,7 @@ def test_labels_of_a_tensor_are_whole_numbers():
         (["a", None], r"labels\[1\] is missing \(None\)"),
         ([1, True], r"labels\[1\] is true or false \(True\) among others"),
         (["1", 1], r"labels\[1\] is a whole number \(1\) among others"),
-        (np.array([[0, 1]]), r"labels\[0\] is a list \(\[0, 1\]\)"),
+        (np.array([[0, 1]]), r"labels are an array of several columns"),
         ("ab", "labels are a str"),
         ({"label": ["a"]}, "labels are a dict"),
     ],
@@ -190,3 +190,94 @@ def test_training_takes_the_text_columns_that_the_recipe_names():
         assert (table.layout.text, table.labels, table.label_type) == (("title", "body"), ("1", "0"), "int")
         with pytest.raises(DataError, match="expected to be told its text columns"):
             table_of(frame, [1, 0])
+
+
+def test_text_and_labels_of_a_frame_are_found_as_in_a_file():
+    texts = [f"the text of visit {number}" for number in range(12)]
+    for frame in frames({"id": range(12), "text": texts, "topic": ["x"] * 12, "label": ["a", "b", "c"] * 4}):
+        table = table_of(frame)
+        assert (list(table.texts), table.labels, table.label_type) == (texts, ("a", "b", "c") * 4, None)
+        assert table.layout.describe().endswith("; label = label, text = text")
+
+
+def test_a_frame_says_which_library_it_is_of():
+    layout = table_of({"text": TEXTS, "label": ["a", "b", "a"]}).layout
+    assert layout.describe() == "texts: dict; label = label, text = text"
+    for frame, kind in zip(list(frames({"text": TEXTS, "label": ["a", "b", "a"]}))[1:], ("DataFrame", ""), strict=False):
+        assert kind in table_of(frame).layout.format
+
+
+@pytest.mark.parametrize(
+    ("labels", "named", "kind"),
+    [
+        ([1, 0, 1], ("1", "0", "1"), "int"),
+        ([True, False, True], ("true", "false", "true"), "bool"),
+        (["a", "b", "a"], None, None),
+    ],
+)
+def test_labels_of_a_frame_keep_their_type_beside_their_names(labels, named, kind):
+    for frame in frames({"text": TEXTS, "label": labels}):
+        table = table_of(frame)
+        assert (table.labels, table.label_type) == (named or tuple(labels), kind)
+
+
+def test_other_columns_of_a_frame_are_named_by_the_recipe():
+    for frame in frames({"body": TEXTS, "toxic": [1, 0, 1], "rude": [1, 0, 0]}):
+        table = table_of(frame, data=DataSpec(text="body", label=("toxic", "rude")))
+        assert table.labels == ('["toxic", "rude"]', "[]", '["toxic"]')
+
+
+def test_lists_in_a_column_of_a_frame_are_several_labels():
+    for frame in frames({"text": TEXTS, "labels": [["a", "b"], ["b"], []]}):
+        assert table_of(frame).labels == ('["a", "b"]', '["b"]', "[]")
+
+
+def test_missing_labels_of_a_frame_are_dropped_and_counted():
+    for frame in frames({"text": TEXTS * 20, "label": ["a", "b", None] + ["a", "b", "a"] * 19}):
+        table = table_of(frame)
+        assert (len(table.texts), table.dropped) == (59, {"missing label": 1})
+
+
+def test_class_numbers_of_a_data_set_are_read_by_its_names():
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(text=datasets.Value("string"), label=datasets.ClassLabel(names=["login", "praise"]))
+    given = datasets.Dataset.from_dict({"text": TEXTS, "label": [1, 0, 1]}, features=features)
+    for frame in (given, given.data.table):
+        table = table_of(frame)
+        assert (table.labels, table.layout.classes, table.label_type) == (
+            ("praise", "login", "praise"),
+            ("login", "praise"),
+            None,
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"text": TEXTS, "label": ["a"]}, r"columns of unlike lengths \(text 3, label 1\)"),
+        ({"text": TEXTS, "n": [1, 2, 3]}, "texts: no label column found among text, n"),
+        ({"text": TEXTS, "label": ["a", 1, "b"]}, r"texts, row 2, column 'label': found a number \(1\) after text"),
+    ],
+)
+def test_a_frame_that_is_not_clear_is_refused(given, says):
+    with pytest.raises(DataError, match=says):
+        table_of(given)
+
+
+def test_a_list_of_labels_for_a_text_is_several_labels():
+    assert labels_in([["b", "a"], ("c",), set(), {"b", "a"}, np.array(["a"])])[0] == [
+        '["b", "a"]',
+        '["c"]',
+        "[]",
+        '["a", "b"]',
+        '["a"]',
+    ]
+    assert labels_in([["b", "a"], "c"])[0] == ['["b", "a"]', '["c"]']
+    assert labels_in([[1, 2], [3]]) == (['["1", "2"]', '["3"]'], None)
+
+
+def test_columns_of_0_and_1_in_an_array_are_refused_for_they_have_no_names():
+    with pytest.raises(DataError, match="labels are an array of several columns; expected a list of labels for each text"):
+        labels_in(np.array([[0, 1], [1, 0]]))
+    with pytest.raises(DataError, match=r"labels\[1\] is a number|labels\[1\] is a whole number"):
+        labels_in([["a"], [1]])

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from numbers import Integral, Real
 from typing import Any
 
+from rankwise.data.several import as_list
 from rankwise.errors import DataError
 
 Label = str | int | float | bool
@@ -27,35 +28,46 @@ def texts_in(given: Any, columns: Sequence[str | int], join: str, *, call: str) 
     if isinstance(given, (str, bytes)):
         what = "one string" if isinstance(given, str) else "bytes"
         raise DataError(f"{call} takes a list of texts, found {what}; type {call}([text])")
-    if (names := _column_names(given)) is not None:
+    if (names := column_names(given)) is not None:
         return _joined(given, names, [str(column) for column in columns], join, call)
     if isinstance(given, Set) or not isinstance(given, Iterable):
         kind = "a set, which has no order" if isinstance(given, Set) else f"a {type(given).__name__}"
         raise DataError(f"{call} takes a list of texts, found {kind}; type {call}([text, …])")
     if columns and _is_row(given, columns):
         raise DataError(f"{call} takes many texts, found one row of a frame; type {call}([row['{columns[0]}']])")
-    return _listed(given)
+    return listed(given)
 
 
 def labels_in(given: Any) -> tuple[list[str], str | None]:
     """(the labels' names in order, the type they were given in where that is not `str`): True is `true`, 3.0 is `3`.
 
+    Where a text has a list of labels, each label is a list, as `several.as_list` writes it.
     Raises DataError naming the position of a value that is no label.
     """
-    if isinstance(given, (str, bytes, Set)) or _column_names(given) is not None or not isinstance(given, Iterable):
+    if isinstance(given, (str, bytes, Set)) or column_names(given) is not None or not isinstance(given, Iterable):
         raise DataError(f"labels are a {type(given).__name__}; expected a list with one label for each text")
-    named, kinds = [], dict[str, None]()
-    for index, value in enumerate(_listed(given)):
-        label = value.item() if hasattr(value, "item") and getattr(value, "ndim", 0) == 0 else value  # numpy's and torch's
-        kind = _kind(label)
-        if kind is None:
-            raise DataError(f"labels[{index}] is {_found(label)}; expected a string, a whole number, or true or false")
-        kinds[kind] = None
-        if len(kinds) > 1:
-            raise DataError(f"labels[{index}] is {KINDS[kind]} ({label!r:.40}) among others; expected labels of one type")
-        named.append(name_of(label))
+    if getattr(given, "ndim", 1) > 1:
+        raise DataError(
+            "labels are an array of several columns; expected a list of labels for each text, such as [['a', 'b'], ['b'], []]"
+        )
+    found, kinds = list[list[str] | str](), dict[str, None]()
+    for index, value in enumerate(listed(given)):
+        several = _several(value)
+        names = []
+        for one in [value] if several is None else several:
+            label = one.item() if hasattr(one, "item") and getattr(one, "ndim", 0) == 0 else one  # numpy's and torch's
+            kind = _kind(label)
+            if kind is None:
+                raise DataError(f"labels[{index}] is {_found(label)}; expected a string, a whole number, or true or false")
+            kinds[kind] = None
+            if len(kinds) > 1:
+                raise DataError(f"labels[{index}] is {KINDS[kind]} ({label!r:.40}) among others; expected labels of one type")
+            names.append(name_of(label))
+        found.append(names[0] if several is None else names)
+    if any(isinstance(names, list) for names in found):
+        return [as_list(names if isinstance(names, list) else [names]) for names in found], None
     kind = next(iter(kinds), "str")
-    return named, None if kind == "str" else kind
+    return [name for name in found if isinstance(name, str)], None if kind == "str" else kind
 
 
 def check_order(texts: Any, labels: Any) -> None:
@@ -100,6 +112,15 @@ def type_of(classes: Iterable[str], kind: str | None) -> str | None:
     return None
 
 
+def _several(value: Any) -> Sequence[Any] | None:
+    """The labels of a text that has a list of them; None for one label."""
+    if isinstance(value, (list, tuple)):
+        return value
+    if isinstance(value, (set, frozenset)):
+        return sorted(value, key=str)
+    return list(listed(value)) if getattr(value, "ndim", 0) == 1 else None
+
+
 def _kind(label: Any) -> str | None:
     """The name of a label's type; None for what is no label."""
     if isinstance(label, str):
@@ -120,7 +141,7 @@ def _found(label: Any) -> str:
     return f"a {type(label).__name__} ({label!r:.40})"
 
 
-def _column_names(given: Any) -> list[Any] | None:
+def column_names(given: Any) -> list[Any] | None:
     """The names of a frame's columns, also of a mapping of columns; None for what has none."""
     if isinstance(given, Mapping):
         return list(given)
@@ -151,23 +172,24 @@ def _joined(given: Any, names: list[Any], wanted: list[str], join: str, call: st
             f"{call} was given a table with the columns {have}; expected {expected}, or give the texts themselves, such as "
             f"{call}(table['{names[0] if names else 'text'}'])"
         )
-    columns = [list(_listed(given[by_name[name]])) for name in wanted]
+    columns = [list(listed(given[by_name[name]])) for name in wanted]
     if len(columns) == 1:
         return columns[0]
     joined = []
     for row, cells in enumerate(zip(*columns, strict=True)):
-        parts = [cell for cell in cells if not _is_missing(cell)]
+        parts = [cell for cell in cells if not is_missing(cell)]
         if strange := [part for part in parts if not isinstance(part, str)]:
             raise DataError(f"row {row} of the table has {_found(strange[0])} in a text column; expected strings")
         joined.append(join.join(part for part in parts if part and not part.isspace()))
     return joined
 
 
-def _is_missing(cell: Any) -> bool:
-    return cell is None or (isinstance(cell, float) and math.isnan(cell)) or type(cell).__name__ == "NAType"
+def is_missing(cell: Any) -> bool:
+    """Whether a cell is None, not a number, or what pandas writes for nothing."""
+    return cell is None or (isinstance(cell, float) and math.isnan(cell)) or type(cell).__name__ in ("NAType", "NaTType")
 
 
-def _listed(given: Any) -> Iterable[Any]:
+def listed(given: Any) -> Iterable[Any]:
     """The values of an array, a tensor or a column as a list; what iterates as its values do, as it is."""
     for method in ("tolist", "to_pylist", "to_list"):  # of numpy, torch and pandas; of Arrow; of Polars
         if hasattr(given, method):

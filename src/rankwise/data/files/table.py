@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from rankwise.data.clean import has_surrogate
 from rankwise.data.files.cells import LEAST_TOLD, SHARE_TOLD, Cells, Sampler, told_by
 from rankwise.data.files.columns import Layout, layout_of
+from rankwise.data.files.frames import rows_of
 from rankwise.data.files.label_cells import in_one_form, reader_of
 from rankwise.data.files.reading import open_rows
-from rankwise.data.files.rows import Row, as_strings, row_name
-from rankwise.data.given import check_order, labels_in, texts_in
+from rankwise.data.files.rows import Row, Rows, as_strings, row_name
+from rankwise.data.given import KINDS, check_order, labels_in, texts_in
 from rankwise.data.store import Texts
 from rankwise.errors import DataError, Unlabelled, as_set
 from rankwise.recipe import DataSpec, SourceSpec
@@ -90,7 +91,12 @@ def stream(
 
     Where the recipe says to skip bad rows, their numbers go into `bad` while records are read.
     """
-    rows = open_rows(source, data)
+    return _opened(open_rows(source, data), source, data, needs_label, array("q") if bad is None else bad)
+
+
+def _opened(
+    rows: Rows, source: SourceSpec, data: DataSpec, needs_label: bool, bad: array[int]
+) -> tuple[Layout, Iterator[Record]]:
     label = data.label if source.label is None else source.label
     header = data.header if source.header is None else source.header
     asked = source.model_copy(update={"text": source.text or data.text, "label": label, "header": header})
@@ -103,15 +109,22 @@ def stream(
         cells, typed = tee(cells)
         listed = layout.label if layout.labelling == "one" else None
         cells = as_strings(cells, (*layout.text, *layout.label_columns), layout.columns, source.path, listed=listed)
-    return layout, _records(cells, typed, layout, data.join, array("q") if bad is None else bad)
+    return layout, _records(cells, typed, layout, data.join, bad)
 
 
 def table_of(texts: Any, labels: Any = None, data: DataSpec | None = None) -> Table:
     """A Table from Python's lists, arrays, columns, or the text columns of a frame that `data` names.
 
-    Raises DataError naming the position of a value that is no text or no label.
+    Of a frame without `labels` beside it text and labels are found as in a file. Raises DataError naming the position of a
+    value that is no text or no label.
     """
     data = data or DataSpec()
+    if labels is None and (rows := rows_of(texts)) is not None:
+        bad = array("q")
+        layout, records = _opened(rows, SourceSpec(path="texts"), data, True, bad)
+        kinds = set[str]()
+        table = _collect(layout, _noting_kinds(records, layout, kinds), data, True, bad)
+        return replace(table, label_type=kinds.pop() if len(kinds) == 1 and kinds <= KINDS.keys() - {"str"} else None)
     check_order(texts, labels)
     listed = list(texts_in(texts, data.text, data.join, call="train"))
     names, label_type = (None, None) if labels is None else labels_in(labels)
@@ -122,6 +135,14 @@ def table_of(texts: Any, labels: Any = None, data: DataSpec | None = None) -> Ta
     layout = Layout("list", "list", None, (*columns, *filter(None, [label])), columns, label)
     table = _collect(layout, _list_records(listed, names), DataSpec(), names is not None, ())
     return replace(table, label_type=label_type)
+
+
+def _noting_kinds(records: Iterator[Record], layout: Layout, kinds: set[str]) -> Iterator[Record]:
+    """The records, while the types of their labels go into `kinds`."""
+    for record in records:
+        if record.label is not None:
+            kinds.add(type(record.own.get(layout.label or "")).__name__)
+        yield record
 
 
 def like_training(source: SourceSpec, data: DataSpec, text: Sequence[str], trained: Layout | None = None) -> SourceSpec:
