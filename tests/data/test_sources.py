@@ -136,6 +136,21 @@ def test_a_local_folder_is_read_as_a_hub_data_set(tmp_path: Path, monkeypatch: p
         read(f"hub:{tmp_path / 'set'}:nowhere")
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_lists_of_classes_in_a_hub_data_set_are_several_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("datasets", reason="the hub extra is not installed")
+    import datasets
+
+    names = datasets.List(datasets.ClassLabel(names=["joy", "fear"]))
+    features = datasets.Features({"text": datasets.Value("string"), "labels": names})
+    rows = {"text": ["x", "y", "z"], "labels": [[1, 0], [0], []]}
+    datasets.Dataset.from_dict(rows, features=features).to_parquet(tmp_path / "set" / "train.parquet")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for source in (f"hub:{tmp_path / 'set'}:train", str(tmp_path / "set" / "train.parquet")):
+        table = read(source)
+        assert (table.labels, table.layout.classes) == (('["fear", "joy"]', '["joy"]', "[]"), ("joy", "fear"))
+
+
 def test_ag_news_is_read_as_its_readme_says() -> None:
     folder = real("ag_news")
     sources = sources_of(DataSpec(source=str(folder)))

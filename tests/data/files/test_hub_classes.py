@@ -48,6 +48,21 @@ def topics(first: int, names: tuple[str, ...] = ("World", "Sports", "Business"))
 @pytest.mark.parametrize(
     ("card", "described"),
     [
+        ("README.md", CARD.replace("    dtype:\n", "    sequence:\n")),
+        ("README.md", CARD.replace("    dtype:\n", "    list:\n")),
+        ("dataset_info.json", json.dumps({"features": {"label": {"feature": INFOS["features"]["label"], "_type": "List"}}})),
+    ],
+)
+def test_the_classes_of_lists_are_named_too(tmp_path: Path, card: str, described: str) -> None:
+    write(tmp_path / card, described)
+    rows = [{"text": "late", "label": [1, 0]}, {"text": "kind", "label": [0]}]
+    table = read(write(tmp_path / "train.jsonl", "\n".join(map(json.dumps, rows))))
+    assert (table.labels, table.layout.classes) == (('["1", "0"]', '["0"]'), ("praise", "delivery"))
+
+
+@pytest.mark.parametrize(
+    ("card", "described"),
+    [
         ("README.md", CARD),
         ("README.md", CARD.replace("  features:", "- config_name: default\n  features:")),
         ("README.md", CARD.encode() + b"caf\xe9"),

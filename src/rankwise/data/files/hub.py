@@ -19,7 +19,8 @@ def read(path: str) -> Rows:
     with _explained(name):
         examples = datasets.load_dataset(name, split=split or "train", streaming=True)
         features = examples.features or dict.fromkeys(next(iter(examples), {}))
-    classes = {key: tuple(kind.names) for key, kind in features.items() if isinstance(kind, datasets.ClassLabel)}
+    ones = {key: getattr(kind, "feature", kind) for key, kind in features.items()}  # of a list what it holds
+    classes = {key: tuple(kind.names) for key, kind in ones.items() if isinstance(kind, datasets.ClassLabel)}
     columns = tuple(features)
     return Rows("hub data set", partial(_rows, name, examples, classes, columns), columns, typed=True, classes=classes)
 

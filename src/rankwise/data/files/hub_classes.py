@@ -15,6 +15,7 @@ from rankwise.recipe.yaml import parse
 CARDS = ("README.md", "dataset_infos.json", "dataset_info.json")
 MAX_CARD = 1_000_000  # bytes of a file that describes data
 
+_LISTS = ("sequence", "list")  # what a card calls the features of a list's items
 _FRONT = re.compile(r"---[ \t]*\n(.*?\n)---[ \t]*(?:\n|$)", re.DOTALL)
 _WHOLE = re.compile(r"(-?)0*(\d+)(?:\.0+)?")
 
@@ -87,7 +88,8 @@ def _features_of_card(name: str, text: str) -> Iterator[tuple[str, tuple[str, ..
     for info in infos if isinstance(infos, list) else [infos]:
         features = info.get("features") if isinstance(info, dict) else None
         for feature in features if isinstance(features, list) else ():
-            kind = feature.get("dtype") if isinstance(feature, dict) else None
+            kinds = [feature.get(key) for key in ("dtype", *_LISTS)] if isinstance(feature, dict) else []
+            kind = next(filter(None, kinds), None)
             names = (kind.get("class_label") or {}).get("names") if isinstance(kind, dict) else None
             if listed := _listed(names):
                 yield str(feature.get("name")), listed
@@ -99,8 +101,9 @@ def _features_of_json(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     for info in (infos, *infos.values()) if isinstance(infos, dict) else ():
         features = info.get("features") if isinstance(info, dict) else None
         for column, feature in features.items() if isinstance(features, dict) else ():
-            is_class = isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
-            if is_class and (listed := _listed(feature.get("names"))):
+            one = feature.get("feature", feature) if isinstance(feature, dict) else None
+            is_class = isinstance(one, dict) and one.get("_type") == "ClassLabel"
+            if is_class and (listed := _listed(one.get("names"))):
                 yield column, listed
 
 
