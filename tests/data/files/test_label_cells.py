@@ -97,6 +97,11 @@ def test_a_cell_that_is_neither_0_nor_1_is_refused_with_its_place(tmp_path: Path
     assert f"t.csv, row 3601 (line 3602), column 'obscene': {found}, expected 0 or 1" in failing(path, label=NAMES)
 
 
+def test_what_stands_in_label_columns_does_not_matter_where_labels_are_not_needed(tmp_path: Path) -> None:
+    path = write(tmp_path / "t.csv", table_of([*FLAGS * 30, (1, "maybe", 0)]))
+    assert len(read(path, label=NAMES, needs_label=False).texts) == len(FLAGS * 30) + 1
+
+
 def test_a_header_that_stands_again_is_left_out(tmp_path: Path) -> None:
     twice = table_of(FLAGS) + table_of(FLAGS)
     assert read(write(tmp_path / "t.csv", twice), label=NAMES).dropped == {"the header again": 1}

@@ -57,6 +57,8 @@ def unclear(file: Candidates, choice: Choice, *, needs_label: bool) -> DataError
         fix = f"{names} hold{'s' if len(nested) == 1 else ''} objects; write what is in them into columns of their own"
     if len(candidates) > 1:
         found = f"unclear which column is the label: {may_be(file, candidates)}"
+        if len(candidates) <= SHOWN:
+            fix += f"; or, for a label in each, {file.command(() if texts[0] == choice.text else texts[0], candidates)}"
         return DataError(f"{file.path}: {found}; {fix}")
     if file.by_name:
         found = f"no {' and no '.join(missing)} column found {where}"

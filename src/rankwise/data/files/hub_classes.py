@@ -102,8 +102,7 @@ def _features_of_json(text: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         features = info.get("features") if isinstance(info, dict) else None
         for column, feature in features.items() if isinstance(features, dict) else ():
             one = feature.get("feature", feature) if isinstance(feature, dict) else None
-            is_class = isinstance(one, dict) and one.get("_type") == "ClassLabel"
-            if is_class and (listed := _listed(one.get("names"))):
+            if isinstance(one, dict) and one.get("_type") == "ClassLabel" and (listed := _listed(one.get("names"))):
                 yield column, listed
 
 

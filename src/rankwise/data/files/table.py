@@ -101,6 +101,7 @@ def _opened(
     header = data.header if source.header is None else source.header
     asked = source.model_copy(update={"text": source.text or data.text, "label": label, "header": header})
     layout = layout_of(rows, asked, needs_label=needs_label)
+    saying = layout if needs_label or not layout.labels else replace(layout, label=None, labels=())
     cells = rows.read()
     if layout.header:
         next(row for row in cells if row[1])
@@ -108,8 +109,8 @@ def _opened(
     if rows.typed:
         cells, typed = tee(cells)
         listed = layout.label if layout.labelling == "one" else None
-        cells = as_strings(cells, (*layout.text, *layout.label_columns), layout.columns, source.path, listed=listed)
-    return layout, _records(cells, typed, layout, data.join, bad)
+        cells = as_strings(cells, (*layout.text, *saying.label_columns), layout.columns, source.path, listed=listed)
+    return layout, _records(cells, typed, saying, data.join, bad)
 
 
 def table_of(texts: Any, labels: Any = None, data: DataSpec | None = None) -> Table:
