@@ -29,7 +29,7 @@ def test_three_columns_of_0_and_1_side_by_side_are_the_labels_of_a_text_and_it_i
     assert table.layout.classes == NAMES
     assert table.layout.describe() == (
         "t.csv: CSV, comma, header; label = toxic + obscene + threat (3 columns of 0 and 1), text = text "
-        "(several labels, for these columns alone hold 0 and 1)"
+        "(these columns alone hold 0 and 1)"
     )
 
 

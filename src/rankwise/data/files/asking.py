@@ -58,7 +58,7 @@ def unclear(file: Candidates, choice: Choice, *, needs_label: bool) -> DataError
     if len(candidates) > 1:
         found = f"unclear which column is the label: {may_be(file, candidates)}"
         if len(candidates) <= SHOWN:
-            fix += f"; or, for a label in each, {file.command(() if texts[0] == choice.text else texts[0], candidates)}"
+            fix += f" or {file.command(() if texts[0] == choice.text else texts[0], candidates)}"  # a label in each
         return DataError(f"{file.path}: {found}; {fix}")
     if file.by_name:
         found = f"no {' and no '.join(missing)} column found {where}"

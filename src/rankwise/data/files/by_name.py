@@ -25,7 +25,7 @@ def choose_by_name(file: Candidates, choice: Choice, *, seeks_label: bool, needs
         if choice.label is not None:
             choice.label, choice.numbers = _with_its_names(file, choice.label, choice.text)
         elif needs_label and len(flags := flags_of(file, choice)) >= LEAST_FLAGS and _stand_together(flags):
-            choice.labels, choice.guess = tuple(flags), "several labels, for these columns alone hold 0 and 1"
+            choice.labels, choice.guess = tuple(flags), "these columns alone hold 0 and 1"
     if not choice.text:
         _text_by_name(file, choice)
 

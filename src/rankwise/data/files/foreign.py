@@ -48,7 +48,7 @@ _BEGINNINGS = tuple(
             rb"PK\x03\x04",
             "a zip archive or an office document, whatever its name; unpack it, or give a workbook its ending, .xlsx",
         ),
-        (rb"\xd0\xcf\x11\xe0", "an old office document, whatever its name; save it as CSV"),
+        (rb"\xd0\xcf\x11\xe0", "an old office document, or one behind a password; save it as .xlsx without one, or as CSV"),
         (rb"\x1f\x8b", "compressed, though its name does not end in .gz; rename it so"),
         (rb"version https://git-lfs\.", "a note of Git LFS where the file should be; fetch the file itself: git lfs pull"),
         (rb"<!doctype html[^>]*>\s*<|<html[^>]*>\s*<(?:head|body|!--)", _PAGE),
