@@ -40,6 +40,35 @@ def test_the_sheet_that_holds_rows_is_read(tmp_path: Path) -> None:
     assert table.layout.describe() == "t.xlsx: Excel, header; label = label, text = text"
 
 
+CONTENT = """<?xml version="1.0"?>
+<office:document-content xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0"
+ xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0" xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0"
+><office:body><office:spreadsheet><table:table table:name="data">{}</table:table></office:spreadsheet></office:body
+></office:document-content>"""
+
+
+def test_an_open_document_is_read_and_what_a_file_is_called_does_not_matter(tmp_path: Path) -> None:
+    kind = "application/vnd.oasis.opendocument.spreadsheet"
+    entry = '<manifest:file-entry manifest:full-path="{}" manifest:media-type="{}"/>'
+    manifest = entry.format("/", kind) + entry.format("content.xml", "text/xml")
+    cell = '<table:table-cell office:value-type="string"><text:p>{}</text:p></table:table-cell>'
+    rows = "".join(f"<table:table-row>{''.join(map(cell.format, row))}</table:table-row>" for row in ROWS)
+    with zipfile.ZipFile(tmp_path / "t.ods", "w") as archive:
+        archive.writestr("mimetype", kind)
+        archive.writestr(
+            "META-INF/manifest.xml",
+            '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0">'
+            f"{manifest}</manifest:manifest>",
+        )
+        archive.writestr("content.xml", CONTENT.format(rows))
+    book(tmp_path / "t.xlsx", data=ROWS).rename(tmp_path / "other.ods")
+    for name in ("t.ods", "other.ods"):
+        assert (read(tmp_path / name).texts, read(tmp_path / name).labels) == (
+            ("so late", "how kind"),
+            ("delivery", "praise"),
+        )
+
+
 def test_several_sheets_with_rows_are_asked_about_and_the_one_that_is_named_is_read(tmp_path: Path) -> None:
     path = book(tmp_path / "t.xlsx", north=ROWS, south=[("text", "label"), ("again", "praise"), ("late", "delivery")])
     assert "t.xlsx: 2 sheets hold rows: north, south; say which: --set data.sheet=north" in failing(path)

@@ -56,7 +56,8 @@ def _workbook(path: Path, name: str) -> Any:
     calamine = require("python_calamine", extra=EXTRA)
     try:
         _refuse_bomb(path, name)
-        return calamine.CalamineWorkbook.from_path(str(path))
+        with path.open("rb") as stream:  # whose content says what it is: pandas writes .xlsx into files called .ods
+            return calamine.CalamineWorkbook.from_filelike(stream)
     except (calamine.CalamineError, zipfile.BadZipFile, OSError, UnicodeDecodeError) as error:
         raise DataError(f"{name}: not a workbook that can be read ({first_line(error)}); save it again as .xlsx") from error
 
