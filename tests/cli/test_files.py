@@ -59,7 +59,7 @@ def test_what_a_library_saves_is_read_too(data, tmp_path):
 
 SPANS = 'label,text\n1,"hello\nagain, friend"\n2,no\n1,so\n2,not\n'
 TWICE = "".join(f"a {number}, b {number};{number % 2}\n" for number in range(20))
-SEVERAL = "__label__a x\n__label__b y\n__label__a __label__b z\n__label__b w\n"
+FLAGS = "text,toxic,rude\n" + "".join(f"text {number},{number % 2},{number // 2 % 2}\n" for number in range(20))
 BY_POSITION = ("--set", "data.text=0", "--set", "data.label=1")
 REFUSED = [
     ("t.csv", SPANS, "lines 2 to 3: one row with a text in quotes, or rows with quotes as characters?", ()),
@@ -67,7 +67,7 @@ REFUSED = [
     ("t.csv", table(",", t3="one, two"), "line 5: 3 fields, expected 2", ()),
     ("t.csv", table(",", t3="caf\xe9").encode("latin-1"), "not utf-8 at byte", ()),
     ("t.txt", table("\t").encode("utf-16"), "not utf-8 at byte 0", ()),
-    ("t.txt", SEVERAL, "line 3: 2 labels (a, b), expected one", ()),
+    ("t.csv", FLAGS, "columns toxic, rude hold only 0 and 1", ()),
 ]
 
 

@@ -45,7 +45,7 @@ def test_columns_of_0_and_1_of_which_it_is_not_clear_what_they_are_are_asked_abo
 ) -> None:
     path = write(tmp_path / "t.csv", table_of(rows, header=header))
     message = failing(path)
-    assert f"if each says whether a text has that label, type --set 'data.label={labels}', and to train on one" in message
+    assert f"or only one of them: --set 'data.label={labels}' or --set data.label=" in message
     assert read(path, label=tuple(labels.strip("[]").split(", "))).labels is not None
 
 

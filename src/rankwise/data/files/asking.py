@@ -40,8 +40,8 @@ def unclear(file: Candidates, choice: Choice, *, needs_label: bool) -> DataError
         names = ", ".join(file.columns[index] for index in flags[:5]) + (", …" if len(flags) > 5 else "")
         text = () if texts[0] == choice.text else texts[0]
         return DataError(
-            f"{file.path}: columns {names} hold only 0 and 1; if each says whether a text has that label, type "
-            f"{file.command(text, flags)}, and to train on one of them: {typed}"
+            f"{file.path}: columns {names} hold only 0 and 1; say whether each is a label that a text may have, or only "
+            f"one of them: {file.command(text, flags)} or {typed}"
         )
     missing = [what for what, is_missing in (("text", not choice.text), ("label", seeks_label)) if is_missing]
     count = len(file.columns)
