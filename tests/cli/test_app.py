@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -357,10 +358,11 @@ def test_data_asks_where_two_columns_may_be_the_label_and_each_answer_works(type
     (tmp_path / "two.csv").write_text(rows, "utf-8")
     answer = type_("data", "two.csv", "--no-tokens")
     assert (answer.code, answer.out, len(answer.err.splitlines())) == (2, "", 1)
-    one, other = answer.err.strip().rpartition("say which: ")[2].split(" or ")
-    assert one == "--set data.text=2 --set data.label=0"
-    for command in (one, other):
-        assert type_("data", "two.csv", "--no-tokens", *command.split()).code == 0
+    commands = answer.err.strip().rpartition("say which: ")[2].split(" or ")
+    assert commands[0] == "--set data.text=2 --set data.label=0"
+    assert commands[2] == "--set data.text=2 --set 'data.label=[0, 1]'"
+    for command in commands:
+        assert type_("data", "two.csv", "--no-tokens", *shlex.split(command)).code == 0
 
 
 # --------------------------------------------------------------------------------------------------- predict, evaluate
