@@ -11,8 +11,8 @@ import pytest
 
 from conftest import CLASSES, separable
 from rankwise.cli.options import spec_for
-from rankwise.recipe import SourceSpec
-from rankwise.workflows.score_files import Form, evaluate_file, predict_rows
+from rankwise.recipe import DataSpec, SourceSpec
+from rankwise.workflows.score_files import Form, evaluate_file, predict_rows, source_for
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,17 @@ def test_class_numbers_of_a_hub_file_are_scored_by_its_own_names_whatever_their_
     )
     write(pa.table({"text": data.texts, "label": [names.index(label) for label in data.labels]}, schema), str(tmp_path / "t"))
     assert truth(run, tmp_path / "t") == truth(run, data.write(tmp_path / "t.csv")) == list(data.labels)
+
+
+def test_of_a_workbook_of_splits_the_test_rows_are_scored(tmp_path):
+    xlsxwriter = pytest.importorskip("xlsxwriter", reason="the extra excel is not installed")
+    pytest.importorskip("python_calamine", reason="the extra excel is not installed")
+    path = str(tmp_path / "t.xlsx")
+    with xlsxwriter.Workbook(path) as book:
+        for name in ("train", "test"):
+            book.add_worksheet(name).write_row(0, 0, ["text", "label"])
+    assert source_for(DataSpec(source=path), labelled=True)[0] == SourceSpec(path=path, sheet="test")
+    assert source_for(DataSpec(source=path, sheet="train"), labelled=True)[0] == SourceSpec(path=path)
 
 
 def test_a_text_on_each_line_has_a_prediction_for_each_line(run, tmp_path):

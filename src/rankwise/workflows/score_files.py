@@ -56,7 +56,7 @@ class Form:
 def source_for(spec: DataSpec, *, labelled: bool) -> tuple[SourceSpec, tuple[str, ...]]:
     """What `spec.source` means, and the class names in the order of their numbers where they are known.
 
-    A file or hub data set stands for itself; of a folder or `sample`, the rows to be scored are meant.
+    A file or hub data set stands for itself; of a folder, a workbook of splits or `sample`, the rows to be scored are meant.
     """
     source = spec.source or ""
     if source == "sample" and not labelled:
@@ -64,6 +64,8 @@ def source_for(spec: DataSpec, *, labelled: bool) -> tuple[SourceSpec, tuple[str
     if source == "sample" or Path(source).expanduser().is_dir():
         return source_to_score(spec)
     splits = sources_of(spec)
+    if splits.train.sheet is not None:  # sheets of a workbook that are named after splits
+        return source_to_score(spec)
     return splits.train, splits.classes
 
 
