@@ -15,6 +15,7 @@ from rankwise.data.labelled import split_tables
 from rankwise.data.prepare import prepare
 from rankwise.inference import words as module
 from rankwise.inference.baselines import baselines, fitted_baselines
+from rankwise.inference.evaluation import evaluated
 from rankwise.inference.words import Words, sample
 from rankwise.recipe import DataSpec, EvaluateSpec
 
@@ -30,12 +31,19 @@ def test_a_sample_has_each_class_in_its_share_and_no_row_twice(labels, most):
     assert np.abs(np.bincount(labels[rows], minlength=4) - shares).max() <= 1
 
 
+def always_first(data):
+    """The evaluation of a classifier that always answers the first class."""
+    logits = np.zeros((len(data.test), len(data.classes)), dtype=np.float32)
+    logits[:, 0] = 9
+    return evaluated(logits, data.test, data.task, EvaluateSpec(resamples=20))
+
+
 def test_many_rows_are_sampled_and_the_name_tells(recipe_for, monkeypatch):
     data = prepared(recipe_for())
-    predicted = np.zeros(len(data.test), dtype=np.int64)
-    whole = list(baselines(fitted_baselines(data), data, predicted, EvaluateSpec(resamples=20)))
+    test = always_first(data)
+    whole = list(baselines(fitted_baselines(data), data.task, test, EvaluateSpec(resamples=20)))
     monkeypatch.setattr(module, "MOST_ROWS", 24)
-    sampled = baselines(fitted_baselines(data), data, predicted, EvaluateSpec(resamples=20))
+    sampled = baselines(fitted_baselines(data), data.task, test, EvaluateSpec(resamples=20))
     assert whole == ["majority class", "TF-IDF + logistic"]
     assert list(sampled) == ["majority class", "TF-IDF + logistic, 24 rows"]
     assert sampled["TF-IDF + logistic, 24 rows"].accuracy.value == pytest.approx(0.9, abs=0.1)
@@ -46,8 +54,8 @@ def test_texts_without_words_have_their_characters_counted():
     spec = DataSpec(leakage="allow", max_length=LONGEST)
     labelled = split_tables(spec, table_of(texts, [str(row % 2) for row in range(60)]))
     data = prepare(spec, tiny_tokenizer("bert"), longest=LONGEST, labelled=labelled)
-    predicted = np.zeros(len(data.test), dtype=np.int64)
-    scored = baselines(fitted_baselines(data), data, predicted, EvaluateSpec(resamples=20))
+    test = always_first(data)
+    scored = baselines(fitted_baselines(data), data.task, test, EvaluateSpec(resamples=20))
     assert list(scored) == ["majority class", "TF-IDF of characters + logistic"]
     assert scored["TF-IDF of characters + logistic"].accuracy.value == 1
 

@@ -242,8 +242,8 @@ def test_a_base_that_changed_after_training_is_noticed(recipe_for, tmp_path):
 def test_a_trained_weight_that_reloads_one_bit_off_is_a_defect(built_for, tmp_path, monkeypatch):
     built = built_for("bert")
 
-    def off_by_one_bit(*given):
-        loaded = adapters.load(*given)
+    def off_by_one_bit(*given, **how):
+        loaded = adapters.load(*given, **how)
         weight = next(weight for name, weight in loaded.model.named_parameters() if "lora_A" in name)
         weight.copy_(torch.nextafter(weight, weight + 1))
         return loaded

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from conftest import Rows
 from rankwise.data.labelled import FOLDS, folds, read_labelled
+from rankwise.data.tasks import SingleLabel
 from rankwise.errors import ModelError, RecipeError
 from rankwise.planning.plan import plan
 from rankwise.recipe import DataSpec, SourceSpec
@@ -420,14 +421,17 @@ def told(right):
     return np.stack([right, 1 - right], axis=1)
 
 
+TASK = SingleLabel(("a", "b"))
+
+
 def test_what_is_expected_is_what_is_usual_where_rows_are_few_and_what_is_measured_where_many():
-    few = gained("features", told([1, 1, 0, 0]), told([1, 1, 1, 0]), np.zeros(4, dtype=int))
+    few = gained("features", TASK, told([1, 1, 0, 0]), told([1, 1, 1, 0]), np.zeros(4, dtype=int))
     assert few["gain"] == -25
     assert few["deviation"] == pytest.approx(100 * 2**0.5 / 4, abs=0.01)
     assert few["expected_gain"] > 0
     worse, better = np.ones(10_000), np.ones(10_000)
     worse[:600], better[:300] = 0, 0
-    many = gained("features", told(worse), told(better), np.zeros(10_000, dtype=int))
+    many = gained("features", TASK, told(worse), told(better), np.zeros(10_000, dtype=int))
     assert many["gain"] == -3
     assert many["expected_gain"] == pytest.approx(-3, abs=0.1)
 

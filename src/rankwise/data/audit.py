@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rankwise.data.files.table import Table
 from rankwise.data.labels import alike_labels, spelled, strange_labels, unlabelled
 from rankwise.data.lengths import COVERED, Lengths, lengths_of
-from rankwise.data.tasks import by_number
+from rankwise.data.tasks import MULTI_LABEL, by_number, tags_of
 from rankwise.errors import DataError, Unlabelled
 
 LEAK_LIMIT = 0.05  # share of test rows seen in training above which a score means little
@@ -92,14 +92,18 @@ def check(table: Table) -> None:
     name, column = table.layout.path, table.layout.label
     if table.labels is None:
         raise DataError(f"{name}: rows without labels; expected a label in each row: --set data.label=COLUMN")
-    counts = Counter(table.labels)
+    counts = _label_counts(table)
     if marker := unlabelled(counts):
         raise Unlabelled(f"{name}, column '{column}': every label is {marker}: unlabelled", "expected two classes or more")
-    if len(counts) == 1:
+    if len(counts) == 1 and (table.task != MULTI_LABEL or len(set(table.labels)) == 1):
         another = f"{table.layout.verdict}, which says what was accepted" if table.layout.verdict else "COLUMN"
         raise DataError(
-            f"{name}, column '{column}': every row is '{table.labels[0]}'; expected two classes or more. Is it the right "
+            f"{name}, column '{column}': every row is '{next(iter(counts))}'; expected two classes or more. Is it the right "
             f"column? Name another: --set data.label={another}"
+        )
+    if not counts:
+        raise DataError(
+            f"{name}, column '{column}': no row has a label; expected two classes or more: --set data.label=COLUMN"
         )
     if len(table.labels) >= 10 and len(counts) > len(table.labels) / 2:
         raise DataError(
@@ -116,7 +120,7 @@ def audit(tables: Mapping[str, Table], *, lengths: NDArray[np.int64] | None = No
     train = tables["train"]
     exact = {name: hashes(table.texts) for name, table in tables.items()}
     near = {name: hashes(map(_plain, table.texts)) for name, table in tables.items()}
-    counts = dict(Counter(train.labels or ()).most_common())
+    counts = dict(_label_counts(train).most_common())
     groups = _conflicts(train.labels or (), exact["train"])
     repeats, near_repeats = (len(keys) - len(np.unique(keys)) for keys in (exact["train"], near["train"]))
     counted = Audit(
@@ -140,7 +144,12 @@ def audit(tables: Mapping[str, Table], *, lengths: NDArray[np.int64] | None = No
     )
     of_columns = dict.fromkeys(line for table in tables.values() for line in table.warnings)
     of_labels = (line for name, table in tables.items() if name != "train" for line in _other_labels(name, table, counts))
-    return replace(counted, warnings=(*of_columns, *strange_labels(counts), *of_labels, *_warnings(counted)))
+    return replace(counted, warnings=(*of_columns, *strange_labels(counts), *of_labels, *_warnings(counted, train.task)))
+
+
+def _label_counts(table: Table) -> Counter[str]:
+    """How many rows have each label."""
+    return Counter(tag for row in tags_of(table) for tag in row)
 
 
 def seen_in(train: Table, other: Table) -> NDArray[np.bool_]:
@@ -191,8 +200,9 @@ def _label_words(table: Table, counts: Mapping[str, int]) -> tuple[LabelWord, ..
     """Labels that give themselves away: in a fifth of their class or more, and almost nowhere else."""
     holds = {label: _finder(label) for label in counts}
     own: Counter[str] = Counter()
-    for text, label in zip(table.texts, table.labels or (), strict=False):
-        own[label] += holds[label](text.casefold())
+    for text, several in zip(table.texts, tags_of(table), strict=False):
+        folded = text.casefold()
+        own.update(label for label in several if holds[label](folded))
     frequent = [label for label, rows in own.items() if rows >= max(5, 0.2 * counts[label])]
     everywhere: Counter[str] = Counter()
     for text in table.texts if frequent else ():
@@ -214,7 +224,7 @@ def _finder(label: str) -> Callable[[str], bool]:
 
 def _other_labels(split: str, table: Table, counts: Mapping[str, int]) -> Iterable[str]:
     """A warning where a split's labels are not those of training."""
-    own = Counter(table.labels or ())
+    own = _label_counts(table)
     strange = [label for label in own if label not in counts]
     if strange and counts and not by_number(own, counts):
         rows = sum(own[label] for label in strange)
@@ -244,14 +254,14 @@ def _suspicious(table: Table) -> dict[str, tuple[int, ...]]:
     return {name: tuple(rows) for name, rows in suspects.items() if rows}
 
 
-def _warnings(counted: Audit) -> Iterable[str]:
+def _warnings(counted: Audit, task: str) -> Iterable[str]:
     """One line on every thing that a person should look at, and what to do."""
     if len(counted.classes) == 1:
         yield f"all rows are labelled {_listed(tuple(counted.classes))}; a classifier needs two classes or more"
     if len(counted.classes) > max(MANY_CLASSES, counted.rows["train"] / 2):
         labels, rows = len(counted.classes), counted.rows["train"]
         yield f"{labels:,} labels in {rows:,} rows look like names, not classes; is it the column?"
-    if counted.imbalance >= IMBALANCE:
+    if counted.imbalance >= IMBALANCE and task != MULTI_LABEL:
         yield (
             f"the largest class has {counted.imbalance:,.0f} times the rows of the smallest, and always answering it scores "
             f"{counted.majority:.1%}; look at macro-F1: --set train.select_by=macro_f1 --set train.class_weights=balanced"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from rankwise.data.given import Label, as_given
+from rankwise.data.tasks.names import TASKS
 from rankwise.errors import DataError, nearest
 from rankwise.system.files import Stored
 
@@ -161,6 +162,10 @@ class Preprocessing(Stored):
     """Windows of `max_length` tokens that a longer text is read in, at most; None where it is cut."""
     label_type: str | None = None
     """What labels were in Python where they were no strings, as `data.given` names it."""
+    task: str | None = None
+    """What is decided about a text, as `data.tasks` names it; None for one of the classes."""
+    thresholds: tuple[float, ...] | None = None
+    """Of a task with several labels the probability from which a text has a class, for each of them."""
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -179,6 +184,14 @@ class Preprocessing(Stored):
             return f"no cleaning step is called '{unknown[0]}'{nearest(unknown[0], STEPS)}"
         if self.numbering and sorted(self.numbering) != sorted(self.classes):
             return "its numbering does not number its classes"
+        if self.task is not None and self.task not in TASKS:
+            return f"its task is '{self.task:.40}'{nearest(self.task, TASKS)}; expected one of {', '.join(TASKS)}"
+        if self.thresholds is not None and not (
+            len(self.thresholds) == len(self.classes) and all(0 < threshold < 1 for threshold in self.thresholds)
+        ):
+            return (
+                f"{len(self.thresholds)} thresholds for {len(self.classes)} classes; expected one for each, between 0 and 1"
+            )
         return None
 
     @property

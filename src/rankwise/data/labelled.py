@@ -15,7 +15,8 @@ from rankwise.data.files.columns import Layout
 from rankwise.data.files.table import Table, like_training, read_table
 from rankwise.data.labels import unlabelled
 from rankwise.data.sources import Sources, sources_of
-from rankwise.data.tasks import class_names
+from rankwise.data.strata import apportioned
+from rankwise.data.tasks import MULTI_LABEL, SINGLE_LABEL, Task, class_names, read_as, recognised, tags_of, task_called
 from rankwise.errors import DataError, Unlabelled
 from rankwise.planning.workload import Work, character_counts
 from rankwise.recipe import DataSpec, SourceSpec
@@ -49,6 +50,11 @@ class Labelled:
     """The cleaning steps, after which texts that are equal stay together."""
 
     @property
+    def task(self) -> Task:
+        """What is decided about a text."""
+        return task_called(self.train.task, self.classes)
+
+    @property
     def tables(self) -> dict[str, Table]:
         return {"train": self.train, "validation": self.validation, "test": self.test}
 
@@ -76,11 +82,13 @@ class Labelled:
 
     def folds(self, seed: int) -> list["Labelled"]:
         """The training rows in FOLDS parts, one after the other set aside for validation."""
-        assert self.train.labels is not None
-        tables = self.train
+        table, texts = self.train, (clean(text, self.clean) for text in self.train.texts)
+        assert table.labels is not None
+        strata: Sequence[str] | NDArray[np.int64] = table.labels
+        if table.task != SINGLE_LABEL:
+            strata = self.task.strata(self.task.parse(table, self.numbering, DataSpec()))
         return [
-            replace(self, train=tables.take(kept), validation=tables.take(held))
-            for kept, held in folds(self.train.labels, seed, (clean(text, self.clean) for text in tables.texts))
+            replace(self, train=table.take(kept), validation=table.take(held)) for kept, held in folds(strata, seed, texts)
         ]
 
 
@@ -124,7 +132,7 @@ def read_splits(spec: DataSpec) -> tuple[dict[str, Table], tuple[str, ...], tupl
     DataError, Unlabelled for one that is named.
     """
     sources = sources_of(spec)
-    train = read_table(sources.train, spec)
+    train = recognised(read_table(sources.train, spec), spec.task, known=spec.classes or sources.classes)
     tables, left_out = {"train": train}, []
     for role, source in sources.splits.items():
         if role == "train":
@@ -161,13 +169,18 @@ def _read_beside(train: Table, source: SourceSpec, spec: DataSpec) -> Table:
         table = replace(table, warnings=(*table.warnings, f"{differs}; look whether that is the same text"))
     if marker := unlabelled(table.labels or (), known=set(train.labels or ())):
         raise Unlabelled(f"every label of {table.layout.name} is {marker}: unlabelled")
-    return table
+    return _like(train, table)
+
+
+def _like(train: Table, table: Table) -> Table:
+    """Rows of another split, of the task that the training rows are for."""
+    return read_as(table, train.task, known={tag for row in tags_of(train) for tag in row})
 
 
 def read_training(spec: DataSpec) -> tuple[Sources, Table, tuple[str, ...]]:
     """(the recipe's sources, the rows of the first one, unsplit, the class names in the order of their numbers)."""
     sources = sources_of(spec)
-    train = read_table(sources.train, spec)
+    train = recognised(read_table(sources.train, spec), spec.task, known=spec.classes or sources.classes)
     check(train)
     return sources, train, class_names(train, sources.classes or train.layout.classes)
 
@@ -178,7 +191,7 @@ def read_volume(spec: DataSpec) -> Volume:
     table = tables["train"]
     check(table)
     classes = class_names(table, numbering or table.layout.classes)
-    _check_rows(spec, len(set(table.labels or ())))
+    _check_rows(spec, len(classes))
     layouts, train = [table.layout], len(table.texts)
     rows = {}
     for role in ("test", "validation"):
@@ -216,6 +229,8 @@ def split_tables(
     that are not used. Where few rows are trained on `by_folds`, classes may have too few for a validation split, which is
     then empty. Raises DataError.
     """
+    train = recognised(train, spec.task, known=spec.classes or classes)
+    validation, test = (None if table is None else _like(train, table) for table in (validation, test))
     check(train)
     notes = []
     warnings = [*left_out]
@@ -231,7 +246,7 @@ def split_tables(
         few = by_folds and len(train.texts) <= FEW_ROWS
         train, validation = _validation_of(train, spec, may_be_empty=few)
         notes.append(f"validation: {len(validation.texts):,} rows set aside (stratified, seed {seed})")
-    _check_rows(spec, len(set(train.labels or ())))
+    _check_rows(spec, len({tag for row in tags_of(train) for tag in row}))
     if spec.rows is not None and spec.rows < len(train.texts):
         train = sample(train, spec.rows, seed=seed + 2)
         notes.append(f"train: {spec.rows:,} rows kept (stratified, seed {seed})")
@@ -299,6 +314,8 @@ def split_off(
     first = group = np.arange(len(table.texts))  # of each text its first row; of each row its text
     if clean_steps is not None:
         first, group = _groups(clean(text, clean_steps) for text in table.texts)
+    if table.task == MULTI_LABEL:
+        return _split_several(table, amount, first, group, seed=seed)
     labels = [table.labels[row] for row in first]
     counts = Counter(labels)
     least = len(counts) if amount >= len(counts) else 1
@@ -324,6 +341,19 @@ def split_off(
     return table.take(np.flatnonzero(~is_taken)), table.take(np.flatnonzero(is_taken))
 
 
+def _split_several(
+    table: Table, amount: float, first: NDArray[np.int64], group: NDArray[np.int64], *, seed: int
+) -> tuple[Table, Table]:
+    """As `split_off`, of texts with several labels: `first` has the first row of each different text, `group` each row's."""
+    wanted = round((amount if amount < 1 else amount / len(group)) * len(first))
+    if len(first) < 2:
+        raise TooFewRows(f"{table.layout.path}: can't set a row of {len(first)} aside; add rows")
+    tags = tags_of(table)
+    taken = apportioned([tags[row] for row in first], min(max(1, wanted), len(first) - 1), seed=seed)
+    is_taken = np.isin(group, np.flatnonzero(taken))  # (N,)
+    return table.take(np.flatnonzero(~is_taken)), table.take(np.flatnonzero(is_taken))
+
+
 def _groups(texts: Iterable[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(the first row of each different text, rising; for each row (N,) the number of its text)."""
     _, first, number = np.unique(hashes(texts), return_index=True, return_inverse=True)
@@ -341,6 +371,8 @@ def rows_taken(rows: int, amount: float, *, classes: int) -> int:
 def sample(table: Table, rows: int, *, seed: int) -> Table:
     """A stratified sample of fewer rows than there are; where one can't be drawn with its rest, the nearest to one."""
     assert table.labels is not None
+    if table.task == MULTI_LABEL:
+        return split_off(table, rows, seed=seed, what="test")[1]
     counts = Counter(table.labels)
     if min(counts.values()) >= 2 and len(counts) <= rows <= len(table.texts) - len(counts):
         return split_off(table, rows, seed=seed, what="test")[1]
@@ -368,7 +400,7 @@ def folds(
     return [(np.flatnonzero(part[group] != number), np.flatnonzero(part[group] == number)) for number in range(FOLDS)]
 
 
-def nested_order(labels: Sequence[str], seed: int) -> NDArray[np.int64]:
+def nested_order(labels: Sequence[str] | NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     """An order of all rows in which every beginning holds the classes in their shares, to a row or two."""
     names, numbers = np.unique(np.asarray(labels), return_inverse=True)
     shuffled = np.random.default_rng(seed).permutation(len(numbers))

@@ -21,10 +21,16 @@ and competitions."""
 MANY_NUMBERS = 20  # labels with fractions, above which they may be measured
 _SEPARATORS = (",", ";", "|", "/", "+", "&", " and ")
 _LIST = re.compile(r"\s*(?:\[.*\]|\{.*\}|\(.*,.*\))\s*", re.DOTALL)
+_OBJECT = re.compile(r"\s*\{\s*[\"'][^\"']*[\"']\s*:")
 _NUMBER = re.compile(r"[-+]?\d*\.?\d+(?:e[-+]?\d{1,2})?", re.ASCII | re.IGNORECASE)
 _WORD_TAG = re.compile(r"O|[BIESLUM]-\S+")
 _ANSWERS = ({"yes", "y", "true", "t", "1", "1.0"}, {"no", "n", "false", "f", "0", "0.0"})
 _SHOWN = 5
+
+
+def is_list(label: str) -> bool:
+    """Whether a cell looks like a list of labels: `["joy", "anger"]`, `{1, 2}`; an object with keys does not."""
+    return _LIST.fullmatch(label) is not None and not _OBJECT.match(label)
 
 
 def is_marker(label: str) -> bool:
@@ -47,11 +53,11 @@ def strange_labels(counts: Mapping[str, int]) -> Iterator[str]:
         yield f"label {_listed(nothing)} ({rows:,} rows) often stands for none; if so, remove these rows"
     lists = [label for label in counts if _LIST.fullmatch(label)]
     if lists:
-        yield f"labels look like lists, such as {_listed(lists)}; one label a text is supported, so each list is one class"
+        yield f"labels look like lists, such as {_listed(lists)}; each list is one class, or type --set data.task=multi-label"
     elif combined := _combinations(counts):
         yield (
-            f"labels look like several in one cell, such as {_listed(combined)}; one label a text is supported, so each "
-            "combination is a class of its own"
+            f"labels look like several in one cell, such as {_listed(combined)}; each combination is a class of "
+            "its own, or type --set data.task=multi-label for several labels a text"
         )
     for twins in _same_numbers(counts):
         yield f"labels {_listed(twins)} are one number written in {len(twins)} ways, and stay {len(twins)} classes"

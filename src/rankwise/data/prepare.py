@@ -17,7 +17,7 @@ from rankwise.data.given import type_of
 from rankwise.data.labelled import Labelled, read_labelled
 from rankwise.data.lengths import COVERED, Lengths, covering, lengths_of
 from rankwise.data.store import Texts
-from rankwise.data.tasks import SingleLabel
+from rankwise.data.tasks import SINGLE_LABEL, Task, task_called
 from rankwise.data.tokens import Tokens, cut, tokenize_to_disk
 from rankwise.errors import DataError
 from rankwise.planning.workload import reach_of, windows_of
@@ -39,6 +39,7 @@ class Split:
     """Clean texts, N of them."""
     tokens: Tokens = field(repr=False)
     labels: NDArray[np.int64] = field(repr=False)
+    """As the task has them: class numbers (N,), or 1 for each class that a text has (N, C)."""
     rows: NDArray[np.int64] = field(repr=False)
     """The data row that a text stands in, from 1; shape (N,)."""
 
@@ -72,6 +73,11 @@ class Prepared:
     def classes(self) -> tuple[str, ...]:
         return self.preprocessing.classes
 
+    @property
+    def task(self) -> Task:
+        """What is decided about a text."""
+        return task_called(self.preprocessing.task, self.classes, self.preprocessing.thresholds)
+
 
 def prepare(
     spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled | None = None, cache: Cache | None = None
@@ -83,13 +89,13 @@ def prepare(
     cannot be used.
     """
     labelled = labelled or read_labelled(spec)
-    task = SingleLabel(labelled.classes)
+    task = labelled.task
     numbers = {name: task.parse(table, labelled.numbering, spec) for name, table in labelled.tables.items()}
     texts = clean_all(labelled.train.texts, spec.clean)
     whole = tokenize_to_disk(tokenizer, texts, max_length=None, cache=cache)
     max_length, length_note = choose_length(whole.lengths, spec.max_length, longest, spec.windows)
     if spec.truncation_side == "auto":
-        side, side_note = better_side(whole, numbers["train"], reach_of(max_length, spec.windows))
+        side, side_note = better_side(whole, task.strata(numbers["train"]), reach_of(max_length, spec.windows))
     else:
         side = spec.truncation_side
         side_note = "longer texts lose their beginning" if side == "left" else ""
@@ -104,6 +110,7 @@ def prepare(
         numbering=labelled.numbering,
         windows=spec.windows if spec.windows > 1 else None,
         label_type=type_of(labelled.classes, labelled.train.label_type),
+        task=task.name if task.name != SINGLE_LABEL else None,
     )
     tokens = cut(whole, texts, tokenizer, **preprocessing.limits)
     return Prepared(
@@ -120,7 +127,7 @@ def prepare(
 def split_of(
     table: Table, labels: NDArray[np.int64], tokenizer: Any, preprocessing: Preprocessing, cache: Cache | None = None
 ) -> Split:
-    """The rows of a table and their class numbers (N,), with texts as a classifier takes them."""
+    """The rows of a table and their labels, with texts as a classifier takes them."""
     texts = clean_all(table.texts, preprocessing.clean)
     tokens = tokenize_to_disk(tokenizer, texts, **preprocessing.limits, cache=cache)
     return Split(texts, tokens, labels, table.rows)

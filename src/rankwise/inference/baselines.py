@@ -8,15 +8,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from rankwise.data.prepare import Prepared
-from rankwise.data.tasks import SingleLabel
-from rankwise.inference.words import Words
+from rankwise.data.tasks import Probabilities, Task
+from rankwise.inference.evaluation import Evaluation
+from rankwise.inference.words import Words, held_out_words
 from rankwise.recipe import EvaluateSpec
-from rankwise.stats.paired import paired_bootstrap
 from rankwise.stats.scores import BaselineScores
 
+Fitted = Mapping[str, tuple[Task, Probabilities]]
 
-def fitted_baselines(data: Prepared, *, whole: bool = False) -> dict[str, np.ndarray]:
-    """Each baseline's probabilities (N, C) on the test split, by its name.
+
+def fitted_baselines(data: Prepared, *, whole: bool = False) -> Fitted:
+    """Each baseline's task, with what it chose on the validation rows, and probabilities (N, C) on the test split, by name.
 
     Where the `whole` of the labelled rows will train, the validation rows too, they are fitted to all of them.
     """
@@ -26,21 +28,22 @@ def fitted_baselines(data: Prepared, *, whole: bool = False) -> dict[str, np.nda
         labels = np.concatenate([labels, data.validation.labels])
     words = Words.fit(texts, labels, data.classes)
     tfidf = f"TF-IDF{words.counts} + logistic" + (f", {words.rows:,} rows" if words.rows < len(labels) else "")
-    counts = np.bincount(labels, minlength=len(data.classes)).astype(float)
-    majority = np.tile(counts / counts.sum(), (len(data.test), 1))
-    return {"majority class": majority, tfidf: words.probabilities(data.test.texts)}
+    one_hot = labels if labels.ndim > 1 else np.eye(len(data.classes))[labels]
+    majority = np.tile(one_hot.mean(axis=0), (len(data.test), 1))
+    tuned = task = data.task
+    if task.is_tuned and len(data.validation):
+        tuned = task.tuned(words.probabilities(data.validation.texts), data.validation.labels)
+    elif task.is_tuned:
+        tuned = task.tuned(held_out_words(texts, labels, data.classes, seed=0), labels)
+    return {"majority class": (task, majority), tfidf: (tuned, words.probabilities(data.test.texts))}
 
 
-def baselines(
-    fitted: Mapping[str, np.ndarray], data: Prepared, predicted: np.ndarray, spec: EvaluateSpec
-) -> dict[str, BaselineScores]:
-    """Scores of fitted baselines on the test split; `predicted` holds the classifier's class numbers (N,) there."""
+def baselines(fitted: Fitted, task: Task, test: Evaluation, spec: EvaluateSpec) -> dict[str, BaselineScores]:
+    """Scores of fitted baselines on the test split; `task` and `test` are the classifier's own there."""
 
-    def scored(probabilities: np.ndarray) -> BaselineScores:
-        truth = data.test.labels
-        scores = SingleLabel(data.classes).scores(probabilities, truth, spec)
-        right = probabilities.argmax(-1) == truth
-        difference = paired_bootstrap(predicted == truth, right, confidence=spec.confidence)
+    def scored(own: Task, probabilities: Probabilities) -> BaselineScores:
+        scores = own.scores(probabilities, test.truth, spec)
+        difference = task.difference(test.probabilities, (own, probabilities), test.truth, spec.confidence)
         return BaselineScores(**vars(scores), difference=difference)
 
-    return {name: scored(probabilities) for name, probabilities in fitted.items()}
+    return {name: scored(*told) for name, told in fitted.items()}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rankwise.data.batches import Padding
 from rankwise.data.prepare import Split
 from rankwise.data.shifts import Shifted
-from rankwise.data.tasks import Probabilities, SingleLabel, Task
+from rankwise.data.tasks import Labels, Probabilities, SingleLabel, Task
 from rankwise.inference.scorer import Scorer, logits
 from rankwise.recipe import EvaluateSpec
 from rankwise.stats import scores as stats
@@ -22,17 +22,23 @@ class Evaluation:
     scores: stats.ScoresWithMistakes
     probabilities: Probabilities = field(repr=False)
     """(N, C)"""
-    truth: NDArray[np.int64] = field(repr=False)
-    """(N,), -1 for a class the classifier does not know."""
+    truth: Labels = field(repr=False)
+    """As the task has labels, -1 for a class the classifier does not know."""
 
 
 def evaluate(
-    scorer: Scorer, split: Split, *, padding: Padding, spec: EvaluateSpec | None = None, mistakes: int = 10
+    scorer: Scorer,
+    split: Split,
+    *,
+    padding: Padding,
+    spec: EvaluateSpec | None = None,
+    mistakes: int = 10,
+    task: Task | None = None,
 ) -> Evaluation:
-    """Score a split, every score with its bootstrap interval."""
+    """Score a split, every score with its bootstrap interval; a label a text where no other `task` is given."""
     spec = spec or EvaluateSpec()
     values = logits(scorer, split.tokens, padding=padding, batch_size=spec.batch_size)
-    return evaluated(values, split, SingleLabel(scorer.classes), spec, mistakes=mistakes)
+    return evaluated(values, split, task or SingleLabel(scorer.classes), spec, mistakes=mistakes)
 
 
 def evaluated(values: NDArray[np.float32], split: Split, task: Task, spec: EvaluateSpec, *, mistakes: int = 10) -> Evaluation:
@@ -58,15 +64,15 @@ def _mistakes(
 ) -> tuple[stats.Mistake, ...]:
     """The rows whose class was not the decision, the most confident ones first."""
     decided = task.decide(probabilities)
-    confidence = probabilities.max(-1)
-    wrong = np.flatnonzero(decided != split.labels)
+    confidence = task.confidence(probabilities)
+    wrong = np.flatnonzero(~task.right(probabilities, split.labels))
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
     return tuple(
         stats.Mistake(
             row=int(split.rows[index]),
             text=split.texts[index] if keep_texts else None,
-            truth=task.classes[split.labels[index]] if split.labels[index] >= 0 else "(unknown class)",
-            predicted=task.classes[decided[index]],
+            truth=task.shown(split.labels[index]),
+            predicted=task.shown(decided[index]),
             confidence=float(confidence[index]),
         )
         for index in worst

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rankwise.data.batches import Padding
 from rankwise.data.clean import Preprocessing, has_surrogate
 from rankwise.data.given import Label, texts_in
-from rankwise.data.tasks import Probabilities, SingleLabel
+from rankwise.data.tasks import Probabilities, task_called
 from rankwise.data.tokens import Tokens, tokenize
 from rankwise.errors import DataError, ModelError
 from rankwise.inference.scorer import Scorer, logits
@@ -39,11 +39,12 @@ CHUNK = 4_096  # texts in a window at most: 1 % of what news takes to compute is
 
 @dataclass(frozen=True)
 class Prediction:
-    """The likeliest class, its probability, and every class's."""
+    """What is decided about a text, how sure that is, and every class's probability."""
 
-    label: Label
-    """A string, or what was given from Python: a whole number, true or false."""
+    label: Label | tuple[Label, ...]
+    """A string, or what was given from Python: a whole number, true or false. Where a text may have several, those it has."""
     score: float
+    """How sure that is: the label's probability, or of several, were they independent, that each answer is right."""
     probabilities: dict[Label, float]
 
 
@@ -56,7 +57,7 @@ class Predictor(ABC):
     def __init__(self, classes: tuple[str, ...], tokenizer: Any, preprocessing: Preprocessing) -> None:
         self.tokenizer = tokenizer
         self.preprocessing = preprocessing
-        self.task = SingleLabel(classes)
+        self.task = task_called(preprocessing.task, classes, preprocessing.thresholds)
         self._labels = preprocessing.labels
 
     @abstractmethod
@@ -149,9 +150,11 @@ class Predictor(ABC):
 
     def _prediction(self, row: NDArray[np.float64]) -> Prediction:
         """One row of probabilities (C,) with its decision."""
-        decided = int(self.task.decide(row[None])[0])
-        named = dict(zip(self._labels, row.tolist(), strict=True))
-        return Prediction(self._labels[decided], float(row[decided]), named)
+        decided, named = self.task.decide(row[None])[0], dict(zip(self._labels, row.tolist(), strict=True))
+        if decided.ndim == 0:
+            return Prediction(self._labels[decided], float(row[decided]), named)
+        several = tuple(self._labels[number] for number in np.flatnonzero(decided))
+        return Prediction(several, float(self.task.confidence(row[None])[0]), named)
 
 
 class TokenPredictor(Predictor):

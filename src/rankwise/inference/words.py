@@ -15,9 +15,12 @@ from zipfile import ZIP_DEFLATED, BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 
+from rankwise.data.batches import label_sets
 from rankwise.data.labelled import folds
 from rankwise.data.store import Texts
+from rankwise.data.tasks import MultiLabel, SingleLabel
 from rankwise.errors import ModelError, RunError, require
 from rankwise.inference.predict import Predictor
 from rankwise.planning.memory import BASELINE_FEW, BASELINE_MOST
@@ -29,9 +32,9 @@ if TYPE_CHECKING:
     from rankwise.data.prepare import Split
     from rankwise.data.shifts import Shifted
 
+STRENGTH = 10.0  # of the fit against keeping weights small, scikit-learn's C
 MOST_PASSES = 1_000  # some dozens do, but for a few long texts
 MOST_ROWS = BASELINE_MOST  # their word pairs and the fit's vectors take some 400 MB
-LEAST_PROBABILITY = 1e-12  # which a class has that no text of the training rows has
 
 
 @dataclass(frozen=True)
@@ -59,14 +62,14 @@ class Words:
         Of more than MOST_ROWS rows a sample is taken. Texts without words, such as emoji, have their characters counted. The
         features' rows have length 1, where SAG (arXiv 1309.2388) takes 15 to 40 passes; `benchmarks/baseline.py` has other
         solvers beside it. `labels` are class numbers (N,), of which there are several, `weights` those of the classes (C,).
+        Where a text has several labels, (N, C), each class has a regression of its own.
         """
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.feature_selection import chi2
-        from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
 
         rows = sample(labels, MOST_ROWS)
-        kept, names = Texts.of(texts).take(rows), np.asarray(classes)[labels[rows]]
+        kept, labels = Texts.of(texts).take(rows), labels[rows]
         most = None if cap is None else max(1, (cap - 1) // _vectors(len(classes)) - 1)
         counted: dict[str, Any] = {"ngram_range": (1, 2), "sublinear_tf": True, "dtype": np.float32}
         vectorizer = TfidfVectorizer(min_df=2 if len(rows) > BASELINE_FEW else 1, **counted)
@@ -76,18 +79,14 @@ class Words:
             vectorizer = TfidfVectorizer(analyzer="char", **counted)
             features = vectorizer.fit_transform(kept)
         if most is not None and features.shape[1] > most:
-            best = np.sort(np.argsort(-chi2(features, names)[0], kind="stable")[:most])
+            by_label = labels[:, None] if labels.ndim == 1 else labels
+            told = np.max([chi2(features, column)[0] for column in by_label.T if np.ptp(column)], axis=0)
+            best = np.sort(np.argsort(-told, kind="stable")[:most])
             known = {"analyzer": vectorizer.analyzer, "vocabulary": vectorizer.get_feature_names_out()[best].tolist()}
             vectorizer = TfidfVectorizer(**counted, **known)
             features = vectorizer.fit_transform(kept)
-        present = np.unique(labels[rows])
-        by_class = None if weights is None else {classes[number]: float(np.asarray(weights)[number]) for number in present}
-        model = LogisticRegression(
-            C=10.0, solver="sag", tol=1e-3, max_iter=MOST_PASSES, random_state=0, class_weight=by_class
-        )
-        with warnings.catch_warnings():  # that there are many classes for so few rows, which an audit tells in our words
-            warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
-            model.fit(features, names)
+        by_class = None if weights is None else np.asarray(weights, dtype=float)
+        model = (_one_of if labels.ndim == 1 else _each_of)(features, labels, np.asarray(classes), by_class)
         return cls(tuple(classes), make_pipeline(vectorizer, model), len(rows))
 
     @classmethod
@@ -117,13 +116,31 @@ class Words:
     @property
     def parameters(self) -> int:
         """Weights and intercepts, which are what trained."""
+        weights, intercepts = self._weights
+        return int(weights.size + intercepts.size)
+
+    @property
+    def several(self) -> bool:
+        """Whether a text may have several labels, so that each class has a regression of its own."""
+        return hasattr(self.pipeline[-1], "estimators_")
+
+    @property
+    def _weights(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(vectors, words) and (vectors,) what the regressions have learnt."""
         model = self.pipeline[-1]
-        return int(model.coef_.size + model.intercept_.size)
+        models = model.estimators_ if self.several else [model]
+        return np.concatenate([one.coef_ for one in models]), np.concatenate([one.intercept_ for one in models])
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """(N, C) of clean texts; 0 for a class that no training row had."""
         known = {name: column for column, name in enumerate(self.pipeline.classes_)}
-        told = self.pipeline.predict_proba(texts) if len(texts) else np.zeros((0, len(known)))
+        if not len(texts):
+            told = np.zeros((0, len(known)))
+        elif self.several:
+            weights, intercepts = self._weights
+            told = expit(self.pipeline[:-1].transform(texts) @ weights.T + intercepts)
+        else:
+            told = self.pipeline.predict_proba(texts)
         probabilities = np.zeros((len(texts), len(self.classes)))
         for number, name in enumerate(self.classes):
             if name in known:
@@ -131,8 +148,9 @@ class Words:
         return probabilities
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """The probabilities' logarithms (N, C), whose softmax they are."""
-        return np.log(np.maximum(self.probabilities(texts), LEAST_PROBABILITY)).astype(np.float32)
+        """Logits (N, C) that have these probabilities."""
+        task = (MultiLabel if self.several else SingleLabel)(self.classes)
+        return task.logits(self.probabilities(texts))
 
 
 class WordsPredictor(Predictor):
@@ -161,8 +179,10 @@ def held_out_words(
 ) -> NDArray[np.float64]:
     """Probabilities (N, C) of each text by words that the other folds were counted in; `how` goes to `Words.fit`."""
     told, texts = np.zeros((len(labels), len(classes))), Texts.of(texts)
-    for kept, held in folds(labels, seed, texts):
-        if len(np.unique(labels[kept])) == 1:  # where a class has a row or two
+    for kept, held in folds(label_sets(labels), seed, texts):
+        if labels.ndim > 1:
+            told[held] = Words.fit(texts.take(kept), labels[kept], classes, **how).probabilities(texts.take(held))
+        elif len(np.unique(labels[kept])) == 1:  # where a class has a row or two
             told[held, labels[kept[0]]] = 1.0
         else:
             told[held] = Words.fit(texts.take(kept), labels[kept], classes, **how).probabilities(texts.take(held))
@@ -173,9 +193,50 @@ def sample(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """Indices of every row, or of so many at random, each class in its share to a row; rising, always the same."""
     if len(labels) <= most:
         return np.arange(len(labels))
+    labels = label_sets(labels)
     shuffled = np.random.default_rng(0).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     return np.sort(by_class[((np.arange(most) + 0.5) * (len(labels) / most)).astype(np.int64)])
+
+
+def _one_of(features: Any, labels: NDArray[np.int64], classes: NDArray[Any], weights: NDArray[Any] | None) -> Any:
+    """Multinomial logistic regression from features to class names, of labels (N,)."""
+    from sklearn.linear_model import LogisticRegression
+
+    by_class = None if weights is None else {classes[number]: float(weights[number]) for number in np.unique(labels)}
+    model = LogisticRegression(
+        C=STRENGTH, solver="sag", tol=1e-3, max_iter=MOST_PASSES, random_state=0, class_weight=by_class
+    )
+    with warnings.catch_warnings():  # that there are many classes for so few rows, which an audit tells in our words
+        warnings.filterwarnings("ignore", message="The number of unique classes is greater than 50%")
+        model.fit(features, classes[labels])
+    return model
+
+
+def _each_of(features: Any, labels: NDArray[np.int64], classes: NDArray[Any], weights: NDArray[Any] | None) -> Any:
+    """One logistic regression against the rest for each class that some rows have and some do not, of labels (N, C).
+
+    They are fitted one by one, for scikit-learn puts something that skops does not read where a class is in no row.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.preprocessing import LabelBinarizer
+
+    varies = np.flatnonzero(np.ptp(labels, axis=0))
+    model = OneVsRestClassifier(LogisticRegression(C=STRENGTH, solver="liblinear", random_state=0))
+    model.estimators_ = []
+    for number in varies:
+        one = LogisticRegression(
+            C=STRENGTH,
+            solver="liblinear",
+            random_state=0,
+            max_iter=MOST_PASSES,
+            class_weight=None if weights is None else {0: 1.0, 1: float(weights[number])},
+        )
+        model.estimators_.append(one.fit(features, labels[:, number]))
+    model.classes_ = classes[varies]
+    model.label_binarizer_ = LabelBinarizer(sparse_output=True).fit(labels[:, varies])
+    return model
 
 
 def _vectors(classes: int) -> int:

@@ -22,15 +22,18 @@ from torch import nn
 from rankwise.encoders.base import Base
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
 from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, Classifier, base_name, check_finite, wrapper_of
-from rankwise.model.load import load_encoder, quiet
+from rankwise.model.load import ONE_LABEL, load_encoder, quiet
 from rankwise.model.methods import LiveAdapter, live_method
 from rankwise.model.pooled import PooledClassifier, load_head, read_head, save_head
 from rankwise.planning.plan import Plan
 
 
-def build(base: Base, plan: Plan, classes: Sequence[str], *, seed: int) -> Classifier:
-    """Load `base` and adapt it as planned. Raises ModelError, PlanError, BudgetMismatch."""
-    model, new = _under_its_head(base, plan, classes, seed=seed)
+def build(base: Base, plan: Plan, classes: Sequence[str], *, seed: int, problem_type: str = ONE_LABEL) -> Classifier:
+    """Load `base` and adapt it as planned; `problem_type` is what transformers calls the task.
+
+    Raises ModelError, PlanError, BudgetMismatch.
+    """
+    model, new = _under_its_head(base, plan, classes, seed=seed, problem_type=problem_type)
     return adapt(model, plan, classes, new=new, seed=seed)
 
 
@@ -61,11 +64,11 @@ def adapt(model: Any, plan: Plan, classes: Sequence[str], *, new: Sequence[str],
     return classifier
 
 
-def load(folder: Path, base: Base, plan: Plan, classes: Sequence[str]) -> Classifier:
+def load(folder: Path, base: Base, plan: Plan, classes: Sequence[str], *, problem_type: str = ONE_LABEL) -> Classifier:
     """The classifier that `save` wrote, in eval mode: weights equal to the bit. Raises ModelError."""
     if not plan.adapter.is_apart:
-        return Classifier(load_whole(folder, plan, classes), plan, tuple(classes))
-    model, _ = _under_its_head(base, plan, classes, seed=0)
+        return Classifier(load_whole(folder, plan, classes, problem_type=problem_type), plan, tuple(classes))
+    model, _ = _under_its_head(base, plan, classes, seed=0, problem_type=problem_type)
     if isinstance(model, PooledClassifier):
         _load_head(model, folder)
     with quiet():  # bitsandbytes reports its missing kernels when peft imports it
@@ -85,9 +88,10 @@ def load(folder: Path, base: Base, plan: Plan, classes: Sequence[str]) -> Classi
     return Classifier(model.requires_grad_(False).eval(), plan, tuple(classes))
 
 
-def load_whole(folder: Path, plan: Plan, classes: Sequence[str]) -> Any:
+def load_whole(folder: Path, plan: Plan, classes: Sequence[str], *, problem_type: str = ONE_LABEL) -> Any:
     """The model that `save_whole` wrote, in eval mode, under the plan's kind of head. Raises ModelError."""
-    model, new = _under_its_head(Base(folder.name, None, str(folder), None, None), plan, classes, seed=0)
+    base = Base(folder.name, None, str(folder), None, None)
+    model, new = _under_its_head(base, plan, classes, seed=0, problem_type=problem_type)
     if isinstance(model, PooledClassifier):
         _load_head(model, folder)
     if new:
@@ -210,10 +214,13 @@ def _inject(model: Any, plan: Plan, method: LiveAdapter, *, seed: int) -> Any:
     return peft_model
 
 
-def _under_its_head(base: Base, plan: Plan, classes: Sequence[str], *, seed: int) -> tuple[Any, tuple[str, ...]]:
+def _under_its_head(
+    base: Base, plan: Plan, classes: Sequence[str], *, seed: int, problem_type: str
+) -> tuple[Any, tuple[str, ...]]:
     """The base in its stock class or under a pooled head, and the names of its tensors that are new."""
     encoder, skip = plan.encoder, plan.encoder.head_modules
-    model, new = load_encoder(base, classes, seed=seed, quantize=plan.adapter.quantize, skip_modules=skip)
+    how: dict[str, Any] = {"quantize": plan.adapter.quantize, "skip_modules": skip, "problem_type": problem_type}
+    model, new = load_encoder(base, classes, seed=seed, **how)
     if not encoder.pools:
         return model, new
     body = {name for part in encoder.body for name, _ in part.tensors}

@@ -19,6 +19,8 @@ from rankwise.errors import ModelError, require
 from rankwise.model.classifier import check_finite, copy_misaligned
 from rankwise.system.hub import is_reachable
 
+ONE_LABEL = "single_label_classification"
+
 
 def load_tokenizer(base: Base) -> Any:
     """The base's tokenizer. Raises ModelError when there is none, or when it cannot pad."""
@@ -36,13 +38,19 @@ def tokenizer_in(folder: Path) -> Any:
 
 
 def load_encoder(
-    base: Base, classes: Sequence[str], *, seed: int, quantize: str = "none", skip_modules: Sequence[str] = ()
+    base: Base,
+    classes: Sequence[str],
+    *,
+    seed: int,
+    quantize: str = "none",
+    skip_modules: Sequence[str] = (),
+    problem_type: str = ONE_LABEL,
 ) -> tuple[Any, tuple[str, ...]]:
     """The base with a classification head for `classes`, in fp32, and the names of its newly initialised tensors.
 
     New tensors are drawn from `seed`, leaving torch's generator as it was. `quantize="nf4"` keeps linear layers in 4 bits,
-    but for `skip_modules`. Raises ModelError when the base can't be loaded, and where its weights and its config.json are not
-    of one encoder: only a head may be new.
+    but for `skip_modules`. `problem_type` is what transformers calls the task. Raises ModelError when the base can't be
+    loaded, and where its weights and its config.json are not of one encoder: only a head may be new.
     """
     with quiet():
         more = {"quantization_config": _nf4(skip_modules)} if quantize == "nf4" else {}
@@ -58,7 +66,7 @@ def load_encoder(
             num_labels=len(classes),
             id2label=dict(enumerate(classes)),
             label2id={name: number for number, name in enumerate(classes)},
-            problem_type="single_label_classification",
+            problem_type=problem_type,
             return_dict=True,
             output_hidden_states=False,
             output_attentions=False,

@@ -9,6 +9,7 @@ from importlib.resources import files
 
 from ruamel.yaml import YAML
 
+from rankwise.data.tasks import MULTI_LABEL, SINGLE_LABEL, task_called
 from rankwise.encoders.base import Base
 from rankwise.planning.plan import Plan
 from rankwise.recipe import Recipe
@@ -20,7 +21,7 @@ ADAPTER = """\
 import json
 from pathlib import Path
 
-from peft import PeftModel
+{torch}from peft import PeftModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 folder = Path("path/to/this/folder")
@@ -29,7 +30,7 @@ head = {{
     "num_labels": len(about["classes"]),
     "id2label": dict(enumerate(about["classes"])),
     "label2id": {{name: number for number, name in enumerate(about["classes"])}},
-    "problem_type": "single_label_classification",
+    "problem_type": "{problem}",
     "dtype": "float32",  # in which it was trained, however the base is stored
     "ignore_mismatched_sizes": True,  # the base may have a head of its own, whose place the trained one takes
 }}
@@ -40,8 +41,8 @@ tokenizer = AutoTokenizer.from_pretrained(folder)
 texts = ["A text to classify."]
 inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=about["max_length"])
 logits = model(**inputs)[0]
-scores = logits.softmax(-1)
-print([model.config.id2label[int(best)] for best in scores.argmax(-1)])"""
+scores = logits.{squash}
+{answer}"""
 WHOLE_MODEL = """\
 import json
 from pathlib import Path
@@ -50,12 +51,16 @@ from transformers import pipeline
 
 folder = Path("path/to/this/folder")
 about = json.loads((folder / "preprocessing.json").read_text("utf-8"))
-pipeline("text-classification", str(folder), truncation=True, max_length=about["max_length"])"""
+pipeline("text-classification", str(folder), truncation=True, max_length=about["max_length"]{every})"""
+ONE_OF = "print([model.config.id2label[int(best)] for best in scores.argmax(-1)])"
+EACH_OF = """\
+limits = torch.tensor(about.get("thresholds") or [0.5] * len(about["classes"]))
+print([[about["classes"][number] for number in row.nonzero()[:, 0]] for row in scores >= limits])"""
 POOLED = """\
 import json
 from pathlib import Path
 
-{imports}from safetensors.torch import load_file
+{imports}{torch}from safetensors.torch import load_file
 from transformers import AutoModel, AutoTokenizer
 
 folder = Path("path/to/this/folder")
@@ -73,8 +78,8 @@ texts = ["A text to classify."]
 inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=about["max_length"])
 hidden = model(**inputs)[0]
 {read}
-scores = (read @ head["linear.weight"].T + head["linear.bias"]).softmax(-1)
-print([model.config.id2label[int(best)] for best in scores.argmax(-1)])
+scores = (read @ head["linear.weight"].T + head["linear.bias"]).{squash}
+{answer}
 ```
 
 {one_call}
@@ -107,13 +112,16 @@ FROM_LISTS = (
 )
 
 
-def model_card(recipe: Recipe, plan: Plan, base: Base, scores: RunScores, ladder: LadderFacts | None = None) -> str:
+def model_card(
+    recipe: Recipe, plan: Plan, base: Base, scores: RunScores, ladder: LadderFacts | None = None, task: str = SINGLE_LABEL
+) -> str:
     """Markdown with front matter; every number comes from `scores`, the plan's ledger and the ladder."""
     chosen = f" {ladder.verdict[0].upper()}{ladder.verdict[1:]}." if ladder and ladder.verdict else ""
     ledger, test, on = plan.ledger, scores.test, base.hub or plan.encoder.name
     cap = f"under a cap of {ledger.budget:,}" if ledger.budget else "without a cap"
     told = one_line(verdict(scores, counts_words=plan.counts_words)).translate(NO_MARKUP)
-    rows = (("accuracy", test.accuracy), ("macro-F1", test.macro_f1), ("log-loss", test.log_loss))
+    more = tuple((name.replace("_", " ").replace("micro f1", "micro-F1"), score) for name, score in (test.more or {}).items())
+    rows = (("accuracy", test.accuracy), ("macro-F1", test.macro_f1), ("log-loss", test.log_loss), *more)
     return visible(
         (files("rankwise.run") / "card.md")
         .read_text("utf-8")
@@ -122,7 +130,7 @@ def model_card(recipe: Recipe, plan: Plan, base: Base, scores: RunScores, ladder
             name=recipe.name,
             summary=recipe.summary or f"A text classifier on {on}.",
             verdict=f" On these rows it is {told}." if told else "",
-            classes=_classes(scores.classes),
+            classes=_classes(scores.classes, task),
             trained=f"{ledger.trainable_parameters:,} of {ledger.total_parameters:,} parameters were trained, {cap}.{chosen}",
             confidence=100 * test.confidence_level,
             scores="\n".join(
@@ -131,7 +139,7 @@ def model_card(recipe: Recipe, plan: Plan, base: Base, scores: RunScores, ladder
                 if interval.value is not None
             ),
             how_scored=_how_scored(scores),
-            loading=_loading(plan, base),
+            loading=_loading(plan, base, task),
             cleaning=", ".join(recipe.data.clean) or "no cleaning steps",
             windows="" if plan.counts_words else _windows(recipe),
             again=FROM_FILES if recipe.data.names_files else FROM_LISTS,
@@ -139,22 +147,32 @@ def model_card(recipe: Recipe, plan: Plan, base: Base, scores: RunScores, ladder
     )
 
 
-def _classes(names: Sequence[str]) -> str:
+def _classes(names: Sequence[str], task: str) -> str:
     """The classes in the order of the logits, the first of many."""
     shown = [f"{number} {one_line(name).translate(NO_MARKUP)}" for number, name in enumerate(names[:MOST_CLASSES])]
     more = f" and {len(names) - MOST_CLASSES:,} more in `preprocessing.json`" if len(names) > MOST_CLASSES else ""
-    return f"{len(names):,} classes, in the order of the logits: {', '.join(shown)}{more}."
+    several = " A text has each of them whose sigmoid reaches its threshold in `preprocessing.json`, or none."
+    return f"{len(names):,} classes, in the order of the logits: {', '.join(shown)}{more}.{several * (task == MULTI_LABEL)}"
 
 
-def _loading(plan: Plan, base: Base) -> str:
+def _loading(plan: Plan, base: Base, task: str) -> str:
     """What to type to load the folder without rankwise."""
     name = base.hub or plan.encoder.name
     if plan.counts_words:
         return COUNTED
     where = "  # type the path of its folder" if plan.adapter.is_apart and base.hub is None else ""
     revision = f'revision="{base.revision}", ' if base.revision else ""
+    several = task == MULTI_LABEL
+    by_task = {
+        "problem": task_called(task, ()).problem_type,
+        "squash": "sigmoid()" if several else "softmax(-1)",
+        "answer": EACH_OF if several else ONE_OF,
+        "torch": "import torch\n" * several,
+        "every": ", top_k=None" * several,
+    }
     if not plan.encoder.pools:
-        return (ADAPTER if plan.adapter.is_apart else WHOLE_MODEL).format(base=name, revision=revision, where=where)
+        form = ADAPTER if plan.adapter.is_apart else WHOLE_MODEL
+        return form.format(base=name, revision=revision, where=where, **by_task)
     read, imports = READ[plan.encoder.reads], ""
     alone = f"{NO_STOCK_CLASS} Sentence-transformers gives the same logits with one call"
     encoder = "AutoModel.from_pretrained(folder, **settings)"
@@ -162,7 +180,7 @@ def _loading(plan: Plan, base: Base) -> str:
         imports = "from peft import PeftModel\n"
         encoder = f'PeftModel.from_pretrained(AutoModel.from_pretrained("{name}", {revision}**settings), folder)'
         alone += ", where it finds the base by its name"
-    return POOLED.format(imports=imports, encoder=encoder, where=where, read=read, one_call=f"{alone}:")
+    return POOLED.format(imports=imports, encoder=encoder, where=where, read=read, one_call=f"{alone}:", **by_task)
 
 
 def _windows(recipe: Recipe) -> str:

@@ -14,6 +14,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from rankwise.data.clean import Preprocessing
+from rankwise.data.tasks import Task, task_called
 from rankwise.data.tokenizer import read_tokenizer
 from rankwise.errors import ModelError, RunError, require
 from rankwise.inference.predict import Prediction, Predictor, TokenPredictor
@@ -77,6 +78,12 @@ class Run:
         if problem := preprocessing.problem:
             raise RunError(f"{folder}: {PREPROCESSING}: {problem}; copy the folder again")
         return cls(folder, preprocessing, None if base is None else Path(base))
+
+    @property
+    def task(self) -> Task:
+        """What is decided about a text, with its thresholds where it has some."""
+        about = self.preprocessing
+        return task_called(about.task, about.classes, about.thresholds)
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -211,7 +218,8 @@ class Run:
         with require("rankwise.run.consistency", extra="train").checked(self) as plan:
             base = self.base()
             there = base.folder
-            loaded: Classifier = loading.load(self.folder, base, plan, self.preprocessing.classes)
+            how = {"problem_type": self.task.problem_type}
+            loaded: Classifier = loading.load(self.folder, base, plan, self.preprocessing.classes, **how)
         if base.folder != there:  # the hub has sent its files, or others
             self.base()
         return loaded

@@ -236,7 +236,7 @@ class RunScores(Stored):
         count = len(self.classes)
         return bool(self.history) and all(
             tuple(row.name for row in scores.per_class) == self.classes
-            and [len(row) for row in scores.confusion] == [count] * count
+            and [len(row) for row in scores.confusion] in ([count] * count, [])  # which several labels a text do not have
             for scores in (self.test, *self.baselines.values())
         )
 
@@ -248,7 +248,7 @@ class ScoredRows:
     rows: NDArray[np.int64]
     """(N,) numbers of the rows in the test file, as its source counts them."""
     truth: NDArray[np.int64]
-    """(N,) class numbers, -1 for a class the run does not know."""
+    """As the run's task has labels: class numbers (N,), or which classes a text has (N, C); -1 where one is not known."""
     probabilities: NDArray[np.float32]
     """(N, C)"""
 
@@ -256,10 +256,14 @@ class ScoredRows:
         pa, parquet = (require(module, extra="train") for module in ("pyarrow", "pyarrow.parquet"))
         width = self.probabilities.shape[1]
         flat = pa.array(np.ascontiguousarray(self.probabilities).reshape(-1))
-        named = [classes[label] if label >= 0 else None for label in self.truth]
+        if self.truth.ndim == 1:
+            labels = pa.array([classes[label] if label >= 0 else None for label in self.truth], pa.string())
+        else:
+            named = [None if row.min() < 0 else [classes[at] for at in np.flatnonzero(row).tolist()] for row in self.truth]
+            labels = pa.array(named, pa.list_(pa.string()))
         columns = {
             "row": pa.array(self.rows),
-            "label": pa.array(named, pa.string()),
+            "label": labels,
             "probabilities": pa.FixedSizeListArray.from_arrays(flat, width),
         }
         parquet.write_table(pa.table(columns), path)
@@ -275,11 +279,17 @@ class ScoredRows:
         kinds = dict(zip(table.schema.names, table.schema.types, strict=True))
         scores = kinds.get("probabilities")
         shape = (scores.list_size, scores.value_type) if isinstance(scores, pa.FixedSizeListType) else None
-        fits = (kinds.get("row"), kinds.get("label"), shape) == (pa.int64(), pa.string(), (len(classes), pa.float32()))
+        labels, several = kinds.get("label"), pa.list_(pa.string())
+        fits = kinds.get("row") == pa.int64() and labels in (pa.string(), several) and shape == (len(classes), pa.float32())
         if not fits or table["row"].null_count or table["probabilities"].null_count:
             raise RunError(f"{path}: its columns are not those of {len(classes)} classes; copy the run folder again")
         numbers = {name: number for number, name in enumerate(classes)}
-        truth = np.array([numbers.get(label, -1) for label in table["label"].to_pylist()], dtype=np.int64)
+        given = table["label"].to_pylist()
+        if labels == several:
+            truth = np.array([[-1 if row is None else int(name in row) for name in classes] for row in given], dtype=np.int64)
+            truth = truth.reshape(len(given), len(classes))
+        else:
+            truth = np.array([numbers.get(label, -1) for label in given], dtype=np.int64)
         flat = table["probabilities"].combine_chunks().flatten().to_numpy()
         return cls(table["row"].to_numpy(), truth, flat.reshape(len(table), -1))
 

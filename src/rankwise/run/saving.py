@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rankwise.data.tasks import SingleLabel
+from rankwise.data.tasks import Task
 from rankwise.data.tokens import tokenize
 from rankwise.encoders.base import Base
 from rankwise.errors import ReloadMismatch
@@ -73,7 +73,7 @@ def scores_of(job: Job, fitted: Fitted, test: Evaluation, baselines: Mapping[str
         validation=fitted.best,
         baselines=baselines,
         history=fitted.history,
-        test_not_in_training=_clean_scores(test, job.labelled.leaked, job.recipe.evaluate),
+        test_not_in_training=_clean_scores(job.data.task, test, job.labelled.leaked, job.recipe.evaluate),
     )
 
 
@@ -141,7 +141,8 @@ def _write_files(
     write_json(folder / manifest.VERSIONS, schema.versions())
     (folder / manifest.RECIPE).write_text(portable(job.recipe).to_yaml(), "utf-8")
     write_json(folder / manifest.RUN, facts)
-    (folder / manifest.CARD).write_text(model_card(job.recipe, job.plan, job.base, scores, facts.ladder), "utf-8")
+    card = model_card(job.recipe, job.plan, job.base, scores, facts.ladder, job.data.task.name)
+    (folder / manifest.CARD).write_text(card, "utf-8")
 
 
 def _base_facts(base: Base, folder: Path) -> schema.BaseFacts:
@@ -152,11 +153,10 @@ def _base_facts(base: Base, folder: Path) -> schema.BaseFacts:
     return schema.BaseFacts(Path(base.location).resolve().name, None, base.revision, base.sha256, path)
 
 
-def _clean_scores(test: Evaluation, leaked: NDArray[np.bool_], spec: EvaluateSpec) -> schema.CleanScores | None:
+def _clean_scores(task: Task, test: Evaluation, leaked: NDArray[np.bool_], spec: EvaluateSpec) -> schema.CleanScores | None:
     """Scores of the test rows whose texts are not in training, where some are and some are not."""
     if not leaked.any() or leaked.all():
         return None
-    task = SingleLabel(tuple(row.name for row in test.scores.per_class))
     clean = task.scores(test.probabilities[~leaked], test.truth[~leaked], spec)
     return schema.CleanScores(clean.accuracy, clean.macro_f1)
 
@@ -164,7 +164,8 @@ def _clean_scores(test: Evaluation, leaked: NDArray[np.bool_], spec: EvaluateSpe
 def _check_reload(folder: Path, job: Job) -> None:
     """Weights to the bit; logits within rounding, since BLAS may sum equal numbers in another order."""
     classifier = job.classifier
-    loaded = adapters.load(folder, job.base, classifier.plan, classifier.classes)
+    how = {"problem_type": job.data.task.problem_type}
+    loaded = adapters.load(folder, job.base, classifier.plan, classifier.classes, **how)
     weights = dict(loaded.model.named_parameters())
     for name, weight in classifier.trainable().items():
         if not torch.equal(weight, weights[name]):

@@ -16,11 +16,13 @@ MOST = 100  # times the rows, beyond which more of them are no advice
 def verdict(scores: RunScores, *, counts_words: bool = False) -> str:
     """A sentence about a run, which may count words itself; empty where no baseline was scored, or without intervals."""
     majority = scores.baselines.get(MAJORITY)
-    if majority is not None and (useless := _no_better_than_one_answer(scores, majority)):
+    if majority is not None and majority.confusion and (useless := _no_better_than_one_answer(scores, majority)):
         return useless
     words = next((name for name in scores.baselines if name.startswith(WORDS)), None)
     if words is None or counts_words:
-        return "" if majority is None else _held_against(majority, f"always answering {_answer(scores, majority)}")
+        if majority is None or not majority.confusion:  # of several labels a text no answer is the commonest
+            return ""
+        return _held_against(majority, f"always answering {_answer(scores, majority)}")
     return _held_against(scores.baselines[words], WORDS)
 
 

@@ -10,7 +10,7 @@ but mistakes) has Wilson's bounds instead; what is made of several, such as F1, 
 is not certainty. A score that is not defined is None or NaN, never 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -83,6 +83,13 @@ class Scores:
     confusion: tuple[tuple[int, ...], ...]
     reliability: tuple[Bin, ...]
     confidence_level: float
+    more: Mapping[str, Interval] | None = None
+    """Scores that a task has beside these, by their names."""
+
+    def named(self, name: str) -> Interval:
+        """A score by its name, one of `more` too."""
+        score: Interval = (self.more or {})[name] if name in (self.more or {}) else getattr(self, name)
+        return score
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,18 +5,20 @@ N rows, H hidden, C classes.
 """
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
-from rankwise.data.batches import Padding
+from rankwise.data.batches import Padding, label_sets
 from rankwise.data.labelled import folds
 from rankwise.data.prepare import Split
 from rankwise.data.store import Texts
+from rankwise.data.tasks import SingleLabel, Task
 from rankwise.inference.features import head_features
 from rankwise.model.classifier import Classifier
 from rankwise.model.hidden_cache import HiddenStates
@@ -30,6 +32,7 @@ STRENGTHS = (0.3, 1.0, 3.0, 10.0)  # of the fit against keeping weights small, f
 EQUAL_ROWS = 500  # up to which every row's features are fitted to at the same length, lest a long one weigh more
 REFIT_STRENGTH = 1.0  # of a fit to features that were trained on the same rows, which tell nothing of it
 MOST_PASSES = 300  # of L-BFGS
+LEAST = 1e-12  # probability in a logarithm
 
 
 @dataclass(frozen=True)
@@ -66,20 +69,22 @@ def fit_head(
     seed: int,
     weights: torch.Tensor | None = None,
     strength: float | None = None,
+    task: Task | None = None,
 ) -> HeadStart:
     """Start the head's last projection as a logistic regression on the frozen encoder's features.
 
     Features are those of the model as it is, in eval mode; classes that the rows lack keep their start. `weights` of classes
-    (C,) are those of the loss. Without a `strength` rows held out choose it.
+    (C,) are those of the loss, `task` is a label a text where nothing is given. Without a `strength` rows held out choose it.
     """
+    task = task or SingleLabel(classifier.classes)
     rows = np.random.default_rng(seed).permutation(len(split))
     rows = np.sort(rows[: len(split) if reading.hidden is not None else MOST_ROWS])
     features = head_features(classifier, split.tokens, rows, **vars(reading))  # (N, H)
     labels = split.labels[rows]
-    present = np.unique(labels)
-    if len(present) < 2:
+    regression = (_Regression if labels.ndim == 1 else _Regressions)(features, labels, weights)
+    present = regression.present
+    if not len(present):
         return HeadStart(rows=0)
-    regression = _Regression(features, labels, weights=None if weights is None else dict(enumerate(weights.tolist())))
     held_out = None
     if strength is None:
         strength, held_out = regression.choose(seed, Texts.of(split.texts).take(rows), reading.events)
@@ -93,28 +98,30 @@ def fit_head(
         return HeadStart(len(rows), strength)
     probabilities = np.zeros((len(rows), len(classifier.classes)))
     probabilities[:, present] = held_out
-    return HeadStart(len(rows), strength, probabilities, validation_scores(probabilities, labels, classifier.classes))
+    return HeadStart(len(rows), strength, probabilities, validation_scores(probabilities, labels, task))
 
 
-class _Regression:
-    """Multinomial logistic regression on the features (N, H) of rows with class numbers (N,)."""
+class _Fit(ABC):
+    """A regression on the features (N, H) of rows with labels, (N,) or (N, C), and what weighs their classes (C,)."""
 
-    def __init__(self, features: NDArray[np.float32], labels: NDArray[np.int64], weights: dict[int, float] | None) -> None:
-        self.features, self.labels, self.weights = features, labels, weights
-        self.present = np.unique(labels)
+    present: NDArray[np.int64]
+    """The classes that can be fitted; empty where none can."""
+
+    def __init__(self, features: NDArray[np.float32], labels: NDArray[np.int64], weights: torch.Tensor | None) -> None:
+        self.features, self.labels = features, labels
+        self.weights = None if weights is None else np.asarray(weights.tolist())
         self.fitted = _of_equal_length(features) if len(features) <= EQUAL_ROWS else features
         self.variance = float(((self.fitted - self.fitted.mean(0)) ** 2).sum(1).mean()) or 1.0
 
     def choose(self, seed: int, texts: Iterable[str], events: Events) -> tuple[float, NDArray[np.float64] | None]:
         """The strength with the lowest log-loss on rows held out, and their probabilities (N, C present) where all are."""
-        parts = folds(self.labels, seed, texts)
+        parts = folds(label_sets(self.labels), seed, texts)
         parts = parts if len(self.labels) <= FEW_ROWS else parts[:1]
         held = np.concatenate([out for _, out in parts])
-        columns = np.searchsorted(self.present, self.labels[held])
         best: tuple[float, float, NDArray[np.float64]] | None = None
         for strength in events.counting("fitting the head, strengths", STRENGTHS):
             told = np.concatenate([self._probabilities(strength, kept, out) for kept, out in parts])
-            loss = float(-np.log(np.maximum(told[np.arange(len(held)), columns], 1e-12)).mean())
+            loss = self._loss(told, held)
             if best is None or loss < best[0]:
                 best = loss, strength, told
         assert best is not None, "there are strengths to try"
@@ -124,12 +131,34 @@ class _Regression:
         probabilities[held] = best[2]
         return best[1], probabilities
 
+    @abstractmethod
+    def fit(self, strength: float, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weights (C, H) and biases (C,) of the classes that these rows have, fitted to them."""
+
+    @abstractmethod
+    def _probabilities(self, strength: float, kept: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Of the held rows (N held, C present), by a regression on the others."""
+
+    @abstractmethod
+    def _loss(self, told: NDArray[np.float64], held: NDArray[np.int64]) -> float:
+        """The log-loss of what is told (N held, C present) of held rows."""
+
+
+class _Regression(_Fit):
+    """Multinomial logistic regression on rows with class numbers (N,)."""
+
+    @property
+    def present(self) -> NDArray[np.int64]:  # type: ignore[override]
+        present = np.unique(self.labels)
+        return present if len(present) > 1 else present[:0]
+
     def fit(self, strength: float, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Weights (C, H) and biases (C,) of the classes that these rows have, fitted to them."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
 
-        weights = None if self.weights is None else {name: self.weights[name] for name in np.unique(self.labels[rows])}
+        present = np.unique(self.labels[rows])
+        weights = None if self.weights is None else {name: float(self.weights[name]) for name in present}
         model = LogisticRegression(C=strength / self.variance, max_iter=MOST_PASSES, class_weight=weights)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # a head that is nearly there is a start as good
@@ -149,6 +178,52 @@ class _Regression:
         weight, bias = self.fit(strength, kept)
         told[:, known] = softmax(self.features[held] @ weight.T + bias, axis=1)
         return told
+
+    def _loss(self, told: NDArray[np.float64], held: NDArray[np.int64]) -> float:
+        columns = np.searchsorted(self.present, self.labels[held])
+        return float(-np.log(np.maximum(told[np.arange(len(held)), columns], LEAST)).mean())
+
+
+class _Regressions(_Fit):
+    """A logistic regression for each class of rows with several labels (N, C), all fitted at once by L-BFGS."""
+
+    @property
+    def present(self) -> NDArray[np.int64]:  # type: ignore[override]
+        return np.flatnonzero(np.ptp(self.labels, axis=0))
+
+    def fit(self, strength: float, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        from scipy.optimize import minimize
+
+        features, wanted = (
+            self.fitted[rows].astype(np.float64),
+            (self.labels[np.ix_(rows, self.present)] == 1).astype(np.float64),
+        )
+        (_, width), classes, penalty = features.shape, len(self.present), self.variance / strength
+        weighs = 1.0 if self.weights is None else np.where(wanted == 1, self.weights[self.present], 1.0)
+        mean = features.mean(axis=0)  # about which weights are looked for: sooner found, and the same ones
+        features = features - mean
+
+        def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            weight, bias = flat[:-classes].reshape(classes, width), flat[-classes:]
+            logits = features @ weight.T + bias  # (N, C)
+            losses = np.logaddexp(0, np.where(wanted == 1, -logits, logits)) * weighs
+            error = (expit(logits) - wanted) * weighs
+            value = float(losses.sum() + penalty / 2 * (weight**2).sum())
+            return value, np.concatenate([(error.T @ features + penalty * weight).ravel(), error.sum(axis=0)])
+
+        rates = np.clip(wanted.mean(axis=0), 1e-6, 1 - 1e-6)
+        start = np.concatenate([np.zeros(classes * width), np.log(rates / (1 - rates))])
+        found = minimize(objective, start, jac=True, method="L-BFGS-B", options={"maxiter": MOST_PASSES}).x
+        weight, bias = found[:-classes].reshape(classes, width), found[-classes:]
+        return weight, bias - weight @ mean
+
+    def _probabilities(self, strength: float, kept: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.float64]:
+        weight, bias = self.fit(strength, kept)
+        return np.asarray(expit(self.features[held] @ weight.T + bias))
+
+    def _loss(self, told: NDArray[np.float64], held: NDArray[np.int64]) -> float:
+        of_truth = np.where(self.labels[np.ix_(held, self.present)] == 1, told, 1 - told)
+        return float(-np.log(np.maximum(of_truth, LEAST)).mean())
 
 
 def _of_equal_length(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,6 +11,7 @@ from rankwise.data.batches import Padding
 from rankwise.data.labelled import Labelled
 from rankwise.data.prepare import Prepared
 from rankwise.data.shifts import Shifted
+from rankwise.data.tasks import Task
 from rankwise.encoders.base import Base
 from rankwise.inference.words import Words
 from rankwise.model.adapters import build
@@ -65,7 +66,8 @@ class Job:
 
         Raises ModelError, PlanError and BudgetMismatch as `build` does.
         """
-        classifier = build(self.base, self.plan, self.data.classes, seed=self.recipe.train.seed)
+        how: dict[str, Any] = {"seed": self.recipe.train.seed, "problem_type": self.data.task.problem_type}
+        classifier = build(self.base, self.plan, self.data.classes, **how)
         check_match(self.tokenizer, classifier.model, self.recipe.base)
         return classifier
 
@@ -93,6 +95,14 @@ class Job:
     def holds_classifier(self) -> bool:
         """Whether the classifier is loaded."""
         return "classifier" in vars(self)
+
+    def deciding_as(self, task: Task) -> "Job":
+        """The same job, with its classifier where that is loaded, and what the task has chosen by held-out rows."""
+        chosen = replace(self.data.preprocessing, thresholds=getattr(task, "thresholds", None))
+        job = replace(self, data=replace(self.data, preprocessing=chosen))
+        if self.holds_classifier:
+            vars(job)["classifier"] = self.classifier
+        return job
 
     def release_classifier(self) -> None:
         """Let go of the classifier and its memory; the next use loads it as it starts."""

@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from rankwise.data.batches import Rows, paired_batches, training_batches
+from rankwise.data.batches import Rows, label_sets, paired_batches, training_batches
 from rankwise.data.prepare import Split
 from rankwise.errors import NonFiniteLoss
 from rankwise.model.classifier import quiet_dropout
@@ -39,7 +39,7 @@ from rankwise.training.events import (
 from rankwise.training.frozen_layers import frozen_layers
 from rankwise.training.head_start import REFIT_STRENGTH, HeadStart, Reading, fit_head
 from rankwise.training.job import Job
-from rankwise.training.loss import class_weights
+from rankwise.training.loss import weights_of_classes
 from rankwise.training.optimizers import Optimizers
 from rankwise.training.pace import NO_DEADLINE, Deadline, Pace
 from rankwise.training.parts import Part, Parts, Step
@@ -123,7 +123,9 @@ def fit(
         share = spec.rate_share(len(data.train))
         optimizers = Optimizers(classifier, spec, precision=job.precision, rate_share=share)
         parts = Parts(*_chosen_parts(job, frozen.train, pace, accelerator, events))
-        validation = Validation(classifier, job.padding, job.forecast.evaluation_batch_size, job.precision, accelerator)
+        validation = Validation(
+            classifier, job.padding, job.forecast.evaluation_batch_size, job.precision, accelerator, job.data.task
+        )
 
         # --- where to start
         resumed = checkpoints.resume(classifier, optimizers, parts, before, events=events) if before else None
@@ -207,7 +209,9 @@ class _Moment:
         scores = held_out or self.validation.scores(split, shifted=job.shifted, hidden=self.hidden)
         epochs = progress.step / job.recipe.train.steps_per_epoch(len(job.data.train))
         entry = meter.entry(progress.step, epochs, scores)
-        progress.note_evaluation(entry, job.recipe.train, can_be_best=self.parts.settled)
+        metric = job.data.task.metric(job.recipe.train.select_by)
+        spec = job.recipe.train.model_copy(update={"select_by": metric})
+        progress.note_evaluation(entry, spec, can_be_best=self.parts.settled)
         accelerator = self.validation.accelerator
         if accelerator is None or accelerator.is_main_process:
             self.checkpoints.save(job.classifier, optimizers, self.parts, progress)
@@ -265,9 +269,10 @@ def _start_head(job: Job, hidden: HiddenStates | None, events: Events) -> HeadSt
 
 def _fit_head(job: Job, hidden: HiddenStates | None, events: Events, *, strength: float | None = None) -> HeadStart:
     train, spec = job.data.train, job.recipe.train
-    weights = class_weights(spec, train.labels, job.data.classes)
+    weights = weights_of_classes(spec, train.labels, job.data.classes)
     reading = Reading(job.padding, job.precision, hidden, events)
-    return fit_head(job.classifier, train, reading, seed=spec.seed, weights=weights, strength=strength)
+    task, seed = job.data.task, spec.seed
+    return fit_head(job.classifier, train, reading, seed=seed, weights=weights, strength=strength, task=task)
 
 
 def _pace(job: Job, accelerator: Accelerator, ends_at: float | None) -> Pace:
@@ -290,7 +295,7 @@ def update_batches(train: Split, spec: TrainSpec, epoch: int) -> list[Rows]:
     """The rows of each update of an epoch, in pairs of a class or of like lengths, as the recipe has them."""
     of_epoch: dict[str, int] = {"seed": spec.seed, "epoch": epoch}
     if spec.contrast:
-        return paired_batches(train.labels, spec.batch_size, **of_epoch)
+        return paired_batches(label_sets(train.labels), spec.batch_size, **of_epoch)
     alike = spec.speed.similar_lengths
     return training_batches(train.tokens.text_lengths, spec.batch_size, **of_epoch, similar_lengths=alike)
 

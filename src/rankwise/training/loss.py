@@ -4,21 +4,69 @@ A micro-batch's loss is summed, and divided by what the rows of the whole update
 nothing but memory.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import cross_entropy, normalize
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, normalize
 
 from rankwise.data.batches import Rows
 from rankwise.data.prepare import Prepared
+from rankwise.data.tasks import MULTI_LABEL
 from rankwise.errors import TrainingError, nearest
 from rankwise.model.classifier import Classifier
 from rankwise.recipe import TrainSpec
 
 LEAST_DOUBT = 1e-12
 """Where a row's 1 - p is taken as constant: powers below 1 have no finite slope at 0."""
+
+
+class Loss(Protocol):
+    """What is minimised, of logits (B, C) for labels as the task has them."""
+
+    def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """The loss, (), summed over rows."""
+
+    def right(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """How many rows are right, ()."""
+
+    def weight_of(self, rows: Rows) -> float:
+        """What these training rows weigh together."""
+
+
+def loss_of(spec: TrainSpec, data: Prepared, device: torch.device) -> Loss:
+    """The loss of the data's task. Raises TrainingError for what the recipe asks for and the task does not have."""
+    return (MultiLabelLoss if data.task.name == MULTI_LABEL else SingleLabelLoss)(spec, data, device)
+
+
+class MultiLabelLoss:
+    """Binary cross-entropy of each answer, the mean over classes, positives weighted by class as the recipe says.
+
+    As transformers' classifiers have it for `multi_label_classification`; smoothed labels lie so far from 0 and 1, and an
+    answer that is already right weighs less with `train.focal`.
+    """
+
+    def __init__(self, spec: TrainSpec, data: Prepared, device: torch.device) -> None:
+        self.smoothing, self.focal = spec.label_smoothing, spec.focal
+        self.weights = positive_weights(spec, data.train.labels, data.classes)
+        self.weights_on_device = None if self.weights is None else self.weights.to(device)
+
+    def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        weights = None if self.weights_on_device is None else self.weights_on_device.to(logits)
+        wanted = labels.to(logits) * (1 - self.smoothing) + self.smoothing / 2
+        losses = binary_cross_entropy_with_logits(logits, wanted, pos_weight=weights, reduction="none")
+        if self.focal:
+            doubt = torch.sigmoid(torch.where(labels == 1, -logits, logits))
+            losses = losses * doubt.clamp_min(LEAST_DOUBT) ** self.focal
+        return losses.sum() / labels.shape[1]
+
+    def right(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return ((logits > 0) == (labels == 1)).all(dim=1).sum()
+
+    def weight_of(self, rows: Rows) -> float:
+        return float(len(rows))
 
 
 class SingleLabelLoss:
@@ -79,7 +127,8 @@ class Contrast:
         """The loss, (), summed over rows, of what the head has just read (W, H) for class numbers (B,)."""
         read = text_means(self._read.pop(), windows)
         unit = normalize(read.float(), dim=1)
-        same = labels[:, None] == labels[None]  # (B, B)
+        same = labels[:, None] == labels[None]  # (B, B), or with several labels (B, B, C)
+        same = same.all(dim=2) if same.ndim > 2 else same
         error = (unit @ unit.T - same.to(unit.dtype)) ** 2
         others = ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
         halves = [error[pairs].mean() for pairs in (same & others, ~same) if pairs.any()]
@@ -88,6 +137,25 @@ class Contrast:
     def _note(self, _: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         if inputs[0].requires_grad:  # not where texts are scored
             self._read[:] = [inputs[0]]
+
+
+def weights_of_classes(spec: TrainSpec, labels: NDArray[np.int64], classes: Sequence[str]) -> torch.Tensor | None:
+    """What each class weighs (C,), for training rows with these labels, (N,) or (N, C); None where all weigh alike."""
+    return (class_weights if labels.ndim == 1 else positive_weights)(spec, labels, classes)
+
+
+def positive_weights(spec: TrainSpec, labels: NDArray[np.int64], classes: Sequence[str]) -> torch.Tensor | None:
+    """What a text's having each class weighs (C,), for training rows with these labels (N, C); None where all weigh alike.
+
+    Balanced means as much, all rows together, as that other rows do not have it. Raises TrainingError for a class that is
+    not there.
+    """
+    if spec.class_weights == "none":
+        return None
+    if spec.class_weights == "balanced":
+        having = np.maximum(1, (labels == 1).sum(axis=0))
+        return torch.from_numpy(((len(labels) - having) / having).astype(np.float32))
+    return _named_weights(spec.class_weights, classes)
 
 
 def text_means(values: torch.Tensor, windows: torch.Tensor | None) -> torch.Tensor:
@@ -109,9 +177,14 @@ def class_weights(spec: TrainSpec, labels: NDArray[np.int64], classes: Sequence[
     if spec.class_weights == "balanced":
         rows = sum(counts.values())
         return torch.tensor([rows / (len(counts) * max(1, count)) for count in counts.values()])
-    for name in spec.class_weights:
-        if name not in counts:
+    return _named_weights(spec.class_weights, classes)
+
+
+def _named_weights(weights: Mapping[str, float], classes: Sequence[str]) -> torch.Tensor:
+    """The weight of each class (C,), 1 where none is named. Raises TrainingError for a name that is no class."""
+    for name in weights:
+        if name not in classes:
             raise TrainingError(
-                f"train.class_weights has '{name}', which is no class; expected {', '.join(counts)}{nearest(name, counts)}"
+                f"train.class_weights has '{name}', which is no class; expected {', '.join(classes)}{nearest(name, classes)}"
             )
-    return torch.tensor([float(spec.class_weights.get(name, 1.0)) for name in counts])
+    return torch.tensor([float(weights.get(name, 1.0)) for name in classes])

@@ -20,7 +20,7 @@ from rankwise.system.memory import TRIM_EVERY, Ceiling, is_out_of_memory
 from rankwise.training.cuda_graphs import Graphs, Micro
 from rankwise.training.events import MemoryRanOut
 from rankwise.training.job import Job
-from rankwise.training.loss import Contrast, SingleLabelLoss, text_means
+from rankwise.training.loss import Contrast, Loss, loss_of, text_means
 from rankwise.training.parts import Parts
 
 
@@ -45,7 +45,7 @@ class Update:
         self.classifier, self.train, self.spec = job.classifier, job.data.train, job.recipe.train
         self.windows = self.train.tokens.window_counts  # (N,)
         self.trained = list(self.classifier.trainable().values())
-        self.loss = SingleLabelLoss(self.spec, job.data, self.classifier.device)
+        self.loss: Loss = loss_of(self.spec, job.data, self.classifier.device)
         self.contrast = Contrast(self.classifier, self.spec.contrast) if self.spec.contrast else None
         self.graphs: Graphs | None = None
         """How a GPU's passes are recorded; None where they are computed one by one."""

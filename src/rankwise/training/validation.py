@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rankwise.data.batches import Padding, padded_batches, scoring_batches
 from rankwise.data.prepare import Split
 from rankwise.data.shifts import Shifted
-from rankwise.data.tasks import SingleLabel
+from rankwise.data.tasks import Labels, Probabilities, SingleLabel, Task
 from rankwise.data.tokens import Tokens, text_means
 from rankwise.errors import NonFiniteLoss
 from rankwise.inference.evaluation import Evaluation, evaluated, probabilities_under
@@ -35,6 +35,12 @@ class Validation:
     batch_size: int
     precision: str = "fp32"
     accelerator: Accelerator | None = None
+    of_task: Task | None = None
+    """What is decided about a text; a label of the classifier's classes where nothing is given."""
+
+    @property
+    def task(self) -> Task:
+        return self.of_task or SingleLabel(self.classifier.classes)
 
     def logits(self, tokens: Tokens, hidden: HiddenStates | None = None) -> NDArray[np.float32]:
         """Logits (N, C) of every text; `hidden` are the states that enter the lowest adapted layer, where they are known."""
@@ -61,7 +67,7 @@ class Validation:
 
         Raises NonFiniteLoss where training has spoilt the weights.
         """
-        task = SingleLabel(self.classifier.classes)
+        task = self.task
         values = self.logits(split.tokens, hidden)
         if not np.isfinite(values).all():
             raise NonFiniteLoss(
@@ -69,11 +75,11 @@ class Validation:
                 "train.clip_norm"
             )
         probabilities = task.probabilities(values)
-        scores = validation_scores(probabilities, split.labels, task.classes)
+        scores = validation_scores(probabilities, split.labels, task)
         if not shifted:
             return scores
         under = {kind.kind: probabilities_under(kind, probabilities, task, self._logits_under) for kind in shifted}
-        rights = {kind: task.decide(values) == split.labels for kind, values in under.items()}
+        rights = {kind: task.right(values, split.labels) for kind, values in under.items()}
         shifts = {kind: round(float(right.mean()), 6) for kind, right in rights.items()}
         return replace(scores, shifts=shifts, worst_shift=min(scores.accuracy, *shifts.values()))
 
@@ -82,12 +88,10 @@ class Validation:
 
     def evaluate(self, split: Split, spec: EvaluateSpec) -> Evaluation:
         """Every score of a split with its interval, and the mistakes."""
-        return evaluated(self.logits(split.tokens), split, SingleLabel(self.classifier.classes), spec)
+        return evaluated(self.logits(split.tokens), split, self.task, spec)
 
 
-def validation_scores(
-    probabilities: NDArray[np.float64], labels: NDArray[np.int64], classes: Sequence[str]
-) -> ValidationScores:
+def validation_scores(probabilities: Probabilities, labels: Labels, task: Task) -> ValidationScores:
     """The scores of probabilities (N, C), without intervals."""
-    scores: dict[str, Any] = SingleLabel(tuple(classes)).quick_scores(probabilities, labels)
+    scores: dict[str, Any] = task.quick_scores(probabilities, labels)
     return ValidationScores(**scores)

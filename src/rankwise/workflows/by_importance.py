@@ -30,6 +30,7 @@ from rankwise.recipe import AdapterSpec, BudgetSpec, ByImportance, HeadSpec, Rec
 from rankwise.system.cache import Cache, cache_folder
 from rankwise.system.device import Device
 from rankwise.training.head_start import Reading, fit_head
+from rankwise.training.loss import Loss, loss_of
 from rankwise.workflows.assemble import assemble
 
 FORMAT = 1  # of the entries in the cache
@@ -81,19 +82,24 @@ def probe(recipe: Recipe, policy: ByImportance, labelled: Labelled, device: Devi
     first_half = np.arange(len(rows)) < len(rows) // 2
     classifier = job.classifier.to(device.torch_device)
     classifier.model.eval()
-    fit_head(classifier, rows.where(first_half), Reading(job.padding, "fp32"), seed=seed)
-    weights, gradients = mean_gradients(classifier, rows.where(~first_half), padding=job.padding)
+    fit_head(classifier, rows.where(first_half), Reading(job.padding, "fp32"), seed=seed, task=job.data.task)
+    loss = loss_of(TrainSpec(), job.data, classifier.device)
+    weights, gradients = mean_gradients(classifier, rows.where(~first_half), padding=job.padding, loss_of_rows=loss)
     gained = {name: gains(weights[name], gradient, policy.criterion) for name, gradient in gradients.items()}
     total = sum(map(sum, gained.values())) or 1.0
     return {name: tuple(float(f"{g / total:.{DIGITS}g}") for g in values[:KNOWN_RANKS]) for name, values in gained.items()}
 
 
+def _cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return cross_entropy(logits, labels, reduction="sum")
+
+
 def mean_gradients(
-    classifier: Classifier, split: Split, *, padding: Padding
+    classifier: Classifier, split: Split, *, padding: Padding, loss_of_rows: Loss | None = None
 ) -> tuple[Mapping[str, torch.Tensor], Mapping[str, torch.Tensor]]:
     """Weight and mean gradient (d_out, d_in) of every linear layer, by `layer.kind`, over a split's texts; trains nothing.
 
-    Takes the encoder's size in memory once more.
+    Takes the encoder's size in memory once more. The loss is cross-entropy where no other one is given.
     """
     for weight in classifier.model.parameters():
         weight.requires_grad_(False)
@@ -103,7 +109,7 @@ def mean_gradients(
     for batch, inputs in zip(rows, padded_batches(split.tokens, rows, padding), strict=True):
         labels = torch.from_numpy(split.labels[batch]).to(classifier.device)  # (B,)
         logits = classifier.logits(to_tensors(inputs, classifier.device))  # (B, C)
-        loss = cross_entropy(logits, labels, reduction="sum") / len(split)
+        loss = (loss_of_rows or _cross_entropy)(logits, labels) / len(split)
         loss.backward()  # type: ignore[no-untyped-call]
     gradients = {
         name: torch.zeros_like(weight) if weight.grad is None else weight.grad.detach() for name, weight in weights.items()

@@ -26,8 +26,8 @@ from rankwise.run.folder import Run
 from rankwise.run.format import ScoredRows
 from rankwise.stats.intervals import Interval
 from rankwise.stats.paired import mcnemar
-from rankwise.stats.scores import log_loss
 from rankwise.stats.seeds import SCORES, Sample, difference, holm, mean_score, resampled_scores
+from rankwise.stats.several import resampled_several
 from rankwise.system.files import to_json
 from rankwise.system.storage import told_refusals, whole_file
 
@@ -274,18 +274,25 @@ def _check_data(one: Run, other: Run) -> str:
 
 def _labels(answers: Answers) -> NDArray[np.str_]:
     """The class name of each test row, (N,)."""
-    return np.array([*answers.run.preprocessing.classes, "(unknown)"])[answers.scored.truth]
+    task = answers.run.task
+    return np.array([task.shown(label) for label in answers.scored.truth])
 
 
 def _groups(answers: Sequence[Answers], confidence: float, *, resamples: int, seed: int) -> list[_Group]:
     """Systems by falling accuracy, all resampled together; the answers are sorted by system and seed."""
     numbers = {name: number for number, name in enumerate(answers[0].run.preprocessing.classes)}
-    by_run = []  # each run's predicted classes (N,), numbered as the first run numbers them
+    by_run = []  # each run's decisions, with classes numbered as the first run numbers them
     for one in answers:
         in_first = np.array([numbers[name] for name in one.run.preprocessing.classes], dtype=np.int64)
-        by_run.append(in_first[one.scored.probabilities.argmax(axis=1)])
+        decided = one.run.task.decide(one.scored.probabilities.astype(np.float64))
+        by_run.append(in_first[decided] if decided.ndim == 1 else decided[:, np.argsort(in_first)])
     truth, predicted = answers[0].scored.truth, np.stack(by_run)
-    scores, draws = resampled_scores(predicted, truth, len(numbers), resamples=resamples, seed=seed)
+    if truth.ndim == 1:
+        scores, draws = resampled_scores(predicted, truth, len(numbers), resamples=resamples, seed=seed)
+        right = predicted == truth
+    else:
+        scores, draws = resampled_several(predicted, truth, resamples=resamples, seed=seed)
+        right = (predicted == truth).all(axis=2)
     runs_of = [list(group) for _, group in groupby(range(len(answers)), key=lambda index: answers[index].system)]
     firsts = [answers[first] for first, *_ in runs_of]
     named = names([one.name or one.run.recipe.name for one in firsts], [settings_of_run(one.run) for one in firsts])
@@ -293,7 +300,7 @@ def _groups(answers: Sequence[Answers], confidence: float, *, resamples: int, se
     for name, group in zip(named, runs_of, strict=True):
         samples = {metric: Sample(scores[group, column], draws[:, group, column]) for column, metric in enumerate(SCORES)}
         system = _system(name, [answers[index] for index in group], samples, confidence)
-        groups.append(_Group(system, predicted[group], predicted[group] == truth, samples))
+        groups.append(_Group(system, predicted[group], right[group], samples))
     return sorted(groups, key=lambda group: (-float(group.samples["accuracy"].scores.mean()), group.system.name))
 
 
@@ -317,7 +324,10 @@ def _system(name: str, answers: Sequence[Answers], samples: Mapping[str, Sample]
     runs = [one.run for one in answers]
     seconds = [run.facts.seconds.training for run in runs]
     peaks = [peak for run in runs if (peak := run.facts.actual.peak_bytes) is not None]
-    losses = [log_loss(one.scored.probabilities.astype(np.float64), one.scored.truth) for one in answers]
+    losses = [
+        one.run.task.quick_scores(one.scored.probabilities.astype(np.float64), one.scored.truth)["log_loss"]
+        for one in answers
+    ]
     return System(
         name=name,
         runs=tuple(str(run.folder) for run in runs),

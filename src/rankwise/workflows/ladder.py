@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from rankwise.data.labelled import FOLDS, Labelled
-from rankwise.data.tasks import SingleLabel
+from rankwise.data.tasks import Labels, Task
 from rankwise.errors import OverTime
 from rankwise.inference.words import Words, held_out_words
 from rankwise.recipe import Recipe, Rung
@@ -34,7 +34,7 @@ from rankwise.system.torch_speed import Speed
 from rankwise.training.checkpoint import Checkpoints
 from rankwise.training.job import Job
 from rankwise.training.loop import Fitted, fit
-from rankwise.training.loss import class_weights
+from rankwise.training.loss import weights_of_classes
 from rankwise.training.progress import Meter
 from rankwise.training.validation import Validation, validation_scores
 from rankwise.workflows.assemble import Memo, assemble, shared_cache
@@ -91,7 +91,8 @@ class Ladder:
         """
         self.speed = whole.speed  # measured once, lest a busy moment give a rung fewer threads
         if not self.recipe.rungs:
-            return whole, self.fit(whole, self.folder), None
+            fitted = self.fit(whole, self.folder)
+            return self._deciding(whole), fitted, None
         tried: list[RungFacts] = []
         best: Reached | None = None
         rung, ended, interrupted = self.recipe.rungs[0], "", False
@@ -118,6 +119,7 @@ class Ladder:
             fitted = self.fit(job, self.folder / best.facts.rung, resume=True)
         rungs = tuple(replace(facts, handed_over=facts.rung == best.facts.rung) for facts in tried)
         asked = portable(self.recipe).to_dict()
+        job = job.deciding_as(job.data.task.tuned(best.told, self._held_out(job))) if job.data.task.is_tuned else job
         return job, fitted, LadderFacts(asked, self.folds, len(best.told), rungs, ended, interrupted)
 
     @property
@@ -140,7 +142,7 @@ class Ladder:
             logits = Validation(job.classifier, job.padding, job.forecast.evaluation_batch_size, job.precision).logits(
                 job.data.validation.tokens
             )
-            told, truth = SingleLabel(job.data.classes).probabilities(logits), job.data.validation.labels
+            told, truth = job.data.task.probabilities(logits), job.data.validation.labels
         else:
             truth = job.data.train.labels
             known = self._kept(folder / HELD_OUT, list[list[float]])
@@ -154,14 +156,14 @@ class Ladder:
                 told = self._by_folds(rung, job)
             if known is None:
                 self._keep(folder / HELD_OUT, told.tolist())
-        scores = validation_scores(told, truth, job.data.classes)
+        scores = validation_scores(told, truth, job.data.task)
         facts = RungFacts(
             rung=rung,
             trained_parameters=job.plan.ledger.trainable_parameters,
-            accuracy=scores.accuracy,
+            accuracy=reached(job.data.task, told, truth),
             log_loss=scores.log_loss,
             took=0.0,
-            **({} if best is None else gained(best.facts.rung, told, best.told, truth)),
+            **({} if best is None else gained(best.facts.rung, job.data.task, told, best.told, truth)),
         )
         if fitted is None and facts.pays:
             job = replace(job, held_out=scores)
@@ -173,6 +175,18 @@ class Ladder:
         if best is not None:
             (job if fitted is None else best.job).release_classifier()
         return Reached(replace(facts, took=self._spent(folder, started)), told, job, fitted)
+
+    def _held_out(self, job: Job) -> Labels:
+        """The labels of the rows that the rungs are held against each other on."""
+        return (job.data.train if self.folds else job.data.validation).labels
+
+    def _deciding(self, job: Job) -> Job:
+        """A job that was fitted, deciding as suits the validation rows best, where its task has something to choose."""
+        validation, task = job.data.validation, job.data.task
+        if not task.is_tuned or not len(validation):
+            return job
+        scoring = Validation(job.classifier, job.padding, job.forecast.evaluation_batch_size, job.precision, self.accelerator)
+        return job.deciding_as(task.tuned(task.probabilities(scoring.logits(validation.tokens)), validation.labels))
 
     def _spent(self, folder: Path, started: float) -> float:
         """Seconds that trying a rung took, those of a process that finished it before this one too."""
@@ -194,7 +208,7 @@ class Ladder:
         started, recipe = time.monotonic(), self._recipe(COUNTED_WORDS)
         job = self._assemble(recipe, self.labelled.whole() if self.folds else self.labelled, FOLDS)
         train, validation, classes, cap = job.data.train, job.data.validation, job.data.classes, recipe.budget.parameters
-        weights = class_weights(recipe.train, train.labels, classes)
+        weights = weights_of_classes(recipe.train, train.labels, classes)
         how: dict[str, Any] = {"cap": cap, "weights": weights}
         self.events.emit(WorkDone("counting words", 0, 0))
         words = Words.fit(train.texts, train.labels, classes, **how)
@@ -203,12 +217,12 @@ class Ladder:
             told, truth = held_out_words(train.texts, train.labels, classes, seed=recipe.train.seed, **how), train.labels
         else:
             told, truth = words.probabilities(validation.texts), validation.labels
-        scores = validation_scores(told, truth, classes)
+        scores = validation_scores(told, truth, job.data.task)
         took = time.monotonic() - started
         facts = RungFacts(
             rung=COUNTED_WORDS,
             trained_parameters=words.parameters,
-            accuracy=scores.accuracy,
+            accuracy=reached(job.data.task, told, truth),
             log_loss=scores.log_loss,
             took=round(took, 1),
         )
@@ -252,7 +266,7 @@ class Ladder:
             validation = Validation(job.classifier, job.padding, job.forecast.evaluation_batch_size, job.precision)
             held = job.data.validation.where(np.isin(job.data.validation.rows, whole.data.train.rows))
             rows = np.searchsorted(whole.data.train.rows, held.rows)
-            told[rows] = SingleLabel(job.data.classes).probabilities(validation.logits(held.tokens))
+            told[rows] = job.data.task.probabilities(validation.logits(held.tokens))
         return told
 
     def _keep(self, folder: Path, value: Any) -> None:
@@ -290,14 +304,20 @@ def _is_worth_more(facts: RungFacts) -> bool:
     return facts.gain >= max(WORTH, facts.deviation)
 
 
-def gained(over: str, told: Told, below: Told, truth: NDArray[np.int64]) -> dict[str, Any]:
+def reached(task: Task, told: Told, truth: Labels) -> float:
+    """How right a task's decisions are on rows held out: their accuracy, where a text has one label."""
+    return round(float(task.tuned(told, truth).credit(told, truth).mean()), 6)
+
+
+def gained(over: str, task: Task, told: Told, below: Told, truth: Labels) -> dict[str, Any]:
     """Points of accuracy that a rung gains over another on the same rows (N,), and what is to be expected on others.
 
-    That is the mean of two normal distributions' product: of the gain measured, with its deviation, and of what is usual.
+    Of several labels a text it is points of its F1. What is expected is the mean of two normal distributions' product: of the
+    gain measured, with its deviation, and of what is usual.
     """
-    right, before = (probabilities.argmax(-1) == truth for probabilities in (told, below))
+    right, before = (task.tuned(probabilities, truth).credit(probabilities, truth) for probabilities in (told, below))
     gain = 100 * (right.mean() - before.mean())
-    deviation = 100 * math.sqrt((right != before).sum() + 1) / len(truth)
+    deviation = 100 * math.sqrt(((right - before) ** 2).sum() + 1) / len(truth)
     usual, spread = GAINS[over]
     expected = (usual / spread**2 + gain / deviation**2) / (1 / spread**2 + 1 / deviation**2)
     return {"gain": round(gain, 2), "deviation": round(deviation, 2), "expected_gain": round(expected, 2)}

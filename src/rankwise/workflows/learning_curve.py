@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rankwise.data.files.output import write_rows
 from rankwise.data.files.rows import OutputRow
 from rankwise.data.labelled import Labelled, nested_order, read_labelled
+from rankwise.data.tasks import SINGLE_LABEL
 from rankwise.errors import Damaged, DataError, RunError
 from rankwise.recipe import Recipe
 from rankwise.stats.intervals import Interval
@@ -235,12 +236,15 @@ def _sizes(wanted: Sequence[int], there: int, classes: int) -> list[int]:
 def _trained(recipe: Recipe, labelled: Labelled, rows: int, seed: int, folder: Path, fingerprint: str) -> Point:
     """The point of a training on the first `rows` of the seed's order, whose run is in `folder` while it lasts."""
     assert labelled.train.labels is not None
-    indices = np.sort(nested_order(labelled.train.labels, seed)[:rows])
+    strata: Sequence[str] | NDArray[np.int64] = labelled.train.labels
+    if labelled.task.name != SINGLE_LABEL:
+        strata = labelled.task.strata(labelled.task.parse(labelled.train, labelled.numbering, recipe.data))
+    indices = np.sort(nested_order(strata, seed)[:rows])
     part = replace(labelled, train=labelled.train.take(indices))
     with TemporaryDirectory(prefix="training-", dir=folder) as run_folder:
         run = train_on(part, recipe.with_overrides([f"train.seed={seed}", "evaluate.baselines=false"]), run_folder)
         if run.facts.ladder is not None and run.facts.ladder.interrupted:  # it hands over a rung, which is no point of ours
             raise KeyboardInterrupt
         scored = run.scored_rows()
-        right = scored.probabilities.argmax(-1) == scored.truth
+        right = run.task.right(scored.probabilities.astype(np.float64), scored.truth)
         return Point.of(rows, seed, right, seconds=run.facts.seconds.training, fingerprint=fingerprint)

@@ -5,6 +5,7 @@ The run brings its own cleaning, max length and class names; the file only says 
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from rankwise.data.given import name_of
 from rankwise.data.labelled import read_labelled
 from rankwise.data.prepare import Split, split_of
 from rankwise.data.sources import source_to_score, sources_of
-from rankwise.data.tasks import SingleLabel
+from rankwise.data.tasks import read_as
 from rankwise.errors import DataError, as_typed
 from rankwise.inference.evaluation import Evaluation, evaluated
 from rankwise.inference.predict import Prediction
@@ -115,7 +116,8 @@ def evaluate_file(
     """
     table = read_table(with_text_columns(run, source, spec), spec)
     check_columns(run, table.layout, spec, source)
-    task = SingleLabel(run.preprocessing.classes)
+    task = run.task
+    table = read_as(table, task.name, task.classes)
     numbers = task.parse(table, numbering or run.preprocessing.numbering, spec)  # before what computes is loaded
     predictor = run.predictor_on(engine)
     split = split_of(table, numbers, predictor.tokenizer, run.preprocessing)
@@ -202,6 +204,9 @@ def _names_like(name: str) -> Iterator[str]:
 
 
 def _label(prediction: Prediction, form: Form, classes: Sequence[str]) -> str | int:
+    if isinstance(prediction.label, tuple):
+        several = [name_of(label) for label in prediction.label]
+        return json.dumps([classes.index(name) for name in several] if form.numbers else several, ensure_ascii=False)
     name = name_of(prediction.label)
     return classes.index(name) if form.numbers else name
 

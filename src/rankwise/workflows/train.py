@@ -14,15 +14,13 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator, PartialState
 from accelerate.utils import ProjectConfiguration
-from numpy.typing import NDArray
 
 from rankwise.data.audit import audit
 from rankwise.data.files.table import table_of
 from rankwise.data.labelled import Labelled, read_labelled, split_tables
 from rankwise.data.prepare import Prepared, Split
-from rankwise.data.tasks import SingleLabel
 from rankwise.errors import OverTime, require
-from rankwise.inference.baselines import baselines, fitted_baselines
+from rankwise.inference.baselines import Fitted, baselines, fitted_baselines
 from rankwise.inference.evaluation import Evaluation, evaluated
 from rankwise.planning.forecast import counting_seconds, steps_in
 from rankwise.planning.plan import Plan, plan, settled
@@ -160,8 +158,7 @@ def _train_into(
 
         test = _tested(job, recipe.evaluate, accelerator, events)  # the only time the test split is scored, in fp32
         device.trim()  # for the saved run is loaded beside what is in memory
-        decided = SingleLabel(job.data.classes).decide(test.probabilities)
-        scores = scores_of(job, fitted, test, baselines(beside, job.data, decided, recipe.evaluate))
+        scores = scores_of(job, fitted, test, baselines(beside, job.data.task, test, recipe.evaluate))
         events.emit(RunScored(test.scores.accuracy, test.scores.macro_f1, test.scores.log_loss))
 
     if accelerator.is_main_process:
@@ -181,7 +178,7 @@ def _train_into(
     return Run.load(folder)
 
 
-def _beside(data: Prepared, events: Events, *, whole: bool) -> dict[str, NDArray[np.float64]]:
+def _beside(data: Prepared, events: Events, *, whole: bool) -> Fitted:
     """What baselines say of the test rows."""
     events.emit(WorkDone("counting words for the baseline", 0, 0))
     return fitted_baselines(data, whole=whole)
@@ -192,8 +189,9 @@ def _tested(job: Job, spec: EvaluateSpec, accelerator: Accelerator, events: Even
     events.emit(WorkDone("scoring the test rows", 0, 0))
     spec = spec.model_copy(update={"batch_size": job.forecast.evaluation_batch_size})
     if job.words is not None:
-        return evaluated(job.words.logits(job.data.test.texts), job.data.test, SingleLabel(job.data.classes), spec)
-    return Validation(job.classifier, job.padding, spec.batch_size, accelerator=accelerator).evaluate(job.data.test, spec)
+        return evaluated(job.words.logits(job.data.test.texts), job.data.test, job.data.task, spec)
+    scoring = Validation(job.classifier, job.padding, spec.batch_size, accelerator=accelerator, of_task=job.data.task)
+    return scoring.evaluate(job.data.test, spec)
 
 
 def _check_time(job: Job, elapsed: float) -> None:

@@ -31,13 +31,13 @@ def shift_report(run: Run, table: Table, split: Split, plain: Evaluation, *, eng
     first = table.texts[:LOOKED_AT]  # of these the one that most kinds change, the shortest of equals
     text = min((-sum(shift(text, kind, join=join) != text for kind in kinds), len(text), text) for text in first)[2]
 
-    right = task.decide(plain.probabilities) == plain.truth
+    right = task.right(plain.probabilities, plain.truth)
     accuracy, macro_f1, no_drop = plain.scores.accuracy, plain.scores.macro_f1, Interval(0.0, 0.0, 0.0)
     kinds_scores = [KindScores("original", plain.scores.rows, 0, accuracy, macro_f1, no_drop, text)]
     for change in shifted:
         probabilities = probabilities_under(change, plain.probabilities, task, logits_of)
         scores = task.scores(probabilities, plain.truth, scoring)
-        drop = paired_bootstrap(right, task.decide(probabilities) == plain.truth, confidence=scoring.confidence)
+        drop = paired_bootstrap(right, task.right(probabilities, plain.truth), confidence=scoring.confidence)
         rows, changed, example = scores.rows, len(change.indices), shift(text, change.kind, join=join)
         kinds_scores.append(KindScores(change.kind, rows, changed, scores.accuracy, scores.macro_f1, drop, example))
     if not scoring.keep_texts:

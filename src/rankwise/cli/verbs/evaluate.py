@@ -92,6 +92,7 @@ def show_evaluation(scores: ScoresWithMistakes, classes: Sequence[str]) -> None:
         ("MCC", console.number(scores.mcc)),
         ("log-loss", console.number(scores.log_loss)),
         ("calibration error", console.number(scores.calibration_error)),
+        *((score_name(name), console.percent(score)) for name, score in (scores.more or {}).items()),
     ]
     headings = (f"{scores.rows:,} rows", f"score [{scores.confidence_level:.0%} interval]")
     console.out.print(console.plain_table(*headings, rows=shown))
@@ -102,9 +103,15 @@ def show_evaluation(scores: ScoresWithMistakes, classes: Sequence[str]) -> None:
     per_class = console.plain_table("class", "rows", "precision %", "recall %", "F1 %", rows=by_class)
     per_class.columns[0].overflow = "fold"
     console.out.print(per_class)
-    _show_confusion(scores.confusion, classes)
+    if scores.confusion:
+        _show_confusion(scores.confusion, classes)
     if scores.mistakes:
         _show_mistakes(scores.mistakes)
+
+
+def score_name(name: str) -> str:
+    """The name of a further score as a table has it: `micro-F1 %`."""
+    return f"{name.replace('_f1', '-F1').replace('_', ' ')} %"
 
 
 def _show_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> None:

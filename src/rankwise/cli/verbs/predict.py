@@ -221,7 +221,9 @@ def _lines(stream: TextIO) -> Iterator[str]:
 def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_classes: bool = False) -> None:
     """Label, score and text, a line each; with every class's probability below when asked."""
     for text, prediction in zip(texts, predictions, strict=True):
-        label, shown = visible(name_of(prediction.label)), typer.style(one_line(text, SHOWN), dim=True)
+        several = prediction.label if isinstance(prediction.label, tuple) else (prediction.label,)
+        label = " + ".join(visible(name_of(one)) for one in several) or "(none)"
+        shown = typer.style(one_line(text, SHOWN), dim=True)
         typer.echo(f"{typer.style(label, bold=True)}  {prediction.score:.1%}  {shown}")
         if all_classes:
             for name, value in sorted(prediction.probabilities.items(), key=lambda item: -item[1]):

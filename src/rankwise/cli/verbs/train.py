@@ -12,6 +12,7 @@ from typer import Option
 from rankwise.cli import arguments, console
 from rankwise.cli.options import RungOption, forecast_of, recipe_of, scored
 from rankwise.cli.progress import TrainingProgress
+from rankwise.cli.verbs.evaluate import score_name
 from rankwise.cli.verbs.plan import show_plan, show_rungs
 from rankwise.data.labelled import Volume, read_labelled
 from rankwise.errors import as_typed, check_installed
@@ -85,7 +86,7 @@ def show_ladder(run: "Run") -> None:
     ladder = run.facts.ladder
     if ladder is None:
         return
-    table = console.plain_table("rung", "trained", "accuracy %", "gained, points", "seconds")
+    table = console.plain_table("rung", "trained", f"{run.task.credit_name} %", "gained, points", "seconds")
     for rung in ladder.rungs:
         name = f"[bold]{rung.rung}[/]" if rung.handed_over else rung.rung
         table.add_row(name, f"{rung.trained_parameters:,}", f"{100 * rung.accuracy:.1f}", rung.gained, f"{rung.took:.0f}")
@@ -104,12 +105,13 @@ def show_run(run: "Run", *, example: str = "") -> None:
     `example` is a text of the data, for the command that labels one.
     """
     scores, test, facts = run.scores, run.scores.test, run.facts
-    table = console.plain_table("on the test rows", "accuracy %", "macro-F1 %", "ahead by, points")
-    name, accuracy, f1 = escape(run.recipe.name), console.percent(test.accuracy), console.percent(test.macro_f1)
-    table.add_row(f"[bold]{name}[/]", f"[bold]{accuracy}[/]", f1, "")
+    first, second = run.task.headline
+    table = console.plain_table("on the test rows", score_name(first), score_name(second), "ahead by, points")
+    headlines = [console.percent(test.named(score)) for score in (first, second)]
+    table.add_row(f"[bold]{escape(run.recipe.name)}[/]", f"[bold]{headlines[0]}[/]", headlines[1], "")
     for name, baseline in scores.baselines.items():
-        gain = console.points(baseline.difference)
-        table.add_row(name, console.percent(baseline.accuracy), console.percent(baseline.macro_f1), gain)
+        headlines = [console.percent(baseline.named(score)) for score in (first, second)]
+        table.add_row(name, *headlines, console.points(baseline.difference))
     console.out.print(table)
     if clean := scores.test_not_in_training:
         console.out.print(f"test texts that are not in training: accuracy {console.percent(clean.accuracy)}")

@@ -63,6 +63,8 @@ class Table:
     """What a person should look at in the columns that were read."""
     label_type: str | None = None
     """What labels were in Python where they were no strings, as `given` names it."""
+    task: str = "single-label"
+    """What its labels are for, as `data.tasks` names it; where a text may have several, cells are JSON lists of them."""
 
     def take(self, indices: NDArray[np.int64]) -> Table:
         """A table with only the texts at these indices, in this order."""

@@ -19,9 +19,11 @@ TRUTH, ROWS = Column("truth", "truth"), Column("rows", "rows", "count")
 
 def mistakes_section(group: Group) -> Section:
     classes = group.first.scores.classes
-    matrix = np.asarray(np.sum([run.scores.test.confusion for run in group.runs], axis=0), dtype=np.int64)  # (C, C)
-    confusion = _matrix(group, matrix, classes) if len(classes) <= MOST_CLASSES else _commonest(matrix, classes)
-    blocks: list[Block] = [confusion, _reliability(group), _per_class(group)]
+    blocks: list[Block] = [_reliability(group), _per_class(group)]
+    if group.first.scores.test.confusion:
+        matrix = np.asarray(np.sum([run.scores.test.confusion for run in group.runs], axis=0), dtype=np.int64)  # (C, C)
+        few = len(classes) <= MOST_CLASSES
+        blocks.insert(0, _matrix(group, matrix, classes) if few else _commonest(matrix, classes))
     mistakes = [mistake for run in group.runs for mistake in run.scores.test.mistakes]
     surest: dict[int, tuple[Value, ...]] = {}  # of each row, once
     for one in sorted(mistakes, key=lambda mistake: -mistake.confidence):

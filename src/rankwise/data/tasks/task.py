@@ -1,7 +1,4 @@
-"""What a classifier decides about a text, and how right it is: from labels to class numbers, from logits to scores.
-
-One task today, a single label per text. Another one (several labels, ordered labels, pairs of texts) is another class with
-these methods, and Task its union with this; what torch computes of it, the loss, is in training/loss.py.
+"""What each task answers, and how labels become numbers, which is the same in all of them.
 
 Labels become class numbers by name, or as whole numbers where the recipe or the data say the order; never by a guess.
 Shapes: N rows, C classes.
@@ -9,101 +6,146 @@ Shapes: N rows, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.labels import unlabelled
+from rankwise.data.tasks.cells import tags_of
 from rankwise.errors import DataError, Unlabelled, nearest
 
 if TYPE_CHECKING:
     from rankwise.data.files.table import Table
     from rankwise.recipe import DataSpec, EvaluateSpec
+    from rankwise.stats.intervals import Interval
     from rankwise.stats.scores import Scores
 
 LONGEST_NUMBER = 100  # characters; no class has a longer one, and Python reads none of thousands
+UNKNOWN = "(unknown class)"
 
 Probabilities = NDArray[np.float64]
 Labels = NDArray[np.int64]
+"""One row for each text: its class number (N,), or 1 for each class that it has (N, C); -1 where it is not known."""
 
 
 @dataclass(frozen=True)
-class SingleLabel:
-    """One class per text: a softmax over the classes, of which the likeliest is the decision."""
+class Task(ABC):
+    """What a classifier decides about a text."""
 
     classes: tuple[str, ...]
     """Class names in the order of their numbers."""
 
+    name: ClassVar[str]
+    """As recipes call it."""
+    problem_type: ClassVar[str]
+    """As transformers calls it."""
+    credit_name: ClassVar[str]
+    """What the mean of `credit` is called."""
+
+    headline: ClassVar[tuple[str, str]]
+    """The two scores that say most, the one that classifiers are held against each other by first."""
+    is_tuned: ClassVar[bool] = False
+    """Whether it chooses something by held-out rows."""
+
+    @abstractmethod
+    def probabilities(self, logits: NDArray[np.float32]) -> Probabilities:
+        """Of logits (N, C), in double precision."""
+
+    @abstractmethod
+    def logits(self, probabilities: Probabilities) -> NDArray[np.float32]:
+        """Logits (N, C) that have these probabilities."""
+
+    @abstractmethod
+    def decide(self, probabilities: Probabilities) -> Labels:
+        """The decision for each row, as labels are."""
+
+    @abstractmethod
+    def confidence(self, probabilities: Probabilities) -> NDArray[np.float64]:
+        """How sure the decision for each row is, (N,)."""
+
+    @abstractmethod
+    def credit(self, probabilities: Probabilities, truth: Labels) -> NDArray[np.float64]:
+        """How right each decision is, (N,) from 0 to 1: what classifiers are held against each other by."""
+
+    @abstractmethod
+    def scores(self, probabilities: Probabilities, truth: Labels, spec: EvaluateSpec) -> Scores:
+        """Accuracy, F1, calibration and the others, each with its bootstrap interval."""
+
+    @abstractmethod
+    def quick_scores(self, probabilities: Probabilities, truth: Labels) -> dict[str, float]:
+        """accuracy, macro_f1, mcc and log_loss."""
+
+    @abstractmethod
+    def difference(self, one: Probabilities, other: tuple[Task, Probabilities], truth: Labels, confidence: float) -> Interval:
+        """How far a classifier is ahead of another one on the same rows, paired."""
+
+    @abstractmethod
+    def strata(self, labels: Labels) -> NDArray[np.int64]:
+        """One number for each row (N,), by which rows are apportioned where they are few."""
+
+    @abstractmethod
+    def names(self, label: Any) -> tuple[str, ...]:
+        """The classes that one row of labels or decisions has."""
+
+    @abstractmethod
+    def _numbers(self, tags: Sequence[tuple[str, ...]], number_of: Mapping[str, int]) -> Labels:
+        """The labels of rows that have these tags; a tag without a number makes its row unknown."""
+
+    def right(self, probabilities: Probabilities, truth: Labels) -> NDArray[np.bool_]:
+        """Which decisions are right, (N,)."""
+        equal = self.decide(probabilities) == truth
+        return np.asarray(equal if equal.ndim == 1 else equal.all(axis=1))
+
+    def tuned(self, probabilities: Probabilities, truth: Labels) -> Self:
+        """The task with what it can choose by held-out rows."""
+        del probabilities, truth
+        return self
+
+    def metric(self, asked: str) -> str:
+        """The score that chooses a checkpoint, where a recipe asks for this one."""
+        return asked
+
+    def shown(self, label: Any) -> str:
+        """One row of labels or decisions in words."""
+        return " + ".join(self.names(label)) or "(none)"
+
     def parse(self, table: Table, numbering: Sequence[str], spec: DataSpec) -> Labels:
-        """The labels of a table as class numbers (N,): names as they are, whole numbers through `numbering`.
+        """The labels of a table: names as they are, whole numbers through `numbering`.
 
         A source that has the class names in an order of its own is read by that one, unless the recipe says one. -1 stands
         for a class that is not known, where the recipe allows it. Raises DataError.
         """
-        assert table.labels is not None
+        tags = tags_of(table)
         number_of = {name: number for number, name in enumerate(self.classes)}
-        distinct = set(table.labels)
+        distinct = {tag for row in tags for tag in row}
         if marker := unlabelled(distinct, number_of):
             found = f"every label of {table.layout.name} is {marker}: unlabelled"
             raise Unlabelled(found, "rankwise predict gives these rows labels")
         if not distinct <= number_of.keys() and by_number(distinct, self.classes):
             own = table.layout.classes
             order = own if not spec.classes and sorted(own) == sorted(self.classes) else numbering
-            names = _names_by_number(table, order, self.classes)
+            names = _names_by_number(table, distinct, order, self.classes)
             number_of |= {label: number_of[name] for label, name in names.items() if name in number_of}
-        numbers = np.fromiter((number_of.get(label, -1) for label in table.labels), dtype=np.int64)
-        strange = np.flatnonzero(numbers < 0)
-        if len(strange) and len(strange) == len(numbers):
-            _refuse_to_score(table, self.classes)
-        if len(strange) and spec.unseen_labels == "fail":
-            label = table.labels[strange[0]]
+        strange = [row for row, several in enumerate(tags) if any(tag not in number_of for tag in several)]
+        if strange and len(strange) == len(tags):
+            _refuse_to_score(table, distinct, self.classes)
+        if strange and spec.unseen_labels == "fail":
+            label = next(tag for tag in tags[strange[0]] if tag not in number_of)
             raise DataError(
                 f"{table.layout.path}: row {table.rows[strange[0]]}: label '{label}' is not among the classes "
                 f"({', '.join(self.classes)}){nearest(label, self.classes) or ';'} {len(strange)} rows like it; correct "
                 "them, or type --set data.unseen_labels=wrong to count them as mistakes"
             )
-        return numbers
-
-    def probabilities(self, logits: NDArray[np.float32]) -> Probabilities:
-        """The softmax of logits (N, C), in double precision."""
-        shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-        exponents = np.exp(shifted)
-        return np.asarray(exponents / exponents.sum(axis=-1, keepdims=True))
-
-    def decide(self, probabilities: Probabilities) -> Labels:
-        """The likeliest class of each row (N,)."""
-        return np.asarray(probabilities.argmax(-1))
-
-    def scores(self, probabilities: Probabilities, truth: Labels, spec: EvaluateSpec) -> Scores:
-        """Accuracy, F1, calibration and the others, each with its bootstrap interval."""
-        from rankwise.stats.scores import score
-
-        return score(probabilities, truth, self.classes, resamples=spec.resamples, confidence=spec.confidence)
-
-    def quick_scores(self, probabilities: Probabilities, truth: Labels) -> dict[str, float]:
-        """accuracy, macro_f1, mcc and log_loss."""
-        from rankwise.stats import scores as stats
-
-        decided = self.decide(probabilities)
-        matrix = stats.confusion_matrix(truth, decided, len(self.classes))
-        scores = {
-            "accuracy": (decided == truth).mean(),
-            "macro_f1": stats.macro_f1(matrix),
-            "mcc": stats.mcc(matrix),
-            "log_loss": stats.log_loss(probabilities, truth),
-        }
-        return {name: round(float(value), 6) for name, value in scores.items()}
+        return self._numbers(tags, number_of)
 
 
-Task = SingleLabel
-
-
-def _refuse_to_score(table: Table, classes: Sequence[str]) -> None:
+def _refuse_to_score(table: Table, labels: Iterable[str], classes: Sequence[str]) -> None:
     """Raise Unlabelled for labels none of which is a class: a score on them would always be 0."""
-    labels, column = sorted(set(table.labels or ())), table.layout.label
+    labels, column = sorted(labels), table.layout.label
     (shown, known), hint = (", ".join(names[:5]) for names in (labels, classes)), nearest(labels[0], classes)
     raise Unlabelled(
         f"{table.layout.path}: no label in column '{column}' ({shown}) is among the classes ({known}){hint}; is it the right "
@@ -116,7 +158,7 @@ def class_names(train: Table, named: Sequence[str]) -> tuple[str, ...]:
 
     Raises DataError for a label that is not among those that are named.
     """
-    labels = set(train.labels or ())
+    labels = {tag for row in tags_of(train) for tag in row}
     if not named:
         return tuple(sorted(labels, key=lambda name: (not _is_whole(name), int(name) if _is_whole(name) else 0, name)))
     if not (labels <= set(named) or by_number(labels, named)):
@@ -128,12 +170,12 @@ def class_names(train: Table, named: Sequence[str]) -> tuple[str, ...]:
     return tuple(named)
 
 
-def _names_by_number(table: Table, numbering: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
+def _names_by_number(table: Table, labels: Iterable[str], numbering: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
     """Class names by whole-number label: 0 … C-1 or 1 … C in the order of `numbering`, told apart by 0 and C.
 
     Raises DataError where there is no order, or the labels don't say where they start.
     """
-    values = {int(label) for label in table.labels or ()}
+    values = {int(label) for label in labels}
     count = len(numbering)
     if not numbering:
         raise DataError(

@@ -1,0 +1,125 @@
+"""Cells that hold labels: which task a file's are for, and the labels in each.
+
+A table's cell is a string. Where a text may have several labels it is a JSON list of them, sorted, `[]` for none; files write
+them in many ways, and all are read here. Nothing is guessed that could be a single class: where cells are split, every part
+stands in several of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+from rankwise.data.labels import is_list
+from rankwise.data.tasks.names import MULTI_LABEL, SINGLE_LABEL
+from rankwise.errors import DataError
+
+if TYPE_CHECKING:
+    from rankwise.data.files.table import Table
+
+SEPARATORS = (",", ";", "|")  # between labels in a cell; others stand in names: R&D, his/hers
+MORE_SEPARATORS = ("/", "+", "&", " ")  # where the recipe says that there are several
+_SHOWN = 3
+
+
+def tags_of(table: Table) -> list[tuple[str, ...]]:
+    """The labels of each row: one, or where a text has several, these."""
+    cells = table.labels or ()
+    return [tuple(_parsed(cell)) for cell in cells] if table.task == MULTI_LABEL else [(cell,) for cell in cells]
+
+
+def recognised(table: Table, wanted: str = "auto", known: Collection[str] = ()) -> Table:
+    """The table with its task, and its cells as that writes them; a warning tells where it was found by looking.
+
+    `wanted` is the recipe's `data.task`, `known` are class names that stand in no cell with another. Raises DataError for
+    cells that can't hold several labels where the recipe says that they do.
+    """
+    labels = table.labels
+    if labels is None or table.task != SINGLE_LABEL or wanted == SINGLE_LABEL:
+        return table
+    distinct = set(labels)
+    lists = [cell for cell in distinct if is_list(cell)]
+    if wanted == "auto" and lists and len(lists) < len(distinct):
+        return table  # lists beside others: classes that are called so, or a file to look at
+    separator = None if lists else _separator(distinct, known, wanted)
+    if wanted == "auto" and not lists and separator is None:
+        return table
+    several = {cell: _parts(cell, separator, known) for cell in distinct}
+    if wanted == "auto":
+        example = next((cell for cell in labels if len(several[cell]) > 1), None)
+        if example is None:
+            return table  # a list of one label in each row: no reason to expect more
+        told = (
+            f"labels look like {'lists' if lists else 'several in one cell'}, such as '{example:.40}', so a text may have "
+            f"several ({MULTI_LABEL}); if each cell is one label, type --set data.task={SINGLE_LABEL}"
+        )
+        table = replace(table, warnings=(*table.warnings, told))
+    written = {cell: json.dumps(sorted(set(parts)), ensure_ascii=False) for cell, parts in several.items()}
+    return replace(table, task=MULTI_LABEL, labels=tuple(written[cell] for cell in labels))
+
+
+def read_as(table: Table, task: str, known: Collection[str]) -> Table:
+    """A further table of a task that is known, with its cells as that writes them."""
+    return recognised(table, task, known) if task != SINGLE_LABEL else table
+
+
+@cache
+def _parsed(cell: str) -> list[str]:
+    labels: list[str] = json.loads(cell)
+    return labels
+
+
+def _parts(cell: str, separator: str | None, known: Collection[str]) -> list[str]:
+    """The labels in a cell: a list as JSON or Python writes it, or parts between separators."""
+    plain = cell.strip()
+    if is_list(plain):
+        return _listed(plain)
+    if separator is None or plain in known:
+        return [plain] if plain else []
+    return [part for part in (part.strip() for part in plain.split(separator)) if part]
+
+
+def _listed(cell: str) -> list[str]:
+    """The labels in a list. Raises DataError for one that can't be read."""
+    try:
+        values = json.loads(cell)
+    except ValueError:
+        try:
+            values = ast.literal_eval(cell)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            inside = cell[1:-1]  # [joy, anger], without quotes
+            values = [part.strip() for part in inside.split(",")] if inside.strip() else []
+    if not isinstance(values, (list, tuple, set)) or any(
+        isinstance(value, (list, dict)) or value is None for value in values
+    ):
+        raise DataError(f'label \'{cell:.60}\' is no list of labels; expected one such as ["joy", "anger"]')
+    return [str(value).lower() if isinstance(value, bool) else str(value) for value in values]
+
+
+def _separator(cells: Iterable[str], known: Collection[str], wanted: str) -> str | None:
+    """What stands between labels in these cells; None where nothing does.
+
+    By itself a separator is found where each part of each cell that has one is a label elsewhere too, alone or in another
+    combination, so that `Business, Finance` stays a class where nothing else is called so.
+    """
+    cells = [cell for cell in cells if cell not in known]
+    for separator in SEPARATORS if wanted == "auto" else (*SEPARATORS, *MORE_SEPARATORS):
+        parts = {cell: [part.strip() for part in cell.split(separator)] for cell in cells}
+        combined = [several for several in parts.values() if len(several) > 1]
+        if not combined:
+            continue
+        counts = Counter(part for several in parts.values() for part in set(several))
+        found = (all(part and (counts[part] > 1 or part in known) for part in several) for several in combined)
+        if wanted != "auto" or all(found):
+            return separator
+    return None
+
+
+def shown(labels: Sequence[str]) -> str:
+    """Labels in a sentence: `joy + anger`, or `(none)`."""
+    return " + ".join(labels) if labels else "(none)"

@@ -1,0 +1,294 @@
+"""Scores of a classifier that gives a text several labels, with percentile-bootstrap intervals.
+
+Shapes: N rows, C classes. `truth` and decisions are 0 or 1 (N, C); a row whose truth is -1 has a label that is not known:
+it counts as wrong in accuracy and is left out of the other scores. Rows are resampled, never single answers, for those of one
+text depend on each other. Beside what single labels have: micro-F1, and the mean over classes of average precision.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankwise.stats.intervals import Floats, Interval, check_settings, percentile_interval, wilson
+from rankwise.stats.scores import Bin, ClassScore, Scores
+
+Answers = NDArray[np.int64]
+FEWEST = 10  # rows of a class from which it has a threshold of its own
+RANKED = 200  # resamples for average precision's interval, which costs what the others do together fifty times
+_AT_ONCE = 2**22  # numbers of resampled weights at a time: 32 MiB
+
+
+def score_several(
+    probabilities: Floats,
+    decided: Answers,
+    truth: Answers,
+    class_names: Sequence[str],
+    *,
+    resamples: int = 1000,
+    confidence: float = 0.95,
+    seed: int = 0,
+    bins: int = 15,
+) -> Scores:
+    """Every score with its interval. `more` has micro_f1 and mean_average_precision.
+
+    Accuracy is the share of rows with exactly the right labels. Macro-F1 and average precision are means over the classes
+    that the truth has; MCC, log-loss (nats for each answer) and calibration error are over all answers, N times C of them.
+    ValueError: no rows, shapes that disagree, or not probabilities.
+    """
+    check_settings(resamples, confidence)
+    _check(probabilities, truth, class_names)
+    known = truth.min(axis=1) >= 0
+    parts = _Parts.of(probabilities, decided, truth, known, bins)
+    draws = [parts.scores(np.ones((1, len(truth))))]
+    at_once = max(1, min(RANKED, _AT_ONCE // len(truth)))
+    rng, rows = np.random.default_rng(seed), len(truth)
+    for start in range(0, resamples, at_once):
+        weights = rng.multinomial(rows, np.full(rows, 1 / rows), size=min(at_once, resamples - start))
+        draws.append(parts.scores(weights.astype(np.float64), ranked=start < RANKED))
+    values, *drawn = np.concatenate(draws)  # 1 + resamples of (7 + 3C,)
+    columns = np.reshape(drawn, (resamples, len(values))).T
+    if ranked := columns[6][~np.isnan(columns[6])].tolist():  # rows drawn twice rank beside each other, which flatters
+        columns[6] += values[6] - np.mean(ranked)
+    intervals = [percentile_interval(value, column, confidence) for value, column in zip(values, columns, strict=True)]
+    support, given = ((answers[known] == 1).sum(axis=0).tolist() for answers in (truth, decided))
+    shares = {0: rows}  # the index of accuracy, of each precision and recall: shares of so many
+    for number, counts in enumerate(zip(given, support, strict=True)):
+        shares |= dict(enumerate(counts, start=7 + 3 * number))
+    for index, whole in shares.items():
+        if values[index] in (0.0, 1.0) and resamples:
+            intervals[index] = wilson(float(values[index]), whole, confidence)
+    accuracy, macro, micro, mcc, loss, error, precision = intervals[:7]
+    by_class = zip(class_names, support, range(7, len(intervals), 3), strict=True)
+    return Scores(
+        rows=rows,
+        accuracy=accuracy,
+        macro_f1=macro,
+        mcc=mcc,
+        log_loss=loss,
+        calibration_error=error,
+        per_class=tuple(ClassScore(name, count, *intervals[at : at + 3]) for name, count, at in by_class),
+        confusion=(),
+        reliability=parts.reliability(),
+        confidence_level=confidence,
+        more={"micro_f1": micro, "mean_average_precision": precision},
+    )
+
+
+def quick_scores(probabilities: Floats, decided: Answers, truth: Answers) -> dict[str, float]:
+    """accuracy, macro_f1, mcc and log_loss, without intervals."""
+    known = truth.min(axis=1) >= 0
+    parts = _Parts.of(probabilities, decided, truth, known, bins=1)
+    accuracy, macro, _, mcc, loss = parts.scores(np.ones((1, len(truth))), ranked=False)[0, :5].tolist()
+    scores = {"accuracy": accuracy, "macro_f1": macro, "mcc": mcc, "log_loss": loss}
+    return {name: round(value, 6) for name, value in scores.items()}
+
+
+def paired_macro_f1(
+    one: Answers, other: Answers, truth: Answers, *, resamples: int = 2_000, confidence: float = 0.95, seed: int = 0
+) -> Interval:
+    """Macro-F1 of one classifier's decisions minus that of another's on the same rows, -1 to 1."""
+    check_settings(resamples, confidence)
+    kept = truth.min(axis=1) >= 0
+    truth, rows = truth[kept], int(kept.sum())
+    counts = [_row_counts(decided[kept], truth) for decided in (one, other)]  # (N, 3C)
+
+    def differences(weights: Floats) -> Floats:
+        first, second = (_macro_f1(*np.split(weights @ of_row, 3, axis=1)) for of_row in counts)
+        return first - second
+
+    rng, draws, at_once = np.random.default_rng(seed), [], max(1, _AT_ONCE // max(1, rows))
+    for start in range(0, resamples, at_once):
+        weights = rng.multinomial(rows, np.full(rows, 1 / rows), size=min(at_once, resamples - start))
+        draws.append(differences(weights.astype(np.float64)))
+    value = float(differences(np.ones((1, rows)))[0])
+    return percentile_interval(value, np.concatenate(draws) if draws else np.zeros(0), confidence)
+
+
+def resampled_several(decided: Answers, truth: Answers, *, resamples: int = 5_000, seed: int = 0) -> tuple[Floats, Floats]:
+    """Accuracy of whole rows and macro-F1 of K runs, (K, 2), and on resampled rows, (B, K, 2); the same rows for every run.
+
+    `decided` is (K, N, C).
+    """
+    known = truth.min(axis=1) >= 0
+    exact = (decided == truth).all(axis=2).astype(np.float64)  # (K, N)
+    counts = [_row_counts(answers, truth) * known[:, None] for answers in decided]
+
+    def scores(weights: Floats) -> Floats:
+        macro = [_macro_f1(*np.split(weights @ of_row, 3, axis=1)) for of_row in counts]
+        return np.stack([weights @ exact.T / weights.sum(axis=1, keepdims=True), np.stack(macro, axis=1)], axis=2)
+
+    rng, rows, draws = np.random.default_rng(seed), len(truth), []
+    at_once = max(1, _AT_ONCE // rows)
+    for start in range(0, resamples, at_once):
+        weights = rng.multinomial(rows, np.full(rows, 1 / rows), size=min(at_once, resamples - start))
+        draws.append(scores(weights.astype(np.float64)))
+    return scores(np.ones((1, rows)))[0], np.concatenate(draws)
+
+
+def best_thresholds(probabilities: Floats, truth: Answers) -> Floats:
+    """For each class (C,) the threshold with the best F1 on these rows.
+
+    A class that fewer than FEWEST rows have takes the one that suits all classes together, for of a few rows hardly anything
+    can be learnt. A threshold lies halfway between two probabilities, so that a rounding error changes no decision.
+    """
+    together, _ = _best_threshold(probabilities.ravel(), truth.ravel())
+    chosen = np.full(truth.shape[1], together)
+    for number, support in enumerate((truth == 1).sum(axis=0)):
+        if support >= FEWEST:
+            chosen[number], _ = _best_threshold(probabilities[:, number], truth[:, number])
+    return np.asarray(np.round(np.clip(chosen, 1e-6, 1 - 1e-6), 6))
+
+
+def _best_threshold(probabilities: Floats, truth: Answers) -> tuple[float, float]:
+    """(the threshold with the best F1 of one column (N,), that F1)."""
+    order = np.argsort(-probabilities, kind="stable")
+    falling, hits = probabilities[order], np.cumsum(truth[order] == 1)
+    f1 = 2 * hits / (np.arange(1, len(order) + 1) + max(1, hits[-1]))
+    ends = np.append(falling[1:] < falling[:-1], True)  # equal probabilities are decided alike
+    best = int(np.argmax(np.where(ends, f1, -1.0)))
+    below = falling[best + 1] if best + 1 < len(falling) else 0.0
+    return float((falling[best] + below) / 2), float(f1[best])
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What of each row goes into the scores, so that a resample is a product with its weights."""
+
+    probabilities: Floats
+    """(N, C)"""
+    truth: Answers
+    """(N, C)"""
+    known: NDArray[np.bool_]
+    """(N,) the rows whose labels are all known."""
+    exact: Floats
+    """(N,) 1 for a row with exactly the right labels."""
+    counts: Floats
+    """(N, 3C) hits, given and true."""
+    losses: Floats
+    """(N, 2) the mean loss of its answers, and 1 for a known row."""
+    edges: Floats
+    """(bins + 1,)"""
+    bin_of: NDArray[np.int64]
+    """(N, C)"""
+    gaps: Floats
+    """(N, bins) probability minus truth of its answers, by bin."""
+    ranks: tuple[tuple[NDArray[np.int64], Floats, NDArray[np.int64]], ...]
+    """For each class the rows by falling probability, which of them have it, and the place of the last equal one."""
+
+    @classmethod
+    def of(cls, probabilities: Floats, decided: Answers, truth: Answers, known: NDArray[np.bool_], bins: int) -> Self:
+        kept, edges = known[:, None], np.linspace(0.0, 1.0, bins + 1)
+        of_truth = np.where(truth == 1, probabilities, 1 - probabilities)
+        losses = -np.log(np.maximum(of_truth, np.finfo(np.float64).eps)).mean(axis=1) * known
+        bin_of = np.clip(np.searchsorted(edges, probabilities, side="left") - 1, 0, bins - 1)
+        gaps = np.zeros((len(truth), bins))
+        np.add.at(gaps, (np.arange(len(truth))[:, None], bin_of), (probabilities - (truth == 1)) * kept)
+        orders = np.argsort(-np.where(kept, probabilities, -1.0), axis=0, kind="stable").T  # (C, N)
+        return cls(
+            probabilities=probabilities,
+            truth=truth,
+            known=known,
+            exact=(decided == truth).all(axis=1).astype(np.float64),
+            counts=_row_counts(decided, truth) * kept,
+            losses=np.stack([losses, known.astype(np.float64)], axis=1),
+            edges=edges,
+            bin_of=bin_of,
+            gaps=gaps,
+            ranks=tuple(
+                (order, (truth[order, n] == 1).astype(np.float64), _last_equal(probabilities[order, n]))
+                for n, order in enumerate(orders)
+            ),
+        )
+
+    def scores(self, weights: Floats, *, ranked: bool = True) -> Floats:
+        """(R, 7 + 3C) under row weights (R, N): accuracy, macro-F1, micro-F1, MCC, log-loss, calibration error, mean average
+        precision, then precision, recall and F1 of each class.
+        """
+        rows, classes = weights.sum(axis=1), self.counts.shape[1] // 3
+        hits, given, true = np.split(weights @ self.counts, 3, axis=1)  # (R, C) each
+        losses, known = (weights @ self.losses).T
+        answers = known * classes
+        micro = _ratio(2 * hits.sum(axis=1), (given + true).sum(axis=1))
+        error = _ratio(np.abs(weights @ self.gaps).sum(axis=1), answers)
+        precision = self._mean_average_precision(weights, true) if ranked else np.full(len(weights), np.nan)
+        overall = [weights @ self.exact / rows, _macro_f1(hits, given, true), micro, _mcc(hits, given, true, answers)]
+        overall += [_ratio(losses, known), error, precision]
+        present = true > 0
+        precisions, f1 = (np.where(present, share, np.nan) for share in (_ratio(hits, given), _f1(hits, given, true)))
+        shares = precisions, _ratio(hits, true), f1  # (R, C) each
+        return np.concatenate([np.stack(overall, axis=1), np.stack(shares, axis=2).reshape(len(weights), -1)], axis=1)
+
+    def _mean_average_precision(self, weights: Floats, true: Floats) -> Floats:
+        """The mean over classes that the truth has of the precision at each true row, in the order of probabilities."""
+        total, seen = np.zeros(len(weights)), np.zeros(len(weights))
+        for number, (order, of_class, last) in enumerate(self.ranks):
+            if not of_class.any():
+                continue
+            ordered = weights[:, order]
+            hits = np.cumsum(ordered * of_class, axis=1)
+            precision = _ratio(hits, np.cumsum(ordered, axis=1))[:, last]
+            found = np.nansum(precision * ordered * of_class, axis=1)
+            total += np.nan_to_num(_ratio(found, true[:, number]))
+            seen += true[:, number] > 0
+        return _ratio(total, seen)
+
+    def reliability(self) -> tuple[Bin, ...]:
+        """The bins of the calibration error: each answer's probability, and how often it is yes."""
+        kept, bins = self.known, len(self.edges) - 1
+        at, told, true = self.bin_of[kept].ravel(), self.probabilities[kept].ravel(), (self.truth[kept] == 1).ravel()
+        rows = np.bincount(at, minlength=bins)
+        means = [_ratio(np.bincount(at, values, minlength=bins), rows).tolist() for values in (told, true)]
+        edges = self.edges.tolist()
+        columns = zip(edges[:-1], edges[1:], rows.tolist(), *means, strict=True)
+        return tuple(Bin(low, high, n, *((mean, share) if n else (None, None))) for low, high, n, mean, share in columns)
+
+
+def _last_equal(falling: Floats) -> NDArray[np.int64]:
+    """For each place (N,) the last one with the same value."""
+    ends = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
+    return np.repeat(ends, np.diff(ends, prepend=-1))
+
+
+def _row_counts(decided: Answers, truth: Answers) -> Floats:
+    """Of each row, by class: whether it is a hit, given, true; (N, 3C)."""
+    true = truth == 1
+    return np.concatenate([(decided == 1) & true, decided == 1, true], axis=1).astype(np.float64)
+
+
+def _f1(hits: Floats, given: Floats, true: Floats) -> Floats:
+    return _ratio(2 * hits, given + true)
+
+
+def _macro_f1(hits: Floats, given: Floats, true: Floats) -> Floats:
+    """The mean F1 of the classes that the truth has, (R,)."""
+    present = true > 0
+    return _ratio(np.where(present, np.nan_to_num(_f1(hits, given, true)), 0.0).sum(axis=1), present.sum(axis=1))
+
+
+def _mcc(hits: Floats, given: Floats, true: Floats, answers: Floats) -> Floats:
+    """Matthews correlation of yes and no over all answers, (R,); 0 where there is one of them only."""
+    found, yes, is_so = (counts.sum(axis=1) for counts in (hits, given, true))
+    covariance = found * answers - yes * is_so
+    variances = yes * (answers - yes) * is_so * (answers - is_so)
+    return np.where(answers > 0, np.nan_to_num(_ratio(covariance, np.sqrt(np.maximum(variances, 0.0)))), np.nan)
+
+
+def _ratio(part: Any, whole: Any) -> Floats:
+    """`part / whole`, NaN where `whole` is 0."""
+    ratio: Floats = np.full(np.broadcast_shapes(np.shape(part), np.shape(whole)), np.nan)
+    np.divide(part, whole, out=ratio, where=np.broadcast_to(np.asarray(whole) > 0, ratio.shape))
+    return ratio
+
+
+def _check(probabilities: Floats, truth: Answers, class_names: Sequence[str]) -> None:
+    if probabilities.ndim != 2 or truth.shape != probabilities.shape:
+        raise ValueError(f"probabilities have shape {probabilities.shape} and truth {truth.shape}; expected (N, C) of both")
+    if not truth.size:
+        raise ValueError("there are 0 rows to score; give a split that has at least one")
+    if len(class_names) != truth.shape[1]:
+        raise ValueError(f"{len(class_names)} class names for {truth.shape[1]} columns of probabilities; name each column")
+    if not ((probabilities >= 0) & (probabilities <= 1)).all():
+        raise ValueError("probabilities lie outside 0 to 1: pass logits through a sigmoid first")
