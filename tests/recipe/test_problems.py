@@ -20,6 +20,7 @@ OUT_OF_RANGE = {
     "train.schedule": ["exponential"],
     "train.precision": ["int8"],
     "train.label_smoothing": ["1", "-0.1"],
+    "train.focal": ["-1", "21", "strong"],
     "train.warmup": ["-1", "-6%", "100%", "2.5"],
     "train.evaluate_every": ["0", "sometimes", "100%", "1.5"],
     "train.seed": ["-1", "1.5"],
@@ -99,3 +100,7 @@ def test_settings_of_the_adapter_that_contradict_each_other_are_refused(refused,
 
 def test_a_micro_batch_larger_than_the_batch_is_refused(refused):
     assert "micro_batch_size 8 is larger than batch_size 4" in refused("train: {batch_size: 4, micro_batch_size: 8}")
+
+
+def test_focal_loss_and_label_smoothing_are_refused_together(refused):
+    assert "focal 2 and label_smoothing 0.1 contradict" in refused("train: {focal: 2, label_smoothing: 0.1}")

@@ -27,6 +27,8 @@ LOSSES = {
     "smoothed": ["train.label_smoothing=0.2"],
     "weighted": WEIGHTED,
     "weighted and smoothed": ["train.label_smoothing=0.2", *WEIGHTED],
+    "focal": ["train.focal=2"],
+    "weighted and focal": ["train.focal=2", *WEIGHTED],
 }
 
 
@@ -61,7 +63,12 @@ def test_one_update_follows_the_gradient_of_torchs_own_mean_loss(fit_for, built_
     weight = torch.tensor([3, 1, 0.25]) if "weighted" in loss else None
     logits = oracle.classifier.model.train()(**inputs).logits
     labels = torch.from_numpy(data.train.labels[rows])
-    cross_entropy(logits, labels, weight=weight, label_smoothing=spec.label_smoothing).backward()
+    if spec.focal:
+        doubt = (1 - logits.softmax(-1).gather(1, labels[:, None]).squeeze(1)) ** spec.focal
+        share = torch.ones(len(rows)) if weight is None else weight[labels]
+        (share * doubt * cross_entropy(logits, labels, reduction="none")).sum().div(share.sum()).backward()
+    else:
+        cross_entropy(logits, labels, weight=weight, label_smoothing=spec.label_smoothing).backward()
     expected = {
         name: (weight - spec.learning_rate * weight.grad).detach() for name, weight in oracle.classifier.trainable().items()
     }

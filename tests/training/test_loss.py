@@ -1,20 +1,25 @@
-"""Class weights are scikit-learn's, or the recipe's by name; pairs gather classes; a head is fitted to what they leave."""
+"""Class weights are scikit-learn's, or the recipe's by name; focal loss is its paper's; pairs gather classes, and a head is
+fitted to what they leave.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.class_weight import compute_class_weight
+from torch.nn.functional import cross_entropy
 
 from conftest import CLASSES
 from rankwise.errors import TrainingError
 from rankwise.inference.features import head_features
 from rankwise.recipe import TrainSpec
 from rankwise.training.head_start import REFIT_STRENGTH
-from rankwise.training.loss import Contrast, class_weights
+from rankwise.training.loss import Contrast, class_weights, focal_loss
 
 COUNTS = {"fruit": 5, "metal": 20, "river": 1}
 LABELS = np.repeat(np.arange(len(COUNTS)), list(COUNTS.values()))
@@ -40,6 +45,55 @@ def test_a_weight_for_a_class_that_is_not_there_is_refused_with_the_nearest_name
 
 def test_no_class_weights_are_none():
     assert class_weights(TrainSpec(), LABELS, tuple(COUNTS)) is None
+
+
+# --------------------------------------------------------------------------------------------------------------- focal
+
+ROWS = st.integers(0, 2**32 - 1).map(np.random.default_rng)
+
+
+@pytest.mark.parametrize(
+    ("p", "gamma", "expected"),
+    [
+        (0.9, 2.0, 0.0010536051565782628),  # 0.1² · -ln 0.9: a hundredth of cross-entropy, as section 3.2 of the paper says
+        (0.9, 0.5, 0.0333179204928565),  # √0.1 · -ln 0.9
+        (0.5, 2.0, 0.17328679513998632),  # 0.25 · ln 2
+        (0.25, 1.0, 1.0397207708399179),  # 0.75 · ln 4
+    ],
+)
+def test_focal_loss_has_the_values_of_its_formula(p, gamma, expected):
+    logits = torch.tensor([[p, 1 - p]], dtype=torch.float64).log()
+    assert focal_loss(logits, torch.tensor([0]), gamma=gamma).item() == pytest.approx(expected, rel=1e-12)
+    doubled = focal_loss(logits, torch.tensor([0]), gamma=gamma, weights=torch.tensor([2.0, 5.0]))
+    assert doubled.item() == pytest.approx(2 * expected, rel=1e-12)
+
+
+@given(ROWS, st.sampled_from([None, (3.0, 1.0, 0.25)]))
+def test_focal_loss_of_gamma_nought_is_cross_entropy(generator, weights):
+    logits, labels = torch.from_numpy(generator.normal(size=(5, 3))), torch.from_numpy(generator.integers(0, 3, 5))
+    weights = None if weights is None else torch.tensor(weights, dtype=torch.float64)
+    expected = cross_entropy(logits, labels, weight=weights, reduction="sum")
+    torch.testing.assert_close(focal_loss(logits, labels, gamma=0.0, weights=weights), expected)
+
+
+@given(ROWS, st.floats(0.1, 5))
+def test_a_row_counts_less_in_focal_loss_the_surer_it_is(generator, gamma):
+    sure = np.sort(generator.uniform(0.01, 0.99, 6))
+    logits = torch.from_numpy(np.log(np.stack([sure, 1 - sure], axis=1)))
+    share = [
+        focal_loss(row[None], torch.tensor([0]), gamma=gamma) / cross_entropy(row[None], torch.tensor([0])) for row in logits
+    ]
+    assert share == sorted(share, reverse=True)
+    assert share[0] < 1
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+def test_focal_loss_has_finite_gradients_where_a_row_is_certain(gamma):
+    logits = torch.tensor([[200.0, -200.0], [-200.0, 200.0]], requires_grad=True)
+    focal_loss(logits, torch.tensor([0, 0]), gamma=gamma).backward()
+    assert torch.isfinite(logits.grad).all()
+    assert logits.grad[0].tolist() == [0, 0]
+    assert logits.grad[1].tolist() == [-1, 1]  # of a row that is surely wrong: cross-entropy's
 
 
 # ------------------------------------------------------------------------------------------------------------ in pairs

@@ -96,6 +96,11 @@ class TrainSpec(Spec):
     """
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the target spread over all classes."""
+    focal: Annotated[float, Field(ge=0, le=20)] = 0.0
+    """Focal loss (arXiv 1708.02002): each row's loss times (1 - p)^focal, p being its own class's probability, so that rows
+    already learnt, most of them of frequent classes, count less; 2 is usual, 0 is cross-entropy. A head that is fitted
+    (`head.start`, `train.refit_head`) is a regression, without it.
+    """
     contrast: Annotated[float, Field(ge=0)] = 0.0
     """Weight of a second loss, in pairs of an update's rows: what the head reads of two texts is drawn together where they
     are of one class, and made perpendicular where not. Updates then hold classes in equal parts.
@@ -169,6 +174,11 @@ class TrainSpec(Spec):
     def _consistent(self) -> Self:
         if self.micro_batch_size is not None and self.micro_batch_size > self.batch_size:
             raise ValueError(f"micro_batch_size {self.micro_batch_size} is larger than batch_size {self.batch_size}")
+        if self.focal and self.label_smoothing:
+            raise ValueError(
+                f"focal {self.focal:g} and label_smoothing {self.label_smoothing:g} contradict each other: one drops "
+                "the loss of rows that are nearly certain, the other raises it; set one of them to 0"
+            )
         return self
 
 

@@ -17,22 +17,27 @@ from rankwise.errors import TrainingError, nearest
 from rankwise.model.classifier import Classifier
 from rankwise.recipe import TrainSpec
 
+LEAST_DOUBT = 1e-12
+"""Where a row's 1 - p is taken as constant: powers below 1 have no finite slope at 0."""
+
 
 class SingleLabelLoss:
-    """Cross-entropy of one class per text, weighted by class and smoothed as the recipe says.
+    """Cross-entropy of one class per text, weighted by class, smoothed or focal as the recipe says.
 
     Raises TrainingError for a weight of a class that is not there.
     """
 
     def __init__(self, spec: TrainSpec, data: Prepared, device: torch.device) -> None:
         self.labels = data.train.labels
-        self.label_smoothing = spec.label_smoothing
+        self.label_smoothing, self.focal = spec.label_smoothing, spec.focal
         self.weights = class_weights(spec, self.labels, data.classes)
         self.weights_on_device = None if self.weights is None else self.weights.to(device)
 
     def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The loss, (), summed over rows, of logits (B, C) for class numbers (B,)."""
         weights = None if self.weights_on_device is None else self.weights_on_device.to(logits)
+        if self.focal:
+            return focal_loss(logits, labels, gamma=self.focal, weights=weights)
         return cross_entropy(logits, labels, weight=weights, label_smoothing=self.label_smoothing, reduction="sum")
 
     def right(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -44,6 +49,19 @@ class SingleLabelLoss:
         if self.weights is None:
             return float(len(rows))
         return float(self.weights[torch.from_numpy(self.labels[rows])].sum())
+
+
+def focal_loss(
+    logits: torch.Tensor, labels: torch.Tensor, *, gamma: float, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The sum over rows of w · (1 - p)^gamma · -ln p, (), with p the probability of a row's own class, w that class's weight.
+
+    logits (B, C), class numbers (B,), weights (C,): the focal loss of Lin et al. (arXiv 1708.02002), equation 5, in softmax.
+    """
+    missed = cross_entropy(logits, labels, reduction="none")  # (B,), -ln p
+    doubt = (-torch.expm1(-missed)).clamp_min(LEAST_DOUBT)  # (B,), 1 - p
+    focal = doubt**gamma * missed
+    return (focal if weights is None else weights[labels] * focal).sum()
 
 
 class Contrast:
