@@ -225,6 +225,22 @@ def test_nothing_on_the_page_is_invisible_or_turns_the_line_round(run_for):
     assert downloads(checked(text))["mistakes.csv"][0]["text"] == STEERING, "what is downloaded is to the letter"
 
 
+def test_words_that_pulled_toward_the_wrong_class_are_marked_where_it_is_asked_for(page, run_for):
+    run = run_for("bert")
+    made = render(report_of([run], explain=True))
+    quotes = checked(made).all("blockquote")
+    quoted = [re.sub("<.*?>", "", quote) for quote in re.findall("<blockquote>(.*?)</blockquote>", made, re.DOTALL)]
+    mistakes = run.scores.test.mistakes
+    assert [html.unescape(text).strip() for text in quoted] == [mistake.text for mistake in mistakes]
+    for mistake, quote in zip(mistakes, quotes, strict=True):
+        (found,) = run.explain([mistake.text], label=mistake.predicted, against=mistake.truth)
+        marks = {(mark.text, mark.attributes["title"]): mark.attributes["class"] for mark in quote.all("mark")}
+        strongest = found.strongest[0]
+        direction = "toward" if strongest.score > 0 else "away"
+        assert marks[strongest.word, f"{strongest.score:+.2f}"] == f"{direction} strong"
+    assert not page.all("mark")
+
+
 def test_a_page_without_texts_has_mistakes_by_their_rows(run_for):
     run = run_for("bert")
     secret = "a customer's sentence"

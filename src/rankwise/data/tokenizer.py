@@ -20,6 +20,10 @@ class FileTokenizer:
         self.truncation_side: str = config.get("truncation_side", "right")
         pad = config["pad_token"]  # as it is written, or as an added token's description
         self.pad_token_id: int = backend.token_to_id(pad["content"] if isinstance(pad, dict) else pad)
+        mask = config.get("mask_token")
+        self.mask_token_id: int | None = (
+            backend.token_to_id(mask["content"] if isinstance(mask, dict) else mask) if mask else None
+        )
         self.pad_token_type_id: int = config.get("pad_token_type_id", 0)
         self.gives_types = "token_type_ids" in config.get("model_input_names", ("token_type_ids",))
         backend.no_padding()

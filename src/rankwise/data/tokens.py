@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from rankwise.data.spans import Span
 from rankwise.data.store import Numbers, Texts
+from rankwise.errors import ModelError
 from rankwise.system.cache import Cache
 
 FORMAT = 2
@@ -110,6 +112,25 @@ def tokenize(tokenizer: Any, texts: Sequence[str], *, max_length: int | None, wi
     ids, types = map(np.concatenate, zip(*pieces, strict=True)) if pieces else (np.zeros(0, np.int32), _NO_SEGMENTS)
     firsts = np.cumsum([0, *map(len, rows)], dtype=np.int64) if len(pieces) > len(rows) else None
     return Tokens(ids, offsets, types if types.any() else None, firsts)
+
+
+def token_spans(tokenizer: Any, text: str, *, max_length: int | None, windows: int = 1) -> list[list[Span | None]]:
+    """Where in a text each token stands, of each of the windows that `tokenize` gives; None for a special token.
+
+    Raises ModelError for a tokenizer that doesn't tell.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise ModelError("the run's tokenizer is one in Python, which does not tell where in a text its tokens stand")
+    backend.no_truncation()
+    encoded = backend.encode(text)
+    marks = zip(encoded.offsets, encoded.special_tokens_mask, strict=True)
+    spans = [None if special else span for span, special in marks]
+    places = np.arange(len(spans))
+    if max_length is None or len(spans) <= max_length:
+        return [spans]
+    cut = _windows_of((places, _NO_SEGMENTS), tokenizer, max_length, windows)
+    return [[spans[place] for place in kept] for kept, _ in cut]
 
 
 def tokenize_to_disk(

@@ -88,7 +88,7 @@ class Predictor(ABC):
             return list(self.stream(listed, mc_dropout=mc_dropout, seed=seed))
         if not listed:
             return []
-        return list(map(self._prediction, self.probabilities(listed, mc_dropout=mc_dropout, seed=seed)))
+        return list(map(self.prediction, self.probabilities(listed, mc_dropout=mc_dropout, seed=seed)))
 
     def stream(self, texts: Any, *, batch_size: int = 32, mc_dropout: int = 0, seed: int = 0) -> Iterator[Prediction]:
         """Predictions one by one, from texts as `predict` takes them, which need not fit in memory."""
@@ -98,7 +98,7 @@ class Predictor(ABC):
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="rankwise-tokens") as worker:
             for number, read in enumerate(self._ahead(worker, iter(given))):
                 window = self._probabilities(read, batch_size=batch_size, mc_dropout=mc_dropout, seed=seed + number)
-                yield from map(self._prediction, window)
+                yield from map(self.prediction, window)
 
     def probabilities(self, texts: Any, *, batch_size: int = 32, mc_dropout: int = 0, seed: int = 0) -> Probabilities:
         """(N, C), in the order of `preprocessing.classes`, of texts as `predict` takes them."""
@@ -133,7 +133,7 @@ class Predictor(ABC):
         if problem is not None:
             raise problem
 
-    def _clean(self, texts: Sequence[str], first: int) -> list[str]:
+    def clean(self, texts: Sequence[str], first: int) -> list[str]:
         """Clean texts, the first of which has the number `first` among all. Raises DataError."""
         for number, text in enumerate(texts, start=first):
             if not isinstance(text, str):
@@ -148,7 +148,7 @@ class Predictor(ABC):
             return self._with_dropout(read, mc_dropout, batch_size=batch_size, seed=seed)
         return self.task.probabilities(self._logits(read, batch_size=batch_size))
 
-    def _prediction(self, row: NDArray[np.float64]) -> Prediction:
+    def prediction(self, row: NDArray[np.float64]) -> Prediction:
         """One row of probabilities (C,) with its decision."""
         decided, named = self.task.decide(row[None])[0], dict(zip(self._labels, row.tolist(), strict=True))
         if decided.ndim == 0:
@@ -179,7 +179,7 @@ class TokenPredictor(Predictor):
         self._loading = Lock()
 
     def read(self, texts: Sequence[str], first: int = 0) -> Tokens:
-        clean = self._clean(texts, first)
+        clean = self.clean(texts, first)
         with self._lock:
             return tokenize(self.tokenizer, clean, **self.preprocessing.limits)
 

@@ -162,7 +162,7 @@ class WordsPredictor(Predictor):
         self.about = "counted words, without an encoder: scikit-learn computes them, whichever engine"
 
     def read(self, texts: Sequence[str], first: int = 0) -> list[str]:
-        return self._clean(texts, first)
+        return self.clean(texts, first)
 
     def logits_of(self, known: Split | Shifted, **_: Any) -> NDArray[np.float32]:
         return self.words.logits(known.texts)

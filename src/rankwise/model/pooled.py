@@ -58,9 +58,9 @@ class PooledClassifier(nn.Module):
     def get_input_embeddings(self) -> Any:
         return self.encoder.get_input_embeddings()
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, **inputs: Tensor) -> Output:
-        """Logits (B, C) of padded inputs (B, T)."""
-        hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **inputs).last_hidden_state
+    def forward(self, *, attention_mask: Tensor, **inputs: Tensor) -> Output:
+        """Logits (B, C) of padded inputs (B, T), or of their word embeddings (B, T, H)."""
+        hidden = self.encoder(attention_mask=attention_mask, **inputs).last_hidden_state
         return Output(self.head(pooled(hidden, attention_mask, self.described.reads)))
 
     def start_head(self) -> None:

@@ -86,10 +86,22 @@ class Notes:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Of a quoted text: a word that pulled somewhere, or what stands between such."""
+
+    text: str
+    score: float = 0.0
+    """What it adds to the margin of the class that it was taken for; below 0 it pulled away, 0 is of other text."""
+    strong: bool = False
+
+
+@dataclass(frozen=True)
 class Quotes:
     """Texts that were taken for another class; a row is (row, truth, predicted, confidence, text)."""
 
     table: Table
+    parts: Sequence[Sequence[Part]] = ()
+    """Of each row's text, where its words are explained."""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ class Group:
     name: str
     """The recipe's, and what tells it from others of that name."""
     runs: tuple[Run, ...]
+    explain: bool = False
+    """Whether the words of its mistakes are explained, for which its runs are loaded."""
 
     @property
     def first(self) -> Run:

@@ -19,9 +19,12 @@ from rankwise.workflows.compare import Comparison, compare
 SECTIONS = (scores_section, budget_section, training_section, data_section, mistakes_section, shift_section, origin_section)
 
 
-def report_of(runs: Sequence[Run]) -> Report:
-    """The report of these runs; those that differ in their seed alone are pooled. Raises RunError."""
-    group, *others = groups = group_by_recipe(runs)
+def report_of(runs: Sequence[Run], *, explain: bool = False) -> Report:
+    """The report of these runs; those that differ in their seed alone are pooled. Raises RunError.
+
+    With `explain` the runs say of their surest mistakes which words pulled toward the wrong class.
+    """
+    group, *others = groups = [replace(group, explain=explain) for group in group_by_recipe(runs)]
     if others:
         return _report_of_several(groups)
     base = group.first.facts.base

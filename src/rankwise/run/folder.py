@@ -36,7 +36,9 @@ from rankwise.run.manifest import (
 from rankwise.system.files import read_json
 
 if TYPE_CHECKING:
+    from rankwise.data.given import Label
     from rankwise.encoders.base import Base
+    from rankwise.inference.explain import Explainer, Explanation
     from rankwise.inference.onnx_scorer import OnnxScorer
     from rankwise.inference.torch_scorer import DropoutScorer
     from rankwise.inference.words import Words
@@ -284,6 +286,29 @@ class Run:
         `onnx` (ONNX Runtime on the CPU).
         """
         return self.predictor_on(engine).predict(texts, mc_dropout=mc_dropout)
+
+    def explain(self, texts: Any, *, label: Label | None = None, against: Label | None = None) -> list[Explanation]:
+        """Why each raw text gets its label: what every word adds to the label's margin over the other classes.
+
+        `label` explains that class instead of what is predicted, `against` its margin over one other class. Words of an
+        encoder are scored by integrated gradients, which takes as long as some hundred predictions; where words are counted
+        their weights are the scores. Raises DataError for a class that is none, MissingExtra without torch.
+        """
+        return self.explainer.explain(texts, label=label, against=against)
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """What explains predictions, loaded once. Not for several threads at once."""
+        if self.counts_words:
+            counted: Explainer = require("rankwise.inference.word_weights", extra="words").WeightExplainer(self.predictor)
+            return counted
+        gradients = require("rankwise.inference.gradients", extra="train")
+        with _LOADING:
+            device = require("rankwise.system.device", extra="train").Device.for_predictions()
+            tokenizer = read_tokenizer(self.folder) or require("rankwise.model.load", extra="train").tokenizer_in(self.folder)
+            classifier = self.classifier().to(device.torch_device)
+            explaining: Explainer = gradients.GradientExplainer.of(classifier, tokenizer, self.preprocessing)
+        return explaining
 
     def _check_encoder(self) -> None:
         if self.counts_words:

@@ -24,6 +24,7 @@ from rankwise.data.sources import source_to_score, sources_of
 from rankwise.data.tasks import read_as
 from rankwise.errors import DataError, as_typed
 from rankwise.inference.evaluation import Evaluation, evaluated
+from rankwise.inference.explain import Explanation
 from rankwise.inference.predict import Prediction
 from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.run.folder import Run
@@ -40,8 +41,12 @@ class Form:
     """Exactly two columns, id and label, by these names."""
     numbers: bool = False
     """Class numbers from 0 instead of names."""
+    words: bool = False
+    """What each word adds to the label's margin, as [[word, start, end, score], …]."""
     typed: bool = False
     """The source's own cells in their types, for a format that has some, instead of as strings."""
+    nested: bool = False
+    """Words as lists, for JSON, instead of as a string that holds such JSON."""
 
     def columns(self, classes: Sequence[str], own: Sequence[str] = ()) -> list[str]:
         """The source's own columns, or without any the row's number, and behind them what is predicted."""
@@ -50,6 +55,7 @@ class Form:
     def added(self, classes: Sequence[str], own: Sequence[str] = ()) -> list[str]:
         """What is predicted: label, score and probabilities, by other names where the source has columns of these."""
         names = ["label", "score", *([f"p_{name}" for name in classes] if self.probabilities else [])]
+        names += ["words"] if self.words else []
         taken = set(own)
         return [next(free for free in _names_like(name) if free not in taken) for name in names]
 
@@ -184,16 +190,28 @@ def written_rows(
     added = form.added(classes, own)
     for_texts, for_rows = tee(records)
     texts = (record.text for record in for_texts)
-    predictions = run.predictor_on(engine).stream(texts, batch_size=batch_size, mc_dropout=mc_dropout)
+    predictions: Iterator[Prediction]
+    if form.words:
+        predictions = run.explainer.stream(texts)
+    else:
+        predictions = run.predictor_on(engine).stream(texts, batch_size=batch_size, mc_dropout=mc_dropout)
     for prediction, record in zip(predictions, for_rows, strict=True):
         if form.submission:
             yield _submitted(prediction, record, form, id_column, classes)
             continue
-        values = [_label(prediction, form, classes), round(prediction.score, 6)]
+        values: list[Any] = [_label(prediction, form, classes), round(prediction.score, 6)]
         if form.probabilities:
             values += [round(probability, 6) for probability in prediction.probabilities.values()]
+        if isinstance(prediction, Explanation):
+            words = scored_words(prediction)
+            values.append(words if form.nested else json.dumps(words, ensure_ascii=False))
         kept = (record.own if form.typed else record.columns) if own else {"row": record.number}
         yield {**kept, **dict(zip(added, values, strict=True))}
+
+
+def scored_words(explanation: Explanation) -> list[tuple[str, int, int, float]]:
+    """(word, start, end, score) of every word of a text."""
+    return [(word.word, word.start, word.end, round(word.score, 6)) for word in explanation.words]
 
 
 def _names_like(name: str) -> Iterator[str]:

@@ -212,3 +212,58 @@ def test_a_reader_who_leaves_ends_no_work(capfd):
         plain.print("nobody reads this")
         plain.print("nor this")
     assert capfd.readouterr() == ("", "")
+
+
+# ------------------------------------------------------------------------------------------------------------ explained
+
+
+def test_words_are_told_for_a_label_and_against_it_readably_without_color(folder):
+    done = typed("predict", folder, "--explain", "--text", "apple iron near", "--text", " ")
+    assert done.returncode == 0, done.stderr
+    label, speaking, against, blank, nothing = done.stdout.splitlines()
+    assert label.endswith("%  apple iron near")
+    told = {}
+    for line, what, sign in ((speaking, "for", "+"), (against, "against", "-")):
+        assert line.split()[0] == what
+        scores = line.split()[1:]
+        if scores != ["no", "word"]:
+            told |= dict(zip(scores[::2], scores[1::2], strict=True))
+            assert all(score.startswith(sign) for score in scores[1::2])
+    assert set(told) <= {"apple", "iron", "near"}
+    assert blank.split()[1].endswith("%")
+    assert nothing == "  no word speaks for it or against it"
+
+
+def test_words_are_written_with_where_they_stand_and_what_they_add(folder, tmp_path):
+    source = tmp_path / "new.csv"
+    source.write_text('words,text\nmine,"apple &amp; iron"\n', "utf-8")
+    done = typed("predict", folder, source, "--explain", "--json")
+    (row,) = map(json.loads, done.stdout.splitlines())
+    assert row["words"] == "mine"
+    assert [(word, start, end) for word, start, end, _ in row["predicted_words"]] == [
+        ("apple", 0, 5),
+        ("&", 6, 7),
+        ("iron", 12, 16),
+    ]
+    assert typed("predict", folder, source, "--explain", "--out", tmp_path / "out.csv").returncode == 0
+    with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
+        (written,) = csv.DictReader(file)
+    assert json.loads(written["predicted_words"]) == row["predicted_words"]
+    assert all(isinstance(score, float) for *_, score in row["predicted_words"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--engine", "onnx"], "--explain needs torch, for gradients, which --engine onnx has none of; type --engine torch"),
+        (["--mc-dropout", "2"], "--explain is for one pass without dropout; leave --mc-dropout out"),
+        (["--submission", "id,label"], "--submission writes an id and a label alone; leave it or --explain out"),
+    ],
+)
+def test_what_is_not_explained_is_refused_before_torch_loads(folder, words, said):
+    assert refused("predict", folder, "--text", "apple", "--explain", *words) == f"error: {said}\n"
+
+
+def test_explaining_without_torch_says_what_to_install(folder):
+    said = refused("predict", folder, "--text", "apple", "--explain")
+    assert said.startswith("error: 'torch' is not installed, and this needs it; type: pip install ")

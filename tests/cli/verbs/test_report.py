@@ -157,3 +157,9 @@ def scored(recipe, report):
     report({**entry, "seconds": 1.0, "trained_parameters": 1000 * recipe.adapter.rank})
     scores = {"accuracy": accuracy, "macro_f1": accuracy, "mcc": accuracy, "log_loss": 1 - accuracy}
     return Result(scores, 1000 * int(recipe.adapter.rank), 4.0, (entry,), 100, "the data")
+
+
+def test_words_in_texts_that_are_left_out_are_not_explained(type_, run_for):
+    answer = type_("report", run_for("bert").folder, "--explain", "--no-texts")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "error: --explain marks words in the texts that --no-texts leaves out; leave one of them out\n"

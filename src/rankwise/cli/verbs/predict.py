@@ -27,14 +27,18 @@ from rankwise.cli.arguments import (
 )
 from rankwise.data.given import name_of
 from rankwise.errors import DataError
-from rankwise.run.engines import engine_called
-from rankwise.run.manifest import check_run, run_that_has
+from rankwise.run.engines import ENGINES, engine_called
+from rankwise.run.manifest import WORDS, check_run, run_that_has
 from rankwise.system.visible import one_line, visible, visible_json
 
 if TYPE_CHECKING:
+    from rankwise.inference.explain import Explanation
     from rankwise.run.folder import Run
 
 SHOWN = 90  # characters of a text beside its label
+STRONGEST = 10  # words that are told for a label, and against it
+LEAST = 0.005  # a score that is not told: it would be shown as 0.00
+NESTS = ".jsonl"  # the files whose cells may hold lists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +61,9 @@ class PredictOptions:
         str | None, Option(metavar="ID,LABEL", help="Two columns only: the file's id (or row from 0), label.")
     ] = None
     numbers: Annotated[bool, Option("--numbers", help="Write class numbers from 0 instead of names.")] = False
+    explain: Annotated[
+        bool, Option("--explain", help="Add what each word of a text adds to its label's margin over the other classes.")
+    ] = False
     mc_dropout: Annotated[int, Option(min=0, help="Average N passes with dropout on.")] = 0
     batch_size: Annotated[int, Option(min=1, help="Texts per forward pass.")] = 32
     engine: EngineOption = "torch"
@@ -74,13 +81,30 @@ def predict(options: PredictOptions) -> None:
     if options.mc_dropout and not engine_called(options.engine).dropout:
         raise DataError(f"--mc-dropout needs dropout, which --engine {options.engine} has none of; type --engine torch")
     check_run(options.run)
+    if options.explain:
+        _check_explained(options)
     if options.text and options.out is None and not (options.as_json or options.submission or options.numbers):
-        predictions = _run_of(options).predict(options.text, mc_dropout=options.mc_dropout, engine=options.engine)
-        show_predictions(options.text, predictions, all_classes=options.probabilities)
+        if options.explain:
+            show_explanations(options.text, _explained(options), all_classes=options.probabilities)
+        else:
+            predictions = _run_of(options).predict(options.text, mc_dropout=options.mc_dropout, engine=options.engine)
+            show_predictions(options.text, predictions, all_classes=options.probabilities)
         _note_blank([number for number, text in enumerate(options.text, start=1) if not text or text.isspace()])
     else:
         _check_files(options)
         _write_rows(options)
+
+
+def _check_explained(options: PredictOptions) -> None:
+    """Raises DataError for what words are not explained with."""
+    if options.submission:
+        raise DataError("--submission writes an id and a label alone; leave it or --explain out")
+    if options.mc_dropout:
+        raise DataError("--explain is for one pass without dropout; leave --mc-dropout out")
+    if options.engine != next(iter(ENGINES)) and not (options.run / WORDS).is_file():
+        raise DataError(
+            f"--explain needs torch, for gradients, which --engine {options.engine} has none of; type --engine torch"
+        )
 
 
 def _check_files(options: PredictOptions) -> None:
@@ -123,8 +147,15 @@ def _write_rows(options: PredictOptions) -> None:
 
     submission = parse_submission(options.submission)
     loaded = Run.load(options.run, base=options.base)
-    typed = options.out is not None and options.out.suffix not in SHEETS
-    form = Form(options.probabilities, submission, options.numbers, typed or (options.as_json and options.out is None))
+    printed = options.as_json and options.out is None
+    form = Form(
+        options.probabilities,
+        submission,
+        options.numbers,
+        typed=printed or (options.out is not None and options.out.suffix not in SHEETS),
+        words=options.explain,
+        nested=printed or (options.out is not None and options.out.suffix == NESTS),
+    )
     how: dict[str, Any] = {"mc_dropout": options.mc_dropout, "batch_size": options.batch_size, "engine": options.engine}
     own: Sequence[str] = ()
     blank = array("q")
@@ -147,7 +178,10 @@ def _write_rows(options: PredictOptions) -> None:
     if options.spreadsheet:
         columns, rows = defused(columns, rows)
     with console.working("loading the run"):
-        show_engine(loaded, options.engine)
+        if options.explain:
+            _ = loaded.explainer
+        else:
+            show_engine(loaded, options.engine)
     if options.out is None:
         _print_rows(columns, rows, as_json=options.as_json)
         _note_blank(blank)
@@ -201,6 +235,13 @@ def _run_of(options: PredictOptions) -> "Run":
     return run
 
 
+def _explained(options: PredictOptions) -> "list[Explanation]":
+    """The explanations of the texts that were typed."""
+    from rankwise.run.folder import Run
+
+    return Run.load(options.run, base=options.base).explain(options.text)
+
+
 def show_engine(run: "Run", engine: str) -> None:
     """Load the engine, and say on standard error that it makes an export first, and how close that comes to torch."""
     if not (run.counts_words or engine_called(engine).is_ready(run)):
@@ -216,6 +257,25 @@ def _lines(stream: TextIO) -> Iterator[str]:
             yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
             raise DataError(f"standard input, line {number}: not utf-8 at byte {error.start:,}; send it as UTF-8") from error
+
+
+def show_explanations(texts: Sequence[str], explanations: Sequence["Explanation"], *, all_classes: bool) -> None:
+    """Predictions, each with the words that speak for its label and against it, the strongest first."""
+    for text, explanation in zip(texts, explanations, strict=True):
+        show_predictions([text], [explanation], all_classes=all_classes)
+        told = [word for word in explanation.strongest if abs(word.score) >= LEAST]
+        if not told:
+            typer.echo("  no word speaks for it or against it")
+            continue
+        for what, color, words in (
+            ("for", "green", [word for word in told if word.score > 0]),
+            ("against", "red", [word for word in told if word.score < 0]),
+        ):
+            scored = "  ".join(f"{one_line(word.word, SHOWN)} {word.score:+.2f}" for word in words[:STRONGEST])
+            more = f"  and {len(words) - STRONGEST} more" if len(words) > STRONGEST else ""
+            typer.echo(
+                f"  {what:8} {typer.style(scored, fg=color)}{typer.style(more, dim=True)}" if words else f"  {what:8} no word"
+            )
 
 
 def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_classes: bool = False) -> None:

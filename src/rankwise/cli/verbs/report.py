@@ -26,12 +26,15 @@ def report(
     out: Annotated[Path, Option(help="The page.")] = Path("report.html"),
     figures: Annotated[Path | None, Option(help="A folder for every figure as SVG, PNG and CSV.", metavar="DIR")] = None,
     no_texts: Annotated[bool, Option("--no-texts", help="Show none of the texts that the runs kept.")] = False,
+    explain: Annotated[
+        bool, Option("--explain", help="Mark the words that pulled toward the wrong class in the surest mistakes (torch).")
+    ] = False,
     show: Annotated[bool, Option("--open", help="Open the page in the browser.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """One HTML page about runs or a study: scores, budget, curves, mistakes, origin, in pictures and tables."""
     with console.working("drawing"):
-        made = _report_of(sources, no_texts=no_texts)
+        made = _report_of(sources, no_texts=no_texts, explain=explain)
         from rankwise.report.page import write, write_figures
 
         size = write(made, out)
@@ -50,7 +53,9 @@ def report(
         typer.launch(out.resolve().as_uri())
 
 
-def _report_of(sources: list[str], *, no_texts: bool) -> "Report":
+def _report_of(sources: list[str], *, no_texts: bool, explain: bool) -> "Report":
+    if explain and no_texts:
+        raise RunError("--explain marks words in the texts that --no-texts leaves out; leave one of them out")
     studies = [source for source in sources if "://" in source or (Path(source) / STUDY).is_file()]
     for source in [source for source in sources if source not in studies]:
         held = sorted(path.parent for path in Path(source).glob(f"*/{STUDY}"))
@@ -62,10 +67,12 @@ def _report_of(sources: list[str], *, no_texts: bool) -> "Report":
     from rankwise.run.folder import Run
 
     if not studies:
-        made = report_of([Run.load(source) for source in sources])
+        made = report_of([Run.load(source) for source in sources], explain=explain)
         return without_texts(made) if no_texts else made
     if len(sources) > 1:
         raise RunError(f"{studies[0]} is a study, and a study is reported alone; give it, or run folders, but not both")
+    if explain:
+        raise RunError(f"{studies[0]} is a study, whose report quotes no texts to explain; leave --explain out")
     require("optuna", extra="sweep")
     from rankwise.report.study import report_of_study
     from rankwise.sweep.study import Study

@@ -3,14 +3,17 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.report.blocks import Block, Column, Figure, Quotes, Section, Table
+from rankwise.report.blocks import Block, Column, Figure, Part, Quotes, Section, Table
 from rankwise.report.columns import ACCURACY, TEXT
 from rankwise.report.figures import charts, maps
 from rankwise.report.groups import Group
 from rankwise.report.words import Value, in_words, percent, with_capital
+from rankwise.run.folder import Run
 from rankwise.stats.intervals import wilson
+from rankwise.stats.scores import Mistake
 
 MISTAKES = 10
+MARKED, STRONG = 0.15, 0.5  # of a text's largest score: from where a word is marked, and strongly
 MOST_CLASSES = 60  # whose confusion matrix is drawn
 PAIRS = 50  # of classes that are listed where there are more
 SHADE_SHARES = (0.02, 0.1, 0.3, 0.6)  # of a class's rows, between the shades of the confusion matrix
@@ -24,16 +27,34 @@ def mistakes_section(group: Group) -> Section:
         matrix = np.asarray(np.sum([run.scores.test.confusion for run in group.runs], axis=0), dtype=np.int64)  # (C, C)
         few = len(classes) <= MOST_CLASSES
         blocks.insert(0, _matrix(group, matrix, classes) if few else _commonest(matrix, classes))
-    mistakes = [mistake for run in group.runs for mistake in run.scores.test.mistakes]
-    surest: dict[int, tuple[Value, ...]] = {}  # of each row, once
-    for one in sorted(mistakes, key=lambda mistake: -mistake.confidence):
-        surest.setdefault(one.row, (one.row, one.truth, one.predicted, one.confidence, one.text))
+    mistakes = [(run, mistake) for run in group.runs for mistake in run.scores.test.mistakes]
+    surest: dict[int, tuple[Run, Mistake]] = {}  # of each row, once
+    for run, one in sorted(mistakes, key=lambda pair: -pair[1].confidence):
+        surest.setdefault(one.row, (run, one))
     if surest:
+        shown = list(surest.values())[:MISTAKES]
         predicted, confidence = Column("predicted", "predicted"), Column("confidence", "confidence, %", "share")
         columns = (Column("row", "row", "count"), TRUTH, predicted, confidence, Column("text", TEXT))
-        table = Table("mistakes", "The most confident mistakes", columns, list(surest.values())[:MISTAKES])
-        blocks.append(Quotes(table))
+        rows = [(one.row, one.truth, one.predicted, one.confidence, one.text) for _, one in shown]
+        table = Table("mistakes", "The most confident mistakes", columns, rows)
+        blocks.append(Quotes(table, [parts_of(run, one) for run, one in shown] if group.explain else ()))
     return Section("mistakes-section", "Where it is right and wrong", blocks)
+
+
+def parts_of(run: Run, mistake: Mistake) -> list[Part]:
+    """A mistake's text in parts: the words that pulled toward the class that was predicted, or toward the true one."""
+    if not mistake.text:
+        return []
+    labels = dict(zip(run.preprocessing.classes, run.preprocessing.labels, strict=True))
+    (found,) = run.explain([mistake.text], label=labels[mistake.predicted], against=labels.get(mistake.truth))
+    most = max((abs(word.score) for word in found.words), default=0.0)
+    parts, end = [], 0
+    for word in found.words:
+        if most and abs(word.score) >= MARKED * most:
+            parts.append(Part(mistake.text[end : word.start]))
+            parts.append(Part(word.word, word.score, abs(word.score) >= STRONG * most))
+            end = word.end
+    return [part for part in (*parts, Part(mistake.text[end:])) if part.text]
 
 
 def _matrix(group: Group, matrix: NDArray[np.int64], classes: tuple[str, ...]) -> Figure:
