@@ -137,7 +137,7 @@ def test_no_number_of_rows_tells_models_that_differ_by_the_margin():
     assert accuracy_rows_needed(0.08, -0.005, 0.005) is None
 
 
-def test_a_test_of_few_rows_takes_a_row_more_to_disagree_than_was_seen():
+def test_models_that_agreed_on_all_rows_are_taken_to_disagree_on_one_of_as_many():
     alike = AccuracyTest(0, 0, 99)
     assert alike.chances(0.0, 0.05) == accuracy_chances(99, 1 / 99, 0.0, 0.05)
     assert alike.rows_needed(0.0, 0.05) == accuracy_rows_needed(1 / 99, 0.0, 0.05)

@@ -124,7 +124,7 @@ def test_rows_of_no_known_class_tell_nothing_of_macro_f1(run):
 
 
 def example(outcome, value, low, high, **changes):
-    side = Side("runs/a", 0.9, 214)
+    side = Side("runs/a", 0.9, 304)
     power = Power(7600, Chances(0.44, 0.0006, 0.5594), 1.0, Chances(0.0006, 0.444, 0.5554))
     enough = RowsEnough(27_854, 41_451)
     found = Gate(outcome, "accuracy", 0.5, "kept", 7600, side, side, Interval(value, low, high), 0.08, power, enough)
@@ -208,8 +208,8 @@ def test_a_summary_is_added_to_what_its_file_holds(tmp_path):
         "",
         "| | run | accuracy % | rows it alone has right |",
         "|---|---|---:|---:|",
-        "| NEW | runs/a | 90.0 | 214 |",
-        "| OLD | runs/a | 90.0 | 214 |",
+        "| NEW | runs/a | 90.0 | 304 |",
+        "| OLD | runs/a | 90.0 | 304 |",
     ]
     assert found.markdown().endswith("\n\n**Note:** 1 row dropped.\n")
 

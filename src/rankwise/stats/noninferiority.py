@@ -87,8 +87,8 @@ class AccuracyTest:
         return accuracy_rows_needed(self._discordance(difference), difference, margin)
 
     def _discordance(self, difference: float) -> float:
-        """As observed, and a row more: that none is seen is no sign that there are none."""
-        return min(1.0, max(abs(difference), (self.only_new + self.only_old + 1) / self.rows))
+        """As observed, a row at least: that none is seen is no sign that there are none."""
+        return max(abs(difference), max(1, self.only_new + self.only_old) / self.rows)
 
 
 @dataclass(frozen=True)

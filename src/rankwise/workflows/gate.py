@@ -126,7 +126,8 @@ class Gate:
         if self.outcome != "not enough rows" or self.difference.value is None:
             return ""
         alike, seen = self.rows_enough.if_alike, self.rows_enough.as_seen
-        one_right = f"where one of the two alone is right on {100 * self.discordance:.1f} % of the rows, as here"
+        alone = max(1, self.new.alone_right + self.old.alone_right) / self.rows
+        one_right = f"where one of the two alone is right on {100 * alone:.1f} % of the rows, as here"
         if alike is not None and alike > self.rows:
             return f"about {_about(alike):,} rows would be enough, {one_right}: 9 in 10 models that do not differ pass then"
         if seen is not None:
