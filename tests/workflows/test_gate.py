@@ -160,12 +160,12 @@ def test_a_verdict_names_the_bound_that_it_rests_on(found, words):
     [
         (
             RowsEnough(27_854, 41_451),
-            "about 28,000 rows would be enough, where one of the two alone is right on 8.0 % of the rows, as here: 9 in 10 "
+            "about 28,000 rows would be enough, where one of the two alone is right on 8.0% of the rows, as here: 9 in 10 "
             "models that do not differ pass then",
         ),
         (
             RowsEnough(7000, 141_451),
-            "about 150,000 rows would be enough, where one of the two alone is right on 8.0 % of the rows, as here, if the "
+            "about 150,000 rows would be enough, where one of the two alone is right on 8.0% of the rows, as here, if the "
             "difference is what it seems",
         ),
         (
@@ -181,8 +181,8 @@ def test_too_few_rows_come_with_how_many_would_be_enough(enough, words):
 
 def test_what_the_rows_tell_is_a_line():
     assert str(example("worse", -0.02, -0.03, -0.01).power) == (
-        "what 7,600 such rows tell: of models that do not differ 44 % pass and under 0.1 % are called worse; of models 1 "
-        "point worse 44 % are called worse and under 0.1 % pass"
+        "what 7,600 such rows tell: of models that do not differ 44% pass and under 0.1% are called worse; of models 1 "
+        "point worse 44% are called worse and under 0.1% pass"
     )
 
 

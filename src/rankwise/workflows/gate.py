@@ -127,7 +127,7 @@ class Gate:
             return ""
         alike, seen = self.rows_enough.if_alike, self.rows_enough.as_seen
         alone = max(1, self.new.alone_right + self.old.alone_right) / self.rows
-        one_right = f"where one of the two alone is right on {100 * alone:.1f} % of the rows, as here"
+        one_right = f"where one of the two alone is right on {alone:.1%} of the rows, as here"
         if alike is not None and alike > self.rows:
             return f"about {_about(alike):,} rows would be enough, {one_right}: 9 in 10 models that do not differ pass then"
         if seen is not None:
@@ -268,7 +268,7 @@ def _percent(share: float | None) -> str:
 
 
 def _share(chance: float) -> str:
-    return "under 0.1 %" if chance < 0.001 else f"{100 * chance:.{1 if chance < 0.1 else 0}f} %"
+    return "under 0.1%" if chance < 0.001 else f"{chance:.{1 if chance < 0.1 else 0}%}"
 
 
 def _about(rows: int) -> int:
