@@ -121,12 +121,7 @@ def show_gate(gate: "Gate") -> None:
         table.add_row(f"[bold]{name}[/]", escape(side.run), percent, f"{side.alone_right:,}")
     console.out.print(table)
     console.dim(f"{gate.rows:,} rows: {gate.data}")
-    mark = {
-        "not worse": "[bold green]passes:[/]",
-        "worse": "[bold red]fails:[/]",
-        "not enough rows": "[bold yellow]not told:[/]",
-    }
-    console.out.print(f"{mark[gate.outcome]} {escape(gate.verdict)}")
+    console.out.print(f"{MARKS[gate.outcome]} {escape(gate.verdict)}")
     for line in filter(None, (gate.advice, str(gate.power))):
         console.dim(line)
     for line in gate.notes:
