@@ -14,6 +14,7 @@ import accuracy
 import allocation
 import few_rows
 import front
+import gate
 import methods
 import minutes
 import promises
@@ -56,6 +57,7 @@ def main() -> None:
         "front": "\n".join(front.table()) + "\n",
         "windows": "\n".join(windows.table()) + "\n",
         "promises": "\n".join(promises.table()) + "\n",
+        "gate": "\n".join(gate.table()) + "\n",
     }
     stale = []
     for path in (ROOT / "README.md", ROOT / "benchmarks" / "README.md"):

@@ -85,6 +85,7 @@ def test_the_command_is_the_installed_script():
         (["evaluate"], "RUN DATA"),
         (["predict"], "RUN [DATA]"),
         (["compare"], "RUN..."),
+        (["gate"], "NEW"),
         (["report"], "RUN..."),
         (["reproduce"], "[REPORT]"),
         (["sweep"], "SPACE"),
@@ -106,6 +107,7 @@ def test_help_lists_the_verbs(type_):
         "merge",
         "learn-curve",
         "compare",
+        "gate",
         "reproduce",
         "report",
         "sweep",
@@ -114,7 +116,7 @@ def test_help_lists_the_verbs(type_):
     assert (answer.code, answer.err) == (0, "")
 
 
-@pytest.mark.parametrize("verb", ["train", "plan", "data", "evaluate", "predict", "learn-curve", "recipes"])
+@pytest.mark.parametrize("verb", ["train", "plan", "data", "evaluate", "predict", "learn-curve", "gate", "recipes"])
 def test_every_verb_has_help_and_json(type_, verb):
     answer = type_(verb, "-h")
     assert answer.code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from rankwise.errors import as_set
 
 STEERS = "\x1b]0;gone\x07", "\x1b[31m", "\u202e"
 FILE, RUN, PAGE = f"da{STEERS[1]}ta{STEERS[2]}.csv", f"ru{STEERS[1]}n{STEERS[2]}", f"pa{STEERS[1]}ge.html"
+SUMMARY = f"gate{STEERS[1]}.md"
 TEXT, LABEL, OWN = f"said{STEERS[1]}", f"topic{STEERS[2]}[red]", f"from{STEERS[0]}"
 READ = ["--set", f"data.text={json.dumps(TEXT)}", "--set", f"data.label={json.dumps(LABEL)}"]
 
@@ -40,6 +42,8 @@ def test_no_verb_obeys_a_name(shown, tiny):
         "evaluate": shown("evaluate", RUN, FILE, *READ),
         "evaluate as JSON": shown("evaluate", RUN, FILE, *READ, "--json"),
         "compare": shown("compare", RUN, RUN),
+        "gate": shown("gate", shutil.copytree(RUN, f"new-{RUN}"), "--against", RUN, "--data", FILE, "--summary", SUMMARY),
+        "summary": Path(SUMMARY).read_text("utf-8"),
         "report": shown("report", RUN, "--out", PAGE),
         "page": Path(PAGE).read_text("utf-8"),
         "card": (Path(RUN) / "README.md").read_text("utf-8"),
@@ -48,6 +52,7 @@ def test_no_verb_obeys_a_name(shown, tiny):
     assert "topic\\u202e[red]" in said["data"]
     assert "24 predictions" in said["predict"]
     assert "fruit\\x1b]0;gone\\x07" in said["evaluate"]
+    assert "24 rows: da\\x1b[31mta\\u202e.csv" in said["gate"]
     predicted = json.loads(Path("out.jsonl").read_text("utf-8").splitlines()[0])
     assert (predicted[OWN], predicted[LABEL]) == ("x0", classes[0])  # a file keeps them to the letter
 

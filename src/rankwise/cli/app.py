@@ -3,7 +3,7 @@
 Heavy imports come late in each verb, so that `--help`, `plan`, `recipes` answer at once.
 
 Exit codes: 0, also where the reader of a pipe has seen enough; 2 for the user's mistake (a RankwiseError or a wrong option);
-1 for ours; 130 after Ctrl-C, 143 after SIGTERM.
+1 for ours; 130 after Ctrl-C, 143 after SIGTERM. `gate` alone has two more: 3 for a run that is worse, 4 for too few rows.
 """
 
 import atexit
@@ -27,6 +27,7 @@ VERBS = {  # what `rankwise --help` says of each, before its file is imported
     "merge": "Write a run as one transformers model, its adapter merged.",
     "learn-curve": "Accuracy against rows, and what more would bring.",
     "compare": "Which run is better, and whether that is shown.",
+    "gate": "Whether a new run is worse than the one in use, for CI.",
     "reproduce": "Run what a published report describes.",
     "report": "Runs or a sweep as one HTML page.",
     "sweep": "Search recipes; train the best again.",

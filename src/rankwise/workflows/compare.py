@@ -232,16 +232,16 @@ def _check_comparable(answers: Sequence[Answers]) -> list[str]:
     by_data: dict[str, Answers] = {}
     for other in answers:
         by_data.setdefault(other.run.facts.data_sha256, other)
-        pair = f"{first.run.folder} and {other.run.folder}"
-        ours, theirs = (set(one.run.preprocessing.classes) for one in (first, other))
-        if ours != theirs:
-            raise RunError(f"{pair} have other classes: {', '.join(sorted(ours ^ theirs))} are in one of them only")
-        _check_rows(first, other, pair)
-    notes = [_check_data(one.run, other.run) for one, other in combinations(by_data.values(), 2)]
+        check_rows(first, other)
+    notes = [check_data(one.run, other.run) for one, other in combinations(by_data.values(), 2)]
     return sorted(set(notes[: len(by_data) - 1]))  # what differs from the first says it all
 
 
-def _check_rows(first: Answers, other: Answers, pair: str) -> None:
+def check_rows(first: Answers, other: Answers) -> None:
+    """Raises RunError where two runs answered other rows, or rows with other labels, or have other classes."""
+    pair = f"{first.run.folder} and {other.run.folder}"
+    if lone := sorted(set(first.run.preprocessing.classes) ^ set(other.run.preprocessing.classes)):
+        raise RunError(f"{pair} have other classes: {', '.join(lone)} are in one of them only; train both with the same")
     if not np.array_equal(first.scored.rows, other.scored.rows):
         apart = np.setxor1d(first.scored.rows, other.scored.rows)
         ours, theirs = len(first.scored.rows), len(other.scored.rows)
@@ -259,7 +259,7 @@ def _check_rows(first: Answers, other: Answers, pair: str) -> None:
         )
 
 
-def _check_data(one: Run, other: Run) -> str:
+def check_data(one: Run, other: Run) -> str:
     """Of two runs whose texts differ: a note if the recipes say that only training does. Raises RunError otherwise."""
     pair = f"{one.folder} and {other.folder}"
     before, now = one.recipe.to_dict()["data"], other.recipe.to_dict()["data"]
@@ -272,6 +272,13 @@ def _check_data(one: Run, other: Run) -> str:
     return f"not all were trained on the same rows ({shown})"
 
 
+def decisions(answers: Answers, numbers: Mapping[str, int]) -> NDArray[np.int64]:
+    """The decision for each row, by the numbers that the names have here: (N,), or of several labels a text (N, C)."""
+    renumbered = np.array([numbers[name] for name in answers.run.preprocessing.classes], dtype=np.int64)
+    decided = answers.run.task.decide(answers.scored.probabilities.astype(np.float64))
+    return np.asarray(renumbered[decided] if decided.ndim == 1 else decided[:, np.argsort(renumbered)])
+
+
 def _labels(answers: Answers) -> NDArray[np.str_]:
     """The class name of each test row, (N,)."""
     task = answers.run.task
@@ -281,18 +288,12 @@ def _labels(answers: Answers) -> NDArray[np.str_]:
 def _groups(answers: Sequence[Answers], confidence: float, *, resamples: int, seed: int) -> list[_Group]:
     """Systems by falling accuracy, all resampled together; the answers are sorted by system and seed."""
     numbers = {name: number for number, name in enumerate(answers[0].run.preprocessing.classes)}
-    by_run = []  # each run's decisions, with classes numbered as the first run numbers them
-    for one in answers:
-        in_first = np.array([numbers[name] for name in one.run.preprocessing.classes], dtype=np.int64)
-        decided = one.run.task.decide(one.scored.probabilities.astype(np.float64))
-        by_run.append(in_first[decided] if decided.ndim == 1 else decided[:, np.argsort(in_first)])
-    truth, predicted = answers[0].scored.truth, np.stack(by_run)
+    truth, predicted = answers[0].scored.truth, np.stack([decisions(one, numbers) for one in answers])
     if truth.ndim == 1:
         scores, draws = resampled_scores(predicted, truth, len(numbers), resamples=resamples, seed=seed)
-        right = predicted == truth
     else:
         scores, draws = resampled_several(predicted, truth, resamples=resamples, seed=seed)
-        right = (predicted == truth).all(axis=2)
+    right = np.stack([one.run.task.right(one.scored.probabilities.astype(np.float64), one.scored.truth) for one in answers])
     runs_of = [list(group) for _, group in groupby(range(len(answers)), key=lambda index: answers[index].system)]
     firsts = [answers[first] for first, *_ in runs_of]
     named = names([one.name or one.run.recipe.name for one in firsts], [settings_of_run(one.run) for one in firsts])
