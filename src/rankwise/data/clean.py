@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from rankwise.data.given import Label, as_given
-from rankwise.data.tasks.names import TASKS
+from rankwise.data.tasks.names import LABEL_COLUMNS, TASKS
 from rankwise.errors import DataError, nearest
 from rankwise.system.files import Stored
 
@@ -166,6 +166,8 @@ class Preprocessing(Stored):
     """What is decided about a text, as `data.tasks` names it; None for one of the classes."""
     thresholds: tuple[float, ...] | None = None
     """Of a task with several labels the probability from which a text has a class, for each of them."""
+    columns: Mapping[str, int] | None = None
+    """Of a task with several label columns how many classes each of them has, in the order of the classes."""
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -186,6 +188,8 @@ class Preprocessing(Stored):
             return "its numbering does not number its classes"
         if self.task is not None and self.task not in TASKS:
             return f"its task is '{self.task:.40}'{nearest(self.task, TASKS)}; expected one of {', '.join(TASKS)}"
+        if self.task == LABEL_COLUMNS and sum((self.columns or {}).values()) != len(self.classes):
+            return f"its columns have {sum((self.columns or {}).values())} classes, and there are {len(self.classes)}"
         if self.thresholds is not None and not (
             len(self.thresholds) == len(self.classes) and all(0 < threshold < 1 for threshold in self.thresholds)
         ):

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,7 +16,8 @@ from rankwise.data.files.table import Table, like_training, read_table
 from rankwise.data.labels import unlabelled
 from rankwise.data.sources import Sources, sources_of
 from rankwise.data.strata import apportioned
-from rankwise.data.tasks import MULTI_LABEL, SINGLE_LABEL, Task, class_names, read_as, recognised, tags_of, task_called
+from rankwise.data.tasks import SINGLE_LABEL, Task, class_names, read_as, recognised, tags_of, task_called
+from rankwise.data.tasks.task import sizes
 from rankwise.errors import DataError, Unlabelled
 from rankwise.planning.workload import Work, character_counts
 from rankwise.recipe import DataSpec, SourceSpec
@@ -48,11 +49,13 @@ class Labelled:
     """What a person should know of what was read: rows that were dropped, files that were left out."""
     clean: tuple[str, ...] = ()
     """The cleaning steps, after which texts that are equal stay together."""
+    columns: Mapping[str, int] | None = None
+    """How many classes each of several label columns has."""
 
     @property
     def task(self) -> Task:
         """What is decided about a text."""
-        return task_called(self.train.task, self.classes)
+        return task_called(self.train.task, self.classes, columns=self.columns)
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -268,6 +271,7 @@ def split_tables(
         set_aside=set_aside,
         warnings=tuple(warnings),
         clean=spec.clean,
+        columns=sizes(train),
     )
 
 
@@ -314,7 +318,7 @@ def split_off(
     first = group = np.arange(len(table.texts))  # of each text its first row; of each row its text
     if clean_steps is not None:
         first, group = _groups(clean(text, clean_steps) for text in table.texts)
-    if table.task == MULTI_LABEL:
+    if table.task != SINGLE_LABEL:
         return _split_several(table, amount, first, group, seed=seed)
     labels = [table.labels[row] for row in first]
     counts = Counter(labels)
@@ -371,7 +375,7 @@ def rows_taken(rows: int, amount: float, *, classes: int) -> int:
 def sample(table: Table, rows: int, *, seed: int) -> Table:
     """A stratified sample of fewer rows than there are; where one can't be drawn with its rest, the nearest to one."""
     assert table.labels is not None
-    if table.task == MULTI_LABEL:
+    if table.task != SINGLE_LABEL:
         return split_off(table, rows, seed=seed, what="test")[1]
     counts = Counter(table.labels)
     if min(counts.values()) >= 2 and len(counts) <= rows <= len(table.texts) - len(counts):

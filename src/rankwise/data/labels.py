@@ -33,6 +33,11 @@ def is_list(label: str) -> bool:
     return _LIST.fullmatch(label) is not None and not _OBJECT.match(label)
 
 
+def is_object(label: str) -> bool:
+    """Whether a cell is an object with a label for each of several columns."""
+    return _OBJECT.match(label) is not None
+
+
 def is_marker(label: str) -> bool:
     """Whether a label is a usual word for none."""
     return label.strip().casefold() in MARKERS

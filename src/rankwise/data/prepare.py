@@ -76,7 +76,8 @@ class Prepared:
     @property
     def task(self) -> Task:
         """What is decided about a text."""
-        return task_called(self.preprocessing.task, self.classes, self.preprocessing.thresholds)
+        about = self.preprocessing
+        return task_called(about.task, about.classes, about.thresholds, about.columns)
 
 
 def prepare(
@@ -111,6 +112,7 @@ def prepare(
         windows=spec.windows if spec.windows > 1 else None,
         label_type=type_of(labelled.classes, labelled.train.label_type),
         task=task.name if task.name != SINGLE_LABEL else None,
+        columns=labelled.columns,
     )
     tokens = cut(whole, texts, tokenizer, **preprocessing.limits)
     return Prepared(

@@ -29,13 +29,14 @@ def fitted_baselines(data: Prepared, *, whole: bool = False) -> Fitted:
     words = Words.fit(texts, labels, data.classes)
     tfidf = f"TF-IDF{words.counts} + logistic" + (f", {words.rows:,} rows" if words.rows < len(labels) else "")
     one_hot = labels if labels.ndim > 1 else np.eye(len(data.classes))[labels]
-    majority = np.tile(one_hot.mean(axis=0), (len(data.test), 1))
+    known = np.maximum((one_hot >= 0).sum(axis=0), 1)
+    majority = np.tile(np.maximum(one_hot, 0).sum(axis=0) / known, (len(data.test), 1))
     tuned = task = data.task
     if task.is_tuned and len(data.validation):
         tuned = task.tuned(words.probabilities(data.validation.texts), data.validation.labels)
     elif task.is_tuned:
         tuned = task.tuned(held_out_words(texts, labels, data.classes, seed=0), labels)
-    return {"majority class": (task, majority), tfidf: (tuned, words.probabilities(data.test.texts))}
+    return {"majority class": (task, majority), tfidf: (tuned, task.normal(words.probabilities(data.test.texts)))}
 
 
 def baselines(fitted: Fitted, task: Task, test: Evaluation, spec: EvaluateSpec) -> dict[str, BaselineScores]:

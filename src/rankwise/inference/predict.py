@@ -41,8 +41,11 @@ CHUNK = 4_096  # texts in a window at most: 1 % of what news takes to compute is
 class Prediction:
     """What is decided about a text, how sure that is, and every class's probability."""
 
-    label: Label | tuple[Label, ...]
-    """A string, or what was given from Python: a whole number, true or false. Where a text may have several, those it has."""
+    label: Label | tuple[Label, ...] | dict[str, Label]
+    """A string, or what was given from Python: a whole number, true or false.
+
+    Where a text may have several labels, those it has; of several label columns the label of each.
+    """
     score: float
     """How sure that is: the label's probability, or of several, were they independent, that each answer is right."""
     probabilities: dict[Label, float]
@@ -57,7 +60,7 @@ class Predictor(ABC):
     def __init__(self, classes: tuple[str, ...], tokenizer: Any, preprocessing: Preprocessing) -> None:
         self.tokenizer = tokenizer
         self.preprocessing = preprocessing
-        self.task = task_called(preprocessing.task, classes, preprocessing.thresholds)
+        self.task = task_called(preprocessing.task, classes, preprocessing.thresholds, preprocessing.columns)
         self._labels = preprocessing.labels
 
     @abstractmethod
@@ -151,10 +154,7 @@ class Predictor(ABC):
     def prediction(self, row: NDArray[np.float64]) -> Prediction:
         """One row of probabilities (C,) with its decision."""
         decided, named = self.task.decide(row[None])[0], dict(zip(self._labels, row.tolist(), strict=True))
-        if decided.ndim == 0:
-            return Prediction(self._labels[decided], float(row[decided]), named)
-        several = tuple(self._labels[number] for number in np.flatnonzero(decided))
-        return Prediction(several, float(self.task.confidence(row[None])[0]), named)
+        return Prediction(self.task.answer(decided, self._labels), float(self.task.confidence(row[None])[0]), named)
 
 
 class TokenPredictor(Predictor):

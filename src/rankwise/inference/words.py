@@ -222,7 +222,7 @@ def _each_of(features: Any, labels: NDArray[np.int64], classes: NDArray[Any], we
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.preprocessing import LabelBinarizer
 
-    varies = np.flatnonzero(np.ptp(labels, axis=0))
+    varies = np.flatnonzero((labels == 1).any(axis=0) & (labels == 0).any(axis=0))
     model = OneVsRestClassifier(LogisticRegression(C=STRENGTH, solver="liblinear", random_state=0))
     model.estimators_ = []
     for number in varies:
@@ -233,9 +233,10 @@ def _each_of(features: Any, labels: NDArray[np.int64], classes: NDArray[Any], we
             max_iter=MOST_PASSES,
             class_weight=None if weights is None else {0: 1.0, 1: float(weights[number])},
         )
-        model.estimators_.append(one.fit(features, labels[:, number]))
+        known = labels[:, number] >= 0
+        model.estimators_.append(one.fit(features[known], labels[known, number]))
     model.classes_ = classes[varies]
-    model.label_binarizer_ = LabelBinarizer(sparse_output=True).fit(labels[:, varies])
+    model.label_binarizer_ = LabelBinarizer(sparse_output=True).fit(np.maximum(labels[:, varies], 0))
     return model
 
 

@@ -7,7 +7,7 @@ relative to where the run was made.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from threading import RLock
@@ -85,7 +85,7 @@ class Run:
     def task(self) -> Task:
         """What is decided about a text, with its thresholds where it has some."""
         about = self.preprocessing
-        return task_called(about.task, about.classes, about.thresholds)
+        return task_called(about.task, about.classes, about.thresholds, about.columns)
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -138,7 +138,8 @@ class Run:
         path = self.folder / SCORED_ROWS
         if not path.is_file():
             raise RunError(f"{self.folder}: {SCORED_ROWS} is missing, which an older rankwise did not write; train again")
-        return ScoredRows.read(path, self.preprocessing.classes)
+        scored = ScoredRows.read(path, self.preprocessing.classes)
+        return replace(scored, truth=self.task.stored(scored.truth))
 
     def base(self) -> Base:
         """The base encoder, found again and checked; a whole model is its own base. Raises ModelError or RunError.

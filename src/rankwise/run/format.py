@@ -259,7 +259,9 @@ class ScoredRows:
         if self.truth.ndim == 1:
             labels = pa.array([classes[label] if label >= 0 else None for label in self.truth], pa.string())
         else:
-            named = [None if row.min() < 0 else [classes[at] for at in np.flatnonzero(row).tolist()] for row in self.truth]
+            named = [
+                None if row.max() < 0 else [classes[at] for at in np.flatnonzero(row == 1).tolist()] for row in self.truth
+            ]
             labels = pa.array(named, pa.list_(pa.string()))
         columns = {
             "row": pa.array(self.rows),

@@ -1,8 +1,8 @@
 """Scores of a classifier that gives a text several labels, with percentile-bootstrap intervals.
 
-Shapes: N rows, C classes. `truth` and decisions are 0 or 1 (N, C); a row whose truth is -1 has a label that is not known:
-it counts as wrong in accuracy and is left out of the other scores. Rows are resampled, never single answers, for those of one
-text depend on each other. Beside what single labels have: micro-F1, and the mean over classes of average precision.
+Shapes: N rows, C classes. `truth` and decisions are 0 or 1 (N, C); where a truth is -1 it is not known, and the answer is
+left out of the scores. A row without any that is known counts as wrong in accuracy. Rows are resampled, never single answers,
+for those of a text depend on each other. Beside what single labels have: micro-F1, and mean average precision over classes.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def score_several(
     """
     check_settings(resamples, confidence)
     _check(probabilities, truth, class_names)
-    known = truth.min(axis=1) >= 0
+    known = truth >= 0
     parts = _Parts.of(probabilities, decided, truth, known, bins)
     draws = [parts.scores(np.ones((1, len(truth))))]
     at_once = max(1, min(RANKED, _AT_ONCE // len(truth)))
@@ -53,7 +53,7 @@ def score_several(
     if ranked := columns[6][~np.isnan(columns[6])].tolist():  # rows drawn twice rank beside each other, which flatters
         columns[6] += values[6] - np.mean(ranked)
     intervals = [percentile_interval(value, column, confidence) for value, column in zip(values, columns, strict=True)]
-    support, given = ((answers[known] == 1).sum(axis=0).tolist() for answers in (truth, decided))
+    support, given = (((answers == 1) & known).sum(axis=0).tolist() for answers in (truth, decided))
     shares = {0: rows}  # the index of accuracy, of each precision and recall: shares of so many
     for number, counts in enumerate(zip(given, support, strict=True)):
         shares |= dict(enumerate(counts, start=7 + 3 * number))
@@ -79,8 +79,7 @@ def score_several(
 
 def quick_scores(probabilities: Floats, decided: Answers, truth: Answers) -> dict[str, float]:
     """accuracy, macro_f1, mcc and log_loss, without intervals."""
-    known = truth.min(axis=1) >= 0
-    parts = _Parts.of(probabilities, decided, truth, known, bins=1)
+    parts = _Parts.of(probabilities, decided, truth, truth >= 0, bins=1)
     accuracy, macro, _, mcc, loss = parts.scores(np.ones((1, len(truth))), ranked=False)[0, :5].tolist()
     scores = {"accuracy": accuracy, "macro_f1": macro, "mcc": mcc, "log_loss": loss}
     return {name: round(value, 6) for name, value in scores.items()}
@@ -91,7 +90,7 @@ def paired_macro_f1(
 ) -> Interval:
     """Macro-F1 of one classifier's decisions minus that of another's on the same rows, -1 to 1."""
     check_settings(resamples, confidence)
-    kept = truth.min(axis=1) >= 0
+    kept = truth.max(axis=1) >= 0
     truth, rows = truth[kept], int(kept.sum())
     counts = [_row_counts(decided[kept], truth) for decided in (one, other)]  # (N, 3C)
 
@@ -112,9 +111,8 @@ def resampled_several(decided: Answers, truth: Answers, *, resamples: int = 5_00
 
     `decided` is (K, N, C).
     """
-    known = truth.min(axis=1) >= 0
-    exact = (decided == truth).all(axis=2).astype(np.float64)  # (K, N)
-    counts = [_row_counts(answers, truth) * known[:, None] for answers in decided]
+    exact = np.stack([_exact(answers, truth) for answers in decided])  # (K, N)
+    counts = [_row_counts(answers, truth) for answers in decided]
 
     def scores(weights: Floats) -> Floats:
         macro = [_macro_f1(*np.split(weights @ of_row, 3, axis=1)) for of_row in counts]
@@ -126,6 +124,14 @@ def resampled_several(decided: Answers, truth: Answers, *, resamples: int = 5_00
         weights = rng.multinomial(rows, np.full(rows, 1 / rows), size=min(at_once, resamples - start))
         draws.append(scores(weights.astype(np.float64)))
     return scores(np.ones((1, rows)))[0], np.concatenate(draws)
+
+
+def paired_mean(one: Floats, other: Floats, *, resamples: int = 2_000, confidence: float = 0.95, seed: int = 0) -> Interval:
+    """The mean of one number for each row minus that of another one, (N,) each, rows resampled."""
+    check_settings(resamples, confidence)
+    gains, rng = one - other, np.random.default_rng(seed)
+    draws = [gains[rng.integers(len(gains), size=len(gains))].mean() for _ in range(resamples)]
+    return percentile_interval(float(gains.mean()), np.array(draws), confidence)
 
 
 def best_thresholds(probabilities: Floats, truth: Answers) -> Floats:
@@ -162,13 +168,13 @@ class _Parts:
     truth: Answers
     """(N, C)"""
     known: NDArray[np.bool_]
-    """(N,) the rows whose labels are all known."""
+    """(N, C) the answers that are known."""
     exact: Floats
     """(N,) 1 for a row with exactly the right labels."""
     counts: Floats
     """(N, 3C) hits, given and true."""
     losses: Floats
-    """(N, 2) the mean loss of its answers, and 1 for a known row."""
+    """(N, 2) the summed loss of its known answers, and their number."""
     edges: Floats
     """(bins + 1,)"""
     bin_of: NDArray[np.int64]
@@ -180,20 +186,20 @@ class _Parts:
 
     @classmethod
     def of(cls, probabilities: Floats, decided: Answers, truth: Answers, known: NDArray[np.bool_], bins: int) -> Self:
-        kept, edges = known[:, None], np.linspace(0.0, 1.0, bins + 1)
+        edges = np.linspace(0.0, 1.0, bins + 1)
         of_truth = np.where(truth == 1, probabilities, 1 - probabilities)
-        losses = -np.log(np.maximum(of_truth, np.finfo(np.float64).eps)).mean(axis=1) * known
+        losses = (-np.log(np.maximum(of_truth, np.finfo(np.float64).eps)) * known).sum(axis=1)
         bin_of = np.clip(np.searchsorted(edges, probabilities, side="left") - 1, 0, bins - 1)
         gaps = np.zeros((len(truth), bins))
-        np.add.at(gaps, (np.arange(len(truth))[:, None], bin_of), (probabilities - (truth == 1)) * kept)
-        orders = np.argsort(-np.where(kept, probabilities, -1.0), axis=0, kind="stable").T  # (C, N)
+        np.add.at(gaps, (np.arange(len(truth))[:, None], bin_of), (probabilities - (truth == 1)) * known)
+        orders = np.argsort(-np.where(known, probabilities, -1.0), axis=0, kind="stable").T  # (C, N)
         return cls(
             probabilities=probabilities,
             truth=truth,
             known=known,
-            exact=(decided == truth).all(axis=1).astype(np.float64),
-            counts=_row_counts(decided, truth) * kept,
-            losses=np.stack([losses, known.astype(np.float64)], axis=1),
+            exact=_exact(decided, truth),
+            counts=_row_counts(decided, truth),
+            losses=np.stack([losses, known.sum(axis=1).astype(np.float64)], axis=1),
             edges=edges,
             bin_of=bin_of,
             gaps=gaps,
@@ -207,15 +213,14 @@ class _Parts:
         """(R, 7 + 3C) under row weights (R, N): accuracy, macro-F1, micro-F1, MCC, log-loss, calibration error, mean average
         precision, then precision, recall and F1 of each class.
         """
-        rows, classes = weights.sum(axis=1), self.counts.shape[1] // 3
+        rows = weights.sum(axis=1)
         hits, given, true = np.split(weights @ self.counts, 3, axis=1)  # (R, C) each
-        losses, known = (weights @ self.losses).T
-        answers = known * classes
+        losses, answers = (weights @ self.losses).T
         micro = _ratio(2 * hits.sum(axis=1), (given + true).sum(axis=1))
         error = _ratio(np.abs(weights @ self.gaps).sum(axis=1), answers)
         precision = self._mean_average_precision(weights, true) if ranked else np.full(len(weights), np.nan)
         overall = [weights @ self.exact / rows, _macro_f1(hits, given, true), micro, _mcc(hits, given, true, answers)]
-        overall += [_ratio(losses, known), error, precision]
+        overall += [_ratio(losses, answers), error, precision]
         present = true > 0
         precisions, f1 = (np.where(present, share, np.nan) for share in (_ratio(hits, given), _f1(hits, given, true)))
         shares = precisions, _ratio(hits, true), f1  # (R, C) each
@@ -238,7 +243,7 @@ class _Parts:
     def reliability(self) -> tuple[Bin, ...]:
         """The bins of the calibration error: each answer's probability, and how often it is yes."""
         kept, bins = self.known, len(self.edges) - 1
-        at, told, true = self.bin_of[kept].ravel(), self.probabilities[kept].ravel(), (self.truth[kept] == 1).ravel()
+        at, told, true = self.bin_of[kept], self.probabilities[kept], self.truth[kept] == 1
         rows = np.bincount(at, minlength=bins)
         means = [_ratio(np.bincount(at, values, minlength=bins), rows).tolist() for values in (told, true)]
         edges = self.edges.tolist()
@@ -253,9 +258,15 @@ def _last_equal(falling: Floats) -> NDArray[np.int64]:
 
 
 def _row_counts(decided: Answers, truth: Answers) -> Floats:
-    """Of each row, by class: whether it is a hit, given, true; (N, 3C)."""
-    true = truth == 1
-    return np.concatenate([(decided == 1) & true, decided == 1, true], axis=1).astype(np.float64)
+    """Of each row, by class: whether it is a hit, given, true; (N, 3C), nothing where it is not known."""
+    true, given = truth == 1, (decided == 1) & (truth >= 0)
+    return np.concatenate([given & true, given, true], axis=1).astype(np.float64)
+
+
+def _exact(decided: Answers, truth: Answers) -> Floats:
+    """1 for each row (N,) whose known answers are all right, and which has some."""
+    known = truth >= 0
+    return np.asarray(((decided == truth) | ~known).all(axis=1) & known.any(axis=1), dtype=np.float64)
 
 
 def _f1(hits: Floats, given: Floats, true: Floats) -> Floats:

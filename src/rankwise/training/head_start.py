@@ -98,6 +98,7 @@ def fit_head(
         return HeadStart(len(rows), strength)
     probabilities = np.zeros((len(rows), len(classifier.classes)))
     probabilities[:, present] = held_out
+    probabilities = task.normal(probabilities)
     return HeadStart(len(rows), strength, probabilities, validation_scores(probabilities, labels, task))
 
 
@@ -189,7 +190,7 @@ class _Regressions(_Fit):
 
     @property
     def present(self) -> NDArray[np.int64]:  # type: ignore[override]
-        return np.flatnonzero(np.ptp(self.labels, axis=0))
+        return np.flatnonzero((self.labels == 1).any(axis=0) & (self.labels == 0).any(axis=0))
 
     def fit(self, strength: float, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         from scipy.optimize import minimize
@@ -199,7 +200,9 @@ class _Regressions(_Fit):
             (self.labels[np.ix_(rows, self.present)] == 1).astype(np.float64),
         )
         (_, width), classes, penalty = features.shape, len(self.present), self.variance / strength
-        weighs = 1.0 if self.weights is None else np.where(wanted == 1, self.weights[self.present], 1.0)
+        weighs = (self.labels[np.ix_(rows, self.present)] >= 0).astype(np.float64)  # nothing where it is not known
+        if self.weights is not None:
+            weighs = weighs * np.where(wanted == 1, self.weights[self.present], 1.0)
         mean = features.mean(axis=0)  # about which weights are looked for: sooner found, and the same ones
         features = features - mean
 
@@ -222,8 +225,9 @@ class _Regressions(_Fit):
         return np.asarray(expit(self.features[held] @ weight.T + bias))
 
     def _loss(self, told: NDArray[np.float64], held: NDArray[np.int64]) -> float:
-        of_truth = np.where(self.labels[np.ix_(held, self.present)] == 1, told, 1 - told)
-        return float(-np.log(np.maximum(of_truth, LEAST)).mean())
+        truth = self.labels[np.ix_(held, self.present)]
+        of_truth = np.where(truth == 1, told, 1 - told)
+        return float(-np.log(np.maximum(of_truth, LEAST))[truth >= 0].mean())
 
 
 def _of_equal_length(features: NDArray[np.float32]) -> NDArray[np.float32]:

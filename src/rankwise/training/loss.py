@@ -4,7 +4,7 @@ A micro-batch's loss is summed, and divided by what the rows of the whole update
 nothing but memory.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from rankwise.data.batches import Rows
 from rankwise.data.prepare import Prepared
-from rankwise.data.tasks import MULTI_LABEL
+from rankwise.data.tasks import LABEL_COLUMNS, MULTI_LABEL
 from rankwise.errors import TrainingError, nearest
 from rankwise.model.classifier import Classifier
 from rankwise.recipe import TrainSpec
@@ -38,7 +38,43 @@ class Loss(Protocol):
 
 def loss_of(spec: TrainSpec, data: Prepared, device: torch.device) -> Loss:
     """The loss of the data's task. Raises TrainingError for what the recipe asks for and the task does not have."""
-    return (MultiLabelLoss if data.task.name == MULTI_LABEL else SingleLabelLoss)(spec, data, device)
+    losses: dict[str, Callable[..., Loss]] = {MULTI_LABEL: MultiLabelLoss, LABEL_COLUMNS: LabelColumnsLoss}
+    return losses.get(data.task.name, SingleLabelLoss)(spec, data, device)
+
+
+class LabelColumnsLoss:
+    """Cross-entropy of each label column, the mean over columns; a label that is missing adds nothing.
+
+    Raises TrainingError for weights of classes and focal loss, which several columns do not have.
+    """
+
+    def __init__(self, spec: TrainSpec, data: Prepared, device: torch.device) -> None:
+        del device
+        asked = {"train.class_weights": spec.class_weights != "none", "train.focal": bool(spec.focal)}
+        if idle := [key for key, is_asked in asked.items() if is_asked]:
+            raise TrainingError(
+                f"{idle[0]} is for one label column or several labels; leave it out, or train a run for a column"
+            )
+        self.sizes = list((data.preprocessing.columns or {}).values())
+        self.label_smoothing = spec.label_smoothing
+
+    def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        loss = logits.new_zeros(())
+        for part, truth in zip(torch.split(logits, self.sizes, 1), torch.split(labels, self.sizes, 1), strict=True):
+            known = truth[:, 0] >= 0
+            losses = cross_entropy(part, truth.argmax(1), label_smoothing=self.label_smoothing, reduction="none")
+            loss = loss + torch.where(known, losses, 0.0).sum()
+        return loss / len(self.sizes)
+
+    def right(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        rights = [
+            (part.argmax(1) == truth.argmax(1)) | (truth[:, 0] < 0)
+            for part, truth in zip(torch.split(logits, self.sizes, 1), torch.split(labels, self.sizes, 1), strict=True)
+        ]
+        return torch.stack(rights).all(0).sum()
+
+    def weight_of(self, rows: Rows) -> float:
+        return float(len(rows))
 
 
 class MultiLabelLoss:

@@ -217,6 +217,7 @@ class Ladder:
             told, truth = held_out_words(train.texts, train.labels, classes, seed=recipe.train.seed, **how), train.labels
         else:
             told, truth = words.probabilities(validation.texts), validation.labels
+        told = job.data.task.normal(told)
         scores = validation_scores(told, truth, job.data.task)
         took = time.monotonic() - started
         facts = RungFacts(

@@ -222,6 +222,8 @@ def _names_like(name: str) -> Iterator[str]:
 
 
 def _label(prediction: Prediction, form: Form, classes: Sequence[str]) -> str | int:
+    if isinstance(prediction.label, dict):
+        return json.dumps({column: name_of(label) for column, label in prediction.label.items()}, ensure_ascii=False)
     if isinstance(prediction.label, tuple):
         several = [name_of(label) for label in prediction.label]
         return json.dumps([classes.index(name) for name in several] if form.numbers else several, ensure_ascii=False)

@@ -281,8 +281,12 @@ def show_explanations(texts: Sequence[str], explanations: Sequence["Explanation"
 def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_classes: bool = False) -> None:
     """Label, score and text, a line each; with every class's probability below when asked."""
     for text, prediction in zip(texts, predictions, strict=True):
-        several = prediction.label if isinstance(prediction.label, tuple) else (prediction.label,)
-        label = " + ".join(visible(name_of(one)) for one in several) or "(none)"
+        found = prediction.label
+        if isinstance(found, dict):
+            label = "  ".join(f"{visible(column)}: {visible(name_of(one))}" for column, one in found.items())
+        else:
+            several = found if isinstance(found, tuple) else (found,)
+            label = " + ".join(visible(name_of(one)) for one in several) or "(none)"
         shown = typer.style(one_line(text, SHOWN), dim=True)
         typer.echo(f"{typer.style(label, bold=True)}  {prediction.score:.1%}  {shown}")
         if all_classes:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import ast
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from rankwise.data.labels import is_list
-from rankwise.data.tasks.names import MULTI_LABEL, SINGLE_LABEL
+from rankwise.data.labels import is_list, is_object
+from rankwise.data.tasks.names import LABEL_COLUMNS, MULTI_LABEL, SINGLE_LABEL
 from rankwise.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,13 +24,25 @@ if TYPE_CHECKING:
 
 SEPARATORS = (",", ";", "|")  # between labels in a cell; others stand in names: R&D, his/hers
 MORE_SEPARATORS = ("/", "+", "&", " ")  # where the recipe says that there are several
-_SHOWN = 3
+_BY_LABELLING = {"columns": LABEL_COLUMNS, "flags": MULTI_LABEL, "marks": MULTI_LABEL}
 
 
 def tags_of(table: Table) -> list[tuple[str, ...]]:
     """The labels of each row: one, or where a text has several, these."""
     cells = table.labels or ()
+    if table.task == LABEL_COLUMNS:
+        return [_of_columns(cell) for cell in cells]
     return [tuple(_parsed(cell)) for cell in cells] if table.task == MULTI_LABEL else [(cell,) for cell in cells]
+
+
+def columns_of(table: Table) -> tuple[str, ...]:
+    """The label columns of a table whose texts have a label in each, in the order of their first cells."""
+    return tuple(dict.fromkeys(name for cell in table.labels or () for name in json.loads(cell)))
+
+
+@cache
+def _of_columns(cell: str) -> tuple[str, ...]:
+    return tuple(f"{column}={label}" for column, label in json.loads(cell).items())
 
 
 def recognised(table: Table, wanted: str = "auto", known: Collection[str] = ()) -> Table:
@@ -43,14 +55,21 @@ def recognised(table: Table, wanted: str = "auto", known: Collection[str] = ()) 
     if labels is None or table.task != SINGLE_LABEL or wanted == SINGLE_LABEL:
         return table
     distinct = set(labels)
+    if LABEL_COLUMNS in (wanted, _BY_LABELLING.get(table.layout.labelling)):
+        if not all(map(is_object, distinct)):
+            raise DataError(
+                f"{table.layout.path}: its labels are in one column; expected several for data.task={LABEL_COLUMNS}: "
+                "--set 'data.label=[COLUMN, COLUMN]'"
+            )
+        return replace(table, task=LABEL_COLUMNS)
     lists = [cell for cell in distinct if is_list(cell)]
     if wanted == "auto" and lists and len(lists) < len(distinct):
         return table  # lists beside others: classes that are called so, or a file to look at
     separator = None if lists else _separator(distinct, known, wanted)
-    if wanted == "auto" and not lists and separator is None:
+    if wanted == "auto" and not lists and separator is None and table.layout.labelling == "one":
         return table
     several = {cell: _parts(cell, separator, known) for cell in distinct}
-    if wanted == "auto":
+    if wanted == "auto" and table.layout.labelling == "one":
         example = next((cell for cell in labels if len(several[cell]) > 1), None)
         if example is None:
             return table  # a list of one label in each row: no reason to expect more
@@ -118,8 +137,3 @@ def _separator(cells: Iterable[str], known: Collection[str], wanted: str) -> str
         if wanted != "auto" or all(found):
             return separator
     return None
-
-
-def shown(labels: Sequence[str]) -> str:
-    """Labels in a sentence: `joy + anger`, or `(none)`."""
-    return " + ".join(labels) if labels else "(none)"

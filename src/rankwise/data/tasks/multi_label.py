@@ -110,6 +110,10 @@ class MultiLabel(Task):
         rarest = order[has[:, order].argmax(axis=1)]
         return np.where(labels.min(axis=1) < 0, -1, np.where(has.any(axis=1), rarest, len(self.classes))).astype(np.int64)
 
+    def answer(self, decided: Any, names: Sequence[Any]) -> Any:
+        """The labels of a row, in the order of the classes."""
+        return tuple(names[number] for number in np.flatnonzero(decided).tolist())
+
     def names(self, label: Any) -> tuple[str, ...]:
         if min(label, default=0) < 0:
             return (UNKNOWN,)

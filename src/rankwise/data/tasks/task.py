@@ -6,6 +6,7 @@ Shapes: N rows, C classes.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.labels import unlabelled
-from rankwise.data.tasks.cells import tags_of
+from rankwise.data.tasks.cells import columns_of, tags_of
+from rankwise.data.tasks.names import LABEL_COLUMNS
 from rankwise.errors import DataError, Unlabelled, nearest
 
 if TYPE_CHECKING:
@@ -105,6 +107,18 @@ class Task(ABC):
         del probabilities, truth
         return self
 
+    def normal(self, probabilities: Probabilities) -> Probabilities:
+        """Probabilities that each class's own classifier tells, as this task has them."""
+        return probabilities
+
+    def stored(self, truth: Labels) -> Labels:
+        """Labels (N, C) that were read from a file, with -1 where it can't tell that one is missing."""
+        return truth
+
+    def answer(self, decided: Any, names: Sequence[Any]) -> Any:
+        """What a prediction says of one row's decision, where classes have these names."""
+        return names[int(decided)]
+
     def metric(self, asked: str) -> str:
         """The score that chooses a checkpoint, where a recipe asks for this one."""
         return asked
@@ -159,6 +173,8 @@ def class_names(train: Table, named: Sequence[str]) -> tuple[str, ...]:
     Raises DataError for a label that is not among those that are named.
     """
     labels = {tag for row in tags_of(train) for tag in row}
+    if train.task == LABEL_COLUMNS:
+        return tuple(f"{column}={label}" for column, several in _labels_by_column(train).items() for label in several)
     if not named:
         return tuple(sorted(labels, key=lambda name: (not _is_whole(name), int(name) if _is_whole(name) else 0, name)))
     if not (labels <= set(named) or by_number(labels, named)):
@@ -168,6 +184,29 @@ def class_names(train: Table, named: Sequence[str]) -> tuple[str, ...]:
             f"{nearest(strange, named) or ';'} type --set 'data.classes=[...]' with the names in the file"
         )
     return tuple(named)
+
+
+def sizes(table: Table) -> dict[str, int] | None:
+    """How many classes each of several label columns has, in the order of `class_names`; None of another task."""
+    if table.task != LABEL_COLUMNS:
+        return None
+    return {column: len(several) for column, several in _labels_by_column(table).items()}
+
+
+def _labels_by_column(table: Table) -> dict[str, list[str]]:
+    """The labels in each of several label columns. Raises DataError for a column that has one only."""
+    found: dict[str, set[str]] = {column: set() for column in columns_of(table)}
+    for cell in set(table.labels or ()):
+        for column, label in json.loads(cell).items():
+            found[column].add(label)
+    for column, several in found.items():
+        if len(several) < 2:
+            alone = next(iter(several), "")
+            raise DataError(
+                f"{table.layout.path}, column '{column}': every row is '{alone}'; expected two classes or more in each label "
+                "column: leave it out of data.label"
+            )
+    return {column: sorted(several) for column, several in found.items()}
 
 
 def _names_by_number(table: Table, labels: Iterable[str], numbering: Sequence[str], classes: Sequence[str]) -> dict[str, str]:

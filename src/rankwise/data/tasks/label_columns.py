@@ -1,0 +1,143 @@
+"""A label for each of several columns, such as queue and priority: a softmax over the classes of each.
+
+Classes of all columns stand in one line, `queue=billing` and so on, a column's beside each other, so that one head, one pass
+and one ledger serve them all. Shapes: N rows, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankwise.data.tasks.multi_label import MultiLabel
+from rankwise.data.tasks.names import LABEL_COLUMNS
+from rankwise.data.tasks.task import UNKNOWN, Labels, Probabilities, Task
+
+if TYPE_CHECKING:
+    from rankwise.recipe import EvaluateSpec
+    from rankwise.stats.intervals import Interval
+    from rankwise.stats.scores import Scores
+
+
+@dataclass(frozen=True)
+class LabelColumns(MultiLabel):
+    """A label for each column. Labels are 1 for a class that a text has, else 0 (N, C); -1 in a column that lacks one."""
+
+    columns: tuple[tuple[str, int], ...] = ()
+    """The name of each column, and how many classes it has, in the order of the classes."""
+
+    name = LABEL_COLUMNS
+    credit_name = "columns right"
+    headline = ("accuracy", "macro_f1")
+    is_tuned = False
+
+    @property
+    def blocks(self) -> dict[str, slice]:
+        """Where each column's classes stand."""
+        ends = np.cumsum([size for _, size in self.columns]).tolist()
+        return {name: slice(end - size, end) for (name, size), end in zip(self.columns, ends, strict=True)}
+
+    def probabilities(self, logits: NDArray[np.float32]) -> Probabilities:
+        """The softmax over the classes of each column, in double precision."""
+        wide = logits.astype(np.float64)
+        return self.normal(
+            np.concatenate([np.exp(part - part.max(axis=1, keepdims=True)) for part in self._parts(wide)], axis=1)
+        )
+
+    def logits(self, probabilities: Probabilities) -> NDArray[np.float32]:
+        """The probabilities' logarithms (N, C)."""
+        return np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)).astype(np.float32)
+
+    def normal(self, probabilities: Probabilities) -> Probabilities:
+        parts = [part / np.maximum(part.sum(axis=1, keepdims=True), 1e-300) for part in self._parts(probabilities)]
+        return np.concatenate(parts, axis=1)
+
+    def decide(self, probabilities: Probabilities) -> Labels:
+        """1 for the likeliest class of each column, (N, C)."""
+        likeliest = [np.eye(part.shape[1], dtype=np.int64)[part.argmax(axis=1)] for part in self._parts(probabilities)]
+        return np.concatenate(likeliest, axis=1)
+
+    def credit(self, probabilities: Probabilities, truth: Labels) -> NDArray[np.float64]:
+        """The share of a row's columns that are right, of those whose label is known; 0 where none is."""
+        right, known = self._right(probabilities, truth)
+        return np.asarray(right.sum(axis=1) / np.maximum(known.sum(axis=1), 1))
+
+    def right(self, probabilities: Probabilities, truth: Labels) -> NDArray[np.bool_]:
+        """Which rows are right in every column whose label is known."""
+        right, known = self._right(probabilities, truth)
+        return np.asarray((right == known).all(axis=1) & known.any(axis=1))
+
+    def tuned(self, probabilities: Probabilities, truth: Labels) -> Self:
+        del probabilities, truth
+        return self
+
+    def metric(self, asked: str) -> str:
+        return asked
+
+    def scores(self, probabilities: Probabilities, truth: Labels, spec: EvaluateSpec) -> Scores:
+        """As for several labels, with the accuracy of each column beside them."""
+        from dataclasses import replace
+
+        from rankwise.stats.intervals import wilson
+
+        scores = super().scores(probabilities, truth, spec)
+        right, known = self._right(probabilities, truth)
+        by_column = {}
+        for (name, _), hits, rows in zip(self.columns, right.sum(axis=0).tolist(), known.sum(axis=0).tolist(), strict=True):
+            if rows:
+                by_column[f"{name} accuracy"] = wilson(hits / rows, rows, spec.confidence)
+        return replace(scores, more=by_column)
+
+    def difference(self, one: Probabilities, other: tuple[Task, Probabilities], truth: Labels, confidence: float) -> Interval:
+        """One's share of columns that are right minus the other's."""
+        from rankwise.stats.several import paired_mean
+
+        task, probabilities = other
+        return paired_mean(self.credit(one, truth), task.credit(probabilities, truth), confidence=confidence)
+
+    def strata(self, labels: Labels) -> NDArray[np.int64]:
+        """The rarest class of each row."""
+        has = labels == 1
+        order = np.argsort(has.sum(axis=0), kind="stable")
+        return np.asarray(order[has[:, order].argmax(axis=1)], dtype=np.int64)
+
+    def names(self, label: Any) -> tuple[str, ...]:
+        found = tuple(name for name, has in zip(self.classes, label, strict=True) if has == 1)
+        return found or (UNKNOWN,)
+
+    def answer(self, decided: Any, names: Sequence[Any]) -> dict[str, Any]:
+        """The label of each column, without the column's name before it."""
+        chosen = np.flatnonzero(np.asarray(decided) == 1).tolist()
+        owner = [name for name, size in self.columns for _ in range(size)]
+        return {owner[number]: str(names[number]).removeprefix(f"{owner[number]}=") for number in chosen}
+
+    def stored(self, truth: Labels) -> Labels:
+        truth = truth.copy()
+        for block in self.blocks.values():
+            truth[truth[:, block].max(axis=1) < 1, block] = -1
+        return truth
+
+    def _right(self, probabilities: Probabilities, truth: Labels) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """(which columns are right and known, which are known), (N, columns) each."""
+        decided = self.decide(probabilities)
+        known = np.stack([truth[:, block].min(axis=1) >= 0 for block in self.blocks.values()], axis=1)
+        same = np.stack([(decided[:, block] == truth[:, block]).all(axis=1) for block in self.blocks.values()], axis=1)
+        return same & known, known
+
+    def _parts(self, values: NDArray[Any]) -> list[NDArray[Any]]:
+        return [values[:, block] for block in self.blocks.values()]
+
+    def _numbers(self, tags: Sequence[tuple[str, ...]], number_of: Mapping[str, int]) -> Labels:
+        numbers = np.full((len(tags), len(self.classes)), -1, dtype=np.int64)
+        owner = [block for name, block in self.blocks.items() for _ in range(block.stop - block.start)]
+        for row, several in enumerate(tags):
+            for tag in several:
+                number = number_of.get(tag)
+                if number is not None:
+                    numbers[row, owner[number]] = 0
+                    numbers[row, number] = 1
+        return numbers

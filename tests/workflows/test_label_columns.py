@@ -1,0 +1,113 @@
+"""A label for each of several columns, on one adapter and in one pass: from a file to answers."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from tiny_families import FAMILIES
+
+from conftest import CLASSES, WORDS
+from rankwise.data.files.output import write_rows
+from rankwise.data.tasks import LabelColumns
+from rankwise.errors import DataError, TrainingError
+from rankwise.run.folder import Run
+from rankwise.workflows.train import train
+
+pytestmark = pytest.mark.long
+
+COLUMNS = ("topic", "size")
+
+
+def tickets(rows, seed=0):
+    """Texts whose words say a topic, and a size by how many there are; some labels are missing."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for row in range(rows):
+        topic, large = CLASSES[row % 3], bool(rng.random() < 0.5)
+        words = [str(rng.choice(WORDS[topic])) for _ in range(9 if large else 2)]
+        size = "large" if large else "small"
+        found.append(
+            {
+                "text": " ".join([*words, "plenty" if large else "little", f"row{row % 10}{row // 10}"]),
+                "topic": "" if row % 17 == 5 else topic,
+                "size": "" if row % 13 == 4 else size,
+            }
+        )
+    return found
+
+
+@pytest.fixture
+def tickets_recipe(recipe_for, tmp_path):
+    path = tmp_path / "tickets.csv"
+    write_rows(path, ["text", *COLUMNS], tickets(120))
+    columns = ["data.label=[topic, size]", "data.text=text", "head.kind=slim", "train.epochs=10", "adapter.rank=4"]
+    return lambda family="bert", *more: recipe_for(family, f"data.source={path}", *columns, *more)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_planned_is_live_is_saved_and_reloads_to_the_bit(tickets_recipe, tmp_path, family):
+    run = train(tickets_recipe(family, "train.epochs=1", "evaluate.baselines=false"), tmp_path / "run")
+    trained = run.facts.trained_parameters
+    assert trained.planned == trained.counted == run.plan_facts.trainable_parameters
+    assert run.preprocessing.columns == {"topic": 3, "size": 2}
+    again = Run.load(run.folder).predict(["apple pear plenty"])[0]
+    assert again == run.predict(["apple pear plenty"])[0]
+
+
+def test_it_learns_each_column_and_answers_with_both(tickets_recipe, tmp_path, typed):
+    run = train(tickets_recipe("bert", "data.split.test=40"), tmp_path / "run")
+    assert run.preprocessing.classes == ("topic=fruit", "topic=metal", "topic=river", "size=large", "size=small")
+    assert set(run.scores.test.more) == {"topic accuracy", "size accuracy"}
+    assert min(score.value for score in run.scores.test.more.values()) > 0.6
+    assert run.scores.baselines["TF-IDF + logistic"].accuracy.value > 0.5
+    found = run.predict(["apple pear apple little", "iron steel zinc tin lead nickel plenty"])
+    assert [set(one.label) for one in found] == [set(COLUMNS)] * 2
+    for one in found:
+        assert sum(one.probabilities[name] for name in run.preprocessing.classes[:3]) == pytest.approx(1)
+        assert sum(one.probabilities[name] for name in run.preprocessing.classes[3:]) == pytest.approx(1)
+    rows = run.scored_rows()
+    assert (rows.truth == -1).any(), "a label that is missing stays so"
+    right = run.task.right(rows.probabilities.astype(np.float64), rows.truth)
+    assert right.mean() == pytest.approx(run.scores.test.accuracy.value)
+    code, printed, _ = typed("predict", run.folder, "--text", "apple pear little")
+    assert (code, "topic: " in printed, "size: " in printed) == (0, True, True)
+    write_rows(tmp_path / "new.csv", ["text"], [{"text": "apple"}, {"text": "iron"}])
+    code, _, _ = typed("predict", run.folder, tmp_path / "new.csv", "--out", tmp_path / "out.jsonl")
+    assert code == 0
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+    assert [set(json.loads(line["label"])) for line in lines] == [set(COLUMNS)] * 2
+
+
+@pytest.mark.parametrize("rungs", ["[tfidf]", "[features]", "[tfidf, features, all]"])
+def test_every_rung_climbs(tickets_recipe, tmp_path, rungs):
+    changes = ["head.start=fitted", "head.kind=pooled", f"rungs={rungs}", "train.epochs=2", "budget.parameters=100000"]
+    run = train(tickets_recipe("bert", *changes), tmp_path / "run")
+    assert run.facts.ladder.rungs[0].accuracy > 0.5
+    assert Run.load(run.folder).predict(["apple pear"]) == run.predict(["apple pear"])
+
+
+def test_what_columns_do_not_have_is_refused(tickets_recipe, recipe_for, tmp_path):
+    with pytest.raises(TrainingError, match=r"train\.class_weights is for one label column or several labels"):
+        train(tickets_recipe("bert", "train.class_weights=balanced"), tmp_path / "run")
+    write_rows(tmp_path / "one.csv", ["text", *COLUMNS], [{**row, "size": "small"} for row in tickets(40)])
+    columns = ["data.label=[topic, size]", f"data.source={tmp_path / 'one.csv'}"]
+    with pytest.raises(DataError, match=r"column 'size': every row is 'small'; expected two classes or more in each"):
+        train(recipe_for("bert", *columns), tmp_path / "other")
+
+
+def test_decisions_probabilities_and_credit_are_of_each_column():
+    task = LabelColumns(("a=x", "a=y", "b=u", "b=v", "b=w"), None, (("a", 2), ("b", 3)))
+    logits = np.array([[1.0, 3.0, 0.0, 0.0, 2.0], [5.0, 1.0, 3.0, 0.0, 0.0]], dtype=np.float32)
+    probabilities = task.probabilities(logits)
+    assert probabilities[:, :2].sum(axis=1).tolist() == pytest.approx([1, 1])
+    assert probabilities[:, 2:].sum(axis=1).tolist() == pytest.approx([1, 1])
+    assert task.probabilities(task.logits(probabilities)) == pytest.approx(probabilities, abs=1e-6)
+    decided = task.decide(probabilities)
+    assert decided.tolist() == [[0, 1, 0, 0, 1], [1, 0, 1, 0, 0]]
+    assert task.answer(decided[0], task.classes) == {"a": "y", "b": "w"}
+    truth = np.array([[0, 1, 1, 0, 0], [1, 0, -1, -1, -1]])
+    assert task.credit(probabilities, truth).tolist() == [0.5, 1]
+    assert task.right(probabilities, truth).tolist() == [False, True]
+    assert task.stored(np.array([[1, 0, 0, 0, 0]])).tolist() == [[1, 0, -1, -1, -1]]
