@@ -150,7 +150,10 @@ def scored(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:
     return with_scores(recipe, labelled or read_labelled(recipe.data))
 
 
-def with_columns(spec: HasColumns, text: list[str] | None, label: str | None) -> HasColumns:
+def with_columns(
+    spec: HasColumns, text: list[str] | None, label: str | None, text_pair: list[str] | None = None
+) -> HasColumns:
     """The spec with the columns that the options name."""
-    columns = {"text": tuple(text) if text else None, "label": label}
+    sides = {key: tuple(columns) for key, columns in (("text", text), ("text_pair", text_pair)) if columns}
+    columns = {**sides, "label": label}
     return spec.model_copy(update={key: column for key, column in columns.items() if column is not None})

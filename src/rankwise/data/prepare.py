@@ -29,6 +29,7 @@ LEAST_ROWS = 100  # that are cut, below which a comparison says nothing
 MOST_ROWS = 4_000  # that are compared: seconds, whatever the number of texts
 FOLDS = 3
 MOST_CUT = 0.5  # share of the training texts, above which being cut is worth a warning
+_PAIRS = "both texts of a pair share the max length: what is too long is cut off the longer one, and read in no windows"
 
 
 @dataclass(frozen=True)
@@ -85,11 +86,15 @@ def prepare(
     labelled = labelled or read_labelled(spec)
     task = SingleLabel(labelled.classes)
     numbers = {name: task.parse(table, labelled.numbering, spec) for name, table in labelled.tables.items()}
+    pair = labelled.train.layout.text_pair or None
+    windows = 1 if pair else spec.windows
     texts = clean_all(labelled.train.texts, spec.clean)
     whole = tokenize_to_disk(tokenizer, texts, max_length=None, cache=cache)
-    max_length, length_note = choose_length(whole.lengths, spec.max_length, longest, spec.windows)
-    if spec.truncation_side == "auto":
-        side, side_note = better_side(whole, numbers["train"], reach_of(max_length, spec.windows))
+    max_length, length_note = choose_length(whole.lengths, spec.max_length, longest, windows)
+    if spec.truncation_side == "auto" and pair:
+        side, side_note = "right", ""
+    elif spec.truncation_side == "auto":
+        side, side_note = better_side(whole, numbers["train"], reach_of(max_length, windows))
     else:
         side = spec.truncation_side
         side_note = "longer texts lose their beginning" if side == "left" else ""
@@ -102,8 +107,9 @@ def prepare(
         join=spec.join,
         text=labelled.train.layout.text,
         numbering=labelled.numbering,
-        windows=spec.windows if spec.windows > 1 else None,
+        windows=windows if windows > 1 else None,
         label_type=type_of(labelled.classes, labelled.train.label_type),
+        text_pair=pair,
     )
     tokens = cut(whole, texts, tokenizer, **preprocessing.limits)
     return Prepared(
@@ -112,8 +118,8 @@ def prepare(
         validation=split_of(labelled.validation, numbers["validation"], tokenizer, preprocessing, cache),
         test=split_of(labelled.test, numbers["test"], tokenizer, preprocessing, cache),
         lengths=lengths_of(whole.lengths, "tokens", bars=40, width=1),
-        notes=(*labelled.notes, *filter(None, (length_note, side_note, kept_note))),
-        warnings=(*labelled.warnings, *_lost_text(whole.lengths, max_length, longest, spec.windows)),
+        notes=(*labelled.notes, *filter(None, (length_note, side_note, kept_note, _PAIRS if pair else ""))),
+        warnings=(*labelled.warnings, *_lost_text(whole.lengths, max_length, longest, windows, pairs=bool(pair))),
     )
 
 
@@ -153,7 +159,9 @@ def choose_length(lengths: NDArray[np.int64], wanted: float, longest: int, windo
     return chosen, f"max length {chosen} tokens cuts {longer:.1%} of the training texts{hint}"
 
 
-def _lost_text(lengths: NDArray[np.int64], max_length: int, longest: int, windows: int) -> Iterator[str]:
+def _lost_text(
+    lengths: NDArray[np.int64], max_length: int, longest: int, windows: int, *, pairs: bool = False
+) -> Iterator[str]:
     """A warning where most texts of these lengths (N,) are cut, with what to type to read nearly all of them whole."""
     reach = reach_of(max_length, windows)
     lost = float((lengths > reach).mean()) if len(lengths) else 0.0
@@ -161,6 +169,9 @@ def _lost_text(lengths: NDArray[np.int64], max_length: int, longest: int, window
         wanted = covering(lengths, COVERED)
         more = windows_of(wanted, max_length, wanted)
         whole = f"data.max_length={wanted}" if wanted <= longest else f"data.windows={more}"
+        if pairs and wanted > longest:
+            yield f"{lost:.0%} of the training pairs are cut after {reach} tokens; this encoder takes {longest} at most"
+            return
         yield f"{lost:.0%} of the training texts are cut after {reach} tokens; to read them whole, type --set {whole}"
 
 

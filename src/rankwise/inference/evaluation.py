@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.batches import Padding
+from rankwise.data.pairs import shown
 from rankwise.data.prepare import Split
 from rankwise.data.shifts import Shifted
 from rankwise.data.tasks import Probabilities, SingleLabel, Task
@@ -64,7 +65,7 @@ def _mistakes(
     return tuple(
         stats.Mistake(
             row=int(split.rows[index]),
-            text=split.texts[index] if keep_texts else None,
+            text=shown(split.texts[index]) if keep_texts else None,
             truth=task.classes[split.labels[index]] if split.labels[index] >= 0 else "(unknown class)",
             predicted=task.classes[decided[index]],
             confidence=float(confidence[index]),

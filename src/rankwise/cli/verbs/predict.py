@@ -22,10 +22,12 @@ from rankwise.cli.arguments import (
     RunArg,
     SetOption,
     TextColumn,
+    TextPairColumn,
     print_json,
     takes_options,
 )
 from rankwise.data.given import name_of
+from rankwise.data.pairs import apart, is_blank, pair_of, shown
 from rankwise.errors import DataError
 from rankwise.run.engines import engine_called
 from rankwise.run.manifest import check_run, run_that_has
@@ -44,6 +46,7 @@ class PredictOptions:
         str | None, Argument(metavar="DATA", help="A file of texts; - reads one text a line from standard input; sample.")
     ] = None
     text: Annotated[list[str] | None, Option(help="A text to classify. Repeatable.")] = None
+    text_pair: Annotated[list[str] | None, Option(help="The second text, where a run classifies pairs; one for each.")] = None
     out: Annotated[Path | None, Option(help="A .csv, .tsv, .jsonl or .parquet file; CSV on standard output if not.")] = None
     overwrite: Annotated[bool, Option("--overwrite", help="Replace the file in --out.")] = False
     spreadsheet: Annotated[
@@ -59,6 +62,7 @@ class PredictOptions:
     engine: EngineOption = "torch"
     base: BaseOption = None
     text_column: TextColumn = None
+    text_pair_column: TextPairColumn = None
     overrides: SetOption = None
     as_json: JsonOption = False
 
@@ -70,14 +74,35 @@ def predict(options: PredictOptions) -> None:
         raise DataError("give a file to predict, or --text TEXT; a - reads one text a line from standard input")
     if options.mc_dropout and not engine_called(options.engine).dropout:
         raise DataError(f"--mc-dropout needs dropout, which --engine {options.engine} has none of; type --engine torch")
+    if options.text_pair is not None and len(options.text_pair) != len(options.text or ()):
+        raise DataError(f"{len(options.text or ())} --text and {len(options.text_pair)} --text-pair; give one for each pair")
     check_run(options.run)
     if options.text and options.out is None and not (options.as_json or options.submission or options.numbers):
-        predictions = _run_of(options).predict(options.text, mc_dropout=options.mc_dropout, engine=options.engine)
-        show_predictions(options.text, predictions, all_classes=options.probabilities)
-        _note_blank([number for number, text in enumerate(options.text, start=1) if not text or text.isspace()])
+        texts, run = _texts(options), _run_of(options)
+        _check_pairs(options, run)
+        predictions = run.predict(list(map(apart, texts)), mc_dropout=options.mc_dropout, engine=options.engine)
+        show_predictions(list(map(shown, texts)), predictions, all_classes=options.probabilities)
+        _note_blank([number for number, text in enumerate(texts, start=1) if is_blank(text)])
     else:
         _check_files(options)
         _write_rows(options)
+
+
+def _texts(options: PredictOptions) -> list[str]:
+    """The texts of the command line, or its pairs."""
+    if options.text_pair is None:
+        return list(options.text or ())
+    return list(map(pair_of, options.text or (), options.text_pair))
+
+
+def _check_pairs(options: PredictOptions, run: "Run") -> None:
+    """Raise DataError for single texts to a run of pairs, and for pairs to one of single texts."""
+    if options.source == "-" and run.preprocessing.reads_pairs:
+        raise DataError("this run classifies pairs of texts, and a line is one text; give a file with both in columns")
+    if options.text and (options.text_pair is not None) != run.preprocessing.reads_pairs:
+        pairs, found = "this run classifies pairs of texts: type --text FIRST --text-pair SECOND", "found --text alone"
+        singles = "this run classifies single texts: leave --text-pair out"
+        raise DataError(f"{pairs}, {found}" if run.preprocessing.reads_pairs else singles)
 
 
 def _check_files(options: PredictOptions) -> None:
@@ -126,12 +151,13 @@ def _write_rows(options: PredictOptions) -> None:
     own: Sequence[str] = ()
     blank = array("q")
     if options.text or options.source == "-":
-        texts = enumerate(options.text or _lines(sys.stdin), start=1)
+        _check_pairs(options, loaded)
+        texts = enumerate(_texts(options) or _lines(sys.stdin), start=1)
         records = (Record(number, text.rstrip("\r\n"), None, {}) for number, text in texts)
         rows = written_rows(loaded, noting_blank(records, blank), form, **how)
     else:
         spec = spec_for(loaded.recipe, str(options.source), options.overrides)
-        source = with_columns(source_for(spec, labelled=False)[0], options.text_column, None)
+        source = with_columns(source_for(spec, labelled=False)[0], options.text_column, None, options.text_pair_column)
         layout, rows = predict_rows(loaded, source, spec, form, blank=blank, **how)
         own = layout.columns
         for line in (*layout.warnings, *filter(None, [other_columns(loaded, layout)])):

@@ -11,8 +11,17 @@ BODY = (
     *("text", "sentence", "review", "content", "document", "body", "message"),
     *("article", "description", "abstract", "summary"),
 )
-LABEL = ("label", "labels", "class", "category", "target", "sentiment")
-NAMES = {*TITLE, *BODY, *LABEL, "id"}
+LABEL = (
+    *("label", "labels", "class", "category", "target", "sentiment"),
+    *("gold_label", "is_duplicate", "entailment_judgment"),
+)
+_NUMBERED = [("1", "2"), ("_1", "_2"), ("a", "b"), ("_a", "_b")]
+PAIRS = (
+    *((f"{what}{one}", f"{what}{two}") for what in ("sentence", "text", "question") for one, two in _NUMBERED),
+    *(("premise", "hypothesis"), ("text", "text_pair")),
+)
+"""Names of the first and the second text, where a row is a pair."""
+NAMES = {*TITLE, *BODY, *LABEL, *(name for pair in PAIRS for name in pair), "id"}
 """The names by which columns are known."""
 
 
@@ -38,11 +47,18 @@ class Candidates:
 
     def command(self, text: Sequence[int] = (), label: int | None = None) -> str:
         """What to type to read these columns."""
-        names = [self.columns[index] if self.by_name else index for index in text]
-        parts = [as_set("data.text", names[0] if len(names) == 1 else names)] if text else []
+        parts = [self._asking("data.text", text)] if text else []
         if label is not None:
             parts.append(as_set("data.label", self.columns[label] if self.by_name else label))
         return " ".join(parts)
+
+    def command_for_pair(self, first: Sequence[int], second: Sequence[int]) -> str:
+        """What to type to read these columns as pairs."""
+        return f"{self._asking('data.text', first)} {self._asking('data.text_pair', second)}"
+
+    def _asking(self, key: str, indices: Sequence[int]) -> str:
+        names = [self.columns[index] if self.by_name else index for index in indices]
+        return as_set(key, names[0] if len(names) == 1 else names)
 
 
 @dataclass
@@ -51,13 +67,21 @@ class Choice:
 
     text: tuple[int, ...]
     label: int | None
+    pair: tuple[int, ...] = ()
+    """The second text, where a row is a pair."""
     numbers: int | None = None
     guess: str = ""
     warnings: tuple[str, ...] = ()
 
     @property
     def taken(self) -> set[int]:
-        return {*self.text, *(index for index in (self.label, self.numbers) if index is not None)}
+        return {*self.text, *self.pair, *(index for index in (self.label, self.numbers) if index is not None)}
+
+
+def paired(columns: Sequence[str]) -> tuple[int, int] | None:
+    """The indices of the first columns whose names say that they are a pair, whatever their case; None where none are."""
+    both = (named(columns, pair) for pair in PAIRS)
+    return next(((found[0], found[1]) for found in both if len(found) == 2), None)
 
 
 def named(columns: Sequence[str], known: Sequence[str]) -> list[int]:

@@ -13,7 +13,7 @@ from rankwise.data.files.by_values import choose_by_values
 from rankwise.data.files.candidates import BODY, TITLE, Choice, named
 from rankwise.data.files.header import candidates_of, refuse_likely_header
 from rankwise.data.files.rows import Rows
-from rankwise.errors import DataError, Unlabelled, nearest
+from rankwise.errors import DataError, Unlabelled, as_set, nearest
 from rankwise.recipe import Column, SourceSpec
 
 _VERDICT = "answer"  # the column in which an annotation tool keeps what a person said of the label that it suggested
@@ -34,6 +34,8 @@ class Layout:
     label: str | None
     classes: tuple[str, ...] = ()
     """Class names in the order of their numbers, where a hub data set's features or `numbers` say them."""
+    text_pair: tuple[str, ...] = ()
+    """The columns of the second text, where a row is a pair of texts."""
     numbers: str | None = None
     """The column that has the label as a number, where `label` has its name."""
     verdict: str | None = None
@@ -49,12 +51,27 @@ class Layout:
         one, many = ("column ", "columns " if len(self.text) > 1 else "column ") if self.header is False else ("", "")
         label = "no label" if self.label is None else f"label = {one}{self.label}"
         why = f" ({self.guess})" if self.guess else ""
-        return f"{self.name}: {self.format}{header}; {label}, text = {many}{' + '.join(self.text)}{why}"
+        pair = f", text_pair = {many}{' + '.join(self.text_pair)}" if self.text_pair else ""
+        return f"{self.name}: {self.format}{header}; {label}, text = {many}{' + '.join(self.text)}{pair}{why}"
 
     @property
     def name(self) -> str:
         """The file's own name, or the hub data set's."""
         return self.path if self.path.startswith("hub:") else Path(self.path).name
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """All columns that hold text, those of a pair's second text last."""
+        return (*self.text, *self.text_pair)
+
+    @property
+    def read_in_words(self) -> str:
+        return columns_in_words(self.text, self.text_pair)
+
+
+def columns_in_words(text: Sequence[str], pair: Sequence[str] = ()) -> str:
+    """Text columns in a sentence: `title + body`, and of a pair `premise, hypothesis as a pair`."""
+    return ", ".join(" + ".join(side) for side in (text, pair) if side) + (" as a pair" if pair else "")
 
 
 def layout_of(rows: Rows, asked: SourceSpec, *, needs_label: bool) -> Layout:
@@ -65,7 +82,11 @@ def layout_of(rows: Rows, asked: SourceSpec, *, needs_label: bool) -> Layout:
     """
     file = candidates_of(rows, asked)
     columns = file.columns
-    choice = Choice(tuple(_index(wanted, columns, asked.path) for wanted in asked.text), None)
+    if asked.text_pair and not asked.text:
+        pair = as_set("data.text_pair", asked.text_pair[0])
+        raise DataError(f"{asked.path}: {pair} names a pair's second text alone; name the first too: --set data.text=COLUMN")
+    indices = (tuple(_index(wanted, columns, asked.path) for wanted in side) for side in (asked.text, asked.text_pair))
+    choice = Choice(next(indices), None, pair=next(indices))
     if asked.label is not None and (needs_label or _is_there(asked.label, columns)):
         choice.label = _label_index(asked.label, columns, asked.path)
     if file.by_name:
@@ -76,7 +97,7 @@ def layout_of(rows: Rows, asked: SourceSpec, *, needs_label: bool) -> Layout:
             refuse_likely_header(file, rows, choice, guessed=asked.label is None)
     if not choice.text or (choice.label is None and needs_label):
         raise unclear(file, choice, needs_label=needs_label)
-    text = choice.text
+    text = (*choice.text, *choice.pair)
     if choice.label in text or len(set(text)) < len(text):
         twice = next(columns[index] for index in text if index == choice.label or text.count(index) > 1)
         raise DataError(f"{asked.path}: column '{twice}' is asked for twice; name a column once, for text or for label")
@@ -94,8 +115,9 @@ def layout_of(rows: Rows, asked: SourceSpec, *, needs_label: bool) -> Layout:
         format=rows.format,
         header=file.header,
         columns=columns,
-        text=tuple(columns[index] for index in text),
+        text=tuple(columns[index] for index in choice.text),
         label=name,
+        text_pair=tuple(columns[index] for index in choice.pair),
         classes=rows.classes.get(name or "", ()),
         numbers=None if choice.numbers is None else columns[choice.numbers],
         verdict=columns[judged[0]] if judged else None,
