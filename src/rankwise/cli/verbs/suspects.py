@@ -16,11 +16,13 @@ from rankwise.data.pairs import SHOWN_BETWEEN, sides
 from rankwise.data.tasks import SingleLabel
 from rankwise.errors import DataError, nearest
 from rankwise.recipe import DataSpec, SourceSpec
+from rankwise.system.visible import one_line
 from rankwise.workflows.suspects import FOLDS, Features, ListScores, Suspects, compare, find_suspects
 
 SHOWN = 15
 LEAST_AGREEMENT = 0.5  # of labels with the judge, below which it knows too little to judge
 LONGEST = 300  # characters of a text that are shown at most
+LEAST, BESIDE = 16, 40  # characters of each text of a pair, and of what stands beside both
 
 
 def name_suspects(
@@ -147,7 +149,9 @@ def _show_rows(rows: list[dict[str, Any]]) -> None:
     table = console.plain_table("row", "label", "likely", "margin", "text", right=(3,))
     table.columns[4].no_wrap, table.columns[4].ratio, table.expand = True, 1, True  # a line a row, cut where it ends
     for row in rows[:SHOWN]:
-        text = SHOWN_BETWEEN.join(" ".join(row[side][:LONGEST].split()) for side in ("text", "text_pair") if side in row)
+        texts = [row[side] for side in ("text", "text_pair") if side in row]
+        most = LONGEST if len(texts) == 1 else max(LEAST, (console.out.width - BESIDE) // 2)
+        text = SHOWN_BETWEEN.join(one_line(side, most) for side in texts)
         margin = f"{100 * (row['p_likely'] - row['p_label']):.0f}"
         table.add_row(f"{row['row']:,}", escape(row["label"]), escape(row["likely"]), margin, escape(text))
     console.out.print()

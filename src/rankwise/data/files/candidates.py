@@ -1,6 +1,6 @@
 """The columns that a source has, with samples of their cells, and those of them that are chosen so far."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rankwise.data.files.cells import Cells
@@ -47,18 +47,20 @@ class Candidates:
 
     def command(self, text: Sequence[int] = (), label: int | None = None) -> str:
         """What to type to read these columns."""
-        parts = [self._asking("data.text", text)] if text else []
+        return self._typed({"data.text": text}, label)
+
+    def command_for_pair(self, first: Sequence[int], second: Sequence[int], label: int | None = None) -> str:
+        """What to type to read these columns as pairs."""
+        return self._typed({"data.text": first, "data.text_pair": second}, label)
+
+    def _typed(self, columns: Mapping[str, Sequence[int]], label: int | None) -> str:
+        parts = []
+        for key, indices in columns.items():
+            names = [self.columns[index] if self.by_name else index for index in indices]
+            parts += [as_set(key, names[0] if len(names) == 1 else names)] if names else []
         if label is not None:
             parts.append(as_set("data.label", self.columns[label] if self.by_name else label))
         return " ".join(parts)
-
-    def command_for_pair(self, first: Sequence[int], second: Sequence[int]) -> str:
-        """What to type to read these columns as pairs."""
-        return f"{self._asking('data.text', first)} {self._asking('data.text_pair', second)}"
-
-    def _asking(self, key: str, indices: Sequence[int]) -> str:
-        names = [self.columns[index] if self.by_name else index for index in indices]
-        return as_set(key, names[0] if len(names) == 1 else names)
 
 
 @dataclass
