@@ -120,7 +120,7 @@ def show_audit(layouts: Sequence[str], report: Audit, *, longest: int = 0, pairs
         console.out.print("[green]nothing to warn of[/]")
 
 
-def _recommended(lengths: Lengths, longest: int, *, pairs: bool) -> str:
+def _recommended(lengths: Lengths, longest: int, *, pairs: bool = False) -> str:
     """What to type to read nearly all texts whole: one pass, or windows where the base takes `longest` at most."""
     wanted = lengths.recommended or 0
     if wanted <= longest or pairs:
