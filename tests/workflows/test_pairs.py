@@ -245,6 +245,18 @@ def test_a_file_of_pairs_is_refused_by_a_run_of_single_texts_with_what_reads_it(
     assert typed("predict", run_for().folder, pair_file, "--set", "data.text=[premise, hypothesis]")[0] == 0
 
 
+def test_suspects_are_written_with_both_texts(pair_file, typed, tmp_path):
+    out = tmp_path / "suspects.csv"
+    code, printed, _ = typed("data", pair_file, "--suspects", "--out", out)
+    lines = list(csv.DictReader(out.read_text("utf-8").splitlines()))
+    with pair_file.open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert (code, list(lines[0])[-2:], " ⇄ " in printed) == (0, ["text", "text_pair"], True)
+    for line in lines:
+        row = rows[int(line["row"]) - 1]
+        assert (line["text"], line["text_pair"], line["label"]) == (row["premise"], row["hypothesis"], row["label"])
+
+
 def test_a_climb_trains_on_pairs_and_the_card_shows_one(recipe_for, pair_file, tmp_path):
     changes = [*CLIMB, "rungs=[features,all]", "data.windows=4"]
     run = train(recipe_for("bert", f"data.source={pair_file}", *changes), tmp_path / "run", progress=False)

@@ -295,7 +295,8 @@ def _about_pairs(train: Table, test: Table, spec: DataSpec) -> list[str]:
     if not train.layout.text_pair:
         return []
     notes = []
-    if not spec.text and spec.names_files:
+    asked = spec.text or (spec.train is not None and spec.train.text)
+    if not asked and spec.names_files:
         joined = as_set("data.text", train.layout.read)
         notes.append(f"a row is a pair of texts, by the names of their columns; to read them joined, type {joined}")
     shared = int(shares_a_side(train, test).sum())

@@ -66,6 +66,7 @@ class Layout:
 
     @property
     def read_in_words(self) -> str:
+        """These columns in a sentence."""
         return columns_in_words(self.text, self.text_pair)
 
 
