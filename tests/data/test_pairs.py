@@ -197,10 +197,13 @@ def test_pairs_are_cut_off_the_longer_text_and_never_read_in_windows(tmp_path):
     data = prepare(spec, tiny_tokenizer("bert"), longest=64)
     assert (data.preprocessing.windows, data.train.tokens.firsts, data.train.tokens.lengths.max()) == (None, None, 10)
     assert data.preprocessing.text_pair == ("hypothesis",)
-    assert any("share the max length" in note and "no windows" in note for note in data.notes)
-    assert any("--set data.max_length=" in line for line in data.warnings)
-    longer = prepare(spec.model_copy(update={"max_length": 4}), tiny_tokenizer("bert"), longest=8)
-    assert any("pairs are cut after 4 tokens; this encoder takes 8 at most" in line for line in longer.warnings)
+    assert any("both texts of a pair share the max length" in note for note in data.notes)
+    assert any("a pair is read in no windows; to cut fewer, type --set data.max_length=24" in line for line in data.warnings)
+    longest = prepare(spec.model_copy(update={"max_length": 8}), tiny_tokenizer("bert"), longest=8)
+    assert any("of the training pairs are cut after 8 tokens" in line for line in longest.warnings)
+    assert any(line.endswith("this encoder takes 8") for line in longest.warnings)
+    whole = prepare(spec.model_copy(update={"max_length": 64}), tiny_tokenizer("bert"), longest=64)
+    assert not any("windows" in line for line in whole.warnings)
 
 
 def test_equal_pairs_stay_on_one_side_of_a_split_and_pairs_that_share_a_text_need_not():

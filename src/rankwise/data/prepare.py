@@ -29,7 +29,7 @@ LEAST_ROWS = 100  # that are cut, below which a comparison says nothing
 MOST_ROWS = 4_000  # that are compared: seconds, whatever the number of texts
 FOLDS = 3
 MOST_CUT = 0.5  # share of the training texts, above which being cut is worth a warning
-_PAIRS = "both texts of a pair share the max length: what is too long is cut off the longer one, and read in no windows"
+_PAIRS = "both texts of a pair share the max length: what is too long is cut off the longer one"
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,10 @@ def prepare(
         test=split_of(labelled.test, numbers["test"], tokenizer, preprocessing, cache),
         lengths=lengths_of(whole.lengths, "tokens", bars=40, width=1),
         notes=(*labelled.notes, *filter(None, (length_note, side_note, kept_note, _PAIRS if pair else ""))),
-        warnings=(*labelled.warnings, *_lost_text(whole.lengths, max_length, longest, windows, pairs=bool(pair))),
+        warnings=(
+            *labelled.warnings,
+            *(_lost_pairs if pair else _lost_text)(whole.lengths, max_length, longest, spec.windows),
+        ),
     )
 
 
@@ -159,9 +162,7 @@ def choose_length(lengths: NDArray[np.int64], wanted: float, longest: int, windo
     return chosen, f"max length {chosen} tokens cuts {longer:.1%} of the training texts{hint}"
 
 
-def _lost_text(
-    lengths: NDArray[np.int64], max_length: int, longest: int, windows: int, *, pairs: bool = False
-) -> Iterator[str]:
+def _lost_text(lengths: NDArray[np.int64], max_length: int, longest: int, windows: int) -> Iterator[str]:
     """A warning where most texts of these lengths (N,) are cut, with what to type to read nearly all of them whole."""
     reach = reach_of(max_length, windows)
     lost = float((lengths > reach).mean()) if len(lengths) else 0.0
@@ -169,10 +170,19 @@ def _lost_text(
         wanted = covering(lengths, COVERED)
         more = windows_of(wanted, max_length, wanted)
         whole = f"data.max_length={wanted}" if wanted <= longest else f"data.windows={more}"
-        if pairs and wanted > longest:
-            yield f"{lost:.0%} of the training pairs are cut after {reach} tokens; this encoder takes {longest} at most"
-            return
         yield f"{lost:.0%} of the training texts are cut after {reach} tokens; to read them whole, type --set {whole}"
+
+
+def _lost_pairs(lengths: NDArray[np.int64], max_length: int, longest: int, windows: int) -> Iterator[str]:
+    """A warning where most pairs are cut, and where any is that was to be read in `windows`, which pairs are not."""
+    lost = float((lengths > max_length).mean()) if len(lengths) else 0.0
+    if lost > (0 if windows > 1 else MOST_CUT):
+        wanted = min(covering(lengths, COVERED), longest)
+        fix = f"to cut fewer, type --set data.max_length={wanted}" if wanted > max_length else f"this encoder takes {longest}"
+        yield (
+            f"{lost:.1%} of the training pairs are cut after {max_length} tokens, both texts together, for a pair is read in "
+            f"no windows; {fix}"
+        )
 
 
 def better_side(tokens: Tokens, labels: NDArray[np.int64], max_length: int) -> tuple[str, str]:
