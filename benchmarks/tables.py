@@ -16,6 +16,7 @@ import few_rows
 import front
 import methods
 import minutes
+import pairs
 import promises
 import rungs
 import tuning
@@ -56,6 +57,7 @@ def main() -> None:
         "front": "\n".join(front.table()) + "\n",
         "windows": "\n".join(windows.table()) + "\n",
         "promises": "\n".join(promises.table()) + "\n",
+        "pairs": "\n".join(pairs.table()) + "\n",
     }
     stale = []
     for path in (ROOT / "README.md", ROOT / "benchmarks" / "README.md"):
