@@ -17,6 +17,7 @@ import front
 import gate
 import methods
 import minutes
+import pairs
 import promises
 import rungs
 import tuning
@@ -58,6 +59,7 @@ def main() -> None:
         "windows": "\n".join(windows.table()) + "\n",
         "promises": "\n".join(promises.table()) + "\n",
         "gate": "\n".join(gate.table()) + "\n",
+        "pairs": "\n".join(pairs.table()) + "\n",
     }
     stale = []
     for path in (ROOT / "README.md", ROOT / "benchmarks" / "README.md"):

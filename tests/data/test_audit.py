@@ -50,7 +50,7 @@ def test_an_audit_is_plain_json() -> None:
     values = json.loads(json.dumps(to_json(report)))
     assert values["duplicates"] == 1
     assert values["tokens"]["recommended"] == 8
-    assert values["overlaps"][0] == {"split": "test", "other": "train", "rows": 1, "share": 1.0, "near": 0}
+    assert values["overlaps"][0] == {"split": "test", "other": "train", "rows": 1, "share": 1.0, "near": 0, "one_side": 0}
 
 
 def test_labels_that_are_no_classes_are_warned_about() -> None:

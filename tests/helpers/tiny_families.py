@@ -42,10 +42,12 @@ def word_level(row: TinyFamily, words: Sequence[str]) -> Any:
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token=marks.unknown))
     backend.normalizer = normalizers.Lowercase()
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    first, last = marks.first, marks.last
+    second_text = f"{last} $B {last}" if marks is ROBERTA_MARKS else f"$B:1 {last}:1"
     backend.post_processor = processors.TemplateProcessing(
-        single=f"{marks.first} $A {marks.last}",
-        pair=f"{marks.first} $A {marks.last} $B:1 {marks.last}:1",
-        special_tokens=[(mark, vocabulary[mark]) for mark in (marks.first, marks.last)],
+        single=f"{first} $A {last}",
+        pair=f"{first} $A {last} {second_text}",
+        special_tokens=[(mark, vocabulary[mark]) for mark in (first, last)],
     )
     return PreTrainedTokenizerFast(
         tokenizer_object=backend,

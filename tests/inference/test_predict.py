@@ -55,7 +55,7 @@ def test_one_string_instead_of_a_list_is_refused(run):
 
 @pytest.mark.parametrize("value", [None, 7, b"apple", ["apple"]])
 def test_what_is_no_string_is_refused_by_its_place(run, value):
-    with pytest.raises(DataError, match=f"text 1 is {type(value).__name__}, expected a string"):
+    with pytest.raises(DataError, match=rf"text 1 is a {type(value).__name__} \(.*\); expected a string"):
         run.predict(["apple", value])
 
 
@@ -166,7 +166,7 @@ def test_what_stops_the_source_comes_after_the_predictions_of_the_texts_before_i
 
 def test_a_text_that_is_none_is_named_by_its_place_in_the_stream_after_the_windows_before(run, small_windows):
     found = []
-    with pytest.raises(DataError, match="text 4 is NoneType"):
+    with pytest.raises(DataError, match="text 4 is a NoneType"):
         found.extend(run.predictor.stream([*TEXTS[:4], None]))
     assert len(found) == 3
 

@@ -18,6 +18,8 @@ from rankwise.workflows.train import train
 
 pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")]
 
+PAIR = ("apple and iron near the rhine", "zinc and the very long nile, " * 6)  # of which the second is cut
+EXAMPLE = ("The first text of a pair.", "The second text.")
 MASKED = ["bert", "albert", "distilbert", "electra", "deberta-v2", "roberta", "mpnet", "modernbert"]
 TEXT = "apple and pear near the rhine, " + "under some very long river of iron and steel " * 4  # more than is read
 HEADS = {
@@ -56,7 +58,8 @@ def masked_language_model(family, folder):
 def ran(run, base):
     """What the card's code for others than rankwise leaves behind when it has run, where a base is found by its name."""
     code = "\n".join(re.findall(r"```python\n(.*?)```", (run.folder / "README.md").read_text("utf-8"), re.DOTALL)[1:])
-    code = code.replace("A text to classify.", TEXT)
+    for example, text in (("A text to classify.", TEXT), *zip(EXAMPLE, PAIR, strict=True)):
+        code = code.replace(example, text)
     code = code.replace('"path/to/this/folder"', repr(str(run.folder)))
     code = code.replace(f'from_pretrained("{Path(base).name}"', f'from_pretrained("{base}"')
     scope: dict[str, object] = {}
@@ -65,9 +68,9 @@ def ran(run, base):
     return scope
 
 
-def scores_of(scope):
+def scores_of(scope, given=TEXT):
     if "classify" in scope:
-        return {entry["label"]: entry["score"] for entry in scope["classify"](TEXT, top_k=None)}
+        return {entry["label"]: entry["score"] for entry in scope["classify"](given, top_k=None)}
     return dict(zip(scope["about"]["classes"], scope["scores"][0].tolist(), strict=True))
 
 
@@ -96,6 +99,21 @@ def test_the_code_of_other_kinds_of_run_gives_our_scores(recipe_for, tmp_path, c
     base = base_with(HEADS["several labels at once"], tmp_path / "published")
     run = train(recipe_for("bert", f"base={base}", changes, "train.max_steps=3"), tmp_path / "run")
     check_the_code(run, base)
+
+
+@pytest.mark.parametrize("head", ["stock", "pooled"])
+@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+def test_the_code_of_a_run_of_pairs_classifies_a_pair(recipe_for, tmp_path, rows, family, method, head):
+    base = save_tiny(family, tmp_path / "published")
+    texts = list(zip(rows.texts, rows.texts[1:] + rows.texts[:1], strict=True))
+    changes = [f"base={base}", f"adapter.method={method}", f"head.kind={head}", "train.max_steps=3"]
+    run = train(recipe_for(family, *changes), tmp_path / "run", texts=texts, labels=rows.labels, progress=False)
+    scope, expected = ran(run, base), run.predict([PAIR])[0].probabilities
+    assert scores_of(scope, dict(zip(("text", "text_pair"), PAIR, strict=True))) == pytest.approx(expected, abs=1e-5)
+    assert ("SentenceTransformer" in scope) == (head == "pooled")
+    if head == "pooled":
+        assert torch.tensor(scope["logits"])[0].softmax(-1).tolist() == pytest.approx(list(expected.values()), abs=1e-5)
 
 
 @pytest.mark.parametrize("head", ["stock", "pooled"])

@@ -30,6 +30,7 @@ FastOption = Annotated[
 ]
 JsonOption = Annotated[bool, Option("--json", help="Print JSON on standard output, nothing else.")]
 TextColumn = Annotated[list[str] | None, Option(help="Text column, name or position. Repeatable.")]
+TextPairColumn = Annotated[list[str] | None, Option(help="Column of a pair's second text, name or position. Repeatable.")]
 LabelColumn = Annotated[list[str] | None, Option(help="Label column, name or position. Repeatable.")]
 RunArg = Annotated[Path, Argument(metavar="RUN", help="A run folder, such as runs/quickstart.")]
 BaseOption = Annotated[

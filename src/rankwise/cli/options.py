@@ -157,8 +157,10 @@ def scored(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:
     return with_scores(recipe, labelled or read_labelled(recipe.data))
 
 
-def with_columns(spec: HasColumns, text: list[str] | None, label: list[str] | None) -> HasColumns:
+def with_columns(
+    spec: HasColumns, text: list[str] | None, label: list[str] | None, text_pair: list[str] | None = None
+) -> HasColumns:
     """The spec with the columns that the options name."""
-    labels = tuple(label) if label and len(label) > 1 else label[0] if label else None
-    columns = {"text": tuple(text) if text else None, "label": labels}
+    sides = {key: tuple(columns) for key, columns in (("text", text), ("text_pair", text_pair)) if columns}
+    columns = {**sides, "label": tuple(label) if label and len(label) > 1 else label[0] if label else None}
     return spec.model_copy(update={key: column for key, column in columns.items() if column is not None})

@@ -3,7 +3,7 @@
 `check` refuses tables that no classifier can learn from; `audit` counts the rest and says in plain words what to do. Texts
 stream past, never a list of them, and are compared by 8-byte hashes (blake2b): a million rows take megabytes, and fewer than
 one such table in ten million has two texts with one hash. A repeat is a row whose text stood in an earlier row; a near repeat
-differs from it in case, space or punctuation.
+differs from it in case, space or punctuation. A pair of texts repeats another where both texts do.
 """
 
 import re
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rankwise.data.files.table import Table
 from rankwise.data.labels import alike_labels, spelled, strange_labels, unlabelled
 from rankwise.data.lengths import COVERED, Lengths, lengths_of
+from rankwise.data.pairs import is_pair, on_each_side, shown, sides
 from rankwise.data.tasks import SINGLE_LABEL, by_number, tags_of
 from rankwise.errors import DataError, Unlabelled
 
@@ -34,13 +35,17 @@ Hashes = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Overlap:
-    """Rows of `split` whose text is also in `other`; `near` counts those alike but for case, space and punctuation."""
+    """Rows of `split` whose text is also in `other`; `near` counts those alike but for case, space and punctuation.
+
+    `one_side` counts pairs of which one text, not the pair, is also in a pair of `other`.
+    """
 
     split: str
     other: str
     rows: int
     share: float
     near: int
+    one_side: int = 0
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def audit(tables: Mapping[str, Table], *, lengths: NDArray[np.int64] | None = No
         near_duplicates=near_repeats - repeats,
         conflicts=len(groups),
         conflict_examples=tuple(_example(train, indices) for indices in groups[:5]),
-        overlaps=tuple(_overlap(one, two, exact, near) for one, two in combinations(tables, 2)),
+        overlaps=tuple(_overlap(one, two, exact, near, tables) for one, two in combinations(tables, 2)),
         label_words=_label_words(train, counts),
         alike_labels=alike_labels(counts),
         single_classes=tuple(label for label, count in counts.items() if count == 1),
@@ -157,6 +162,13 @@ def seen_in(train: Table, other: Table) -> NDArray[np.bool_]:
     return np.isin(hashes(other.texts), hashes(train.texts))
 
 
+def shares_a_side(train: Table, other: Table) -> NDArray[np.bool_]:
+    """Which pairs of `other` have a text that is also in a pair of `train`, on whichever side; (N of other,)."""
+    first, second = (hashes(sides(text)[number] for text in other.texts) for number in (0, 1))
+    known = hashes(side for text in train.texts for side in sides(text))
+    return np.isin(first, known) | np.isin(second, known)
+
+
 def hashes(texts: Iterable[str]) -> Hashes:
     """An 8-byte hash of every text, (N,)."""
     digests = bytearray()
@@ -170,15 +182,21 @@ _NO_WORD = re.compile(r"[\W_]+")
 
 def _plain(text: str) -> str:
     """Letters and digits only, without case; texts without any, such as emoji, stay as they are."""
+    if is_pair(text):
+        return on_each_side(_plain, text)
     return _NO_WORD.sub("", text.casefold()) or text
 
 
-def _overlap(other: str, split: str, exact: Mapping[str, Hashes], near: Mapping[str, Hashes]) -> Overlap:
+def _overlap(
+    other: str, split: str, exact: Mapping[str, Hashes], near: Mapping[str, Hashes], tables: Mapping[str, Table]
+) -> Overlap:
     """How many rows of `split` are in `other` too, by the splits' hashes and near hashes."""
     same = np.isin(exact[split], exact[other])
     rows = int(same.sum())
     alike = int(np.isin(near[split], near[other]).sum())
-    return Overlap(split, other, rows, rows / max(1, len(same)), alike - rows)
+    pairs = all(tables[name].layout.text_pair for name in (split, other))
+    one_side = int((shares_a_side(tables[other], tables[split]) & ~same).sum()) if pairs else 0
+    return Overlap(split, other, rows, rows / max(1, len(same)), alike - rows, one_side)
 
 
 def _conflicts(labels: Sequence[str], keys: Hashes) -> list[list[int]]:
@@ -193,7 +211,7 @@ def _conflicts(labels: Sequence[str], keys: Hashes) -> list[list[int]]:
 def _example(table: Table, indices: list[int]) -> Conflict:
     assert table.labels is not None
     labels = dict.fromkeys(table.labels[index] for index in indices)
-    return Conflict(table.texts[indices[0]][:SHOWN], tuple(labels), tuple(table.rows[indices[:SHOWN_ROWS]].tolist()))
+    return Conflict(shown(table.texts[indices[0]])[:SHOWN], tuple(labels), tuple(table.rows[indices[:SHOWN_ROWS]].tolist()))
 
 
 def _label_words(table: Table, counts: Mapping[str, int]) -> tuple[LabelWord, ...]:
@@ -249,7 +267,7 @@ def _suspicious(table: Table) -> dict[str, tuple[int, ...]]:
     suspects: dict[str, list[int]] = {name: [] for name in _SUSPICIOUS}
     for row, text in zip(table.rows, table.texts, strict=True):
         for name, looks in _SUSPICIOUS.items():
-            if len(suspects[name]) < 5 and looks(text):
+            if len(suspects[name]) < 5 and any(map(looks, sides(text))):
                 suspects[name].append(int(row))
     return {name: tuple(rows) for name, rows in suspects.items() if rows}
 
@@ -298,6 +316,11 @@ def _warnings(counted: Audit, task: str) -> Iterable[str]:
         if shared.near:
             yield (
                 f"{shared.near:,} {shared.split} rows are in {shared.other} but for case, space or punctuation; look at them"
+            )
+        if shared.one_side:
+            yield (
+                f"{shared.one_side:,} {shared.split} pairs have one of their texts in a pair of {shared.other} too; of pairs "
+                "of new texts, scores may say too much"
             )
     if counted.tokens and counted.tokens.coverage and counted.tokens.coverage["512"] < COVERED:
         longer = f"{1 - counted.tokens.coverage['512']:.1%} of the texts are longer than 512 tokens"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from rankwise.data.given import Label, as_given
+from rankwise.data.pairs import is_pair, on_each_side
 from rankwise.data.tasks.names import LABEL_COLUMNS, TASKS
 from rankwise.errors import DataError, nearest
 from rankwise.system.files import Stored
@@ -126,7 +127,12 @@ STEPS: Mapping[str, Step] = {step.__name__: step for step in (escapes, html, ema
 
 
 def clean(text: str, steps: Sequence[str]) -> str:
-    """The text after these steps, in this order. Raises DataError for a step that does not exist."""
+    """The text after these steps, in this order, each side of a pair on its own.
+
+    Raises DataError for a step that does not exist.
+    """
+    if steps and is_pair(text):
+        return on_each_side(lambda side: clean(side, steps), text)
     for step in steps:
         try:
             text = STEPS[step](text)
@@ -168,6 +174,13 @@ class Preprocessing(Stored):
     """Of a task with several labels the probability from which a text has a class, for each of them."""
     columns: Mapping[str, int] | None = None
     """Of a task with several label columns how many classes each of them has, in the order of the classes."""
+    text_pair: tuple[str | int, ...] | None = None
+    """Column names of the second text, where what is classified is a pair of texts; None where it is one text."""
+
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether what is classified is a pair of texts."""
+        return self.text_pair is not None
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -182,6 +195,8 @@ class Preprocessing(Stored):
         windows = 1 if self.windows is None else self.windows
         if not 1 <= self.max_length <= LONGEST or not 1 <= windows <= LONGEST:
             return f"{windows:,} windows of {self.max_length:,} tokens; expected 1 to {LONGEST:,} of each"
+        if self.reads_pairs and windows > 1:
+            return f"{windows:,} windows for a pair of texts, which is read in one"
         if unknown := [step for step in self.clean if step not in STEPS]:
             return f"no cleaning step is called '{unknown[0]}'{nearest(unknown[0], STEPS)}"
         if self.numbering and sorted(self.numbering) != sorted(self.classes):

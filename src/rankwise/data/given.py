@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from numbers import Integral, Real
 from typing import Any
 
+from rankwise.data.pairs import BETWEEN
 from rankwise.data.several import as_list
 from rankwise.errors import DataError
 
@@ -19,23 +20,44 @@ KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number", 
 """In words, by the name of a label's type."""
 
 
-def texts_in(given: Any, columns: Sequence[str | int], join: str, *, call: str) -> Iterable[Any]:
+def texts_in(
+    given: Any, columns: Sequence[str | int], join: str, *, call: str, pair: Sequence[str | int] = ()
+) -> Iterable[Any]:
     """The texts that were given, in order: of a frame those of its text `columns`, joined as a file's are.
 
-    A generator is handed on as it is; whether each value is a string is for the caller to see. `call` is what to type, such
-    as `predict`. Raises DataError for a single string, a frame without these columns, and what has no texts in an order.
+    Where a frame's `pair` columns hold a second text, both are a tuple. A generator is handed on as it is; what each value is
+    is for `text_of` to see. `call` is what to type, such as `predict`. Raises DataError for a single string, a frame without
+    these columns, and what has no texts in an order.
     """
     if isinstance(given, (str, bytes)):
         what = "one string" if isinstance(given, str) else "bytes"
         raise DataError(f"{call} takes a list of texts, found {what}; type {call}([text])")
     if (names := column_names(given)) is not None:
-        return _joined(given, names, [str(column) for column in columns], join, call)
+        sides = [[str(column) for column in side] for side in (columns, pair)]
+        _check_columns(names, sides, call)
+        first, second = (_joined(given, side, join) if side else [] for side in sides)
+        return list(zip(first, second, strict=True)) if pair else first
     if isinstance(given, Set) or not isinstance(given, Iterable):
         kind = "a set, which has no order" if isinstance(given, Set) else f"a {type(given).__name__}"
         raise DataError(f"{call} takes a list of texts, found {kind}; type {call}([text, …])")
     if columns and _is_row(given, columns):
-        raise DataError(f"{call} takes many texts, found one row of a frame; type {call}([row['{columns[0]}']])")
+        one = f"(row['{columns[0]}'], row['{pair[0]}'])" if pair else f"row['{columns[0]}']"
+        raise DataError(f"{call} takes many texts, found one row of a frame; type {call}([{one}])")
     return listed(given)
+
+
+def text_of(value: Any, name: str, *, pairs: bool) -> str:
+    """One of the texts that were given; of `pairs` two of them, as one string (pairs.py).
+
+    Raises DataError for another value, which it calls by its `name`, and for a NUL character, which no text has.
+    """
+    sides = [value] if isinstance(value, str) else list(value) if pairs and isinstance(value, (tuple, list)) else []
+    if len(sides) != 1 + pairs or not all(isinstance(side, str) for side in sides):
+        expected = "a pair of texts: (first, second)" if pairs else "a string"
+        raise DataError(f"{name} is a {type(value).__name__} ({value!r:.40}); expected {expected}")
+    if any(BETWEEN in side for side in sides):
+        raise DataError(f"{name} holds a NUL character; no text has one, remove it")
+    return BETWEEN.join(sides)
 
 
 def labels_in(given: Any) -> tuple[list[str], str | None]:
@@ -160,18 +182,23 @@ def _is_row(given: Any, columns: Sequence[str | int]) -> bool:
     return all(isinstance(column, str) and column in index for column in columns)
 
 
-def _joined(given: Any, names: list[Any], wanted: list[str], join: str, call: str) -> list[Any]:
-    """The texts of a frame's columns: one as it is, several joined, blank cells left out."""
-    by_name = {str(name): name for name in names}
-    if not wanted or not set(wanted) <= by_name.keys() or len(by_name) < len(names):
+def _check_columns(names: list[Any], sides: Sequence[Sequence[str]], call: str) -> None:
+    """Raise DataError where a frame lacks text columns, those of a pair's second text too, or two have one name."""
+    known = set(map(str, names))
+    if not sides[0] or not known.issuperset(column for side in sides for column in side) or len(known) < len(names):
         have = ", ".join(map(str, names)) or "none"
-        expected = f"the text columns {' + '.join(wanted)}: rename its columns"
-        if not wanted:
+        expected = f"the text columns {', '.join(' + '.join(side) for side in sides if side)}: rename its columns"
+        if not sides[0]:
             expected = "to be told its text columns: overrides={'data.text': [NAME, …]}"
         raise DataError(
             f"{call} was given a table with the columns {have}; expected {expected}, or give the texts themselves, such as "
             f"{call}(table['{names[0] if names else 'text'}'])"
         )
+
+
+def _joined(given: Any, wanted: Sequence[str], join: str) -> list[Any]:
+    """The texts of a frame's columns: one as it is, several joined, blank cells left out."""
+    by_name = {str(name): name for name in column_names(given) or ()}
     columns = [list(listed(given[by_name[name]])) for name in wanted]
     if len(columns) == 1:
         return columns[0]

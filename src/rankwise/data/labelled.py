@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.audit import LEAK_LIMIT, check, hashes, seen_in
+from rankwise.data.audit import LEAK_LIMIT, check, hashes, seen_in, shares_a_side
 from rankwise.data.clean import clean
 from rankwise.data.files.columns import Layout
 from rankwise.data.files.table import Table, like_training, read_table
@@ -18,7 +18,7 @@ from rankwise.data.sources import Sources, sources_of
 from rankwise.data.strata import apportioned
 from rankwise.data.tasks import SINGLE_LABEL, Task, class_names, read_as, recognised, tags_of, task_called
 from rankwise.data.tasks.task import sizes
-from rankwise.errors import DataError, Unlabelled
+from rankwise.errors import DataError, Unlabelled, as_set
 from rankwise.planning.workload import Work, character_counts
 from rankwise.recipe import DataSpec, SourceSpec
 
@@ -114,7 +114,11 @@ class Volume:
     def work(self, spec: DataSpec, *, encoder_longest: int | None) -> Work:
         """The rows and estimated tokens of a run, with long texts cut."""
         work = Work.of_characters(
-            self.characters, self.rows, max_length=spec.max_length, encoder_longest=encoder_longest, windows=spec.windows
+            self.characters,
+            self.rows,
+            max_length=spec.max_length,
+            encoder_longest=encoder_longest,
+            windows=1 if self.layouts[0].text_pair else spec.windows,  # a pair is read in one
         )
         return replace(work, folds=self.folds)
 
@@ -160,14 +164,15 @@ def _read_beside(train: Table, source: SourceSpec, spec: DataSpec) -> Table:
 
     Raises DataError for fewer of them, Unlabelled for rows without labels.
     """
-    table = read_table(like_training(source, spec, train.layout.text, train.layout), spec)
-    ours, theirs = train.layout.text, table.layout.text
-    if len(ours) != len(theirs) and not (source.text or spec.text):
+    pair = train.layout.text_pair
+    table = read_table(like_training(source, spec, train.layout.text, train.layout, pair=pair), spec)
+    ours, theirs = train.layout.read, table.layout.read
+    if bool(pair) != bool(table.layout.text_pair) or (len(ours) != len(theirs) and not (source.text or spec.text)):
         differs = (
-            f"{table.layout.name}: training reads {' + '.join(ours)}, and the text of this file would be "
-            f"{' + '.join(theirs)}, of its columns {', '.join(table.layout.columns)}"
+            f"{table.layout.name}: training reads {train.layout.read_in_words}, and the text of this file would be "
+            f"{table.layout.read_in_words}, of its columns {', '.join(table.layout.columns)}"
         )
-        if len(theirs) < len(ours):
+        if bool(pair) != bool(table.layout.text_pair) or len(theirs) < len(ours):
             raise DataError(f"{differs}; call the columns alike, or leave the file out")
         table = replace(table, warnings=(*table.warnings, f"{differs}; look whether that is the same text"))
     if marker := unlabelled(table.labels or (), known=set(train.labels or ())):
@@ -259,7 +264,7 @@ def split_tables(
     numbering = spec.classes or classes or train.layout.classes
     names = class_names(train, numbering)
     leaked = seen_in(train, test)
-    notes += _leakage(leaked, test, spec)
+    notes += [*_leakage(leaked, test, spec), *_about_pairs(train, test, spec)]
     return Labelled(
         train=train,
         validation=validation,
@@ -302,6 +307,22 @@ def _leakage(leaked: NDArray[np.bool_], test: Table, spec: DataSpec) -> list[str
             "--set data.leakage=allow to see a score on the others beside it"
         )
     return [f"test: {overlap}; scores leave nothing out, the clean score is beside them"]
+
+
+def _about_pairs(train: Table, test: Table, spec: DataSpec) -> list[str]:
+    """Notes on how pairs are read, and on test pairs that are half known."""
+    if not train.layout.text_pair:
+        return []
+    notes = []
+    asked = spec.text or (spec.train is not None and spec.train.text)
+    if not asked and spec.names_files:
+        joined = as_set("data.text", train.layout.read)
+        notes.append(f"a row is a pair of texts, by the names of their columns; to read them joined, type {joined}")
+    shared = int(shares_a_side(train, test).sum())
+    if shared:
+        of = f"{shared:,} of {len(test.texts):,} pairs ({shared / len(test.texts):.1%})"
+        notes.append(f"test: {of} have at least one of their texts in a training pair")
+    return notes
 
 
 def split_off(

@@ -29,6 +29,7 @@ LEAST_ROWS = 100  # that are cut, below which a comparison says nothing
 MOST_ROWS = 4_000  # that are compared: seconds, whatever the number of texts
 FOLDS = 3
 MOST_CUT = 0.5  # share of the training texts, above which being cut is worth a warning
+_PAIRS = "both texts of a pair share the max length: what is too long is cut off the longer one"
 
 
 @dataclass(frozen=True)
@@ -92,11 +93,15 @@ def prepare(
     labelled = labelled or read_labelled(spec)
     task = labelled.task
     numbers = {name: task.parse(table, labelled.numbering, spec) for name, table in labelled.tables.items()}
+    pair = labelled.train.layout.text_pair or None
+    windows = 1 if pair else spec.windows
     texts = clean_all(labelled.train.texts, spec.clean)
     whole = tokenize_to_disk(tokenizer, texts, max_length=None, cache=cache)
-    max_length, length_note = choose_length(whole.lengths, spec.max_length, longest, spec.windows)
-    if spec.truncation_side == "auto":
-        side, side_note = better_side(whole, task.strata(numbers["train"]), reach_of(max_length, spec.windows))
+    max_length, length_note = choose_length(whole.lengths, spec.max_length, longest, windows)
+    if spec.truncation_side == "auto" and pair:
+        side, side_note = "right", ""
+    elif spec.truncation_side == "auto":
+        side, side_note = better_side(whole, task.strata(numbers["train"]), reach_of(max_length, windows))
     else:
         side = spec.truncation_side
         side_note = "longer texts lose their beginning" if side == "left" else ""
@@ -109,10 +114,11 @@ def prepare(
         join=spec.join,
         text=labelled.train.layout.text,
         numbering=labelled.numbering,
-        windows=spec.windows if spec.windows > 1 else None,
+        windows=windows if windows > 1 else None,
         label_type=type_of(labelled.classes, labelled.train.label_type),
         task=task.name if task.name != SINGLE_LABEL else None,
         columns=labelled.columns,
+        text_pair=pair,
     )
     tokens = cut(whole, texts, tokenizer, **preprocessing.limits)
     return Prepared(
@@ -121,8 +127,11 @@ def prepare(
         validation=split_of(labelled.validation, numbers["validation"], tokenizer, preprocessing, cache),
         test=split_of(labelled.test, numbers["test"], tokenizer, preprocessing, cache),
         lengths=lengths_of(whole.lengths, "tokens", bars=40, width=1),
-        notes=(*labelled.notes, *filter(None, (length_note, side_note, kept_note))),
-        warnings=(*labelled.warnings, *_lost_text(whole.lengths, max_length, longest, spec.windows)),
+        notes=(*labelled.notes, *filter(None, (length_note, side_note, kept_note, _PAIRS if pair else ""))),
+        warnings=(
+            *labelled.warnings,
+            *(_lost_pairs if pair else _lost_text)(whole.lengths, max_length, longest, spec.windows),
+        ),
     )
 
 
@@ -171,6 +180,18 @@ def _lost_text(lengths: NDArray[np.int64], max_length: int, longest: int, window
         more = windows_of(wanted, max_length, wanted)
         whole = f"data.max_length={wanted}" if wanted <= longest else f"data.windows={more}"
         yield f"{lost:.0%} of the training texts are cut after {reach} tokens; to read them whole, type --set {whole}"
+
+
+def _lost_pairs(lengths: NDArray[np.int64], max_length: int, longest: int, windows: int) -> Iterator[str]:
+    """A warning where most pairs are cut, and where any is that was to be read in `windows`, which pairs are not."""
+    lost = float((lengths > max_length).mean()) if len(lengths) else 0.0
+    if lost > (0 if windows > 1 else MOST_CUT):
+        wanted = min(covering(lengths, COVERED), longest)
+        fix = f"to cut fewer, type --set data.max_length={wanted}" if wanted > max_length else f"this encoder takes {longest}"
+        yield (
+            f"{lost:.1%} of the training pairs are cut after {max_length} tokens, both texts together, for a pair is read in "
+            f"no windows; {fix}"
+        )
 
 
 def better_side(tokens: Tokens, labels: NDArray[np.int64], max_length: int) -> tuple[str, str]:

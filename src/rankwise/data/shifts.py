@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.clean import Preprocessing, agencies, whitespace
+from rankwise.data.pairs import is_pair, on_each_side
 from rankwise.data.store import Texts
 from rankwise.data.tokens import Tokens, tokenize_to_disk
 
@@ -40,7 +41,9 @@ class Shifted:
 
 
 def shift(text: str, kind: str, *, seed: int = 0, join: str = " . ") -> str:
-    """The text under one kind of shift; `join` is what stands between joined columns."""
+    """The text under one kind of shift, each side of a pair on its own; `join` is what stands between joined columns."""
+    if is_pair(text):
+        return on_each_side(lambda side: shift(side, kind, seed=seed, join=join), text)
     shifted = KINDS[kind](text, Random(f"{seed} {kind} {text}"), join)
     return text if not shifted or shifted.isspace() else shifted
 

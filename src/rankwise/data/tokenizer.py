@@ -33,15 +33,28 @@ class FileTokenizer:
         return int(self.backend_tokenizer.get_vocab_size())
 
     def __call__(
-        self, texts: Sequence[str], *, truncation: bool = False, max_length: int | None = None, **_: Any
+        self,
+        texts: Sequence[str],
+        text_pair: Sequence[str] | None = None,
+        *,
+        truncation: bool = False,
+        max_length: int | None = None,
+        **_: Any,
     ) -> dict[str, list[list[int]]]:
-        """Ids and segment ids of each text, with special tokens. Not for several threads at once."""
+        """Ids and segment ids of each text, or of each pair of a text with one of `text_pair`, with special tokens.
+
+        Not for several threads at once.
+        """
         if truncation and max_length is not None:
             self.backend_tokenizer.enable_truncation(max_length, direction=self.truncation_side)
         else:
             self.backend_tokenizer.no_truncation()
         backend = self.backend_tokenizer  # whose batches start threads, which a single text does without
-        rows = backend.encode_batch(list(texts)) if len(texts) > 1 else [backend.encode(text) for text in texts]
+        given: list[Any] = [(text,) for text in texts] if text_pair is None else list(zip(texts, text_pair, strict=True))
+        if len(given) > 1:
+            rows = backend.encode_batch(given if text_pair is not None else list(texts))
+        else:
+            rows = [backend.encode(*sides) for sides in given]
         encoded = {"input_ids": [row.ids for row in rows]}
         if self.gives_types:
             encoded["token_type_ids"] = [row.type_ids for row in rows]

@@ -1,7 +1,8 @@
 """Texts → token ids, end to end: in memory for a chunk, on disk for any number. A tokenizer sees a chunk of texts at a time.
 
-A text that is longer than an encoder takes is cut, or read in overlapping windows. Shapes: N texts are M windows, which have
-M + 1 offsets, so nothing is stored padded.
+A text that is longer than an encoder takes is cut, or read in overlapping windows. A pair of texts becomes one window, as
+the tokenizer's own template for pairs has it: what is too long is cut off the longer of the two, token by token. Shapes:
+N texts are M windows, which have M + 1 offsets, so nothing is stored padded.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from rankwise.data.pairs import is_pair, sides
 from rankwise.data.spans import Span
 from rankwise.data.store import Numbers, Texts
 from rankwise.errors import ModelError
@@ -38,7 +40,7 @@ class Tokens:
     ids: Integers | Numbers
     offsets: NDArray[np.int64]
     types: Integers | Numbers | None = None
-    """Segment ids, only where a tokenizer gives any but 0 (XLNet)."""
+    """Segment ids, only where a tokenizer gives any but 0: XLNet's, and those of pairs in the eyes of BERT."""
     firsts: NDArray[np.int64] | None = None
     """(N + 1,): text i has the windows `firsts[i]` up to `firsts[i + 1]`; None where each text is one."""
 
@@ -193,7 +195,9 @@ def _encoded(tokenizer: Any, texts: Sequence[str], max_length: int | None, windo
     narrowest, cuts = _narrowest(tokenizer), max_length is not None and windows == 1
     for chunk in _chunks(texts):
         limit = max_length if cuts else None
-        encoded = tokenizer(chunk, truncation=cuts, max_length=limit, return_attention_mask=False, verbose=False)
+        pairs = [sides(text) for text in chunk] if is_pair(chunk[0]) else None
+        both = (chunk,) if pairs is None else ([first for first, _ in pairs], [second for _, second in pairs])
+        encoded = tokenizer(*both, truncation=cuts, max_length=limit, return_attention_mask=False, verbose=False)
         rows = encoded["input_ids"]
         for ids, types in zip(rows, encoded.get("token_type_ids") or [()] * len(rows), strict=True):
             text = np.asarray(ids, dtype=narrowest), np.asarray(types, dtype=np.int8)

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.batches import Padding
+from rankwise.data.pairs import shown
 from rankwise.data.prepare import Split
 from rankwise.data.shifts import Shifted
 from rankwise.data.tasks import Labels, Probabilities, SingleLabel, Task
@@ -70,7 +71,7 @@ def _mistakes(
     return tuple(
         stats.Mistake(
             row=int(split.rows[index]),
-            text=split.texts[index] if keep_texts else None,
+            text=shown(split.texts[index]) if keep_texts else None,
             truth=task.shown(split.labels[index]),
             predicted=task.shown(decided[index]),
             confidence=float(confidence[index]),

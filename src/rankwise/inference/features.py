@@ -17,7 +17,7 @@ from rankwise.inference.scorer import gathered
 from rankwise.model.classifier import Classifier, in_eval_mode, to_array, to_tensors
 from rankwise.model.forward import Forward
 from rankwise.model.hidden_cache import HiddenStates
-from rankwise.model.load import load_encoder, load_tokenizer, longest_text
+from rankwise.model.load import load_encoder, load_tokenizer, longest_text, match_segments
 from rankwise.recipe import SpeedSpec
 from rankwise.system.device import Device
 from rankwise.system.events import Events
@@ -66,6 +66,7 @@ def mean_features(texts: Sequence[str], base: str) -> NDArray[np.float32]:
     """A frozen encoder's last hidden states, averaged over each text's tokens (N, H). In bf16 where the hardware has it."""
     where, encoder = locate(base), find(base, classes=2)
     tokenizer = load_tokenizer(where)
+    match_segments(tokenizer, encoder)
     device = Device.for_predictions().torch_device
     model = load_encoder(where, ("0", "1"), seed=0)[0].to(device)
     precision = Device(device).resolve_precision("auto")

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rankwise.data.batches import Padding
 from rankwise.data.clean import Preprocessing, has_surrogate
-from rankwise.data.given import Label, texts_in
+from rankwise.data.given import Label, text_of, texts_in
 from rankwise.data.tasks import Probabilities, task_called
 from rankwise.data.tokens import Tokens, tokenize
 from rankwise.errors import DataError, ModelError
@@ -82,6 +82,7 @@ class Predictor(ABC):
     def predict(self, texts: Any, *, mc_dropout: int = 0, seed: int = 0) -> list[Prediction]:
         """One prediction per text, in order: of a list, an array, a column, or a frame's columns that training read.
 
+        Where training read pairs, each is one of them: (first, second).
         `mc_dropout=n` averages n passes with dropout on. Raises DataError for anything else, ModelError for dropout where
         there is none.
         """
@@ -108,9 +109,10 @@ class Predictor(ABC):
         read = self.read(list(self._texts(texts, "probabilities")))
         return self._probabilities(read, batch_size=batch_size, mc_dropout=mc_dropout, seed=seed)
 
-    def _texts(self, texts: Any, call: str) -> Iterable[str]:
+    def _texts(self, texts: Any, call: str) -> Iterable[Any]:
         """What holds the texts; each is looked at when its turn comes. Raises DataError for what is no list of texts."""
-        return texts_in(texts, self.preprocessing.text, self.preprocessing.join, call=call)
+        about = self.preprocessing
+        return texts_in(texts, about.text, about.join, call=call, pair=about.text_pair or ())
 
     def _ahead(self, worker: ThreadPoolExecutor, source: Iterator[str]) -> Iterator[Any]:
         """What is read of each window, made by `worker` while the caller works on the window before.
@@ -136,14 +138,15 @@ class Predictor(ABC):
         if problem is not None:
             raise problem
 
-    def clean(self, texts: Sequence[str], first: int) -> list[str]:
+    def clean(self, texts: Sequence[Any], first: int) -> list[str]:
         """Clean texts, the first of which has the number `first` among all. Raises DataError."""
-        for number, text in enumerate(texts, start=first):
-            if not isinstance(text, str):
-                raise DataError(f"text {number} is {type(text).__name__}, expected a string")
+        checked = []
+        for number, given in enumerate(texts, start=first):
+            text = text_of(given, f"text {number}", pairs=self.preprocessing.reads_pairs)
             if has_surrogate(text):
                 raise DataError(f"text {number} holds half of a character; expected valid Unicode, such as UTF-8 gives")
-        return [self.preprocessing.apply(text) for text in texts]
+            checked.append(text)
+        return list(map(self.preprocessing.apply, checked))
 
     def _probabilities(self, read: Any, *, batch_size: int, mc_dropout: int, seed: int) -> Probabilities:
         """(N, C) of one window, of a single pass or the mean of several with dropout on."""

@@ -92,6 +92,12 @@ def check_match(tokenizer: Any, model: Any, name: str) -> None:
         )
 
 
+def match_segments(tokenizer: Any, encoder: Encoder) -> None:
+    """Let the tokenizer of an encoder that embeds one segment only give no segment ids: its pairs are told by separators."""
+    if encoder.config.get("type_vocab_size") == 1:
+        tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+
+
 def longest_text(tokenizer: Any, encoder: Encoder, *, prefix: int = 0) -> int:
     """The most tokens a text may have, special ones included: the tokenizer's limit or the encoder's, the smaller.
 

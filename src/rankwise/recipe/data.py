@@ -27,6 +27,8 @@ class SourceSpec(Spec):
     """A CSV, TSV, JSON, Excel, Parquet, Arrow or text file, a folder of class folders, `hub:NAME` or `hub:NAME:SPLIT`."""
     text: Columns = ()
     """Columns to read as text, joined in this order; names, or positions from 0. Found by name when left out."""
+    text_pair: Columns = ()
+    """Columns of the second text, where a row is a pair of texts: two segments for the encoder, not joined ones."""
     label: LabelColumns = None
     """The label's column, a name or a position. A list of columns of 0 and 1 gives a text several labels; of other columns, a
     label in each. Found by name when left out.
@@ -72,6 +74,10 @@ class DataSpec(Spec):
     """
     text: Columns = ()
     """Text columns for every file that does not say otherwise."""
+    text_pair: Columns = ()
+    """Columns of the second text of a pair, for every file that does not say otherwise: premise is `text`, hypothesis
+    `text_pair`. Found by names such as sentence1 and sentence2 when both are left out.
+    """
     label: LabelColumns = None
     """The label column, or columns, for every file that does not say otherwise."""
     header: bool | None = None
@@ -96,9 +102,11 @@ class DataSpec(Spec):
     clean: tuple[CleanStep, ...] = ()
     """Cleaning steps, in order; stored with the run and applied again at prediction."""
     max_length: Annotated[float, BeforeValidator(share)] = 128
-    """Longest text in tokens, or the share of training texts that must fit whole (`99.5%`)."""
+    """Longest text in tokens, or the share of training texts that must fit whole (`99.5%`). Both texts of a pair share it."""
     windows: Count = 1
-    """Overlapping windows of max_length tokens that a longer text is read in, at most; its logits are the mean of theirs."""
+    """Overlapping windows of max_length tokens that a longer text is read in, at most; its logits are the mean of theirs.
+    A pair of texts is always read in one.
+    """
     truncation_side: Literal["right", "left", "auto"] = "right"
     """Where a text that fits into no more windows is cut: right loses its end, left its beginning; auto keeps the end that
     tells the classes apart better, by training rows. Travels with the run's tokenizer.

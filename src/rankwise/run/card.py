@@ -4,7 +4,7 @@ YAML front matter follows the Hugging Face hub's model card metadata (base_model
 """
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
 from ruamel.yaml import YAML
@@ -38,8 +38,8 @@ base = AutoModelForSequenceClassification.from_pretrained("{base}", {revision}**
 model = PeftModel.from_pretrained(base, folder).eval()
 tokenizer = AutoTokenizer.from_pretrained(folder)
 
-texts = ["A text to classify."]
-inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=about["max_length"])
+texts = {texts}
+inputs = tokenizer({given}, return_tensors="pt", padding=True, truncation=True, max_length=about["max_length"])
 logits = model(**inputs)[0]
 scores = logits.{squash}
 {answer}"""
@@ -51,7 +51,8 @@ from transformers import pipeline
 
 folder = Path("path/to/this/folder")
 about = json.loads((folder / "preprocessing.json").read_text("utf-8"))
-pipeline("text-classification", str(folder), truncation=True, max_length=about["max_length"]{every})"""
+classify = pipeline("text-classification", str(folder), truncation=True, max_length=about["max_length"]{every})
+print(classify({text_or_pair}))"""
 ONE_OF = "print([model.config.id2label[int(best)] for best in scores.argmax(-1)])"
 OF_COLUMNS = """\
 of_columns = zip(about["columns"], [part.softmax(-1) for part in scores])
@@ -77,8 +78,8 @@ model = {encoder}.eval(){where}
 head = load_file(folder / "2_Dense/model.safetensors")
 tokenizer = AutoTokenizer.from_pretrained(folder)
 
-texts = ["A text to classify."]
-inputs = tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=about["max_length"])
+texts = {texts}
+inputs = tokenizer({given}, return_tensors="pt", padding=True, truncation=True, max_length=about["max_length"])
 hidden = model(**inputs)[0]
 {read}
 scores = (read @ head["linear.weight"].T + head["linear.bias"]).{squash}
@@ -90,7 +91,7 @@ scores = (read @ head["linear.weight"].T + head["linear.bias"]).{squash}
 ```python
 from sentence_transformers import SentenceTransformer
 
-logits = SentenceTransformer("path/to/this/folder").encode(["A text to classify."])"""
+logits = SentenceTransformer("path/to/this/folder").encode([{text_or_tuple}])"""
 COUNTED = """\
 from pathlib import Path
 
@@ -98,7 +99,21 @@ import skops.io  # and scikit-learn
 
 folder = Path("path/to/this/folder")
 words = skops.io.load(folder / "words.skops")
-print(words.predict(["A text to classify."]))"""
+print(words.predict([{joined}]))"""
+SINGLE = {
+    "texts": '["A text to classify."]',
+    "given": "texts",
+    "text_or_pair": '"A text to classify."',
+    "text_or_tuple": '"A text to classify."',
+    "joined": '"A text to classify."',
+}
+PAIR = {
+    "texts": '[("The first text of a pair.", "The second text.")]',
+    "given": "*map(list, zip(*texts))",
+    "text_or_pair": '{"text": "The first text of a pair.", "text_pair": "The second text."}',
+    "text_or_tuple": '("The first text of a pair.", "The second text.")',
+    "joined": '"The first text of a pair. The second text."',
+}
 READ = {
     "mean": 'mask = inputs["attention_mask"][..., None]\nread = (hidden * mask).sum(1) / mask.sum(1)',
     "first": "read = hidden[:, 0]",
@@ -116,9 +131,19 @@ FROM_LISTS = (
 
 
 def model_card(
-    recipe: Recipe, plan: Plan, base: Base, scores: RunScores, ladder: LadderFacts | None = None, task: str = SINGLE_LABEL
+    recipe: Recipe,
+    plan: Plan,
+    base: Base,
+    scores: RunScores,
+    ladder: LadderFacts | None = None,
+    task: str = SINGLE_LABEL,
+    *,
+    pairs: bool = False,
 ) -> str:
-    """Markdown with front matter; every number comes from `scores`, the plan's ledger and the ladder."""
+    """Markdown with front matter; every number comes from `scores`, the plan's ledger and the ladder.
+
+    `pairs` says that what is classified are pairs of texts.
+    """
     chosen = f" {ladder.verdict[0].upper()}{ladder.verdict[1:]}." if ladder and ladder.verdict else ""
     ledger, test, on = plan.ledger, scores.test, base.hub or plan.encoder.name
     cap = f"under a cap of {ledger.budget:,}" if ledger.budget else "without a cap"
@@ -142,9 +167,10 @@ def model_card(
                 if interval.value is not None
             ),
             how_scored=_how_scored(scores),
-            loading=_loading(plan, base, task),
+            example=(PAIR if pairs else SINGLE)["text_or_tuple"],
+            loading=_loading(plan, base, task, PAIR if pairs else SINGLE),
             cleaning=", ".join(recipe.data.clean) or "no cleaning steps",
-            windows="" if plan.counts_words else _windows(recipe),
+            windows="" if plan.counts_words else _windows(recipe, pairs=pairs),
             again=FROM_FILES if recipe.data.names_files else FROM_LISTS,
         )
     )
@@ -158,11 +184,11 @@ def _classes(names: Sequence[str], task: str) -> str:
     return f"{len(names):,} classes, in the order of the logits: {', '.join(shown)}{more}.{several * (task == MULTI_LABEL)}"
 
 
-def _loading(plan: Plan, base: Base, task: str) -> str:
-    """What to type to load the folder without rankwise."""
+def _loading(plan: Plan, base: Base, task: str, example: Mapping[str, str]) -> str:
+    """What to type to load the folder without rankwise, and to classify an example."""
     name = base.hub or plan.encoder.name
     if plan.counts_words:
-        return COUNTED
+        return COUNTED.format(**example)
     where = "  # type the path of its folder" if plan.adapter.is_apart and base.hub is None else ""
     revision = f'revision="{base.revision}", ' if base.revision else ""
     several = task == MULTI_LABEL
@@ -176,8 +202,8 @@ def _loading(plan: Plan, base: Base, task: str) -> str:
         "every": ", top_k=None" * (task != SINGLE_LABEL),
     }
     if not plan.encoder.pools:
-        form = ADAPTER if plan.adapter.is_apart else WHOLE_MODEL
-        return form.format(base=name, revision=revision, where=where, **by_task)
+        loading = ADAPTER if plan.adapter.is_apart else WHOLE_MODEL
+        return loading.format(base=name, revision=revision, where=where, **by_task, **example)
     read, imports = READ[plan.encoder.reads], ""
     alone = f"{NO_STOCK_CLASS} Sentence-transformers gives the same logits with one call"
     encoder = "AutoModel.from_pretrained(folder, **settings)"
@@ -185,11 +211,14 @@ def _loading(plan: Plan, base: Base, task: str) -> str:
         imports = "from peft import PeftModel\n"
         encoder = f'PeftModel.from_pretrained(AutoModel.from_pretrained("{name}", {revision}**settings), folder)'
         alone += ", where it finds the base by its name"
-    return POOLED.format(imports=imports, encoder=encoder, where=where, read=read, one_call=f"{alone}:", **by_task)
+    one_call = f"{alone}:"
+    return POOLED.format(imports=imports, encoder=encoder, where=where, read=read, one_call=one_call, **by_task, **example)
 
 
-def _windows(recipe: Recipe) -> str:
+def _windows(recipe: Recipe, *, pairs: bool) -> str:
     """What becomes of long texts."""
+    if pairs:
+        return "A pair of more tokens than `max_length` in `preprocessing.json` is cut, token by token off its longer text."
     windows, cut = recipe.data.windows, "Texts of more tokens than `max_length` in `preprocessing.json` are cut."
     if windows == 1:
         return cut

@@ -282,7 +282,8 @@ class Run:
     def predict(self, texts: Any, *, mc_dropout: int = 0, engine: str = "torch") -> list[Prediction]:
         """Label, score and probabilities of each raw text; cleaning and max length as in training.
 
-        `texts` are a list, an array or a column of strings, or a frame with the columns that training read as text.
+        `texts` are a list, an array or a column of strings, or a frame with the columns that training read as text. Where
+        training read pairs, each is one of them: `(first, second)`.
         `engine` is `torch` (fp32) or `fast` (bf16 where the hardware multiplies it), both on a GPU where there is one, or
         `onnx` (ONNX Runtime on the CPU).
         """

@@ -141,7 +141,8 @@ def _write_files(
     write_json(folder / manifest.VERSIONS, schema.versions())
     (folder / manifest.RECIPE).write_text(portable(job.recipe).to_yaml(), "utf-8")
     write_json(folder / manifest.RUN, facts)
-    card = model_card(job.recipe, job.plan, job.base, scores, facts.ladder, job.data.task.name)
+    pairs = job.data.preprocessing.reads_pairs
+    card = model_card(job.recipe, job.plan, job.base, scores, facts.ladder, job.data.task.name, pairs=pairs)
     (folder / manifest.CARD).write_text(card, "utf-8")
 
 

@@ -18,7 +18,7 @@ from rankwise.data.shifts import shifted_tokens
 from rankwise.encoders.base import Base, locate
 from rankwise.errors import RecipeError
 from rankwise.model.hidden_cache import HiddenStatesCache
-from rankwise.model.load import load_tokenizer, longest_text
+from rankwise.model.load import load_tokenizer, longest_text, match_segments
 from rankwise.planning.plan import Plan, plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
@@ -46,6 +46,8 @@ class Memo:
 
         def make() -> tuple[Any, Prepared]:
             tokenizer = load_tokenizer(base)
+            if labelled.train.layout.text_pair:
+                match_segments(tokenizer, planned.encoder)
             longest = longest_text(tokenizer, planned.encoder, prefix=planned.prefix_length)
             return tokenizer, prepare(recipe.data, tokenizer, longest=longest, labelled=labelled, cache=self.cache)
 

@@ -14,15 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from rankwise.data.audit import seen_in
-from rankwise.data.files.columns import Layout
+from rankwise.data.files.columns import Layout, columns_in_words
 from rankwise.data.files.rows import OutputRow
 from rankwise.data.files.table import Record, Table, like_training, read_table, stream
 from rankwise.data.given import name_of
 from rankwise.data.labelled import read_labelled
+from rankwise.data.pairs import apart, is_blank
 from rankwise.data.prepare import Split, split_of
 from rankwise.data.sources import source_to_score, sources_of
 from rankwise.data.tasks import read_as
-from rankwise.errors import DataError, as_typed
+from rankwise.errors import DataError, as_set, as_typed
 from rankwise.inference.evaluation import Evaluation, evaluated
 from rankwise.inference.explain import Explanation
 from rankwise.inference.predict import Prediction
@@ -81,12 +82,24 @@ def with_text_columns(run: Run, source: SourceSpec, spec: DataSpec) -> SourceSpe
 
     Raises DataError for a file that has only some of them.
     """
-    return like_training(source, spec, tuple(map(str, run.preprocessing.text)))
+    about = run.preprocessing
+    return like_training(source, spec, tuple(map(str, about.text)), pair=tuple(map(str, about.text_pair or ())))
 
 
 def check_columns(run: Run, layout: Layout, spec: DataSpec, source: SourceSpec) -> None:
-    """Raise DataError where a file gives fewer text columns than training read, and nobody asked for these."""
+    """Raise DataError where a file gives fewer text columns than training read, and nobody asked for these.
+
+    And where it gives pairs to a run of single texts, or single texts to a run of pairs.
+    """
     trained = tuple(map(str, run.preprocessing.text))
+    if run.preprocessing.reads_pairs != bool(layout.text_pair):
+        if layout.text_pair:
+            fix = f"to read them joined, type {as_set('data.text', layout.read)}"
+            raise DataError(f"{layout.path}: {layout.read_in_words}, and this run classifies single texts; {fix}")
+        raise DataError(
+            f"{layout.path}: this run classifies pairs of texts, and of {', '.join(layout.columns)} only "
+            f"{' + '.join(layout.text)} would be read; name both: --set data.text=COLUMN --set data.text_pair=COLUMN"
+        )
     if source.text or spec.text or not run.recipe.data.names_files or len(layout.text) >= len(trained):
         return
     found = f"{' + '.join(layout.text)}{' alone' if len(layout.text) == 1 else ''}"
@@ -98,13 +111,14 @@ def check_columns(run: Run, layout: Layout, spec: DataSpec, source: SourceSpec) 
 
 def other_columns(run: Run, layout: Layout) -> str:
     """A line where a file's text stands in columns of other names than training read, or in more; empty where it does not."""
-    trained = tuple(map(str, run.preprocessing.text))
-    if not run.recipe.data.names_files or not trained or layout.text == trained:
+    text, pair = (tuple(map(str, side or ())) for side in (run.preprocessing.text, run.preprocessing.text_pair))
+    trained = (*text, *pair)
+    if not run.recipe.data.names_files or not trained or layout.read == trained:
         return ""
     without_names = False in (layout.header, not trained[0].isdecimal())
-    if without_names and len(layout.text) == len(trained):
+    if without_names and len(layout.read) == len(trained):
         return ""
-    return f"training read {' + '.join(trained)}, here it is {' + '.join(layout.text)}"
+    return f"training read {columns_in_words(text, pair)}, here it is {layout.read_in_words}"
 
 
 def evaluate_file(
@@ -166,7 +180,7 @@ def predict_rows(
 def noting_blank(records: Iterable[Record], blank: array[int]) -> Iterator[Record]:
     """The records as they come; the numbers of those without a text go into `blank`."""
     for record in records:
-        if not record.text or record.text.isspace():
+        if is_blank(record.text):
             blank.append(record.number)
         yield record
 
@@ -189,7 +203,7 @@ def written_rows(
     classes, own = run.preprocessing.classes, () if layout is None else layout.columns
     added = form.added(classes, own)
     for_texts, for_rows = tee(records)
-    texts = (record.text for record in for_texts)
+    texts = (apart(record.text) for record in for_texts)
     predictions: Iterator[Prediction]
     if form.words:
         predictions = run.explainer.stream(texts)

@@ -67,10 +67,11 @@ def train(
     `out` is the run folder; the next free `runs/NAME` when left out. A folder with something in it is refused unless
     `existing` says "resume" (go on where it stopped; a finished run is returned as it is) or "overwrite". `texts` and
     `labels` train on Python lists, arrays, columns, or the frame's columns that `data.text` names, instead of the recipe's
-    files; of a frame alone (pandas, Polars, Arrow, datasets) text and labels are found as in a file. `overrides` are
-    `["train.epochs=2"]` or `{"train.epochs": 2}`. `listeners` are called with every event. How it goes on is told on
-    standard error unless `progress` is False. Raises a RankwiseError that says what to change: nothing
-    is downloaded or trained before recipe, data and budget are in order.
+    files; of a frame alone (pandas, Polars, Arrow, datasets) text and labels are found as in a file. Texts may be pairs,
+    `(first, second)` each, or a frame's `data.text` and `data.text_pair`. `overrides` are `["train.epochs=2"]` or
+    `{"train.epochs": 2}`. `listeners` are called with every event. How it goes on is told on standard error unless `progress`
+    is False. Raises a RankwiseError that says what to change: nothing is downloaded or trained before recipe, data and budget
+    are in order.
     """
     started = time.monotonic()
     recipe = recipe.with_overrides(overrides) if isinstance(recipe, Recipe) else Recipe.load(recipe, overrides)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from rankwise.data.files.table import Table
+from rankwise.data.pairs import shown
 from rankwise.data.prepare import Split
 from rankwise.data.shifts import shift, shifted_tokens
 from rankwise.inference.evaluation import Evaluation, probabilities_under
@@ -42,6 +43,8 @@ def shift_report(run: Run, table: Table, split: Split, plain: Evaluation, *, eng
         kinds_scores.append(KindScores(change.kind, rows, changed, scores.accuracy, scores.macro_f1, drop, example))
     if not scoring.keep_texts:
         text, kinds_scores = "", [replace(kind, example="") for kind in kinds_scores]
+    else:
+        text, kinds_scores = shown(text), [replace(kind, example=shown(kind.example)) for kind in kinds_scores]
     name = table.layout.path if table.layout.path.startswith("hub:") else Path(table.layout.path).name
     return ShiftReport(name, len(split), scoring.confidence, text, tuple(kinds_scores))
 

@@ -44,7 +44,7 @@ def typed(path: Path, message: str) -> list[list[str]]:
 
 def read_as_typed(path: Path, settings: list[str]):
     data = Recipe().with_overrides([f"data.source={path}", *settings]).data
-    return read(path, **{key: getattr(data, key) for key in ("text", "label", "header")})
+    return read(path, **{key: getattr(data, key) for key in ("text", "text_pair", "label", "header")})
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,8 @@ def test_where_two_readings_fit_the_commands_are_given_and_work(tmp_path: Path, 
     path = write(tmp_path / "t.csv", content)
     commands = typed(path, failing(path))
     assert len(commands) > 1 or "nr," in content
-    read_differently = {(table.layout.text, table.layout.label) for table in (read_as_typed(path, each) for each in commands)}
+    layouts = [read_as_typed(path, each).layout for each in commands]
+    read_differently = {(layout.text, layout.text_pair, layout.label) for layout in layouts}
     assert len(read_differently) == len(commands)
 
 

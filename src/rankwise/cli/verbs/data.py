@@ -13,7 +13,7 @@ from rich.markup import escape
 from typer import Argument, Option
 
 from rankwise.cli import console
-from rankwise.cli.arguments import JsonOption, LabelColumn, SetOption, TextColumn, print_json, takes_options
+from rankwise.cli.arguments import JsonOption, LabelColumn, SetOption, TextColumn, TextPairColumn, print_json, takes_options
 from rankwise.cli.options import reading, with_columns
 from rankwise.data.audit import Audit, audit
 from rankwise.data.labelled import losses, read_splits
@@ -36,6 +36,7 @@ class DataOptions:
     ]
     test: Annotated[Path | None, Option(help="A test file to compare with.")] = None
     text_column: TextColumn = None
+    text_pair_column: TextPairColumn = None
     label_column: LabelColumn = None
     base: Annotated[str, Option(help="Whose tokenizer counts the tokens.")] = "minilm"
     no_tokens: Annotated[bool, Option("--no-tokens", help="Leave token lengths out; loads no torch.")] = False
@@ -57,7 +58,8 @@ def data(options: DataOptions) -> None:
     changes = [f"data.source={json.dumps(options.source)}", *reading(options.overrides)]
     if options.test is not None:
         changes.append(f"data.test={json.dumps(str(options.test))}")
-    spec = with_columns(Recipe().with_overrides(changes).data, options.text_column, options.label_column)
+    columns = (options.text_column, options.label_column, options.text_pair_column)
+    spec = with_columns(Recipe().with_overrides(changes).data, *columns)
     if options.suspects:
         from rankwise.cli.verbs.suspects import name_suspects
 
@@ -81,7 +83,7 @@ def data(options: DataOptions) -> None:
     if options.as_json:
         print_json({"layouts": layouts}, report)
     else:
-        show_audit(layouts, report, longest=longest)
+        show_audit(layouts, report, longest=longest, pairs=bool(tables["train"].layout.text_pair))
 
 
 def _tokens(base: str, texts: Sequence[str]) -> tuple[NDArray[np.int64], int]:
@@ -93,7 +95,7 @@ def _tokens(base: str, texts: Sequence[str]) -> tuple[NDArray[np.int64], int]:
     return tokenize_to_disk(tokenizer, texts, max_length=None).lengths, longest
 
 
-def show_audit(layouts: Sequence[str], report: Audit, *, longest: int = 0) -> None:
+def show_audit(layouts: Sequence[str], report: Audit, *, longest: int = 0, pairs: bool = False) -> None:
     """Rows and classes, lengths as a picture, repeats and leaks as warnings; `longest` is the most tokens a base takes."""
     for layout in layouts:
         console.dim(layout)
@@ -111,30 +113,32 @@ def show_audit(layouts: Sequence[str], report: Audit, *, longest: int = 0) -> No
     console.out.print(console.plain_table("class", "rows", "share", "", rows=classes, right=(1, 2)))
     if len(report.classes) > MOST_CLASSES:
         console.dim(f"and {len(report.classes) - MOST_CLASSES:,} more; --json has them all")
-    _show_lengths(report.tokens or report.characters, longest)
+    _show_lengths(report.tokens or report.characters, longest, pairs=pairs)
     for line in report.warnings:
         console.note(line)
     if not report.warnings:
         console.out.print("[green]nothing to warn of[/]")
 
 
-def _recommended(lengths: Lengths, longest: int) -> str:
+def _recommended(lengths: Lengths, longest: int, *, pairs: bool = False) -> str:
     """What to type to read nearly all texts whole: one pass, or windows where the base takes `longest` at most."""
     wanted = lengths.recommended or 0
-    if wanted <= longest:
-        return f"--set data.max_length={wanted}"
+    if wanted <= longest or pairs:
+        return f"--set data.max_length={min(wanted, longest)}"
     window = min(WINDOW, longest)
     return f"--set data.max_length={window} --set data.windows={windows_of(wanted, window, wanted)}"
 
 
-def _show_lengths(lengths: Lengths, longest: int) -> None:
+def _show_lengths(lengths: Lengths, longest: int, *, pairs: bool) -> None:
+    text = "pair of texts" if pairs else "text"
     most = max((rows for _, _, rows in lengths.histogram), default=1)
     bars = [(f"{low:,} to {high - 1:,}", f"{rows:,}", console.bar(rows, most)) for low, high, rows in lengths.histogram]
     console.out.print()
-    console.out.print(console.plain_table(f"{lengths.unit} per training text", "rows", "", rows=bars, right=(1,)))
+    console.out.print(console.plain_table(f"{lengths.unit} per training {text}", "rows", "", rows=bars, right=(1,)))
     console.dim("quantiles: " + ", ".join(f"{name} {value:,}" for name, value in lengths.quantiles.items()))
     if lengths.coverage:
         shares = ", ".join(f"{share:.1%} in {size}" for size, share in lengths.coverage.items())
         console.out.print(f"texts that fit whole: {shares} tokens")
-        console.out.print(f"[bold]recommended[/]  {_recommended(lengths, longest)}  [dim](fits 99.5 %)[/]")
+        fits = "" if pairs and (lengths.recommended or 0) > longest else "  [dim](fits 99.5 %)[/]"
+        console.out.print(f"[bold]recommended[/]  {_recommended(lengths, longest, pairs=pairs)}{fits}")
     console.out.print()

@@ -32,6 +32,7 @@ class EvaluateOptions:
     run: arguments.RunArg
     source: Annotated[str, Argument(metavar="DATA", help="Labelled rows: a file, a folder, hub:NAME:SPLIT, sample.")]
     text_column: arguments.TextColumn = None
+    text_pair_column: arguments.TextPairColumn = None
     label_column: arguments.LabelColumn = None
     unseen: Annotated[bool, Option("--unseen-as-wrong", help="Score labels the run never saw as wrong.")] = False
     shift: Annotated[
@@ -56,7 +57,7 @@ def evaluate(options: EvaluateOptions) -> None:
     unseen = ["data.unseen_labels=wrong"] if options.unseen else []
     spec = spec_for(run.recipe, options.source, [*(options.overrides or []), *unseen])
     source, numbering = source_for(spec, labelled=True)
-    source = with_columns(source, options.text_column, options.label_column)
+    source = with_columns(source, options.text_column, options.label_column, options.text_pair_column)
     with WorkProgress() as progress:
         how: dict[str, Any] = {"numbering": numbering, "engine": options.engine, "events": Events(progress)}
         table, split, evaluation = evaluate_file(run, source, spec, **how)

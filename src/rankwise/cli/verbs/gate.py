@@ -42,6 +42,7 @@ class GateOptions:
         Path | None, Option(metavar="FILE", help="Append a summary in Markdown, as to $GITHUB_STEP_SUMMARY.")
     ] = None
     text_column: arguments.TextColumn = None
+    text_pair_column: arguments.TextPairColumn = None
     label_column: arguments.LabelColumn = None
     unseen: Annotated[bool, Option("--unseen-as-wrong", help="Score labels the runs never saw as wrong.")] = False
     engine: arguments.EngineOption = "torch"
@@ -82,6 +83,7 @@ def _of_files_alone(options: GateOptions) -> str:
     """The first option given that means nothing without --data; empty where there is none."""
     given = {
         "--text-column": options.text_column,
+        "--text-pair-column": options.text_pair_column,
         "--label-column": options.label_column,
         "--unseen-as-wrong": options.unseen,
         "--engine": options.engine != "torch",
@@ -99,7 +101,8 @@ def _held(new: "Run", old: "Run", options: GateOptions) -> "Gate":
         unseen = ["data.unseen_labels=wrong"] if options.unseen else []
         spec = spec_for(run.recipe, options.data or "", [*(options.overrides or []), *unseen])
         source, numbering = source_for(spec, labelled=True)
-        return with_columns(source, options.text_column, options.label_column), spec, numbering
+        columns = (options.text_column, options.label_column, options.text_pair_column)
+        return with_columns(source, *columns), spec, numbering
 
     if options.data is None:
         answered = kept_by_both(new, old)

@@ -22,10 +22,12 @@ from rankwise.cli.arguments import (
     RunArg,
     SetOption,
     TextColumn,
+    TextPairColumn,
     print_json,
     takes_options,
 )
 from rankwise.data.given import name_of
+from rankwise.data.pairs import apart, is_blank, pair_of, shown
 from rankwise.errors import DataError
 from rankwise.run.engines import ENGINES, engine_called
 from rankwise.run.manifest import WORDS, check_run, run_that_has
@@ -48,6 +50,7 @@ class PredictOptions:
         str | None, Argument(metavar="DATA", help="A file of texts; - reads one text a line from standard input; sample.")
     ] = None
     text: Annotated[list[str] | None, Option(help="A text to classify. Repeatable.")] = None
+    text_pair: Annotated[list[str] | None, Option(help="The second text, where a run classifies pairs; one for each.")] = None
     out: Annotated[
         Path | None,
         Option(help="A .csv, .tsv, .jsonl, .xlsx, .parquet, .arrow or .feather file; else CSV on standard output."),
@@ -69,6 +72,7 @@ class PredictOptions:
     engine: EngineOption = "torch"
     base: BaseOption = None
     text_column: TextColumn = None
+    text_pair_column: TextPairColumn = None
     overrides: SetOption = None
     as_json: JsonOption = False
 
@@ -80,19 +84,29 @@ def predict(options: PredictOptions) -> None:
         raise DataError("give a file to predict, or --text TEXT; a - reads one text a line from standard input")
     if options.mc_dropout and not engine_called(options.engine).dropout:
         raise DataError(f"--mc-dropout needs dropout, which --engine {options.engine} has none of; type --engine torch")
+    if options.text_pair is not None and len(options.text_pair) != len(options.text or ()):
+        raise DataError(f"{len(options.text or ())} --text and {len(options.text_pair)} --text-pair; give one for each pair")
     check_run(options.run)
     if options.explain:
         _check_explained(options)
     if options.text and options.out is None and not (options.as_json or options.submission or options.numbers):
-        if options.explain:
-            show_explanations(options.text, _explained(options), all_classes=options.probabilities)
-        else:
-            predictions = _run_of(options).predict(options.text, mc_dropout=options.mc_dropout, engine=options.engine)
-            show_predictions(options.text, predictions, all_classes=options.probabilities)
-        _note_blank([number for number, text in enumerate(options.text, start=1) if not text or text.isspace()])
+        _show_texts(options)
     else:
         _check_files(options)
         _write_rows(options)
+
+
+def _show_texts(options: PredictOptions) -> None:
+    """Print what is predicted of the texts of the command line, with the words that speak for it where they are asked for."""
+    texts, run = _texts(options), _run_of(options)
+    _check_pairs(options, run)
+    given, all_classes = list(map(apart, texts)), options.probabilities
+    if options.explain:
+        show_explanations(list(map(shown, texts)), run.explain(given), all_classes=all_classes)
+    else:
+        predictions = run.predict(given, mc_dropout=options.mc_dropout, engine=options.engine)
+        show_predictions(list(map(shown, texts)), predictions, all_classes=all_classes)
+    _note_blank([number for number, text in enumerate(texts, start=1) if is_blank(text)])
 
 
 def _check_explained(options: PredictOptions) -> None:
@@ -105,6 +119,23 @@ def _check_explained(options: PredictOptions) -> None:
         raise DataError(
             f"--explain needs torch, for gradients, which --engine {options.engine} has none of; type --engine torch"
         )
+
+
+def _texts(options: PredictOptions) -> list[str]:
+    """The texts of the command line, or its pairs."""
+    if options.text_pair is None:
+        return list(options.text or ())
+    return list(map(pair_of, options.text or (), options.text_pair))
+
+
+def _check_pairs(options: PredictOptions, run: "Run") -> None:
+    """Raise DataError for single texts to a run of pairs, and for pairs to one of single texts."""
+    if options.source == "-" and run.preprocessing.reads_pairs:
+        raise DataError("this run classifies pairs of texts, and a line is one text; give a file with both in columns")
+    if options.text and (options.text_pair is not None) != run.preprocessing.reads_pairs:
+        pairs, found = "this run classifies pairs of texts: type --text FIRST --text-pair SECOND", "found --text alone"
+        singles = "this run classifies single texts: leave --text-pair out"
+        raise DataError(f"{pairs}, {found}" if run.preprocessing.reads_pairs else singles)
 
 
 def _check_files(options: PredictOptions) -> None:
@@ -160,12 +191,13 @@ def _write_rows(options: PredictOptions) -> None:
     own: Sequence[str] = ()
     blank = array("q")
     if options.text or options.source == "-":
-        texts = enumerate(options.text or _lines(sys.stdin), start=1)
+        _check_pairs(options, loaded)
+        texts = enumerate(_texts(options) or _lines(sys.stdin), start=1)
         records = (Record(number, text.rstrip("\r\n"), None, {}) for number, text in texts)
         rows = written_rows(loaded, noting_blank(records, blank), form, **how)
     else:
         spec = spec_for(loaded.recipe, str(options.source), options.overrides)
-        source = with_columns(source_for(spec, labelled=False)[0], options.text_column, None)
+        source = with_columns(source_for(spec, labelled=False)[0], options.text_column, None, options.text_pair_column)
         layout, rows = predict_rows(loaded, source, spec, form, blank=blank, **how)
         own = layout.columns
         for line in (*layout.warnings, *filter(None, [other_columns(loaded, layout)])):
@@ -227,19 +259,13 @@ class _Shown(io.TextIOBase):
 
 
 def _run_of(options: PredictOptions) -> "Run":
-    """The run, its engine loaded and told of."""
+    """The run, its engine loaded and told of where it predicts."""
     from rankwise.run.folder import Run
 
     run = Run.load(options.run, base=options.base)
-    show_engine(run, options.engine)
+    if not options.explain:
+        show_engine(run, options.engine)
     return run
-
-
-def _explained(options: PredictOptions) -> "list[Explanation]":
-    """The explanations of the texts that were typed."""
-    from rankwise.run.folder import Run
-
-    return Run.load(options.run, base=options.base).explain(options.text)
 
 
 def show_engine(run: "Run", engine: str) -> None:

@@ -12,14 +12,17 @@ from rankwise.cli.options import check_apart
 from rankwise.data.files.output import check_output, write_rows
 from rankwise.data.files.table import Table, stream
 from rankwise.data.labelled import read_training
+from rankwise.data.pairs import SHOWN_BETWEEN, sides
 from rankwise.data.tasks import SINGLE_LABEL, SingleLabel
 from rankwise.errors import DataError, nearest
 from rankwise.recipe import DataSpec, SourceSpec
+from rankwise.system.visible import one_line
 from rankwise.workflows.suspects import FOLDS, Features, ListScores, Suspects, compare, find_suspects
 
 SHOWN = 15
 LEAST_AGREEMENT = 0.5  # of labels with the judge, below which it knows too little to judge
 LONGEST = 300  # characters of a text that are shown at most
+LEAST, BESIDE = 16, 40  # characters of each text of a pair, and of what stands beside both
 
 
 def name_suspects(
@@ -79,10 +82,15 @@ def _rows(
             "p_likely": round(sure, 4),
             "probably_wrong": named,
             **({} if true_labels is None else {"truth": true_labels[index]}),
-            "text": table.texts[index],
+            **_texts(table, index),
         }
         for index, likely, own, sure, named in zip(*(column.tolist() for column in columns), strict=True)
     ]
+
+
+def _texts(table: Table, index: int) -> dict[str, str]:
+    """A row's text, or both of its pair."""
+    return dict(zip(("text", "text_pair"), sides(table.texts[index]), strict=False))
 
 
 def _true_labels(source: SourceSpec, spec: DataSpec, table: Table, column: str) -> list[str]:
@@ -146,7 +154,9 @@ def _show_rows(rows: list[dict[str, Any]]) -> None:
     table = console.plain_table("row", "label", "likely", "margin", "text", right=(3,))
     table.columns[4].no_wrap, table.columns[4].ratio, table.expand = True, 1, True  # a line a row, cut where it ends
     for row in rows[:SHOWN]:
-        text = " ".join(row["text"][:LONGEST].split())
+        texts = [row[side] for side in ("text", "text_pair") if side in row]
+        most = LONGEST if len(texts) == 1 else max(LEAST, (console.out.width - BESIDE) // 2)
+        text = SHOWN_BETWEEN.join(one_line(side, most) for side in texts)
         margin = f"{100 * (row['p_likely'] - row['p_label']):.0f}"
         table.add_row(f"{row['row']:,}", escape(row["label"]), escape(row["likely"]), margin, escape(text))
     console.out.print()

@@ -15,6 +15,7 @@ from rankwise.cli.progress import TrainingProgress
 from rankwise.cli.verbs.evaluate import score_name
 from rankwise.cli.verbs.plan import show_plan, show_rungs
 from rankwise.data.labelled import Volume, read_labelled
+from rankwise.data.pairs import sides
 from rankwise.errors import as_typed, check_installed
 from rankwise.planning.plan import plan as make_plan
 from rankwise.planning.workload import character_counts
@@ -102,7 +103,7 @@ def show_ladder(run: "Run") -> None:
 def show_run(run: "Run", *, example: str = "") -> None:
     """The end of a training: scores beside baselines, what they come to, what was spent, where it is, what to type next.
 
-    `example` is a text of the data, for the command that labels one.
+    `example` is a text of the data, for the command that labels one, or a pair of texts.
     """
     scores, test, facts = run.scores, run.scores.test, run.facts
     first, second = run.task.headline
@@ -128,9 +129,11 @@ def show_run(run: "Run", *, example: str = "") -> None:
     if left := facts.ranks:
         spread = f"{min(left.values())} to {max(left.values())} a linear layer"
         console.out.print(f"[bold]ranks[/]   {sum(left.values())} of {sum(ledger.ranks.values())} are left, {spread}")
+    text, *paired = sides(example)
+    pair = "".join(f" --text-pair {_example(other)}" for other in paired)
     console.out.print(
         f"[bold]run[/]     {escape(str(run.folder))}  (best at step {facts.best.step} of {facts.steps})\n"
-        f"[bold]next[/]    rankwise predict {console.shell(run.folder)} --text {_example(example)}\n"
+        f"[bold]next[/]    rankwise predict {console.shell(run.folder)} --text {_example(text)}{pair}\n"
         f"        rankwise evaluate {console.shell(run.folder)} DATA",
         soft_wrap=True,
     )

@@ -35,6 +35,11 @@ def unclear(file: Candidates, choice: Choice, *, needs_label: bool) -> DataError
         for label in labels
         if label not in text
     ]
+    if len(texts) == 2 and commands:
+        of_both = [label for label in labels if label not in {*texts[0], *texts[1]}]
+        commands[SHOWN - 1 :] = [
+            file.command_for_pair(texts[0], texts[1], label if seeks_label else None) for label in of_both[:1]
+        ]
     typed = " or ".join(commands[:SHOWN])
     if seeks_label and (flags := flags_of(file, choice)):
         names = ", ".join(file.columns[index] for index in flags[:5]) + (", …" if len(flags) > 5 else "")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from rankwise.data.files.asking import SHOWN, may_be
-from rankwise.data.files.candidates import BODY, LABEL, TITLE, Candidates, Choice, flags_of, named
+from rankwise.data.files.candidates import BODY, LABEL, TITLE, Candidates, Choice, flags_of, named, paired
 from rankwise.data.files.cells import name_each_other
 from rankwise.errors import DataError
 
@@ -110,7 +110,10 @@ def _with_its_names(file: Candidates, label: int, text: Sequence[int]) -> tuple[
 
 
 def _text_by_name(file: Candidates, choice: Choice) -> None:
-    """A title and a body, or one column, by their known names; other bodies are told."""
+    """A pair, a title and a body, or one column, by their known names; other bodies are told."""
+    if (pair := paired(file.columns)) and not choice.taken.intersection(pair):
+        choice.text, choice.pair = (pair[0],), (pair[1],)
+        return
     titles = [index for index in named(file.columns, TITLE) if index not in choice.taken]
     titles = [index for index in titles if file.columns[index].lower() != "subject" or file.first(index).may_be_text]
     bodies = [index for index in named(file.columns, BODY) if index not in choice.taken]

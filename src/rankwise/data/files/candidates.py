@@ -1,6 +1,6 @@
 """The columns that a source has, with samples of their cells, and those of them that are chosen so far."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rankwise.data.files.cells import Cells
@@ -11,8 +11,17 @@ BODY = (
     *("text", "sentence", "review", "content", "document", "body", "message"),
     *("article", "description", "abstract", "summary"),
 )
-LABEL = ("label", "labels", "class", "category", "target", "sentiment")
-NAMES = {*TITLE, *BODY, *LABEL, "id"}
+LABEL = (
+    *("label", "labels", "class", "category", "target", "sentiment"),
+    *("gold_label", "is_duplicate", "entailment_judgment"),
+)
+_NUMBERED = [("1", "2"), ("_1", "_2"), ("a", "b"), ("_a", "_b")]
+PAIRS = (
+    *((f"{what}{one}", f"{what}{two}") for what in ("sentence", "text", "question") for one, two in _NUMBERED),
+    *(("premise", "hypothesis"), ("text", "text_pair")),
+)
+"""Names of the first and the second text, where a row is a pair."""
+NAMES = {*TITLE, *BODY, *LABEL, *(name for pair in PAIRS for name in pair), "id"}
 """The names by which columns are known."""
 
 
@@ -38,8 +47,17 @@ class Candidates:
 
     def command(self, text: Sequence[int] = (), label: int | Sequence[int] | None = None) -> str:
         """What to type to read these columns."""
-        names = [self.columns[index] if self.by_name else index for index in text]
-        parts = [as_set("data.text", names[0] if len(names) == 1 else names)] if text else []
+        return self._typed({"data.text": text}, label)
+
+    def command_for_pair(self, first: Sequence[int], second: Sequence[int], label: int | None = None) -> str:
+        """What to type to read these columns as pairs."""
+        return self._typed({"data.text": first, "data.text_pair": second}, label)
+
+    def _typed(self, columns: Mapping[str, Sequence[int]], label: int | Sequence[int] | None) -> str:
+        parts = []
+        for key, indices in columns.items():
+            names = [self.columns[index] if self.by_name else index for index in indices]
+            parts += [as_set(key, names[0] if len(names) == 1 else names)] if names else []
         if isinstance(label, int):
             parts.append(as_set("data.label", self.columns[label] if self.by_name else label))
         elif label:
@@ -53,6 +71,8 @@ class Choice:
 
     text: tuple[int, ...]
     label: int | None
+    pair: tuple[int, ...] = ()
+    """The second text, where a row is a pair."""
     labels: tuple[int, ...] = ()
     """Where there are several label columns; then `label` is None."""
     numbers: int | None = None
@@ -65,7 +85,7 @@ class Choice:
 
     @property
     def taken(self) -> set[int]:
-        return {*self.text, *self.labels, *(index for index in (self.label, self.numbers) if index is not None)}
+        return {*self.text, *self.pair, *self.labels, *(one for one in (self.label, self.numbers) if one is not None)}
 
 
 def flags_of(file: Candidates, choice: Choice) -> list[int]:
@@ -74,6 +94,12 @@ def flags_of(file: Candidates, choice: Choice) -> list[int]:
     written = [index for index in flags if not file.all(index).values[0].isalpha()]  # as 0 and 1, not as true and false
     flags = written if len(written) > 1 else flags
     return flags if len(flags) > 1 and any(len(file.all(index).values) > 1 for index in flags) else []
+
+
+def paired(columns: Sequence[str]) -> tuple[int, int] | None:
+    """The indices of the first columns whose names say that they are a pair, whatever their case; None where none are."""
+    both = (named(columns, pair) for pair in PAIRS)
+    return next(((found[0], found[1]) for found in both if len(found) == 2), None)
 
 
 def named(columns: Sequence[str], known: Sequence[str]) -> list[int]:

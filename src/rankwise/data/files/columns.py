@@ -14,7 +14,7 @@ from rankwise.data.files.by_values import choose_by_values
 from rankwise.data.files.candidates import BODY, TITLE, Candidates, Choice, named
 from rankwise.data.files.header import candidates_of, refuse_likely_header
 from rankwise.data.files.rows import Rows
-from rankwise.errors import DataError, Unlabelled, nearest
+from rankwise.errors import DataError, Unlabelled, as_set, nearest
 from rankwise.recipe import Column, SourceSpec
 
 _VERDICT = "answer"  # the column in which an annotation tool keeps what a person said of the label that it suggested
@@ -44,6 +44,8 @@ class Layout:
     labelling: Labelling = "one"
     classes: tuple[str, ...] = ()
     """Class names in the order of their numbers, where features of a data set, `numbers` or columns of 0 and 1 say them."""
+    text_pair: tuple[str, ...] = ()
+    """The columns of the second text, where a row is a pair of texts."""
     numbers: str | None = None
     """The column that has the label as a number, where `label` has its name."""
     verdict: str | None = None
@@ -64,7 +66,8 @@ class Layout:
             if self.labelling != "columns":
                 label += f" ({len(self.labels)} columns of {'0 and 1' if self.labelling == 'flags' else '1 and blank'})"
         why = f" ({self.guess})" if self.guess else ""
-        return f"{self.name}: {self.format}{header}; {label}, text = {many}{' + '.join(self.text)}{why}"
+        pair = f", text_pair = {many}{' + '.join(self.text_pair)}" if self.text_pair else ""
+        return f"{self.name}: {self.format}{header}; {label}, text = {many}{' + '.join(self.text)}{pair}{why}"
 
     @property
     def label_columns(self) -> tuple[str, ...]:
@@ -76,6 +79,21 @@ class Layout:
         """The file's own name, or the hub data set's."""
         return self.path if self.path.startswith("hub:") else Path(self.path).name
 
+    @property
+    def read(self) -> tuple[str, ...]:
+        """All columns that hold text, those of a pair's second text last."""
+        return (*self.text, *self.text_pair)
+
+    @property
+    def read_in_words(self) -> str:
+        """These columns in a sentence."""
+        return columns_in_words(self.text, self.text_pair)
+
+
+def columns_in_words(text: Sequence[str], pair: Sequence[str] = ()) -> str:
+    """Text columns in a sentence: `title + body`, and of a pair `premise, hypothesis as a pair`."""
+    return ", ".join(" + ".join(side) for side in (text, pair) if side) + (" as a pair" if pair else "")
+
 
 def layout_of(rows: Rows, asked: SourceSpec, *, needs_label: bool) -> Layout:
     """The layout of a source whose columns are those that are asked for; what is left open is found out.
@@ -85,7 +103,11 @@ def layout_of(rows: Rows, asked: SourceSpec, *, needs_label: bool) -> Layout:
     """
     file = candidates_of(rows, asked)
     columns = file.columns
-    choice = Choice(tuple(_index(wanted, columns, asked.path) for wanted in asked.text), None)
+    if asked.text_pair and not asked.text:
+        pair = as_set("data.text_pair", asked.text_pair[0])
+        raise DataError(f"{asked.path}: {pair} names a pair's second text alone; name the first too: --set data.text=COLUMN")
+    indices = (tuple(_index(wanted, columns, asked.path) for wanted in side) for side in (asked.text, asked.text_pair))
+    choice = Choice(next(indices), None, pair=next(indices))
     wanted = asked.label if isinstance(asked.label, tuple) else () if asked.label is None else (asked.label,)
     if wanted and (needs_label or all(_is_there(one, columns) for one in wanted)):
         asked_labels = tuple(_label_index(one, columns, asked.path) for one in wanted)
@@ -98,7 +120,7 @@ def layout_of(rows: Rows, asked: SourceSpec, *, needs_label: bool) -> Layout:
             refuse_likely_header(file, rows, choice, guessed=asked.label is None)
     if not choice.text or (not choice.is_labelled and needs_label):
         raise unclear(file, choice, needs_label=needs_label)
-    text = choice.text
+    text = (*choice.text, *choice.pair)
     roles = [*text, *choice.labels, *([] if choice.label is None else [choice.label])]
     if len(set(roles)) < len(roles):
         twice = next(columns[index] for index in roles if roles.count(index) > 1)
@@ -119,10 +141,11 @@ def layout_of(rows: Rows, asked: SourceSpec, *, needs_label: bool) -> Layout:
         format=rows.format,
         header=file.header,
         columns=columns,
-        text=tuple(columns[index] for index in text),
+        text=tuple(columns[index] for index in choice.text),
         label=name,
         labels=labels,
         labelling=labelling,
+        text_pair=tuple(columns[index] for index in choice.pair),
         classes=labels if labelling in ("flags", "marks") else rows.classes.get(name or "", ()),
         numbers=None if choice.numbers is None else columns[choice.numbers],
         verdict=columns[judged[0]] if judged else None,

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from rankwise.data.clean import has_surrogate
 from rankwise.data.files.cells import LEAST_TOLD, SHARE_TOLD, Cells, Sampler, told_by
-from rankwise.data.files.columns import Layout, layout_of
+from rankwise.data.files.columns import Layout, columns_in_words, layout_of
 from rankwise.data.files.frames import rows_of
 from rankwise.data.files.label_cells import in_one_form, reader_of
 from rankwise.data.files.reading import open_rows
 from rankwise.data.files.rows import Row, Rows, as_strings, row_name
-from rankwise.data.given import KINDS, check_order, labels_in, texts_in
+from rankwise.data.given import KINDS, check_order, labels_in, text_of, texts_in
+from rankwise.data.pairs import is_blank, pair_of
 from rankwise.data.store import Texts
 from rankwise.errors import DataError, Unlabelled, as_set
 from rankwise.recipe import DataSpec, SourceSpec
@@ -35,7 +36,7 @@ REFUSED = ("reject", "ignore")  # what an annotation tool writes of a label that
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One data row. `text` is empty where the row has none; `columns` has every cell, by name or by position."""
+    """One data row. `text` is empty where the row has none, or a pair; `columns` has every cell, by name or by position."""
 
     number: int
     text: str
@@ -52,7 +53,7 @@ class Table:
     """N texts with their labels, in the source's order."""
 
     texts: Sequence[str]
-    """On disk, when they were read from a source; see store.py."""
+    """On disk, when they were read from a source; see store.py. All of them are pairs (pairs.py), or none is."""
     labels: tuple[str, ...] | None
     layout: Layout
     dropped: Mapping[str, int]
@@ -101,7 +102,8 @@ def _opened(
 ) -> tuple[Layout, Iterator[Record]]:
     label = data.label if source.label is None else source.label
     header = data.header if source.header is None else source.header
-    asked = source.model_copy(update={"text": source.text or data.text, "label": label, "header": header})
+    text, pair = (source.text, source.text_pair) if source.text else (data.text, source.text_pair or data.text_pair)
+    asked = source.model_copy(update={"text": text, "text_pair": pair, "label": label, "header": header})
     layout = layout_of(rows, asked, needs_label=needs_label)
     saying = layout if needs_label or not layout.labels else replace(layout, label=None, labels=())
     cells = rows.read()
@@ -111,7 +113,7 @@ def _opened(
     if rows.typed:
         cells, typed = tee(cells)
         listed = layout.label if layout.labelling == "one" else None
-        cells = as_strings(cells, (*layout.text, *saying.label_columns), layout.columns, source.path, listed=listed)
+        cells = as_strings(cells, (*layout.read, *saying.label_columns), layout.columns, source.path, listed=listed)
     return layout, _records(cells, typed, saying, data.join, bad)
 
 
@@ -129,14 +131,16 @@ def table_of(texts: Any, labels: Any = None, data: DataSpec | None = None) -> Ta
         table = _collect(layout, _noting_kinds(records, layout, kinds), data, True, bad)
         return replace(table, label_type=kinds.pop() if len(kinds) == 1 and kinds <= KINDS.keys() - {"str"} else None)
     check_order(texts, labels)
-    listed = list(texts_in(texts, data.text, data.join, call="train"))
+    listed = list(texts_in(texts, data.text, data.join, call="train", pair=data.text_pair))
+    are_pairs = bool(listed) and not isinstance(listed[0], str)
     names, label_type = (None, None) if labels is None else labels_in(labels)
     if names is not None and len(names) != len(listed):
         raise DataError(f"{len(listed):,} texts and {len(names):,} labels; expected one label for each text")
     label = None if names is None else "label"
     columns = tuple(map(str, data.text)) or ("text",)
-    layout = Layout("list", "list", None, (*columns, *filter(None, [label])), columns, label)
-    table = _collect(layout, _list_records(listed, names), DataSpec(), names is not None, ())
+    pair = (tuple(map(str, data.text_pair)) or ("text_pair",)) if are_pairs else ()
+    layout = Layout("list", "list", None, (*columns, *pair, *filter(None, [label])), columns, label, text_pair=pair)
+    table = _collect(layout, _list_records(listed, names, pairs=are_pairs), DataSpec(), names is not None, ())
     return replace(table, label_type=label_type)
 
 
@@ -148,11 +152,14 @@ def _noting_kinds(records: Iterator[Record], layout: Layout, kinds: set[str]) ->
         yield record
 
 
-def like_training(source: SourceSpec, data: DataSpec, text: Sequence[str], trained: Layout | None = None) -> SourceSpec:
+def like_training(
+    source: SourceSpec, data: DataSpec, text: Sequence[str], trained: Layout | None = None, *, pair: Sequence[str] = ()
+) -> SourceSpec:
     """The source read from the columns that training read as `text`, where nothing else is asked for and it has them.
 
-    `trained` is the layout of the training rows, where they lie beside it: a file without a header that is as wide is read
-    alike. Raises DataError for a file that has some of the columns only, Unlabelled for one that lacks the label alone.
+    `pair` are those of a pair's second text. `trained` is the layout of the training rows, where they lie beside it: a file
+    without a header that is as wide is read alike. Raises DataError for a file that has some of the columns only, Unlabelled
+    for one that lacks the label alone.
     """
     if source.text or data.text or not text:
         return source
@@ -165,37 +172,47 @@ def like_training(source: SourceSpec, data: DataSpec, text: Sequence[str], train
         if len(columns) != len(trained.columns):
             return source
         label = data.label if source.label is None else source.label
+        columns_read = {"text": tuple(text), "text_pair": tuple(pair)}
         alike = trained.labels or trained.label
-        return source.model_copy(update={"text": tuple(text), "label": alike if label is None else label})
+        return source.model_copy(update={**columns_read, "label": alike if label is None else label})
     if rows.columns is None and all(map(str.isdecimal, text)):  # training had no header, so these are no names
         return source
-    here = [name for name in text if name in columns]
-    if here and len(here) < len(text):
-        lacks = ", ".join(f"'{name}'" for name in text if name not in columns)
+    both = (*text, *pair)
+    here = [name for name in both if name in columns]
+    if here and len(here) < len(both):
+        lacks = ", ".join(f"'{name}'" for name in both if name not in columns)
+        fix = f", or read what is there: {as_set('data.text', here[0] if len(here) == 1 else here)}"
         raise DataError(
-            f"{source.path}: no column {lacks} among {', '.join(columns)}, and training read {' + '.join(text)}; add it, or "
-            f"read what is there: {as_set('data.text', here[0] if len(here) == 1 else here)}"
+            f"{source.path}: no column {lacks} among {', '.join(columns)}, and training read {columns_in_words(text, pair)}; "
+            f"add it{'' if pair else fix}"
         )
-    return source.model_copy(update={"text": tuple(text)}) if here else source
+    return source.model_copy(update={"text": tuple(text), "text_pair": tuple(pair)}) if here else source
 
 
 def _records(
     rows: Iterator[Row], typed: Iterator[Row] | None, layout: Layout, join: str, bad: array[int]
 ) -> Iterator[Record]:
-    text_of = _joined([layout.columns.index(name) for name in layout.text], join)
+    reading = _reading(layout, join)
     read_label = reader_of(layout)
     for number, (location, cells) in enumerate(rows, start=1):
         own = None if typed is None else next(typed)[1]
         if cells is None:
             bad.append(number)
             continue
-        text = text_of(cells)
+        sides = [side(cells) for side in reading]
+        text = sides[0] if len(sides) == 1 else pair_of(*sides)
         said = read_label(cells, own, number, location)
-        if "\0" in text or (said.label and "\0" in said.label):
+        if any("\0" in side for side in sides) or (said.label and "\0" in said.label):
             raise DataError(f"{row_name(layout.path, number, location)}: a NUL character; no text has one, remove it")
         columns = dict(zip(layout.columns, cells, strict=True))
         typed_columns = columns if own is None else dict(zip(layout.columns, own, strict=True))
         yield Record(number, text, said.label, columns, typed_columns, said.several)
+
+
+def _reading(layout: Layout, join: str) -> list[Callable[[Sequence[str]], str]]:
+    """A function from cells to text, of a pair one for each side."""
+    sides = [side for side in (layout.text, layout.text_pair) if side]
+    return [_joined([layout.columns.index(name) for name in side], join) for side in sides]
 
 
 def _joined(text: Sequence[int], join: str) -> Callable[[Sequence[str]], str]:
@@ -220,7 +237,7 @@ def _collect(layout: Layout, records: Iterable[Record], data: DataSpec, needs_la
         for record in records:
             if layout.header and record.columns[top] == top and list(record.columns.values()) == list(layout.columns):
                 again.append(record.number)
-            elif not record.text or record.text.isspace():
+            elif is_blank(record.text):
                 empty.append(record.number)
             elif layout.verdict is not None and record.columns[layout.verdict] in REFUSED:
                 refused.append(record.number)
@@ -233,7 +250,7 @@ def _collect(layout: Layout, records: Iterable[Record], data: DataSpec, needs_la
                 counts.append(-1 if record.several is None else len(record.several))
                 rows.append(record.number)
                 if sampler.takes_next():
-                    sampler.take([record.label or "", *(record.columns[name] for name in layout.text if record.columns)])
+                    sampler.take([record.label or "", *(record.columns[name] for name in layout.read if record.columns)])
                 yield record.text
 
     texts = Texts.of(kept_texts())
@@ -292,7 +309,7 @@ def _refuse_losses(layout: Layout, kept: int, dropped: Mapping[str, Sequence[int
     empty, missing = dropped["empty text"], dropped["missing label"]
     if empty and fail_empty:
         raise DataError(
-            f"{layout.path}: {len(empty):,} of {total:,} rows have no text in {' + '.join(layout.text)} "
+            f"{layout.path}: {len(empty):,} of {total:,} rows have no text in {layout.read_in_words} "
             f"({_first(empty)}); fill them, or drop them: --set data.empty_text=drop"
         )
     if missing and len(missing) + len(empty) == total:
@@ -309,10 +326,11 @@ def _refuse_losses(layout: Layout, kept: int, dropped: Mapping[str, Sequence[int
 
 def _column_warnings(layout: Layout, labels: Sequence[str] = (), *columns: Sequence[str]) -> Iterator[str]:
     """A warning for each text column, of which a sample is given, that holds none, or tells the label without being any."""
-    for name, column in zip(layout.text, columns, strict=False):  # lists have none
+    for name, column in zip(layout.read, columns, strict=False):  # lists have none
         cells = Cells(column)
         called = f"column {name}" if layout.header is False else f"column '{name}'"
-        is_text = f"{layout.name}: {called} is {'joined into the' if len(layout.text) > 1 else 'the'} text, but"
+        role = "in the pair of texts" if layout.text_pair else "joined into the text" if len(layout.text) > 1 else "the text"
+        is_text = f"{layout.name}: {called} is {role}, but"
         is_no_text = cells.kind in _NO_TEXT
         if cells.kind == "blank":
             yield f"{is_text} it is blank in every row"
@@ -320,7 +338,7 @@ def _column_warnings(layout: Layout, labels: Sequence[str] = (), *columns: Seque
             yield f"{is_text} it is {cells.examples()} in every row"
         elif is_no_text:
             yield f"{is_text} it holds {_NO_TEXT[cells.kind]}, such as {cells.examples()}; is that meant?"
-        beside = len(layout.text) > 1 and not cells.may_be_text
+        beside = len(layout.read) > 1 and not cells.may_be_text
         if (is_no_text or beside) and (told := _told(column, labels)):
             yield f"{is_text} it tells the label by itself: {told}; readers who will not have it should not train on it"
 
@@ -349,11 +367,10 @@ def _first(numbers: Sequence[int]) -> str:
     return f"row{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:5]))}{', …' if len(numbers) > 5 else ''}"
 
 
-def _list_records(texts: Sequence[Any], labels: Sequence[str] | None) -> Iterator[Record]:
-    """The records of Python lists. Raises DataError for what is no text."""
-    for index, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise DataError(f"texts[{index}] is a {type(text).__name__} ({text!r:.40}); expected a string")
-        if has_surrogate(text) or "\0" in text:
-            raise DataError(f"texts[{index}] holds a NUL character or half of a character; expected valid Unicode")
+def _list_records(texts: Sequence[Any], labels: Sequence[str] | None, *, pairs: bool) -> Iterator[Record]:
+    """The records of Python lists. Raises DataError for what is no text, or no pair of texts among pairs."""
+    for index, value in enumerate(texts):
+        text = text_of(value, f"texts[{index}]", pairs=pairs)
+        if has_surrogate(text):
+            raise DataError(f"texts[{index}] holds half of a character; expected valid Unicode")
         yield Record(index + 1, text, None if labels is None else labels[index], {})

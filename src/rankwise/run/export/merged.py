@@ -70,7 +70,8 @@ def _write(classifier: Classifier, run: SavedRun, folder: Path) -> None:
         if (run.folder / name).is_file():
             shutil.copyfile(run.folder / name, folder / name)
     reloaded = load_whole(folder, classifier.plan, classifier.classes)
-    for batch in probe_batches(tokenizer_in(folder), run.preprocessing.max_length):
+    about = run.preprocessing
+    for batch in probe_batches(tokenizer_in(folder), about.max_length, pairs=about.reads_pairs):
         before, after = (_logits(each, batch) for each in (classifier.model, reloaded))
         if not np.allclose(before, after, rtol=ROUNDING, atol=ROUNDING):
             raise ReloadMismatch(

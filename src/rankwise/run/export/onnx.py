@@ -9,6 +9,7 @@ import uuid
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rankwise.data.batches import Batch, Padding, collate
+from rankwise.data.pairs import pair_of
 from rankwise.data.tokens import tokenize
 from rankwise.errors import ModelError, ReloadMismatch, require
 from rankwise.inference.onnx_scorer import DIFFERENCE, SOURCE, TOLERANCE, OnnxScorer, load_onnx, sealed
@@ -37,16 +39,21 @@ LARGEST_FILE = 2**31 - 1  # bytes in a protobuf message
 
 def export_run(run: SavedRun, path: Path, *, source: str) -> float:
     """Write a run's classifier to `path`, as `export` does, held against torch's in shapes of many kinds."""
-    batches = probe_batches(tokenizer_in(run.folder), run.preprocessing.max_length)
+    batches = probe_batches(tokenizer_in(run.folder), run.preprocessing.max_length, pairs=run.preprocessing.reads_pairs)
     return export(run.classifier(), batches, path, source=source)
 
 
-def probe_batches(tokenizer: Any, max_length: int) -> list[Batch]:
-    """Batches of random words in many shapes: an example of 2 texts, then 1 to 4 texts of 0 words up to the max length."""
+def probe_batches(tokenizer: Any, max_length: int, *, pairs: bool = False) -> list[Batch]:
+    """Batches of random words in many shapes: an example of 2 texts, then 1 to 4 texts of 0 words up to the max length.
+
+    Of `pairs` each text is cut in two, so that its second half has the segment ids of a second text.
+    """
     words = sorted(set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens))
     rng = np.random.default_rng(0)
     counts = np.geomspace(1, max_length, PROBE_TEXTS).round().astype(int) - 1
-    texts = [" ".join(rng.choice(words, size=count)) for count in counts]
+    drawn = [rng.choice(words, size=count) for count in counts]
+    halves = [(" ".join(chosen[: len(chosen) // 2]), " ".join(chosen[len(chosen) // 2 :])) for chosen in drawn]
+    texts = list(starmap(pair_of, halves)) if pairs else list(map(" ".join, drawn))
     tokens = tokenize(tokenizer, texts, max_length=max_length)
     middle = len(texts) // 2
     shapes = [
