@@ -307,6 +307,6 @@ def test_what_is_no_class_or_no_list_of_texts_is_refused(run_for):
         run.explain(["apple"], label="fruit", against="fruit")
     with pytest.raises(DataError, match=r"explain takes a list of texts, found one string; type explain\(\[text\]\)"):
         run.explain("apple")
-    with pytest.raises(DataError, match="text 1 is int"):
+    with pytest.raises(DataError, match="text 1 is a int"):
         run.explain(["apple", 3])
     assert run.explain([]) == []
