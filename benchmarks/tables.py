@@ -17,6 +17,7 @@ import front
 import methods
 import minutes
 import promises
+import rare_classes
 import rungs
 import tuning
 import windows
@@ -56,6 +57,7 @@ def main() -> None:
         "front": "\n".join(front.table()) + "\n",
         "windows": "\n".join(windows.table()) + "\n",
         "promises": "\n".join(promises.table()) + "\n",
+        "rare_classes": "\n".join(rare_classes.table()) + "\n",
     }
     stale = []
     for path in (ROOT / "README.md", ROOT / "benchmarks" / "README.md"):
