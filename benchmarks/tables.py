@@ -18,6 +18,7 @@ import gate
 import methods
 import minutes
 import promises
+import rare_classes
 import rungs
 import tuning
 import windows
@@ -58,6 +59,7 @@ def main() -> None:
         "windows": "\n".join(windows.table()) + "\n",
         "promises": "\n".join(promises.table()) + "\n",
         "gate": "\n".join(gate.table()) + "\n",
+        "rare_classes": "\n".join(rare_classes.table()) + "\n",
     }
     stale = []
     for path in (ROOT / "README.md", ROOT / "benchmarks" / "README.md"):
