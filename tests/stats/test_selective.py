@@ -98,7 +98,8 @@ def test_the_answered_rows_pass_the_exact_test_and_the_next_would_not():
     assert found.answered == (confidence >= found.confidence).sum()
     assert found.wrong == wrong[confidence >= found.confidence].sum()
     assert binom.cdf(found.wrong, found.answered, 0.1) <= RISK
-    assert binom.cdf(found.wrong + 1, found.answered + 1, 0.1) > RISK
+    after = wrong[np.argsort(-confidence)][: found.answered + 1]
+    assert binom.cdf(after.sum(), len(after), 0.1) > RISK
 
 
 def test_rows_of_one_confidence_are_answered_together_or_not_at_all():
@@ -107,6 +108,12 @@ def test_rows_of_one_confidence_are_answered_together_or_not_at_all():
     wrong[[0, 100, 101, 102, 103, 104, 105]] = True
     found = threshold_for_error(confidence, wrong, 0.05)
     assert (found.answered, found.wrong, found.confidence) == (100, 1, 0.9)
+
+
+def test_wrong_labels_among_the_surest_do_not_end_it_where_rows_are_many():
+    wrong = np.arange(2000) < 3  # the surest three
+    assert threshold_for_error(np.linspace(1, 0.5, 2000), wrong, 0.02).answered == 2000
+    assert threshold_for_error(np.linspace(1, 0.5, 200), wrong[:200], 0.05) is None
 
 
 def test_a_single_wrong_label_among_the_surest_does_not_end_it():

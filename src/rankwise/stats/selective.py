@@ -7,6 +7,9 @@ al., arXiv 2110.01052). The last one rejected is wrong more often than wanted wi
 are surer than some value are draws from all that are, however many they be, and where the true share of mistakes first passes
 the wanted one, it is that single test which would have to fail. This takes rows to be like those to come, and ties to be few.
 
+A wrong label or two among the surest rows would end it there. So it begins at two places, whose tests share the risk; a
+sequence that gets from the first to the second goes on with all of it (Bretz et al. 2009, 10.1002/sim.3495).
+
 Shapes: N rows; `confidence` (N,) is any score that is higher for surer rows, `wrong` (N,) whether the answer is.
 """
 
@@ -20,8 +23,8 @@ from scipy.special import bdtr, betaincinv
 from rankwise.stats.intervals import Interval
 
 RISK = 0.05  # of a promise that does not hold
-TOLERATED = 1  # mistakes among the fewest rows with which testing begins: with none, a single wrong label would end it
-LEAST_SHARE = 0.1  # of all rows, below which nothing is tested: who answers fewer decides little, and few rows fail by chance
+TOLERATED = 1  # mistakes among the fewest rows that testing begins with: with none, a single wrong label would end it
+STARTS = ((0.1, 0.8), (0.3, 0.2))  # shares of the rows at which testing begins, at least, and of the risk
 MOST = 100  # times the rows, beyond which more of them are no advice
 
 Floats = NDArray[np.float64]
@@ -59,13 +62,16 @@ def threshold_for_error(confidence: Floats, wrong: Bools, max_error: float, *, r
     None where these rows can promise that of no threshold.
     """
     order, ends, mistakes = _ranked(confidence, wrong)
-    passes = bdtr(mistakes, ends, max_error) <= risk  # P(so few mistakes or fewer), were max_error the true share
-    first = int(np.searchsorted(ends, _first_tested(len(confidence), max_error, risk)))
-    failed = np.flatnonzero(~passes[first:])
-    last = first + (int(failed[0]) if len(failed) else len(passes) - first) - 1
-    if last < first:
-        return None
-    return _threshold(confidence, order, int(ends[last]), int(mistakes[last]))
+    chance = bdtr(mistakes, ends, max_error)  # of so few mistakes or fewer, were max_error the true share
+    starts = [(int(np.searchsorted(ends, rank)), own) for rank, own in _starts(len(confidence), max_error, risk)]
+    last, level = -1, 0.0
+    for (first, own), until in zip(starts, [*(first for first, _ in starts[1:]), len(ends)], strict=True):
+        level += own
+        failed = np.flatnonzero(chance[first:until] > level)
+        passed = int(failed[0]) if len(failed) else until - first
+        last = first + passed - 1 if passed else last
+        level = 0.0 if len(failed) else level
+    return None if last < 0 else _threshold(confidence, order, int(ends[last]), int(mistakes[last]))
 
 
 def threshold_for_coverage(confidence: Floats, wrong: Bools, coverage: float) -> Threshold:
@@ -86,11 +92,11 @@ def more_rows(confidence: Floats, wrong: Bools, max_error: float, *, risk: float
     """
     _, ends, mistakes = _ranked(confidence, wrong)
     rows, best = len(confidence), float("inf")
-    for share in np.arange(LEAST_SHARE, 1.01, LEAST_SHARE / 2):
+    for share in np.arange(1, 21) / 20:
         at = int(np.searchsorted(ends, max(1, round(share * rows))))
         rate = upper_bound(int(mistakes[at]), int(ends[at]), risk=0.5)  # a little above what was seen
         if rate < max_error:
-            times = np.geomspace(1, MOST, 400)
+            times = np.geomspace(1.2, MOST, 400)  # fewer would be within chance
             answered, expected = ends[at] * times, np.ceil(rate * ends[at] * times)
             passing = bdtr(expected, answered.astype(np.int64), max_error) <= risk
             best = min(best, times[passing.argmax()] if passing.any() else np.inf)
@@ -115,12 +121,19 @@ def _ranked(confidence: Floats, wrong: Bools) -> tuple[NDArray[np.int64], NDArra
     return order, ends, np.cumsum(wrong[order], dtype=np.int64)[ends - 1]
 
 
-def _first_tested(rows: int, max_error: float, risk: float) -> int:
-    """The fewest rows that pass with TOLERATED mistakes, or with none where all are too few for that; LEAST_SHARE of all."""
-    fewest = _fewest(TOLERATED, max_error, risk)
-    if fewest > rows:
-        fewest = _fewest(0, max_error, risk)
-    return max(fewest, int(np.ceil(LEAST_SHARE * rows)))
+def _starts(rows: int, max_error: float, risk: float) -> list[tuple[int, float]]:
+    """Where testing begins, in rows from the surest down, and the risk of each place: known before any label is looked at.
+
+    The first is the fewest rows that pass with TOLERATED mistakes, or with none where there are too few rows for that.
+    """
+    for starts in (STARTS, ((STARTS[0][0], 1.0),)):
+        own = risk * starts[0][1]
+        fewest = _fewest(TOLERATED, max_error, own)
+        first = max(fewest if fewest <= rows else _fewest(0, max_error, own), int(np.ceil(starts[0][0] * rows)))
+        others = [(int(np.ceil(least * rows)), risk * part) for least, part in starts[1:]]
+        if all(rank > first for rank, _ in others):
+            break
+    return [(first, own), *others]
 
 
 def _fewest(mistakes: int, max_error: float, risk: float) -> int:
