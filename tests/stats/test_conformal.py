@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from rankwise.stats.conformal import RISK, fewest_rows, set_rank, set_threshold, sets
+from rankwise.stats.conformal import RISK, fewest_rows, set_rank, set_threshold
 
 
 def test_the_rank_on_the_average_is_mapies_and_the_one_by_hand():
@@ -48,10 +48,3 @@ def test_the_true_coverage_is_below_the_wanted_in_at_most_1_of_20_draws_and_on_t
             missed[risk] += 1 - set_threshold(of_truth, 0.9, risk=risk) < 0.9
     assert missed[RISK] <= draws * RISK + 2 * np.sqrt(draws * RISK * (1 - RISK))
     assert 0.4 * draws < missed[None] < 0.6 * draws
-
-
-def test_a_set_has_the_classes_that_reach_the_threshold_and_always_the_likeliest():
-    probabilities = np.array([[0.5, 0.3, 0.2], [0.4, 0.35, 0.25], [0.34, 0.33, 0.33]])
-    assert sets(probabilities, 0.3).tolist() == [[True, True, False], [True, True, False], [True, True, True]]
-    assert sets(probabilities, 0.6).tolist() == [[True, False, False]] * 3
-    assert sets(probabilities, 0.0).all()

@@ -37,10 +37,3 @@ def set_rank(rows: int, coverage: float, *, risk: float | None = RISK) -> int:
 def fewest_rows(coverage: float, *, risk: float = RISK) -> int:
     """The fewest held-out rows that can promise a coverage: coverage ** N <= risk."""
     return int(np.ceil(np.log(risk) / np.log(coverage)))
-
-
-def sets(probabilities: Floats, threshold: float) -> NDArray[np.bool_]:
-    """Which classes are in each row's set (N, C); the likeliest always is, so that no set is empty."""
-    chosen = probabilities >= threshold
-    chosen[np.arange(len(probabilities)), probabilities.argmax(axis=1)] = True
-    return np.asarray(chosen)

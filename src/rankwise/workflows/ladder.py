@@ -116,6 +116,7 @@ class Ladder:
         job, fitted = best.job, best.fitted
         if job.words is None and not job.holds_classifier:
             fitted = self.fit(job, self.folder / best.facts.rung, resume=True)
+        fitted = replace(fitted, held_out=best.told if self.folds else None)
         rungs = tuple(replace(facts, handed_over=facts.rung == best.facts.rung) for facts in tried)
         asked = portable(self.recipe).to_dict()
         return job, fitted, LadderFacts(asked, self.folds, len(best.told), rungs, ended, interrupted)

@@ -22,6 +22,7 @@ from rankwise.data.prepare import Split, split_of
 from rankwise.data.sources import source_to_score, sources_of
 from rankwise.data.tasks import SingleLabel
 from rankwise.errors import DataError, as_typed
+from rankwise.inference.decision import UNSURE
 from rankwise.inference.evaluation import Evaluation, evaluated
 from rankwise.inference.predict import Prediction
 from rankwise.recipe import DataSpec, SourceSpec
@@ -41,14 +42,19 @@ class Form:
     """Class numbers from 0 instead of names."""
     typed: bool = False
     """The source's own cells in their types, for a format that has some, instead of as strings."""
+    decided: bool = False
+    """`unsure` instead of a label where a person should look, and the reason."""
+    sets: bool = False
+    """The set of labels that holds the true one as often as was asked for, with | between them."""
 
     def columns(self, classes: Sequence[str], own: Sequence[str] = ()) -> list[str]:
         """The source's own columns, or without any the row's number, and behind them what is predicted."""
         return list(self.submission) if self.submission else [*(own or ["row"]), *self.added(classes, own)]
 
     def added(self, classes: Sequence[str], own: Sequence[str] = ()) -> list[str]:
-        """What is predicted: label, score and probabilities, by other names where the source has columns of these."""
-        names = ["label", "score", *([f"p_{name}" for name in classes] if self.probabilities else [])]
+        """What is predicted: label, score and the rest, by other names where the source has columns of these."""
+        names = ["label", "score", *(["reason"] if self.decided else []), *(["labels"] if self.sets else [])]
+        names += [f"p_{name}" for name in classes] if self.probabilities else []
         taken = set(own)
         return [next(free for free in _names_like(name) if free not in taken) for name in names]
 
@@ -180,12 +186,15 @@ def written_rows(
     added = form.added(classes, own)
     for_texts, for_rows = tee(records)
     texts = (record.text for record in for_texts)
-    predictions = run.predictor_on(engine).stream(texts, batch_size=batch_size, mc_dropout=mc_dropout)
+    how: dict[str, Any] = {"batch_size": batch_size, "mc_dropout": mc_dropout, "decide": form.decided}
+    predictions = run.predictor_on(engine).stream(texts, **how)
     for prediction, record in zip(predictions, for_rows, strict=True):
         if form.submission:
             yield _submitted(prediction, record, form, id_column, classes)
             continue
-        values = [_label(prediction, form, classes), round(prediction.score, 6)]
+        values: list[str | int | float] = [_label(prediction, form, classes), round(prediction.score, 6)]
+        values += [prediction.reason] if form.decided else []
+        values += ["|".join(map(name_of, prediction.labels))] if form.sets else []
         if form.probabilities:
             values += [round(probability, 6) for probability in prediction.probabilities.values()]
         kept = (record.own if form.typed else record.columns) if own else {"row": record.number}
@@ -200,6 +209,8 @@ def _names_like(name: str) -> Iterator[str]:
 
 
 def _label(prediction: Prediction, form: Form, classes: Sequence[str]) -> str | int:
+    if prediction.unsure:
+        return UNSURE
     name = name_of(prediction.label)
     return classes.index(name) if form.numbers else name
 
