@@ -12,6 +12,7 @@ from pathlib import Path
 
 import accuracy
 import allocation
+import decide
 import few_rows
 import front
 import methods
@@ -19,6 +20,7 @@ import minutes
 import promises
 import rungs
 import tuning
+import unlike
 import windows
 
 from rankwise import Recipe, builtin_recipes, plan
@@ -56,6 +58,9 @@ def main() -> None:
         "front": "\n".join(front.table()) + "\n",
         "windows": "\n".join(windows.table()) + "\n",
         "promises": "\n".join(promises.table()) + "\n",
+        "bounds": "\n".join(decide.bounds_table()) + "\n",
+        "calibration": "\n".join(decide.calibration_table()) + "\n",
+        "unlike": "\n".join(unlike.table()) + "\n",
     }
     stale = []
     for path in (ROOT / "README.md", ROOT / "benchmarks" / "README.md"):
