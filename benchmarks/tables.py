@@ -12,6 +12,7 @@ from pathlib import Path
 
 import accuracy
 import allocation
+import decide
 import few_rows
 import front
 import gate
@@ -21,6 +22,7 @@ import promises
 import rare_classes
 import rungs
 import tuning
+import unlike
 import windows
 
 from rankwise import Recipe, builtin_recipes, plan
@@ -60,6 +62,9 @@ def main() -> None:
         "promises": "\n".join(promises.table()) + "\n",
         "gate": "\n".join(gate.table()) + "\n",
         "rare_classes": "\n".join(rare_classes.table()) + "\n",
+        "bounds": "\n".join(decide.bounds_table()) + "\n",
+        "calibration": "\n".join(decide.calibration_table()) + "\n",
+        "unlike": "\n".join(unlike.table()) + "\n",
     }
     stale = []
     for path in (ROOT / "README.md", ROOT / "benchmarks" / "README.md"):

@@ -107,6 +107,12 @@ class Task(ABC):
         del probabilities, truth
         return self
 
+    def rivals(self, number: int) -> NDArray[np.bool_]:
+        """Which classes (C,) a text can't have beside this one."""
+        others = np.ones(len(self.classes), dtype=np.bool_)
+        others[number] = False
+        return others
+
     def normal(self, probabilities: Probabilities) -> Probabilities:
         """Probabilities that each class's own classifier tells, as this task has them."""
         return probabilities
