@@ -42,7 +42,7 @@ CHUNK = 4_096  # texts in a window at most: 1 % of what news takes to compute is
 class Prediction:
     """What is decided about a text, how sure that is, every class's probability, and whether that is given as an answer.
 
-    Without a decision, which `rankwise decide` makes, all texts are answered. With one, probabilities are the calibrated ones.
+    Without a decision, which `rankwise decide` makes, all texts are answered. With one, probabilities are calibrated.
     """
 
     label: Label | tuple[Label, ...] | dict[str, Label]

@@ -123,8 +123,8 @@ def decide(run: Run, wish: Wish, *, rows: ScoredRows | None = None) -> Decision:
     check_wish(wish)
     if run.task.name != SINGLE_LABEL:
         raise RunError(
-            f"{run.folder}: its task is {run.task.name}, and decisions are made for one label a text; train the labels of each "
-            "question as a run of their own: --set data.label=COLUMN --set data.task=single-label"
+            f"{run.folder}: its task is {run.task.name}, and decisions are made for one label a text; train the labels of "
+            "each question as a run of their own: --set data.label=COLUMN --set data.task=single-label"
         )
     if UNSURE in run.preprocessing.classes:
         raise RunError(
