@@ -12,6 +12,7 @@ from pathlib import Path
 
 import accuracy
 import allocation
+import decide
 import few_rows
 import front
 import gate
@@ -19,8 +20,10 @@ import methods
 import minutes
 import pairs
 import promises
+import rare_classes
 import rungs
 import tuning
+import unlike
 import windows
 
 from rankwise import Recipe, builtin_recipes, plan
@@ -60,6 +63,10 @@ def main() -> None:
         "promises": "\n".join(promises.table()) + "\n",
         "gate": "\n".join(gate.table()) + "\n",
         "pairs": "\n".join(pairs.table()) + "\n",
+        "rare_classes": "\n".join(rare_classes.table()) + "\n",
+        "bounds": "\n".join(decide.bounds_table()) + "\n",
+        "calibration": "\n".join(decide.calibration_table()) + "\n",
+        "unlike": "\n".join(unlike.table()) + "\n",
     }
     stale = []
     for path in (ROOT / "README.md", ROOT / "benchmarks" / "README.md"):

@@ -24,8 +24,10 @@ from rankwise.report.blocks import Column, Paragraph, Report, Section, Table
 from rankwise.report.page import GENERATOR, render, write, write_figures
 from rankwise.report.runs import report_of, without_texts
 from rankwise.report.words import in_words, shown
+from rankwise.run.folder import Run
 from rankwise.stats.intervals import Interval
 from rankwise.stats.scores import Mistake
+from rankwise.workflows.decide import Wish, decide
 from rankwise.workflows.train import train
 
 SEEDS = ([], ["train.seed=1"])
@@ -52,13 +54,14 @@ def changed(run, *, evaluated_at=None, **facts):
 # ------------------------------------------------------------------------------------------------------------- one run
 
 
-def test_a_run_is_told_in_seven_sections(page):
+def test_a_run_is_told_in_eight_sections(page):
     assert [node.text for node in page.all("h2")] == [
         "Scores",
         "Budget",
         "Training",
         "Data",
         "Where it is right and wrong",
+        "When to answer",
         "Under shift",
         "Where it came from",
     ]
@@ -66,11 +69,34 @@ def test_a_run_is_told_in_seven_sections(page):
     assert links == [node.text for node in page.all("h2")]
 
 
+def test_a_decision_is_told_with_its_bound_and_the_reliability_after_it(run_for, copy_of):
+    folder = copy_of(run_for("bert"))
+    undecided = section(checked(render(report_of([run_for("bert")]))), "decision-section").text
+    assert "--max-error 5%" in undecided
+    made = decide(Run.load(folder), Wish(coverage=0.5))
+    report = report_of([Run.load(folder)])
+    told = section(checked(render(report)), "decision-section").text
+    assert "50 % of the texts answered" in told
+    assert "12 validation rows" in told
+    tables = {figure.table.name: figure.table for figure in report.figures()}
+    assert sum(row[2] for row in tables["reliability-calibrated"].rows) == made.verified.rows
+    last = tables["risk"].rows[-1]
+    assert last[0] == 100.0
+    assert last[1].value == pytest.approx(1 - run_for("bert").scores.test.accuracy.value)
+
+
+def test_mistakes_against_texts_answered_are_a_mean_over_seeds(run_for):
+    report = report_of([run_for("bert", *changes) for changes in SEEDS])
+    risk = next(figure for figure in report.figures() if figure.table.name == "risk")
+    errors = [1 - run_for("bert", *changes).scores.test.accuracy.value for changes in SEEDS]
+    assert risk.table.rows[-1][1].value == pytest.approx(np.mean(errors))
+
+
 def test_a_run_without_its_answers_row_by_row_has_a_report_all_the_same(run_for, copy_of):
     folder = copy_of(run_for("bert"))
     (folder / "test.parquet").unlink()
     run = replace(run_for("bert"), folder=folder)
-    assert len(checked(render(report_of([run]))).all("h2")) == 7
+    assert len(checked(render(report_of([run]))).all("h2")) == 8
 
 
 def test_a_running_mean_of_the_weights_is_told_where_training_is(page, run_for):

@@ -69,6 +69,12 @@ def test_test_rows_of_unknown_classes_come_back_as_such(tmp_path):
         np.testing.assert_array_equal(getattr(again, name), values)
 
 
+def test_energies_come_back_where_they_are_known(tmp_path):
+    kept = ScoredRows(np.arange(2), np.array([1, 0]), np.full((2, 2), 0.5, np.float32), np.array([-3.5, 0.25], np.float32))
+    kept.write(tmp_path / "rows.parquet", ("a", "b"))
+    assert ScoredRows.read(tmp_path / "rows.parquet", ("a", "b")).energy.tolist() == [-3.5, 0.25]
+
+
 def test_a_run_without_test_rows_says_what_to_do(run_for, tmp_path):
     folder = shutil.copytree(run_for("bert").folder, tmp_path / "run")
     (folder / "test.parquet").unlink()
@@ -95,6 +101,7 @@ def test_a_run_folder_holds_exactly_its_promised_files(run_for, method, head):
         "versions.json",
         "events.jsonl",
         "test.parquet",
+        "held_out.parquet",
     }
     assert names == {*model, *tokenizer, *pooled, *ours, "README.md", "manifest.json"}
 

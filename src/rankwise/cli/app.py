@@ -23,6 +23,7 @@ VERBS = {  # what `rankwise --help` says of each, before its file is imported
     "plan": "What a recipe would train and cost, before it does.",
     "data": "What to know of a data set; rows with wrong labels.",
     "evaluate": "Score a run on labelled data, also under shift.",
+    "decide": "When a run answers and when a person does, with a bound.",
     "predict": "Label texts from a file or the command line.",
     "merge": "Write a run as one transformers model, its adapter merged.",
     "learn-curve": "Accuracy against rows, and what more would bring.",

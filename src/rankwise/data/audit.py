@@ -20,7 +20,7 @@ from rankwise.data.files.table import Table
 from rankwise.data.labels import alike_labels, spelled, strange_labels, unlabelled
 from rankwise.data.lengths import COVERED, Lengths, lengths_of
 from rankwise.data.pairs import is_pair, on_each_side, shown, sides
-from rankwise.data.tasks import SINGLE_LABEL, by_number, tags_of
+from rankwise.data.tasks import ONE_LABEL, by_number, tags_of
 from rankwise.errors import DataError, Unlabelled
 
 LEAK_LIMIT = 0.05  # share of test rows seen in training above which a score means little
@@ -100,7 +100,7 @@ def check(table: Table) -> None:
     counts = _label_counts(table)
     if marker := unlabelled(counts):
         raise Unlabelled(f"{name}, column '{column}': every label is {marker}: unlabelled", "expected two classes or more")
-    if len(counts) == 1 and (table.task == SINGLE_LABEL or len(set(table.labels)) == 1):
+    if len(counts) == 1 and (table.task in ONE_LABEL or len(set(table.labels)) == 1):
         another = f"{table.layout.verdict}, which says what was accepted" if table.layout.verdict else "COLUMN"
         raise DataError(
             f"{name}, column '{column}': every row is '{next(iter(counts))}'; expected two classes or more. Is it the right "
@@ -279,7 +279,7 @@ def _warnings(counted: Audit, task: str) -> Iterable[str]:
     if len(counted.classes) > max(MANY_CLASSES, counted.rows["train"] / 2):
         labels, rows = len(counted.classes), counted.rows["train"]
         yield f"{labels:,} labels in {rows:,} rows look like names, not classes; is it the column?"
-    if counted.imbalance >= IMBALANCE and task == SINGLE_LABEL:
+    if counted.imbalance >= IMBALANCE and task in ONE_LABEL:
         yield (
             f"the largest class has {counted.imbalance:,.0f} times the rows of the smallest, and always answering it scores "
             f"{counted.majority:.1%}; look at macro-F1: --set train.select_by=macro_f1 --set train.class_weights=balanced"

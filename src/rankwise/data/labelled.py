@@ -16,7 +16,7 @@ from rankwise.data.files.table import Table, like_training, read_table
 from rankwise.data.labels import unlabelled
 from rankwise.data.sources import Sources, sources_of
 from rankwise.data.strata import apportioned
-from rankwise.data.tasks import SINGLE_LABEL, Task, class_names, read_as, recognised, tags_of, task_called
+from rankwise.data.tasks import ONE_LABEL, Task, class_names, read_as, recognised, tags_of, task_called
 from rankwise.data.tasks.task import sizes
 from rankwise.errors import DataError, Unlabelled, as_set
 from rankwise.planning.workload import Work, character_counts
@@ -88,7 +88,7 @@ class Labelled:
         table, texts = self.train, (clean(text, self.clean) for text in self.train.texts)
         assert table.labels is not None
         strata: Sequence[str] | NDArray[np.int64] = table.labels
-        if table.task != SINGLE_LABEL:
+        if table.task not in ONE_LABEL:
             strata = self.task.strata(self.task.parse(table, self.numbering, DataSpec()))
         return [
             replace(self, train=table.take(kept), validation=table.take(held)) for kept, held in folds(strata, seed, texts)
@@ -339,7 +339,7 @@ def split_off(
     first = group = np.arange(len(table.texts))  # of each text its first row; of each row its text
     if clean_steps is not None:
         first, group = _groups(clean(text, clean_steps) for text in table.texts)
-    if table.task != SINGLE_LABEL:
+    if table.task not in ONE_LABEL:
         return _split_several(table, amount, first, group, seed=seed)
     labels = [table.labels[row] for row in first]
     counts = Counter(labels)
@@ -396,7 +396,7 @@ def rows_taken(rows: int, amount: float, *, classes: int) -> int:
 def sample(table: Table, rows: int, *, seed: int) -> Table:
     """A stratified sample of fewer rows than there are; where one can't be drawn with its rest, the nearest to one."""
     assert table.labels is not None
-    if table.task != SINGLE_LABEL:
+    if table.task not in ONE_LABEL:
         return split_off(table, rows, seed=seed, what="test")[1]
     counts = Counter(table.labels)
     if min(counts.values()) >= 2 and len(counts) <= rows <= len(table.texts) - len(counts):

@@ -35,7 +35,7 @@ class WordScore:
     score: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Explanation(Prediction):
     """A prediction, and what each word of its text adds to the margin of the class `explained`."""
 
@@ -102,7 +102,9 @@ class Explainer(ABC):
 
     def _explained(self, text: str, clean: str, wanted: int | None, other: int | None) -> Explanation:
         look = self.look(clean)
-        label = int(self.predictor.task.decide(look.probabilities[None])[0]) if wanted is None else wanted
+        decided = self.predictor.task.decide(look.probabilities[None])[0]
+        likeliest = int(decided) if decided.ndim == 0 else int(look.probabilities.argmax())  # of several labels a text
+        label = likeliest if wanted is None else wanted
         against = None if other == label else other
         contrast = self._contrast(label, against)
         pieces, hidden_margin = look.attribute(contrast)
@@ -119,9 +121,11 @@ class Explainer(ABC):
         )
 
     def _contrast(self, label: int, against: int | None) -> NDArray[np.float64]:
-        """(C,), by which logits make the margin of a class over another, or over the mean of all others."""
-        others = self.known.copy()
-        others[label] = False
+        """(C,), by which logits make the margin of a class over another, or over the mean of all others.
+
+        Where a text may have several labels a class has no others, and its margin is its logit.
+        """
+        others = self.known & self.predictor.task.rivals(label)
         contrast = np.zeros(len(others))
         contrast[label] = 1.0
         if against is None:

@@ -22,6 +22,7 @@ from rankwise.data.given import Label, text_of, texts_in
 from rankwise.data.tasks import Probabilities, task_called
 from rankwise.data.tokens import Tokens, tokenize
 from rankwise.errors import DataError, ModelError
+from rankwise.inference.decision import Rule, energy
 from rankwise.inference.scorer import Scorer, logits
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ CHUNK = 4_096  # texts in a window at most: 1 % of what news takes to compute is
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is decided about a text, how sure that is, and every class's probability."""
+    """What is decided about a text, how sure that is, every class's probability, and whether that is given as an answer.
+
+    Without a decision, which `rankwise decide` makes, all texts are answered. With one, probabilities are calibrated.
+    """
 
     label: Label | tuple[Label, ...] | dict[str, Label]
     """A string, or what was given from Python: a whole number, true or false.
@@ -49,6 +53,17 @@ class Prediction:
     score: float
     """How sure that is: the label's probability, or of several, were they independent, that each answer is right."""
     probabilities: dict[Label, float]
+    unsure: bool = False
+    """Whether a person should look at the text."""
+    reason: str = ""
+    """Why."""
+    labels: tuple[Label, ...] = ()
+    """The set that holds the true class as often as was asked for, the likeliest first; empty where nobody asked."""
+
+    @property
+    def decision(self) -> Label | tuple[Label, ...] | dict[str, Label] | None:
+        """The label that is given as an answer; None where a person should look."""
+        return None if self.unsure else self.label
 
 
 class Predictor(ABC):
@@ -56,6 +71,9 @@ class Predictor(ABC):
 
     about = ""
     """What there is to say of it before it predicts."""
+
+    rule: Rule | None = None
+    """When to answer, where that was decided."""
 
     def __init__(self, classes: tuple[str, ...], tokenizer: Any, preprocessing: Preprocessing) -> None:
         self.tokenizer = tokenizer
@@ -79,30 +97,32 @@ class Predictor(ABC):
     def _with_dropout(self, read: Any, passes: int, *, batch_size: int, seed: int) -> Probabilities:
         """The mean probabilities (N, C) of several passes with dropout on. Raises ModelError where there is none."""
 
-    def predict(self, texts: Any, *, mc_dropout: int = 0, seed: int = 0) -> list[Prediction]:
+    def predict(self, texts: Any, *, mc_dropout: int = 0, seed: int = 0, decide: bool = True) -> list[Prediction]:
         """One prediction per text, in order: of a list, an array, a column, or a frame's columns that training read.
 
         Where training read pairs, each is one of them: (first, second).
-        `mc_dropout=n` averages n passes with dropout on. Raises DataError for anything else, ModelError for dropout where
-        there is none.
+        `mc_dropout=n` averages n passes with dropout on, to which no decision is applied; `decide=False` applies none to a
+        single one. Raises DataError for anything else, ModelError for dropout where there is none.
         """
         given = self._texts(texts, "predict")
         listed = given if isinstance(given, Sequence) else list(given)
         if len(listed) > min(FIRST, CHUNK):
-            return list(self.stream(listed, mc_dropout=mc_dropout, seed=seed))
+            return list(self.stream(listed, mc_dropout=mc_dropout, seed=seed, decide=decide))
         if not listed:
             return []
-        return list(map(self.prediction, self.probabilities(listed, mc_dropout=mc_dropout, seed=seed)))
+        return list(self._predictions(self.read(listed), batch_size=32, mc_dropout=mc_dropout, seed=seed, decide=decide))
 
-    def stream(self, texts: Any, *, batch_size: int = 32, mc_dropout: int = 0, seed: int = 0) -> Iterator[Prediction]:
+    def stream(
+        self, texts: Any, *, batch_size: int = 32, mc_dropout: int = 0, seed: int = 0, decide: bool = True
+    ) -> Iterator[Prediction]:
         """Predictions one by one, from texts as `predict` takes them, which need not fit in memory."""
         from concurrent.futures import ThreadPoolExecutor  # not for a single text, whose time imports are
 
         given = self._texts(texts, "stream")
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="rankwise-tokens") as worker:
             for number, read in enumerate(self._ahead(worker, iter(given))):
-                window = self._probabilities(read, batch_size=batch_size, mc_dropout=mc_dropout, seed=seed + number)
-                yield from map(self.prediction, window)
+                how: dict[str, Any] = {"batch_size": batch_size, "mc_dropout": mc_dropout, "seed": seed + number}
+                yield from self._predictions(read, decide=decide, **how)
 
     def probabilities(self, texts: Any, *, batch_size: int = 32, mc_dropout: int = 0, seed: int = 0) -> Probabilities:
         """(N, C), in the order of `preprocessing.classes`, of texts as `predict` takes them."""
@@ -153,6 +173,23 @@ class Predictor(ABC):
         if mc_dropout:
             return self._with_dropout(read, mc_dropout, batch_size=batch_size, seed=seed)
         return self.task.probabilities(self._logits(read, batch_size=batch_size))
+
+    def _predictions(self, read: Any, *, batch_size: int, mc_dropout: int, seed: int, decide: bool) -> Iterable[Prediction]:
+        """The predictions of one window, decided where there is a rule for a single pass."""
+        if self.rule is None or mc_dropout or not decide:
+            return map(self.prediction, self._probabilities(read, batch_size=batch_size, mc_dropout=mc_dropout, seed=seed))
+        values = self._logits(read, batch_size=batch_size)
+        probabilities = self.rule.scaling.probabilities(values)
+        return map(self._decided, probabilities, *self.rule.decide(probabilities, energy(values)).by_text())
+
+    def _decided(
+        self, row: NDArray[np.float64], answer: int, score: float, reason: str, chosen: NDArray[np.bool_] | None
+    ) -> Prediction:
+        """One row of probabilities (C,) with what a rule makes of it."""
+        named = dict(zip(self._labels, row.tolist(), strict=True))
+        order = () if chosen is None else (number for number in np.argsort(-row, kind="stable") if chosen[number])
+        labels = tuple(self._labels[number] for number in order)
+        return Prediction(self._labels[answer], score, named, bool(reason), reason, labels)
 
     def prediction(self, row: NDArray[np.float64]) -> Prediction:
         """One row of probabilities (C,) with its decision."""

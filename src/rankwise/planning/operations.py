@@ -47,6 +47,7 @@ class Operations:
     evaluation: float
     """One pass over the validation texts, and over what `select_by` adds to them."""
     test: float
+    """One pass over the test texts, and over the validation texts as they are kept in the run."""
 
 
 def operations(plan: Plan, recipe: Recipe, work: Work) -> Operations:
@@ -59,13 +60,16 @@ def operations(plan: Plan, recipe: Recipe, work: Work) -> Operations:
     if spec.select_by == "worst_shift":  # shifted texts run through every layer, for none of theirs is cached
         shifts = SHIFT_SHARE * len(recipe.evaluate.shifts)
         evaluation += shifts * (per.cached_token * work.validation_tokens + evaluation)
+    last_tokens, last_rows = work.test_tokens, work.test_rows
+    if not work.folds:  # else every fold's rows are known before all rows train
+        last_tokens, last_rows = last_tokens + work.validation_tokens, last_rows + work.validation_rows
     share = 1 / max(1, spec.steps_per_epoch(work.train_rows))  # of an epoch in one update
     return Operations(
         caching=per.cached_token * (work.train_tokens + work.validation_tokens),
         reading=forward,
         update=(forward + backward) * share,
         evaluation=evaluation,
-        test=(per.cached_token + per.forward_token) * work.test_tokens + per.forward_row * work.test_rows,
+        test=(per.cached_token + per.forward_token) * last_tokens + per.forward_row * last_rows,
     )
 
 

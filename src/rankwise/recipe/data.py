@@ -68,9 +68,9 @@ class DataSpec(Spec):
     """Rows that are scored once, at the end. Split off the training rows when absent."""
     classes: tuple[str, ...] = ()
     """Class names in the order of their numbers. Found in the labels when left out."""
-    task: Literal["auto", "single-label", "multi-label", "label-columns"] = "auto"
-    """What is decided about a text: one label of several, any number of labels, or a label for each of several columns. Found
-    in the labels with `auto`.
+    task: Literal["auto", "single-label", "ordered", "multi-label", "label-columns"] = "auto"
+    """What is decided about a text: one label of several, one of several in an order (stars, priorities), any number of
+    labels, or a label for each of several columns. Found in the labels with `auto`, but for an order.
     """
     text: Columns = ()
     """Text columns for every file that does not say otherwise."""

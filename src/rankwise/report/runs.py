@@ -9,6 +9,7 @@ from rankwise.report.columns import TEXT
 from rankwise.report.groups import Group, group_by_recipe
 from rankwise.report.sections.budget import budget_section
 from rankwise.report.sections.compared import compared_sections
+from rankwise.report.sections.decision import decision_section
 from rankwise.report.sections.mistakes import mistakes_section
 from rankwise.report.sections.scores import baselines, scores_section, shift_section
 from rankwise.report.sections.training import data_section, origin_section, training_section
@@ -16,7 +17,10 @@ from rankwise.report.words import listed, percent, shown, shown_bounds
 from rankwise.run.folder import Run
 from rankwise.workflows.compare import Comparison, compare
 
-SECTIONS = (scores_section, budget_section, training_section, data_section, mistakes_section, shift_section, origin_section)
+SECTIONS = (
+    *(scores_section, budget_section, training_section, data_section, mistakes_section, decision_section, shift_section),
+    origin_section,
+)
 
 
 def report_of(runs: Sequence[Run], *, explain: bool = False) -> Report:

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from ruamel.yaml import YAML
 
-from rankwise.data.tasks import LABEL_COLUMNS, MULTI_LABEL, SINGLE_LABEL, task_called
+from rankwise.data.tasks import LABEL_COLUMNS, MULTI_LABEL, ONE_LABEL, ORDERED, SINGLE_LABEL, task_called
 from rankwise.encoders.base import Base
 from rankwise.planning.plan import Plan
 from rankwise.recipe import Recipe
@@ -54,6 +54,9 @@ about = json.loads((folder / "preprocessing.json").read_text("utf-8"))
 classify = pipeline("text-classification", str(folder), truncation=True, max_length=about["max_length"]{every})
 print(classify({text_or_pair}))"""
 ONE_OF = "print([model.config.id2label[int(best)] for best in scores.argmax(-1)])"
+MEDIAN = """\
+medians = (scores.cumsum(-1) >= 0.5).int().argmax(-1)  # of classes from low to high
+print([model.config.id2label[int(median)] for median in medians])"""
 OF_COLUMNS = """\
 of_columns = zip(about["columns"], [part.softmax(-1) for part in scores])
 print({column: part.argmax(-1).tolist() for column, part in of_columns})  # the number of the class among the column's own"""
@@ -197,9 +200,9 @@ def _loading(plan: Plan, base: Base, task: str, example: Mapping[str, str]) -> s
         "squash": {MULTI_LABEL: "sigmoid()", LABEL_COLUMNS: 'split(list(about["columns"].values()), -1)'}.get(
             task, "softmax(-1)"
         ),
-        "answer": EACH_OF if several else OF_COLUMNS if task == LABEL_COLUMNS else ONE_OF,
+        "answer": {MULTI_LABEL: EACH_OF, LABEL_COLUMNS: OF_COLUMNS, ORDERED: MEDIAN}.get(task, ONE_OF),
         "torch": "import torch\n" * several,
-        "every": ", top_k=None" * (task != SINGLE_LABEL),
+        "every": ", top_k=None" * (task not in ONE_LABEL),
     }
     if not plan.encoder.pools:
         loading = ADAPTER if plan.adapter.is_apart else WHOLE_MODEL

@@ -18,9 +18,11 @@ from rankwise.data.tasks import Task, task_called
 from rankwise.data.tokenizer import read_tokenizer
 from rankwise.errors import ModelError, RunError, require
 from rankwise.inference.predict import Prediction, Predictor, TokenPredictor
+from rankwise.run.decision import Decision, read_decision, write_decision
 from rankwise.run.engines import engine_called
 from rankwise.run.engines.onnx import exported
 from rankwise.run.manifest import (
+    HELD_OUT,
     PLAN,
     PREPROCESSING,
     RECIPE,
@@ -141,6 +143,29 @@ class Run:
         scored = ScoredRows.read(path, self.preprocessing.classes)
         return replace(scored, truth=self.task.stored(scored.truth))
 
+    @cached_property
+    def decision(self) -> Decision | None:
+        """decision.json: when to answer and when to hand a text to a person; None where nobody typed `rankwise decide`."""
+        return read_decision(self.folder, self.preprocessing.classes)
+
+    def keep_decision(self, decision: Decision) -> None:
+        """Write decision.json, and apply it from now on. Raises StorageError where the folder takes no file."""
+        write_decision(self.folder, decision)
+        vars(self)["decision"] = decision
+        with _LOADING:
+            for predictor in self._predictors.values():
+                predictor.rule = decision.rule
+
+    def held_out_rows(self) -> ScoredRows | None:
+        """What it said of the rows that chose its weights, or, of few labelled rows, what other folds' classifiers said.
+
+        None for a run without any, or of an older rankwise, which did not keep that.
+        """
+        from rankwise.run.format import ScoredRows
+
+        path = self.folder / HELD_OUT
+        return ScoredRows.read(path, self.preprocessing.classes) if path.is_file() else None
+
     def base(self) -> Base:
         """The base encoder, found again and checked; a whole model is its own base. Raises ModelError or RunError.
 
@@ -236,7 +261,9 @@ class Run:
         """The predictor on an engine, as `predict` takes one, loaded once. Raises ModelError for an engine that is none."""
         with _LOADING:
             if engine not in self._predictors:
-                self._predictors[engine] = self._load(engine)
+                predictor = self._load(engine)
+                predictor.rule = None if self.decision is None else self.decision.rule
+                self._predictors[engine] = predictor
             return self._predictors[engine]
 
     def _load(self, engine: str) -> Predictor:
@@ -279,15 +306,17 @@ class Run:
         written: Path = merging.write_merged(self, Path(folder))
         return written
 
-    def predict(self, texts: Any, *, mc_dropout: int = 0, engine: str = "torch") -> list[Prediction]:
+    def predict(self, texts: Any, *, mc_dropout: int = 0, engine: str = "torch", decide: bool = True) -> list[Prediction]:
         """Label, score and probabilities of each raw text; cleaning and max length as in training.
+
+        Where `rankwise decide` was typed, its decision is applied, unless `decide` is False.
 
         `texts` are a list, an array or a column of strings, or a frame with the columns that training read as text. Where
         training read pairs, each is one of them: `(first, second)`.
         `engine` is `torch` (fp32) or `fast` (bf16 where the hardware multiplies it), both on a GPU where there is one, or
         `onnx` (ONNX Runtime on the CPU).
         """
-        return self.predictor_on(engine).predict(texts, mc_dropout=mc_dropout)
+        return self.predictor_on(engine).predict(texts, mc_dropout=mc_dropout, decide=decide)
 
     def explain(self, texts: Any, *, label: Label | None = None, against: Label | None = None) -> list[Explanation]:
         """Why each raw text gets its label: what every word adds to the label's margin over the other classes.

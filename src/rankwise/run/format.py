@@ -243,7 +243,7 @@ class RunScores(Stored):
 
 @dataclass(frozen=True)
 class ScoredRows:
-    """What a run said of each test row, so that runs can be compared row by row: N rows, C classes."""
+    """What a run said of each row that it did not train on, so that runs can be compared row by row: N rows, C classes."""
 
     rows: NDArray[np.int64]
     """(N,) numbers of the rows in the test file, as its source counts them."""
@@ -251,6 +251,13 @@ class ScoredRows:
     """As the run's task has labels: class numbers (N,), or which classes a text has (N, C); -1 where one is not known."""
     probabilities: NDArray[np.float32]
     """(N, C)"""
+    energy: NDArray[np.float32] | None = None
+    """(N,) -log Σ exp of the logits, which probabilities no longer tell (`inference.decision`); None where nobody knows."""
+
+    @property
+    def logits(self) -> NDArray[np.float64]:
+        """(N, C), but for a constant in each row."""
+        return np.log(np.maximum(self.probabilities.astype(np.float64), np.finfo(np.float32).tiny))
 
     def write(self, path: Path, classes: Sequence[str]) -> None:
         pa, parquet = (require(module, extra="train") for module in ("pyarrow", "pyarrow.parquet"))
@@ -267,6 +274,7 @@ class ScoredRows:
             "row": pa.array(self.rows),
             "label": labels,
             "probabilities": pa.FixedSizeListArray.from_arrays(flat, width),
+            **({} if self.energy is None else {"energy": pa.array(self.energy)}),
         }
         parquet.write_table(pa.table(columns), path)
 
@@ -283,7 +291,8 @@ class ScoredRows:
         shape = (scores.list_size, scores.value_type) if isinstance(scores, pa.FixedSizeListType) else None
         labels, several = kinds.get("label"), pa.list_(pa.string())
         fits = kinds.get("row") == pa.int64() and labels in (pa.string(), several) and shape == (len(classes), pa.float32())
-        if not fits or table["row"].null_count or table["probabilities"].null_count:
+        fits &= kinds.get("energy", pa.float32()) == pa.float32()
+        if not fits or any(table[name].null_count for name in ("row", "probabilities", "energy") if name in kinds):
             raise RunError(f"{path}: its columns are not those of {len(classes)} classes; copy the run folder again")
         numbers = {name: number for number, name in enumerate(classes)}
         given = table["label"].to_pylist()
@@ -293,7 +302,8 @@ class ScoredRows:
         else:
             truth = np.array([numbers.get(label, -1) for label in given], dtype=np.int64)
         flat = table["probabilities"].combine_chunks().flatten().to_numpy()
-        return cls(table["row"].to_numpy(), truth, flat.reshape(len(table), -1))
+        energy = table["energy"].to_numpy() if "energy" in kinds else None
+        return cls(table["row"].to_numpy(), truth, flat.reshape(len(table), -1), energy)
 
 
 @dataclass(frozen=True)

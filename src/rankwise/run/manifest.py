@@ -21,6 +21,7 @@ VERSIONS = "versions.json"
 RECIPE = "recipe.yaml"
 CARD = "README.md"
 SCORED_ROWS = "test.parquet"
+HELD_OUT = "held_out.parquet"  # likewise of validation rows, or of all where folds were held out; older runs have none
 EVENTS = "events.jsonl"
 WORDS = "words.skops"  # of a run without an encoder, which counts words
 MANIFEST = "manifest.json"  # written last: a folder that has it is whole

@@ -24,6 +24,7 @@ from rankwise.recipe import EvaluateSpec
 from rankwise.run import format as schema
 from rankwise.run import manifest
 from rankwise.run.card import model_card
+from rankwise.run.decision import DECISION
 from rankwise.run.engines.onnx import FILE as ONNX_FILE
 from rankwise.run.folder import Run
 from rankwise.run.opening import portable
@@ -84,6 +85,7 @@ def save(
     scores: schema.RunScores,
     *,
     scored_rows: schema.ScoredRows,
+    held_out: schema.ScoredRows | None = None,
     scratch: Path | None = None,
     goes_on: bool = False,
 ) -> Run:
@@ -103,9 +105,11 @@ def save(
     draft.mkdir(parents=True)
     try:
         _write_files(draft, job, facts, scores, scored_rows)
+        if held_out is not None:
+            held_out.write(draft / manifest.HELD_OUT, job.data.classes)
         (_check_reload if job.words is None else _check_words)(draft, job)
         sync_all(draft)
-        manifest.take_away(folder, schema.SHIFT, ONNX_FILE)
+        manifest.take_away(folder, schema.SHIFT, ONNX_FILE, DECISION)
         written = sorted(path.relative_to(draft) for path in draft.rglob("*") if path.is_file())
         for name in written:
             (folder / name).parent.mkdir(exist_ok=True)

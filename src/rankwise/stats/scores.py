@@ -140,12 +140,13 @@ def score(
     truth: Labels,
     class_names: Sequence[str],
     *,
+    decided: Labels | None = None,
     resamples: int = 1000,
     confidence: float = 0.95,
     seed: int = 0,
     bins: int = 15,
 ) -> Scores:
-    """Every score with its interval; the prediction is the most probable class, the first of equals.
+    """Every score with its interval; the prediction is the most probable class, the first of equals, unless it is `decided`.
 
     Rows of an unknown class (truth -1) count as wrong in accuracy and calibration, which judge the top label, and are
     left out of the other scores, which need the class. A resample that misses a class is scored on the classes it
@@ -156,7 +157,7 @@ def score(
     rows, classes = probabilities.shape
     if len(class_names) != classes:
         raise ValueError(f"{len(class_names)} class names for {classes} columns of probabilities; name each column")
-    matrix = confusion_matrix(truth, probabilities.argmax(axis=1), classes)
+    matrix = confusion_matrix(truth, probabilities.argmax(axis=1) if decided is None else decided, classes)
     losses, known, top = _row_losses(probabilities, truth), truth >= 0, TopLabel.of(probabilities, truth, bins)
     intervals = _intervals(losses, known, top, matrix, resamples=resamples, confidence=confidence, seed=seed)
     by_class = zip(class_names, matrix.sum(axis=1).tolist(), range(5, len(intervals), 3), strict=True)

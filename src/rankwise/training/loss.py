@@ -14,7 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from rankwise.data.batches import Rows
 from rankwise.data.prepare import Prepared
-from rankwise.data.tasks import LABEL_COLUMNS, MULTI_LABEL
+from rankwise.data.tasks import LABEL_COLUMNS, MULTI_LABEL, ORDERED
 from rankwise.errors import TrainingError, nearest
 from rankwise.model.classifier import Classifier
 from rankwise.recipe import TrainSpec
@@ -38,7 +38,11 @@ class Loss(Protocol):
 
 def loss_of(spec: TrainSpec, data: Prepared, device: torch.device) -> Loss:
     """The loss of the data's task. Raises TrainingError for what the recipe asks for and the task does not have."""
-    losses: dict[str, Callable[..., Loss]] = {MULTI_LABEL: MultiLabelLoss, LABEL_COLUMNS: LabelColumnsLoss}
+    losses: dict[str, Callable[..., Loss]] = {
+        ORDERED: OrderedLoss,
+        MULTI_LABEL: MultiLabelLoss,
+        LABEL_COLUMNS: LabelColumnsLoss,
+    }
     return losses.get(data.task.name, SingleLabelLoss)(spec, data, device)
 
 
@@ -133,6 +137,22 @@ class SingleLabelLoss:
         if self.weights is None:
             return float(len(rows))
         return float(self.weights[torch.from_numpy(self.labels[rows])].sum())
+
+
+class OrderedLoss(SingleLabelLoss):
+    """As of single labels, with the squared earth mover's distance beside it, so that what is farther off costs more.
+
+    That is the squared difference of cumulated probabilities, summed over classes (Hou et al., arXiv 1611.05916).
+    """
+
+    def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        weights = 1.0 if self.weights_on_device is None else self.weights_on_device.to(logits)[labels]
+        wanted = torch.arange(logits.shape[1], device=logits.device) >= labels[:, None]  # (B, C), cumulated
+        squares = (logits.softmax(1).cumsum(1) - wanted.to(logits)) ** 2
+        return super().__call__(logits, labels) + (squares.sum(1) * weights).sum()
+
+    def right(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return ((logits.softmax(1).cumsum(1) >= 0.5).int().argmax(1) == labels).sum()
 
 
 def focal_loss(

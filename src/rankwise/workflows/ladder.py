@@ -117,6 +117,7 @@ class Ladder:
         job, fitted = best.job, best.fitted
         if job.words is None and not job.holds_classifier:
             fitted = self.fit(job, self.folder / best.facts.rung, resume=True)
+        fitted = replace(fitted, held_out=best.told if self.folds else None)
         rungs = tuple(replace(facts, handed_over=facts.rung == best.facts.rung) for facts in tried)
         asked = portable(self.recipe).to_dict()
         job = job.deciding_as(job.data.task.tuned(best.told, self._held_out(job))) if job.data.task.is_tuned else job

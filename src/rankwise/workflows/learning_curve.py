@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rankwise.data.files.output import write_rows
 from rankwise.data.files.rows import OutputRow
 from rankwise.data.labelled import Labelled, nested_order, read_labelled
-from rankwise.data.tasks import SINGLE_LABEL
+from rankwise.data.tasks import ONE_LABEL
 from rankwise.errors import Damaged, DataError, RunError
 from rankwise.recipe import Recipe
 from rankwise.stats.intervals import Interval
@@ -237,7 +237,7 @@ def _trained(recipe: Recipe, labelled: Labelled, rows: int, seed: int, folder: P
     """The point of a training on the first `rows` of the seed's order, whose run is in `folder` while it lasts."""
     assert labelled.train.labels is not None
     strata: Sequence[str] | NDArray[np.int64] = labelled.train.labels
-    if labelled.task.name != SINGLE_LABEL:
+    if labelled.task.name not in ONE_LABEL:
         strata = labelled.task.strata(labelled.task.parse(labelled.train, labelled.numbering, recipe.data))
     indices = np.sort(nested_order(strata, seed)[:rows])
     part = replace(labelled, train=labelled.train.take(indices))

@@ -24,6 +24,7 @@ from rankwise.data.prepare import Split, split_of
 from rankwise.data.sources import source_to_score, sources_of
 from rankwise.data.tasks import read_as
 from rankwise.errors import DataError, as_set, as_typed
+from rankwise.inference.decision import UNSURE
 from rankwise.inference.evaluation import Evaluation, evaluated
 from rankwise.inference.explain import Explanation
 from rankwise.inference.predict import Prediction
@@ -48,14 +49,19 @@ class Form:
     """The source's own cells in their types, for a format that has some, instead of as strings."""
     nested: bool = False
     """Words as lists, for JSON, instead of as a string that holds such JSON."""
+    decided: bool = False
+    """`unsure` instead of a label where a person should look, and the reason."""
+    sets: bool = False
+    """The set of labels that holds the true one as often as was asked for, with | between them."""
 
     def columns(self, classes: Sequence[str], own: Sequence[str] = ()) -> list[str]:
         """The source's own columns, or without any the row's number, and behind them what is predicted."""
         return list(self.submission) if self.submission else [*(own or ["row"]), *self.added(classes, own)]
 
     def added(self, classes: Sequence[str], own: Sequence[str] = ()) -> list[str]:
-        """What is predicted: label, score and probabilities, by other names where the source has columns of these."""
-        names = ["label", "score", *([f"p_{name}" for name in classes] if self.probabilities else [])]
+        """What is predicted: label, score and the rest, by other names where the source has columns of these."""
+        names = ["label", "score", *(["reason"] if self.decided else []), *(["labels"] if self.sets else [])]
+        names += [f"p_{name}" for name in classes] if self.probabilities else []
         names += ["words"] if self.words else []
         taken = set(own)
         return [next(free for free in _names_like(name) if free not in taken) for name in names]
@@ -208,12 +214,15 @@ def written_rows(
     if form.words:
         predictions = run.explainer.stream(texts)
     else:
-        predictions = run.predictor_on(engine).stream(texts, batch_size=batch_size, mc_dropout=mc_dropout)
+        how: dict[str, Any] = {"batch_size": batch_size, "mc_dropout": mc_dropout, "decide": form.decided}
+        predictions = run.predictor_on(engine).stream(texts, **how)
     for prediction, record in zip(predictions, for_rows, strict=True):
         if form.submission:
             yield _submitted(prediction, record, form, id_column, classes)
             continue
         values: list[Any] = [_label(prediction, form, classes), round(prediction.score, 6)]
+        values += [prediction.reason] if form.decided else []
+        values += ["|".join(map(name_of, prediction.labels))] if form.sets else []
         if form.probabilities:
             values += [round(probability, 6) for probability in prediction.probabilities.values()]
         if isinstance(prediction, Explanation):
@@ -236,6 +245,8 @@ def _names_like(name: str) -> Iterator[str]:
 
 
 def _label(prediction: Prediction, form: Form, classes: Sequence[str]) -> str | int:
+    if prediction.unsure:
+        return UNSURE
     if isinstance(prediction.label, dict):
         return json.dumps({column: name_of(label) for column, label in prediction.label.items()}, ensure_ascii=False)
     if isinstance(prediction.label, tuple):

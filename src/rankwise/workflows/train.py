@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 from accelerate import Accelerator, PartialState
 from accelerate.utils import ProjectConfiguration
+from numpy.typing import NDArray
 
 from rankwise.data.audit import audit
 from rankwise.data.files.table import table_of
 from rankwise.data.labelled import Labelled, read_labelled, split_tables
 from rankwise.data.prepare import Prepared, Split
 from rankwise.errors import OverTime, require
-from rankwise.inference.baselines import Fitted, baselines, fitted_baselines
+from rankwise.inference.baselines import Fitted as FittedBaselines
+from rankwise.inference.baselines import baselines, fitted_baselines
+from rankwise.inference.decision import energy
 from rankwise.inference.evaluation import Evaluation, evaluated
 from rankwise.planning.forecast import counting_seconds, steps_in
 from rankwise.planning.plan import Plan, plan, settled
@@ -36,6 +39,7 @@ from rankwise.system.processes import of_main_process
 from rankwise.system.storage import told_refusals
 from rankwise.training.events import Evaluated, UpdateLogged
 from rankwise.training.job import Job
+from rankwise.training.loop import Fitted
 from rankwise.training.throughput import is_worth_measuring, measure
 from rankwise.training.validation import Validation
 from rankwise.workflows.assemble import assemble, machine_speed, shared_cache, training_device
@@ -157,7 +161,9 @@ def _train_into(
         climbing = Ladder(recipe, labelled, device, scratch, accelerator, events, resume, ends_at)
         job, fitted, ladder = climbing.climb(first)
 
-        test = _tested(job, recipe.evaluate, accelerator, events)  # the only time the test split is scored, in fp32
+        # The only time that the test split is scored, in fp32.
+        test, scored_rows = _tested(job, recipe.evaluate, accelerator, events)
+        held_out = _held_out(job, fitted, accelerator, by_folds=ladder is not None and ladder.folds > 0)
         device.trim()  # for the saved run is loaded beside what is in memory
         scores = scores_of(job, fitted, test, baselines(beside, job.data.task, test, recipe.evaluate))
         events.emit(RunScored(test.scores.accuracy, test.scores.macro_f1, test.scores.log_loss))
@@ -170,29 +176,49 @@ def _train_into(
             seconds = first.forecast.tried(rung.rung for rung in ladder.rungs)
             peak, digest = first.forecast.peak_bytes, labelled.sha256
             facts = facts.climbed(ladder, seconds=seconds, peak_bytes=peak, data_sha256=digest)
-        scored_rows = ScoredRows(data.test.rows, test.truth, test.probabilities.astype(np.float32))
         goes_on = ladder is not None and ladder.interrupted
         gone = scratch if recipe.train.keep == 1 or goes_on else None
-        save(folder, job, facts, scores, scored_rows=scored_rows, scratch=gone, goes_on=goes_on)
+        save(folder, job, facts, scores, scored_rows=scored_rows, held_out=held_out, scratch=gone, goes_on=goes_on)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Run.load(folder)
 
 
-def _beside(data: Prepared, events: Events, *, whole: bool) -> Fitted:
+def _beside(data: Prepared, events: Events, *, whole: bool) -> FittedBaselines:
     """What baselines say of the test rows."""
     events.emit(WorkDone("counting words for the baseline", 0, 0))
     return fitted_baselines(data, whole=whole)
 
 
-def _tested(job: Job, spec: EvaluateSpec, accelerator: Accelerator, events: Events) -> Evaluation:
-    """The test rows' scores."""
+def _tested(job: Job, spec: EvaluateSpec, accelerator: Accelerator, events: Events) -> tuple[Evaluation, ScoredRows]:
+    """The test rows' scores, and what is kept of each row."""
     events.emit(WorkDone("scoring the test rows", 0, 0))
-    spec = spec.model_copy(update={"batch_size": job.forecast.evaluation_batch_size})
+    values = _logits(job, job.data.test, accelerator)
+    test = evaluated(values, job.data.test, job.data.task, spec)
+    return test, _scored(job, job.data.test, values)
+
+
+def _logits(job: Job, split: Split, accelerator: Accelerator) -> NDArray[np.float32]:
+    """Logits (N, C) of a split by what was trained, in fp32."""
     if job.words is not None:
-        return evaluated(job.words.logits(job.data.test.texts), job.data.test, job.data.task, spec)
-    scoring = Validation(job.classifier, job.padding, spec.batch_size, accelerator=accelerator, of_task=job.data.task)
-    return scoring.evaluate(job.data.test, spec)
+        return job.words.logits(split.texts)
+    batch_size = job.forecast.evaluation_batch_size
+    return Validation(job.classifier, job.padding, batch_size, accelerator=accelerator).logits(split.tokens)
+
+
+def _held_out(job: Job, fitted: Fitted, accelerator: Accelerator, *, by_folds: bool) -> ScoredRows | None:
+    """What is said of rows that were not trained on, by which decisions are made: validation rows, or every fold's."""
+    if by_folds:
+        assert fitted.held_out is not None, "a climb by folds tells all rows"
+        return ScoredRows(job.data.train.rows, job.data.train.labels, fitted.held_out.astype(np.float32))
+    validation = job.data.validation
+    return _scored(job, validation, _logits(job, validation, accelerator)) if len(validation) else None
+
+
+def _scored(job: Job, split: Split, values: NDArray[np.float32]) -> ScoredRows:
+    """A split's rows with their probabilities, and, from an encoder's logits (N, C), their energy."""
+    probabilities = job.data.task.probabilities(values).astype(np.float32)
+    return ScoredRows(split.rows, split.labels, probabilities, None if job.words is not None else energy(values))
 
 
 def _check_time(job: Job, elapsed: float) -> None:

@@ -20,6 +20,7 @@ from rankwise.system.visible import one_line
 
 if TYPE_CHECKING:
     from rankwise.run.format import ShiftReport
+    from rankwise.stats.intervals import Interval
 
 MOST_MIXED = 10  # pairs of classes that are shown
 WIDTH = 76  # characters of an example
@@ -93,7 +94,7 @@ def show_evaluation(scores: ScoresWithMistakes, classes: Sequence[str]) -> None:
         ("MCC", console.number(scores.mcc)),
         ("log-loss", console.number(scores.log_loss)),
         ("calibration error", console.number(scores.calibration_error)),
-        *((score_name(name), console.percent(score)) for name, score in (scores.more or {}).items()),
+        *((score_name(name), score_cell(name, score)) for name, score in (scores.more or {}).items()),
     ]
     headings = (f"{scores.rows:,} rows", f"score [{scores.confidence_level:.0%} interval]")
     console.out.print(console.plain_table(*headings, rows=shown))
@@ -110,9 +111,17 @@ def show_evaluation(scores: ScoresWithMistakes, classes: Sequence[str]) -> None:
         _show_mistakes(scores.mistakes)
 
 
+NO_SHARES = ("quadratic_kappa", "mean_absolute_error")  # scores that are no part of a whole
+
+
 def score_name(name: str) -> str:
-    """The name of a further score as a table has it: `micro-F1 %`."""
-    return f"{name.replace('_f1', '-F1').replace('_', ' ')} %"
+    """The name of a score as a table has it: `micro-F1 %`."""
+    return name.replace("_f1", "-F1").replace("_", " ") + " %" * (name not in NO_SHARES)
+
+
+def score_cell(name: str, score: "Interval") -> str:
+    """A score as a table has it under its name."""
+    return console.number(score) if name in NO_SHARES else console.percent(score)
 
 
 def _show_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> None:

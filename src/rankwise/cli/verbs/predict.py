@@ -29,6 +29,7 @@ from rankwise.cli.arguments import (
 from rankwise.data.given import name_of
 from rankwise.data.pairs import apart, is_blank, pair_of, shown
 from rankwise.errors import DataError
+from rankwise.inference.decision import UNSURE
 from rankwise.run.engines import ENGINES, engine_called
 from rankwise.run.manifest import WORDS, check_run, run_that_has
 from rankwise.system.visible import one_line, visible, visible_json
@@ -67,6 +68,7 @@ class PredictOptions:
     explain: Annotated[
         bool, Option("--explain", help="Add what each word of a text adds to its label's margin over the other classes.")
     ] = False
+    no_decision: Annotated[bool, Option("--no-decision", help="Leave out what rankwise decide decided.")] = False
     mc_dropout: Annotated[int, Option(min=0, help="Average N passes with dropout on.")] = 0
     batch_size: Annotated[int, Option(min=1, help="Texts per forward pass.")] = 32
     engine: EngineOption = "torch"
@@ -104,7 +106,8 @@ def _show_texts(options: PredictOptions) -> None:
     if options.explain:
         show_explanations(list(map(shown, texts)), run.explain(given), all_classes=all_classes)
     else:
-        predictions = run.predict(given, mc_dropout=options.mc_dropout, engine=options.engine)
+        decide = _decides(run, options)
+        predictions = run.predict(given, mc_dropout=options.mc_dropout, engine=options.engine, decide=decide)
         show_predictions(list(map(shown, texts)), predictions, all_classes=all_classes)
     _note_blank([number for number, text in enumerate(texts, start=1) if is_blank(text)])
 
@@ -179,6 +182,7 @@ def _write_rows(options: PredictOptions) -> None:
     submission = parse_submission(options.submission)
     loaded = Run.load(options.run, base=options.base)
     printed = options.as_json and options.out is None
+    decided = _decides(loaded, options)
     form = Form(
         options.probabilities,
         submission,
@@ -186,6 +190,8 @@ def _write_rows(options: PredictOptions) -> None:
         typed=printed or (options.out is not None and options.out.suffix not in SHEETS),
         words=options.explain,
         nested=printed or (options.out is not None and options.out.suffix == NESTS),
+        decided=decided,
+        sets=decided and loaded.decision is not None and loaded.decision.rule.least_in_set is not None,
     )
     how: dict[str, Any] = {"mc_dropout": options.mc_dropout, "batch_size": options.batch_size, "engine": options.engine}
     own: Sequence[str] = ()
@@ -268,6 +274,23 @@ def _run_of(options: PredictOptions) -> "Run":
     return run
 
 
+def _decides(run: "Run", options: PredictOptions) -> bool:
+    """Whether the run's decision is applied, which is told on standard error, as where it can't be."""
+    if run.decision is None or options.no_decision:
+        return False
+    off = {
+        "--submission": options.submission,
+        "--numbers": options.numbers,
+        "--mc-dropout": options.mc_dropout,
+        "--explain": options.explain,
+    }
+    if left_out := [name for name, value in off.items() if value]:
+        typer.secho(f"note: with {left_out[0]} every text gets a label: the run's decision is left out", err=True)
+        return False
+    typer.secho(f"decided: {run.decision.asked} (decision.json; --no-decision leaves it out)", err=True, dim=True)
+    return True
+
+
 def show_engine(run: "Run", engine: str) -> None:
     """Load the engine, and say on standard error that it makes an export first, and how close that comes to torch."""
     if not (run.counts_words or engine_called(engine).is_ready(run)):
@@ -314,7 +337,11 @@ def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_cl
             several = found if isinstance(found, tuple) else (found,)
             label = " + ".join(visible(name_of(one)) for one in several) or "(none)"
         shown = typer.style(one_line(text, SHOWN), dim=True)
-        typer.echo(f"{typer.style(label, bold=True)}  {prediction.score:.1%}  {shown}")
+        why = f" ({label}? {prediction.reason})" if prediction.unsure else ""
+        given = UNSURE if prediction.unsure else label
+        typer.echo(f"{typer.style(given, bold=True)}{why}  {prediction.score:.1%}  {shown}")
+        if prediction.labels:
+            typer.echo(f"  one of: {visible(', '.join(map(name_of, prediction.labels)))}")
         if all_classes:
             for name, value in sorted(prediction.probabilities.items(), key=lambda item: -item[1]):
                 typer.echo(f"  {value:6.1%}  {visible(name_of(name))}")

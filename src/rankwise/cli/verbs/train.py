@@ -12,7 +12,7 @@ from typer import Option
 from rankwise.cli import arguments, console
 from rankwise.cli.options import RungOption, forecast_of, recipe_of, scored
 from rankwise.cli.progress import TrainingProgress
-from rankwise.cli.verbs.evaluate import score_name
+from rankwise.cli.verbs.evaluate import score_cell, score_name
 from rankwise.cli.verbs.plan import show_plan, show_rungs
 from rankwise.data.labelled import Volume, read_labelled
 from rankwise.data.pairs import sides
@@ -108,10 +108,10 @@ def show_run(run: "Run", *, example: str = "") -> None:
     scores, test, facts = run.scores, run.scores.test, run.facts
     first, second = run.task.headline
     table = console.plain_table("on the test rows", score_name(first), score_name(second), "ahead by, points")
-    headlines = [console.percent(test.named(score)) for score in (first, second)]
+    headlines = [score_cell(score, test.named(score)) for score in (first, second)]
     table.add_row(f"[bold]{escape(run.recipe.name)}[/]", f"[bold]{headlines[0]}[/]", headlines[1], "")
     for name, baseline in scores.baselines.items():
-        headlines = [console.percent(baseline.named(score)) for score in (first, second)]
+        headlines = [score_cell(score, baseline.named(score)) for score in (first, second)]
         table.add_row(name, *headlines, console.points(baseline.difference))
     console.out.print(table)
     if clean := scores.test_not_in_training:

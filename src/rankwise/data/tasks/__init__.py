@@ -1,8 +1,8 @@
 """What a classifier decides about a text, and how right it is: from labels to numbers, from logits to scores.
 
-A task is a class with the methods of `Task`: one label a text (single_label.py), several labels a text (multi_label.py), a
-label for each of several columns (label_columns.py). What torch computes of it, the loss, is in training/loss.py. A file says
-which one it is by its cells (cells.py).
+A task is a class with the methods of `Task`: one label a text (single_label.py), of classes in an order (ordered.py), several
+labels a text (multi_label.py), a label for each of several columns (label_columns.py). What torch computes of it, the loss,
+is in training/loss.py. A file says which one it is by its cells (cells.py), but for an order, which somebody must say.
 """
 
 from collections.abc import Mapping
@@ -10,18 +10,22 @@ from collections.abc import Mapping
 from rankwise.data.tasks.cells import columns_of, read_as, recognised, tags_of
 from rankwise.data.tasks.label_columns import LabelColumns
 from rankwise.data.tasks.multi_label import MultiLabel
-from rankwise.data.tasks.names import LABEL_COLUMNS, MULTI_LABEL, SINGLE_LABEL, TASKS
+from rankwise.data.tasks.names import LABEL_COLUMNS, MULTI_LABEL, ONE_LABEL, ORDERED, SINGLE_LABEL, TASKS
+from rankwise.data.tasks.ordered import Ordered
 from rankwise.data.tasks.single_label import SingleLabel
 from rankwise.data.tasks.task import Labels, Probabilities, Task, by_number, class_names
 
 __all__ = [
     "LABEL_COLUMNS",
     "MULTI_LABEL",
+    "ONE_LABEL",
+    "ORDERED",
     "SINGLE_LABEL",
     "TASKS",
     "LabelColumns",
     "Labels",
     "MultiLabel",
+    "Ordered",
     "Probabilities",
     "SingleLabel",
     "Task",
@@ -46,6 +50,8 @@ def task_called(
     `thresholds` are those of several labels, `columns` the number of classes that each of several label columns has.
     """
     match name:
+        case "ordered":
+            return Ordered(classes)
         case "multi-label":
             return MultiLabel(classes, thresholds)
         case "label-columns":

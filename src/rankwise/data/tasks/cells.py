@@ -16,7 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from rankwise.data.labels import is_list, is_object
-from rankwise.data.tasks.names import LABEL_COLUMNS, MULTI_LABEL, SINGLE_LABEL
+from rankwise.data.tasks.names import LABEL_COLUMNS, MULTI_LABEL, ORDERED, SINGLE_LABEL
 from rankwise.errors import DataError
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ def recognised(table: Table, wanted: str = "auto", known: Collection[str] = ()) 
     labels = table.labels
     if labels is None or table.task != SINGLE_LABEL or wanted == SINGLE_LABEL:
         return table
+    if wanted == ORDERED:
+        return replace(table, task=ORDERED)
     distinct = set(labels)
     if LABEL_COLUMNS in (wanted, _BY_LABELLING.get(table.layout.labelling)):
         if not all(map(is_object, distinct)):

@@ -75,6 +75,13 @@ class LabelColumns(MultiLabel):
         del probabilities, truth
         return self
 
+    def rivals(self, number: int) -> NDArray[np.bool_]:
+        """The other classes of its column."""
+        others = np.zeros(len(self.classes), dtype=np.bool_)
+        others[next(block for block in self.blocks.values() if block.start <= number < block.stop)] = True
+        others[number] = False
+        return others
+
     def metric(self, asked: str) -> str:
         return asked
 

@@ -66,6 +66,10 @@ class MultiLabel(Task):
         sizes = decided.sum(axis=1) + (truth == 1).sum(axis=1)
         return np.where(known, np.where(sizes > 0, 2 * hits / np.maximum(sizes, 1), 1.0), 0.0)
 
+    def rivals(self, number: int) -> NDArray[np.bool_]:
+        del number
+        return np.zeros(len(self.classes), dtype=np.bool_)
+
     def metric(self, asked: str) -> str:
         """Macro-F1 in accuracy's place, which is that of whole rows and says little of single labels."""
         return "macro_f1" if asked == "accuracy" else asked

@@ -1,4 +1,5 @@
 """What recipes and run folders call each task."""
 
-SINGLE_LABEL, MULTI_LABEL, LABEL_COLUMNS = "single-label", "multi-label", "label-columns"
-TASKS = (SINGLE_LABEL, MULTI_LABEL, LABEL_COLUMNS)
+SINGLE_LABEL, ORDERED, MULTI_LABEL, LABEL_COLUMNS = "single-label", "ordered", "multi-label", "label-columns"
+ONE_LABEL = (SINGLE_LABEL, ORDERED)  # the tasks whose labels are one class number for each text
+TASKS = (SINGLE_LABEL, ORDERED, MULTI_LABEL, LABEL_COLUMNS)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rankwise.data.labels import unlabelled
 from rankwise.data.tasks.cells import columns_of, tags_of
-from rankwise.data.tasks.names import LABEL_COLUMNS
+from rankwise.data.tasks.names import LABEL_COLUMNS, ORDERED
 from rankwise.errors import DataError, Unlabelled, nearest
 
 if TYPE_CHECKING:
@@ -107,6 +107,12 @@ class Task(ABC):
         del probabilities, truth
         return self
 
+    def rivals(self, number: int) -> NDArray[np.bool_]:
+        """Which classes (C,) a text can't have beside this one."""
+        others = np.ones(len(self.classes), dtype=np.bool_)
+        others[number] = False
+        return others
+
     def normal(self, probabilities: Probabilities) -> Probabilities:
         """Probabilities that each class's own classifier tells, as this task has them."""
         return probabilities
@@ -175,6 +181,12 @@ def class_names(train: Table, named: Sequence[str]) -> tuple[str, ...]:
     labels = {tag for row in tags_of(train) for tag in row}
     if train.task == LABEL_COLUMNS:
         return tuple(f"{column}={label}" for column, several in _labels_by_column(train).items() for label in several)
+    if not named and train.task == ORDERED and not all(map(_is_whole, labels)):
+        shown = ", ".join(sorted(labels)[:5])
+        raise DataError(
+            f"{train.layout.path}: its labels ({shown}) are no whole numbers, so nothing says their order; give it, from low "
+            "to high: --set 'data.classes=[…]'"
+        )
     if not named:
         return tuple(sorted(labels, key=lambda name: (not _is_whole(name), int(name) if _is_whole(name) else 0, name)))
     if not (labels <= set(named) or by_number(labels, named)):

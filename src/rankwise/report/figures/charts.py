@@ -59,6 +59,21 @@ def curves(lines: Sequence[Curve], x: Column, y: Column, *, per_epoch: float | N
     return figure
 
 
+@chart
+def shares(lines: Sequence[Curve], x: Column, y: Column) -> Figure:
+    """Lines over percents of a whole, from 0 to 100; both axes begin at 0."""
+    figure = new_figure(250)
+    axes = figure.add_subplot(xlabel=x.label, title=y.label)
+    _legend(figure, lines)
+    set_scale(axes.xaxis, (0, 100), x.kind, zero=True)
+    ends = [end for line in lines for _, *own in (*line.points, *line.band) for end in own]
+    set_scale(axes.yaxis, ends, y.kind, zero=True)
+    axes.grid(axis="y")
+    for line in lines:
+        _draw_curve(axes, line, x, y)
+    return figure
+
+
 def _draw_curve(axes: Axes, line: Curve, x: Column, y: Column) -> None:
     if line.band:
         x_values, lows, highs = zip(*line.band, strict=True)
