@@ -103,6 +103,7 @@ def test_help_lists_the_verbs(type_):
         "plan",
         "data",
         "evaluate",
+        "decide",
         "predict",
         "merge",
         "learn-curve",

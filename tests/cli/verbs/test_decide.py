@@ -133,7 +133,8 @@ def test_where_every_text_needs_a_label_the_decision_is_left_out_and_that_is_tol
     assert "unsure" not in out
 
 
-def test_onnx_decides_as_torch_does(typed, folder, texts):
+def test_onnx_decides_as_torch_does(typed, run_for, copy_of):
+    folder = copy_of(run_for("bert", "train.epochs=1"))  # other tests see the other run's first export
     run = Run.load(folder)
     decide(run, Wish(coverage=0.5))
     ours, theirs = (
