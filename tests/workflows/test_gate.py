@@ -202,7 +202,7 @@ def test_a_summary_is_added_to_what_its_file_holds(tmp_path):
         found.append_to(file)
     assert file.read_text("utf-8") == 2 * found.markdown()
     assert found.markdown().splitlines()[:8] == [
-        "### Gate: not worse",
+        "### Gate: passes",
         "",
         f"{found.verdict}.",
         "",

@@ -77,6 +77,10 @@ class Decision(Stored):
     looks: int
     """How many decisions were verified on these test rows, this one included."""
     verdict: str
+    max_error: float | None = None
+    """Share of the answers that may be wrong, where that was asked for,"""
+    sets: float | None = None
+    """and probability with which a set is to hold the true label."""
 
 
 def read_decision(folder: Path, classes: tuple[str, ...]) -> Decision | None:

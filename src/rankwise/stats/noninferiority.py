@@ -169,6 +169,12 @@ def accuracy_rows_needed(discordance: float, difference: float, margin: float) -
     return _rows_where(abs(gap), reach, continuity=1)
 
 
+def share_rows_needed(share: float, limit: float) -> int | None:
+    """How many rows tell nine in ten times on which side of the limit such a share is; None where no number of rows does."""
+    deviations = [math.sqrt(part * (1 - part)) for part in (limit, share)]
+    return _rows_where(abs(share - limit), _Z * deviations[0] + _NORMAL.inv_cdf(ENOUGH) * deviations[1], continuity=1)
+
+
 def _rows_where(gap: float, reach: float, *, continuity: float = 0.0) -> int | None:
     """The fewest rows n for which n · gap - continuity is at least √n · reach."""
     if gap < 1e-9:

@@ -148,6 +148,8 @@ def decide(run: Run, wish: Wish, *, rows: ScoredRows | None = None) -> Decision:
         calibration=_measured(run, test, probabilities),
         looks=1 + _looks(run),
         verdict=verdict(wish, verified),
+        max_error=wish.max_error,
+        sets=wish.sets,
     )
     run.keep_decision(decision)
     return decision

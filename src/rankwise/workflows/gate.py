@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rankwise.data.labelled import losses
 from rankwise.errors import RecipeError, RunError, as_typed
 from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.run.folder import Run
-from rankwise.run.format import ScoredRows
 from rankwise.stats.intervals import Interval
 from rankwise.stats.noninferiority import CONFIDENCE, AccuracyTest, Chances, MacroF1Test, Outcome, PairedTest, outcome_of
 from rankwise.stats.scores import confusion_matrix, macro_f1
@@ -25,9 +22,12 @@ from rankwise.system.files import to_json
 from rankwise.system.storage import told_refusals
 from rankwise.system.visible import one_line
 from rankwise.workflows.compare import Answers, Metric, check_data, check_rows, decisions
-from rankwise.workflows.score_files import evaluate_file, seen_in_training
+from rankwise.workflows.decide import rows_of_file
+from rankwise.workflows.promises import Promise, PromiseOutcome, about, decision_holds
+from rankwise.workflows.score_files import seen_in_training
 
-EXIT_CODES: dict[Outcome, int] = {"not worse": 0, "worse": 3, "not enough rows": 4}
+EXIT_CODES: dict[Outcome | PromiseOutcome, int] = {"not worse": 0, "holds": 0, "worse": 3, "broken": 3, "not enough rows": 4}
+CALLED = {0: "passes", 3: "fails", 4: "not told"}
 Reading = tuple[SourceSpec, DataSpec, Sequence[str]]  # what is read, how, and the classes that whole numbers count
 LARGE = 2  # margins that a model loses whose chance to be found out is told
 
@@ -93,12 +93,15 @@ class Gate:
     power: Power
     rows_enough: RowsEnough
     confidence: float = CONFIDENCE
+    promises: tuple[Promise, ...] = ()
+    """Those of NEW's decision, where it has one."""
     notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
-        """0 where NEW is not worse, 3 where it is, 4 where there are not enough rows to tell."""
-        return EXIT_CODES[self.outcome]
+        """3 where NEW is worse or breaks a promise, else 4 where there are not enough rows to tell one of these, else 0."""
+        found = {EXIT_CODES[one] for one in (self.outcome, *(promise.outcome for promise in self.promises))}
+        return 3 if 3 in found else max(found)
 
     @property
     def score_name(self) -> str:
@@ -129,14 +132,16 @@ class Gate:
         alone = max(1, self.new.alone_right + self.old.alone_right) / self.rows
         one_right = f"where one of the two alone is right on {alone:.1%} of the rows, as here"
         if alike is not None and alike > self.rows:
-            return f"about {_about(alike):,} rows would be enough, {one_right}: 9 in 10 models that do not differ pass then"
+            return f"about {about(alike):,} rows would be enough, {one_right}: 9 in 10 models that do not differ pass then"
         if seen is not None:
-            return f"about {_about(seen):,} rows would be enough, {one_right}, if the difference is what it seems"
+            return f"about {about(seen):,} rows would be enough, {one_right}, if the difference is what it seems"
         return "these models seem to differ by the margin itself, which no number of rows tells; give another --margin"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values, the words and the exit code among them."""
         plain: dict[str, Any] = to_json(self)
+        for promise, entry in zip(self.promises, plain["promises"], strict=True):
+            entry["verdict"] = promise.verdict
         return {"exit_code": self.exit_code, "verdict": self.verdict, "advice": self.advice, **plain}
 
     def markdown(self) -> str:
@@ -144,9 +149,10 @@ class Gate:
         low, high = self.difference.low, self.difference.high
         between = "" if low is None or high is None else f"{_signed(low)} to {_signed(high)}"
         lines = [
-            f"### Gate: {self.outcome}",
+            f"### Gate: {CALLED[self.exit_code]}",
             "",
-            f"{self.verdict}.{f' {_sentence(self.advice)}' if self.advice else ''}",
+            f"{_sentence(self.verdict)}{f' {_sentence(self.advice)}' if self.advice else ''}",
+            *(f"\n{_sentence(promise.verdict)}" for promise in self.promises),
             "",
             f"| | run | {self.score_name} % | rows it alone has right |",
             "|---|---|---:|---:|",
@@ -219,6 +225,7 @@ def gate(answered: Answered, *, margin: float = 0.5, score: Metric = "accuracy")
         discordance=(only_new + only_old) / rows,
         power=Power(rows, test.chances(0.0, limit), LARGE * margin, test.chances(-LARGE * limit, limit)),
         rows_enough=RowsEnough(test.rows_needed(0.0, limit), None if value is None else test.rows_needed(value, limit)),
+        promises=decision_holds(new.run, new.scored),
         notes=answered.notes,
     )
 
@@ -248,11 +255,11 @@ def scored_by_both(
     described, notes = "", dict[str, None]()
     for run in (new, old):
         source, spec, numbering = read_by(run)
-        table, split, found = evaluate_file(run, source, spec, numbering=numbering, engine=engine, events=events)
-        both.append(Answers(run, ScoredRows(split.rows, split.labels, found.probabilities.astype(np.float32))))
+        table, scored = rows_of_file(run, source, spec, numbering=tuple(numbering), engine=engine, events=events)
+        both.append(Answers(run, scored))
         notes |= dict.fromkeys((*losses(table.layout.name, table), *table.warnings))
         if seen := seen_in_training(run, table):
-            share = f"{seen:,} of {len(split):,} rows ({seen / len(split):.0%})"
+            share = f"{seen:,} of {len(table.rows):,} rows ({seen / len(table.rows):.0%})"
             notes[f"{share} have texts that {run.folder} trained on or chose by, which is in its favour; give others"] = None
         described = table.layout.describe()
     by_new, by_old = both
@@ -275,12 +282,6 @@ def _percent(share: float | None) -> str:
 
 def _share(chance: float) -> str:
     return "under 0.1%" if chance < 0.001 else f"{chance:.{1 if chance < 0.1 else 0}%}"
-
-
-def _about(rows: int) -> int:
-    """Rounded up to two digits."""
-    step = int(f"1{'0' * (len(str(rows)) - 2)}")
-    return -(-rows // step) * step
 
 
 def _sentence(words: str) -> str:

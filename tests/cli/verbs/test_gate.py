@@ -64,9 +64,7 @@ def test_the_summary_is_added_to_a_file(typed, good, bad, file, tmp_path):
     code, out, _ = typed("gate", good, "--against", bad, *how)
     written = (tmp_path / "summary.md").read_text("utf-8")
     assert code == 0
-    assert written.startswith(
-        "before\n### Gate: not worse\n\nNEW is not worse than OLD by more than 1.5 points of accuracy: "
-    )
+    assert written.startswith("before\n### Gate: passes\n\nNEW is not worse than OLD by more than 1.5 points of accuracy: ")
     assert "the summary → summary.md" in out
 
 
@@ -116,3 +114,13 @@ def test_a_summary_that_the_disk_refuses_is_a_line(typed, good, bad, tmp_path):
     code, out, err = typed("gate", good, "--against", bad, "--summary", "folder")
     assert (code, out) == (2, "")
     assert err.startswith("error: folder: can't be written (Is a directory); give another --summary")
+
+
+def test_what_a_decision_promises_is_told_beside(typed, good, bad, file, copy_of, run_for):
+    new = copy_of(run_for("bert", "train.epochs=6"))
+    rows = separable(600, seed=3).write(file.with_name("held.csv"))
+    assert typed("decide", new, "--max-error", "80%", "--data", rows)[0] == 0
+    code, out, _ = typed("gate", new, "--against", bad, "--data", file)
+    assert "NEW is not worse than OLD" in out
+    (line,) = [line for line in out.splitlines() if "NEW's decision promises at most 80 % of the answers wrong" in line]
+    assert (code, line.split(":")[0]) in ((0, "passes"), (3, "fails"), (4, "not told"))

@@ -21,14 +21,11 @@ if TYPE_CHECKING:
     from rankwise.workflows.gate import Gate, Reading
 
 EPILOG = (
-    "Exit codes: 0 NEW is not worse by the margin, 3 it is worse by more, 4 not enough rows to tell; 2 a mistake to correct."
+    "Exit codes: 0 NEW is not worse by the margin and holds what its decision promises (rankwise decide), 3 it is worse by "
+    "more or breaks a promise, 4 not enough rows to tell; 2 a mistake to correct."
 )
 
-MARKS = {
-    "not worse": "[bold green]passes:[/]",
-    "worse": "[bold red]fails:[/]",
-    "not enough rows": "[bold yellow]not told:[/]",
-}
+MARKS = {0: "[bold green]passes:[/]", 3: "[bold red]fails:[/]", 4: "[bold yellow]not told:[/]"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +113,9 @@ def _held(new: "Run", old: "Run", options: GateOptions) -> "Gate":
 
 
 def show_gate(gate: "Gate") -> None:
-    """Both runs' scores, the verdict in words, what the rows can tell, and what is to be noted."""
+    """Both runs' scores, the verdicts in words, what the rows can tell, and what is to be noted."""
+    from rankwise.workflows.gate import EXIT_CODES
+
     table = console.plain_table("", "run", f"{gate.score_name} %", "right where the other is not", right=(2, 3))
     table.columns[1].overflow = "fold"
     for name, side in (("NEW", gate.new), ("OLD", gate.old)):
@@ -124,7 +123,9 @@ def show_gate(gate: "Gate") -> None:
         table.add_row(f"[bold]{name}[/]", escape(side.run), percent, f"{side.alone_right:,}")
     console.out.print(table)
     console.dim(f"{gate.rows:,} rows: {gate.data}")
-    console.out.print(f"{MARKS[gate.outcome]} {escape(gate.verdict)}")
+    told = [(gate.outcome, gate.verdict), *((promise.outcome, promise.verdict) for promise in gate.promises)]
+    for outcome, verdict in told:
+        console.out.print(f"{MARKS[EXIT_CODES[outcome]]} {escape(verdict)}")
     for line in filter(None, (gate.advice, str(gate.power))):
         console.dim(line)
     for line in gate.notes:
