@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rankwise.data.labelled import losses
 from rankwise.errors import RecipeError, RunError, as_typed
 from rankwise.recipe import DataSpec, SourceSpec
