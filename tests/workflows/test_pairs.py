@@ -13,12 +13,16 @@ from transformers import AutoTokenizer, pipeline
 
 from conftest import FAMILIES, separable
 from rankwise.data.batches import Padding, collate
+from rankwise.data.pairs import pair_of, shown
+from rankwise.data.tokens import token_spans, tokenize
 from rankwise.encoders import families
 from rankwise.errors import DataError
+from rankwise.inference.gradients import CLOSE, CLOSE_SHARE
 from rankwise.model.classifier import in_eval_mode, to_tensors
 from rankwise.model.hidden_cache import HiddenStatesCache
+from rankwise.report.sections.mistakes import parts_of
 from rankwise.run.folder import Run
-from rankwise.workflows.score_files import evaluate_file, source_for
+from rankwise.workflows.score_files import Form, evaluate_file, predict_rows, source_for
 from rankwise.workflows.train import train
 from rankwise.workflows.under_shift import shift_report
 
@@ -266,3 +270,62 @@ def test_a_climb_trains_on_pairs_and_the_card_shows_one(recipe_for, pair_file, t
     assert 'run.predict([("The first text of a pair.", "The second text.")])' in card
     assert "is cut, token by token off its longer text" in card
     assert Padding.of(AutoTokenizer.from_pretrained(run.folder)) == run.predictor.padding
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("family", CHOSEN)
+def test_tokens_of_a_pair_are_found_where_they_stand(pair_run, family, side):
+    run = pair_run(family, "data.max_length=16", f"data.truncation_side={side}")
+    tokenizer = run.explainer.tokenizer
+    for pair in map(pair_of, *zip(*PAIRS, strict=True)):
+        ((ids, _),) = tokenize(tokenizer, [pair], max_length=16)
+        (spans,) = token_spans(tokenizer, pair, max_length=16)
+        found = [(number, pair[slice(*span)]) for number, span in zip(ids.tolist(), spans, strict=True) if span]
+        assert all(number in tokenizer([word])["input_ids"][0] for number, word in found)
+        assert len(found) == min(16 - special(tokenizer), len(pair.replace("\0", " ").split()))
+
+
+def special(tokenizer):
+    """How many tokens of a pair are special."""
+    return len(tokenizer([""], [""])["input_ids"][0])
+
+
+@pytest.mark.parametrize("family", CHOSEN)
+def test_the_words_of_both_texts_add_up_to_the_margin_of_a_pair(pair_run, family):
+    run = pair_run(family)
+    adds_up(run, PAIRS)
+    of_frame = run.explain(pandas.DataFrame(PAIRS, columns=["premise", "hypothesis"]))
+    assert [found.words for found in of_frame] == [found.words for found in run.explain(PAIRS)]
+
+
+def test_the_words_of_a_pair_are_told_where_words_are_counted(recipe_for, pair_file, tmp_path):
+    recipe = recipe_for("bert", f"data.source={pair_file}", *CLIMB, "rungs=[tfidf,features]").rung("tfidf")
+    adds_up(train(recipe, tmp_path / "run", progress=False), PAIRS)
+
+
+def adds_up(run, pairs):
+    """Every word of both texts is told where it stands, and all scores make the margin, as predictions have it."""
+    for pair, prediction, found in zip(pairs, run.predict(pairs), run.explain(pairs), strict=True):
+        assert [word.word for word in found.words if word.side == 0] == pair[0].split()
+        assert [word.word for word in found.words if word.side == 1] == pair[1].split()
+        assert all(pair[word.side][word.start : word.end] == word.word for word in found.words)
+        assert found.label == prediction.label
+        label = run.preprocessing.classes.index(found.label)
+        logits = np.log(list(prediction.probabilities.values()))
+        assert found.margin == pytest.approx(logits[label] - np.delete(logits, label).mean(), abs=1e-4)
+        assert abs(found.rest) <= max(CLOSE, CLOSE_SHARE * abs(found.margin - found.hidden_margin)) + 1e-6
+
+
+def test_the_words_of_pairs_are_written_and_marked_where_they_stand(pair_run):
+    run = pair_run("bert", "data.clean=[whitespace]")
+    spec = run.recipe.data
+    _, rows = predict_rows(run, source_for(spec, labelled=True)[0], spec, Form(words=True, nested=True))
+    for row in rows:
+        texts = (row["premise"], row["hypothesis"])
+        assert all(texts[side][start:end] == word for word, start, end, _, side in row["words"])
+        assert {side for *_, side in row["words"]} == {0, 1}
+    mistake = run.scores.test.mistakes[0]
+    parts = parts_of(run, mistake)
+    assert shown("\0") in mistake.text
+    assert "".join(part.text for part in parts) == mistake.text
+    assert any(part.score for part in parts)

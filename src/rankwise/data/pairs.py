@@ -35,6 +35,11 @@ def on_each_side(change: Callable[[str], str], text: str) -> str:
     return BETWEEN.join(map(change, sides(text))) if BETWEEN in text else change(text)
 
 
+def joined(text: str) -> str:
+    """Both texts of a pair as one, each character where it stood; any other text as it is."""
+    return text.replace(BETWEEN, " ")
+
+
 def is_blank(text: str) -> bool:
     """Whether there is nothing to read, of a pair on either side."""
     return any(not side or side.isspace() for side in sides(text))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from rankwise.data.pairs import is_pair, sides
+from rankwise.data.pairs import BETWEEN, is_pair, sides
 from rankwise.data.spans import Span
 from rankwise.data.store import Numbers, Texts
 from rankwise.errors import ModelError
@@ -119,15 +119,20 @@ def tokenize(tokenizer: Any, texts: Sequence[str], *, max_length: int | None, wi
 def token_spans(tokenizer: Any, text: str, *, max_length: int | None, windows: int = 1) -> list[list[Span | None]]:
     """Where in a text each token stands, of each of the windows that `tokenize` gives; None for a special token.
 
-    Raises ModelError for a tokenizer that doesn't tell.
+    A pair is taken as one string, which it is held as. Raises ModelError for a tokenizer that doesn't tell.
     """
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         raise ModelError("the run's tokenizer is one in Python, which does not tell where in a text its tokens stand")
-    backend.no_truncation()
-    encoded = backend.encode(text)
-    marks = zip(encoded.offsets, encoded.special_tokens_mask, strict=True)
-    spans = [None if special else span for span, special in marks]
+    first, *second = sides(text)
+    if second and max_length is not None:
+        backend.enable_truncation(max_length, direction=tokenizer.truncation_side)
+    else:
+        backend.no_truncation()
+    encoded, begins = backend.encode(first, *second), (0, len(first) + len(BETWEEN))
+    spans: list[Span | None] = []
+    for (start, end), side, special in zip(encoded.offsets, encoded.sequence_ids, encoded.special_tokens_mask, strict=True):
+        spans.append(None if special else (begins[side] + start, begins[side] + end))
     places = np.arange(len(spans))
     if max_length is None or len(spans) <= max_length:
         return [spans]

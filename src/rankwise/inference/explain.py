@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.given import Label, name_of, texts_in
+from rankwise.data.given import Label, name_of, text_of, texts_in
+from rankwise.data.pairs import BETWEEN, sides
 from rankwise.data.spans import Span, raw_spans, word_spans
 from rankwise.errors import DataError, nearest
 from rankwise.inference.predict import Prediction, Predictor
@@ -27,12 +28,16 @@ Pieces = list[tuple[int, int, float]]
 
 @dataclass(frozen=True)
 class WordScore:
-    """A word, where it stands in the text that was given, and what it adds to the margin."""
+    """A word, where it stands in the text that was given, and what it adds to the margin.
+
+    `side` is 1 in the second text of a pair, in which `start` and `end` are then.
+    """
 
     word: str
     start: int
     end: int
     score: float
+    side: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +101,11 @@ class Explainer(ABC):
         wanted, other = (None if name is None else self._number(name) for name in (label, against))
         if wanted is not None and wanted == other:
             raise DataError(f"label and against are both {label!r}; give two classes, or leave one out")
-        given = texts_in(texts, self.preprocessing.text, self.preprocessing.join, call="explain")
-        for number, text in enumerate(given):
-            yield self._explained(text, self.predictor.clean([text], number)[0], wanted, other)
+        about = self.preprocessing
+        given = texts_in(texts, about.text, about.join, call="explain", pair=about.text_pair or ())
+        for number, value in enumerate(given):
+            clean = self.predictor.clean([value], number)[0]
+            yield self._explained(text_of(value, f"text {number}", pairs=about.reads_pairs), clean, wanted, other)
 
     def _explained(self, text: str, clean: str, wanted: int | None, other: int | None) -> Explanation:
         look = self.look(clean)
@@ -108,14 +115,16 @@ class Explainer(ABC):
         against = None if other == label else other
         contrast = self._contrast(label, against)
         pieces, hidden_margin = look.attribute(contrast)
-        spans = word_spans(clean)
-        scores = words_of_pieces(pieces, spans)
-        raw, labels = raw_spans(text, clean, spans), self.preprocessing.labels
+        scores, labels = iter(words_of_pieces(pieces, _words_of(clean))), self.preprocessing.labels
+        words = []
+        for side, (raw, own) in enumerate(zip(sides(text), sides(clean), strict=True)):
+            places = raw_spans(raw, own, word_spans(own))
+            words += [WordScore(raw[start:end], start, end, next(scores), side) for start, end in places]
         return Explanation(
             **vars(self.predictor.prediction(look.probabilities)),
             explained=labels[label],
             against=None if against is None else labels[against],
-            words=tuple(WordScore(text[a:b], a, b, score) for (a, b), score in zip(raw, scores, strict=True)),
+            words=tuple(words),
             margin=float(look.logits @ contrast),
             hidden_margin=hidden_margin,
         )
@@ -144,6 +153,15 @@ class Explainer(ABC):
         if not self.known[number]:
             raise DataError(f"no training row was of class {name!r}, so no word speaks for it; give another")
         return number
+
+
+def _words_of(text: str) -> list[Span]:
+    """The words of a text, of a pair those of both, one after the other."""
+    spans, begin = [], 0
+    for side in sides(text):
+        spans += [(begin + start, begin + end) for start, end in word_spans(side)]
+        begin += len(side) + len(BETWEEN)
+    return spans
 
 
 def words_of_pieces(pieces: Pieces, words: Sequence[Span]) -> list[float]:

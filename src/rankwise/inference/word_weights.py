@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rankwise.data.pairs import joined
 from rankwise.data.spans import Span
 from rankwise.inference.explain import Explainer, Look, Pieces
 from rankwise.inference.words import WordsPredictor
@@ -40,6 +41,7 @@ class WeightExplainer(Explainer):
                 self.halves[number, fitted.index(name)] = 1.0
 
     def look(self, clean: str) -> Look:
+        clean = joined(clean)
         counted = self.vectorizer.transform([clean])
         added = self.model.coef_[:, counted.indices] * counted.data  # (rows of weights, words that are counted here)
         of_column = {column: added[:, place] for place, column in enumerate(counted.indices.tolist())}

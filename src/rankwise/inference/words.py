@@ -19,7 +19,7 @@ from scipy.special import expit
 
 from rankwise.data.batches import label_sets
 from rankwise.data.labelled import folds
-from rankwise.data.pairs import is_pair, sides
+from rankwise.data.pairs import is_pair, joined
 from rankwise.data.store import Texts
 from rankwise.data.tasks import MultiLabel, SingleLabel
 from rankwise.errors import ModelError, RunError, require
@@ -245,7 +245,7 @@ def _each_of(features: Any, labels: NDArray[np.int64], classes: NDArray[Any], we
 
 def _joined(texts: Sequence[str]) -> Sequence[str]:
     """The texts themselves; of pairs both texts in one."""
-    return [" ".join(sides(text)) for text in texts] if len(texts) and is_pair(texts[0]) else texts
+    return list(map(joined, texts)) if len(texts) and is_pair(texts[0]) else texts
 
 
 def _vectors(classes: int) -> int:

@@ -44,7 +44,7 @@ class Form:
     numbers: bool = False
     """Class numbers from 0 instead of names."""
     words: bool = False
-    """What each word adds to the label's margin, as [[word, start, end, score], …]."""
+    """What each word adds to the label's margin, as [[word, start, end, score], …], of a pair with its text, 0 or 1."""
     typed: bool = False
     """The source's own cells in their types, for a format that has some, instead of as strings."""
     nested: bool = False
@@ -226,15 +226,17 @@ def written_rows(
         if form.probabilities:
             values += [round(probability, 6) for probability in prediction.probabilities.values()]
         if isinstance(prediction, Explanation):
-            words = scored_words(prediction)
+            words = scored_words(prediction, pairs=run.preprocessing.reads_pairs)
             values.append(words if form.nested else json.dumps(words, ensure_ascii=False))
         kept = (record.own if form.typed else record.columns) if own else {"row": record.number}
         yield {**kept, **dict(zip(added, values, strict=True))}
 
 
-def scored_words(explanation: Explanation) -> list[tuple[str, int, int, float]]:
-    """(word, start, end, score) of every word of a text."""
-    return [(word.word, word.start, word.end, round(word.score, 6)) for word in explanation.words]
+def scored_words(explanation: Explanation, *, pairs: bool = False) -> list[tuple[str | int | float, ...]]:
+    """(word, start, end, score) of every word of a text, and of pairs in which of both it stands, 0 or 1."""
+    return [
+        (word.word, word.start, word.end, round(word.score, 6), *([word.side] if pairs else [])) for word in explanation.words
+    ]
 
 
 def _names_like(name: str) -> Iterator[str]:

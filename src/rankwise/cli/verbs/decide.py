@@ -39,6 +39,7 @@ class DecideOptions:
     ] = "1%"
     data: Annotated[str | None, Option(help="Labelled rows to choose by, instead of those that the run held out.")] = None
     text_column: arguments.TextColumn = None
+    text_pair_column: arguments.TextPairColumn = None
     label_column: arguments.LabelColumn = None
     engine: arguments.EngineOption = "torch"
     base: arguments.BaseOption = None
@@ -103,7 +104,7 @@ def _rows(run: "Run", options: DecideOptions) -> "ScoredRows":
 
     spec = spec_for(run.recipe, str(options.data), options.overrides)
     source, numbering = source_for(spec, labelled=True)
-    source = with_columns(source, options.text_column, options.label_column)
+    source = with_columns(source, options.text_column, options.label_column, options.text_pair_column)
     with WorkProgress() as progress:
         table, rows = rows_of_file(run, source, spec, numbering=numbering, engine=options.engine, events=Events(progress))
     if not options.as_json:

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from rankwise.data.pairs import SHOWN_BETWEEN
 from rankwise.report.blocks import Block, Column, Figure, Part, Quotes, Section, Table
 from rankwise.report.columns import ACCURACY, TEXT
 from rankwise.report.figures import charts, maps
@@ -43,17 +44,21 @@ def mistakes_section(group: Group) -> Section:
 
 def parts_of(run: Run, mistake: Mistake) -> list[Part]:
     """A mistake's text in parts: the words that pulled toward the class that was predicted, or toward the true one."""
-    if not mistake.text:
+    texts = (mistake.text or "").split(SHOWN_BETWEEN) if run.preprocessing.reads_pairs else [mistake.text]
+    if not mistake.text or len(texts) != 1 + run.preprocessing.reads_pairs:  # a pair with such an arrow in a text of its own
         return []
+    begins = (0, len(mistake.text) - len(texts[-1] or ""))
     labels = dict(zip(run.preprocessing.classes, run.preprocessing.labels, strict=True))
-    (found,) = run.explain([mistake.text], label=labels[mistake.predicted], against=labels.get(mistake.truth))
+    given = texts[0] if len(texts) == 1 else tuple(texts)
+    (found,) = run.explain([given], label=labels[mistake.predicted], against=labels.get(mistake.truth))
     most = max((abs(word.score) for word in found.words), default=0.0)
     parts, end = [], 0
     for word in found.words:
         if most and abs(word.score) >= MARKED * most:
-            parts.append(Part(mistake.text[end : word.start]))
+            begin = begins[word.side]
+            parts.append(Part(mistake.text[end : begin + word.start]))
             parts.append(Part(word.word, word.score, abs(word.score) >= STRONG * most))
-            end = word.end
+            end = begin + word.end
     return [part for part in (*parts, Part(mistake.text[end:])) if part.text]
 
 
