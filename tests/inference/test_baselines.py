@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -16,7 +18,7 @@ from rankwise.data.prepare import prepare
 from rankwise.inference import words as module
 from rankwise.inference.baselines import baselines, fitted_baselines
 from rankwise.inference.evaluation import evaluated
-from rankwise.inference.words import Words, sample
+from rankwise.inference.words import Words, held_out_words, sample
 from rankwise.recipe import DataSpec, EvaluateSpec
 
 
@@ -58,6 +60,20 @@ def test_texts_without_words_have_their_characters_counted():
     scored = baselines(fitted_baselines(data), data.task, test, EvaluateSpec(resamples=20))
     assert list(scored) == ["majority class", "TF-IDF of characters + logistic"]
     assert scored["TF-IDF of characters + logistic"].accuracy.value == 1
+
+
+def test_thresholds_are_chosen_on_rows_that_the_words_were_not_counted_in():
+    rng = np.random.default_rng(0)
+    tags = [[name for name in ("joy", "anger") if rng.random() < 0.5] for _ in range(90)]
+    texts = [" ".join([*(name for name in own if rng.random() < 0.7), f"row{row}"]) for row, own in enumerate(tags)]
+    spec = DataSpec(task="multi-label", max_length=LONGEST)
+    labelled = split_tables(spec, table_of(texts, [json.dumps(own) for own in tags]))
+    data = prepare(spec, tiny_tokenizer("bert"), longest=LONGEST, labelled=labelled)
+    assert len(data.validation)
+    task, _ = list(fitted_baselines(data, whole=True).values())[1]
+    texts = [*data.train.texts, *data.validation.texts]
+    labels = np.concatenate([data.train.labels, data.validation.labels])
+    assert task == data.task.tuned(held_out_words(texts, labels, data.classes, seed=0), labels)
 
 
 @pytest.mark.parametrize("rare", [1, 3, 9])

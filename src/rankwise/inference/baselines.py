@@ -32,7 +32,7 @@ def fitted_baselines(data: Prepared, *, whole: bool = False) -> Fitted:
     known = np.maximum((one_hot >= 0).sum(axis=0), 1)
     majority = np.tile(np.maximum(one_hot, 0).sum(axis=0) / known, (len(data.test), 1))
     tuned = task = data.task
-    if task.is_tuned and len(data.validation):
+    if task.is_tuned and len(data.validation) and not whole:
         tuned = task.tuned(words.probabilities(data.validation.texts), data.validation.labels)
     elif task.is_tuned:
         tuned = task.tuned(held_out_words(texts, labels, data.classes, seed=0), labels)
