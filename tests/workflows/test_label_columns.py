@@ -12,6 +12,8 @@ from conftest import CLASSES, WORDS
 from rankwise.data.files.output import write_rows
 from rankwise.data.tasks import LabelColumns
 from rankwise.errors import DataError, TrainingError
+from rankwise.report.blocks import Quotes
+from rankwise.report.runs import report_of
 from rankwise.run.folder import Run
 from rankwise.workflows.train import train
 
@@ -77,7 +79,10 @@ def test_it_learns_each_column_and_answers_with_both(tickets_recipe, tmp_path, t
     code, _, _ = typed("predict", run.folder, tmp_path / "new.csv", "--out", tmp_path / "out.jsonl")
     assert code == 0
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
-    assert [set(json.loads(line["label"])) for line in lines] == [set(COLUMNS)] * 2
+    assert [set(line["label"]) for line in lines] == [set(COLUMNS)] * 2
+    explained = report_of([run], explain=True).sections
+    quotes = [block for section in explained for block in section.blocks if isinstance(block, Quotes)]
+    assert any(part.score for row in quotes[0].parts for part in row)
 
 
 @pytest.mark.parametrize("rungs", ["[tfidf]", "[features]", "[tfidf, features, all]"])
@@ -110,4 +115,6 @@ def test_decisions_probabilities_and_credit_are_of_each_column():
     truth = np.array([[0, 1, 1, 0, 0], [1, 0, -1, -1, -1]])
     assert task.credit(probabilities, truth).tolist() == [0.5, 1]
     assert task.right(probabilities, truth).tolist() == [False, True]
+    alone = 1 / (1 + np.exp(-logits.astype(np.float64)))  # what a classifier for each class would say
+    assert task.normal(alone) == pytest.approx(probabilities, abs=1e-6), "rows held out are told as the head tells them"
     assert task.stored(np.array([[1, 0, 0, 0, 0]])).tolist() == [[1, 0, -1, -1, -1]]

@@ -1,7 +1,10 @@
 """Why a text got its label: what each of its words adds to the label's margin over the others.
 
 The margin is the label's logit less the mean of the other classes' (with two classes, the log-odds of the label), or less one
-other class's. A word's score is its share of the difference between the margin of the text and the margin of the text with
+other class's. Of several label columns the others are those of the label's own column; where a text may have several labels,
+the margin is the label's log-odds. Of several decisions the surest is explained, unless a label is asked for.
+
+A word's score is its share of the difference between the margin of the text and the margin of the text with
 every word hidden, so scores add up to that difference. Shapes: C classes.
 """
 
@@ -18,6 +21,7 @@ from numpy.typing import NDArray
 
 from rankwise.data.given import Label, name_of, texts_in
 from rankwise.data.spans import Span, raw_spans, word_spans
+from rankwise.data.tasks import LabelColumns, MultiLabel
 from rankwise.errors import DataError, nearest
 from rankwise.inference.predict import Prediction, Predictor
 
@@ -40,7 +44,7 @@ class Explanation(Prediction):
     """A prediction, and what each word of its text adds to the margin of the class `explained`."""
 
     explained: Label
-    """What is predicted, unless another was asked for."""
+    """What is predicted, unless another was asked for; of several labels the surest."""
     against: Label | None
     """The class that the margin is over; None for the mean of all others."""
     words: tuple[WordScore, ...]
@@ -102,7 +106,7 @@ class Explainer(ABC):
 
     def _explained(self, text: str, clean: str, wanted: int | None, other: int | None) -> Explanation:
         look = self.look(clean)
-        label = int(self.predictor.task.decide(look.probabilities[None])[0]) if wanted is None else wanted
+        label = self._surest(look.probabilities) if wanted is None else wanted
         against = None if other == label else other
         contrast = self._contrast(label, against)
         pieces, hidden_margin = look.attribute(contrast)
@@ -118,9 +122,17 @@ class Explainer(ABC):
             hidden_margin=hidden_margin,
         )
 
+    def _surest(self, probabilities: NDArray[np.float64]) -> int:
+        """The class that is decided, of several that with the highest probability (C,); of all, where none is."""
+        decided = self.predictor.task.decide(probabilities[None])[0]
+        if np.ndim(decided) == 0:
+            return int(decided)
+        chosen = (decided == 1) & self.known
+        return int(np.where(chosen if chosen.any() else self.known, probabilities, -1.0).argmax())
+
     def _contrast(self, label: int, against: int | None) -> NDArray[np.float64]:
-        """(C,), by which logits make the margin of a class over another, or over the mean of all others."""
-        others = self.known.copy()
+        """(C,), by which logits make the margin of a class over another, or over the mean of all that it stands against."""
+        others = self.known & self._rivals(label)
         others[label] = False
         contrast = np.zeros(len(others))
         contrast[label] = 1.0
@@ -129,6 +141,16 @@ class Explainer(ABC):
         else:
             contrast[against] = -1.0
         return contrast
+
+    def _rivals(self, label: int) -> NDArray[np.bool_]:
+        """Which classes (C,) a text can't have beside this one."""
+        match self.predictor.task:
+            case LabelColumns(blocks=blocks):
+                block = next(block for block in blocks.values() if block.start <= label < block.stop)
+                return np.isin(np.arange(len(self.known)), np.arange(block.start, block.stop))
+            case MultiLabel():
+                return np.zeros(len(self.known), dtype=bool)
+        return np.ones(len(self.known), dtype=bool)
 
     def _number(self, name: Label) -> int:
         """A class's number. Raises DataError for a name that is no class."""

@@ -155,6 +155,7 @@ def _write_rows(options: PredictOptions) -> None:
         typed=printed or (options.out is not None and options.out.suffix not in SHEETS),
         words=options.explain,
         nested=printed or (options.out is not None and options.out.suffix == NESTS),
+        several=loaded.preprocessing.task is not None,
     )
     how: dict[str, Any] = {"mc_dropout": options.mc_dropout, "batch_size": options.batch_size, "engine": options.engine}
     own: Sequence[str] = ()
@@ -264,6 +265,8 @@ def show_explanations(texts: Sequence[str], explanations: Sequence["Explanation"
     for text, explanation in zip(texts, explanations, strict=True):
         show_predictions([text], [explanation], all_classes=all_classes)
         told = [word for word in explanation.strongest if abs(word.score) >= LEAST]
+        if isinstance(explanation.label, (tuple, dict)):  # of which the surest is explained
+            typer.echo(f"  of {visible(name_of(explanation.explained))}")
         if not told:
             typer.echo("  no word speaks for it or against it")
             continue

@@ -43,18 +43,16 @@ class LabelColumns(MultiLabel):
 
     def probabilities(self, logits: NDArray[np.float32]) -> Probabilities:
         """The softmax over the classes of each column, in double precision."""
-        wide = logits.astype(np.float64)
-        return self.normal(
-            np.concatenate([np.exp(part - part.max(axis=1, keepdims=True)) for part in self._parts(wide)], axis=1)
-        )
+        parts = [np.exp(part - part.max(axis=1, keepdims=True)) for part in self._parts(logits.astype(np.float64))]
+        return np.concatenate([part / part.sum(axis=1, keepdims=True) for part in parts], axis=1)
 
     def logits(self, probabilities: Probabilities) -> NDArray[np.float32]:
         """The probabilities' logarithms (N, C)."""
         return np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)).astype(np.float32)
 
     def normal(self, probabilities: Probabilities) -> Probabilities:
-        parts = [part / np.maximum(part.sum(axis=1, keepdims=True), 1e-300) for part in self._parts(probabilities)]
-        return np.concatenate(parts, axis=1)
+        """The softmax, column by column, of the log-odds: what a head of these classifiers gives."""
+        return self.probabilities(super().logits(probabilities))
 
     def decide(self, probabilities: Probabilities) -> Labels:
         """1 for the likeliest class of each column, (N, C)."""
