@@ -91,11 +91,12 @@ class LabelColumns(MultiLabel):
         return replace(scores, more=by_column)
 
     def difference(self, one: Probabilities, other: tuple[Task, Probabilities], truth: Labels, confidence: float) -> Interval:
-        """One's share of columns that are right minus the other's."""
+        """One's share of rows that are right in every column minus the other's."""
         from rankwise.stats.several import paired_mean
 
         task, probabilities = other
-        return paired_mean(self.credit(one, truth), task.credit(probabilities, truth), confidence=confidence)
+        ours, theirs = self.right(one, truth), task.right(probabilities, truth)
+        return paired_mean(ours.astype(np.float64), theirs.astype(np.float64), confidence=confidence)
 
     def strata(self, labels: Labels) -> NDArray[np.int64]:
         """The rarest class of each row."""
@@ -138,4 +139,6 @@ class LabelColumns(MultiLabel):
                 if number is not None:
                     numbers[row, owner[number]] = 0
                     numbers[row, number] = 1
+                elif named := [name for name in self.blocks if tag.startswith(f"{name}=")]:
+                    numbers[row, self.blocks[max(named, key=len)]] = 0  # there is a label, and no answer is right
         return numbers
