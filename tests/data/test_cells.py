@@ -9,7 +9,7 @@ import pytest
 
 from rankwise.data.files.table import table_of
 from rankwise.data.labelled import split_tables
-from rankwise.data.tasks import MULTI_LABEL, MultiLabel, class_names, recognised, tags_of
+from rankwise.data.tasks import MULTI_LABEL, MultiLabel, class_names, read_as, recognised, tags_of
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec
 
@@ -114,3 +114,10 @@ def test_every_split_has_every_label_and_equal_texts_stay_together():
     assert np.ptp(shares, axis=0).max() < 0.08
     for kept, out in [(fold.train, fold.validation) for fold in labelled.whole().folds(0)]:
         assert {tag for row in tags_of(kept) for tag in row} == {tag for row in tags_of(out) for tag in row} == set("abcdef")
+
+
+def test_a_further_table_is_parted_where_its_parts_are_known_whatever_else_stands_in_them():
+    train = ["Sports; Business, Finance", "Sports", "Business, Finance", "World; Sports", "World"]
+    assert class_names(recognised(table(train)), ()) == ("Business, Finance", "Sports", "World")
+    further = read_as(table(["World; Business, Finance", "Business, Finance"]), MULTI_LABEL, ("Business, Finance", "World"))
+    assert tags_of(further) == [("Business, Finance", "World"), ("Business, Finance",)]

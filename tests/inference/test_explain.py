@@ -202,8 +202,8 @@ def test_integrated_gradients_are_captums(learnt):
 # ------------------------------------------------------------------------------------------------------- counted words
 
 
-def counted(texts, labels, classes):
-    preprocessing = Preprocessing(classes=classes, clean=("whitespace",), max_length=8)
+def counted(texts, labels, classes, **task):
+    preprocessing = Preprocessing(classes=classes, clean=("whitespace",), max_length=8, **task)
     words = Words.fit(texts, np.asarray(labels), classes)
     return WeightExplainer(WordsPredictor(words, None, preprocessing)), words
 
@@ -241,6 +241,37 @@ def test_a_words_score_is_its_weight_times_its_count_and_half_of_its_pairs():
     sun, good, pair = (weight[word] * values[word] for word in ("sun", "good", "good sun"))
     assert "sun good" not in weight
     assert scores_of(found) == pytest.approx([sun / 2, good + pair / 2, sun / 2 + pair / 2])
+
+
+JOY, ANGER = "sun good sun", "rain bad rain"
+BOTH_ROWS = ([JOY, ANGER, f"{JOY} {ANGER}", "nothing here"] * 3, [[1, 0], [0, 1], [1, 1], [0, 0]] * 3, ("joy", "anger"))
+
+
+def test_of_several_labels_the_surest_is_explained_by_its_log_odds():
+    explainer, words = counted(*BOTH_ROWS, task="multi-label")
+    (found,) = explainer.explain([f"{JOY} sun rain"])
+    assert found.label == ("joy",)
+    assert found.explained == "joy"
+    share = words.probabilities([f"{JOY} sun rain"])[0, 0]
+    assert found.margin == pytest.approx(np.log(share / (1 - share)), abs=1e-5)
+    assert abs(found.rest) < 1e-6
+    assert found.words[0].score > 2 * abs(found.words[4].score)
+    (none,) = explainer.explain(["nothing here"])
+    assert none.label == ()
+    (other,) = explainer.explain([f"{JOY} sun rain"], label="anger")
+    assert max(other.words, key=lambda word: word.score).word == "rain"
+
+
+def test_of_several_columns_a_label_stands_against_the_others_of_its_column():
+    rows, classes = [[1, 0, 1, 0], [0, 1, 1, 0], [1, 0, 0, 1], [0, 1, 0, 1]] * 3, ("a=x", "a=y", "b=u", "b=v")
+    texts = ["sun cat", "rain cat", "sun dog", "rain dog"] * 3
+    explainer, words = counted(texts, rows, classes, task="label-columns", columns={"a": 2, "b": 2})
+    (found,) = explainer.explain(["sun cat"], label="a=x")
+    assert found.label == {"a": "x", "b": "u"}
+    odds = np.log(words.probabilities(["sun cat"])[0]) - np.log(1 - words.probabilities(["sun cat"])[0])
+    assert found.margin == pytest.approx(odds[0] - odds[1], abs=1e-5)
+    assert [sum(list(found.probabilities.values())[part]) for part in (slice(2), slice(2, 4))] == pytest.approx([1, 1])
+    assert found.words[0].score > 2 * abs(found.words[1].score)
 
 
 def test_a_class_that_no_row_had_is_not_explained():

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tiny_families import FAMILIES
 
 from conftest import CLASSES, WORDS
 from rankwise.data.files.output import write_rows
+from rankwise.data.files.table import table_of
 from rankwise.data.tasks import LabelColumns
 from rankwise.errors import DataError, TrainingError
+from rankwise.recipe import DataSpec
+from rankwise.report.blocks import Quotes
+from rankwise.report.runs import report_of
 from rankwise.run.folder import Run
 from rankwise.workflows.train import train
 
@@ -77,7 +83,10 @@ def test_it_learns_each_column_and_answers_with_both(tickets_recipe, tmp_path, t
     code, _, _ = typed("predict", run.folder, tmp_path / "new.csv", "--out", tmp_path / "out.jsonl")
     assert code == 0
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
-    assert [set(json.loads(line["label"])) for line in lines] == [set(COLUMNS)] * 2
+    assert [set(line["label"]) for line in lines] == [set(COLUMNS)] * 2
+    explained = report_of([run], explain=True).sections
+    quotes = [block for section in explained for block in section.blocks if isinstance(block, Quotes)]
+    assert any(part.score for row in quotes[0].parts for part in row)
 
 
 @pytest.mark.parametrize("rungs", ["[tfidf]", "[features]", "[tfidf, features, all]"])
@@ -97,6 +106,16 @@ def test_what_columns_do_not_have_is_refused(tickets_recipe, recipe_for, tmp_pat
         train(recipe_for("bert", *columns), tmp_path / "other")
 
 
+def test_a_label_that_no_class_has_is_wrong_and_not_missing():
+    task = LabelColumns(("a=x", "a=y", "a=b=u", "a=b=v"), None, (("a", 2), ("a=b", 2)))
+    cells = ['{"a": "x", "a=b": "new"}', '{"a": "x"}']
+    table = replace(table_of(["one", "two"], cells), task="label-columns")
+    truth = task.parse(table, (), DataSpec(unseen_labels="wrong"))
+    assert truth.tolist() == [[1, 0, 0, 0], [1, 0, -1, -1]]
+    probabilities = task.probabilities(np.array([[2.0, 0, 1, 0]] * 2, dtype=np.float32))
+    assert task.right(probabilities, truth).tolist() == [False, True]
+
+
 def test_decisions_probabilities_and_credit_are_of_each_column():
     task = LabelColumns(("a=x", "a=y", "b=u", "b=v", "b=w"), None, (("a", 2), ("b", 3)))
     logits = np.array([[1.0, 3.0, 0.0, 0.0, 2.0], [5.0, 1.0, 3.0, 0.0, 0.0]], dtype=np.float32)
@@ -110,4 +129,10 @@ def test_decisions_probabilities_and_credit_are_of_each_column():
     truth = np.array([[0, 1, 1, 0, 0], [1, 0, -1, -1, -1]])
     assert task.credit(probabilities, truth).tolist() == [0.5, 1]
     assert task.right(probabilities, truth).tolist() == [False, True]
+    alone = 1 / (1 + np.exp(-logits.astype(np.float64)))  # what a classifier for each class would say
+    assert task.normal(alone) == pytest.approx(probabilities, abs=1e-6), "rows held out are told as the head tells them"
+    (decided_right, other) = task.right(probabilities, np.array([[0, 1, 0, 0, 1], [1, 0, 0, 1, 0]])).tolist()
+    assert (decided_right, other) == (True, False)
+    other = (task, task.probabilities(-logits))
+    assert task.difference(probabilities, other, np.array([[0, 1, 0, 0, 1], [1, 0, 0, 1, 0]]), 0.95).value == 0.5
     assert task.stored(np.array([[1, 0, 0, 0, 0]])).tolist() == [[1, 0, -1, -1, -1]]

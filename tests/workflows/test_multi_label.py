@@ -17,6 +17,8 @@ from rankwise.data.files.output import write_rows
 from rankwise.data.files.table import table_of
 from rankwise.data.labelled import split_tables
 from rankwise.recipe import DataSpec
+from rankwise.report.blocks import Quotes
+from rankwise.report.runs import report_of
 from rankwise.run.folder import Run
 from rankwise.workflows.compare import compare
 from rankwise.workflows.train import train
@@ -139,7 +141,13 @@ def test_a_file_is_scored_and_predicted_as_lists(several_recipe, several_file, t
     assert code == 0
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
     assert len(lines) == 120
-    assert all(set(json.loads(line["predicted_label"])) <= set(CLASSES) for line in lines)
+    (quotes,) = [
+        block for part in report_of([run], explain=True).sections for block in part.blocks if isinstance(block, Quotes)
+    ]
+    assert any(part.score for row in quotes.parts for part in row)
+    code, printed, _ = typed("predict", run.folder, "--text", "apple pear", "--explain")
+    assert (code, "\n  of " in printed) == (0, True)
+    assert all(set(line["predicted_label"]) <= set(CLASSES) for line in lines)
 
 
 def test_labels_may_be_given_as_lists_in_python(tmp_path):

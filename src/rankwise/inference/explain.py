@@ -1,7 +1,10 @@
 """Why a text got its label: what each of its words adds to the label's margin over the others.
 
 The margin is the label's logit less the mean of the other classes' (with two classes, the log-odds of the label), or less one
-other class's. A word's score is its share of the difference between the margin of the text and the margin of the text with
+other class's. Of several label columns the others are those of the label's own column; where a text may have several labels,
+the margin is the label's log-odds. Of several decisions the surest is explained, unless a label is asked for.
+
+A word's score is its share of the difference between the margin of the text and the margin of the text with
 every word hidden, so scores add up to that difference. Shapes: C classes.
 """
 
@@ -45,7 +48,7 @@ class Explanation(Prediction):
     """A prediction, and what each word of its text adds to the margin of the class `explained`."""
 
     explained: Label
-    """What is predicted, unless another was asked for."""
+    """What is predicted, unless another was asked for; of several labels the surest."""
     against: Label | None
     """The class that the margin is over; None for the mean of all others."""
     words: tuple[WordScore, ...]
@@ -109,9 +112,7 @@ class Explainer(ABC):
 
     def _explained(self, text: str, clean: str, wanted: int | None, other: int | None) -> Explanation:
         look = self.look(clean)
-        decided = self.predictor.task.decide(look.probabilities[None])[0]
-        likeliest = int(decided) if decided.ndim == 0 else int(look.probabilities.argmax())  # of several labels a text
-        label = likeliest if wanted is None else wanted
+        label = self._surest(look.probabilities) if wanted is None else wanted
         against = None if other == label else other
         contrast = self._contrast(label, against)
         pieces, hidden_margin = look.attribute(contrast)
@@ -129,10 +130,18 @@ class Explainer(ABC):
             hidden_margin=hidden_margin,
         )
 
-    def _contrast(self, label: int, against: int | None) -> NDArray[np.float64]:
-        """(C,), by which logits make the margin of a class over another, or over the mean of all others.
+    def _surest(self, probabilities: NDArray[np.float64]) -> int:
+        """The class that is decided, of several that with the highest probability (C,); of all, where none is."""
+        decided = self.predictor.task.decide(probabilities[None])[0]
+        if np.ndim(decided) == 0:
+            return int(decided)
+        chosen = (decided == 1) & self.known
+        return int(np.where(chosen if chosen.any() else self.known, probabilities, -1.0).argmax())
 
-        Where a text may have several labels a class has no others, and its margin is its logit.
+    def _contrast(self, label: int, against: int | None) -> NDArray[np.float64]:
+        """(C,), by which logits make the margin of a class over another, or over the mean of all that it stands against.
+
+        Where a text may have several labels a class stands against none, and its margin is its logit.
         """
         others = self.known & self.predictor.task.rivals(label)
         contrast = np.zeros(len(others))

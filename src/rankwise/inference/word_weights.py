@@ -27,15 +27,17 @@ class WeightExplainer(Explainer):
     def __init__(self, predictor: WordsPredictor) -> None:
         super().__init__(predictor)
         self.words = predictor.words
-        self.vectorizer, model = self.words.pipeline[0], self.words.pipeline[-1]
-        self.model = model
-        fitted = list(map(str, model.classes_))
+        self.vectorizer = self.words.pipeline[0]
+        self.weights, self.intercepts = self.words.weights
+        fitted = list(map(str, self.words.pipeline.classes_))
         self.known = np.array([name in fitted for name in self.preprocessing.classes])
-        self.halves = np.zeros((len(self.known), len(model.coef_)))  # (C, rows of weights), by which these make logits
+        self.halves = np.zeros((len(self.known), len(self.weights)))  # (C, rows of weights), by which these make logits
         for number, name in enumerate(self.preprocessing.classes):
             if not self.known[number]:
                 continue
-            if len(model.coef_) == 1:  # of two classes the weights make the second's margin: half of it is each one's logit
+            if len(self.weights) < len(
+                fitted
+            ):  # of two classes the weights make the second's margin: half of it is each one's logit
                 self.halves[number] = 0.5 if name == fitted[1] else -0.5
             else:
                 self.halves[number, fitted.index(name)] = 1.0
@@ -43,7 +45,7 @@ class WeightExplainer(Explainer):
     def look(self, clean: str) -> Look:
         clean = joined(clean)
         counted = self.vectorizer.transform([clean])
-        added = self.model.coef_[:, counted.indices] * counted.data  # (rows of weights, words that are counted here)
+        added = self.weights[:, counted.indices] * counted.data  # (rows of weights, words that are counted here)
         of_column = {column: added[:, place] for place, column in enumerate(counted.indices.tolist())}
 
         def attribute(contrast: NDArray[np.float64]) -> tuple[Pieces, float]:
@@ -53,10 +55,14 @@ class WeightExplainer(Explainer):
                 for spans in () if column is None else places:
                     score = float(rows @ of_column[column]) / len(places) / len(spans)
                     pieces += [(*span, score) for span in spans]
-            return pieces, float(rows @ self.model.intercept_)
+            return pieces, float(rows @ self.intercepts)
 
-        logits = self.halves @ (added.sum(1) + self.model.intercept_)
-        return Look(self.words.probabilities([clean])[0], logits, attribute)
+        logits = self.halves @ (added.sum(1) + self.intercepts)
+        if self.words.several:
+            probabilities = self.predictor.task.probabilities(self.words.logits([clean]))
+        else:
+            probabilities = self.words.probabilities([clean])
+        return Look(probabilities[0], logits, attribute)
 
 
 def places_of(vectorizer: Any, text: str) -> dict[str, list[list[Span]]]:

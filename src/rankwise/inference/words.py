@@ -118,7 +118,7 @@ class Words:
     @property
     def parameters(self) -> int:
         """Weights and intercepts, which are what trained."""
-        weights, intercepts = self._weights
+        weights, intercepts = self.weights
         return int(weights.size + intercepts.size)
 
     @property
@@ -127,7 +127,7 @@ class Words:
         return hasattr(self.pipeline[-1], "estimators_")
 
     @property
-    def _weights(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def weights(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(vectors, words) and (vectors,) what the regressions have learnt."""
         model = self.pipeline[-1]
         models = model.estimators_ if self.several else [model]
@@ -140,7 +140,7 @@ class Words:
         if not len(texts):
             told = np.zeros((0, len(known)))
         elif self.several:
-            weights, intercepts = self._weights
+            weights, intercepts = self.weights
             told = expit(self.pipeline[:-1].transform(texts) @ weights.T + intercepts)
         else:
             told = self.pipeline.predict_proba(texts)

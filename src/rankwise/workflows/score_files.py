@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, tee
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from rankwise.data.audit import seen_in
 from rankwise.data.files.columns import Layout, columns_in_words
 from rankwise.data.files.rows import OutputRow
 from rankwise.data.files.table import Record, Table, like_training, read_table, stream
-from rankwise.data.given import name_of
+from rankwise.data.given import Label, name_of
 from rankwise.data.labelled import read_labelled
 from rankwise.data.pairs import apart, is_blank
 from rankwise.data.prepare import Split, split_of
@@ -48,11 +48,13 @@ class Form:
     typed: bool = False
     """The source's own cells in their types, for a format that has some, instead of as strings."""
     nested: bool = False
-    """Words as lists, for JSON, instead of as a string that holds such JSON."""
+    """Words and several labels as lists, for JSON, instead of as a string that holds such JSON."""
     decided: bool = False
     """`unsure` instead of a label where a person should look, and the reason."""
     sets: bool = False
     """The set of labels that holds the true one as often as was asked for, with | between them."""
+    several: bool = False
+    """Several labels of a text, or a label for each column, of which the one that words are told of is named."""
 
     def columns(self, classes: Sequence[str], own: Sequence[str] = ()) -> list[str]:
         """The source's own columns, or without any the row's number, and behind them what is predicted."""
@@ -62,7 +64,7 @@ class Form:
         """What is predicted: label, score and the rest, by other names where the source has columns of these."""
         names = ["label", "score", *(["reason"] if self.decided else []), *(["labels"] if self.sets else [])]
         names += [f"p_{name}" for name in classes] if self.probabilities else []
-        names += ["words"] if self.words else []
+        names += [*(["explained"] if self.several else []), "words"] if self.words else []
         taken = set(own)
         return [next(free for free in _names_like(name) if free not in taken) for name in names]
 
@@ -227,6 +229,7 @@ def written_rows(
             values += [round(probability, 6) for probability in prediction.probabilities.values()]
         if isinstance(prediction, Explanation):
             words = scored_words(prediction, pairs=run.preprocessing.reads_pairs)
+            values += [name_of(prediction.explained)] if form.several else []
             values.append(words if form.nested else json.dumps(words, ensure_ascii=False))
         kept = (record.own if form.typed else record.columns) if own else {"row": record.number}
         yield {**kept, **dict(zip(added, values, strict=True))}
@@ -246,15 +249,18 @@ def _names_like(name: str) -> Iterator[str]:
     yield from (f"predicted_{name}_{number}" for number in count(2))
 
 
-def _label(prediction: Prediction, form: Form, classes: Sequence[str]) -> str | int:
+def _label(prediction: Prediction, form: Form, classes: Sequence[str]) -> Any:
     if prediction.unsure:
         return UNSURE
+    several: Any = None
     if isinstance(prediction.label, dict):
-        return json.dumps({column: name_of(label) for column, label in prediction.label.items()}, ensure_ascii=False)
-    if isinstance(prediction.label, tuple):
+        several = {column: name_of(label) for column, label in prediction.label.items()}
+    elif isinstance(prediction.label, tuple):
         several = [name_of(label) for label in prediction.label]
-        return json.dumps([classes.index(name) for name in several] if form.numbers else several, ensure_ascii=False)
-    name = name_of(prediction.label)
+        several = [classes.index(name) for name in several] if form.numbers else several
+    if several is not None:
+        return several if form.nested else json.dumps(several, ensure_ascii=False)
+    name = name_of(cast(Label, prediction.label))
     return classes.index(name) if form.numbers else name
 
 

@@ -192,6 +192,7 @@ def _write_rows(options: PredictOptions) -> None:
         nested=printed or (options.out is not None and options.out.suffix == NESTS),
         decided=decided,
         sets=decided and loaded.decision is not None and loaded.decision.rule.least_in_set is not None,
+        several=loaded.preprocessing.task is not None,
     )
     how: dict[str, Any] = {"mc_dropout": options.mc_dropout, "batch_size": options.batch_size, "engine": options.engine}
     own: Sequence[str] = ()
@@ -313,6 +314,8 @@ def show_explanations(texts: Sequence[str], explanations: Sequence["Explanation"
     for text, explanation in zip(texts, explanations, strict=True):
         show_predictions([text], [explanation], all_classes=all_classes)
         told = [word for word in explanation.strongest if abs(word.score) >= LEAST]
+        if isinstance(explanation.label, (tuple, dict)):  # of which the surest is explained
+            typer.echo(f"  of {visible(name_of(explanation.explained))}")
         if not told:
             typer.echo("  no word speaks for it or against it")
             continue

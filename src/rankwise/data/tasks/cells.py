@@ -126,9 +126,10 @@ def _separator(cells: Iterable[str], known: Collection[str], wanted: str) -> str
     """What stands between labels in these cells; None where nothing does.
 
     By itself a separator is found where each part of each cell that has one is a label elsewhere too, alone or in another
-    combination, so that `Business, Finance` stays a class where nothing else is called so.
+    combination, so that `Business, Finance` stays a class where nothing else is called so. Where the recipe says that there
+    are several, the first that stands in a cell is taken where no such is found.
     """
-    cells = [cell for cell in cells if cell not in known]
+    cells, first = [cell for cell in cells if cell not in known], None
     for separator in SEPARATORS if wanted == "auto" else (*SEPARATORS, *MORE_SEPARATORS):
         parts = {cell: [part.strip() for part in cell.split(separator)] for cell in cells}
         combined = [several for several in parts.values() if len(several) > 1]
@@ -136,6 +137,7 @@ def _separator(cells: Iterable[str], known: Collection[str], wanted: str) -> str
             continue
         counts = Counter(part for several in parts.values() for part in set(several))
         found = (all(part and (counts[part] > 1 or part in known) for part in several) for several in combined)
-        if wanted != "auto" or all(found):
+        if all(found):
             return separator
-    return None
+        first = first or separator
+    return None if wanted == "auto" else first

@@ -43,18 +43,16 @@ class LabelColumns(MultiLabel):
 
     def probabilities(self, logits: NDArray[np.float32]) -> Probabilities:
         """The softmax over the classes of each column, in double precision."""
-        wide = logits.astype(np.float64)
-        return self.normal(
-            np.concatenate([np.exp(part - part.max(axis=1, keepdims=True)) for part in self._parts(wide)], axis=1)
-        )
+        parts = [np.exp(part - part.max(axis=1, keepdims=True)) for part in self._parts(logits.astype(np.float64))]
+        return np.concatenate([part / part.sum(axis=1, keepdims=True) for part in parts], axis=1)
 
     def logits(self, probabilities: Probabilities) -> NDArray[np.float32]:
         """The probabilities' logarithms (N, C)."""
         return np.log(np.maximum(probabilities, np.finfo(np.float32).tiny)).astype(np.float32)
 
     def normal(self, probabilities: Probabilities) -> Probabilities:
-        parts = [part / np.maximum(part.sum(axis=1, keepdims=True), 1e-300) for part in self._parts(probabilities)]
-        return np.concatenate(parts, axis=1)
+        """The softmax, column by column, of the log-odds: what a head of these classifiers gives."""
+        return self.probabilities(super().logits(probabilities))
 
     def decide(self, probabilities: Probabilities) -> Labels:
         """1 for the likeliest class of each column, (N, C)."""
@@ -100,11 +98,12 @@ class LabelColumns(MultiLabel):
         return replace(scores, more=by_column)
 
     def difference(self, one: Probabilities, other: tuple[Task, Probabilities], truth: Labels, confidence: float) -> Interval:
-        """One's share of columns that are right minus the other's."""
+        """One's share of rows that are right in every column minus the other's."""
         from rankwise.stats.several import paired_mean
 
         task, probabilities = other
-        return paired_mean(self.credit(one, truth), task.credit(probabilities, truth), confidence=confidence)
+        ours, theirs = self.right(one, truth), task.right(probabilities, truth)
+        return paired_mean(ours.astype(np.float64), theirs.astype(np.float64), confidence=confidence)
 
     def strata(self, labels: Labels) -> NDArray[np.int64]:
         """The rarest class of each row."""
@@ -147,4 +146,6 @@ class LabelColumns(MultiLabel):
                 if number is not None:
                     numbers[row, owner[number]] = 0
                     numbers[row, number] = 1
+                elif named := [name for name in self.blocks if tag.startswith(f"{name}=")]:
+                    numbers[row, self.blocks[max(named, key=len)]] = 0  # there is a label, and no answer is right
         return numbers

@@ -1,5 +1,7 @@
 """Where a classifier is right and wrong: confusion, reliability, classes, the surest mistakes."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,8 +51,15 @@ def parts_of(run: Run, mistake: Mistake) -> list[Part]:
         return []
     begins = (0, len(mistake.text) - len(texts[-1] or ""))
     labels = dict(zip(run.preprocessing.classes, run.preprocessing.labels, strict=True))
-    given = texts[0] if len(texts) == 1 else tuple(texts)
-    (found,) = run.explain([given], label=labels[mistake.predicted], against=labels.get(mistake.truth))
+    text = texts[0] if len(texts) == 1 else tuple(texts)
+    given, true = _parted(run, mistake)
+    if given is None and true is None:
+        return []
+    if given is None:  # a label that is missed: what pulls toward it pulls away from what was predicted
+        (found,) = run.explain([text], label=labels[str(true)])
+        found = replace(found, words=tuple(replace(word, score=-word.score) for word in found.words))
+    else:
+        (found,) = run.explain([text], label=labels[given], against=None if true is None else labels.get(true))
     most = max((abs(word.score) for word in found.words), default=0.0)
     parts, end = [], 0
     for word in found.words:
@@ -60,6 +69,21 @@ def parts_of(run: Run, mistake: Mistake) -> list[Part]:
             parts.append(Part(word.word, word.score, abs(word.score) >= STRONG * most))
             end = begin + word.end
     return [part for part in (*parts, Part(mistake.text[end:])) if part.text]
+
+
+def _parted(run: Run, mistake: Mistake) -> tuple[str | None, str | None]:
+    """(a class that a text was given and has not, the one it has in its place, or alone where none was given wrongly)."""
+    classes = run.preprocessing.classes
+    if mistake.predicted in classes and run.preprocessing.task is None:
+        return mistake.predicted, mistake.truth
+    given, true = ([name for name in shown.split(" + ") if name in classes] for shown in (mistake.predicted, mistake.truth))
+    wrong, missed = ([name for name in some if name not in other] for some, other in ((given, true), (true, given)))
+    if not run.preprocessing.columns:
+        return (wrong[0], None) if wrong else (None, next(iter(missed), None))
+    owners = [column for column, size in run.preprocessing.columns.items() for _ in range(size)]
+    column_of = dict(zip(classes, owners, strict=True))
+    pairs = [(one, other) for one in wrong for other in missed if column_of[one] == column_of[other]]
+    return next(iter(pairs), (None, None))
 
 
 def _matrix(group: Group, matrix: NDArray[np.int64], classes: tuple[str, ...]) -> Figure:
