@@ -66,21 +66,43 @@ def test_intervals_hold_the_score_of_many_rows_as_often_as_they_say():
     assert min(held.values()) >= 51, held  # 57 are expected of 60; fewer than 51 come once in 500
 
 
-def test_thresholds_are_the_best_there_are():
+def test_thresholds_of_many_rows_are_the_best_there_are():
     probabilities, _, truth = answers(rates=(0.5, 0.3, 0.1, 0.02))
-    chosen = best_thresholds(probabilities, truth)
-    for number in range(3):
+    chosen = best_thresholds(probabilities, truth, sure_rows=0)
+    for number in range(4):
         best = max(f1_score(truth[:, number], probabilities[:, number] >= limit) for limit in probabilities[:, number])
         found = f1_score(truth[:, number], probabilities[:, number] >= chosen[number])
         assert found == pytest.approx(best)
 
 
-def test_a_class_of_few_rows_takes_the_threshold_that_suits_all():
-    probabilities, _, truth = answers(rates=(0.5, 0.3, 0.3, 0.005))
-    assert 0 < truth[:, 3].sum() < 10
-    limits = np.unique(probabilities)
-    best = max(f1_score(truth.ravel(), probabilities.ravel() >= limit) for limit in limits)
-    assert f1_score(truth.ravel(), probabilities.ravel() >= best_thresholds(probabilities, truth)[3]) == pytest.approx(best)
+def test_the_fewer_rows_have_a_class_the_nearer_is_its_threshold_to_giving_it_to_as_many():
+    probabilities, _, truth = answers(rates=(0.5, 0.3, 0.1, 0.02))
+    as_many, chosen, best = (best_thresholds(probabilities, truth, sure_rows=rows) for rows in (1e9, 80, 0))
+    assert (probabilities >= as_many).sum(axis=0).tolist() == truth.sum(axis=0).tolist()
+    assert (np.minimum(as_many, best) <= chosen).all()
+    assert (chosen <= np.maximum(as_many, best)).all()
+    by_share = np.log(chosen / (1 - chosen)) - np.log(as_many / (1 - as_many))
+    whole = np.log(best / (1 - best)) - np.log(as_many / (1 - as_many))
+    support = truth.sum(axis=0)
+    assert by_share == pytest.approx(support / (support + 80) * whole, abs=1e-3)
+
+
+def test_a_class_that_no_row_has_is_given_above_all_that_was_seen():
+    probabilities, _, truth = answers()
+    truth[:, 3] = 0
+    highest = probabilities[:, 3].max()
+    assert highest < best_thresholds(probabilities, truth)[3] < highest + 1e-5
+
+
+def test_thresholds_of_few_rows_are_better_on_others_than_those_with_the_best_f1():
+    gains = []
+    for seed in range(20):
+        probabilities, _, truth = answers(rows=2_100, seed=seed, noise=0.85, rates=(0.1, 0.05, 0.03, 0.02))
+        few, others = slice(0, 100), slice(100, None)
+        drawn, best = (best_thresholds(probabilities[few], truth[few], sure_rows=rows) for rows in (80, 0))
+        scores = [f1_score(truth[others], probabilities[others] >= limits, average="macro") for limits in (drawn, best)]
+        gains.append(scores[0] - scores[1])
+    assert np.mean(gains) > 2 * np.std(gains) / np.sqrt(len(gains))
 
 
 def test_a_difference_is_paired():

@@ -11,13 +11,15 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from rankwise.stats.intervals import Floats, Interval, check_settings, percentile_interval, wilson
 from rankwise.stats.scores import Bin, ClassScore, Scores
 
 Answers = NDArray[np.int64]
-FEWEST = 10  # rows of a class from which it has a threshold of its own
+SURE_ROWS = 80  # that have a class, and its best threshold counts as much as how many have it (thresholds.csv)
 RANKED = 200  # resamples for average precision's interval, which costs what the others do together fifty times
+LEAST = 1e-6  # a threshold's distance from 0 and 1
 _AT_ONCE = 2**22  # numbers of resampled weights at a time: 32 MiB
 
 
@@ -134,29 +136,42 @@ def paired_mean(one: Floats, other: Floats, *, resamples: int = 2_000, confidenc
     return percentile_interval(float(gains.mean()), np.array(draws), confidence)
 
 
-def best_thresholds(probabilities: Floats, truth: Answers) -> Floats:
-    """For each class (C,) the threshold with the best F1 on these rows.
+def best_thresholds(probabilities: Floats, truth: Answers, *, sure_rows: float = SURE_ROWS) -> Floats:
+    """For each class (C,) a threshold whose F1 is good on rows like these.
 
-    A class that fewer than FEWEST rows have takes the one that suits all classes together, for of a few rows hardly anything
-    can be learnt. A threshold lies halfway between two probabilities, so that a rounding error changes no decision.
+    The one with the best F1 here follows chance where few rows have the class. It is drawn, in log-odds, towards the one
+    from which as many rows get the class as have it, and counts n / (n + sure_rows) where n rows have it. A class that no
+    row has is given where its probability is above all that were seen.
     """
-    together, _ = _best_threshold(probabilities.ravel(), truth.ravel())
-    chosen = np.full(truth.shape[1], together)
-    for number, support in enumerate((truth == 1).sum(axis=0)):
-        if support >= FEWEST:
-            chosen[number], _ = _best_threshold(probabilities[:, number], truth[:, number])
-    return np.asarray(np.round(np.clip(chosen, 1e-6, 1 - 1e-6), 6))
+    chosen = np.empty(truth.shape[1])
+    for number, support in enumerate((truth == 1).sum(axis=0).tolist()):
+        column = probabilities[:, number]
+        if not support:
+            chosen[number] = column.max() + LEAST
+            continue
+        share = support / (support + sure_rows)
+        best, as_many = _best_threshold(column, truth[:, number]), _between(np.sort(column)[::-1], support)
+        chosen[number] = expit(share * _log_odds(best) + (1 - share) * _log_odds(as_many))
+    return np.asarray(np.round(np.clip(chosen, LEAST, 1 - LEAST), 6))
 
 
-def _best_threshold(probabilities: Floats, truth: Answers) -> tuple[float, float]:
-    """(the threshold with the best F1 of one column (N,), that F1)."""
+def _best_threshold(probabilities: Floats, truth: Answers) -> float:
+    """The threshold with the best F1 of one column (N,)."""
     order = np.argsort(-probabilities, kind="stable")
     falling, hits = probabilities[order], np.cumsum(truth[order] == 1)
     f1 = 2 * hits / (np.arange(1, len(order) + 1) + max(1, hits[-1]))
     ends = np.append(falling[1:] < falling[:-1], True)  # equal probabilities are decided alike
-    best = int(np.argmax(np.where(ends, f1, -1.0)))
-    below = falling[best + 1] if best + 1 < len(falling) else 0.0
-    return float((falling[best] + below) / 2), float(f1[best])
+    return _between(falling, int(np.argmax(np.where(ends, f1, -1.0))) + 1)
+
+
+def _between(falling: Floats, above: int) -> float:
+    """What lies halfway between the first `above` of falling probabilities (N,) and the next one."""
+    below = falling[above] if above < len(falling) else 0.0
+    return float((falling[above - 1] + below) / 2)
+
+
+def _log_odds(probability: float) -> float:
+    return float(logit(np.clip(probability, LEAST, 1 - LEAST)))
 
 
 @dataclass(frozen=True)
