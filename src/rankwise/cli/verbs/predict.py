@@ -28,6 +28,7 @@ from rankwise.cli.arguments import (
 )
 from rankwise.data.given import name_of
 from rankwise.data.pairs import apart, is_blank, pair_of, shown
+from rankwise.data.tasks.names import ONE_LABEL
 from rankwise.errors import DataError
 from rankwise.inference.decision import UNSURE
 from rankwise.run.engines import ENGINES, engine_called
@@ -192,7 +193,7 @@ def _write_rows(options: PredictOptions) -> None:
         nested=printed or (options.out is not None and options.out.suffix == NESTS),
         decided=decided,
         sets=decided and loaded.decision is not None and loaded.decision.rule.least_in_set is not None,
-        several=loaded.preprocessing.task is not None,
+        several=loaded.task.name not in ONE_LABEL,
     )
     how: dict[str, Any] = {"mc_dropout": options.mc_dropout, "batch_size": options.batch_size, "engine": options.engine}
     own: Sequence[str] = ()
