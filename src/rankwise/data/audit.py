@@ -302,7 +302,8 @@ def _warnings(counted: Audit, task: str) -> Iterable[str]:
     if counted.conflicts:
         first = counted.conflict_examples[0]
         numbers = ", ".join(map(str, first.rows))
-        yield f"{counted.conflicts:,} texts are labelled in several ways, such as rows {numbers} ({_listed(first.labels)}); decide"
+        have = "have several labels" if task in ONE_LABEL else "are labelled in several ways"
+        yield f"{counted.conflicts:,} texts {have}, such as rows {numbers} ({_listed(first.labels)}); decide"
     for name, suspects in counted.suspicious.items():
         more = ", …" if len(suspects) == 5 else ""
         yield f"training texts with {name}: row {', '.join(map(str, suspects))}{more}; look at them"
