@@ -27,6 +27,7 @@ def table(cells):
         ['["joy", "anger"]', '["joy"]', '["anger"]', '["fear", "joy"]', '["fear"]'],
         ["['joy', 'anger']", "['joy']", "['anger']", "['fear', 'joy']", "['fear']"],
         ["{'joy', 'anger'}", "{'joy'}", "{'anger'}", "{'fear', 'joy'}", "{'fear'}"],
+        ["['joy' 'anger']", "['joy']", "['anger']", "['fear'\n 'joy']", "['fear']"],
         ["[joy, anger]", "[joy]", "[anger]", "[fear, joy]", "[fear]"],
     ],
 )
@@ -121,3 +122,8 @@ def test_a_further_table_is_parted_where_its_parts_are_known_whatever_else_stand
     assert class_names(recognised(table(train)), ()) == ("Business, Finance", "Sports", "World")
     further = read_as(table(["World; Business, Finance", "Business, Finance"]), MULTI_LABEL, ("Business, Finance", "World"))
     assert tags_of(further) == [("Business, Finance", "World"), ("Business, Finance",)]
+
+
+def test_numbers_are_listed_as_numpy_prints_them():
+    found = recognised(table(["[ 4 27]", "[4]", "[27]", "[ 0  4]", "[0]"]))
+    assert tags_of(found) == [("27", "4"), ("4",), ("27",), ("0", "4"), ("0",)]

@@ -83,6 +83,8 @@ def test_it_learns_each_column_and_answers_with_both(tickets_recipe, tmp_path, t
     assert code == 0
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
     assert [set(line["label"]) for line in lines] == [set(COLUMNS)] * 2
+    code, _, said = typed("predict", run.folder, tmp_path / "new.csv", "--numbers")
+    assert (code, "--numbers counts the classes of one label column" in said) == (2, True)
     explained = report_of([run], explain=True).sections
     quotes = [block for section in explained for block in section.blocks if isinstance(block, Quotes)]
     assert any(part.score for row in quotes[0].parts for part in row)

@@ -17,7 +17,7 @@ from rankwise.data.files.output import write_rows
 from rankwise.data.files.table import table_of
 from rankwise.data.labelled import split_tables
 from rankwise.recipe import DataSpec
-from rankwise.report.blocks import Quotes
+from rankwise.report.blocks import Figure, Quotes, Table
 from rankwise.report.runs import report_of
 from rankwise.run.folder import Run
 from rankwise.workflows.compare import compare
@@ -141,6 +141,14 @@ def test_a_file_is_scored_and_predicted_as_lists(several_recipe, several_file, t
     assert code == 0
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
     assert len(lines) == 120
+    report = report_of([run])
+    assert report.stats[0].label == "macro-F1"
+    (table,) = [block for block in report.sections[0].blocks if isinstance(block, Table)]
+    assert [column.label for column in table.columns[-2:]] == ["micro-F1, %", "mean average precision, %"]
+    figure = report.sections[0].blocks[0]
+    assert isinstance(figure, Figure)
+    ours, *_, words = figure.table.rows
+    assert ours[1].value - words[1].value == pytest.approx(words[2].value), "the score that is shown, and how far ahead"
     (quotes,) = [
         block for part in report_of([run], explain=True).sections for block in part.blocks if isinstance(block, Quotes)
     ]

@@ -20,3 +20,9 @@ MCC = Column("mcc", "MCC", "number")
 LOG_LOSS = Column("log_loss", "log-loss, nats", "number")
 CALIBRATION_ERROR = Column("calibration_error", "calibration error", "number")
 SCORES = {column.name: column for column in (ACCURACY, MACRO_F1, MCC, LOG_LOSS, CALIBRATION_ERROR)}
+
+
+def column_of(name: str) -> Column:
+    """The column of a score by its name, one that only some tasks have too: all of these are shares."""
+    words = name.replace("_f1", "-F1").replace("_", " ")
+    return SCORES.get(name) or Column(name.replace(" ", "_"), f"{words}, %", "share")

@@ -20,6 +20,7 @@ from rankwise.errors import RunError
 from rankwise.recipe.differences import names
 from rankwise.run.folder import Run
 from rankwise.stats.intervals import Interval
+from rankwise.stats.scores import Scores
 from rankwise.stats.seeds import SCORES
 from rankwise.workflows.compare import System, compare, settings_of_run, system_of
 
@@ -75,7 +76,7 @@ class Group:
 
     def pooled(self, scores: Iterable[object], key: str) -> Interval:
         """One interval from those that scores of each run have of that name; it can't leave what is possible."""
-        intervals = [getattr(one, key) for one in scores]
+        intervals = [one.named(key) if isinstance(one, Scores) else getattr(one, key) for one in scores]
         return pooled(intervals, confidence=self.confidence, within=LIMITS.get(key, SHARE))
 
     def _measured(self, values: Iterable[float | None]) -> Interval:

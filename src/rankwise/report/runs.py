@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from rankwise.errors import RunError
 from rankwise.report.blocks import Block, Quotes, Report, Section, Stat, Table
-from rankwise.report.columns import TEXT
+from rankwise.report.columns import TEXT, column_of
 from rankwise.report.groups import Group, group_by_recipe
 from rankwise.report.sections.budget import budget_section
 from rankwise.report.sections.compared import compared_sections
@@ -77,9 +77,10 @@ def _summary(group: Group) -> str:
 
 
 def _stats_of_one(group: Group) -> list[Stat]:
-    accuracy, rows = group.score("accuracy"), group.first.scores.test.rows
-    on_rows = f"{shown_bounds(accuracy, 'share')} on {rows:,} test rows"
-    stats = [Stat("accuracy", f"{shown(accuracy, 'share')}\u00a0%", on_rows)]
+    first, rows = group.first.task.headline[0], group.first.scores.test.rows
+    score = group.score(first)
+    on_rows = f"{shown_bounds(score, 'share')} on {rows:,} test rows"
+    stats = [Stat(column_of(first).label.removesuffix(", %"), f"{shown(score, 'share')}\u00a0%", on_rows)]
     beaten = "majority" if group.first.counts_words else "TF-IDF"  # what counts words itself is no news beside TF-IDF
     for name in baselines(group):
         if name.startswith(beaten):

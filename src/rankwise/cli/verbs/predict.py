@@ -182,6 +182,8 @@ def _write_rows(options: PredictOptions) -> None:
 
     submission = parse_submission(options.submission)
     loaded = Run.load(options.run, base=options.base)
+    if options.numbers and loaded.preprocessing.columns:
+        raise DataError("--numbers counts the classes of one label column, and this run answers several; leave it out")
     printed = options.as_json and options.out is None
     decided = _decides(loaded, options)
     form = Form(

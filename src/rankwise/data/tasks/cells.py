@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import replace
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 SEPARATORS = (",", ";", "|")  # between labels in a cell; others stand in names: R&D, his/hers
 MORE_SEPARATORS = ("/", "+", "&", " ")  # where the recipe says that there are several
+_PRINTED_VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|[-+]?\d+")
+_PRINTED = re.compile(rf"\[\s*(?:{_PRINTED_VALUE.pattern})(?:\s+(?:{_PRINTED_VALUE.pattern}))+\s*\]")  # by NumPy: no commas
 _BY_LABELLING = {"columns": LABEL_COLUMNS, "flags": MULTI_LABEL, "marks": MULTI_LABEL}
 
 
@@ -107,6 +110,8 @@ def _parts(cell: str, separator: str | None, known: Collection[str]) -> list[str
 
 def _listed(cell: str) -> list[str]:
     """The labels in a list. Raises DataError for one that can't be read."""
+    if _PRINTED.fullmatch(cell):
+        return [value.strip("'\"") for value in _PRINTED_VALUE.findall(cell)]
     try:
         values = json.loads(cell)
     except ValueError:

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from rankwise.errors import as_typed
 from rankwise.report.blocks import Block, Code, Column, Figure, Section, Table
-from rankwise.report.columns import ACCURACY, BEST_UPDATE, LOG_LOSS, MACRO_F1, RUN, SCORES, SECONDS, SEED, TEXT
+from rankwise.report.columns import ACCURACY, BEST_UPDATE, LOG_LOSS, MACRO_F1, RUN, SCORES, SECONDS, SEED, TEXT, column_of
 from rankwise.report.figures import charts
 from rankwise.report.groups import Group
-from rankwise.report.words import Value, in_words, listed, percent, run_name, shown
+from rankwise.report.words import Value, in_words, listed, percent, run_name, shown, with_capital
 from rankwise.run.format import SHIFT, KindScores, ShiftReport
 from rankwise.stats.intervals import Interval
 from rankwise.system.sealed import read_sealed
@@ -21,20 +21,22 @@ Scored = dict[str, dict[str, Interval]]  # of each system, its scores by name
 
 def scores_section(group: Group) -> Section:
     own = "this recipe" if len(group.runs) > 1 else "this run"
-    systems: Scored = {own: {key: group.score(key) for key in SCORES}}
+    columns = {key: column_of(key) for key in (*SCORES, *(group.first.scores.test.more or {}))}
+    systems: Scored = {own: {key: group.score(key) for key in columns}}
     for name in baselines(group):
         scores = [run.scores.baselines[name] for run in group.runs]
-        systems[name] = {key: group.pooled(scores, key) for key in (*SCORES, "difference")}
-    rows: list[tuple[Value, ...]] = [(name, *(of_name[key] for key in SCORES)) for name, of_name in systems.items()]
+        systems[name] = {key: group.pooled(scores, key) for key in (*columns, "difference")}
+    rows: list[tuple[Value, ...]] = [(name, *(of_name[key] for key in columns)) for name, of_name in systems.items()]
     unseen = [run.scores.test_not_in_training for run in group.runs if run.scores.test_not_in_training]
     if len(unseen) == len(group.runs):
-        pooled = [group.pooled(unseen, key) if key in ("accuracy", "macro_f1") else NONE for key in SCORES]
+        pooled = [group.pooled(unseen, key) if key in ("accuracy", "macro_f1") else NONE for key in columns]
         rows.insert(1, (f"{own}, on texts that are not in training", *pooled))
     level = percent(group.confidence, 0)
+    first = column_of(group.first.task.headline[0])
     blocks: list[Block] = [
-        _beside_baselines(group, systems, ACCURACY, "Accuracy on the test rows"),
+        _beside_baselines(group, systems, first, f"{with_capital(first.label.removesuffix(', %'))} on the test rows"),
         _beside_baselines(group, systems, LOG_LOSS, "Log-loss on the test rows; less is better"),
-        Table("scores", f"Scores, with {level} intervals", (SYSTEM, *SCORES.values()), rows, marked={0}),
+        Table("scores", f"Scores, with {level} intervals", (SYSTEM, *columns.values()), rows, marked={0}),
     ]
     if len(group.runs) == 1:
         what = f"Brackets are {level} bootstrap intervals over test rows; they say nothing of other seeds or other data."
@@ -54,7 +56,7 @@ def _beside_baselines(group: Group, systems: Scored, column: Column, title: str)
     """A score beside the baselines'; that of the majority class in words alone, for it would squeeze the others together."""
     values = {name: scores[column.name] for name, scores in systems.items()}
     words = {name: in_words(value, column.kind) for name, value in values.items()}
-    own = group.of_runs(lambda run: getattr(run.scores.test, column.name).value)
+    own = group.of_runs(lambda run: run.scores.test.named(column.name).value)
     drawn = [
         charts.Row(name, value, 5 if index else 0, () if index else own)
         for index, (name, value) in enumerate(values.items())
@@ -62,7 +64,7 @@ def _beside_baselines(group: Group, systems: Scored, column: Column, title: str)
     ]
     columns: list[Column] = [SYSTEM, column]
     rows: list[tuple[Value, ...]] = list(values.items())
-    if column is ACCURACY:
+    if column is not LOG_LOSS:
         columns.append(Column("ahead", "ahead by, points", "signed"))
         rows = [(*row, systems[name].get("difference", NONE)) for row, name in zip(rows, systems, strict=True)]
     summary = "; ".join(f"{name} {score}" for name, score in words.items())

@@ -80,7 +80,8 @@ def _rungs(group: Group) -> Table:
     """What each rung of each run's ladder reached on rows held out."""
     columns = (
         *(RUN, Column("rung", "rung"), Column("trained", "trained parameters", "count")),
-        *(Column("accuracy", "accuracy on rows held out, %", "share"), Column("gain", "gained, points")),
+        Column("accuracy", f"{group.first.task.credit_name} on rows held out, %", "share"),
+        Column("gain", "gained, points"),
         *(Column("took", "time", "seconds"), Column("handed_over", "handed over")),
     )
     rows = [
