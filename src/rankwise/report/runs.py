@@ -1,8 +1,9 @@
 """Finished runs → a Report: one recipe at length, or several beside each other and then each at length."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from rankwise.data.tasks import SINGLE_LABEL
 from rankwise.errors import RunError
 from rankwise.report.blocks import Block, Quotes, Report, Section, Stat, Table
 from rankwise.report.columns import TEXT, column_of
@@ -23,6 +24,12 @@ SECTIONS = (
 )
 
 
+def _sections_of(group: Group) -> list[Callable[[Group], Section]]:
+    """The sections about a group; when to answer is decided where there is one label a text."""
+    decides = group.first.task.name == SINGLE_LABEL
+    return [section for section in SECTIONS if decides or section is not decision_section]
+
+
 def report_of(runs: Sequence[Run], *, explain: bool = False) -> Report:
     """The report of these runs; those that differ in their seed alone are pooled. Raises RunError.
 
@@ -36,7 +43,7 @@ def report_of(runs: Sequence[Run], *, explain: bool = False) -> Report:
     what = f"A text classifier for {len(group.first.scores.classes)} classes on {on}."
     seeds = f"Numbers are means over {len(group.runs)} seeds." if len(group.runs) > 1 else ""
     lead = " ".join(filter(None, (_summary(group), what, seeds)))
-    return Report(group.name, lead, _stats_of_one(group), [section(group) for section in SECTIONS])
+    return Report(group.name, lead, _stats_of_one(group), [section(group) for section in _sections_of(group)])
 
 
 def without_texts(report: Report) -> Report:
@@ -64,7 +71,7 @@ def _report_of_several(groups: Sequence[Group]) -> Report:
         comparison = problem
     sections = compared_sections(groups, comparison)
     for number, group in enumerate(groups, start=1):
-        at_length = [section(group).prefixed(f"{number}-") for section in SECTIONS]
+        at_length = [section(group).prefixed(f"{number}-") for section in _sections_of(group)]
         sections.append(Section(f"{number}-recipe", group.name, sections=at_length, lead=_summary(group)))
     lead = f"{listed([group.name for group in groups])}; {sum(len(group.runs) for group in groups)} runs."
     stats = _stats_of_several(groups, comparable=not isinstance(comparison, RunError))
