@@ -163,3 +163,10 @@ def test_labels_may_be_given_as_lists_in_python(tmp_path):
     labelled = split_tables(DataSpec(), table_of(texts, labels))
     assert labelled.classes == tuple(sorted(CLASSES))
     assert labelled.train.task == "multi-label"
+
+
+def test_a_run_has_a_report_without_a_decision_which_is_for_one_label_a_text(several_recipe, tmp_path):
+    report = report_of([train(several_recipe("bert", "train.epochs=1"), tmp_path / "run")])
+    names = [section.name for section in report.sections]
+    assert "mistakes-section" in names
+    assert "decision-section" not in names
