@@ -21,6 +21,8 @@ import minutes
 import promises
 import rare_classes
 import rungs
+import several
+import thresholds
 import tuning
 import unlike
 import windows
@@ -61,6 +63,8 @@ def main() -> None:
         "windows": "\n".join(windows.table()) + "\n",
         "promises": "\n".join(promises.table()) + "\n",
         "gate": "\n".join(gate.table()) + "\n",
+        "several": "\n".join(several.table()) + "\n",
+        "thresholds": "\n".join(thresholds.table()) + "\n",
         "rare_classes": "\n".join(rare_classes.table()) + "\n",
         "bounds": "\n".join(decide.bounds_table()) + "\n",
         "calibration": "\n".join(decide.calibration_table()) + "\n",
