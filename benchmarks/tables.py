@@ -22,6 +22,8 @@ import pairs
 import promises
 import rare_classes
 import rungs
+import several
+import thresholds
 import tuning
 import unlike
 import windows
@@ -63,6 +65,8 @@ def main() -> None:
         "promises": "\n".join(promises.table()) + "\n",
         "gate": "\n".join(gate.table()) + "\n",
         "pairs": "\n".join(pairs.table()) + "\n",
+        "several": "\n".join(several.table()) + "\n",
+        "thresholds": "\n".join(thresholds.table()) + "\n",
         "rare_classes": "\n".join(rare_classes.table()) + "\n",
         "bounds": "\n".join(decide.bounds_table()) + "\n",
         "calibration": "\n".join(decide.calibration_table()) + "\n",
