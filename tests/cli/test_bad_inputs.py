@@ -185,7 +185,7 @@ TABLE = [
         table({2: "Late  ORDER number 0"}),
         r"note: 1 training rows repeat one but for case, space or punctuation; look at them",
     ),
-    told(23, table({1: TEXTS[0]}), r"note: 1 texts are labelled in several ways, such as rows 1, 2 \('delivery', 'praise'\); decide"),
+    told(23, table({1: TEXTS[0]}), r"note: 1 texts have unlike labels, such as rows 1, 2 \('delivery', 'praise'\); decide"),
     told(
         24,
         table({n: f"{text} {label}" for n, (text, label) in enumerate(zip(TEXTS, LABELS, strict=True))}),

@@ -284,7 +284,7 @@ def _warnings(counted: Audit, task: str) -> Iterable[str]:
     if counted.conflicts:
         first = counted.conflict_examples[0]
         numbers = ", ".join(map(str, first.rows))
-        yield f"{counted.conflicts:,} texts are labelled in several ways, such as rows {numbers} ({_listed(first.labels)}); decide"
+        yield f"{counted.conflicts:,} texts have unlike labels, such as rows {numbers} ({_listed(first.labels)}); decide"
     for name, suspects in counted.suspicious.items():
         more = ", …" if len(suspects) == 5 else ""
         yield f"training texts with {name}: row {', '.join(map(str, suspects))}{more}; look at them"
