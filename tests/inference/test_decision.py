@@ -66,7 +66,7 @@ class Known(Predictor):
     """A predictor whose texts are the logits of two classes: the first's, with 0 for the second."""
 
     def read(self, texts, first=0):
-        return self._clean(texts, first)
+        return self.clean(texts, first)
 
     def logits_of(self, known, *, batch_size, events=None):
         raise NotImplementedError
