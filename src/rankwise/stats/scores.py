@@ -127,12 +127,7 @@ class TopLabel(NamedTuple):
 
     def reliability(self) -> tuple[Bin, ...]:
         """The bins of the calibration error, lowest confidence first; empty ones included."""
-        bins = len(self.edges) - 1
-        rows = np.bincount(self.bin, minlength=bins)
-        means = [_ratio(np.bincount(self.bin, x, minlength=bins), rows).tolist() for x in (self.confidence, self.correct)]
-        edges = self.edges.tolist()
-        columns = zip(edges[:-1], edges[1:], rows.tolist(), *means, strict=True)
-        return tuple(Bin(low, high, n, *((mean, hit) if n else (None, None))) for low, high, n, mean, hit in columns)
+        return reliability_bins(self.bin, self.edges, self.confidence, self.correct)
 
 
 def score(
@@ -190,16 +185,16 @@ def confusion_matrix(truth: Labels, predicted: Labels, classes: int) -> Counts:
 def precision_recall_f1(m: Counts) -> tuple[Floats, Floats, Floats]:
     """Three arrays (..., C). NaN: all three of a class absent from the truth, precision of one never predicted."""
     hits, support, predicted = np.diagonal(m, axis1=-2, axis2=-1), m.sum(axis=-1), m.sum(axis=-2)  # (..., C)
-    precision = np.where(support > 0, _ratio(hits, predicted), np.nan)
-    f1 = np.where(support > 0, _ratio(2 * hits, support + predicted), np.nan)
-    return precision, _ratio(hits, support), f1
+    precision = np.where(support > 0, ratio(hits, predicted), np.nan)
+    f1 = np.where(support > 0, ratio(2 * hits, support + predicted), np.nan)
+    return precision, ratio(hits, support), f1
 
 
 def macro_f1(m: Counts) -> Floats:
     """The mean F1 of the classes present in the truth, (...); NaN for an empty matrix."""
     f1 = precision_recall_f1(m)[2]
     present = ~np.isnan(f1)
-    return _ratio(np.where(present, f1, 0.0).sum(axis=-1), present.sum(axis=-1))
+    return ratio(np.where(present, f1, 0.0).sum(axis=-1), present.sum(axis=-1))
 
 
 def mcc(m: Counts) -> Floats:
@@ -212,7 +207,7 @@ def mcc(m: Counts) -> Floats:
     rows, support, predicted = (m.sum(axis=axes, dtype=np.float64) for axes in ((-2, -1), -1, -2))
     covariance = hits * rows - (support * predicted).sum(axis=-1)
     variances = (rows**2 - (support**2).sum(axis=-1)) * (rows**2 - (predicted**2).sum(axis=-1))
-    correlation = np.nan_to_num(_ratio(covariance, np.sqrt(variances)), nan=0.0)
+    correlation = np.nan_to_num(ratio(covariance, np.sqrt(variances)), nan=0.0)
     return np.where(rows > 0, correlation, np.nan)
 
 
@@ -222,7 +217,32 @@ def log_loss(probabilities: Probabilities, truth: Labels) -> float:
     Probabilities below the machine epsilon of their type count as that epsilon, as in scikit-learn.
     """
     probabilities, truth = _checked(probabilities, truth)
-    return float(_ratio(_row_losses(probabilities, truth).sum(), np.sum(truth >= 0)))
+    return float(ratio(_row_losses(probabilities, truth).sum(), np.sum(truth >= 0)))
+
+
+def intervals_of(values: Floats, columns: Floats, shares: Mapping[int, int], confidence: float) -> list[Interval]:
+    """The interval of each value (V,) from its resamples (V, R); `shares` has of how many an indexed one is a share."""
+    intervals = [percentile_interval(value, column, confidence) for value, column in zip(values, columns, strict=True)]
+    for index, whole in shares.items():
+        if values[index] in (0.0, 1.0) and columns.shape[1]:
+            intervals[index] = wilson(float(values[index]), whole, confidence)
+    return intervals
+
+
+def reliability_bins(bin_of: Counts, edges: Floats, confidence: Floats, correct: Bools) -> tuple[Bin, ...]:
+    """The bins between `edges` of answers (N,), each in the one it is of; empty ones included."""
+    bins = len(edges) - 1
+    rows = np.bincount(bin_of, minlength=bins)
+    means = [ratio(np.bincount(bin_of, x, minlength=bins), rows).tolist() for x in (confidence, correct)]
+    columns = zip(edges[:-1].tolist(), edges[1:].tolist(), rows.tolist(), *means, strict=True)
+    return tuple(Bin(low, high, n, *((mean, hit) if n else (None, None))) for low, high, n, mean, hit in columns)
+
+
+def ratio(part: Any, whole: Any) -> Floats:
+    """`part / whole`, broadcast; NaN where `whole` is 0."""
+    divided: Floats = np.full(np.broadcast_shapes(np.shape(part), np.shape(whole)), np.nan)
+    np.divide(part, whole, out=divided, where=np.broadcast_to(np.asarray(whole) > 0, divided.shape))
+    return divided
 
 
 def _intervals(
@@ -234,14 +254,10 @@ def _intervals(
     count_scores = _bootstrap_counts(matrix, rows, resamples=resamples, rng=rng)
     values, *draws = np.concatenate([row_scores, count_scores], axis=1)  # 1 + resamples of (5 + 3C,)
     columns = np.reshape(draws, (resamples, len(values))).T
-    intervals = [percentile_interval(value, column, confidence) for value, column in zip(values, columns, strict=True)]
     shares = {2: rows}  # the index of accuracy, of each precision and recall: shares of so many rows
     for number, counts in enumerate(zip(matrix.sum(axis=0).tolist(), matrix.sum(axis=1).tolist(), strict=True)):
         shares |= dict(enumerate(counts, start=5 + 3 * number))
-    for index, whole in shares.items():
-        if values[index] in (0.0, 1.0) and resamples:
-            intervals[index] = wilson(float(values[index]), whole, confidence)
-    return intervals
+    return intervals_of(values, columns, shares, confidence)
 
 
 def _checked(probabilities: Probabilities, truth: Labels) -> tuple[Probabilities, Labels]:
@@ -275,13 +291,6 @@ def _check_labels(labels: Labels, classes: int, *, lowest: int, what: str) -> No
         raise ValueError(f"{what} is {labels[row]} in row {row}; expected {lowest} to {classes - 1}")
 
 
-def _ratio(part: Any, whole: Any) -> Floats:
-    """`part / whole`, NaN where `whole` is 0."""
-    ratio: Floats = np.full(np.shape(whole), np.nan)
-    np.divide(part, whole, out=ratio, where=np.asarray(whole) > 0)
-    return ratio
-
-
 def _bootstrap_rows(losses: Floats, known: Bools, top: TopLabel, *, resamples: int, rng: np.random.Generator) -> Floats:
     """Log-loss and calibration error of the rows, then of each resample, (1 + resamples, 2)."""
     gaps, bins, rows = top.confidence - top.correct, len(top.edges) - 1, len(losses)
@@ -292,7 +301,7 @@ def _bootstrap_rows(losses: Floats, known: Bools, top: TopLabel, *, resamples: i
         # A bin's rows times its gap is the sum of its rows' gaps, so no division by empty bins.
         bin_gaps = np.bincount(top.bin[drawn], gaps[drawn], minlength=bins)
         sums[r] = losses[drawn].sum(), known[drawn].sum(), np.abs(bin_gaps).sum()
-    return np.stack([_ratio(sums[:, 0], sums[:, 1]), sums[:, 2] / rows], axis=1)
+    return np.stack([ratio(sums[:, 0], sums[:, 1]), sums[:, 2] / rows], axis=1)
 
 
 def _row_losses(probabilities: Probabilities, truth: Labels) -> Floats:

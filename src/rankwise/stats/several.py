@@ -5,16 +5,16 @@ left out of the scores. A row without any that is known counts as wrong in accur
 for those of a text depend on each other. Beside what single labels have: micro-F1, and mean average precision over classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from rankwise.stats.intervals import Floats, Interval, check_settings, percentile_interval, wilson
-from rankwise.stats.scores import Bin, ClassScore, Scores
+from rankwise.stats.intervals import Floats, Interval, check_settings, percentile_interval
+from rankwise.stats.scores import Bin, ClassScore, Scores, intervals_of, ratio, reliability_bins
 
 Answers = NDArray[np.int64]
 SURE_ROWS = 80  # that have a class, and its best threshold counts as much as how many have it (thresholds.csv)
@@ -43,25 +43,19 @@ def score_several(
     check_settings(resamples, confidence)
     _check(probabilities, truth, class_names)
     known = truth >= 0
-    parts = _Parts.of(probabilities, decided, truth, known, bins)
-    draws = [parts.scores(np.ones((1, len(truth))))]
-    at_once = max(1, min(RANKED, _AT_ONCE // len(truth)))
-    rng, rows = np.random.default_rng(seed), len(truth)
-    for start in range(0, resamples, at_once):
-        weights = rng.multinomial(rows, np.full(rows, 1 / rows), size=min(at_once, resamples - start))
-        draws.append(parts.scores(weights.astype(np.float64), ranked=start < RANKED))
+    parts, rows = _Parts.of(probabilities, decided, truth, known, bins), len(truth)
+    draws = [parts.scores(np.ones((1, rows)))]
+    for start, weights in _resampled(rows, resamples, seed=seed, most=RANKED):
+        draws.append(parts.scores(weights, ranked=start < RANKED))
     values, *drawn = np.concatenate(draws)  # 1 + resamples of (7 + 3C,)
     columns = np.reshape(drawn, (resamples, len(values))).T
     if ranked := columns[6][~np.isnan(columns[6])].tolist():  # rows drawn twice rank beside each other, which flatters
         columns[6] += values[6] - np.mean(ranked)
-    intervals = [percentile_interval(value, column, confidence) for value, column in zip(values, columns, strict=True)]
     support, given = (((answers == 1) & known).sum(axis=0).tolist() for answers in (truth, decided))
     shares = {0: rows}  # the index of accuracy, of each precision and recall: shares of so many
     for number, counts in enumerate(zip(given, support, strict=True)):
         shares |= dict(enumerate(counts, start=7 + 3 * number))
-    for index, whole in shares.items():
-        if values[index] in (0.0, 1.0) and resamples:
-            intervals[index] = wilson(float(values[index]), whole, confidence)
+    intervals = intervals_of(values, columns, shares, confidence)
     accuracy, macro, micro, mcc, loss, error, precision = intervals[:7]
     by_class = zip(class_names, support, range(7, len(intervals), 3), strict=True)
     return Scores(
@@ -100,12 +94,10 @@ def paired_macro_f1(
         first, second = (_macro_f1(*np.split(weights @ of_row, 3, axis=1)) for of_row in counts)
         return first - second
 
-    rng, draws, at_once = np.random.default_rng(seed), [], max(1, _AT_ONCE // max(1, rows))
-    for start in range(0, resamples, at_once):
-        weights = rng.multinomial(rows, np.full(rows, 1 / rows), size=min(at_once, resamples - start))
-        draws.append(differences(weights.astype(np.float64)))
-    value = float(differences(np.ones((1, rows)))[0])
-    return percentile_interval(value, np.concatenate(draws) if draws else np.zeros(0), confidence)
+    value, *draws = np.concatenate(
+        [differences(np.ones((1, rows))), *(differences(weights) for _, weights in _resampled(rows, resamples, seed=seed))]
+    )
+    return percentile_interval(float(value), np.array(draws), confidence)
 
 
 def resampled_several(decided: Answers, truth: Answers, *, resamples: int = 5_000, seed: int = 0) -> tuple[Floats, Floats]:
@@ -120,11 +112,8 @@ def resampled_several(decided: Answers, truth: Answers, *, resamples: int = 5_00
         macro = [_macro_f1(*np.split(weights @ of_row, 3, axis=1)) for of_row in counts]
         return np.stack([weights @ exact.T / weights.sum(axis=1, keepdims=True), np.stack(macro, axis=1)], axis=2)
 
-    rng, rows, draws = np.random.default_rng(seed), len(truth), []
-    at_once = max(1, _AT_ONCE // rows)
-    for start in range(0, resamples, at_once):
-        weights = rng.multinomial(rows, np.full(rows, 1 / rows), size=min(at_once, resamples - start))
-        draws.append(scores(weights.astype(np.float64)))
+    rows = len(truth)
+    draws = [scores(weights) for _, weights in _resampled(rows, resamples, seed=seed)]
     return scores(np.ones((1, rows)))[0], np.concatenate(draws)
 
 
@@ -231,14 +220,14 @@ class _Parts:
         rows = weights.sum(axis=1)
         hits, given, true = np.split(weights @ self.counts, 3, axis=1)  # (R, C) each
         losses, answers = (weights @ self.losses).T
-        micro = _ratio(2 * hits.sum(axis=1), (given + true).sum(axis=1))
-        error = _ratio(np.abs(weights @ self.gaps).sum(axis=1), answers)
+        micro = ratio(2 * hits.sum(axis=1), (given + true).sum(axis=1))
+        error = ratio(np.abs(weights @ self.gaps).sum(axis=1), answers)
         precision = self._mean_average_precision(weights, true) if ranked else np.full(len(weights), np.nan)
         overall = [weights @ self.exact / rows, _macro_f1(hits, given, true), micro, _mcc(hits, given, true, answers)]
-        overall += [_ratio(losses, answers), error, precision]
+        overall += [ratio(losses, answers), error, precision]
         present = true > 0
-        precisions, f1 = (np.where(present, share, np.nan) for share in (_ratio(hits, given), _f1(hits, given, true)))
-        shares = precisions, _ratio(hits, true), f1  # (R, C) each
+        precisions, f1 = (np.where(present, share, np.nan) for share in (ratio(hits, given), _f1(hits, given, true)))
+        shares = precisions, ratio(hits, true), f1  # (R, C) each
         return np.concatenate([np.stack(overall, axis=1), np.stack(shares, axis=2).reshape(len(weights), -1)], axis=1)
 
     def _mean_average_precision(self, weights: Floats, true: Floats) -> Floats:
@@ -249,21 +238,25 @@ class _Parts:
                 continue
             ordered = weights[:, order]
             hits = np.cumsum(ordered * of_class, axis=1)
-            precision = _ratio(hits, np.cumsum(ordered, axis=1))[:, last]
+            precision = ratio(hits, np.cumsum(ordered, axis=1))[:, last]
             found = np.nansum(precision * ordered * of_class, axis=1)
-            total += np.nan_to_num(_ratio(found, true[:, number]))
+            total += np.nan_to_num(ratio(found, true[:, number]))
             seen += true[:, number] > 0
-        return _ratio(total, seen)
+        return ratio(total, seen)
 
     def reliability(self) -> tuple[Bin, ...]:
         """The bins of the calibration error: each answer's probability, and how often it is yes."""
-        kept, bins = self.known, len(self.edges) - 1
+        kept = self.known
         at, told, true = self.bin_of[kept], self.probabilities[kept], self.truth[kept] == 1
-        rows = np.bincount(at, minlength=bins)
-        means = [_ratio(np.bincount(at, values, minlength=bins), rows).tolist() for values in (told, true)]
-        edges = self.edges.tolist()
-        columns = zip(edges[:-1], edges[1:], rows.tolist(), *means, strict=True)
-        return tuple(Bin(low, high, n, *((mean, share) if n else (None, None))) for low, high, n, mean, share in columns)
+        return reliability_bins(at, self.edges, told, true)
+
+
+def _resampled(rows: int, resamples: int, *, seed: int, most: int = _AT_ONCE) -> Iterator[tuple[int, Floats]]:
+    """(the number of the first, how often each row is in so many resamples (R, N)), `most` of them at a time."""
+    rng, at_once = np.random.default_rng(seed), max(1, min(most, _AT_ONCE // rows))
+    for start in range(0, resamples, at_once):
+        weights = rng.multinomial(rows, np.full(rows, 1 / rows), size=min(at_once, resamples - start))
+        yield start, weights.astype(np.float64)
 
 
 def _last_equal(falling: Floats) -> NDArray[np.int64]:
@@ -285,13 +278,13 @@ def _exact(decided: Answers, truth: Answers) -> Floats:
 
 
 def _f1(hits: Floats, given: Floats, true: Floats) -> Floats:
-    return _ratio(2 * hits, given + true)
+    return ratio(2 * hits, given + true)
 
 
 def _macro_f1(hits: Floats, given: Floats, true: Floats) -> Floats:
     """The mean F1 of the classes that the truth has, (R,)."""
     present = true > 0
-    return _ratio(np.where(present, np.nan_to_num(_f1(hits, given, true)), 0.0).sum(axis=1), present.sum(axis=1))
+    return ratio(np.where(present, np.nan_to_num(_f1(hits, given, true)), 0.0).sum(axis=1), present.sum(axis=1))
 
 
 def _mcc(hits: Floats, given: Floats, true: Floats, answers: Floats) -> Floats:
@@ -299,14 +292,7 @@ def _mcc(hits: Floats, given: Floats, true: Floats, answers: Floats) -> Floats:
     found, yes, is_so = (counts.sum(axis=1) for counts in (hits, given, true))
     covariance = found * answers - yes * is_so
     variances = yes * (answers - yes) * is_so * (answers - is_so)
-    return np.where(answers > 0, np.nan_to_num(_ratio(covariance, np.sqrt(np.maximum(variances, 0.0)))), np.nan)
-
-
-def _ratio(part: Any, whole: Any) -> Floats:
-    """`part / whole`, NaN where `whole` is 0."""
-    ratio: Floats = np.full(np.broadcast_shapes(np.shape(part), np.shape(whole)), np.nan)
-    np.divide(part, whole, out=ratio, where=np.broadcast_to(np.asarray(whole) > 0, ratio.shape))
-    return ratio
+    return np.where(answers > 0, np.nan_to_num(ratio(covariance, np.sqrt(np.maximum(variances, 0.0)))), np.nan)
 
 
 def _check(probabilities: Floats, truth: Answers, class_names: Sequence[str]) -> None:
