@@ -16,8 +16,7 @@ from rankwise.data.files.table import Table, like_training, read_table
 from rankwise.data.labels import unlabelled
 from rankwise.data.sources import Sources, sources_of
 from rankwise.data.strata import apportioned
-from rankwise.data.tasks import ONE_LABEL, Task, class_names, read_as, recognised, tags_of, task_called
-from rankwise.data.tasks.task import sizes
+from rankwise.data.tasks import ONE_LABEL, Task, class_names, column_sizes, read_as, recognised, tags_of, task_called
 from rankwise.errors import DataError, Unlabelled, as_set
 from rankwise.planning.workload import Work, character_counts
 from rankwise.recipe import DataSpec, SourceSpec
@@ -276,7 +275,7 @@ def split_tables(
         set_aside=set_aside,
         warnings=tuple(warnings),
         clean=spec.clean,
-        columns=sizes(train),
+        columns=column_sizes(train),
     )
 
 

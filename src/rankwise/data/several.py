@@ -7,8 +7,6 @@ tools) is written so; `joy,anger` in the cell of a CSV file stays as it is, for 
 import json
 from collections.abc import Iterable, Mapping
 
-NONE = "[]"  # the labels of a text that has none of them, as somebody said
-
 
 def as_list(names: Iterable[str]) -> str:
     """The names in the order given, each once: `["joy", "anger"]`."""

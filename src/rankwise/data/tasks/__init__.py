@@ -13,7 +13,7 @@ from rankwise.data.tasks.multi_label import MultiLabel
 from rankwise.data.tasks.names import LABEL_COLUMNS, MULTI_LABEL, ONE_LABEL, ORDERED, SINGLE_LABEL, TASKS
 from rankwise.data.tasks.ordered import Ordered
 from rankwise.data.tasks.single_label import SingleLabel
-from rankwise.data.tasks.task import Labels, Probabilities, Task, by_number, class_names
+from rankwise.data.tasks.task import Labels, Probabilities, Task, by_number, class_names, column_sizes
 
 __all__ = [
     "LABEL_COLUMNS",
@@ -31,6 +31,7 @@ __all__ = [
     "Task",
     "by_number",
     "class_names",
+    "column_sizes",
     "columns_of",
     "read_as",
     "recognised",
@@ -49,11 +50,8 @@ def task_called(
 
     `thresholds` are those of several labels, `columns` the number of classes that each of several label columns has.
     """
-    match name:
-        case "ordered":
-            return Ordered(classes)
-        case "multi-label":
-            return MultiLabel(classes, thresholds)
-        case "label-columns":
-            return LabelColumns(classes, None, tuple((columns or {}).items()))
-    return SingleLabel(classes)
+    if name == MULTI_LABEL:
+        return MultiLabel(classes, thresholds)
+    if name == LABEL_COLUMNS:
+        return LabelColumns(classes, columns=tuple((columns or {}).items()))
+    return (Ordered if name == ORDERED else SingleLabel)(classes)

@@ -17,6 +17,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from rankwise.data.labels import is_list, is_object
+from rankwise.data.several import as_list
 from rankwise.data.tasks.names import LABEL_COLUMNS, MULTI_LABEL, ORDERED, SINGLE_LABEL
 from rankwise.errors import DataError
 
@@ -83,7 +84,7 @@ def recognised(table: Table, wanted: str = "auto", known: Collection[str] = ()) 
             f"several ({MULTI_LABEL}); if each cell is one label, type --set data.task={SINGLE_LABEL}"
         )
         table = replace(table, warnings=(*table.warnings, told))
-    written = {cell: json.dumps(sorted(set(parts)), ensure_ascii=False) for cell, parts in several.items()}
+    written = {cell: as_list(sorted(parts)) for cell, parts in several.items()}
     return replace(table, task=MULTI_LABEL, labels=tuple(written[cell] for cell in labels))
 
 

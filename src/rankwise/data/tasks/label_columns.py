@@ -7,13 +7,13 @@ and one ledger serve them all. Shapes: N rows, C classes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.tasks.multi_label import MultiLabel
+from rankwise.data.tasks.multi_label import MultiLabel, rarest_classes
 from rankwise.data.tasks.names import LABEL_COLUMNS
 from rankwise.data.tasks.task import UNKNOWN, Labels, Probabilities, Task
 
@@ -85,8 +85,6 @@ class LabelColumns(MultiLabel):
 
     def scores(self, probabilities: Probabilities, truth: Labels, spec: EvaluateSpec) -> Scores:
         """As for several labels, with the accuracy of each column beside them."""
-        from dataclasses import replace
-
         from rankwise.stats.intervals import wilson
 
         scores = super().scores(probabilities, truth, spec)
@@ -107,9 +105,7 @@ class LabelColumns(MultiLabel):
 
     def strata(self, labels: Labels) -> NDArray[np.int64]:
         """The rarest class of each row."""
-        has = labels == 1
-        order = np.argsort(has.sum(axis=0), kind="stable")
-        return np.asarray(order[has[:, order].argmax(axis=1)], dtype=np.int64)
+        return rarest_classes(labels == 1)
 
     def names(self, label: Any) -> tuple[str, ...]:
         found = tuple(name for name, has in zip(self.classes, label, strict=True) if has == 1)

@@ -59,6 +59,10 @@ class MultiLabel(Task):
         likely = np.where(self.decide(probabilities) == 1, probabilities, 1 - probabilities)
         return np.asarray(likely.prod(axis=-1))
 
+    def right(self, probabilities: Probabilities, truth: Labels) -> NDArray[np.bool_]:
+        """Which rows have exactly the right labels."""
+        return np.asarray((self.decide(probabilities) == truth).all(axis=1))
+
     def credit(self, probabilities: Probabilities, truth: Labels) -> NDArray[np.float64]:
         """The F1 of a row's labels; 1 where it has none and gets none, 0 where one of them is unknown."""
         decided = self.decide(probabilities)
@@ -110,9 +114,8 @@ class MultiLabel(Task):
     def strata(self, labels: Labels) -> NDArray[np.int64]:
         """The rarest class of each row; C for a row that has none, -1 for one that is not known."""
         has = labels == 1
-        order = np.argsort(has.sum(axis=0), kind="stable")  # rarest first
-        rarest = order[has[:, order].argmax(axis=1)]
-        return np.where(labels.min(axis=1) < 0, -1, np.where(has.any(axis=1), rarest, len(self.classes))).astype(np.int64)
+        either = np.where(has.any(axis=1), rarest_classes(has), len(self.classes))
+        return np.where(labels.min(axis=1) < 0, -1, either)
 
     def answer(self, decided: Any, names: Sequence[Any]) -> Any:
         """The labels of a row, in the order of the classes."""
@@ -133,3 +136,9 @@ class MultiLabel(Task):
                     break
                 numbers[row, number] = 1
         return numbers
+
+
+def rarest_classes(has: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Of the classes that each row has (N, C) the one that the fewest rows have, (N,)."""
+    order = np.argsort(has.sum(axis=0), kind="stable")
+    return np.asarray(order[has[:, order].argmax(axis=1)], dtype=np.int64)

@@ -47,6 +47,9 @@ class SingleLabel(Task):
         """The likeliest class's probability."""
         return np.asarray(probabilities.max(-1))
 
+    def right(self, probabilities: Probabilities, truth: Labels) -> NDArray[np.bool_]:
+        return np.asarray(self.decide(probabilities) == truth)
+
     def credit(self, probabilities: Probabilities, truth: Labels) -> NDArray[np.float64]:
         """1 for a right decision, 0 for a wrong one."""
         return self.right(probabilities, truth).astype(np.float64)

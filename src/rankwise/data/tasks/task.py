@@ -70,6 +70,10 @@ class Task(ABC):
         """How sure the decision for each row is, (N,)."""
 
     @abstractmethod
+    def right(self, probabilities: Probabilities, truth: Labels) -> NDArray[np.bool_]:
+        """Which decisions are right, (N,)."""
+
+    @abstractmethod
     def credit(self, probabilities: Probabilities, truth: Labels) -> NDArray[np.float64]:
         """How right each decision is, (N,) from 0 to 1: what classifiers are held against each other by."""
 
@@ -96,11 +100,6 @@ class Task(ABC):
     @abstractmethod
     def _numbers(self, tags: Sequence[tuple[str, ...]], number_of: Mapping[str, int]) -> Labels:
         """The labels of rows that have these tags; a tag without a number makes its row unknown."""
-
-    def right(self, probabilities: Probabilities, truth: Labels) -> NDArray[np.bool_]:
-        """Which decisions are right, (N,)."""
-        equal = self.decide(probabilities) == truth
-        return np.asarray(equal if equal.ndim == 1 else equal.all(axis=1))
 
     def tuned(self, probabilities: Probabilities, truth: Labels) -> Self:
         """The task with what it can choose by held-out rows."""
@@ -198,7 +197,7 @@ def class_names(train: Table, named: Sequence[str]) -> tuple[str, ...]:
     return tuple(named)
 
 
-def sizes(table: Table) -> dict[str, int] | None:
+def column_sizes(table: Table) -> dict[str, int] | None:
     """How many classes each of several label columns has, in the order of `class_names`; None of another task."""
     if table.task != LABEL_COLUMNS:
         return None
