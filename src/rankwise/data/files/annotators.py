@@ -1,9 +1,19 @@
-"""What several annotators say of one text, as one answer."""
+"""What annotation tools ask, and what several annotators say of one text, as one answer."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rankwise.errors import DataError
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question that annotators were asked of each text."""
+
+    column: str
+    several: bool
+    """Whether a text may have several labels in answer."""
 
 
 def are_several(answers: Iterable[Sequence[Any]]) -> bool:

@@ -4,22 +4,12 @@ A suggestion is a model's guess and no label; it stands in a column of its own, 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from rankwise.data.files.annotators import together
+from rankwise.data.files.annotators import Question, together
 
 _RESPONSES = ".responses"
 _KEPT = ("id", "status")
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question of a data set."""
-
-    column: str
-    several: bool
-    """Whether it takes several labels."""
 
 
 def is_record(entry: Mapping[str, Any]) -> bool:

@@ -1,19 +1,9 @@
 """Label Studio's exports as flat objects: the fields of a task, and what annotators chose, question by question."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from rankwise.data.files.annotators import are_several, together
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question of a project."""
-
-    column: str
-    several: bool
-    """Whether some annotator gave a text several answers to it."""
+from rankwise.data.files.annotators import Question, are_several, together
 
 
 def is_task(entry: Mapping[str, Any]) -> bool:
