@@ -35,9 +35,7 @@ class WeightExplainer(Explainer):
         for number, name in enumerate(self.preprocessing.classes):
             if not self.known[number]:
                 continue
-            if len(self.weights) < len(
-                fitted
-            ):  # of two classes the weights make the second's margin: half of it is each one's logit
+            if len(self.weights) < len(fitted):  # of two classes: the second's margin, half of which is each one's logit
                 self.halves[number] = 0.5 if name == fitted[1] else -0.5
             else:
                 self.halves[number, fitted.index(name)] = 1.0

@@ -183,9 +183,7 @@ def held_out_words(
     """Probabilities (N, C) of each text by words that the other folds were counted in; `how` goes to `Words.fit`."""
     told, texts = np.zeros((len(labels), len(classes))), Texts.of(texts)
     for kept, held in folds(label_sets(labels), seed, texts):
-        if labels.ndim > 1:
-            told[held] = Words.fit(texts.take(kept), labels[kept], classes, **how).probabilities(texts.take(held))
-        elif len(np.unique(labels[kept])) == 1:  # where a class has a row or two
+        if labels.ndim == 1 and len(np.unique(labels[kept])) == 1:  # where a class has a row or two
             told[held, labels[kept[0]]] = 1.0
         else:
             told[held] = Words.fit(texts.take(kept), labels[kept], classes, **how).probabilities(texts.take(held))
