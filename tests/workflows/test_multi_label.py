@@ -122,6 +122,14 @@ def test_every_rung_climbs(several_recipe, tmp_path, rungs):
     assert Run.load(run.folder).predict(["apple pear"])[0].probabilities == run.predict(["apple pear"])[0].probabilities
 
 
+@pytest.mark.parametrize("changes", [["train.precision=bf16"], ["rungs=[features]", "head.start=fitted", "head.kind=pooled"]])
+def test_thresholds_are_those_that_the_held_out_rows_of_the_saved_run_choose(several_recipe, tmp_path, changes):
+    run = train(several_recipe("bert", "train.epochs=2", "budget.parameters=100000", *changes), tmp_path / "run")
+    rows = run.held_out_rows()
+    again = run.task.tuned(rows.probabilities.astype(np.float64), rows.truth)
+    assert again.thresholds == run.preprocessing.thresholds
+
+
 def test_runs_are_compared_by_the_same_rows(several_recipe, tmp_path):
     runs = [train(several_recipe("bert", f"train.seed={seed}"), tmp_path / f"run-{seed}") for seed in (1, 2)]
     runs.append(train(several_recipe("bert", "train.epochs=1", "name=short"), tmp_path / "short"))

@@ -92,7 +92,7 @@ class Ladder:
         self.speed = whole.speed  # measured once, lest a busy moment give a rung fewer threads
         if not self.recipe.rungs:
             fitted = self.fit(whole, self.folder)
-            return self._deciding(whole), fitted, None
+            return whole, fitted, None
         tried: list[RungFacts] = []
         best: Reached | None = None
         rung, ended, interrupted = self.recipe.rungs[0], "", False
@@ -120,7 +120,6 @@ class Ladder:
         fitted = replace(fitted, held_out=best.told if self.folds else None)
         rungs = tuple(replace(facts, handed_over=facts.rung == best.facts.rung) for facts in tried)
         asked = portable(self.recipe).to_dict()
-        job = job.deciding_as(job.data.task.tuned(best.told, self._held_out(job))) if job.data.task.is_tuned else job
         return job, fitted, LadderFacts(asked, self.folds, len(best.told), rungs, ended, interrupted)
 
     @property
@@ -176,18 +175,6 @@ class Ladder:
         if best is not None:
             (job if fitted is None else best.job).release_classifier()
         return Reached(replace(facts, took=self._spent(folder, started)), told, job, fitted)
-
-    def _held_out(self, job: Job) -> Labels:
-        """The labels of the rows that the rungs are held against each other on."""
-        return (job.data.train if self.folds else job.data.validation).labels
-
-    def _deciding(self, job: Job) -> Job:
-        """A job that was fitted, deciding as suits the validation rows best, where its task has something to choose."""
-        validation, task = job.data.validation, job.data.task
-        if not task.is_tuned or not len(validation):
-            return job
-        scoring = Validation(job.classifier, job.padding, job.forecast.evaluation_batch_size, job.precision, self.accelerator)
-        return job.deciding_as(task.tuned(task.probabilities(scoring.logits(validation.tokens)), validation.labels))
 
     def _spent(self, folder: Path, started: float) -> float:
         """Seconds that trying a rung took, those of a process that finished it before this one too."""

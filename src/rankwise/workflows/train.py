@@ -160,10 +160,11 @@ def _train_into(
         ends_at = started + 60 * recipe.budget.minutes if recipe.budget.minutes else None
         climbing = Ladder(recipe, labelled, device, scratch, accelerator, events, resume, ends_at)
         job, fitted, ladder = climbing.climb(first)
+        held_out = _held_out(job, fitted, accelerator, by_folds=ladder is not None and ladder.folds > 0)
+        job = _deciding(job, held_out)
 
         # The only time that the test split is scored, in fp32.
         test, scored_rows = _tested(job, recipe.evaluate, accelerator, events)
-        held_out = _held_out(job, fitted, accelerator, by_folds=ladder is not None and ladder.folds > 0)
         device.trim()  # for the saved run is loaded beside what is in memory
         scores = scores_of(job, fitted, test, baselines(beside, job.data.task, test, recipe.evaluate))
         events.emit(RunScored(test.scores.accuracy, test.scores.macro_f1, test.scores.log_loss))
@@ -213,6 +214,14 @@ def _held_out(job: Job, fitted: Fitted, accelerator: Accelerator, *, by_folds: b
         return ScoredRows(job.data.train.rows, job.data.train.labels, fitted.held_out.astype(np.float32))
     validation = job.data.validation
     return _scored(job, validation, _logits(job, validation, accelerator)) if len(validation) else None
+
+
+def _deciding(job: Job, held_out: ScoredRows | None) -> Job:
+    """The job, deciding as suits the held-out rows best, where its task has something to choose."""
+    task = job.data.task
+    if held_out is None or not task.is_tuned:
+        return job
+    return job.deciding_as(task.tuned(held_out.probabilities.astype(np.float64), held_out.truth))
 
 
 def _scored(job: Job, split: Split, values: NDArray[np.float32]) -> ScoredRows:
