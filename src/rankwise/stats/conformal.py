@@ -8,12 +8,11 @@ missed one time in 20: with N rows, the coverage of the k-th is Beta(k, N + 1 - 
 """
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import bdtr
 
-RISK = 0.05  # of a coverage that is not reached
+from rankwise.stats.intervals import Floats
 
-Floats = NDArray[np.float64]
+RISK = 0.05  # of a coverage that is not reached
 
 
 def set_threshold(of_truth: Floats, coverage: float, *, risk: float | None = RISK) -> float:

@@ -20,14 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, betaincinv
 
-from rankwise.stats.intervals import Interval
+from rankwise.stats.intervals import Floats, Interval
 
 RISK = 0.05  # of a promise that does not hold
 TOLERATED = 1  # mistakes among the fewest rows that testing begins with: with none, a single wrong label would end it
 STARTS = ((0.1, 0.8), (0.3, 0.2))  # shares of the rows at which testing begins, at least, and of the risk
 MOST = 100  # times the rows, beyond which more of them are no advice
 
-Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 

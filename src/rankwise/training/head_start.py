@@ -105,9 +105,6 @@ def fit_head(
 class _Fit(ABC):
     """A regression on the features (N, H) of rows with labels, (N,) or (N, C), and what weighs their classes (C,)."""
 
-    present: NDArray[np.int64]
-    """The classes that can be fitted; empty where none can."""
-
     def __init__(self, features: NDArray[np.float32], labels: NDArray[np.int64], weights: torch.Tensor | None) -> None:
         self.features, self.labels = features, labels
         self.weights = None if weights is None else np.asarray(weights.tolist())
@@ -132,6 +129,11 @@ class _Fit(ABC):
         probabilities[held] = best[2]
         return best[1], probabilities
 
+    @property
+    @abstractmethod
+    def present(self) -> NDArray[np.int64]:
+        """The classes that can be fitted; empty where none can."""
+
     @abstractmethod
     def fit(self, strength: float, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Weights (C, H) and biases (C,) of the classes that these rows have, fitted to them."""
@@ -149,7 +151,7 @@ class _Regression(_Fit):
     """Multinomial logistic regression on rows with class numbers (N,)."""
 
     @property
-    def present(self) -> NDArray[np.int64]:  # type: ignore[override]
+    def present(self) -> NDArray[np.int64]:
         present = np.unique(self.labels)
         return present if len(present) > 1 else present[:0]
 
@@ -189,18 +191,15 @@ class _Regressions(_Fit):
     """A logistic regression for each class of rows with several labels (N, C), all fitted at once by L-BFGS."""
 
     @property
-    def present(self) -> NDArray[np.int64]:  # type: ignore[override]
+    def present(self) -> NDArray[np.int64]:
         return np.flatnonzero((self.labels == 1).any(axis=0) & (self.labels == 0).any(axis=0))
 
     def fit(self, strength: float, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         from scipy.optimize import minimize
 
-        features, wanted = (
-            self.fitted[rows].astype(np.float64),
-            (self.labels[np.ix_(rows, self.present)] == 1).astype(np.float64),
-        )
+        features, labels = self.fitted[rows].astype(np.float64), self.labels[np.ix_(rows, self.present)]
+        wanted, weighs = (labels == 1).astype(np.float64), (labels >= 0).astype(np.float64)  # nothing where it is not known
         (_, width), classes, penalty = features.shape, len(self.present), self.variance / strength
-        weighs = (self.labels[np.ix_(rows, self.present)] >= 0).astype(np.float64)  # nothing where it is not known
         if self.weights is not None:
             weighs = weighs * np.where(wanted == 1, self.weights[self.present], 1.0)
         mean = features.mean(axis=0)  # about which weights are looked for: sooner found, and the same ones
