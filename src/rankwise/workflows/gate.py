@@ -257,7 +257,7 @@ def scored_by_both(
     described, notes = "", dict[str, None]()
     for run in (new, old):
         source, spec, numbering = read_by(run)
-        table, scored = rows_of_file(run, source, spec, numbering=tuple(numbering), engine=engine, events=events)
+        table, scored = rows_of_file(run, source, spec, numbering=numbering, engine=engine, events=events)
         both.append(Answers(run, scored))
         notes |= dict.fromkeys((*losses(table.layout.name, table), *table.warnings))
         if seen := seen_in_training(run, table):
