@@ -18,6 +18,7 @@ from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.run.folder import Run
 from rankwise.stats.intervals import Interval
 from rankwise.stats.noninferiority import CONFIDENCE, AccuracyTest, Chances, MacroF1Test, Outcome, PairedTest, outcome_of
+from rankwise.stats.score_names import called
 from rankwise.stats.scores import confusion_matrix, macro_f1
 from rankwise.system.events import Events
 from rankwise.system.files import to_json
@@ -108,7 +109,7 @@ class Gate:
     @property
     def score_name(self) -> str:
         """As people write it."""
-        return self.score.replace("_f", "-F")
+        return called(self.score)
 
     @property
     def verdict(self) -> str:
