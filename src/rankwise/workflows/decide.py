@@ -255,10 +255,10 @@ def share(value: float) -> str:
     return f"{100 * value:.1f}".removesuffix(".0") + " %"
 
 
-def rounded(count: int) -> str:
-    """A count in the two digits that an estimate is good for."""
-    digits = max(0, len(str(count)) - 2)
-    return f"{max(1, round(count / 10**digits)) * 10**digits:,}"
+def about(rows: int) -> str:
+    """A number of rows, up to the two digits that an estimate is good for."""
+    step = 10 ** max(0, len(str(rows)) - 2)
+    return f"{-(-rows // step) * step:,}"
 
 
 def check_wish(wish: Wish) -> None:
@@ -303,7 +303,7 @@ def _why_not(held: Held, max_error: float) -> str:
     """Why no threshold promises a share of mistakes, how many rows would do, and what can be promised."""
     confidence, wrong = held.confidence[held.alike], held.wrong[held.alike]
     more = more_rows(confidence, wrong, max_error)
-    needs = f"about {rounded(more)} more rows like these would do" if more else "even the surest are wrong too often for that"
+    needs = f"about {about(more)} more rows like these would do" if more else "even the surest are wrong too often for that"
     others = (error for error in FURTHER if error > max_error and threshold_for_error(confidence, wrong, error))
     other = next(others, None)
     advice = f"{share(other)} can be promised: --max-error {100 * other:g}%" if other else "train on more rows first"

@@ -25,8 +25,8 @@ from rankwise.system.files import to_json
 from rankwise.system.storage import told_refusals
 from rankwise.system.visible import one_line
 from rankwise.workflows.compare import Answers, Metric, check_data, check_rows, decisions
-from rankwise.workflows.decide import rows_of_file
-from rankwise.workflows.promises import Promise, PromiseOutcome, about, decision_holds
+from rankwise.workflows.decide import about, rows_of_file
+from rankwise.workflows.promises import Promise, PromiseOutcome, decision_holds
 from rankwise.workflows.score_files import seen_in_training
 
 EXIT_CODES: dict[Outcome | PromiseOutcome, int] = {"not worse": 0, "holds": 0, "worse": 3, "broken": 3, "not enough rows": 4}
@@ -135,9 +135,9 @@ class Gate:
         alone = max(1, self.new.alone_right + self.old.alone_right) / self.rows
         one_right = f"where one of the two alone is right on {alone:.1%} of the rows, as here"
         if alike is not None and alike > self.rows:
-            return f"about {about(alike):,} rows would be enough, {one_right}: 9 in 10 models that do not differ pass then"
+            return f"about {about(alike)} rows would be enough, {one_right}: 9 in 10 models that do not differ pass then"
         if seen is not None:
-            return f"about {about(seen):,} rows would be enough, {one_right}, if the difference is what it seems"
+            return f"about {about(seen)} rows would be enough, {one_right}, if the difference is what it seems"
         return "these models seem to differ by the margin itself, which no number of rows tells; give another --margin"
 
     def as_dict(self) -> dict[str, Any]:
