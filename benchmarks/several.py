@@ -90,9 +90,10 @@ def main() -> None:
 def run_cell(cell: dict[str, Any], options: argparse.Namespace, folder: Path, ends: float) -> None:
     """Every system that the CSV lacks, on one draw of rows."""
     jobs = missing(RESULTS, [{**cell, "system": system} for system in (LABELS, *options.systems)])
-    if jobs:
-        write_rows(options.data, int(cell["rows"]), int(cell["seed"]), folder)
-    dev, test = (read(folder, split)[1] for split in ("dev", "test")) if jobs else (None, None)
+    if not jobs:
+        return
+    write_rows(options.data, int(cell["rows"]), int(cell["seed"]), folder)
+    dev, test = (read(folder, split)[1] for split in ("dev", "test"))
     for job in jobs:
         if time.monotonic() > ends:
             return

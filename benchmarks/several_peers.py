@@ -167,7 +167,7 @@ def auto(folder: Path, encoder: str, seed: int, epochs: float) -> Found:  # noqa
         "updates": next(rung["updates"] for rung in rungs if rung["rung"] == handed),
         "rung": handed,
         "rungs": " ".join(f"{rung['rung']}:{rung['updates']}:{rung['cpu']}:{rung['credit']}" for rung in rungs),
-        "thresholds": np.array(run.task.thresholds)[order].tolist(),
+        "thresholds": np.array(run.preprocessing.thresholds)[order].tolist(),
     }
     return dev[:, order], test[:, order], facts
 

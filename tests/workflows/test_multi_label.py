@@ -139,6 +139,19 @@ def test_runs_are_compared_by_the_same_rows(several_recipe, tmp_path):
     assert short.accuracy.value == pytest.approx(runs[2].scores.test.accuracy.value)
 
 
+def test_a_file_with_commas_between_its_labels_is_gated_as_it_is_evaluated(several_recipe, tmp_path, typed):
+    runs = [train(several_recipe("bert", f"train.seed={seed}"), tmp_path / f"run-{seed}") for seed in (1, 2)]
+    rows = zip(*several(60, seed=9), strict=True)
+    cells = [{"text": text, "label": ", ".join(own)} for text, own in rows if own]
+    write_rows(tmp_path / "commas.csv", ["text", "label"], cells)
+    code, printed, told = typed("evaluate", runs[0].folder, tmp_path / "commas.csv", "--json")
+    assert code == 0, told
+    wanted = json.loads(printed)["accuracy"]["value"]
+    code, printed, _ = typed("gate", runs[0].folder, "--against", runs[1].folder, "--data", tmp_path / "commas.csv", "--json")
+    assert code in (0, 3, 4)
+    assert json.loads(printed)["new"]["score"] == wanted
+
+
 def test_a_file_is_scored_and_predicted_as_lists(several_recipe, several_file, tmp_path, typed):
     run = train(several_recipe("bert"), tmp_path / "run")
     code, printed, _ = typed("evaluate", run.folder, several_file)

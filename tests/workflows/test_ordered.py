@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,11 @@ from rankwise.data.labelled import read_labelled, split_tables
 from rankwise.data.tasks import Ordered
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec
+from rankwise.report.blocks import Table
+from rankwise.report.groups import group_by_recipe
+from rankwise.report.runs import report_of
 from rankwise.run.folder import Run
+from rankwise.stats.intervals import Interval
 from rankwise.training.loss import loss_of
 from rankwise.workflows.assemble import assemble, training_device
 from rankwise.workflows.train import train
@@ -76,6 +81,12 @@ def test_it_is_scored_by_distance_and_loads_as_a_stock_classifier(stars_recipe, 
     assert code == 0
     assert "quadratic kappa  " in printed
     assert "mean absolute error  " in printed
+    (table,) = [block for block in report_of([run]).sections[0].blocks if isinstance(block, Table) and block.name == "scores"]
+    labels = {column.name: (column.label, column.kind) for column in table.columns}
+    assert labels["quadratic_kappa"] == ("quadratic kappa", "number")
+    assert labels["mean_absolute_error"] == ("mean absolute error", "number")
+    wide = replace(scores, more={"mean_absolute_error": Interval(1.5, 1.2, 1.8)})  # errors may be more than a class
+    assert group_by_recipe([run])[0].pooled([wide, wide], "mean_absolute_error").value == 1.5
 
 
 def test_the_median_errs_by_the_fewest_classes():

@@ -1,6 +1,7 @@
 """Columns that several tables and axes have, so that one thing has one name on every page and in every CSV."""
 
 from rankwise.report.blocks import Column
+from rankwise.stats.score_names import called, is_share
 
 RECIPE = Column("recipe", "recipe")
 RUN = Column("run", "run")
@@ -23,6 +24,6 @@ SCORES = {column.name: column for column in (ACCURACY, MACRO_F1, MCC, LOG_LOSS, 
 
 
 def column_of(name: str) -> Column:
-    """The column of a score by its name, one that only some tasks have too: all of these are shares."""
-    words = name.replace("_f1", "-F1").replace("_", " ")
-    return SCORES.get(name) or Column(name.replace(" ", "_"), f"{words}, %", "share")
+    """The column of a score by its name, one that only some tasks have too."""
+    key, label = name.replace(" ", "_"), called(name)
+    return SCORES.get(name) or (Column(key, f"{label}, %", "share") if is_share(name) else Column(key, label, "number"))

@@ -25,7 +25,10 @@ from rankwise.stats.seeds import SCORES
 from rankwise.workflows.compare import System, compare, settings_of_run, system_of
 
 SHARE, SIGNED = (0.0, 1.0), (-1.0, 1.0)
-LIMITS = {"mcc": SIGNED, "log_loss": (0.0, math.inf), "difference": SIGNED, "drop": SIGNED}  # of what is no share
+LIMITS = {  # of what is no share
+    **dict.fromkeys(("mcc", "quadratic_kappa", "difference", "drop"), SIGNED),
+    **dict.fromkeys(("log_loss", "mean_absolute_error"), (0.0, math.inf)),
+}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from rankwise.planning.plan import Plan
 from rankwise.recipe import Recipe
 from rankwise.run.format import LadderFacts, RunScores
 from rankwise.run.verdict import verdict
+from rankwise.stats.score_names import called
 from rankwise.system.visible import one_line, visible
 
 ADAPTER = """\
@@ -151,8 +152,7 @@ def model_card(
     ledger, test, on = plan.ledger, scores.test, base.hub or plan.encoder.name
     cap = f"under a cap of {ledger.budget:,}" if ledger.budget else "without a cap"
     told = one_line(verdict(scores, counts_words=plan.counts_words)).translate(NO_MARKUP)
-    more = tuple((name.replace("_", " ").replace("micro f1", "micro-F1"), score) for name, score in (test.more or {}).items())
-    rows = (("accuracy", test.accuracy), ("macro-F1", test.macro_f1), ("log-loss", test.log_loss), *more)
+    shown = ("accuracy", "macro_f1", "log_loss", *(test.more or {}))
     return visible(
         (files("rankwise.run") / "card.md")
         .read_text("utf-8")
@@ -165,9 +165,9 @@ def model_card(
             trained=f"{ledger.trainable_parameters:,} of {ledger.total_parameters:,} parameters were trained, {cap}.{chosen}",
             confidence=100 * test.confidence_level,
             scores="\n".join(
-                f"| {name} | {interval.value:.4f} | {interval.low:.4f} to {interval.high:.4f} |"
-                for name, interval in rows
-                if interval.value is not None
+                f"| {one_line(called(name)).translate(NO_MARKUP)} | {score.value:.4f} | {score.low:.4f} to {score.high:.4f} |"
+                for name, score in ((name, test.named(name)) for name in shown)
+                if score.value is not None
             ),
             how_scored=_how_scored(scores),
             example=(PAIR if pairs else SINGLE)["text_or_tuple"],

@@ -88,18 +88,14 @@ def read_decision(folder: Path, classes: tuple[str, ...]) -> Decision | None:
     path = folder / DECISION
     if not path.is_file():
         return None
-    decision = read_sealed(path, Decision)
+    decision, count, again = read_sealed(path, Decision), len(classes), f"make it again: rankwise decide {as_typed(folder)}"
     if decision.classes != classes or decision.run != sha256(folder / SCORES):
-        raise RunError(f"{path} is of another run; make it again: rankwise decide {as_typed(folder)}, or delete it")
-    if len(decision.rule.scaling.bias) not in (0, len(classes)) or decision.rule.scaling.temperature <= 0:
-        raise RunError(
-            f"{path}: its scaling is of no {len(classes)} classes; make it again: rankwise decide {as_typed(folder)}"
-        )
-    costs = decision.rule.costs
-    if costs is not None and [len(row) for row in costs.of_answers] != [len(classes)] * len(classes):
-        raise RunError(
-            f"{path}: its costs are of no {len(classes)} classes; make it again: rankwise decide {as_typed(folder)}"
-        )
+        raise RunError(f"{path} is of another run; {again}, or delete it")
+    scaling, costs = decision.rule.scaling, decision.rule.costs
+    if len(scaling.bias) not in (0, count) or scaling.temperature <= 0:
+        raise RunError(f"{path}: its scaling is of no {count} classes; {again}")
+    if costs is not None and [len(row) for row in costs.of_answers] != [count] * count:
+        raise RunError(f"{path}: its costs are of no {count} classes; {again}")
     return decision
 
 

@@ -246,8 +246,8 @@ class Run:
         with require("rankwise.run.consistency", extra="train").checked(self) as plan:
             base = self.base()
             there = base.folder
-            how = {"problem_type": self.task.problem_type}
-            loaded: Classifier = loading.load(self.folder, base, plan, self.preprocessing.classes, **how)
+            classes, problem_type = self.preprocessing.classes, self.task.problem_type
+            loaded: Classifier = loading.load(self.folder, base, plan, classes, problem_type=problem_type)
         if base.folder != there:  # the hub has sent its files, or others
             self.base()
         return loaded

@@ -169,8 +169,8 @@ def _clean_scores(task: Task, test: Evaluation, leaked: NDArray[np.bool_], spec:
 def _check_reload(folder: Path, job: Job) -> None:
     """Weights to the bit; logits within rounding, since BLAS may sum equal numbers in another order."""
     classifier = job.classifier
-    how = {"problem_type": job.data.task.problem_type}
-    loaded = adapters.load(folder, job.base, classifier.plan, classifier.classes, **how)
+    problem_type = job.data.task.problem_type
+    loaded = adapters.load(folder, job.base, classifier.plan, classifier.classes, problem_type=problem_type)
     weights = dict(loaded.model.named_parameters())
     for name, weight in classifier.trainable().items():
         if not torch.equal(weight, weights[name]):

@@ -4,14 +4,14 @@ Everything is chosen on rows that the run did not train on, with probabilities t
 the test rows verify it, once. Shapes: N rows, C classes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.files.table import Table, read_table
-from rankwise.data.prepare import split_of
+from rankwise.data.files.table import Table
 from rankwise.data.tasks import SINGLE_LABEL
 from rankwise.errors import DataError, RunError, as_typed
 from rankwise.inference.decision import UNLIKE, UNSURE, Costs, Rule, energy
@@ -35,7 +35,7 @@ from rankwise.stats.selective import (
 )
 from rankwise.system.events import Events
 from rankwise.system.files import sha256
-from rankwise.workflows.score_files import check_columns, with_text_columns
+from rankwise.workflows.score_files import logits_of_file
 
 ERRORS = (0.01, 0.02, 0.05, 0.1)  # for which it is told what can be promised
 FURTHER = (0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3)  # what is proposed where a wish can't be promised
@@ -192,18 +192,13 @@ def rows_of_file(
     source: SourceSpec,
     spec: DataSpec,
     *,
-    numbering: tuple[str, ...] = (),
+    numbering: Sequence[str] = (),
     engine: str = "torch",
     events: Events | None = None,
 ) -> tuple[Table, ScoredRows]:
     """Labelled rows of a file as they were read, and what the run says of them. Raises DataError."""
-    table = read_table(with_text_columns(run, source, spec), spec)
-    check_columns(run, table.layout, spec, source)
-    predictor = run.predictor_on(engine)
-    numbers = predictor.task.parse(table, numbering or run.preprocessing.numbering, spec)
-    split = split_of(table, numbers, predictor.tokenizer, run.preprocessing)
-    values = predictor.logits_of(split, batch_size=run.recipe.evaluate.batch_size, events=events)
-    probabilities = predictor.task.probabilities(values).astype(np.float32)
+    table, split, values = logits_of_file(run, source, spec, numbering=numbering, engine=engine, events=events)
+    probabilities = run.task.probabilities(values).astype(np.float32)
     return table, ScoredRows(split.rows, split.labels, probabilities, None if run.counts_words else energy(values))
 
 
@@ -260,10 +255,10 @@ def share(value: float) -> str:
     return f"{100 * value:.1f}".removesuffix(".0") + " %"
 
 
-def rounded(count: int) -> str:
-    """A count in the two digits that an estimate is good for."""
-    digits = max(0, len(str(count)) - 2)
-    return f"{max(1, round(count / 10**digits)) * 10**digits:,}"
+def about(rows: int) -> str:
+    """A number of rows, up to the two digits that an estimate is good for."""
+    step = 10 ** max(0, len(str(rows)) - 2)
+    return f"{-(-rows // step) * step:,}"
 
 
 def check_wish(wish: Wish) -> None:
@@ -308,7 +303,7 @@ def _why_not(held: Held, max_error: float) -> str:
     """Why no threshold promises a share of mistakes, how many rows would do, and what can be promised."""
     confidence, wrong = held.confidence[held.alike], held.wrong[held.alike]
     more = more_rows(confidence, wrong, max_error)
-    needs = f"about {rounded(more)} more rows like these would do" if more else "even the surest are wrong too often for that"
+    needs = f"about {about(more)} more rows like these would do" if more else "even the surest are wrong too often for that"
     others = (error for error in FURTHER if error > max_error and threshold_for_error(confidence, wrong, error))
     other = next(others, None)
     advice = f"{share(other)} can be promised: --max-error {100 * other:g}%" if other else "train on more rows first"

@@ -18,14 +18,15 @@ from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.run.folder import Run
 from rankwise.stats.intervals import Interval
 from rankwise.stats.noninferiority import CONFIDENCE, AccuracyTest, Chances, MacroF1Test, Outcome, PairedTest, outcome_of
+from rankwise.stats.score_names import called
 from rankwise.stats.scores import confusion_matrix, macro_f1
 from rankwise.system.events import Events
 from rankwise.system.files import to_json
 from rankwise.system.storage import told_refusals
 from rankwise.system.visible import one_line
 from rankwise.workflows.compare import Answers, Metric, check_data, check_rows, decisions
-from rankwise.workflows.decide import rows_of_file
-from rankwise.workflows.promises import Promise, PromiseOutcome, about, decision_holds
+from rankwise.workflows.decide import about, rows_of_file
+from rankwise.workflows.promises import Promise, PromiseOutcome, decision_holds
 from rankwise.workflows.score_files import seen_in_training
 
 EXIT_CODES: dict[Outcome | PromiseOutcome, int] = {"not worse": 0, "holds": 0, "worse": 3, "broken": 3, "not enough rows": 4}
@@ -108,7 +109,7 @@ class Gate:
     @property
     def score_name(self) -> str:
         """As people write it."""
-        return self.score.replace("_f", "-F")
+        return called(self.score)
 
     @property
     def verdict(self) -> str:
@@ -134,9 +135,9 @@ class Gate:
         alone = max(1, self.new.alone_right + self.old.alone_right) / self.rows
         one_right = f"where one of the two alone is right on {alone:.1%} of the rows, as here"
         if alike is not None and alike > self.rows:
-            return f"about {about(alike):,} rows would be enough, {one_right}: 9 in 10 models that do not differ pass then"
+            return f"about {about(alike)} rows would be enough, {one_right}: 9 in 10 models that do not differ pass then"
         if seen is not None:
-            return f"about {about(seen):,} rows would be enough, {one_right}, if the difference is what it seems"
+            return f"about {about(seen)} rows would be enough, {one_right}, if the difference is what it seems"
         return "these models seem to differ by the margin itself, which no number of rows tells; give another --margin"
 
     def as_dict(self) -> dict[str, Any]:
@@ -257,7 +258,7 @@ def scored_by_both(
     described, notes = "", dict[str, None]()
     for run in (new, old):
         source, spec, numbering = read_by(run)
-        table, scored = rows_of_file(run, source, spec, numbering=tuple(numbering), engine=engine, events=events)
+        table, scored = rows_of_file(run, source, spec, numbering=numbering, engine=engine, events=events)
         both.append(Answers(run, scored))
         notes |= dict.fromkeys((*losses(table.layout.name, table), *table.warnings))
         if seen := seen_in_training(run, table):

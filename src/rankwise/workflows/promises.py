@@ -13,7 +13,7 @@ from rankwise.run.format import ScoredRows
 from rankwise.stats.intervals import Interval
 from rankwise.stats.noninferiority import CONFIDENCE, share_rows_needed
 from rankwise.stats.selective import exact_interval
-from rankwise.workflows.decide import answers_of, share
+from rankwise.workflows.decide import about, answers_of, share
 
 PromiseOutcome = Literal["holds", "broken", "not enough rows"]
 
@@ -47,7 +47,7 @@ class Promise:
             return f"{promised}: {seen} {high}"
         if self.outcome == "broken":
             return f"{promised}: {seen} {low}"
-        enough = "" if self.rows_enough is None else f"; about {about(self.rows_enough):,} such rows would be enough"
+        enough = "" if self.rows_enough is None else f"; about {about(self.rows_enough)} such rows would be enough"
         return f"{promised}, and the rows are not enough to tell: {seen} {low} and as sure {high}{enough}"
 
 
@@ -64,12 +64,6 @@ def decision_holds(run: Run, scored: ScoredRows) -> tuple[Promise, ...]:
         without = round((1 - found.holds.value) * found.rows)
         promises.append(_promise("of the sets without the true label", 1 - decision.sets, without, found.rows))
     return tuple(promises)
-
-
-def about(rows: int) -> int:
-    """Rounded up to the two digits that an estimate is good for."""
-    step = int(f"1{'0' * (len(str(rows)) - 2)}")
-    return -(-rows // step) * step
 
 
 def _promise(what: str, limit: float, failed: int, rows: int) -> Promise:

@@ -13,6 +13,9 @@ from itertools import count, tee
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rankwise.data.audit import seen_in
 from rankwise.data.files.columns import Layout, columns_in_words
 from rankwise.data.files.rows import OutputRow
@@ -138,7 +141,21 @@ def evaluate_file(
     engine: str = "torch",
     events: Events | None = None,
 ) -> tuple[Table, Split, Evaluation]:
-    """Labelled rows as they were read, and as the run's classifier takes them, and its scores on them.
+    """Labelled rows as they were read, and as the run's classifier takes them, and its scores on them. Raises DataError."""
+    table, split, logits = logits_of_file(run, source, spec, numbering=numbering, engine=engine, events=events)
+    return table, split, evaluated(logits, split, run.task, run.recipe.evaluate)
+
+
+def logits_of_file(
+    run: Run,
+    source: SourceSpec,
+    spec: DataSpec,
+    *,
+    numbering: Sequence[str] = (),
+    engine: str = "torch",
+    events: Events | None = None,
+) -> tuple[Table, Split, NDArray[np.float32]]:
+    """Labelled rows as they were read, and as the run's classifier takes them, and its logits (N, C) of them.
 
     `numbering` names the classes that whole-number labels count; `events` hear how far it is. Raises DataError.
     """
@@ -149,9 +166,7 @@ def evaluate_file(
     numbers = task.parse(table, numbering or run.preprocessing.numbering, spec)  # before what computes is loaded
     predictor = run.predictor_on(engine)
     split = split_of(table, numbers, predictor.tokenizer, run.preprocessing)
-    scoring = run.recipe.evaluate
-    logits = predictor.logits_of(split, batch_size=scoring.batch_size, events=events)
-    return table, split, evaluated(logits, split, task, scoring)
+    return table, split, predictor.logits_of(split, batch_size=run.recipe.evaluate.batch_size, events=events)
 
 
 def seen_in_training(run: Run, table: Table) -> int:

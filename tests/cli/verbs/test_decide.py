@@ -62,6 +62,14 @@ def test_rows_of_a_file_choose_where_they_are_given_and_those_trained_on_are_tol
     assert "note: 48 of 60 rows have texts that this run trained on or chose by" in out
 
 
+def test_rows_of_a_file_that_are_dropped_are_told(typed, folder, rows, tmp_path):
+    path = rows.write(tmp_path / "gap.csv")
+    path.write_text(path.read_text("utf-8") + '"a text without a label",\n', "utf-8")
+    code, out, err = typed("decide", folder, "--coverage", "90%", "--data", path)
+    assert code == 0
+    assert "gap.csv: 1 row dropped" in " ".join(f"{out} {err}".split())
+
+
 def test_costs_decide_where_a_file_has_them(typed, folder, tmp_path):
     (tmp_path / "costs.yaml").write_text("unsure: 1\nwrong: 20\npairs:\n  fruit: {metal: 3}\n", "utf-8")
     code, out, _ = typed("decide", folder, "--costs", "costs.yaml")

@@ -9,6 +9,7 @@ from typer import Option
 from rankwise.cli import arguments, console
 from rankwise.cli.options import check_data, spec_for, with_columns
 from rankwise.cli.progress import WorkProgress
+from rankwise.data.labelled import losses
 from rankwise.errors import DataError
 from rankwise.run.decision import DECISION
 from rankwise.run.manifest import check_run
@@ -109,6 +110,8 @@ def _rows(run: "Run", options: DecideOptions) -> "ScoredRows":
         table, rows = rows_of_file(run, source, spec, numbering=numbering, engine=options.engine, events=Events(progress))
     if not options.as_json:
         console.dim(table.layout.describe())
+        for line in (*losses(table.layout.name, table), *table.warnings):
+            console.note(line)
         if seen := seen_in_training(run, table):
             console.note(
                 f"{seen:,} of {len(rows.truth):,} rows have texts that this run trained on or chose by, on which it is surer "
@@ -130,8 +133,8 @@ def _show(folder: Path, decision: "Decision", *, replaced: bool) -> None:
     if decision.rule.costs is not None and verified.cost is not None:
         cost = verified.cost.bracketed(".3g")
         console.out.print(f"{answers}; a text costs [bold]{cost}[/]; if all were answered, {verified.cost_without:.3g}")
-    elif decision.asked.startswith("at most"):
-        console.out.print(f"{answers}, at most [bold]{share(decision.wanted or 0)}[/] of these wrong")
+    elif decision.max_error is not None:
+        console.out.print(f"{answers}, at most [bold]{share(decision.max_error)}[/] of these wrong")
     else:
         console.out.print(f"{answers}, at most [bold]{share(verified.error_bound)}[/] of these wrong")
     console.out.print(console.plain_table("", "rows that chose", "test rows", rows=_both(promised, verified)))
@@ -184,7 +187,7 @@ def _show_notes(folder: Path, decision: "Decision", *, replaced: bool) -> None:
 
 def _show_chances(folder: Path, held: "Held", found: "list[Chance]") -> None:
     """What can be promised, and how to ask for it."""
-    from rankwise.workflows.decide import rounded, share
+    from rankwise.workflows.decide import about, share
 
     console.out.print(f"What {held.where} can promise, true in 19 of 20 such choices:")
     if held.folds:
@@ -196,7 +199,7 @@ def _show_chances(folder: Path, held: "Held", found: "list[Chance]") -> None:
             rows.append((share(chance.max_error), can, f"--max-error {100 * chance.max_error:g}%"))
         else:
             more = (
-                f"about {rounded(chance.more_rows)} more rows would do"
+                f"about {about(chance.more_rows)} more rows would do"
                 if chance.more_rows
                 else "the surest are wrong too often"
             )

@@ -14,6 +14,7 @@ from rankwise.cli.progress import WorkProgress
 from rankwise.cli.verbs.predict import show_engine
 from rankwise.data.labelled import losses
 from rankwise.run.manifest import check_run
+from rankwise.stats.score_names import called, is_share
 from rankwise.stats.scores import Mistake, ScoresWithMistakes
 from rankwise.system.events import Events
 from rankwise.system.visible import one_line
@@ -88,14 +89,8 @@ def evaluate(options: EvaluateOptions) -> None:
 
 def show_evaluation(scores: ScoresWithMistakes, classes: Sequence[str]) -> None:
     """All scores, per-class scores, the confusion matrix and the most confident mistakes."""
-    shown = [
-        ("accuracy %", console.percent(scores.accuracy)),
-        ("macro-F1 %", console.percent(scores.macro_f1)),
-        ("MCC", console.number(scores.mcc)),
-        ("log-loss", console.number(scores.log_loss)),
-        ("calibration error", console.number(scores.calibration_error)),
-        *((score_name(name), score_cell(name, score)) for name, score in (scores.more or {}).items()),
-    ]
+    named = ("accuracy", "macro_f1", "mcc", "log_loss", "calibration_error", *(scores.more or {}))
+    shown = [(score_name(name), score_cell(name, scores.named(name))) for name in named]
     headings = (f"{scores.rows:,} rows", f"score [{scores.confidence_level:.0%} interval]")
     console.out.print(console.plain_table(*headings, rows=shown))
     by_class = [
@@ -111,17 +106,14 @@ def show_evaluation(scores: ScoresWithMistakes, classes: Sequence[str]) -> None:
         _show_mistakes(scores.mistakes)
 
 
-NO_SHARES = ("quadratic_kappa", "mean_absolute_error")  # scores that are no part of a whole
-
-
 def score_name(name: str) -> str:
     """The name of a score as a table has it: `micro-F1 %`."""
-    return name.replace("_f1", "-F1").replace("_", " ") + " %" * (name not in NO_SHARES)
+    return escape(called(name)) + " %" * is_share(name)
 
 
 def score_cell(name: str, score: "Interval") -> str:
     """A score as a table has it under its name."""
-    return console.number(score) if name in NO_SHARES else console.percent(score)
+    return console.percent(score) if is_share(name) else console.number(score)
 
 
 def _show_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> None:
