@@ -4,10 +4,10 @@
     python benchmarks/columns.py --table
 
 A row of AG News has a topic, the agency that it names (missing in four rows of five; the names are cut out of the texts) and
-whether it tells of money, of percents or of neither; all rows are of its training file. A row of go_emotions with one emotion has that emotion, and its group in
-each of the two coarser groupings that were published with it (arXiv 2005.00547). Both sides are `auto`'s dearest rung at its
-own settings on the same rows, of which a run for one column gets those that have it. CPU seconds are of training and scoring,
-on one thread. What is in the CSV is not run again.
+whether it tells of money, of percents or of neither; all rows are of its training file. A row of go_emotions with one emotion
+has that emotion, and its group in each of the two coarser groupings that were published with it (arXiv 2005.00547). Both
+sides are `auto`'s dearest rung at its own settings on the same rows, of which a run for one column gets those that have it.
+CPU seconds are of training and scoring, on one thread. What is in the CSV is not run again.
 """
 
 from __future__ import annotations

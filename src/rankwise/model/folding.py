@@ -5,7 +5,7 @@ forward; going back, only what A and B need is computed. Adapters that can't be 
 is made of, its method says (methods.py). Shapes: B rows, T tokens, R rank.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -29,6 +29,8 @@ class LinearLayers:
         self.adapted = [weight for weights in owned for name, weight in weights if not name.startswith("base_layer.")]
         self.weights: dict[torch.dtype, tuple[tuple[Any, ...], Tensor]] = {}
         """By dtype: the state of what a folded weight was made from, and the weight."""
+        self.beside: Callable[[Tensor, Tensor], Tensor] | None = None
+        """What adds to a frozen product y (B, T, d_out), of x (B, T, d_in)."""
         self.frozen: dict[tuple[torch.dtype, torch.device], tuple[Tensor, Tensor | None]] | None = None
 
     def __call__(self, x: Tensor, fold: bool) -> Tensor:
@@ -36,7 +38,8 @@ class LinearLayers:
             kind = x.dtype, x.device
             if kind not in self.frozen:
                 self.frozen[kind] = self._folded(x.dtype), self._bias(x.dtype)
-            return F.linear(x, *self.frozen[kind])
+            product = F.linear(x, *self.frozen[kind])
+            return product if self.beside is None else self.beside(x, product)
         if not fold or not all(_can_fold(*layer) for layer in self.layers):
             outputs = [_apply(*layer, x) for layer in self.layers]
             return outputs[0] if len(outputs) == 1 else torch.cat(outputs, dim=-1)

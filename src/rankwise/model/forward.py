@@ -31,6 +31,9 @@ Inputs = Mapping[str, Tensor]
 ALL_ON = SpeedSpec()
 # tokens from which torch's fused attention is faster on a CPU where there is a backward pass; in bf16 never
 FUSED_WITH_BACKWARD = {torch.float32: FUSED_IN_TRAINING}
+READ_APART = (("query",), ("key", "value"))  # in the last layer, where only the first token's query is needed
+KINDS_TOGETHER = (*READ_APART, ("query", "key", "value"), ("attention_output",), ("ffn_in",), ("ffn_out",))
+"""Linear layers that are computed as one product, by kind."""
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -58,7 +61,7 @@ class Forward:
         self.encoder: Any = model.get_submodule(encoder.root)
         self.reads, self.pools = encoder.reads, encoder.pools
         self.layers = [_Layer(model, encoder, fast_path, index, adapter) for index in range(encoder.layers)]
-        self.linear = [linear for layer in self.layers for linear in layer.linear]
+        self.linear = [linear for layer in self.layers for linear in layer.linear.values()]
 
     def logits(
         self, inputs: Inputs, *, precision: str = "fp32", speed: SpeedSpec = ALL_ON, entering: Entering | None = None
@@ -89,7 +92,7 @@ class Forward:
         What a pooled head reads, a mean of tokens, is (B, 1, H) too.
         """
         stop, dtype = len(self.layers) if stop is None else stop, PRECISIONS[precision]
-        mask = _additive(inputs["attention_mask"], dtype)  # (B, 1, 1, T)
+        mask = additive_mask(inputs["attention_mask"], dtype)  # (B, 1, 1, T)
         for index in range(start, stop):
             first_only = speed.first_token and self.reads == "first" and index == len(self.layers) - 1
             hidden = self.layers[index](hidden, mask, dtype=dtype, fold=speed.fold, first_only=first_only)
@@ -125,17 +128,10 @@ class _Layer:
         self.module = model.get_submodule(encoder.layer_paths[index])
         part: Callable[[str], Any] = self.module.get_submodule
 
-        def together(*kinds: str) -> LinearLayers:
-            return LinearLayers([linear[kind] for kind in kinds], adapter)
-
+        self.linear = {kinds: LinearLayers([linear[kind] for kind in kinds], adapter) for kinds in KINDS_TOGETHER}
         self.heads = encoder.heads
-        self.query = together("query")
-        self.key_value = together("key", "value")
-        self.query_key_value = together("query", "key", "value")
-        self.attention_output = together("attention_output")
-        self.ffn_in, self.ffn_out = together("ffn_in"), together("ffn_out")
-        qkv = (self.query, self.key_value, self.query_key_value)  # read together, and apart in the last layer
-        self.linear = (*qkv, self.attention_output, self.ffn_in, self.ffn_out)
+        self.query, self.key_value, self.query_key_value, *others = self.linear.values()
+        self.attention_output, self.ffn_in, self.ffn_out = others
         self.attention_norm, self.ffn_norm = part(fast_path.attention_norm), part(fast_path.ffn_norm)
         self.activation = part(fast_path.activation)
         self.attention_dropout = part(fast_path.attention_dropout)
@@ -212,7 +208,7 @@ def _attend_on_cpu(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | Non
     return context.view(rows, heads, tokens, width)
 
 
-def _additive(attention_mask: Tensor, dtype: torch.dtype) -> Tensor | None:
+def additive_mask(attention_mask: Tensor, dtype: torch.dtype) -> Tensor | None:
     """0 where a token is real, the most negative number where it is padding (B, 1, 1, T); None where all are real."""
     padding = attention_mask == 0
     if on_cpu(attention_mask) and not torch.compiler.is_compiling() and not bool(padding.any()):

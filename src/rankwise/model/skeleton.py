@@ -6,6 +6,7 @@ load, to the bit, and can't train. Shapes: B rows, T tokens, C classes.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,24 @@ from torch import Tensor, nn
 
 from rankwise.encoders.base import Base
 from rankwise.encoders.describe import Encoder, Part
-from rankwise.encoders.family import FastPath
 from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, Classifier, check_finite, copy_misaligned
-from rankwise.model.methods import LiveAdapter, LowRank, live_method
+from rankwise.model.methods import LiveAdapter, LowRank, LowRankUpdate, live_method
 from rankwise.model.pooled import read_head
 from rankwise.planning.plan import Plan
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
 PEFT_COPIES = (".original_module.", ".modules_to_save.")  # in names of a head's biases that peft saves twice with `bias: all`
-NORM_EPSILON = 1e-12  # transformers' where a config has none
+ACTIVATION, NORM_EPSILON = "gelu", 1e-12  # transformers' where a config has none
+
+
+@dataclass(frozen=True)
+class SavedParts:
+    """What a run's folder holds beside the encoder that it was trained from."""
+
+    updates: dict[str, LowRankUpdate]
+    """By the linear layer's name."""
+    others: dict[str, Tensor]
+    """The head, and what else was trained, by the classification model's names."""
 
 
 def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) -> Classifier | None:
@@ -33,40 +43,71 @@ def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) 
     that are not in one safetensors file, activations that are not torch's own, and for files that do not hold what was
     planned, of which loading them says what is wrong. Raises ModelError for a tensor that is not finite.
     """
-    encoder, method = plan.encoder, live_method(plan)
-    adapter = method if isinstance(method, LowRank) and method.merges_exactly else None
+    tree = tree_of(plan.encoder)
+    weights = None if tree is None else read_body(base, plan, folder)
+    parts = None if weights is None else read_parts(folder, plan)
+    if tree is None or weights is None or parts is None:
+        return None
+    weights |= parts.others
+    for name, update in parts.updates.items():
+        weights[f"{name}.weight"] = torch.addmm(weights[f"{name}.weight"], update.b, update.a, alpha=update.scale)
+    names = plan.encoder.tensors()
+    if not _holds(weights, names):
+        return None
+    tree.load_state_dict({name: weights[name] for name in names}, assign=True)
+    classifier = Classifier(tree.requires_grad_(False).eval(), plan, classes)
+    assert classifier.forward is not None
+    classifier.forward.freeze()
+    return classifier
+
+
+def read_body(base: Base, plan: Plan, folder: Path) -> dict[str, Tensor] | None:
+    """The encoder's tensors by the classification model's names, in the file's mapped pages; None as `read_folded` has it.
+
+    `folder` is the run's, which its whole model lies in. Raises ModelError for a tensor that is not finite.
+    """
     source = Path(base.location) / MODEL_FILE
-    if encoder.traits.fast_path is None or plan.adapter.quantize != "none" or not source.is_file():
+    if plan.encoder.traits.fast_path is None or plan.adapter.quantize != "none" or not source.is_file():
         return None
-    if adapter is None and isinstance(method, LiveAdapter):
-        return None
-    tree = _tree(encoder, encoder.traits.fast_path)
-    if tree is None:
-        return None
-    stored = _read(source, copy=False)
-    weights = {f"{encoder.root}.{name}": tensor for name, tensor in stored.items()} | stored  # without a head, names lack it
-    body = {name: shape for part in encoder.body for name, shape in part.tensors}
+    weights = _model_in(source, plan.encoder)
+    body = {name: shape for part in plan.encoder.body for name, shape in part.tensors}
     if not _holds(weights, body):
         return None
-    check_finite(((name, weights[name]) for name in body), base.name if plan.adapter.is_apart else folder.name)
+    kept = {name: weights[name] for name in body}
+    check_finite(kept.items(), base.name if plan.adapter.is_apart else folder.name)
+    return kept
+
+
+def read_parts(folder: Path, plan: Plan) -> SavedParts | None:
+    """What a run's folder holds beside the encoder; None as `read_folded` has it.
+
+    Raises ModelError for a tensor that is not finite.
+    """
+    encoder, method = plan.encoder, live_method(plan)
+    adapter = method if isinstance(method, LowRank) and method.merges_exactly else None
+    if adapter is None and isinstance(method, LiveAdapter):
+        return None
+    updates: dict[str, LowRankUpdate] = {}
     if adapter is not None:
         saved = _adapter_in(folder, encoder)
         own = {_plain(name) for name in saved if not any(copy in name for copy in PEFT_COPIES)}
         if own != _expected(adapter, plan):
             return None
         check_finite(saved.items(), folder.name)
-        weights |= _merged(adapter, plan, weights, saved)
+        updates = {site.name: adapter.saved(saved, plan, site) for site in plan.sites}
+        its_own = adapter.saved_names(plan)
+        others = {_plain(name): tensor for name, tensor in saved.items() if name not in its_own}
+    else:
+        stored = {} if encoder.pools else _model_in(folder / MODEL_FILE, encoder)
+        parts = (*encoder.pooler, *encoder.head)
+        others = {name: stored[name] for part in parts for name, _ in part.tensors if name in stored}
     if encoder.pools:
-        weights |= read_head(folder)
-    names = encoder.tensors()
-    if not _holds(weights, names):
+        others |= read_head(folder)
+    heads = {name: shape for part in encoder.head for name, shape in part.tensors}
+    if not _holds(others, heads):
         return None
-    check_finite(((name, weights[name]) for name in names.keys() - body), folder.name)
-    tree.load_state_dict({name: weights[name] for name in names}, assign=True)
-    classifier = Classifier(tree.requires_grad_(False).eval(), plan, classes)
-    assert classifier.forward is not None
-    classifier.forward.freeze()
-    return classifier
+    check_finite(((name, others[name]) for name in heads), folder.name)
+    return SavedParts(updates, others)
 
 
 def _holds(weights: Mapping[str, Tensor], names: Mapping[str, tuple[int, ...]]) -> bool:
@@ -86,25 +127,18 @@ def _expected(adapter: LowRank, plan: Plan) -> set[str]:
     return {*map(_plain, adapter.saved_names(plan)), *heads, *biases}
 
 
-def _merged(adapter: LowRank, plan: Plan, weights: Mapping[str, Tensor], saved: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Every tensor that a saved adapter changes or brings, under the classification model's names."""
-    changed = {_plain(name): tensor for name, tensor in saved.items()}
-    for site in plan.sites:
-        name = f"{site.name}.weight"
-        update = adapter.saved(saved, plan, site)
-        changed[name] = torch.addmm(weights[name], update.b, update.a, alpha=update.scale)
-    return changed
-
-
 def _adapter_in(folder: Path, encoder: Encoder) -> dict[str, Tensor]:
     """A saved adapter's tensors by the classification model's names, which lack the encoder's where the head stands apart."""
     saved, top = _read(folder / ADAPTER_FILE, copy=True), "base_model.model."
     return {name.replace(top, f"{top}{encoder.root}.", 1): saved[name] for name in saved} if encoder.pools else saved
 
 
-def _tree(encoder: Encoder, fast_path: FastPath) -> nn.Module | None:
-    """The modules without weights, under transformers' paths; None for an activation that is not known."""
-    activation = ACTIVATIONS.get(encoder.config.get(fast_path.activation_key, "gelu"))
+def tree_of(encoder: Encoder) -> nn.Module | None:
+    """The modules without weights, under transformers' paths; None where there is no fast path, or an unknown activation."""
+    fast_path = encoder.traits.fast_path
+    if fast_path is None:
+        return None
+    activation = ACTIVATIONS.get(encoder.config.get(fast_path.activation_key, ACTIVATION))
     if activation is None:
         return None
     tree = nn.Module()
@@ -135,6 +169,12 @@ def _module(part: Part, encoder: Encoder) -> nn.Module:
         embedding: Any = nn.Embedding
         made: nn.Module = embedding.from_pretrained(torch.empty(shape), padding_idx=padding)
         return made  # its usual start would import half of torch
+
+
+def _model_in(path: Path, encoder: Encoder) -> dict[str, Tensor]:
+    """A whole model's tensors by the classification model's names, which lack the encoder's where it has no head."""
+    stored = _read(path, copy=False)
+    return {f"{encoder.root}.{name}": tensor for name, tensor in stored.items()} | stored
 
 
 def _put(tree: nn.Module, path: str, module: nn.Module) -> None:
