@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rankwise.data.tasks.multi_label import MultiLabel, rarest_classes
 from rankwise.data.tasks.names import LABEL_COLUMNS
-from rankwise.data.tasks.task import UNKNOWN, Labels, Probabilities, Task
+from rankwise.data.tasks.task import UNKNOWN, Labels, Probabilities, Question, Task
 
 if TYPE_CHECKING:
     from rankwise.recipe import EvaluateSpec
@@ -110,6 +110,15 @@ class LabelColumns(MultiLabel):
     def names(self, label: Any) -> tuple[str, ...]:
         found = tuple(name for name, has in zip(self.classes, label, strict=True) if has == 1)
         return found or (UNKNOWN,)
+
+    def questions(self, labels: Labels) -> tuple[Question, ...]:
+        """For each column which of its classes a text has."""
+        told = []
+        for name, block in self.blocks.items():
+            own = labels[:, block]
+            classes = tuple(known.removeprefix(f"{name}=") for known in self.classes[block])
+            told.append(Question(name, classes, np.where(own.max(axis=1) == 1, own.argmax(axis=1), -1)))
+        return tuple(told)
 
     def answer(self, decided: Any, names: Sequence[Any]) -> dict[str, Any]:
         """The label of each column, without the column's name before it."""

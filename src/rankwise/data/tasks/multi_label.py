@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.tasks.names import MULTI_LABEL
-from rankwise.data.tasks.task import UNKNOWN, Labels, Probabilities, Task
+from rankwise.data.tasks.task import UNKNOWN, Labels, Probabilities, Question, Task
 
 if TYPE_CHECKING:
     from rankwise.recipe import EvaluateSpec
@@ -116,6 +116,12 @@ class MultiLabel(Task):
         has = labels == 1
         either = np.where(has.any(axis=1), rarest_classes(has), len(self.classes))
         return np.where(labels.min(axis=1) < 0, -1, either)
+
+    def questions(self, labels: Labels) -> tuple[Question, ...]:
+        """For each class whether a text has it."""
+        return tuple(
+            Question(name, (f"not {name}", name), column) for name, column in zip(self.classes, labels.T, strict=True)
+        )
 
     def answer(self, decided: Any, names: Sequence[Any]) -> Any:
         """The labels of a row, in the order of the classes."""

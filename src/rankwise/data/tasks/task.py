@@ -35,6 +35,17 @@ Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Question:
+    """One of the things that a row's labels say, of several classes one, which can be looked at alone."""
+
+    name: str
+    """The label column, or the label that a text has or has not; empty where there is one question."""
+    classes: tuple[str, ...]
+    labels: Labels
+    """(N,) class numbers, -1 where it is not known."""
+
+
+@dataclass(frozen=True)
 class Task(ABC):
     """What a classifier decides about a text."""
 
@@ -115,6 +126,10 @@ class Task(ABC):
     def normal(self, probabilities: Probabilities) -> Probabilities:
         """Probabilities that each class's own classifier tells, as this task has them."""
         return probabilities
+
+    def questions(self, labels: Labels) -> tuple[Question, ...]:
+        """What the labels of rows say, apart from each other."""
+        return (Question("", self.classes, labels),)
 
     def stored(self, truth: Labels) -> Labels:
         """Labels (N, C) that were read from a file, with -1 where it can't tell that one is missing."""
