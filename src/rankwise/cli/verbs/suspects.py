@@ -24,6 +24,7 @@ from rankwise.data.tasks import (
     Labels,
     Question,
     Task,
+    by_number,
     column_sizes,
     read_as,
     tags_of,
@@ -205,7 +206,7 @@ def _truth(source: SourceSpec, spec: DataSpec, table: Table, task: Task, column:
     if task.name == MULTI_LABEL:
         filled = read_as(replace(filled, task=SINGLE_LABEL), MULTI_LABEL, task.classes)
     strange = {tag for row in tags_of(filled) for tag in row}
-    if not strange & set(task.classes):
+    if not (strange & set(task.classes) or by_number(strange, task.classes)):
         raise DataError(
             f"{layout.path}: column '{column}' holds {', '.join(sorted(strange)[:4]) or 'nothing'}, none of which is a label "
             f"of column '{layout.label}'; expected the same class names"
@@ -214,7 +215,7 @@ def _truth(source: SourceSpec, spec: DataSpec, table: Table, task: Task, column:
     labels = np.zeros((len(cells), *parsed.shape[1:]), dtype=np.int64)
     labels[known_rows] = parsed
     words = np.full(len(cells), "", dtype=object)
-    words[known_rows] = filled.labels
+    words[known_rows] = [as_list(task.names(row)) for row in parsed] if task.name == MULTI_LABEL else filled.labels
     return Truth(tuple(words.tolist()), known_rows, labels)
 
 

@@ -236,10 +236,9 @@ def _labels_by_column(table: Table) -> dict[str, list[str]]:
 
 
 def _names_by_number(table: Table, labels: Iterable[str], numbering: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
-    """Class names by whole-number label: 0 … C-1 or 1 … C in the order of `numbering`, told apart by 0 and C.
-
-    Raises DataError where there is no order, or the labels don't say where they start.
-    """
+    """As `names_counted`. Raises DataError where there is no order, or the labels don't say where they start."""
+    if names := names_counted(labels, numbering):
+        return names
     values = {int(label) for label in labels}
     count = len(numbering)
     if not numbering:
@@ -253,13 +252,22 @@ def _names_by_number(table: Table, labels: Iterable[str], numbering: Sequence[st
             f"{table.layout.path}: labels {sorted(values)[:5]} can't number the classes {', '.join(numbering)}; "
             f"expected 0 to {count - 1} or 1 to {count}"
         )
-    if 0 not in values and count not in values:
-        raise DataError(
-            f"{table.layout.path}: labels {sorted(values)} may count from 0 or from 1; expected one row labelled 0 or "
-            f"{count} to tell"
-        )
-    first = 0 if 0 in values else 1
-    return {str(number): name for number, name in enumerate(numbering, start=first)}
+    raise DataError(
+        f"{table.layout.path}: labels {sorted(values)} may count from 0 or from 1; expected one row labelled 0 or "
+        f"{count} to tell"
+    )
+
+
+def names_counted(labels: Iterable[str], numbering: Sequence[str]) -> dict[str, str]:
+    """Class names by whole-number label: 0 … C-1 or 1 … C in the order of `numbering`, told apart by 0 and C.
+
+    Empty where they are others, or these don't tell.
+    """
+    values, count = {int(label) for label in labels}, len(numbering)
+    from_0, from_1 = values <= set(range(count)), values <= set(range(1, count + 1))
+    if from_0 == from_1:
+        return {}
+    return {str(number): name for number, name in enumerate(numbering, start=0 if from_0 else 1)}
 
 
 def by_number(labels: Iterable[str], classes: Iterable[str]) -> bool:
