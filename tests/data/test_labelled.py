@@ -56,7 +56,7 @@ def ids_beside_names(tmp_path, *, first=0, count=4):
     (tmp_path / "labels.txt").write_text("joy\nanger\nfear\ncalm\n", "utf-8")
     for name, rows in (("train", 40), ("test", 8)):
         cells = [
-            f"{first + row % count},{first + (row + 1) % count}" if row % 4 else f"{first + row % count}"
+            f"{first + row % count},{first + (row + 1) % count}" if row % 5 else f"{first + row % count}"
             for row in range(rows)
         ]
         lines = [f"some {name} text {row}\t{cell}" for row, cell in enumerate(cells)]
