@@ -61,7 +61,7 @@ def test_planned_is_live_is_saved_and_reloads_to_the_bit(tickets_recipe, tmp_pat
     assert again == run.predict(["apple pear plenty"])[0]
 
 
-def test_it_learns_each_column_and_answers_with_both(tickets_recipe, tmp_path, typed):
+def test_it_learns_each_column_and_answers_with_both(tickets_recipe, tmp_path, typed, copy_of):
     run = train(tickets_recipe("bert", "data.split.test=40"), tmp_path / "run")
     assert run.preprocessing.classes == ("topic=fruit", "topic=metal", "topic=river", "size=large", "size=small")
     assert set(run.scores.test.more) == {"topic accuracy", "size accuracy"}
@@ -76,6 +76,10 @@ def test_it_learns_each_column_and_answers_with_both(tickets_recipe, tmp_path, t
     assert (rows.truth == -1).any(), "a label that is missing stays so"
     right = run.task.right(rows.probabilities.astype(np.float64), rows.truth)
     assert right.mean() == pytest.approx(run.scores.test.accuracy.value)
+    code, printed, _ = typed("gate", run.folder, "--against", copy_of(run), "--score", "macro-f1", "--json")
+    gated = json.loads(printed)
+    assert (code, gated["score"], gated["difference"]["value"]) == (4, "macro_f1", 0.0)
+    assert gated["new"]["score"] == pytest.approx(run.scores.test.macro_f1.value)
     code, printed, _ = typed("predict", run.folder, "--text", "apple pear little")
     assert (code, "topic: " in printed, "size: " in printed) == (0, True, True)
     write_rows(tmp_path / "new.csv", ["text"], [{"text": "apple"}, {"text": "iron"}])
