@@ -121,6 +121,26 @@ def test_a_label_that_no_class_has_is_wrong_and_not_missing():
     assert task.right(probabilities, truth).tolist() == [False, True]
 
 
+def test_a_label_that_training_never_saw_reads_back_from_the_run_as_wrong_and_a_missing_one_as_missing(
+    tickets_recipe, tmp_path
+):
+    test = [
+        *tickets(30, seed=5),
+        {"text": "apple pear", "topic": "sky", "size": ""},
+        {"text": "iron", "topic": "", "size": "huge"},
+    ]
+    write_rows(tmp_path / "test.csv", ["text", *COLUMNS], test)
+    unseen = [f"data.test={tmp_path / 'test.csv'}", "data.unseen_labels=wrong", "train.epochs=1", "evaluate.baselines=false"]
+    run = train(tickets_recipe("bert", *unseen), tmp_path / "run")
+    kept = Run.load(run.folder).scored_rows()
+    assert kept.truth[-2:].tolist() == [[0, 0, 0, -1, -1], [-1, -1, -1, 0, 0]]
+    right = run.task.right(kept.probabilities.astype(np.float64), kept.truth)
+    assert right[-2:].tolist() == [False, False]
+    assert right.mean() == run.scores.test.accuracy.value
+    held_out = run.held_out_rows()
+    assert (held_out.truth == -1).any(), "a missing cell of the validation rows too"
+
+
 def test_decisions_probabilities_and_credit_are_of_each_column():
     task = LabelColumns(("a=x", "a=y", "b=u", "b=v", "b=w"), None, (("a", 2), ("b", 3)))
     logits = np.array([[1.0, 3.0, 0.0, 0.0, 2.0], [5.0, 1.0, 3.0, 0.0, 0.0]], dtype=np.float32)
@@ -140,4 +160,3 @@ def test_decisions_probabilities_and_credit_are_of_each_column():
     assert (decided_right, other) == (True, False)
     other = (task, task.probabilities(-logits))
     assert task.difference(probabilities, other, np.array([[0, 1, 0, 0, 1], [1, 0, 0, 1, 0]]), 0.95).value == 0.5
-    assert task.stored(np.array([[1, 0, 0, 0, 0]])).tolist() == [[1, 0, -1, -1, -1]]

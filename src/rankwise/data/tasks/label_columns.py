@@ -126,12 +126,6 @@ class LabelColumns(MultiLabel):
         owner = [name for name, size in self.columns for _ in range(size)]
         return {owner[number]: str(names[number]).removeprefix(f"{owner[number]}=") for number in chosen}
 
-    def stored(self, truth: Labels) -> Labels:
-        truth = truth.copy()
-        for block in self.blocks.values():
-            truth[truth[:, block].max(axis=1) < 1, block] = -1
-        return truth
-
     def _right(self, probabilities: Probabilities, truth: Labels) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """(which columns are right and known, which are known), (N, columns) each."""
         decided = self.decide(probabilities)

@@ -131,10 +131,6 @@ class Task(ABC):
         """What the labels of rows say, apart from each other."""
         return (Question("", self.classes, labels),)
 
-    def stored(self, truth: Labels) -> Labels:
-        """Labels (N, C) that were read from a file, with -1 where it can't tell that one is missing."""
-        return truth
-
     def answer(self, decided: Any, names: Sequence[Any]) -> Any:
         """What a prediction says of one row's decision, where classes have these names."""
         return names[int(decided)]
