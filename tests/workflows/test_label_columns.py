@@ -87,6 +87,10 @@ def test_it_learns_each_column_and_answers_with_both(tickets_recipe, tmp_path, t
     assert code == 0
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
     assert [set(line["label"]) for line in lines] == [set(COLUMNS)] * 2
+    for line, one in zip(lines, run.predict(["apple", "iron"]), strict=True):
+        assert line["scores"] == pytest.approx(one.scores, abs=1e-5)
+        assert one.scores == {column: one.probabilities[f"{column}={name}"] for column, name in one.label.items()}
+        assert one.score == min(one.scores.values())
     code, _, said = typed("predict", run.folder, tmp_path / "new.csv", "--numbers")
     assert (code, "--numbers counts the classes of one label column" in said) == (2, True)
     explained = report_of([run], explain=True).sections

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 
@@ -197,6 +199,22 @@ def test_a_file_is_scored_and_predicted_as_lists(several_recipe, several_file, t
     code, printed, _ = typed("predict", run.folder, "--text", "apple pear", "--explain")
     assert (code, "\n  of " in printed) == (0, True)
     assert all(set(line["predicted_label"]) <= set(CLASSES) for line in lines)
+    for line, one in zip(lines, run.predict([line["text"] for line in lines]), strict=True):
+        assert line["predicted_label"] == list(one.label)
+        assert line["scores"] == pytest.approx([one.probabilities[name] for name in one.label], abs=1e-5)
+        assert one.score == pytest.approx(min(one.scores, default=1 - max(one.probabilities.values())))
+        assert line["score"] == pytest.approx(one.score, abs=1e-5)
+    assert {len(line["scores"]) for line in lines} >= {0, 1, 2}, "some texts have no label, some have several"
+    code, printed, _ = typed("predict", run.folder, several_file)
+    row = next(csv.DictReader(io.StringIO(printed)))
+    assert code == 0
+    assert [json.loads(row[name]) for name in ("predicted_label", "scores")] == [
+        lines[0]["predicted_label"],
+        lines[0]["scores"],
+    ]
+    code, printed, _ = typed("predict", run.folder, "--text", lines[0]["text"])
+    shown = (f"{name} {score:.1%}" for name, score in zip(lines[0]["predicted_label"], lines[0]["scores"], strict=True))
+    assert " + ".join(shown) in printed
 
 
 def test_labels_may_be_given_as_lists_in_python(tmp_path):

@@ -59,6 +59,10 @@ class LabelColumns(MultiLabel):
         likeliest = [np.eye(part.shape[1], dtype=np.int64)[part.argmax(axis=1)] for part in self._parts(probabilities)]
         return np.concatenate(likeliest, axis=1)
 
+    def confidence(self, probabilities: Probabilities) -> NDArray[np.float64]:
+        """The probability of the least sure of a row's labels."""
+        return np.asarray(np.min([part.max(axis=1) for part in self._parts(probabilities)], axis=0))
+
     def credit(self, probabilities: Probabilities, truth: Labels) -> NDArray[np.float64]:
         """The share of a row's columns that are right, of those whose label is known; 0 where none is."""
         right, known = self._right(probabilities, truth)

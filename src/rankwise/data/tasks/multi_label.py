@@ -55,9 +55,13 @@ class MultiLabel(Task):
         return np.asarray(probabilities >= self.limits).astype(np.int64)
 
     def confidence(self, probabilities: Probabilities) -> NDArray[np.float64]:
-        """The probability of the least certain of a row's answers, were they independent of each other: the product."""
-        likely = np.where(self.decide(probabilities) == 1, probabilities, 1 - probabilities)
-        return np.asarray(likely.prod(axis=-1))
+        """The probability of the least sure of a row's labels; of a row that gets none, that it lacks the likeliest.
+
+        Not the product over all classes: of 28 clear answers, each 98 % sure, that would be 57 %, and it would fall with
+        every class that a run has, so that nobody could say which value is a good one.
+        """
+        given = np.where(self.decide(probabilities) == 1, probabilities, np.inf).min(axis=-1)
+        return np.asarray(np.where(np.isfinite(given), given, 1 - probabilities.max(axis=-1)))
 
     def right(self, probabilities: Probabilities, truth: Labels) -> NDArray[np.bool_]:
         """Which rows have exactly the right labels."""
