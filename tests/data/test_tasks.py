@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from conftest import separable
 from rankwise.data.files.table import table_of
 from rankwise.data.labelled import split_tables
-from rankwise.data.tasks import SingleLabel, class_names
+from rankwise.data.tasks import LabelColumns, MultiLabel, SingleLabel, class_names
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec
 
@@ -81,3 +82,14 @@ def test_class_names_of_a_source_keep_their_order_where_the_recipe_names_none():
     labelled = split_tables(DataSpec(), named)
     assert labelled.classes == labelled.numbering == ("river", "fruit", "metal")
     assert split_tables(DataSpec(classes=("metal", "river", "fruit")), named).classes == ("metal", "river", "fruit")
+
+
+def test_a_row_of_several_labels_is_as_sure_as_the_least_sure_of_them():
+    task = MultiLabel(("a", "b", "c"), (0.5, 0.2, 0.5))
+    probabilities = np.array([[0.9, 0.3, 0.4], [0.6, 0.1, 0.4], [0.1, 0.1, 0.02]])
+    assert task.confidence(probabilities) == pytest.approx([0.3, 0.6, 0.9])
+    many = np.full((1, 100), 0.02)
+    many[0, 7] = 0.97
+    assert MultiLabel(tuple(map(str, range(100)))).confidence(many) == pytest.approx([0.97]), "however many there are"
+    columns = LabelColumns(("q=x", "q=y", "p=u", "p=v"), None, (("q", 2), ("p", 2)))
+    assert columns.confidence(np.array([[0.9, 0.1, 0.3, 0.7]])) == pytest.approx([0.7])

@@ -69,6 +69,15 @@ def test_test_rows_of_unknown_classes_come_back_as_such(tmp_path):
         np.testing.assert_array_equal(getattr(again, name), values)
 
 
+def test_several_labels_of_a_row_survive_the_parquet_file_the_missing_and_the_strange_ones_too(tmp_path):
+    truth = np.array([[1, 0, 1], [0, 0, 0], [-1, -1, -1], [0, 0, -1], [-1, -1, 1]])
+    kept = ScoredRows(np.arange(5), truth, np.full((5, 3), 0.5, np.float32))
+    kept.write(tmp_path / "rows.parquet", ("a", "b", "c"))
+    assert ScoredRows.read(tmp_path / "rows.parquet", ("a", "b", "c")).truth.tolist() == truth.tolist()
+    with pytest.raises(RunError, match="its columns are not those of 2 classes"):
+        ScoredRows.read(tmp_path / "rows.parquet", ("a", "b"))
+
+
 def test_energies_come_back_where_they_are_known(tmp_path):
     kept = ScoredRows(np.arange(2), np.array([1, 0]), np.full((2, 2), 0.5, np.float32), np.array([-3.5, 0.25], np.float32))
     kept.write(tmp_path / "rows.parquet", ("a", "b"))

@@ -189,6 +189,50 @@ def test_macro_f1_of_no_known_class_is_not_defined():
     assert test.chances(0.0, 0.005) == Chances(0.0, 0.0, 1.0)
 
 
+def several_models(seed, *, rows=300, shares=(0.1, 0.3, 0.6), changed=0.06):
+    """As `models`, of rows that may have each of several labels or none."""
+    rng = np.random.default_rng(seed)
+    truth = (rng.random((rows, len(shares))) < shares).astype(int)
+    common = np.where(rng.random(truth.shape) < 0.85, truth, 1 - truth)
+    answers = []
+    for _ in range(2):
+        again = np.where(rng.random(truth.shape) < 0.5, truth, 1 - truth)
+        answers.append(np.where(rng.random(truth.shape) < changed, again, common))
+    return *answers, truth
+
+
+def test_of_several_labels_the_difference_is_that_of_scikit_learn_too():
+    new, old, truth = several_models(0)
+    expected = f1_score(truth, new, average="macro") - f1_score(truth, old, average="macro")
+    test = MacroF1Test.of(new, old, truth, 3, resamples=500)
+    assert test.bounds.value == pytest.approx(expected)
+    assert test.bounds.low < expected < test.bounds.high
+    assert test.bounds.width == pytest.approx(2 * Z * test.deviation, rel=0.1)
+
+
+def test_of_several_labels_models_alike_are_seen_apart_in_at_most_5_of_100_samples_each_way():
+    found = [MacroF1Test.of(*several_models(seed), 3, resamples=400, seed=seed).bounds for seed in range(200)]
+    for apart in (sum(bounds.low > 0 for bounds in found), sum(bounds.high < 0 for bounds in found)):
+        assert 0 < apart / 200 <= 0.05
+
+
+def test_of_several_labels_models_that_agree_on_few_rows_are_not_taken_for_alike():
+    for rows, outcome in ((40, "not enough rows"), (6000, "not worse")):
+        new, _, truth = several_models(0, rows=rows)
+        assert outcome_of(MacroF1Test.of(new, new, truth, 3, resamples=400).bounds, 0.01) == outcome
+
+
+def test_a_missing_cell_of_a_label_column_tells_nothing():
+    new, old, truth = several_models(0)
+    without = np.append(truth, np.full((50, 3), -1), axis=0)
+    answered = (np.append(one, np.ones((50, 3), int), axis=0) for one in (new, old))
+    assert MacroF1Test.of(*answered, without, 3).bounds.value == pytest.approx(
+        MacroF1Test.of(new, old, truth, 3).bounds.value
+    )
+    nothing = np.full((5, 3), -1)
+    assert MacroF1Test.of(new[:5], old[:5], nothing, 3).bounds == Interval(None, None, None)
+
+
 def test_macro_f1_has_the_chances_of_a_normal_estimate():
     test = MacroF1Test(Interval(0.0, -0.01, 0.01), 0.3 / math.sqrt(1000), 1000)
     rows = test.rows_needed(0.0, 0.005)

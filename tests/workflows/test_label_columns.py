@@ -61,7 +61,7 @@ def test_planned_is_live_is_saved_and_reloads_to_the_bit(tickets_recipe, tmp_pat
     assert again == run.predict(["apple pear plenty"])[0]
 
 
-def test_it_learns_each_column_and_answers_with_both(tickets_recipe, tmp_path, typed):
+def test_it_learns_each_column_and_answers_with_both(tickets_recipe, tmp_path, typed, copy_of):
     run = train(tickets_recipe("bert", "data.split.test=40"), tmp_path / "run")
     assert run.preprocessing.classes == ("topic=fruit", "topic=metal", "topic=river", "size=large", "size=small")
     assert set(run.scores.test.more) == {"topic accuracy", "size accuracy"}
@@ -76,6 +76,10 @@ def test_it_learns_each_column_and_answers_with_both(tickets_recipe, tmp_path, t
     assert (rows.truth == -1).any(), "a label that is missing stays so"
     right = run.task.right(rows.probabilities.astype(np.float64), rows.truth)
     assert right.mean() == pytest.approx(run.scores.test.accuracy.value)
+    code, printed, _ = typed("gate", run.folder, "--against", copy_of(run), "--score", "macro-f1", "--json")
+    gated = json.loads(printed)
+    assert (code, gated["score"], gated["difference"]["value"]) == (4, "macro_f1", 0.0)
+    assert gated["new"]["score"] == pytest.approx(run.scores.test.macro_f1.value)
     code, printed, _ = typed("predict", run.folder, "--text", "apple pear little")
     assert (code, "topic: " in printed, "size: " in printed) == (0, True, True)
     write_rows(tmp_path / "new.csv", ["text"], [{"text": "apple"}, {"text": "iron"}])
@@ -83,6 +87,10 @@ def test_it_learns_each_column_and_answers_with_both(tickets_recipe, tmp_path, t
     assert code == 0
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
     assert [set(line["label"]) for line in lines] == [set(COLUMNS)] * 2
+    for line, one in zip(lines, run.predict(["apple", "iron"]), strict=True):
+        assert line["scores"] == pytest.approx(one.scores, abs=1e-5)
+        assert one.scores == {column: one.probabilities[f"{column}={name}"] for column, name in one.label.items()}
+        assert one.score == min(one.scores.values())
     code, _, said = typed("predict", run.folder, tmp_path / "new.csv", "--numbers")
     assert (code, "--numbers counts the classes of one label column" in said) == (2, True)
     explained = report_of([run], explain=True).sections
@@ -117,6 +125,26 @@ def test_a_label_that_no_class_has_is_wrong_and_not_missing():
     assert task.right(probabilities, truth).tolist() == [False, True]
 
 
+def test_a_label_that_training_never_saw_reads_back_from_the_run_as_wrong_and_a_missing_one_as_missing(
+    tickets_recipe, tmp_path
+):
+    test = [
+        *tickets(30, seed=5),
+        {"text": "apple pear", "topic": "sky", "size": ""},
+        {"text": "iron", "topic": "", "size": "huge"},
+    ]
+    write_rows(tmp_path / "test.csv", ["text", *COLUMNS], test)
+    unseen = [f"data.test={tmp_path / 'test.csv'}", "data.unseen_labels=wrong", "train.epochs=1", "evaluate.baselines=false"]
+    run = train(tickets_recipe("bert", *unseen), tmp_path / "run")
+    kept = Run.load(run.folder).scored_rows()
+    assert kept.truth[-2:].tolist() == [[0, 0, 0, -1, -1], [-1, -1, -1, 0, 0]]
+    right = run.task.right(kept.probabilities.astype(np.float64), kept.truth)
+    assert right[-2:].tolist() == [False, False]
+    assert right.mean() == run.scores.test.accuracy.value
+    held_out = run.held_out_rows()
+    assert (held_out.truth == -1).any(), "a missing cell of the validation rows too"
+
+
 def test_decisions_probabilities_and_credit_are_of_each_column():
     task = LabelColumns(("a=x", "a=y", "b=u", "b=v", "b=w"), None, (("a", 2), ("b", 3)))
     logits = np.array([[1.0, 3.0, 0.0, 0.0, 2.0], [5.0, 1.0, 3.0, 0.0, 0.0]], dtype=np.float32)
@@ -136,4 +164,3 @@ def test_decisions_probabilities_and_credit_are_of_each_column():
     assert (decided_right, other) == (True, False)
     other = (task, task.probabilities(-logits))
     assert task.difference(probabilities, other, np.array([[0, 1, 0, 0, 1], [1, 0, 0, 1, 0]]), 0.95).value == 0.5
-    assert task.stored(np.array([[1, 0, 0, 0, 0]])).tolist() == [[1, 0, -1, -1, -1]]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 
@@ -130,13 +132,27 @@ def test_thresholds_are_those_that_the_held_out_rows_of_the_saved_run_choose(sev
     assert again.thresholds == run.preprocessing.thresholds
 
 
-def test_runs_are_compared_by_the_same_rows(several_recipe, tmp_path):
+def test_runs_are_compared_by_macro_f1_on_the_same_rows(several_recipe, tmp_path, typed):
     runs = [train(several_recipe("bert", f"train.seed={seed}"), tmp_path / f"run-{seed}") for seed in (1, 2)]
     runs.append(train(several_recipe("bert", "train.epochs=1", "name=short"), tmp_path / "short"))
     found = compare(runs)
     long, short = sorted(found.systems, key=lambda system: -len(system.runs))
     assert long.macro_f1.value == pytest.approx(np.mean([run.scores.test.macro_f1.value for run in runs[:2]]))
     assert short.accuracy.value == pytest.approx(runs[2].scores.test.accuracy.value)
+    assert found.headline == "macro_f1", "whole rows say little of single labels"
+    (pair,) = found.pairs
+    assert found.verdict(pair) == found.verdict(pair, "macro_f1") != found.verdict(pair, "accuracy")
+    folders = [run.folder for run in runs]
+    code, printed, _ = typed("compare", *folders)
+    assert (code, "\nmacro-F1\n" in printed, "note: accuracy is of rows whose labels are all right" in printed) == (
+        0,
+        True,
+        True,
+    )
+    code, printed, _ = typed("compare", *folders, "--metric", "accuracy")
+    assert (code, "\naccuracy\n" in printed) == (0, True)
+    titles = [block.caption for section in report_of(runs).sections for block in section.blocks if isinstance(block, Table)]
+    assert "By macro-F1 on the test rows" in titles
 
 
 def test_a_file_with_commas_between_its_labels_is_gated_as_it_is_evaluated(several_recipe, tmp_path, typed):
@@ -146,10 +162,16 @@ def test_a_file_with_commas_between_its_labels_is_gated_as_it_is_evaluated(sever
     write_rows(tmp_path / "commas.csv", ["text", "label"], cells)
     code, printed, told = typed("evaluate", runs[0].folder, tmp_path / "commas.csv", "--json")
     assert code == 0, told
-    wanted = json.loads(printed)["accuracy"]["value"]
-    code, printed, _ = typed("gate", runs[0].folder, "--against", runs[1].folder, "--data", tmp_path / "commas.csv", "--json")
-    assert code in (0, 3, 4)
-    assert json.loads(printed)["new"]["score"] == wanted
+    scores, gated = (
+        json.loads(printed),
+        ("gate", runs[0].folder, "--against", runs[1].folder, "--data", tmp_path / "commas.csv"),
+    )
+    for score, asked in (("macro_f1", ()), ("macro_f1", ("--score", "macro-f1")), ("accuracy", ("--score", "accuracy"))):
+        code, printed, _ = typed(*gated, *asked, "--json")
+        found = json.loads(printed)
+        assert (code, found["score"]) == (found["exit_code"], score)
+        assert found["new"]["score"] == pytest.approx(scores[score]["value"])
+        assert ("accuracy is of rows whose labels are all right" in found["notes"]) == (score == "accuracy")
 
 
 def test_a_file_is_scored_and_predicted_as_lists(several_recipe, several_file, tmp_path, typed):
@@ -177,6 +199,22 @@ def test_a_file_is_scored_and_predicted_as_lists(several_recipe, several_file, t
     code, printed, _ = typed("predict", run.folder, "--text", "apple pear", "--explain")
     assert (code, "\n  of " in printed) == (0, True)
     assert all(set(line["predicted_label"]) <= set(CLASSES) for line in lines)
+    for line, one in zip(lines, run.predict([line["text"] for line in lines]), strict=True):
+        assert line["predicted_label"] == list(one.label)
+        assert line["scores"] == pytest.approx([one.probabilities[name] for name in one.label], abs=1e-5)
+        assert one.score == pytest.approx(min(one.scores, default=1 - max(one.probabilities.values())))
+        assert line["score"] == pytest.approx(one.score, abs=1e-5)
+    assert {len(line["scores"]) for line in lines} >= {0, 1, 2}, "some texts have no label, some have several"
+    code, printed, _ = typed("predict", run.folder, several_file)
+    row = next(csv.DictReader(io.StringIO(printed)))
+    assert code == 0
+    assert [json.loads(row[name]) for name in ("predicted_label", "scores")] == [
+        lines[0]["predicted_label"],
+        lines[0]["scores"],
+    ]
+    code, printed, _ = typed("predict", run.folder, "--text", lines[0]["text"])
+    shown = (f"{name} {score:.1%}" for name, score in zip(lines[0]["predicted_label"], lines[0]["scores"], strict=True))
+    assert " + ".join(shown) in printed
 
 
 def test_labels_may_be_given_as_lists_in_python(tmp_path):

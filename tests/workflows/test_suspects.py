@@ -15,6 +15,7 @@ from rankwise.workflows.suspects import (
     FOLDS,
     compare,
     confident_joint,
+    find_in_each,
     find_suspects,
     neighbours_labels,
     out_of_sample,
@@ -56,6 +57,21 @@ def test_joint_and_named_rows_are_cleanlabs(seed, classes):
     ours = prune(labels, probabilities, joint)
     named = filters.find_label_issues(labels, probabilities, filter_by="prune_by_noise_rate", n_jobs=1)
     assert (ours & named).sum() / (ours | named).sum() >= 0.95
+
+
+def test_each_of_several_labels_is_judged_as_by_cleanlab():
+    filters = pytest.importorskip("cleanlab.multilabel_classification.filter")
+    texts, labels, _ = noisy(300)
+    several = np.stack([labels == number for number in range(3)], axis=1).astype(np.int64)  # (N, C)
+    features = tfidf_features(texts)
+    probabilities = np.stack([out_of_sample(features, column)[:, 1] for column in several.T], axis=1)
+    lists = [np.flatnonzero(row).tolist() for row in several]
+    theirs = filters.find_multilabel_issues_per_class(lists, probabilities, filter_by="prune_by_noise_rate", n_jobs=1)
+    for found, named in zip(find_in_each(texts, [(column, 2) for column in several.T]), theirs.T, strict=True):
+        ours = np.zeros(len(texts), dtype=bool)
+        ours[found.indices[found.named]] = True
+        assert (ours & named).sum() / (ours | named).sum() >= 0.9
+        assert named.sum() >= 10
 
 
 @settings(max_examples=50)
@@ -171,6 +187,36 @@ def test_rows_of_rare_classes_are_not_judged():
     assert found.judged.tolist() == [True] * 60 + [False] * (FOLDS - 1)
     assert (found.indices < 60).all()
     assert found.joint[3].sum() == found.joint[:, 3].sum() == 0
+
+
+def test_a_row_without_a_label_is_neither_judged_nor_judges():
+    texts, labels, _ = noisy(120)
+    unknown = np.where(np.arange(120) < 30, -1, labels)
+    found, alone = find_suspects(texts, unknown, 3), find_suspects(texts[30:], labels[30:], 3)
+    assert not found.judged[:30].any()
+    assert found.indices.min() >= 30
+    assert set(found.indices[found.named] - 30) & set(alone.indices[alone.named])
+
+
+@pytest.mark.parametrize("features", ["tfidf", "encoder"])
+def test_one_look_at_the_texts_tells_of_each_label_what_a_look_of_its_own_does(tiny, features):
+    texts, labels, _ = noisy(120)
+    how = {"features": features, "base": str(tiny("bert"))}
+    turned = np.where(np.arange(120) < 9, -1, (labels == 1).astype(np.int64))
+    together = find_in_each(texts, [(labels, 3), (turned, 2), (np.zeros(120, dtype=np.int64), 2)], **how)
+    assert together[2] is None, "nothing to tell apart"
+    for one, alone in zip(
+        together, (find_suspects(texts, labels, 3, **how), find_suspects(texts, turned, 2, **how)), strict=False
+    ):
+        assert one.indices.tolist() == alone.indices.tolist()
+        assert one.label_probability.tolist() == alone.label_probability.tolist()
+
+
+def test_classes_that_words_tell_apart_are_told_apart_and_chance_is_a_half():
+    texts, labels, _ = noisy(300, share=0.0)
+    assert find_suspects(texts, labels, 3).told_apart > 0.99
+    drawn_anew = np.random.default_rng(0).integers(2, size=300)
+    assert find_suspects(texts, drawn_anew, 2).told_apart == pytest.approx(0.5, abs=0.1)
 
 
 def test_one_class_is_refused():

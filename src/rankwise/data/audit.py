@@ -209,8 +209,7 @@ def _conflicts(labels: Sequence[str], keys: Hashes) -> list[list[int]]:
 
 
 def _example(table: Table, indices: list[int]) -> Conflict:
-    assert table.labels is not None
-    labels = dict.fromkeys(table.labels[index] for index in indices)
+    labels = dict.fromkeys(" + ".join(tags) or "(none)" for tags in tags_of(table.take(np.array(indices))))
     return Conflict(shown(table.texts[indices[0]])[:SHOWN], tuple(labels), tuple(table.rows[indices[:SHOWN_ROWS]].tolist()))
 
 

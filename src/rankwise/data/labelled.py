@@ -1,6 +1,7 @@
 """Tables of raw labelled text → Labelled: train, validation and test rows, and the classes they hold."""
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,9 +15,22 @@ from rankwise.data.clean import clean
 from rankwise.data.files.columns import Layout
 from rankwise.data.files.table import Table, like_training, read_table
 from rankwise.data.labels import unlabelled
+from rankwise.data.several import as_list
 from rankwise.data.sources import Sources, sources_of
 from rankwise.data.strata import apportioned
-from rankwise.data.tasks import ONE_LABEL, Task, class_names, column_sizes, read_as, recognised, tags_of, task_called
+from rankwise.data.tasks import (
+    MULTI_LABEL,
+    ONE_LABEL,
+    Task,
+    by_number,
+    class_names,
+    column_sizes,
+    names_counted,
+    read_as,
+    recognised,
+    tags_of,
+    task_called,
+)
 from rankwise.errors import DataError, Unlabelled, as_set
 from rankwise.planning.workload import Work, character_counts
 from rankwise.recipe import DataSpec, SourceSpec
@@ -134,8 +148,8 @@ def read_labelled(spec: DataSpec, *, by_folds: bool = False) -> Labelled:
 def read_splits(spec: DataSpec) -> tuple[dict[str, Table], tuple[str, ...], tuple[str, ...]]:
     """(the tables by role, train first; class names in the order of their numbers; a line about each file left out).
 
-    All are read alike. A validation or test file without labels that nobody named, but a folder holds, is left out. Raises
-    DataError, Unlabelled for one that is named.
+    All are read alike, and ids of several labels are names where the sources say which. A validation or test file without
+    labels that nobody named, but a folder holds, is left out. Raises DataError, Unlabelled for one that is named.
     """
     sources = sources_of(spec)
     train = recognised(read_table(sources.train, spec), spec.task, known=spec.classes or sources.classes)
@@ -150,7 +164,26 @@ def read_splits(spec: DataSpec) -> tuple[dict[str, Table], tuple[str, ...], tupl
                 fix = f"leave data.{role} out, and {role} rows are set aside from training: predict labels this file later"
                 raise Unlabelled(error.found, fix) from error
             left_out.append(f"{error.found}; it is left out, and {role} rows are set aside from training")
-    return tables, sources.classes, tuple(left_out)
+    return _named(tables, sources.classes or train.layout.classes), sources.classes, tuple(left_out)
+
+
+def _named(tables: Mapping[str, Table], numbering: Sequence[str]) -> dict[str, Table]:
+    """The tables, with names in the place of the whole numbers that count them, where texts have several labels.
+
+    What counts from 0 or from 1 all tables say together. Where they don't, or nothing says the order of names, they stay as
+    they are.
+    """
+    tags = {
+        role: {tag for row in tags_of(table) for tag in row} for role, table in tables.items() if table.task == MULTI_LABEL
+    }
+    counted = [own for own in tags.values() if own and by_number(own, numbering)]
+    names = names_counted(set().union(*counted), numbering)
+    return {role: _renamed(table, names) if names and tags.get(role) in counted else table for role, table in tables.items()}
+
+
+def _renamed(table: Table, names: Mapping[str, str]) -> Table:
+    written = {cell: as_list(sorted(names[tag] for tag in json.loads(cell))) for cell in set(table.labels or ())}
+    return replace(table, labels=tuple(written[cell] for cell in table.labels or ()))
 
 
 def losses(name: str, table: Table) -> list[str]:
@@ -188,6 +221,7 @@ def read_training(spec: DataSpec) -> tuple[Sources, Table, tuple[str, ...]]:
     """(the recipe's sources, the rows of the first one, unsplit, the class names in the order of their numbers)."""
     sources = sources_of(spec)
     train = recognised(read_table(sources.train, spec), spec.task, known=spec.classes or sources.classes)
+    train = _named({"train": train}, sources.classes or train.layout.classes)["train"]
     check(train)
     return sources, train, class_names(train, sources.classes or train.layout.classes)
 

@@ -51,7 +51,7 @@ class Prediction:
     Where a text may have several labels, those it has; of several label columns the label of each.
     """
     score: float
-    """How sure that is: the label's probability, or of several, were they independent, that each answer is right."""
+    """How sure that is: the label's probability, of several that of the least sure; `scores` has each one's."""
     probabilities: dict[Label, float]
     unsure: bool = False
     """Whether a person should look at the text."""
@@ -59,6 +59,13 @@ class Prediction:
     """Why."""
     labels: tuple[Label, ...] = ()
     """The set that holds the true class as often as was asked for, the likeliest first; empty where nobody asked."""
+
+    @property
+    def scores(self) -> float | tuple[float, ...] | dict[str, float]:
+        """The probability of each label that is predicted, in the shape of `label`."""
+        if isinstance(self.label, dict):
+            return {column: self.probabilities[f"{column}={label}"] for column, label in self.label.items()}
+        return tuple(map(self.probabilities.__getitem__, self.label)) if isinstance(self.label, tuple) else self.score
 
     @property
     def decision(self) -> Label | tuple[Label, ...] | dict[str, Label] | None:

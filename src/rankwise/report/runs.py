@@ -16,6 +16,7 @@ from rankwise.report.sections.scores import baselines, scores_section, shift_sec
 from rankwise.report.sections.training import data_section, origin_section, training_section
 from rankwise.report.words import listed, percent, shown, shown_bounds
 from rankwise.run.folder import Run
+from rankwise.stats.score_names import called
 from rankwise.workflows.compare import Comparison, compare
 
 SECTIONS = (
@@ -104,12 +105,15 @@ def _stats_of_one(group: Group) -> list[Stat]:
 
 
 def _stats_of_several(groups: Sequence[Group], *, comparable: bool) -> list[Stat]:
-    """The highest accuracy only where the recipes were scored on the same rows: others are no race."""
-    best = max(groups, key=lambda group: group.score("accuracy").value or 0)
+    """The highest score only where the recipes were scored on the same rows: others are no race."""
+    first = groups[0].first.task.headline[0]
+    best = max(groups, key=lambda group: group.score(first).value or 0)
     leanest = min(groups, key=lambda group: group.trained_parameters)
     fastest = min(groups, key=lambda group: group.seconds().value or 0)
-    accuracy = best.score("accuracy")
-    highest = Stat("highest accuracy", f"{shown(accuracy, 'share')}\u00a0%", f"{best.name} {shown_bounds(accuracy, 'share')}")
+    score = best.score(first)
+    highest = Stat(
+        f"highest {called(first)}", f"{shown(score, 'share')}\u00a0%", f"{best.name} {shown_bounds(score, 'share')}"
+    )
     return [
         *([highest] if comparable else []),
         Stat("fewest trained parameters", f"{leanest.trained_parameters:,}", leanest.name),

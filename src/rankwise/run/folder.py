@@ -7,7 +7,7 @@ relative to where the run was made.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from threading import RLock
@@ -140,8 +140,7 @@ class Run:
         path = self.folder / SCORED_ROWS
         if not path.is_file():
             raise RunError(f"{self.folder}: {SCORED_ROWS} is missing, which an older rankwise did not write; train again")
-        scored = ScoredRows.read(path, self.preprocessing.classes)
-        return replace(scored, truth=self.task.stored(scored.truth))
+        return ScoredRows.read(path, self.preprocessing.classes)
 
     @cached_property
     def decision(self) -> Decision | None:

@@ -243,7 +243,11 @@ class RunScores(Stored):
 
 @dataclass(frozen=True)
 class ScoredRows:
-    """What a run said of each row that it did not train on, so that runs can be compared row by row: N rows, C classes."""
+    """What a run said of each row that it did not train on, so that runs can be compared row by row: N rows, C classes.
+
+    The file has labels by name: one, or a list of those that a text has, null where they are not known. Where some are known
+    of a text and some are not, as those of a label column whose cell is empty, `known` says which, class by class.
+    """
 
     rows: NDArray[np.int64]
     """(N,) numbers of the rows in the test file, as its source counts them."""
@@ -270,9 +274,12 @@ class ScoredRows:
                 None if row.max() < 0 else [classes[at] for at in np.flatnonzero(row == 1).tolist()] for row in self.truth
             ]
             labels = pa.array(named, pa.list_(pa.string()))
+        known = self.truth >= 0
+        part_known = known.ndim > 1 and bool((known.any(axis=1) & ~known.all(axis=1)).any())
         columns = {
             "row": pa.array(self.rows),
             "label": labels,
+            **({"known": pa.FixedSizeListArray.from_arrays(pa.array(known.reshape(-1)), width)} if part_known else {}),
             "probabilities": pa.FixedSizeListArray.from_arrays(flat, width),
             **({} if self.energy is None else {"energy": pa.array(self.energy)}),
         }
@@ -292,13 +299,17 @@ class ScoredRows:
         labels, several = kinds.get("label"), pa.list_(pa.string())
         fits = kinds.get("row") == pa.int64() and labels in (pa.string(), several) and shape == (len(classes), pa.float32())
         fits &= kinds.get("energy", pa.float32()) == pa.float32()
-        if not fits or any(table[name].null_count for name in ("row", "probabilities", "energy") if name in kinds):
+        fits &= "known" not in kinds or kinds["known"] == pa.list_(pa.bool_(), len(classes))
+        if not fits or any(table[name].null_count for name in ("row", "known", "probabilities", "energy") if name in kinds):
             raise RunError(f"{path}: its columns are not those of {len(classes)} classes; copy the run folder again")
         numbers = {name: number for number, name in enumerate(classes)}
         given = table["label"].to_pylist()
         if labels == several:
             truth = np.array([[-1 if row is None else int(name in row) for name in classes] for row in given], dtype=np.int64)
             truth = truth.reshape(len(given), len(classes))
+            if "known" in kinds:
+                known = table["known"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+                truth[~known.reshape(truth.shape)] = -1
         else:
             truth = np.array([numbers.get(label, -1) for label in given], dtype=np.int64)
         flat = table["probabilities"].combine_chunks().flatten().to_numpy()

@@ -30,6 +30,7 @@ from scipy.stats import binom
 from rankwise.stats.intervals import Floats, Interval
 from rankwise.stats.scores import confusion_matrix, macro_f1
 from rankwise.stats.seeds import resampled_scores
+from rankwise.stats.several import macro_f1_of, resampled_several
 
 Outcome = Literal["not worse", "worse", "not enough rows"]
 
@@ -110,11 +111,14 @@ class MacroF1Test:
         resamples: int = 5_000,
         seed: int = 0,
     ) -> "MacroF1Test":
-        """From predicted and true classes, (N,) each.
+        """From predicted and true classes, (N,) each, or where a row has several labels 0 or 1 for each of them, (N, C), with
+        -1 for a truth that is not known.
 
         Each class lends the resamples two rows, of which each model alone has one right, so that models that agree on a
         few rows are not taken for models that always agree (as Agresti and Min 2005 lend to shares).
         """
+        if truth.ndim > 1:
+            return cls._of_several(new, old, truth, resamples=resamples, seed=seed)
         present = np.unique(truth[truth >= 0])
         if not present.size:
             return cls(Interval(None, None, None), 0.0, len(truth))
@@ -124,8 +128,33 @@ class MacroF1Test:
         _, draws = resampled_scores(predicted, lent, classes, resamples=resamples, seed=seed)
         differences = draws[:, 0, 1] - draws[:, 1, 1]
         value = float(macro_f1(confusion_matrix(truth, new, classes)) - macro_f1(confusion_matrix(truth, old, classes)))
+        return cls._from(value, differences, len(truth))
+
+    @classmethod
+    def _of_several(
+        cls, new: NDArray[np.int64], old: NDArray[np.int64], truth: NDArray[np.int64], *, resamples: int, seed: int
+    ) -> "MacroF1Test":
+        """The same of several labels: each class that a row has lends four rows, of which nothing else is known: it has two,
+        and of these as of the others each model alone has one right.
+        """
+        present = np.flatnonzero((truth == 1).any(axis=0))
+        if not present.size:
+            return cls(Interval(None, None, None), 0.0, len(truth))
+        lent = np.full((len(present), 4, truth.shape[1]), -1)
+        by_new, by_old = lent.copy(), lent.copy()
+        for rows, column in ((lent, (1, 1, 0, 0)), (by_new, (1, 0, 0, 1)), (by_old, (0, 1, 1, 0))):
+            rows[np.arange(len(present)), :, present] = column
+        true, *answers = (
+            np.concatenate([own, more.reshape(-1, truth.shape[1])])
+            for own, more in ((truth, lent), (new, by_new), (old, by_old))
+        )
+        _, draws = resampled_several(np.stack(answers), true, resamples=resamples, seed=seed)
+        return cls._from(macro_f1_of(new, truth) - macro_f1_of(old, truth), draws[:, 0, 1] - draws[:, 1, 1], len(truth))
+
+    @classmethod
+    def _from(cls, value: float, differences: Floats, rows: int) -> "MacroF1Test":
         low, high = np.quantile(differences, [1 - CONFIDENCE, CONFIDENCE]).tolist()
-        return cls(Interval(value, min(low, value), max(high, value)), float(differences.std()), len(truth))
+        return cls(Interval(value, min(low, value), max(high, value)), float(differences.std()), rows)
 
     def chances(self, difference: float, margin: float) -> Chances:
         if not self.deviation:

@@ -81,6 +81,11 @@ def quick_scores(probabilities: Floats, decided: Answers, truth: Answers) -> dic
     return {name: round(value, 6) for name, value in scores.items()}
 
 
+def macro_f1_of(decided: Answers, truth: Answers) -> float:
+    """The mean F1 of the classes that the truth has; NaN where it has none."""
+    return float(_macro_f1(*np.split(_row_counts(decided, truth).sum(axis=0)[None], 3, axis=1))[0])
+
+
 def paired_macro_f1(
     one: Answers, other: Answers, truth: Answers, *, resamples: int = 2_000, confidence: float = 0.95, seed: int = 0
 ) -> Interval:

@@ -13,7 +13,7 @@ from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
 from itertools import combinations, groupby, pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ from rankwise.system.files import to_json
 from rankwise.system.storage import told_refusals, whole_file
 
 Metric = Literal["accuracy", "macro_f1"]
+OF_WHOLE_ROWS = "accuracy is of rows whose labels are all right"
 WIDE = 0.2  # an interval of more points, with less freedom than FEW, gets a word about its seeds
 FEW = 5
 
@@ -113,7 +114,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two systems; A has the higher accuracy."""
+    """Two systems; A has the higher score."""
 
     a: str
     b: str
@@ -132,17 +133,22 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` returns; systems and pairs by falling accuracy."""
+    """What `compare` returns; systems and pairs by falling headline."""
 
     test_rows: int
     confidence: float
     systems: tuple[System, ...]
     pairs: tuple[Pair, ...]
     notes: tuple[str, ...] = ()
+    headline: Metric = "accuracy"
+    """The score that verdicts are on where none is asked for: the one that says most of the runs' task."""
 
-    def verdict(self, pair: Pair, by: Metric = "accuracy") -> str:
-        """In words. A difference is shown where Holm's p-value is below 1 - confidence and the interval leaves out 0."""
-        difference: Difference = getattr(pair, by)
+    def verdict(self, pair: Pair, by: Metric | None = None) -> str:
+        """In words, on the headline where no score is given.
+
+        A difference is shown where Holm's p-value is below 1 - confidence and the interval leaves out 0.
+        """
+        difference: Difference = getattr(pair, by or self.headline)
         value, low, high = difference.interval.value, difference.interval.low, difference.interval.high
         if pair.alike:
             return f"{pair.a} and {pair.b} gave the same answer to every row, with every seed"
@@ -165,7 +171,7 @@ class Comparison:
         """Plain JSON values, the verdicts among them."""
         plain: dict[str, Any] = to_json(self)
         for pair, entry in zip(self.pairs, plain["pairs"], strict=True):
-            entry["verdict"] = {"accuracy": self.verdict(pair), "macro_f1": self.verdict(pair, "macro_f1")}
+            entry["verdict"] = {"accuracy": self.verdict(pair, "accuracy"), "macro_f1": self.verdict(pair, "macro_f1")}
         return plain
 
     def write_csv(self, path: Path) -> None:
@@ -217,7 +223,15 @@ def compare(runs: Iterable[Run | Answers], *, confidence: float = 0.95, resample
         systems=systems,
         pairs=compared,
         notes=(*notes, *_about_seeds(systems, compared)),
+        headline=headline_of(answers[0].run),
     )
+
+
+def headline_of(run: Run) -> Metric:
+    """The score that a run is held against others by where none is asked for: accuracy, or macro-F1 of several labels."""
+    first = run.task.headline[0]
+    assert first in SCORES
+    return cast(Metric, first)
 
 
 def _check_comparable(answers: Sequence[Answers]) -> list[str]:
@@ -234,7 +248,8 @@ def _check_comparable(answers: Sequence[Answers]) -> list[str]:
         by_data.setdefault(other.run.facts.data_sha256, other)
         check_rows(first, other)
     notes = [check_data(one.run, other.run) for one, other in combinations(by_data.values(), 2)]
-    return sorted(set(notes[: len(by_data) - 1]))  # what differs from the first says it all
+    several = [OF_WHOLE_ROWS] if first.scored.truth.ndim > 1 else []
+    return [*several, *sorted(set(notes[: len(by_data) - 1]))]  # what differs from the first says it all
 
 
 def check_rows(first: Answers, other: Answers) -> None:
@@ -286,7 +301,7 @@ def _labels(answers: Answers) -> NDArray[np.str_]:
 
 
 def _groups(answers: Sequence[Answers], confidence: float, *, resamples: int, seed: int) -> list[_Group]:
-    """Systems by falling accuracy, all resampled together; the answers are sorted by system and seed."""
+    """Systems by falling headline, all resampled together; the answers are sorted by system and seed."""
     numbers = {name: number for number, name in enumerate(answers[0].run.preprocessing.classes)}
     truth, predicted = answers[0].scored.truth, np.stack([decisions(one, numbers) for one in answers])
     if truth.ndim == 1:
@@ -302,7 +317,8 @@ def _groups(answers: Sequence[Answers], confidence: float, *, resamples: int, se
         samples = {metric: Sample(scores[group, column], draws[:, group, column]) for column, metric in enumerate(SCORES)}
         system = _system(name, [answers[index] for index in group], samples, confidence)
         groups.append(_Group(system, predicted[group], right[group], samples))
-    return sorted(groups, key=lambda group: (-float(group.samples["accuracy"].scores.mean()), group.system.name))
+    first = headline_of(answers[0].run)
+    return sorted(groups, key=lambda group: (-float(group.samples[first].scores.mean()), group.system.name))
 
 
 def _differences(pairs: Sequence[tuple[_Group, _Group]], metric: str, confidence: float) -> list[Difference]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rankwise.data.labelled import losses
 from rankwise.errors import RecipeError, RunError, as_typed
@@ -20,11 +21,12 @@ from rankwise.stats.intervals import Interval
 from rankwise.stats.noninferiority import CONFIDENCE, AccuracyTest, Chances, MacroF1Test, Outcome, PairedTest, outcome_of
 from rankwise.stats.score_names import called
 from rankwise.stats.scores import confusion_matrix, macro_f1
+from rankwise.stats.several import macro_f1_of
 from rankwise.system.events import Events
 from rankwise.system.files import to_json
 from rankwise.system.storage import told_refusals
 from rankwise.system.visible import one_line
-from rankwise.workflows.compare import Answers, Metric, check_data, check_rows, decisions
+from rankwise.workflows.compare import OF_WHOLE_ROWS, Answers, Metric, check_data, check_rows, decisions, headline_of
 from rankwise.workflows.decide import about, rows_of_file
 from rankwise.workflows.promises import Promise, PromiseOutcome, decision_holds
 from rankwise.workflows.score_files import seen_in_training
@@ -194,8 +196,11 @@ def check_margin(margin: float) -> None:
         raise RecipeError(f"--margin {margin:g}: expected points that NEW may lose, above 0 and below 100, such as 0.5")
 
 
-def gate(answered: Answered, *, margin: float = 0.5, score: Metric = "accuracy") -> Gate:
-    """Hold NEW against OLD on rows that both answered; NEW may lose `margin` points. Raises RecipeError for no margin."""
+def gate(answered: Answered, *, margin: float = 0.5, score: Metric | None = None) -> Gate:
+    """Hold NEW against OLD on rows that both answered; NEW may lose `margin` points of the score, or of the task's headline.
+
+    Raises RecipeError for no margin.
+    """
     check_margin(margin)
     new, old = answered.new, answered.old
     numbers = {name: number for number, name in enumerate(old.run.preprocessing.classes)}
@@ -203,10 +208,7 @@ def gate(answered: Answered, *, margin: float = 0.5, score: Metric = "accuracy")
     old_right, new_right = (
         one.run.task.right(one.scored.probabilities.astype(np.float64), one.scored.truth) for one in (old, new)
     )
-    if score != "accuracy" and truth.ndim > 1:
-        raise RecipeError(
-            f"--score {score} is for one label a text, and these runs give several; leave it out: rows all right"
-        )
+    score = score or headline_of(old.run)
     only_new, only_old, rows = int((new_right & ~old_right).sum()), int((old_right & ~new_right).sum()), len(truth)
     test: PairedTest
     if score == "accuracy":
@@ -214,7 +216,7 @@ def gate(answered: Answered, *, margin: float = 0.5, score: Metric = "accuracy")
         scores = [float(right.mean()) for right in (new_right, old_right)]
     else:
         test = MacroF1Test.of(by_new, by_old, truth, len(numbers))
-        scores = [float(macro_f1(confusion_matrix(truth, predicted, len(numbers)))) for predicted in (by_new, by_old)]
+        scores = [_macro_f1(predicted, truth, len(numbers)) for predicted in (by_new, by_old)]
     limit, value = margin / 100, test.bounds.value
     return Gate(
         outcome=outcome_of(test.bounds, limit),
@@ -229,8 +231,12 @@ def gate(answered: Answered, *, margin: float = 0.5, score: Metric = "accuracy")
         power=Power(rows, test.chances(0.0, limit), LARGE * margin, test.chances(-LARGE * limit, limit)),
         rows_enough=RowsEnough(test.rows_needed(0.0, limit), None if value is None else test.rows_needed(value, limit)),
         promises=decision_holds(new.run, new.scored),
-        notes=answered.notes,
+        notes=(*([OF_WHOLE_ROWS] if score == "accuracy" and truth.ndim > 1 else []), *answered.notes),
     )
+
+
+def _macro_f1(decided: NDArray[np.int64], truth: NDArray[np.int64], classes: int) -> float:
+    return macro_f1_of(decided, truth) if truth.ndim > 1 else float(macro_f1(confusion_matrix(truth, decided, classes)))
 
 
 def kept_by_both(new: Run, old: Run) -> Answered:

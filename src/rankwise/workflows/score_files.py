@@ -51,13 +51,13 @@ class Form:
     typed: bool = False
     """The source's own cells in their types, for a format that has some, instead of as strings."""
     nested: bool = False
-    """Words and several labels as lists, for JSON, instead of as a string that holds such JSON."""
+    """Words and several labels as lists or objects, for JSON, instead of as a string that holds such JSON."""
     decided: bool = False
     """`unsure` instead of a label where a person should look, and the reason."""
     sets: bool = False
     """The set of labels that holds the true one as often as was asked for, with | between them."""
     several: bool = False
-    """Several labels of a text, or a label for each column, of which the one that words are told of is named."""
+    """Several labels of a text, or one for each column: the probability of each, and the one that words are told of."""
 
     def columns(self, classes: Sequence[str], own: Sequence[str] = ()) -> list[str]:
         """The source's own columns, or without any the row's number, and behind them what is predicted."""
@@ -65,7 +65,8 @@ class Form:
 
     def added(self, classes: Sequence[str], own: Sequence[str] = ()) -> list[str]:
         """What is predicted: label, score and the rest, by other names where the source has columns of these."""
-        names = ["label", "score", *(["reason"] if self.decided else []), *(["labels"] if self.sets else [])]
+        names = ["label", "score", *(["scores"] if self.several else [])]
+        names += [*(["reason"] if self.decided else []), *(["labels"] if self.sets else [])]
         names += [f"p_{name}" for name in classes] if self.probabilities else []
         names += [*(["explained"] if self.several else []), "words"] if self.words else []
         taken = set(own)
@@ -238,6 +239,7 @@ def written_rows(
             yield _submitted(prediction, record, form, id_column, classes)
             continue
         values: list[Any] = [_label(prediction, form, classes), round(prediction.score, 6)]
+        values += [_scores(prediction, form)] if form.several else []
         values += [prediction.reason] if form.decided else []
         values += ["|".join(map(name_of, prediction.labels))] if form.sets else []
         if form.probabilities:
@@ -277,6 +279,15 @@ def _label(prediction: Prediction, form: Form, classes: Sequence[str]) -> Any:
         return several if form.nested else json.dumps(several, ensure_ascii=False)
     name = name_of(cast(Label, prediction.label))
     return classes.index(name) if form.numbers else name
+
+
+def _scores(prediction: Prediction, form: Form) -> Any:
+    """The probability of each of several labels, in the shape that `_label` gives these."""
+    told: Any = prediction.scores
+    several = (
+        {name: round(one, 6) for name, one in told.items()} if isinstance(told, dict) else [round(one, 6) for one in told]
+    )
+    return several if form.nested else json.dumps(several, ensure_ascii=False)
 
 
 def _submitted(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from conftest import CLASSES, separable
+from conftest import CLASSES, WORDS, separable
 from rankwise.cli.app import app
 from rankwise.cli.console import out
 
@@ -119,7 +121,7 @@ def test_a_judge_that_tells_classes_apart_says_nothing(noisy):
 
 
 def test_a_place_that_takes_no_file_is_refused_before_anything_is_computed(noisy, tmp_path, monkeypatch):
-    monkeypatch.setattr("rankwise.cli.verbs.suspects.find_suspects", lambda *_, **__: pytest.fail("it was computed"))
+    monkeypatch.setattr("rankwise.cli.verbs.suspects.find_in_each", lambda *_, **__: pytest.fail("it was computed"))
     answer = typed(noisy, "--out", str(tmp_path / "nowhere" / "suspects.csv"))
     assert answer.exit_code == 2
     assert "no such folder" in answer.stderr
@@ -130,3 +132,122 @@ def test_options_of_suspects_need_it(noisy, option):
     answer = CliRunner().invoke(app, ["data", noisy, *option], catch_exceptions=False)
     assert answer.exit_code == 2
     assert f"nothing for {option[0]} to do; type --suspects too" in answer.stderr
+
+
+# ------------------------------------------------------------------------------------------------------- several labels
+
+
+@pytest.fixture
+def two_columns(tmp_path):
+    """180 rows with a label in two columns, the second of which 20 lack; every tenth of the first, from 5 on, is wrong."""
+    data, rng = separable(180, seed=4), np.random.default_rng(0)
+    lines = ["text,kind,tone"]
+    for place, (text, label) in enumerate(zip(data.texts, data.labels, strict=True)):
+        kind = CLASSES[(CLASSES.index(label) + 1) % 3] if place % 10 == 5 else label
+        tone = "" if place < 20 else ("calm", "angry")[place % 2]
+        told = (
+            {"calm": "softly gently", "angry": "loudly shouting"}[("calm", "angry")[place % 2]] if rng.random() < 0.9 else ""
+        )
+        lines.append(f"{text} {told},{kind},{tone}")
+    path = tmp_path / "columns.csv"
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return str(path)
+
+
+def test_each_label_column_is_judged_on_its_own_and_named(two_columns, monkeypatch):
+    columns = ("--set", "data.label=[kind, tone]")
+    found = json.loads(typed(two_columns, *columns, "--json").stdout)
+    assert (found["task"], found["rows"], found["judged"]) == ("label-columns", 180, 180 + 160)
+    named = [row for row in found["suspects"] if row["probably_wrong"]]
+    of_kind = [row for row in named if row["column"] == "kind"]
+    wrong = [row for row in of_kind if (row["row"] - 1) % 10 == 5]
+    assert len(wrong) >= 12, "of 18"
+    assert len(wrong) / len(of_kind) >= 0.8
+    assert all(row["row"] > 20 for row in found["suspects"] if row["column"] == "tone"), "a missing cell is no wrong one"
+    assert all({row["label"], row["likely"]} <= set(CLASSES) for row in of_kind)
+    monkeypatch.setattr(out, "_width", 120)
+    shown = typed(two_columns, *columns).stdout
+    heading = next(line.split() for line in shown.splitlines() if line.split()[:1] == ["row"])
+    assert heading == ["row", "column", "label", "likely", "margin", "text"]
+    assert "kind: label → truly, estimated rows: " in shown
+
+
+def test_a_truth_in_one_column_is_no_truth_of_two(two_columns):
+    answer = typed(two_columns, "--set", "data.label=[kind, tone]", "--truth", "text")
+    assert answer.exit_code == 2
+    assert "labels are in several (kind, tone); judge one: --label-column kind" in answer.stderr.replace("\n", " ")
+    assert typed(two_columns, "--label-column", "kind").exit_code == 0, "the advice works"
+
+
+@pytest.fixture
+def replaced(tmp_path):
+    """150 rows with the words of one class or two, and their labels; every tenth has one of them replaced."""
+    rng = np.random.default_rng(3)
+    lines = ["text,label,truth"]
+    for row in range(150):
+        own = rng.permutation(3)[: rng.integers(1, 3)].tolist()
+        words = [str(rng.choice(WORDS[CLASSES[number]])) for number in own for _ in range(4)]
+        said = {(set(range(3)) - set(own)).pop(), *own[1:]} if row % 10 == 0 else own
+        cells = ("|".join(sorted(CLASSES[number] for number in several)) for several in (said, own))
+        lines.append(f"{' '.join(words)} row{row},{','.join(cells)}")
+    path = tmp_path / "several.csv"
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+    return str(path)
+
+
+def test_of_several_labels_the_one_that_is_wrong_is_named_and_the_right_ones_are_proposed(replaced, monkeypatch):
+    found = json.loads(typed(replaced, "--truth", "truth", "--json").stdout)
+    assert (found["task"], found["rows"], found["judged"]) == ("multi-label", 150, 450)
+    named = [row for row in found["suspects"] if row["probably_wrong"]]
+    listed = found["against_truth"]["probably wrong"]
+    assert (listed["listed"], listed["wrong"]) == (len(named), 30), "in 15 rows a label too many and one too few"
+    assert listed["right"] >= 24
+    right = [row for row in named if row["labels"] != row["truth"]]
+    assert sum(row["proposed"] == row["truth"] for row in right) >= 0.8 * len(right)
+    for row in named:
+        label = row["label"].removeprefix("not ")
+        assert (label in json.loads(row["labels"])) == (row["label"] == label)
+        assert (label in json.loads(row["proposed"])) == (row["likely"] == label)
+    monkeypatch.setattr(out, "_width", 120)
+    shown = typed(replaced).stdout
+    assert "of 450 answers are probably wrong" in shown
+    headings = [re.split(" {2,}", line.strip()) for line in shown.splitlines() if line.startswith(("label", "row "))]
+    assert headings == [
+        ["label", "rows", "probably not", "probably missing"],
+        ["row", "label", "likely", "has %", "usual %", "text"],
+    ]
+
+
+def test_labels_of_too_few_rows_are_left_out_and_told(replaced, monkeypatch):
+    monkeypatch.setattr(out, "_width", 120)
+    path = Path(replaced)
+    path.write_text(path.read_text("utf-8") + "an odd one,odd|fruit,\nanother,odd|metal,\na last one,odd,\n", "utf-8")
+    assert "fewer than 5 rows have, or lack, odd: not judged" in typed(replaced).stdout
+    found = json.loads(typed(replaced, "--json").stdout)
+    assert (found["not_judged"], found["judged"]) == (["odd"], 3 * 153)
+
+
+@pytest.mark.slow
+def test_planted_labels_among_real_ones_of_several_are_found_far_above_chance(shared_data, tmp_path):
+    """A tenth of the rows have one label replaced by another, drawn as often as it occurs: 1 of 135 answers is wrong."""
+    lines = (shared_data / "go_emotions" / "dev.tsv").read_text("utf-8").splitlines()
+    rows = [line.split("\t")[:2] for line in lines]
+    shares = np.bincount([int(label) for _, several in rows for label in several.split(",")]).astype(float)
+    rng, planted = np.random.default_rng(0), []
+    for text, several in rows:
+        own = [f"e{label}" for label in several.split(",")]
+        given = list(own)
+        if rng.random() < 0.1:
+            others = np.array([0.0 if f"e{label}" in own else share for label, share in enumerate(shares)])
+            given[rng.integers(len(own))] = f"e{rng.choice(len(shares), p=others / others.sum())}"
+        planted.append({"text": text, "label": given, "truth": json.dumps(own)})
+    path = tmp_path / "planted.jsonl"
+    path.write_text("\n".join(map(json.dumps, planted)), "utf-8")
+    found = json.loads(typed(str(path), "--truth", "truth", "--json").stdout)
+    measured = found["against_truth"]["probably wrong"]
+    chance = measured["wrong"] / found["judged"]
+    assert measured["precision"]["value"] > 15 * chance
+    assert measured["recall"]["value"] > 0.3
+    first = [set(json.loads(row["labels"])) ^ set(json.loads(row["truth"])) for row in found["suspects"][:100]]
+    right = [row["label"].removeprefix("not ") in wrong for row, wrong in zip(found["suspects"], first, strict=False)]
+    assert sum(right) >= 40

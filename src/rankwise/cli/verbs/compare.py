@@ -10,14 +10,20 @@ from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, print_json
 from rankwise.errors import RunError
 from rankwise.run.manifest import check_run
+from rankwise.stats.score_names import called
 
 if TYPE_CHECKING:
     from rankwise.workflows.compare import Comparison, Metric
 
+METRICS: "dict[str, Metric]" = {"accuracy": "accuracy", "macro-f1": "macro_f1"}
+
 
 def compare(
     runs: Annotated[list[Path], Argument(metavar="RUN", help="Run folders, two or more, such as runs/*.")],
-    metric: Annotated[Literal["accuracy", "macro-f1"], Option(help="What the verdicts are on.")] = "accuracy",
+    metric: Annotated[
+        Literal["accuracy", "macro-f1"] | None,
+        Option(help="What the verdicts are on.  [default: accuracy; of several labels a text macro-f1]"),
+    ] = None,
     out: Annotated[Path | None, Option(help="Also write the table to a .csv file.")] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -38,7 +44,7 @@ def compare(
     if as_json:
         print_json(comparison.as_dict())
         return
-    show_comparison(comparison, "macro_f1" if metric == "macro-f1" else "accuracy")
+    show_comparison(comparison, None if metric is None else METRICS[metric])
     if not comparison.pairs:
         console.note(
             "these runs are one recipe with several seeds, so there is nothing to compare; give another recipe's too"
@@ -47,8 +53,9 @@ def compare(
         console.dim(f"the table → {out}")
 
 
-def show_comparison(comparison: "Comparison", metric: "Metric" = "accuracy") -> None:
-    """Scores and costs of each system, the verdicts, how they came about."""
+def show_comparison(comparison: "Comparison", metric: "Metric | None" = None) -> None:
+    """Scores and costs of each system, the verdicts on a score or on the headline, how they came about."""
+    metric = metric or comparison.headline
     table = console.plain_table("system", "seeds", "accuracy %", "F1 %", "loss", "trained", "seconds", "GB")
     table.padding = (0, 1, 0, 0)
     table.columns[0].overflow = "fold"  # the only one to wrap where the lines are too narrow
@@ -70,7 +77,7 @@ def show_comparison(comparison: "Comparison", metric: "Metric" = "accuracy") -> 
         "trained: parameters, seconds: of training, GB: peak memory."
     )
     if comparison.pairs:
-        console.out.print(f"\n[bold]{'macro-F1' if metric == 'macro_f1' else metric}[/]")
+        console.out.print(f"\n[bold]{called(metric)}[/]")
     for pair in comparison.pairs:
         console.hanging("-", escape(comparison.verdict(pair, metric)))
         if metric == "accuracy" and (by_seed := pair.by_seed()):

@@ -11,6 +11,7 @@ from typer import Argument, Option
 from rankwise.cli import arguments, console
 from rankwise.cli.options import check_data, spec_for, with_columns
 from rankwise.cli.progress import WorkProgress
+from rankwise.cli.verbs.compare import METRICS
 from rankwise.cli.verbs.predict import show_engine
 from rankwise.errors import RunError
 from rankwise.run.manifest import check_run
@@ -34,7 +35,10 @@ class GateOptions:
     against: Annotated[Path, Option(metavar="OLD", help="The run that is in use.")]
     data: Annotated[str | None, Option(metavar="FILE", help="Labelled rows to score both on, not the kept test rows.")] = None
     margin: Annotated[float, Option(metavar="POINTS", help="How many points NEW may lose.")] = 0.5
-    score: Annotated[Literal["accuracy", "macro-f1"], Option(help="What they are held against each other by.")] = "accuracy"
+    score: Annotated[
+        Literal["accuracy", "macro-f1"] | None,
+        Option(help="What they are held against each other by.  [default: accuracy; of several labels a text macro-f1]"),
+    ] = None
     summary: Annotated[
         Path | None, Option(metavar="FILE", help="Append a summary in Markdown, as to $GITHUB_STEP_SUMMARY.")
     ] = None
@@ -109,7 +113,7 @@ def _held(new: "Run", old: "Run", options: GateOptions) -> "Gate":
         with WorkProgress() as progress:
             answered = scored_by_both(new, old, read_by, engine=options.engine, events=Events(progress))
     with console.working("comparing"):
-        return gate(answered, margin=options.margin, score="macro_f1" if options.score == "macro-f1" else "accuracy")
+        return gate(answered, margin=options.margin, score=None if options.score is None else METRICS[options.score])
 
 
 def show_gate(gate: "Gate") -> None:

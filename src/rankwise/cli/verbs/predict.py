@@ -334,20 +334,27 @@ def show_explanations(texts: Sequence[str], explanations: Sequence["Explanation"
 
 
 def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_classes: bool = False) -> None:
-    """Label, score and text, a line each; with every class's probability below when asked."""
+    """Label, score and text, a line each, of several labels each with its own; every class's probability below when asked."""
     for text, prediction in zip(texts, predictions, strict=True):
-        found = prediction.label
-        if isinstance(found, dict):
-            label = "  ".join(f"{visible(column)}: {visible(name_of(one))}" for column, one in found.items())
-        else:
-            several = found if isinstance(found, tuple) else (found,)
-            label = " + ".join(visible(name_of(one)) for one in several) or "(none)"
+        label = _label_in_words(prediction)
         shown = typer.style(one_line(text, SHOWN), dim=True)
         why = f" ({label}? {prediction.reason})" if prediction.unsure else ""
         given = UNSURE if prediction.unsure else label
-        typer.echo(f"{typer.style(given, bold=True)}{why}  {prediction.score:.1%}  {shown}")
+        sure = "" if prediction.label and isinstance(prediction.label, (tuple, dict)) else f"  {prediction.score:.1%}"
+        typer.echo(f"{typer.style(given, bold=True)}{why}{sure}  {shown}")
         if prediction.labels:
             typer.echo(f"  one of: {visible(', '.join(map(name_of, prediction.labels)))}")
         if all_classes:
             for name, value in sorted(prediction.probabilities.items(), key=lambda item: -item[1]):
                 typer.echo(f"  {value:6.1%}  {visible(name_of(name))}")
+
+
+def _label_in_words(prediction: Any) -> str:
+    """The label; several of them with the probability of each."""
+    found, scores = prediction.label, prediction.scores
+    if isinstance(found, dict):
+        return "  ".join(f"{visible(column)}: {visible(name_of(one))} {scores[column]:.1%}" for column, one in found.items())
+    if isinstance(found, tuple):
+        told = zip(found, scores, strict=True)
+        return " + ".join(f"{visible(name_of(one))} {score:.1%}" for one, score in told) or "(none)"
+    return visible(name_of(found))

@@ -13,7 +13,16 @@ from rankwise.data.tasks.multi_label import MultiLabel
 from rankwise.data.tasks.names import LABEL_COLUMNS, MULTI_LABEL, ONE_LABEL, ORDERED, SINGLE_LABEL, TASKS
 from rankwise.data.tasks.ordered import Ordered
 from rankwise.data.tasks.single_label import SingleLabel
-from rankwise.data.tasks.task import Labels, Probabilities, Task, by_number, class_names, column_sizes
+from rankwise.data.tasks.task import (
+    Labels,
+    Probabilities,
+    Question,
+    Task,
+    by_number,
+    class_names,
+    column_sizes,
+    names_counted,
+)
 
 __all__ = [
     "LABEL_COLUMNS",
@@ -27,12 +36,14 @@ __all__ = [
     "MultiLabel",
     "Ordered",
     "Probabilities",
+    "Question",
     "SingleLabel",
     "Task",
     "by_number",
     "class_names",
     "column_sizes",
     "columns_of",
+    "names_counted",
     "read_as",
     "recognised",
     "tags_of",

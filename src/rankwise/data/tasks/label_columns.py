@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rankwise.data.tasks.multi_label import MultiLabel, rarest_classes
 from rankwise.data.tasks.names import LABEL_COLUMNS
-from rankwise.data.tasks.task import UNKNOWN, Labels, Probabilities, Task
+from rankwise.data.tasks.task import UNKNOWN, Labels, Probabilities, Question, Task
 
 if TYPE_CHECKING:
     from rankwise.recipe import EvaluateSpec
@@ -58,6 +58,10 @@ class LabelColumns(MultiLabel):
         """1 for the likeliest class of each column, (N, C)."""
         likeliest = [np.eye(part.shape[1], dtype=np.int64)[part.argmax(axis=1)] for part in self._parts(probabilities)]
         return np.concatenate(likeliest, axis=1)
+
+    def confidence(self, probabilities: Probabilities) -> NDArray[np.float64]:
+        """The probability of the least sure of a row's labels."""
+        return np.asarray(np.min([part.max(axis=1) for part in self._parts(probabilities)], axis=0))
 
     def credit(self, probabilities: Probabilities, truth: Labels) -> NDArray[np.float64]:
         """The share of a row's columns that are right, of those whose label is known; 0 where none is."""
@@ -111,17 +115,20 @@ class LabelColumns(MultiLabel):
         found = tuple(name for name, has in zip(self.classes, label, strict=True) if has == 1)
         return found or (UNKNOWN,)
 
+    def questions(self, labels: Labels) -> tuple[Question, ...]:
+        """For each column which of its classes a text has."""
+        told = []
+        for name, block in self.blocks.items():
+            own = labels[:, block]
+            classes = tuple(known.removeprefix(f"{name}=") for known in self.classes[block])
+            told.append(Question(name, classes, np.where(own.max(axis=1) == 1, own.argmax(axis=1), -1)))
+        return tuple(told)
+
     def answer(self, decided: Any, names: Sequence[Any]) -> dict[str, Any]:
         """The label of each column, without the column's name before it."""
         chosen = np.flatnonzero(np.asarray(decided) == 1).tolist()
         owner = [name for name, size in self.columns for _ in range(size)]
         return {owner[number]: str(names[number]).removeprefix(f"{owner[number]}=") for number in chosen}
-
-    def stored(self, truth: Labels) -> Labels:
-        truth = truth.copy()
-        for block in self.blocks.values():
-            truth[truth[:, block].max(axis=1) < 1, block] = -1
-        return truth
 
     def _right(self, probabilities: Probabilities, truth: Labels) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """(which columns are right and known, which are known), (N, columns) each."""

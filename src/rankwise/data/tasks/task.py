@@ -35,6 +35,17 @@ Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
+class Question:
+    """One of the things that a row's labels say, of several classes one, which can be looked at alone."""
+
+    name: str
+    """The label column, or the label that a text has or has not; empty where there is one question."""
+    classes: tuple[str, ...]
+    labels: Labels
+    """(N,) class numbers, -1 where it is not known."""
+
+
+@dataclass(frozen=True)
 class Task(ABC):
     """What a classifier decides about a text."""
 
@@ -116,9 +127,9 @@ class Task(ABC):
         """Probabilities that each class's own classifier tells, as this task has them."""
         return probabilities
 
-    def stored(self, truth: Labels) -> Labels:
-        """Labels (N, C) that were read from a file, with -1 where it can't tell that one is missing."""
-        return truth
+    def questions(self, labels: Labels) -> tuple[Question, ...]:
+        """What the labels of rows say, apart from each other."""
+        return (Question("", self.classes, labels),)
 
     def answer(self, decided: Any, names: Sequence[Any]) -> Any:
         """What a prediction says of one row's decision, where classes have these names."""
@@ -221,10 +232,9 @@ def _labels_by_column(table: Table) -> dict[str, list[str]]:
 
 
 def _names_by_number(table: Table, labels: Iterable[str], numbering: Sequence[str], classes: Sequence[str]) -> dict[str, str]:
-    """Class names by whole-number label: 0 … C-1 or 1 … C in the order of `numbering`, told apart by 0 and C.
-
-    Raises DataError where there is no order, or the labels don't say where they start.
-    """
+    """As `names_counted`. Raises DataError where there is no order, or the labels don't say where they start."""
+    if names := names_counted(labels, numbering):
+        return names
     values = {int(label) for label in labels}
     count = len(numbering)
     if not numbering:
@@ -238,13 +248,22 @@ def _names_by_number(table: Table, labels: Iterable[str], numbering: Sequence[st
             f"{table.layout.path}: labels {sorted(values)[:5]} can't number the classes {', '.join(numbering)}; "
             f"expected 0 to {count - 1} or 1 to {count}"
         )
-    if 0 not in values and count not in values:
-        raise DataError(
-            f"{table.layout.path}: labels {sorted(values)} may count from 0 or from 1; expected one row labelled 0 or "
-            f"{count} to tell"
-        )
-    first = 0 if 0 in values else 1
-    return {str(number): name for number, name in enumerate(numbering, start=first)}
+    raise DataError(
+        f"{table.layout.path}: labels {sorted(values)} may count from 0 or from 1; expected one row labelled 0 or "
+        f"{count} to tell"
+    )
+
+
+def names_counted(labels: Iterable[str], numbering: Sequence[str]) -> dict[str, str]:
+    """Class names by whole-number label: 0 … C-1 or 1 … C in the order of `numbering`, told apart by 0 and C.
+
+    Empty where they are others, or these don't tell.
+    """
+    values, count = {int(label) for label in labels}, len(numbering)
+    from_0, from_1 = values <= set(range(count)), values <= set(range(1, count + 1))
+    if from_0 == from_1:
+        return {}
+    return {str(number): name for number, name in enumerate(numbering, start=0 if from_0 else 1)}
 
 
 def by_number(labels: Iterable[str], classes: Iterable[str]) -> bool:

@@ -6,14 +6,26 @@ from dataclasses import replace
 from rankwise.errors import RunError
 from rankwise.recipe.differences import differences
 from rankwise.report.blocks import Column, Figure, Notes, Paragraph, Section, Table
-from rankwise.report.columns import ACCURACY, EPOCH, LOG_LOSS, MACRO_F1, PEAK_GB, RECIPE, SECONDS, SEED, TRAINED_PARAMETERS
+from rankwise.report.columns import (
+    ACCURACY,
+    EPOCH,
+    LOG_LOSS,
+    MACRO_F1,
+    PEAK_GB,
+    RECIPE,
+    SECONDS,
+    SEED,
+    TRAINED_PARAMETERS,
+    column_of,
+)
 from rankwise.report.figures import charts
 from rankwise.report.figures.composed import lines_figure, mean_curve, trade_off_figure
 from rankwise.report.groups import Group
-from rankwise.report.words import in_words, listed, percent
+from rankwise.report.words import in_words, listed, percent, with_capital
 from rankwise.run.folder import Run
 from rankwise.stats.intervals import Interval
-from rankwise.workflows.compare import Comparison, Pair, settings_of_run
+from rankwise.stats.score_names import called
+from rankwise.workflows.compare import Comparison, Difference, Pair, settings_of_run
 
 P = Column("p", "p", "rate")
 OfGroup = Callable[[Group], Interval]
@@ -21,21 +33,22 @@ OfGroup = Callable[[Group], Interval]
 
 def compared_sections(groups: Sequence[Group], comparison: Comparison | RunError) -> list[Section]:
     """Every section; trade-offs only where all were scored on the same rows: others are no race; curves where any moved."""
-    same_rows = [] if isinstance(comparison, RunError) else [_trade_offs(groups)]
-    first = [_leaderboard(groups), _verdicts(groups, comparison), _costs(groups)]
-    moved = [_curves(groups)] if any(group.first.facts.steps for group in groups) else []
+    headline = column_of(groups[0].first.task.headline[0])
+    same_rows = [] if isinstance(comparison, RunError) else [_trade_offs(groups, headline)]
+    first = [_leaderboard(groups, headline), _verdicts(groups, comparison), _costs(groups, headline)]
+    moved = [_curves(groups, headline)] if any(group.first.facts.steps for group in groups) else []
     return [*first, *same_rows, *moved, _settings(groups)]
 
 
-def _leaderboard(groups: Sequence[Group]) -> Section:
+def _leaderboard(groups: Sequence[Group], headline: Column) -> Section:
     rows = []
-    for group in sorted(groups, key=lambda group: -(group.score("accuracy").value or 0)):
+    for group in sorted(groups, key=lambda group: -(group.score(headline.name).value or 0)):
         scores = [group.score(column.name) for column in (ACCURACY, MACRO_F1, LOG_LOSS)]
         costs = (group.trained_parameters, group.seconds().value, group.peak_gb().value)
         rows.append((group.name, len(group.runs), group.first.scores.test.rows, *scores, *costs))
     counts = (Column("seeds", "seeds", "count"), Column("test_rows", "test rows", "count"))
     columns = (RECIPE, *counts, ACCURACY, MACRO_F1, LOG_LOSS, TRAINED_PARAMETERS, SECONDS, PEAK_GB)
-    table = Table("leaderboard", "By accuracy on the test rows", columns, rows)
+    table = Table("leaderboard", f"By {called(headline.name)} on the test rows", columns, rows)
     what = "of one run over test rows, of several seeds over rows and seeds, of times over seeds alone"
     brackets = f"Brackets are {percent(groups[0].confidence, 0)} intervals: {what}."
     return Section("leaderboard-section", "Leaderboard", [table], note=brackets)
@@ -52,19 +65,23 @@ def _verdicts(groups: Sequence[Group], comparison: Comparison | RunError) -> Sec
     verdicts = Notes([comparison.verdict(pair) for pair in pairs])
     single = [group.name for group in groups if len(group.runs) == 1]
     seeds = f" Of {listed(single)} there is one seed, so nothing is known of others." if single else ""
-    how = f"As rankwise compare finds it. p is of accuracy; Holm's correction counts all pairs.{seeds}"
-    return Section(name, title, [verdicts, *_pairs_in_tables(pairs, comparison.test_rows)], note=how)
+    how = (
+        f"As rankwise compare finds it, by {called(comparison.headline)}, of which p is too; Holm's correction counts all "
+        f"pairs.{seeds}"
+    )
+    return Section(name, title, [verdicts, *_pairs_in_tables(pairs, comparison)], note=how)
 
 
-def _pairs_in_tables(pairs: Sequence[Pair], test_rows: int) -> list[Table]:
+def _pairs_in_tables(pairs: Sequence[Pair], comparison: Comparison) -> list[Table]:
     accuracy = Column("accuracy", "accuracy, points", "signed")
     macro_f1 = Column("macro_f1", "macro-F1, points", "signed")
     columns = (Column("a", "recipe"), Column("b", "minus"), accuracy, macro_f1, P, Column("p_holm", "p after Holm", "rate"))
+    tested: list[Difference] = [getattr(pair, comparison.headline) for pair in pairs]
     rows = [
-        (pair.a, pair.b, pair.accuracy.interval, pair.macro_f1.interval, pair.accuracy.p_value, pair.accuracy.p_holm)
-        for pair in pairs
+        (pair.a, pair.b, pair.accuracy.interval, pair.macro_f1.interval, test.p_value, test.p_holm)
+        for pair, test in zip(pairs, tested, strict=True)
     ]
-    of_pairs = Table("differences", f"Differences on the same {test_rows:,} test rows", columns, rows)
+    of_pairs = Table("differences", f"Differences on the same {comparison.test_rows:,} test rows", columns, rows)
     only_a = Column("only_a", "rows that A alone has right", "count")
     only_b = Column("only_b", "rows that B alone has right", "count")
     seed_columns = (Column("a", "recipe A"), Column("b", "recipe B"), SEED, only_a, only_b, P)
@@ -73,8 +90,8 @@ def _pairs_in_tables(pairs: Sequence[Pair], test_rows: int) -> list[Table]:
     return [of_pairs, by_seed] if tests else [of_pairs]
 
 
-def _costs(groups: Sequence[Group]) -> Section:
-    """The four charts of report 004: training time, trained parameters, loss, accuracy."""
+def _costs(groups: Sequence[Group], headline: Column) -> Section:
+    """The four charts of report 004: training time, trained parameters, loss, accuracy or what says most of the task."""
 
     def figure(title: str, name: str, column: Column, value: OfGroup, of_run: Callable[[Run], float | None]) -> Figure:
         rows = [charts.Row(group.name, value(group), index, group.of_runs(of_run)) for index, group in enumerate(groups)]
@@ -91,7 +108,7 @@ def _costs(groups: Sequence[Group]) -> Section:
         figure("Training time", "time", SECONDS, Group.seconds, lambda run: run.facts.seconds.training),
         figure("Trained parameters", "parameters", TRAINED_PARAMETERS, _parameters, lambda _: None),
         of_score("Loss on the test rows", "loss", LOG_LOSS),
-        of_score("Accuracy on the test rows", "accuracy", ACCURACY),
+        of_score(f"{with_capital(called(headline.name))} on the test rows", headline.name, headline),
     ]
     note = "Ticks under a mark are the single runs." if any(len(group.runs) > 1 for group in groups) else ""
     return Section("costs-section", "Cost and quality", figures, note=note)
@@ -101,26 +118,26 @@ def _parameters(group: Group) -> Interval:
     return Interval(float(group.trained_parameters), None, None)
 
 
-def _trade_offs(groups: Sequence[Group]) -> Section:
+def _trade_offs(groups: Sequence[Group], headline: Column) -> Section:
     figures = []
     for name, column, cost in (("time", SECONDS, Group.seconds), ("parameters", TRAINED_PARAMETERS, _parameters)):
-        points = [(group.name, cost(group), group.score("accuracy")) for group in groups]
-        figures.append(trade_off_figure(f"accuracy-against-{name}", (RECIPE, column, ACCURACY), points, many=False))
-    note = "Dashed: the Pareto front, of recipes that no other beats in accuracy at the same cost or less."
+        points = [(group.name, cost(group), group.score(headline.name)) for group in groups]
+        figures.append(trade_off_figure(f"{headline.name}-against-{name}", (RECIPE, column, headline), points, many=False))
+    note = f"Dashed: the Pareto front, of recipes that no other beats in {called(headline.name)} at the same cost or less."
     return Section("trade-off-section", "What more buys", figures, note=note)
 
 
-def _curves(groups: Sequence[Group]) -> Section:
+def _curves(groups: Sequence[Group], headline: Column) -> Section:
     """Validation scores on the way of those that made updates; a style is a recipe's own through the whole page."""
     figures = []
-    for what, column in (("loss", LOG_LOSS), ("accuracy", ACCURACY)):
+    for what, column in (("loss", LOG_LOSS), (headline.name, headline)):
         curves = []
         for index, group in enumerate(groups):
             if not group.first.facts.steps:
                 continue
             lines = [[(entry.epoch, getattr(entry, column.name)) for entry in run.scores.history] for run in group.runs]
             curves.append(mean_curve(group.name, lines, index))
-        figures.append(lines_figure(f"Validation {what}", f"validation-{what}", curves, EPOCH, column))
+        figures.append(lines_figure(f"Validation {called(what)}", f"validation-{what}", curves, EPOCH, column))
     means = "Lines are means over seeds, bands reach from the lowest to the highest."
     note = means if any(len(group.runs) > 1 for group in groups) else ""
     return Section("curves-section", "On the way", figures, note=note)
