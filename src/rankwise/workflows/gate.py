@@ -198,6 +198,9 @@ def gate(answered: Answered, *, margin: float = 0.5, score: Metric = "accuracy")
     """Hold NEW against OLD on rows that both answered; NEW may lose `margin` points. Raises RecipeError for no margin."""
     check_margin(margin)
     new, old = answered.new, answered.old
+    new.run.task.needs_classes(
+        "a gate's margin is", f"type rankwise compare {as_typed(new.run.folder)} {as_typed(old.run.folder)}"
+    )
     numbers = {name: number for number, name in enumerate(old.run.preprocessing.classes)}
     truth, by_old, by_new = old.scored.truth, decisions(old, numbers), decisions(new, numbers)
     old_right, new_right = (

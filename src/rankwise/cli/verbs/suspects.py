@@ -13,7 +13,7 @@ from rankwise.data.files.output import check_output, write_rows
 from rankwise.data.files.table import Table, stream
 from rankwise.data.labelled import read_training
 from rankwise.data.pairs import SHOWN_BETWEEN, sides
-from rankwise.data.tasks import ONE_LABEL, SingleLabel
+from rankwise.data.tasks import ONE_LABEL, REGRESSION, SingleLabel
 from rankwise.errors import DataError, nearest
 from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.system.visible import one_line
@@ -35,6 +35,11 @@ def name_suspects(
         sources, table, classes = read_training(spec)
     if out is not None:
         check_apart(out, sources.train.path)
+    if table.task == REGRESSION:
+        raise DataError(
+            f"{table.layout.path}: its labels are numbers, and suspects are found among classes; the rows of a run that are "
+            "farthest off are in rankwise evaluate and its report"
+        )
     if table.task not in ONE_LABEL:
         raise DataError(
             f"{table.layout.path}: a text may have several labels, and rows are judged by one; judge the rows of each "

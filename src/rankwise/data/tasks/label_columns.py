@@ -73,6 +73,10 @@ class LabelColumns(MultiLabel):
         del probabilities, truth
         return self
 
+    @property
+    def remembered(self) -> dict[str, Any]:
+        return {}
+
     def rivals(self, number: int) -> NDArray[np.bool_]:
         """The other classes of its column."""
         others = np.zeros(len(self.classes), dtype=np.bool_)

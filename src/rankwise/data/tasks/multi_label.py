@@ -70,6 +70,10 @@ class MultiLabel(Task):
         sizes = decided.sum(axis=1) + (truth == 1).sum(axis=1)
         return np.where(known, np.where(sizes > 0, 2 * hits / np.maximum(sizes, 1), 1.0), 0.0)
 
+    @property
+    def remembered(self) -> dict[str, Any]:
+        return {"thresholds": self.thresholds}
+
     def rivals(self, number: int) -> NDArray[np.bool_]:
         del number
         return np.zeros(len(self.classes), dtype=np.bool_)
