@@ -118,10 +118,17 @@ def test_labels_of_a_tensor_are_whole_numbers():
     assert labels_in(torch.tensor([True])) == (["true"], "bool")
 
 
+def test_numbers_with_fractions_are_labels_where_a_number_is_estimated_alone():
+    numbers = [0.5, 1.0, 2.25]
+    assert labels_in(numbers) == (["0.5", "1", "2.25"], "float")
+    with pytest.raises(DataError, match=r"labels\[0\] is 0.5, which no class is called; .*data.task=regression"):
+        table_of(["a", "b", "c"], numbers)
+    assert table_of(["a", "b", "c"], numbers, DataSpec(task="regression")).labels == ("0.5", "1", "2.25")
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        ([0.5, 1.0], r"labels\[0\] is 0.5, which no class is called"),
         ([1.0, float("nan")], r"labels\[1\] is missing \(nan\)"),
         (["a", None], r"labels\[1\] is missing \(None\)"),
         ([1, True], r"labels\[1\] is true or false \(True\) among others"),

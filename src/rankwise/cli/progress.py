@@ -90,7 +90,7 @@ class TrainingProgress(WorkProgress):
                 self._say(f"[bold]rung {event.rung}[/], {event.trained_parameters:,} parameters")
             case RungReached():
                 gain = f", {event.gained} points" if event.gained else ""
-                self._say(f"{event.accuracy:.1%}[dim] on rows held out{gain}, {event.took:.0f} s[/]")
+                self._say(f"{event.reached}[dim] on rows held out{gain}, {event.took:.0f} s[/]")
             case events.TrainingStarted():
                 if self.task is not None:
                     self.remove_task(self.task)
@@ -112,10 +112,11 @@ class TrainingProgress(WorkProgress):
 def _scores(event: events.Evaluated) -> str:
     best = "  [green]best[/]" if event.best else ""
     worst = "" if event.worst_shift is None else f", under the worst shift {event.worst_shift:.1%}"
-    return (
-        f"[dim]epoch {event.epoch:g}  training loss {event.train_loss:.3f}  validation[/] "
-        f"{event.accuracy:.1%}[dim], loss {event.log_loss:.3f}{worst}[/]{best}"
-    )
+    epoch = f"[dim]epoch {event.epoch:g}  training loss {event.train_loss:.3f}  validation[/] "
+    if event.accuracy is None:  # a number
+        pearson = "n/a" if event.pearson is None else f"{event.pearson:.3f}"
+        return f"{epoch}Pearson {pearson}[dim], root mean squared error {event.loss:.3g}[/]{best}"
+    return f"{epoch}{event.accuracy:.1%}[dim], loss {event.loss:.3f}{worst}[/]{best}"
 
 
 def _machine(event: MachineMeasured) -> str:

@@ -12,20 +12,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from itertools import combinations
+from math import isnan
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.files.table import Table
-from rankwise.data.labels import alike_labels, spelled, strange_labels, unlabelled
+from rankwise.data.labels import alike_labels, number_in, spelled, strange_labels, unlabelled
 from rankwise.data.lengths import COVERED, Lengths, lengths_of
 from rankwise.data.pairs import is_pair, on_each_side, shown, sides
-from rankwise.data.tasks import ONE_LABEL, by_number, tags_of
+from rankwise.data.tasks import ONE_LABEL, REGRESSION, by_number, numbers_of, tags_of
 from rankwise.errors import DataError, Unlabelled
 
 LEAK_LIMIT = 0.05  # share of test rows seen in training above which a score means little
 LONG_TEXT = 20_000  # characters, some 4,000 tokens: many times what encoders read
 MANY_CLASSES = 20  # labels, up to which they may be classes however few rows there are
+PARTS = 10  # of the range of numbers, whose rows are counted
 LEAST_OF_ONE = 20  # rows of a split that has one class only, from which that is worth a word
 IMBALANCE = 10  # largest class over smallest
 SHOWN, SHOWN_ROWS = 200, 5  # characters and rows of a text that an example keeps
@@ -67,12 +69,24 @@ class LabelWord:
 
 
 @dataclass(frozen=True)
+class Numbers:
+    """Labels that are numbers, in short."""
+
+    mean: float
+    deviation: float
+    lowest: float
+    median: float
+    highest: float
+
+
+@dataclass(frozen=True)
 class Audit:
     """What was counted in labelled tables, and warnings in plain words."""
 
     rows: Mapping[str, int]
     dropped: Mapping[str, Mapping[str, int]]
     classes: Mapping[str, int]
+    """Rows of each class; of numbers, of each of ten equal parts of their range."""
     majority: float
     """The share of the largest class, which is the accuracy of always answering it."""
     imbalance: float
@@ -90,10 +104,12 @@ class Audit:
     characters: Lengths
     tokens: Lengths | None
     warnings: tuple[str, ...]
+    numbers: Numbers | None = None
+    """Of labels that are numbers to be estimated."""
 
 
 def check(table: Table) -> None:
-    """Raise DataError for labels that cannot be learned: none, one class only, an id or a measurement in each row."""
+    """Raise DataError for labels that cannot be learned: none, one class only, an id in each row, no number among numbers."""
     name, column = table.layout.path, table.layout.label
     if table.labels is None:
         raise DataError(f"{name}: rows without labels; expected a label in each row: --set data.label=COLUMN")
@@ -110,10 +126,22 @@ def check(table: Table) -> None:
         raise DataError(
             f"{name}, column '{column}': no row has a label; expected two classes or more: --set data.label=COLUMN"
         )
+    if table.task == REGRESSION:
+        if len(strange := np.flatnonzero(np.isnan(numbers_of(table)))):
+            row = int(strange[0])
+            raise DataError(
+                f"{name}, column '{column}': row {table.rows[row]}: label '{table.labels[row]:.40}' is no number, "
+                f"{len(strange):,} rows like it; correct or remove them, or, where labels are classes, type "
+                "--set data.task=single-label"
+            )
+        return
     if len(table.labels) >= 10 and len(counts) > len(table.labels) / 2:
+        are_numbers = not any(map(isnan, map(number_in, counts)))
+        measured = f", or to estimate a number, type --set data.task={REGRESSION}" * are_numbers
         raise DataError(
             f"{name}, column '{column}': {len(counts):,} different labels in {len(table.labels):,} rows, such as "
             f"{_listed(counts)}; it looks like an id or a measurement, expected a few classes: --set data.label=COLUMN"
+            f"{measured}"
         )
 
 
@@ -125,36 +153,76 @@ def audit(tables: Mapping[str, Table], *, lengths: NDArray[np.int64] | None = No
     train = tables["train"]
     exact = {name: hashes(table.texts) for name, table in tables.items()}
     near = {name: hashes(map(_plain, table.texts)) for name, table in tables.items()}
-    counts = dict(_label_counts(train).most_common())
+    numbers = _numbers(train)
+    counts = dict(_label_counts(train).most_common()) if numbers is None else _parts(train, numbers)
     groups = _conflicts(train.labels or (), exact["train"])
+    if numbers is not None:
+        groups = [group for group in groups if np.ptp(numbers_of(train.take(np.array(group)))) > numbers.deviation]
     repeats, near_repeats = (len(keys) - len(np.unique(keys)) for keys in (exact["train"], near["train"]))
     counted = Audit(
         rows={name: len(table.texts) for name, table in tables.items()},
         dropped={name: dict(table.dropped) for name, table in tables.items()},
         classes=counts,
         majority=max(counts.values(), default=0) / max(1, len(train.texts)),
-        imbalance=max(counts.values(), default=1) / min(counts.values(), default=1),
+        imbalance=max(counts.values(), default=1) / min(counts.values(), default=1) if numbers is None else 1.0,
         duplicates=repeats,
         near_duplicates=near_repeats - repeats,
         conflicts=len(groups),
         conflict_examples=tuple(_example(train, indices) for indices in groups[:5]),
         overlaps=tuple(_overlap(one, two, exact, near, tables) for one, two in combinations(tables, 2)),
-        label_words=_label_words(train, counts),
-        alike_labels=alike_labels(counts),
-        single_classes=tuple(label for label, count in counts.items() if count == 1),
+        label_words=() if numbers else _label_words(train, counts),
+        alike_labels=() if numbers else alike_labels(counts),
+        single_classes=() if numbers else tuple(label for label, count in counts.items() if count == 1),
         suspicious=_suspicious(train),
         characters=lengths_of(np.fromiter(map(len, train.texts), dtype=np.int64), "characters"),
         tokens=None if lengths is None else lengths_of(lengths, "tokens"),
         warnings=(),
+        numbers=numbers,
     )
     of_columns = dict.fromkeys(line for table in tables.values() for line in table.warnings)
-    of_labels = (line for name, table in tables.items() if name != "train" for line in _other_labels(name, table, counts))
-    return replace(counted, warnings=(*of_columns, *strange_labels(counts), *of_labels, *_warnings(counted, train.task)))
+    others = {name: table for name, table in tables.items() if name != "train"}
+    if numbers is not None:
+        of_labels = [line for name, table in tables.items() for line in _about_numbers(name, table, numbers)]
+    else:
+        of_labels = [*strange_labels(counts)]
+        of_labels += [line for name, table in others.items() for line in _other_labels(name, table, counts)]
+    return replace(counted, warnings=(*of_columns, *of_labels, *_warnings(counted, train.task)))
 
 
 def _label_counts(table: Table) -> Counter[str]:
     """How many rows have each label."""
     return Counter(tag for row in tags_of(table) for tag in row)
+
+
+def _numbers(table: Table) -> Numbers | None:
+    """The labels in short, where they are numbers to be estimated."""
+    numbers = numbers_of(table) if table.task == REGRESSION else np.empty(0)
+    known = numbers[~np.isnan(numbers)]
+    if not len(known):
+        return None
+    lowest, median, highest = np.quantile(known, [0, 0.5, 1]).tolist()
+    return Numbers(float(known.mean()), float(known.std()), lowest, median, highest)
+
+
+def _parts(table: Table, numbers: Numbers) -> dict[str, int]:
+    """How many rows have a number in each of PARTS equal parts of the range."""
+    known = numbers_of(table)
+    rows, edges = np.histogram(known[~np.isnan(known)], bins=PARTS, range=(numbers.lowest, numbers.highest))
+    return {f"{low:.4g} to {high:.4g}": int(count) for count, low, high in zip(rows, edges[:-1], edges[1:], strict=True)}
+
+
+def _about_numbers(split: str, table: Table, numbers: Numbers) -> Iterable[str]:
+    """A warning where labels of a split are no numbers, or beyond those of training."""
+    own = numbers_of(table)
+    if strange := [cell for cell, number in zip(table.labels or (), own, strict=True) if np.isnan(number)]:
+        told = f"{len(strange):,} of {len(own):,} {split} rows have labels that are no numbers"
+        yield f"{told}: {_listed(dict.fromkeys(strange))}"
+    beyond = int(((own < numbers.lowest) | (own > numbers.highest)).sum())
+    if beyond:
+        yield (
+            f"{beyond:,} of {len(own):,} {split} rows have a number beyond those of training, {numbers.lowest:g} to "
+            f"{numbers.highest:g}"
+        )
 
 
 def seen_in(train: Table, other: Table) -> NDArray[np.bool_]:
@@ -273,9 +341,9 @@ def _suspicious(table: Table) -> dict[str, tuple[int, ...]]:
 
 def _warnings(counted: Audit, task: str) -> Iterable[str]:
     """One line on every thing that a person should look at, and what to do."""
-    if len(counted.classes) == 1:
+    if len(counted.classes) == 1 and task != REGRESSION:
         yield f"all rows are labelled {_listed(tuple(counted.classes))}; a classifier needs two classes or more"
-    if len(counted.classes) > max(MANY_CLASSES, counted.rows["train"] / 2):
+    if len(counted.classes) > max(MANY_CLASSES, counted.rows["train"] / 2) and task != REGRESSION:
         labels, rows = len(counted.classes), counted.rows["train"]
         yield f"{labels:,} labels in {rows:,} rows look like names, not classes; is it the column?"
     if counted.imbalance >= IMBALANCE and task in ONE_LABEL:
@@ -302,6 +370,7 @@ def _warnings(counted: Audit, task: str) -> Iterable[str]:
         first = counted.conflict_examples[0]
         numbers = ", ".join(map(str, first.rows))
         have = "have several labels" if task in ONE_LABEL else "are labelled in several ways"
+        have = "have numbers more than a standard deviation apart" if task == REGRESSION else have
         yield f"{counted.conflicts:,} texts {have}, such as rows {numbers} ({_listed(first.labels)}); decide"
     for name, suspects in counted.suspicious.items():
         more = ", …" if len(suspects) == 5 else ""

@@ -53,7 +53,7 @@ def training_batches(lengths: Rows, batch_size: int, *, seed: int, epoch: int, s
     return [batches[number] for number in rng.permutation(len(batches))]
 
 
-def label_sets(labels: NDArray[np.int64]) -> Rows:
+def label_sets(labels: NDArray[Any]) -> NDArray[Any]:
     """One number for each row (N,), the same for rows with the same labels, (N,) or (N, C)."""
     return labels if labels.ndim == 1 else np.unique(labels, axis=0, return_inverse=True)[1].reshape(-1)
 

@@ -15,7 +15,7 @@ from typing import TypedDict
 
 from rankwise.data.given import Label, as_given
 from rankwise.data.pairs import is_pair, on_each_side
-from rankwise.data.tasks.names import LABEL_COLUMNS, TASKS
+from rankwise.data.tasks.names import LABEL_COLUMNS, REGRESSION, TASKS
 from rankwise.errors import DataError, nearest
 from rankwise.system.files import Stored
 
@@ -176,6 +176,8 @@ class Preprocessing(Stored):
     """Of a task with several label columns how many classes each of them has, in the order of the classes."""
     text_pair: tuple[str | int, ...] | None = None
     """Column names of the second text, where what is classified is a pair of texts; None where it is one text."""
+    bounds: tuple[float, float] | None = None
+    """Of an estimated number the lowest and the highest that is told; None where any may be."""
 
     @property
     def reads_pairs(self) -> bool:
@@ -190,7 +192,12 @@ class Preprocessing(Stored):
     @property
     def problem(self) -> str | None:
         """What of it makes no sense, where its file was written by somebody else; None where all does."""
-        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
+        if self.task == REGRESSION:
+            if len(self.classes) != 1:
+                return f"{len(self.classes)} names for the one number that is estimated"
+            if self.bounds is not None and not self.bounds[0] < self.bounds[1]:
+                return f"its bounds are {self.bounds[0]:g} and {self.bounds[1]:g}; expected a lower and a higher number"
+        elif len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             return f"{len(self.classes)} classes, {len(set(self.classes))} of them different; expected two or more"
         windows = 1 if self.windows is None else self.windows
         if not 1 <= self.max_length <= LONGEST or not 1 <= windows <= LONGEST:

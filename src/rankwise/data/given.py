@@ -61,7 +61,7 @@ def text_of(value: Any, name: str, *, pairs: bool) -> str:
 
 
 def labels_in(given: Any) -> tuple[list[str], str | None]:
-    """(the labels' names in order, the type they were given in where that is not `str`): True is `true`, 3.0 is `3`.
+    """(the labels' names in order, the type they were given in where that is not `str`): True is `true`, 3.0 `3`, 3.5 `3.5`.
 
     Where a text has a list of labels, each label is a list, as `several.as_list` writes it.
     Raises DataError naming the position of a value that is no label.
@@ -92,6 +92,16 @@ def labels_in(given: Any) -> tuple[list[str], str | None]:
     return [name for name in found if isinstance(name, str)], None if kind == "str" else kind
 
 
+def check_fractions(labels: Sequence[str]) -> None:
+    """Raise DataError for the first label that is a number with a fraction, which no class is called."""
+    for index, label in enumerate(labels):
+        if not label.removeprefix("-").isdecimal():
+            raise DataError(
+                f"labels[{index}] is {label}, which no class is called; to estimate a number, give "
+                "overrides=['data.task=regression']"
+            )
+
+
 def check_order(texts: Any, labels: Any) -> None:
     """Raise DataError for columns of pandas with one index in two orders: only who made them knows which belong together."""
     one: Any = getattr(texts, "index", None)
@@ -109,7 +119,9 @@ def name_of(label: Label) -> str:
     """The name of a class as files and messages have it."""
     if isinstance(label, str):
         return str.__str__(label)
-    return str(label).lower() if isinstance(label, bool) else str(int(label))
+    if isinstance(label, bool):
+        return str(label).lower()
+    return str(int(label)) if float(label).is_integer() else repr(float(label))
 
 
 def as_given(name: str, kind: str | None) -> Label:
@@ -151,15 +163,13 @@ def _kind(label: Any) -> str | None:
         return "bool"
     if isinstance(label, Integral):
         return "int"
-    return "float" if isinstance(label, Real) and math.isfinite(label) and float(label).is_integer() else None
+    return "float" if isinstance(label, Real) and math.isfinite(label) else None
 
 
 def _found(label: Any) -> str:
     """What stands where a label should, in words."""
     if label is None or (isinstance(label, float) and math.isnan(label)):
         return f"missing ({label})"
-    if isinstance(label, float):
-        return f"{label}, which no class is called: a classifier tells classes apart and does not estimate numbers"
     return f"a {type(label).__name__} ({label!r:.40})"
 
 

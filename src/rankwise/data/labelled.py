@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ from rankwise.data.tasks import (
     names_counted,
     read_as,
     recognised,
+    strata_of,
     tags_of,
     task_called,
 )
@@ -287,7 +289,7 @@ def split_tables(
         few = by_folds and len(train.texts) <= FEW_ROWS
         train, validation = _validation_of(train, spec, may_be_empty=few)
         notes.append(f"validation: {len(validation.texts):,} rows set aside (stratified, seed {seed})")
-    _check_rows(spec, len({tag for row in tags_of(train) for tag in row}))
+    _check_rows(spec, len({stratum for row in strata_of(train) for stratum in row}))
     if spec.rows is not None and spec.rows < len(train.texts):
         train = sample(train, spec.rows, seed=seed + 2)
         notes.append(f"train: {spec.rows:,} rows kept (stratified, seed {seed})")
@@ -296,6 +298,7 @@ def split_tables(
         notes.append(f"test: {spec.test_rows:,} rows kept (stratified, seed {seed})")
     numbering = spec.classes or classes or train.layout.classes
     names = class_names(train, numbering)
+    numbering = numbering if task_called(train.task, names).has_classes else ()
     leaked = seen_in(train, test)
     notes += [*_leakage(leaked, test, spec), *_about_pairs(train, test, spec)]
     return Labelled(
@@ -406,8 +409,8 @@ def _split_several(
     wanted = round((amount if amount < 1 else amount / len(group)) * len(first))
     if len(first) < 2:
         raise TooFewRows(f"{table.layout.path}: can't set a row of {len(first)} aside; add rows")
-    tags = tags_of(table)
-    taken = apportioned([tags[row] for row in first], min(max(1, wanted), len(first) - 1), seed=seed)
+    strata = strata_of(table)
+    taken = apportioned([strata[row] for row in first], min(max(1, wanted), len(first) - 1), seed=seed)
     is_taken = np.isin(group, np.flatnonzero(taken))  # (N,)
     return table.take(np.flatnonzero(~is_taken)), table.take(np.flatnonzero(is_taken))
 
@@ -443,7 +446,7 @@ def _fold_count(rows: int, *, set_aside: bool) -> int:
 
 
 def folds(
-    labels: Sequence[str] | NDArray[np.int64], seed: int, texts: Iterable[str] | None = None
+    labels: Sequence[str] | NDArray[Any], seed: int, texts: Iterable[str] | None = None
 ) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """FOLDS pairs of (the other rows, a part of all rows), rising; every row is in one part, each class in its share.
 

@@ -3,6 +3,7 @@
 Labels are strings and compared to the letter; what is written here only says what a person should look at.
 """
 
+import math
 import re
 import unicodedata
 from collections import Counter
@@ -18,7 +19,7 @@ MARKERS = frozenset(
 )
 """What stands for a row that nobody has labelled: in the hub's data sets, what pandas, R, SQL and Excel write, files of tasks
 and competitions."""
-MANY_NUMBERS = 20  # labels with fractions, above which they may be measured
+MANY_NUMBERS = 20  # labels with fractions, above which they are taken for measured ones
 _SEPARATORS = (",", ";", "|", "/", "+", "&", " and ")
 _LIST = re.compile(r"\s*(?:\[.*\]|\{.*\}|\(.*,.*\))\s*", re.DOTALL)
 _OBJECT = re.compile(r"\s*\{\s*[\"'][^\"']*[\"']\s*:")
@@ -41,6 +42,19 @@ def is_object(label: str) -> bool:
 def is_marker(label: str) -> bool:
     """Whether a label is a usual word for none."""
     return label.strip().casefold() in MARKERS
+
+
+def number_in(label: str) -> float:
+    """The number that a label is, such as `3.5`, `-1` or `2e3`; NaN for one that is none."""
+    plain = label.strip()
+    return float(plain) if _NUMBER.fullmatch(plain) else math.nan
+
+
+def are_measured(labels: Collection[str]) -> bool:
+    """Whether these different labels are numbers that somebody has measured: all are numbers, more than MANY_NUMBERS, and
+    some have a fraction. Whole numbers stay classes, however many.
+    """
+    return len(labels) > MANY_NUMBERS and all(map(_NUMBER.fullmatch, labels)) and any(map(_has_fraction, labels))
 
 
 def unlabelled(labels: Iterable[str], known: Collection[str] = ()) -> str:
@@ -98,10 +112,10 @@ def _no_classes(counts: Mapping[str, int]) -> Iterator[str]:
     cells = Cells(list(counts))
     if cells.kind == "dates":
         yield f"labels are dates, such as {cells.examples()}; is it the column?"
-    elif len(counts) > MANY_NUMBERS and all(map(_NUMBER.fullmatch, counts)) and any(map(_has_fraction, counts)):
+    elif are_measured(counts.keys()):
         yield (
             f"labels are {len(counts):,} numbers with fractions, such as {cells.examples()}; codes may be classes, but a "
-            "classifier does not know the order of what is measured"
+            "classifier does not know the order of what is measured: to estimate it, type --set data.task=regression"
         )
     if len(counts) > 1 and all(map(_WORD_TAG.fullmatch, counts)) and (len(counts) > 2 or "O" in counts):
         yield f"labels are tags of single words, such as {cells.examples()}; rankwise classifies whole texts"

@@ -1,7 +1,7 @@
 """Labelled tables → Prepared: class numbers, clean texts and tokens of three splits.
 
 Texts and tokens go from file to file on disk, a chunk of them in memory. Shapes: a split of N texts holds its tokens end to
-end with N + 1 offsets, so nothing is stored padded. Labels are class numbers (N,), -1 for a class that training never saw.
+end with N + 1 offsets, so nothing is stored padded. Labels are as the task has them (`tasks.task.Labels`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from rankwise.data.given import type_of
 from rankwise.data.labelled import Labelled, read_labelled
 from rankwise.data.lengths import COVERED, Lengths, covering, lengths_of
 from rankwise.data.store import Texts
-from rankwise.data.tasks import SINGLE_LABEL, Task, task_called
+from rankwise.data.tasks import SINGLE_LABEL, Labels, Task
 from rankwise.data.tokens import Tokens, cut, tokenize_to_disk
 from rankwise.errors import DataError
 from rankwise.planning.workload import reach_of, windows_of
@@ -39,8 +39,8 @@ class Split:
     texts: Sequence[str] = field(repr=False)
     """Clean texts, N of them."""
     tokens: Tokens = field(repr=False)
-    labels: NDArray[np.int64] = field(repr=False)
-    """As the task has them: class numbers (N,), or 1 for each class that a text has (N, C)."""
+    labels: Labels = field(repr=False)
+    """As the task has them: class numbers (N,), 1 for each class that a text has (N, C), or numbers (N,)."""
     rows: NDArray[np.int64] = field(repr=False)
     """The data row that a text stands in, from 1; shape (N,)."""
 
@@ -60,6 +60,8 @@ class Prepared:
     """The data that a training needs, and what its run must remember of them."""
 
     preprocessing: Preprocessing
+    task: Task
+    """What is decided about a text."""
     train: Split
     validation: Split
     test: Split
@@ -74,12 +76,6 @@ class Prepared:
     def classes(self) -> tuple[str, ...]:
         return self.preprocessing.classes
 
-    @property
-    def task(self) -> Task:
-        """What is decided about a text."""
-        about = self.preprocessing
-        return task_called(about.task, about.classes, about.thresholds, about.columns)
-
 
 def prepare(
     spec: DataSpec, tokenizer: Any, *, longest: int, labelled: Labelled | None = None, cache: Cache | None = None
@@ -93,6 +89,7 @@ def prepare(
     labelled = labelled or read_labelled(spec)
     task = labelled.task
     numbers = {name: task.parse(table, labelled.numbering, spec) for name, table in labelled.tables.items()}
+    task = task.learnt(numbers["train"], spec)
     pair = labelled.train.layout.text_pair or None
     windows = 1 if pair else spec.windows
     texts = clean_all(labelled.train.texts, spec.clean)
@@ -119,10 +116,12 @@ def prepare(
         task=task.name if task.name != SINGLE_LABEL else None,
         columns=labelled.columns,
         text_pair=pair,
+        **task.remembered,
     )
     tokens = cut(whole, texts, tokenizer, **preprocessing.limits)
     return Prepared(
         preprocessing=preprocessing,
+        task=task,
         train=Split(texts, tokens, numbers["train"], labelled.train.rows).where(kept),
         validation=split_of(labelled.validation, numbers["validation"], tokenizer, preprocessing, cache),
         test=split_of(labelled.test, numbers["test"], tokenizer, preprocessing, cache),
@@ -135,9 +134,7 @@ def prepare(
     )
 
 
-def split_of(
-    table: Table, labels: NDArray[np.int64], tokenizer: Any, preprocessing: Preprocessing, cache: Cache | None = None
-) -> Split:
+def split_of(table: Table, labels: Labels, tokenizer: Any, preprocessing: Preprocessing, cache: Cache | None = None) -> Split:
     """The rows of a table and their labels, with texts as a classifier takes them."""
     texts = clean_all(table.texts, preprocessing.clean)
     tokens = tokenize_to_disk(tokenizer, texts, **preprocessing.limits, cache=cache)

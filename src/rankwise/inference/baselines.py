@@ -1,6 +1,7 @@
 """What a trained classifier must beat: always the commonest class, and TF-IDF with logistic regression.
 
-Both are fitted on the training texts and scored on the same test rows, with the same intervals.
+Where a number is estimated, always the mean of the training labels, and TF-IDF with ridge regression. Both are fitted on the
+training texts and scored on the same test rows, with the same intervals.
 """
 
 from collections.abc import Mapping
@@ -8,7 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from rankwise.data.prepare import Prepared
-from rankwise.data.tasks import Probabilities, Task
+from rankwise.data.tasks import Labels, Probabilities, Task
 from rankwise.inference.evaluation import Evaluation
 from rankwise.inference.words import Words, held_out_words
 from rankwise.recipe import EvaluateSpec
@@ -27,16 +28,25 @@ def fitted_baselines(data: Prepared, *, whole: bool = False) -> Fitted:
         texts = [*texts, *data.validation.texts]
         labels = np.concatenate([labels, data.validation.labels])
     words = Words.fit(texts, labels, data.classes)
-    tfidf = f"TF-IDF{words.counts} + logistic" + (f", {words.rows:,} rows" if words.rows < len(labels) else "")
-    one_hot = labels if labels.ndim > 1 else np.eye(len(data.classes))[labels]
-    known = np.maximum((one_hot >= 0).sum(axis=0), 1)
-    majority = np.tile(np.maximum(one_hot, 0).sum(axis=0) / known, (len(data.test), 1))
+    tfidf = f"TF-IDF{words.counts} + {'logistic' if data.task.has_classes else 'ridge'}" + (
+        f", {words.rows:,} rows" if words.rows < len(labels) else ""
+    )
     tuned = task = data.task
     if task.is_tuned and len(data.validation) and not whole:
         tuned = task.tuned(words.probabilities(data.validation.texts), data.validation.labels)
     elif task.is_tuned:
         tuned = task.tuned(held_out_words(texts, labels, data.classes, seed=0), labels)
-    return {"majority class": (task, majority), tfidf: (tuned, task.normal(words.probabilities(data.test.texts)))}
+    always = np.tile(_always(labels, task), (len(data.test), 1))
+    return {task.floor: (task, always), tfidf: (tuned, task.normal(words.probabilities(data.test.texts)))}
+
+
+def _always(labels: Labels, task: Task) -> Probabilities:
+    """What the commonest answer is made of, (C,): the share of rows that have each class, or the mean of their numbers."""
+    if not task.has_classes:
+        return np.array([labels.mean()])
+    one_hot = labels if labels.ndim > 1 else np.eye(len(task.classes))[labels]
+    known = np.maximum((one_hot >= 0).sum(axis=0), 1)
+    return np.asarray(np.maximum(one_hot, 0).sum(axis=0) / known)
 
 
 def baselines(fitted: Fitted, task: Task, test: Evaluation, spec: EvaluateSpec) -> dict[str, BaselineScores]:

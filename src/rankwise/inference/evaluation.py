@@ -63,18 +63,17 @@ def probabilities_under(
 def _mistakes(
     task: Task, split: Split, probabilities: Probabilities, count: int, *, keep_texts: bool
 ) -> tuple[stats.Mistake, ...]:
-    """The rows whose class was not the decision, the most confident ones first."""
+    """The rows whose class was not the decision, the most confident ones first; of numbers those farthest off."""
     decided = task.decide(probabilities)
     confidence = task.confidence(probabilities)
-    wrong = np.flatnonzero(~task.right(probabilities, split.labels))
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")][:count]
+    worst = task.worst(probabilities, split.labels)[:count]
     return tuple(
         stats.Mistake(
             row=int(split.rows[index]),
             text=shown(split.texts[index]) if keep_texts else None,
             truth=task.shown(split.labels[index]),
             predicted=task.shown(decided[index]),
-            confidence=float(confidence[index]),
+            confidence=float(confidence[index]) if task.has_classes else None,
         )
         for index in worst
     )

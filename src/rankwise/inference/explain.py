@@ -133,6 +133,8 @@ class Explainer(ABC):
     def _surest(self, probabilities: NDArray[np.float64]) -> int:
         """The class that is decided, of several that with the highest probability (C,); of all, where none is."""
         decided = self.predictor.task.decide(probabilities[None])[0]
+        if len(probabilities) == 1:  # a number
+            return 0
         if np.ndim(decided) == 0:
             return int(decided)
         chosen = (decided == 1) & self.known

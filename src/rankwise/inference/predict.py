@@ -48,11 +48,15 @@ class Prediction:
     label: Label | tuple[Label, ...] | dict[str, Label]
     """A string, or what was given from Python: a whole number, true or false.
 
-    Where a text may have several labels, those it has; of several label columns the label of each.
+    Where a text may have several labels, those it has; of several label columns the label of each; where a number is
+    estimated, that.
     """
     score: float
-    """How sure that is: the label's probability, of several that of the least sure; `scores` has each one's."""
+    """How sure that is: the label's probability, of several that of the least sure, where `scores` has each one's; NaN of a
+    number, of which nothing is known.
+    """
     probabilities: dict[Label, float]
+    """Empty where a number is estimated."""
     unsure: bool = False
     """Whether a person should look at the text."""
     reason: str = ""
@@ -85,7 +89,8 @@ class Predictor(ABC):
     def __init__(self, classes: tuple[str, ...], tokenizer: Any, preprocessing: Preprocessing) -> None:
         self.tokenizer = tokenizer
         self.preprocessing = preprocessing
-        self.task = task_called(preprocessing.task, classes, preprocessing.thresholds, preprocessing.columns)
+        about = preprocessing
+        self.task = task_called(about.task, classes, about.thresholds, about.columns, about.bounds)
         self._labels = preprocessing.labels
 
     @abstractmethod
@@ -201,6 +206,7 @@ class Predictor(ABC):
     def prediction(self, row: NDArray[np.float64]) -> Prediction:
         """One row of probabilities (C,) with its decision."""
         decided, named = self.task.decide(row[None])[0], dict(zip(self._labels, row.tolist(), strict=True))
+        named = named if self.task.has_classes else {}
         return Prediction(self.task.answer(decided, self._labels), float(self.task.confidence(row[None])[0]), named)
 
 

@@ -1,7 +1,7 @@
 """TF-IDF of words and word pairs with logistic regression: a classifier without an encoder, and without tokens.
 
-It is what every run is held against, and a ladder's cheapest rung. A file holds it as scikit-learn does, written by skops,
-which reads no code. Shapes: N texts, C classes.
+Where a number is estimated it is a ridge regression. It is what every run is held against, and a ladder's cheapest rung. A
+file holds it as scikit-learn does, written by skops, which reads no code. Shapes: N texts, C classes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rankwise.data.batches import label_sets
 from rankwise.data.labelled import folds
 from rankwise.data.pairs import is_pair, joined
 from rankwise.data.store import Texts
-from rankwise.data.tasks import MultiLabel, SingleLabel
+from rankwise.data.tasks import Labels, MultiLabel, Regression, SingleLabel, Task
 from rankwise.errors import ModelError, RunError, require
 from rankwise.inference.predict import Predictor
 from rankwise.planning.memory import BASELINE_FEW, BASELINE_MOST
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from rankwise.data.shifts import Shifted
 
 STRENGTH = 10.0  # of the fit against keeping weights small, scikit-learn's C
+RIDGES = (0.3, 1.0, 3.0, 10.0, 30.0)  # of a ridge regression the weights of keeping weights small, of which folds choose one
+FEWEST = 6  # rows, below which there are no folds to choose by
 MOST_PASSES = 1_000  # some dozens do, but for a few long texts
 MOST_ROWS = BASELINE_MOST  # their word pairs and the fit's vectors take some 400 MB
 
@@ -51,7 +53,7 @@ class Words:
     def fit(
         cls,
         texts: Sequence[str],
-        labels: NDArray[np.int64],
+        labels: Labels,
         classes: Sequence[str],
         *,
         cap: int | None = None,
@@ -64,7 +66,7 @@ class Words:
         Of more than MOST_ROWS rows a sample is taken. Texts without words, such as emoji, have their characters counted. The
         features' rows have length 1, where SAG (arXiv 1309.2388) takes 15 to 40 passes; `benchmarks/baseline.py` has other
         solvers beside it. `labels` are class numbers (N,), of which there are several, `weights` those of the classes (C,).
-        Where a text has several labels, (N, C), each class has a regression of its own.
+        Where a text has several labels, (N, C), each class has a regression of its own; numbers (N,) have a ridge regression.
         """
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.feature_selection import chi2
@@ -82,12 +84,15 @@ class Words:
             features = vectorizer.fit_transform(kept)
         if most is not None and features.shape[1] > most:
             by_label = labels[:, None] if labels.ndim == 1 else labels
-            told = np.max([chi2(features, column)[0] for column in by_label.T if np.ptp(column)], axis=0)
+            scored = _correlation if labels.dtype.kind == "f" else chi2
+            told = np.max([scored(features, column)[0] for column in by_label.T if np.ptp(column)], axis=0)
             best = np.sort(np.argsort(-told, kind="stable")[:most])
             known = {"analyzer": vectorizer.analyzer, "vocabulary": vectorizer.get_feature_names_out()[best].tolist()}
             vectorizer = TfidfVectorizer(**counted, **known)
             features = vectorizer.fit_transform(kept)
         by_class = None if weights is None else np.asarray(weights, dtype=float)
+        if labels.dtype.kind == "f":
+            return cls(tuple(classes), make_pipeline(vectorizer, _ridge(features, labels)), len(rows))
         model = (_one_of if labels.ndim == 1 else _each_of)(features, labels, np.asarray(classes), by_class)
         return cls(tuple(classes), make_pipeline(vectorizer, model), len(rows))
 
@@ -103,7 +108,8 @@ class Words:
             raise RunError(f"{path}: no pipeline that skops reads ({error}); copy the run folder again") from error
         if not isinstance(loaded, Pipeline):
             raise RunError(f"{path}: no pipeline that skops reads, but a {type(loaded).__name__}; copy the run folder again")
-        if unknown := set(map(str, getattr(loaded, "classes_", ["no class"]))) - set(classes):
+        numbers = len(classes) == 1 and not hasattr(loaded[-1], "classes_") and hasattr(loaded[-1], "coef_")
+        if not numbers and (unknown := set(map(str, getattr(loaded, "classes_", ["no class"]))) - set(classes)):
             raise RunError(f"{path} tells of '{min(unknown)}', which is no class of this run; copy the run folder again")
         return cls(tuple(classes), loaded, rows=0)
 
@@ -131,10 +137,18 @@ class Words:
         """(vectors, words) and (vectors,) what the regressions have learnt."""
         model = self.pipeline[-1]
         models = model.estimators_ if self.several else [model]
-        return np.concatenate([one.coef_ for one in models]), np.concatenate([one.intercept_ for one in models])
+        weights, intercepts = ([getattr(one, name) for one in models] for name in ("coef_", "intercept_"))
+        return np.concatenate([*map(np.atleast_2d, weights)]), np.concatenate([*map(np.atleast_1d, intercepts)])
+
+    @property
+    def numbers(self) -> bool:
+        """Whether a number is estimated."""
+        return not hasattr(self.pipeline[-1], "classes_")
 
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """(N, C) of clean texts; 0 for a class that no training row had."""
+        """(N, C) of clean texts; 0 for a class that no training row had. Of a number it is that, (N, 1)."""
+        if self.numbers:
+            return np.asarray(self.pipeline.predict(_joined(texts)) if len(texts) else np.zeros(0))[:, None]
         known = {name: column for column, name in enumerate(self.pipeline.classes_)}
         texts = _joined(texts)
         if not len(texts):
@@ -152,7 +166,10 @@ class Words:
 
     def logits(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Logits (N, C) that have these probabilities."""
-        task = (MultiLabel if self.several else SingleLabel)(self.classes)
+        if self.numbers:
+            task: Task = Regression(self.classes)
+        else:
+            task = (MultiLabel if self.several else SingleLabel)(self.classes)
         return task.logits(self.probabilities(texts))
 
 
@@ -178,19 +195,21 @@ class WordsPredictor(Predictor):
 
 
 def held_out_words(
-    texts: Sequence[str], labels: NDArray[np.int64], classes: Sequence[str], *, seed: int, **how: Any
+    texts: Sequence[str], labels: Labels, classes: Sequence[str], *, seed: int, **how: Any
 ) -> NDArray[np.float64]:
     """Probabilities (N, C) of each text by words that the other folds were counted in; `how` goes to `Words.fit`."""
     told, texts = np.zeros((len(labels), len(classes))), Texts.of(texts)
     for kept, held in folds(label_sets(labels), seed, texts):
-        if labels.ndim == 1 and len(np.unique(labels[kept])) == 1:  # where a class has a row or two
+        if (
+            labels.ndim == 1 and labels.dtype.kind == "i" and len(np.unique(labels[kept])) == 1
+        ):  # where a class has a row or two
             told[held, labels[kept[0]]] = 1.0
         else:
             told[held] = Words.fit(texts.take(kept), labels[kept], classes, **how).probabilities(texts.take(held))
     return told
 
 
-def sample(labels: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+def sample(labels: Labels, most: int) -> NDArray[np.int64]:
     """Indices of every row, or of so many at random, each class in its share to a row; rising, always the same."""
     if len(labels) <= most:
         return np.arange(len(labels))
@@ -239,6 +258,26 @@ def _each_of(features: Any, labels: NDArray[np.int64], classes: NDArray[Any], we
     model.classes_ = classes[varies]
     model.label_binarizer_ = LabelBinarizer(sparse_output=True).fit(np.maximum(labels[:, varies], 0))
     return model
+
+
+def _ridge(features: Any, numbers: NDArray[np.float64]) -> Any:
+    """Ridge regression from features to numbers (N,), as strong as has the lowest squared error on folds held out."""
+    from sklearn.linear_model import Ridge
+
+    parts = folds(numbers, 0) if len(numbers) >= FEWEST else []
+
+    def error(alpha: float) -> float:
+        models = [(Ridge(alpha=alpha).fit(features[kept], numbers[kept]), held) for kept, held in parts]
+        return sum(float(((model.predict(features[held]) - numbers[held]) ** 2).sum()) for model, held in models)
+
+    return Ridge(alpha=min(RIDGES, key=error)).fit(features, numbers)
+
+
+def _correlation(features: Any, numbers: NDArray[np.float64]) -> tuple[NDArray[np.float64]]:
+    """How strongly each feature goes with the numbers: the square of the correlation, (words,) alone in a tuple."""
+    from sklearn.feature_selection import r_regression
+
+    return (np.nan_to_num(r_regression(features, numbers)) ** 2,)
 
 
 def _joined(texts: Sequence[str]) -> Sequence[str]:

@@ -16,7 +16,7 @@ DELIMITERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 
 # The keys of data that say what becomes of rows and labels once a file is read.
 AFTER_READING = frozenset(
-    {"clean", "max_length", "windows", "truncation_side", "length_percentiles", "unseen_labels", "leakage"}
+    {"clean", "max_length", "windows", "truncation_side", "length_percentiles", "unseen_labels", "leakage", "bounds"}
 )
 
 
@@ -68,9 +68,14 @@ class DataSpec(Spec):
     """Rows that are scored once, at the end. Split off the training rows when absent."""
     classes: tuple[str, ...] = ()
     """Class names in the order of their numbers. Found in the labels when left out."""
-    task: Literal["auto", "single-label", "ordered", "multi-label", "label-columns"] = "auto"
+    task: Literal["auto", "single-label", "ordered", "multi-label", "label-columns", "regression"] = "auto"
     """What is decided about a text: one label of several, one of several in an order (stars, priorities), any number of
-    labels, or a label for each of several columns. Found in the labels with `auto`, but for an order.
+    labels, a label for each of several columns, or a number. Found in the labels with `auto`, but for an order; a number
+    where there are more than 20 different ones, some with fractions.
+    """
+    bounds: Literal["auto", "none"] | tuple[float, float] = "auto"
+    """Between what a number is told, such as [1, 5]: auto takes the lowest and the highest training label, where that lowers
+    the squared error on rows held out.
     """
     text: Columns = ()
     """Text columns for every file that does not say otherwise."""
@@ -133,6 +138,13 @@ class DataSpec(Spec):
         if value is None or value in DELIMITERS or (len(value) == 1 and value not in '"\r\n'):
             return value
         raise ValueError(f"'{value}' is neither one character nor one of {', '.join(DELIMITERS)}")
+
+    @field_validator("bounds")
+    @classmethod
+    def _rising(cls, value: str | tuple[float, float]) -> str | tuple[float, float]:
+        if not isinstance(value, str) and not value[0] < value[1]:
+            raise ValueError(f"{list(value)} is not a lower and a higher number, such as [1, 5]")
+        return value
 
     @field_validator("max_length")
     @classmethod

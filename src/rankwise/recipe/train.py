@@ -120,8 +120,10 @@ class TrainSpec(Spec):
     """Evaluate and checkpoint each epoch, every N updates, or only at the end."""
     log_every: Count = 10
     """Updates between two logged losses."""
-    select_by: Literal["accuracy", "macro_f1", "mcc", "log_loss", "worst_shift"] = "accuracy"
-    """What the best checkpoint is best at, on validation rows. worst_shift: the lowest accuracy over `evaluate.shifts`."""
+    select_by: Literal["accuracy", "macro_f1", "mcc", "log_loss", "root_mean_squared_error", "worst_shift"] = "accuracy"
+    """What the best checkpoint is best at, on validation rows; where a number is estimated always root_mean_squared_error.
+    worst_shift: the lowest accuracy over `evaluate.shifts`.
+    """
     early_stop: EarlyStopSpec | None = None
     keep: Annotated[int, Field(ge=1)] = 1
     """Checkpoints kept, beside the best. While it trains at least two, so that a damaged one costs what came since."""

@@ -1,5 +1,6 @@
 """Columns that several tables and axes have, so that one thing has one name on every page and in every CSV."""
 
+from rankwise.data.tasks import Task
 from rankwise.report.blocks import Column
 from rankwise.stats.score_names import called, is_share
 
@@ -21,6 +22,12 @@ MCC = Column("mcc", "MCC", "number")
 LOG_LOSS = Column("log_loss", "log-loss, nats", "number")
 CALIBRATION_ERROR = Column("calibration_error", "calibration error", "number")
 SCORES = {column.name: column for column in (ACCURACY, MACRO_F1, MCC, LOG_LOSS, CALIBRATION_ERROR)}
+
+
+def columns_of(task: Task) -> tuple[Column, Column, Column]:
+    """The scores that recipes of a task are set beside each other by: the two of `rankwise compare`, and a loss."""
+    one, other = map(column_of, task.compared_by)
+    return one, other, LOG_LOSS if task.has_classes else column_of("root_mean_squared_error")
 
 
 def column_of(name: str) -> Column:

@@ -1,10 +1,10 @@
 """Runs of one recipe that differ in their seed are a group; its numbers are means over them, with intervals.
 
-A score varies with the seed and with the test rows. Accuracy and macro-F1 are what `rankwise compare` makes of both. Of the
-other scores a run keeps its interval alone, so theirs are from s²/S, the variance of a mean over S seeds, and the mean of the
-variances behind the runs' intervals, which is never too little, for all are scored on the same rows. The degrees of freedom
-of the sum are Satterthwaite's (1946), rows counting as many. What has no rows, such as seconds, gets Student's interval over
-the seeds; a single run keeps its own interval.
+A score varies with the seed and with the test rows. Accuracy and macro-F1, or of numbers R² and Pearson, are what `rankwise
+compare` makes of both. Of the other scores a run keeps its interval alone, so theirs are from s²/S, the variance of a mean
+over S seeds, and the mean of the variances behind the runs' intervals, which is never too little, for all are scored on the
+same rows. The degrees of freedom of the sum are Satterthwaite's (1946), rows counting as many. What has no rows, such as
+seconds, gets Student's interval over the seeds; a single run keeps its own interval.
 """
 
 import math
@@ -19,15 +19,17 @@ from scipy.special import stdtrit
 from rankwise.errors import RunError
 from rankwise.recipe.differences import names
 from rankwise.run.folder import Run
+from rankwise.run.format import CleanScores
 from rankwise.stats.intervals import Interval
-from rankwise.stats.scores import Scores
-from rankwise.stats.seeds import SCORES
+from rankwise.stats.scores import UNDEFINED, Scores
 from rankwise.workflows.compare import System, compare, settings_of_run, system_of
 
 SHARE, SIGNED = (0.0, 1.0), (-1.0, 1.0)
 LIMITS = {  # of what is no share
     **dict.fromkeys(("mcc", "quadratic_kappa", "difference", "drop"), SIGNED),
-    **dict.fromkeys(("log_loss", "mean_absolute_error"), (0.0, math.inf)),
+    **dict.fromkeys(("pearson", "spearman"), SIGNED),
+    **dict.fromkeys(("log_loss", "mean_absolute_error", "root_mean_squared_error"), (0.0, math.inf)),
+    "r2": (-math.inf, 1.0),
 }
 
 
@@ -59,10 +61,11 @@ class Group:
         return self.first.plan_facts.trainable_parameters
 
     def score(self, key: str) -> Interval:
-        """A score of the test rows, such as `accuracy`, pooled over the runs."""
-        if key in SCORES and len(self.runs) > 1:
-            interval: Interval = getattr(self._system, key)
-            return interval
+        """A score of the test rows, such as `accuracy`, pooled over the runs; not defined where the task has none such."""
+        if key not in self.first.scores.test.names:
+            return UNDEFINED
+        if key in self.first.task.compared_by and len(self.runs) > 1:
+            return self._system.named(key)
         return self.pooled((run.scores.test for run in self.runs), key)
 
     def of_runs(self, value: Callable[[Run], float | None]) -> list[float]:
@@ -79,7 +82,7 @@ class Group:
 
     def pooled(self, scores: Iterable[object], key: str) -> Interval:
         """One interval from those that scores of each run have of that name; it can't leave what is possible."""
-        intervals = [one.named(key) if isinstance(one, Scores) else getattr(one, key) for one in scores]
+        intervals = [one.named(key) if isinstance(one, Scores | CleanScores) else getattr(one, key) for one in scores]
         return pooled(intervals, confidence=self.confidence, within=LIMITS.get(key, SHARE))
 
     def _measured(self, values: Iterable[float | None]) -> Interval:

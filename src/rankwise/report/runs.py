@@ -12,11 +12,11 @@ from rankwise.report.sections.budget import budget_section
 from rankwise.report.sections.compared import compared_sections
 from rankwise.report.sections.decision import decision_section
 from rankwise.report.sections.mistakes import mistakes_section
+from rankwise.report.sections.numbers import numbers_section
 from rankwise.report.sections.scores import baselines, scores_section, shift_section
 from rankwise.report.sections.training import data_section, origin_section, training_section
 from rankwise.report.words import listed, percent, shown, shown_bounds
 from rankwise.run.folder import Run
-from rankwise.stats.score_names import called
 from rankwise.workflows.compare import Comparison, compare
 
 SECTIONS = (
@@ -26,7 +26,10 @@ SECTIONS = (
 
 
 def _sections_of(group: Group) -> list[Callable[[Group], Section]]:
-    """The sections about a group; when to answer is decided where there is one label a text."""
+    """The sections about a group; when to answer is decided where there is one label a text, not of numbers."""
+    if not group.first.task.has_classes:
+        kept = [section for section in SECTIONS if section not in (decision_section, shift_section)]
+        return [numbers_section if section is mistakes_section else section for section in kept]
     decides = group.first.task.name == SINGLE_LABEL
     return [section for section in SECTIONS if decides or section is not decision_section]
 
@@ -41,7 +44,9 @@ def report_of(runs: Sequence[Run], *, explain: bool = False) -> Report:
         return _report_of_several(groups)
     base = group.first.facts.base
     on = "counted words" if group.first.counts_words else base.hub or base.name
-    what = f"A text classifier for {len(group.first.scores.classes)} classes on {on}."
+    classes = group.first.scores.classes
+    what = f"A text classifier for {len(classes)} classes on {on}."
+    what = what if group.first.task.has_classes else f"Estimates a number, {classes[0]}, on {on}."
     seeds = f"Numbers are means over {len(group.runs)} seeds." if len(group.runs) > 1 else ""
     lead = " ".join(filter(None, (_summary(group), what, seeds)))
     return Report(group.name, lead, _stats_of_one(group), [section(group) for section in _sections_of(group)])
@@ -85,16 +90,18 @@ def _summary(group: Group) -> str:
 
 
 def _stats_of_one(group: Group) -> list[Stat]:
-    first, rows = group.first.task.headline[0], group.first.scores.test.rows
-    score = group.score(first)
-    on_rows = f"{shown_bounds(score, 'share')} on {rows:,} test rows"
-    stats = [Stat(column_of(first).label.removesuffix(", %"), f"{shown(score, 'share')}\u00a0%", on_rows)]
-    beaten = "majority" if group.first.counts_words else "TF-IDF"  # what counts words itself is no news beside TF-IDF
+    first, rows, points = column_of(group.first.task.headline[0]), group.first.scores.test.rows, group.first.task.points
+    score = group.score(first.name)
+    on_rows = f"{shown_bounds(score, first.kind)} on {rows:,} test rows"
+    stats = [Stat(first.label.removesuffix(", %"), shown(score, first.kind) + "\u00a0%" * (first.kind == "share"), on_rows)]
+    beaten = (
+        group.first.task.floor if group.first.counts_words else "TF-IDF"
+    )  # what counts words itself is no news beside TF-IDF
     for name in baselines(group):
         if name.startswith(beaten):
             ahead = group.pooled((run.scores.baselines[name] for run in group.runs), "difference")
             of = f"ahead of {'one answer' if group.first.counts_words else beaten}"
-            stats.append(Stat(of, shown(ahead, "signed"), f"points {shown_bounds(ahead, 'signed')}"))
+            stats.append(Stat(of, shown(ahead, "signed"), f"{points} {shown_bounds(ahead, 'signed')}"))
     budget = group.first.plan_facts.budget
     share = f"{percent(group.trained_parameters / budget)} of the cap" if budget else "no cap"
     stats.append(Stat("trained parameters", f"{group.trained_parameters:,}", share))
@@ -105,15 +112,15 @@ def _stats_of_one(group: Group) -> list[Stat]:
 
 
 def _stats_of_several(groups: Sequence[Group], *, comparable: bool) -> list[Stat]:
-    """The highest score only where the recipes were scored on the same rows: others are no race."""
-    first = groups[0].first.task.headline[0]
-    best = max(groups, key=lambda group: group.score(first).value or 0)
+    """The highest accuracy only where the recipes were scored on the same rows: others are no race."""
+    first = column_of(groups[0].first.task.compared_by[0])
+    comparable = comparable and all(group.first.task.compared_by[0] == first.name for group in groups)
+    best = max(groups, key=lambda group: group.score(first.name).value or 0) if comparable else groups[0]
     leanest = min(groups, key=lambda group: group.trained_parameters)
     fastest = min(groups, key=lambda group: group.seconds().value or 0)
-    score = best.score(first)
-    highest = Stat(
-        f"highest {called(first)}", f"{shown(score, 'share')}\u00a0%", f"{best.name} {shown_bounds(score, 'share')}"
-    )
+    score = best.score(first.name)
+    told = shown(score, first.kind) + "\u00a0%" * (first.kind == "share")
+    highest = Stat(f"highest {first.label.removesuffix(', %')}", told, f"{best.name} {shown_bounds(score, first.kind)}")
     return [
         *([highest] if comparable else []),
         Stat("fewest trained parameters", f"{leanest.trained_parameters:,}", leanest.name),

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from ruamel.yaml import YAML
 
-from rankwise.data.tasks import LABEL_COLUMNS, MULTI_LABEL, ONE_LABEL, ORDERED, SINGLE_LABEL, task_called
+from rankwise.data.tasks import LABEL_COLUMNS, MULTI_LABEL, ONE_LABEL, ORDERED, REGRESSION, SINGLE_LABEL, task_called
 from rankwise.encoders.base import Base
 from rankwise.planning.plan import Plan
 from rankwise.recipe import Recipe
@@ -61,6 +61,9 @@ print([model.config.id2label[int(median)] for median in medians])"""
 OF_COLUMNS = """\
 of_columns = zip(about["columns"], [part.softmax(-1) for part in scores])
 print({column: part.argmax(-1).tolist() for column, part in of_columns})  # the number of the class among the column's own"""
+A_NUMBER = """\
+bounds = about.get("bounds") or [float("-inf"), float("inf")]
+print(scores.clamp(*bounds).tolist())"""
 EACH_OF = """\
 limits = torch.tensor(about.get("thresholds") or [0.5] * len(about["classes"]))
 print([[about["classes"][number] for number in row.nonzero()[:, 0]] for row in scores >= limits])"""
@@ -152,7 +155,7 @@ def model_card(
     ledger, test, on = plan.ledger, scores.test, base.hub or plan.encoder.name
     cap = f"under a cap of {ledger.budget:,}" if ledger.budget else "without a cap"
     told = one_line(verdict(scores, counts_words=plan.counts_words)).translate(NO_MARKUP)
-    shown = ("accuracy", "macro_f1", "log_loss", *(test.more or {}))
+    shown = [name for name in test.names if name not in ("mcc", "calibration_error")]
     return visible(
         (files("rankwise.run") / "card.md")
         .read_text("utf-8")
@@ -183,6 +186,9 @@ def _classes(names: Sequence[str], task: str) -> str:
     """The classes in the order of the logits, the first of many."""
     shown = [f"{number} {one_line(name).translate(NO_MARKUP)}" for number, name in enumerate(names[:MOST_CLASSES])]
     more = f" and {len(names) - MOST_CLASSES:,} more in `preprocessing.json`" if len(names) > MOST_CLASSES else ""
+    if task == REGRESSION:
+        number = f"One number, {one_line(names[0]).translate(NO_MARKUP)}, in the unit of its labels"
+        return f"{number}; it is told within `bounds` in `preprocessing.json`, where there are any."
     several = " A text has each of them whose sigmoid reaches its threshold in `preprocessing.json`, or none."
     return f"{len(names):,} classes, in the order of the logits: {', '.join(shown)}{more}.{several * (task == MULTI_LABEL)}"
 
@@ -198,11 +204,11 @@ def _loading(plan: Plan, base: Base, task: str, example: Mapping[str, str]) -> s
     by_task = {
         "problem": task_called(task, ()).problem_type,
         "squash": {MULTI_LABEL: "sigmoid()", LABEL_COLUMNS: 'split(list(about["columns"].values()), -1)'}.get(
-            task, "softmax(-1)"
+            task, "squeeze(-1)" if task == REGRESSION else "softmax(-1)"
         ),
-        "answer": {MULTI_LABEL: EACH_OF, LABEL_COLUMNS: OF_COLUMNS, ORDERED: MEDIAN}.get(task, ONE_OF),
+        "answer": {MULTI_LABEL: EACH_OF, LABEL_COLUMNS: OF_COLUMNS, ORDERED: MEDIAN, REGRESSION: A_NUMBER}.get(task, ONE_OF),
         "torch": "import torch\n" * several,
-        "every": ", top_k=None" * (task not in ONE_LABEL),
+        "every": ", top_k=None" * (task not in (*ONE_LABEL, REGRESSION)),
     }
     if not plan.encoder.pools:
         loading = ADAPTER if plan.adapter.is_apart else WHOLE_MODEL
@@ -232,7 +238,14 @@ def _windows(recipe: Recipe, *, pairs: bool) -> str:
 
 
 def _front_matter(recipe: Recipe, plan: Plan, base: Base, scores: RunScores) -> str:
-    measured = (("accuracy", "Accuracy", scores.test.accuracy), ("f1", "Macro F1", scores.test.macro_f1))
+    named = {"accuracy": ("accuracy", "Accuracy"), "macro_f1": ("f1", "Macro F1")}
+    if not scores.test.per_class:
+        named = {
+            "pearson": ("pearsonr", "Pearson"),
+            "spearman": ("spearmanr", "Spearman"),
+            "mean_absolute_error": ("mae", "MAE"),
+        }
+    measured = [(kind, name, scores.test.named(score)) for score, (kind, name) in named.items()]
     metrics = [
         {"type": kind, "name": name, "value": round(interval.value, 4)}
         for kind, name, interval in measured
@@ -267,7 +280,8 @@ def _how_scored(scores: RunScores) -> str:
     clean = scores.test_not_in_training
     if clean is None:
         return "Scored once, on rows that neither training nor the choice of a checkpoint saw."
-    accuracy = clean.accuracy.value
+    name = "accuracy" if scores.test.per_class else "pearson"
+    score = clean.named(name).value
     return "Scored once, on rows set apart from training, but some of their texts are in training too" + (
-        "." if accuracy is None else f": without those, accuracy is {accuracy:.4f}."
+        "." if score is None else f": without those, {called(name)} is {score:.4f}."
     )

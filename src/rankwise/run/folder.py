@@ -87,7 +87,7 @@ class Run:
     def task(self) -> Task:
         """What is decided about a text, with its thresholds where it has some."""
         about = self.preprocessing
-        return task_called(about.task, about.classes, about.thresholds, about.columns)
+        return task_called(about.task, about.classes, about.thresholds, about.columns, about.bounds)
 
     @cached_property
     def recipe(self) -> Recipe:

@@ -44,7 +44,9 @@ class RungFacts:
     rung: str
     trained_parameters: int
     accuracy: float
-    log_loss: float
+    """The mean of what the task credits each row with, `Task.credit_name`: of numbers R²."""
+    log_loss: float | None
+    """None where a number is estimated."""
     took: float
     """Seconds that trying it took."""
     gain: float | None = None
@@ -54,6 +56,11 @@ class RungFacts:
     expected_gain: float | None = None
     """Points to be expected on other rows: the gain measured, weighed with what is usual."""
     handed_over: bool = False
+
+    @property
+    def reached(self) -> str:
+        """How right it is, in words: `84.1%`."""
+        return f"{'R² ' if self.log_loss is None else ''}{self.accuracy:.1%}"
 
     @property
     def gained(self) -> str:
@@ -215,6 +222,13 @@ class CleanScores:
 
     accuracy: Interval
     macro_f1: Interval
+    more: Mapping[str, Interval] | None = None
+    """Those of a number, where one is estimated."""
+
+    def named(self, name: str) -> Interval:
+        """A score by its name."""
+        score: Interval = (self.more or {})[name] if name in (self.more or {}) else getattr(self, name)
+        return score
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,7 +249,7 @@ class RunScores(Stored):
         """Whether the test rows' scores and the baselines' are of these classes."""
         count = len(self.classes)
         return bool(self.history) and all(
-            tuple(row.name for row in scores.per_class) == self.classes
+            tuple(row.name for row in scores.per_class) == (self.classes if count > 1 else ())  # one is a number, not a class
             and [len(row) for row in scores.confusion] in ([count] * count, [])  # which several labels a text do not have
             for scores in (self.test, *self.baselines.values())
         )
@@ -251,10 +265,12 @@ class ScoredRows:
 
     rows: NDArray[np.int64]
     """(N,) numbers of the rows in the test file, as its source counts them."""
-    truth: NDArray[np.int64]
-    """As the run's task has labels: class numbers (N,), or which classes a text has (N, C); -1 where one is not known."""
+    truth: NDArray[Any]
+    """As the run's task has labels: class numbers (N,), or which classes a text has (N, C), -1 where one is not known; or
+    numbers (N,), NaN where one is not known.
+    """
     probabilities: NDArray[np.float32]
-    """(N, C)"""
+    """(N, C), or the numbers that the classifier gives, before they are held within bounds, (N, 1)."""
     energy: NDArray[np.float32] | None = None
     """(N,) -log Σ exp of the logits, which probabilities no longer tell (`inference.decision`); None where nobody knows."""
 
@@ -265,6 +281,10 @@ class ScoredRows:
 
     def write(self, path: Path, classes: Sequence[str]) -> None:
         pa, parquet = (require(module, extra="train") for module in ("pyarrow", "pyarrow.parquet"))
+        if self.truth.dtype.kind == "f":
+            numbers = {"row": self.rows, "label": self.truth, "estimated": self.probabilities[:, 0]}
+            parquet.write_table(pa.table({name: pa.array(column) for name, column in numbers.items()}), path)
+            return
         width = self.probabilities.shape[1]
         flat = pa.array(np.ascontiguousarray(self.probabilities).reshape(-1))
         if self.truth.ndim == 1:
@@ -294,6 +314,8 @@ class ScoredRows:
         except (pa.ArrowException, OSError) as error:
             raise RunError(f"{path}: no Parquet file that can be read; copy the run folder again") from error
         kinds = dict(zip(table.schema.names, table.schema.types, strict=True))
+        if kinds.get("label") == pa.float64() and len(classes) == 1:
+            return cls._of_numbers(path, table, kinds)
         scores = kinds.get("probabilities")
         shape = (scores.list_size, scores.value_type) if isinstance(scores, pa.FixedSizeListType) else None
         labels, several = kinds.get("label"), pa.list_(pa.string())
@@ -315,6 +337,16 @@ class ScoredRows:
         flat = table["probabilities"].combine_chunks().flatten().to_numpy()
         energy = table["energy"].to_numpy() if "energy" in kinds else None
         return cls(table["row"].to_numpy(), truth, flat.reshape(len(table), -1), energy)
+
+    @classmethod
+    def _of_numbers(cls, path: Path, table: Any, kinds: Mapping[str, Any]) -> Self:
+        """The rows of a run that estimates a number. Raises RunError for other columns than those."""
+        pa = require("pyarrow", extra="train")
+        fits = (kinds.get("row"), kinds.get("estimated")) == (pa.int64(), pa.float32())
+        if not fits or any(table[name].null_count for name in kinds):
+            raise RunError(f"{path}: its columns are not those of a number; copy the run folder again")
+        row, truth, estimated = (table[name].to_numpy() for name in ("row", "label", "estimated"))
+        return cls(row, truth, estimated[:, None])
 
 
 @dataclass(frozen=True)

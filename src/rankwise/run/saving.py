@@ -163,7 +163,7 @@ def _clean_scores(task: Task, test: Evaluation, leaked: NDArray[np.bool_], spec:
     if not leaked.any() or leaked.all():
         return None
     clean = task.scores(test.probabilities[~leaked], test.truth[~leaked], spec)
-    return schema.CleanScores(clean.accuracy, clean.macro_f1)
+    return schema.CleanScores(clean.accuracy, clean.macro_f1, None if task.has_classes else clean.more)
 
 
 def _check_reload(folder: Path, job: Job) -> None:

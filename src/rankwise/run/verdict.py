@@ -8,6 +8,7 @@ from rankwise.run.format import RunScores
 from rankwise.stats.scores import BaselineScores
 
 MAJORITY = "majority class"
+MEAN = "mean of the training labels"  # where a number is estimated
 WORDS = "TF-IDF"  # begins the name of the baseline that counts words
 LITTLE = 0.02  # accuracy that nobody would train for
 MOST = 100  # times the rows, beyond which more of them are no advice
@@ -20,6 +21,8 @@ def verdict(scores: RunScores, *, counts_words: bool = False) -> str:
         return useless
     words = next((name for name in scores.baselines if name.startswith(WORDS)), None)
     if words is None or counts_words:
+        if MEAN in scores.baselines:
+            return _held_against(scores.baselines[MEAN], f"always telling the {MEAN}")
         if majority is None or not majority.confusion:  # of several labels a text no answer is the commonest
             return ""
         return _held_against(majority, f"always answering {_answer(scores, majority)}")
@@ -43,7 +46,8 @@ def _held_against(baseline: BaselineScores, name: str) -> str:
     gain, rows = baseline.difference, baseline.rows
     if gain.value is None or gain.low is None or gain.high is None:
         return ""
-    between = f"{_points(gain.low, '+')} to {_points(gain.high, '+')} points"
+    points = "points" if baseline.per_class else "points of R²"
+    between = f"{_points(gain.low, '+')} to {_points(gain.high, '+')} {points}"
     if gain.low > 0:
         return f"better than {name} on {rows:,} test rows ({between})"
     if gain.high < 0:

@@ -18,11 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.stats.intervals import Floats, Interval, check_settings, percentile_interval, wilson
+from rankwise.stats.score_names import OF_CLASSES
 
 Counts = NDArray[np.int64]
 Labels = NDArray[np.integer[Any]]
 Bools = NDArray[np.bool_]
 Probabilities = NDArray[np.floating[Any]]
+
+UNDEFINED = Interval(None, None, None)
 
 _SUM_TOLERANCE = 1e-3  # a softmax in half precision over a hundred classes stays within it
 _CELLS_AT_ONCE = 2**22  # confusion cells resampled at a time: 32 MiB, whatever the number of classes
@@ -63,12 +66,16 @@ class Mistake:
     """None where texts are not kept."""
     truth: str
     predicted: str
-    confidence: float
+    confidence: float | None
+    """None where a number is estimated, whose mistakes are told by how far they are off."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What `score` returns. Rows of an unknown class are in `rows`, in no cell of `confusion`."""
+    """What `score` returns. Rows of an unknown class are in `rows`, in no cell of `confusion`.
+
+    Where a number is estimated there are no classes: what is theirs is not defined or empty, and all scores are in `more`.
+    """
 
     rows: int
     accuracy: Interval
@@ -85,6 +92,11 @@ class Scores:
     confidence_level: float
     more: Mapping[str, Interval] | None = None
     """Scores that a task has beside these, by their names."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The scores that the task has, by their names."""
+        return (*(OF_CLASSES if self.per_class else ()), *(self.more or {}))
 
     def named(self, name: str) -> Interval:
         """A score by its name, one of `more` too."""

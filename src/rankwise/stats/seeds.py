@@ -67,14 +67,14 @@ def resampled_scores(
     return _weighted_scores(np.ones((1, rows), np.float32), predicted, truth, classes)[0], np.concatenate(draws)
 
 
-def mean_score(sample: Sample, *, confidence: float = 0.95) -> Interval:
-    """A system's mean score over its seeds, with bounds for rows and seeds."""
-    return _estimate([(1, sample)], bounds=(0.0, 1.0), confidence=confidence).interval
+def mean_score(sample: Sample, *, least: float = 0.0, confidence: float = 0.95) -> Interval:
+    """A system's mean score over its seeds, with bounds for rows and seeds, from the `least` that it may be to 1."""
+    return _estimate([(1, sample)], bounds=(least, 1.0), confidence=confidence).interval
 
 
-def difference(a: Sample, b: Sample, *, confidence: float = 0.95) -> Estimate:
+def difference(a: Sample, b: Sample, *, least: float = 0.0, confidence: float = 0.95) -> Estimate:
     """A's mean score minus B's; both were resampled together. Seeds of A and B count as independent."""
-    return _estimate([(1, a), (-1, b)], bounds=(-1.0, 1.0), confidence=confidence)
+    return _estimate([(1, a), (-1, b)], bounds=(least - 1.0, 1.0 - least), confidence=confidence)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

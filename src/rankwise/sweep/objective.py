@@ -49,6 +49,7 @@ class TrialObjective:
         started = time.monotonic()
         device = training_device()
         labelled = keep(self._tables, recipe.data.model_dump_json(), partial(read_labelled, recipe.data))
+        labelled.task.needs_classes("a sweep's objectives are", "train each recipe, and type rankwise compare RUN RUN")
         recipe = with_scores(recipe, labelled, device)
         one_row = labelled.validation.take(np.zeros(1, dtype=np.int64))
         job = assemble(recipe, replace(labelled, test=one_row), device, memo=self.memo)  # without the test rows

@@ -1,5 +1,6 @@
 """What happens while a classifier is fitted, in the order in which it does."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -74,16 +75,26 @@ class UpdateLogged(UpdateMade, kind="step"):
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationScores:
-    """Scores of the validation rows that choose a checkpoint, without intervals."""
+    """Scores of the validation rows that choose a checkpoint, without intervals: those of classes, or of numbers."""
 
-    accuracy: float
-    macro_f1: float
-    mcc: float
-    log_loss: float
+    accuracy: float | None = None
+    macro_f1: float | None = None
+    mcc: float | None = None
+    log_loss: float | None = None
+    pearson: float | None = None
+    spearman: float | None = None
+    mean_absolute_error: float | None = None
+    root_mean_squared_error: float | None = None
+    r2: float | None = None
     shifts: Mapping[str, float] | None = None
     """Accuracy under each kind of shift, where the checkpoint is chosen by the worst of them."""
     worst_shift: float | None = None
     """The lowest of these and of the accuracy on the texts as they are."""
+
+    @property
+    def loss(self) -> float:
+        """What falls as answers get better: the log-loss, or of numbers the root mean squared error."""
+        return next((loss for loss in (self.log_loss, self.root_mean_squared_error) if loss is not None), math.inf)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +105,7 @@ class HistoryEntry(ValidationScores):
     epoch: float
     train_loss: float
     train_accuracy: float
+    """Of numbers R², by the variance of all training rows."""
 
 
 @dataclass(frozen=True, kw_only=True)

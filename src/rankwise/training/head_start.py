@@ -1,7 +1,7 @@
 """A head fitted to what the frozen encoder gives: a logistic regression, its strength chosen on rows it was not fitted to.
 
-Linear probing before fine-tuning (Kumar et al., arXiv 2202.10054), and with no update after it an answer of its own. Shapes:
-N rows, H hidden, C classes.
+Linear probing before fine-tuning (Kumar et al., arXiv 2202.10054), and with no update after it an answer of its own. Where a
+number is estimated it is a ridge regression. Shapes: N rows, H hidden, C classes.
 """
 
 import warnings
@@ -18,7 +18,7 @@ from rankwise.data.batches import Padding, label_sets
 from rankwise.data.labelled import folds
 from rankwise.data.prepare import Split
 from rankwise.data.store import Texts
-from rankwise.data.tasks import SingleLabel, Task
+from rankwise.data.tasks import Labels, Regression, SingleLabel, Task
 from rankwise.inference.features import head_features
 from rankwise.model.classifier import Classifier
 from rankwise.model.hidden_cache import HiddenStates
@@ -29,6 +29,7 @@ from rankwise.training.validation import validation_scores
 MOST_ROWS = 20_000  # whose features a head is fitted to, where no cache makes more of them cheap
 FEW_ROWS = 2_000  # up to which every row is held out once to choose the strength; of more rows, one part is
 STRENGTHS = (0.3, 1.0, 3.0, 10.0)  # of the fit against keeping weights small, for features of variance 1 in all
+RIDGE_STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # which a ridge regression tries in no time
 EQUAL_ROWS = 500  # up to which every row's features are fitted to at the same length, lest a long one weigh more
 REFIT_STRENGTH = 1.0  # of a fit to features that were trained on the same rows, which tell nothing of it
 MOST_PASSES = 300  # of L-BFGS
@@ -56,7 +57,9 @@ class HeadStart:
     strength: float | None = None
     """The one chosen."""
     held_out: NDArray[np.float64] | None = None
-    """Probabilities (N, C) of all training rows, each by a head that was not fitted to it; None where rows are many."""
+    """Probabilities (N, C) or numbers (N, 1) of all training rows, each by a head that was not fitted to it; None where rows
+    are many.
+    """
     scores: ValidationScores | None = None
     """Of these."""
 
@@ -81,7 +84,10 @@ def fit_head(
     rows = np.sort(rows[: len(split) if reading.hidden is not None else MOST_ROWS])
     features = head_features(classifier, split.tokens, rows, **vars(reading))  # (N, H)
     labels = split.labels[rows]
-    regression = (_Regression if labels.ndim == 1 else _Regressions)(features, labels, weights)
+    if isinstance(task, Regression):
+        regression: _Fit = _Ridge(features, labels, task)
+    else:
+        regression = (_Regression if labels.ndim == 1 else _Regressions)(features, labels, weights)
     present = regression.present
     if not len(present):
         return HeadStart(rows=0)
@@ -105,19 +111,21 @@ def fit_head(
 class _Fit(ABC):
     """A regression on the features (N, H) of rows with labels, (N,) or (N, C), and what weighs their classes (C,)."""
 
-    def __init__(self, features: NDArray[np.float32], labels: NDArray[np.int64], weights: torch.Tensor | None) -> None:
+    strengths: tuple[float, ...] = STRENGTHS
+
+    def __init__(self, features: NDArray[np.float32], labels: Labels, weights: torch.Tensor | None) -> None:
         self.features, self.labels = features, labels
         self.weights = None if weights is None else np.asarray(weights.tolist())
         self.fitted = _of_equal_length(features) if len(features) <= EQUAL_ROWS else features
         self.variance = float(((self.fitted - self.fitted.mean(0)) ** 2).sum(1).mean()) or 1.0
 
     def choose(self, seed: int, texts: Iterable[str], events: Events) -> tuple[float, NDArray[np.float64] | None]:
-        """The strength with the lowest log-loss on rows held out, and their probabilities (N, C present) where all are."""
+        """The strength with the lowest loss on rows held out, and their probabilities (N, C present) where all are."""
         parts = folds(label_sets(self.labels), seed, texts)
         parts = parts if len(self.labels) <= FEW_ROWS else parts[:1]
         held = np.concatenate([out for _, out in parts])
         best: tuple[float, float, NDArray[np.float64]] | None = None
-        for strength in events.counting("fitting the head, strengths", STRENGTHS):
+        for strength in events.counting("fitting the head, strengths", self.strengths):
             told = np.concatenate([self._probabilities(strength, kept, out) for kept, out in parts])
             loss = self._loss(told, held)
             if best is None or loss < best[0]:
@@ -144,7 +152,7 @@ class _Fit(ABC):
 
     @abstractmethod
     def _loss(self, told: NDArray[np.float64], held: NDArray[np.int64]) -> float:
-        """The log-loss of what is told (N held, C present) of held rows."""
+        """The log-loss of what is told (N held, C present) of held rows, or the squared error."""
 
 
 class _Regression(_Fit):
@@ -227,6 +235,35 @@ class _Regressions(_Fit):
         truth = self.labels[np.ix_(held, self.present)]
         of_truth = np.where(truth == 1, told, 1 - told)
         return float(-np.log(np.maximum(of_truth, LEAST))[truth >= 0].mean())
+
+
+class _Ridge(_Fit):
+    """Ridge regression on rows with numbers (N,): weights for a head that learns them standardised, answers as they are."""
+
+    strengths = RIDGE_STRENGTHS
+
+    def __init__(self, features: NDArray[np.float32], labels: Labels, task: Regression) -> None:
+        super().__init__(features, labels, None)
+        self.task = task
+
+    @property
+    def present(self) -> NDArray[np.int64]:
+        return np.arange(1 if np.ptp(self.labels) else 0)
+
+    def fit(self, strength: float, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        features, wanted = self.fitted[rows].astype(np.float64), self.task.standardised(self.labels[rows])
+        mean, level = features.mean(axis=0), wanted.mean()
+        features = features - mean
+        penalty = self.variance / strength
+        weight = np.linalg.solve(features.T @ features + penalty * np.eye(features.shape[1]), features.T @ (wanted - level))
+        return weight[None], np.array([level - mean @ weight])
+
+    def _probabilities(self, strength: float, kept: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.float64]:
+        weight, bias = self.fit(strength, kept)
+        return self.task.probabilities((self.features[held] @ weight.T + bias).astype(np.float32))
+
+    def _loss(self, told: NDArray[np.float64], held: NDArray[np.int64]) -> float:
+        return float(((told[:, 0] - self.labels[held]) ** 2).mean())
 
 
 def _of_equal_length(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from rankwise.data.batches import Padding
 from rankwise.data.labelled import Labelled
 from rankwise.data.prepare import Prepared
 from rankwise.data.shifts import Shifted
-from rankwise.data.tasks import Task
+from rankwise.data.tasks import Regression, Task
 from rankwise.encoders.base import Base
 from rankwise.inference.words import Words
 from rankwise.model.adapters import build
@@ -98,11 +98,26 @@ class Job:
 
     def deciding_as(self, task: Task) -> "Job":
         """The same job, with its classifier where that is loaded, and what the task has chosen by held-out rows."""
-        chosen = replace(self.data.preprocessing, thresholds=getattr(task, "thresholds", None))
-        job = replace(self, data=replace(self.data, preprocessing=chosen))
+        chosen = replace(self.data.preprocessing, **task.remembered)
+        job = replace(self, data=replace(self.data, preprocessing=chosen, task=task))
         if self.holds_classifier:
             vars(job)["classifier"] = self.classifier
         return job
+
+    def in_units(self) -> "Job":
+        """The same job, trained: where a head has learnt standardised numbers, its last layer gives them in their unit.
+
+        It is changed in place, so this is done once, when no further update is made.
+        """
+        task = self.data.task
+        if not isinstance(task, Regression):
+            return self
+        if self.words is None:
+            last = self.classifier.last_projection
+            with torch.no_grad():
+                last.weight.mul_(task.deviation)
+                last.bias.mul_(task.deviation).add_(task.mean)
+        return self.deciding_as(task.in_units)
 
     def release_classifier(self) -> None:
         """Let go of the classifier and its memory; the next use loads it as it starts."""

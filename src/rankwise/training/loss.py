@@ -14,7 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy,
 
 from rankwise.data.batches import Rows
 from rankwise.data.prepare import Prepared
-from rankwise.data.tasks import LABEL_COLUMNS, MULTI_LABEL, ORDERED
+from rankwise.data.tasks import LABEL_COLUMNS, MULTI_LABEL, ORDERED, REGRESSION, Labels, Regression
 from rankwise.errors import TrainingError, nearest
 from rankwise.model.classifier import Classifier
 from rankwise.recipe import TrainSpec
@@ -30,7 +30,7 @@ class Loss(Protocol):
         """The loss, (), summed over rows."""
 
     def right(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """How many rows are right, ()."""
+        """How many rows are right, (); of numbers the sum of what `Task.credit` says of each."""
 
     def weight_of(self, rows: Rows) -> float:
         """What these training rows weigh together."""
@@ -42,6 +42,7 @@ def loss_of(spec: TrainSpec, data: Prepared, device: torch.device) -> Loss:
         ORDERED: OrderedLoss,
         MULTI_LABEL: MultiLabelLoss,
         LABEL_COLUMNS: LabelColumnsLoss,
+        REGRESSION: RegressionLoss,
     }
     return losses.get(data.task.name, SingleLabelLoss)(spec, data, device)
 
@@ -79,6 +80,29 @@ class LabelColumnsLoss:
 
     def weight_of(self, rows: Rows) -> float:
         return float(len(rows))
+
+
+class RegressionLoss:
+    """The squared error of standardised labels."""
+
+    def __init__(self, spec: TrainSpec, data: Prepared, device: torch.device) -> None:
+        del spec, device
+        assert isinstance(data.task, Regression), "numbers are estimated"
+        self.mean, self.deviation = data.task.mean, data.task.deviation
+
+    def __call__(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return self._squares(logits, labels).sum()
+
+    def right(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return (1 - self._squares(logits, labels)).sum()
+
+    def weight_of(self, rows: Rows) -> float:
+        return float(len(rows))
+
+    def _squares(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """(B,) of each row."""
+        wanted = ((labels - self.mean) / self.deviation).to(logits)
+        return (logits[:, 0] - wanted) ** 2
 
 
 class MultiLabelLoss:
@@ -195,8 +219,10 @@ class Contrast:
             self._read[:] = [inputs[0]]
 
 
-def weights_of_classes(spec: TrainSpec, labels: NDArray[np.int64], classes: Sequence[str]) -> torch.Tensor | None:
+def weights_of_classes(spec: TrainSpec, labels: Labels, classes: Sequence[str]) -> torch.Tensor | None:
     """What each class weighs (C,), for training rows with these labels, (N,) or (N, C); None where all weigh alike."""
+    if spec.class_weights == "none":
+        return None
     return (class_weights if labels.ndim == 1 else positive_weights)(spec, labels, classes)
 
 

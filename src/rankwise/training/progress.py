@@ -4,9 +4,8 @@ import math
 from dataclasses import dataclass, field
 
 from rankwise.recipe import TrainSpec
+from rankwise.stats.score_names import MINIMISED
 from rankwise.training.events import HistoryEntry, ValidationScores
-
-MINIMISED = {"log_loss"}  # metrics of which less is better
 
 
 @dataclass
@@ -45,7 +44,7 @@ class Progress:
     def note_evaluation(self, entry: HistoryEntry, spec: TrainSpec, *, can_be_best: bool) -> None:
         """Take in an evaluation, and whether it is the best.
 
-        On few validation rows scores are often equal; then the one with the lower log-loss is the better.
+        On few validation rows scores are often equal; then the one with the lower loss is the better.
         """
         self.history.append(entry)
         if not can_be_best:
@@ -56,7 +55,7 @@ class Progress:
         if gain > min_delta:
             self.best, self.stale = entry, 0
             return
-        if gain == 0 and self.best and entry.log_loss < self.best.log_loss:
+        if gain == 0 and self.best and entry.loss < self.best.loss:
             self.best = entry
         self.stale += 1
         self.stalls += 1
@@ -72,9 +71,9 @@ class Meter:
     def __init__(self) -> None:
         self.recent: list[float] = []
         self.losses: list[float] = []
-        self.right = self.rows = 0
+        self.right, self.rows = 0.0, 0
 
-    def add(self, loss: float, right: int, rows: int) -> None:
+    def add(self, loss: float, right: float, rows: int) -> None:
         self.recent.append(loss)
         self.losses.append(loss)
         self.right += right
@@ -96,7 +95,7 @@ class Meter:
             **vars(scores),
         )
         self.losses.clear()
-        self.right = self.rows = 0
+        self.right, self.rows = 0.0, 0
         return entry
 
 

@@ -44,6 +44,8 @@ class Update:
         self.scaler, self.parts, self.events = scaler, parts, events
         self.classifier, self.train, self.spec = job.classifier, job.data.train, job.recipe.train
         self.windows = self.train.tokens.window_counts  # (N,)
+        labels = torch.from_numpy(self.train.labels)
+        self._labels = labels.float() if labels.is_floating_point() else labels  # some devices have no doubles
         self.trained = list(self.classifier.trainable().values())
         self.loss: Loss = loss_of(self.spec, job.data, self.classifier.device)
         self.contrast = Contrast(self.classifier, self.spec.contrast) if self.spec.contrast else None
@@ -59,7 +61,7 @@ class Update:
         limit = job.forecast.memory_gb if job.device.is_cpu else None  # resident memory says nothing of a GPU's
         self.ceiling = Ceiling(limit * GB if limit else None)
 
-    def __call__(self, rows: Rows) -> tuple[float, int]:
+    def __call__(self, rows: Rows) -> tuple[float, float]:
         """Loss and right answers of an update's rows; gradients, summed over processes, are left in place."""
         mine = rows[self.accelerator.process_index :: self.accelerator.num_processes]
         return self._all_reduce(*self._within_memory(mine, self.loss.weight_of(rows)))
@@ -75,7 +77,7 @@ class Update:
         if step % TRIM_EVERY == 0:
             self.job.device.trim()
 
-    def _within_memory(self, mine: Rows, weight: float) -> tuple[float, int]:
+    def _within_memory(self, mine: Rows, weight: float) -> tuple[float, float]:
         """As `_accumulate`, with micro-batches halved until they fit into memory. Raises OverMemory after one row."""
         while True:
             try:
@@ -89,7 +91,7 @@ class Update:
                 self.classifier.model.zero_grad(set_to_none=True)
                 self.events.emit(MemoryRanOut(micro_batch_size=self.micro_batch_size))
 
-    def _accumulate(self, mine: Rows, weight: float) -> tuple[float, int]:
+    def _accumulate(self, mine: Rows, weight: float) -> tuple[float, float]:
         """Loss and right answers of this process's rows; `weight` is what all rows of the update weigh."""
         device = self.classifier.device
         sums = torch.zeros(2, dtype=torch.float64, device=self.job.device.for_doubles)  # loss, right answers
@@ -97,7 +99,7 @@ class Update:
             windows = self.train.tokens.windows(rows)  # (W,)
             micro = Micro(
                 to_tensors(collate(self.train.tokens, windows, self.job.padding)),
-                torch.from_numpy(self.train.labels[rows]),
+                self._labels[torch.from_numpy(rows)],
                 torch.tensor(weight),
                 None if self.hidden is None else self.hidden.take(windows, device),
                 None if len(windows) == len(rows) else torch.from_numpy(self.windows[rows]),
@@ -109,7 +111,7 @@ class Update:
             self.scaler.scale(penalty).backward()  # type: ignore[no-untyped-call]
             sums[0] += penalty.detach().to(sums.device).to(sums.dtype)
         loss, right = sums.tolist()  # here a GPU is waited for
-        return loss, round(right)
+        return loss, right
 
     def _micro_batches(self, mine: Rows) -> Iterator[Rows]:
         """Rows that together have no more windows than a micro-batch holds, one row at least."""
@@ -134,7 +136,7 @@ class Update:
         right = self.loss.right(logits.detach(), micro.labels)
         return torch.stack([loss.detach(), right.to(loss.dtype)])
 
-    def _all_reduce(self, loss: float, right: int) -> tuple[float, int]:
+    def _all_reduce(self, loss: float, right: float) -> tuple[float, float]:
         """Gradients, loss and right answers summed over processes: one small message, for under a million numbers train."""
         if self.accelerator.num_processes == 1:
             return loss, right
@@ -146,7 +148,7 @@ class Update:
         flat = self.accelerator.reduce(flat, "sum")
         for gradient, summed in zip(gradients, flat.split([gradient.numel() for gradient in gradients] + [2]), strict=False):
             gradient.copy_(summed.view_as(gradient))
-        return float(flat[-2]), round(float(flat[-1]))
+        return float(flat[-2]), float(flat[-1])
 
 
 def records(classifier: Classifier, spec: TrainSpec) -> bool:

@@ -81,7 +81,7 @@ class Validation:
         under = {kind.kind: probabilities_under(kind, probabilities, task, self._logits_under) for kind in shifted}
         rights = {kind: task.right(values, split.labels) for kind, values in under.items()}
         shifts = {kind: round(float(right.mean()), 6) for kind, right in rights.items()}
-        return replace(scores, shifts=shifts, worst_shift=min(scores.accuracy, *shifts.values()))
+        return replace(scores, shifts=shifts, worst_shift=min(scores.accuracy or 0.0, *shifts.values()))
 
     def _logits_under(self, shifted: Shifted) -> NDArray[np.float32]:
         return self.logits(shifted.tokens)
@@ -93,5 +93,5 @@ class Validation:
 
 def validation_scores(probabilities: Probabilities, labels: Labels, task: Task) -> ValidationScores:
     """The scores of probabilities (N, C), without intervals."""
-    scores: dict[str, Any] = task.quick_scores(probabilities, labels)
+    scores: dict[str, Any] = {**task.quick_scores(probabilities, labels)}
     return ValidationScores(**scores)

@@ -70,8 +70,10 @@ def assemble(
     """What a recipe comes to on these tables and this device, ready to be fitted; torch's thread count is set to it.
 
     The threads and the forecast go by a `speed` that is known of this run, or the machine's is measured. Raises PlanError,
-    TrainingError for arithmetic that the device lacks, ModelError, DataError, OverTime and OverMemory.
+    RecipeError for what the task does not have, TrainingError for arithmetic that the device lacks, ModelError, DataError,
+    OverTime and OverMemory.
     """
+    labelled.task.check(recipe)
     planned = plan(recipe, classes=len(labelled.classes))
     precision = device.resolve_precision(recipe.train.precision)
     if speed is None:

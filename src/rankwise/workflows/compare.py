@@ -8,12 +8,13 @@ differ, not that their recipes do. Over all pairs p-values are corrected by Holm
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from functools import cached_property
 from itertools import combinations, groupby, pairwise
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,12 +27,16 @@ from rankwise.run.folder import Run
 from rankwise.run.format import ScoredRows
 from rankwise.stats.intervals import Interval
 from rankwise.stats.paired import mcnemar
-from rankwise.stats.seeds import SCORES, Sample, difference, holm, mean_score, resampled_scores
+from rankwise.stats.regression import resampled_numbers
+from rankwise.stats.score_names import called
+from rankwise.stats.scores import UNDEFINED
+from rankwise.stats.seeds import Sample, difference, holm, mean_score, resampled_scores
 from rankwise.stats.several import resampled_several
 from rankwise.system.files import to_json
 from rankwise.system.storage import told_refusals, whole_file
 
-Metric = Literal["accuracy", "macro_f1"]
+OF_CLASSES = ("accuracy", "macro_f1")  # as decisions are resampled
+LEAST = {"r2": -math.inf, "pearson": -1.0}  # that scores may be, which are 0 or more else
 OF_WHOLE_ROWS = "accuracy is of rows whose labels are all right"
 WIDE = 0.2  # an interval of more points, with less freedom than FEW, gets a word about its seeds
 FEW = 5
@@ -81,13 +86,20 @@ class System:
     seeds: tuple[int, ...]
     accuracy: Interval
     macro_f1: Interval
-    log_loss: float
+    log_loss: float | None
     accuracy_by_seed: tuple[float, ...]
     trained_parameters: int
     training_seconds: float
     """Training time of one run, the mean over seeds."""
     peak_bytes: int | None
     """Peak memory of the largest run."""
+    more: Mapping[str, Interval] | None = None
+    """R² and Pearson, where a number is estimated and the scores of classes are not defined."""
+
+    def named(self, score: str) -> Interval:
+        """One of the scores that it is compared by."""
+        interval: Interval = (self.more or {})[score] if score in (self.more or {}) else getattr(self, score)
+        return interval
 
 
 @dataclass(frozen=True)
@@ -114,7 +126,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two systems; A has the higher score."""
+    """Two systems; A has the higher first score."""
 
     a: str
     b: str
@@ -124,6 +136,13 @@ class Pair:
     """For the seeds that both have."""
     alike: bool = False
     """Whether both have the same seeds and gave, with each, the same answer to every row."""
+    more: Mapping[str, Difference] | None = None
+    """Of R² and Pearson, where a number is estimated."""
+
+    def named(self, score: str) -> Difference:
+        """How far A's score is above B's."""
+        difference: Difference = (self.more or {})[score] if score in (self.more or {}) else getattr(self, score)
+        return difference
 
     def by_seed(self) -> str:
         """McNemar's test of each seed that both have, in words; nothing where there is none."""
@@ -133,22 +152,23 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` returns; systems and pairs by falling headline."""
+    """What `compare` returns; systems and pairs by the first score, falling."""
 
     test_rows: int
     confidence: float
     systems: tuple[System, ...]
     pairs: tuple[Pair, ...]
     notes: tuple[str, ...] = ()
-    headline: Metric = "accuracy"
-    """The score that verdicts are on where none is asked for: the one that says most of the runs' task."""
+    scores: tuple[str, str] = ("accuracy", "macro_f1")
+    """The two scores that systems are compared by."""
 
-    def verdict(self, pair: Pair, by: Metric | None = None) -> str:
-        """In words, on the headline where no score is given.
+    def verdict(self, pair: Pair, by: str | None = None) -> str:
+        """In words, by the first score when none is given.
 
         A difference is shown where Holm's p-value is below 1 - confidence and the interval leaves out 0.
         """
-        difference: Difference = getattr(pair, by or self.headline)
+        by = by or self.scores[0]
+        difference, unit = pair.named(by), f"points of {called(by)}" if by in LEAST else "points"
         value, low, high = difference.interval.value, difference.interval.low, difference.interval.high
         if pair.alike:
             return f"{pair.a} and {pair.b} gave the same answer to every row, with every seed"
@@ -159,7 +179,7 @@ class Comparison:
         if difference.p_holm < 1 - self.confidence and low * high > 0:
             better, worse = (pair.a, pair.b) if value > 0 else (pair.b, pair.a)
             points = sorted(abs(100 * bound) for bound in (low, high))
-            by_points = f"{abs(100 * value):.1f} points ({points[0]:.1f} to {points[1]:.1f})"
+            by_points = f"{abs(100 * value):.1f} {unit} ({points[0]:.1f} to {points[1]:.1f})"
             return f"{better} is better than {worse} by {by_points}, {p_value}"
         between = f"{100 * low:z.1f} to {100 * high:z.1f}"
         if low * high <= 0:
@@ -171,12 +191,12 @@ class Comparison:
         """Plain JSON values, the verdicts among them."""
         plain: dict[str, Any] = to_json(self)
         for pair, entry in zip(self.pairs, plain["pairs"], strict=True):
-            entry["verdict"] = {"accuracy": self.verdict(pair, "accuracy"), "macro_f1": self.verdict(pair, "macro_f1")}
+            entry["verdict"] = {score: self.verdict(pair, score) for score in self.scores}
         return plain
 
     def write_csv(self, path: Path) -> None:
         """A line a system. Raises RunError when the file can't be written, StorageError where the disk takes no more."""
-        rows = [_csv_row(system) for system in self.systems]
+        rows = [_csv_row(system, self.scores) for system in self.systems]
         try:
             with (
                 told_refusals(path, "free room there, or give another --out"),
@@ -193,7 +213,7 @@ class _Group:
     """One system, and what its S runs answered."""
 
     system: System
-    predicted: NDArray[np.int64]
+    predicted: NDArray[Any]
     """(S, N)"""
     correct: NDArray[np.bool_]
     """(S, N)"""
@@ -214,24 +234,20 @@ def compare(runs: Iterable[Run | Answers], *, confidence: float = 0.95, resample
     notes = _check_comparable(answers)
     groups = _groups(answers, confidence, resamples=resamples, seed=seed)
     pairs = list(combinations(groups, 2))
-    differences = (_differences(pairs, metric, confidence) for metric in SCORES)
+    scores = answers[0].run.task.compared_by
+    differences = (_differences(pairs, metric, confidence) for metric in scores)
     systems = tuple(group.system for group in groups)
-    compared = tuple(_pair(a, b, *both) for (a, b), *both in zip(pairs, *differences, strict=True))
+    compared = tuple(
+        _pair(a, b, dict(zip(scores, both, strict=True))) for (a, b), *both in zip(pairs, *differences, strict=True)
+    )
     return Comparison(
         test_rows=len(answers[0].scored.truth),
         confidence=confidence,
         systems=systems,
         pairs=compared,
-        notes=(*notes, *_about_seeds(systems, compared)),
-        headline=headline_of(answers[0].run),
+        notes=(*notes, *_about_seeds(systems, compared, scores)),
+        scores=scores,
     )
-
-
-def headline_of(run: Run) -> Metric:
-    """The score that a run is held against others by where none is asked for: accuracy, or macro-F1 of several labels."""
-    first = run.task.headline[0]
-    assert first in SCORES
-    return cast(Metric, first)
 
 
 def _check_comparable(answers: Sequence[Answers]) -> list[str]:
@@ -287,8 +303,13 @@ def check_data(one: Run, other: Run) -> str:
     return f"not all were trained on the same rows ({shown})"
 
 
-def decisions(answers: Answers, numbers: Mapping[str, int]) -> NDArray[np.int64]:
-    """The decision for each row, by the numbers that the names have here: (N,), or of several labels a text (N, C)."""
+def decisions(answers: Answers, numbers: Mapping[str, int]) -> NDArray[Any]:
+    """The decision for each row, by the numbers that the names have here: (N,), or of several labels a text (N, C).
+
+    Where a number is estimated, that (N,).
+    """
+    if not answers.run.task.has_classes:
+        return answers.run.task.decide(answers.scored.probabilities.astype(np.float64))
     renumbered = np.array([numbers[name] for name in answers.run.preprocessing.classes], dtype=np.int64)
     decided = answers.run.task.decide(answers.scored.probabilities.astype(np.float64))
     return np.asarray(renumbered[decided] if decided.ndim == 1 else decided[:, np.argsort(renumbered)])
@@ -304,7 +325,11 @@ def _groups(answers: Sequence[Answers], confidence: float, *, resamples: int, se
     """Systems by falling headline, all resampled together; the answers are sorted by system and seed."""
     numbers = {name: number for number, name in enumerate(answers[0].run.preprocessing.classes)}
     truth, predicted = answers[0].scored.truth, np.stack([decisions(one, numbers) for one in answers])
-    if truth.ndim == 1:
+    task = answers[0].run.task
+    measured = OF_CLASSES if task.has_classes else task.compared_by
+    if not task.has_classes:
+        scores, draws = resampled_numbers(predicted, truth, names=measured, resamples=resamples, seed=seed)
+    elif truth.ndim == 1:
         scores, draws = resampled_scores(predicted, truth, len(numbers), resamples=resamples, seed=seed)
     else:
         scores, draws = resampled_several(predicted, truth, resamples=resamples, seed=seed)
@@ -314,18 +339,17 @@ def _groups(answers: Sequence[Answers], confidence: float, *, resamples: int, se
     named = names([one.name or one.run.recipe.name for one in firsts], [settings_of_run(one.run) for one in firsts])
     groups = []
     for name, group in zip(named, runs_of, strict=True):
-        samples = {metric: Sample(scores[group, column], draws[:, group, column]) for column, metric in enumerate(SCORES)}
+        samples = {metric: Sample(scores[group, column], draws[:, group, column]) for column, metric in enumerate(measured)}
         system = _system(name, [answers[index] for index in group], samples, confidence)
         groups.append(_Group(system, predicted[group], right[group], samples))
-    first = headline_of(answers[0].run)
-    return sorted(groups, key=lambda group: (-float(group.samples[first].scores.mean()), group.system.name))
+    return sorted(groups, key=lambda group: (-float(group.samples[task.compared_by[0]].scores.mean()), group.system.name))
 
 
 def _differences(pairs: Sequence[tuple[_Group, _Group]], metric: str, confidence: float) -> list[Difference]:
     """The difference of every pair, with p-values corrected over all pairs."""
     estimates = []
     for a, b in pairs:
-        estimate = difference(a.samples[metric], b.samples[metric], confidence=confidence)
+        estimate = difference(a.samples[metric], b.samples[metric], least=LEAST.get(metric, 0.0), confidence=confidence)
         if metric == "accuracy" and len(a.correct) == len(b.correct) == 1:
             estimate = replace(estimate, p_value=mcnemar(a.correct[0], b.correct[0]).p_value)
         estimates.append(estimate)
@@ -341,33 +365,37 @@ def _system(name: str, answers: Sequence[Answers], samples: Mapping[str, Sample]
     runs = [one.run for one in answers]
     seconds = [run.facts.seconds.training for run in runs]
     peaks = [peak for run in runs if (peak := run.facts.actual.peak_bytes) is not None]
-    losses = [
-        one.run.task.quick_scores(one.scored.probabilities.astype(np.float64), one.scored.truth)["log_loss"]
-        for one in answers
-    ]
+    quick = [one.run.task.quick_scores(one.scored.probabilities.astype(np.float64), one.scored.truth) for one in answers]
+    losses = [loss for scores in quick if (loss := scores.get("log_loss")) is not None]
+    means = {name: mean_score(sample, least=LEAST.get(name, 0.0), confidence=confidence) for name, sample in samples.items()}
     return System(
         name=name,
         runs=tuple(str(run.folder) for run in runs),
         seeds=tuple(one.seed for one in answers),
-        accuracy=mean_score(samples["accuracy"], confidence=confidence),
-        macro_f1=mean_score(samples["macro_f1"], confidence=confidence),
-        log_loss=float(np.mean(losses)),
-        accuracy_by_seed=tuple(samples["accuracy"].scores.tolist()),
+        accuracy=means.get("accuracy", UNDEFINED),
+        macro_f1=means.get("macro_f1", UNDEFINED),
+        log_loss=float(np.mean(losses)) if losses else None,
+        accuracy_by_seed=tuple(samples["accuracy"].scores.tolist()) if "accuracy" in samples else (),
         trained_parameters=runs[0].plan_facts.trainable_parameters,
         training_seconds=round(float(np.mean(seconds)), 2),
         peak_bytes=max(peaks, default=None),
+        more=None if "accuracy" in means else means,
     )
 
 
-def _pair(a: _Group, b: _Group, accuracy: Difference, macro_f1: Difference) -> Pair:
+def _pair(a: _Group, b: _Group, differences: Mapping[str, Difference]) -> Pair:
     alike = a.system.seeds == b.system.seeds and np.array_equal(a.predicted, b.predicted)
+    names = (a.system.name, b.system.name)
+    if "accuracy" not in differences:  # numbers, of which none is right
+        undefined = Difference(UNDEFINED, None, None)
+        return Pair(*names, undefined, undefined, (), alike, differences)
     of_a, of_b = (dict(zip(group.system.seeds, group.correct, strict=True)) for group in (a, b))
     tests = {seed: mcnemar(right, of_b[seed]) for seed, right in of_a.items() if seed in of_b}
     by_seed = tuple(SeedTest(seed, test.only_a, test.only_b, test.p_value) for seed, test in tests.items())
-    return Pair(a.system.name, b.system.name, accuracy, macro_f1, by_seed, alike)
+    return Pair(*names, differences["accuracy"], differences["macro_f1"], by_seed, alike)
 
 
-def _about_seeds(systems: Sequence[System], pairs: Sequence[Pair]) -> list[str]:
+def _about_seeds(systems: Sequence[System], pairs: Sequence[Pair], scores: Sequence[str]) -> list[str]:
     notes = []
     if single := [system.name for system in systems if len(system.seeds) == 1]:
         who = "every system" if len(single) == len(systems) else ", ".join(single)
@@ -375,7 +403,7 @@ def _about_seeds(systems: Sequence[System], pairs: Sequence[Pair]) -> list[str]:
             f"only one seed of {who}: intervals leave out what a seed changes, so they speak of these trained models and not "
             "of their recipes; train.seed gives other seeds"
         )
-    if wide := [score.replace("_f", "-F") for score in SCORES if any(getattr(pair, score).few_seeds for pair in pairs)]:
+    if wide := [called(score) for score in scores if any(pair.named(score).few_seeds for pair in pairs)]:
         notes.append(
             f"so few seeds leave a difference in {' and '.join(wide)} uncertain by more than {100 * WIDE:.0f} points; more "
             "seeds (train.seed) would narrow it"
@@ -383,18 +411,18 @@ def _about_seeds(systems: Sequence[System], pairs: Sequence[Pair]) -> list[str]:
     return notes
 
 
-def _csv_row(system: System) -> dict[str, Any]:
-    scores = {
+def _csv_row(system: System, scores: Sequence[str]) -> dict[str, Any]:
+    values = {
         f"{score}{bound}": None if value is None else round(value, 6)
-        for score in SCORES
-        for bound, value in zip(("", "_low", "_high"), astuple(getattr(system, score)), strict=True)
+        for score in scores
+        for bound, value in zip(("", "_low", "_high"), astuple(system.named(score)), strict=True)
     }
     return {
         "system": system.name,
         "seeds": len(system.seeds),
         "seed_numbers": " ".join(map(str, system.seeds)),
-        **scores,
-        "log_loss": round(system.log_loss, 6),
+        **values,
+        **({} if system.log_loss is None else {"log_loss": round(system.log_loss, 6)}),
         "trained_parameters": system.trained_parameters,
         "training_seconds": system.training_seconds,
         "peak_bytes": system.peak_bytes,

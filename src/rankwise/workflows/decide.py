@@ -121,6 +121,7 @@ def decide(run: Run, wish: Wish, *, rows: ScoredRows | None = None) -> Decision:
     threshold can promise what is asked for.
     """
     check_wish(wish)
+    run.task.needs_classes("decisions are", "rankwise evaluate says how far off numbers are")
     if run.task.name != SINGLE_LABEL:
         raise RunError(
             f"{run.folder}: its task is {run.task.name}, and decisions are made for one label a text; train the labels of "
@@ -168,7 +169,8 @@ def chances(run: Run, *, rows: ScoredRows | None = None, unlike: float = UNLIKE_
 
 
 def held_out(run: Run, *, unlike: float = UNLIKE_SHARE, rows: ScoredRows | None = None) -> Held:
-    """Rows that may choose, calibrated. Raises RunError for a run that has none."""
+    """Rows that may choose, calibrated. Raises RunError for a run that has none, DataError for one without classes."""
+    run.task.needs_classes("decisions are", "rankwise evaluate says how far off numbers are")
     ladder = run.facts.ladder
     folds = ladder.folds if ladder is not None and rows is None else 0
     where = f"{'labelled' if rows is not None else 'validation'} rows"

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from rankwise.run.format import RungFacts
 from rankwise.stats.intervals import Interval
+from rankwise.stats.scores import Scores
 from rankwise.system.events import Event
 
 
@@ -73,6 +75,12 @@ class RunScored(Event, kind="scores"):
     accuracy: Interval
     macro_f1: Interval
     log_loss: Interval
+    more: Mapping[str, Interval] | None = None
+    """Those of a number, where one is estimated, which has none of the others."""
+
+    @classmethod
+    def of(cls, scores: Scores) -> Self:
+        return cls(scores.accuracy, scores.macro_f1, scores.log_loss, None if scores.per_class else scores.more)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ from rankwise.system.events import Events
 from rankwise.system.files import to_json
 from rankwise.system.storage import told_refusals
 from rankwise.system.visible import one_line
-from rankwise.workflows.compare import OF_WHOLE_ROWS, Answers, Metric, check_data, check_rows, decisions, headline_of
+from rankwise.workflows.compare import OF_WHOLE_ROWS, Answers, check_data, check_rows, decisions
 from rankwise.workflows.decide import about, rows_of_file
 from rankwise.workflows.promises import Promise, PromiseOutcome, decision_holds
 from rankwise.workflows.score_files import seen_in_training
@@ -34,6 +34,7 @@ from rankwise.workflows.score_files import seen_in_training
 EXIT_CODES: dict[Outcome | PromiseOutcome, int] = {"not worse": 0, "holds": 0, "worse": 3, "broken": 3, "not enough rows": 4}
 CALLED = {0: "passes", 3: "fails", 4: "not told"}
 Reading = tuple[SourceSpec, DataSpec, Sequence[str]]  # what is read, how, and the classes that whole numbers count
+Score = Literal["accuracy", "macro_f1"]
 LARGE = 2  # margins that a model loses whose chance to be found out is told
 
 
@@ -84,7 +85,7 @@ class Gate:
     """What `gate` returns. Scores, the difference and the discordance are -1 to 1, the margin is in points."""
 
     outcome: Outcome
-    score: Metric
+    score: Score
     margin: float
     data: str
     """Which rows they are."""
@@ -196,19 +197,22 @@ def check_margin(margin: float) -> None:
         raise RecipeError(f"--margin {margin:g}: expected points that NEW may lose, above 0 and below 100, such as 0.5")
 
 
-def gate(answered: Answered, *, margin: float = 0.5, score: Metric | None = None) -> Gate:
-    """Hold NEW against OLD on rows that both answered; NEW may lose `margin` points of the score, or of the task's headline.
+def gate(answered: Answered, *, margin: float = 0.5, score: Score | None = None) -> Gate:
+    """Hold NEW against OLD on rows that both answered; NEW may lose `margin` points of a score, or of the task's first.
 
     Raises RecipeError for no margin.
     """
     check_margin(margin)
     new, old = answered.new, answered.old
+    new.run.task.needs_classes(
+        "a gate's margin is", f"type rankwise compare {as_typed(new.run.folder)} {as_typed(old.run.folder)}"
+    )
     numbers = {name: number for number, name in enumerate(old.run.preprocessing.classes)}
     truth, by_old, by_new = old.scored.truth, decisions(old, numbers), decisions(new, numbers)
     old_right, new_right = (
         one.run.task.right(one.scored.probabilities.astype(np.float64), one.scored.truth) for one in (old, new)
     )
-    score = score or headline_of(old.run)
+    score = score or ("macro_f1" if old.run.task.compared_by[0] == "macro_f1" else "accuracy")
     only_new, only_old, rows = int((new_right & ~old_right).sum()), int((old_right & ~new_right).sum()), len(truth)
     test: PairedTest
     if score == "accuracy":

@@ -92,7 +92,7 @@ class Ladder:
         self.speed = whole.speed  # measured once, lest a busy moment give a rung fewer threads
         if not self.recipe.rungs:
             fitted = self.fit(whole, self.folder)
-            return whole, fitted, None
+            return whole.in_units(), fitted, None
         tried: list[RungFacts] = []
         best: Reached | None = None
         rung, ended, interrupted = self.recipe.rungs[0], "", False
@@ -120,7 +120,7 @@ class Ladder:
         fitted = replace(fitted, held_out=best.told if self.folds else None)
         rungs = tuple(replace(facts, handed_over=facts.rung == best.facts.rung) for facts in tried)
         asked = portable(self.recipe).to_dict()
-        return job, fitted, LadderFacts(asked, self.folds, len(best.told), rungs, ended, interrupted)
+        return job.in_units(), fitted, LadderFacts(asked, self.folds, len(best.told), rungs, ended, interrupted)
 
     @property
     def folds(self) -> int:
@@ -265,8 +265,8 @@ class Ladder:
                 (draft / VALUE).write_bytes(json_bytes(value))
 
     def _recipe(self, rung: Rung) -> Recipe:
-        """A rung's recipe, and where folds choose, what few rows ask for."""
-        return self.recipe.rung(rung, few=self.folds > 0)
+        """A rung's recipe, and where folds choose, what few rows ask for and the task has."""
+        return self.labelled.task.suited(self.recipe.rung(rung, few=self.folds > 0))
 
     def _assemble(self, recipe: Recipe, labelled: Labelled, number: int) -> Job:
         return assemble(recipe, labelled, self.device, memo=self.memos.setdefault(number, Memo()), speed=self.speed)
@@ -294,15 +294,15 @@ def _is_worth_more(facts: RungFacts) -> bool:
 
 
 def reached(task: Task, told: Told, truth: Labels) -> float:
-    """How right a task's decisions are on rows held out: their accuracy, where a text has one label."""
+    """How right a task's decisions are on rows held out: their accuracy where a text has one label, of numbers R²."""
     return round(float(task.tuned(told, truth).credit(told, truth).mean()), 6)
 
 
 def gained(over: str, task: Task, told: Told, below: Told, truth: Labels) -> dict[str, Any]:
     """Points of accuracy that a rung gains over another on the same rows (N,), and what is to be expected on others.
 
-    Of several labels a text it is points of its F1. What is expected is the mean of two normal distributions' product: of the
-    gain measured, with its deviation, and of what is usual.
+    Of several labels a text it is points of its F1, of numbers points of R². What is expected is the mean of two normal
+    distributions' product: of the gain measured, with its deviation, and of what is usual.
     """
     right, before = (task.tuned(probabilities, truth).credit(probabilities, truth) for probabilities in (told, below))
     gain = 100 * (right.mean() - before.mean())

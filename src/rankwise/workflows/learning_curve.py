@@ -122,6 +122,9 @@ def learning_curve(
     with points of another recipe or of other data.
     """
     labelled = labelled or read_labelled(recipe.data)
+    labelled.task.needs_classes(
+        "a learning curve is", "train on a part, --set data.rows=N, and type rankwise compare RUN RUN"
+    )
     sizes = _sizes(rows, len(labelled.train.texts), len(labelled.classes))
     # In these runs the test rows are the validation rows, scored in full precision and kept row by row; the true ones stay
     # untouched, and so that no ladder trains on the validation rows, they count as given. Nobody sees the runs: their folders

@@ -58,6 +58,8 @@ class Form:
     """The set of labels that holds the true one as often as was asked for, with | between them."""
     several: bool = False
     """Several labels of a text, or one for each column: the probability of each, and the one that words are told of."""
+    number: bool = False
+    """An estimated number alone."""
 
     def columns(self, classes: Sequence[str], own: Sequence[str] = ()) -> list[str]:
         """The source's own columns, or without any the row's number, and behind them what is predicted."""
@@ -68,6 +70,7 @@ class Form:
         names = ["label", "score", *(["scores"] if self.several else [])]
         names += [*(["reason"] if self.decided else []), *(["labels"] if self.sets else [])]
         names += [f"p_{name}" for name in classes] if self.probabilities else []
+        names = ["estimated"] if self.number else names
         names += [*(["explained"] if self.several else []), "words"] if self.words else []
         taken = set(own)
         return [next(free for free in _names_like(name) if free not in taken) for name in names]
@@ -238,7 +241,7 @@ def written_rows(
         if form.submission:
             yield _submitted(prediction, record, form, id_column, classes)
             continue
-        values: list[Any] = [_label(prediction, form, classes), round(prediction.score, 6)]
+        values: list[Any] = [_label(prediction, form, classes), *([] if form.number else [round(prediction.score, 6)])]
         values += [_scores(prediction, form)] if form.several else []
         values += [prediction.reason] if form.decided else []
         values += ["|".join(map(name_of, prediction.labels))] if form.sets else []
@@ -269,6 +272,8 @@ def _names_like(name: str) -> Iterator[str]:
 def _label(prediction: Prediction, form: Form, classes: Sequence[str]) -> Any:
     if prediction.unsure:
         return UNSURE
+    if form.number:
+        return round(cast(float, prediction.label), 6)
     several: Any = None
     if isinstance(prediction.label, dict):
         several = {column: name_of(label) for column, label in prediction.label.items()}

@@ -49,7 +49,7 @@ class Telling:
             case RungStarted():
                 self.line(f"rung {event.rung}: {event.trained_parameters:,} parameters")
             case RungReached():
-                self.line(f"rung {event.rung}: {event.accuracy:.1%} on rows held out, {event.took:.0f} s")
+                self.line(f"rung {event.rung}: {event.reached} on rows held out, {event.took:.0f} s")
             case WorkDone():
                 how_far = f": {event.done:,} of {event.total:,}" if event.total else ""
                 self.passing(f"{event.what}{how_far}", at_once=event.done == 0)
@@ -62,7 +62,9 @@ class Telling:
                     self._loss = f", loss {event.loss:.3f}"
                 self.passing(f"training: update {event.step:,} of {event.total:,}{self._loss}")
             case events.Evaluated():
-                self.line(f"epoch {event.epoch:g}: validation accuracy {event.accuracy:.1%}, log-loss {event.log_loss:.3f}")
+                error = f"root mean squared error {event.loss:.3g}"
+                told = error if event.accuracy is None else f"accuracy {event.accuracy:.1%}, log-loss {event.loss:.3f}"
+                self.line(f"epoch {event.epoch:g}: validation {told}")
             case events.Collapsed() | events.CheckpointDamaged() | RungFileDamaged():
                 self.line(f"note: {event}")
             case events.MemoryRanOut():
@@ -71,6 +73,8 @@ class Telling:
                 self.passing("scoring", at_once=True)
             case RunScored() if event.accuracy.value is not None:
                 self.line(f"test accuracy {event.accuracy.value:.1%}")
+            case RunScored() if event.more is not None and event.more["pearson"].value is not None:
+                self.line(f"test Pearson {event.more['pearson'].value:.3f}")
 
     def line(self, text: str) -> None:
         """A line that stays."""

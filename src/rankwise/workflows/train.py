@@ -103,6 +103,7 @@ def train_on(
     started = time.monotonic() if started is None else started
     device = training_device()
     device.forget_peak()
+    labelled.task.check(recipe)
     recipe = settled(with_scores(recipe.dearest, labelled, device))  # what is planned and promised is what is trained
     planned = plan(recipe, classes=len(labelled.classes))
     device.resolve_precision(recipe.train.precision)
@@ -161,17 +162,17 @@ def _train_into(
         climbing = Ladder(recipe, labelled, device, scratch, accelerator, events, resume, ends_at)
         job, fitted, ladder = climbing.climb(first)
         held_out = _held_out(job, fitted, accelerator, by_folds=ladder is not None and ladder.folds > 0)
-        job = _deciding(job, held_out)
+        job, told = _deciding(job, held_out)
 
         # The only time that the test split is scored, in fp32.
         test, scored_rows = _tested(job, recipe.evaluate, accelerator, events)
         device.trim()  # for the saved run is loaded beside what is in memory
         scores = scores_of(job, fitted, test, baselines(beside, job.data.task, test, recipe.evaluate))
-        events.emit(RunScored(test.scores.accuracy, test.scores.macro_f1, test.scores.log_loss))
+        events.emit(RunScored.of(test.scores))
 
     if accelerator.is_main_process:
         found = (job.forecast.more_epochs, str(fitted.collapsed or ""), RECOMPUTED * fitted.recomputes)
-        notes = [*job.data.notes, *warnings, *filter(None, found)]
+        notes = [*job.data.notes, *warnings, *filter(None, (told, *found))]
         facts = facts_of(job, fitted, folder, seconds=time.monotonic() - started, notes=notes)
         if ladder is not None:
             seconds = first.forecast.tried(rung.rung for rung in ladder.rungs)
@@ -216,18 +217,20 @@ def _held_out(job: Job, fitted: Fitted, accelerator: Accelerator, *, by_folds: b
     return _scored(job, validation, _logits(job, validation, accelerator)) if len(validation) else None
 
 
-def _deciding(job: Job, held_out: ScoredRows | None) -> Job:
-    """The job, deciding as suits the held-out rows best, where its task has something to choose."""
+def _deciding(job: Job, held_out: ScoredRows | None) -> tuple[Job, str]:
+    """The job, deciding as suits the held-out rows best, where its task has something to choose, and a line about it."""
     task = job.data.task
     if held_out is None or not task.is_tuned:
-        return job
-    return job.deciding_as(task.tuned(held_out.probabilities.astype(np.float64), held_out.truth))
+        return job, task.about_choice
+    tuned = task.tuned(held_out.probabilities.astype(np.float64), held_out.truth)
+    return job.deciding_as(tuned), tuned.about_choice
 
 
 def _scored(job: Job, split: Split, values: NDArray[np.float32]) -> ScoredRows:
     """A split's rows with their probabilities, and, from an encoder's logits (N, C), their energy."""
     probabilities = job.data.task.probabilities(values).astype(np.float32)
-    return ScoredRows(split.rows, split.labels, probabilities, None if job.words is not None else energy(values))
+    has_energy = job.words is None and job.data.task.has_classes
+    return ScoredRows(split.rows, split.labels, probabilities, energy(values) if has_energy else None)
 
 
 def _check_time(job: Job, elapsed: float) -> None:

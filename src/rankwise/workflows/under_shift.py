@@ -25,6 +25,7 @@ LOOKED_AT = 300  # texts among which the one is chosen that shows most
 
 def shift_report(run: Run, table: Table, split: Split, plain: Evaluation, *, engine: str = "torch") -> ShiftReport:
     """Scores of a run under each of its recipe's `evaluate.shifts`, on rows that `evaluate_file` read and scored."""
+    run.task.needs_classes("scores under shift are", "leave --shift out")
     predictor, scoring, kinds = run.predictor_on(engine), run.recipe.evaluate, run.recipe.evaluate.shifts
     task, logits_of = predictor.task, partial(predictor.logits_of, batch_size=scoring.batch_size)
     shifted = shifted_tokens(table.texts, split.tokens, kinds, predictor.tokenizer, predictor.preprocessing)

@@ -110,9 +110,16 @@ def show_audit(layouts: Sequence[str], report: Audit, *, longest: int = 0, pairs
         (escape(name), f"{count:,}", f"{count / total:.1%}", console.bar(count, widest))
         for name, count in islice(report.classes.items(), MOST_CLASSES)
     ]
-    console.out.print(console.plain_table("class", "rows", "share", "", rows=classes, right=(1, 2)))
+    console.out.print(
+        console.plain_table("class" if report.numbers is None else "number", "rows", "share", "", rows=classes, right=(1, 2))
+    )
     if len(report.classes) > MOST_CLASSES:
         console.dim(f"and {len(report.classes) - MOST_CLASSES:,} more; --json has them all")
+    if numbers := report.numbers:
+        console.dim(
+            f"mean {numbers.mean:.4g}, standard deviation {numbers.deviation:.4g}; lowest {numbers.lowest:.4g}, median "
+            f"{numbers.median:.4g}, highest {numbers.highest:.4g}"
+        )
     _show_lengths(report.tokens or report.characters, longest, pairs=pairs)
     for line in report.warnings:
         console.note(line)

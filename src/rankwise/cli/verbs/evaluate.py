@@ -89,10 +89,18 @@ def evaluate(options: EvaluateOptions) -> None:
 
 def show_evaluation(scores: ScoresWithMistakes, classes: Sequence[str]) -> None:
     """All scores, per-class scores, the confusion matrix and the most confident mistakes."""
-    named = ("accuracy", "macro_f1", "mcc", "log_loss", "calibration_error", *(scores.more or {}))
-    shown = [(score_name(name), score_cell(name, scores.named(name))) for name in named]
+    shown = [(score_name(name), score_cell(name, scores.named(name))) for name in scores.names]
     headings = (f"{scores.rows:,} rows", f"score [{scores.confidence_level:.0%} interval]")
     console.out.print(console.plain_table(*headings, rows=shown))
+    if scores.per_class:
+        _show_classes(scores)
+    if scores.confusion:
+        _show_confusion(scores.confusion, classes)
+    if scores.mistakes:
+        _show_mistakes(scores.mistakes)
+
+
+def _show_classes(scores: ScoresWithMistakes) -> None:
     by_class = [
         (escape(row.name), f"{row.support:,}", *map(console.percent, (row.precision, row.recall, row.f1)))
         for row in scores.per_class
@@ -100,10 +108,6 @@ def show_evaluation(scores: ScoresWithMistakes, classes: Sequence[str]) -> None:
     per_class = console.plain_table("class", "rows", "precision %", "recall %", "F1 %", rows=by_class)
     per_class.columns[0].overflow = "fold"
     console.out.print(per_class)
-    if scores.confusion:
-        _show_confusion(scores.confusion, classes)
-    if scores.mistakes:
-        _show_mistakes(scores.mistakes)
 
 
 def score_name(name: str) -> str:
@@ -134,11 +138,14 @@ def _show_confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> 
 
 
 def _show_mistakes(mistakes: Sequence[Mistake]) -> None:
-    table = console.plain_table("row", "most confident mistakes", "truth", "predicted", "sure", right=(4,))
+    worst = ("farthest off", "truth", "estimated")
+    of_numbers = all(mistake.confidence is None for mistake in mistakes)
+    headings = worst if of_numbers else ("most confident mistakes", "truth", "predicted", "sure")
+    table = console.plain_table("row", *headings, right=(2, 3) if of_numbers else (4,))
     table.columns[1].ratio = 1
     for mistake in mistakes:
         named = map(escape, (one_line(mistake.text or NOT_KEPT, 110), mistake.truth, mistake.predicted))
-        table.add_row(f"[dim]{mistake.row}[/]", *named, f"{mistake.confidence:.1%}")
+        table.add_row(f"[dim]{mistake.row}[/]", *named, *([] if of_numbers else [f"{mistake.confidence:.1%}"]))
     console.out.print(table)
 
 

@@ -11,7 +11,6 @@ from typer import Argument, Option
 from rankwise.cli import arguments, console
 from rankwise.cli.options import check_data, spec_for, with_columns
 from rankwise.cli.progress import WorkProgress
-from rankwise.cli.verbs.compare import METRICS
 from rankwise.cli.verbs.predict import show_engine
 from rankwise.errors import RunError
 from rankwise.run.manifest import check_run
@@ -19,8 +18,9 @@ from rankwise.system.events import Events
 
 if TYPE_CHECKING:
     from rankwise.run.folder import Run
-    from rankwise.workflows.gate import Gate, Reading
+    from rankwise.workflows.gate import Gate, Reading, Score
 
+SCORES: "dict[str, Score]" = {"accuracy": "accuracy", "macro-f1": "macro_f1"}
 EPILOG = (
     "Exit codes: 0 NEW is not worse by the margin and holds what its decision promises (rankwise decide), 3 it is worse by "
     "more or breaks a promise, 4 not enough rows to tell; 2 a mistake to correct."
@@ -113,7 +113,7 @@ def _held(new: "Run", old: "Run", options: GateOptions) -> "Gate":
         with WorkProgress() as progress:
             answered = scored_by_both(new, old, read_by, engine=options.engine, events=Events(progress))
     with console.working("comparing"):
-        return gate(answered, margin=options.margin, score=None if options.score is None else METRICS[options.score])
+        return gate(answered, margin=options.margin, score=None if options.score is None else SCORES[options.score])
 
 
 def show_gate(gate: "Gate") -> None:

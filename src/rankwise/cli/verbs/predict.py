@@ -28,7 +28,7 @@ from rankwise.cli.arguments import (
 )
 from rankwise.data.given import name_of
 from rankwise.data.pairs import apart, is_blank, pair_of, shown
-from rankwise.data.tasks.names import ONE_LABEL
+from rankwise.data.tasks.names import ONE_LABEL, REGRESSION
 from rankwise.errors import DataError
 from rankwise.inference.decision import UNSURE
 from rankwise.run.engines import ENGINES, engine_called
@@ -182,8 +182,7 @@ def _write_rows(options: PredictOptions) -> None:
 
     submission = parse_submission(options.submission)
     loaded = Run.load(options.run, base=options.base)
-    if options.numbers and loaded.preprocessing.columns:
-        raise DataError("--numbers counts the classes of one label column, and this run answers several; leave it out")
+    _check_classes(options, loaded)
     printed = options.as_json and options.out is None
     decided = _decides(loaded, options)
     form = Form(
@@ -195,7 +194,8 @@ def _write_rows(options: PredictOptions) -> None:
         nested=printed or (options.out is not None and options.out.suffix == NESTS),
         decided=decided,
         sets=decided and loaded.decision is not None and loaded.decision.rule.least_in_set is not None,
-        several=loaded.task.name not in ONE_LABEL,
+        several=loaded.task.name not in (*ONE_LABEL, REGRESSION),
+        number=loaded.task.name == REGRESSION,
     )
     how: dict[str, Any] = {"mc_dropout": options.mc_dropout, "batch_size": options.batch_size, "engine": options.engine}
     own: Sequence[str] = ()
@@ -236,6 +236,15 @@ def _write_rows(options: PredictOptions) -> None:
         print_json({"rows": count, "out": str(options.out)})
     else:
         console.dim(f"{count:,} predictions → {options.out}")
+
+
+def _check_classes(options: PredictOptions, run: "Run") -> None:
+    """Raise DataError for what only classes have, where a run has none, or those of several columns."""
+    if options.numbers and run.preprocessing.columns:
+        raise DataError("--numbers counts the classes of one label column, and this run answers several; leave it out")
+    given = {"--numbers": options.numbers, "--probabilities": options.probabilities}
+    if run.task.name == REGRESSION and (idle := [name for name, value in given.items() if value]):
+        raise DataError(f"{idle[0]} is of classes, and this run estimates a number; leave it out")
 
 
 def _note_blank(rows: Sequence[int]) -> None:
@@ -338,6 +347,9 @@ def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_cl
     for text, prediction in zip(texts, predictions, strict=True):
         label = _label_in_words(prediction)
         shown = typer.style(one_line(text, SHOWN), dim=True)
+        if not prediction.probabilities:  # a number
+            typer.echo(f"{typer.style(f'{prediction.label:.4g}', bold=True)}  {shown}")
+            continue
         why = f" ({label}? {prediction.reason})" if prediction.unsure else ""
         given = UNSURE if prediction.unsure else label
         sure = "" if prediction.label and isinstance(prediction.label, (tuple, dict)) else f"  {prediction.score:.1%}"

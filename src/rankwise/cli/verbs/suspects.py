@@ -20,6 +20,7 @@ from rankwise.data.several import as_list
 from rankwise.data.tasks import (
     LABEL_COLUMNS,
     MULTI_LABEL,
+    REGRESSION,
     SINGLE_LABEL,
     Labels,
     Question,
@@ -106,6 +107,11 @@ def name_suspects(
         sources, table, classes = read_training(spec)
     if out is not None:
         check_apart(out, sources.train.path)
+    if table.task == REGRESSION:
+        raise DataError(
+            f"{table.layout.path}: its labels are numbers, and suspects are found among classes; the rows of a run that are "
+            "farthest off are in rankwise evaluate and its report"
+        )
     task = task_called(table.task, classes, columns=column_sizes(table))
     labels = task.parse(table, classes, spec)
     true = None if truth is None else _truth(sources.train, spec, table, task, truth)

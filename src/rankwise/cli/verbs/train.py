@@ -107,7 +107,7 @@ def show_run(run: "Run", *, example: str = "") -> None:
     """
     scores, test, facts = run.scores, run.scores.test, run.facts
     first, second = run.task.headline
-    table = console.plain_table("on the test rows", score_name(first), score_name(second), "ahead by, points")
+    table = console.plain_table("on the test rows", score_name(first), score_name(second), f"ahead by, {run.task.points}")
     headlines = [score_cell(score, test.named(score)) for score in (first, second)]
     table.add_row(f"[bold]{escape(run.recipe.name)}[/]", f"[bold]{headlines[0]}[/]", headlines[1], "")
     for name, baseline in scores.baselines.items():
@@ -115,7 +115,7 @@ def show_run(run: "Run", *, example: str = "") -> None:
         table.add_row(name, *headlines, console.points(baseline.difference))
     console.out.print(table)
     if clean := scores.test_not_in_training:
-        console.out.print(f"test texts that are not in training: accuracy {console.percent(clean.accuracy)}")
+        console.out.print(f"test texts that are not in training: {score_name(first)} {score_cell(first, clean.named(first))}")
     level = test.confidence_level
     console.out.print(f"[dim]{test.rows:,} test rows, scored once; {level:.0%} bootstrap intervals in brackets.[/]")
     if told := verdict(scores, counts_words=run.counts_words):

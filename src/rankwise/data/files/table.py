@@ -24,9 +24,11 @@ from rankwise.data.files.frames import rows_of
 from rankwise.data.files.label_cells import in_one_form, reader_of
 from rankwise.data.files.reading import open_rows
 from rankwise.data.files.rows import Row, Rows, as_strings, row_name
-from rankwise.data.given import KINDS, check_order, labels_in, text_of, texts_in
+from rankwise.data.given import KINDS, check_fractions, check_order, labels_in, text_of, texts_in
+from rankwise.data.labels import are_measured
 from rankwise.data.pairs import is_blank, pair_of
 from rankwise.data.store import Texts
+from rankwise.data.tasks.names import REGRESSION
 from rankwise.errors import DataError, Unlabelled, as_set
 from rankwise.recipe import DataSpec, SourceSpec
 
@@ -136,6 +138,9 @@ def table_of(texts: Any, labels: Any = None, data: DataSpec | None = None) -> Ta
     names, label_type = (None, None) if labels is None else labels_in(labels)
     if names is not None and len(names) != len(listed):
         raise DataError(f"{len(listed):,} texts and {len(names):,} labels; expected one label for each text")
+    estimated = data.task == REGRESSION or (data.task == "auto" and are_measured(set(names or ())))
+    if names is not None and label_type == "float" and not estimated:
+        check_fractions(names)
     label = None if names is None else "label"
     columns = tuple(map(str, data.text)) or ("text",)
     pair = (tuple(map(str, data.text_pair)) or ("text_pair",)) if are_pairs else ()

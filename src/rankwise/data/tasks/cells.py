@@ -11,14 +11,17 @@ import ast
 import json
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from rankwise.data.labels import is_list, is_object
+import numpy as np
+from numpy.typing import NDArray
+
+from rankwise.data.labels import are_measured, is_list, is_marker, is_object, number_in
 from rankwise.data.several import as_list
-from rankwise.data.tasks.names import LABEL_COLUMNS, MULTI_LABEL, ORDERED, SINGLE_LABEL
+from rankwise.data.tasks.names import LABEL_COLUMNS, MULTI_LABEL, ORDERED, REGRESSION, SINGLE_LABEL
 from rankwise.errors import DataError
 
 if TYPE_CHECKING:
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
 SEPARATORS = (",", ";", "|")  # between labels in a cell; others stand in names: R&D, his/hers
 MORE_SEPARATORS = ("/", "+", "&", " ")  # where the recipe says that there are several
+MOST_BINS, BIN_ROWS = 10, 10  # parts that numbers are apportioned by, and rows in each of them at least
 _PRINTED_VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|[-+]?\d+")
 _PRINTED = re.compile(rf"\[\s*(?:{_PRINTED_VALUE.pattern})(?:\s+(?:{_PRINTED_VALUE.pattern}))+\s*\]")  # by NumPy: no commas
 _BY_LABELLING = {"columns": LABEL_COLUMNS, "flags": MULTI_LABEL, "marks": MULTI_LABEL}
@@ -37,6 +41,26 @@ def tags_of(table: Table) -> list[tuple[str, ...]]:
     if table.task == LABEL_COLUMNS:
         return [_of_columns(cell) for cell in cells]
     return [tuple(_parsed(cell)) for cell in cells] if table.task == MULTI_LABEL else [(cell,) for cell in cells]
+
+
+def strata_of(table: Table) -> list[tuple[Hashable, ...]]:
+    """What rows are apportioned by: their labels, or the tenth of the rows that their number is in."""
+    if table.task == REGRESSION:
+        return [(number,) for number in quantile_bins(numbers_of(table)).tolist()]
+    return list(tags_of(table))
+
+
+def numbers_of(table: Table) -> NDArray[np.float64]:
+    """The numbers that a table's labels are (N,); NaN for a label that is none."""
+    return np.array([number_in(cell) for cell in table.labels or ()], dtype=np.float64)
+
+
+def quantile_bins(numbers: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which of MOST_BINS parts, of about as many rows each, every number is in (N,); -1 for one that is not known."""
+    known = ~np.isnan(numbers)
+    bins = max(1, min(MOST_BINS, int(known.sum()) // BIN_ROWS))
+    edges = np.unique(np.quantile(numbers[known], np.arange(1, bins) / bins)) if bins > 1 else numbers[:0]
+    return np.where(known, np.searchsorted(edges, numbers, side="right"), -1)
 
 
 def columns_of(table: Table) -> tuple[str, ...]:
@@ -61,6 +85,8 @@ def recognised(table: Table, wanted: str = "auto", known: Collection[str] = ()) 
     if wanted == ORDERED:
         return replace(table, task=ORDERED)
     distinct = set(labels)
+    if wanted == REGRESSION or (wanted == "auto" and table.layout.labelling == "one" and are_measured(distinct)):
+        return _measured(table, asked=wanted == REGRESSION)
     if LABEL_COLUMNS in (wanted, _BY_LABELLING.get(table.layout.labelling)):
         if not all(map(is_object, distinct)):
             raise DataError(
@@ -91,6 +117,27 @@ def recognised(table: Table, wanted: str = "auto", known: Collection[str] = ()) 
 def read_as(table: Table, task: str, known: Collection[str]) -> Table:
     """A further table of a task that is known, with its cells as that writes them."""
     return recognised(table, task, known) if task != SINGLE_LABEL else table
+
+
+def _measured(table: Table, *, asked: bool) -> Table:
+    """The table as one of numbers, without the rows whose label is a word for none; a warning where nobody `asked` for it."""
+    if table.layout.labelling != "one":
+        raise DataError(
+            f"{table.layout.path}: its labels are in several columns; expected one of numbers for data.task={REGRESSION}: "
+            "--set data.label=COLUMN"
+        )
+    labels = table.labels or ()
+    missing = np.array([is_marker(cell) and np.isnan(number_in(cell)) for cell in labels], dtype=np.bool_)
+    if missing.any() and not missing.all():
+        dropped = {**table.dropped, "missing label": table.dropped.get("missing label", 0) + int(missing.sum())}
+        table = replace(table.take(np.flatnonzero(~missing)), dropped=dropped)
+    if not asked:
+        told = (
+            f"labels are {len(set(labels)):,} numbers, some with fractions, such as {', '.join(sorted(set(labels))[:3])}, so "
+            f"a number is estimated ({REGRESSION}); if each is a class, type --set data.task={SINGLE_LABEL}"
+        )
+        table = replace(table, warnings=(*table.warnings, told))
+    return replace(table, task=REGRESSION)
 
 
 @cache

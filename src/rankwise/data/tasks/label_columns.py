@@ -33,6 +33,7 @@ class LabelColumns(MultiLabel):
     name = LABEL_COLUMNS
     credit_name = "columns right"
     headline = ("accuracy", "macro_f1")
+    compared_by = ("accuracy", "macro_f1")
     is_tuned = False
 
     @property
@@ -76,6 +77,10 @@ class LabelColumns(MultiLabel):
     def tuned(self, probabilities: Probabilities, truth: Labels) -> Self:
         del probabilities, truth
         return self
+
+    @property
+    def remembered(self) -> dict[str, Any]:
+        return {}
 
     def rivals(self, number: int) -> NDArray[np.bool_]:
         """The other classes of its column."""

@@ -34,6 +34,7 @@ class MultiLabel(Task):
     problem_type = "multi_label_classification"
     credit_name = "F1 of a text"
     headline = ("macro_f1", "micro_f1")
+    compared_by = ("macro_f1", "accuracy")
     is_tuned = True
 
     @property
@@ -73,6 +74,10 @@ class MultiLabel(Task):
         known, hits = truth.min(axis=1) >= 0, (decided * (truth == 1)).sum(axis=1)
         sizes = decided.sum(axis=1) + (truth == 1).sum(axis=1)
         return np.where(known, np.where(sizes > 0, 2 * hits / np.maximum(sizes, 1), 1.0), 0.0)
+
+    @property
+    def remembered(self) -> dict[str, Any]:
+        return {"thresholds": self.thresholds}
 
     def rivals(self, number: int) -> NDArray[np.bool_]:
         del number

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from rankwise.data.labels import unlabelled
 from rankwise.data.tasks.cells import columns_of, tags_of
-from rankwise.data.tasks.names import LABEL_COLUMNS, ORDERED
-from rankwise.errors import DataError, Unlabelled, nearest
+from rankwise.data.tasks.names import LABEL_COLUMNS, ORDERED, REGRESSION
+from rankwise.errors import DataError, RecipeError, Unlabelled, nearest
 
 if TYPE_CHECKING:
     from rankwise.data.files.table import Table
-    from rankwise.recipe import DataSpec, EvaluateSpec
+    from rankwise.recipe import DataSpec, EvaluateSpec, Recipe
     from rankwise.stats.intervals import Interval
     from rankwise.stats.scores import Scores
 
@@ -30,8 +30,11 @@ LONGEST_NUMBER = 100  # characters; no class has a longer one, and Python reads 
 UNKNOWN = "(unknown class)"
 
 Probabilities = NDArray[np.float64]
-Labels = NDArray[np.int64]
-"""One row for each text: its class number (N,), or 1 for each class that it has (N, C); -1 where it is not known."""
+"""What a task makes of logits (N, C): the probability of each class, or the number that is estimated (N, 1)."""
+Labels = NDArray[Any]
+"""One row for each text, in the type of its task: whole numbers, the class's (N,) or 1 for each class that it has (N, C), -1
+where it is not known; or the number that is estimated (N,) in floating point, NaN where it is not known.
+"""
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,16 @@ class Task(ABC):
 
     headline: ClassVar[tuple[str, str]]
     """The two scores that say most, the one that classifiers are held against each other by first."""
+    compared_by: ClassVar[tuple[str, str]] = ("accuracy", "macro_f1")
+    """The two scores of which it is told whether runs differ in them, the first one before the other."""
     is_tuned: ClassVar[bool] = False
     """Whether it chooses something by held-out rows."""
+    has_classes: ClassVar[bool] = True
+    """Whether it tells classes apart, so that there are probabilities, confusions and right answers."""
+    points: ClassVar[str] = "points"
+    """What `difference` is told in, times 100."""
+    floor: ClassVar[str] = "majority class"
+    """What the baseline is called that gives one answer to everything."""
 
     @abstractmethod
     def probabilities(self, logits: NDArray[np.float32]) -> Probabilities:
@@ -86,15 +97,15 @@ class Task(ABC):
 
     @abstractmethod
     def credit(self, probabilities: Probabilities, truth: Labels) -> NDArray[np.float64]:
-        """How right each decision is, (N,) from 0 to 1: what classifiers are held against each other by."""
+        """How right each decision is, (N,) up to 1: what classifiers are held against each other by."""
 
     @abstractmethod
     def scores(self, probabilities: Probabilities, truth: Labels, spec: EvaluateSpec) -> Scores:
         """Accuracy, F1, calibration and the others, each with its bootstrap interval."""
 
     @abstractmethod
-    def quick_scores(self, probabilities: Probabilities, truth: Labels) -> dict[str, float]:
-        """accuracy, macro_f1, mcc and log_loss."""
+    def quick_scores(self, probabilities: Probabilities, truth: Labels) -> Mapping[str, float | None]:
+        """accuracy, macro_f1, mcc and log_loss, or what `ValidationScores` has for the task in their place."""
 
     @abstractmethod
     def difference(self, one: Probabilities, other: tuple[Task, Probabilities], truth: Labels, confidence: float) -> Interval:
@@ -116,6 +127,43 @@ class Task(ABC):
         """The task with what it can choose by held-out rows."""
         del probabilities, truth
         return self
+
+    def learnt(self, labels: Labels, spec: DataSpec) -> Self:
+        """The task with what it takes from the training labels."""
+        del labels, spec
+        return self
+
+    @property
+    def remembered(self) -> dict[str, Any]:
+        """What it has chosen, by the names that a run's preprocessing has for it."""
+        return {}
+
+    @property
+    def about_choice(self) -> str:
+        """A line on what it has chosen that a person should know of; may be empty."""
+        return ""
+
+    def check(self, recipe: Recipe) -> None:
+        """Raises RecipeError for what a recipe asks for and the task does not have."""
+        if recipe.train.select_by == "root_mean_squared_error":
+            raise RecipeError(
+                f"train.select_by={recipe.train.select_by} is of estimated numbers, and classes are told apart "
+                f"({self.name}); type --set train.select_by=accuracy"
+            )
+
+    def needs_classes(self, what: str, instead: str) -> None:
+        """Raises DataError where the task has no classes, which `what` is for; `instead` says what to type."""
+        if not self.has_classes:
+            raise DataError(f"{what} for classes, and here a number is estimated ({self.name}); {instead}")
+
+    def suited(self, recipe: Recipe) -> Recipe:
+        """A recipe without what it adds by itself and the task does not have."""
+        return recipe
+
+    def worst(self, probabilities: Probabilities, truth: Labels) -> NDArray[np.int64]:
+        """The rows with a wrong decision, the most confident one first."""
+        wrong = np.flatnonzero(~self.right(probabilities, truth))
+        return np.asarray(wrong[np.argsort(-self.confidence(probabilities)[wrong], kind="stable")])
 
     def rivals(self, number: int) -> NDArray[np.bool_]:
         """Which classes (C,) a text can't have beside this one."""
@@ -189,6 +237,8 @@ def class_names(train: Table, named: Sequence[str]) -> tuple[str, ...]:
     Raises DataError for a label that is not among those that are named.
     """
     labels = {tag for row in tags_of(train) for tag in row}
+    if train.task == REGRESSION:
+        return (train.layout.label or "value",)
     if train.task == LABEL_COLUMNS:
         return tuple(f"{column}={label}" for column, several in _labels_by_column(train).items() for label in several)
     if not named and train.task == ORDERED and not all(map(_is_whole, labels)):

@@ -32,7 +32,7 @@ def mistakes_section(group: Group) -> Section:
         blocks.insert(0, _matrix(group, matrix, classes) if few else _commonest(matrix, classes))
     mistakes = [(run, mistake) for run in group.runs for mistake in run.scores.test.mistakes]
     surest: dict[int, tuple[Run, Mistake]] = {}  # of each row, once
-    for run, one in sorted(mistakes, key=lambda pair: -pair[1].confidence):
+    for run, one in sorted(mistakes, key=lambda pair: -(pair[1].confidence or 0.0)):
         surest.setdefault(one.row, (run, one))
     if surest:
         shown = list(surest.values())[:MISTAKES]

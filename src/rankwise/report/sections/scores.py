@@ -5,23 +5,23 @@ from dataclasses import replace
 
 from rankwise.errors import as_typed
 from rankwise.report.blocks import Block, Code, Column, Figure, Section, Table
-from rankwise.report.columns import ACCURACY, BEST_UPDATE, LOG_LOSS, MACRO_F1, RUN, SCORES, SECONDS, SEED, TEXT, column_of
+from rankwise.report.columns import ACCURACY, BEST_UPDATE, MACRO_F1, RUN, SECONDS, SEED, TEXT, column_of, columns_of
 from rankwise.report.figures import charts
 from rankwise.report.groups import Group
 from rankwise.report.words import Value, in_words, listed, percent, run_name, shown, with_capital
 from rankwise.run.format import SHIFT, KindScores, ShiftReport
 from rankwise.stats.intervals import Interval
+from rankwise.stats.score_names import MINIMISED
 from rankwise.system.sealed import read_sealed
 
 NONE = Interval(None, None, None)
 SYSTEM = Column("system", "on the test rows")
-MAJORITY = "majority class"
 Scored = dict[str, dict[str, Interval]]  # of each system, its scores by name
 
 
 def scores_section(group: Group) -> Section:
     own = "this recipe" if len(group.runs) > 1 else "this run"
-    columns = {key: column_of(key) for key in (*SCORES, *(group.first.scores.test.more or {}))}
+    columns = {key: column_of(key) for key in group.first.scores.test.names}
     systems: Scored = {own: {key: group.score(key) for key in columns}}
     for name in baselines(group):
         scores = [run.scores.baselines[name] for run in group.runs]
@@ -29,19 +29,22 @@ def scores_section(group: Group) -> Section:
     rows: list[tuple[Value, ...]] = [(name, *(of_name[key] for key in columns)) for name, of_name in systems.items()]
     unseen = [run.scores.test_not_in_training for run in group.runs if run.scores.test_not_in_training]
     if len(unseen) == len(group.runs):
-        pooled = [group.pooled(unseen, key) if key in ("accuracy", "macro_f1") else NONE for key in columns]
+        known = columns if unseen[0].more else ("accuracy", "macro_f1")
+        pooled = [group.pooled(unseen, key) if key in known else NONE for key in columns]
         rows.insert(1, (f"{own}, on texts that are not in training", *pooled))
     level = percent(group.confidence, 0)
-    first = column_of(group.first.task.headline[0])
+    task = group.first.task
+    first, loss = column_of(task.headline[0]), columns_of(task)[2]
+    of_loss = with_capital(loss.label.removesuffix(", nats"))
     blocks: list[Block] = [
         _beside_baselines(group, systems, first, f"{with_capital(first.label.removesuffix(', %'))} on the test rows"),
-        _beside_baselines(group, systems, LOG_LOSS, "Log-loss on the test rows; less is better"),
+        _beside_baselines(group, systems, loss, f"{of_loss} on the test rows; less is better"),
         Table("scores", f"Scores, with {level} intervals", (SYSTEM, *columns.values()), rows, marked={0}),
     ]
     if len(group.runs) == 1:
         what = f"Brackets are {level} bootstrap intervals over test rows; they say nothing of other seeds or other data."
     else:
-        blocks.append(_each_run(group))
+        blocks.append(_each_run(group, (ACCURACY if task.has_classes else first, loss)))
         seeds = f"Means over {len(group.runs)} seeds ({listed(group.seeds)})"
         what = f"{seeds}; brackets are {level} intervals that count seeds and test rows."
     return Section("scores-section", "Scores", blocks, note=what)
@@ -53,32 +56,33 @@ def baselines(group: Group) -> list[str]:
 
 
 def _beside_baselines(group: Group, systems: Scored, column: Column, title: str) -> Figure:
-    """A score beside the baselines'; that of the majority class in words alone, for it would squeeze the others together."""
+    """A score beside the baselines'; of one answer to everything in words alone: it would squeeze the others together."""
     values = {name: scores[column.name] for name, scores in systems.items()}
     words = {name: in_words(value, column.kind) for name, value in values.items()}
     own = group.of_runs(lambda run: run.scores.test.named(column.name).value)
+    floor, points = group.first.task.floor, group.first.task.points
     drawn = [
         charts.Row(name, value, 5 if index else 0, () if index else own)
         for index, (name, value) in enumerate(values.items())
-        if name != MAJORITY
+        if name != floor
     ]
     columns: list[Column] = [SYSTEM, column]
     rows: list[tuple[Value, ...]] = list(values.items())
-    if column is not LOG_LOSS:
-        columns.append(Column("ahead", "ahead by, points", "signed"))
+    if column.name not in MINIMISED:
+        columns.append(Column("ahead", f"ahead by, {points}", "signed"))
         rows = [(*row, systems[name].get("difference", NONE)) for row, name in zip(rows, systems, strict=True)]
     summary = "; ".join(f"{name} {score}" for name, score in words.items())
-    note = f"Always answering the {MAJORITY}: {words[MAJORITY]}." if MAJORITY in words else ""
+    note = f"Always answering the {floor}: {words[floor]}." if floor in words else ""
     return Figure(title, summary, charts.estimates(drawn, column), Table(column.name, title, columns, rows), note)
 
 
-def _each_run(group: Group) -> Table:
+def _each_run(group: Group, scores: Sequence[Column]) -> Table:
     rows: list[tuple[Value, ...]] = []
     for run in group.runs:
         test, facts = run.scores.test, run.facts
         costs = (facts.seconds.training, facts.best.step)
-        rows.append((run_name(run.folder), run.recipe.train.seed, test.accuracy, test.log_loss, *costs))
-    return Table("runs", "Each run", (RUN, SEED, ACCURACY, LOG_LOSS, SECONDS, BEST_UPDATE), rows)
+        rows.append((run_name(run.folder), run.recipe.train.seed, *(test.named(one.name) for one in scores), *costs))
+    return Table("runs", "Each run", (RUN, SEED, *scores, SECONDS, BEST_UPDATE), rows)
 
 
 def shift_section(group: Group) -> Section:

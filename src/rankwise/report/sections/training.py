@@ -3,13 +3,14 @@
 from rankwise.errors import as_typed
 from rankwise.recipe.train import Published
 from rankwise.report.blocks import Block, Code, Column, Facts, Figure, Notes, Section, Table
-from rankwise.report.columns import ACCURACY, BEST_UPDATE, LOG_LOSS, PEAK_GB, RUN, SECONDS, SEED, UPDATE
+from rankwise.report.columns import ACCURACY, BEST_UPDATE, LOG_LOSS, PEAK_GB, RUN, SECONDS, SEED, UPDATE, column_of
 from rankwise.report.figures import charts
 from rankwise.report.figures.composed import Line, lines_figure, mean_curve
 from rankwise.report.groups import Group, peak_gb
 from rankwise.report.words import Value, in_words, listed, run_name
 from rankwise.run.folder import Run
 from rankwise.run.manifest import EVENTS, RECIPE, VERSIONS
+from rankwise.stats.score_names import called
 from rankwise.system.events import read_events
 from rankwise.system.files import read_json
 from rankwise.training.events import TrainingStarted, UpdateLogged
@@ -17,6 +18,7 @@ from rankwise.workflows.events import RungStarted
 
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}  # and what a page calls them
 WHAT = Column("what", "what")
+SQUARES = Column("loss", "squared error over the labels' variance", "number")
 
 
 def training_section(group: Group) -> Section:
@@ -28,9 +30,10 @@ def training_section(group: Group) -> Section:
         mean_curve("training", logged if all(logged) else _histories(group, "train_loss"), 1),
         mean_curve("validation", _histories(group, "log_loss"), 0, ringed=best),
     )
+    has_classes = group.first.task.has_classes
     of_accuracy = (
         mean_curve("training", _histories(group, "train_accuracy"), 1),
-        mean_curve("validation", _histories(group, "accuracy"), 0, ringed=best),
+        mean_curve("validation", _histories(group, "accuracy" if has_classes else "r2"), 0, ringed=best),
         mean_curve("worst shift", _histories(group, "worst_shift"), 2),
     )
     lead = _updates(group)
@@ -42,14 +45,17 @@ def training_section(group: Group) -> Section:
     elif best is None:
         lead += f". Lines are means over {len(group.runs)} seeds, bands reach from the lowest to the highest."
     else:
-        chosen = recipe.train.select_by.replace("log_loss", "log-loss").replace("_", " ")
+        chosen = called(group.first.task.metric(recipe.train.select_by))
         lead += f"; the weights kept are those of update {best:,} (ringed), the best by {chosen}."
-    how_counted = "Training accuracy is counted while the weights change, with dropout where there is any."
+    right = ACCURACY if has_classes else column_of("r2")
+    how_counted = (
+        f"Training {right.label.removesuffix(', %')} is counted while the weights change, with dropout where there is any."
+    )
     if recipe.train.average:
         how_counted += " Validation scores are those of a running mean of the weights, and the mean is what was kept."
     curves: list[Block] = [
-        lines_figure("Loss", "loss", of_loss, UPDATE, LOG_LOSS, per_epoch),
-        lines_figure("Accuracy", "accuracy-curve", of_accuracy, UPDATE, ACCURACY, per_epoch),
+        lines_figure("Loss", "loss", of_loss, UPDATE, LOG_LOSS if has_classes else SQUARES, per_epoch),
+        lines_figure(right.label.removesuffix(", %").capitalize(), "accuracy-curve", of_accuracy, UPDATE, right, per_epoch),
     ]
     blocks = [*(curves if facts.steps else ()), _costs(group)]
     if facts.ladder is not None:
@@ -143,8 +149,9 @@ def data_section(group: Group) -> Section:
     table = Table("token-lengths", "Token lengths of the training texts", columns, rows)
     lengths = Figure("How long the texts are", summary, picture, table, note=summary)
     notes = [Notes(run.facts.notes)] if run.facts.notes else []
+    what = f"{len(run.scores.classes)} classes" if run.task.has_classes else "a number for each"
     splits = listed([f"{getattr(run.facts.rows, part):,} {name}" for part, name in SPLITS.items()])
-    return Section("data-section", "Data", [lengths, *notes], lead=f"{splits} rows; {len(run.scores.classes)} classes.")
+    return Section("data-section", "Data", [lengths, *notes], lead=f"{splits} rows; {what}.")
 
 
 def origin_section(group: Group) -> Section:
