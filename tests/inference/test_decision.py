@@ -75,7 +75,7 @@ class Known(Predictor):
         return [1] * len(read)
 
     def unread(self, texts, read):
-        return [0] * len(texts)
+        return [0 for _ in zip(texts, read, strict=True)]
 
     def logits(self, read, **_):
         return np.array([[float(text), 0.0] for text in read], dtype=np.float32)

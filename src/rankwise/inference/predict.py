@@ -83,8 +83,8 @@ class Predictor(ABC):
         self._labels = preprocessing.labels
 
     @abstractmethod
-    def read(self, texts: Sequence[str], first: int = 0) -> Any:
-        """What it computes with, of raw texts; `first` is the number of the first among all. Raises DataError."""
+    def read(self, texts: Sequence[Any], first: int = 0) -> Any:
+        """What it computes with, of raw texts or pairs; `first` is the number of the first among all. Raises DataError."""
 
     @abstractmethod
     def logits_of(self, known: Split | Shifted, *, batch_size: int, events: Events | None = None) -> NDArray[np.float32]:
@@ -232,7 +232,7 @@ class TokenPredictor(Predictor):
         self._lock = Lock()  # a tokenizer that two streams use at once says "Already borrowed"
         self._loading = Lock()
 
-    def read(self, texts: Sequence[str], first: int = 0) -> Tokens:
+    def read(self, texts: Sequence[Any], first: int = 0) -> Tokens:
         clean = self.clean(texts, first)
         with self._lock:
             return tokenize(self.tokenizer, clean, **self.preprocessing.limits)

@@ -164,7 +164,7 @@ class WordsPredictor(Predictor):
         self.words = words
         self.about = "counted words, without an encoder: scikit-learn computes them, whichever engine"
 
-    def read(self, texts: Sequence[str], first: int = 0) -> list[str]:
+    def read(self, texts: Sequence[Any], first: int = 0) -> list[str]:
         return self.clean(texts, first)
 
     def logits_of(self, known: Split | Shifted, **_: Any) -> NDArray[np.float32]:
