@@ -121,7 +121,6 @@ class Service:
             tokens=how.most_tokens,
             timeout=how.queue_timeout,
             watch=self.metrics,
-            log=_log_defect,
         )
         self.active = 0
         """Requests that are being answered."""
@@ -451,7 +450,7 @@ def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-def _log_defect(defect: BaseException, request: str = "") -> None:
+def _log_defect(defect: BaseException, request: str) -> None:
     """Where it broke; not the error's own words, which may quote a text."""
     where = "".join(traceback.format_tb(defect.__traceback__))
-    log.error("%s %s\n%s", request or "a batch", type(defect).__name__, where)
+    log.error("%s: %s\n%s", request, type(defect).__name__, where)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from math import ceil
@@ -130,10 +130,9 @@ class Queue:
         tokens: int = TOKENS,
         timeout: float = TIMEOUT,
         watch: Watch | None = None,
-        log: Callable[[BaseException], None] = lambda _: None,
     ) -> None:
         self.engine, self.most, self.tokens, self.timeout = engine, most, tokens, timeout
-        self.watch, self.log = watch, log
+        self.watch = watch
         self.draining = False
         """Whether what is new is refused, while what waits is answered."""
         self._entries = deque[_Entry]()
@@ -238,7 +237,6 @@ class Queue:
         except DataError as problem:
             _fail(entry, Refused(str(problem), "invalid_text"))
         except Exception as defect:  # noqa: BLE001 - of one request, which must not end the thread that answers all
-            self.log(defect)
             _fail(entry, defect)
         else:
             return True
@@ -260,7 +258,6 @@ class Queue:
                 for entry in batch:
                     self._compute([entry])
                 return
-            self.log(defect)
             _fail(batch[0], defect)
             return
         texts = sum(len(entry.questions) for entry in batch)
