@@ -39,7 +39,7 @@ class LabelSet:
 
 @dataclass(frozen=True, eq=False)
 class Served:
-    """A run in memory under a name."""
+    """A run in memory under a name. Nothing of it is read from its folder any more, which may go."""
 
     name: str
     run: Run
@@ -52,6 +52,8 @@ class Served:
     """The encoder's name."""
     made: int
     """When, in seconds since 1970."""
+    about: str
+    """What it is, in a line."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -89,12 +91,6 @@ class Served:
     def positive(self) -> int | None:
         """The class that yes stands for, where the labels are true and false."""
         return self.labels.index("true") if set(self.labels) == {"true", "false"} else None
-
-    @property
-    def about(self) -> str:
-        """What it is, in a line."""
-        how = "counted words" if self.run.counts_words else f"{self.base} + {self.run.recipe.adapter.method}"
-        return f"{len(self.labels)} labels, {how}"
 
 
 @dataclass(frozen=True)
@@ -165,6 +161,7 @@ class Shelf:
         run = Run.load(folder, base=self.base)
         written = read_manifest(folder).sha256
         (trained,) = (names[-1] for names in CLASSIFIERS if names[-1] in written)
+        how = "counted words" if run.counts_words else f"{run.facts.base.name} + {run.recipe.adapter.method}"
         return Served(
             name=name,
             run=run,
@@ -173,6 +170,7 @@ class Shelf:
             adapter=f"sha256:{written[trained]}",
             base=run.facts.base.name,
             made=int((folder / MANIFEST).stat().st_mtime),
+            about=f"{len(run.preprocessing.classes)} labels, {how}",
         )
 
 
