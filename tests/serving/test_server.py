@@ -15,10 +15,10 @@ from contextlib import contextmanager
 
 import httpx
 import pytest
+from servers import eventually
 
 from rankwise.errors import DataError
 from rankwise.serving.server import Address
-from servers import eventually
 
 pytestmark = pytest.mark.long
 BODY = {"inputs": "apple and zinc near the rhine"}

@@ -12,14 +12,16 @@ import time
 
 import httpx
 import pytest
+from servers import eventually, live
 
 from rankwise.serving import body as bodies
 from rankwise.serving.app import Service, Settings
 from rankwise.serving.catalogue import Catalogue
 from rankwise.serving.engine import EachAlone
-from servers import eventually, live
 
+SYSTEM, DECISIONS = "/v1/systemone", "/v1/decisions"
 TEXT_OF_A_CLIENT = "iron is a secret"
+CHOICE, SCORE = {"type": "choice"}, {"type": "score"}
 NOUL = {"type": "noul", "criteria": {"true": "metal"}}
 ROUTES = {
     "/v1/systemone": {"model": "tickets", "state": "iron", "questions": {"a": NOUL}},
@@ -177,31 +179,31 @@ def peak_memory():
 @pytest.mark.parametrize(
     ("path", "change", "status", "code"),
     [
-        ("/v1/systemone", {"questions": {}}, 422, "too_short"),
-        ("/v1/systemone", {"questions": {"": NOUL}}, 422, "string_too_short"),
-        ("/v1/systemone", {"questions": {str(n): NOUL for n in range(129)}}, 422, "too_long"),
-        ("/v1/systemone", {"questions": {"a": {"type": "choice", "criteria": dict.fromkeys(map(str, range(300)))}}}, 422, "too_long"),
-        ("/v1/systemone", {"questions": {"a": {"type": "choice", "criteria": {"metal": None}}}}, 422, "too_short"),
-        ("/v1/systemone", {"questions": {"a": {"type": "choice", "criteria": {"metal": None, "gold": None}}}}, 422, "unknown_label"),
-        ("/v1/systemone", {"questions": {"a": {"type": "choice", "criteria": ["metal", "river"]}}}, 422, "dict_type"),
-        ("/v1/systemone", {"questions": {"a": {"type": "score", "criteria": ["metal", "river"]}}}, 422, "missing_label"),
-        ("/v1/systemone", {"questions": {"a": {"type": "score", "criteria": ["metal", "metal", "river"]}}}, 422, "repeated_label"),
-        ("/v1/systemone", {"questions": {"a": {"type": "score", "criteria": ["metal", None, "river"]}}}, 422, None),
-        ("/v1/systemone", {"questions": {"a": {"type": "noul", "instructions": "Is it gold?"}}}, 422, "unknown_label"),
-        ("/v1/systemone", {"questions": {"a": {"type": "box"}}}, 422, "union_tag_invalid"),
-        ("/v1/systemone", {"questions": {"a": {}}}, 422, "union_tag_not_found"),
-        ("/v1/systemone", {"state": {"a": "x", "b": "y"}}, 422, "missing_column"),
-        ("/v1/systemone", {"state": ["x"]}, 422, "missing_column"),
-        ("/v1/systemone", {"state": "a\0b"}, 422, "invalid_text"),
-        ("/v1/systemone", {"state": None}, 422, None),
-        ("/v1/systemone", {"model": "pairs"}, 422, "missing_column"),
-        ("/v1/systemone", {"model": "auto"}, 422, "ambiguous_model"),
-        ("/v1/decisions", {"questions": []}, 400, "too_short"),
-        ("/v1/decisions", {"questions": [{"type": "choice", "choices": [{"value": "metal"}] * 2}]}, 400, "repeated_label"),
-        ("/v1/decisions", {"questions": [{"type": "choice", "choices": [{"value": "metal"}, {"value": True}]}]}, 400, "unknown_label"),
-        ("/v1/decisions", {"questions": [{"type": "predicate", "instructions": "gold"}]}, 400, "unknown_label"),
-        ("/v1/decisions", {"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, 400, "missing_column"),
-        ("/v1/decisions", {"model": "auto"}, 400, "ambiguous_model"),
+        (SYSTEM, {"questions": {}}, 422, "too_short"),
+        (SYSTEM, {"questions": {"": NOUL}}, 422, "string_too_short"),
+        (SYSTEM, {"questions": {str(n): NOUL for n in range(129)}}, 422, "too_long"),
+        (SYSTEM, {"questions": {"a": CHOICE | {"criteria": dict.fromkeys(map(str, range(300)))}}}, 422, "too_long"),
+        (SYSTEM, {"questions": {"a": {"type": "choice", "criteria": {"metal": None}}}}, 422, "too_short"),
+        (SYSTEM, {"questions": {"a": CHOICE | {"criteria": {"metal": None, "gold": None}}}}, 422, "unknown_label"),
+        (SYSTEM, {"questions": {"a": {"type": "choice", "criteria": ["metal", "river"]}}}, 422, "dict_type"),
+        (SYSTEM, {"questions": {"a": {"type": "score", "criteria": ["metal", "river"]}}}, 422, "missing_label"),
+        (SYSTEM, {"questions": {"a": SCORE | {"criteria": ["metal", "metal", "river"]}}}, 422, "repeated_label"),
+        (SYSTEM, {"questions": {"a": {"type": "score", "criteria": ["metal", None, "river"]}}}, 422, None),
+        (SYSTEM, {"questions": {"a": {"type": "noul", "instructions": "Is it gold?"}}}, 422, "unknown_label"),
+        (SYSTEM, {"questions": {"a": {"type": "box"}}}, 422, "union_tag_invalid"),
+        (SYSTEM, {"questions": {"a": {}}}, 422, "union_tag_not_found"),
+        (SYSTEM, {"state": {"a": "x", "b": "y"}}, 422, "missing_column"),
+        (SYSTEM, {"state": ["x"]}, 422, "missing_column"),
+        (SYSTEM, {"state": "a\0b"}, 422, "invalid_text"),
+        (SYSTEM, {"state": None}, 422, None),
+        (SYSTEM, {"model": "pairs"}, 422, "missing_column"),
+        (SYSTEM, {"model": "auto"}, 422, "ambiguous_model"),
+        (DECISIONS, {"questions": []}, 400, "too_short"),
+        (DECISIONS, {"questions": [{"type": "choice", "choices": [{"value": "metal"}] * 2}]}, 400, "repeated_label"),
+        (DECISIONS, {"questions": [CHOICE | {"choices": [{"value": "metal"}, {"value": True}]}]}, 400, "unknown_label"),
+        (DECISIONS, {"questions": [{"type": "predicate", "instructions": "gold"}]}, 400, "unknown_label"),
+        (DECISIONS, {"input": [{"role": "user", "content": [{"type": "input_image"}]}]}, 400, "missing_column"),
+        (DECISIONS, {"model": "auto"}, 400, "ambiguous_model"),
         ("/classify", {"input": [1, 2]}, 400, "invalid_input"),
         ("/classify", {"input": ["a"] * 33}, 400, "too_many"),
         ("/classify", {"input": []}, 400, "empty"),
@@ -264,11 +266,10 @@ def test_as_many_labels_as_allowed_are_asked_for_in_one_go(server):
 
 
 @pytest.mark.parametrize("path", ROUTES)
-@pytest.mark.parametrize(
-    "given", [{}, {"authorization": "Bearer wrong"}, {"authorization": "Basic secret"}, {"authorization": "Bearer"}]
-)
+@pytest.mark.parametrize("given", [None, "Bearer wrong", "Basic secret", "Bearer"])
 def test_without_the_key_nothing_is_answered(tickets_only, path, given):
-    reply = tickets_only.http.post(path, json=ROUTES[path], headers=given)
+    headers = {} if given is None else {"authorization": given}
+    reply = tickets_only.http.post(path, json=ROUTES[path], headers=headers)
     assert reply.status_code == 401
     assert reply.headers["www-authenticate"] == "Bearer"
     check_body(path, reply.json(), 401)
@@ -419,7 +420,7 @@ def test_loading_and_draining_are_503_while_liveness_stays(catalogue):
 
 def test_a_defect_is_500_without_its_words_and_the_log_has_its_place_without_the_text(catalogue, caplog):
     class Broken(EachAlone):
-        def logits(self, work):
+        def logits(self, _work):
             raise RuntimeError(TEXT_OF_A_CLIENT)
 
     alone = Catalogue({"tickets": catalogue.runs["tickets"]})
@@ -475,12 +476,14 @@ def test_headers_that_do_not_come_are_not_waited_for(server, monkeypatch):
 
 
 def test_headers_without_end_are_cut_off(server):
-    with raw(server, b"GET /health HTTP/1.1\r\n") as connection, pytest.raises(OSError):  # noqa: PT011
-        for number in range(2_000):
-            connection.sendall(b"x-%d: " % number + b"a" * 1_000 + b"\r\n")
-        while connection.recv(1_000):
-            pass
-        raise ConnectionError("closed")
+    def send():
+        with raw(server, b"GET /health HTTP/1.1\r\n") as connection:
+            for number in range(100_000):
+                connection.sendall(b"x-%d: " % number + b"a" * 1_000 + b"\r\n")
+
+    with pytest.raises(ConnectionError):
+        send()
+    assert server.get("/health").status_code == 200
 
 
 def test_what_is_no_http_is_400(server):

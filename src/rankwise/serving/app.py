@@ -116,11 +116,7 @@ class Service:
         self.metrics = Metrics()
         how = self.settings
         self.queue = Queue(
-            engine or EachAlone(),
-            most=how.most_queued,
-            tokens=how.most_tokens,
-            timeout=how.queue_timeout,
-            watch=self.metrics,
+            engine or EachAlone(), most=how.most_queued, tokens=how.most_tokens, timeout=how.queue_timeout, watch=self.metrics
         )
         self.active = 0
         """Requests that are being answered."""
