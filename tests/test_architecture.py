@@ -43,6 +43,7 @@ FOLDERS = (
     "published",
     "sweep",
     "report",
+    "serving",
     "__init__",
     "cli",
     "__main__",

@@ -105,6 +105,7 @@ def test_help_lists_the_verbs(type_):
         "evaluate",
         "decide",
         "predict",
+        "serve",
         "merge",
         "learn-curve",
         "compare",

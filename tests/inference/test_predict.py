@@ -35,6 +35,27 @@ def test_probabilities_sum_to_one_and_the_score_is_the_labels(run):
         assert prediction.score == prediction.probabilities[prediction.label] == max(prediction.probabilities.values())
 
 
+def test_reading_logits_and_predictions_apart_give_what_predict_gives(run):
+    predictor = run.predictor
+    assert list(predictor.predictions(predictor.logits(predictor.read(TEXTS)))) == run.predict(TEXTS)
+
+
+def test_sizes_are_the_tokens_that_are_read_and_unread_are_those_cut_off(run):
+    predictor = run.predictor
+    texts = ["apple and pear", "zinc " * 22, "zinc " * 23, "zinc " * 60, ""]
+    read = predictor.read(texts)
+    assert predictor.sizes(read) == [5, 24, 24, 24, 2]  # two special ones in each
+    assert predictor.unread(texts, read) == [0, 0, 1, 38, 0]
+
+
+def test_of_a_text_in_windows_only_what_no_window_reaches_is_unread(run_for):
+    predictor = run_for("bert", "data.windows=2", "data.max_length=12", "train.epochs=1").predictor
+    texts = ["zinc " * 10, "zinc " * 18, "zinc " * 40]
+    whole = predictor.unread(texts, predictor.read(texts))
+    assert whole[:2] == [0, 0]
+    assert 40 - 2 * 10 <= whole[2] < 40 - 10
+
+
 def test_a_trained_run_knows_its_words(run):
     texts = ["apple pear plum and cherry", "iron copper the zinc tin", "rhine volga nile loire"]
     assert [prediction.label for prediction in run.predict(texts)] == list(CLASSES)

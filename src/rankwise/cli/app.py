@@ -25,6 +25,7 @@ VERBS = {  # what `rankwise --help` says of each, before its file is imported
     "evaluate": "Score a run on labelled data, also under shift.",
     "decide": "When a run answers and when a person does, with a bound.",
     "predict": "Label texts from a file or the command line.",
+    "serve": "Runs behind HTTP, for clients that people have already.",
     "merge": "Write a run as one transformers model, its adapter merged.",
     "learn-curve": "Accuracy against rows, and what more would bring.",
     "compare": "Which run is better, and whether that is shown.",

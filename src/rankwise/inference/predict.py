@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rankwise.data.batches import Padding
 from rankwise.data.clean import Preprocessing, has_surrogate
 from rankwise.data.given import Label, text_of, texts_in
+from rankwise.data.pairs import BETWEEN
 from rankwise.data.tasks import Probabilities, task_called
 from rankwise.data.tokens import Tokens, tokenize
 from rankwise.errors import DataError, ModelError
@@ -94,15 +95,23 @@ class Predictor(ABC):
         self._labels = preprocessing.labels
 
     @abstractmethod
-    def read(self, texts: Sequence[str], first: int = 0) -> Any:
-        """What it computes with, of raw texts; `first` is the number of the first among all. Raises DataError."""
+    def read(self, texts: Sequence[Any], first: int = 0) -> Any:
+        """What it computes with, of raw texts or pairs; `first` is the number of the first among all. Raises DataError."""
 
     @abstractmethod
     def logits_of(self, known: Split | Shifted, *, batch_size: int, events: Events | None = None) -> NDArray[np.float32]:
         """Logits (N, C) of texts that are clean and in tokens already; `events` hear how far it is."""
 
     @abstractmethod
-    def _logits(self, read: Any, *, batch_size: int) -> NDArray[np.float32]:
+    def sizes(self, read: Any) -> list[int]:
+        """How much of each text it reads: tokens, special ones included; words where it counts words."""
+
+    @abstractmethod
+    def unread(self, texts: Sequence[Any], read: Any) -> list[int]:
+        """How many tokens of each text are cut off, of texts and what `read` gave of them."""
+
+    @abstractmethod
+    def logits(self, read: Any, *, batch_size: int = 32) -> NDArray[np.float32]:
         """Logits (N, C) of what `read` gives."""
 
     @abstractmethod
@@ -184,15 +193,20 @@ class Predictor(ABC):
         """(N, C) of one window, of a single pass or the mean of several with dropout on."""
         if mc_dropout:
             return self._with_dropout(read, mc_dropout, batch_size=batch_size, seed=seed)
-        return self.task.probabilities(self._logits(read, batch_size=batch_size))
+        return self.task.probabilities(self.logits(read, batch_size=batch_size))
 
     def _predictions(self, read: Any, *, batch_size: int, mc_dropout: int, seed: int, decide: bool) -> Iterable[Prediction]:
         """The predictions of one window, decided where there is a rule for a single pass."""
-        if self.rule is None or mc_dropout or not decide:
+        if mc_dropout:
             return map(self.prediction, self._probabilities(read, batch_size=batch_size, mc_dropout=mc_dropout, seed=seed))
-        values = self._logits(read, batch_size=batch_size)
-        probabilities = self.rule.scaling.probabilities(values)
-        return map(self._decided, probabilities, *self.rule.decide(probabilities, energy(values)).by_text())
+        return self.predictions(self.logits(read, batch_size=batch_size), decide=decide)
+
+    def predictions(self, logits: NDArray[np.float32], *, decide: bool = True) -> Iterable[Prediction]:
+        """The predictions of logits (N, C), decided where there is a rule."""
+        if self.rule is None or not decide:
+            return map(self.prediction, self.task.probabilities(logits))
+        probabilities = self.rule.scaling.probabilities(logits)
+        return map(self._decided, probabilities, *self.rule.decide(probabilities, energy(logits)).by_text())
 
     def _decided(
         self, row: NDArray[np.float64], answer: int, score: float, reason: str, chosen: NDArray[np.bool_] | None
@@ -231,7 +245,7 @@ class TokenPredictor(Predictor):
         self._lock = Lock()  # a tokenizer that two streams use at once says "Already borrowed"
         self._loading = Lock()
 
-    def read(self, texts: Sequence[str], first: int = 0) -> Tokens:
+    def read(self, texts: Sequence[Any], first: int = 0) -> Tokens:
         clean = self.clean(texts, first)
         with self._lock:
             return tokenize(self.tokenizer, clean, **self.preprocessing.limits)
@@ -239,7 +253,29 @@ class TokenPredictor(Predictor):
     def logits_of(self, known: Split | Shifted, *, batch_size: int, events: Events | None = None) -> NDArray[np.float32]:
         return logits(self.scorer, known.tokens, padding=self.padding, batch_size=batch_size, events=events)
 
-    def _logits(self, read: Tokens, *, batch_size: int) -> NDArray[np.float32]:
+    def sizes(self, read: Tokens) -> list[int]:
+        return [int(tokens) for tokens in read.text_lengths]
+
+    def unread(self, texts: Sequence[Any], read: Tokens) -> list[int]:
+        most, left = self.preprocessing.limits, [0] * len(texts)
+        full = read.lengths == most["max_length"]  # whose text may be longer, which only reading it again tells
+        if not full.any():
+            return left
+        from rankwise.planning.workload import reach_of  # for a longer text only: imports are a prediction's time
+
+        firsts = np.arange(len(texts) + 1) if read.firsts is None else read.firsts
+        suspects = [text for text in range(len(texts)) if full[firsts[text] : firsts[text + 1]].any()]
+        clean = self.clean([texts[text] for text in suspects], 0)
+        with self._lock:
+            whole = tokenize(self.tokenizer, clean, max_length=None).text_lengths
+        with self._lock:
+            special = len(tokenize(self.tokenizer, [BETWEEN if self.preprocessing.reads_pairs else ""], max_length=None).ids)
+        room = reach_of(most["max_length"] - special, most["windows"])
+        for text, tokens in zip(suspects, whole.tolist(), strict=True):
+            left[text] = max(0, tokens - special - room)
+        return left
+
+    def logits(self, read: Tokens, *, batch_size: int = 32) -> NDArray[np.float32]:
         return logits(self.scorer, read, padding=self.padding, batch_size=batch_size)
 
     def _with_dropout(self, read: Tokens, passes: int, *, batch_size: int, seed: int) -> Probabilities:

@@ -181,13 +181,20 @@ class WordsPredictor(Predictor):
         self.words = words
         self.about = "counted words, without an encoder: scikit-learn computes them, whichever engine"
 
-    def read(self, texts: Sequence[str], first: int = 0) -> list[str]:
+    def read(self, texts: Sequence[Any], first: int = 0) -> list[str]:
         return self.clean(texts, first)
 
     def logits_of(self, known: Split | Shifted, **_: Any) -> NDArray[np.float32]:
         return self.words.logits(known.texts)
 
-    def _logits(self, read: list[str], **_: Any) -> NDArray[np.float32]:
+    def sizes(self, read: list[str]) -> list[int]:
+        return [len(text.split()) for text in read]
+
+    def unread(self, texts: Sequence[Any], read: list[str]) -> list[int]:
+        del read
+        return [0] * len(texts)
+
+    def logits(self, read: list[str], **_: Any) -> NDArray[np.float32]:
         return self.words.logits(read)
 
     def _with_dropout(self, *_: Any, **__: Any) -> Never:
