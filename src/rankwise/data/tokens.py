@@ -94,6 +94,18 @@ class Tokens:
         return _written(map(self.text, texts), self.ids.dtype)
 
 
+def joined(several: Sequence[Tokens]) -> Tokens:
+    """The windows of several, in memory, one after the other, each as if it were a text."""
+    ids = np.concatenate([np.asarray(tokens.ids[:]) for tokens in several])
+    ends = np.cumsum([0, *(length for tokens in several for length in tokens.lengths.tolist())], dtype=np.int64)
+    if all(tokens.types is None for tokens in several):
+        return Tokens(ids, ends)
+    types = [
+        np.zeros(len(tokens.ids), dtype=np.int8) if tokens.types is None else np.asarray(tokens.types[:]) for tokens in several
+    ]
+    return Tokens(ids, ends, np.concatenate(types))
+
+
 def text_means(values: NDArray[np.float32], counts: NDArray[np.int64]) -> NDArray[np.float32]:
     """The mean of each text's windows (N, D), of which it has `counts` (N,), end to end (M, D)."""
     if len(values) == len(counts):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
+from typing import Protocol
 
 from rankwise.data.tasks import LABEL_COLUMNS, MULTI_LABEL
 from rankwise.errors import RunError, as_typed
@@ -126,6 +127,13 @@ class Catalogue:
         return run
 
 
+class Encoders(Protocol):
+    """What runs share in memory."""
+
+    def predictor(self, run: Run) -> Predictor | None:
+        """A run on what others use too; None where it shares nothing."""
+
+
 @dataclass(frozen=True)
 class Shelf:
     """Which runs to serve, as it was typed, and how."""
@@ -134,6 +142,8 @@ class Shelf:
     default: str | None = None
     engine: str = "torch"
     base: Path | None = None
+    encoders: Encoders | None = field(default=None, repr=False)
+    """What runs share, where the engine can."""
 
     def folders(self) -> dict[str, Path]:
         """The folders of the runs by name. Raises RunError for what is no run, and for two of one name."""
@@ -159,13 +169,14 @@ class Shelf:
         if before is not None and before.digest == digest:
             return before
         run = Run.load(folder, base=self.base)
+        predictor = (None if self.encoders is None else self.encoders.predictor(run)) or run.predictor_on(self.engine)
         written = read_manifest(folder).sha256
         (trained,) = (names[-1] for names in CLASSIFIERS if names[-1] in written)
         how = "counted words" if run.counts_words else f"{run.facts.base.name} + {run.recipe.adapter.method}"
         return Served(
             name=name,
             run=run,
-            predictor=run.predictor_on(self.engine),
+            predictor=predictor,
             digest=digest,
             adapter=f"sha256:{written[trained]}",
             base=run.facts.base.name,
