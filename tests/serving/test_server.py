@@ -179,6 +179,13 @@ def test_loopback_is_told_from_what_others_reach(host, inside):
     assert (Address(host).names is not None) is inside
 
 
+def test_what_it_accepts_sends_at_once_and_waits_for_no_acknowledgement(server):
+    server.get("/health")
+    connections = [one.transport.get_extra_info("socket") for one in server.server.server_state.connections]
+    assert connections
+    assert all(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) for one in connections)
+
+
 def test_a_port_that_is_taken_is_told():
     with Address(port=0).bound() as first:
         first.listen()

@@ -53,7 +53,8 @@ class Address:
     def bound(self) -> socket.socket:
         """A socket that is bound there. Raises DataError where that can't be."""
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
+        # By its number asyncio knows TCP, and turns off Nagle's algorithm, which holds the end of each reply back for 40 ms.
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind((self.host, self.port))
