@@ -100,9 +100,8 @@ def joined(several: Sequence[Tokens]) -> Tokens:
     ends = np.cumsum([0, *(length for tokens in several for length in tokens.lengths.tolist())], dtype=np.int64)
     if all(tokens.types is None for tokens in several):
         return Tokens(ids, ends)
-    types = [
-        np.zeros(len(tokens.ids), dtype=np.int8) if tokens.types is None else np.asarray(tokens.types[:]) for tokens in several
-    ]
+    nothing = [np.zeros(len(tokens.ids), dtype=np.int8) for tokens in several]
+    types = [none if tokens.types is None else tokens.types[:] for tokens, none in zip(several, nothing, strict=True)]
     return Tokens(ids, ends, np.concatenate(types))
 
 

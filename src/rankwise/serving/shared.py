@@ -20,6 +20,7 @@ from rankwise.model.shared import ResidentAdapter, SharedEncoder
 from rankwise.run.consistency import checked
 from rankwise.run.folder import Run
 from rankwise.serving.engine import EachAlone, Work
+from rankwise.system.device import Device
 from rankwise.system.files import sha256
 
 ROWS = 32  # of a batch
@@ -90,6 +91,11 @@ class Encoders:
         return self.tokenizers[key]
 
 
+def sharing() -> tuple[Encoders, Together] | tuple[None, None]:
+    """Encoders to load runs on, and the engine that computes them; neither on a GPU, where each run is computed alone."""
+    return (Encoders(), Together()) if Device.for_predictions().is_cpu else (None, None)
+
+
 class Together:
     """Works on one encoder are computed in batches that mix them; others by their runs' own predictors."""
 
@@ -99,22 +105,21 @@ class Together:
     def logits(self, work: Sequence[Work]) -> list[NDArray[np.float32]]:
         """Logits (N, C) of each work, within 1e-4 of what they are in any other company."""
         found: dict[int, NDArray[np.float32]] = {}
-        mixed: dict[tuple[int, Padding], list[int]] = {}
+        mixed: dict[tuple[int, Padding], list[tuple[int, ResidentScorer]]] = {}
         for place, one in enumerate(work):
-            scorer = getattr(one.run.predictor, "scorer", None)
-            if isinstance(scorer, ResidentScorer):
-                mixed.setdefault((id(scorer.encoder), one.run.predictor.padding), []).append(place)
+            predictor = one.run.predictor
+            if isinstance(predictor, TokenPredictor) and isinstance(predictor.scorer, ResidentScorer):
+                mixed.setdefault((id(predictor.scorer.encoder), predictor.padding), []).append((place, predictor.scorer))
             else:
                 (found[place],) = self._alone.logits([one])
-        for (_, padding), places in mixed.items():
-            found |= zip(places, _mixed([work[place] for place in places], padding), strict=True)
+        for (_, padding), several in mixed.items():
+            places, scorers = zip(*several, strict=True)
+            found |= zip(places, _mixed([work[place].read for place in places], scorers, padding), strict=True)
         return [found[place] for place in range(len(work))]
 
 
-def _mixed(work: Sequence[Work], padding: Padding) -> list[NDArray[np.float32]]:
-    """Logits (N, C) of works whose runs share an encoder."""
-    scorers: list[ResidentScorer] = [one.run.predictor.scorer for one in work]  # type: ignore[attr-defined]
-    reads: list[Tokens] = [one.read for one in work]
+def _mixed(reads: Sequence[Tokens], scorers: Sequence[ResidentScorer], padding: Padding) -> list[NDArray[np.float32]]:
+    """Logits (N, C) of works by what was read of each; their runs share an encoder."""
     tokens = joined(reads)
     owners = [scorer for scorer, read in zip(scorers, reads, strict=True) for _ in range(len(read))]
     rows: dict[int, NDArray[np.float32]] = {}

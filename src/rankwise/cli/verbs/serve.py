@@ -7,7 +7,7 @@ import typer
 from typer import Argument, Option
 
 from rankwise.cli.arguments import BaseOption, EngineOption, takes_options
-from rankwise.errors import DataError, check_installed
+from rankwise.errors import DataError, check_installed, require
 
 EPILOG = "SIGHUP looks the runs up again; SIGTERM answers what was accepted and ends."
 
@@ -52,8 +52,9 @@ def serve(options: ServeOptions) -> None:
         raise DataError(
             f"--host {options.host} lets other machines in; give --api-key KEY (or RANKWISE_API_KEY=KEY), or say --no-auth"
         )
-    engine_called(options.engine)
-    shelf = Shelf(tuple(options.runs), options.default, options.engine, options.base)
+    shared = require("rankwise.serving.shared", extra="train") if engine_called(options.engine).shares else None
+    encoders, engine = (None, None) if shared is None else shared.sharing()
+    shelf = Shelf(tuple(options.runs), options.default, options.engine, options.base, encoders)
     names = shelf.folders()
     settings = Settings(
         api_key=options.api_key,
@@ -65,7 +66,7 @@ def serve(options: ServeOptions) -> None:
         most_tokens=options.batch_tokens,
         queue_timeout=options.queue_timeout,
     )
-    service = Service(shelf, settings=settings)
+    service = Service(shelf, settings=settings, engine=engine)
     listed = ", ".join(names)
 
     def ready(url: str) -> None:

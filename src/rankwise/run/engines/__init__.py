@@ -43,6 +43,8 @@ class Engine:
     """What `pip install 'rankwise[EXTRA]'` must have installed."""
     precision: str = "fp32"
     dropout: bool = False
+    shares: bool = False
+    """Whether runs that are served on it keep one encoder, where they can."""
     exports: bool = False
     """Whether its module has `is_made(run)`, for it reads a file that has to be made first."""
 
@@ -68,7 +70,7 @@ class Engine:
 
 
 ENGINES = {
-    "torch": Engine("fp32", "rankwise.run.engines.torch", extra="train", dropout=True),
+    "torch": Engine("fp32", "rankwise.run.engines.torch", extra="train", dropout=True, shares=True),
     "fast": Engine(
         "bf16 where the hardware has it", "rankwise.run.engines.torch", extra="train", precision="auto", dropout=True
     ),
