@@ -16,7 +16,7 @@ from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
-from rankwise.data.labels import is_list, is_object
+from rankwise.data.labels import MORE_SEPARATORS, SEPARATORS, is_list, is_object
 from rankwise.data.several import as_list
 from rankwise.data.tasks.names import LABEL_COLUMNS, MULTI_LABEL, ORDERED, SINGLE_LABEL
 from rankwise.errors import DataError
@@ -24,8 +24,6 @@ from rankwise.errors import DataError
 if TYPE_CHECKING:
     from rankwise.data.files.table import Table
 
-SEPARATORS = (",", ";", "|")  # between labels in a cell; others stand in names: R&D, his/hers
-MORE_SEPARATORS = ("/", "+", "&", " ")  # where the recipe says that there are several
 _PRINTED_VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|[-+]?\d+")
 _PRINTED = re.compile(rf"\[\s*(?:{_PRINTED_VALUE.pattern})(?:\s+(?:{_PRINTED_VALUE.pattern}))+\s*\]")  # by NumPy: no commas
 _BY_LABELLING = {"columns": LABEL_COLUMNS, "flags": MULTI_LABEL, "marks": MULTI_LABEL}
