@@ -187,7 +187,8 @@ class Predictor(ABC):
             return map(self.prediction, self._probabilities(read, batch_size=batch_size, mc_dropout=mc_dropout, seed=seed))
         values = self._logits(read, batch_size=batch_size)
         probabilities = self.rule.scaling.probabilities(values)
-        return map(self._decided, probabilities, *self.rule.decide(probabilities, energy(values)).by_text())
+        decided = self.rule.decide(probabilities, energy(values), answers=self.task.decide(probabilities))
+        return map(self._decided, probabilities, *decided.by_text())
 
     def _decided(
         self, row: NDArray[np.float64], answer: int, score: float, reason: str, chosen: NDArray[np.bool_] | None

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from rankwise.data.tasks import SINGLE_LABEL
+from rankwise.data.tasks import ONE_LABEL
 from rankwise.errors import RunError
 from rankwise.report.blocks import Block, Quotes, Report, Section, Stat, Table
 from rankwise.report.columns import TEXT, column_of
@@ -27,7 +27,7 @@ SECTIONS = (
 
 def _sections_of(group: Group) -> list[Callable[[Group], Section]]:
     """The sections about a group; when to answer is decided where there is one label a text."""
-    decides = group.first.task.name == SINGLE_LABEL
+    decides = group.first.task.name in ONE_LABEL
     return [section for section in SECTIONS if decides or section is not decision_section]
 
 
