@@ -9,6 +9,7 @@ import pytest
 
 from rankwise.data.files.table import table_of
 from rankwise.data.labelled import split_tables
+from rankwise.data.labels import strange_labels
 from rankwise.data.tasks import MULTI_LABEL, MultiLabel, class_names, read_as, recognised, tags_of
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec
@@ -66,6 +67,23 @@ def test_a_recipe_that_says_so_goes_before_what_is_found():
     named = recognised(table(["joy/anger", "joy", "calm"]), "multi-label")
     assert tags_of(named) == [("anger", "joy"), ("joy",), ("calm",)]
     assert named.warnings == ()
+
+
+@pytest.mark.parametrize("between", ["/", " + ", " & ", "#", " and ", " "])
+def test_cells_that_may_hold_several_are_hinted_at_and_what_is_to_be_typed_parts_them(between):
+    cells = ["joy", "anger", "fear", f"joy{between}anger", f"fear{between}joy"]
+    assert recognised(table(cells)).task == "single-label"
+    (hint,) = strange_labels(dict.fromkeys(cells, 9))
+    assert f"such as 'joy{between}anger', 'fear{between}joy'; " in hint
+    assert "type --set data.task=multi-label for several labels a text" in hint
+    assert tags_of(recognised(table(cells), "multi-label"))[3:] == [("anger", "joy"), ("fear", "joy")]
+
+
+@pytest.mark.parametrize(
+    "cells", [["C#", "C", "F#", "F"], ["sport/football", "sport/tennis", "news/world"], ["issue #1", "issue #2"]]
+)
+def test_a_sign_in_the_names_of_classes_is_no_hint(cells):
+    assert list(strange_labels(dict.fromkeys(cells, 9))) == []
 
 
 def test_a_known_class_with_a_separator_in_its_name_is_one_label():

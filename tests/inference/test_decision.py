@@ -45,6 +45,15 @@ def test_where_sets_alone_are_asked_for_a_text_with_several_labels_goes_to_a_per
     assert with_threshold.answered.all()
 
 
+def test_the_answers_of_a_task_are_decided_on_and_are_in_their_sets():
+    """Of classes in an order the median of [0.35, 0.25, 0.4] is the second, which is the least likely."""
+    probabilities, median = np.array([[0.35, 0.25, 0.4]]), np.array([1])
+    decided = Rule(scaling=Scaling(), least_confidence=0.3, least_in_set=0.36).decide(probabilities, answers=median)
+    assert (decided.answers.tolist(), decided.confidence.tolist()) == ([1], [0.25])
+    assert decided.reasons.tolist() == ["less sure than 0.3000"]
+    assert decided.in_set.tolist() == [[False, True, True]]
+
+
 def test_costs_choose_the_cheapest_answer_and_a_person_where_that_is_cheaper_still():
     costs = Costs(asking=2.0, of_answers=((0.0, 1.0, 1.0), (20.0, 0.0, 1.0), (1.0, 1.0, 0.0)))
     decided = Rule(scaling=Scaling(), costs=costs).decide(PROBABILITIES)

@@ -80,6 +80,11 @@ def test_it_learns_each_column_and_answers_with_both(tickets_recipe, tmp_path, t
     gated = json.loads(printed)
     assert (code, gated["score"], gated["difference"]["value"]) == (4, "macro_f1", 0.0)
     assert gated["new"]["score"] == pytest.approx(run.scores.test.macro_f1.value)
+    code, _, told = typed("decide", run.folder)
+    assert (
+        code,
+        "train a label column as a run of its own: --set data.label=topic --set data.task=single-label" in told,
+    ) == (2, True)
     code, printed, _ = typed("predict", run.folder, "--text", "apple pear little")
     assert (code, "topic: " in printed, "size: " in printed) == (0, True, True)
     write_rows(tmp_path / "new.csv", ["text"], [{"text": "apple"}, {"text": "iron"}])

@@ -205,6 +205,10 @@ def test_a_file_is_scored_and_predicted_as_lists(several_recipe, several_file, t
         assert one.score == pytest.approx(min(one.scores, default=1 - max(one.probabilities.values())))
         assert line["score"] == pytest.approx(one.score, abs=1e-5)
     assert {len(line["scores"]) for line in lines} >= {0, 1, 2}, "some texts have no label, some have several"
+    for wish in ((), ("--coverage", "80%")):
+        code, _, told = typed("decide", run.folder, *wish)
+        assert (code, told.count("\n")) == (2, 1)
+        assert "its task is multi-label, and decisions are made for one label a text; write whether a text has" in told
     code, printed, _ = typed("predict", run.folder, several_file)
     row = next(csv.DictReader(io.StringIO(printed)))
     assert code == 0

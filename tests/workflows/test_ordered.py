@@ -89,6 +89,27 @@ def test_it_is_scored_by_distance_and_loads_as_a_stock_classifier(stars_recipe, 
     assert group_by_recipe([run])[0].pooled([wide, wide], "mean_absolute_error").value == 1.5
 
 
+@pytest.mark.long
+def test_a_decision_is_about_the_median_on_the_rows_that_chose_and_where_it_predicts(stars_recipe, tmp_path, typed):
+    run = train(stars_recipe("bert", "data.split.test=40", "data.split.validation=40"), tmp_path / "run")
+    plain = run.predict([text := "fair good fair good great", "awful poor awful"])
+    code, _, told = typed("decide", run.folder, "--coverage", "70%", "--json")
+    assert code == 0, told
+    decision = Run.load(run.folder).decision
+    rows = run.scored_rows()
+    probabilities = decision.rule.scaling.probabilities(rows.logits)
+    answers = run.task.decide(probabilities)
+    decided = decision.rule.decide(probabilities, rows.energy, answers=answers)
+    assert decision.verified.wrong == int(((answers != rows.truth) & decided.answered).sum())
+    again = Run.load(run.folder).predict([text, "awful poor awful"])
+    for one, before in zip(again, plain, strict=True):
+        scaled = np.array([list(one.probabilities.values())])
+        assert one.label == run.preprocessing.classes[int(run.task.decide(scaled)[0])]
+        assert one.score == pytest.approx(float(run.task.confidence(scaled)[0]))
+        assert before.unsure is False
+    assert any(section.name == "decision-section" for section in report_of([Run.load(run.folder)]).sections)
+
+
 def test_the_median_errs_by_the_fewest_classes():
     task, rng = Ordered(tuple("12345")), np.random.default_rng(0)
     probabilities = rng.dirichlet(np.ones(5), size=200)

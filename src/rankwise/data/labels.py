@@ -20,7 +20,8 @@ MARKERS = frozenset(
 """What stands for a row that nobody has labelled: in the hub's data sets, what pandas, R, SQL and Excel write, files of tasks
 and competitions."""
 MANY_NUMBERS = 20  # labels with fractions, above which they are taken for measured ones
-_SEPARATORS = (",", ";", "|", "/", "+", "&", " and ")
+SEPARATORS = (",", ";", "|")  # between labels in a cell; others stand in names: R&D, his/hers, C#
+MORE_SEPARATORS = ("/", "+", "&", "#", " and ", " ")  # where somebody says that there are several; `#` is doccano's
 _LIST = re.compile(r"\s*(?:\[.*\]|\{.*\}|\(.*,.*\))\s*", re.DOTALL)
 _OBJECT = re.compile(r"\s*\{\s*[\"'][^\"']*[\"']\s*:")
 _NUMBER = re.compile(r"[-+]?\d*\.?\d+(?:e[-+]?\d{1,2})?", re.ASCII | re.IGNORECASE)
@@ -147,7 +148,7 @@ def _opposite(number: str) -> set[str]:
 def _combinations(labels: Iterable[str]) -> list[str]:
     """Labels made of several, each of which is a label too or stands in another combination."""
     labels = list(labels)
-    for separator in _SEPARATORS:
+    for separator in (*SEPARATORS, *MORE_SEPARATORS[:-1]):  # not blanks, which stand in many names
         parts = {label: [part.strip() for part in label.split(separator)] for label in labels}
         counts = Counter(part for several in parts.values() for part in set(several))
         combined = [

@@ -36,18 +36,25 @@ class Rule:
 
     scaling: Scaling
     least_confidence: float | None = None
-    """Of an answer: the scaled probability of the likeliest class."""
+    """Of an answer: its scaled probability."""
     most_energy: float | None = None
     """Of a text that is like those of training."""
     least_in_set: float | None = None
     """From which scaled probability on a class is in a text's set."""
     costs: Costs | None = None
 
-    def decide(self, probabilities: Floats, energies: NDArray[np.floating[Any]] | None = None) -> "Decided":
-        """Decide texts by their scaled probabilities (N, C) and energies (N,), where these are known."""
+    def decide(
+        self, probabilities: Floats, energies: NDArray[np.floating[Any]] | None = None, *, answers: Labels | None = None
+    ) -> "Decided":
+        """Decide texts by their scaled probabilities (N, C) and energies (N,), where these are known.
+
+        `answers` are the task's, (N,), the likeliest class where they are left out; of classes in an order their median.
+        """
         rows, reasons = len(probabilities), np.full(len(probabilities), "", dtype=object)
-        answers = probabilities.argmax(axis=1)
+        answers = probabilities.argmax(axis=1) if answers is None else answers
         in_set = None if self.least_in_set is None else in_sets(probabilities, self.least_in_set)
+        if in_set is not None:
+            in_set[np.arange(rows), answers] = True
         if self.costs is not None:
             expected = probabilities @ np.array(self.costs.of_answers)  # (N, C)
             answers = expected.argmin(axis=1)

@@ -206,7 +206,8 @@ class Predictor(ABC):
         if self.rule is None or not decide:
             return map(self.prediction, self.task.probabilities(logits))
         probabilities = self.rule.scaling.probabilities(logits)
-        return map(self._decided, probabilities, *self.rule.decide(probabilities, energy(logits)).by_text())
+        decided = self.rule.decide(probabilities, energy(logits), answers=self.task.decide(probabilities))
+        return map(self._decided, probabilities, *decided.by_text())
 
     def _decided(
         self, row: NDArray[np.float64], answer: int, score: float, reason: str, chosen: NDArray[np.bool_] | None

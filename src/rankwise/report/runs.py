@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from rankwise.data.tasks import SINGLE_LABEL
+from rankwise.data.tasks import ONE_LABEL
 from rankwise.errors import RunError
 from rankwise.report.blocks import Block, Quotes, Report, Section, Stat, Table
 from rankwise.report.columns import TEXT, column_of
@@ -30,7 +30,7 @@ def _sections_of(group: Group) -> list[Callable[[Group], Section]]:
     if not group.first.task.has_classes:
         kept = [section for section in SECTIONS if section not in (decision_section, shift_section)]
         return [numbers_section if section is mistakes_section else section for section in kept]
-    decides = group.first.task.name == SINGLE_LABEL
+    decides = group.first.task.name in ONE_LABEL
     return [section for section in SECTIONS if decides or section is not decision_section]
 
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.files.table import Table
-from rankwise.data.tasks import SINGLE_LABEL
-from rankwise.errors import DataError, RunError, as_typed
+from rankwise.data.tasks import ONE_LABEL, Task
+from rankwise.errors import DataError, RunError, as_set, as_typed
 from rankwise.inference.decision import UNLIKE, UNSURE, Costs, Rule, energy
 from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.run.decision import Answers, Decision, Measured, read_decision
@@ -91,6 +91,8 @@ class Held:
 
     rows: ScoredRows
     calibrated: Calibrated
+    answers: NDArray[np.int64]
+    """(N,) by their calibrated probabilities."""
     most_energy: float | None
     where: str
     """`374 validation rows`."""
@@ -98,13 +100,13 @@ class Held:
 
     @property
     def confidence(self) -> Floats:
-        """(N,) of the likeliest class."""
-        return np.asarray(self.calibrated.probabilities.max(axis=1))
+        """(N,) of the answers."""
+        return np.asarray(self.calibrated.probabilities[np.arange(len(self.answers)), self.answers])
 
     @property
     def wrong(self) -> Bools:
-        """(N,) whether the likeliest class is."""
-        return np.asarray(self.calibrated.probabilities.argmax(axis=1) != self.rows.truth)
+        """(N,) whether the answers are."""
+        return np.asarray(self.answers != self.rows.truth)
 
     @property
     def alike(self) -> Bools:
@@ -121,12 +123,6 @@ def decide(run: Run, wish: Wish, *, rows: ScoredRows | None = None) -> Decision:
     threshold can promise what is asked for.
     """
     check_wish(wish)
-    run.task.needs_classes("decisions are", "rankwise evaluate says how far off numbers are")
-    if run.task.name != SINGLE_LABEL:
-        raise RunError(
-            f"{run.folder}: its task is {run.task.name}, and decisions are made for one label a text; train the labels of "
-            "each question as a run of their own: --set data.label=COLUMN --set data.task=single-label"
-        )
     if UNSURE in run.preprocessing.classes:
         raise RunError(
             f"{run.folder}: a class is called '{UNSURE}', which is what texts for a person get; train under another"
@@ -135,7 +131,7 @@ def decide(run: Run, wish: Wish, *, rows: ScoredRows | None = None) -> Decision:
     rule = _rule(run, held, wish)
     test = run.scored_rows()
     probabilities = rule.scaling.probabilities(test.logits)
-    verified = answers_of(rule, probabilities, test)
+    verified = answers_of(rule, probabilities, test, run.task)
     decision = Decision(
         classes=run.preprocessing.classes,
         run=sha256(run.folder / SCORES),
@@ -144,7 +140,7 @@ def decide(run: Run, wish: Wish, *, rows: ScoredRows | None = None) -> Decision:
         chosen_on=held.where,
         folds=held.folds,
         rule=rule,
-        promised=answers_of(rule, held.calibrated.probabilities, held.rows),
+        promised=answers_of(rule, held.calibrated.probabilities, held.rows, run.task),
         verified=verified,
         calibration=_measured(run, test, probabilities),
         looks=1 + _looks(run),
@@ -169,8 +165,8 @@ def chances(run: Run, *, rows: ScoredRows | None = None, unlike: float = UNLIKE_
 
 
 def held_out(run: Run, *, unlike: float = UNLIKE_SHARE, rows: ScoredRows | None = None) -> Held:
-    """Rows that may choose, calibrated. Raises RunError for a run that has none, DataError for one without classes."""
-    run.task.needs_classes("decisions are", "rankwise evaluate says how far off numbers are")
+    """Rows that may choose, calibrated. Raises RunError for a run that has none, or without one label a text."""
+    _check_task(run)
     ladder = run.facts.ladder
     folds = ladder.folds if ladder is not None and rows is None else 0
     where = f"{'labelled' if rows is not None else 'validation'} rows"
@@ -186,7 +182,8 @@ def held_out(run: Run, *, unlike: float = UNLIKE_SHARE, rows: ScoredRows | None 
     most = None
     if known is not None and unlike and count >= 1 / unlike - 1:
         most = float(np.sort(known)[min(count, int(np.ceil((count + 1) * (1 - unlike)))) - 1])
-    return Held(found, calibrate(found.logits, found.truth), most, where, folds)
+    calibrated = calibrate(found.logits, found.truth)
+    return Held(found, calibrated, run.task.decide(calibrated.probabilities), most, where, folds)
 
 
 def rows_of_file(
@@ -204,9 +201,10 @@ def rows_of_file(
     return table, ScoredRows(split.rows, split.labels, probabilities, None if run.counts_words else energy(values))
 
 
-def answers_of(rule: Rule, probabilities: Floats, scored: ScoredRows) -> Answers:
+def answers_of(rule: Rule, probabilities: Floats, scored: ScoredRows, task: Task) -> Answers:
     """What a rule makes of rows with scaled probabilities (N, C); a class that the run does not know is always a mistake."""
-    decided, truth = rule.decide(probabilities, scored.energy), scored.truth
+    answers, truth = task.decide(probabilities), scored.truth
+    decided = rule.decide(probabilities, scored.energy, answers=answers)
     rows, answered = len(truth), decided.answered
     count, wrong = int(answered.sum()), int((answered & (decided.answers != truth)).sum())
     found = Answers(
@@ -228,8 +226,8 @@ def answers_of(rule: Rule, probabilities: Floats, scored: ScoredRows) -> Answers
         costs = np.where(answered, matrix[truth, decided.answers], rule.costs.asking)
         rng = np.random.default_rng(0)
         draws = np.array([costs[rng.integers(rows, size=rows)].mean() for _ in range(RESAMPLES)])
-        likeliest = float(matrix[truth, probabilities.argmax(axis=1)].mean())
-        found = replace(found, cost=percentile_interval(float(costs.mean()), draws, 0.95), cost_without=likeliest)
+        without = float(matrix[truth, answers].mean())
+        found = replace(found, cost=percentile_interval(float(costs.mean()), draws, 0.95), cost_without=without)
     return found
 
 
@@ -271,6 +269,23 @@ def check_wish(wish: Wish) -> None:
             raise DataError(f"{name} {share(value)}; expected a share between 0 and 100 %, such as 5%")
     if not 0 <= wish.unlike < 0.5:
         raise DataError(f"--unlike {share(wish.unlike)}; expected less than half of the texts, such as 1%, or 0 for none")
+
+
+def _check_task(run: Run) -> None:
+    """Raise RunError for a run whose texts have several labels, with what to type for one of them, or an error of numbers."""
+    run.task.needs_classes("decisions are", "rankwise evaluate says how far off numbers are")
+    if run.task.name in ONE_LABEL:
+        return
+    column = next(iter(run.preprocessing.columns or {}), None)
+    one = (
+        "train a label column as a run of its own"
+        if column
+        else "write whether a text has a label into a column of its own, and train that"
+    )
+    raise RunError(
+        f"{run.folder}: its task is {run.task.name}, and decisions are made for one label a text; {one}: "
+        f"{as_set('data.label', column or 'COLUMN')} --set data.task=single-label"
+    )
 
 
 def _rule(run: Run, held: Held, wish: Wish) -> Rule:

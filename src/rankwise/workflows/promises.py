@@ -56,7 +56,7 @@ def decision_holds(run: Run, scored: ScoredRows) -> tuple[Promise, ...]:
     decision = run.decision
     if decision is None:
         return ()
-    found = answers_of(decision.rule, decision.rule.scaling.probabilities(scored.logits), scored)
+    found = answers_of(decision.rule, decision.rule.scaling.probabilities(scored.logits), scored, run.task)
     promises = []
     if decision.max_error is not None:
         promises.append(_promise("of the answers wrong", decision.max_error, found.wrong, found.answered))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.labels import are_measured, is_list, is_marker, is_object, number_in
+from rankwise.data.labels import MORE_SEPARATORS, SEPARATORS, are_measured, is_list, is_marker, is_object, number_in
 from rankwise.data.several import as_list
 from rankwise.data.tasks.names import LABEL_COLUMNS, MULTI_LABEL, ORDERED, REGRESSION, SINGLE_LABEL
 from rankwise.errors import DataError
@@ -27,8 +27,6 @@ from rankwise.errors import DataError
 if TYPE_CHECKING:
     from rankwise.data.files.table import Table
 
-SEPARATORS = (",", ";", "|")  # between labels in a cell; others stand in names: R&D, his/hers
-MORE_SEPARATORS = ("/", "+", "&", " ")  # where the recipe says that there are several
 MOST_BINS, BIN_ROWS = 10, 10  # parts that numbers are apportioned by, and rows in each of them at least
 _PRINTED_VALUE = re.compile(r"'[^']*'|\"[^\"]*\"|[-+]?\d+")
 _PRINTED = re.compile(rf"\[\s*(?:{_PRINTED_VALUE.pattern})(?:\s+(?:{_PRINTED_VALUE.pattern}))+\s*\]")  # by NumPy: no commas

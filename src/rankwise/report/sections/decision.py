@@ -52,8 +52,8 @@ def _risk(group: Group, runs: list[Run]) -> Figure:
     for run in runs:
         rows, scaling = run.scored_rows(), Scaling() if run.decision is None else run.decision.rule.scaling
         probabilities = scaling.probabilities(rows.logits)
-        wrong = probabilities.argmax(axis=1) != rows.truth
-        found.append(risk_curve(probabilities.max(axis=1), wrong, SHARES, group.confidence))
+        wrong = run.task.decide(probabilities) != rows.truth
+        found.append(risk_curve(run.task.confidence(probabilities), wrong, SHARES, group.confidence))
     points = [[(100 * share, error.value or 0.0) for share, error in curve] for curve in found]
     title = "Mistakes against texts answered"
     if len(found) == 1:
