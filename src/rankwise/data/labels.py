@@ -46,8 +46,11 @@ def is_marker(label: str) -> bool:
 
 def number_in(label: str) -> float:
     """The number that a label is, such as `3.5`, `-1` or `2e3`; NaN for one that is none."""
-    plain = label.strip()
-    return float(plain) if _NUMBER.fullmatch(plain) else math.nan
+    try:
+        number = float(label)
+    except ValueError:
+        return math.nan
+    return number if math.isfinite(number) and "_" not in label else math.nan  # Python reads 1_000 as a number
 
 
 def are_measured(labels: Collection[str]) -> bool:
