@@ -90,7 +90,7 @@ def test_a_number_is_a_ridge_regression_and_comes_back_to_the_bit(tmp_path):
     words = Words.fit(TEXTS, NUMBERS, ("score",))
     told = words.probabilities(TEXTS)
     assert told.shape == (90, 1)
-    assert np.abs(told[:, 0] - NUMBERS).mean() < 0.2
+    assert np.corrcoef(told[:, 0], NUMBERS)[0, 1] > 0.9
     features, model = words.pipeline[:-1].transform(TEXTS), words.pipeline[-1]
     assert model.alpha in RIDGES
     np.testing.assert_allclose(told[:, 0], Ridge(alpha=model.alpha).fit(features, NUMBERS).predict(features), atol=1e-6)
