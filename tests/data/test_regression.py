@@ -11,6 +11,7 @@ from rankwise.data.audit import audit, check
 from rankwise.data.files.output import write_rows
 from rankwise.data.files.table import read_table, table_of
 from rankwise.data.labelled import split_tables
+from rankwise.data.labels import in_figures
 from rankwise.data.tasks import REGRESSION, SINGLE_LABEL, Regression, class_names, numbers_of, read_as, recognised
 from rankwise.errors import DataError, RecipeError, Unlabelled
 from rankwise.recipe import DataSpec, Recipe, SourceSpec
@@ -33,6 +34,7 @@ def task(**facts):
     [
         (TENTHS * 3, REGRESSION),
         (["-1.5", "2e3", *TENTHS], REGRESSION),
+        (["N/A", *TENTHS, "?"], REGRESSION),  # words for none stand aside
         (list(map(str, range(60))) * 3, SINGLE_LABEL),  # whole numbers stay classes, however many
         ([f"{number}.0" for number in range(40)] * 2, SINGLE_LABEL),
         (CODES * 4, SINGLE_LABEL),  # as many as may be classes
@@ -77,6 +79,17 @@ def test_many_different_whole_numbers_are_refused_with_what_to_type():
     with pytest.raises(DataError, match=r"to estimate a number, type --set data.task=regression"):
         check(table(map(str, range(100))))
     check(recognised(table(map(str, range(100))), REGRESSION))
+    with pytest.raises(DataError, match=r"data.label=COLUMN$"):
+        check(table(f"row{number}" for number in range(100)))
+    report = audit({"train": table([*map(str, range(60)), *["7"] * 20])})
+    assert any("To estimate a number, type --set data.task=regression" in line for line in report.warnings)
+
+
+@pytest.mark.parametrize(
+    ("number", "figures"), [(3.47159, "3.472"), (-0.00012, "-0.00012"), (34716.4, "34716"), (0, "0"), (2e20, "2e+20")]
+)
+def test_numbers_are_told_in_four_figures(number, figures):
+    assert in_figures(number) == figures
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=40, max_size=200, unique=True), st.integers(0, 99))
