@@ -119,7 +119,7 @@ def test_labels_of_a_tensor_are_whole_numbers():
 
 
 def test_numbers_with_fractions_are_labels_where_a_number_is_estimated_alone():
-    numbers = [0.5, 1.0, 2.25]
+    numbers = [0.5, 1, 2.25]
     assert labels_in(numbers) == (["0.5", "1", "2.25"], "float")
     with pytest.raises(DataError, match=r"labels\[0\] is 0.5, which no class is called; .*data.task=regression"):
         table_of(["a", "b", "c"], numbers)

@@ -10,9 +10,10 @@ import pytest
 import skops.io
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import Ridge
 
 from rankwise.errors import RunError
-from rankwise.inference.words import Words, sample
+from rankwise.inference.words import RIDGES, Words, held_out_words, sample
 
 CLASSES = ("bad", "fine", "good")
 TEXTS = [f"{word} number {row}" for row in range(30) for word in ("awful", "usable", "lovely")]
@@ -80,3 +81,35 @@ def test_a_file_that_holds_something_else_is_refused(tmp_path):
     skops.io.dump({"a": 1}, path)
     with pytest.raises(RunError, match="no pipeline that skops reads"):
         Words.read(path, CLASSES)
+
+
+NUMBERS = np.tile([1.5, 2.0, 4.5], 30) + np.linspace(0, 0.1, 90)
+
+
+def test_a_number_is_a_ridge_regression_and_comes_back_to_the_bit(tmp_path):
+    words = Words.fit(TEXTS, NUMBERS, ("score",))
+    told = words.probabilities(TEXTS)
+    assert told.shape == (90, 1)
+    assert np.corrcoef(told[:, 0], NUMBERS)[0, 1] > 0.9
+    features, model = words.pipeline[:-1].transform(TEXTS), words.pipeline[-1]
+    assert model.alpha in RIDGES
+    np.testing.assert_allclose(told[:, 0], Ridge(alpha=model.alpha).fit(features, NUMBERS).predict(features), atol=1e-6)
+    assert words.parameters == len(words.pipeline[0].vocabulary_) + 1
+    words.write(tmp_path / "words.skops")
+    again = Words.read(tmp_path / "words.skops", ("score",))
+    assert np.array_equal(again.probabilities(TEXTS), told)
+    np.testing.assert_allclose(again.logits(TEXTS), told, rtol=1e-6)
+    with pytest.raises(RunError, match="no class of this run"):
+        Words.read(tmp_path / "words.skops", CLASSES)
+
+
+def test_under_a_cap_those_words_are_kept_that_go_with_the_number():
+    words = Words.fit(TEXTS, NUMBERS, ("score",), cap=6)
+    assert words.parameters < 6
+    telling = {"awful", "usable", "lovely"}
+    assert set(words.pipeline[0].vocabulary_) <= telling | {f"{name} number" for name in telling}
+
+
+def test_each_text_is_told_a_number_by_words_of_other_folds():
+    told = held_out_words(TEXTS, NUMBERS, ("score",), seed=0)
+    assert np.corrcoef(told[:, 0], NUMBERS)[0, 1] > 0.9

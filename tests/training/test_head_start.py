@@ -5,18 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 
 from conftest import prepared
 from rankwise.data.batches import Padding
 from rankwise.data.labelled import folds
+from rankwise.data.tasks import Regression
 from rankwise.inference.features import head_features
 from rankwise.inference.scorer import logits
 from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.model.load import load_tokenizer
+from rankwise.recipe import DataSpec
 from rankwise.training import head_start
 from rankwise.training.events import HeadFitted
-from rankwise.training.head_start import STRENGTHS, Reading, fit_head
+from rankwise.training.head_start import RIDGE_STRENGTHS, STRENGTHS, Reading, fit_head
 
 
 def parts(built):
@@ -130,3 +132,41 @@ def test_without_updates_the_fitted_head_is_the_answer(fit_for, head):
     assert not again.heard("head")
     for name, weight in trained.weights().items():
         assert torch.equal(weight, again.weights()[name])
+
+
+def measured(data, seed=0):
+    """The training rows with a number in the place of each class, and the task that estimates it."""
+    numbers = 20 + 5 * data.train.labels + np.random.default_rng(seed).normal(0, 0.1, len(data.train))
+    task = Regression(("value",)).learnt(numbers, DataSpec())
+    return type(data.train)(data.train.texts, data.train.tokens, numbers, data.train.rows), task
+
+
+def test_a_number_starts_as_a_ridge_regression_whose_strength_has_the_lowest_squared_error(built_for):
+    built = built_for("bert", "head.kind=pooled")
+    data, padding = parts(built)
+    split, task = measured(data)
+    features = head_features(built.classifier, split.tokens, np.arange(len(split)), padding=padding, precision="fp32")
+    fitted = of_equal_length(features).astype(np.float64)
+    variance = ((fitted - fitted.mean(0)) ** 2).sum(1).mean()
+    errors, of_strength = {}, {}
+    for strength in RIDGE_STRENGTHS:
+        held_out = np.zeros(len(split))
+        for kept, held in folds(split.labels, 7):
+            model = Ridge(alpha=variance / strength).fit(fitted[kept], split.labels[kept])
+            held_out[held] = model.predict(features[held])
+        errors[strength], of_strength[strength] = ((held_out - split.labels) ** 2).mean(), held_out
+    start = fit_head(built.classifier, split, Reading(padding, "fp32"), seed=7, task=task)
+    assert start.strength == min(errors, key=errors.get)
+    np.testing.assert_allclose(start.held_out[:, 0], of_strength[start.strength], atol=1e-3)
+    assert start.scores.root_mean_squared_error == pytest.approx(errors[start.strength] ** 0.5, abs=1e-3)
+    values = logits(TorchScorer(built.classifier), split.tokens, padding=padding, batch_size=8)[:, :1]
+    oracle = Ridge(alpha=variance / start.strength).fit(fitted, split.labels).predict(features)
+    np.testing.assert_allclose(task.probabilities(values)[:, 0], oracle, atol=1e-3)
+
+
+def test_one_number_for_all_rows_leaves_the_head_as_it_was(built_for):
+    built = built_for("bert")
+    data, padding = parts(built)
+    split, task = measured(data)
+    same = type(split)(split.texts, split.tokens, np.full_like(split.labels, 3.0), split.rows)
+    assert fit_head(built.classifier, same, Reading(padding, "fp32"), seed=0, task=task).rows == 0

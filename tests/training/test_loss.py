@@ -4,6 +4,8 @@ fitted to what they leave.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -15,11 +17,12 @@ from sklearn.utils.class_weight import compute_class_weight
 from torch.nn.functional import cross_entropy
 
 from conftest import CLASSES
+from rankwise.data.tasks import Regression
 from rankwise.errors import TrainingError
 from rankwise.inference.features import head_features
-from rankwise.recipe import TrainSpec
+from rankwise.recipe import DataSpec, TrainSpec
 from rankwise.training.head_start import REFIT_STRENGTH
-from rankwise.training.loss import Contrast, class_weights, focal_loss
+from rankwise.training.loss import Contrast, RegressionLoss, class_weights, focal_loss
 
 COUNTS = {"fruit": 5, "metal": 20, "river": 1}
 LABELS = np.repeat(np.arange(len(COUNTS)), list(COUNTS.values()))
@@ -154,3 +157,18 @@ def test_a_head_that_is_fitted_anew_is_the_regression_on_the_trained_features(fi
     values = read @ job.classifier.last_projection.weight.detach().numpy().T
     values += job.classifier.last_projection.bias.detach().numpy()
     np.testing.assert_allclose(softmax(values, axis=1), oracle, atol=5e-3)
+
+
+# ------------------------------------------------------------------------------------------------------------- numbers
+
+
+def test_the_loss_of_numbers_is_the_squared_error_of_standardised_labels():
+    labels = np.array([10.0, 20.0, 60.0])
+    data = SimpleNamespace(task=Regression(("value",)).learnt(labels, DataSpec()), train=None, classes=("value",))
+    loss = RegressionLoss(TrainSpec(), data, torch.device("cpu"))
+    logits = torch.tensor([[0.0], [1.0], [-1.0]])
+    wanted = (labels - labels.mean()) / labels.std()
+    squares = (logits.numpy()[:, 0] - wanted) ** 2
+    assert float(loss(logits, torch.from_numpy(labels))) == pytest.approx(squares.sum(), rel=1e-6)
+    assert float(loss.right(logits, torch.from_numpy(labels))) == pytest.approx((1 - squares).sum(), rel=1e-6)
+    assert loss.weight_of(np.arange(3)) == 3.0

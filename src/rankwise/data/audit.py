@@ -11,14 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from itertools import combinations
-from math import isnan
+from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.files.table import Table
-from rankwise.data.labels import alike_labels, number_in, spelled, strange_labels, unlabelled
+from rankwise.data.labels import alike_labels, are_numbers, in_figures, spelled, strange_labels, unlabelled
 from rankwise.data.lengths import COVERED, Lengths, lengths_of
 from rankwise.data.pairs import is_pair, on_each_side, shown, sides
 from rankwise.data.tasks import ONE_LABEL, REGRESSION, by_number, numbers_of, tags_of
@@ -136,8 +135,7 @@ def check(table: Table) -> None:
             )
         return
     if len(table.labels) >= 10 and len(counts) > len(table.labels) / 2:
-        are_numbers = not any(map(isnan, map(number_in, counts)))
-        measured = f", or to estimate a number, type --set data.task={REGRESSION}" * are_numbers
+        measured = f", or to estimate a number, type --set data.task={REGRESSION}" * are_numbers(counts)
         raise DataError(
             f"{name}, column '{column}': {len(counts):,} different labels in {len(table.labels):,} rows, such as "
             f"{_listed(counts)}; it looks like an id or a measurement, expected a few classes: --set data.label=COLUMN"
@@ -208,7 +206,8 @@ def _parts(table: Table, numbers: Numbers) -> dict[str, int]:
     """How many rows have a number in each of PARTS equal parts of the range."""
     known = numbers_of(table)
     rows, edges = np.histogram(known[~np.isnan(known)], bins=PARTS, range=(numbers.lowest, numbers.highest))
-    return {f"{low:.4g} to {high:.4g}": int(count) for count, low, high in zip(rows, edges[:-1], edges[1:], strict=True)}
+    names = [f"{in_figures(low)} to {in_figures(high)}" for low, high in pairwise(edges.tolist())]
+    return dict(zip(names, rows.tolist(), strict=True))
 
 
 def _about_numbers(split: str, table: Table, numbers: Numbers) -> Iterable[str]:
@@ -220,8 +219,8 @@ def _about_numbers(split: str, table: Table, numbers: Numbers) -> Iterable[str]:
     beyond = int(((own < numbers.lowest) | (own > numbers.highest)).sum())
     if beyond:
         yield (
-            f"{beyond:,} of {len(own):,} {split} rows have a number beyond those of training, {numbers.lowest:g} to "
-            f"{numbers.highest:g}"
+            f"{beyond:,} of {len(own):,} {split} rows have a number beyond those of training, "
+            f"{in_figures(numbers.lowest)} to {in_figures(numbers.highest)}"
         )
 
 
@@ -345,7 +344,8 @@ def _warnings(counted: Audit, task: str) -> Iterable[str]:
         yield f"all rows are labelled {_listed(tuple(counted.classes))}; a classifier needs two classes or more"
     if len(counted.classes) > max(MANY_CLASSES, counted.rows["train"] / 2) and task != REGRESSION:
         labels, rows = len(counted.classes), counted.rows["train"]
-        yield f"{labels:,} labels in {rows:,} rows look like names, not classes; is it the column?"
+        estimate = f" To estimate a number, type --set data.task={REGRESSION}" * are_numbers(counted.classes)
+        yield f"{labels:,} labels in {rows:,} rows look like names, not classes; is it the column?{estimate}"
     if counted.imbalance >= IMBALANCE and task in ONE_LABEL:
         yield (
             f"the largest class has {counted.imbalance:,.0f} times the rows of the smallest, and always answering it scores "

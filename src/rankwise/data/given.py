@@ -82,13 +82,13 @@ def labels_in(given: Any) -> tuple[list[str], str | None]:
             if kind is None:
                 raise DataError(f"labels[{index}] is {_found(label)}; expected a string, a whole number, or true or false")
             kinds[kind] = None
-            if len(kinds) > 1:
+            if len(kinds) > 1 and not kinds.keys() <= {"int", "float"}:
                 raise DataError(f"labels[{index}] is {KINDS[kind]} ({label!r:.40}) among others; expected labels of one type")
             names.append(name_of(label))
         found.append(names[0] if several is None else names)
     if any(isinstance(names, list) for names in found):
         return [as_list(names if isinstance(names, list) else [names]) for names in found], None
-    kind = next(iter(kinds), "str")
+    kind = "float" if "float" in kinds else next(iter(kinds), "str")
     return [name for name in found if isinstance(name, str)], None if kind == "str" else kind
 
 
@@ -121,7 +121,7 @@ def name_of(label: Label) -> str:
         return str.__str__(label)
     if isinstance(label, bool):
         return str(label).lower()
-    return str(int(label)) if float(label).is_integer() else repr(float(label))
+    return repr(float(label)) if isinstance(label, float) and not label.is_integer() else str(int(label))
 
 
 def as_given(name: str, kind: str | None) -> Label:

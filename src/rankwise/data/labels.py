@@ -47,15 +47,36 @@ def is_marker(label: str) -> bool:
 
 def number_in(label: str) -> float:
     """The number that a label is, such as `3.5`, `-1` or `2e3`; NaN for one that is none."""
-    plain = label.strip()
-    return float(plain) if _NUMBER.fullmatch(plain) else math.nan
+    try:
+        number = float(label)
+    except ValueError:
+        return math.nan
+    return number if math.isfinite(number) and "_" not in label else math.nan  # Python reads 1_000 as a number
 
 
-def are_measured(labels: Collection[str]) -> bool:
-    """Whether these different labels are numbers that somebody has measured: all are numbers, more than MANY_NUMBERS, and
-    some have a fraction. Whole numbers stay classes, however many.
+def in_figures(number: float) -> str:
+    """A number in four figures, or to the whole where it is larger: `3.472`, `34716`."""
+    return f"{number:.0f}" if 1e4 <= abs(number) < 1e15 else f"{number:.4g}"
+
+
+def is_no_number(label: str) -> bool:
+    """Whether a label is a usual word for none, where others are numbers: -1 is one."""
+    return is_marker(label) and math.isnan(number_in(label))
+
+
+def are_numbers(labels: Iterable[str]) -> bool:
+    """Whether labels are numbers, words for none aside."""
+    told = [label for label in labels if not is_no_number(label)]
+    return bool(told) and all(map(_NUMBER.fullmatch, told))
+
+
+def are_measured(labels: Iterable[str]) -> bool:
+    """Whether labels are numbers that somebody has measured: more than MANY_NUMBERS different ones, some with a fraction.
+
+    Whole numbers stay classes, however many; words for none are left aside.
     """
-    return len(labels) > MANY_NUMBERS and all(map(_NUMBER.fullmatch, labels)) and any(map(_has_fraction, labels))
+    told = {label for label in labels if not is_no_number(label)}
+    return len(told) > MANY_NUMBERS and are_numbers(told) and any(map(_has_fraction, told))
 
 
 def unlabelled(labels: Iterable[str], known: Collection[str] = ()) -> str:
@@ -113,7 +134,7 @@ def _no_classes(counts: Mapping[str, int]) -> Iterator[str]:
     cells = Cells(list(counts))
     if cells.kind == "dates":
         yield f"labels are dates, such as {cells.examples()}; is it the column?"
-    elif are_measured(counts.keys()):
+    elif are_measured(counts):
         yield (
             f"labels are {len(counts):,} numbers with fractions, such as {cells.examples()}; codes may be classes, but a "
             "classifier does not know the order of what is measured: to estimate it, type --set data.task=regression"

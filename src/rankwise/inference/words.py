@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from rankwise.data.shifts import Shifted
 
 STRENGTH = 10.0  # of the fit against keeping weights small, scikit-learn's C
-RIDGES = (0.3, 1.0, 3.0, 10.0, 30.0)  # of a ridge regression the weights of keeping weights small, of which folds choose one
+RIDGES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # how much a ridge regression may keep weights small; folds choose one
 FEWEST = 6  # rows, below which there are no folds to choose by
 MOST_PASSES = 1_000  # some dozens do, but for a few long texts
 MOST_ROWS = BASELINE_MOST  # their word pairs and the fit's vectors take some 400 MB
@@ -148,7 +148,8 @@ class Words:
     def probabilities(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """(N, C) of clean texts; 0 for a class that no training row had. Of a number it is that, (N, 1)."""
         if self.numbers:
-            return np.asarray(self.pipeline.predict(_joined(texts)) if len(texts) else np.zeros(0))[:, None]
+            told = self.pipeline.predict(_joined(texts)) if len(texts) else np.zeros(0)
+            return np.asarray(told, dtype=np.float64)[:, None]
         known = {name: column for column, name in enumerate(self.pipeline.classes_)}
         texts = _joined(texts)
         if not len(texts):

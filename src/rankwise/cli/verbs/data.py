@@ -17,6 +17,7 @@ from rankwise.cli.arguments import JsonOption, LabelColumn, SetOption, TextColum
 from rankwise.cli.options import reading, with_columns
 from rankwise.data.audit import Audit, audit
 from rankwise.data.labelled import losses, read_splits
+from rankwise.data.labels import in_figures
 from rankwise.data.lengths import Lengths
 from rankwise.data.tokens import tokenize_to_disk
 from rankwise.encoders.base import locate
@@ -117,8 +118,8 @@ def show_audit(layouts: Sequence[str], report: Audit, *, longest: int = 0, pairs
         console.dim(f"and {len(report.classes) - MOST_CLASSES:,} more; --json has them all")
     if numbers := report.numbers:
         console.dim(
-            f"mean {numbers.mean:.4g}, standard deviation {numbers.deviation:.4g}; lowest {numbers.lowest:.4g}, median "
-            f"{numbers.median:.4g}, highest {numbers.highest:.4g}"
+            f"mean {in_figures(numbers.mean)}, standard deviation {in_figures(numbers.deviation)}; lowest "
+            f"{in_figures(numbers.lowest)}, median {in_figures(numbers.median)}, highest {in_figures(numbers.highest)}"
         )
     _show_lengths(report.tokens or report.characters, longest, pairs=pairs)
     for line in report.warnings:

@@ -27,6 +27,7 @@ from rankwise.cli.arguments import (
     takes_options,
 )
 from rankwise.data.given import name_of
+from rankwise.data.labels import in_figures
 from rankwise.data.pairs import apart, is_blank, pair_of, shown
 from rankwise.data.tasks.names import ONE_LABEL, REGRESSION
 from rankwise.errors import DataError
@@ -348,7 +349,7 @@ def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_cl
         label = _label_in_words(prediction)
         shown = typer.style(one_line(text, SHOWN), dim=True)
         if not prediction.probabilities:  # a number
-            typer.echo(f"{typer.style(f'{prediction.label:.4g}', bold=True)}  {shown}")
+            typer.echo(f"{typer.style(in_figures(prediction.label), bold=True)}  {shown}")
             continue
         why = f" ({label}? {prediction.reason})" if prediction.unsure else ""
         given = UNSURE if prediction.unsure else label

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.labels import MORE_SEPARATORS, SEPARATORS, are_measured, is_list, is_marker, is_object, number_in
+from rankwise.data.labels import MORE_SEPARATORS, SEPARATORS, are_measured, is_list, is_no_number, is_object, number_in
 from rankwise.data.several import as_list
 from rankwise.data.tasks.names import LABEL_COLUMNS, MULTI_LABEL, ORDERED, REGRESSION, SINGLE_LABEL
 from rankwise.errors import DataError
@@ -125,14 +125,15 @@ def _measured(table: Table, *, asked: bool) -> Table:
             "--set data.label=COLUMN"
         )
     labels = table.labels or ()
-    missing = np.array([is_marker(cell) and np.isnan(number_in(cell)) for cell in labels], dtype=np.bool_)
+    missing = np.array(list(map(is_no_number, labels)), dtype=np.bool_)
     if missing.any() and not missing.all():
         dropped = {**table.dropped, "missing label": table.dropped.get("missing label", 0) + int(missing.sum())}
         table = replace(table.take(np.flatnonzero(~missing)), dropped=dropped)
     if not asked:
+        distinct = list(dict.fromkeys(table.labels or ()))
         told = (
-            f"labels are {len(set(labels)):,} numbers, some with fractions, such as {', '.join(sorted(set(labels))[:3])}, so "
-            f"a number is estimated ({REGRESSION}); if each is a class, type --set data.task={SINGLE_LABEL}"
+            f"labels are {len(distinct):,} numbers, some with fractions, such as {', '.join(distinct[:3])}, so a number is "
+            f"estimated ({REGRESSION}); if each is a class, type --set data.task={SINGLE_LABEL}"
         )
         table = replace(table, warnings=(*table.warnings, told))
     return replace(table, task=REGRESSION)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from rankwise.data.labels import in_figures
 from rankwise.data.tasks.cells import numbers_of, quantile_bins
 from rankwise.data.tasks.names import REGRESSION
 from rankwise.data.tasks.task import Labels, Probabilities, Task
@@ -79,7 +80,7 @@ class Regression(Task):
     def about_choice(self) -> str:
         if self.bounds is None:
             return "numbers are told as they come, within no bounds (data.bounds)"
-        told = f"numbers are told within {self.bounds[0]:g} and {self.bounds[1]:g}"
+        told = f"numbers are told within {' and '.join(map(in_figures, self.bounds))}"
         if self.bounds != self.reach:
             return f"{told}, as data.bounds says"
         return f"{told}, the lowest and the highest training label: that lowers the squared error on rows held out"
@@ -188,7 +189,7 @@ class Regression(Task):
         return float(decided)
 
     def names(self, label: Any) -> tuple[str, ...]:
-        return (NOT_KNOWN if math.isnan(label) else f"{label:.4g}",)
+        return (NOT_KNOWN if math.isnan(label) else in_figures(label),)
 
     def parse(self, table: Table, numbering: Sequence[str], spec: DataSpec) -> Labels:
         """The numbers in a table's labels. Raises DataError for a label that is none, unless such ones may be unknown."""

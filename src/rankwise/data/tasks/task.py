@@ -145,6 +145,10 @@ class Task(ABC):
 
     def check(self, recipe: Recipe) -> None:
         """Raises RecipeError for what a recipe asks for and the task does not have."""
+        if not isinstance(recipe.data.bounds, str):
+            raise RecipeError(
+                f"data.bounds is of an estimated number, and classes are told apart ({self.name}); leave it out"
+            )
         if recipe.train.select_by == "root_mean_squared_error":
             raise RecipeError(
                 f"train.select_by={recipe.train.select_by} is of estimated numbers, and classes are told apart "

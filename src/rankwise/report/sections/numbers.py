@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from rankwise.data.labels import in_figures
 from rankwise.report.blocks import Block, Column, Figure, Section, Table
 from rankwise.report.columns import TEXT, column_of
 from rankwise.report.figures import maps
@@ -48,7 +49,7 @@ def _beside(group: Group, truth: NDArray[np.float64], estimated: NDArray[np.floa
     inside = np.clip(estimated, edges[0], edges[-1])
     counts = np.histogram2d(truth, inside, bins=(edges, edges))[0].astype(np.int64)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = [f"{low:.3g} to {high:.3g}" for low, high in pairwise(edges)]
+    names = [f"{in_figures(low)} to {in_figures(high)}" for low, high in pairwise(edges)]
 
     def cell(true: int, told: int) -> maps.Cell:
         count, share = int(counts[true, told]), float(shares[true, told])
