@@ -61,10 +61,9 @@ def told(run, **how):
 def without_rankwise(folder):
     """The same from a folder with the whole encoder, each text read alone, by transformers and the head that lies beside."""
     tokenizer, encoder = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
-    longest = json.loads((folder / "preprocessing.json").read_text("utf-8"))["max_length"]
     means = []
     for side in map(list, zip(*PAIRS, strict=True)):
-        inputs = tokenizer(side, return_tensors="pt", padding=True, truncation=True, max_length=longest)
+        inputs = tokenizer(side, return_tensors="pt", padding=True)
         mask = inputs["attention_mask"][..., None]
         with torch.inference_mode():
             means.append((encoder(**inputs)[0] * mask).sum(1) / mask.sum(1))
@@ -110,6 +109,11 @@ def test_an_export_reads_texts_apart_as_torch_does(apart):
     pytest.importorskip("onnxscript")
     run = apart("bert")
     np.testing.assert_allclose(told(run, engine="onnx"), told(run), atol=1e-4)
+
+
+def test_a_merged_run_gives_the_same_without_rankwise(apart, tmp_path):
+    run = apart("bert")
+    np.testing.assert_allclose(without_rankwise(run.merge(tmp_path / "merged")), told(run), atol=1e-4)
 
 
 def test_frozen_states_of_texts_read_apart_are_not_those_of_texts_read_together(fit_for, pair_file, tmp_path):
