@@ -116,6 +116,17 @@ def test_the_code_of_a_run_of_pairs_classifies_a_pair(recipe_for, tmp_path, rows
         assert torch.tensor(scope["logits"])[0].softmax(-1).tolist() == pytest.approx(list(expected.values()), abs=1e-5)
 
 
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_the_code_of_a_run_that_reads_pairs_apart_classifies_a_pair_and_gives_a_mean(recipe_for, tmp_path, rows, method):
+    base = save_tiny("bert", tmp_path / "published")
+    texts = list(zip(rows.texts, rows.texts[1:] + rows.texts[:1], strict=True))
+    changes = [f"base={base}", f"adapter.method={method}", "head={kind: pooled, pooling: apart}", "train.max_steps=3"]
+    run = train(recipe_for("bert", *changes), tmp_path / "run", texts=texts, labels=rows.labels, progress=False)
+    scope, expected = ran(run, base), run.predict([PAIR])[0].probabilities
+    assert scores_of(scope) == pytest.approx(expected, abs=1e-5)
+    assert torch.allclose(torch.tensor(scope["u"]), scope["means"][0][0], atol=1e-5)
+
+
 @pytest.mark.parametrize("head", ["stock", "pooled"])
 @pytest.mark.parametrize("method", ["lora", "full"])
 @pytest.mark.parametrize("key", CONFIGURED)

@@ -9,7 +9,8 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
-from rankwise.stats.calibration import calibrate, cross_fitted, fit_scaling, log_losses
+from rankwise.stats import calibration
+from rankwise.stats.calibration import PRIOR, calibrate, cross_fitted, fit_scaling, log_losses
 from rankwise.stats.scaling import Scaling
 
 
@@ -50,7 +51,7 @@ def test_no_other_temperature_and_biases_have_a_lower_loss():
 
     def loss(values):
         scaled = Scaling(float(np.exp(values[0])), tuple(values[1:]))
-        return log_losses(scaled.probabilities(logits), truth).sum() + (values**2).sum() / 2
+        return log_losses(scaled.probabilities(logits), truth).sum() + (values**2).sum() / (2 * PRIOR**2)
 
     found = fit_scaling(logits, truth, bias=True)
     ours = np.array([np.log(found.temperature), *found.bias])
@@ -58,6 +59,27 @@ def test_no_other_temperature_and_biases_have_a_lower_loss():
         minimize(loss, np.zeros(4), method="Nelder-Mead", options={"maxiter": 4000}).fun, rel=1e-6
     )
     assert np.abs(approx_fprime(ours, loss, 1e-6)).max() < 0.05
+
+
+@pytest.mark.parametrize("rows", [30, 100, 300])
+def test_few_rows_cost_fresh_ones_hardly_any_log_loss_and_gain_where_they_may(rows):
+    honest, overconfident = [], []
+    for seed in range(20):
+        for temperature, gains in ((1.0, honest), (2.0, overconfident)):
+            logits, truth = drawn(rows, 4, temperature=temperature, seed=seed)
+            fresh, labels = drawn(1000, 4, temperature=temperature, seed=1000 + seed)
+            scaled = calibrate(logits, truth).scaling.probabilities(fresh)
+            before = log_losses(Scaling().probabilities(fresh), labels).mean()
+            gains.append(log_losses(scaled, labels).mean() / before)
+    assert np.mean(honest) < 1.01
+    assert max(honest) < 1.05
+    assert np.mean(overconfident) < 0.9
+
+
+def test_a_hundred_rows_that_are_all_right_by_chance_do_not_make_it_far_too_sure():
+    logits, truth = drawn(5000, 4, temperature=1.0)
+    right = np.flatnonzero(logits.argmax(axis=1) == truth)[:100]
+    assert 0.5 < calibrate(logits[right], truth[right]).scaling.temperature < 1.0
 
 
 def test_rows_that_are_all_right_leave_the_temperature_finite():
@@ -80,7 +102,8 @@ def test_a_bias_is_taken_where_classes_have_other_shares_than_the_classifier_giv
     assert len(calibrate(logits, truth).scaling.bias) == 3
 
 
-def test_cross_fitted_probabilities_do_not_flatter_themselves_as_those_of_the_fitted_rows_do():
+def test_cross_fitted_probabilities_do_not_flatter_themselves_as_those_of_the_fitted_rows_do(monkeypatch):
+    monkeypatch.setattr(calibration, "PRIOR", 1.0)  # so weak a one that six biases follow 40 rows
     flattered, honest, true = [], [], []
     for seed in range(20):
         logits, truth = drawn(40, 6, seed=seed)

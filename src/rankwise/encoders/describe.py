@@ -88,7 +88,7 @@ class Encoder:
     longest: int | None
     """The longest text in tokens that its position embeddings allow; None where positions are relative."""
     reads: str
-    """Which token's last hidden state the head reads: "first", "last", or the "mean" of all."""
+    """Which token's last hidden state the head reads: "first", "last", the "mean" of all, or of a pair's texts "apart"."""
     pools: bool
     """Whether the head is one linear layer on what it reads, of no stock class."""
     has_dropout: bool
@@ -131,6 +131,11 @@ class Encoder:
         return self.head[-1].tensors[0][1][0]
 
     @property
+    def head_width(self) -> int:
+        """Width of what the projection to classes reads."""
+        return self.head[-1].tensors[0][1][1]
+
+    @property
     def head_modules(self) -> tuple[str, ...]:
         """The modules that hold the head, beside the encoder or, of a pooler, in it: what peft has to save whole."""
 
@@ -164,7 +169,8 @@ class Encoder:
 
     def with_pooled_head(self, reads: str) -> Self:
         """The same encoder without a pooler of its own, under a head of one linear layer on what `reads` names."""
-        tensors = ((f"{POOLED_HEAD}.weight", (self.classes, self.hidden)), (f"{POOLED_HEAD}.bias", (self.classes,)))
+        width = self.hidden * (2 if reads == "apart" else 1)
+        tensors = ((f"{POOLED_HEAD}.weight", (self.classes, width)), (f"{POOLED_HEAD}.bias", (self.classes,)))
         body = tuple(part for part in self.body if part not in self.pooler)
         return replace(self, reads=reads, pools=True, body=body, head=(Part(POOLED_HEAD, tensors),))
 

@@ -21,7 +21,7 @@ from rankwise.encoders.family import FastPath
 from rankwise.model.dropout import dropout
 from rankwise.model.folding import LinearLayers
 from rankwise.model.methods import LiveAdapter
-from rankwise.model.pooled import pooled
+from rankwise.model.pooled import Apart, pooled
 from rankwise.planning.memory import FUSED_IN_SCORING, FUSED_IN_TRAINING
 from rankwise.recipe import SpeedSpec
 from rankwise.system.device import on_cpu
@@ -75,6 +75,9 @@ class Forward:
     def embed(self, inputs: Inputs) -> Tensor:
         """What enters the first layer (B, T, H)."""
         read = {name: inputs[name] for name in ("input_ids", "token_type_ids") if name in inputs}
+        if self.reads == "apart":
+            positions = Apart.of(inputs["attention_mask"], read.pop("token_type_ids"), torch.float32).position_ids
+            read["position_ids"] = positions
         return torch.as_tensor(self.fast_path.embed(self.encoder, read))
 
     def run(
@@ -89,15 +92,18 @@ class Forward:
     ) -> Tensor:
         """Layers `start` up to `stop` on hidden states (B, T, H); after the last one (B, 1, H) where only that is read.
 
-        What a pooled head reads, a mean of tokens, is (B, 1, H) too.
+        What a pooled head reads, a mean of tokens, is (B, 1, H) too, or (B, 1, 2H) of two texts that are read apart.
         """
         stop, dtype = len(self.layers) if stop is None else stop, PRECISIONS[precision]
-        mask = additive_mask(inputs["attention_mask"], dtype)  # (B, 1, 1, T)
+        attention_mask, segments = inputs["attention_mask"], inputs.get("token_type_ids")
+        mask = additive_mask(attention_mask, dtype)  # (B, 1, 1, T)
+        if self.reads == "apart":
+            mask = Apart.of(attention_mask, inputs["token_type_ids"], dtype).mask  # (B, 1, T, T)
         for index in range(start, stop):
             first_only = speed.first_token and self.reads == "first" and index == len(self.layers) - 1
             hidden = self.layers[index](hidden, mask, dtype=dtype, fold=speed.fold, first_only=first_only)
         if self.pools and start < stop == len(self.layers):
-            hidden = pooled(hidden.float(), inputs["attention_mask"], self.reads)[:, None]
+            hidden = pooled(hidden.float(), attention_mask, self.reads, segments)[:, None]
         return hidden
 
     def freeze(self) -> None:
@@ -199,7 +205,8 @@ def _attend_on_cpu(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | Non
     rows, heads, tokens, width = query.shape
     read, flat = key.shape[2], rows * heads
     beta = 0 if mask is None else 1  # at 0 the bias is not read
-    bias = query.new_empty((1, 1, 1)) if mask is None else mask.expand(rows, heads, 1, read).reshape(flat, 1, read)
+    seen = 1 if mask is None else mask.shape[2]  # 1 where all tokens of a text see the same ones
+    bias = query.new_empty((1, 1, 1)) if mask is None else mask.expand(rows, heads, seen, read).reshape(flat, seen, read)
     scores = torch.baddbmm(
         bias, query.reshape(flat, tokens, width), key.reshape(flat, read, width).transpose(1, 2), beta=beta, alpha=width**-0.5
     )

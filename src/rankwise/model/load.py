@@ -8,9 +8,11 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import tokenizers
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForSequenceClassification, AutoTokenizer
+from tokenizers.processors import TemplateProcessing
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreTrainedTokenizerFast
 from transformers.utils import logging as transformers_logging
 
 from rankwise.encoders.base import Base
@@ -96,6 +98,31 @@ def match_segments(tokenizer: Any, encoder: Encoder) -> None:
     """Let the tokenizer of an encoder that embeds one segment only give no segment ids: its pairs are told by separators."""
     if encoder.config.get("type_vocab_size") == 1:
         tokenizer.model_input_names = [name for name in tokenizer.model_input_names if name != "token_type_ids"]
+
+
+def reading_apart(tokenizer: Any) -> Any:
+    """The same tokenizer, but that both texts of a pair have the special tokens of a text alone, and segment ids.
+
+    Of no architecture's class, for such put their own template in the place of the saved one.
+    """
+    (none, one) = tokenizer(["", "a"], return_attention_mask=False, verbose=False)["input_ids"]
+    before = next(place for place, (left, right) in enumerate(zip(none, one, strict=False)) if left != right)
+    marks = tokenizer.convert_ids_to_tokens(none)
+    alone = [*marks[:before], "$A", *marks[before:]]
+    backend = tokenizers.Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
+    backend.post_processor = TemplateProcessing(
+        single=alone,
+        pair=[*alone, *(f"{'$B' if part == '$A' else part}:1" for part in alone)],
+        special_tokens=list(zip(marks, none, strict=True)),
+    )
+    kept = ("model_max_length", "padding_side", "truncation_side", "pad_token_type_id", "clean_up_tokenization_spaces")
+    made: Any = PreTrainedTokenizerFast
+    return made(
+        tokenizer_object=backend,
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+        **{name: getattr(tokenizer, name) for name in kept if hasattr(tokenizer, name)},
+        **tokenizer.special_tokens_map,
+    )
 
 
 def longest_text(tokenizer: Any, encoder: Encoder, *, prefix: int = 0) -> int:

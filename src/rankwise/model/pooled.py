@@ -1,15 +1,19 @@
 """A pooled head: one linear layer on the mean of the last hidden states, or on one token's, where no stock class has such.
 
+Of a pair whose texts are read apart it is a layer on how their means u and v differ, |u - v|, and on what they share, u * v,
+as in InferSent (arXiv 1705.02364) and Sentence-BERT (arXiv 1908.10084). They lie in one row and see nothing of each other.
+
 Live, it is a model of two modules: the encoder under the name that a stock class gives it, in which peft places its adapters,
 and the head. On disk it is a sentence-transformers folder: the encoder or its adapter as AutoModel loads it, `1_Pooling` and,
-for the head, `2_Dense`. Shapes: B rows, T tokens, H hidden, C classes.
+for the head, `2_Dense`, which is no part of it where it takes two texts' means. Shapes: B rows, T tokens, H hidden,
+C classes.
 """
 
 import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -21,7 +25,12 @@ from rankwise.errors import ModelError
 HEAD_FILE = "2_Dense/model.safetensors"
 READING_FILE = "sentence_bert_config.json"
 START_DEVIATION = 0.02  # of the head's weights where nothing says otherwise, as in transformers
-MODES = {"first": "cls_token", "last": "lasttoken", "mean": "mean_tokens"}  # what sentence-transformers calls them
+MODES = {
+    "first": "cls_token",
+    "last": "lasttoken",
+    "mean": "mean_tokens",
+    "apart": "mean_tokens",
+}  # what sentence-transformers calls them
 
 
 class Output(NamedTuple):
@@ -29,6 +38,23 @@ class Output(NamedTuple):
 
     logits: Tensor
     """(B, C)"""
+
+
+class Apart(NamedTuple):
+    """Two texts in one row that see nothing of each other: what an encoder reads in place of segment ids."""
+
+    mask: Tensor
+    """(B, 1, T, T): 0 where a token sees another, the most negative number where not."""
+    position_ids: Tensor
+    """(B, T), which each text counts from 0."""
+
+    @classmethod
+    def of(cls, attention_mask: Tensor, token_type_ids: Tensor, dtype: torch.dtype) -> Self:
+        unseen = (token_type_ids[:, :, None] != token_type_ids[:, None, :]) | (attention_mask == 0)[:, None, :]  # (B, T, T)
+        mask = torch.zeros(unseen.shape, dtype=dtype, device=unseen.device).masked_fill_(unseen, torch.finfo(dtype).min)
+        places = torch.ones_like(token_type_ids).cumsum(1) - 1  # (B, T)
+        before = (attention_mask * (token_type_ids == 0)).sum(1, keepdim=True)  # (B, 1)
+        return cls(mask[:, None], places - before * (token_type_ids != 0))
 
 
 class PooledClassifier(nn.Module):
@@ -41,7 +67,7 @@ class PooledClassifier(nn.Module):
         if getattr(encoder, "pooler", None) is not None:
             encoder.pooler = None
         self.add_module(described.root, encoder)
-        self.add_module(POOLED_HEAD, nn.Linear(described.hidden, len(classes)))
+        self.add_module(POOLED_HEAD, nn.Linear(described.head_width, len(classes)))
         self.adapter: list[Any] = []
         """peft's wrapper around the encoder, if it has adapters; in a list, for as a module its tensors had two names."""
 
@@ -60,8 +86,12 @@ class PooledClassifier(nn.Module):
 
     def forward(self, *, attention_mask: Tensor, **inputs: Tensor) -> Output:
         """Logits (B, C) of padded inputs (B, T), or of their word embeddings (B, T, H)."""
-        hidden = self.encoder(attention_mask=attention_mask, **inputs).last_hidden_state
-        return Output(self.head(pooled(hidden, attention_mask, self.described.reads)))
+        mask, segments = attention_mask, inputs.get("token_type_ids")
+        if self.described.reads == "apart":
+            mask, positions = Apart.of(attention_mask, inputs.pop("token_type_ids"), torch.float32)
+            inputs["position_ids"] = positions
+        hidden = self.encoder(attention_mask=mask, **inputs).last_hidden_state
+        return Output(self.head(pooled(hidden, attention_mask, self.described.reads, segments)))
 
     def start_head(self) -> None:
         """Draw the head's weights anew from torch's generator."""
@@ -69,13 +99,25 @@ class PooledClassifier(nn.Module):
         nn.init.zeros_(self.head.bias)
 
 
-def pooled(hidden: Tensor, attention_mask: Tensor, reads: str) -> Tensor:
-    """What a head reads of hidden states (B, T, H): their mean over a text's tokens, or its first or last token's (B, H)."""
+def pooled(hidden: Tensor, attention_mask: Tensor, reads: str, segments: Tensor | None = None) -> Tensor:
+    """What a head reads of hidden states (B, T, H): their mean over a text's tokens, or its first or last token's (B, H).
+
+    Of texts that are read apart, which their `segments` (B, T) tell, it is |u - v| and u * v of their means (B, 2H).
+    """
     if reads == "first":
         return hidden[:, 0]
     if reads == "last":  # texts of encoders that read it are padded on the left
         return hidden[:, -1]
-    mask = attention_mask[:, :, None].to(hidden.dtype)  # (B, T, 1)
+    if reads == "apart":
+        assert segments is not None, "of pairs alone the texts are read apart"
+        u, v = (_mean(hidden, attention_mask * (segments == side)) for side in (0, 1))  # (B, H)
+        return torch.cat([(u - v).abs(), u * v], dim=1)
+    return _mean(hidden, attention_mask)
+
+
+def _mean(hidden: Tensor, chosen: Tensor) -> Tensor:
+    """Of the chosen tokens' hidden states (B, T, H), (B, H)."""
+    mask = chosen[:, :, None].to(hidden.dtype)  # (B, T, 1)
     return (hidden * mask).sum(1) / mask.sum(1)
 
 
@@ -87,7 +129,9 @@ def save_head(model: PooledClassifier, folder: Path) -> None:
     ]
     modes = {name: name == f"pooling_mode_{MODES[encoder.reads]}" for name in names}
     dense = {"in_features": head.in_features, "out_features": head.out_features, "bias": True}
-    parts = {"": "models.Transformer", "1_Pooling": "models.Pooling", "2_Dense": "models.Dense"}
+    parts = {"": "models.Transformer", "1_Pooling": "models.Pooling"}
+    if encoder.reads != "apart":  # whose head takes two texts' means
+        parts["2_Dense"] = "models.Dense"
     modules = [
         {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.{kind}"}
         for number, (path, kind) in enumerate(parts.items())

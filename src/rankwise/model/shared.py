@@ -28,6 +28,7 @@ from rankwise.model.pooled import pooled
 from rankwise.model.skeleton import ACTIVATION, NORM_EPSILON, read_body, read_parts, tree_of
 from rankwise.planning.plan import Plan
 
+APART = "apart"  # what such a head reads: tokens see those of their own text alone
 Batch = Mapping[str, NDArray[np.int64]]
 """Padded inputs (B, T) by name."""
 Together = tuple[str, ...]
@@ -105,10 +106,13 @@ class SharedEncoder:
         )
 
     def adapter(self, folder: Path, plan: Plan) -> ResidentAdapter | None:
-        """A run's saved adapter and head, in memory; None where it changes more than linear layers, by low rank.
+        """A run's saved adapter and head, in memory; None where it changes more than linear layers, by low rank, or reads
+        the texts of a pair apart.
 
         Raises ModelError for a tensor that is not finite.
         """
+        if plan.encoder.reads == APART:
+            return None
         parts, tree = read_parts(folder, plan), tree_of(plan.encoder)
         above = tuple(f"{part.path}." for part in (*plan.encoder.head, *plan.encoder.pooler))
         if parts is None or tree is None or any(not name.startswith(above) for name in parts.others):

@@ -185,6 +185,14 @@ def _pooled(recipe: Recipe, encoder: Encoder) -> Encoder:
             "type --set head.kind=slim"
         )
     pooling: str = recipe.head.pooling
+    if pooling == "apart":
+        segments = encoder.traits.sizes.get("S")
+        if encoder.traits.fast_path is None or segments is None or encoder.config.get(*segments) < 2:
+            raise PlanError(
+                f"head.pooling is apart, and {encoder.name} does not tell the two texts of a pair by segment ids, as BERT "
+                "and ELECTRA do; leave head.pooling out, or take base: minilm"
+            )
+        return encoder.with_pooled_head("apart")
     if pooling == "auto":
         pooling = stated_pooling(recipe.base, encoder.config, revision=recipe.revision) or "mean"
     return encoder.with_pooled_head("mean" if pooling == "mean" else encoder.reads if encoder.reads != "mean" else "first")

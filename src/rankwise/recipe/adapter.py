@@ -170,9 +170,10 @@ class HeadSpec(Spec):
     auto: slim under a prefix, and where the whole encoder trains and its base does not say how it is pooled, so that a stock
     class loads what is saved; else pooled.
     """
-    pooling: Literal["auto", "mean", "token"] = "auto"
-    """What a pooled head reads: the mean of all tokens, or the token that a stock head reads. auto: what the base says it was
-    trained with (`1_Pooling/config.json`, `classifier_pooling`), else the mean.
+    pooling: Literal["auto", "mean", "token", "apart"] = "auto"
+    """What a pooled head reads: the mean of all tokens, or the token that a stock head reads. apart: of a pair of texts, each
+    read on its own, how far their means u and v are from each other, |u - v|, and what they share, u * v. auto: what the base
+    says it was trained with (`1_Pooling/config.json`, `classifier_pooling`), else the mean.
     """
     start: Literal["identity", "orthogonal", "random", "fitted"] = "identity"
     """Where a slim head's frozen layer stands. fitted: identity, and the last projection starts as a logistic regression on

@@ -86,8 +86,6 @@ head = load_file(folder / "2_Dense/model.safetensors")
 tokenizer = AutoTokenizer.from_pretrained(folder)
 
 texts = {texts}
-inputs = tokenizer({given}, return_tensors="pt", padding=True, truncation=True, max_length=about["max_length"])
-hidden = model(**inputs)[0]
 {read}
 scores = (read @ head["linear.weight"].T + head["linear.bias"]).{squash}
 {answer}
@@ -98,7 +96,7 @@ scores = (read @ head["linear.weight"].T + head["linear.bias"]).{squash}
 ```python
 from sentence_transformers import SentenceTransformer
 
-logits = SentenceTransformer("path/to/this/folder").encode([{text_or_tuple}])"""
+{encoded} = SentenceTransformer("path/to/this/folder").encode([{text_or_tuple}])"""
 COUNTED = """\
 from pathlib import Path
 
@@ -121,6 +119,20 @@ PAIR = {
     "text_or_tuple": '("The first text of a pair.", "The second text.")',
     "joined": '"The first text of a pair. The second text."',
 }
+HIDDEN = """\
+inputs = tokenizer({given}, return_tensors="pt", padding=True, truncation=True, max_length=about["max_length"])
+hidden = model(**inputs)[0]
+"""
+APART = """\
+pairs = tokenizer(*map(list, zip(*texts)), truncation=True, max_length=about["max_length"])
+rows, means = list(zip(pairs["input_ids"], pairs["token_type_ids"])), []
+for side in (0, 1):
+    alone = [[token for token, segment in zip(*row) if segment == side] for row in rows]
+    inputs = tokenizer.pad({"input_ids": alone}, return_tensors="pt")
+    mask = inputs["attention_mask"][..., None]
+    means.append((model(**inputs)[0] * mask).sum(1) / mask.sum(1))
+u, v = means
+read = torch.cat([(u - v).abs(), u * v], -1)"""
 READ = {
     "mean": 'mask = inputs["attention_mask"][..., None]\nread = (hidden * mask).sum(1) / mask.sum(1)',
     "first": "read = hidden[:, 0]",
@@ -213,15 +225,20 @@ def _loading(plan: Plan, base: Base, task: str, example: Mapping[str, str]) -> s
     if not plan.encoder.pools:
         loading = ADAPTER if plan.adapter.is_apart else WHOLE_MODEL
         return loading.format(base=name, revision=revision, where=where, **by_task, **example)
-    read, imports = READ[plan.encoder.reads], ""
-    alone = f"{NO_STOCK_CLASS} Sentence-transformers gives the same logits with one call"
+    imports, encoded, gives = "", "logits", "the same logits with one call"
+    if plan.encoder.reads == "apart":
+        read, encoded, gives = APART, "u, v", "`u` and `v` of texts that are not cut with one call"
+        example, by_task["torch"] = {**example, "text_or_tuple": f"*{example['text_or_tuple']}"}, "import torch\n"
+    else:
+        read = HIDDEN.format(**example) + READ[plan.encoder.reads]
+    alone = f"{NO_STOCK_CLASS} Sentence-transformers gives {gives}"
     encoder = "AutoModel.from_pretrained(folder, **settings)"
     if plan.adapter.is_apart:
         imports = "from peft import PeftModel\n"
         encoder = f'PeftModel.from_pretrained(AutoModel.from_pretrained("{name}", {revision}**settings), folder)'
         alone += ", where it finds the base by its name"
-    one_call = f"{alone}:"
-    return POOLED.format(imports=imports, encoder=encoder, where=where, read=read, one_call=one_call, **by_task, **example)
+    how = {"imports": imports, "encoder": encoder, "where": where, "read": read, "encoded": encoded}
+    return POOLED.format(one_call=f"{alone}:", **how, **by_task, **example)
 
 
 def _windows(recipe: Recipe, *, pairs: bool) -> str:

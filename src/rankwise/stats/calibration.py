@@ -1,9 +1,9 @@
 """Which scaling makes a classifier's probabilities honest: fitted by log-loss, chosen by cross-validation.
 
 scikit-learn 1.8 and later fit a temperature too (`CalibratedClassifierCV(method="temperature")`), for its own estimators and
-without a bias; a test holds the two against each other. Here a weak prior keeps the temperature finite where every row is
-right. What is decided from the rows that a scaling was fitted to would be too sure of itself, so their own probabilities come
-from scalings that were fitted to the other folds. Shapes: N rows, C classes.
+without a bias; a test holds the two against each other. Here a prior lets few rows change little: where these are all right
+by chance, the likeliest temperature is far too sure. What is decided from the rows that a scaling was fitted to would be too
+sure of itself, so their own probabilities come from scalings that were fitted to the other folds. Shapes: N rows, C classes.
 """
 
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 from rankwise.stats.scaling import Floats, Scaling
 
 FOLDS = 10
-PRIOR = 1.0  # standard deviation of log T and of each bias about 0: as much as a row or two say
+PRIOR = 0.2  # standard deviation of log T and of each bias about 0: at 30 to 1,000 rows best (benchmarks/results/priors.csv)
 FURTHEST = 4.0  # of log T and of a bias, beyond which no classifier is
 SHOWN = 1.0  # standard errors by which a bias must lower the log-loss
 

@@ -54,7 +54,7 @@ def frozen_layers(
     if cache is None or layer == 0 or forward is None:
         return FrozenLayers()
     splits = {"train": job.data.train.tokens, "validation": job.data.validation.tokens}
-    size = sum(int(_offsets(job, tokens, layer)[-1]) for tokens in splits.values()) * job.plan.encoder.hidden * BYTES
+    size = sum(int(_offsets(job, tokens, layer)[-1]) for tokens in splits.values()) * _width(job, layer) * BYTES
     where = of_main_process(_room(job, cache, size))
     if as_before is False and where is None:
         raise StorageError(
@@ -98,10 +98,15 @@ def _offsets(job: Job, tokens: Tokens, layer: int) -> NDArray[np.int64]:
     return np.arange(len(tokens) + 1, dtype=np.int64) if _is_past_the_last(job, layer) else tokens.offsets
 
 
+def _width(job: Job, layer: int) -> int:
+    """Numbers of a hidden state, or past the last layer of what the head reads."""
+    return job.plan.encoder.head_width if _is_past_the_last(job, layer) else job.plan.encoder.hidden
+
+
 def _held(job: Job, tokens: Tokens, layer: int, events: Events) -> HiddenStates:
     """The hidden states that enter `layer`, in memory."""
     offsets = _offsets(job, tokens, layer)
-    held = HiddenStates(np.zeros((int(offsets[-1]), job.plan.encoder.hidden), dtype=np.float16), offsets, layer)
+    held = HiddenStates(np.zeros((int(offsets[-1]), _width(job, layer)), dtype=np.float16), offsets, layer)
     _fill(held, job, tokens, events)
     return held
 
@@ -123,9 +128,10 @@ def _stored(
 ) -> tuple[HiddenStates, bool]:
     """The hidden states that enter `layer`, on disk, and whether they were there already."""
     classifier, offsets = job.classifier, _offsets(job, tokens, layer)
-    mean = _is_past_the_last(job, layer) and job.plan.encoder.reads == "mean"
-    arithmetic = f"{classifier.device.type} {job.precision}{' mean' * mean}"
+    reads = job.plan.encoder.reads
+    told = reads == "apart" or (_is_past_the_last(job, layer) and reads == "mean")
+    arithmetic = f"{classifier.device.type} {job.precision}{f' {reads}' * told}"
     parts = [flat for flat in (tokens.ids, tokens.types) if flat is not None]
     pieces = (flat[start : start + PIECE] for flat in parts for start in range(0, int(tokens.offsets[-1]), PIECE))
     key = key_of(weights, pieces, tokens.offsets, layer=layer, arithmetic=arithmetic)
-    return cache.get(key, offsets, job.plan.encoder.hidden, layer, lambda entry: _fill(entry, job, tokens, events))
+    return cache.get(key, offsets, _width(job, layer), layer, lambda entry: _fill(entry, job, tokens, events))

@@ -18,7 +18,7 @@ from rankwise.data.shifts import shifted_tokens
 from rankwise.encoders.base import Base, locate
 from rankwise.errors import RecipeError
 from rankwise.model.hidden_cache import HiddenStatesCache
-from rankwise.model.load import load_tokenizer, longest_text, match_segments
+from rankwise.model.load import load_tokenizer, longest_text, match_segments, reading_apart
 from rankwise.planning.plan import Plan, plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
@@ -48,10 +48,13 @@ class Memo:
             tokenizer = load_tokenizer(base)
             if labelled.train.layout.text_pair:
                 match_segments(tokenizer, planned.encoder)
+            if planned.encoder.reads == "apart":
+                tokenizer = reading_apart(tokenizer)
             longest = longest_text(tokenizer, planned.encoder, prefix=planned.prefix_length)
             return tokenizer, prepare(recipe.data, tokenizer, longest=longest, labelled=labelled, cache=self.cache)
 
-        key = [recipe.data.model_dump(mode="json"), base.location, base.revision, planned.prefix_length]
+        reads_apart = planned.encoder.reads == "apart"
+        key = [recipe.data.model_dump(mode="json"), base.location, base.revision, planned.prefix_length, reads_apart]
         return keep(self.prepared, json.dumps(key), make)
 
 
@@ -82,6 +85,11 @@ def assemble(
 
     base = locate(recipe.base, revision=recipe.revision)
     tokenizer, data = (memo or Memo()).prepare(recipe, planned, base, labelled)
+    if planned.encoder.reads == "apart" and not data.preprocessing.reads_pairs:
+        raise RecipeError(
+            "head.pooling is apart, which is for pairs, and the data has single texts; leave it out, or name the column of "
+            "the second text: --set data.text_pair=COLUMN"
+        )
     kinds = recipe.evaluate.shifts if recipe.train.select_by == "worst_shift" else ()
     shifted = shifted_tokens(labelled.validation.texts, data.validation.tokens, kinds, tokenizer, data.preprocessing)
 

@@ -18,7 +18,9 @@ def embed(encoder: Any, inputs: Mapping[str, Any]) -> Any:
     if hasattr(embeddings, "token_type_embeddings"):
         types = inputs["token_type_ids"] if "token_type_ids" in inputs else ids.new_zeros(ids.shape)
         embedded = embedded + embeddings.token_type_embeddings(types)
-    positions = _positions(ids, embeddings.position_embeddings.padding_idx)
+    positions = inputs.get("position_ids")
+    if positions is None:
+        positions = _positions(ids, embeddings.position_embeddings.padding_idx)
     return embeddings.dropout(embeddings.LayerNorm(embedded + embeddings.position_embeddings(positions)))
 
 
