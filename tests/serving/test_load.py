@@ -64,3 +64,38 @@ def test_overload_is_refused_at_the_door_and_what_is_let_in_is_answered():
         )
     assert all(int(reply.headers["retry-after"]) >= 1 for _, _, reply in replies if reply.status_code == 429)
     assert (after.status_code, recovery < 1) == (200, True)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("round_", range(10))
+def test_what_was_let_in_before_the_server_is_told_to_end_is_answered(round_):
+    engine = Slow()
+    service = Service(catalogue=Catalogue({"a": stub(("x", "y"), "a")}), engine=engine)
+
+    async def hammer(running):
+        replies, unheard = [], []
+        async with httpx.AsyncClient(base_url=running.url, timeout=30) as client:
+
+            async def one(number):
+                while True:
+                    text = f"text {number} {len(replies)} {len(unheard)}"
+                    try:
+                        replies.append(await client.post("/classify", json={"model": "a", "input": text}))
+                    except httpx.TransportError:  # the socket is closed, or was as the request came
+                        unheard.append(text)
+                        return
+                    if replies[-1].status_code != 200:
+                        return
+
+            asking = [asyncio.ensure_future(one(number)) for number in range(20)]
+            await asyncio.sleep(0.1 + 0.02 * round_)
+            running.server.loop.call_soon_threadsafe(running.server.stop)
+            await asyncio.gather(*asking)
+        return replies
+
+    with live(service) as running:
+        replies = asyncio.run(hammer(running))
+    codes = [reply.status_code for reply in replies]
+    assert set(codes) <= {200, 503}
+    assert codes.count(200) == engine.texts > 0, "as many answers as texts that were computed"
+    assert service.queue.waiting == 0
