@@ -1,15 +1,21 @@
-"""A server of `rankwise serve` in a thread of the test's own process, on a free port."""
+"""A server of `rankwise serve` in a thread of the test's own process, on a free port; and runs that trained nothing."""
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import httpx
+import numpy as np
 
+from rankwise.data.tasks import SingleLabel
+from rankwise.inference.predict import Prediction
 from rankwise.serving.app import Service
+from rankwise.serving.catalogue import LabelSet, Served
 from rankwise.serving.server import Address, Server
 
 
@@ -60,3 +66,59 @@ def eventually(holds, *, within: float = 5.0) -> bool:
             return False
         time.sleep(0.01)
     return True
+
+
+class Drawn:
+    """A predictor whose logits are drawn by a hash of a text and a label."""
+
+    rule = None
+
+    def __init__(self, labels):
+        self.labels, self.task = labels, SingleLabel(labels)
+
+    def read(self, texts):
+        return list(texts)
+
+    def sizes(self, read):
+        return [len(str(text).split()) for text in read]
+
+    def unread(self, texts, _read):
+        return [0 for _ in texts]
+
+    def logits(self, read):
+        return np.array([[_drawn(text, label) for label in self.labels] for text in read], dtype=np.float32)
+
+    def predictions(self, logits):
+        for row in self.task.probabilities(logits):
+            yield Prediction(self.labels[row.argmax()], float(row.max()), dict(zip(self.labels, row.tolist(), strict=True)))
+
+
+def _drawn(text, label):
+    return int.from_bytes(hashlib.sha256(f"{text}\n{label}".encode()).digest()[:2], "big") / 2**14
+
+
+def stub(labels, name="stub", **about):
+    """A run of these labels that trained nothing, the same on every machine."""
+    known = {"classes": labels, "labels": labels, "task": None, "text": (), "text_pair": None, "reads_pairs": False}
+    preprocessing = SimpleNamespace(**known | {"join": " . ", "max_length": 128, "windows": None} | about)
+    run = SimpleNamespace(preprocessing=preprocessing, task=SimpleNamespace(name="single-label"), folder=f"runs/{name}")
+    return Served(name, run, Drawn(labels), "", "sha256:0", "stub", 1_795_000_000, f"{len(labels)} labels, stub + lora")
+
+
+class AnyLabels:
+    """What knows every label: a run of a question's own options."""
+
+    def __init__(self):
+        self.made = {}
+
+    def with_options(self, _model, options, _places):
+        return self._run(options), LabelSet({option: number for number, option in enumerate(options)})
+
+    def with_label(self, _model, candidates, _place):
+        return self._run([*candidates[:1], "something else"]), 0
+
+    def _run(self, labels):
+        key = tuple(labels)
+        if key not in self.made:
+            self.made[key] = stub(key)
+        return self.made[key]

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import subprocess
 import sys
 import warnings
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from servers import live
+from servers import AnyLabels, live, stub
 
 from conftest import CLASSES
-from rankwise.data.tasks import SingleLabel
 from rankwise.serving.app import Service, Settings
-from rankwise.serving.catalogue import Catalogue, LabelSet, Served
+from rankwise.serving.catalogue import Catalogue
 
 ORDER = ("metal", "fruit", "river")
 TEXT = "apple and zinc near the rhine"
@@ -85,7 +82,8 @@ def test_the_sdk_of_typesafe_asks_system_one(server):
 
 def test_the_client_of_hugging_face_classifies(server, monkeypatch):
     hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed: rankwise[clients]")
-    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)  # which keeps it from a server of this machine too
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)  # which keeps it from a server of this machine too
     client = hub.InferenceClient(model=f"{server.url}/models/tickets", token="any")
     found = client.text_classification(TEXT)
     assert {one.label: one.score for one in found} == probabilities(server)
@@ -116,67 +114,11 @@ def test_curl_as_the_readme_types_it(server):
 # --------------------------------------------------------------------------- the conformance kit, over any label at all
 
 
-class AnyLabels:
-    """What knows every label: a run of a question's own options, whose probabilities are drawn by a hash of the text."""
-
-    def with_options(self, _model, options, _places):
-        return self._run(options), LabelSet({option: number for number, option in enumerate(options)})
-
-    def with_label(self, _model, candidates, _place):
-        return self._run([*candidates[:1], "something else"]), 0
-
-    def _run(self, labels):
-        key = tuple(labels)
-        if key not in self.made:
-            self.made[key] = served(key)
-        return self.made[key]
-
-    def __init__(self):
-        self.made = {}
-
-
-class Drawn:
-    """A predictor of such labels."""
-
-    rule = None
-
-    def __init__(self, labels):
-        self.labels, self.task = labels, SingleLabel(labels)
-
-    def read(self, texts):
-        return list(texts)
-
-    def sizes(self, read):
-        return [len(text.split()) for text in read]
-
-    def unread(self, texts, _read):
-        return [0 for _ in texts]
-
-    def logits(self, read):
-        return np.array([[_drawn(text, label) for label in self.labels] for text in read], dtype=np.float32)
-
-    def predictions(self, logits):
-        from rankwise.inference.predict import Prediction
-
-        for row in self.task.probabilities(logits):
-            yield Prediction(self.labels[row.argmax()], float(row.max()), dict(zip(self.labels, row.tolist(), strict=True)))
-
-
-def _drawn(text, label):
-    return int.from_bytes(hashlib.sha256(f"{text}\n{label}".encode()).digest()[:2], "big") / 2**14
-
-
-def served(labels):
-    about = SimpleNamespace(classes=labels, labels=labels, task=None, text=(), text_pair=None, reads_pairs=False, join=" . ")
-    run = SimpleNamespace(preprocessing=about, task=SimpleNamespace(name="single-label"), folder="stub")
-    return Served("stub", run, Drawn(labels), "", "sha256:0", "stub", 1_795_000_000, "any labels")
-
-
 @pytest.mark.parametrize("key", [None, "secret"])
 def test_jevcompat_finds_the_wire_conformant(key):
     pytest.importorskip("jevcompat", reason="jevcompat is not installed: rankwise[clients]")
     service = Service(
-        catalogue=Catalogue({"stub": served(("a", "b"))}),
+        catalogue=Catalogue({"stub": stub(("a", "b"))}),
         settings=Settings(api_key=key, any_json=True),
         open_labels=AnyLabels(),
     )

@@ -98,8 +98,6 @@ def test_under_load_everything_that_was_accepted_is_answered_and_the_exit_code_i
     assert all(one.json() == wanted for one in answered if one.status_code == 200)
     assert all(isinstance(one, httpx.RemoteProtocolError | httpx.ReadError | httpx.WriteError) for one in lost), lost
     assert (code, problems) == (0, "")
-    metrics_say_the_same = len(answered) + len(lost)
-    assert metrics_say_the_same == len(replies)
 
 
 def test_while_it_drains_readiness_is_503_liveness_200_and_a_second_signal_ends_it(words):

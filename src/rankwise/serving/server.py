@@ -126,10 +126,10 @@ class Server(uvicorn.Server):
         self.problem: RankwiseError | None = None
         """Why the runs could not be loaded, where they could not."""
         self._tasks = set[asyncio.Task[Any]]()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._loop = asyncio.get_running_loop()
+        self.loop = asyncio.get_running_loop()
         await super().startup(sockets=sockets)
         self._start(self._load())
 
@@ -159,8 +159,8 @@ class Server(uvicorn.Server):
 
     def _heard(self, handle: Callable[[], None]) -> Callable[[int, Any], None]:
         def heard(*_: Any) -> None:
-            if self._loop is not None:
-                self._loop.call_soon_threadsafe(handle)
+            if self.loop is not None:
+                self.loop.call_soon_threadsafe(handle)
 
         return heard
 
