@@ -51,6 +51,7 @@ def main() -> None:
         "allocation": "\n".join(allocation.table()) + "\n",
         "accuracy": "\n".join(accuracy.table()) + "\n",
         "suspects": suspects_table(),
+        "suspects_several": suspects_several_table(),
         "methods": methods.table(),
         "sweep": sweep_table(),
         "shift": shift_table(),
@@ -228,6 +229,29 @@ def suspects_table() -> str:
             for name in ("precision", "recall")
         )
         lines.append(f"| {row['noise']} | {row['features']} | {row['list']} | {int(row['rows']):,} | {' | '.join(scores)} |")
+    return "\n".join(lines) + "\n"
+
+
+def suspects_several_table() -> str:
+    """Wrong labels found among several of a text, as benchmarks/suspects_several.py wrote them."""
+    lines = [
+        "| replaced by one drawn | features | probably wrong | precision | recall | of the first 100 wrong | by margin |"
+    ]
+    lines.append("|---|---|---:|---|---|---:|---:|")
+    for row in rows_of("suspects_several.csv"):
+        scores = (
+            f"{percent(row[name])} [{percent(row[f'{name}_low'])}, {percent(row[f'{name}_high'])}]"
+            for name in ("precision", "recall")
+        )
+        cells = (
+            row["replaced_by"],
+            row["features"],
+            f"{int(row['rows']):,}",
+            *scores,
+            row["first_100"],
+            row["first_100_by_margin"],
+        )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -69,8 +69,7 @@ class Found:
 
         One label a text by the margin of what is likely. Whether a text has one of several labels by how little of the
         label's usual probability it has, those that are probably wrong before the others: a margin would put all that
-        the judge hardly knows first, which are the rare labels. Where a tenth of the rows of go_emotions' dev.tsv had one of
-        their labels replaced, by others in their shares, 55 of the first 100 were wrong, and by margin 14.
+        the judge hardly knows first, which are the rare labels (benchmarks/suspects_several.py).
         """
         every = [(*one, place) for one in self.judged for place in range(len(one[1].indices))]
         told = [suspects for _, suspects in self.judged]
@@ -78,9 +77,8 @@ class Found:
             np.concatenate([getattr(suspects, name) for suspects in told])
             for name in ("named", "label_probability", "usual_probability", "likely_probability")
         )
-        order = (
-            np.lexsort((own / usual, ~named)) if self.task.name == MULTI_LABEL else np.argsort(own - likely, kind="stable")
-        )
+        several = self.task.name == MULTI_LABEL
+        order = np.lexsort((-usual, own / usual, ~named)) if several else np.argsort(own - likely, kind="stable")
         for number in order.tolist():
             yield every[number]
 
