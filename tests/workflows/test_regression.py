@@ -17,6 +17,7 @@ from rankwise.errors import DataError, RecipeError
 from rankwise.report.blocks import Figure, Table
 from rankwise.report.runs import report_of
 from rankwise.run.folder import Run
+from rankwise.sweep.objective import TrialObjective
 from rankwise.workflows.compare import compare
 from rankwise.workflows.learning_curve import learning_curve
 from rankwise.workflows.train import train
@@ -104,9 +105,10 @@ def test_another_unit_of_the_labels_is_learnt_as_well(measured_recipe, tmp_path)
     )  # of 1,000 from text to text
 
 
-@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("method", ["lora", "full", "head"])
 def test_what_the_ecosystem_loads_gives_the_same_number(measured_recipe, tmp_path, method):
-    run = train(measured_recipe("bert", f"adapter.method={method}", "train.epochs=1", "data.bounds=none"), tmp_path / "run")
+    changes = [f"adapter.method={method}", "train.epochs=1", "data.bounds=none", *(FITTED if method == "head" else ())]
+    run = train(measured_recipe("bert", *changes), tmp_path / "run")
     text = "apple pear under some rhine"
     code = re.findall(r"```python\n(.*?)```", (run.folder / "README.md").read_text("utf-8"), re.DOTALL)[1]
     code = code.replace("A text to classify.", text).replace('"path/to/this/folder"', repr(str(run.folder)))
@@ -205,8 +207,9 @@ def test_what_is_for_classes_is_refused_in_one_line(measured_recipe, tmp_path, t
             train(measured_recipe("bert", change), tmp_path / "refused")
     assert not (tmp_path / "refused").exists()
     recipe = measured_recipe("bert", "train.epochs=1", "evaluate.baselines=false")
-    with pytest.raises(DataError, match="rankwise compare RUN RUN"):
-        learning_curve(recipe, tmp_path / "curve")
+    for refused in (lambda: learning_curve(recipe, tmp_path / "curve"), lambda: TrialObjective()(recipe, lambda _: None)):
+        with pytest.raises(DataError, match="rankwise compare RUN RUN"):
+            refused()
     run = train(recipe, tmp_path / "run").folder
     other = train(measured_recipe("bert", "train.epochs=1", "train.seed=5"), tmp_path / "other").folder
     for words, hint in (

@@ -29,7 +29,7 @@ from rankwise.cli.arguments import (
 from rankwise.data.given import name_of
 from rankwise.data.labels import in_figures
 from rankwise.data.pairs import apart, is_blank, pair_of, shown
-from rankwise.data.tasks.names import ONE_LABEL, REGRESSION
+from rankwise.data.tasks.names import ONE_LABEL
 from rankwise.errors import DataError
 from rankwise.inference.decision import UNSURE
 from rankwise.run.engines import ENGINES, engine_called
@@ -195,8 +195,8 @@ def _write_rows(options: PredictOptions) -> None:
         nested=printed or (options.out is not None and options.out.suffix == NESTS),
         decided=decided,
         sets=decided and loaded.decision is not None and loaded.decision.rule.least_in_set is not None,
-        several=loaded.task.name not in (*ONE_LABEL, REGRESSION),
-        number=loaded.task.name == REGRESSION,
+        several=loaded.task.has_classes and loaded.task.name not in ONE_LABEL,
+        number=not loaded.task.has_classes,
     )
     how: dict[str, Any] = {"mc_dropout": options.mc_dropout, "batch_size": options.batch_size, "engine": options.engine}
     own: Sequence[str] = ()
@@ -244,7 +244,7 @@ def _check_classes(options: PredictOptions, run: "Run") -> None:
     if options.numbers and run.preprocessing.columns:
         raise DataError("--numbers counts the classes of one label column, and this run answers several; leave it out")
     given = {"--numbers": options.numbers, "--probabilities": options.probabilities}
-    if run.task.name == REGRESSION and (idle := [name for name, value in given.items() if value]):
+    if not run.task.has_classes and (idle := [name for name, value in given.items() if value]):
         raise DataError(f"{idle[0]} is of classes, and this run estimates a number; leave it out")
 
 
