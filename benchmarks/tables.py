@@ -70,6 +70,7 @@ def main() -> None:
         "thresholds": "\n".join(thresholds.table()) + "\n",
         "rare_classes": "\n".join(rare_classes.table()) + "\n",
         "bounds": "\n".join(decide.bounds_table()) + "\n",
+        "priors": "\n".join(decide.priors_table()) + "\n",
         "calibration": "\n".join(decide.calibration_table()) + "\n",
         "unlike": "\n".join(unlike.table()) + "\n",
     }
