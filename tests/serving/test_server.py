@@ -136,7 +136,7 @@ def test_a_hangup_has_new_runs_answer_and_forgets_those_that_are_gone(words):
         served.send(signal.SIGTERM)
         code, problems = served.ended()
         assert code == 0
-        assert "not reloaded: " in problems
+        assert "not reloaded, the models are as they were: " in problems
         assert "decision.json" in problems
 
 

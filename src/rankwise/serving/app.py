@@ -129,18 +129,11 @@ class Service:
         """Put every run of the shelf in memory; those that are there already, and the same, stay. Raises RankwiseError."""
         if self.shelf is not None:
             self.catalogue = self.shelf.load(self.catalogue)
-            self.metrics.adapters.set(len(self.catalogue.runs))
 
-    async def reload(self) -> str | None:
-        """Look the runs up again; what is there stays where that fails. What went wrong, if anything."""
+    async def reload(self) -> None:
+        """`load`, while requests are answered; where it fails the runs stay as they were. Raises RankwiseError, OSError."""
         async with self._reloading:
-            try:
-                await asyncio.to_thread(self.load)
-            except RankwiseError as problem:
-                log.warning("not reloaded: %s", problem)
-                return str(problem)
-        log.info("reloaded")
-        return None
+            await asyncio.to_thread(self.load)
 
     @property
     def status(self) -> str:
@@ -361,6 +354,7 @@ class Service:
 
     async def _metrics(self, _: Request) -> Response:
         self.metrics.queue_size.set(self.queue.waiting)
+        self.metrics.adapters.set(0 if self.catalogue is None else len(self.catalogue.runs))
         return Response(self.metrics.text(), media_type=self.metrics.content_type)
 
     async def _openapi(self, _: Request) -> Response:
@@ -379,9 +373,10 @@ class Service:
         if request.client is None or request.client.host not in LOOPBACK or "origin" in request.headers:
             raise Refused("reloading is for this machine alone; elsewhere send SIGHUP", "forbidden", status=403)
         self._check_key(request.headers)
-        problem = await self.reload()
-        if problem is not None:
-            raise Refused(problem, "not_reloaded", status=409)
+        try:
+            await self.reload()
+        except (RankwiseError, OSError) as problem:
+            raise Refused(f"{problem}; the models are as they were", "not_reloaded", status=409) from problem
         return _json({"models": list(self._loaded().runs)})
 
     def _run(self, request: Request) -> Served:

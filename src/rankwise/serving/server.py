@@ -19,7 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from rankwise.errors import DataError, RankwiseError
-from rankwise.serving.app import LOOPBACK, Service
+from rankwise.serving.app import LOOPBACK, Service, log
 
 DRAIN = 20.0  # seconds that what was accepted has, below the 30 that Kubernetes waits
 HEADERS = 10.0  # seconds that a request's headers have to come
@@ -123,7 +123,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.service = service
         self.on_ready = on_ready
-        self.problem: RankwiseError | None = None
+        self.problem: Exception | None = None
         """Why the runs could not be loaded, where they could not."""
         self._tasks = set[asyncio.Task[Any]]()
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -165,7 +165,7 @@ class Server(uvicorn.Server):
         return heard
 
     def _reload(self) -> None:
-        self._start(self.service.reload())
+        self._start(self._look_again())
 
     def _start(self, work: Any) -> None:
         task = asyncio.ensure_future(work)
@@ -175,11 +175,17 @@ class Server(uvicorn.Server):
     async def _load(self) -> None:
         if self.service.catalogue is None:
             try:
-                await asyncio.to_thread(self.service.load)
-            except RankwiseError as problem:
+                await self.service.reload()
+            except Exception as problem:  # noqa: BLE001 - `serve` raises it again, in the main thread
                 self.problem, self.should_exit = problem, True
                 return
         self.on_ready()
+
+    async def _look_again(self) -> None:
+        try:
+            await self.service.reload()
+        except (RankwiseError, OSError) as problem:
+            log.warning("not reloaded, the models are as they were: %s", problem)
 
     async def _drain(self) -> None:
         """Wait until whatever is being answered has been, or until nobody would wait longer."""
@@ -192,7 +198,7 @@ class Server(uvicorn.Server):
 def serve(service: Service, address: Address, *, on_ready: Callable[[str], object] = lambda _: None) -> bool:
     """Serve until a signal ends it; whether it drained. `on_ready` is called with its URL once the runs are loaded.
 
-    Raises DataError for an address, RankwiseError for the runs.
+    Raises DataError for an address, and whatever loading the runs raises.
     """
     listening = address.bound()
     host, port = listening.getsockname()[:2]
