@@ -10,8 +10,12 @@ import socket
 import threading
 import time
 
-import httpx
 import pytest
+
+pytest.importorskip("starlette", reason="rankwise[serve] is not installed")
+pytest.importorskip("httpx", reason="httpx is not installed: rankwise[dev]")
+
+import httpx
 from servers import eventually, live
 
 from rankwise.serving import body as bodies
