@@ -305,6 +305,13 @@ def test_metrics_count_requests_and_predictions(server):
     assert TEXT not in told
 
 
+def test_no_text_is_logged_whatever_the_level(server, caplog):
+    caplog.set_level("DEBUG")
+    assert server.post("/predict", {"inputs": TEXT, "model": "tickets"}).status_code == 200
+    assert server.post("/predict", {"inputs": [[TEXT, TEXT, TEXT]], "model": "tickets"}).status_code == 422
+    assert TEXT not in caplog.text
+
+
 def test_many_clients_get_what_predict_gives_whatever_comes_beside(server):
     runs = server.service.catalogue.runs
     words = ["apple", "iron", "rhine", "zinc pear", "the nile near some copper and figs", "a " * 30]
