@@ -1,4 +1,7 @@
-"""Runs of every task on tiny encoders, and a server that has them all."""
+"""Runs of every task on tiny encoders, and a server that has them all.
+
+What the extra `serve` brings is imported late, so that tests without it are skipped and say so.
+"""
 
 from __future__ import annotations
 
@@ -7,18 +10,9 @@ import json
 import numpy as np
 import pytest
 
-pytest.importorskip("starlette", reason="rankwise[serve] is not installed")
-pytest.importorskip("httptools", reason="rankwise[serve] is not installed")
-pytest.importorskip("prometheus_client", reason="rankwise[serve] is not installed")
-pytest.importorskip("httpx", reason="rankwise[dev] is not installed")
-
-from servers import live
-
 from conftest import CLASSES, WORDS, separable
 from rankwise.data.files.output import write_rows
 from rankwise.inference.decision import Rule
-from rankwise.serving.app import Service, Settings
-from rankwise.serving.catalogue import Catalogue, Shelf
 from rankwise.stats.scaling import Scaling
 
 FITTED = ("head.kind=pooled", "head.start=fitted")
@@ -59,11 +53,12 @@ def served_folders(run_for, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def catalogue(served_folders) -> Catalogue:
+def catalogue(served_folders):
     """All of them in memory; `sure` is tickets with a decision rule."""
-    loaded = Shelf(
-        tuple(f"{name}={folder}" for name, folder in {**served_folders, "sure": served_folders["tickets"]}.items())
-    ).load()
+    from rankwise.serving.catalogue import Shelf
+
+    folders = served_folders | {"sure": served_folders["tickets"]}
+    loaded = Shelf(tuple(f"{name}={folder}" for name, folder in folders.items())).load()
     loaded.runs["sure"].predictor.rule = Rule(scaling=Scaling(2.0), least_confidence=0.9)
     return loaded
 
@@ -71,6 +66,10 @@ def catalogue(served_folders) -> Catalogue:
 @pytest.fixture(scope="session")
 def server(catalogue):
     """A server of all of them, without a key."""
+    from servers import live
+
+    from rankwise.serving.app import Service
+
     with live(Service(catalogue=catalogue)) as running:
         yield running
 
@@ -78,6 +77,11 @@ def server(catalogue):
 @pytest.fixture(scope="session")
 def tickets_only(catalogue):
     """A server of one run, which answers where none is named, with a key and the admin route."""
+    from servers import live
+
+    from rankwise.serving.app import Service, Settings
+    from rankwise.serving.catalogue import Catalogue
+
     alone = Catalogue({"tickets": catalogue.runs["tickets"]})
     settings = Settings(api_key="secret", admin=True, hosts=frozenset({"127.0.0.1", "localhost"}))
     with live(Service(catalogue=alone, settings=settings)) as running:

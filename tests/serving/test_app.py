@@ -9,6 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+pytest.importorskip("starlette", reason="rankwise[serve] is not installed")
+pytest.importorskip("httpx", reason="httpx is not installed: rankwise[dev]")
+
 CHAT = [
     {"role": "system", "content": "be good"},
     {"role": "user", "content": "apple"},
@@ -300,6 +303,13 @@ def test_metrics_count_requests_and_predictions(server):
         assert f"rankwise_{name}_count" in told
     assert "rankwise_queue_size 0.0" in told
     assert TEXT not in told
+
+
+def test_no_text_is_logged_whatever_the_level(server, caplog):
+    caplog.set_level("DEBUG")
+    assert server.post("/predict", {"inputs": TEXT, "model": "tickets"}).status_code == 200
+    assert server.post("/predict", {"inputs": [[TEXT, TEXT, TEXT]], "model": "tickets"}).status_code == 422
+    assert TEXT not in caplog.text
 
 
 def test_many_clients_get_what_predict_gives_whatever_comes_beside(server):

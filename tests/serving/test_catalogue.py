@@ -6,6 +6,9 @@ import shutil
 
 import pytest
 
+pytest.importorskip("starlette", reason="rankwise[serve] is not installed")
+pytest.importorskip("httpx", reason="httpx is not installed: rankwise[dev]")
+
 from rankwise.errors import RunError
 from rankwise.inference.decision import Rule
 from rankwise.serving.catalogue import Catalogue, Shelf

@@ -10,6 +10,10 @@ import warnings
 
 import numpy as np
 import pytest
+
+pytest.importorskip("starlette", reason="rankwise[serve] is not installed")
+pytest.importorskip("httpx", reason="httpx is not installed: rankwise[dev]")
+
 from servers import AnyLabels, live, stub
 
 from conftest import CLASSES

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 
-import httpx
 import pytest
+
+pytest.importorskip("starlette", reason="rankwise[serve] is not installed")
+pytest.importorskip("httpx", reason="httpx is not installed: rankwise[dev]")
+
+import httpx
 from servers import live, stub
 
 from rankwise.serving.app import Service, Settings

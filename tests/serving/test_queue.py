@@ -7,6 +7,9 @@ import threading
 
 import pytest
 
+pytest.importorskip("starlette", reason="rankwise[serve] is not installed")
+pytest.importorskip("httpx", reason="httpx is not installed: rankwise[dev]")
+
 from rankwise.serving.engine import EachAlone
 from rankwise.serving.queue import Queue
 from rankwise.serving.refusals import Refused

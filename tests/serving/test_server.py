@@ -13,8 +13,12 @@ import threading
 import time
 from contextlib import contextmanager
 
-import httpx
 import pytest
+
+pytest.importorskip("starlette", reason="rankwise[serve] is not installed")
+pytest.importorskip("httpx", reason="httpx is not installed: rankwise[dev]")
+
+import httpx
 from servers import eventually
 
 from rankwise.errors import DataError

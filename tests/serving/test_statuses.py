@@ -10,13 +10,17 @@ import socket
 import threading
 import time
 
-import httpx
 import pytest
+
+pytest.importorskip("starlette", reason="rankwise[serve] is not installed")
+pytest.importorskip("httpx", reason="httpx is not installed: rankwise[dev]")
+
+import httpx
 from servers import eventually, live
 
 from rankwise.serving import body as bodies
 from rankwise.serving.app import Service, Settings
-from rankwise.serving.catalogue import Catalogue
+from rankwise.serving.catalogue import Catalogue, Shelf
 from rankwise.serving.engine import EachAlone
 
 SYSTEM, DECISIONS = "/v1/systemone", "/v1/decisions"
@@ -301,6 +305,16 @@ def test_reloading_is_for_no_page_of_a_browser_and_where_it_is_not_asked_for_the
     assert tickets_only.http.post("/admin/reload", headers=given).json() == {"models": ["tickets"]}
     assert tickets_only.http.post("/admin/reload", headers=given | {"origin": "http://evil.example"}).status_code == 403
     assert server.http.post("/admin/reload").status_code == 404
+
+
+def test_where_reloading_fails_the_runs_stay_as_they_were(catalogue, tmp_path):
+    alone = Catalogue({"tickets": catalogue.runs["tickets"]})
+    service = Service(Shelf((str(tmp_path / "gone"),)), catalogue=alone, settings=Settings(admin=True))
+    with live(service) as running:
+        reply = running.http.post("/admin/reload")
+        assert reply.status_code == 409
+        assert "no such folder" in reply.json()["error"]["message"]
+        assert running.post("/predict", ROUTES["/predict"]).status_code == 200
 
 
 # ------------------------------------------------------------------------------------------------ when it is busy

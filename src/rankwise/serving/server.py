@@ -22,6 +22,7 @@ from rankwise.errors import DataError, RankwiseError
 from rankwise.serving.app import LOOPBACK, Service, log
 
 DRAIN = 20.0  # seconds that what was accepted has, below the 30 that Kubernetes waits
+FAREWELL = 0.5  # seconds
 HEADERS = 10.0  # seconds that a request's headers have to come
 HEADER_BYTES = 65_536
 KEEP_ALIVE = 30  # seconds
@@ -188,9 +189,16 @@ class Server(uvicorn.Server):
             log.warning("not reloaded, the models are as they were: %s", problem)
 
     async def _drain(self) -> None:
-        """Wait until whatever is being answered has been, or until nobody would wait longer."""
+        """Wait until whatever is being answered has been, or until nobody would wait longer.
+
+        A client that keeps its connection is then told with its next answer, for a moment, that there is none any more: a
+        connection that closes as a request comes tells it nothing.
+        """
         until = time.monotonic() + DRAIN
         while self.service.active and time.monotonic() < until:
+            await asyncio.sleep(0.02)
+        until = time.monotonic() + FAREWELL
+        while self.server_state.connections and time.monotonic() < until:
             await asyncio.sleep(0.02)
         self.should_exit = True
 

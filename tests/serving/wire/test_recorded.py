@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("starlette", reason="rankwise[serve] is not installed")
-pytest.importorskip("prometheus_client", reason="rankwise[serve] is not installed")
+pytest.importorskip("httpx", reason="httpx is not installed: rankwise[dev]")
 
 from pydantic import TypeAdapter
 from servers import stub

@@ -15,7 +15,7 @@ EPILOG = "SIGHUP looks the runs up again; SIGTERM answers what was accepted and 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions:
     runs: Annotated[
-        list[str], Argument(metavar="RUNS...", help="Run folders, folders of runs, quoted patterns; NAME=FOLDER to name one.")
+        list[str], Argument(metavar="RUNS", help="Run folders, folders of runs, quoted patterns; NAME=FOLDER to name one.")
     ]
     host: Annotated[str, Option(help="The address to listen on.")] = "127.0.0.1"
     port: Annotated[int, Option(min=0, max=65_535, help="The port; 0 for a free one.")] = 8080
