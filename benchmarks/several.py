@@ -73,6 +73,7 @@ def main() -> None:
     parser.add_argument("--systems", nargs="*", default=list(SYSTEMS), choices=list(SYSTEMS))
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=None, help="begin no further run after so many")
+    parser.add_argument("--budget", type=float, default=None, help="minutes that `auto` may train, as budget.minutes says")
     parser.add_argument("--keep", type=Path, default=None, help="a folder that keeps rows, runs and probabilities")
     parser.add_argument("--table", action="store_true", help="only print what has been measured")
     options = parser.parse_args()
@@ -100,7 +101,7 @@ def run_cell(cell: dict[str, Any], options: argparse.Namespace, folder: Path, en
         facts: dict[str, Any] = {}
         half = chosen = test
         if job["system"] != LABELS:
-            of_dev, of_test, facts = run(str(job["system"]), cell, folder, options.threads)
+            of_dev, of_test, facts = run(str(job["system"]), cell, folder, options.threads, options.budget)
             limits = np.array(facts.pop("thresholds", best_thresholds(of_dev, dev)))
             half, chosen = (np.asarray(of_test >= limit).astype(np.int64) for limit in (0.5, limits))
         row = {
@@ -116,13 +117,15 @@ def run_cell(cell: dict[str, Any], options: argparse.Namespace, folder: Path, en
         print(*list(row.values())[:-2], flush=True)
 
 
-def run(system: str, cell: dict[str, Any], folder: Path, threads: int) -> tuple[NDArray[Any], NDArray[Any], dict[str, Any]]:
+def run(
+    system: str, cell: dict[str, Any], folder: Path, threads: int, budget: float | None
+) -> tuple[NDArray[Any], NDArray[Any], dict[str, Any]]:
     """Probabilities of the dev and the test rows, and facts for the CSV."""
     from rankwise.encoders.base import locate
 
     out = folder / f"{system}.npz"
     command = [sys.executable, str(HERE / "several_peers.py"), system, str(folder), str(locate("minilm").location)]
-    command += [str(cell["seed"]), str(cell["epochs"]), str(out)]
+    command += [str(cell["seed"]), str(cell["epochs"]), str(out), *([] if budget is None else [str(budget)])]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = {
         **os.environ,

@@ -1,4 +1,5 @@
-"""One system that gives a text several labels: `python several_peers.py NAME FOLDER ENCODER SEED EPOCHS FOUND.npz`.
+"""One system that gives a text several labels: `python several_peers.py NAME FOLDER ENCODER SEED EPOCHS FOUND.npz
+[MINUTES]`.
 
 The folder has train, dev and test as go_emotions is published: TSV of a text, class numbers and an id, and labels.txt. Each
 system is a process of its own, and imports stand in the functions. FOUND.npz gets the probabilities of the dev and test rows;
@@ -154,6 +155,7 @@ def auto(folder: Path, encoder: str, seed: int, epochs: float) -> Found:  # noqa
             rungs[-1] |= {"cpu": round(now - began, 1), "credit": round(event.accuracy, 4)}
 
     asked = [f"data.source={folder}", f"train.seed={seed}", f"train.epochs={epochs:g}"]
+    asked += [f"budget.minutes={minutes}" for minutes in sys.argv[7:]]
     run = rankwise.train("auto", folder / "run", overrides=asked, listeners=[hear], existing="overwrite")
     scored = run.scored_rows()
     test = scored.probabilities[np.argsort(scored.rows)].astype(np.float64)

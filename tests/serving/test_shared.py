@@ -42,6 +42,11 @@ def test_runs_of_one_base_are_on_one_encoder_and_share_a_tokenizer(shelf, runs):
     assert runs["tickets"].predictor.tokenizer is runs["again"].predictor.tokenizer
 
 
+def test_a_run_alone_has_its_adapter_folded_into_the_weights(served_folders):
+    (served,) = Shelf((f"tickets={served_folders['tickets']}",), encoders=Encoders()).load().runs.values()
+    assert not isinstance(scorer_of(served), ResidentScorer)
+
+
 def test_a_run_that_counts_words_is_served_by_its_own_predictor(runs):
     assert not isinstance(getattr(runs["words"].predictor, "scorer", None), ResidentScorer)
 
@@ -73,7 +78,8 @@ def test_answers_of_mixed_batches_are_those_of_each_run_alone(runs, served_folde
 
 def test_a_text_in_several_windows_has_the_mean_of_its_own(run_for):
     folder = run_for("bert", "train.epochs=1", "data.max_length=8", "data.windows=4").folder
-    (served,) = Shelf((f"long={folder}",), encoders=Encoders()).load().runs.values()
+    served = Shelf((f"long={folder}", f"again={folder}"), encoders=Encoders()).load().runs["long"]
+    assert isinstance(scorer_of(served), ResidentScorer)
     long, short = "apple pear iron copper river lake " * 4, "an apple"
     queue = Queue(Together())
 

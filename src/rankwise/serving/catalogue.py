@@ -159,17 +159,17 @@ class Shelf:
 
     def load(self, before: Catalogue | None = None) -> Catalogue:
         """Every run in memory; those of a catalogue `before` whose files are the same are kept. Raises RankwiseError."""
-        kept = {} if before is None else before.runs
-        return Catalogue(
-            {name: self._loaded(name, folder, kept.get(name)) for name, folder in self.folders().items()}, self.default
-        )
+        kept, folders = {} if before is None else before.runs, self.folders()
+        encoders = self.encoders if len(folders) > 1 else None  # alone, a run's adapter is folded into the weights
+        loaded = {name: self._loaded(name, folder, kept.get(name), encoders) for name, folder in folders.items()}
+        return Catalogue(loaded, self.default)
 
-    def _loaded(self, name: str, folder: Path, before: Served | None) -> Served:
+    def _loaded(self, name: str, folder: Path, before: Served | None, encoders: Encoders | None) -> Served:
         digest = _digest(folder)
         if before is not None and before.digest == digest:
             return before
         run = Run.load(folder, base=self.base)
-        predictor = (None if self.encoders is None else self.encoders.predictor(run)) or run.predictor_on(self.engine)
+        predictor = (None if encoders is None else encoders.predictor(run)) or run.predictor_on(self.engine)
         written = read_manifest(folder).sha256
         (trained,) = (names[-1] for names in CLASSIFIERS if names[-1] in written)
         how = "counted words" if run.counts_words else f"{run.facts.base.name} + {run.recipe.adapter.method}"
