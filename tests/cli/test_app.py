@@ -558,7 +558,7 @@ def test_a_budget_in_two_units_is_a_mistake_too(type_):
         (["train", "auto", "--epochs", "3"], "No such option: --epochs; did you mean --set train.epochs=VALUE?"),
         (["train", "auto", "--lr", "3"], "No such option: --lr; did you mean --set train.learning_rate=VALUE?"),
         (["plan", "auto", "--text-column", "a"], "No such option: --text-column; did you mean --set data.text=VALUE?"),
-        (["compare", "a", "b", "--metric", "f1"], "Invalid value for '--metric': 'f1' is not one of 'accuracy', 'macro-f1'."),
+        (["compare", "a", "b", "--metric", "f1"], "Invalid value for '--metric': 'f1' is not one of 'accuracy', 'macro-f1',"),
         (["plan", "auto", "--classes", "1"], "Invalid value for '--classes'"),
         (["plan", "auto", "--classes", "many"], "Invalid value for '--classes'"),
         (["predict", "run", "x.csv", "--engine", "tensorrt"], "Invalid value for '--engine'"),

@@ -33,7 +33,7 @@ def test_an_interval_is_shown_as_far_as_it_is_defined(scored, as_percent, as_poi
 
 
 def test_scores_without_bounds_are_shown_without(capsys):
-    show_evaluation(replace(scored([], []), mcc=Interval(None, None, None)), [])
+    show_evaluation(replace(scored(["fruit"], []), mcc=Interval(None, None, None)), ["fruit"])
     lines = {line.split("  ")[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines()}
     assert lines["accuracy %"] == ["%", "50.0"]
     assert lines["MCC"] == ["n/a"]

@@ -139,7 +139,7 @@ def test_runs_are_compared_by_macro_f1_on_the_same_rows(several_recipe, tmp_path
     long, short = sorted(found.systems, key=lambda system: -len(system.runs))
     assert long.macro_f1.value == pytest.approx(np.mean([run.scores.test.macro_f1.value for run in runs[:2]]))
     assert short.accuracy.value == pytest.approx(runs[2].scores.test.accuracy.value)
-    assert found.headline == "macro_f1", "whole rows say little of single labels"
+    assert found.scores[0] == "macro_f1", "whole rows say little of single labels"
     (pair,) = found.pairs
     assert found.verdict(pair) == found.verdict(pair, "macro_f1") != found.verdict(pair, "accuracy")
     folders = [run.folder for run in runs]
