@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.tasks.names import MULTI_LABEL
-from rankwise.data.tasks.task import UNKNOWN, Labels, Probabilities, Question, Task
+from rankwise.data.tasks.task import UNKNOWN, ClassTask, Labels, Probabilities, Question, Task
 
 if TYPE_CHECKING:
     from rankwise.recipe import EvaluateSpec
@@ -24,7 +24,7 @@ LEAST_PROBABILITY = 1e-7  # a float's distance from 1
 
 
 @dataclass(frozen=True)
-class MultiLabel(Task):
+class MultiLabel(ClassTask):
     """Several labels a text. Labels are 1 for a class that a text has, else 0 (N, C); -1 throughout where one is unknown."""
 
     thresholds: tuple[float, ...] | None = None

@@ -209,6 +209,3 @@ class Regression(Task):
                 f"like it; correct them, or leave them out of the scores: {as_set('data.unseen_labels', 'wrong')}"
             )
         return numbers
-
-    def _numbers(self, tags: Sequence[tuple[str, ...]], number_of: Mapping[str, int]) -> Labels:
-        raise NotImplementedError("numbers are read by `parse`")

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.tasks.names import SINGLE_LABEL
-from rankwise.data.tasks.task import UNKNOWN, Labels, Probabilities, Task
+from rankwise.data.tasks.task import UNKNOWN, ClassTask, Labels, Probabilities, Task
 
 if TYPE_CHECKING:
     from rankwise.recipe import EvaluateSpec
@@ -21,7 +21,7 @@ LEAST_PROBABILITY = 1e-12  # which a class has that no text of the training rows
 
 
 @dataclass(frozen=True)
-class SingleLabel(Task):
+class SingleLabel(ClassTask):
     """One class per text. Labels are class numbers (N,), -1 for a class that is not known."""
 
     name = SINGLE_LABEL

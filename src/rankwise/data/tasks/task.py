@@ -119,10 +119,6 @@ class Task(ABC):
     def names(self, label: Any) -> tuple[str, ...]:
         """The classes that one row of labels or decisions has."""
 
-    @abstractmethod
-    def _numbers(self, tags: Sequence[tuple[str, ...]], number_of: Mapping[str, int]) -> Labels:
-        """The labels of rows that have these tags; a tag without a number makes its row unknown."""
-
     def tuned(self, probabilities: Probabilities, truth: Labels) -> Self:
         """The task with what it can choose by held-out rows."""
         del probabilities, truth
@@ -195,6 +191,14 @@ class Task(ABC):
         """One row of labels or decisions in words."""
         return " + ".join(self.names(label)) or "(none)"
 
+    @abstractmethod
+    def parse(self, table: Table, numbering: Sequence[str], spec: DataSpec) -> Labels:
+        """The labels of a table; `numbering` names the classes that whole numbers count. Raises DataError."""
+
+
+class ClassTask(Task):
+    """A task whose labels are names of classes."""
+
     def parse(self, table: Table, numbering: Sequence[str], spec: DataSpec) -> Labels:
         """The labels of a table: names as they are, whole numbers through `numbering`.
 
@@ -223,6 +227,10 @@ class Task(ABC):
                 "them, or type --set data.unseen_labels=wrong to count them as mistakes"
             )
         return self._numbers(tags, number_of)
+
+    @abstractmethod
+    def _numbers(self, tags: Sequence[tuple[str, ...]], number_of: Mapping[str, int]) -> Labels:
+        """The labels of rows that have these tags; a tag without a number makes its row unknown."""
 
 
 def _refuse_to_score(table: Table, labels: Iterable[str], classes: Sequence[str]) -> None:
