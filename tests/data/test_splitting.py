@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from conftest import CLASSES, separable
 from rankwise.data.clean import clean
 from rankwise.data.files.table import table_of
-from rankwise.data.labelled import folds, split_off, split_tables
+from rankwise.data.labelled import split_tables
+from rankwise.data.splitting import folds, split_off
 from rankwise.errors import DataError
 from rankwise.recipe import DataSpec
 

@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from conftest import prepared
 from rankwise.data.batches import Padding
-from rankwise.data.labelled import folds
+from rankwise.data.splitting import folds
 from rankwise.data.tasks import Regression
 from rankwise.inference.features import head_features
 from rankwise.inference.scorer import logits

@@ -12,7 +12,8 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from conftest import Rows
-from rankwise.data.labelled import FOLDS, folds, read_labelled
+from rankwise.data.labelled import read_labelled
+from rankwise.data.splitting import FOLDS, folds
 from rankwise.data.tasks import SingleLabel
 from rankwise.errors import ModelError, RecipeError
 from rankwise.planning.plan import plan

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from conftest import CLASSES
 from rankwise.data.files.table import Table
-from rankwise.data.labelled import nested_order, read_labelled
+from rankwise.data.labelled import read_labelled
+from rankwise.data.splitting import nested_order
 from rankwise.errors import DataError, RunError
 from rankwise.run.folder import Run
 from rankwise.stats.power_law import PowerLaw

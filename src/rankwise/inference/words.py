@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from rankwise.data.batches import label_sets
-from rankwise.data.labelled import folds
 from rankwise.data.pairs import is_pair, joined
+from rankwise.data.splitting import folds
 from rankwise.data.store import Texts
 from rankwise.data.tasks import Labels, MultiLabel, Regression, SingleLabel, Task
 from rankwise.errors import ModelError, RunError, require

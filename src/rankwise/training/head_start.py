@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
 from rankwise.data.batches import Padding, label_sets
-from rankwise.data.labelled import folds
 from rankwise.data.prepare import Split
+from rankwise.data.splitting import folds
 from rankwise.data.store import Texts
 from rankwise.data.tasks import Labels, Regression, SingleLabel, Task
 from rankwise.inference.features import head_features

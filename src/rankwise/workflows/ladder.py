@@ -17,7 +17,8 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from rankwise.data.labelled import FOLDS, Labelled
+from rankwise.data.labelled import Labelled
+from rankwise.data.splitting import FOLDS
 from rankwise.data.tasks import Labels, Task
 from rankwise.errors import OverTime
 from rankwise.inference.words import Words, held_out_words

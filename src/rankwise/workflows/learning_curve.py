@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from rankwise.data.files.output import write_rows
 from rankwise.data.files.rows import OutputRow
-from rankwise.data.labelled import Labelled, nested_order, read_labelled
+from rankwise.data.labelled import Labelled, read_labelled
+from rankwise.data.splitting import nested_order
 from rankwise.data.tasks import ONE_LABEL
 from rankwise.errors import Damaged, DataError, RunError
 from rankwise.recipe import Recipe
