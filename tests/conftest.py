@@ -6,6 +6,7 @@ layers, a vocabulary of the data set's words; helpers/tiny_families.py has them.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import pwd
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import hypothesis
@@ -386,9 +388,14 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """What `time.monotonic` reads during the test, so that a busy machine changes nothing."""
+    """What `time.monotonic` reads for a study during the test, so that a busy machine changes nothing.
+
+    For a study alone: other threads of the process, such as a server that later tests ask too, would set their alarms by it.
+    """
     clock = Clock()
-    monkeypatch.setattr(time, "monotonic", clock)
+    standing = SimpleNamespace(**vars(time) | {"monotonic": clock})
+    for name in ("driver", "objective", "search", "stage", "storage"):
+        monkeypatch.setattr(importlib.import_module(f"rankwise.sweep.{name}"), "time", standing)
     return clock
 
 
