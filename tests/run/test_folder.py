@@ -34,7 +34,7 @@ from rankwise.run.export.onnx import probe_batches
 from rankwise.run.folder import Run
 from rankwise.run.format import CleanScores, ScoredRows
 from rankwise.run.manifest import write_manifest
-from rankwise.run.saving import _check_reload, portable, save
+from rankwise.run.saving import Kept, _check_reload, portable, save
 from rankwise.run.verdict import verdict
 from rankwise.stats.intervals import Interval
 from rankwise.system.cache import cache_folder
@@ -276,7 +276,7 @@ def test_a_save_that_does_not_reload_to_the_same_logits_is_a_defect(built_for, r
         built.classifier.model.get_parameter("base_model.model.bert.embeddings.LayerNorm.bias").add_(0.5)
     built.classifier.model.eval()
     with pytest.raises(ReloadMismatch, match="reloaded logits differ by up to"):
-        save(tmp_path, built, run.facts, run.scores, scored_rows=run.scored_rows())
+        save(tmp_path, built, run.facts, run.scores, Kept(run.scored_rows()))
     assert not (tmp_path / "manifest.json").exists(), "a folder without one is no run"
 
 

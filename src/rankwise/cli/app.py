@@ -26,6 +26,7 @@ VERBS = {  # what `rankwise --help` says of each, before its file is imported
     "decide": "When a run answers and when a person does, with a bound.",
     "predict": "Label texts from a file or the command line.",
     "serve": "Runs behind HTTP, for clients that people have already.",
+    "export": "Write a run for ONNX Runtime, in 8 bits too, or OpenVINO.",
     "merge": "Write a run as one transformers model, its adapter merged.",
     "learn-curve": "Accuracy against rows, and what more would bring.",
     "compare": "Which run is better, and whether that is shown.",

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -19,7 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 from rankwise.data.pairs import BETWEEN, is_pair, sides
 from rankwise.data.spans import Span
 from rankwise.data.store import Numbers, Texts
-from rankwise.errors import ModelError
+from rankwise.errors import ModelError, RunError
 from rankwise.system.cache import Cache
 
 FORMAT = 2
@@ -88,6 +89,21 @@ class Tokens:
         return len(mine) == len(theirs) and all(
             np.array_equal(one[0], other[0]) for one, other in zip(mine, theirs, strict=True)
         )
+
+    def save(self, path: Path) -> None:
+        """Write them to a compressed NumPy file."""
+        kept: dict[str, Any] = {"ids": self.ids, "offsets": self.offsets, "types": self.types, "firsts": self.firsts}
+        np.savez_compressed(path, **{name: values[0 : len(values)] for name, values in kept.items() if values is not None})
+
+    @classmethod
+    def load(cls, path: Path) -> "Tokens":
+        """What `save` wrote. Raises RunError for a file that is none."""
+        try:
+            with np.load(path, allow_pickle=False) as kept:
+                tokens = cls(kept["ids"], kept["offsets"], kept.get("types"), kept.get("firsts"))
+        except (OSError, ValueError, KeyError, BadZipFile) as problem:
+            raise RunError(f"{path}: no tokens that can be read; copy the run folder again") from problem
+        return tokens
 
     def take(self, texts: NDArray[np.int64]) -> "Tokens":
         """The tokens of these texts alone, on disk."""

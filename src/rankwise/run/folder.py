@@ -23,6 +23,7 @@ from rankwise.run.engines import engine_called
 from rankwise.run.engines.onnx import exported
 from rankwise.run.manifest import (
     HELD_OUT,
+    HELD_OUT_TOKENS,
     PLAN,
     PREPROCESSING,
     RECIPE,
@@ -39,6 +40,7 @@ from rankwise.system.files import read_json
 
 if TYPE_CHECKING:
     from rankwise.data.given import Label
+    from rankwise.data.tokens import Tokens
     from rankwise.encoders.base import Base
     from rankwise.inference.explain import Explainer, Explanation
     from rankwise.inference.onnx_scorer import OnnxScorer
@@ -164,6 +166,16 @@ class Run:
 
         path = self.folder / HELD_OUT
         return ScoredRows.read(path, self.preprocessing.classes) if path.is_file() else None
+
+    def held_out_tokens(self) -> Tokens | None:
+        """The token ids of the validation rows that `held_out_rows` tells of.
+
+        None where there were none to spare, where the recipe keeps no texts, and of an older rankwise.
+        """
+        from rankwise.data.tokens import Tokens
+
+        path = self.folder / HELD_OUT_TOKENS
+        return Tokens.load(path) if path.is_file() else None
 
     def base(self) -> Base:
         """The base encoder, found again and checked; a whole model is its own base. Raises ModelError or RunError.

@@ -4,6 +4,7 @@ Nothing here loads what trains, so a wrong path is told at once. The names of a 
 """
 
 import os
+import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -22,6 +23,8 @@ RECIPE = "recipe.yaml"
 CARD = "README.md"
 SCORED_ROWS = "test.parquet"
 HELD_OUT = "held_out.parquet"  # likewise of validation rows, or of all where folds were held out; older runs have none
+HELD_OUT_TOKENS = "held_out_tokens.npz"  # the token ids of validation rows, unless evaluate.keep_texts is false
+EXPORTS = ("onnx", "onnx-int8", "openvino")  # folders in a run's, made later by rankwise export
 EVENTS = "events.jsonl"
 WORDS = "words.skops"  # of a run without an encoder, which counts words
 MANIFEST = "manifest.json"  # written last: a folder that has it is whole
@@ -84,6 +87,9 @@ def take_away(folder: Path, *later: str) -> None:
     for name in (*names, *later):
         if (path := folder / name).resolve().is_relative_to(folder.resolve()):
             path.unlink(missing_ok=True)
+    for name in EXPORTS:
+        if (folder / name).is_dir() and not (folder / name).is_symlink():
+            shutil.rmtree(folder / name)
 
 
 def run_that_has(path: Path) -> Path | None:

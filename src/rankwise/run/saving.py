@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from rankwise.data.tasks import Task
-from rankwise.data.tokens import tokenize
+from rankwise.data.tokens import Tokens, tokenize
 from rankwise.encoders.base import Base
 from rankwise.errors import ReloadMismatch
 from rankwise.inference.evaluation import Evaluation
@@ -39,6 +40,26 @@ from rankwise.training.parts.pruning import live_ranks
 PROBE_BATCH = 4  # of them at a time: sixteen long ones would be the run's peak of memory
 PROBE_TEXTS = 16  # whose logits are compared after reloading
 ROUNDING = 1e-5  # relative and absolute, of logits in fp32
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a run keeps of the rows that it did not train on."""
+
+    scored: schema.ScoredRows
+    """What it said of the test rows,"""
+    held_out: schema.ScoredRows | None = None
+    """and of those that decisions are made by,"""
+    tokens: Tokens | None = None
+    """whose tokens these are."""
+
+    def write(self, folder: Path, classes: Sequence[str]) -> None:
+        """Write a file for each."""
+        self.scored.write(folder / manifest.SCORED_ROWS, classes)
+        if self.held_out is not None:
+            self.held_out.write(folder / manifest.HELD_OUT, classes)
+        if self.tokens is not None:
+            self.tokens.save(folder / manifest.HELD_OUT_TOKENS)
 
 
 def facts_of(job: Job, fitted: Fitted, folder: Path, *, seconds: float, notes: Sequence[str]) -> schema.RunFacts:
@@ -83,9 +104,8 @@ def save(
     job: Job,
     facts: schema.RunFacts,
     scores: schema.RunScores,
+    kept: Kept,
     *,
-    scored_rows: schema.ScoredRows,
-    held_out: schema.ScoredRows | None = None,
     scratch: Path | None = None,
     goes_on: bool = False,
 ) -> Run:
@@ -104,9 +124,8 @@ def save(
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
     try:
-        _write_files(draft, job, facts, scores, scored_rows)
-        if held_out is not None:
-            held_out.write(draft / manifest.HELD_OUT, job.data.classes)
+        _write_files(draft, job, facts, scores)
+        kept.write(draft, job.data.classes)
         (_check_reload if job.words is None else _check_words)(draft, job)
         sync_all(draft)
         manifest.take_away(folder, schema.SHIFT, ONNX_FILE, DECISION)
@@ -125,9 +144,7 @@ def save(
     return Run.load(folder)
 
 
-def _write_files(
-    folder: Path, job: Job, facts: schema.RunFacts, scores: schema.RunScores, scored_rows: schema.ScoredRows
-) -> None:
+def _write_files(folder: Path, job: Job, facts: schema.RunFacts, scores: schema.RunScores) -> None:
     """Write all that a run is but its events and its manifest."""
     if job.words is None:
         job.classifier.to(Device.cpu().torch_device)  # where the folder is loaded again and compared, bit by bit
@@ -141,7 +158,6 @@ def _write_files(
     write_json(folder / manifest.PLAN, job.plan.facts())
     write_json(folder / manifest.PREPROCESSING, job.data.preprocessing)
     write_json(folder / manifest.SCORES, scores)
-    scored_rows.write(folder / manifest.SCORED_ROWS, job.data.classes)
     write_json(folder / manifest.VERSIONS, schema.versions())
     (folder / manifest.RECIPE).write_text(portable(job.recipe).to_yaml(), "utf-8")
     write_json(folder / manifest.RUN, facts)

@@ -197,8 +197,10 @@ def check_margin(margin: float) -> None:
         raise RecipeError(f"--margin {margin:g}: expected points that NEW may lose, above 0 and below 100, such as 0.5")
 
 
-def gate(answered: Answered, *, margin: float = 0.5, score: Score | None = None) -> Gate:
+def gate(answered: Answered, *, margin: float = 0.5, score: Score | None = None, promises: bool = True) -> Gate:
     """Hold NEW against OLD on rows that both answered; NEW may lose `margin` points of a score, or of the task's first.
+
+    With `promises` what NEW's decision promises is held too, on rows that did not choose it.
 
     Raises RecipeError for no margin.
     """
@@ -234,7 +236,7 @@ def gate(answered: Answered, *, margin: float = 0.5, score: Score | None = None)
         discordance=(only_new + only_old) / rows,
         power=Power(rows, test.chances(0.0, limit), LARGE * margin, test.chances(-LARGE * limit, limit)),
         rows_enough=RowsEnough(test.rows_needed(0.0, limit), None if value is None else test.rows_needed(value, limit)),
-        promises=decision_holds(new.run, new.scored),
+        promises=decision_holds(new.run, new.scored) if promises else (),
         notes=(*([OF_WHOLE_ROWS] if score == "accuracy" and truth.ndim > 1 else []), *answered.notes),
     )
 

@@ -32,7 +32,7 @@ from rankwise.run.folder import Run
 from rankwise.run.format import ScoredRows
 from rankwise.run.manifest import CHECKPOINTS, EVENTS
 from rankwise.run.opening import Existing, OpenFolder, open_folder, portable
-from rankwise.run.saving import facts_of, save, scores_of
+from rankwise.run.saving import Kept, facts_of, save, scores_of
 from rankwise.system.device import Device
 from rankwise.system.events import Event, Events, Listener, WorkDone, event_file
 from rankwise.system.processes import of_main_process
@@ -180,7 +180,7 @@ def _train_into(
             facts = facts.climbed(ladder, seconds=seconds, peak_bytes=peak, data_sha256=digest)
         goes_on = ladder is not None and ladder.interrupted
         gone = scratch if recipe.train.keep == 1 or goes_on else None
-        save(folder, job, facts, scores, scored_rows=scored_rows, held_out=held_out, scratch=gone, goes_on=goes_on)
+        save(folder, job, facts, scores, _kept(job, scored_rows, held_out), scratch=gone, goes_on=goes_on)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Run.load(folder)
@@ -215,6 +215,14 @@ def _held_out(job: Job, fitted: Fitted, accelerator: Accelerator, *, by_folds: b
         return ScoredRows(job.data.train.rows, job.data.train.labels, fitted.held_out.astype(np.float32))
     validation = job.data.validation
     return _scored(job, validation, _logits(job, validation, accelerator)) if len(validation) else None
+
+
+def _kept(job: Job, scored_rows: ScoredRows, held_out: ScoredRows | None) -> Kept:
+    """What a run keeps of rows; the tokens of validation rows only where an encoder reads them and texts may be kept."""
+    validation = job.data.validation
+    has_tokens = job.words is None and job.recipe.evaluate.keep_texts
+    are_validation = held_out is not None and np.array_equal(held_out.rows, validation.rows)
+    return Kept(scored_rows, held_out, validation.tokens if has_tokens and are_validation else None)
 
 
 def _deciding(job: Job, held_out: ScoredRows | None) -> tuple[Job, str]:

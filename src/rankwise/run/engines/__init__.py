@@ -75,6 +75,10 @@ ENGINES = {
         "bf16 where the hardware has it", "rankwise.run.engines.torch", extra="train", precision="auto", dropout=True
     ),
     "onnx": Engine("ONNX Runtime (extra onnx)", "rankwise.run.engines.onnx", extra="onnx", exports=True),
+    "onnx-int8": Engine(
+        "the same in 8 bits, once rankwise export has made it", "rankwise.run.engines.onnx_int8", extra="onnx"
+    ),
+    "openvino": Engine("OpenVINO, once rankwise export has made it", "rankwise.run.engines.openvino", extra="openvino"),
 }
 """Every engine by name; the first is what a run uses unless told otherwise."""
 

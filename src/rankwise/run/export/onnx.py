@@ -39,8 +39,13 @@ LARGEST_FILE = 2**31 - 1  # bytes in a protobuf message
 
 def export_run(run: SavedRun, path: Path, *, source: str) -> float:
     """Write a run's classifier to `path`, as `export` does, held against torch's in shapes of many kinds."""
-    batches = probe_batches(tokenizer_in(run.folder), run.preprocessing.max_length, pairs=run.preprocessing.reads_pairs)
-    return export(run.classifier(), batches, path, source=source)
+    return export(run.classifier(), probes_of(run), path, source=source)
+
+
+def probes_of(run: SavedRun) -> list[Batch]:
+    """Batches of many shapes for a run's classifier, as `probe_batches` makes them."""
+    about = run.preprocessing
+    return probe_batches(tokenizer_in(run.folder), about.max_length, pairs=about.reads_pairs)
 
 
 def probe_batches(tokenizer: Any, max_length: int, *, pairs: bool = False) -> list[Batch]:
