@@ -6,13 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import log_loss
 
 from conftest import separable
 from rankwise.data.files.table import table_of
 from rankwise.data.labelled import split_tables
 from rankwise.data.tasks import LabelColumns, MultiLabel, SingleLabel, class_names
 from rankwise.errors import DataError
-from rankwise.recipe import DataSpec
+from rankwise.recipe import DataSpec, EvaluateSpec
 
 
 def table(labels):
@@ -93,3 +94,23 @@ def test_a_row_of_several_labels_is_as_sure_as_the_least_sure_of_them():
     assert MultiLabel(tuple(map(str, range(100)))).confidence(many) == pytest.approx([0.97]), "however many there are"
     columns = LabelColumns(("q=x", "q=y", "p=u", "p=v"), None, (("q", 2), ("p", 2)))
     assert columns.confidence(np.array([[0.9, 0.1, 0.3, 0.7]])) == pytest.approx([0.7])
+
+
+def test_the_log_loss_of_label_columns_is_the_mean_of_their_own_however_many_classes_each_has():
+    rng = np.random.default_rng(0)
+    classes = (*(f"q={number}" for number in range(20)), "p=u", "p=v")
+    task = LabelColumns(classes, None, (("q", 20), ("p", 2)))
+    probabilities = task.probabilities(rng.normal(size=(50, 22)).astype(np.float32))
+    numbers = rng.integers(20, size=50), rng.integers(2, size=50)
+    truth = np.concatenate([np.eye(20, dtype=np.int64)[numbers[0]], np.eye(2, dtype=np.int64)[numbers[1]]], axis=1)
+    apart = [
+        log_loss(of_column, probabilities[:, block], labels=range(block.stop - block.start))
+        for of_column, block in zip(numbers, task.blocks.values(), strict=True)
+    ]
+    assert task.quick_scores(probabilities, truth)["log_loss"] == pytest.approx(np.mean(apart), abs=1e-6)
+    assert task.scores(probabilities, truth, EvaluateSpec(resamples=20)).log_loss.value == pytest.approx(np.mean(apart))
+    truth[10:, :20] = -1  # an empty cell counts for nothing, and a row's other cells as much as before
+    first = log_loss(numbers[0][:10], probabilities[:10, :20], labels=range(20), normalize=False)
+    second = -np.log(probabilities[np.arange(50), 20 + numbers[1]])
+    expected = (first / 2 + second[:10].sum() / 2 + second[10:].sum()) / 50
+    assert task.quick_scores(probabilities, truth)["log_loss"] == pytest.approx(expected, abs=1e-6)

@@ -93,16 +93,40 @@ class LabelColumns(MultiLabel):
         return asked
 
     def scores(self, probabilities: Probabilities, truth: Labels, spec: EvaluateSpec) -> Scores:
-        """As for several labels, with the accuracy of each column beside them."""
+        """As for several labels, but for log-loss, with the accuracy of each column beside them."""
         from rankwise.stats.intervals import wilson
+        from rankwise.stats.several import paired_mean
 
         scores = super().scores(probabilities, truth, spec)
+        losses = self._losses(probabilities, truth)
+        if losses.size:
+            loss = paired_mean(losses, np.zeros_like(losses), resamples=spec.resamples, confidence=spec.confidence)
+            scores = replace(scores, log_loss=loss)
         right, known = self._right(probabilities, truth)
         by_column = {}
         for (name, _), hits, rows in zip(self.columns, right.sum(axis=0).tolist(), known.sum(axis=0).tolist(), strict=True):
             if rows:
                 by_column[f"{name} accuracy"] = wilson(hits / rows, rows, spec.confidence)
         return replace(scores, more=by_column)
+
+    def quick_scores(self, probabilities: Probabilities, truth: Labels) -> dict[str, float]:
+        """As for several labels, but for log-loss, by which the best checkpoint may be chosen: no column counts for more than
+        another because it has more classes.
+        """
+        losses = self._losses(probabilities, truth)
+        loss = {"log_loss": round(float(losses.mean()), 6)} if losses.size else {}
+        return super().quick_scores(probabilities, truth) | loss
+
+    def _losses(self, probabilities: Probabilities, truth: Labels) -> NDArray[np.float64]:
+        """For each row of which some label is known, the mean of -log of what its known labels were given; in nats."""
+        of_truth = [
+            (part * (labels == 1)).sum(axis=1)
+            for part, labels in zip(self._parts(probabilities), self._parts(truth), strict=True)
+        ]
+        known = np.stack([labels[:, 0] >= 0 for labels in self._parts(truth)], axis=1)  # (N, columns)
+        losses = -np.log(np.maximum(np.stack(of_truth, axis=1), np.finfo(np.float32).tiny))
+        rows = known.any(axis=1)
+        return np.asarray((losses * known).sum(axis=1)[rows] / known.sum(axis=1)[rows])
 
     def difference(self, one: Probabilities, other: tuple[Task, Probabilities], truth: Labels, confidence: float) -> Interval:
         """One's share of rows that are right in every column minus the other's."""
