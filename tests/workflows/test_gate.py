@@ -48,6 +48,14 @@ def held(run, rows, only_new, only_old, **how):
 # ---------------------------------------------------------------------------------------------------------- the rule
 
 
+@pytest.mark.parametrize("margin", [50.0, 60.0, 99.0])
+def test_a_margin_of_half_the_rows_and_more_is_one_too(run, margin):
+    found = held(run, 300, 20, 25, margin=margin)
+    assert found.outcome == "not worse"
+    assert found.power.loss == 100
+    assert found.power.lost.worse > 0.9
+
+
 @pytest.mark.parametrize(
     ("only_new", "only_old", "outcome", "code"),
     [(310, 290, "not worse", 0), (250, 400, "worse", 3), (300, 310, "not enough rows", 4)],

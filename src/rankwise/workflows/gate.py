@@ -224,6 +224,7 @@ def gate(answered: Answered, *, margin: float = 0.5, score: Score | None = None,
         test = MacroF1Test.of(by_new, by_old, truth, len(numbers))
         scores = [_macro_f1(predicted, truth, len(numbers)) for predicted in (by_new, by_old)]
     limit, value = margin / 100, test.bounds.value
+    large = min(LARGE * margin, 100.0)
     return Gate(
         outcome=outcome_of(test.bounds, limit),
         score=score,
@@ -234,7 +235,7 @@ def gate(answered: Answered, *, margin: float = 0.5, score: Score | None = None,
         old=Side(str(old.run.folder), None if value is None else scores[1], only_old),
         difference=test.bounds,
         discordance=(only_new + only_old) / rows,
-        power=Power(rows, test.chances(0.0, limit), LARGE * margin, test.chances(-LARGE * limit, limit)),
+        power=Power(rows, test.chances(0.0, limit), large, test.chances(-large / 100, limit)),
         rows_enough=RowsEnough(test.rows_needed(0.0, limit), None if value is None else test.rows_needed(value, limit)),
         promises=decision_holds(new.run, new.scored) if promises else (),
         notes=(*([OF_WHOLE_ROWS] if score == "accuracy" and truth.ndim > 1 else []), *answered.notes),
