@@ -107,6 +107,8 @@ def test_help_lists_the_verbs(type_):
         "predict",
         "serve",
         "merge",
+        "push",
+        "pull",
         "learn-curve",
         "compare",
         "gate",
