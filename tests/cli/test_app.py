@@ -109,6 +109,7 @@ def test_help_lists_the_verbs(type_):
         "merge",
         "push",
         "pull",
+        "adopt",
         "learn-curve",
         "compare",
         "gate",

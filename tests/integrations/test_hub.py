@@ -78,7 +78,7 @@ def test_a_run_that_was_pushed_is_pulled_and_gives_the_same_probabilities_to_the
     code, out, err = process("-m", "rankwise", "pull", "me/words", "here")
     assert (code, err) == (0, "")
     pulled = Run.load(tmp_path / "here", base=run.base().location)
-    assert [said.scores for said in pulled.predict(TEXTS)] == [said.scores for said in run.predict(TEXTS)]
+    assert [said.probabilities for said in pulled.predict(TEXTS)] == [said.probabilities for said in run.predict(TEXTS)]
 
 
 @pytest.mark.parametrize("changes", [[*POOLED, "rungs=[tfidf]"], POOLED, ["adapter.method=head"]], ids=str)
@@ -90,7 +90,7 @@ def test_every_kind_of_classifier_goes_there_and_back(type_, run_for, tmp_path, 
     assert type_("pull", "me/words")[::2] == (0, "")  # below runs, where no folder is given
     base = None if run.is_whole or run.counts_words else run.base().location
     pulled = Run.load(tmp_path / "runs" / "words", base=base)
-    assert [said.scores for said in pulled.predict(TEXTS)] == [said.scores for said in run.predict(TEXTS)]
+    assert [said.probabilities for said in pulled.predict(TEXTS)] == [said.probabilities for said in run.predict(TEXTS)]
 
 
 def test_a_decision_and_an_export_go_along_and_are_taken_for_the_pulled_runs_own(type_, run_for, copy_of, tmp_path):
@@ -103,7 +103,7 @@ def test_a_decision_and_an_export_go_along_and_are_taken_for_the_pulled_runs_own
     assert pulled.decision.rule == run.decision.rule
     assert pulled.exported().path == tmp_path / "here" / "model.onnx"
     by_onnx, said = (one.predict(TEXTS, engine="onnx") for one in (pulled, run))
-    assert [(each.scores, each.decision) for each in by_onnx] == [(each.scores, each.decision) for each in said]
+    assert [(each.probabilities, each.decision) for each in by_onnx] == [(each.probabilities, each.decision) for each in said]
 
 
 def test_what_the_card_in_the_repository_says_to_type_gives_the_runs_label(type_, process, hub, run_for):

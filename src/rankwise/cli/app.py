@@ -29,6 +29,7 @@ VERBS = {  # what `rankwise --help` says of each, before its file is imported
     "merge": "Write a run as one transformers model, its adapter merged.",
     "push": "Send a run to the Hugging Face hub, without its rows.",
     "pull": "Fetch a run from the Hugging Face hub.",
+    "adopt": "Make an adapter of peft's a run.",
     "learn-curve": "Accuracy against rows, and what more would bring.",
     "compare": "Which run is better, and whether that is shown.",
     "gate": "Whether a new run is worse than the one in use, for CI.",

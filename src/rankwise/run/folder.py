@@ -140,7 +140,7 @@ class Run:
         path = self.folder / SCORED_ROWS
         if not path.is_file():
             raise RunError(
-                f"{self.folder}: {SCORED_ROWS} is missing, as of every run that was pulled or trained by an older "
+                f"{self.folder}: {SCORED_ROWS} is missing, as of every run that was pulled, adopted or trained by an older "
                 "rankwise; both on labelled rows: rankwise gate NEW --against OLD --data FILE"
             )
         return ScoredRows.read(path, self.preprocessing.classes)
