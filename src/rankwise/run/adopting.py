@@ -5,6 +5,7 @@ scored it here, so its scores are of no rows.
 """
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -191,7 +192,7 @@ def _recipe(
     alphas = [alpha for _, alpha in parts.values()]
     spec = {
         "method": method_of_config(config),
-        "alpha": max(set(alphas), key=alphas.count),
+        "alpha": Counter(alphas).most_common(1)[0][0],
         "dropout": config.get("lora_dropout") or 0.0,
         "bias": config.get("bias") or "none",
         "allocate": {"policy": "explicit", "ranks": {sites[name]: rank for name, (rank, _) in parts.items()}},
@@ -216,7 +217,7 @@ def _check_logits(adapter: Path, theirs: Any, classifier: Classifier, tokenizer:
         for model in (theirs, classifier.model):
             with in_eval_mode(model):
                 logits.append(model(**to_tensors(batch)).logits.float())
-        if not torch.allclose(*logits, rtol=ROUNDING, atol=ROUNDING):
+        if not torch.allclose(logits[0], logits[1], rtol=ROUNDING, atol=ROUNDING):
             worst = (logits[0] - logits[1]).abs().max().item()
             raise ReloadMismatch(f"{adapter}: planned, its logits are {worst:.2e} off peft's; nothing was written")
 
@@ -238,7 +239,11 @@ def _write(
     unknown, nothing = Interval(None, None, None), HistoryEntry(step=0, epoch=0.0, train_loss=0.0, train_accuracy=0.0)
     scores = ScoresWithMistakes(
         rows=0,
-        **dict.fromkeys(("accuracy", "macro_f1", "mcc", "log_loss", "calibration_error"), unknown),
+        accuracy=unknown,
+        macro_f1=unknown,
+        mcc=unknown,
+        log_loss=unknown,
+        calibration_error=unknown,
         per_class=tuple(ClassScore(name, 0, unknown, unknown, unknown) for name in classes),
         confusion=tuple((0,) * len(classes) for _ in classes),
         reliability=(),
