@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from rankwise.run.format import RunFacts, RunScores, ScoredRows
 
 
+MOST_SHOWN = 20  # classes of a run that a notebook shows
 _LOADING = RLock()  # one thread loads at a time: while it does, warnings of libraries are off in the whole process
 
 
@@ -132,6 +133,22 @@ class Run:
         from rankwise.planning.plan import PlanFacts
 
         return read_json(self.folder / PLAN, PlanFacts)
+
+    def _repr_html_(self) -> str:
+        """Its test scores beside the baselines', in a notebook."""
+        from rankwise.stats.score_names import called
+        from rankwise.system import html
+
+        test, facts = self.scores.test, self.facts
+        names = [name for name in test.names if test.named(name).value is not None]
+        rows = [(called(name), test.named(name).bracketed(".3f")) for name in names]
+        beside = [
+            (f"ahead of {name}, points", scores.difference.bracketed("+z.1f", times=100))
+            for name, scores in self.scores.baselines.items()
+        ]
+        trained = f"{facts.trained_parameters.counted:,} parameters trained on {facts.base.name}, {facts.rows.train:,} rows"
+        scored = html.table([*rows, *beside], (f"{test.rows:,} test rows", "")) if rows else html.line("scored on no rows")
+        return html.card(self.folder, html.line(trained), scored, below=", ".join(self.preprocessing.classes[:MOST_SHOWN]))
 
     def scored_rows(self) -> ScoredRows:
         """What it said of each test row. Raises RunError for a run that did not keep that."""
