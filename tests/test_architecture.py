@@ -43,6 +43,7 @@ FOLDERS = (
     "published",
     "sweep",
     "report",
+    "integrations",
     "serving",
     "__init__",
     "cli",

@@ -84,6 +84,10 @@ class StorageError(RankwiseError):
     """A disk, a folder or a file that takes nothing: it is full, read-only, or its name is too long."""
 
 
+class HubError(RankwiseError):
+    """A hub that can't be reached or refuses, or a repository there that is something else."""
+
+
 class MissingExtra(RankwiseError):
     """An optional dependency that is not installed; names the extra."""
 

@@ -38,6 +38,8 @@ FIRST = 256  # texts in the first window, so that the first predictions come soo
 NO_DROPOUT = "an exported classifier has no dropout; for mc_dropout, type --engine torch (engine='torch')"
 CHUNK = 4_096  # texts in a window at most: 1 % of what news takes to compute is padding then, and larger ones halve that
 
+MOST_SHOWN = 8  # classes of a prediction that a notebook shows
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -71,6 +73,16 @@ class Prediction:
         if isinstance(self.label, dict):
             return {column: self.probabilities[f"{column}={label}"] for column, label in self.label.items()}
         return tuple(map(self.probabilities.__getitem__, self.label)) if isinstance(self.label, tuple) else self.score
+
+    def _repr_html_(self) -> str:
+        """The label and the likeliest classes, in a notebook."""
+        from rankwise.system import html  # only a notebook needs it
+
+        likeliest = sorted(self.probabilities.items(), key=lambda entry: -entry[1])[:MOST_SHOWN]
+        left = len(self.probabilities) - len(likeliest)
+        rows = [(name, f"{share:.1%}", html.Bar(share)) for name, share in likeliest]
+        unsure = html.line(f"unsure: {self.reason}") if self.unsure else ""
+        return html.card(self.label, unsure, html.table(rows), below=f"and {left:,} more classes" if left else "")
 
     @property
     def decision(self) -> Label | tuple[Label, ...] | dict[str, Label] | None:

@@ -20,6 +20,7 @@ from safetensors import safe_open
 from torch import nn
 
 from rankwise.encoders.base import Base
+from rankwise.encoders.describe import Encoder
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
 from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, Classifier, base_name, check_finite, wrapper_of
 from rankwise.model.load import ONE_LABEL, load_encoder, quiet
@@ -97,6 +98,64 @@ def load_whole(folder: Path, plan: Plan, classes: Sequence[str], *, problem_type
     if new:
         raise ModelError(f"{folder.name}: {MODEL_FILE} lacks {', '.join(new[:3])}")
     return model.requires_grad_(False).eval()
+
+
+def load_foreign(folder: Path, base: Base, encoder: Encoder, classes: Sequence[str]) -> Any:
+    """What peft makes of an adapter of a stock class that was not planned here, in eval mode, no tensor of it random.
+
+    Raises ModelError for an adapter that does not fit the base, or whose head neither of the two has.
+    """
+    model, new = load_encoder(base, classes, seed=0)
+    with safe_open(folder / ADAPTER_FILE, framework="pt") as file:
+        stored = {base_name(name) for name in file.keys()}  # noqa: SIM118
+    if lacking := sorted(set(new) - stored):
+        raise ModelError(
+            f"{folder}: neither {ADAPTER_FILE} nor its base '{base.name}' has {', '.join(lacking[:3])}, so its answers would "
+            f"be random; save it with its head (modules_to_save={list(encoder.head_modules)}), or give the base that it was "
+            "trained on: --base FOLDER"
+        )
+    with quiet():
+        from peft import PeftModel, get_peft_model_state_dict
+
+        warnings.filterwarnings("ignore", message="Found missing adapter keys")  # which is refused below
+        try:
+            wrapped = PeftModel.from_pretrained(model, str(folder))
+        except (KeyError, RuntimeError, ValueError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()
+            raise ModelError(f"{folder}: {ADAPTER_FILE} does not fit the base '{base.name}': {reason}") from error
+        _check_adapter(folder, get_peft_model_state_dict(wrapped, save_embedding_layers=False))
+    return wrapped.requires_grad_(False).eval()
+
+
+def low_rank_parts(wrapped: Any) -> dict[str, tuple[int, float]]:
+    """The rank and alpha of each linear layer that a live adapter of `load_foreign` adapts, by its path in the model."""
+    parts = [(base_name(name), module) for name, module in wrapped.named_modules() if hasattr(module, "lora_A")]
+    return {name: (int(module.r["default"]), float(module.lora_alpha["default"])) for name, module in parts if module.lora_A}
+
+
+def adopt(wrapped: Any, base: Base, plan: Plan, classes: Sequence[str]) -> Classifier:
+    """The classifier that is planned with the tensors of a live adapter, as it answers: in eval mode.
+
+    A layer whose alpha is not the plan's has its B scaled instead. Raises ModelError where the adapter has what a plan can't.
+    """
+    classifier = build(base, plan, classes, seed=0)
+    theirs, scaled = dict(wrapped.named_parameters()), low_rank_parts(wrapped)
+    ours = classifier.trainable()
+    own = {name for name in theirs if "lora_" in name or "modules_to_save" in name}
+    if unplanned := sorted(own - ours.keys()):
+        raise ModelError(
+            f"the adapter trains {base_name(unplanned[0])}, which no plan for {plan.encoder.name} has a place for"
+        )
+    with torch.no_grad():
+        for name, weight in ours.items():
+            given = theirs.get(name)
+            given = theirs[name.replace(".modules_to_save.default", "")] if given is None else given  # the base's own head
+            factor, site = 1.0, base_name(name).partition(".lora_B")[0]
+            if ".lora_B." in name:
+                factor = scaled[site][1] / plan.alphas[site]
+            weight.copy_(given if factor == 1.0 else given * factor)
+    classifier.model.eval()
+    return classifier
 
 
 def save(classifier: Classifier, folder: Path, *, base: Base) -> None:

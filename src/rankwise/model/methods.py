@@ -244,6 +244,23 @@ def live_method(plan: Plan) -> LiveMethod:
     return METHODS[plan.adapter.method]
 
 
+HARMLESS_STARTS = (None, True, False, "gaussian", "orthogonal", "eva")
+"""peft's starts of LoRA that leave the encoder's weights as they are."""
+
+
+def method_of_config(config: Mapping[str, Any]) -> MethodName | None:
+    """Which method made an adapter that was not planned here, by peft's configuration; None for one that is not taken over.
+
+    Those are low-rank updates of weights that are still the base's.
+    """
+    if config.get("peft_type") != "LORA" or config.get("init_lora_weights") not in HARMLESS_STARTS:
+        return None
+    with_magnitudes, stabilised = bool(config.get("use_dora")), bool(config.get("use_rslora"))
+    if with_magnitudes and stabilised:
+        return None
+    return "dora" if with_magnitudes else "rslora" if stabilised else "lora"
+
+
 def lora_config(plan: Plan) -> dict[str, Any]:
     """The plan as values of peft's configuration of LoRA, with `lora_A` and `lora_B` at each linear layer."""
     rank, alpha = (Counter(values.values()).most_common(1)[0][0] for values in (plan.ranks, plan.alphas))

@@ -13,6 +13,7 @@ from rankwise.planning.ranks import Draft
 from rankwise.planning.ways_to_fit import over_budget
 from rankwise.recipe import AdapterSpec, ByImportance, HeadSpec, Recipe, TrainSpec
 from rankwise.recipe.recipe import COUNTED_WORDS
+from rankwise.system import html
 from rankwise.system.files import Stored
 
 SLIM_HEAD_RATE = 10  # times the learning rate, at which a head with frozen layers learns: benchmarks/head_start.py
@@ -66,6 +67,15 @@ class Plan:
         what, on, trained = self.facts().method, self.encoder.name, self.ledger.trainable_parameters
         cap = f", cap {self.ledger.budget:,}" if self.ledger.budget else ""
         return f"<Plan: {what} on {on}, {trained:,} of {self.ledger.total_parameters:,} parameters train{cap}>"
+
+    def _repr_html_(self) -> str:
+        """What trains, part by part, and how much of the cap that is, in a notebook."""
+        ledger, facts = self.ledger, self.facts()
+        trained = ledger.trainable_parameters
+        rows = [(name, f"{count:,}", html.Bar(count / max(trained, 1))) for name, count in ledger.sections().items()]
+        cap = f" of {ledger.budget:,} that may" if ledger.budget else ", without a cap"
+        below = "; ".join((f"{trained:,} parameters train{cap}; the whole has {ledger.total_parameters:,}", *self.notes))
+        return html.card(f"{facts.method} on {self.encoder.name}", html.table(rows, ("part", "parameters")), below=below)
 
     @property
     def method(self) -> Method:

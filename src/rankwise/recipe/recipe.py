@@ -18,6 +18,7 @@ from rankwise.recipe.problems import explain, known_keys, path_in_file
 from rankwise.recipe.train import EvaluateSpec, Published, TrainSpec
 from rankwise.recipe.values import Spec, one_or_many
 from rankwise.recipe.yaml import KeyPath, Lines, dump, parse, parse_value, quote, read_text, shipped
+from rankwise.system import html
 
 Rung = Literal["tfidf", "features", "top", "all"]
 RUNGS: tuple[Rung, ...] = get_args(Rung)
@@ -199,6 +200,24 @@ class Recipe(Spec):
         for section, key in ((tree, "base"), (data, "source"), *sources):
             section[key] = section[key] and change(section[key])
         return self.from_dict(tree)
+
+    def _repr_html_(self) -> str:
+        """What it trains on what, and its whole YAML folded, in a notebook."""
+        cap, data = (
+            self.budget.parameters,
+            self.data.source or (self.data.train and self.data.train.path) or "given from Python",
+        )
+        rows = [
+            ("base", self.base),
+            ("data", data),
+            ("adapter", self.adapter.method),
+            ("head", self.head.kind),
+            ("cap", "none" if cap is None else f"{cap:,} parameters"),
+            *([("rungs", ", ".join(self.rungs))] if self.rungs else []),
+        ]
+        return html.card(
+            self.name, html.line(self.summary), html.table(rows, words=True), html.folded("every key", self.to_yaml())
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, every default filled in."""

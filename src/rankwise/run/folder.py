@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from rankwise.run.format import RunFacts, RunScores, ScoredRows
 
 
+MOST_SHOWN = 20  # classes of a run that a notebook shows
 _LOADING = RLock()  # one thread loads at a time: while it does, warnings of libraries are off in the whole process
 
 
@@ -135,13 +136,32 @@ class Run:
 
         return read_json(self.folder / PLAN, PlanFacts)
 
+    def _repr_html_(self) -> str:
+        """Its test scores beside the baselines', in a notebook."""
+        from rankwise.stats.score_names import called
+        from rankwise.system import html
+
+        test, facts = self.scores.test, self.facts
+        names = [name for name in test.names if test.named(name).value is not None]
+        rows = [(called(name), test.named(name).bracketed(".3f")) for name in names]
+        beside = [
+            (f"ahead of {name}, points", scores.difference.bracketed("+z.1f", times=100))
+            for name, scores in self.scores.baselines.items()
+        ]
+        trained = f"{facts.trained_parameters.counted:,} parameters trained on {facts.base.name}, {facts.rows.train:,} rows"
+        scored = html.table([*rows, *beside], (f"{test.rows:,} test rows", "")) if rows else html.line("scored on no rows")
+        return html.card(self.folder, html.line(trained), scored, below=", ".join(self.preprocessing.classes[:MOST_SHOWN]))
+
     def scored_rows(self) -> ScoredRows:
         """What it said of each test row. Raises RunError for a run that did not keep that."""
         from rankwise.run.format import ScoredRows
 
         path = self.folder / SCORED_ROWS
         if not path.is_file():
-            raise RunError(f"{self.folder}: {SCORED_ROWS} is missing, which an older rankwise did not write; train again")
+            raise RunError(
+                f"{self.folder}: {SCORED_ROWS} is missing, as of every run that was pulled, adopted or trained by an older "
+                "rankwise; both on labelled rows: rankwise gate NEW --against OLD --data FILE"
+            )
         return ScoredRows.read(path, self.preprocessing.classes)
 
     @cached_property

@@ -67,7 +67,7 @@ def facts_of(job: Job, fitted: Fitted, folder: Path, *, seconds: float, notes: S
     data = job.data
     return schema.RunFacts(
         format=manifest.FORMAT,
-        base=_base_facts(job.base, folder),
+        base=base_facts(job.base, folder),
         data_sha256=job.labelled.sha256,
         trained_parameters=schema.TrainedParameters(job.plan.ledger.trainable_parameters, job.trained_parameters),
         ranks=live_ranks(job.classifier) if job.plan.method.prunes_ranks else None,
@@ -153,8 +153,7 @@ def _write_files(folder: Path, job: Job, facts: schema.RunFacts, scores: schema.
             save_reading(folder, job.data.preprocessing.max_length)
     else:
         job.words.write(folder / manifest.WORDS)
-    job.tokenizer.save_pretrained(folder)
-    _scrub_tokenizer(folder / "tokenizer_config.json", job.tokenizer)
+    save_tokenizer(folder, job.tokenizer)
     write_json(folder / manifest.PLAN, job.plan.facts())
     write_json(folder / manifest.PREPROCESSING, job.data.preprocessing)
     write_json(folder / manifest.SCORES, scores)
@@ -166,7 +165,7 @@ def _write_files(folder: Path, job: Job, facts: schema.RunFacts, scores: schema.
     (folder / manifest.CARD).write_text(card, "utf-8")
 
 
-def _base_facts(base: Base, folder: Path) -> schema.BaseFacts:
+def base_facts(base: Base, folder: Path) -> schema.BaseFacts:
     """The base encoder as a run names it: one of the hub by its id, another by its folder's path from the run's."""
     if base.hub is not None:
         return schema.BaseFacts(base.name, base.hub, base.revision, base.digest(), None)
@@ -211,8 +210,10 @@ def _check_words(folder: Path, job: Job) -> None:
         raise ReloadMismatch(f"{folder}: {manifest.WORDS} tells other probabilities when read; the run was not completed")
 
 
-def _scrub_tokenizer(path: Path, tokenizer: Any) -> None:
-    """Leave out paths of this machine, and say what transformers takes for granted, for readers that do without it."""
+def save_tokenizer(folder: Path, tokenizer: Any) -> None:
+    """Write a tokenizer without paths of this machine, with what transformers takes for granted, for who does without it."""
+    tokenizer.save_pretrained(folder)
+    path = folder / "tokenizer_config.json"
     defaults = {name: getattr(tokenizer, name) for name in ("padding_side", "truncation_side", "model_input_names")}
     config = {**defaults, **read_json(path, dict[str, Any])}
     for key in ("name_or_path", "tokenizer_file", "vocab_file", "merges_file", "local_files_only", "is_local"):

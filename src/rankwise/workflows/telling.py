@@ -1,6 +1,7 @@
-"""What becomes of a training, told in lines on standard error to whoever calls it from Python.
+"""What becomes of a training, told in lines on standard error to whoever calls it from Python; in a notebook on standard
+output, for what is on the other looks like a mistake there.
 
-A terminal gets one line that changes as updates are made, anything else, such as a notebook or a log, a line now and then.
+A terminal and a notebook get one line that changes as updates are made, anything else, such as a log, a line now and then.
 """
 
 import sys
@@ -14,14 +15,15 @@ from rankwise.system.visible import visible
 from rankwise.training import events
 from rankwise.workflows.events import AlreadyComplete, DataPrepared, RungFileDamaged, RungReached, RungStarted, RunScored
 
+NOTEBOOK = "ipykernel.iostream"  # where a stream is from that a notebook shows, which obeys "\r" and is no terminal
 SECONDS = 10.0  # between two lines about updates where a line can't change
 REDRAWS = 0.2  # seconds between two states of one that can
 
 
 @contextmanager
 def told(stream: TextIO | None = None) -> Iterator[list[Listener]]:
-    """A listener, in a list, that tells on standard error what it hears; the line that changes ends with the context."""
-    telling = Telling(stream or sys.stderr)
+    """A listener, in a list, that tells what it hears; the line that changes ends with the context."""
+    telling = Telling(stream or (sys.stdout if _in_notebook(sys.stdout) else sys.stderr))
     try:
         yield [telling]
     finally:
@@ -33,7 +35,7 @@ class Telling:
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
-        self.changes = stream.isatty()
+        self.changes = stream.isatty() or _in_notebook(stream)
         self._width = 0
         self._last = time.monotonic()
         self._loss = ""
@@ -102,3 +104,7 @@ class Telling:
             self.stream.write(f"\r{' ' * self._width}\r")
             self.stream.flush()
             self._width = 0
+
+
+def _in_notebook(stream: TextIO) -> bool:
+    return type(stream).__module__ == NOTEBOOK

@@ -1,0 +1,1 @@
+"""What connects runs with tools that people have already: a file for each, imported where it is asked for."""
