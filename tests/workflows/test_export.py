@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,7 @@ def test_tokens_are_the_same_when_they_are_read_again(tmp_path):
 def test_where_texts_are_not_kept_nor_are_their_tokens_and_8_bits_ask_for_rows(run_for):
     silent = run_for("bert", "evaluate.keep_texts=false")
     assert silent.held_out_tokens() is None
-    with pytest.raises(RunError, match="keeps no validation rows.*--data FILE"):
+    with pytest.raises(RunError, match=r"keeps no validation rows.*--data FILE"):
         export(silent, "onnx-int8")
     assert not (silent.folder / "onnx-int8").exists()
 
@@ -78,7 +79,7 @@ def test_8_bits_answer_through_their_engine_as_by_hand_in_onnx_runtime(run, labe
     exported = export(run, "onnx-int8", max_loss=LARGE, rows=labelled)
     folder = exported.folder
     assert folder == run.folder / "onnx-int8"
-    assert exported.about.bytes < 0.6 * exported.about.bytes_fp32, "of a tiny encoder, whose graph weighs something"
+    assert exported.about.bytes < 0.7 * exported.about.bytes_fp32, "of a tiny encoder, whose graph weighs something"
     session = onnxruntime.InferenceSession(str(folder / "onnx" / "model_int8.onnx"), providers=["CPUExecutionProvider"])
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     names = json.loads((folder / "config.json").read_text())["id2label"]
@@ -105,7 +106,7 @@ def test_8_bits_leave_one_bit_to_processors_that_add_in_16(run, labelled):
 
 
 def test_rows_that_are_too_few_to_tell_refuse_and_say_how_many_would_do(run, typed):
-    code, said = typed("export", run.folder, "--format", "onnx-int8")
+    code, said, _ = typed("export", run.folder, "--format", "onnx-int8")
     assert code == 4
     assert "refused: not enough rows" in said
     assert "rows would be enough" in said
@@ -127,7 +128,8 @@ def test_8_bits_that_lose_more_than_the_margin_are_refused(run, labelled, monkey
         onnx.save(model, path)
 
     monkeypatch.setattr(quantized, "quantize", damaged)
-    refused = export(run, "onnx-int8", max_loss=1.0, rows=labelled)
+    told = np.array([run.preprocessing.classes.index(one.label) for one in run.predict(separable(300, seed=4).texts)])
+    refused = export(run, "onnx-int8", max_loss=1.0, rows=replace(labelled, labels=told))  # rows that the run has all right
     assert refused.exit_code == 3
     assert refused.folder is None
     assert refused.about.held.difference.high < -0.01
@@ -153,9 +155,9 @@ def test_fp32_is_written_for_other_machines_and_again_in_its_own_place(run, tmp_
         export(run, "onnx", tmp_path / "mine")
 
 
-def test_an_export_of_another_run_is_not_used(run, run_for, copy_of, labelled):
+def test_an_export_of_another_run_is_not_used(run, run_for, labelled, tmp_path):
     export(run, "onnx-int8", max_loss=LARGE, rows=labelled)
-    other = copy_of(run_for("bert", "train.seed=7"))
+    other = shutil.copytree(run_for("bert", "train.seed=7").folder, tmp_path / "other")
     shutil.copytree(run.folder / "onnx-int8", other / "onnx-int8")
     with pytest.raises(RunError, match="exported from another run"):
         Run.load(other).predict(TEXTS, engine="onnx-int8")
