@@ -44,6 +44,7 @@ FOLDERS = (
     "sweep",
     "report",
     "serving",
+    "estimators",
     "__init__",
     "cli",
     "__main__",
@@ -53,6 +54,7 @@ HEAVY = {"torch", "transformers", "peft", "accelerate", "sklearn", "safetensors"
 PUBLIC = [
     "Plan",
     "Prediction",
+    "RankwiseClassifier",
     "RankwiseError",
     "Recipe",
     "Run",

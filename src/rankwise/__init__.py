@@ -11,6 +11,7 @@ from rankwise.errors import told_extras
 if TYPE_CHECKING:
     from rankwise.data.prepare import prepare as prepare
     from rankwise.errors import RankwiseError as RankwiseError
+    from rankwise.estimators.classifier import RankwiseClassifier as RankwiseClassifier
     from rankwise.inference.evaluation import evaluate as evaluate
     from rankwise.inference.predict import Prediction as Prediction
     from rankwise.planning.plan import Plan as Plan
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Plan": "rankwise.planning.plan",
     "Prediction": "rankwise.inference.predict",
+    "RankwiseClassifier": "rankwise.estimators.classifier",
     "RankwiseError": "rankwise.errors",
     "Recipe": "rankwise.recipe",
     "Run": "rankwise.run.folder",

@@ -24,6 +24,7 @@ from rankwise.inference.predict import Predictor, TokenPredictor
 from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.inference.words import WordsPredictor
 from rankwise.model.text_states import TextStates
+from rankwise.planning.forecast import Forecast
 from rankwise.planning.plan import plan, settled
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
@@ -34,7 +35,7 @@ from rankwise.run.saving import facts_of, save, scores_of
 from rankwise.system.events import Events, Listener, event_file
 from rankwise.system.storage import told_refusals
 from rankwise.system.torch_speed import Speed
-from rankwise.training.frozen_layers import shared_states
+from rankwise.training.frozen_layers import shared_key, shared_states
 from rankwise.training.job import Job
 from rankwise.training.loop import Fitted
 from rankwise.training.validation import Validation
@@ -43,9 +44,9 @@ from rankwise.workflows.by_importance import with_scores
 from rankwise.workflows.ladder import Ladder
 from rankwise.workflows.train import NO_ROOM, held_out_rows
 
-KEPT = 16  # sets of rows whose tokens are kept at hand: more than folds have as a rule
+KEPT = 8  # sets of rows whose tokens are kept at hand, each in a few open files: more than there are folds as a rule
 HELD_OUT = (
-    "no rows were set aside for a test: all scores are of the rows held out from training, which chose the checkpoint, too"
+    "no rows were set aside for a test: all scores are of the rows held out from training, by which choices were made, too"
 )
 
 
@@ -75,7 +76,10 @@ class FittedClassifier:
     ladder: LadderFacts | None
     labelled: Labelled
     """The rows as they were given, of which the job has those of a rung."""
-    asked: Recipe
+    recipe: Recipe
+    """What was fitted, with every rung that was asked for."""
+    forecast: Forecast
+    """Of the dearest rung."""
     common: Common
     events: bytes
     """events.jsonl."""
@@ -89,11 +93,16 @@ class FittedClassifier:
             return WordsPredictor(self.job.words, self.job.tokenizer, about)
         return TokenPredictor(TorchScorer(self.job.classifier), self.job.tokenizer, about)
 
+    @cached_property
+    def shared_key(self) -> tuple[str, int] | None:
+        """Under what the fits share hidden states that this one can read; None where it has no frozen layers to share."""
+        return None if self.job.words is not None else shared_key(self.job)
+
     def probabilities(self, texts: Iterable[object]) -> NDArray[np.float64]:
         """(N, C) of raw texts. What is known already of all of them, as of other folds' rows, is not computed again."""
         predictor, job = self.predictor, self.job
         read = predictor.read(list(texts))
-        hidden = None if job.words is not None else shared_states(job, read, self.common.states)
+        hidden = None if self.shared_key is None else shared_states(self.common.states, self.shared_key, read)
         if hidden is None:
             return job.data.task.probabilities(predictor.logits(read))
         return job.data.task.probabilities(Validation(job.classifier, job.padding, 32).logits(read, hidden))
@@ -108,10 +117,10 @@ class FittedClassifier:
         logits = task.logits(held_out.probabilities.astype(np.float64))
         scores = scores_of(job, self.fitted, evaluated(logits, split, task, job.recipe.evaluate), {})
         notes = [*job.data.notes, HELD_OUT, job.forecast.more_epochs, str(self.fitted.collapsed or "")]
-        with open_folder(self.asked, folder, self.labelled.sha256) as opened, told_refusals(opened.folder, NO_ROOM):
+        with open_folder(self.recipe, folder, self.labelled.sha256) as opened, told_refusals(opened.folder, NO_ROOM):
             facts = facts_of(job, self.fitted, opened.folder, seconds=self.seconds, notes=list(filter(None, notes)))
             if self.ladder is not None:
-                seconds, peak = job.forecast.seconds, job.forecast.peak_bytes
+                seconds, peak = self.forecast.tried(rung.rung for rung in self.ladder.rungs), self.forecast.peak_bytes
                 facts = facts.climbed(self.ladder, seconds=seconds, peak_bytes=peak, data_sha256=self.labelled.sha256)
             (opened.folder / EVENTS).write_bytes(self.events)
             save(opened.folder, job, facts, scores, scored_rows=held_out, held_out=held_out)
@@ -132,7 +141,6 @@ def fit_in_memory(
         device = training_device()
         device.forget_peak()
         labelled.task.check(recipe)
-        asked = recipe
         recipe = settled(with_scores(recipe.dearest, labelled, device))
         plan(recipe, classes=len(labelled.classes))
         speed = keep(common.speeds, recipe.train.threads, lambda: machine_speed(recipe, device))
@@ -152,7 +160,8 @@ def fit_in_memory(
         fitted=fitted,
         ladder=ladder,
         labelled=labelled,
-        asked=asked,
+        recipe=recipe,
+        forecast=first.forecast,
         common=common,
         events=written,
         seconds=time.monotonic() - started,
