@@ -3,13 +3,13 @@
     python benchmarks/grid.py --data ../shared/data
     python benchmarks/grid.py --table
 
-Five folds, four settings (two ranks, two learning rates): twenty fits, and the table says how many of
-the loop's were measured, if not all. LoRA stands in the query and value of the top third of the layers, under the stock head's last projection; batches of 16, two epochs of a fold's
-training rows, as many updates on both sides. The loop is what a user would write: tokens made anew in each fit, batches in
-random order padded to their longest text, fp32, the model's own dropout, the test fold predicted by Trainer. Ours is
-GridSearchCV as it stands, in fp32 and as `auto` has it (bf16 where the processor multiplies it), of each fold's rows a tenth
-set aside to choose the checkpoint and scored each epoch, which the loop does not do. CPU seconds are of everything but
-imports, for which each side fits some other rows first, on one thread. What is in the CSV is not run again.
+Five folds, four settings (two ranks, two learning rates): twenty fits; the table says how many of the loop's were measured,
+if not all. LoRA stands in the query and value of the top third of the layers, under the stock head's last projection; batches
+of 16, two epochs of a fold's training rows, as many updates on both sides. The loop is what a user would write: tokens made
+anew in each fit, batches in random order padded to their longest text, fp32, the model's own dropout, the test fold predicted
+by Trainer. Ours is GridSearchCV as it stands, in fp32 and as `auto` has it (bf16 where the processor multiplies it), of each
+fold's rows a tenth set aside to choose the checkpoint and scored each epoch, which the loop does not do. CPU seconds are of
+everything but imports, for which each side fits some other rows first, on one thread. What is in the CSV is not run again.
 """
 
 from __future__ import annotations
