@@ -16,6 +16,7 @@ import decide
 import few_rows
 import front
 import gate
+import grid
 import methods
 import minutes
 import pairs
@@ -68,6 +69,7 @@ def main() -> None:
         "pairs": "\n".join(pairs.table()) + "\n",
         "several": "\n".join(several.table()) + "\n",
         "thresholds": "\n".join(thresholds.table()) + "\n",
+        "grid": "\n".join(grid.table()) + "\n",
         "rare_classes": "\n".join(rare_classes.table()) + "\n",
         "bounds": "\n".join(decide.bounds_table()) + "\n",
         "priors": "\n".join(decide.priors_table()) + "\n",

@@ -54,6 +54,7 @@ HEAVY = {"torch", "transformers", "peft", "accelerate", "sklearn", "safetensors"
 PUBLIC = [
     "Plan",
     "Prediction",
+    "RankwiseClassifier",
     "RankwiseError",
     "Recipe",
     "Run",

@@ -13,13 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from rankwise import Recipe
+from conftest import Rows
+from rankwise import Recipe, Run
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
 COMMANDS = [line for kind, text in BLOCKS if kind == "console" for line in text.splitlines() if line.startswith("rankwise ")]
-(EXAMPLE,) = [text for kind, text in BLOCKS if kind == "python"]
+PYTHON = [text for kind, text in BLOCKS if kind == "python"]
+(EXAMPLE,) = [text for text in PYTHON if "rankwise.train(" in text]
+(SEARCH,) = [text for text in PYTHON if "GridSearchCV" in text]
 
 
 def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
@@ -57,6 +60,23 @@ def test_the_python_example_runs_on_a_tiny_encoder(
     assert " of " in counts
     assert "%" in accuracy
     assert 0 < float(prediction.split()[-1]) <= 1
+
+
+def test_the_search_with_scikit_learn_runs_on_a_tiny_encoder(
+    recipe_for: Callable[..., Recipe],
+    rows: Rows,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    named = 'RankwiseClassifier(rung="top")'
+    assert named in SEARCH
+    monkeypatch.chdir(tmp_path)
+    recipe = recipe_for("bert", "train.encoder_dropout=off", "adapter.allocate={policy: last-k, k: 1}")
+    known = {"recipe": recipe, "texts": rows.texts, "labels": rows.labels}
+    exec(SEARCH.replace(named, "RankwiseClassifier(recipe)"), known)
+    assert "'rank'" in capsys.readouterr().out
+    assert Run.load("runs/best").preprocessing.classes == tuple(sorted(set(rows.labels)))
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rankwise.errors import RankwiseError as RankwiseError
     from rankwise.inference.evaluation import evaluate as evaluate
     from rankwise.inference.predict import Prediction as Prediction
+    from rankwise.integrations.estimator import RankwiseClassifier as RankwiseClassifier
     from rankwise.planning.plan import Plan as Plan
     from rankwise.planning.plan import plan as plan
     from rankwise.recipe.recipe import Recipe as Recipe
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Plan": "rankwise.planning.plan",
     "Prediction": "rankwise.inference.predict",
+    "RankwiseClassifier": "rankwise.integrations.estimator",
     "RankwiseError": "rankwise.errors",
     "Recipe": "rankwise.recipe",
     "Run": "rankwise.run.folder",

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -26,24 +26,30 @@ BYTES = 2  # of an fp16 number
 class HiddenStates:
     """Hidden states of N texts, in a file of the cache or in memory."""
 
-    hidden: NDArray[np.float16]
+    hidden: NDArray[np.floating[Any]]
     """(tokens of all texts, H); of a file a memory map."""
     offsets: NDArray[np.int64]
     """(N + 1,): text i has rows offsets[i] to offsets[i + 1]."""
     layer: int
     """The layer that they enter."""
+    ends: NDArray[np.int64] | None = None
+    """(N,): text i has rows offsets[i] to ends[i], where texts don't lie end to end."""
+
+    def spans(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where the states of these texts begin and end."""
+        return self.offsets[rows], self.offsets[rows + 1] if self.ends is None else self.ends[rows]
 
     def of(self, rows: NDArray[np.int64]) -> Self:
         """The hidden states of these texts alone, copied into memory."""
-        pieces = [self.hidden[self.offsets[row] : self.offsets[row + 1]] for row in rows]
+        pieces = [self.hidden[start:end] for start, end in zip(*self.spans(rows), strict=True)]
         offsets = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64)
-        return replace(self, hidden=np.concatenate(pieces), offsets=offsets)
+        return replace(self, hidden=np.concatenate(pieces), offsets=offsets, ends=None)
 
     def take(self, rows: NDArray[np.int64], device: torch.device) -> Entering:
         """The hidden states of some texts, (B, T, H) in fp32, padded at the end with zeros."""
-        starts, ends = self.offsets[rows], self.offsets[rows + 1]
+        starts, ends = self.spans(rows)
         width = int((ends - starts).max())
-        padded = np.zeros((len(rows), width, self.hidden.shape[1]), dtype=np.float16)
+        padded = np.zeros((len(rows), width, self.hidden.shape[1]), dtype=self.hidden.dtype)
         for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
             padded[index, : end - start] = self.hidden[start:end]
         return Entering(torch.from_numpy(padded).to(device).float(), self.layer)

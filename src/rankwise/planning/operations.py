@@ -111,10 +111,13 @@ def ends_in_first_token(plan: Plan, spec: TrainSpec) -> bool:
     return has_fast_path(plan) and spec.speed.first_token and plan.encoder.reads == "first"
 
 
-def cached_layers(plan: Plan, spec: TrainSpec) -> int:
-    """How many layers from the input have their output cached: those below the lowest adapted one, where it pays."""
+def cached_layers(plan: Plan, spec: TrainSpec, *, shared: bool = False) -> int:
+    """How many layers from the input have their output cached: those below the lowest adapted one, where it pays.
+
+    Where other trainings read the same, `shared`, it always does.
+    """
     constant = spec.encoder_dropout != "keep" or not plan.encoder.has_dropout
-    pays = spec.prefix_cache == "auto" and spec.epochs > 1.5  # writing and reading back costs about half a pass
+    pays = spec.prefix_cache == "auto" and (shared or spec.epochs > 1.5)  # writing and reading back costs about half a pass
     return plan.lowest_layer if has_fast_path(plan) and constant and pays else 0
 
 

@@ -7,8 +7,10 @@ has no room either, the run says which way it took, and goes on that way.
 Shapes: N rows, B rows of a batch, T tokens, H hidden.
 """
 
+import hashlib
 import time
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,8 @@ from rankwise.data.tokens import Tokens
 from rankwise.errors import StorageError
 from rankwise.model.classifier import in_eval_mode, to_tensors
 from rankwise.model.hidden_cache import BYTES, HiddenStates, HiddenStatesCache, digest_of, key_of
+from rankwise.model.text_states import BYTES as TEXT_BYTES
+from rankwise.model.text_states import Digest, TextStates
 from rankwise.planning.memory import GB, HELD_IN_MEMORY
 from rankwise.planning.operations import cached_layers
 from rankwise.system.events import Events
@@ -43,13 +47,17 @@ class FrozenLayers:
 
 
 def frozen_layers(
-    job: Job, cache: HiddenStatesCache | None, events: Events, *, as_before: bool | None = None
+    job: Job, cache: HiddenStatesCache | TextStates | None, events: Events, *, as_before: bool | None = None
 ) -> FrozenLayers:
     """The hidden states that pay to be kept, where there is a cache, and room in it or in memory.
 
     A training that goes on was `recomputed` `as_before`, or it was not; None for a new one, and where that is not known.
     Raises StorageError where what it kept has no room any more. Of several processes the main one's room counts.
     """
+    if isinstance(cache, TextStates):
+        if (shared := _shared(job, cache, events)) is not None:
+            return shared
+        cache = cache.beyond
     layer, forward = cached_layers(job.plan, job.recipe.train), job.classifier.forward
     if cache is None or layer == 0 or forward is None:
         return FrozenLayers()
@@ -78,6 +86,58 @@ def frozen_layers(
             HiddenStatesCached(split=name, layer=layer, stored=True, reused=reused, bytes=size, took=took, where=where)
         )
     return FrozenLayers(states["train"], states["validation"])
+
+
+def shared_key(job: Job) -> tuple[str, int] | None:
+    """(a hash of all but the text that hidden states depend on, the layer that they enter); None where none are kept."""
+    layer, forward, encoder = cached_layers(job.plan, job.recipe.train, shared=True), job.classifier.forward, job.plan.encoder
+    if layer == 0 or forward is None:
+        return None
+    weights, device = digest_of(forward.frozen_below(layer)), job.classifier.device.type
+    return f"{weights} layer {layer} of {encoder.layers} {encoder.reads} {device}", layer
+
+
+def shared_states(states: TextStates, key: tuple[str, int], tokens: Tokens) -> HiddenStates | None:
+    """The states of texts that are all there; None where one's are not."""
+    return states.known(key[0], _digests(tokens), key[1])
+
+
+def _shared(job: Job, states: TextStates, events: Events) -> FrozenLayers | None:
+    """The hidden states of every text, by text, those that are new computed; None where that does not pay or has no room."""
+    if (found_key := shared_key(job)) is None:
+        return None
+    key, layer = found_key
+    splits, width = {"train": job.data.train.tokens, "validation": job.data.validation.tokens}, _width(job, layer)
+    sizes = {name: int(_offsets(job, tokens, layer)[-1]) for name, tokens in splits.items()}
+    if not states.has_room(sum(sizes.values()) * width * TEXT_BYTES):
+        return None
+    found: dict[str, HiddenStates] = {}
+    for name, tokens in splits.items():
+        started, digests = time.monotonic(), _digests(tokens)
+        with in_eval_mode(job.classifier.model):
+            found[name], new = states.get(key, digests, (sizes[name], width), layer, partial(_states_of, job, tokens, layer))
+        took, size = round(time.monotonic() - started, 3), sizes[name] * width * TEXT_BYTES
+        reused = new == 0
+        events.emit(
+            HiddenStatesCached(split=name, layer=layer, stored=True, reused=reused, bytes=size, took=took, where=ON_DISK)
+        )
+    return FrozenLayers(found["train"], found["validation"])
+
+
+def _states_of(job: Job, tokens: Tokens, layer: int, number: int) -> NDArray[np.float32]:
+    """What one text's layers below `layer` give (tokens, H), in fp32."""
+    forward, (batch,) = job.classifier.forward, padded_batches(tokens, [np.array([number])], job.padding)
+    assert forward is not None, "only a forward pass in parts has layers that are cached"
+    inputs = to_tensors(batch, job.classifier.device)
+    hidden = forward.run(forward.embed(inputs), inputs, precision="fp32", stop=layer)[0]
+    states: NDArray[np.float32] = hidden.float().cpu().numpy()
+    return states if _is_past_the_last(job, layer) else states[: int(tokens.lengths[number])]
+
+
+def _digests(tokens: Tokens) -> list[Digest]:
+    """A hash of the token and segment ids of each window."""
+    flat = (b"".join([len(ids).to_bytes(4), ids.astype(np.int32).tobytes(), types.tobytes()]) for ids, types in tokens)
+    return [hashlib.blake2b(window, digest_size=16).digest() for window in flat]
 
 
 def _room(job: Job, cache: HiddenStatesCache, size: int) -> str | None:

@@ -21,6 +21,7 @@ from rankwise.errors import NonFiniteLoss
 from rankwise.model.classifier import quiet_dropout
 from rankwise.model.dropout import cut_dropout_from_words
 from rankwise.model.hidden_cache import HiddenStates, HiddenStatesCache
+from rankwise.model.text_states import TextStates
 from rankwise.recipe import TrainSpec
 from rankwise.system.events import Event, Events
 from rankwise.system.memory import return_freed_memory
@@ -98,7 +99,7 @@ def fit(
     checkpoints: Checkpoints,
     accelerator: Accelerator,
     events: Events,
-    cache: HiddenStatesCache | None = None,
+    cache: HiddenStatesCache | TextStates | None = None,
     resume: bool = False,
     ends_at: float | None = None,
 ) -> Fitted:

@@ -58,10 +58,10 @@ class Memo:
         return keep(self.prepared, json.dumps(key), make)
 
 
-def keep(kept: dict[Hashable, T], key: Hashable, make: Callable[[], T]) -> T:
+def keep(kept: dict[Hashable, T], key: Hashable, make: Callable[[], T], *, most: int = KEPT) -> T:
     """The value of a key, made and kept where it is new; the oldest one makes room."""
     if key not in kept:
-        if len(kept) >= KEPT:
+        if len(kept) >= most:
             kept.pop(next(iter(kept)))
         kept[key] = make()
     return kept[key]

@@ -22,6 +22,7 @@ from rankwise.data.splitting import FOLDS
 from rankwise.data.tasks import Labels, Task
 from rankwise.errors import OverTime
 from rankwise.inference.words import Words, held_out_words
+from rankwise.model.text_states import TextStates
 from rankwise.recipe import Recipe, Rung
 from rankwise.recipe.recipe import AT_ONCE, COUNTED_WORDS, FITTED_HEAD
 from rankwise.run.format import LadderFacts, RungFacts
@@ -82,6 +83,8 @@ class Ladder:
     """Rows in tokens: of each fold, and at FOLDS of all that train."""
     speed: Speed | None = None
     """The machine's, once it is known."""
+    states: TextStates | None = None
+    """Where trainings of several calls share what frozen layers give; else the machine's cache has it."""
     head: Mapping[str, torch.Tensor] | None = None
     """The fitted head, once there is one, which further rungs start from."""
 
@@ -281,7 +284,7 @@ class Ladder:
             checkpoints=Checkpoints(folder, keep=job.recipe.train.keep, fingerprint=fingerprint),
             accelerator=self.accelerator,
             events=self.events,
-            cache=shared_cache(),
+            cache=shared_cache() if self.states is None else self.states,
             resume=self.resume if resume is None else resume,
             ends_at=None if self.ends_at is None else now + (self.ends_at - now) / fits_left,
         )

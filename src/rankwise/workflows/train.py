@@ -161,7 +161,7 @@ def _train_into(
         ends_at = started + 60 * recipe.budget.minutes if recipe.budget.minutes else None
         climbing = Ladder(recipe, labelled, device, scratch, accelerator, events, resume, ends_at)
         job, fitted, ladder = climbing.climb(first)
-        held_out = _held_out(job, fitted, accelerator, by_folds=ladder is not None and ladder.folds > 0)
+        held_out = held_out_rows(job, fitted, accelerator, by_folds=ladder is not None and ladder.folds > 0)
         job, told = _deciding(job, held_out)
 
         # The only time that the test split is scored, in fp32.
@@ -180,7 +180,7 @@ def _train_into(
             facts = facts.climbed(ladder, seconds=seconds, peak_bytes=peak, data_sha256=digest)
         goes_on = ladder is not None and ladder.interrupted
         gone = scratch if recipe.train.keep == 1 or goes_on else None
-        save(folder, job, facts, scores, _kept(job, scored_rows, held_out), scratch=gone, goes_on=goes_on)
+        save(folder, job, facts, scores, kept_rows(job, scored_rows, held_out), scratch=gone, goes_on=goes_on)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Run.load(folder)
@@ -208,7 +208,7 @@ def _logits(job: Job, split: Split, accelerator: Accelerator) -> NDArray[np.floa
     return Validation(job.classifier, job.padding, batch_size, accelerator=accelerator).logits(split.tokens)
 
 
-def _held_out(job: Job, fitted: Fitted, accelerator: Accelerator, *, by_folds: bool) -> ScoredRows | None:
+def held_out_rows(job: Job, fitted: Fitted, accelerator: Accelerator, *, by_folds: bool) -> ScoredRows | None:
     """What is said of rows that were not trained on, by which decisions are made: validation rows, or every fold's."""
     if by_folds:
         assert fitted.held_out is not None, "a climb by folds tells all rows"
@@ -217,7 +217,7 @@ def _held_out(job: Job, fitted: Fitted, accelerator: Accelerator, *, by_folds: b
     return _scored(job, validation, _logits(job, validation, accelerator)) if len(validation) else None
 
 
-def _kept(job: Job, scored_rows: ScoredRows, held_out: ScoredRows | None) -> Kept:
+def kept_rows(job: Job, scored_rows: ScoredRows, held_out: ScoredRows | None) -> Kept:
     """What a run keeps of rows; the tokens of validation rows only where an encoder reads them and texts may be kept."""
     validation = job.data.validation
     has_tokens = job.words is None and job.recipe.evaluate.keep_texts
