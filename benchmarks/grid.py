@@ -44,6 +44,8 @@ TOP_THIRD = {
     "train.epochs": EPOCHS,
     "train.batch_size": BATCH,
     "train.warmup": 0,
+    "train.average": None,
+    "train.rates": {},  # every weight has the rate of the grid, as in the loop
 }
 
 
