@@ -95,10 +95,10 @@ def updates_of(rows: int) -> int:
 
 
 def ours(job: Job, texts: list[str], labels: list[str]) -> dict[str, object]:
-    from rankwise import RankwiseClassifier
-    from rankwise.integrations import estimator as estimators
     from sklearn.model_selection import GridSearchCV
 
+    from rankwise import RankwiseClassifier
+    from rankwise.integrations import estimator as estimators
     from rankwise.workflows.in_memory import Common
 
     estimators.COMMON = Common()  # nothing of another job's is at hand

@@ -15,6 +15,7 @@ import pytest
 
 from conftest import Rows
 from rankwise import Recipe, Run
+from rankwise.workflows.export import export
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -22,6 +23,7 @@ BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, flags=re.DOTALL | re.MULTIL
 COMMANDS = [line for kind, text in BLOCKS if kind == "console" for line in text.splitlines() if line.startswith("rankwise ")]
 PYTHON = [text for kind, text in BLOCKS if kind == "python"]
 (EXAMPLE,) = [text for text in PYTHON if "rankwise.train(" in text]
+(BY_HAND,) = [text for text in PYTHON if "onnxruntime.InferenceSession" in text]
 (SEARCH,) = [text for text in PYTHON if "GridSearchCV" in text]
 
 
@@ -77,6 +79,19 @@ def test_the_search_with_scikit_learn_runs_on_a_tiny_encoder(
     exec(SEARCH.replace(named, "RankwiseClassifier(recipe)"), known)
     assert "'rank'" in capsys.readouterr().out
     assert Run.load("runs/best").preprocessing.classes == tuple(sorted(set(rows.labels)))
+
+
+@pytest.mark.long
+def test_an_export_is_run_by_hand(
+    run_for: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = run_for("bert")
+    export(trained, "onnx-int8", tmp_path / "export", max_loss=99)
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    exec(BY_HAND)
+    (prediction,) = trained.predict(["Goalkeeper out for the season"])
+    assert capsys.readouterr().out.split() == [prediction.label]
 
 
 @pytest.mark.slow

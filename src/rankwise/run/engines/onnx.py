@@ -5,13 +5,14 @@ from pathlib import Path
 
 from rankwise.errors import RunError, require
 from rankwise.inference.onnx_scorer import OnnxScorer, is_whole, load_onnx
+from rankwise.run.deployed import FILES
 from rankwise.run.engines import SavedRun
 from rankwise.run.manifest import MANIFEST
 from rankwise.system.cache import cache_folder
 from rankwise.system.files import sha256
 from rankwise.system.storage import told_refusals
 
-FILE = "model.onnx"  # in a run's folder, where someone has exported it there: its manifest does not name it
+FILE = "model.onnx"  # in a run's folder, as `Run.exported` may be told to write it: its manifest does not name it
 
 
 def scorer(run: SavedRun, _: str) -> OnnxScorer:
@@ -55,6 +56,6 @@ def _kept(digest: str) -> Path:
 
 
 def _found(run: SavedRun, kept: Path) -> Path:
-    """The export in the run's folder, or where the cache has it."""
-    beside = run.folder / FILE
-    return beside if beside.exists() else kept
+    """The export in the run's folder, that of `rankwise export` too, or where the cache has it."""
+    beside = (run.folder / FILE, run.folder / "onnx" / FILES["onnx"])
+    return next((path for path in beside if path.exists()), kept)
