@@ -106,6 +106,7 @@ def test_help_lists_the_verbs(type_):
         "decide",
         "predict",
         "serve",
+        "export",
         "merge",
         "push",
         "pull",
