@@ -14,6 +14,7 @@ from huggingface_hub import constants
 
 from rankwise.run.folder import Run
 from rankwise.run.manifest import write_manifest
+from rankwise.workflows.export import export
 
 pytestmark = [
     pytest.mark.long,
@@ -96,14 +97,20 @@ def test_every_kind_of_classifier_goes_there_and_back(type_, run_for, tmp_path, 
 def test_a_decision_and_an_export_go_along_and_are_taken_for_the_pulled_runs_own(type_, run_for, copy_of, tmp_path):
     run = Run.load(copy_of(run_for("bert")))
     run.exported(run.folder / "model.onnx")
+    export(run, "onnx")
+    (export(run, "onnx-int8", max_loss=99).folder / "mine.txt").write_text("apple")
     assert type_("decide", run.folder, "--coverage", "90%")[::2] == (0, "")
     assert type_("push", run.folder, "me/words")[::2] == (0, "")
     assert type_("pull", "me/words", "here")[::2] == (0, "")
     run, pulled = Run.load(run.folder), Run.load(tmp_path / "here")
+    assert not (pulled.folder / "onnx-int8" / "mine.txt").exists(), "which is of nobody knows what"
     assert pulled.decision.rule == run.decision.rule
     assert pulled.exported().path == tmp_path / "here" / "model.onnx"
-    by_onnx, said = (one.predict(TEXTS, engine="onnx") for one in (pulled, run))
-    assert [(each.probabilities, each.decision) for each in by_onnx] == [(each.probabilities, each.decision) for each in said]
+    for engine in ("onnx", "onnx-int8"):
+        by_onnx, said = (one.predict(TEXTS, engine=engine) for one in (pulled, run))
+        assert [(one.probabilities, one.decision) for one in by_onnx] == [(one.probabilities, one.decision) for one in said]
+    (pulled.folder / "model.onnx").unlink()
+    assert pulled.exported().path == tmp_path / "here" / "onnx" / "onnx" / "model.onnx"
 
 
 def test_what_the_card_in_the_repository_says_to_type_gives_the_runs_label(type_, process, hub, run_for):
@@ -146,7 +153,11 @@ def test_nothing_of_the_data_is_sent_and_what_stays_is_told(type_, hub, run_for,
     assert str(folder.parent).encode() not in everything
     assert b"../" not in everything
     stays = [line.removeprefix("stays here: ").partition(",")[0] for line in out.splitlines() if line.startswith("stays")]
-    assert stays == ["checkpoints", "events.jsonl", "held_out.parquet", "suspects.json", "test.parquet"]
+    assert stays == [
+        *("checkpoints", "events.jsonl", "held_out.parquet", "held_out_tokens.npz"),
+        "suspects.json",
+        "test.parquet",
+    ]
 
 
 def test_a_dry_run_lists_each_file_with_its_bytes_and_asks_nobody(type_, hub, run_for):

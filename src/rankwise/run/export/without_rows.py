@@ -14,11 +14,12 @@ from rankwise.inference.onnx_scorer import DIGITS, SEAL, is_whole, sealed
 from rankwise.recipe import Recipe
 from rankwise.run import manifest
 from rankwise.run.decision import DECISION
+from rankwise.run.deployed import EXPORT, FILES, Deployed
 from rankwise.run.engines.onnx import FILE as ONNX_FILE
 from rankwise.run.folder import Run
 from rankwise.run.format import SHIFT, LadderFacts, RunFacts, RunScores
 from rankwise.run.opening import last_part
-from rankwise.system.files import sha256, write_json
+from rankwise.system.files import read_json, sha256, write_json
 from rankwise.system.sealed import write_sealed
 
 TOKENIZER = (
@@ -37,6 +38,7 @@ REWRITTEN = {manifest.CARD, manifest.RECIPE, manifest.RUN, manifest.SCORES}
 STAYS = {  # why the others stay, as a person is told
     manifest.SCORED_ROWS: "labels and probabilities of the test rows",
     manifest.HELD_OUT: "labels and probabilities of rows that trained or chose",
+    manifest.HELD_OUT_TOKENS: "texts of rows that chose, as token ids",
     manifest.EVENTS: "what happened in training, with folders of this machine",
     manifest.CHECKPOINTS: "for training to go on from",
     SHIFT: "a text of the data",
@@ -62,6 +64,9 @@ def write_without_rows(run: Run, folder: Path, *, card: Callable[[str], str] = s
         write_sealed(folder / DECISION, replace(run.decision, run=sha256(folder / manifest.SCORES)))
     if (run.folder / ONNX_FILE).is_file() and is_whole(run.folder / ONNX_FILE):
         (folder / ONNX_FILE).write_bytes(_of_manifest(run.folder / ONNX_FILE, run.folder, folder))
+    for form in manifest.EXPORTS:
+        if (run.folder / form / EXPORT).is_file():
+            _copy_export(run.folder, folder, form)
     there = {*listed, *(name for name in (SHIFT,) if (run.folder / name).is_file())}
     apart = {name if name in STAYS else PurePosixPath(name).parts[0] for name in there - COPIED - REWRITTEN}
     return {name: STAYS.get(name, "not known to be free of texts") for name in sorted(apart)}
@@ -81,6 +86,19 @@ def _scores(scores: RunScores) -> RunScores:
     """scores.json without the texts of mistakes."""
     mistakes = tuple(replace(mistake, text=None) for mistake in scores.test.mistakes)
     return replace(scores, test=replace(scores.test, mistakes=mistakes))
+
+
+def _copy_export(run: Path, folder: Path, form: str) -> None:
+    """Copy what `rankwise export` wrote, and nothing that lies beside it, as an export of the run with the new manifest."""
+    graph = FILES[form]
+    for name in (EXPORT, "config.json", *TOKENIZER, graph, PurePosixPath(graph).with_suffix(".bin").as_posix()):
+        if (run / form / name).is_file():
+            (folder / form / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(run / form / name, folder / form / name)
+    about = replace(read_json(folder / form / EXPORT, Deployed), source=sha256(folder / manifest.MANIFEST))
+    write_json(folder / form / EXPORT, about)
+    if graph.endswith(".onnx"):
+        (folder / form / graph).write_bytes(_of_manifest(folder / form / graph, run, folder))
 
 
 def _of_manifest(export: Path, before: Path, now: Path) -> bytes:
