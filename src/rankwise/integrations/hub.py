@@ -27,6 +27,7 @@ from huggingface_hub.utils.tqdm import disable_progress_bars
 
 from rankwise.errors import HubError, RunError, as_typed
 from rankwise.run.decision import DECISION
+from rankwise.run.deployed import FILES, files_of
 from rankwise.run.engines.onnx import FILE as ONNX_FILE
 from rankwise.run.export.without_rows import write_without_rows
 from rankwise.run.folder import Run
@@ -39,7 +40,8 @@ from rankwise.system.visible import one_line
 HTTP_ERROR: Any = HfHubHTTPError.__bases__[
     0
 ]  # of the client that huggingface_hub has, which no release of it exports by name
-BESIDE = (DECISION, ONNX_FILE)  # which a run's manifest does not list
+EXPORTED = (f"{form}/{name}" for form in FILES for name in files_of(form))
+BESIDE = (DECISION, ONNX_FILE, *EXPORTED)  # which a run's manifest does not list
 HERE = '"path/to/this/folder"'  # in a run's card
 
 

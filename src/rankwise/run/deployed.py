@@ -16,6 +16,13 @@ from rankwise.system.files import Stored, read_json, sha256
 EXPORT = "export.json"
 FILES = {"onnx": "onnx/model.onnx", "onnx-int8": "onnx/model_int8.onnx", "openvino": "openvino_model.xml"}
 """Of each format, where its model lies in a folder: by these names transformers.js and optimum find it."""
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "merges.txt")
+
+
+def files_of(form: str) -> tuple[str, ...]:
+    """What a folder in that format may hold, by its path there."""
+    weights = {"openvino": ("openvino_model.bin",)}.get(form, ())
+    return (EXPORT, "config.json", *TOKENIZER, FILES[form], *weights)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,12 +6,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rankwise.errors import RunError, require
-from rankwise.run.deployed import EXPORT, FILES, Deployed
+from rankwise.run.deployed import EXPORT, FILES, TOKENIZER, Deployed
 from rankwise.run.folder import Run
 from rankwise.system.files import read_json, write_json
 from rankwise.system.storage import make_folder, sync, sync_all, told_refusals
-
-TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "merges.txt")
 
 
 def check_new(folder: Path) -> None:

@@ -14,7 +14,7 @@ from rankwise.inference.onnx_scorer import DIGITS, SEAL, is_whole, sealed
 from rankwise.recipe import Recipe
 from rankwise.run import manifest
 from rankwise.run.decision import DECISION
-from rankwise.run.deployed import EXPORT, FILES, Deployed
+from rankwise.run.deployed import EXPORT, FILES, Deployed, files_of
 from rankwise.run.engines.onnx import FILE as ONNX_FILE
 from rankwise.run.folder import Run
 from rankwise.run.format import SHIFT, LadderFacts, RunFacts, RunScores
@@ -91,7 +91,7 @@ def _scores(scores: RunScores) -> RunScores:
 def _copy_export(run: Path, folder: Path, form: str) -> None:
     """Copy what `rankwise export` wrote, and nothing that lies beside it, as an export of the run with the new manifest."""
     graph = FILES[form]
-    for name in (EXPORT, "config.json", *TOKENIZER, graph, PurePosixPath(graph).with_suffix(".bin").as_posix()):
+    for name in files_of(form):
         if (run / form / name).is_file():
             (folder / form / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(run / form / name, folder / form / name)
