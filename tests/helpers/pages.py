@@ -74,12 +74,17 @@ def downloads(root: Node) -> dict[str, list[dict[str, str]]]:
     return {name: list(csv.DictReader(io.StringIO(text, newline=""))) for name, text in texts.items()}
 
 
-def checked(page: str) -> Node:
-    """Parse a page and hold it to what every page promises."""
+def tree_of(page: str) -> Node:
+    """The page, of which everything that is opened is closed."""
     reader = _Reader()
     reader.feed(page)
-    assert [node.tag for node in reader.open] == [""]  # everything that was opened is closed
-    root = reader.root
+    assert [node.tag for node in reader.open] == [""]
+    return reader.root
+
+
+def checked(page: str) -> Node:
+    """Parse a page and hold it to what every report promises."""
+    root = tree_of(page)
     ids = Counter(node.attributes["id"] for node in root.all() if "id" in node.attributes)
     assert [name for name, count in ids.items() if count > 1] == []
     for node in root.all():

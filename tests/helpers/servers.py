@@ -100,8 +100,9 @@ def _drawn(text, label):
 def stub(labels, name="stub", **about):
     """A run of these labels that trained nothing, the same on every machine."""
     known = {"classes": labels, "labels": labels, "task": None, "text": (), "text_pair": None, "reads_pairs": False}
-    preprocessing = SimpleNamespace(**known | {"join": " . ", "max_length": 128, "windows": None} | about)
+    preprocessing = SimpleNamespace(**known | {"join": " . ", "columns": None, "max_length": 128, "windows": None} | about)
     run = SimpleNamespace(preprocessing=preprocessing, task=SimpleNamespace(name="single-label"), folder=f"runs/{name}")
+    run.counts_words, run.base_folder = False, None
     return Served(name, run, Drawn(labels), "", "sha256:0", "stub", 1_795_000_000, f"{len(labels)} labels, stub + lora")
 
 

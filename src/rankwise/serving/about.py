@@ -28,6 +28,7 @@ def models(catalogue: Catalogue) -> dict[str, Any]:
 
 def model(run: Served) -> dict[str, Any]:
     """A model for OpenAI's clients, with what KServe's read of it beside that."""
+    about = run.run.preprocessing
     return {
         "id": run.name,
         "object": "model",
@@ -39,6 +40,7 @@ def model(run: Served) -> dict[str, Any]:
         "ready": True,
         "x_labels": list(run.labels),
         "x_task": run.run.task.name,
+        "x_columns": [list(map(str, side)) for side in (about.text, about.text_pair or ()) if side],
     }
 
 

@@ -16,7 +16,6 @@ import time
 import traceback
 import uuid
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any, cast
@@ -30,15 +29,30 @@ from starlette.types import Message, Receive, Scope, Send
 
 from rankwise.errors import NAME, RankwiseError
 from rankwise.serving import about
-from rankwise.serving.body import ClientGone, drain, read_body, until_gone
+from rankwise.serving.body import ClientGone, drain, read_body, unless_gone
 from rankwise.serving.catalogue import Catalogue, Served, Shelf
 from rankwise.serving.engine import EachAlone, Engine
 from rankwise.serving.metrics import Metrics
 from rankwise.serving.openapi import document
+from rankwise.serving.page import check_site, page
 from rankwise.serving.questions import Runs
 from rankwise.serving.queue import MOST_TEXTS, TIMEOUT, TOKENS, Answered, Queue
 from rankwise.serving.refusals import Refused, mlflow_body, openai_body, plain_body, tei_body
-from rankwise.serving.wire import Call, Wire, classify, decisions, kserve, mlflow, oip, parsed, pipeline, systemone, tei
+from rankwise.serving.wire import (
+    Call,
+    Wire,
+    classify,
+    decisions,
+    every,
+    kserve,
+    mlflow,
+    oip,
+    parsed,
+    pipeline,
+    systemone,
+    tei,
+)
+from rankwise.serving.words import Explaining
 
 log = logging.getLogger("rankwise.serving")
 
@@ -74,6 +88,8 @@ class Settings:
     """Whether clients of this machine may have the runs looked up again."""
     any_json: bool = False
     """Whether a state without a run's text columns is read as JSON is written."""
+    page: bool = True
+    """Whether people get a page at `/`."""
     truncate: bool = True
     """Whether a text that is too long is cut, and not refused."""
     most_queued: int = MOST_TEXTS
@@ -122,6 +138,7 @@ class Service:
         """Requests that are being answered."""
         self._reloading = asyncio.Lock()
         self._key = None if how.api_key is None else _digest(how.api_key)
+        self.explaining = Explaining()
         self.router = Router(routes=self._routes(), redirect_slashes=False)
         self.openapi = json.dumps(document(ASKING, needs_key=how.api_key is not None)).encode()
 
@@ -134,6 +151,10 @@ class Service:
         """`load`, while requests are answered; where it fails the runs stay as they were. Raises RankwiseError, OSError."""
         async with self._reloading:
             await asyncio.to_thread(self.load)
+
+    async def close(self) -> None:
+        """End what it has started beside the queue."""
+        await self.explaining.close()
 
     @property
     def status(self) -> str:
@@ -258,7 +279,16 @@ class Service:
             "/v2/models/{name}/ready": self._ready,
         }
         routes = asking + [self._route(path, tells, "GET") for path, tells in telling.items()]
-        return routes + ([self._route("/admin/reload", self._reload, "POST")] if self.settings.admin else [])
+        if self.settings.admin:
+            routes.append(self._route("/admin/reload", self._reload, "POST"))
+        if self.settings.page:
+            answers = self._asks(cast(Wire, every))
+            routes += [
+                self._route("/", self._page, "GET"),
+                self._route("/page/answers", answers, "POST", every.refusal),
+                self._route("/page/words", self._words, "POST", every.refusal),
+            ]
+        return routes
 
     def _route(
         self,
@@ -313,18 +343,24 @@ class Service:
 
     async def _answers(self, questions: Any, receive: Receive, *, whole: bool) -> Answered:
         """The answers, unless the client goes before. Raises Refused and ClientGone."""
-        answers = asyncio.ensure_future(self.queue.answers(questions, whole=whole))
-        gone = asyncio.ensure_future(until_gone(receive))
-        try:
-            await asyncio.wait((answers, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not answers.done():
-                raise ClientGone
-            return answers.result()
-        finally:
-            for task in (answers, gone):
-                task.cancel()
-            with suppress(asyncio.CancelledError):
-                await gone
+        return await unless_gone(self.queue.answers(questions, whole=whole), receive)
+
+    async def _page(self, _: Request) -> Response:
+        return page()
+
+    async def _words(self, request: Request) -> Response:
+        """What the words of a text did to what one run says of it."""
+        exchange: Exchange = request.scope["exchange"]
+        check_site(request.headers)
+        self._check_key(request.headers)
+        _check_media(request.headers)
+        catalogue = self._loaded()
+        body = parsed(await read_body(request.headers, request.receive))
+        exchange.has_body = False
+        self.queue.refuse_if_busy()
+        question = every.to_explain(body, Call(catalogue))
+        told = await unless_gone(self.explaining.words(question), request.receive)
+        return _json(told | every.as_read(question))
 
     async def _models(self, request: Request) -> Response:
         self._check_key(request.headers)

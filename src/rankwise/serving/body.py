@@ -8,10 +8,11 @@ import asyncio
 import gzip
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from importlib import import_module
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.types import Receive
 
@@ -21,6 +22,8 @@ MOST_BYTES = 2_000_000
 SECONDS = 10.0  # for a body to come
 DRAINED = 4 * MOST_BYTES  # bytes of an unread body, at most, and
 LINGER = 1.0  # seconds
+T = TypeVar("T")
+
 WINDOW = 23  # log2 of the bytes that unpacking zstd may look back over: what its specification asks decoders for
 
 
@@ -75,6 +78,21 @@ async def until_gone(receive: Receive) -> None:
     """Wait until the client has closed its connection, its body read."""
     while (await receive())["type"] != "http.disconnect":
         pass
+
+
+async def unless_gone(work: Coroutine[Any, Any, T], receive: Receive) -> T:
+    """What some work gives; where the client goes before, it is cancelled and ClientGone raised."""
+    answer, gone = asyncio.ensure_future(work), asyncio.ensure_future(until_gone(receive))
+    try:
+        await asyncio.wait((answer, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            raise ClientGone
+        return answer.result()
+    finally:
+        for task in (answer, gone):
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await gone
 
 
 def _unpacked(body: bytes, coding: str, most: int) -> bytes:

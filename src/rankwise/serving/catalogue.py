@@ -55,6 +55,8 @@ class Served:
     """When, in seconds since 1970."""
     about: str
     """What it is, in a line."""
+    engine: str = "torch"
+    """What computes its logits."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -165,7 +167,7 @@ class Shelf:
         return Catalogue(loaded, self.default)
 
     def _loaded(self, name: str, folder: Path, before: Served | None, encoders: Encoders | None) -> Served:
-        digest = _digest(folder)
+        digest = digest_of(folder)
         if before is not None and before.digest == digest:
             return before
         run = Run.load(folder, base=self.base)
@@ -182,6 +184,7 @@ class Shelf:
             base=run.facts.base.name,
             made=int((folder / MANIFEST).stat().st_mtime),
             about=f"{len(run.preprocessing.classes)} labels, {how}",
+            engine=self.engine,
         )
 
 
@@ -209,6 +212,7 @@ def _name_of(folder: Path) -> str:
     return folder.name or folder.resolve().name
 
 
-def _digest(folder: Path) -> str:
+def digest_of(folder: Path) -> str:
+    """By which a run is known to be the same: of its manifest and its decision."""
     decision = folder / DECISION
     return sha256(folder / MANIFEST) + (sha256(decision) if decision.is_file() else "")

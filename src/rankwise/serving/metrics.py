@@ -60,6 +60,8 @@ class Metrics:
             label, run = answer.prediction.label, question.run.name
             if isinstance(label, dict):
                 names = [f"{column}={name_of(one)}" for column, one in label.items()]
+            elif isinstance(label, float):  # an estimate: a counter for each number would be one for each text
+                names = list(question.run.labels)
             else:
                 names = list(map(name_of, label if isinstance(label, tuple) else (label,)))
             for name in names:

@@ -38,7 +38,7 @@ class Answer:
 
     prediction: Prediction
     probabilities: tuple[float, ...]
-    """In the order of its classes (C,)."""
+    """In the order of its classes (C,); where a number is estimated, that alone."""
     logits: NDArray[np.float32] = field(repr=False)
     """(C,)"""
     tokens: int
@@ -113,7 +113,7 @@ class _Entry:
             for text, size, left, row, prediction in zip(
                 texts, sizes, unread, values, work.run.predictor.predictions(values), strict=True
             ):
-                probabilities = tuple(prediction.probabilities.values())
+                probabilities = tuple(prediction.probabilities.values()) or (float(str(prediction.label)),)
                 found[Question(work.run, text)] = Answer(prediction, probabilities, row, size, left)
         answers = [found[question] for question in self.questions]
         return Answered(answers, waited, self.tokenized, inferred)

@@ -134,6 +134,10 @@ class Server(uvicorn.Server):
         await super().startup(sockets=sockets)
         self._start(self._load())
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets=sockets)
+        await self.service.close()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Inside, signals mean what is said above; a server on another thread gets none."""

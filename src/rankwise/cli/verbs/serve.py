@@ -23,6 +23,7 @@ class ServeOptions:
     api_key: Annotated[str | None, Option(envvar="RANKWISE_API_KEY", help="What clients must send as Bearer.")] = None
     no_auth: Annotated[bool, Option("--no-auth", help="Listen beyond this machine without a key.")] = False
     admin: Annotated[bool, Option("--admin", help="POST /admin/reload, from this machine.")] = False
+    no_page: Annotated[bool, Option("--no-page", help="Leave out the page at /, where people type texts.")] = False
     engine: EngineOption = "torch"
     base: BaseOption = None
     max_queue: Annotated[int, Option(min=1, help="Texts that may wait; what comes then gets 429.")] = 512
@@ -60,6 +61,7 @@ def serve(options: ServeOptions) -> None:
         api_key=options.api_key,
         hosts=address.names,
         admin=options.admin,
+        page=not options.no_page,
         any_json=options.state_json,
         truncate=not options.no_truncate,
         most_queued=options.max_queue,
@@ -70,7 +72,7 @@ def serve(options: ServeOptions) -> None:
     listed = ", ".join(names)
 
     def ready(url: str) -> None:
-        typer.echo(f"serving {listed} on {url}; OpenAPI at {url}/openapi.json")
+        typer.echo(f"serving {listed} on {url}; {'' if options.no_page else 'a page there, '}OpenAPI at {url}/openapi.json")
 
     if not serve_on(service, address, on_ready=ready):
         raise typer.Exit(1)
