@@ -7,6 +7,7 @@ the way raises Refused, which is written here in the words of its family of clie
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import hmac
 import json
@@ -39,6 +40,7 @@ from rankwise.serving.questions import Runs
 from rankwise.serving.queue import MOST_TEXTS, TIMEOUT, TOKENS, Answered, Queue
 from rankwise.serving.refusals import Refused, mlflow_body, openai_body, plain_body, tei_body
 from rankwise.serving.wire import Call, Wire, classify, decisions, kserve, mlflow, oip, parsed, pipeline, systemone, tei
+from rankwise.system.memory import return_freed_memory
 
 log = logging.getLogger("rankwise.serving")
 
@@ -126,9 +128,16 @@ class Service:
         self.openapi = json.dumps(document(ASKING, needs_key=how.api_key is not None)).encode()
 
     def load(self) -> None:
-        """Put every run of the shelf in memory; those that are there already, and the same, stay. Raises RankwiseError."""
+        """Put every run of the shelf in memory; those that are there already, and the same, stay. Raises RankwiseError.
+
+        What stays is not searched for cycles again, which would hold requests up for tenths of a second now and then.
+        """
         if self.shelf is not None:
+            gc.unfreeze()
             self.catalogue = self.shelf.load(self.catalogue)
+            gc.collect()
+            gc.freeze()
+            return_freed_memory()
 
     async def reload(self) -> None:
         """`load`, while requests are answered; where it fails the runs stay as they were. Raises RankwiseError, OSError."""
