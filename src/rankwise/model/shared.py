@@ -2,12 +2,13 @@
 
 A layer's product is computed once for all rows; what an adapter adds, s·B·A·x, is computed beside it for its own rows.
 Rows with the same tokens are one row up to the lowest layer that an adapter of theirs changes. The logits are those of
-the classifier alone but for rounding, for there adapters are folded into the weights. Shapes: B rows, T tokens, H hidden,
-R rank, C classes.
+the classifier alone but for rounding, for there adapters are folded into the weights, and here they lie in 16 bits. Shapes: B
+rows, T tokens, H hidden, R rank, C classes.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -25,12 +26,14 @@ from rankwise.model.classifier import to_tensors
 from rankwise.model.forward import READ_APART, Forward, additive_mask
 from rankwise.model.methods import LowRankUpdate
 from rankwise.model.pooled import pooled
-from rankwise.model.skeleton import ACTIVATION, NORM_EPSILON, read_body, read_parts, tree_of
+from rankwise.model.skeleton import ACTIVATION, NORM_EPSILON, head_of, read_body, read_parts, tree_of
 from rankwise.planning.plan import Plan
 
 APART = "apart"  # what such a head reads: tokens see those of their own text alone
 Batch = Mapping[str, NDArray[np.int64]]
 """Padded inputs (B, T) by name."""
+MOST = 2**15 - 1  # of a whole number in 16 bits
+ROUNDING = 5e-6  # of what an update adds to an output, at most, for inputs of size 1: some 5e-5 of a logit
 Together = tuple[str, ...]
 """The names of linear layers that are computed as one product."""
 
@@ -113,14 +116,15 @@ class SharedEncoder:
         """
         if plan.encoder.reads == APART:
             return None
-        parts, tree = read_parts(folder, plan), tree_of(plan.encoder)
-        above = tuple(f"{part.path}." for part in (*plan.encoder.head, *plan.encoder.pooler))
-        if parts is None or tree is None or any(not name.startswith(above) for name in parts.others):
+        parts, head = read_parts(folder, plan), head_of(plan.encoder)
+        above = (*plan.encoder.pooler, *plan.encoder.head)
+        paths = tuple(f"{part.path}." for part in above)
+        if parts is None or head is None or any(not name.startswith(paths) for name in parts.others):
             return None
-        weights = self.weights | parts.others
-        if not plan.encoder.tensors().keys() <= weights.keys():  # a pooler that the encoder of another run came without
+        weights, names = self.weights | parts.others, [name for part in above for name, _ in part.tensors]
+        if not set(names) <= weights.keys():  # a pooler that the encoder of another run came without
             return None
-        tree.load_state_dict({name: weights[name] for name in plan.encoder.tensors()}, assign=True)
+        head.load_state_dict({name: weights[name] for name in names}, assign=True)
         sites = {site.name: site for site in plan.encoder.sites}
         updates = {
             together: _Update.of([(sites[name].d_out, parts.updates.get(name)) for name in together])
@@ -128,7 +132,7 @@ class SharedEncoder:
             if any(name in parts.updates for name in together) and (plan.encoder.reads == "first" or kinds not in READ_APART)
         }
         lowest = min((sites[name].layer for name in parts.updates), default=plan.encoder.layers)
-        return ResidentAdapter(plan.encoder, updates, tree.requires_grad_(False).eval(), lowest)
+        return ResidentAdapter(plan.encoder, updates, head.requires_grad_(False).eval(), lowest)
 
     def logits(self, batch: Batch, adapters: Sequence[ResidentAdapter]) -> list[NDArray[np.float32]]:
         """The logits (C,) of each row of padded inputs (B, T), each by its own adapter."""
@@ -202,25 +206,57 @@ def _taken(hidden: Tensor, places: NDArray[np.int64]) -> Tensor:
 
 @dataclass(frozen=True)
 class _Update:
-    """What an adapter adds to linear layers that read the same input: their A's end to end, and each one's B."""
+    """What an adapter adds to linear layers that read the same input: their A's end to end, and each one's B.
+
+    Both are whole numbers in 16 bits, which is half of their size, times a scale for each rank.
+    """
 
     a: Tensor
     """A of each layer that is changed (sum of R, d_in)."""
-    bs: list[tuple[slice, slice, Tensor, float]]
-    """Of each such layer: its ranks, its outputs, B (d_out, R) and the scale."""
+    scales: Tensor
+    """Of each rank: of its row of A, its column of B, and of the update (sum of R,)."""
+    bs: list[tuple[slice, slice, Tensor]]
+    """Of each such layer: its ranks, its outputs, B (d_out, R)."""
 
     @classmethod
     def of(cls, layers: Sequence[tuple[int, LowRankUpdate | None]]) -> _Update:
         """Of each layer's outputs, and of what is added to it."""
-        bs: list[tuple[slice, slice, Tensor, float]] = []
+        rows, scales, bs = list[Tensor](), list[Tensor](), list[tuple[slice, slice, Tensor]]()
         rank = output = 0
         for width, update in layers:
             if update is not None:
-                bs.append((slice(rank, rank + len(update.a)), slice(output, output + width), update.b, update.scale))
-                rank += len(update.a)
+                a, b, of_ranks = _rounded(update)
+                bs.append((slice(rank, rank + len(a)), slice(output, output + width), b))
+                rows.append(a)
+                scales.append(of_ranks)
+                rank += len(a)
             output += width
-        several = [update.a for _, update in layers if update is not None]
-        return cls(several[0] if len(several) == 1 else torch.cat(several), bs)
+        return cls(torch.cat(rows), torch.cat(scales), bs)
+
+
+def _rounded(update: LowRankUpdate) -> tuple[Tensor, Tensor, Tensor]:
+    """A and B in 16 bits, and a scale for each rank (R,); an update so large that rounding it would show stays as it is.
+
+    Six times as close as half precision: the numbers of a rank differ in size far less than it allows for.
+    """
+    (a, of_rows), (b, of_columns) = _whole(update.a, dim=1), _whole(update.b, dim=0)
+    off_a, off_b = a * of_rows - update.a, b * of_columns - update.b
+    moved = (_squares(update.b, off_a) + _squares(off_b, update.a)) / len(b)
+    if abs(update.scale) * math.sqrt(moved) > ROUNDING:
+        return update.a, update.b, update.a.new_full((len(update.a),), update.scale)
+    return a.to(torch.int16), b.to(torch.int16), update.scale * (of_rows.flatten() * of_columns.flatten())
+
+
+def _squares(b: Tensor, a: Tensor) -> float:
+    """The sum of the squares of B·A, without making it."""
+    return float(((b.T @ b) * (a @ a.T)).sum())
+
+
+def _whole(matrix: Tensor, *, dim: int) -> tuple[Tensor, Tensor]:
+    """Whole numbers that 16 bits hold, and the scales of a matrix's ranks, each of which lies along `dim`."""
+    largest = matrix.abs().amax(dim, keepdim=True)
+    scales = torch.where(largest > 0, largest / MOST, 1.0)
+    return torch.round(matrix / scales), scales
 
 
 class _Beside:
@@ -233,7 +269,8 @@ class _Beside:
         """y (B, T, d_out) with what each segment's adapter makes of x (B, T, d_in)."""
         for rows, adapter in self.owner._active:
             if update := adapter.updates.get(self.together):
-                down, mine = x[rows].reshape(-1, x.shape[-1]) @ update.a.T, y[rows].view(-1, y.shape[-1])
-                for ranks, outputs, b, scale in update.bs:
-                    mine[:, outputs].addmm_(down[:, ranks], b.T, alpha=scale)
+                mine = y[rows].view(-1, y.shape[-1])
+                down = (x[rows].reshape(-1, x.shape[-1]) @ update.a.to(x.dtype).T) * update.scales  # (B·T, sum of R)
+                for ranks, outputs, b in update.bs:
+                    mine[:, outputs].addmm_(down[:, ranks], b.to(x.dtype).T)
         return y

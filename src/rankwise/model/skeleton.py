@@ -5,7 +5,7 @@ holds the weights, with low-rank adapters already in them. It gives the logits o
 load, to the bit, and can't train. Shapes: B rows, T tokens, C classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,18 +64,18 @@ def read_folded(folder: Path, base: Base, plan: Plan, classes: tuple[str, ...]) 
 def read_body(base: Base, plan: Plan, folder: Path) -> dict[str, Tensor] | None:
     """The encoder's tensors by the classification model's names, in the file's mapped pages; None as `read_folded` has it.
 
-    `folder` is the run's, which its whole model lies in. Raises ModelError for a tensor that is not finite.
+    `folder` is the run's, which its whole model lies in. Raises ModelError for a tensor that is not finite: that is looked at
+    in pages that are given back, for of a vocabulary most is never read again.
     """
     source = Path(base.location) / MODEL_FILE
     if plan.encoder.traits.fast_path is None or plan.adapter.quantize != "none" or not source.is_file():
         return None
-    weights = _model_in(source, plan.encoder)
     body = {name: shape for part in plan.encoder.body for name, shape in part.tensors}
+    weights, looked_at = _model_in(source, plan.encoder), _model_in(source, plan.encoder)
     if not _holds(weights, body):
         return None
-    kept = {name: weights[name] for name in body}
-    check_finite(kept.items(), base.name if plan.adapter.is_apart else folder.name)
-    return kept
+    check_finite(((name, looked_at[name]) for name in body), base.name if plan.adapter.is_apart else folder.name)
+    return {name: weights[name] for name in body}
 
 
 def read_parts(folder: Path, plan: Plan) -> SavedParts | None:
@@ -141,11 +141,23 @@ def tree_of(encoder: Encoder) -> nn.Module | None:
     activation = ACTIVATIONS.get(encoder.config.get(fast_path.activation_key, ACTIVATION))
     if activation is None:
         return None
-    tree = nn.Module()
-    for part in (*encoder.body, *encoder.head):
+    activations = {f"{layer}.{fast_path.activation}": activation() for layer in encoder.layer_paths}
+    return _tree((*encoder.body, *encoder.head), encoder, activations)
+
+
+def head_of(encoder: Encoder) -> nn.Module | None:
+    """What stands above the layers alone, as `tree_of` has it."""
+    return None if encoder.traits.fast_path is None else _tree((*encoder.pooler, *encoder.head), encoder, {})
+
+
+def _tree(parts: Sequence[Part], encoder: Encoder, activations: Mapping[str, nn.Module]) -> nn.Module:
+    """These parts and activations under their paths, and what a head has beside its tensors."""
+    tree, fast_path = nn.Module(), encoder.traits.fast_path
+    for part in parts:
         _put(tree, part.path, _module(part, encoder))
-    for layer in encoder.layer_paths:
-        _put(tree, f"{layer}.{fast_path.activation}", activation())
+    for path, activation in activations.items():
+        _put(tree, path, activation)
+    assert fast_path is not None
     if fast_path.head_activation is not None:
         path, name = fast_path.head_activation
         _put(tree, path, ACTIVATIONS[name]())

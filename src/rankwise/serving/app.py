@@ -7,6 +7,7 @@ the way raises Refused, which is written here in the words of its family of clie
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import hmac
 import json
@@ -53,6 +54,7 @@ from rankwise.serving.wire import (
     tei,
 )
 from rankwise.serving.words import Explaining
+from rankwise.system.memory import return_freed_memory
 
 log = logging.getLogger("rankwise.serving")
 
@@ -143,9 +145,16 @@ class Service:
         self.openapi = json.dumps(document(ASKING, needs_key=how.api_key is not None)).encode()
 
     def load(self) -> None:
-        """Put every run of the shelf in memory; those that are there already, and the same, stay. Raises RankwiseError."""
+        """Put every run of the shelf in memory; those that are there already, and the same, stay. Raises RankwiseError.
+
+        What stays is not searched for cycles again, which would hold requests up for tenths of a second now and then.
+        """
         if self.shelf is not None:
+            gc.unfreeze()
             self.catalogue = self.shelf.load(self.catalogue)
+            gc.collect()
+            gc.freeze()
+            return_freed_memory()
 
     async def reload(self) -> None:
         """`load`, while requests are answered; where it fails the runs stay as they were. Raises RankwiseError, OSError."""

@@ -26,10 +26,12 @@ from rankwise.serving.catalogue import Served
 from rankwise.serving.engine import Engine, Work
 from rankwise.serving.refusals import Refused
 from rankwise.serving.states import Question, Text
+from rankwise.system.memory import return_freed_memory
 
 MOST_TEXTS = 512
 TOKENS = 8_192  # of a batch; what is longer is a batch of its own
 TIMEOUT = 30.0  # seconds
+TRIM_EVERY = 64  # texts: a second's work, of which giving memory back takes a hundredth
 
 
 @dataclass(frozen=True)
@@ -195,8 +197,14 @@ class Queue:
                 self._waiting -= len(entry.questions)
 
     def _work(self) -> None:
+        """Compute batches until the queue is closed, and give back what they freed, which lies in pieces of every size."""
+        texts = 0
         while batch := self._taken():
             self._compute(batch)
+            texts += sum(len(entry.questions) for entry in batch)
+            if texts >= TRIM_EVERY:
+                return_freed_memory()
+                texts = 0
 
     def _taken(self) -> list[_Entry]:
         """What waits, up to the budget of tokens; nothing once the queue is closed."""

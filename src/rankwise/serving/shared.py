@@ -19,11 +19,12 @@ from rankwise.inference.predict import Predictor, TokenPredictor
 from rankwise.model.shared import ResidentAdapter, SharedEncoder
 from rankwise.run.consistency import checked
 from rankwise.run.folder import Run
+from rankwise.run.manifest import read_manifest
 from rankwise.serving.engine import EachAlone, Work
 from rankwise.system.device import Device
-from rankwise.system.files import sha256
 
 ROWS = 32  # of a batch
+TOKENIZER = {"tokenizer.json", "tokenizer_config.json"}
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,10 @@ class Encoders:
 
     def _tokenizer(self, run: Run) -> FileTokenizer | None:
         """The run's, the same object for runs whose files are the same: one is as large as an adapter."""
-        files = [run.folder / name for name in ("tokenizer.json", "tokenizer_config.json")]
-        if not all(file.is_file() for file in files):
+        written = read_manifest(run.folder).sha256
+        if not written.keys() >= TOKENIZER:
             return None
-        key = " ".join(map(sha256, files))
+        key = " ".join(written[name] for name in sorted(TOKENIZER))
         if key not in self.tokenizers:
             found = read_tokenizer(run.folder)
             if found is None:
