@@ -28,6 +28,7 @@ import tuning
 import unlike
 import windows
 
+import serving
 from rankwise import Recipe, builtin_recipes, plan
 from rankwise.errors import OverBudget
 
@@ -68,6 +69,7 @@ def main() -> None:
         "pairs": "\n".join(pairs.table()) + "\n",
         "several": "\n".join(several.table()) + "\n",
         "thresholds": "\n".join(thresholds.table()) + "\n",
+        "serving": "\n".join(serving.table()) + "\n",
         "rare_classes": "\n".join(rare_classes.table()) + "\n",
         "bounds": "\n".join(decide.bounds_table()) + "\n",
         "priors": "\n".join(decide.priors_table()) + "\n",
