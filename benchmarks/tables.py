@@ -29,6 +29,7 @@ import tuning
 import unlike
 import windows
 
+import serving
 from rankwise import Recipe, builtin_recipes, plan
 from rankwise.errors import OverBudget
 
@@ -70,6 +71,7 @@ def main() -> None:
         "several": "\n".join(several.table()) + "\n",
         "thresholds": "\n".join(thresholds.table()) + "\n",
         "grid": "\n".join(grid.table()) + "\n",
+        "serving": "\n".join(serving.table()) + "\n",
         "rare_classes": "\n".join(rare_classes.table()) + "\n",
         "bounds": "\n".join(decide.bounds_table()) + "\n",
         "priors": "\n".join(decide.priors_table()) + "\n",
