@@ -89,7 +89,7 @@ def test_an_export_is_run_by_hand(
     export(trained, "onnx-int8", tmp_path / "export", max_loss=99)
     monkeypatch.chdir(tmp_path)
     capsys.readouterr()
-    exec(BY_HAND)
+    exec(BY_HAND, {})
     (prediction,) = trained.predict(["Goalkeeper out for the season"])
     assert capsys.readouterr().out.split() == [prediction.label]
 
