@@ -154,7 +154,7 @@ def test_nothing_of_the_data_is_sent_and_what_stays_is_told(type_, hub, run_for,
     assert b"../" not in everything
     stays = [line.removeprefix("stays here: ").partition(",")[0] for line in out.splitlines() if line.startswith("stays")]
     assert stays == [
-        *("checkpoints", "events.jsonl", "held_out.parquet", "held_out_tokens.npz"),
+        *("checkpoints", "events.jsonl", "held_out.parquet", "held_out_tokens.parquet"),
         "suspects.json",
         "test.parquet",
     ]

@@ -13,7 +13,9 @@ from rankwise.run.engines import SavedRun, engine_called
 from rankwise.run.folder import Run
 
 
-@pytest.mark.parametrize(("name", "others"), [("torch", "onnx"), ("onnx", "torch or fast")])
+@pytest.mark.parametrize(
+    ("name", "others"), [("torch", "onnx or onnx-int8 or openvino"), ("onnx", "torch or fast or openvino")]
+)
 def test_a_missing_engine_names_the_others(name: str, others: str, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = engine_called(name)
 

@@ -111,6 +111,7 @@ def test_a_run_folder_holds_exactly_its_promised_files(run_for, method, head):
         "events.jsonl",
         "test.parquet",
         "held_out.parquet",
+        "held_out_tokens.parquet",
     }
     assert names == {*model, *tokenizer, *pooled, *ours, "README.md", "manifest.json"}
 
@@ -365,7 +366,9 @@ def test_each_engine_is_loaded_once(quick_run):
 
 
 def test_an_unknown_engine_is_refused(quick_run):
-    with pytest.raises(ModelError, match="engine 'onxx'; expected one of torch, fast, onnx; did you mean 'onnx'"):
+    with pytest.raises(
+        ModelError, match="engine 'onxx'; expected one of torch, fast, onnx, onnx-int8, openvino; did you mean 'onnx'"
+    ):
         quick_run.predict(TEXTS, engine="onxx")
 
 

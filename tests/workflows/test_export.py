@@ -57,14 +57,14 @@ def test_a_run_keeps_the_tokens_of_the_rows_that_its_decisions_are_made_by(run):
 def test_tokens_are_the_same_when_they_are_read_again(tmp_path):
     ids, offsets = np.arange(9, dtype=np.uint16), np.array([0, 2, 5, 9])
     whole = Tokens(ids, offsets, np.ones(9, dtype=np.int8), np.array([0, 1, 3]))
-    whole.save(tmp_path / "tokens.npz")
-    read = Tokens.load(tmp_path / "tokens.npz")
+    whole.save(tmp_path / "tokens.parquet")
+    read = Tokens.load(tmp_path / "tokens.parquet")
     assert all(whole.same_text(read, text) for text in range(2))
     assert read.window_counts.tolist() == [1, 2]
     assert read.types.tolist() == [1] * 9
-    (tmp_path / "none.npz").write_bytes(b"PK nothing")
+    (tmp_path / "none.parquet").write_bytes(b"PK nothing")
     with pytest.raises(RunError, match="no tokens that can be read"):
-        Tokens.load(tmp_path / "none.npz")
+        Tokens.load(tmp_path / "none.parquet")
 
 
 def test_where_texts_are_not_kept_nor_are_their_tokens_and_8_bits_ask_for_rows(run_for):

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -20,7 +19,7 @@ from numpy.typing import DTypeLike, NDArray
 from rankwise.data.pairs import BETWEEN, is_pair, sides
 from rankwise.data.spans import Span
 from rankwise.data.store import Numbers, Texts
-from rankwise.errors import ModelError, RunError
+from rankwise.errors import ModelError, RunError, require
 from rankwise.system.cache import Cache
 
 FORMAT = 2
@@ -91,19 +90,31 @@ class Tokens:
         )
 
     def save(self, path: Path) -> None:
-        """Write them to a compressed NumPy file."""
-        kept: dict[str, Any] = {"ids": self.ids, "offsets": self.offsets, "types": self.types, "firsts": self.firsts}
-        np.savez_compressed(path, **{name: values[0 : len(values)] for name, values in kept.items() if values is not None})
+        """Write them to a Parquet file: a row for each window, its ids, segment ids if any, and its text's number."""
+        pa, parquet = (require(module, extra="train") for module in ("pyarrow", "pyarrow.parquet"))
+        texts = np.repeat(np.arange(len(self.window_counts)), self.window_counts)
+        columns = {"text": pa.array(texts), "ids": self._lists(self.ids, pa.int32())}
+        if self.types is not None:
+            columns["types"] = self._lists(self.types, pa.int8())
+        parquet.write_table(pa.table(columns), path)
+
+    def _lists(self, values: Integers | Numbers, kind: Any) -> Any:
+        pa = require("pyarrow", extra="train")
+        return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), pa.array(values[0 : len(values)], kind))
 
     @classmethod
     def load(cls, path: Path) -> "Tokens":
         """What `save` wrote. Raises RunError for a file that is none."""
+        pa, parquet = (require(module, extra="train") for module in ("pyarrow", "pyarrow.parquet"))
         try:
-            with np.load(path, allow_pickle=False) as kept:
-                tokens = cls(kept["ids"], kept["offsets"], kept.get("types"), kept.get("firsts"))
-        except (OSError, ValueError, KeyError, BadZipFile) as problem:
+            table = parquet.read_table(path).combine_chunks()
+            ids, texts = table["ids"].combine_chunks(), table["text"].to_numpy()
+            types = table["types"].combine_chunks().flatten().to_numpy() if "types" in table.column_names else None
+            offsets = np.concatenate([[0], np.cumsum(ids.value_lengths().to_numpy())]).astype(np.int64)
+        except (pa.ArrowException, OSError, KeyError, AttributeError) as problem:
             raise RunError(f"{path}: no tokens that can be read; copy the run folder again") from problem
-        return tokens
+        firsts = np.searchsorted(texts, np.arange(texts[-1] + 2)) if len(texts) else np.zeros(1, dtype=np.int64)
+        return cls(ids.flatten().to_numpy(), offsets, types, None if len(firsts) == len(offsets) else firsts)
 
     def take(self, texts: NDArray[np.int64]) -> "Tokens":
         """The tokens of these texts alone, on disk."""
