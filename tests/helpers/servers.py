@@ -14,9 +14,9 @@ import numpy as np
 
 from rankwise.data.tasks import SingleLabel
 from rankwise.inference.predict import Prediction
-from rankwise.serving.app import Service
 from rankwise.serving.catalogue import LabelSet, Served
 from rankwise.serving.server import Address, Server
+from rankwise.serving.service import Service
 
 
 class Live:

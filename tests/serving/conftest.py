@@ -68,7 +68,7 @@ def server(catalogue):
     """A server of all of them, without a key."""
     from servers import live
 
-    from rankwise.serving.app import Service
+    from rankwise.serving.service import Service
 
     with live(Service(catalogue=catalogue)) as running:
         yield running
@@ -79,8 +79,8 @@ def tickets_only(catalogue):
     """A server of one run, which answers where none is named, with a key and the admin route."""
     from servers import live
 
-    from rankwise.serving.app import Service, Settings
     from rankwise.serving.catalogue import Catalogue
+    from rankwise.serving.service import Service, Settings
 
     alone = Catalogue({"tickets": catalogue.runs["tickets"]})
     settings = Settings(api_key="secret", admin=True, hosts=frozenset({"127.0.0.1", "localhost"}))

@@ -17,8 +17,8 @@ pytest.importorskip("httpx", reason="httpx is not installed: rankwise[dev]")
 from servers import AnyLabels, live, stub
 
 from conftest import CLASSES
-from rankwise.serving.app import Service, Settings
 from rankwise.serving.catalogue import Catalogue
+from rankwise.serving.service import Service, Settings
 
 ORDER = ("metal", "fruit", "river")
 TEXT = "apple and zinc near the rhine"

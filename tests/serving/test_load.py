@@ -13,9 +13,9 @@ pytest.importorskip("httpx", reason="httpx is not installed: rankwise[dev]")
 import httpx
 from servers import live, stub
 
-from rankwise.serving.app import Service, Settings
 from rankwise.serving.catalogue import Catalogue
 from rankwise.serving.engine import EachAlone
+from rankwise.serving.service import Service, Settings
 
 SECONDS_A_TEXT = 0.005
 CLIENTS, SECONDS = 40, 3.0

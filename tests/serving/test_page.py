@@ -21,8 +21,8 @@ from servers import eventually, live, stub
 
 from conftest import separable
 from rankwise.data.files.output import write_rows
-from rankwise.serving.app import Service, Settings
 from rankwise.serving.catalogue import Catalogue, Shelf
+from rankwise.serving.service import Service, Settings
 from rankwise.serving.words import Explaining
 
 TEXT = "apple and zinc near the rhine"

@@ -19,9 +19,9 @@ import httpx
 from servers import eventually, live
 
 from rankwise.serving import body as bodies
-from rankwise.serving.app import Service, Settings
 from rankwise.serving.catalogue import Catalogue, Shelf
 from rankwise.serving.engine import EachAlone
+from rankwise.serving.service import Service, Settings
 
 SYSTEM, DECISIONS = "/v1/systemone", "/v1/decisions"
 TEXT_OF_A_CLIENT = "iron is a secret"

@@ -19,7 +19,8 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from rankwise.errors import DataError, RankwiseError
-from rankwise.serving.app import LOOPBACK, Service, log
+from rankwise.serving.app import App, log
+from rankwise.serving.service import LOOPBACK, Service
 
 DRAIN = 20.0  # seconds that what was accepted has, below the 30 that Kubernetes waits
 FAREWELL = 0.5  # seconds
@@ -111,7 +112,7 @@ class Server(uvicorn.Server):
     def __init__(self, service: Service, *, on_ready: Callable[[], object] = lambda: None) -> None:
         """`on_ready` is called once the runs are loaded."""
         config = uvicorn.Config(
-            service,
+            App(service),
             http=PunctualProtocol,
             ws="none",
             lifespan="off",

@@ -13,10 +13,10 @@ pytest.importorskip("httpx", reason="httpx is not installed: rankwise[dev]")
 from pydantic import TypeAdapter
 from servers import stub
 
-from rankwise.serving.app import ASKING
 from rankwise.serving.catalogue import Catalogue
 from rankwise.serving.queue import Answer
 from rankwise.serving.refusals import Refused
+from rankwise.serving.routes import ASKING
 from rankwise.serving.wire import Call, systemone
 
 RECORDED = sorted((Path(__file__).parent / "recorded").glob("*.json"))

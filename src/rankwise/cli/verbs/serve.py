@@ -41,10 +41,10 @@ def serve(options: ServeOptions) -> None:
     for module in ("starlette", "uvicorn", "httptools", "prometheus_client"):
         check_installed(module, extra="serve")
     from rankwise.run.engines import engine_called
-    from rankwise.serving.app import Service, Settings
     from rankwise.serving.catalogue import Shelf
     from rankwise.serving.server import Address
     from rankwise.serving.server import serve as serve_on
+    from rankwise.serving.service import Service, Settings
 
     address = Address(options.host, options.port)
     if options.api_key == "":
