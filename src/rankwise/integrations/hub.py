@@ -4,7 +4,6 @@ huggingface_hub does what is done over the network, with the endpoint and the to
 `HF_TOKEN`, `hf auth login`). A repository is made private, and holds one run: what another program put there is left alone.
 """
 
-import errno
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.utils._validators import validate_repo_id
 from huggingface_hub.utils.tqdm import disable_progress_bars
 
-from rankwise.errors import HubError, RunError, as_typed
+from rankwise.errors import HubError, as_typed
 from rankwise.run.decision import DECISION
 from rankwise.run.deployed import FILES, files_of
 from rankwise.run.engines.onnx import FILE as ONNX_FILE
@@ -34,7 +33,7 @@ from rankwise.run.folder import Run
 from rankwise.run.manifest import CARD, MANIFEST, WORDS, Manifest, read_manifest
 from rankwise.system.files import parse_json
 from rankwise.system.hub import OFFLINE, is_reachable
-from rankwise.system.storage import make_folder, sync_all, told_refusals
+from rankwise.system.storage import check_new_folder, told_refusals, whole_folder
 from rankwise.system.visible import one_line
 
 HTTP_ERROR: Any = HfHubHTTPError.__bases__[
@@ -83,27 +82,13 @@ def pull(repo: str, folder: str | Path, *, revision: str | None = None) -> Run:
     Raises HubError where there is no such run, RunError for a folder with something in it or files that are not as pushed.
     """
     _check_name(repo)
-    folder = Path(folder)
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder} is not empty; give a folder that is new: rankwise pull {repo} FOLDER")
+    folder, again = Path(folder), f"rankwise pull {repo} FOLDER"
+    check_new_folder(folder, again)
     _check_reachable()
-    with _told(repo), told_refusals(folder, "free room there, or give another folder of yours"):
-        is_new = not folder.exists()
-        make_folder(folder)
-        try:
-            with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent, ignore_cleanup_errors=True) as beside:
-                draft = Path(beside) / folder.name
-                _fetch(repo, revision, draft)
-                Run.load(draft)
-                draft.chmod(folder.stat().st_mode)
-                sync_all(draft)
-                draft.replace(folder)
-        except BaseException as error:
-            if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-                raise RunError(f"{folder}: another process has written into it meanwhile; give another folder") from None
-            if is_new and not any(folder.iterdir()):
-                folder.rmdir()
-            raise
+    refused = "free room there, or give another folder of yours"
+    with _told(repo), told_refusals(folder, refused), whole_folder(folder, again) as draft:
+        _fetch(repo, revision, draft)
+        Run.load(draft)
     return Run.load(folder, verify=False)
 
 

@@ -8,7 +8,6 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from rankwise.data.clean import Preprocessing
 from rankwise.data.lengths import lengths_of
 from rankwise.encoders.base import KNOWN, Base, locate
 from rankwise.encoders.describe import Encoder, find
-from rankwise.errors import ModelError, ReloadMismatch, RunError
+from rankwise.errors import ModelError, ReloadMismatch, RunError, as_typed
 from rankwise.model import adapters
 from rankwise.model.classifier import ADAPTER_FILE, Classifier, in_eval_mode, to_tensors
 from rankwise.model.load import check_match, load_tokenizer, longest_text, tokenizer_in
@@ -34,7 +33,7 @@ from rankwise.run.saving import base_facts, save_tokenizer
 from rankwise.stats.intervals import Interval
 from rankwise.stats.scores import ClassScore, ScoresWithMistakes
 from rankwise.system.files import read_json, write_json
-from rankwise.system.storage import make_folder, sync_all, told_refusals
+from rankwise.system.storage import check_new_folder, told_refusals, whole_folder
 from rankwise.training.events import HistoryEntry
 
 CONFIG = "adapter_config.json"
@@ -71,8 +70,8 @@ def adopt_adapter(
     of the logits. Raises ModelError for an adapter that is none of a classifier, or of a method or layers that no plan has;
     RunError where names are lacking or the folder has something in it; ReloadMismatch where logits are not peft's.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder} is not empty; give a folder that is new")
+    again = f"rankwise adopt {as_typed(adapter)} FOLDER"
+    check_new_folder(folder, again)
     config = _config(adapter)
     found = _base(adapter, config, base)
     classes = _classes(adapter, found, labels)
@@ -89,15 +88,8 @@ def adopt_adapter(
     planned = plan(recipe, classes=len(classes), encoder=encoder)
     classifier = adapters.adopt(theirs, found, planned, classes)
     _check_logits(adapter, theirs, classifier, tokenizer, about)
-    with told_refusals(folder, "free room there, or give another folder"):
-        make_folder(folder)
-        with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent, ignore_cleanup_errors=True) as beside:
-            draft = Path(beside) / folder.name
-            draft.mkdir()
-            _write(draft, folder, classifier, found, recipe, planned, tokenizer, about)
-            draft.chmod(folder.stat().st_mode)
-            sync_all(draft)
-            draft.replace(folder)
+    with told_refusals(folder, "free room there, or give another folder"), whole_folder(folder, again) as draft:
+        _write(draft, folder, classifier, found, recipe, planned, tokenizer, about)
     return Run.load(folder)
 
 

@@ -10,8 +10,9 @@ import os
 import re
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from rankwise.errors import RankwiseError, RunError, StorageError
 
@@ -86,6 +87,39 @@ def make_folder(path: str | Path) -> Path:
     except OSError as problem:
         raise RunError(f"{folder}: no folder can be made there ({problem.strerror}); give another --out") from None
     return folder
+
+
+def check_new_folder(folder: Path, advice: str) -> None:
+    """Raises RunError for a folder that something lies in; `advice` is what to type with another one."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(f"{folder} is not empty; give a folder that is new: {advice}")
+
+
+@contextmanager
+def whole_folder(folder: Path, advice: str) -> Iterator[Path]:
+    """A draft to write into, which takes the place of a new or empty folder: that is there whole, or as it was.
+
+    Raises RunError where another process has written into the folder meanwhile; `advice` is what to type then.
+    """
+    is_new = not folder.exists()
+    make_folder(folder)
+    try:
+        with TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent, ignore_cleanup_errors=True) as beside:
+            draft = Path(beside) / folder.name
+            draft.mkdir()
+            yield draft
+            draft.chmod(folder.stat().st_mode)
+            sync_all(draft)
+            draft.replace(folder)
+    except BaseException as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            told = f"{folder}: another process has written into it meanwhile; give another: {advice}"
+            raise RunError(told) from None
+        if is_new:
+            with suppress(OSError):  # where another process has filled it
+                folder.rmdir()
+        raise
+    sync(folder.parent)
 
 
 @contextmanager

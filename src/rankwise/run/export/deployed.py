@@ -5,18 +5,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rankwise.errors import RunError, require
+from rankwise.errors import require
 from rankwise.run.deployed import EXPORT, FILES, TOKENIZER, Deployed
 from rankwise.run.folder import Run
 from rankwise.system.files import read_json, write_json
-from rankwise.system.storage import make_folder, sync, sync_all, told_refusals
+from rankwise.system.storage import check_new_folder, make_folder, sync, sync_all, told_refusals
 
 
 def check_new(folder: Path) -> None:
     """Raises RunError for a folder that something else lies in."""
-    is_ours = (folder / EXPORT).is_file()
-    if folder.exists() and not is_ours and (not folder.is_dir() or any(folder.iterdir())):
-        raise RunError(f"{folder} is not empty; give a folder that is new: --out FOLDER")
+    if not (folder / EXPORT).is_file():
+        check_new_folder(folder, "--out FOLDER")
 
 
 def write_deployed(run: Run, about: Deployed, files: dict[str, Path], folder: Path) -> None:
