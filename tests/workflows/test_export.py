@@ -23,6 +23,7 @@ from rankwise.recipe import DataSpec
 from rankwise.run.export import quantized
 from rankwise.run.folder import Run
 from rankwise.workflows.export import export, rows_in, rows_kept
+from rankwise.workflows.score_files import source_for
 
 pytestmark = pytest.mark.long
 
@@ -43,7 +44,9 @@ def labelled(run, tmp_path):
     path.write_text(
         "text,label\n" + "".join(f"{text},{label}\n" for text, label in zip(rows.texts, rows.labels, strict=True))
     )
-    return rows_in(run, DataSpec(source=str(path)))
+    spec = DataSpec(source=str(path))
+    source, numbering = source_for(spec, labelled=True)
+    return rows_in(run, source, spec, numbering)
 
 
 def test_a_run_keeps_the_tokens_of_the_rows_that_its_decisions_are_made_by(run):

@@ -272,7 +272,7 @@ class Run:
 
     def classifier(self) -> Classifier:
         """The classifier in eval mode, with the logits it had when it was saved. Raises ModelError where it counts words."""
-        self._check_encoder()
+        self.check_encoder()
         loading = require("rankwise.model.adapters", extra="train")
         with require("rankwise.run.consistency", extra="train").checked(self) as plan:
             base = self.base()
@@ -323,7 +323,7 @@ class Run:
         torch's logits. Raises MissingExtra without the extra `onnx`, or `export` to make the file, ModelError for an encoder
         that can't be exported, ReloadMismatch when the logits differ, RunError for a `path` that has another run's.
         """
-        self._check_encoder()
+        self.check_encoder()
         return exported(self, path, threads=threads)
 
     def merge(self, folder: str | Path) -> Path:
@@ -332,7 +332,7 @@ class Run:
         It is held against the run's own logits, and can be the base of another run. Raises RunError for a folder with
         something in it, ModelError for a run that can't be merged, ReloadMismatch when logits differ.
         """
-        self._check_encoder()
+        self.check_encoder()
         merging = require("rankwise.run.export.merged", extra="train")
         written: Path = merging.write_merged(self, Path(folder))
         return written
@@ -372,7 +372,8 @@ class Run:
             explaining: Explainer = gradients.GradientExplainer.of(classifier, tokenizer, self.preprocessing)
         return explaining
 
-    def _check_encoder(self) -> None:
+    def check_encoder(self) -> None:
+        """Raises ModelError for a run that counts words."""
         if self.counts_words:
             raise ModelError(
                 f"{self.folder} counts words and has no encoder: scikit-learn runs {WORDS}, wherever that is; for an encoder "

@@ -6,22 +6,24 @@ themselves are compared.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankwise.data.batches import Padding, collate
-from rankwise.data.tokenizer import read_tokenizer
+from rankwise.data.batches import collate
 from rankwise.data.tokens import Tokens
 from rankwise.errors import ModelError, ReloadMismatch, RunError, as_typed, require
-from rankwise.inference.scorer import Scorer, logits
+from rankwise.inference.onnx_scorer import OnnxScorer
+from rankwise.inference.predict import TokenPredictor
+from rankwise.inference.scorer import Scorer
 from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.run.deployed import FILES, Deployed, Held
-from rankwise.run.engines import engine_called
 from rankwise.run.folder import Run
 from rankwise.run.format import ScoredRows
 from rankwise.run.manifest import MANIFEST
@@ -29,9 +31,11 @@ from rankwise.system.cores import default_threads
 from rankwise.system.files import sha256
 from rankwise.workflows.compare import Answers
 from rankwise.workflows.gate import Answered, Gate, check_margin, gate
-from rankwise.workflows.score_files import logits_of_file, source_for
+from rankwise.workflows.score_files import split_of_file
 
-TIMED = 200  # texts, one at a time
+TIMED = 200  # texts, one at a time,
+WARM = 5  # after so many that do not count
+COMPARED = 64  # texts, of all lengths
 TOLERANCE = 1e-3  # of a logit, between runtimes in fp32
 KEPT = "the run's validation rows"
 
@@ -56,15 +60,9 @@ def rows_kept(run: Run) -> LabelledTokens | None:
     return LabelledTokens(tokens, scored.truth, scored.rows, KEPT)
 
 
-def rows_in(run: Run, spec: DataSpec) -> LabelledTokens:
-    """Labelled rows of a file. Raises DataError."""
-    source, numbering = source_for(spec, labelled=True)
-    return read_rows(run, source, spec, numbering)
-
-
-def read_rows(run: Run, source: SourceSpec, spec: DataSpec, numbering: tuple[str, ...] = ()) -> LabelledTokens:
-    """Labelled rows of a source. Raises DataError."""
-    table, split, _ = logits_of_file(run, source, spec, numbering=numbering, engine="onnx")
+def rows_in(run: Run, source: SourceSpec, spec: DataSpec, numbering: Sequence[str] = ()) -> LabelledTokens:
+    """Labelled rows of a source, such as `source_for` finds. Raises DataError."""
+    table, split = split_of_file(run, source, spec, "onnx", numbering=numbering)
     return LabelledTokens(split.tokens, split.labels, split.rows, table.layout.describe())
 
 
@@ -99,18 +97,19 @@ def export(
     writing.check_new(target)
     if form == "onnx-int8":
         run.task.needs_classes("8 bits are held against a run by its", f"--format onnx is for {as_typed(run.folder)}")
-    fp32 = run.exported()
+    run.check_encoder()
+    fp32 = cast(TokenPredictor, run.predictor_on("onnx"))
+    exported = cast(OnnxScorer, fp32.scorer).path
     kept = rows or rows_kept(run)
     with TemporaryDirectory(prefix="rankwise-") as name:
-        scratch = Path(name)
-        files, scorer = _made(run, form, fp32.path, scratch)
-        found = None
+        files, scorer = _made(run, form, exported, Path(name))
+        predictor, found = TokenPredictor(scorer, fp32.tokenizer, run.preprocessing), None
         if form == "onnx-int8":
-            found = _held(run, fp32, scorer, kept, max_loss)
-            files[FILES[form]] = _sealed(files[FILES[form]], found)
+            found = _held(run, predictor, fp32, kept, max_loss)
+            _note_cost(files[FILES[form]], found)
         elif form != "onnx":
-            _check_alike(run, fp32, scorer, kept)
-        times = (None, None) if kept is None else _timed(run, kept.tokens, scorer, fp32)
+            _check_alike(run, predictor, fp32, kept)
+        times = (None, None) if kept is None else _timed(kept.tokens, predictor, fp32)
         about = Deployed(
             form=form,
             source=sha256(run.folder / MANIFEST),
@@ -118,7 +117,7 @@ def export(
             max_length=run.preprocessing.max_length,
             windows=run.preprocessing.windows,
             bytes=sum(path.stat().st_size for path in files.values()),
-            bytes_fp32=fp32.path.stat().st_size,
+            bytes_fp32=exported.stat().st_size,
             milliseconds=times[0],
             milliseconds_fp32=times[1],
             threads=default_threads(),
@@ -142,20 +141,21 @@ def _made(run: Run, form: str, exported: Path, scratch: Path) -> tuple[dict[str,
         quantized.quantize(exported, path)
         quantized.seal(path, "not held against fp32")
         return {FILES[form]: path}, loading.load_onnx(path, classes, in_8_bits=True)
-    engine_called(form)
     files = require("rankwise.run.export.deployed", extra="export").openvino_files(exported, scratch)
     reading = require("rankwise.inference.openvino_scorer", extra="openvino")
     return files, reading.load_openvino(scratch / FILES[form], classes)
 
 
-def _held(run: Run, fp32: Scorer, scorer: Scorer, kept: LabelledTokens | None, margin: float) -> tuple[Gate, Held]:
+def _held(
+    run: Run, predictor: TokenPredictor, fp32: TokenPredictor, kept: LabelledTokens | None, margin: float
+) -> tuple[Gate, Held]:
     """The gate that 8 bits must pass. Raises RunError where there are no rows."""
     if kept is None:
         raise RunError(
             f"{run.folder} keeps no validation rows by which 8 bits could be held against it; give labelled rows that it was "
             "not trained on: --data FILE"
         )
-    scored = [_scored(run, one, kept) for one in (scorer, fp32)]
+    scored = [_scored(run, one, kept) for one in (predictor, fp32)]
     new, old = (Answers(run, one) for one in scored)
     found = gate(Answered(new, old, kept.described), margin=margin, promises=False)
     decided = [run.task.decide(one.probabilities.astype(np.float64)) for one in scored]
@@ -166,53 +166,41 @@ def _held(run: Run, fp32: Scorer, scorer: Scorer, kept: LabelledTokens | None, m
     )
 
 
-def _scored(run: Run, scorer: Scorer, kept: LabelledTokens) -> ScoredRows:
-    probabilities = run.task.probabilities(_logits(run, scorer, kept.tokens)).astype(np.float32)
-    return ScoredRows(kept.rows, kept.labels, probabilities)
+def _scored(run: Run, predictor: TokenPredictor, kept: LabelledTokens) -> ScoredRows:
+    values = predictor.logits(kept.tokens, batch_size=run.recipe.evaluate.batch_size)
+    return ScoredRows(kept.rows, kept.labels, run.task.probabilities(values).astype(np.float32))
 
 
-def _logits(run: Run, scorer: Scorer, tokens: Tokens) -> NDArray[np.float32]:
-    return logits(scorer, tokens, padding=_padding(run), batch_size=run.recipe.evaluate.batch_size)
-
-
-def _padding(run: Run) -> Padding:
-    tokenizer = read_tokenizer(run.folder) or require("rankwise.model.load", extra="train").tokenizer_in(run.folder)
-    return Padding.of(tokenizer)
-
-
-def _sealed(path: Path, found: tuple[Gate, Held]) -> Path:
-    """The quantised file with what its 8 bits cost, in words."""
-    _, held = found
-    cost = f"{held.difference.bracketed('+.2f', times=100)} points of {found[0].score_name} on {held.rows:,} rows"
+def _note_cost(path: Path, found: tuple[Gate, Held]) -> None:
+    """Write into the quantised file what its 8 bits cost, in words."""
+    gate, held = found
+    cost = f"{held.difference.bracketed('+.2f', times=100)} points of {gate.score_name} on {held.rows:,} rows"
     require("rankwise.run.export.quantized", extra="export").seal(path, cost)
-    return path
 
 
-def _check_alike(run: Run, fp32: Scorer, scorer: Scorer, kept: LabelledTokens | None) -> None:
+def _check_alike(run: Run, predictor: TokenPredictor, fp32: TokenPredictor, kept: LabelledTokens | None) -> None:
     """Raises ReloadMismatch where another runtime's logits are not those of ONNX Runtime."""
     if kept is None:
         batches = require("rankwise.run.export.onnx", extra="export").probes_of(run)
     else:
-        padding, shortest = _padding(run), np.argsort(kept.tokens.lengths)
-        rows = shortest[np.linspace(0, len(shortest) - 1, min(64, len(shortest))).astype(int)]
-        batches = [collate(kept.tokens, list(map(int, rows[start : start + 4])), padding) for start in range(0, len(rows), 4)]
-    apart = max(float(np.abs(np.asarray(fp32.logits(batch)) - np.asarray(scorer.logits(batch))).max()) for batch in batches)
+        rows = np.argsort(kept.tokens.lengths)
+        rows = rows[np.linspace(0, len(rows) - 1, min(COMPARED, len(rows))).astype(int)]
+        several = [list(map(int, rows[start : start + 4])) for start in range(0, len(rows), 4)]
+        batches = [collate(kept.tokens, one, fp32.padding) for one in several]
+    pairs = [[np.asarray(one.scorer.logits(batch)) for one in (predictor, fp32)] for batch in batches]
+    apart = max(float(np.abs(ours - theirs).max()) for ours, theirs in pairs)
     if not apart <= TOLERANCE:
         raise ReloadMismatch(f"{run.folder}: its logits differ by up to {apart:.1e} on this runtime; nothing was written")
 
 
-def _timed(run: Run, tokens: Tokens, *scorers: Scorer) -> tuple[float, ...]:
-    """Median milliseconds of each scorer for a window at a time, in turns."""
-    padding = _padding(run)
+def _timed(tokens: Tokens, *predictors: TokenPredictor) -> tuple[float, ...]:
+    """Median milliseconds of each for a window at a time, in turns."""
     rows = np.linspace(0, len(tokens) - 1, min(TIMED, len(tokens))).astype(int)
-    batches = [collate(tokens, [int(row)], padding) for row in rows]
-    for scorer in scorers:
-        for batch in batches[:5]:
-            scorer.logits(batch)
-    spent: list[list[float]] = [[] for _ in scorers]
-    for batch in batches:
-        for scorer, seconds in zip(scorers, spent, strict=True):
+    batches = [collate(tokens, [int(row)], predictors[0].padding) for row in rows]
+    spent: list[list[float]] = [[] for _ in predictors]
+    for batch in (*batches[:WARM], *batches):
+        for predictor, seconds in zip(predictors, spent, strict=True):
             begun = time.perf_counter()
-            np.asarray(scorer.logits(batch))
+            np.asarray(predictor.scorer.logits(batch))
             seconds.append(time.perf_counter() - begun)
-    return tuple(round(1000 * median(seconds), 3) for seconds in spent)
+    return tuple(round(1000 * median(seconds[len(batches[:WARM]) :]), 3) for seconds in spent)

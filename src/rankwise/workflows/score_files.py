@@ -163,14 +163,21 @@ def logits_of_file(
 
     `numbering` names the classes that whole-number labels count; `events` hear how far it is. Raises DataError.
     """
+    table, split = split_of_file(run, source, spec, engine, numbering=numbering)
+    predictor = run.predictor_on(engine)
+    return table, split, predictor.logits_of(split, batch_size=run.recipe.evaluate.batch_size, events=events)
+
+
+def split_of_file(
+    run: Run, source: SourceSpec, spec: DataSpec, engine: str, *, numbering: Sequence[str] = ()
+) -> tuple[Table, Split]:
+    """Labelled rows as they were read, and as the run's classifier on an engine takes them. Raises DataError."""
     table = read_table(with_text_columns(run, source, spec), spec)
     check_columns(run, table.layout, spec, source)
     task = run.task
     table = read_as(table, task.name, task.classes)
     numbers = task.parse(table, numbering or run.preprocessing.numbering, spec)  # before what computes is loaded
-    predictor = run.predictor_on(engine)
-    split = split_of(table, numbers, predictor.tokenizer, run.preprocessing)
-    return table, split, predictor.logits_of(split, batch_size=run.recipe.evaluate.batch_size, events=events)
+    return table, split_of(table, numbers, run.predictor_on(engine).tokenizer, run.preprocessing)
 
 
 def seen_in_training(run: Run, table: Table) -> int:

@@ -71,13 +71,13 @@ def export(options: ExportOptions) -> None:
 
 
 def _rows(run: "Run", options: ExportOptions) -> "LabelledTokens":
-    from rankwise.workflows.export import read_rows
+    from rankwise.workflows.export import rows_in
     from rankwise.workflows.score_files import source_for
 
     spec = spec_for(run.recipe, options.data or "", options.overrides or [])
     source, numbering = source_for(spec, labelled=True)
     columns = (options.text_column, options.label_column, options.text_pair_column)
-    return read_rows(run, with_columns(source, *columns), spec, numbering)
+    return rows_in(run, with_columns(source, *columns), spec, numbering)
 
 
 def show(exported: "Exported", run: Path) -> None:
