@@ -96,7 +96,7 @@ def export(
     target = folder or run.folder / form
     writing.check_new(target)
     if form == "onnx-int8":
-        run.task.needs_classes("8 bits are held against a run by its", f"--format onnx is for {as_typed(run.folder)}")
+        run.task.needs_classes("weights in 8 bits are", f"type rankwise export {as_typed(run.folder)} --format onnx")
     run.check_encoder()
     fp32 = cast(TokenPredictor, run.predictor_on("onnx"))
     exported = cast(OnnxScorer, fp32.scorer).path
