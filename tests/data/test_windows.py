@@ -12,7 +12,7 @@ from rankwise.data.prepare import choose_length
 from rankwise.data.tokenizer import read_tokenizer
 from rankwise.data.tokens import cut, text_means, tokenize, tokenize_to_disk
 from rankwise.planning.workload import OVERLAP, overlap_of, windows_of
-from rankwise.run.saving import _scrub_tokenizer
+from rankwise.run.saving import save_tokenizer
 from rankwise.system.cache import Cache
 
 ALL = [word for name in CLASSES for word in WORDS[name]]
@@ -110,8 +110,7 @@ def test_they_are_the_same_in_memory_on_disk_from_a_cache_and_from_whole_texts(f
 def test_a_saved_tokenizer_read_without_transformers_gives_the_same(family, side, tmp_path):
     tokenizer = tiny_tokenizer(family)
     tokenizer.truncation_side = side
-    tokenizer.save_pretrained(tmp_path)
-    _scrub_tokenizer(tmp_path / "tokenizer_config.json", tokenizer)  # as a run has it
+    save_tokenizer(tmp_path, tokenizer)  # as a run has it
     expected, found = (
         tokenize(one, [LONG, SHORT, "don"], max_length=9, windows=3) for one in (tokenizer, read_tokenizer(tmp_path))
     )
