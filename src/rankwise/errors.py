@@ -60,6 +60,10 @@ class OverTime(PlanError):
     """Less time than a few updates and saving need."""
 
 
+class OverDeployment(PlanError):
+    """Fewer megabytes or milliseconds than any way to hand a run over takes."""
+
+
 class ModelError(RankwiseError):
     """A base encoder or tokenizer that cannot be loaded or used."""
 

@@ -84,6 +84,13 @@ class Labelled:
         """FOLDS where the rows are so few that folds choose; 0 where validation rows do."""
         return _fold_count(len(self.train.texts) + len(self.validation.texts), set_aside=self.set_aside)
 
+    @property
+    def volume(self) -> "Volume":
+        """How much there is of them."""
+        rows = (len(self.train.texts), len(self.validation.texts), len(self.test.texts))
+        layouts = tuple(table.layout for table in self.tables.values())
+        return Volume(self.classes, rows, character_counts(self.train.texts), layouts, self.fold_count)
+
     def whole(self) -> "Labelled":
         """The same with every labelled row in training, the validation rows that were set aside too."""
         train, none = self.train.joined(self.validation), self.validation.take(np.arange(0))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from rankwise.errors import OverTime
+from rankwise.planning.deployment import Deployment, answering_gflops, deployment, rows_line
 from rankwise.planning.memory import GB, fit_batches, of_baselines, peak_bytes
 from rankwise.planning.operations import Operations, cache_bytes, operations
 from rankwise.planning.plan import Plan
@@ -94,6 +95,10 @@ class Forecast(Durations, Event, kind="forecast"):
 
     measured: bool = False
     """Whether it comes from what the classifier itself was measured to do."""
+    deployment: Deployment | None = None
+    """What answering will cost."""
+    max_loss: float | None = None
+    """Points that 8 bits may lose; None where no budget asks for anything to be written."""
 
     def assembled(self, elapsed: float) -> Self:
         """The same of a run whose texts were tokens after `elapsed` seconds, however long that was predicted to take."""
@@ -127,6 +132,10 @@ class Forecast(Durations, Event, kind="forecast"):
         about = "at most, with every rung, " if len(self.rungs) > 1 else "about "
         known = "measured" if self.measured else "predicted"
         lines = [f"{known}{rows}: {about}{costs}, {_operations(self.operations)}{cache}"]
+        if self.deployment is not None:
+            lines.append(self.deployment.line())
+            if self.deployment.bits == 8 and self.max_loss is not None:
+                lines.append(rows_line(0 if self.work.folds else self.work.validation_rows, self.max_loss))
         if self.more_epochs:
             lines.append(self.more_epochs)
         if self.minutes is not None:
@@ -139,7 +148,7 @@ class Forecast(Durations, Event, kind="forecast"):
             lines.append(
                 f"to stay under {self.memory_gb:g} GB, {rows} at a time in training, {self.evaluation_batch_size} in scoring"
             )
-        return lines
+        return list(filter(None, lines))
 
 
 def forecast(
@@ -157,9 +166,9 @@ def forecast(
 
     What was `measured` of the classifier itself goes before that speed. On a GPU, memory is what is allocated there. A budget
     of minutes cuts the updates, one of memory the rows at a time. Raises OverTime and OverMemory where even the least is too
-    much.
+    much, and OverDeployment where no way to hand the run over keeps a budget.
     """
-    spec = recipe.train
+    spec, answering = recipe.train, answering_gflops() if gpu or recipe.budget.deploys else gflops
     computed = operations(plan, recipe, work)
     speed = 1e9 * max(gflops, 1e-3)
     faster = speed * (BF16_GAIN if bf16 else 1.0)
@@ -207,6 +216,8 @@ def forecast(
         gpu=gpu,
         minutes=minutes,
         memory_gb=recipe.budget.memory_gb,
+        deployment=deployment(plan, recipe.budget, window=work.longest, windows=work.windows, gflops=answering),
+        max_loss=recipe.budget.max_loss if recipe.budget.deploys else None,
         memory_cuts=rows < (spec.micro_batch_size or spec.batch_size) or scored < recipe.evaluate.batch_size,
     )
 

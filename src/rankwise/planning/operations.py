@@ -101,6 +101,13 @@ def per_text(plan: Plan, spec: TrainSpec, *, mean_tokens: float) -> PerText:
     return PerText(**sums)
 
 
+def forward_operations(encoder: Encoder, tokens: int) -> float:
+    """Operations of one forward pass over one text of so many tokens, through every layer."""
+    weights = sum(size for layer in range(encoder.layers) for _, size in _matrices(encoder, layer))
+    attention = 2 * encoder.hidden * tokens * encoder.layers
+    return 2.0 * tokens * (weights + attention) * encoder.layer_runs
+
+
 def has_fast_path(plan: Plan) -> bool:
     """Whether model/forward.py computes the forward pass: the family has a fast path, and the method runs on it."""
     return plan.encoder.traits.fast_path is not None and plan.method.has_fast_path

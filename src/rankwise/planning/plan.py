@@ -171,7 +171,10 @@ def plan(recipe: Recipe | str | Path, *, classes: int | None = None, encoder: En
         ledger=draft.ledger,
         notes=(*_notes(recipe, draft), *(["2 classes assumed; give classes=N"] if assumed else [])),
     )
-    return planned.without_encoder((budget or 1) - 1, budget) if counts_words else planned
+    if counts_words:
+        cap = recipe.budget.weights_of_words
+        return planned.without_encoder((cap or 1) - 1, cap)
+    return planned
 
 
 def settled(recipe: Recipe, encoder: Encoder | None = None) -> Recipe:

@@ -187,6 +187,9 @@ class HeadSpec(Spec):
         return self
 
 
+WORD_BYTES = 16  # of a file of counted words, for each weight
+
+
 class BudgetSpec(Spec):
     """What may be spent."""
 
@@ -196,3 +199,20 @@ class BudgetSpec(Spec):
     """Time for the whole run, from start to saved folder; updates are planned to fit, and so is the learning rate."""
     memory_gb: Positive | None = None
     """Peak memory in GB (10⁹ bytes): of the process on a CPU, allocated on a GPU. Micro-batches are made to fit."""
+    latency_ms: Positive | None = None
+    """Milliseconds in which this machine answers the longest text, alone, on ONNX Runtime; longer texts are cut to fit."""
+    artifact_mb: Positive | None = None
+    """Megabytes (10⁶ bytes) of all files that answer, the encoder's too. Weights are in 8 bits where fp32 is larger."""
+    max_loss: Positive = 0.5
+    """Points that 8 bits may lose, as a paired test on the validation rows shows, where one of these two takes them."""
+
+    @property
+    def deploys(self) -> bool:
+        """Whether a run is written for ONNX Runtime once it is trained, for a budget is about that."""
+        return self.latency_ms is not None or self.artifact_mb is not None
+
+    @property
+    def weights_of_words(self) -> int | None:
+        """Fewer than this many words and word pairs may be weighed, by parameters and by the size of their file."""
+        by_size = None if self.artifact_mb is None else max(2, int(1e6 * self.artifact_mb / WORD_BYTES))
+        return min((cap for cap in (self.parameters, by_size) if cap is not None), default=None)

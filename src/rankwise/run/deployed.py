@@ -60,6 +60,8 @@ class Deployed(Stored):
     milliseconds_fp32: float | None
     """The same in ONNX Runtime in fp32, measured in turns."""
     threads: int
+    longest_milliseconds: float | None = None
+    """The median of the longest text that is read, alone, from its characters on; None of an older export."""
     held: Held | None = None
     """None of fp32, whose logits are the run's."""
 

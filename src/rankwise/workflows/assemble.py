@@ -19,6 +19,7 @@ from rankwise.encoders.base import Base, locate
 from rankwise.errors import RecipeError
 from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import load_tokenizer, longest_text, match_segments, reading_apart
+from rankwise.planning.deployment import answering_gflops, deployment
 from rankwise.planning.plan import Plan, plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
@@ -74,7 +75,7 @@ def assemble(
 
     The threads and the forecast go by a `speed` that is known of this run, or the machine's is measured. Raises PlanError,
     RecipeError for what the task does not have, TrainingError for arithmetic that the device lacks, ModelError, DataError,
-    OverTime and OverMemory.
+    OverTime, OverMemory and OverDeployment.
     """
     labelled.task.check(recipe)
     planned = plan(recipe, classes=len(labelled.classes))
@@ -84,7 +85,12 @@ def assemble(
     torch.set_num_threads(speed.threads)
 
     base = locate(recipe.base, revision=recipe.revision)
-    tokenizer, data = (memo or Memo()).prepare(recipe, planned, base, labelled)
+    read = _read_in_time(recipe, planned, labelled)
+    tokenizer, data = (memo or Memo()).prepare(read, planned, base, labelled)
+    if read is not recipe:
+        most = f"{read.data.windows} windows of " * (read.data.windows > 1) + f"{data.preprocessing.max_length} tokens"
+        cut = f"of a text at most {most} are read, to answer it in budget.latency_ms, {recipe.budget.latency_ms:g}"
+        data = replace(data, warnings=(*labelled.warnings, cut))  # in place of what to type to read more
     if planned.encoder.reads == "apart" and not data.preprocessing.reads_pairs:
         raise RecipeError(
             "head.pooling is apart, which is for pairs, and the data has single texts; leave it out, or name the column of "
@@ -117,6 +123,18 @@ def machine_speed(recipe: Recipe, device: Device) -> Speed:
     if recipe.budget.memory_gb:
         bound_kernel_cache()
     return measure_speed(recipe.train.threads, device)
+
+
+def _read_in_time(recipe: Recipe, planned: Plan, labelled: Labelled) -> Recipe:
+    """The recipe, with texts cut where `budget.latency_ms` asks for that."""
+    spec = recipe.data
+    if recipe.budget.latency_ms is None or planned.counts_words:
+        return recipe
+    work = labelled.volume.work(spec, encoder_longest=planned.encoder.longest)
+    speed = answering_gflops()
+    read = deployment(planned, recipe.budget, window=work.longest, windows=work.windows, gflops=speed)
+    cut = {"max_length": float(read.window), "windows": read.windows}
+    return recipe.model_copy(update={"data": spec.model_copy(update=cut)}) if read.cuts else recipe
 
 
 def _work(data: Prepared) -> Work:

@@ -35,6 +35,7 @@ from rankwise.workflows.score_files import split_of_file
 
 TIMED = 200  # texts, one at a time,
 WARM = 5  # after so many that do not count
+REPEATS = 15  # of the longest text
 COMPARED = 64  # texts, of all lengths
 TOLERANCE = 1e-3  # of a logit, between runtimes in fp32
 KEPT = "the run's validation rows"
@@ -121,6 +122,7 @@ def export(
             milliseconds=times[0],
             milliseconds_fp32=times[1],
             threads=default_threads(),
+            longest_milliseconds=_longest(predictor),
             held=None if found is None else found[1],
         )
         refused = found is not None and found[0].exit_code
@@ -204,3 +206,16 @@ def _timed(tokens: Tokens, *predictors: TokenPredictor) -> tuple[float, ...]:
             np.asarray(predictor.scorer.logits(batch))
             seconds.append(time.perf_counter() - begun)
     return tuple(round(1000 * median(seconds[len(batches[:WARM]) :]), 3) for seconds in spent)
+
+
+def _longest(predictor: TokenPredictor) -> float:
+    """Median milliseconds of a text, or a pair, of as many tokens as are read, from its characters to its logits."""
+    about = predictor.preprocessing
+    text = " ".join(["a"] * about.max_length * (about.windows or 1))
+    texts = [(text, text) if about.reads_pairs else text]
+    spent = []
+    for _ in range(WARM + REPEATS):
+        begun = time.perf_counter()
+        predictor.logits(predictor.read(texts))
+        spent.append(time.perf_counter() - begun)
+    return round(1000 * median(spent[WARM:]), 3)

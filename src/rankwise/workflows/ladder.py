@@ -199,7 +199,12 @@ class Ladder:
         """The rung without an encoder, in which nothing is worth a checkpoint."""
         started, recipe = time.monotonic(), self._recipe(COUNTED_WORDS)
         job = self._assemble(recipe, self.labelled.whole() if self.folds else self.labelled, FOLDS)
-        train, validation, classes, cap = job.data.train, job.data.validation, job.data.classes, recipe.budget.parameters
+        train, validation, classes, cap = (
+            job.data.train,
+            job.data.validation,
+            job.data.classes,
+            recipe.budget.weights_of_words,
+        )
         weights = weights_of_classes(recipe.train, train.labels, classes)
         how: dict[str, Any] = {"cap": cap, "weights": weights}
         self.events.emit(WorkDone("counting words", 0, 0))

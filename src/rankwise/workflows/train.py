@@ -25,6 +25,7 @@ from rankwise.inference.baselines import Fitted as FittedBaselines
 from rankwise.inference.baselines import baselines, fitted_baselines
 from rankwise.inference.decision import energy
 from rankwise.inference.evaluation import Evaluation, evaluated
+from rankwise.planning.deployment import deployable
 from rankwise.planning.forecast import counting_seconds, steps_in
 from rankwise.planning.plan import Plan, plan, settled
 from rankwise.recipe import EvaluateSpec, Overrides, Recipe
@@ -44,6 +45,7 @@ from rankwise.training.throughput import is_worth_measuring, measure
 from rankwise.training.validation import Validation
 from rankwise.workflows.assemble import assemble, machine_speed, shared_cache, training_device
 from rankwise.workflows.by_importance import with_scores
+from rankwise.workflows.deploy import deploy
 from rankwise.workflows.events import AlreadyComplete, DataPrepared, MachineMeasured, PlanMade, RunScored
 from rankwise.workflows.ladder import Ladder
 from rankwise.workflows.telling import told
@@ -74,8 +76,9 @@ def train(
     files; of a frame alone (pandas, Polars, Arrow, datasets) text and labels are found as in a file. Texts may be pairs,
     `(first, second)` each, or a frame's `data.text` and `data.text_pair`. `overrides` are `["train.epochs=2"]` or
     `{"train.epochs": 2}`. `listeners` are called with every event. How it goes on is told on standard error unless `progress`
-    is False. Raises a RankwiseError that says what to change: nothing is downloaded or trained before recipe, data and budget
-    are in order.
+    is False. What `budget.artifact_mb` and `budget.latency_ms` ask for is written into the run folder when it is trained.
+    Raises a RankwiseError that says what to change: nothing is downloaded or trained before recipe, data and budget are in
+    order.
     """
     started = time.monotonic()
     recipe = recipe.with_overrides(overrides) if isinstance(recipe, Recipe) else Recipe.load(recipe, overrides)
@@ -87,7 +90,11 @@ def train(
         labelled = split_tables(recipe.data, table_of(texts, labels, recipe.data), by_folds=bool(recipe.rungs))
     telling: AbstractContextManager[list[Listener]] = told() if progress else nullcontext([])
     with telling as teller:
-        return train_on(labelled, recipe, out, listeners=[*teller, *listeners], existing=existing, started=started)
+        heard = [*teller, *listeners]
+        run = train_on(labelled, recipe, out, listeners=heard, existing=existing, started=started)
+        if PartialState().is_main_process:
+            deploy(run, heard)
+        return run
 
 
 def train_on(
@@ -106,6 +113,10 @@ def train_on(
     labelled.task.check(recipe)
     recipe = settled(with_scores(recipe.dearest, labelled, device))  # what is planned and promised is what is trained
     planned = plan(recipe, classes=len(labelled.classes))
+    if recipe.budget.deploys:
+        require("onnxscript", extra="export")
+        recipe = deployable(recipe, planned, labelled.volume.work(recipe.data, encoder_longest=planned.encoder.longest))
+        planned = plan(recipe, classes=len(labelled.classes))
     device.resolve_precision(recipe.train.precision)
     for tracker in recipe.train.trackers:
         require(tracker, extra=tracker)  # the last of what can be refused before a folder is made

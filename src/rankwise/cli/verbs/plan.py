@@ -8,7 +8,7 @@ from rich.text import Text
 from typer import Option
 
 from rankwise.cli import arguments, console
-from rankwise.cli.options import RungOption, forecast_of, is_local, recipe_of, scored
+from rankwise.cli.options import RungOption, deployed, forecast_of, is_local, recipe_of, scored
 from rankwise.data.labelled import read_volume
 from rankwise.encoders.base import KNOWN
 from rankwise.planning.forecast import Forecast
@@ -39,6 +39,7 @@ def plan(options: PlanOptions) -> None:
     known = read_volume(loaded.data) if is_local(loaded) else None
     classes = options.classes or len(loaded.data.classes) or (len(known.classes) if known else None)
     planned = make_plan(loaded, classes=classes or 2)  # for data that is not on this machine
+    loaded, planned = deployed(loaded, planned, known)
     cost = forecast_of(loaded, planned, known)
     if options.as_json:
         arguments.print_json({"recipe": loaded.name, "classes": classes or 2}, planned.facts(), {"forecast": cost.rounded()})

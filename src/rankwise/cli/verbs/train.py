@@ -7,24 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from rich.markup import escape
-from typer import Option
+from typer import Exit, Option
 
 from rankwise.cli import arguments, console
-from rankwise.cli.options import RungOption, forecast_of, recipe_of, scored
+from rankwise.cli.options import RungOption, deployed, forecast_of, recipe_of, scored
 from rankwise.cli.progress import TrainingProgress
 from rankwise.cli.verbs.evaluate import score_cell, score_name
 from rankwise.cli.verbs.plan import show_plan, show_rungs
-from rankwise.data.labelled import Volume, read_labelled
+from rankwise.data.labelled import read_labelled
 from rankwise.data.pairs import sides
 from rankwise.errors import as_typed, check_installed
 from rankwise.planning.plan import plan as make_plan
-from rankwise.planning.workload import character_counts
 from rankwise.recipe import Recipe
 from rankwise.run.opening import Existing, check_free
 from rankwise.run.verdict import verdict
 
 if TYPE_CHECKING:
     from rankwise.run.folder import Run
+    from rankwise.workflows.deploy import HandedOver
 
 EXAMPLE = 60  # characters of a text in the command that labels one
 
@@ -61,25 +61,29 @@ def train(options: TrainOptions) -> None:
     loaded = loaded if quiet else scored(loaded, labelled)
     planned = None if loaded.adapter.unscored else make_plan(loaded, classes=len(labelled.classes))
     if planned is not None and not quiet:  # known in milliseconds; the libraries that train take seconds to import
-        layouts = tuple(table.layout for table in labelled.tables.values())
-        console.show_layouts(layouts)
-        rows = (len(labelled.train.texts), len(labelled.validation.texts), len(labelled.test.texts))
-        known = Volume(labelled.classes, rows, character_counts(labelled.train.texts), layouts, labelled.fold_count)
+        known = labelled.volume
+        console.show_layouts(known.layouts)
+        loaded, planned = deployed(loaded, planned, known)
         cost = forecast_of(loaded, planned, known)
         show_plan(loaded.name, planned, cost)
         show_rungs(cost)
     with console.working("loading torch"):
+        from rankwise.workflows.deploy import deploy
         from rankwise.workflows.train import train_on
 
     with TrainingProgress() as progress:
         listeners = [] if quiet else [progress]
         run = train_on(labelled, loaded, options.out, listeners=listeners, existing=existing, started=started)
+        handed_over = deploy(run, listeners) if speaks else None
     if not speaks:
         return
     if options.as_json:
-        arguments.print_json({"run": str(run.folder)}, run.facts, {"scores": run.scores, "plan": run.plan_facts})
+        told = {"scores": run.scores, "plan": run.plan_facts, **({"handed_over": handed_over} if handed_over else {})}
+        arguments.print_json({"run": str(run.folder)}, run.facts, told)
     else:
-        show_run(run, example=labelled.test.texts[0] if loaded.evaluate.keep_texts else "")
+        show_run(run, handed_over, example=labelled.test.texts[0] if loaded.evaluate.keep_texts else "")
+    if handed_over is not None:
+        raise Exit(handed_over.exit_code)
 
 
 def show_ladder(run: "Run") -> None:
@@ -100,7 +104,7 @@ def show_ladder(run: "Run") -> None:
         console.out.print("Type the same command with --resume to go on with the climb.")
 
 
-def show_run(run: "Run", *, example: str = "") -> None:
+def show_run(run: "Run", handed_over: "HandedOver | None" = None, *, example: str = "") -> None:
     """The end of a training: scores beside baselines, what they come to, what was spent, where it is, what to type next.
 
     `example` is a text of the data, for the command that labels one, or a pair of texts.
@@ -126,6 +130,11 @@ def show_run(run: "Run", *, example: str = "") -> None:
     if ledger.budget and ledger.share is not None:
         spent += f" of {ledger.budget:,} ({ledger.share:.1%})"
     console.out.print(f"\n[bold]spent[/]   {spent}; {facts.seconds.all:.0f} s")
+    if handed_over is not None:
+        told, *problem = handed_over.lines()
+        console.out.print(f"[bold]export[/]  {escape(told)}", soft_wrap=True)
+        for line in problem:
+            console.out.print(f"[bold red]not kept:[/] {escape(line)}", soft_wrap=True)
     if left := facts.ranks:
         spread = f"{min(left.values())} to {max(left.values())} a linear layer"
         console.out.print(f"[bold]ranks[/]   {sum(left.values())} of {sum(ledger.ranks.values())} are left, {spread}")
@@ -144,6 +153,8 @@ def _check(recipe: Recipe, out: Path | None, existing: Existing) -> None:
     for tracker in recipe.train.trackers:
         check_installed(tracker, extra=tracker)
     check_installed("torch", extra="train")
+    if recipe.budget.deploys:
+        check_installed("onnxscript", extra="export")
     if out is not None:
         check_free(out, existing)
 
