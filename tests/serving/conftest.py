@@ -83,6 +83,6 @@ def tickets_only(catalogue):
     from rankwise.serving.service import Service, Settings
 
     alone = Catalogue({"tickets": catalogue.runs["tickets"]})
-    settings = Settings(api_key="secret", admin=True, hosts=frozenset({"127.0.0.1", "localhost"}))
+    settings = Settings(api_key="secret", admin=True, hosts=frozenset({"127.0.0.1", "localhost"}), most_wait=60.0)
     with live(Service(catalogue=alone, settings=settings)) as running:
         yield running

@@ -123,7 +123,7 @@ def test_jevcompat_finds_the_wire_conformant(key):
     pytest.importorskip("jevcompat", reason="jevcompat is not installed: rankwise[clients]")
     service = Service(
         catalogue=Catalogue({"stub": stub(("a", "b"))}),
-        settings=Settings(api_key=key, any_json=True),
+        settings=Settings(api_key=key, any_json=True, most_wait=60.0),
         open_labels=AnyLabels(),
     )
     with live(service) as running:

@@ -38,7 +38,7 @@ class Slow(EachAlone):
 def test_overload_is_refused_at_the_door_and_what_is_let_in_is_answered():
     runs = {name: stub(labels, name) for name, labels in {"a": ("x", "y"), "b": ("u", "v", "w")}.items()}
     engine = Slow()
-    service = Service(catalogue=Catalogue(runs), engine=engine, settings=Settings(most_queued=16))
+    service = Service(catalogue=Catalogue(runs), engine=engine, settings=Settings(most_queued=16, most_wait=60.0))
 
     async def hammer(url):
         replies = []

@@ -125,6 +125,38 @@ def test_a_full_queue_refuses_at_once_and_says_when_to_come_back(catalogue, queu
     assert queue.waiting == 0
 
 
+def test_more_work_than_may_wait_is_refused_by_the_pace_of_the_last_batches(catalogue, queue_of, gate):
+    tickets = catalogue.runs["tickets"]
+    queue = queue_of(most_seconds=0.25)
+    texts = ["iron", "zinc", "tin", "lead", "gold"]
+
+    async def ask():
+        first = await held(queue, gate, Question(tickets, "apple"))
+        await asyncio.sleep(1.5)  # a text takes that long, as far as the queue has seen
+        gate.open.set()
+        await first
+        gate.open.clear()
+        gate.entered.clear()
+        second = await held(queue, gate, Question(tickets, "pear"))
+        refused, waiting = [], []
+        for text in texts:
+            try:
+                queue.refuse_if_busy()
+            except Refused as problem:
+                refused.append(problem)
+            else:
+                waiting.append(asyncio.ensure_future(queue.answers([Question(tickets, text)])))
+                await asyncio.sleep(0)
+        gate.open.set()
+        await asyncio.gather(second, *waiting)
+        return refused, waiting
+
+    refused, waiting = asyncio.run(ask())
+    assert waiting, "where nothing waits anyone may"
+    assert refused
+    assert all(problem.status == 429 for problem in refused)
+
+
 def test_who_waits_too_long_is_told_so(catalogue, queue_of, gate):
     tickets = catalogue.runs["tickets"]
     queue = queue_of(timeout=0.05)

@@ -46,7 +46,7 @@ class Process:
 @contextmanager
 def process(*words):
     """`rankwise serve` in a process, killed in the end if it has not ended."""
-    command = [sys.executable, "-m", "rankwise", "serve", *map(str, words), "--port", "0"]
+    command = [sys.executable, "-m", "rankwise", "serve", *map(str, words), "--port", "0", "--max-wait", "60"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     running = subprocess.Popen(command, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}, **pipes)
     try:

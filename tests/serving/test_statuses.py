@@ -338,7 +338,7 @@ def gated(catalogue):
     """A server whose engine waits, and which lets two texts wait for it, for a second."""
     gate = Gate()
     alone = Catalogue({"tickets": catalogue.runs["tickets"]})
-    service = Service(catalogue=alone, engine=gate, settings=Settings(most_queued=2, queue_timeout=1.0))
+    service = Service(catalogue=alone, engine=gate, settings=Settings(most_queued=2, most_wait=60.0, queue_timeout=1.0))
     with live(service) as running:
         try:
             yield running, gate

@@ -1,4 +1,4 @@
-"""What waits for the engine: bounded by texts, taken by one thread whenever it is free, up to a budget of tokens.
+"""What waits for the engine: bounded by texts and seconds, taken by one thread whenever it is free, up to a budget of tokens.
 
 There is no timer: a batch is whatever waits. What the thread takes is tokenised there; a client that has gone is dropped
 before, one that has waited too long is told so. Whoever asks when the queue is full is refused at once, and told when to
@@ -29,6 +29,7 @@ from rankwise.serving.states import Question, Text
 from rankwise.system.memory import return_freed_memory
 
 MOST_TEXTS = 512
+MOST_SECONDS = 1.0  # of work that may wait, so that no more is left once an overload ends
 TOKENS = 8_192  # of a batch; what is longer is a batch of its own
 TIMEOUT = 30.0  # seconds
 TRIM_EVERY = 64  # texts: a second's work, of which giving memory back takes a hundredth
@@ -129,11 +130,12 @@ class Queue:
         engine: Engine,
         *,
         most: int = MOST_TEXTS,
+        most_seconds: float = MOST_SECONDS,
         tokens: int = TOKENS,
         timeout: float = TIMEOUT,
         watch: Watch | None = None,
     ) -> None:
-        self.engine, self.most, self.tokens, self.timeout = engine, most, tokens, timeout
+        self.engine, self.most, self.most_seconds, self.tokens, self.timeout = engine, most, most_seconds, tokens, timeout
         self.watch = watch
         self.draining = False
         """Whether what is new is refused, while what waits is answered."""
@@ -178,8 +180,9 @@ class Queue:
         """Raises Refused where nothing more is taken, so that a body need not be read first."""
         if self.draining:
             raise Refused("the server is shutting down; ask again", "draining", status=503, headers={"retry-after": "1"})
-        if self._waiting >= self.most:
-            after = max(0.05, self._waiting * self._seconds_a_text)
+        seconds = self._waiting * self._seconds_a_text
+        if self._waiting >= self.most or seconds > self.most_seconds:
+            after = max(0.05, seconds)
             headers = {"retry-after": str(max(1, ceil(after))), "retry-after-ms": str(ceil(1000 * after))}
             raise Refused(f"{self._waiting} texts wait already; ask again", "overloaded", status=429, headers=headers)
 

@@ -13,7 +13,7 @@ from rankwise.serving.catalogue import Catalogue, Served, Shelf
 from rankwise.serving.engine import EachAlone, Engine
 from rankwise.serving.metrics import Metrics
 from rankwise.serving.questions import Runs
-from rankwise.serving.queue import MOST_TEXTS, TIMEOUT, TOKENS, Queue
+from rankwise.serving.queue import MOST_SECONDS, MOST_TEXTS, TIMEOUT, TOKENS, Queue
 from rankwise.serving.refusals import Refused
 from rankwise.serving.words import Explaining
 from rankwise.system.memory import return_freed_memory
@@ -37,6 +37,7 @@ class Settings:
     truncate: bool = True
     """Whether a text that is too long is cut, and not refused."""
     most_queued: int = MOST_TEXTS
+    most_wait: float = MOST_SECONDS
     most_tokens: int = TOKENS
     queue_timeout: float = TIMEOUT
 
@@ -60,7 +61,12 @@ class Service:
         self.metrics = Metrics()
         how = self.settings
         self.queue = Queue(
-            engine or EachAlone(), most=how.most_queued, tokens=how.most_tokens, timeout=how.queue_timeout, watch=self.metrics
+            engine or EachAlone(),
+            most=how.most_queued,
+            most_seconds=how.most_wait,
+            tokens=how.most_tokens,
+            timeout=how.queue_timeout,
+            watch=self.metrics,
         )
         self.active = 0
         """Requests that are being answered."""
