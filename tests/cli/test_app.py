@@ -78,7 +78,7 @@ def test_the_command_is_the_installed_script():
     ("words", "arguments"),
     [
         (["train"], "RECIPE"),
-        (["plan"], "RECIPE"),
+        (["plan"], "[RECIPE]"),
         (["recipes", "show"], "RECIPE"),
         (["learn-curve"], "RECIPE"),
         (["data"], "DATA"),
@@ -250,6 +250,28 @@ def test_plan_tells_in_how_many_epochs_few_rows_make_the_updates_of_auto(type_, 
 def test_plan_predicts_for_a_thousand_rows_where_no_data_is_here(type_):
     answer = " ".join(type_("plan", "uniform-qkv").out.split())
     assert "predicted for 1,000 rows of 256 tokens: about" in answer
+
+
+def test_plan_suggests_a_base_with_what_to_type(type_, tmp_path):
+    rows = [f"Вратарь номер {row} выбыл,{label}" for row, label in enumerate(["спорт", "рынок"] * 20)]
+    (tmp_path / "news.csv").write_text("\n".join(["text,label", *rows]) + "\n", "utf-8")
+    answer = type_("plan", "--suggest", "--data", "news.csv", "--budget", "500k")
+    printed = " ".join(answer.out.split())
+    assert "40 training texts by the script of most of their letters: Cyrillic 100.0%" in printed
+    assert "not written in Cyrillic (100.0% of the texts): minilm," in printed
+    assert "the tokenizer of minilm on these texts: " in printed
+    assert "rankwise train auto --data news.csv --budget 500k --set base=multilingual-minilm" in printed
+    assert "hf download sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2" in printed
+    assert max(map(len, answer.out.splitlines())) <= 90
+    found = type_("plan", "auto", "--suggest", "--data", "news.csv", "--json").json
+    assert found["recommended"] == "multilingual-minilm"
+    assert {fit["base"]: fit["unread"] for fit in found["bases"]}["minilm"] == {"Cyrillic": 40}
+
+
+def test_plan_without_a_recipe_says_what_to_type(type_):
+    answer = type_("plan")
+    assert (answer.code, answer.out) == (2, "")
+    assert "plan takes a RECIPE; type: rankwise plan auto" in answer.err
 
 
 def test_plan_says_where_it_assumes_two_classes(type_, news):
@@ -557,7 +579,7 @@ def test_a_budget_in_two_units_is_a_mistake_too(type_):
     ("words", "message"),
     [
         (["pln"], "No such command 'pln'. Did you mean 'plan'?"),
-        (["plan"], "Missing argument"),
+        (["train"], "Missing argument"),
         (["plan", "auto", "--bugdet", "3"], "No such option: --bugdet (Possible options: --budget"),
         (["train", "auto", "--epochs", "3"], "No such option: --epochs; did you mean --set train.epochs=VALUE?"),
         (["train", "auto", "--lr", "3"], "No such option: --lr; did you mean --set train.learning_rate=VALUE?"),

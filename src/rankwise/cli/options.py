@@ -1,4 +1,4 @@
-"""What the command line's options mean: a recipe with its changes, its data's size, a source's columns, a forecast.
+"""What the command line's options mean: a recipe with its changes, its data's size, a source's columns.
 
 What probes an encoder is imported late, for `plan` and `recipes` answer at once.
 """
@@ -13,15 +13,10 @@ from typer import Option
 from rankwise.cli import console
 from rankwise.cli.arguments import RecipeOptions
 from rankwise.data.files.reading import checked_path, is_readable
-from rankwise.data.labelled import Labelled, Volume, read_labelled, read_training
+from rankwise.data.labelled import Labelled, read_labelled, read_training
 from rankwise.errors import DataError, RecipeError, as_typed
-from rankwise.planning.forecast import GPU_GFLOPS, Forecast, forecast
-from rankwise.planning.plan import Plan
-from rankwise.planning.workload import Work
 from rankwise.recipe import AFTER_READING, DataSpec, Recipe, Rung, SourceSpec
 from rankwise.recipe.differences import is_under
-from rankwise.system import cores
-from rankwise.system.speed import fastest_threads
 
 UNREAD = frozenset(f"data.{key}" for key in {"rows", "test_rows", "split", *AFTER_READING})  # what reads no file
 
@@ -126,23 +121,6 @@ def is_local(recipe: Recipe) -> bool:
     """Whether the recipe's data is on this machine."""
     source = recipe.data.source or (recipe.data.train.path if recipe.data.train else "")
     return source == "sample" or (source != "" and Path(source).expanduser().exists())
-
-
-def forecast_of(recipe: Recipe, plan: Plan, known: Volume | None) -> Forecast:
-    """What a run is predicted to cost on this machine; for 1,000 texts of full length where no data is known.
-
-    Without loading torch: a GPU's speed is taken to be that of a modest one.
-    """
-    if known is None:
-        work = Work.assumed(max_length=recipe.data.max_length, encoder_longest=plan.encoder.longest)
-    else:
-        work = known.work(recipe.data, encoder_longest=plan.encoder.longest)
-    if cores.has_nvidia():
-        bf16 = recipe.train.precision != "fp32"
-        return forecast(plan, recipe, work, gflops=GPU_GFLOPS, threads=1, bf16=bf16, gpu=True)
-    threads, measured = fastest_threads(recipe.train.threads or min(cores.usable_cores(), cores.default_threads()))
-    bf16 = recipe.train.precision == "bf16" or (recipe.train.precision == "auto" and cores.has_bf16())
-    return forecast(plan, recipe, work, gflops=measured[threads], threads=threads, bf16=bf16)
 
 
 def scored(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:

@@ -10,7 +10,7 @@ from rich.markup import escape
 from typer import Option
 
 from rankwise.cli import arguments, console
-from rankwise.cli.options import RungOption, forecast_of, recipe_of, scored
+from rankwise.cli.options import RungOption, recipe_of, scored
 from rankwise.cli.progress import TrainingProgress
 from rankwise.cli.verbs.evaluate import score_cell, score_name
 from rankwise.cli.verbs.plan import show_plan, show_rungs
@@ -22,6 +22,7 @@ from rankwise.planning.workload import character_counts
 from rankwise.recipe import Recipe
 from rankwise.run.opening import Existing, check_free
 from rankwise.run.verdict import verdict
+from rankwise.workflows.forecasting import forecast_of
 
 if TYPE_CHECKING:
     from rankwise.run.folder import Run
