@@ -444,6 +444,13 @@ def test_evaluate_on_the_training_file_says_so(type_, run_folder, data_file, mon
     assert type_("evaluate", run_folder, str(data_file), "--json").json["rows_seen_in_training"] == 48
 
 
+def test_evaluate_tells_of_texts_in_a_script_that_training_lacked(type_, run_folder, tmp_path):
+    (tmp_path / "new.csv").write_text("text,label\napple,fruit\nяблоко,fruit\ntin,metal\n", "utf-8")
+    answer = type_("evaluate", run_folder, "new.csv")
+    assert "1 of 3 texts is mostly Cyrillic, which no training text was" in " ".join(answer.out.split())
+    assert type_("evaluate", run_folder, "new.csv", "--json").json["rows_in_unseen_scripts"] == 1
+
+
 @pytest.mark.parametrize("name", ["news.csv", "NEWS.jsonl", "news.tsv.gz"])
 def test_data_in_a_recipes_place_is_told_where_it_goes(type_, tmp_path, name):
     (tmp_path / name).write_text("text,label\nsecret,a\n", "utf-8")
