@@ -63,6 +63,7 @@ PUBLIC = [
     "evaluate",
     "plan",
     "prepare",
+    "suggest",
     "train",
 ]
 
@@ -301,6 +302,7 @@ VERBS = {
     "reproduce": ["reproduce"],
     "recipes show": ["recipes", "show", "auto"],
     "data --no-tokens": ["data", "sample", "--no-tokens"],
+    "plan --suggest": ["plan", "--suggest", "--json"],
 }
 LOADED = """
 import sys, io, contextlib

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rankwise.recipe.recipe import Recipe as Recipe
     from rankwise.recipe.recipe import builtin_recipes as builtin_recipes
     from rankwise.run.folder import Run as Run
+    from rankwise.workflows.suggest import suggest as suggest
     from rankwise.workflows.train import train as train
 
 _HOME = {
@@ -32,6 +33,7 @@ _HOME = {
     "evaluate": "rankwise.inference.evaluation",
     "plan": "rankwise.planning.plan",
     "prepare": "rankwise.data.prepare",
+    "suggest": "rankwise.workflows.suggest",
     "train": "rankwise.workflows.train",
 }
 

@@ -78,7 +78,7 @@ def test_the_command_is_the_installed_script():
     ("words", "arguments"),
     [
         (["train"], "RECIPE"),
-        (["plan"], "RECIPE"),
+        (["plan"], "[RECIPE]"),
         (["recipes", "show"], "RECIPE"),
         (["learn-curve"], "RECIPE"),
         (["data"], "DATA"),
@@ -252,6 +252,28 @@ def test_plan_predicts_for_a_thousand_rows_where_no_data_is_here(type_):
     assert "predicted for 1,000 rows of 256 tokens: about" in answer
 
 
+def test_plan_suggests_a_base_with_what_to_type(type_, tmp_path):
+    rows = [f"Вратарь номер {row} выбыл,{label}" for row, label in enumerate(["спорт", "рынок"] * 20)]
+    (tmp_path / "news.csv").write_text("\n".join(["text,label", *rows]) + "\n", "utf-8")
+    answer = type_("plan", "--suggest", "--data", "news.csv", "--budget", "500k")
+    printed = " ".join(answer.out.split())
+    assert "40 training texts by the script of most of their letters: Cyrillic 100.0%" in printed
+    assert "not written in Cyrillic (100.0% of the texts): minilm," in printed
+    assert "the tokenizer of minilm on these texts: " in printed
+    assert "rankwise train auto --data news.csv --budget 500k --set base=multilingual-minilm" in printed
+    assert "hf download sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2" in printed
+    assert max(map(len, answer.out.splitlines())) <= 90
+    found = type_("plan", "auto", "--suggest", "--data", "news.csv", "--json").json
+    assert found["recommended"] == "multilingual-minilm"
+    assert {fit["base"]: fit["unread"] for fit in found["bases"]}["minilm"] == {"Cyrillic": 40}
+
+
+def test_plan_without_a_recipe_says_what_to_type(type_):
+    answer = type_("plan")
+    assert (answer.code, answer.out) == (2, "")
+    assert "plan takes a RECIPE; type: rankwise plan auto" in answer.err
+
+
 def test_plan_says_where_it_assumes_two_classes(type_, news):
     away = type_("plan", "auto", "--data", "hub:nobody/news", "--set", "base=minilm")
     assert (away.code, "2 classes assumed" in away.out + away.err) == (0, True)
@@ -422,6 +444,13 @@ def test_evaluate_on_the_training_file_says_so(type_, run_folder, data_file, mon
     assert type_("evaluate", run_folder, str(data_file), "--json").json["rows_seen_in_training"] == 48
 
 
+def test_evaluate_tells_of_texts_in_a_script_that_training_lacked(type_, run_folder, tmp_path):
+    (tmp_path / "new.csv").write_text("text,label\napple,fruit\nяблоко,fruit\ntin,metal\n", "utf-8")
+    answer = type_("evaluate", run_folder, "new.csv")
+    assert "1 of 3 texts is mostly Cyrillic, which no training text was" in " ".join(answer.out.split())
+    assert type_("evaluate", run_folder, "new.csv", "--json").json["rows_in_unseen_scripts"] == 1
+
+
 @pytest.mark.parametrize("name", ["news.csv", "NEWS.jsonl", "news.tsv.gz"])
 def test_data_in_a_recipes_place_is_told_where_it_goes(type_, tmp_path, name):
     (tmp_path / name).write_text("text,label\nsecret,a\n", "utf-8")
@@ -557,7 +586,7 @@ def test_a_budget_in_two_units_is_a_mistake_too(type_):
     ("words", "message"),
     [
         (["pln"], "No such command 'pln'. Did you mean 'plan'?"),
-        (["plan"], "Missing argument"),
+        (["train"], "Missing argument"),
         (["plan", "auto", "--bugdet", "3"], "No such option: --bugdet (Possible options: --budget"),
         (["train", "auto", "--epochs", "3"], "No such option: --epochs; did you mean --set train.epochs=VALUE?"),
         (["train", "auto", "--lr", "3"], "No such option: --lr; did you mean --set train.learning_rate=VALUE?"),

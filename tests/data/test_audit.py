@@ -75,6 +75,14 @@ def test_texts_of_emoji_alone_are_not_near_repeats() -> None:
     assert audit(table(["😀", "😢", "!!", "??"], "abab")).near_duplicates == 0
 
 
+def test_texts_of_a_split_in_a_script_that_training_lacks_are_told() -> None:
+    train, test = table(distinct(10), "ab" * 5), table([*distinct(8, 20), "река", "дом"], "ab" * 5)
+    report = audit(train, test=test)
+    assert report.scripts == {"Latin": 10}
+    assert warned(report, "test: 2 of 10 texts are mostly Cyrillic, which no training text was")
+    assert not warned(audit(test, test=train), "mostly")
+
+
 def test_overlap_between_splits_is_counted_with_its_share() -> None:
     train = table(distinct(50), "ab" * 25)
     test = table([*distinct(2), distinct(3)[2].upper(), *distinct(7, 100)], "ab" * 5)

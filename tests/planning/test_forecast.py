@@ -131,8 +131,9 @@ def test_memory_cuts_the_rows_at_a_time_and_not_the_updates():
 def test_a_forecast_is_plain_json_and_readable_lines():
     found = predicted("budget.minutes=8", "budget.memory_gb=1.2", "train.batch_size=64")
     assert json.loads(json.dumps(to_json(found.rounded())))["steps"] == found.steps
-    first, minutes, memory = found.lines()
+    first, answering, minutes, memory = found.lines()
     assert first.startswith("predicted: about 8 min on 2 cores, ")
+    assert answering == "deployed: 92.5 MB, 42 ms a text of 128 tokens"
     assert f"{found.steps:,} of {found.planned_steps:,} updates" in minutes
     assert f"{found.micro_batch_size} rows at a time" in memory
 
@@ -143,18 +144,18 @@ def test_few_rows_are_told_in_how_many_epochs_they_come_and_cost_as_many_updates
     assert least.planned_steps == least.steps == 5000 > plain.steps
     assert least.seconds - plain.seconds == pytest.approx((5000 - plain.steps) * plain.update_seconds)
     rows = f"{plain.work.train_rows:,}"
-    assert f"{5000 / plain.epoch_steps:.3g} epochs instead of 2, for 5,000 updates on {rows} rows" in least.lines()[1]
+    assert f"{5000 / plain.epoch_steps:.3g} epochs instead of 2, for 5,000 updates on {rows} rows" in least.lines()[2]
     in_time = predicted(*few, "train.min_updates=5000", "budget.minutes=8")
     assert in_time.steps < in_time.planned_steps == 5000
     assert not plain.more_epochs
-    assert len(plain.lines()) == 1
+    assert len(plain.lines()) == 2
 
 
 def test_without_data_the_lines_speak_of_a_thousand_rows_and_minutes_are_left_aside():
     found, recipe = planned("budget.minutes=0.01")
     assumed = forecast(found, recipe, Work.assumed(max_length=128), gflops=100, threads=1)
     assert assumed.lines()[0].startswith("predicted for 1,000 rows of 128 tokens: about ")
-    assert len(assumed.lines()) == 1
+    assert len(assumed.lines()) == 2
 
 
 @pytest.mark.parametrize(

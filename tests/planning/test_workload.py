@@ -62,6 +62,11 @@ def test_characters_are_counted_text_by_text():
     assert character_counts(["", "abc", "é🙂"]).tolist() == [0, 3, 2]
 
 
+def test_a_han_character_is_estimated_as_a_token():
+    (characters,) = character_counts(["政府昨天宣布新的经济措施"])  # 12 of them
+    assert characters / CHARACTERS_PER_TOKEN == pytest.approx(12, abs=0.2)
+
+
 def test_folds_train_on_what_they_do_not_hold_and_no_row_is_lost():
     work = replace(Work.of_tokens([10] * 80, [10] * 10, [10] * 5), folds=3)
     whole = work.joined

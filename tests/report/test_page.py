@@ -159,6 +159,12 @@ def test_token_lengths_are_those_of_the_training_texts(page, run_for):
     assert "12 test rows" in said
 
 
+def test_scripts_of_the_training_texts_are_told_where_latin_is_not_the_only_one(page, run_for):
+    assert "mostly in" not in section(page, "data-section").text
+    both = checked(render(report_of([changed(run_for("bert"), scripts={"Cyrillic": 30, "Latin": 10})])))
+    assert "Training texts are mostly in Cyrillic (75.0%) and Latin (25.0%)." in section(both, "data-section").text
+
+
 def test_mistakes_classes_and_confusion_are_the_test_rows(page, run_for):
     run = run_for("bert")
     files, test = downloads(page), run.scores.test

@@ -47,6 +47,11 @@ def test_its_files_are_whole_and_say_what_was_trained(old):
     assert old.plan().ledger.trainable_parameters == 333_316
 
 
+def test_it_says_nothing_of_scripts_and_a_run_of_today_does(old, new):
+    assert old.scripts is old.facts.scripts is None
+    assert new.scripts == new.facts.scripts == {"Latin": new.facts.rows.train}
+
+
 def test_the_keys_of_its_files_read_as_json_gives_them(old):
     assert (old.facts["base"]["name"], old.scores["test"]["accuracy"]["value"]) == ("minilm", 0.8875)
     with pytest.raises(KeyError):

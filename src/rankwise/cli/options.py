@@ -1,4 +1,4 @@
-"""What the command line's options mean: a recipe with its changes, its data's size, a source's columns, a forecast.
+"""What the command line's options mean: a recipe with its changes, its data's size, a source's columns.
 
 What probes an encoder is imported late, for `plan` and `recipes` answer at once.
 """
@@ -16,14 +16,11 @@ from rankwise.data.files.reading import checked_path, is_readable
 from rankwise.data.labelled import Labelled, Volume, read_labelled, read_training
 from rankwise.errors import DataError, RecipeError, as_typed
 from rankwise.planning.deployment import deployable
-from rankwise.planning.forecast import GPU_GFLOPS, Forecast, forecast
 from rankwise.planning.plan import Plan
 from rankwise.planning.plan import plan as make_plan
-from rankwise.planning.workload import Work
 from rankwise.recipe import AFTER_READING, DataSpec, Recipe, Rung, SourceSpec
 from rankwise.recipe.differences import is_under
-from rankwise.system import cores
-from rankwise.system.speed import fastest_threads
+from rankwise.workflows.forecasting import work_of
 
 UNREAD = frozenset(f"data.{key}" for key in {"rows", "test_rows", "split", *AFTER_READING})  # what reads no file
 
@@ -130,34 +127,13 @@ def is_local(recipe: Recipe) -> bool:
     return source == "sample" or (source != "" and Path(source).expanduser().exists())
 
 
-def forecast_of(recipe: Recipe, plan: Plan, known: Volume | None) -> Forecast:
-    """What a run is predicted to cost on this machine; for 1,000 texts of full length where no data is known.
-
-    Without loading torch: a GPU's speed is taken to be that of a modest one.
-    """
-    work = _work(recipe, plan, known)
-    if cores.has_nvidia():
-        bf16 = recipe.train.precision != "fp32"
-        return forecast(plan, recipe, work, gflops=GPU_GFLOPS, threads=1, bf16=bf16, gpu=True)
-    threads, measured = fastest_threads(recipe.train.threads or min(cores.usable_cores(), cores.default_threads()))
-    bf16 = recipe.train.precision == "bf16" or (recipe.train.precision == "auto" and cores.has_bf16())
-    return forecast(plan, recipe, work, gflops=measured[threads], threads=threads, bf16=bf16)
-
-
 def deployed(recipe: Recipe, plan: Plan, known: Volume | None) -> tuple[Recipe, Plan]:
     """The recipe and its plan, of what keeps the budgets of answering, which is said where that is counted words alone."""
-    kept = deployable(recipe, plan, _work(recipe, plan, known))
+    kept = deployable(recipe, plan, work_of(recipe, plan, known))
     if kept is recipe:
         return recipe, plan
     console.note(f"{plan.encoder.name} is too large or too slow to keep the budget of answering, so words alone are counted")
     return kept, make_plan(kept, classes=plan.encoder.classes)
-
-
-def _work(recipe: Recipe, plan: Plan, known: Volume | None) -> Work:
-    """How much text there is, as far as that is known."""
-    if known is None:
-        return Work.assumed(max_length=recipe.data.max_length, encoder_longest=plan.encoder.longest)
-    return known.work(recipe.data, encoder_longest=plan.encoder.longest)
 
 
 def scored(recipe: Recipe, labelled: Labelled | None = None) -> Recipe:

@@ -9,7 +9,7 @@ differs from it in case, space or punctuation. A pair of texts repeats another w
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from itertools import combinations, pairwise
 
@@ -20,6 +20,7 @@ from rankwise.data.files.table import Table
 from rankwise.data.labels import alike_labels, are_numbers, in_figures, spelled, strange_labels, unlabelled
 from rankwise.data.lengths import COVERED, Lengths, lengths_of
 from rankwise.data.pairs import is_pair, on_each_side, shown, sides
+from rankwise.data.scripts import script_counts, unseen_scripts
 from rankwise.data.tasks import ONE_LABEL, REGRESSION, by_number, numbers_of, tags_of
 from rankwise.errors import DataError, Unlabelled
 
@@ -105,6 +106,8 @@ class Audit:
     warnings: tuple[str, ...]
     numbers: Numbers | None = None
     """Of labels that are numbers to be estimated."""
+    scripts: Mapping[str, int] = field(default_factory=dict)
+    """How many training texts are mostly in each script."""
 
 
 def check(table: Table) -> None:
@@ -176,6 +179,7 @@ def audit(tables: Mapping[str, Table], *, lengths: NDArray[np.int64] | None = No
         tokens=None if lengths is None else lengths_of(lengths, "tokens"),
         warnings=(),
         numbers=numbers,
+        scripts=script_counts(train.texts),
     )
     of_columns = dict.fromkeys(line for table in tables.values() for line in table.warnings)
     others = {name: table for name, table in tables.items() if name != "train"}
@@ -184,7 +188,8 @@ def audit(tables: Mapping[str, Table], *, lengths: NDArray[np.int64] | None = No
     else:
         of_labels = [*strange_labels(counts)]
         of_labels += [line for name, table in others.items() for line in _other_labels(name, table, counts)]
-    return replace(counted, warnings=(*of_columns, *of_labels, *_warnings(counted, train.task)))
+    of_texts = [_other_scripts(name, table, counted.scripts) for name, table in others.items()]
+    return replace(counted, warnings=(*of_columns, *of_labels, *filter(None, of_texts), *_warnings(counted, train.task)))
 
 
 def _label_counts(table: Table) -> Counter[str]:
@@ -316,6 +321,12 @@ def _other_labels(split: str, table: Table, counts: Mapping[str, int]) -> Iterab
         yield f"every label of {table.layout.name} is {marker}: unlabelled" if (marker := unlabelled(own, counts)) else lost
     elif len(own) == 1 < len(counts) and len(table.texts) >= LEAST_OF_ONE:
         yield f"every {split} row is labelled {_listed(own)}; no score on them says how well classes are told apart"
+
+
+def _other_scripts(split: str, table: Table, trained: Mapping[str, int]) -> str:
+    """A warning where texts of a split are in scripts that no training text is in; empty where none is."""
+    line = unseen_scripts(script_counts(table.texts), trained, len(table.texts))
+    return f"{split}: {line}; what is learnt may not hold for them" if line else ""
 
 
 _NOTHING = {"nan", "null", "none", "n/a", "na", "nil", "undefined"}

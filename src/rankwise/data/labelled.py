@@ -231,6 +231,13 @@ def read_training(spec: DataSpec) -> tuple[Sources, Table, tuple[str, ...]]:
 def read_volume(spec: DataSpec) -> Volume:
     """The volume of a recipe's data, whose sources are read once. Raises DataError."""
     tables, numbering, left_out = read_splits(spec)
+    return volume_of(spec, tables, numbering, left_out)
+
+
+def volume_of(
+    spec: DataSpec, tables: Mapping[str, Table], numbering: tuple[str, ...] = (), left_out: tuple[str, ...] = ()
+) -> Volume:
+    """The volume of tables that were read, as `read_splits` gives them. Raises DataError."""
     table = tables["train"]
     check(table)
     classes = class_names(table, numbering or table.layout.classes)

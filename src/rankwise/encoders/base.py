@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any, Self
 
 from rankwise.encoders.family import Config
+from rankwise.encoders.languages import MANY
 from rankwise.encoders.weights import CHECKPOINTS, SAFETENSORS, digest_of, without_weights
 from rankwise.errors import MissingExtra, ModelError, install
 from rankwise.system.files import sha256
@@ -32,12 +34,24 @@ class Known:
     config: Config
     pooling: str | None = None
     """What a head reads of it, where its sentence-transformers configuration says so: "mean" or "token"."""
-    multilingual: bool = False
-    """Whether it was trained on many languages; the others on English alone."""
+    languages: tuple[str, ...] = ("en",)
+    """What it was published for, in codes that `encoders.languages` knows."""
+    source: str | None = None
+    """Where the configuration was read that ships with rankwise."""
+
+    @property
+    def multilingual(self) -> bool:
+        """Whether it was trained on several languages."""
+        return len(self.languages) > 1 or MANY in self.languages
+
+    @classmethod
+    def read(cls, entry: dict[str, Any]) -> Self:
+        """What an entry of known.json says."""
+        return cls(**{**entry, "languages": tuple(entry.get("languages", cls.languages))})
 
 
 _TEXT = (resources.files("rankwise") / "encoders/known.json").read_text("utf-8")
-KNOWN: Mapping[str, Known] = {name: Known(**entry) for name, entry in json.loads(_TEXT).items()}
+KNOWN: Mapping[str, Known] = {name: Known.read(entry) for name, entry in json.loads(_TEXT).items()}
 
 
 @dataclass(frozen=True)
@@ -92,6 +106,18 @@ def locate(name: str, *, revision: str | None = None) -> Base:
         return Base(name, None, str(folder), None, found)
     hub = KNOWN[name].hub if name in KNOWN else name
     return Base(name, hub, hub, revision, None)
+
+
+def folder_of(name: str, *, revision: str | None = None) -> Path | None:
+    """Where the files of a base are on this machine, its weights among them; None where they are not."""
+    folder = Path(name).expanduser()
+    if name == "minilm":
+        return _minilm_folder() if importlib.util.find_spec(MINILM_PACKAGE) else None
+    if folder.is_dir():
+        return encoder_folder(folder)
+    if importlib.util.find_spec("huggingface_hub") is None:  # without which nothing of the hub was ever loaded
+        return None
+    return _in_cache(KNOWN[name].hub if name in KNOWN else name, revision)
 
 
 def encoder_folder(folder: Path) -> Path:

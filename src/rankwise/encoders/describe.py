@@ -19,7 +19,7 @@ from rankwise.system.hub import is_reachable
 POOLING_FILE = "1_Pooling/config.json"
 ADAPTER_CONFIG = "adapter_config.json"  # of peft
 POOLED_HEAD = "classifier"  # the module of a pooled head, beside the encoder's
-MISSPELT = 0.9  # how like a known name a misspelt one is; xlm-roberta-base and gbert-base are bases of their own
+MISSPELT = 0.9  # how like a known name a misspelt one is; xlm-roberta-xl and gottbert-base are bases of their own
 REFUSED_KEYS = {
     "is_decoder": "each token reads those before it alone, as in a decoder; expected an encoder: set it to false in a copy",
     "add_cross_attention": "its layers read a second text, as a decoder's do; expected an encoder: set it to false in a copy",
@@ -169,15 +169,16 @@ class Encoder:
 
     def with_pooled_head(self, reads: str) -> Self:
         """The same encoder without a pooler of its own, under a head of one linear layer on what `reads` names."""
-        width = self.hidden * (2 if reads == "apart" else 1)
+        width, pooler = self.hidden * (2 if reads == "apart" else 1), self.pooler
         tensors = ((f"{POOLED_HEAD}.weight", (self.classes, width)), (f"{POOLED_HEAD}.bias", (self.classes,)))
-        body = tuple(part for part in self.body if part not in self.pooler)
+        body = tuple(part for part in self.body if part not in pooler)
         return replace(self, reads=reads, pools=True, body=body, head=(Part(POOLED_HEAD, tensors),))
 
     @property
     def pooler(self) -> tuple[Part, ...]:
         """The encoder's own layer between its last hidden states and the head, where its family has one."""
-        return tuple(part for part in self.body if f"{part.path}.".startswith(f"{self.root}.pooler."))
+        own = f"{self.root}.pooler."
+        return tuple(part for part in self.body if f"{part.path}.".startswith(own))
 
     @property
     def has_new_pooler(self) -> bool:
@@ -186,8 +187,9 @@ class Encoder:
 
     def with_new_pooler(self) -> Self:
         """The same encoder where its checkpoint lacks the pooler, as a masked language model's does: part of the head."""
-        body = tuple(part for part in self.body if part not in self.pooler)
-        return replace(self, body=body, head=(*self.pooler, *self.head))
+        pooler = self.pooler
+        body = tuple(part for part in self.body if part not in pooler)
+        return replace(self, body=body, head=(*pooler, *self.head))
 
     def tensors(self) -> dict[str, tuple[int, ...]]:
         """Every tensor of the classification model, name → shape."""

@@ -126,8 +126,8 @@ class Forecast(Durations, Event, kind="forecast"):
     def lines(self) -> list[str]:
         """What a person reads: one line of predictions, and one for all that changes what the recipe asks for."""
         cores = "the GPU" if self.gpu else "1 core" if self.threads == 1 else f"{self.threads} cores"
-        cache = f", cache {_gigabytes(self.cache_bytes)}" if self.cache_bytes else ""
-        costs = f"{_duration(self.seconds)} on {cores}, {_gigabytes(self.peak_bytes)} of memory"
+        cache = f", cache {gigabytes(self.cache_bytes)}" if self.cache_bytes else ""
+        costs = f"{duration(self.seconds)} on {cores}, {gigabytes(self.peak_bytes)} of memory"
         rows = f" for {self.work.train_rows:,} rows of {self.work.longest} tokens" if self.work.source == "assumed" else ""
         about = "at most, with every rung, " if len(self.rungs) > 1 else "about "
         known = "measured" if self.measured else "predicted"
@@ -290,7 +290,7 @@ def _check_least(what: str, needed: float, minutes: float, fewer: str) -> None:
     if needed > REFUSED_FROM * 60 * minutes:
         raise OverTime(
             f"budget.minutes is {minutes:g}, but starting, {what}, scoring and saving are predicted to take "
-            f"{_duration(needed)}; type --minutes {math.ceil(needed / 6) / 10:g}, or {fewer}"
+            f"{duration(needed)}; type --minutes {math.ceil(needed / 6) / 10:g}, or {fewer}"
         )
 
 
@@ -317,14 +317,15 @@ def affordable_steps(
     return done + bisect_right(range(done, max(done, most) + 1), seconds, lo=1, key=cost) - 1
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """In the unit that a person would take: 40 s, 12 min, 3.4 h."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _gigabytes(count: float) -> str:
+def gigabytes(count: float) -> str:
+    """`1.2 GB`, or `85 MB`."""
     return f"{count / GB:.1f} GB" if count >= 0.1 * GB else f"{count / 1e6:.0f} MB"
 
 

@@ -1,6 +1,7 @@
 """How much text a run goes through: rows and tokens of each split, counted, or estimated before a tokenizer is loaded."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
@@ -116,6 +117,17 @@ class Work:
         return self.train_tokens / max(1, self.train_rows)
 
 
+_EAST_ASIAN = re.compile("[\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
+
+
 def character_counts(texts: Sequence[str]) -> NDArray[np.int64]:
-    """Characters of each text; what `Work.of_characters` takes."""
-    return np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+    """Characters of each text; what `Work.of_characters` takes.
+
+    A Chinese, Japanese or Korean character is about a token by itself, so it counts as many as a token has of others.
+    """
+
+    def count(text: str) -> int:
+        wide = 0 if text.isascii() else len(_EAST_ASIAN.findall(text))
+        return len(text) + round((CHARACTERS_PER_TOKEN - 1) * wide)
+
+    return np.fromiter(map(count, texts), dtype=np.int64, count=len(texts))

@@ -120,6 +120,15 @@ class Run:
         return facts
 
     @cached_property
+    def scripts(self) -> dict[str, int] | None:
+        """How many training texts are mostly in each script, of run.json alone; None where it doesn't say.
+
+        Predictions ask for it, which do without the modules that the whole of `facts` takes.
+        """
+        found: dict[str, int] | None = read_json(self.folder / RUN, dict[str, Any]).get("scripts")
+        return found
+
+    @cached_property
     def scores(self) -> RunScores:
         """scores.json: the test scores beside the baselines', and every evaluation during training."""
         from rankwise.run.format import RunScores

@@ -204,6 +204,8 @@ class RunFacts(Stored):
     notes: tuple[str, ...]
     ladder: LadderFacts | None = None
     """How the rung was chosen, where the recipe has rungs."""
+    scripts: Mapping[str, int] | None = None
+    """How many training texts are mostly in each script; None of an adopted run, or one of an older rankwise."""
 
     def climbed(self, ladder: LadderFacts, *, seconds: float, peak_bytes: int, data_sha256: str) -> Self:
         """The facts of a rung as those of the whole climb: its data, what was promised, of seconds for what was tried."""

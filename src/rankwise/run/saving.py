@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rankwise.data.scripts import script_counts
 from rankwise.data.tasks import Task
 from rankwise.data.tokens import Tokens, tokenize
 from rankwise.encoders.base import Base
@@ -84,6 +85,7 @@ def facts_of(job: Job, fitted: Fitted, folder: Path, *, seconds: float, notes: S
         processes=job.device.processes,
         device=str(job.device.torch_device),
         notes=tuple(notes),
+        scripts=script_counts(data.train.texts),
     )
 
 

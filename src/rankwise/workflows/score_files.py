@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 from array import array
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count, tee
 from pathlib import Path
 from typing import Any, cast
@@ -24,6 +25,7 @@ from rankwise.data.given import Label, name_of
 from rankwise.data.labelled import read_labelled
 from rankwise.data.pairs import apart, is_blank
 from rankwise.data.prepare import Split, split_of
+from rankwise.data.scripts import script_of
 from rankwise.data.sources import source_to_score, sources_of
 from rankwise.data.tasks import read_as
 from rankwise.errors import DataError, as_set, as_typed
@@ -74,6 +76,27 @@ class Form:
         names += [*(["explained"] if self.several else []), "words"] if self.words else []
         taken = set(own)
         return [next(free for free in _names_like(name) if free not in taken) for name in names]
+
+
+@dataclass
+class Noticed:
+    """What there is to say of texts that are predicted."""
+
+    rows: int = 0
+    blank: array[int] = field(default_factory=lambda: array("q"))
+    """The numbers of rows without a text."""
+    scripts: Counter[str] = field(default_factory=Counter)
+    """How many texts are mostly in each script."""
+
+    def of(self, records: Iterable[Record]) -> Iterator[Record]:
+        """The records as they come, each of them noticed."""
+        for record in records:
+            self.rows += 1
+            if is_blank(record.text):
+                self.blank.append(record.number)
+            if script := script_of(record.text):
+                self.scripts[script] += 1
+            yield record
 
 
 def source_for(spec: DataSpec, *, labelled: bool) -> tuple[SourceSpec, tuple[str, ...]]:
@@ -198,25 +221,17 @@ def seen_in_training(run: Run, table: Table) -> int:
 
 
 def predict_rows(
-    run: Run, source: SourceSpec, spec: DataSpec, form: Form, *, blank: array[int] | None = None, **how: Any
+    run: Run, source: SourceSpec, spec: DataSpec, form: Form, *, noticed: Noticed | None = None, **how: Any
 ) -> tuple[Layout, Iterator[OutputRow]]:
     """The source's layout, and one written row per data row, in bounded memory; `how` goes to `written_rows`.
 
-    The numbers of rows without a text go into `blank` while rows are predicted. Raises DataError.
+    What there is to say of the texts is `noticed` while rows are predicted. Raises DataError.
     """
     layout, records = stream(with_text_columns(run, source, spec), spec)
     check_columns(run, layout, spec, source)
-    if blank is not None:
-        records = noting_blank(records, blank)
+    if noticed is not None:
+        records = noticed.of(records)
     return layout, written_rows(run, records, form, layout, **how)
-
-
-def noting_blank(records: Iterable[Record], blank: array[int]) -> Iterator[Record]:
-    """The records as they come; the numbers of those without a text go into `blank`."""
-    for record in records:
-        if is_blank(record.text):
-            blank.append(record.number)
-        yield record
 
 
 def written_rows(

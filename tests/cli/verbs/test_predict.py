@@ -127,6 +127,15 @@ def test_rows_without_a_text_are_labelled_and_told(folder, tmp_path):
     assert "note: 2 rows without a text (2, 3) were labelled all the same" in done.stderr
 
 
+def test_texts_in_a_script_that_training_lacked_are_told_once(folder, tmp_path):
+    path = tmp_path / "new.csv"
+    path.write_text("id,text\n1,apple\n2,яблоко\n3,груша\n", "utf-8")
+    said = "note: 2 of 3 texts are mostly Cyrillic, which no training text was; look at their labels"
+    assert typed("predict", folder, path).stderr.count(said) == 1
+    assert "which no training text was" not in typed("predict", folder, "--text", "apple").stderr
+    assert "1 of 1 texts is mostly Greek" in typed("predict", folder, "--text", "μήλο").stderr
+
+
 @pytest.mark.parametrize(
     ("words", "stdin"),
     [

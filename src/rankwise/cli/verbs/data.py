@@ -121,6 +121,9 @@ def show_audit(layouts: Sequence[str], report: Audit, *, longest: int = 0, pairs
             f"mean {in_figures(numbers.mean)}, standard deviation {in_figures(numbers.deviation)}; lowest "
             f"{in_figures(numbers.lowest)}, median {in_figures(numbers.median)}, highest {in_figures(numbers.highest)}"
         )
+    if len(report.scripts) > 1:
+        shares = ", ".join(f"{name} {count / total:.1%}" for name, count in report.scripts.items())
+        console.dim(f"scripts of the training texts: {shares}")
     _show_lengths(report.tokens or report.characters, longest, pairs=pairs)
     for line in report.warnings:
         console.note(line)

@@ -13,6 +13,7 @@ from rankwise.cli.options import check_data, spec_for, with_columns
 from rankwise.cli.progress import WorkProgress
 from rankwise.cli.verbs.predict import show_engine
 from rankwise.data.labelled import losses
+from rankwise.data.scripts import script_counts, unseen_scripts
 from rankwise.run.manifest import check_run
 from rankwise.stats.score_names import called, is_share
 from rankwise.stats.scores import Mistake, ScoresWithMistakes
@@ -65,12 +66,14 @@ def evaluate(options: EvaluateOptions) -> None:
         table, split, evaluation = evaluate_file(run, source, spec, **how)
     show_engine(run, options.engine)
     seen = seen_in_training(run, table)
+    scripts = {} if run.scripts is None else script_counts(table.texts)
     with console.working("scoring under shift"):
         report = shift_report(run, table, split, evaluation, engine=options.engine) if options.shift else None
     if options.as_json:
         if report:
             write_report(report, run.folder)
         about = {"run": str(options.run), "data": table.layout.describe(), "rows_seen_in_training": seen}
+        about["rows_in_unseen_scripts"] = sum(scripts.values()) - sum(scripts.get(name, 0) for name in run.scripts or {})
         arguments.print_json(about, evaluation.scores, {"shift": report} if report else {})
         return
     console.dim(table.layout.describe())
@@ -81,6 +84,8 @@ def evaluate(options: EvaluateOptions) -> None:
             f"{seen:,} of {len(split):,} rows ({seen / len(split):.0%}) have texts that this run trained on or chose by, so "
             "the scores say little of new texts; give rows that it has not seen"
         )
+    if line := unseen_scripts(scripts, run.scripts or {}, len(table.texts)):
+        console.note(f"{line}; the scores are of all of them together")
     show_evaluation(evaluation.scores, run.preprocessing.classes)
     if report:
         show_shift(report)

@@ -5,16 +5,19 @@ from typing import Annotated
 
 from rich.markup import escape
 from rich.text import Text
-from typer import Option
+from typer import Argument, Option
 
 from rankwise.cli import arguments, console
-from rankwise.cli.options import RungOption, deployed, forecast_of, is_local, recipe_of, scored
+from rankwise.cli.options import RungOption, deployed, is_local, recipe_of, scored
 from rankwise.data.labelled import read_volume
 from rankwise.encoders.base import KNOWN
+from rankwise.errors import DataError, RecipeError, as_typed
 from rankwise.planning.forecast import Forecast
 from rankwise.planning.plan import Plan
 from rankwise.planning.plan import plan as make_plan
+from rankwise.recipe import Recipe
 from rankwise.recipe.adapter import SHORT_KINDS
+from rankwise.workflows.forecasting import forecast_of
 
 SHADES = " ░▒▓█"
 EPILOG = f"Bases that need no network to plan: {', '.join(KNOWN)}; or a folder, or a Hugging Face id."
@@ -22,20 +25,31 @@ EPILOG = f"Bases that need no network to plan: {', '.join(KNOWN)}; or a folder, 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions(arguments.RecipeOptions):
-    recipe: arguments.RecipeArg
+    recipe: Annotated[str | None, Argument(metavar="RECIPE", help="A built-in recipe (rankwise recipes) or a YAML file.")] = (
+        None
+    )
     minutes: arguments.MinutesOption = None
     memory_gb: arguments.MemoryOption = None
     rung: RungOption = None
     classes: Annotated[int | None, Option(min=2, help="Number of classes; from the data when left out.")] = None
     every: Annotated[bool, Option("--ledger", help="Also print every entry: module, layer, rank, cost.")] = False
+    suggest: Annotated[
+        bool, Option("--suggest", help="Instead: what each known base would cost, how it fits the texts, which to take.")
+    ] = False
     as_json: arguments.JsonOption = False
 
 
 @arguments.takes_options
 def plan(options: PlanOptions) -> None:
     """What a recipe would train, to the parameter, and what the run is predicted to cost, before anything loads."""
+    if options.recipe is None and not options.suggest:
+        raise RecipeError("plan takes a RECIPE; type: rankwise plan auto, or rankwise recipes for a list of them")
     limits = {"minutes": options.minutes, "memory_gb": options.memory_gb}
-    loaded = scored(recipe_of(options.recipe, options, **limits, rung=options.rung).dearest)
+    loaded = recipe_of(options.recipe or "auto", options, **limits, rung=options.rung)
+    if options.suggest:
+        _suggest(loaded, options)
+        return
+    loaded = scored(loaded.dearest)
     known = read_volume(loaded.data) if is_local(loaded) else None
     classes = options.classes or len(loaded.data.classes) or (len(known.classes) if known else None)
     planned = make_plan(loaded, classes=classes or 2)  # for data that is not on this machine
@@ -57,6 +71,23 @@ def plan(options: PlanOptions) -> None:
             layer = "" if entry.layer is None else str(entry.layer)
             table.add_row(entry.section, entry.item, layer, str(entry.rank or ""), f"{entry.parameters:,}")
         console.out.print(table)
+
+
+def _suggest(recipe: Recipe, options: PlanOptions) -> None:
+    """The known bases for the recipe's texts. Raises DataError for texts that are not on this machine."""
+    from rankwise.cli.verbs.suggest import suggest_bases
+
+    if not is_local(recipe):
+        raise DataError("--suggest looks at the texts, which are not on this machine; type --data FILE")
+    given: dict[str, object] = {"--data": options.data, "--budget": options.budget, "--minutes": options.minutes}
+    given |= {"--memory-gb": options.memory_gb, "--rung": options.rung}
+    typed = [options.recipe or "auto"]
+    typed += [str(word) for name, value in given.items() if value is not None for word in (name, value)]
+    typed += ["--fast"] if options.fast else []
+    kept = [change for change in options.overrides or [] if not change.startswith("base=")]
+    typed += [word for change in kept for word in ("--set", change)]
+    own = Recipe.load(options.recipe or "auto").base
+    suggest_bases(recipe, [as_typed(word) for word in typed], own=own, as_json=options.as_json)
 
 
 def show_rungs(forecast: Forecast) -> None:

@@ -6,7 +6,6 @@ at all for a label.
 
 import io
 import sys
-from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from rankwise.cli.arguments import (
 from rankwise.data.given import name_of
 from rankwise.data.labels import in_figures
 from rankwise.data.pairs import apart, is_blank, pair_of, shown
+from rankwise.data.scripts import script_counts, unseen_scripts
 from rankwise.data.tasks.names import ONE_LABEL
 from rankwise.errors import DataError
 from rankwise.inference.decision import UNSURE
@@ -112,6 +112,7 @@ def _show_texts(options: PredictOptions) -> None:
         predictions = run.predict(given, mc_dropout=options.mc_dropout, engine=options.engine, decide=decide)
         show_predictions(list(map(shown, texts)), predictions, all_classes=all_classes)
     _note_blank([number for number, text in enumerate(texts, start=1) if is_blank(text)])
+    _note_scripts(run, script_counts(texts), len(texts))
 
 
 def _check_explained(options: PredictOptions) -> None:
@@ -173,7 +174,7 @@ def _write_rows(options: PredictOptions) -> None:
     from rankwise.run.folder import Run
     from rankwise.workflows.score_files import (
         Form,
-        noting_blank,
+        Noticed,
         other_columns,
         parse_submission,
         predict_rows,
@@ -200,16 +201,16 @@ def _write_rows(options: PredictOptions) -> None:
     )
     how: dict[str, Any] = {"mc_dropout": options.mc_dropout, "batch_size": options.batch_size, "engine": options.engine}
     own: Sequence[str] = ()
-    blank = array("q")
+    noticed = Noticed()
     if options.text or options.source == "-":
         _check_pairs(options, loaded)
         texts = enumerate(_texts(options) or _lines(sys.stdin), start=1)
         records = (Record(number, text.rstrip("\r\n"), None, {}) for number, text in texts)
-        rows = written_rows(loaded, noting_blank(records, blank), form, **how)
+        rows = written_rows(loaded, noticed.of(records), form, **how)
     else:
         spec = spec_for(loaded.recipe, str(options.source), options.overrides)
         source = with_columns(source_for(spec, labelled=False)[0], options.text_column, None, options.text_pair_column)
-        layout, rows = predict_rows(loaded, source, spec, form, blank=blank, **how)
+        layout, rows = predict_rows(loaded, source, spec, form, noticed=noticed, **how)
         own = layout.columns
         for line in (*layout.warnings, *filter(None, [other_columns(loaded, layout)])):
             typer.secho(f"note: {visible(line)}", err=True)
@@ -227,12 +228,14 @@ def _write_rows(options: PredictOptions) -> None:
             show_engine(loaded, options.engine)
     if options.out is None:
         _print_rows(columns, rows, as_json=options.as_json)
-        _note_blank(blank)
+        _note_blank(noticed.blank)
+        _note_scripts(loaded, noticed.scripts, noticed.rows)
         return
     from rankwise.cli.progress import counted
 
     count = write_rows(options.out, columns, counted("predicting", rows))
-    _note_blank(blank)
+    _note_blank(noticed.blank)
+    _note_scripts(loaded, noticed.scripts, noticed.rows)
     if options.as_json:
         print_json({"rows": count, "out": str(options.out)})
     else:
@@ -253,6 +256,12 @@ def _note_blank(rows: Sequence[int]) -> None:
     if rows:
         numbers = f"{', '.join(map(str, rows[:5]))}{', …' if len(rows) > 5 else ''}"
         typer.secho(f"note: {len(rows):,} rows without a text ({numbers}) were labelled all the same; look at them", err=True)
+
+
+def _note_scripts(run: "Run", counts: Mapping[str, int], rows: int) -> None:
+    """Say on standard error how many of the texts are in scripts that no training text was in, where the run knows."""
+    if run.scripts is not None and (line := unseen_scripts(counts, run.scripts, rows)):
+        typer.secho(f"note: {line}; look at their labels", err=True)
 
 
 def _print_rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]], *, as_json: bool) -> None:

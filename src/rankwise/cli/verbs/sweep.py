@@ -12,7 +12,7 @@ from typer import Argument, Option
 
 from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, RecipeOptions, print_json, takes_options
-from rankwise.cli.options import classes_of, forecast_of, recipe_of
+from rankwise.cli.options import classes_of, recipe_of
 from rankwise.cli.stopping import exit_code
 from rankwise.cli.verbs.study import SweepProgress, show_study
 from rankwise.errors import PlanError, require
@@ -21,6 +21,7 @@ from rankwise.recipe import Recipe
 from rankwise.system.cores import has_nvidia, usable_cores
 from rankwise.system.memory import available_bytes
 from rankwise.system.storage import told_refusals
+from rankwise.workflows.forecasting import forecast_of
 
 if TYPE_CHECKING:
     from rankwise.sweep.engines.local import Engine, Work

@@ -10,7 +10,7 @@ from rich.markup import escape
 from typer import Exit, Option
 
 from rankwise.cli import arguments, console
-from rankwise.cli.options import RungOption, deployed, forecast_of, recipe_of, scored
+from rankwise.cli.options import RungOption, deployed, recipe_of, scored
 from rankwise.cli.progress import TrainingProgress
 from rankwise.cli.verbs.evaluate import score_cell, score_name
 from rankwise.cli.verbs.plan import show_plan, show_rungs
@@ -21,6 +21,7 @@ from rankwise.planning.plan import plan as make_plan
 from rankwise.recipe import Recipe
 from rankwise.run.opening import Existing, check_free
 from rankwise.run.verdict import verdict
+from rankwise.workflows.forecasting import forecast_of
 
 if TYPE_CHECKING:
     from rankwise.run.folder import Run

@@ -151,7 +151,12 @@ def data_section(group: Group) -> Section:
     notes = [Notes(run.facts.notes)] if run.facts.notes else []
     what = f"{len(run.scores.classes)} classes" if run.task.has_classes else "a number for each"
     splits = listed([f"{getattr(run.facts.rows, part):,} {name}" for part, name in SPLITS.items()])
-    return Section("data-section", "Data", [lengths, *notes], lead=f"{splits} rows; {what}.")
+    lead = f"{splits} rows; {what}."
+    scripts = run.facts.scripts or {}
+    if set(scripts) - {"Latin"}:
+        shares = [f"{script} ({count / sum(scripts.values()):.1%})" for script, count in scripts.items()]
+        lead += f" Training texts are mostly in {listed(shares)}."
+    return Section("data-section", "Data", [lengths, *notes], lead=lead)
 
 
 def origin_section(group: Group) -> Section:
