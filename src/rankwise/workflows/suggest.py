@@ -17,7 +17,7 @@ from rankwise.data.files.table import table_of
 from rankwise.data.labelled import Volume, read_splits, volume_of
 from rankwise.data.pairs import joined
 from rankwise.data.scripts import script_counts, script_of
-from rankwise.encoders.base import KNOWN, folder_of
+from rankwise.encoders.base import KNOWN, folder_of, short_name
 from rankwise.encoders.describe import find
 from rankwise.encoders.languages import MANY, knows, unread
 from rankwise.errors import ModelError, OverBudget, OverMemory, OverTime, PlanError
@@ -134,7 +134,7 @@ def suggest(
     known, train = volume_of(recipe.data, tables, numbering, left_out), tables["train"].texts
     scripts, machine = script_counts(train), Machine.measured(recipe)
     sample = [joined(train[row]) for row in np.linspace(0, len(train) - 1, min(MOST_TEXTS, len(train))).astype(int).tolist()]
-    names = dict.fromkeys([recipe.base, *KNOWN])
+    names = dict.fromkeys([recipe.base, *(name for name in KNOWN if name != short_name(recipe.base))])
     fits = [_fit(name, recipe, known, machine, scripts, sample) for name in names]
     return _recommending(
         Suggestions(recipe=recipe.name, rows=len(train), scripts=scripts, bases=tuple(fits), recommended=None, reason=""),
@@ -174,7 +174,7 @@ def _fit(
     name: str, recipe: Recipe, known: Volume, machine: Machine, scripts: Mapping[str, int], sample: Sequence[str]
 ) -> BaseFit:
     """What there is to say of one base."""
-    about, own = KNOWN.get(name), name == recipe.base
+    about, own = KNOWN.get(short_name(name) or name), name == recipe.base
     revision = recipe.revision if own else None
     languages = about.languages if about else ()
     folder = folder_of(name, revision=revision)

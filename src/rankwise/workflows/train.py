@@ -20,7 +20,7 @@ from rankwise.data.audit import Audit, audit
 from rankwise.data.files.table import table_of
 from rankwise.data.labelled import Labelled, read_labelled, split_tables
 from rankwise.data.prepare import Prepared, Split
-from rankwise.encoders.base import KNOWN
+from rankwise.encoders.base import KNOWN, short_name
 from rankwise.encoders.languages import unread
 from rankwise.errors import OverTime, require
 from rankwise.inference.baselines import Fitted as FittedBaselines
@@ -315,8 +315,8 @@ def _warnings(labelled: Labelled, data: Prepared, recipe: Recipe, *, whole: bool
 
 def _unread(base: str, audited: Audit) -> Iterator[str]:
     """A warning where training texts are in a script that the base, where it is a known one, was not published for."""
-    rows = audited.rows["train"]
-    for script, count in unread(KNOWN[base].languages, audited.scripts).items() if base in KNOWN else ():
+    rows, known = audited.rows["train"], short_name(base)
+    for script, count in unread(KNOWN[known].languages, audited.scripts).items() if known else ():
         if count > LEAST_SHARE * rows:
             yield (
                 f"{count:,} of {rows:,} training texts are mostly {script}, in which none of the languages that {base} was "
