@@ -520,9 +520,25 @@ def test_a_cached_config_is_used_without_a_network(tmp_path, empty_cache, monkey
     assert find("somebody/encoder", classes=3).layers == 2
 
 
+def test_a_known_base_whose_cached_checkpoint_lacks_the_pooler_has_a_new_one(empty_cache, tmp_path):
+    cached = tmp_path / "models--deepset--gbert-base"
+    (cached / "refs").mkdir(parents=True)
+    (cached / "refs" / "main").write_text("0" * 40)
+    folder = save_tiny("bert", cached / "snapshots" / ("0" * 40))
+    assert not find("gbert-base", classes=3).has_new_pooler
+    without_pooler(folder)
+    assert find("gbert-base", classes=3).has_new_pooler
+
+
 def test_what_is_no_hugging_face_id_is_refused_without_asking_the_hub(empty_cache):
     with pytest.raises(ModelError, match="is neither a known base, nor a folder, nor a Hugging Face id"):
         find("a b/c//d", classes=4)
+
+
+def test_a_known_base_that_is_called_by_its_hugging_face_id_is_answered_with_its_short_name(empty_cache, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelError, match="did you mean 'multilingual-e5-small'"):
+        find("intfloat/multilingual-e5-small", classes=2)
 
 
 @pytest.mark.parametrize("name", ["xlm-roberta-xxl", "bert-base-turkish-cased", "flaubert-base", "gottbert-base"])

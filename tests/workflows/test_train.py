@@ -7,6 +7,7 @@ import shutil
 import time
 from collections import Counter
 from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ import torch
 
 from conftest import CLASSES, Rows, separable
 from rankwise.data.labelled import read_labelled
+from rankwise.encoders.base import KNOWN, Known
 from rankwise.errors import DataError, MissingExtra, OverBudget, OverTime, RunError, TrainingError
 from rankwise.run.folder import Run
 from rankwise.system.files import to_json
@@ -444,3 +446,17 @@ def test_rows_fewer_than_a_batch_are_told_where_updates_are_made_of_them(quick, 
     train(quick(*how), tmp_path / "run", listeners=[heard.append], progress=False)
     (data,) = (event for event in heard if event.kind == "data")
     assert any("fewer than train.batch_size" in warning for warning in data.warnings) is warned
+
+
+def test_a_script_that_the_base_was_not_published_for_is_told(quick, tmp_path, monkeypatch):
+    known = separable(36, seed=1)
+    Rows([f"{text} {'река ' * 200}" for text in known.texts], known.labels).write(tmp_path / "rivers.csv")
+    recipe = quick(f"data.source={tmp_path / 'rivers.csv'}", "train.max_steps=1")
+    config = json.loads((Path(recipe.base) / "config.json").read_text("utf-8"))
+    monkeypatch.setitem(KNOWN, recipe.base, Known("somebody/english", config))
+    heard = []
+    train(recipe, tmp_path / "run", listeners=[heard.append], progress=False)
+    (data,) = (event for event in heard if event.kind == "data")
+    (warning,) = (line for line in data.warnings if "Cyrillic" in line)
+    assert warning.startswith("12 of 12 training texts are mostly Cyrillic, in which none of the languages that ")
+    assert warning.endswith("type: rankwise plan --suggest --data FILE")

@@ -54,6 +54,11 @@ _TEXT = (resources.files("rankwise") / "encoders/known.json").read_text("utf-8")
 KNOWN: Mapping[str, Known] = {name: Known.read(entry) for name, entry in json.loads(_TEXT).items()}
 
 
+def short_name(base: str) -> str | None:
+    """The name of a known base, that may be called by its Hugging Face id; None of any other."""
+    return base if base in KNOWN else next((name for name, known in KNOWN.items() if known.hub == base), None)
+
+
 @dataclass(frozen=True)
 class Base:
     """Where an encoder is."""
@@ -115,7 +120,12 @@ def folder_of(name: str, *, revision: str | None = None) -> Path | None:
         return _minilm_folder() if importlib.util.find_spec(MINILM_PACKAGE) else None
     if folder.is_dir():
         return encoder_folder(folder)
-    if importlib.util.find_spec("huggingface_hub") is None:  # without which nothing of the hub was ever loaded
+    return cached_folder(name, revision=revision)
+
+
+def cached_folder(name: str, *, revision: str | None = None) -> Path | None:
+    """Where the hub's cache has the files of a base, its weights among them; None where it has not, as for minilm."""
+    if name == "minilm" or importlib.util.find_spec("huggingface_hub") is None:
         return None
     return _in_cache(KNOWN[name].hub if name in KNOWN else name, revision)
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from rankwise.encoders.base import KNOWN, encoder_folder
+from rankwise.encoders.base import KNOWN, cached_folder, encoder_folder, short_name
 from rankwise.encoders.families import FAMILIES
 from rankwise.encoders.family import Config, Family
 from rankwise.encoders.weights import CHECKPOINTS, PICKLED, SAFETENSORS, TO_SAFETENSORS, named_tensors, weight_files
@@ -243,17 +243,14 @@ def find(base: str, *, classes: int, revision: str | None = None) -> Encoder:
     and folders need no network. Raises ModelError when there is no such encoder, or no way to reach it.
     """
     if base in KNOWN:
-        return describe(KNOWN[base].config, name=base, classes=classes)
+        encoder = describe(KNOWN[base].config, name=base, classes=classes)
+        here = cached_folder(base, revision=revision) if encoder.pooler else None
+        return encoder if here is None else _as_in(next(iter(weight_files(here)), None), encoder)
     folder = Path(base).expanduser()
     name = folder.resolve().name if folder.is_dir() else base  # plans and cards travel: no path of this machine
     encoder = describe(_read_config(base, folder, revision), name=name, classes=classes)
     weights = _weights(base, folder, revision)
-    if weights is None:
-        return encoder
-    names = named_tensors(weights)
-    if encoder.pooler and names is not None and not any(f".{name}".endswith(_ends(encoder)) for name in names):
-        encoder = encoder.with_new_pooler()
-    return replace(encoder, notes=_notes(name, weights))
+    return encoder if weights is None else replace(_as_in(weights, encoder), notes=_notes(name, weights))
 
 
 def stated_pooling(base: str, config: Config, *, revision: str | None = None) -> str | None:
@@ -349,6 +346,14 @@ def _weights(base: str, folder: Path, revision: str | None) -> Path | None:
     return next((Path(path) for path in cached if isinstance(path, str)), None)
 
 
+def _as_in(weights: Path | None, encoder: Encoder) -> Encoder:
+    """The encoder as it is in a checkpoint, whose pooler may be missing."""
+    names = None if weights is None else named_tensors(weights)
+    if names is None or not encoder.pooler or any(f".{name}".endswith(_ends(encoder)) for name in names):
+        return encoder
+    return encoder.with_new_pooler()
+
+
 def _ends(encoder: Encoder) -> tuple[str, ...]:
     """How the names of a pooler's tensors end in a checkpoint, with the encoder's own name before them or without."""
     return tuple(name.removeprefix(encoder.root) for part in encoder.pooler for name, _ in part.tensors)
@@ -387,7 +392,8 @@ def _fetch_config(base: str, revision: str | None) -> Path:
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    spelt = get_close_matches(base, KNOWN, n=1, cutoff=MISSPELT)
+    own = short_name(base)
+    spelt = [own] if own else get_close_matches(base, KNOWN, n=1, cutoff=MISSPELT)
     hint = nearest(base, spelt) or "."
     reachable = is_reachable()
     try:

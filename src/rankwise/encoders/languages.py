@@ -1,6 +1,6 @@
 """The languages that bases were published for, by ISO 639 code, and the scripts that each is written in."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 MANY = "mul"
 """ISO 639-2's code for many languages: of a base that was trained on fifty or more, in whatever scripts they have."""
@@ -38,3 +38,9 @@ def named(languages: Iterable[str]) -> str:
 def knows(languages: Iterable[str], script: str) -> bool:
     """Whether one of the languages is written in a script."""
     return any(code == MANY or script in LANGUAGES[code][1] for code in languages)
+
+
+def unread(languages: Iterable[str], scripts: Mapping[str, int]) -> dict[str, int]:
+    """Of scripts, each with how many texts are in it, those that none of the languages is written in."""
+    codes = tuple(languages)
+    return {script: count for script, count in scripts.items() if not knows(codes, script)}

@@ -15,7 +15,7 @@ import torch
 
 from rankwise.data.clean import Preprocessing
 from rankwise.data.lengths import lengths_of
-from rankwise.encoders.base import KNOWN, Base, locate
+from rankwise.encoders.base import Base, locate, short_name
 from rankwise.encoders.describe import Encoder, find
 from rankwise.errors import ModelError, ReloadMismatch, RunError, as_typed
 from rankwise.model import adapters
@@ -117,7 +117,7 @@ def _base(adapter: Path, config: dict[str, Any], given: str | None) -> Base:
     name = given or config.get("base_model_name_or_path")
     if not name:
         raise RunError(f"{adapter}: {CONFIG} names no base; type --base with its folder or its name on the hub")
-    name = next((short for short, known in KNOWN.items() if known.hub == name), name)
+    name = short_name(name) or name
     if given is None and os.path.isabs(name) and not os.path.isdir(name):
         raise RunError(f"{adapter}: its base is not at {name}, which {CONFIG} names; type --base FOLDER with where it is now")
     is_here = name == "minilm" or Path(name).expanduser().is_dir()

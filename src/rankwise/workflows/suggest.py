@@ -17,9 +17,9 @@ from rankwise.data.files.table import table_of
 from rankwise.data.labelled import Volume, read_splits, volume_of
 from rankwise.data.pairs import joined
 from rankwise.data.scripts import script_counts, script_of
-from rankwise.encoders.base import KNOWN, folder_of
+from rankwise.encoders.base import KNOWN, folder_of, short_name
 from rankwise.encoders.describe import find
-from rankwise.encoders.languages import MANY, knows
+from rankwise.encoders.languages import MANY, knows, unread
 from rankwise.errors import ModelError, OverBudget, OverDeployment, OverMemory, OverTime, PlanError
 from rankwise.planning.plan import plan
 from rankwise.planning.workload import CHARACTERS_PER_TOKEN, SPECIAL_TOKENS
@@ -139,7 +139,7 @@ def suggest(
     known, train = volume_of(recipe.data, tables, numbering, left_out), tables["train"].texts
     scripts, machine = script_counts(train), Machine.measured(recipe)
     sample = [joined(train[row]) for row in np.linspace(0, len(train) - 1, min(MOST_TEXTS, len(train))).astype(int).tolist()]
-    names = dict.fromkeys([recipe.base, *KNOWN])
+    names = dict.fromkeys([recipe.base, *(name for name in KNOWN if name != short_name(recipe.base))])
     fits = [_fit(name, recipe, known, machine, scripts, sample) for name in names]
     return _recommending(
         Suggestions(recipe=recipe.name, rows=len(train), scripts=scripts, bases=tuple(fits), recommended=None, reason=""),
@@ -179,7 +179,7 @@ def _fit(
     name: str, recipe: Recipe, known: Volume, machine: Machine, scripts: Mapping[str, int], sample: Sequence[str]
 ) -> BaseFit:
     """What there is to say of one base."""
-    about, own = KNOWN.get(name), name == recipe.base
+    about, own = KNOWN.get(short_name(name) or name), name == recipe.base
     revision = recipe.revision if own else None
     languages = about.languages if about else ()
     folder = folder_of(name, revision=revision)
@@ -188,11 +188,11 @@ def _fit(
         "hub": about.hub if about else None if folder and Path(name).expanduser().is_dir() else name,
         "here": folder is not None,
         "languages": languages,
-        "unread": {script: count for script, count in scripts.items() if languages and not knows(languages, script)},
+        "unread": unread(languages, scripts) if languages else {},
     }
-    measured = None if folder is None else _measured(folder, sample)
-    facts["pieces"] = measured[0] if measured else None
     try:
+        measured = None if folder is None else _measured(folder, sample)
+        facts["pieces"] = measured[0] if measured else None
         encoder = find(name, classes=len(known.classes), revision=revision)
         context: int | None = encoder.longest or encoder.config.get("max_position_embeddings")
         tokens = measured[1] if measured else known.characters / CHARACTERS_PER_TOKEN + SPECIAL_TOKENS
@@ -210,7 +210,8 @@ def _fit(
 def _measured(folder: Path, sample: Sequence[str]) -> tuple[Pieces, NDArray[np.int64]] | None:
     """(what the tokenizer in a folder makes of texts, the tokens of each, special ones included (N,)).
 
-    None where the folder has no tokenizer.json, or nothing here can read it.
+    None where the folder has no tokenizer.json, or the library that reads it is not installed. Raises ModelError for a file
+    that it can't read.
     """
     path = folder / "tokenizer.json"
     try:
@@ -219,7 +220,10 @@ def _measured(folder: Path, sample: Sequence[str]) -> tuple[Pieces, NDArray[np.i
         return None
     if not path.is_file():
         return None
-    tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises no other
+        raise ModelError(f"{path}: the tokenizers library can't read it ({error}); fetch or save it again") from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
     unknown = _unknown_token(tokenizer)

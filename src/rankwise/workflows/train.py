@@ -5,7 +5,7 @@ Python, adds one that tells them.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -16,10 +16,12 @@ from accelerate import Accelerator, PartialState
 from accelerate.utils import ProjectConfiguration
 from numpy.typing import NDArray
 
-from rankwise.data.audit import audit
+from rankwise.data.audit import Audit, audit
 from rankwise.data.files.table import table_of
 from rankwise.data.labelled import Labelled, read_labelled, split_tables
 from rankwise.data.prepare import Prepared, Split
+from rankwise.encoders.base import KNOWN, short_name
+from rankwise.encoders.languages import unread
 from rankwise.errors import OverTime, require
 from rankwise.inference.baselines import Fitted as FittedBaselines
 from rankwise.inference.baselines import baselines, fitted_baselines
@@ -48,6 +50,7 @@ from rankwise.workflows.by_importance import with_scores
 from rankwise.workflows.deploy import deploy
 from rankwise.workflows.events import AlreadyComplete, DataPrepared, MachineMeasured, PlanMade, RunScored
 from rankwise.workflows.ladder import Ladder
+from rankwise.workflows.suggest import LEAST_SHARE
 from rankwise.workflows.telling import told
 
 RECOMPUTED = (
@@ -317,4 +320,16 @@ def _warnings(labelled: Labelled, data: Prepared, recipe: Recipe, *, whole: bool
         read[name] = replace(table.take(np.flatnonzero(np.isin(table.rows, split.rows))), texts=split.texts)
     if whole:
         read["train"] = read["train"].joined(read.pop("validation"))
-    return (*data.warnings, *(few if recipe.makes_updates and rows < batch_size else ()), *audit(read).warnings)
+    audited, is_few = audit(read), recipe.makes_updates and rows < batch_size
+    return (*data.warnings, *(few if is_few else ()), *_unread(recipe.base, audited), *audited.warnings)
+
+
+def _unread(base: str, audited: Audit) -> Iterator[str]:
+    """A warning where training texts are in a script that the base, where it is a known one, was not published for."""
+    rows, known = audited.rows["train"], short_name(base)
+    for script, count in unread(KNOWN[known].languages, audited.scripts).items() if known else ():
+        if count > LEAST_SHARE * rows:
+            yield (
+                f"{count:,} of {rows:,} training texts are mostly {script}, in which none of the languages that {base} was "
+                "published for is written; to see what is, type: rankwise plan --suggest --data FILE"
+            )

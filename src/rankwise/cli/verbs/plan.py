@@ -77,6 +77,8 @@ def _suggest(recipe: Recipe, options: PlanOptions) -> None:
     """The known bases for the recipe's texts. Raises DataError for texts that are not on this machine."""
     from rankwise.cli.verbs.suggest import suggest_bases
 
+    if options.every or options.classes:
+        raise RecipeError(f"--suggest is of many plans; leave {'--ledger' if options.every else '--classes'} out")
     if not is_local(recipe):
         raise DataError("--suggest looks at the texts, which are not on this machine; type --data FILE")
     given: dict[str, object] = {"--data": options.data, "--budget": options.budget, "--minutes": options.minutes}
