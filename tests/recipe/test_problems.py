@@ -83,8 +83,8 @@ def test_an_unknown_policy_is_answered_with_the_policies(refused):
     ("text", "reason"),
     [
         ("adapter: {alpha: 3, alpha_per_rank: 3}", "give alpha or alpha_per_rank, not both"),
-        ("adapter: {method: full, bias: all}", "bias and quantize belong to low-rank methods"),
-        ("adapter: {method: head, quantize: nf4}", "bias and quantize belong to low-rank methods"),
+        ("adapter: {method: full, bias: all}", "bias and quantize belong to lora and what is like it"),
+        ("adapter: {method: head, quantize: nf4}", "bias and quantize belong to lora and what is like it"),
         ("adapter: {method: pissa, quantize: nf4}", "can't be quantized"),
         (
             "adapter: {rank: max, allocate: {policy: explicit, ranks: {'*': 1}}}",

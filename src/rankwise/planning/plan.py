@@ -90,7 +90,10 @@ class Plan:
     @property
     def lowest_layer(self) -> int:
         """The lowest layer that owns a trained parameter; below it nothing needs a gradient."""
-        return 0 if self.trains_embeddings else min((site.layer for site in self.sites), default=self.encoder.layers)
+        if self.trains_embeddings:
+            return 0
+        owned = (entry.layer for entry in self.ledger.entries if entry.layer is not None)
+        return min(owned, default=self.encoder.layers)
 
     @property
     def trains_embeddings(self) -> bool:
@@ -179,7 +182,7 @@ def settled(recipe: Recipe, encoder: Encoder | None = None) -> Recipe:
     if recipe.head.kind != "auto":
         return recipe
     method, says = method_of(recipe.adapter), recipe.head.pooling != "auto"
-    slim = method.prefix_length(recipe.adapter) > 0
+    slim = method.stock_head
     if method.trains_weights and not says:
         encoder = encoder or find(recipe.base, classes=2, revision=recipe.revision)
         slim = stated_pooling(recipe.base, encoder.config, revision=recipe.revision) is None
@@ -189,7 +192,7 @@ def settled(recipe: Recipe, encoder: Encoder | None = None) -> Recipe:
 
 def _pooled(recipe: Recipe, encoder: Encoder) -> Encoder:
     """The encoder under a pooled head, which reads what the recipe says, else what the base says, else the mean."""
-    if method_of(recipe.adapter).prefix_length(recipe.adapter):
+    if method_of(recipe.adapter).stock_head:
         raise PlanError(
             f"{recipe.adapter.method} goes through transformers' own classes, which have no pooled head; "
             "type --set head.kind=slim"
@@ -211,7 +214,7 @@ def _pooled(recipe: Recipe, encoder: Encoder) -> Encoder:
 def _check_length(recipe: Recipe, encoder: Encoder) -> None:
     wanted, prefix = recipe.data.max_length, method_of(recipe.adapter).prefix_length(recipe.adapter)
     if encoder.longest is not None and wanted > encoder.longest - prefix:
-        left = f", {prefix} of them the prefix's" if prefix else ""
+        left = f", {prefix} of them the {recipe.adapter.method}'s" if prefix else ""
         raise PlanError(
             f"data.max_length is {wanted:g}, but {encoder.name} has {encoder.longest} positions{left}; type --set "
             f"data.max_length={encoder.longest - prefix}"
