@@ -47,7 +47,7 @@ METHODS = {
     "head": ["adapter.method=head"],
     "bias": ["adapter.method=bias"],
 }
-FOLDED = {"lora", "full", "head", "bias", "adalora", "vera", "lora-fa", "lora-xs", "delora", "miss"}
+FOLDED = {"lora", "full", "head", "bias", "adalora", "vera", "lora-fa", "lora-xs", "delora", "miss", "loha"}
 
 
 def batch(built: Job) -> dict[str, torch.Tensor]:

@@ -157,3 +157,12 @@ def test_adalora_in_4_bits_reloads(run_for):
     run = Run.load(trained.folder)
     assert sum(run.facts.ranks.values()) == 2 * 18, "pruned to a mean of rank 2"
     assert run.predict(TEXTS) == trained.predict(TEXTS)
+
+
+def test_a_run_under_a_small_cap_has_the_recipe_that_was_trained(run_for):
+    run = run_for(
+        "bert", "adapter.rank=max", "adapter.targets=all", "budget={parameters: 400, shrink: true}", "train.max_steps=2"
+    )
+    assert run.recipe.adapter.method == run.plan_facts.method != "lora"
+    assert run.facts.trained_parameters.counted < 400
+    assert Run.load(run.folder).predict(TEXTS) == run.predict(TEXTS)

@@ -10,8 +10,10 @@ from rankwise.planning.ledger import WORDS, Entry, Ledger
 from rankwise.planning.methods import Method, method_of
 from rankwise.planning.policies import depth_group, targeted_sites
 from rankwise.planning.ranks import Draft
+from rankwise.planning.under_cap import under_cap
 from rankwise.planning.ways_to_fit import over_budget
 from rankwise.recipe import AdapterSpec, ByImportance, HeadSpec, Recipe, TrainSpec
+from rankwise.recipe.methods import HEAD_ALONE
 from rankwise.recipe.recipe import COUNTED_WORDS
 from rankwise.system import html
 from rankwise.system.files import Stored
@@ -155,13 +157,14 @@ def plan(recipe: Recipe | str | Path, *, classes: int | None = None, encoder: En
     assumed = classes is None and not recipe.data.classes
     classes = classes or len(recipe.data.classes) or 2
     encoder = encoder or find(recipe.base, classes=classes, revision=recipe.revision)
-    recipe = settled(recipe, encoder)
-    if recipe.head.kind == "pooled":
-        encoder = _pooled(recipe, encoder)
+    asked = settled(recipe, encoder)
+    if asked.head.kind == "pooled":
+        encoder = _pooled(asked, encoder)
+    recipe = under_cap(asked, encoder)
     budget, counts_words = recipe.budget.parameters, recipe.rungs == (COUNTED_WORDS,)
     draft = Draft(encoder, recipe.adapter, recipe.head, None if counts_words else budget)
     if not draft.ledger.fits:
-        raise over_budget(draft, counts_words=COUNTED_WORDS in recipe.rungs)
+        raise over_budget(draft, counts_words=COUNTED_WORDS in recipe.rungs, shrinks=recipe.budget.shrink)
     _check_length(recipe, encoder)
     adapter, method = draft.solved, method_of(draft.solved)
     planned = Plan(
@@ -172,9 +175,18 @@ def plan(recipe: Recipe | str | Path, *, classes: int | None = None, encoder: En
         alphas={name: alpha for name, rank in draft.ranks.items() if (alpha := method.alpha(adapter, rank)) is not None},
         frozen_head=tuple(part.path for part in encoder.head[:-1]) if recipe.head.kind == "slim" else (),
         ledger=draft.ledger,
-        notes=(*_notes(recipe, draft), *(["2 classes assumed; give classes=N"] if assumed else [])),
+        notes=(*_notes(recipe, draft), *_shrunk(asked, recipe), *(["2 classes assumed; give classes=N"] if assumed else [])),
     )
     return planned.without_encoder((budget or 1) - 1, budget) if counts_words else planned
+
+
+def trained(recipe: Recipe, *, classes: int) -> Recipe:
+    """The recipe with what is left open: its kind of head, and how it adapts under a cap that is small."""
+    recipe = settled(recipe)
+    if not recipe.budget.shrink:
+        return recipe
+    encoder = find(recipe.base, classes=classes, revision=recipe.revision)
+    return under_cap(recipe, _pooled(recipe, encoder) if recipe.head.kind == "pooled" else encoder)
 
 
 def settled(recipe: Recipe, encoder: Encoder | None = None) -> Recipe:
@@ -244,6 +256,13 @@ def _notes(recipe: Recipe, draft: Draft) -> Iterator[str]:
     more = (printed or 0) - draft.ledger.trainable_parameters
     if printed and recipe.base == encoder.name and 0 < abs(more) < 1000:
         yield f"the report prints {printed:,}, {abs(more):,} {'more' if more > 0 else 'fewer'} than these layers have"
+
+
+def _shrunk(asked: Recipe, recipe: Recipe) -> Iterator[str]:
+    if recipe.adapter != asked.adapter:
+        what = method_of(recipe.adapter).words if recipe.adapter.method == HEAD_ALONE else recipe.adapter.method
+        cap = recipe.budget.parameters
+        yield f"{asked.adapter.method} does not fit the cap of {cap:,}, so the best known way that does: {what}"
 
 
 def _idle_tiers(tiers: Sequence[float], draft: Draft) -> Iterator[str]:

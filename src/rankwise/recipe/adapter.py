@@ -201,6 +201,8 @@ class BudgetSpec(Spec):
 
     parameters: Count | None = 1_000_000
     """Fewer than this many trained parameters, head included; null for no cap."""
+    shrink: bool = False
+    """Where not even rank 1 fits the cap and `adapter.rank` is max, take the best known way that does, as `auto` does."""
     minutes: Positive | None = None
     """Time for the whole run, from start to saved folder; updates are planned to fit, and so is the learning rate."""
     memory_gb: Positive | None = None

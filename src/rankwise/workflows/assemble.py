@@ -19,7 +19,7 @@ from rankwise.encoders.base import Base, locate
 from rankwise.errors import RecipeError
 from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import load_tokenizer, longest_text, match_segments, reading_apart
-from rankwise.planning.plan import Plan, plan
+from rankwise.planning.plan import Plan, plan, trained
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
 from rankwise.system.cache import Cache, cache_folder
@@ -77,6 +77,7 @@ def assemble(
     OverTime and OverMemory.
     """
     labelled.task.check(recipe)
+    recipe = trained(recipe, classes=len(labelled.classes))
     planned = plan(recipe, classes=len(labelled.classes))
     precision = device.resolve_precision(recipe.train.precision)
     if speed is None:

@@ -11,6 +11,8 @@ from rankwise.model.methods.beside import Beft, Dora, Ia3, LnTuning, Placed, Pro
 from rankwise.model.methods.low_rank import (
     AdaLora,
     Delora,
+    Loha,
+    Lokr,
     Lora,
     LoraFa,
     LoraXs,
@@ -20,7 +22,6 @@ from rankwise.model.methods.low_rank import (
     SavedLowRank,
     UniLora,
     Vera,
-    ranks_config,
 )
 from rankwise.planning.plan import Plan
 from rankwise.recipe.methods import MethodName
@@ -56,8 +57,8 @@ METHODS: dict[MethodName, LiveMethod] = {
     "unilora": UniLora(),
     "delora": Delora(),
     "miss": Miss(),
-    "loha": Placed("hada_", lambda plan: {"peft_type": "LOHA", **ranks_config(plan, alpha="alpha")}),  # 2108.06098
-    "lokr": Placed("lokr_", lambda plan: {"peft_type": "LOKR", **ranks_config(plan, alpha="alpha")}),  # 2309.14859
+    "loha": Loha(),
+    "lokr": Lokr(),
     "hra": Placed(
         "hra_", lambda plan: {"peft_type": "HRA", "r": max(plan.ranks.values())}, ranks="hra_r"
     ),  # arXiv 2405.17484

@@ -16,6 +16,7 @@ from rankwise.encoders.describe import Site
 from rankwise.model.methods.base import LiveAdapter, linear, saved_path, targets
 from rankwise.planning.plan import Plan
 
+NO_DROPOUT = nn.Identity()
 MIXED = ".parametrizations.weight.0.mix"  # the live name of the matrix that lora-xs trains, below that of A
 
 
@@ -283,6 +284,54 @@ class Miss(SavedLowRank):
         rank = len(block)
         sums = torch.eye(rank, dtype=block.dtype, device=block.device).repeat(1, -(-d_in // rank))[:, :d_in]
         return LowRankUpdate(sums, block.T, 1.0)
+
+
+class Loha(SavedLowRank):
+    """LoHa (arXiv 2108.06098): W + alpha/R · (B₁·A₁) ∘ (B₂·A₂), entry by entry, which has a rank of R² at most."""
+
+    marker = "hada_"
+    parts = ("hada_w1_a", "hada_w1_b", "hada_w2_a", "hada_w2_b")
+
+    def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
+        return {"peft_type": "LOHA", **ranks_config(plan, alpha="alpha")}
+
+    def dropout(self, module: Any) -> Any:
+        return NO_DROPOUT
+
+    def live(self, module: Any) -> LowRankUpdate:
+        (name,) = module.active_adapters
+        return self._update(*(getattr(module, part)[name] for part in self.parts), scale=float(module.scaling[name]))
+
+    def saved(self, tensors: Mapping[str, Tensor], plan: Plan, site: Site) -> LowRankUpdate:
+        own = (tensors[saved_path(site, part)] for part in self.parts)
+        return self._update(*own, scale=float(plan.alphas[site.name] / plan.ranks[site.name]))
+
+    def _update(self, b1: Tensor, a1: Tensor, b2: Tensor, a2: Tensor, *, scale: float) -> LowRankUpdate:
+        """What peft calls a are the factors B (d_out, R), what it calls b the factors A (R, d_in)."""
+        a = (a1[:, None] * a2).flatten(0, 1)  # (R², d_in)
+        return LowRankUpdate(a, (b1[:, :, None] * b2[:, None]).flatten(1), scale)
+
+
+class Lokr(LowRank):
+    """LoKr (arXiv 2309.14859): W + alpha/R · C⊗(B·A), or C⊗D where R is so large that B and A are no smaller than D."""
+
+    marker = "lokr_"
+
+    def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
+        return {"peft_type": "LOKR", **ranks_config(plan, alpha="alpha")}
+
+    def dropout(self, module: Any) -> Any:
+        return NO_DROPOUT
+
+    def live(self, module: Any) -> LowRankUpdate:
+        (name,) = module.active_adapters
+        factor, scale = module.lokr_w1[name], float(module.scaling[name])
+        if name in module.lokr_w2:
+            b, a = module.lokr_w2[name], torch.eye(module.lokr_w2[name].shape[1], device=factor.device)
+        else:
+            b, a = module.lokr_w2_a[name], module.lokr_w2_b[name]
+        each = torch.eye(factor.shape[1], device=factor.device)  # C⊗(B·A) = (C⊗B)·(I⊗A)
+        return LowRankUpdate(torch.kron(each, a), torch.kron(factor, b), scale)
 
 
 def ranks_config(plan: Plan, *, alpha: str = "") -> dict[str, Any]:
