@@ -10,14 +10,17 @@ from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassificati
 from rankwise.encoders.describe import Encoder
 from rankwise.model.adapters import adapt
 from rankwise.model.load import quiet
+from rankwise.model.methods import live_method
 from rankwise.model.pooled import PooledClassifier
 from rankwise.planning.plan import Plan
 
+LOOKING_AT_NUMBERS = ("unilora", "prompt")  # methods that peft can't place where tensors have none
 
-def empty_encoder(encoder: Encoder, classes: int) -> Any:
-    """The live classification model on the meta device: names and shapes without weights, in a fraction of a second."""
+
+def empty_encoder(encoder: Encoder, classes: int, device: str = "meta") -> Any:
+    """The live classification model, as a rule on the meta device: names and shapes without weights, in no time."""
     config = dict(encoder.config)
-    with quiet(), torch.device("meta"):
+    with quiet(), torch.device(device):
         kind = config.pop("model_type")
         live = AutoConfig.for_model(kind, **config, num_labels=classes)
         if encoder.pools:
@@ -28,11 +31,13 @@ def empty_encoder(encoder: Encoder, classes: int) -> Any:
 def count_live(plan: Plan, classes: int) -> tuple[int, int]:
     """(trained, total) parameters of the plan on the live model, with the head once and what adapters share once."""
     names = [str(number) for number in range(classes)]
-    with torch.device("meta"):
-        model = adapt(empty_encoder(plan.encoder, classes), plan, names, new=(), seed=0).model
+    device = "cpu" if plan.adapter.method in LOOKING_AT_NUMBERS else "meta"
+    with torch.device(device):
+        model = adapt(empty_encoder(plan.encoder, classes, device), plan, names, new=(), seed=0).model
     notes = ("original_module", "ranknum")  # the head as it was; peft's note of AdaLoRA's ranks
     counted = [weight for name, weight in model.named_parameters() if not any(note in name for note in notes)]
-    frozen = [tensor for name, tensor in model.named_buffers() if "vera_" in name]  # which peft keeps as buffers
+    saved, marker = model.state_dict(), live_method(plan).marker  # peft keeps what is frozen as buffers
+    frozen = [tensor for name, tensor in model.named_buffers() if marker and marker in name and name in saved]
     return sum(weight.numel() for weight in counted if weight.requires_grad), sum(
         tensor.numel() for tensor in counted + frozen
     )

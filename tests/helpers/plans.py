@@ -49,7 +49,7 @@ def planned(*overrides, recipe="uniform-qkv", classes=4, on=None) -> Plan:
 
 def small_plan(family, *overrides):
     """A plan without a cap for every linear layer of a family's small encoder."""
-    free = ("adapter.targets=all", "adapter.rank=2", "budget.parameters=null")
+    free = ("adapter.targets=all", "adapter.rank=2", "adapter.dropout=0", "budget.parameters=null")
     return planned(*free, *overrides, classes=4, on=family)
 
 
@@ -64,13 +64,18 @@ POLICIES = st.one_of(
     st.integers(1, 5).map("{{policy: by-depth, groups: {}, growth: 2}}".format),
     st.integers(1, 5).map("{{policy: fibonacci, groups: {}}}".format),
 )
-WITH_RANKS = [name for name, row in METHODS.items() if row.has_ranks]
+NOT_BY_ONE = ("hra", "unilora")  # whose ranks come in pairs, or cost nothing
+WITH_RANKS = [name for name, row in METHODS.items() if row.has_ranks and name not in NOT_BY_ONE]
 EVEN_ONLY = [name for name, row in METHODS.items() if row.has_ranks and row.refused_policies]
 
 
-def evened(method, policy):
-    """The policy, or one that the method does not refuse."""
-    return "uniform" if method in EVEN_ONLY and "last-k" not in policy else policy
+def allowed(**choices):
+    """The choices, or the nearest that the method does not refuse."""
+    method, policy = choices["adapter.method"], choices["adapter.allocate"]
+    evened = "uniform" if method in EVEN_ONLY and "last-k" not in policy else policy
+    if METHODS[method].like_lora:
+        return {**choices, "adapter.allocate": evened}
+    return {**choices, "adapter.allocate": evened, "adapter.bias": "none", "adapter.dropout": 0}
 
 
 CHOICES = st.fixed_dictionaries(
@@ -80,7 +85,7 @@ CHOICES = st.fixed_dictionaries(
         "adapter.bias": st.sampled_from(["none", "lora_only", "all"]),
         "head.kind": st.sampled_from(["stock", "slim"]),
     }
-).map(lambda choices: {**choices, "adapter.allocate": evened(choices["adapter.method"], choices["adapter.allocate"])})
+).map(lambda choices: allowed(**choices))
 
 
 def refusal(*overrides, recipe="uniform-qkv", on=None):

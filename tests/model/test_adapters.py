@@ -24,6 +24,7 @@ from rankwise.errors import BudgetMismatch, ModelError, PlanError
 from rankwise.model import adapters
 from rankwise.model.adapters import load, merged, save
 from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, quiet_dropout
+from rankwise.model.methods import METHODS
 from rankwise.model.skeleton import read_folded
 from rankwise.training.job import Job
 
@@ -52,9 +53,32 @@ BESIDE_LORA = {
     "prefix": ["adapter.method=prefix", "adapter.virtual_tokens=3"],
     "prefix, slim head": ["adapter.method=prefix", "head.kind=slim"],
 }
+OTHERS = {
+    "lora-fa, ranks by depth": ["adapter.method=lora-fa", "adapter.allocate=by-depth", "adapter.bias=lora_only"],
+    "lora-xs, ranks by depth": ["adapter.method=lora-xs", "adapter.allocate=by-depth", "adapter.dropout=0.1"],
+    "unilora": ["adapter.method=unilora", "adapter.vector_length=300"],
+    "delora, ranks by depth": ["adapter.method=delora", "adapter.allocate=by-depth"],
+    "miss, a rank that leaves a rest": ["adapter.method=miss", "adapter.rank=5"],
+    "loha, ranks by depth": ["adapter.method=loha", "adapter.allocate=by-depth", "adapter.alpha=3"],
+    "lokr, higher ends": ["adapter.method=lokr", "adapter.rank=1", "adapter.allocate=first-and-last"],
+    "hra": ["adapter.method=hra"],
+    "fourierft": ["adapter.method=fourierft", "adapter.vector_length=40"],
+    "road": ["adapter.method=road"],
+    "beft": ["adapter.method=beft"],
+    "ln-tuning above": ["adapter.method=ln-tuning", "adapter.allocate={policy: last-k, k: 1}"],
+    "prompt": ["adapter.method=prompt", "adapter.virtual_tokens=3"],
+}
 NAMES = ["bert", "roberta", "distilbert", "electra"]
 PLACES = [(name, variant) for name in NAMES for variant in BESIDE_LORA if name != "distilbert" or "prefix" not in variant]
 PLACES += [(name, "vera") for name in FAMILIES if name not in NAMES]
+WITHOUT = {"beft": ("xlnet", "modernbert", "eurobert")}
+EVERYWHERE = [(name, variant) for variant in OTHERS for name in FAMILIES if name not in WITHOUT.get(variant, ())]
+QUICK = [*(("bert", variant) for variant in OTHERS), *zip([*FAMILIES][3:] * 2, OTHERS, strict=False)]
+"""Every method on BERT, and each on one more family; on the others when there is time."""
+PLACES += [
+    pytest.param(*place, marks=[] if place in QUICK else pytest.mark.slow)
+    for place in EVERYWHERE  # type: ignore[misc]
+]
 WHOLE_MODEL = {"full": [], "head": [], "bias": [], "head with a slim head": ["head.kind=slim"]}
 
 
@@ -96,6 +120,7 @@ def plain_model(built: Job, folder: Path) -> Any:
     )
     with warnings.catch_warnings():  # peft still asks transformers for an attribute by its old name
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        warnings.filterwarnings("ignore", "Unsupported layer type", UserWarning)  # of norms under LN tuning
         return PeftModel.from_pretrained(base, str(folder))
 
 
@@ -252,7 +277,7 @@ def test_the_same_adapter_is_written_as_the_same_bytes(built_for, tmp_path):
 
 @pytest.mark.parametrize(("name", "variant"), PLACES)
 def test_a_method_beside_lora_is_counted_saved_and_loaded_by_us_and_by_plain_peft(built_for, tmp_path, name, variant):
-    built = built_for(name, *BESIDE_LORA[variant])
+    built = built_for(name, *(BESIDE_LORA | OTHERS)[variant])
     ledger = built.plan.ledger
     assert count_live(built.plan, len(CLASSES)) == (ledger.trainable_parameters, ledger.total_parameters)
     take_step(built)
@@ -260,7 +285,8 @@ def test_a_method_beside_lora_is_counted_saved_and_loaded_by_us_and_by_plain_pef
     held = sum(tensor.numel() for tensor in saved_tensors(tmp_path).values())
     frozen = sum(part.parameters for part in built.plan.encoder.head if part.path in built.plan.frozen_head)
     frozen += built.plan.method.frozen_parameters(built.plan.encoder, built.plan.ranks)
-    assert held == ledger.trainable_parameters + frozen, "the file holds nothing else"
+    multiplied_in = sum(rank**2 for rank in built.plan.ranks.values()) if "lora-xs" in variant else 0
+    assert held == ledger.trainable_parameters + frozen - multiplied_in, "the file holds nothing else"
     inputs = batch(built.base.location)
     trained = logits(built.classifier.model, inputs)
     assert torch.equal(logits(load(tmp_path, built.base, built.plan, CLASSES).model, inputs), trained)
@@ -268,11 +294,24 @@ def test_a_method_beside_lora_is_counted_saved_and_loaded_by_us_and_by_plain_pef
     torch.testing.assert_close(built.classifier.logits(inputs), trained, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["bert", "roberta", "distilbert"])
-@pytest.mark.parametrize("method", ["adalora", "vera", "ia3"])
+STARTING_OTHERWISE = {"pissa", "unilora"}  # which take from the weights what they add; whose one vector can't be 0
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        *((name, method) for name in ("roberta", "distilbert") for method in ("adalora", "vera", "ia3")),
+        *(
+            ("bert", name)
+            for name, half in METHODS.items()
+            if half.marker and not half.unmergeable
+            if name not in STARTING_OTHERWISE
+        ),
+    ],
+)
 def test_a_method_beside_lora_starts_as_the_base_itself(built_for, name, method):
     built, bare = built_for(name, f"adapter.method={method}"), built_for(name, "adapter.method=head")
-    torch.testing.assert_close(body_output(built), body_output(bare), rtol=0, atol=1e-6)
+    torch.testing.assert_close(body_output(built), body_output(bare), rtol=0, atol=1e-5)
 
 
 def test_ia3_scales_keys_values_and_inner_activations(built_for):
@@ -302,8 +341,17 @@ def test_a_prefix_is_read_by_each_text_of_a_padded_batch(built_for, name):
     assert not torch.allclose(logits(built.classifier.model, batch(built.base.location)), together, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["bert", "roberta", "distilbert"])
-@pytest.mark.parametrize("method", ["lora", "dora", "adalora", "vera", "ia3", "head"])
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        *(
+            (name, method)
+            for name in ("roberta", "distilbert")
+            for method in ("lora", "dora", "adalora", "vera", "ia3", "head")
+        ),
+        *(("bert", name) for name, half in METHODS.items() if not half.unmergeable),
+    ],
+)
 def test_a_merged_model_is_transformers_own_with_the_same_logits(built_for, name, method):
     built = built_for(name, f"adapter.method={method}")
     take_step(built)
@@ -316,9 +364,10 @@ def test_a_merged_model_is_transformers_own_with_the_same_logits(built_for, name
     assert torch.equal(logits(built.classifier.model, inputs), expected), "the classifier stays as it was"
 
 
-def test_a_prefix_cannot_be_merged(built_for):
-    with pytest.raises(ModelError, match="can't be merged into weights"):
-        merged(built_for("bert", "adapter.method=prefix").classifier)
+@pytest.mark.parametrize("method", ["prefix", "prompt"])
+def test_virtual_tokens_cannot_be_merged(built_for, method):
+    with pytest.raises(ModelError, match=f"trained a {method}, whose .* can't be merged into weights"):
+        merged(built_for("bert", f"adapter.method={method}").classifier)
 
 
 # --------------------------------------------------------------------------------------------------------------- heads

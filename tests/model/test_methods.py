@@ -11,10 +11,10 @@ from conftest import CLASSES
 from rankwise.model.adapters import load, merged, save
 from rankwise.model.classifier import ADAPTER_FILE
 from rankwise.model.folding import LinearLayers
-from rankwise.model.methods import METHODS, LowRank
+from rankwise.model.methods import METHODS, SavedLowRank
 
 MERGEABLE = [name for name, row in METHODS.items() if row.marker and not row.unmergeable]
-LOW_RANK = [name for name, row in METHODS.items() if isinstance(row, LowRank)]
+LOW_RANK = [name for name, row in METHODS.items() if isinstance(row, SavedLowRank)]
 EXACT = [name for name in LOW_RANK if METHODS[name].merges_exactly]
 
 

@@ -30,11 +30,24 @@ METHODS = {
     "adalora": ["adapter.method=adalora"],
     "vera": ["adapter.method=vera"],
     "ia3": ["adapter.method=ia3"],
+    "lora-fa": ["adapter.method=lora-fa"],
+    "lora-xs": ["adapter.method=lora-xs"],
+    "unilora": ["adapter.method=unilora"],
+    "delora": ["adapter.method=delora"],
+    "miss": ["adapter.method=miss"],
+    "loha": ["adapter.method=loha"],
+    "lokr": ["adapter.method=lokr", "adapter.rank=2"],
+    "hra": ["adapter.method=hra"],
+    "fourierft": ["adapter.method=fourierft"],
+    "road": ["adapter.method=road"],
+    "beft": ["adapter.method=beft"],
+    "ln-tuning": ["adapter.method=ln-tuning"],
     "lora with biases, ranks by depth": ["adapter.bias=lora_only", "adapter.allocate=by-depth"],
     "full": ["adapter.method=full"],
     "head": ["adapter.method=head"],
     "bias": ["adapter.method=bias"],
 }
+FOLDED = {"lora", "full", "head", "bias", "adalora", "vera", "lora-fa", "lora-xs", "delora", "miss", "loha"}
 
 
 def batch(built: Job) -> dict[str, torch.Tensor]:
@@ -64,6 +77,7 @@ def without_rankwise(built: Job, folder: Path) -> torch.Tensor:
     if built.plan.adapter.is_apart:
         with warnings.catch_warnings():  # peft still asks transformers for an attribute by its old name
             warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            warnings.filterwarnings("ignore", "Unsupported layer type", UserWarning)  # of norms under LN tuning
             base = AutoModel.from_pretrained(built.base.location, dtype=torch.float32)
             encoder: Any = PeftModel.from_pretrained(base, str(folder)).eval()
     else:
@@ -93,8 +107,10 @@ def test_what_is_planned_trains_and_its_folder_gives_the_same_logits_to_the_bit(
     assert torch.equal(logits(load(tmp_path, built.base, built.plan, CLASSES).model, batch(built)), trained)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", ["bert", "roberta"])
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [*(("bert", method) for method in METHODS), *(("roberta", method) for method in ("lora", "ia3", "unilora"))],
+)
 def test_each_method_survives_a_reload_by_us_and_by_others(built_for, tmp_path, name, method):
     built = built_for(name, "head.kind=pooled", *METHODS[method])
     take_step(built)
@@ -112,7 +128,7 @@ def test_each_method_survives_a_reload_by_us_and_by_others(built_for, tmp_path, 
     if folded is not None:
         with torch.inference_mode():
             assert torch.equal(folded.logits(inputs), loaded.logits(inputs))
-    assert (folded is not None) == (method in {"lora", "full", "head", "bias", "adalora", "vera"} or "depth" in method)
+    assert (folded is not None) == (method in FOLDED or "depth" in method)
 
 
 def test_padding_is_not_in_the_mean():

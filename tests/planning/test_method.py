@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 from live import count_live
-from plans import SMALL, applied, planned, refusal, small_plan
+from plans import SMALL, applied, encoder, planned, refusal, small_plan
 
 from conftest import FAMILIES
+from rankwise.encoders.describe import Site
 from rankwise.encoders.families import FAMILIES as families
 from rankwise.errors import PlanError, RecipeError
+from rankwise.planning.methods import road_group
+from rankwise.recipe.methods import METHODS
 
 IA3_FAMILIES = [name for name, row in FAMILIES.items() if row.own_keys]
 PREFIX_FAMILIES = [name for name in FAMILIES if families[name].takes_prefix]
@@ -18,6 +21,85 @@ BESIDE_LORA = [
     *((family, "adapter.method=ia3") for family in IA3_FAMILIES),
     *((family, "adapter.method=prefix", "adapter.virtual_tokens=5") for family in PREFIX_FAMILIES),
 ]
+KNOWN = ("lora", "rslora", "dora", "pissa", "adalora", "vera", "ia3", "prefix", "full", "head", "bias")
+OTHERS = {
+    name: [f"adapter.method={name}", *(["adapter.virtual_tokens=5"] if "virtual_tokens" in row.options else [])]
+    for name, row in METHODS.items()
+    if name not in KNOWN
+}
+WITHOUT_VALUES = {
+    "xlnet": "no linear layers of its own",
+    "modernbert": "no linear layers of its own",
+    "eurobert": "have no bias",
+}
+PLACES = [(family, name) for family in SMALL for name in OTHERS if name != "beft" or family not in WITHOUT_VALUES]
+
+
+@pytest.mark.parametrize(("family", "name"), PLACES)
+def test_every_other_method_counts_what_the_live_model_has_on_every_family(family, name):
+    found = small_plan(family, *OTHERS[name])
+    assert count_live(found, 4) == (found.ledger.trainable_parameters, found.ledger.total_parameters)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_each_fix_of_every_other_method_fits_when_typed(name):
+    capped = [*OTHERS[name], "budget.parameters=150", "adapter.targets=all", "adapter.rank=2", "adapter.dropout=0"]
+    for typed, promised in refusal(*capped, on="roberta").fixes.items():
+        fixed = planned(*capped, *applied(typed), on="roberta")
+        assert fixed.ledger.trainable_parameters == promised < fixed.ledger.budget, typed
+
+
+def test_other_methods_on_minilm_by_hand():
+    head, outputs = 384 * 4 + 4, 6 * (4 * 384 + 1536 + 384)  # of all linear layers of 6 layers
+    inputs = 6 * (4 * 384 + 384 + 1536)
+    kronecker = 6 * (4 * (16 * 16 + 2 * (24 + 24)) + 2 * (16 * 32 + 2 * (24 + 48)))
+    counts = {
+        "lora-fa": 8 * outputs,
+        "lora-xs": 36 * 8 * 8,
+        "unilora": 4096,
+        "delora": 8 * (inputs + outputs) + 36,
+        "miss": 8 * outputs,
+        "loha": 2 * 8 * (inputs + outputs),
+        "hra": 8 * inputs,
+        "fourierft": 36 * 1000,
+        "road": outputs,
+        "beft": 6 * 384,
+        "ln-tuning": 6 * 2 * 2 * 384,
+    }
+    for method, count in counts.items():
+        assert planned(f"adapter.method={method}", recipe="quickstart").ledger.trainable_parameters == head + count, method
+    assert (
+        planned("adapter.method=lokr", "adapter.rank=2", recipe="quickstart").ledger.trainable_parameters == head + kronecker
+    )
+
+
+@pytest.mark.parametrize("family", WITHOUT_VALUES)
+def test_beft_without_biases_of_values_is_refused(family):
+    with pytest.raises(PlanError, match=WITHOUT_VALUES[family]):
+        small_plan(family, "adapter.method=beft")
+
+
+def test_hra_takes_ranks_in_pairs():
+    with pytest.raises(PlanError, match=r"hra has ranks that are multiples of 2, found 3; type --set adapter\.rank=N"):
+        small_plan("bert", "adapter.method=hra", "adapter.rank=3")
+    found = planned("adapter.method=hra", "adapter.rank=max", "budget.parameters=100000", recipe="quickstart")
+    assert found.adapter.rank == 4, "4 · 20,736 and the head are under the cap, 6 · 20,736 are not"
+
+
+def test_road_pairs_as_many_outputs_as_every_layer_can():
+    assert [road_group(encoder(family).sites) for family in ("minilm", "bert", "xlnet")] == [64, 8, 8]
+    odd = [Site("odd", "value", 0, 8, 9)]
+    assert road_group(odd) % 2 == 1
+
+
+def test_a_spectrum_is_no_longer_than_the_smallest_layer_has_weights():
+    with pytest.raises(PlanError, match=r"has 256 weights and as many frequencies; type --set adapter\.vector_length=256"):
+        small_plan("bert", "adapter.method=fourierft", "adapter.vector_length=300")
+
+
+def test_ln_tuning_stays_in_the_layers_that_the_policy_gives():
+    found = planned("adapter.method=ln-tuning", "adapter.allocate={policy: last-k, k: 2}", recipe="quickstart")
+    assert ({entry.layer for entry in found.ledger.entries} - {None}, found.lowest_layer) == ({4, 5}, 4)
 
 
 @pytest.mark.parametrize("choice", BESIDE_LORA, ids=" ".join)
@@ -116,8 +198,13 @@ def test_a_prefix_leaves_room_for_a_text():
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["adapter.init_rank=12"], "init_rank belongs to the method adalora; method is 'lora'"),
-        (["adapter.virtual_tokens=5"], "virtual_tokens belongs to the method prefix; method is 'lora'"),
+        (["adapter.vector_length=9"], "vector_length belongs to unilora and fourierft; method is 'lora'"),
+        (["adapter.method=loha", "adapter.dropout=0.1"], "dropout belongs to lora and what is like it; method is 'loha'"),
+        (["adapter.method=lora-xs", "adapter.quantize=nf4"], "the lora-xs start takes the encoder's weights apart"),
+        (["adapter.method=miss", "adapter.allocate=by-depth"], "miss has one rank for all linear layers, so it can't follow"),
+        (["adapter.method=road", "adapter.allocate=fibonacci"], "road has no ranks, so it can't follow fibonacci"),
+        (["adapter.init_rank=12"], "init_rank belongs to adalora; method is 'lora'"),
+        (["adapter.virtual_tokens=5"], "virtual_tokens belongs to prefix and prompt; method is 'lora'"),
         (["adapter.method=adalora", "adapter.init_rank=8"], "init_rank 8 is not above rank 8"),
         (["adapter.method=adalora", "adapter.init_rank=8", "adapter.rank=max"], "leave init_rank out"),
         (
@@ -128,10 +215,10 @@ def test_a_prefix_leaves_room_for_a_text():
             ["adapter.method=ia3", 'adapter.allocate={policy: explicit, ranks: {"*.key": 4}}'],
             "ia3 has no ranks, so it can't follow explicit",
         ),
-        (["adapter.method=ia3", "adapter.bias=all"], "bias and quantize belong to low-rank methods; method is 'ia3'"),
+        (["adapter.method=ia3", "adapter.bias=all"], "bias and quantize belong to lora and what is like it; method is 'ia3'"),
         (
             ["adapter.method=prefix", "adapter.quantize=nf4"],
-            "bias and quantize belong to low-rank methods; method is 'prefix'",
+            "bias and quantize belong to lora and what is like it; method is 'prefix'",
         ),
     ],
 )

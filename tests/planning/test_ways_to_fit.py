@@ -88,7 +88,7 @@ def test_a_slim_head_is_not_offered_where_it_would_change_nothing(on, overrides)
 
 
 def test_a_cap_that_hardly_any_rank_fits_under_is_told_of_fewer_kinds_fewer_layers_and_the_head_alone():
-    fixes = refusal("budget.parameters=20000", recipe="auto").fixes
+    fixes = refusal("budget.parameters=20000", "budget.shrink=false", recipe="auto").fixes
     assert fixes == {
         "--set 'adapter.targets=[query,key,value,attention_output]'": 19_972,
         "--set adapter.allocate.policy=last-k --set adapter.allocate.k=2": 15_364,
@@ -98,7 +98,11 @@ def test_a_cap_that_hardly_any_rank_fits_under_is_told_of_fewer_kinds_fewer_laye
 
 
 def test_under_a_cap_below_every_head_auto_can_count_words():
-    assert refusal("budget.parameters=1540", recipe="auto").fixes == {"--rung tfidf": 1_539, "--budget 43013": 43_012}
+    assert refusal("budget.parameters=1540", recipe="auto").fixes == {
+        "--budget 1541": 1_540,
+        "--rung tfidf": 1_539,
+        "--budget 43013": 43_012,
+    }
 
 
 def test_a_cap_below_the_heads_last_layer_says_how_much_that_has():

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from rankwise.recipe import Recipe
+from rankwise.recipe.problems import OTHER_TOOLS
+
 OUT_OF_RANGE = {
     "adapter.rank": ["0", "-1", "1.5", "huge"],
     "adapter.alpha": ["0", "-2", "x"],
@@ -63,6 +66,31 @@ def test_a_wrong_value_deep_down_is_refused_with_its_line_and_key(refused, text,
         assert message.startswith(f"r.yaml:{line}: {key}")
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("bitfit", "adapter.method=bias"),
+        ("qlora", "adapter.quantize=nf4"),
+        ("Linear-Probe", "adapter.method=head"),
+        ("p-tuning", "adapter.method=prompt"),
+        ("lora+", "train.rates.b_over_a=16"),
+        ("lorra", "lora"),
+    ],
+)
+def test_another_tools_name_of_a_method_is_answered_with_ours(refused, typed, meant):
+    assert refused(f"adapter:\n  method: {typed}\n").endswith(f"; did you mean '{meant}'?")
+
+
+def test_what_other_tools_call_otherwise_is_a_recipe_here():
+    for meant in OTHER_TOOLS:
+        key, equals, value = meant.partition("=")
+        recipe = Recipe.load("quickstart", [meant] if equals else [])
+        found = recipe.to_dict()
+        for part in key.split("."):
+            found = found[part]
+        assert not equals or str(found) in (value, f"{value}.0")
+
+
 @pytest.mark.parametrize("name", ["../x", "/tmp/x", "..", ".x", "''", "' '"])
 def test_a_name_that_would_lead_elsewhere_is_refused(refused, name):
     assert refused(f"name: {name}\n").startswith("r.yaml:1: name: ")
@@ -83,8 +111,8 @@ def test_an_unknown_policy_is_answered_with_the_policies(refused):
     ("text", "reason"),
     [
         ("adapter: {alpha: 3, alpha_per_rank: 3}", "give alpha or alpha_per_rank, not both"),
-        ("adapter: {method: full, bias: all}", "bias and quantize belong to low-rank methods"),
-        ("adapter: {method: head, quantize: nf4}", "bias and quantize belong to low-rank methods"),
+        ("adapter: {method: full, bias: all}", "bias and quantize belong to lora and what is like it"),
+        ("adapter: {method: head, quantize: nf4}", "bias and quantize belong to lora and what is like it"),
         ("adapter: {method: pissa, quantize: nf4}", "can't be quantized"),
         (
             "adapter: {rank: max, allocate: {policy: explicit, ranks: {'*': 1}}}",

@@ -18,6 +18,22 @@ METHODS = {
     "ia3": ("adapter.method=ia3", "train.learning_rate=5e-2"),
     "prefix": ("adapter.method=prefix", "adapter.virtual_tokens=4", "train.learning_rate=5e-2"),
 }
+OTHERS = {
+    "lora-fa": ("adapter.method=lora-fa", "train.learning_rate=3e-2"),
+    "lora-xs": ("adapter.method=lora-xs", "train.learning_rate=3e-2"),
+    "unilora": ("adapter.method=unilora", "adapter.vector_length=400", "train.learning_rate=3e-2"),
+    "ln-tuning": ("adapter.method=ln-tuning", "train.learning_rate=3e-2"),
+    "road": ("adapter.method=road", "train.learning_rate=3e-2"),
+    "prompt": ("adapter.method=prompt", "adapter.virtual_tokens=4", "train.learning_rate=5e-2"),
+    "delora": ("adapter.method=delora",),
+    "miss": ("adapter.method=miss",),
+    "loha": ("adapter.method=loha",),
+    "lokr": ("adapter.method=lokr", "adapter.rank=2"),
+    "hra": ("adapter.method=hra",),
+    "fourierft": ("adapter.method=fourierft",),
+    "beft": ("adapter.method=beft", "train.learning_rate=5e-2"),
+}
+OWN_WAY = ("lora-fa", "lora-xs", "unilora", "ln-tuning", "road", "prompt")  # of which a line here computes or saves something
 PLACES = [
     *(("bert", method) for method in METHODS),
     *(("roberta", method) for method in METHODS),
@@ -30,10 +46,13 @@ TEXTS = ["apple pear plum and cherry", "iron copper the zinc tin with lead and n
 
 @pytest.fixture(scope="module")
 def trained(run_for):
-    return lambda family, method: run_for(family, *METHODS[method], "train.epochs=6")
+    return lambda family, method: run_for(family, *(METHODS | OTHERS)[method], "train.epochs=6")
 
 
-@pytest.mark.parametrize(("family", "method"), PLACES)
+@pytest.mark.parametrize(
+    ("family", "method"),
+    [*PLACES, *(pytest.param("bert", name, marks=[] if name in OWN_WAY else pytest.mark.slow) for name in OTHERS)],
+)
 def test_a_run_is_within_what_was_planned_and_predicts_when_loaded(trained, family, method):
     run = Run.load(trained(family, method).folder)
     counts = run.facts.trained_parameters
@@ -76,9 +95,12 @@ class Interrupted(Exception):
     pass
 
 
-@pytest.mark.parametrize("method", ["vera", "ia3", "prefix"])
+@pytest.mark.parametrize(
+    "method",
+    ["vera", "ia3", "prefix", *(pytest.param(name, marks=[] if name in OWN_WAY else pytest.mark.slow) for name in OTHERS)],
+)
 def test_an_interrupted_run_ends_in_the_same_weights_to_the_bit(fit_for, method):
-    settings = [*METHODS[method], "train.evaluate_every=2", "train.keep=9"]
+    settings = [*(METHODS | OTHERS)[method], "train.evaluate_every=2", "train.keep=9"]
 
     def interrupt(event):
         if event.kind in ("tick", "step") and event.step == 5:
@@ -135,3 +157,12 @@ def test_adalora_in_4_bits_reloads(run_for):
     run = Run.load(trained.folder)
     assert sum(run.facts.ranks.values()) == 2 * 18, "pruned to a mean of rank 2"
     assert run.predict(TEXTS) == trained.predict(TEXTS)
+
+
+def test_a_run_under_a_small_cap_has_the_recipe_that_was_trained(run_for):
+    run = run_for(
+        "bert", "adapter.rank=max", "adapter.targets=all", "budget={parameters: 400, shrink: true}", "train.max_steps=2"
+    )
+    assert run.recipe.adapter.method == run.plan_facts.method != "lora"
+    assert run.facts.trained_parameters.counted < 400
+    assert Run.load(run.folder).predict(TEXTS) == run.predict(TEXTS)

@@ -172,7 +172,7 @@ def save(classifier: Classifier, folder: Path, *, base: Base) -> None:
         save_whole(model, folder)
     saved = _count_saved(folder / weights, {classifier.saved_name(name) for name in classifier.trainable()})
     saved += sum(weight.numel() for weight in read_head(folder).values()) if isinstance(model, PooledClassifier) else 0
-    planned = classifier.plan.ledger.trainable_parameters
+    planned = classifier.method.saved_parameters(classifier.plan)
     if saved != planned:
         raise BudgetMismatch(f"planned {planned:,} trained parameters, the saved file has {saved:,}")
 
@@ -216,16 +216,18 @@ def merged(classifier: Classifier) -> Any:
 
 def _save_adapter(classifier: Classifier, folder: Path, base: Base) -> None:
     """Write the adapter as peft does, and a pooled head beside it."""
-    encoder, model = classifier.plan.encoder, classifier.model
-    classifier.method.before_saving(classifier.wrapper)
-    classifier.wrapper.save_pretrained(folder, save_embedding_layers=False)
+    encoder, model, method = classifier.plan.encoder, classifier.model, classifier.method
+    assert isinstance(method, LiveAdapter), "what stands apart is an adapter"
+    method.before_saving(classifier.wrapper)
+    tensors = method.state_to_save(classifier.wrapper)
+    classifier.wrapper.save_pretrained(folder, save_embedding_layers=False, state_dict=tensors)
     (folder / "README.md").unlink(missing_ok=True)  # peft's template card; the run writes its own
     if isinstance(model, PooledClassifier):
         save_head(model, folder)
     config = json.loads((folder / "adapter_config.json").read_text("utf-8"))
     if encoder.pools:  # whole paths, which a class with a head of its own, random, lacks
-        paths = _below(f"{encoder.root}.", [site.name for site in classifier.plan.sites])
-        config["target_modules"] = "|".join(map(re.escape, paths))
+        whole = method.config(classifier.plan, seed=0)["target_modules"]
+        config["target_modules"] = "|".join(map(re.escape, _below(f"{encoder.root}.", whole)))
     _write_config(folder / "adapter_config.json", _portable(config, base), weights=ADAPTER_FILE)
 
 
@@ -263,10 +265,11 @@ def _inject(model: Any, plan: Plan, method: LiveAdapter, *, seed: int) -> Any:
 
         peft_model = _in_wrapper(model, lambda part: get_peft_model(part, get_peft_config(values)))
     adapted = [(base_name(name), module) for name, module in peft_model.named_modules() if hasattr(module, "base_layer")]
-    live = {name: module.r["default"] for name, module in adapted if hasattr(module, "r")}
+    live = {name: getattr(module, method.ranks)["default"] for name, module in adapted} if plan.ranks else {}
     if live != dict(plan.ranks):
         odd = sorted(set(live.items()) ^ set(plan.ranks.items()))[:3]
         raise BudgetMismatch(f"peft placed adapters otherwise than planned; first differences: {odd}")
+    method.after_placing(peft_model)
     for name, weight in peft_model.named_parameters():
         if any(f".{path}." in f".{name.replace('.modules_to_save.default', '')}." for path in plan.frozen_head):
             weight.requires_grad_(False)

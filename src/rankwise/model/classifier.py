@@ -92,7 +92,7 @@ class Classifier:
     def saved_name(self, name: str) -> str:
         """A live parameter's name → its name in the saved file, where a pooled head has a file of its own."""
         encoder, saved = self.plan.encoder, self.method.saved_name(name)
-        if not encoder.pools:
+        if not encoder.pools or saved.startswith("base_model."):
             return saved
         return f"{'base_model.model.' * self.plan.adapter.is_apart}{saved.removeprefix(f'{encoder.root}.')}"
 

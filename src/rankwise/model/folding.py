@@ -114,11 +114,13 @@ class _FoldedMatmul(torch.autograd.Function):
         if ctx.spans and any(ctx.needs_input_grad[4:]):
             to_factors = []
             rows = x.reshape(-1, x.shape[-1])  # (B·T, d_in)
-            for (first, end, scale), a, b in zip(ctx.spans, factors[::2], factors[1::2], strict=True):
-                part = flat[:, first:end]
-                down = rows @ a.to(rows.dtype).T  # (B·T, R)
-                up = part @ b.to(rows.dtype)  # (B·T, R)
-                to_factors += [(up.T @ rows).to(a.dtype) * scale, (part.T @ down).to(b.dtype) * scale]
+            wanted = ctx.needs_input_grad[4:]
+            for index, (first, end, scale) in enumerate(ctx.spans):
+                a, b, part = factors[2 * index], factors[2 * index + 1], flat[:, first:end]
+                up = part @ b.to(rows.dtype) if wanted[2 * index] else None  # (B·T, R)
+                down = rows @ a.to(rows.dtype).T if wanted[2 * index + 1] else None  # (B·T, R)
+                to_factors.append(None if up is None else (up.T @ rows).to(a.dtype) * scale)
+                to_factors.append(None if down is None else (part.T @ down).to(b.dtype) * scale)
         return to_x, None, to_bias, None, *to_factors
 
 

@@ -20,7 +20,7 @@ from rankwise.encoders.describe import POOLED_HEAD, Encoder
 from rankwise.encoders.family import FastPath
 from rankwise.model.dropout import dropout
 from rankwise.model.folding import LinearLayers
-from rankwise.model.methods import LiveAdapter
+from rankwise.model.methods import LiveAdapter, norm_of
 from rankwise.model.pooled import Apart, pooled
 from rankwise.planning.memory import FUSED_IN_SCORING, FUSED_IN_TRAINING
 from rankwise.recipe import SpeedSpec
@@ -186,7 +186,8 @@ def _dropped(module: Any, x: Tensor) -> Tensor:
 
 def _normed(module: Any, x: Tensor) -> Tensor:
     """The output of a LayerNorm, computed without calling the module, which takes a short text as long as the norm."""
-    return torch.layer_norm(x, module.normalized_shape, module.weight, module.bias, module.eps)
+    norm = norm_of(module)
+    return torch.layer_norm(x, norm.normalized_shape, norm.weight, norm.bias, norm.eps)
 
 
 def _fused_is_faster(query: Tensor, p: float) -> bool:

@@ -212,11 +212,13 @@ def _explained(base: Base, what: str) -> Iterator[None]:
 @contextmanager
 def quiet() -> Iterator[None]:
     """transformers reports a new head as a warning and loading as a progress bar, bitsandbytes its missing kernels as a
-    warning, and peft uses an attribute that transformers has renamed; none is the user's doing.
+    warning, and peft uses an attribute that transformers has renamed and warns of norms, which LN tuning is about; none is
+    the user's doing.
     """
     bitsandbytes = logging.getLogger("bitsandbytes")
     with warnings.catch_warnings(), ExitStack() as stack:
         warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
+        warnings.filterwarnings("ignore", message="Unsupported layer type", category=UserWarning, module="peft")
         stack.callback(bitsandbytes.setLevel, bitsandbytes.level)
         stack.callback(transformers_logging.set_verbosity, transformers_logging.get_verbosity())
         if transformers_logging.is_progress_bar_enabled():

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from rankwise.encoders.base import Base
 from rankwise.encoders.describe import Encoder, Part
 from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, Classifier, check_finite, copy_misaligned
-from rankwise.model.methods import LiveAdapter, LowRank, LowRankUpdate, live_method
+from rankwise.model.methods import LiveAdapter, LowRankUpdate, SavedLowRank, live_method
 from rankwise.model.pooled import read_head
 from rankwise.planning.plan import Plan
 
@@ -84,7 +84,7 @@ def read_parts(folder: Path, plan: Plan) -> SavedParts | None:
     Raises ModelError for a tensor that is not finite.
     """
     encoder, method = plan.encoder, live_method(plan)
-    adapter = method if isinstance(method, LowRank) and method.merges_exactly else None
+    adapter = method if isinstance(method, SavedLowRank) and method.merges_exactly else None
     if adapter is None and isinstance(method, LiveAdapter):
         return None
     updates: dict[str, LowRankUpdate] = {}
@@ -120,7 +120,7 @@ def _plain(name: str) -> str:
     return name.removeprefix("base_model.model.").replace(".base_layer.", ".")
 
 
-def _expected(adapter: LowRank, plan: Plan) -> set[str]:
+def _expected(adapter: SavedLowRank, plan: Plan) -> set[str]:
     """What a saved adapter holds, under the classification model's names: adapters, biases and a head that is not apart."""
     heads = () if plan.encoder.pools else (name for part in plan.encoder.head for name, _ in part.tensors)
     biases = (entry.item for entry in plan.ledger.entries if entry.section == "bias")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 WORDS = "words"  # the section of what has no encoder
 ADAPTERS = ("adapter", "vector", "prefix")  # sections with one entry for each adapted linear layer
+ADDED = (*ADAPTERS, "magnitude", "norm", "prompt")  # sections of what a method adds to the model
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class Entry:
     """One line of the ledger: `parameters` that train, where they sit and, for adapters, at which rank."""
 
     section: str
-    """adapter, magnitude, vector, prefix, bias, encoder or head; or words, of what has no encoder."""
+    """adapter, magnitude, vector, norm, prefix, prompt, bias, encoder or head; or words, of what has no encoder."""
     item: str
     parameters: int
     layer: int | None = None
@@ -46,7 +47,7 @@ class Ledger:
     @property
     def adapters(self) -> tuple[Entry, ...]:
         """What is added to linear layers, one entry for each that is adapted."""
-        return tuple(entry for entry in self.entries if entry.section in ADAPTERS)
+        return tuple(entry for entry in self.entries if entry.section in ADAPTERS and entry.kind is not None)
 
     def sections(self) -> Counter[str]:
         """Trained parameters by section, in the order in which sections come."""

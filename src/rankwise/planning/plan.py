@@ -10,8 +10,10 @@ from rankwise.planning.ledger import WORDS, Entry, Ledger
 from rankwise.planning.methods import Method, method_of
 from rankwise.planning.policies import depth_group, targeted_sites
 from rankwise.planning.ranks import Draft
+from rankwise.planning.under_cap import under_cap
 from rankwise.planning.ways_to_fit import over_budget
 from rankwise.recipe import AdapterSpec, ByImportance, HeadSpec, Recipe, TrainSpec
+from rankwise.recipe.methods import HEAD_ALONE
 from rankwise.recipe.recipe import COUNTED_WORDS
 from rankwise.system import html
 from rankwise.system.files import Stored
@@ -90,7 +92,10 @@ class Plan:
     @property
     def lowest_layer(self) -> int:
         """The lowest layer that owns a trained parameter; below it nothing needs a gradient."""
-        return 0 if self.trains_embeddings else min((site.layer for site in self.sites), default=self.encoder.layers)
+        if self.trains_embeddings:
+            return 0
+        owned = (entry.layer for entry in self.ledger.entries if entry.layer is not None)
+        return min(owned, default=self.encoder.layers)
 
     @property
     def trains_embeddings(self) -> bool:
@@ -152,13 +157,14 @@ def plan(recipe: Recipe | str | Path, *, classes: int | None = None, encoder: En
     assumed = classes is None and not recipe.data.classes
     classes = classes or len(recipe.data.classes) or 2
     encoder = encoder or find(recipe.base, classes=classes, revision=recipe.revision)
-    recipe = settled(recipe, encoder)
-    if recipe.head.kind == "pooled":
-        encoder = _pooled(recipe, encoder)
+    asked = settled(recipe, encoder)
+    if asked.head.kind == "pooled":
+        encoder = _pooled(asked, encoder)
+    recipe = under_cap(asked, encoder)
     budget, counts_words = recipe.budget.parameters, recipe.rungs == (COUNTED_WORDS,)
     draft = Draft(encoder, recipe.adapter, recipe.head, None if counts_words else budget)
     if not draft.ledger.fits:
-        raise over_budget(draft, counts_words=COUNTED_WORDS in recipe.rungs)
+        raise over_budget(draft, counts_words=COUNTED_WORDS in recipe.rungs, shrinks=recipe.budget.shrink)
     _check_length(recipe, encoder)
     adapter, method = draft.solved, method_of(draft.solved)
     planned = Plan(
@@ -169,7 +175,7 @@ def plan(recipe: Recipe | str | Path, *, classes: int | None = None, encoder: En
         alphas={name: alpha for name, rank in draft.ranks.items() if (alpha := method.alpha(adapter, rank)) is not None},
         frozen_head=tuple(part.path for part in encoder.head[:-1]) if recipe.head.kind == "slim" else (),
         ledger=draft.ledger,
-        notes=(*_notes(recipe, draft), *(["2 classes assumed; give classes=N"] if assumed else [])),
+        notes=(*_notes(recipe, draft), *_shrunk(asked, recipe), *(["2 classes assumed; give classes=N"] if assumed else [])),
     )
     if counts_words:
         cap = recipe.budget.weights_of_words
@@ -177,12 +183,21 @@ def plan(recipe: Recipe | str | Path, *, classes: int | None = None, encoder: En
     return planned
 
 
+def trained(recipe: Recipe, *, classes: int) -> Recipe:
+    """The recipe with what is left open: its kind of head, and how it adapts under a cap that is small."""
+    recipe = settled(recipe)
+    if not recipe.budget.shrink:
+        return recipe
+    encoder = find(recipe.base, classes=classes, revision=recipe.revision)
+    return under_cap(recipe, _pooled(recipe, encoder) if recipe.head.kind == "pooled" else encoder)
+
+
 def settled(recipe: Recipe, encoder: Encoder | None = None) -> Recipe:
     """The recipe with the kind of head that `auto` comes to; the encoder is its base's, where that is known already."""
     if recipe.head.kind != "auto":
         return recipe
     method, says = method_of(recipe.adapter), recipe.head.pooling != "auto"
-    slim = method.prefix_length(recipe.adapter) > 0
+    slim = method.stock_head
     if method.trains_weights and not says:
         encoder = encoder or find(recipe.base, classes=2, revision=recipe.revision)
         slim = stated_pooling(recipe.base, encoder.config, revision=recipe.revision) is None
@@ -192,7 +207,7 @@ def settled(recipe: Recipe, encoder: Encoder | None = None) -> Recipe:
 
 def _pooled(recipe: Recipe, encoder: Encoder) -> Encoder:
     """The encoder under a pooled head, which reads what the recipe says, else what the base says, else the mean."""
-    if method_of(recipe.adapter).prefix_length(recipe.adapter):
+    if method_of(recipe.adapter).stock_head:
         raise PlanError(
             f"{recipe.adapter.method} goes through transformers' own classes, which have no pooled head; "
             "type --set head.kind=slim"
@@ -214,7 +229,7 @@ def _pooled(recipe: Recipe, encoder: Encoder) -> Encoder:
 def _check_length(recipe: Recipe, encoder: Encoder) -> None:
     wanted, prefix = recipe.data.max_length, method_of(recipe.adapter).prefix_length(recipe.adapter)
     if encoder.longest is not None and wanted > encoder.longest - prefix:
-        left = f", {prefix} of them the prefix's" if prefix else ""
+        left = f", {prefix} of them the {recipe.adapter.method}'s" if prefix else ""
         raise PlanError(
             f"data.max_length is {wanted:g}, but {encoder.name} has {encoder.longest} positions{left}; type --set "
             f"data.max_length={encoder.longest - prefix}"
@@ -244,6 +259,13 @@ def _notes(recipe: Recipe, draft: Draft) -> Iterator[str]:
     more = (printed or 0) - draft.ledger.trainable_parameters
     if printed and recipe.base == encoder.name and 0 < abs(more) < 1000:
         yield f"the report prints {printed:,}, {abs(more):,} {'more' if more > 0 else 'fewer'} than these layers have"
+
+
+def _shrunk(asked: Recipe, recipe: Recipe) -> Iterator[str]:
+    if recipe.adapter != asked.adapter:
+        what = method_of(recipe.adapter).words if recipe.adapter.method == HEAD_ALONE else recipe.adapter.method
+        cap = recipe.budget.parameters
+        yield f"{asked.adapter.method} does not fit the cap of {cap:,}, so the best known way that does: {what}"
 
 
 def _idle_tiers(tiers: Sequence[float], draft: Draft) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from rankwise.encoders.describe import Encoder, Site
 from rankwise.errors import PlanError
-from rankwise.planning.ledger import ADAPTERS, Entry, Ledger
+from rankwise.planning.ledger import ADDED, Entry, Ledger
 from rankwise.planning.methods import LowRank, method_of
 from rankwise.planning.policies import explicit_ranks, layer_weight, targeted_sites
 from rankwise.recipe.adapter import AdapterSpec, ByImportance, Explicit, HeadSpec
@@ -66,7 +66,7 @@ class Draft:
         """All that would train with these ranks, by module path, without asking whether linear layers are large enough."""
         encoder, method = self.encoder, method_of(self.adapter)
         entries = method.entries(encoder, self.adapter, ranks)
-        added = sum(entry.parameters for entry in entries if entry.section in (*ADAPTERS, "magnitude"))
+        added = sum(entry.parameters for entry in entries if entry.section in ADDED)
         total = encoder.total_parameters + added + method.frozen_parameters(encoder, ranks)
         return Ledger((*entries, *self.head_entries), total, self.cap)
 
@@ -78,7 +78,7 @@ class Draft:
 
     @property
     def largest_rank(self) -> int:
-        """The largest rank that stays under the cap; 1 when none does, so that the refusal can say by how much."""
+        """The largest rank that stays under the cap; the least when none does, so that the refusal can say by how much."""
         method = method_of(self.adapter)
         assert isinstance(method, LowRank), "only these have ranks"
         weights = _weighted_ranks(self.encoder, self.adapter, 1)
@@ -89,7 +89,8 @@ class Draft:
             start = method.start_rank(self.adapter.model_copy(update={"rank": rank}))
             return start > limit or self._trained(start) >= self._needed_cap
 
-        return max(1, bisect_left(range(1, 1 + limit), True, key=is_too_large))
+        largest = bisect_left(range(1, 1 + limit), True, key=is_too_large)
+        return max(method.step, largest // method.step * method.step)
 
     @property
     def _to_spend(self) -> int:
@@ -125,8 +126,9 @@ def _bought_ranks(encoder: Encoder, adapter: AdapterSpec, method: LowRank, spend
     ranks = dict.fromkeys((site.name for site in sites), 0)
 
     def price(site: Site, rank: int) -> int:
-        along = method.along(adapter, site) if rank == 1 else []
-        return method.cost(site, 1) + sum(entry.parameters for entry in along)
+        if rank > 1:
+            return method.cost(site, rank) - method.cost(site, rank - 1)
+        return method.cost(site, 1) + sum(entry.parameters for entry in method.along(adapter, site))
 
     def offers(index: int) -> Iterator[tuple[float, int, int]]:
         """A site's ranks one after another, as a merge wants them: the best is the smallest."""
@@ -178,6 +180,8 @@ def _check(encoder: Encoder, adapter: AdapterSpec, method: LowRank, ranks: dict[
                 f"rank {ranks[site.name]} at {site.address} exceeds what a linear layer from {site.d_in} to {site.d_out} "
                 f"takes, at most {method.largest_rank(site)}; {lower}"
             )
+    if odd := next((rank for rank in ranks.values() if rank % method.step), None):
+        raise PlanError(f"{adapter.method} has ranks that are multiples of {method.step}, found {odd}; {typed}")
     if not ranks:
         how = "give one in adapter.allocate.ranks" if explicit else "type --set adapter.targets=all"
         raise PlanError(f"no linear layer would get a rank above 0; {how}")

@@ -15,11 +15,17 @@ ENOUGH = 3  # ways to fit, of which none gives up all adapters
 Way = list[Draft]  # changes of one sort, those that give up least first; one is enough
 
 
-def over_budget(draft: Draft, *, counts_words: bool = False) -> OverBudget:
-    """The refusal of a draft whose ledger does not fit; a recipe that `counts_words`, too, can do without an encoder."""
+def over_budget(draft: Draft, *, counts_words: bool = False, shrinks: bool = False) -> OverBudget:
+    """The refusal of a draft whose ledger does not fit; a recipe that `counts_words`, too, can do without an encoder.
+
+    One that `shrinks` to fit is planned under any cap that is above its head.
+    """
     cap, trained, encoder = draft.cap, draft.ledger.trainable_parameters, draft.encoder
     assert cap is not None, "a plan without a cap always fits"
     fixes = _fixes(draft, cap)
+    least = sum(entry.parameters for entry in draft.head_entries)
+    if shrinks and draft.adapter.rank == "max":
+        fixes[f"--budget {least + 1}"] = least
     fixes[f"--budget {trained + 1}"] = trained
     message = f"the plan trains {trained:,} of {cap:,} parameters on {encoder.name}; fewer than {cap:,} may train"
     if (least := encoder.head[-1].parameters) >= cap:

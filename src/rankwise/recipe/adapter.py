@@ -87,9 +87,12 @@ class AdapterSpec(Spec):
     """What is trained in the encoder, and where the rank goes."""
 
     method: MethodName = "lora"
-    """lora, rslora (scaled by 1/√R), dora (with magnitudes), pissa (SVD start), adalora (ranks pruned while it trains), vera
-    (vectors around shared random matrices), ia3 (scales of keys, values and inner activations), prefix (virtual keys and
-    values), full (every parameter), head (the head alone), bias (biases and the head).
+    """lora, rslora (scaled by 1/√R), dora (with magnitudes), pissa (SVD start), lora-fa (B alone), lora-xs (an R·R matrix
+    between the SVD's factors), adalora (ranks pruned while it trains), vera (vectors around shared random matrices), unilora
+    (one vector's numbers in every A and B), delora (a trained norm), miss (B alone, A sums inputs), loha (a product of two),
+    lokr (a Kronecker product), hra (reflections), fourierft (a sparse spectrum), ia3 (scales of keys, values and inner
+    activations), road (rotations of outputs), beft (biases of values), ln-tuning (norms), prefix (virtual keys and values),
+    prompt (virtual tokens), full (every parameter), head (the head alone), bias (biases and the head).
     """
     targets: Annotated[tuple[Kind, ...], BeforeValidator(one_or_many)] | Literal["all"] = ("query", "value")
     """Kinds of linear layer to adapt, or `all`."""
@@ -100,7 +103,9 @@ class AdapterSpec(Spec):
     init_rank: Count | None = None
     """adalora's rank at the start, which is what the cap counts; half as much again as `rank` when left out."""
     virtual_tokens: Count | None = None
-    """A prefix's length: so many keys and values go before each layer's, and take as many positions; 20 when left out."""
+    """The length of a prefix or a prompt, which take as many positions of a text; 20 when left out."""
+    vector_length: Count | None = None
+    """How many numbers train: fourierft's of each linear layer (1,000 when left out), unilora's of all together (4,096)."""
     alpha: Positive | None = None
     """LoRA's alpha, the same in every linear layer. Give this or `alpha_per_rank`."""
     alpha_per_rank: Positive | None = None
@@ -133,14 +138,18 @@ class AdapterSpec(Spec):
     @model_validator(mode="after")
     def _belongs_to_the_method(self) -> Self:
         own = METHODS[self.method]
-        if not self.has_ranks and (self.bias != "none" or self.quantize != "none"):
-            raise ValueError(f"bias and quantize belong to low-rank methods; method is '{self.method}'")
+        if not own.like_lora and (self.bias != "none" or self.quantize != "none"):
+            raise ValueError(f"bias and quantize belong to lora and what is like it; method is '{self.method}'")
+        if self.has_ranks and not own.like_lora and self.dropout:
+            raise ValueError(
+                f"dropout belongs to lora and what is like it; method is '{self.method}', so type --set adapter.dropout=0"
+            )
         if self.quantize != "none" and own.unquantizable:
             raise ValueError(own.unquantizable)
-        for owner, row in METHODS.items():
-            for key in row.options:
-                if getattr(self, key) is not None and owner != self.method:
-                    raise ValueError(f"{key} belongs to the method {owner}; method is '{self.method}'")
+        for key in {key: None for row in METHODS.values() for key in row.options if key not in own.options}:
+            if getattr(self, key) is not None:
+                owners = [owner for owner, row in METHODS.items() if key in row.options]
+                raise ValueError(f"{key} belongs to {' and '.join(owners)}; method is '{self.method}'")
         if self.allocate.policy in own.refused_policies:
             raise ValueError(
                 f"{self.method} {own.refused_because}, so it can't follow {self.allocate.policy}; "
@@ -195,6 +204,8 @@ class BudgetSpec(Spec):
 
     parameters: Count | None = 1_000_000
     """Fewer than this many trained parameters, head included; null for no cap."""
+    shrink: bool = False
+    """Where not even rank 1 fits the cap and `adapter.rank` is max, take the best known way that does, as `auto` does."""
     minutes: Positive | None = None
     """Time for the whole run, from start to saved folder; updates are planned to fit, and so is the learning rate."""
     memory_gb: Positive | None = None

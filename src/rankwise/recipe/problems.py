@@ -21,7 +21,7 @@ EXPECTED = {"model_type": "a mapping", "dict_type": "a mapping", "tuple_type": "
 OTHER_TOOLS: Mapping[str, Sequence[str]] = json.loads(
     (resources.files("rankwise") / "recipe/other_tools.json").read_text("utf-8")
 )
-"""What other tools call a recipe's key."""
+"""What other tools call a recipe's key, or `key=value`: a method or an option that has another name here."""
 
 
 def explain(problems: Iterable[Any], model: type[BaseModel], lines: Lines, origin: str) -> list[str]:
@@ -76,13 +76,22 @@ def _key_and_message(problem: Any, model: type[BaseModel], lines: Lines, origin:
         where = f"{line}: {dotted}: " if path else f"{origin}: "  # a rule of the whole recipe stands at no key
         return where, problem["msg"].removeprefix("Value error, ")
     expected = expectation(problem)
-    hint = _nearest_of(problem["input"], expected) if problem["type"] == "literal_error" else ""
+    hint = ""
+    if problem["type"] == "literal_error":
+        hint = _elsewhere(problem["input"]) or _nearest_of(problem["input"], expected)
     return f"{line}: {dotted}: found {quote(problem['input'])}, expected ", expected + hint
 
 
 def _nearest_of(value: Any, quoted: str) -> str:
     """A hint at the nearest of the values that a message quotes."""
     return nearest(value, re.findall(r"'([^']+)'", quoted)) if isinstance(value, str) else ""
+
+
+def _elsewhere(value: Any) -> str:
+    """A hint at what other tools call so, where that is a value here."""
+    called = str(value).lower()
+    meant = next((key for key, names in OTHER_TOOLS.items() if "=" in key and called in names), None)
+    return f"; did you mean '{meant}'?" if meant else ""
 
 
 def _hint_for(path: KeyPath, model: type[BaseModel]) -> str:

@@ -189,7 +189,8 @@ def _check_reload(folder: Path, job: Job) -> None:
     problem_type = job.data.task.problem_type
     loaded = adapters.load(folder, job.base, classifier.plan, classifier.classes, problem_type=problem_type)
     weights = dict(loaded.model.named_parameters())
-    for name, weight in classifier.trainable().items():
+    for live, trained in classifier.trainable().items():
+        name, weight = classifier.method.as_loaded(classifier.model, live, trained)
         if not torch.equal(weight, weights[name]):
             raise ReloadMismatch(f"{folder}: {name} is not what was trained when loaded again; the run was not completed")
     texts = (job.data.validation if len(job.data.validation) else job.data.train).texts[:PROBE_TEXTS]

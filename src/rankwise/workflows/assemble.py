@@ -20,7 +20,7 @@ from rankwise.errors import RecipeError
 from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import load_tokenizer, longest_text, match_segments, reading_apart
 from rankwise.planning.deployment import answering_gflops, deployment
-from rankwise.planning.plan import Plan, plan
+from rankwise.planning.plan import Plan, plan, trained
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
 from rankwise.system.cache import Cache, cache_folder
@@ -78,6 +78,7 @@ def assemble(
     OverTime, OverMemory and OverDeployment.
     """
     labelled.task.check(recipe)
+    recipe = trained(recipe, classes=len(labelled.classes))
     planned = plan(recipe, classes=len(labelled.classes))
     precision = device.resolve_precision(recipe.train.precision)
     if speed is None:

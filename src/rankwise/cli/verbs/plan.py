@@ -108,10 +108,12 @@ def show_plan(name: str, plan: Plan, forecast: Forecast) -> None:
     ledger, head = plan.ledger, f"{plan.head.kind} head"
     sections = {
         "adapter": f"adapters on {len(plan.ranks)} linear layers",
-        "magnitude": "magnitudes (DoRA)",
+        "magnitude": "magnitudes",
         "bias": "biases",
-        "vector": f"scales on {len(plan.sites)} linear layers",
+        "vector": f"{plan.method.words} on {len(plan.sites)} linear layers",
+        "norm": "norms",
         "prefix": "virtual keys and values",
+        "prompt": "virtual tokens",
         "encoder": "the whole encoder",
         "head": head,
     }

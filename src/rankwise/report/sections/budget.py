@@ -13,9 +13,11 @@ from rankwise.report.words import percent
 
 PARTS = {
     "adapter": "adapters",
-    "magnitude": "magnitudes (DoRA)",
-    "vector": "vectors (IA3)",
+    "magnitude": "magnitudes",
+    "vector": "vectors",
+    "norm": "norms",
     "prefix": "prefixes",
+    "prompt": "virtual tokens",
     "bias": "biases",
     "encoder": "the encoder",
     "words": "words and word pairs",

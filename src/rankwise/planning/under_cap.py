@@ -1,0 +1,69 @@
+"""A cap that LoRA's lowest rank does not fit → the best known way to train under it, as large as the cap holds.
+
+Which way is best under which cap was measured (benchmarks/board.py); each comes with the learning rate that did best there.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rankwise.encoders.describe import Encoder
+from rankwise.errors import PlanError
+from rankwise.planning.methods import method_of
+from rankwise.planning.ranks import Draft
+from rankwise.recipe import Recipe
+from rankwise.recipe.adapter import LastK
+from rankwise.recipe.methods import HEAD_ALONE, MethodName
+
+
+@dataclass(frozen=True)
+class Way:
+    """A method with the learning rate at which it did best under small caps."""
+
+    method: MethodName
+    rate: float | None
+    """None where the recipe's is as good."""
+
+
+WAYS = (Way("lora-xs", 3e-3), Way(HEAD_ALONE, None))
+"""The best known first."""
+
+
+def under_cap(recipe: Recipe, encoder: Encoder) -> Recipe:
+    """The recipe, or where `budget.shrink` says so and its plan does not fit, with the best known way that does.
+
+    Where not even the head alone fits it stays as it is, to be refused.
+    """
+    draft = Draft(encoder, recipe.adapter, recipe.head, recipe.budget.parameters)
+    if not recipe.budget.shrink or recipe.adapter.rank != "max" or draft.cap is None or draft.ledger.fits:
+        return recipe
+    for way in WAYS:
+        found = largest(draft.adapted(method=way.method, bias="none", quantize="none", dropout=0.0))
+        if found is not None:
+            rate = {} if way.rate is None else {"learning_rate": way.rate}
+            changed = {"adapter": found.adapter, "train": recipe.train.model_copy(update=rate)}
+            return recipe.model_copy(update=changed)
+    return recipe
+
+
+def largest(draft: Draft) -> Draft | None:
+    """The draft with its own options, or in as many upper layers, as its cap holds; None where nothing of it fits."""
+    return next((smaller for smaller in _smaller(draft) if _fits(smaller)), None)
+
+
+def _smaller(draft: Draft) -> Iterator[Draft]:
+    """The draft, or the same with less and less."""
+    assert draft.cap is not None, "there is a cap"
+    method = method_of(draft.adapter)
+    left = draft.cap - 1 - sum(entry.parameters for entry in draft.head_entries)
+    options = method.smaller(draft.encoder, draft.adapter, left) if left > 0 else {}
+    yield draft.adapted(**options)
+    if method.by_layer and draft.adapter.allocate.policy in ("uniform", "last-k"):
+        for layers in range(draft.encoder.layers - 1, 0, -1):
+            yield draft.adapted(allocate=LastK(policy="last-k", k=layers))
+
+
+def _fits(draft: Draft) -> bool:
+    try:
+        return draft.ledger.fits
+    except PlanError:  # the method can't be placed on this encoder
+        return False

@@ -1,0 +1,69 @@
+"""`auto` plans under every cap above its head, as large a way as the cap holds, and else says the smallest cap."""
+
+from __future__ import annotations
+
+import pytest
+from plans import applied, encoder
+
+from rankwise.errors import OverBudget
+from rankwise.planning.methods import method_of
+from rankwise.planning.plan import plan, trained
+from rankwise.planning.under_cap import WAYS
+from rankwise.recipe import Recipe
+from rankwise.recipe.methods import HEAD_ALONE
+
+HEADS = {("minilm", 2): 770, ("minilm", 4): 1540, ("minilm", 28): 10_780}
+HEADS |= {("roberta-base", 2): 1538, ("roberta-base", 4): 3076, ("roberta-base", 28): 21_532}
+CAPS = (5_000, 10_000, 25_000, 50_000, 100_000)
+
+
+def auto(base, cap, *changes):
+    return Recipe.load("auto", [f"base={base}", f"budget.parameters={cap}", *changes])
+
+
+@pytest.mark.parametrize("cap", CAPS)
+@pytest.mark.parametrize(("base", "classes"), HEADS)
+@pytest.mark.parametrize("head", ["pooled", "slim"])
+def test_auto_spends_a_small_cap_on_the_encoder_where_the_head_leaves_some(base, classes, cap, head):
+    recipe, least = auto(base, cap, f"head.kind={head}"), HEADS[base, classes]
+    if least >= cap:
+        with pytest.raises(OverBudget) as refused:
+            plan(recipe, classes=classes)
+        assert refused.value.fixes[f"--budget {least + 1}"] == least
+        recipe = recipe.with_overrides(applied(f"--budget {least + 1}"))
+        assert plan(recipe, classes=classes).ledger.trainable_parameters == least
+        return
+    found = plan(recipe, classes=classes)
+    assert 0.7 * cap < found.ledger.trainable_parameters < cap
+    again = trained(recipe, classes=classes)
+    assert plan(again, classes=classes).facts() == plan(trained(again, classes=classes), classes=classes).facts()
+    assert again.adapter.method == found.adapter.method
+
+
+def test_the_rate_is_that_at_which_the_way_did_best():
+    recipe = auto("minilm", 10_000)
+    found, way = trained(recipe, classes=4), WAYS[0]
+    assert (found.adapter.method, found.train.learning_rate) == (way.method, way.rate)
+    notes = plan(recipe, classes=4).notes
+    assert f"lora does not fit the cap of 10,000, so the best known way that does: {way.method}" in notes
+
+
+def test_where_nothing_but_the_head_fits_the_head_trains():
+    found = plan(auto("minilm", 1541), classes=4)
+    assert (found.adapter.method, found.ledger.trainable_parameters) == (HEAD_ALONE, 1540)
+
+
+def test_a_cap_that_lora_fits_and_a_rank_that_somebody_gave_are_left_alone():
+    assert trained(auto("minilm", 50_000), classes=4).adapter == auto("minilm", 50_000).adapter
+    with pytest.raises(OverBudget):
+        plan(auto("minilm", 10_000, "adapter.rank=8"), classes=4)
+    with pytest.raises(OverBudget):
+        plan(auto("minilm", 10_000, "budget.shrink=false"), classes=4)
+
+
+def test_every_way_is_a_method_that_can_be_placed_everywhere():
+    for way in WAYS:
+        for family in ("bert", "xlnet", "modernbert", "eurobert"):
+            adapter = auto("minilm", 1000, f"adapter.method={way.method}", "adapter.rank=2").adapter
+            ranks = {site.name: 2 for site in encoder(family).sites} if adapter.has_ranks else {}
+            method_of(adapter).entries(encoder(family), adapter, ranks)
