@@ -18,6 +18,7 @@ from rankwise.stats.noninferiority import (
     AccuracyTest,
     Chances,
     MacroF1Test,
+    MeanTest,
     accuracy_chances,
     accuracy_rows_needed,
     outcome_of,
@@ -180,6 +181,35 @@ def test_models_that_agree_on_few_rows_are_not_taken_for_alike():
     assert outcome_of(MacroF1Test.of(new, new, truth, 3, resamples=400).bounds, 0.005) == "not enough rows"
     new, _, truth = models(0, rows=6000)
     assert outcome_of(MacroF1Test.of(new, new, truth, 3, resamples=400).bounds, 0.005) == "not worse"
+
+
+def credits_of(seed, *, rows=200, lead=0.0):
+    """What each of so many rows gives to R² of two models that err about as much, the first by `lead` less."""
+    rng = np.random.default_rng(seed)
+    shared, own = rng.exponential(0.3, rows), rng.exponential(0.1, (2, rows))
+    return 1 - shared - own[0] + lead, 1 - shared - own[1]
+
+
+def test_models_of_the_same_r2_are_seen_apart_in_at_most_5_of_100_samples_each_way():
+    found = [MeanTest.of(*credits_of(seed)).bounds for seed in range(400)]
+    for apart in (sum(bounds.low > 0 for bounds in found), sum(bounds.high < 0 for bounds in found)):
+        assert 0.02 < apart / 400 <= 0.07
+
+
+def test_the_difference_of_r2_is_the_mean_of_the_rows_and_its_chances_are_those_of_samples():
+    new, old = credits_of(0)
+    test = MeanTest.of(new, old)
+    assert test.bounds.value == pytest.approx(float((new - old).mean()))
+    told = test.chances(0.02, 0.01)
+    outcomes = [outcome_of(MeanTest.of(*credits_of(seed, lead=0.02)).bounds, 0.01) for seed in range(400)]
+    assert outcomes.count("not worse") / 400 == pytest.approx(told.not_worse, abs=0.08)
+    assert MeanTest.of(new[:0], old[:0]).bounds == Interval(None, None, None)
+
+
+def test_numbers_that_agree_on_few_rows_are_not_taken_for_alike():
+    for rows, outcome in ((40, "not enough rows"), (6000, "not worse")):
+        new, _ = credits_of(0, rows=rows)
+        assert outcome_of(MeanTest.of(new, new).bounds, 0.005) == outcome
 
 
 def test_macro_f1_of_no_known_class_is_not_defined():

@@ -18,13 +18,12 @@ from tokenizers import Tokenizer
 
 from conftest import separable
 from rankwise.data.tokens import Tokens
-from rankwise.errors import DataError, ModelError, RecipeError, RunError
+from rankwise.errors import ModelError, RecipeError, RunError
 from rankwise.recipe import DataSpec
 from rankwise.run.export import quantized
 from rankwise.run.folder import Run
 from rankwise.workflows.export import export, rows_in, rows_kept
 from rankwise.workflows.score_files import source_for
-from rankwise.workflows.train import train
 
 pytestmark = pytest.mark.long
 
@@ -171,15 +170,6 @@ def test_an_export_of_another_run_is_not_used(run, run_for, labelled, tmp_path):
 def test_what_is_no_format_is_refused(run, form, problem):
     with pytest.raises(ModelError, match=problem):
         export(run, form)
-
-
-def test_8_bits_are_refused_to_a_run_that_estimates_a_number(recipe_for, tmp_path):
-    rows = "".join(f"{text},{number / 7}\n" for number, text in enumerate(separable(60, seed=1).texts))
-    (tmp_path / "numbers.csv").write_text(f"text,label\n{rows}")
-    given = [f"data.source={tmp_path / 'numbers.csv'}", "data.task=regression"]
-    run = train(recipe_for("bert", *given), tmp_path / "run")
-    with pytest.raises(DataError, match=r"weights in 8 bits are for classes, .* type rankwise export .* --format onnx$"):
-        export(run, "onnx-int8")
 
 
 def test_a_margin_that_is_none_is_refused(run):

@@ -8,6 +8,7 @@ import re
 import numpy as np
 import pytest
 from scipy.stats import pearsonr
+from sklearn.metrics import r2_score
 from tiny_families import FAMILIES
 from transformers import AutoModelForSequenceClassification
 
@@ -19,6 +20,8 @@ from rankwise.report.runs import report_of
 from rankwise.run.folder import Run
 from rankwise.sweep.objective import TrialObjective
 from rankwise.workflows.compare import compare
+from rankwise.workflows.export import export
+from rankwise.workflows.gate import gate, kept_by_both
 from rankwise.workflows.learning_curve import learning_curve
 from rankwise.workflows.train import train
 
@@ -215,13 +218,44 @@ def test_what_is_for_classes_is_refused_in_one_line(measured_recipe, tmp_path, t
     for words, hint in (
         (("decide", run), "rankwise evaluate"),
         (("decide", run, "--max-error", "2%"), "rankwise evaluate"),
-        (("gate", run, "--against", other), "rankwise compare"),
+        (("gate", run, "--against", other, "--score", "accuracy"), "leave it out"),
         (("predict", run, "--text", "apple", "--numbers"), "leave it out"),
         (("evaluate", run, recipe.data.source, "--label-column", "score", "--shift"), "leave --shift out"),
         (("data", recipe.data.source, "--label-column", "score", "--suspects"), "rankwise evaluate"),
     ):
         code, _, told = typed(*words)
         assert (code, told.count("\n"), hint in told) == (2, 1, True), told
+
+
+def test_a_gate_holds_numbers_by_their_r2(measured_recipe, tmp_path, typed):
+    good, poor = (
+        train(measured_recipe("bert", f"train.epochs={epochs}", "evaluate.baselines=false"), tmp_path / f"epochs-{epochs}")
+        for epochs in (12, 1)
+    )
+    found = gate(kept_by_both(good, poor), margin=5)
+    kept = [run.scored_rows() for run in (good, poor)]
+    truth = kept[0].truth
+    r2 = [
+        r2_score(truth, run.task.decide(one.probabilities.astype(float))) for run, one in zip((good, poor), kept, strict=True)
+    ]
+    assert [found.new.score, found.old.score] == pytest.approx(r2, abs=1e-6)
+    assert found.difference.value == pytest.approx(r2[0] - r2[1], abs=1e-6)
+    assert (found.score, found.outcome) == ("r2", "not worse")
+    assert found.new.alone_right + found.old.alone_right == len(truth)
+    assert gate(kept_by_both(poor, good), margin=5).exit_code == 3
+    code, told, _ = typed("gate", good.folder, "--against", poor.folder, "--margin", 5)
+    assert code == 0
+    assert "nearer than the other" in told
+    assert "points of R²" in told
+
+
+def test_8_bits_of_a_number_are_held_by_its_r2(measured_recipe, tmp_path):
+    run = train(measured_recipe("bert", "train.epochs=12", "evaluate.baselines=false"), tmp_path / "run")
+    exported = export(run, "onnx-int8", max_loss=99)
+    assert exported.about.held.score == "r2"
+    texts = measured(8, seed=4)[0]
+    numbers = [one.label for one in run.predict(texts, engine="onnx-int8")]
+    assert numbers == pytest.approx(values(run, texts), abs=0.3)
 
 
 def test_numbers_may_be_given_in_python(recipe_for, tmp_path):

@@ -10,7 +10,8 @@ So two models that differ by the margin are called the one or the other in at mo
 do not differ are called worse in fewer still. For accuracy the test is the score test for paired shares (Tango 1998,
 Statistics in Medicine 17:891), with a whole row taken off for continuity, without which small samples go wrong in more
 than the 5 %. It depends on counts alone, so its chances are sums of their probabilities, and nothing is simulated. For
-macro-F1 the bounds come from a paired bootstrap, and its deviation gives the chances.
+macro-F1 the bounds come from a paired bootstrap, for the R² of numbers from Student's t of the rows' differences, and the
+deviation gives the chances.
 
 Differences, margins and shares are -1 to 1. `only_new` and `only_old` are the rows that one model alone has right; their
 share of all rows is the discordance.
@@ -26,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import binom
+from scipy.stats import t as student_t
 
 from rankwise.stats.intervals import Floats, Interval
 from rankwise.stats.scores import confusion_matrix, macro_f1
@@ -93,12 +95,48 @@ class AccuracyTest:
 
 
 @dataclass(frozen=True)
-class MacroF1Test:
-    """The paired bootstrap of the difference of two macro-F1: an estimate of so many rows, and its deviation."""
+class EstimatedTest:
+    """The difference of two scores as an estimate from so many rows, and its deviation."""
 
     bounds: Interval
     deviation: float
     rows: int
+
+    def chances(self, difference: float, margin: float) -> Chances:
+        if not self.deviation:
+            return Chances(0.0, 0.0, 1.0)
+        gap = (difference + margin) / self.deviation
+        not_worse, worse = _NORMAL.cdf(gap - _Z), _NORMAL.cdf(-gap - _Z)
+        return Chances(not_worse, worse, 1 - not_worse - worse)
+
+    def rows_needed(self, difference: float, margin: float) -> int | None:
+        of_a_row = self.deviation * math.sqrt(self.rows)
+        return _rows_where(abs(difference + margin), (_Z + _NORMAL.inv_cdf(ENOUGH)) * of_a_row)
+
+
+class MeanTest(EstimatedTest):
+    """Student's t of what each row gives to the two scores, which are means over rows."""
+
+    @classmethod
+    def of(cls, new: Floats, old: Floats) -> "MeanTest":
+        """From both models' credits (N,), 1 for a row that is exactly right.
+
+        Two rows are lent, on each of which one model is right and the other as wrong as the worse of the two is on average,
+        so that models that agree on a few rows are not taken for models that always agree.
+        """
+        rows = len(new)
+        if not rows:
+            return cls(Interval(None, None, None), 0.0, 0)
+        off = 1 - min(float(new.mean()), float(old.mean()))
+        differences = np.concatenate([new - old, [off, -off]])
+        deviation = float(differences.std(ddof=1)) / math.sqrt(len(differences))
+        reach = float(student_t.ppf(CONFIDENCE, len(differences) - 1)) * deviation
+        value = float((new - old).mean())
+        return cls(Interval(value, value - reach, value + reach), deviation, rows)
+
+
+class MacroF1Test(EstimatedTest):
+    """The paired bootstrap of the difference of two macro-F1."""
 
     @classmethod
     def of(
@@ -155,17 +193,6 @@ class MacroF1Test:
     def _from(cls, value: float, differences: Floats, rows: int) -> "MacroF1Test":
         low, high = np.quantile(differences, [1 - CONFIDENCE, CONFIDENCE]).tolist()
         return cls(Interval(value, min(low, value), max(high, value)), float(differences.std()), rows)
-
-    def chances(self, difference: float, margin: float) -> Chances:
-        if not self.deviation:
-            return Chances(0.0, 0.0, 1.0)
-        gap = (difference + margin) / self.deviation
-        not_worse, worse = _NORMAL.cdf(gap - _Z), _NORMAL.cdf(-gap - _Z)
-        return Chances(not_worse, worse, 1 - not_worse - worse)
-
-    def rows_needed(self, difference: float, margin: float) -> int | None:
-        of_a_row = self.deviation * math.sqrt(self.rows)
-        return _rows_where(abs(difference + margin), (_Z + _NORMAL.inv_cdf(ENOUGH)) * of_a_row)
 
 
 def outcome_of(bounds: Interval, margin: float) -> Outcome:

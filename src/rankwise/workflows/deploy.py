@@ -91,8 +91,6 @@ def _exported(run: Run, form: str) -> HandedOver:
 
 def _untold(run: Run) -> str:
     """Why nobody can tell what 8 bits lose; empty where their answers can be held against the run's."""
-    if not run.task.has_classes:
-        return "what they lose is tested on classes, and the run estimates a number"
     if rows_kept(run) is None:
         typed = f"rankwise export {as_typed(run.folder)} --format {FORMS[8]} --data FILE"
         return f"the run keeps no validation rows to hold them against; with labelled rows of a file: {typed}"

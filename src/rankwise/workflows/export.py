@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from rankwise.data.batches import collate
 from rankwise.data.tokens import Tokens
-from rankwise.errors import ModelError, ReloadMismatch, RunError, as_typed, require
+from rankwise.errors import ModelError, ReloadMismatch, RunError, require
 from rankwise.inference.onnx_scorer import OnnxScorer
 from rankwise.inference.predict import TokenPredictor
 from rankwise.inference.scorer import Scorer
@@ -96,8 +96,6 @@ def export(
     writing = require("rankwise.run.export.deployed", extra="export")
     target = folder or run.folder / form
     writing.check_new(target)
-    if form == "onnx-int8":
-        run.task.needs_classes("weights in 8 bits are", f"type rankwise export {as_typed(run.folder)} --format onnx")
     run.check_encoder()
     fp32 = cast(TokenPredictor, run.predictor_on("onnx"))
     exported = cast(OnnxScorer, fp32.scorer).path

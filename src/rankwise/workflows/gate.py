@@ -14,11 +14,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankwise.data.labelled import losses
+from rankwise.data.tasks import Task
 from rankwise.errors import RecipeError, RunError, as_typed
 from rankwise.recipe import DataSpec, SourceSpec
 from rankwise.run.folder import Run
 from rankwise.stats.intervals import Interval
-from rankwise.stats.noninferiority import CONFIDENCE, AccuracyTest, Chances, MacroF1Test, Outcome, PairedTest, outcome_of
+from rankwise.stats.noninferiority import (
+    CONFIDENCE,
+    AccuracyTest,
+    Chances,
+    MacroF1Test,
+    MeanTest,
+    Outcome,
+    PairedTest,
+    outcome_of,
+)
 from rankwise.stats.score_names import called
 from rankwise.stats.scores import confusion_matrix, macro_f1
 from rankwise.stats.several import macro_f1_of
@@ -34,7 +44,7 @@ from rankwise.workflows.score_files import seen_in_training
 EXIT_CODES: dict[Outcome | PromiseOutcome, int] = {"not worse": 0, "holds": 0, "worse": 3, "broken": 3, "not enough rows": 4}
 CALLED = {0: "passes", 3: "fails", 4: "not told"}
 Reading = tuple[SourceSpec, DataSpec, Sequence[str]]  # what is read, how, and the classes that whole numbers count
-Score = Literal["accuracy", "macro_f1"]
+Score = Literal["accuracy", "macro_f1", "r2"]
 LARGE = 2  # margins that a model loses whose chance to be found out is told
 
 
@@ -46,7 +56,7 @@ class Side:
     score: float | None
     """None where no row has a class that is known."""
     alone_right: int
-    """Rows that it has right and the other has not."""
+    """Rows that it has right and the other has not; of numbers those that it is nearer to."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +147,8 @@ class Gate:
         alike, seen = self.rows_enough.if_alike, self.rows_enough.as_seen
         alone = max(1, self.new.alone_right + self.old.alone_right) / self.rows
         one_right = f"where one of the two alone is right on {alone:.1%} of the rows, as here"
+        if self.score == "r2":
+            one_right = "where errors differ as much as here"
         if alike is not None and alike > self.rows:
             return f"about {about(alike)} rows would be enough, {one_right}: 9 in 10 models that do not differ pass then"
         if seen is not None:
@@ -160,7 +172,7 @@ class Gate:
             f"{_sentence(self.verdict)}{f' {_sentence(self.advice)}' if self.advice else ''}",
             *(f"\n{_sentence(promise.verdict)}" for promise in self.promises),
             "",
-            f"| | run | {self.score_name} % | rows it alone has right |",
+            f"| | run | {self.score_name} % | rows it {'is nearer to' if self.score == 'r2' else 'alone has right'} |",
             "|---|---|---:|---:|",
             *(
                 f"| {name} | {_escaped(side.run)} | {_percent(side.score)} | {side.alone_right:,} |"
@@ -202,27 +214,15 @@ def gate(answered: Answered, *, margin: float = 0.5, score: Score | None = None,
 
     With `promises` what NEW's decision promises is held too, on rows that did not choose it.
 
-    Raises RecipeError for no margin.
+    Raises RecipeError for no margin, and for a score that the task does not have.
     """
     check_margin(margin)
     new, old = answered.new, answered.old
-    new.run.task.needs_classes(
-        "a gate's margin is", f"type rankwise compare {as_typed(new.run.folder)} {as_typed(old.run.folder)}"
-    )
-    numbers = {name: number for number, name in enumerate(old.run.preprocessing.classes)}
-    truth, by_old, by_new = old.scored.truth, decisions(old, numbers), decisions(new, numbers)
-    old_right, new_right = (
-        one.run.task.right(one.scored.probabilities.astype(np.float64), one.scored.truth) for one in (old, new)
-    )
-    score = score or ("macro_f1" if old.run.task.compared_by[0] == "macro_f1" else "accuracy")
-    only_new, only_old, rows = int((new_right & ~old_right).sum()), int((old_right & ~new_right).sum()), len(truth)
-    test: PairedTest
-    if score == "accuracy":
-        test = AccuracyTest(only_new, only_old, rows)
-        scores = [float(right.mean()) for right in (new_right, old_right)]
-    else:
-        test = MacroF1Test.of(by_new, by_old, truth, len(numbers))
-        scores = [_macro_f1(predicted, truth, len(numbers)) for predicted in (by_new, by_old)]
+    score = score or _first_score(old.run.task)
+    if (score == "r2") == old.run.task.has_classes:
+        raise RecipeError(f"--score {score.replace('_', '-')} is of another task than this one; leave it out")
+    held = _of_numbers(new, old) if score == "r2" else _of_classes(new, old, score)
+    test, rows = held.test, len(old.scored.truth)
     limit, value = margin / 100, test.bounds.value
     large = min(LARGE * margin, 100.0)
     return Gate(
@@ -231,15 +231,56 @@ def gate(answered: Answered, *, margin: float = 0.5, score: Score | None = None,
         margin=margin,
         data=answered.data,
         rows=rows,
-        new=Side(str(new.run.folder), None if value is None else scores[0], only_new),
-        old=Side(str(old.run.folder), None if value is None else scores[1], only_old),
+        new=Side(str(new.run.folder), None if value is None else held.scores[0], held.only_new),
+        old=Side(str(old.run.folder), None if value is None else held.scores[1], held.only_old),
         difference=test.bounds,
-        discordance=(only_new + only_old) / rows,
+        discordance=(held.only_new + held.only_old) / rows,
         power=Power(rows, test.chances(0.0, limit), large, test.chances(-large / 100, limit)),
         rows_enough=RowsEnough(test.rows_needed(0.0, limit), None if value is None else test.rows_needed(value, limit)),
         promises=decision_holds(new.run, new.scored) if promises else (),
-        notes=(*([OF_WHOLE_ROWS] if score == "accuracy" and truth.ndim > 1 else []), *answered.notes),
+        notes=(*([OF_WHOLE_ROWS] if score == "accuracy" and old.scored.truth.ndim > 1 else []), *answered.notes),
     )
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Two runs' answers held against each other: NEW's and OLD's score, and how many rows speak for each."""
+
+    test: PairedTest
+    scores: tuple[float, float]
+    only_new: int
+    only_old: int
+
+
+def _first_score(task: Task) -> Score:
+    """What says most of a task."""
+    if not task.has_classes:
+        return "r2"
+    return "macro_f1" if task.compared_by[0] == "macro_f1" else "accuracy"
+
+
+def _of_classes(new: Answers, old: Answers, score: Score) -> _Held:
+    numbers = {name: number for number, name in enumerate(old.run.preprocessing.classes)}
+    truth, by_new, by_old = old.scored.truth, decisions(new, numbers), decisions(old, numbers)
+    new_right, old_right = (
+        one.run.task.right(one.scored.probabilities.astype(np.float64), one.scored.truth) for one in (new, old)
+    )
+    only_new, only_old = int((new_right & ~old_right).sum()), int((old_right & ~new_right).sum())
+    if score == "accuracy":
+        scores = (float(new_right.mean()), float(old_right.mean()))
+        return _Held(AccuracyTest(only_new, only_old, len(truth)), scores, only_new, only_old)
+    scores = (_macro_f1(by_new, truth, len(numbers)), _macro_f1(by_old, truth, len(numbers)))
+    return _Held(MacroF1Test.of(by_new, by_old, truth, len(numbers)), scores, only_new, only_old)
+
+
+def _of_numbers(new: Answers, old: Answers) -> _Held:
+    """By R², of the rows whose number is known."""
+    known = ~np.isnan(old.scored.truth)
+    by_new, by_old = (
+        one.run.task.credit(one.scored.probabilities.astype(np.float64), one.scored.truth)[known] for one in (new, old)
+    )
+    scores = (float(by_new.mean()), float(by_old.mean())) if known.any() else (0.0, 0.0)
+    return _Held(MeanTest.of(by_new, by_old), scores, int((by_new > by_old).sum()), int((by_new < by_old).sum()))
 
 
 def _macro_f1(decided: NDArray[np.int64], truth: NDArray[np.int64], classes: int) -> float:

@@ -37,7 +37,9 @@ class GateOptions:
     margin: Annotated[float, Option(metavar="POINTS", help="How many points NEW may lose.")] = 0.5
     score: Annotated[
         Literal["accuracy", "macro-f1"] | None,
-        Option(help="What they are held against each other by.  [default: accuracy; of several labels a text macro-f1]"),
+        Option(
+            help="What they are held against each other by.  [default: accuracy; of several labels macro-f1, of a number R²]"
+        ),
     ] = None
     summary: Annotated[
         Path | None, Option(metavar="FILE", help="Append a summary in Markdown, as to $GITHUB_STEP_SUMMARY.")
@@ -120,7 +122,8 @@ def show_gate(gate: "Gate") -> None:
     """Both runs' scores, the verdicts in words, what the rows can tell, and what is to be noted."""
     from rankwise.workflows.gate import EXIT_CODES
 
-    table = console.plain_table("", "run", f"{gate.score_name} %", "right where the other is not", right=(2, 3))
+    better = "nearer than the other" if gate.score == "r2" else "right where the other is not"
+    table = console.plain_table("", "run", f"{gate.score_name} %", better, right=(2, 3))
     table.columns[1].overflow = "fold"
     for name, side in (("NEW", gate.new), ("OLD", gate.old)):
         percent = "n/a" if side.score is None else f"{100 * side.score:.1f}"
