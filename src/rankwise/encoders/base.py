@@ -124,7 +124,7 @@ def folder_of(name: str, *, revision: str | None = None) -> Path | None:
 
 
 def cached_folder(name: str, *, revision: str | None = None) -> Path | None:
-    """Where the hub's cache has the files of a base, its weights among them; None where it has not, nor is asked for minilm."""
+    """Where the hub's cache has the files of a base, weights among them; None where it hasn't, and of minilm, a package's."""
     if name == "minilm" or importlib.util.find_spec("huggingface_hub") is None:
         return None
     return _in_cache(KNOWN[name].hub if name in KNOWN else name, revision)
