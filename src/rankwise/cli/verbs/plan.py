@@ -83,6 +83,7 @@ def _suggest(recipe: Recipe, options: PlanOptions) -> None:
         raise DataError("--suggest looks at the texts, which are not on this machine; type --data FILE")
     given: dict[str, object] = {"--data": options.data, "--budget": options.budget, "--minutes": options.minutes}
     given |= {"--memory-gb": options.memory_gb, "--rung": options.rung}
+    given = {name: f"{value:g}" if isinstance(value, float) else value for name, value in given.items()}
     typed = [options.recipe or "auto"]
     typed += [str(word) for name, value in given.items() if value is not None for word in (name, value)]
     typed += ["--fast"] if options.fast else []

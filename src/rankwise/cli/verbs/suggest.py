@@ -74,7 +74,7 @@ def _show_table(fits: Iterable[BaseFit], recommended: str | None) -> None:
     console.out.print(table)
     about = ["size: parameters", "context: tokens read at once", *(["longer: texts of more than those"] if long else [])]
     if more := [fit.base for fit in fits[MOST_SHOWN:]]:
-        console.hanging(" ", f"[dim]slower ones, which --json tells of: {escape(', '.join(more))}[/]")
+        console.hanging(" ", f"[dim]others that fit, which --json tells of: {escape(', '.join(more))}[/]")
     console.dim("; ".join((*about, "time, memory: predicted for the run", "here: on this machine")))
 
 
