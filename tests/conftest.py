@@ -29,6 +29,7 @@ import numpy as np
 import pytest
 import torch
 from accelerate import Accelerator
+from tiny_architectures import save_architecture
 from tiny_families import FAMILIES, LONGEST
 from transformers import AutoConfig, AutoModel
 
@@ -37,6 +38,7 @@ from rankwise.data.prepare import Prepared, prepare
 from rankwise.encoders.base import locate
 from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import load_tokenizer, quiet
+from rankwise.model.reading import read
 from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
 from rankwise.run.manifest import write_manifest
@@ -55,6 +57,7 @@ WORDS = {
     "river": ["danube", "rhine", "volga", "nile", "congo", "loire", "tagus", "ebro", "oder", "don"],
 }
 FILLER = ["the", "a", "of", "and", "in", "with", "near", "under", "over", "very", "quite", "some"]
+VOCABULARY = [*sorted({*FILLER, *(word for known in WORDS.values() for word in known)}), ".", ",", "!"]
 
 hypothesis.settings.register_profile("tests", deadline=None)  # how long an example takes says something of the machine
 hypothesis.settings.load_profile("tests")
@@ -98,6 +101,14 @@ def known_speed() -> Iterator[None]:
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Cached hidden states of tests stay out of the user's cache."""
     os.environ["RANKWISE_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def architectures_are_read_here() -> Iterator[None]:
+    """Classes of transformers are read in this process, which has loaded them: one of its own takes seconds for each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rankwise.encoders.architecture._read_apart", lambda config: read(json.loads(config)))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -161,9 +172,8 @@ def data_file(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tiny_tokenizer(family: str) -> Any:
     """A working tokenizer of the data set's words, one token a word, with the family's special tokens and template."""
-    words = [*sorted({*FILLER, *(word for known in WORDS.values() for word in known)}), ".", ",", "!"]
     row = FAMILIES[family]
-    return row.tokenizer(row, words)
+    return row.tokenizer(row, VOCABULARY)
 
 
 def tiny_model(family: str, **changes: Any) -> Any:
@@ -187,11 +197,12 @@ def save_tiny(family: str, folder: Path, **changes: Any) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Family → the folder of its tiny encoder, made once."""
+    """Family, or another model type → the folder of its tiny encoder, made once."""
 
     @cache
     def folder_of(family: str) -> Path:
-        return save_tiny(family, tmp_path_factory.mktemp("bases") / f"tiny-{family}")
+        folder = tmp_path_factory.mktemp("bases") / f"tiny-{family}"
+        return save_tiny(family, folder) if family in FAMILIES else save_architecture(family, folder, VOCABULARY)
 
     return folder_of
 

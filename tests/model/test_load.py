@@ -21,11 +21,18 @@ from rankwise.model.load import check_match, load_encoder, load_tokenizer, longe
 # -------------------------------------------------------------------------------------------------------------- tokenizers
 
 
-def test_a_tokenizer_that_cannot_pad_is_refused(tmp_path):
+def test_a_tokenizer_without_padding_pads_with_what_ends_a_text(tmp_path):
     tokenizer = tiny_tokenizer("bert")
     tokenizer.pad_token = None
     tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(ModelError, match="its tokenizer has no padding token; expected an encoder's tokenizer"):
+    assert load_tokenizer(Base("nopad", None, str(tmp_path), None, None)).pad_token_id == tokenizer.eos_token_id
+
+
+def test_a_tokenizer_that_cannot_pad_is_refused(tmp_path):
+    tokenizer = tiny_tokenizer("bert")
+    tokenizer.pad_token = tokenizer.eos_token = None
+    tokenizer.save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="nopad: its tokenizer has no padding token, and none that ends a text"):
         load_tokenizer(Base("nopad", None, str(tmp_path), None, None))
 
 

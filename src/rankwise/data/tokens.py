@@ -242,6 +242,7 @@ def _encoded(tokenizer: Any, texts: Sequence[str], max_length: int | None, windo
         both = (chunk,) if pairs is None else ([first for first, _ in pairs], [second for _, second in pairs])
         encoded = tokenizer(*both, truncation=cuts, max_length=limit, return_attention_mask=False, verbose=False)
         rows = encoded["input_ids"]
+        rows = [row or [tokenizer.pad_token_id] for row in rows]  # of an empty text, where no special token stands around it
         for ids, types in zip(rows, encoded.get("token_type_ids") or [()] * len(rows), strict=True):
             text = np.asarray(ids, dtype=narrowest), np.asarray(types, dtype=np.int8)
             if max_length is None or len(ids) <= max_length:

@@ -9,9 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from rankwise.encoders.architecture import Module, read_architecture
 from rankwise.encoders.base import KNOWN, cached_folder, encoder_folder, short_name
 from rankwise.encoders.families import FAMILIES
-from rankwise.encoders.family import Config, Family
+from rankwise.encoders.family import Config, Family, Traits
 from rankwise.encoders.weights import CHECKPOINTS, PICKLED, SAFETENSORS, TO_SAFETENSORS, named_tensors, weight_files
 from rankwise.errors import ModelError, as_set, as_typed, nearest
 from rankwise.system.hub import is_reachable
@@ -20,12 +21,13 @@ POOLING_FILE = "1_Pooling/config.json"
 ADAPTER_CONFIG = "adapter_config.json"  # of peft
 POOLED_HEAD = "classifier"  # the module of a pooled head, beside the encoder's
 MISSPELT = 0.9  # how like a known name a misspelt one is; xlm-roberta-xl and gottbert-base are bases of their own
+QUANTIZED = "quantization_config"
 REFUSED_KEYS = {
     "is_decoder": "each token reads those before it alone, as in a decoder; expected an encoder: set it to false in a copy",
     "add_cross_attention": "its layers read a second text, as a decoder's do; expected an encoder: set it to false in a copy",
-    "quantization_config": "its weights are quantized; take the base as it was published, and --set adapter.quantize=nf4",
+    QUANTIZED: "its weights are quantized; take the base as it was published, and --set adapter.quantize=nf4",
 }
-"""Keys of a config.json with which a model of a known type computes something else, and what they mean."""
+"""Keys of a config.json with which a model of a known family computes something else, and what they mean."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Site:
     d_in: int
     d_out: int
     bias: bool = True
+    transposed: bool = False
+    """Whether W is stored as (d_in, d_out), as GPT-2 has it."""
 
     def cost(self, rank: int) -> int:
         """Parameters of A (rank, d_in) and B (d_out, rank), a low-rank adapter (arXiv 2106.09685)."""
@@ -75,7 +79,9 @@ class Encoder:
 
     name: str
     family: str
-    """Its model type, a key of FAMILIES."""
+    """Its model type."""
+    traits: Traits = field(repr=False)
+    """What holds for all of its model type."""
     config: Config = field(repr=False)
     layers: int
     """Layers with weights of their own; those that share them count once."""
@@ -98,17 +104,14 @@ class Encoder:
     body: tuple[Part, ...] = field(repr=False)
     head: tuple[Part, ...] = field(repr=False)
     """The head's parts in order; the last one is the projection to classes."""
+    segments: int = 0
+    """How many segments its token types tell apart, as far as is known."""
     notes: tuple[str, ...] = field(default=(), repr=False)
     """What to know of its files."""
 
     @property
     def sites(self) -> tuple[Site, ...]:
         return tuple(part.site for part in self.body if part.site is not None)
-
-    @property
-    def traits(self) -> Family:
-        """What holds for its whole family."""
-        return FAMILIES[self.family]
 
     @property
     def root(self) -> str:
@@ -163,7 +166,7 @@ class Encoder:
         layer = self.layer_of(name)
         if layer is not None:
             return layer
-        first = next(index for index, part in enumerate(self.body) if part.layer is not None)
+        first = next((index for index, part in enumerate(self.body) if part.layer is not None), 0)
         below = any(f".{part.path}." in f".{name}." for part in self.body[:first])
         return 0 if below else self.layers - 1
 
@@ -199,16 +202,16 @@ class Encoder:
 def describe(config: Config, *, name: str, classes: int) -> Encoder:
     """The parts of the encoder that `config` (a config.json's content) describes, with a head for `classes` classes.
 
-    Raises ModelError for a model type that is no known encoder family, and for what it may say that changes one into another.
+    A model type without a family of its own is read from transformers' class. Raises ModelError for one that makes no text
+    classifier, and for what a config may say that changes one model into another.
     """
     model_type = str(config.get("model_type"))
-    if model_type not in FAMILIES:
-        known = ", ".join(sorted(FAMILIES))
-        raise ModelError(f"{name}: model type '{model_type}' is no encoder that rankwise knows; expected one of {known}")
+    family = FAMILIES.get(model_type)
     for key, meaning in REFUSED_KEYS.items():
-        if config.get(key):
+        if config.get(key) and (family is not None or key == QUANTIZED):
             raise ModelError(f"{name}: config.json has {key}, so {meaning}")
-    family = FAMILIES[model_type]
+    if family is None:
+        return _read(config, name, classes)
     dims = _dimensions(family, config, name, classes)
     inner = dims.get("inner", 1)  # layers of a group, where groups have several
     paths = (family.layer_path.format(layer=layer, outer=layer // inner, inner=layer % inner) for layer in range(dims["L"]))
@@ -217,6 +220,7 @@ def describe(config: Config, *, name: str, classes: int) -> Encoder:
     return Encoder(
         name=name,
         family=model_type,
+        traits=family,
         config=config,
         layers=dims["L"],
         layer_runs=dims.get("runs", 1),
@@ -233,7 +237,39 @@ def describe(config: Config, *, name: str, classes: int) -> Encoder:
             *parts(family.after, f"{family.root}."),
         ),
         head=tuple(parts(family.head, "")),
+        segments=dims.get("S", 0),
     )
+
+
+def _read(config: Config, name: str, classes: int) -> Encoder:
+    """The encoder as transformers' own class has it."""
+    found = read_architecture(config, name)
+    return Encoder(
+        name=name,
+        family=str(config["model_type"]),
+        traits=found.traits,
+        config=config,
+        layers=len(found.layers),
+        layer_runs=1,
+        hidden=found.hidden,
+        heads=found.heads,
+        longest=found.longest,
+        reads=found.reads,
+        pools=False,
+        has_dropout=found.drops,
+        layer_paths=found.layers,
+        body=tuple(map(_part, found.body)),
+        head=tuple(map(_part, (*found.head[:-1], found.head[-1].with_classes(classes)))),
+        notes=found.notes,
+    )
+
+
+def _part(module: Module) -> Part:
+    linear, site = module.linear, None
+    if linear is not None:
+        shape = linear.d_in, linear.d_out
+        site = Site(module.path, linear.kind, module.layer or 0, *shape, linear.bias, linear.transposed)
+    return Part(module.path, module.tensors, module.layer, site)
 
 
 def find(base: str, *, classes: int, revision: str | None = None) -> Encoder:
@@ -250,7 +286,9 @@ def find(base: str, *, classes: int, revision: str | None = None) -> Encoder:
     name = folder.resolve().name if folder.is_dir() else base  # plans and cards travel: no path of this machine
     encoder = describe(_read_config(base, folder, revision), name=name, classes=classes)
     weights = _weights(base, folder, revision)
-    return encoder if weights is None else replace(_as_in(weights, encoder), notes=_notes(name, weights))
+    if weights is None:
+        return encoder
+    return replace(_as_in(weights, encoder), notes=(*encoder.notes, *_notes(name, weights)))
 
 
 def stated_pooling(base: str, config: Config, *, revision: str | None = None) -> str | None:

@@ -44,14 +44,36 @@ class FastPath:
     """The path of the head's own activation and its name, where it has a module for it."""
 
 
-@dataclass(frozen=True)
-class Family:
+@dataclass(frozen=True, kw_only=True)
+class Traits:
+    """What planning, training and exporting must know of an architecture, beside its tensors."""
+
+    root: str
+    """The module that holds the encoder in the classification model."""
+    causal: bool = False
+    """Whether each token reads those before it alone, so that the last one has read them all: a decoder."""
+    pools: bool = True
+    """Whether its last hidden states are those of the text's own tokens, so that a pooled head can stand on them."""
+    padding_side: str | None = None
+    """The side on which short texts are filled up, "left" or "right", where that is not its tokenizer's own."""
+    first_position: int = 0
+    """Where positions start counting; the embedding has that many rows no text can use."""
+    takes_prefix: bool = False
+    """Whether transformers lets keys and values go before a layer's own, which prefix tuning needs."""
+    fast_path: FastPath | None = None
+    """What `model/forward.py` needs to compute its layers; None where they are not built as BERT's are."""
+    onnx_opset: int | None = None
+    """The ONNX operator set that its export needs, where that is not the usual one."""
+    onnx_float_mask: bool = False
+    """Whether its attention mask must be a float for torch's exporter to know its type."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family(Traits):
     """How one family names and shapes its modules, and what it can do; this file's docstring explains the lines."""
 
     model_types: tuple[str, ...]
     """What `model_type` says in the config.json of its encoders."""
-    root: str
-    """The module that holds the encoder in the classification model."""
     sizes: Mapping[str, tuple[str, int]]
     """Letter → the config key of a dimension, and what transformers takes where a config leaves it out."""
     dropouts: Mapping[str, float]
@@ -67,16 +89,6 @@ class Family:
     """The lines that stand after the layers."""
     reads: Callable[[Config], str] = lambda _: "first"
     """Which token's last hidden state the head reads: the first, the last, or the mean of all."""
-    first_position: int = 0
-    """Where positions start counting; the embedding has that many rows no text can use."""
-    takes_prefix: bool = False
-    """Whether transformers lets keys and values go before a layer's own, which prefix tuning needs."""
-    fast_path: FastPath | None = None
-    """What `model/forward.py` needs to compute its layers; None where they are not built as BERT's are."""
-    onnx_opset: int | None = None
-    """The ONNX operator set that its export needs, where that is not the usual one."""
-    onnx_float_mask: bool = False
-    """Whether its attention mask must be a float for torch's exporter to know its type."""
     derived: Mapping[str, Callable[[Config, Mapping[str, int]], int]] = field(default_factory=dict)
     """Letter → what no single key gives, from (config, `sizes` by letter); L layers, H hidden, N heads are here or there."""
     tests: Mapping[str, Callable[[Config, int], bool]] = field(default_factory=dict)

@@ -18,6 +18,7 @@ from rankwise.model.classifier import Classifier, in_eval_mode, to_array, to_ten
 from rankwise.model.forward import Forward
 from rankwise.model.hidden_cache import HiddenStates
 from rankwise.model.load import load_encoder, load_tokenizer, longest_text, match_segments
+from rankwise.model.pooled import pooled
 from rankwise.recipe import SpeedSpec
 from rankwise.system.device import Device
 from rankwise.system.events import Events
@@ -51,8 +52,10 @@ def head_features(
         told = (events or Events()).counting("reading features, batches of texts", rows)
         for batch, inputs in zip(told, padded_batches(tokens, rows, padding), strict=True):
             entering = None if hidden is None else hidden.take(batch, device)
-            classifier.logits(to_tensors(inputs, device), precision=precision, entering=entering)
-            yield to_array(caught.pop().float())
+            batch_inputs = to_tensors(inputs, device)
+            classifier.logits(batch_inputs, precision=precision, entering=entering)
+            read = caught.pop().float()  # (B, H), or (B, T, H) of a class that projects every token and takes the last one's
+            yield to_array(read if read.dim() == 2 else pooled(read, batch_inputs["attention_mask"], "last"))
 
     try:
         with in_eval_mode(classifier.model):
@@ -68,7 +71,7 @@ def mean_features(texts: Sequence[str], base: str) -> NDArray[np.float32]:
     tokenizer = load_tokenizer(where)
     match_segments(tokenizer, encoder)
     device = Device.for_predictions().torch_device
-    model = load_encoder(where, ("0", "1"), seed=0)[0].to(device)
+    model = load_encoder(where, ("0", "1"), seed=0, config=encoder.config)[0].to(device)
     precision = Device(device).resolve_precision("auto")
     forward = Forward(model, encoder) if encoder.traits.fast_path is not None else None
     every_token = SpeedSpec(first_token=False)

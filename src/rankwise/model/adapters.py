@@ -105,7 +105,7 @@ def load_foreign(folder: Path, base: Base, encoder: Encoder, classes: Sequence[s
 
     Raises ModelError for an adapter that does not fit the base, or whose head neither of the two has.
     """
-    model, new = load_encoder(base, classes, seed=0)
+    model, new = load_encoder(base, classes, seed=0, config=encoder.config)
     with safe_open(folder / ADAPTER_FILE, framework="pt") as file:
         stored = {base_name(name) for name in file.keys()}  # noqa: SIM118
     if lacking := sorted(set(new) - stored):
@@ -263,6 +263,7 @@ def _inject(model: Any, plan: Plan, method: LiveAdapter, *, seed: int) -> Any:
     with quiet():
         from peft import get_peft_config, get_peft_model
 
+        warnings.filterwarnings("ignore", message="fan_in_fan_out is set to")  # and peft sets it as the layer has it
         peft_model = _in_wrapper(model, lambda part: get_peft_model(part, get_peft_config(values)))
     adapted = [(base_name(name), module) for name, module in peft_model.named_modules() if hasattr(module, "base_layer")]
     live = {name: getattr(module, method.ranks)["default"] for name, module in adapted} if plan.ranks else {}
@@ -270,8 +271,13 @@ def _inject(model: Any, plan: Plan, method: LiveAdapter, *, seed: int) -> Any:
         odd = sorted(set(live.items()) ^ set(plan.ranks.items()))[:3]
         raise BudgetMismatch(f"peft placed adapters otherwise than planned; first differences: {odd}")
     method.after_placing(peft_model)
+    trained_heads = tuple(f"{module}." for module in plan.encoder.head_modules)
     for name, weight in peft_model.named_parameters():
-        if any(f".{path}." in f".{name.replace('.modules_to_save.default', '')}." for path in plan.frozen_head):
+        path = base_name(name).replace(".modules_to_save.default", "")
+        in_head = "modules_to_save" in name and path.startswith(
+            trained_heads
+        )  # peft takes deeper ones that are called so, too
+        if ("modules_to_save" in name and not in_head) or any(f".{frozen}." in f".{path}." for frozen in plan.frozen_head):
             weight.requires_grad_(False)
     return peft_model
 
@@ -282,7 +288,7 @@ def _under_its_head(
     """The base in its stock class or under a pooled head, and the names of its tensors that are new."""
     encoder, skip = plan.encoder, plan.encoder.head_modules
     how: dict[str, Any] = {"quantize": plan.adapter.quantize, "skip_modules": skip, "problem_type": problem_type}
-    model, new = load_encoder(base, classes, seed=seed, **how)
+    model, new = load_encoder(base, classes, seed=seed, config=encoder.config, **how)
     if not encoder.pools:
         return model, new
     body = {name for part in encoder.body for name, _ in part.tensors}

@@ -17,6 +17,7 @@ from transformers.utils import logging as transformers_logging
 
 from rankwise.encoders.base import Base
 from rankwise.encoders.describe import Encoder, describe
+from rankwise.encoders.family import Config
 from rankwise.errors import ModelError, require
 from rankwise.model.classifier import check_finite, copy_misaligned
 from rankwise.system.hub import is_reachable
@@ -25,12 +26,17 @@ ONE_LABEL = "single_label_classification"
 
 
 def load_tokenizer(base: Base) -> Any:
-    """The base's tokenizer. Raises ModelError when there is none, or when it cannot pad."""
+    """The base's tokenizer; one that has no padding token, as a decoder's, pads with the token that ends a text.
+
+    Raises ModelError when there is none, or when it cannot pad.
+    """
     with quiet(), _explained(base, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(base.location, revision=base.revision, local_files_only=_local_only(base))
     _check_vocabulary(base, tokenizer)
     if tokenizer.pad_token_id is None:
-        raise ModelError(f"{base.name}: its tokenizer has no padding token; expected an encoder's tokenizer")
+        if tokenizer.eos_token_id is None:
+            raise ModelError(f"{base.name}: its tokenizer has no padding token, and none that ends a text")
+        tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
@@ -47,12 +53,14 @@ def load_encoder(
     quantize: str = "none",
     skip_modules: Sequence[str] = (),
     problem_type: str = ONE_LABEL,
+    config: Config | None = None,
 ) -> tuple[Any, tuple[str, ...]]:
     """The base with a classification head for `classes`, in fp32, and the names of its newly initialised tensors.
 
     New tensors are drawn from `seed`, leaving torch's generator as it was. `quantize="nf4"` keeps linear layers in 4 bits,
-    but for `skip_modules`. `problem_type` is what transformers calls the task. Raises ModelError when the base can't be
-    loaded, and where its weights and its config.json are not of one encoder: only a head may be new.
+    but for `skip_modules`. `problem_type` is what transformers calls the task. `config` is the base's config.json, where it
+    was read already. Raises ModelError when the base can't be loaded, and where its weights and its config.json are not of
+    one encoder: only a head may be new.
     """
     with quiet():
         more = {"quantization_config": _nf4(skip_modules)} if quantize == "nf4" else {}
@@ -74,8 +82,9 @@ def load_encoder(
             output_attentions=False,
             **more,
         )
-    config = {**model.config.to_dict(), "quantization_config": None}  # which is ours
+    config = config or {**model.config.to_dict(), "quantization_config": None}  # which is ours
     encoder = describe(config, name=base.name, classes=len(classes))
+    _read_whole_texts(model, encoder, base)
     _check_tensors(encoder, info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"])
     check_finite(model.named_parameters(), base.name)
     copy_misaligned((*model.parameters(), *model.buffers()))
@@ -84,6 +93,15 @@ def load_encoder(
             module.support_avx512bf16_for_cpu = False  # which repacks 4-bit weights at an evaluation: these pass no gradient
     new = {*info["missing_keys"], *(entry[0] for entry in info["mismatched_keys"])}
     return model, tuple(sorted(new))
+
+
+def _read_whole_texts(model: Any, encoder: Encoder, base: Base) -> None:
+    """Let a decoder keep nothing for tokens to come, and know which token is padding, before which its class reads a text."""
+    text = model.config.get_text_config()
+    if encoder.traits.causal or not encoder.traits.pools:
+        model.config.use_cache = text.use_cache = False
+    if encoder.traits.causal:
+        model.config.pad_token_id = text.pad_token_id = load_tokenizer(base).pad_token_id
 
 
 def check_match(tokenizer: Any, model: Any, name: str) -> None:
@@ -155,8 +173,9 @@ def _check_tensors(
             f"{encoder.name}: its checkpoint lacks {_some(lacking)}, which config.json tells of and which would be random; "
             "take the config.json that was saved with these weights, or a checkpoint that has them"
         )
-    container = f"{encoder.traits.layer_path.partition('.')[0]}."  # of the layers; headless checkpoints leave out the root
-    if idle := sorted(name for name in unexpected if name.removeprefix(f"{encoder.root}.").startswith(container)):
+    root = f"{encoder.root}."  # which headless checkpoints leave out
+    lists = tuple({f"{path.removeprefix(root).partition('.')[0]}." for path in encoder.layer_paths})
+    if idle := sorted(name for name in unexpected if name.removeprefix(root).startswith(lists)):
         raise ModelError(
             f"{encoder.name}: its checkpoint has {_some(idle)}, for which config.json ({encoder.layers} layers) has no "
             "place; take the config.json that was saved with these weights"

@@ -65,7 +65,7 @@ class PooledClassifier(nn.Module):
         self.described = described
         self.config: Any = encoder.config
         if getattr(encoder, "pooler", None) is not None:
-            encoder.pooler = None
+            encoder.pooler = nn.Identity()  # not None, which some classes call
         self.add_module(described.root, encoder)
         self.add_module(POOLED_HEAD, nn.Linear(described.head_width, len(classes)))
         self.adapter: list[Any] = []
@@ -106,8 +106,9 @@ def pooled(hidden: Tensor, attention_mask: Tensor, reads: str, segments: Tensor 
     """
     if reads == "first":
         return hidden[:, 0]
-    if reads == "last":  # texts of encoders that read it are padded on the left
-        return hidden[:, -1]
+    if reads == "last":  # on whichever side of it the padding is
+        places = torch.arange(hidden.shape[1], device=hidden.device) * attention_mask  # (B, T)
+        return hidden[torch.arange(len(hidden), device=hidden.device), places.argmax(1)]
     if reads == "apart":
         assert segments is not None, "of pairs alone the texts are read apart"
         u, v = (_mean(hidden, attention_mask * (segments == side)) for side in (0, 1))  # (B, H)

@@ -198,31 +198,41 @@ def settled(recipe: Recipe, encoder: Encoder | None = None) -> Recipe:
         return recipe
     method, says = method_of(recipe.adapter), recipe.head.pooling != "auto"
     slim = method.stock_head
-    if method.trains_weights and not says:
+    if not slim and not says:
         encoder = encoder or find(recipe.base, classes=2, revision=recipe.revision)
-        slim = stated_pooling(recipe.base, encoder.config, revision=recipe.revision) is None
+        slim = not encoder.traits.pools
+        if method.trains_weights and not slim:
+            slim = stated_pooling(recipe.base, encoder.config, revision=recipe.revision) is None
     head = recipe.head.model_copy(update={"kind": "slim" if slim else "pooled"})
     return recipe.model_copy(update={"head": head})
 
 
 def _pooled(recipe: Recipe, encoder: Encoder) -> Encoder:
-    """The encoder under a pooled head, which reads what the recipe says, else what the base says, else the mean."""
+    """The encoder under a pooled head, which reads what the recipe says, else what the base says, else the mean.
+
+    Of a decoder it is the last token, which alone has read all others.
+    """
     if method_of(recipe.adapter).stock_head:
         raise PlanError(
             f"{recipe.adapter.method} goes through transformers' own classes, which have no pooled head; "
             "type --set head.kind=slim"
         )
+    if not encoder.traits.pools:
+        raise PlanError(
+            f"{encoder.name} ({encoder.family}): its last hidden states are not one for each token of the text, so no pooled "
+            "head can stand on them; type --set head.kind=slim"
+        )
     pooling: str = recipe.head.pooling
     if pooling == "apart":
-        segments = encoder.traits.sizes.get("S")
-        if encoder.traits.fast_path is None or segments is None or encoder.config.get(*segments) < 2:
+        if encoder.traits.fast_path is None or encoder.segments < 2:
             raise PlanError(
                 f"head.pooling is apart, and {encoder.name} does not tell the two texts of a pair by segment ids, as BERT "
                 "and ELECTRA do; leave head.pooling out, or take base: minilm"
             )
         return encoder.with_pooled_head("apart")
     if pooling == "auto":
-        pooling = stated_pooling(recipe.base, encoder.config, revision=recipe.revision) or "mean"
+        usual = "token" if encoder.traits.causal else "mean"
+        pooling = stated_pooling(recipe.base, encoder.config, revision=recipe.revision) or usual
     return encoder.with_pooled_head("mean" if pooling == "mean" else encoder.reads if encoder.reads != "mean" else "first")
 
 

@@ -34,6 +34,11 @@ def depth_group(layer: int, layers: int, groups: int) -> int:
 
 def targeted_sites(encoder: Encoder, adapter: AdapterSpec) -> list[Site]:
     """The encoder's linear layers of the kinds that `adapter.targets` names. Raises PlanError for a kind that it has not."""
+    if not encoder.sites:
+        raise PlanError(
+            f"{encoder.name} ({encoder.family}) has no linear layers that an adapter could stand in; type --set "
+            "adapter.method=bias or --set adapter.method=full"
+        )
     if adapter.targets == "all":
         return list(encoder.sites)
     missing = [kind for kind in adapter.targets if kind not in encoder.kinds]

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from rankwise.recipe.methods import METHODS, MethodName
 from rankwise.recipe.values import Count, Positive, Spec, one_or_many
 
-Kind = Literal["query", "key", "value", "attention_output", "ffn_in", "ffn_gate", "ffn_out", "query_key_value"]
+Kind = Literal["query", "key", "value", "attention_output", "ffn_in", "ffn_gate", "ffn_out", "query_key_value", "other"]
 SHORT_KINDS = {kind: kind.removeprefix("attention_").replace("_", " ") for kind in get_args(Kind)}
 SHORT_KINDS["query_key_value"] = "qkv"
 """What a kind is called where there is little room."""

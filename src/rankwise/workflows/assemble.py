@@ -47,6 +47,7 @@ class Memo:
 
         def make() -> tuple[Any, Prepared]:
             tokenizer = load_tokenizer(base)
+            tokenizer.padding_side = planned.encoder.traits.padding_side or tokenizer.padding_side
             if labelled.train.layout.text_pair:
                 match_segments(tokenizer, planned.encoder)
             if planned.encoder.reads == "apart":
@@ -96,6 +97,11 @@ def assemble(
         raise RecipeError(
             "head.pooling is apart, which is for pairs, and the data has single texts; leave it out, or name the column of "
             "the second text: --set data.text_pair=COLUMN"
+        )
+    if not labelled.task.has_classes and len(planned.encoder.head[-1].tensors) < 2:
+        raise RecipeError(
+            f"the head of {planned.encoder.name} ({planned.encoder.family}) has no bias, and a number needs one; type "
+            "--set head.kind=pooled"
         )
     kinds = recipe.evaluate.shifts if recipe.train.select_by == "worst_shift" else ()
     shifted = shifted_tokens(labelled.validation.texts, data.validation.tokens, kinds, tokenizer, data.preprocessing)
