@@ -6,9 +6,8 @@ import pytest
 from plans import applied, encoder
 
 from rankwise.errors import OverBudget
-from rankwise.planning.methods import method_of
+from rankwise.planning.methods import UNDER_SMALL_CAPS, method_of
 from rankwise.planning.plan import plan, trained
-from rankwise.planning.under_cap import WAYS
 from rankwise.recipe import Recipe
 from rankwise.recipe.methods import HEAD_ALONE
 
@@ -42,10 +41,10 @@ def test_auto_spends_a_small_cap_on_the_encoder_where_the_head_leaves_some(base,
 
 def test_the_rate_is_that_at_which_the_way_did_best():
     recipe = auto("minilm", 10_000)
-    found, way = trained(recipe, classes=4), WAYS[0]
-    assert (found.adapter.method, found.train.learning_rate) == (way.method, way.rate)
+    found, best = trained(recipe, classes=4), next(iter(UNDER_SMALL_CAPS))
+    assert (found.adapter.method, found.train.learning_rate) == (best, UNDER_SMALL_CAPS[best])
     notes = plan(recipe, classes=4).notes
-    assert f"lora does not fit the cap of 10,000, so the best known way that does: {way.method}" in notes
+    assert f"lora does not fit the cap of 10,000, so the best known way that does: {best}" in notes
 
 
 def test_where_nothing_but_the_head_fits_the_head_trains():
@@ -62,8 +61,8 @@ def test_a_cap_that_lora_fits_and_a_rank_that_somebody_gave_are_left_alone():
 
 
 def test_every_way_is_a_method_that_can_be_placed_everywhere():
-    for way in WAYS:
+    for method in UNDER_SMALL_CAPS:
         for family in ("bert", "xlnet", "modernbert", "eurobert"):
-            adapter = auto("minilm", 1000, f"adapter.method={way.method}", "adapter.rank=2").adapter
+            adapter = auto("minilm", 1000, f"adapter.method={method}", "adapter.rank=2").adapter
             ranks = {site.name: 2 for site in encoder(family).sites} if adapter.has_ranks else {}
             method_of(adapter).entries(encoder(family), adapter, ranks)

@@ -459,6 +459,9 @@ METHODS: dict[MethodName, Method] = {
     "bias": Bias(),
 }
 
+UNDER_SMALL_CAPS: Mapping[MethodName, float | None] = {"lora-xs": 3e-3, "head": None}
+"""What to train where no LoRA fits, the best known first, each with the learning rate at which it did best: board.csv."""
+
 
 def method_of(adapter: AdapterSpec) -> Method:
     """The planning half of the method that an adapter's recipe names."""

@@ -4,28 +4,13 @@ Which way is best under which cap was measured (benchmarks/board.py); each comes
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from rankwise.encoders.describe import Encoder
 from rankwise.errors import PlanError
-from rankwise.planning.methods import method_of
+from rankwise.planning.methods import UNDER_SMALL_CAPS, method_of
 from rankwise.planning.ranks import Draft
 from rankwise.recipe import Recipe
 from rankwise.recipe.adapter import LastK
-from rankwise.recipe.methods import HEAD_ALONE, MethodName
-
-
-@dataclass(frozen=True)
-class Way:
-    """A method with the learning rate at which it did best under small caps."""
-
-    method: MethodName
-    rate: float | None
-    """None where the recipe's is as good."""
-
-
-WAYS = (Way("lora-xs", 3e-3), Way(HEAD_ALONE, None))
-"""The best known first."""
 
 
 def under_cap(recipe: Recipe, encoder: Encoder) -> Recipe:
@@ -36,10 +21,10 @@ def under_cap(recipe: Recipe, encoder: Encoder) -> Recipe:
     draft = Draft(encoder, recipe.adapter, recipe.head, recipe.budget.parameters)
     if not recipe.budget.shrink or recipe.adapter.rank != "max" or draft.cap is None or draft.ledger.fits:
         return recipe
-    for way in WAYS:
-        found = largest(draft.adapted(method=way.method, bias="none", quantize="none", dropout=0.0))
+    for method, best_rate in UNDER_SMALL_CAPS.items():
+        found = largest(draft.adapted(method=method, bias="none", quantize="none", dropout=0.0))
         if found is not None:
-            rate = {} if way.rate is None else {"learning_rate": way.rate}
+            rate = {} if best_rate is None else {"learning_rate": best_rate}
             changed = {"adapter": found.adapter, "train": recipe.train.model_copy(update=rate)}
             return recipe.model_copy(update=changed)
     return recipe
