@@ -438,7 +438,7 @@ METHODS: dict[MethodName, Method] = {
     "delora": LowRank(magnitudes=lambda _: 1, frozen=lambda site, _: site.d_in, has_alpha=False),
     "miss": LowRank(_outputs, has_alpha=False),  # arXiv 2409.15371: A is fixed, each row sums every R-th input
     "loha": LowRank(lambda site, rank: 2 * site.cost(rank)),  # arXiv 2108.06098: the product, entry by entry, of two B·A
-    "lokr": Lokr(),
+    "lokr": Lokr(usual_rate=1e-2),
     # arXiv 2405.17484: R reflections of the inputs, which in pairs start as none
     "hra": LowRank(_inputs, has_alpha=False, step=2),
     "fourierft": FourierFt(lambda site: site.d_in * site.d_out, "spectra", usual_rate=1e-2),
@@ -459,8 +459,8 @@ METHODS: dict[MethodName, Method] = {
     "bias": Bias(),
 }
 
-UNDER_SMALL_CAPS: Mapping[MethodName, float | None] = {"lora-xs": 3e-3, "head": None}
-"""What to train where no LoRA fits, the best known first, each with the learning rate at which it did best: board.csv."""
+UNDER_SMALL_CAPS: Mapping[MethodName, float | None] = {"lora": 1e-3, "beft": 3e-3, "head": None}
+"""What to train where LoRA does not fit everywhere, the best known first, with the rate at which it did best: board.csv."""
 
 
 def method_of(adapter: AdapterSpec) -> Method:

@@ -31,7 +31,9 @@ def under_cap(recipe: Recipe, encoder: Encoder) -> Recipe:
 
 
 def largest(draft: Draft) -> Draft | None:
-    """The draft with its own options, or in as many upper layers, as its cap holds; None where nothing of it fits."""
+    """The draft with its own options, in as many upper layers, or on as many kinds of linear layer of the last, as its
+    cap holds; None where nothing of it fits.
+    """
     return next((smaller for smaller in _smaller(draft) if _fits(smaller)), None)
 
 
@@ -43,8 +45,12 @@ def _smaller(draft: Draft) -> Iterator[Draft]:
     options = method.smaller(draft.encoder, draft.adapter, left) if left > 0 else {}
     yield draft.adapted(**options)
     if method.by_layer and draft.adapter.allocate.policy in ("uniform", "last-k"):
-        for layers in range(draft.encoder.layers - 1, 0, -1):
-            yield draft.adapted(allocate=LastK(policy="last-k", k=layers))
+        upper = [draft.adapted(allocate=LastK(policy="last-k", k=k)) for k in range(draft.encoder.layers - 1, 0, -1)]
+        yield from upper
+        kinds = draft.encoder.kinds if draft.adapter.targets == "all" else draft.adapter.targets
+        yield from (
+            draft.adapted(allocate=LastK(policy="last-k", k=1), targets=kinds[:n]) for n in range(len(kinds) - 1, 0, -1)
+        )
 
 
 def _fits(draft: Draft) -> bool:
