@@ -32,7 +32,7 @@ def test_the_cap_is_strict():
 
 @pytest.mark.parametrize("name", builtin_recipes())
 def test_each_fix_when_typed_fits_and_trains_what_it_promised(name):
-    caps = (1_000, 4_000, 20_000, 60_000, 300_000)  # none holds what it trains, but auto shrinks into the last two
+    caps = (1_000, 4_000, 20_000, 60_000, 300_000)  # none holds what it trains, the last two of which auto fits
     for cap in caps[:3] if name == "auto" else caps:
         changes = (f"budget.parameters={cap}", "budget.shrink=false")
         for typed, promised in refusal(*changes, recipe=name).fixes.items():
