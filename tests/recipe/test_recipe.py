@@ -27,6 +27,7 @@ from rankwise.recipe.yaml import read_text
 BUILT_IN = [
     "quickstart",
     "auto",
+    "kaggle-decoder",
     "tiered-rmsprop",
     "tiered-adamw",
     "uniform-qkv",
@@ -314,14 +315,14 @@ def test_from_dict_refuses_like_a_file_does():
 # ------------------------------------------------------------------------------------------------- what ships, and docs
 
 
-def test_ten_recipes_are_built_in_in_the_order_of_their_reports():
+def test_eleven_recipes_are_built_in_in_the_order_of_their_reports():
     assert builtin_recipes() == BUILT_IN
 
 
 def test_a_shipped_recipe_is_named_as_its_file_and_says_what_it_is_for():
     recipes = {name: Recipe.load(name) for name in BUILT_IN}
     assert [name for name, recipe in recipes.items() if recipe.name != name or len(recipe.summary) <= 20] == []
-    reports = [recipes[name].published for name in BUILT_IN[2:]]
+    reports = [recipes[name].published for name in BUILT_IN[3:]]
     assert [report.report for report in reports if not report.notes] == []
     assert {report.report[:3] for report in reports} == {"000", "001", "002", "003", "004"}
 

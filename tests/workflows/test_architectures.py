@@ -12,7 +12,7 @@ from conftest import CLASSES, VOCABULARY
 from rankwise.data.batches import Padding, collate
 from rankwise.data.labelled import read_labelled
 from rankwise.data.tokens import tokenize
-from rankwise.encoders.describe import find
+from rankwise.encoders.describe import describe, find
 from rankwise.errors import PlanError, RecipeError
 from rankwise.model.adapters import merged
 from rankwise.model.classifier import in_eval_mode, to_tensors
@@ -60,7 +60,16 @@ def test_an_architecture_goes_the_whole_way(model_type, recipe_for, tmp_path):
     inputs = to_tensors(collate(tokenize(tokenizer, TEXTS, max_length=24), range(3), Padding.of(tokenizer)))
     with torch.inference_mode():
         torch.testing.assert_close(whole.eval()(**inputs).logits, logits(first, tokenizer), rtol=1e-4, atol=1e-4)
+    assert not any("padded" in note for note in run.facts.notes)
     assert [one.label for one in again.predict(TEXTS)] == [CLASSES[place] for place in alone.argmax(1).tolist()]
+
+
+def test_a_run_says_where_answers_go_by_the_padding(recipe_for, tmp_path):
+    recipe = recipe_for("fnet", "train.epochs=1", "evaluate.baselines=false")
+    run = train(recipe, tmp_path / "run", progress=False)
+    (note,) = (note for note in run.facts.notes if "padded" in note)
+    assert note.startswith("tiny-fnet (fnet) sees what texts are padded with: a logit changes by up to ")
+    assert note.endswith("--batch-size 1")
 
 
 # --------------------------------------------------------------------------------------------------------- decoders
@@ -143,3 +152,20 @@ def test_adapters_without_a_place_are_refused_and_biases_train(tiny):
         plan(Recipe(name="tiny").with_overrides(overrides), classes=3)
     planned = plan(Recipe(name="tiny").with_overrides([*overrides, "adapter.method=bias"]), classes=3)
     assert planned.ledger.sections()["bias"]
+
+
+QWEN3 = {  # of Qwen/Qwen3-0.6B
+    **{"model_type": "qwen3", "vocab_size": 151_936, "hidden_size": 1024, "intermediate_size": 3072, "head_dim": 128},
+    **{"num_hidden_layers": 28, "num_attention_heads": 16, "num_key_value_heads": 8, "max_position_embeddings": 40_960},
+    **{"tie_word_embeddings": True, "rope_theta": 1_000_000, "bos_token_id": 151_643, "eos_token_id": 151_645},
+}
+
+
+@pytest.mark.parametrize("quantize", ["none", "nf4"])
+def test_the_decoders_recipe_fits_its_cap_on_the_base_that_it_names(quantize):
+    recipe = Recipe.load("kaggle-decoder", [f"adapter.quantize={quantize}"])
+    encoder = describe(QWEN3, name=recipe.base, classes=4)
+    assert sum(part.parameters for part in encoder.body) == 596_049_920, "as it is published"
+    planned = plan(recipe, classes=4, encoder=encoder)
+    assert (planned.encoder.reads, len(planned.ranks), planned.notes) == ("last", 7 * 28, ())
+    assert planned.ledger.trainable_parameters == 10_096_644 < planned.ledger.budget

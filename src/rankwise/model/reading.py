@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from torch import nn
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import CONFIG_MAPPING, AutoModelForSequenceClassification, PreTrainedConfig
 from transformers.conversion_mapping import _MODEL_TO_CONVERSION_PATTERN
@@ -224,8 +224,8 @@ class Reading:
         return self._passed[1]
 
     @cached_property
-    def _passed(self) -> tuple[frozenset[str], int | None]:
-        """One text, forward and back: (the modules that get a gradient, the width of the hidden states)."""
+    def _passed(self) -> tuple[frozenset[str], int | None, bool]:
+        """One text, forward and back: (modules that get a gradient, the hidden states' width, whether it came through)."""
         widths: list[int] = []
         called: set[nn.Module] = set()
 
@@ -242,7 +242,7 @@ class Reading:
                 self.model.eval()(input_ids=ids, attention_mask=torch.ones_like(ids)).logits.sum().backward()
         except (RuntimeError, ValueError, TypeError, AttributeError, IndexError, AssertionError):
             named = (name for name, module in self.modules.items() if module in called or not OTHER_SENSES.search(name))
-            return frozenset(named), widths[0] if widths else getattr(self.config, "hidden_size", None)
+            return frozenset(named), widths[0] if widths else getattr(self.config, "hidden_size", None), False
         finally:
             for hook in hooks:
                 hook.remove()
@@ -252,7 +252,7 @@ class Reading:
             if any(weight.grad is not None for weight in module.parameters(recurse=False))
             and (module in called or name not in self.linears)  # else its weight is read past the module, and any adapter
         )
-        return learning, widths[0] if widths else None
+        return learning, widths[0] if widths else None, True
 
     @cached_property
     def reads_last_token(self) -> bool:
@@ -299,6 +299,8 @@ class Reading:
 
     def notes(self, body: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         """What is never adapted, and why."""
+        if not self._passed[2]:
+            yield "its forward pass needs numbers, so which layers texts reach is told by the names of its modules"
         adapted = {part["path"] for part in body if part["linear"]}
         left = [name for name in self.linears if name not in adapted and NUMBERED.match(name)]
         reasons: dict[str, Callable[[str], bool]] = {
@@ -326,29 +328,59 @@ class _Answered(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Operations that need a tensor's numbers answer as for a text that no padding follows, and every choice is the first."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name, first = func.overloadpacket.__name__, args[0] if args else None
-        if isinstance(first, torch.Tensor) and first.device.type == "meta":
-            if name == "_local_scalar_dense":
-                return True if first.dtype == torch.bool else 1.0 if first.is_floating_point() else 1
-            if name == "nonzero":
-                return torch.empty((max(1, len(first)), first.dim()), dtype=torch.long, device="meta")
-            if name == "unique_consecutive":
-                return torch.empty((1,), dtype=first.dtype, device="meta"), *(2 * [first.new_empty((0,), dtype=torch.long)])
-            if (
-                name == "_grouped_mm"
-            ):  # (M, K) rows in G groups, each with a (K, N) of its own; going back, (M, K) · (K, N) in G parts
-                in_parts = args[1].dim() == 2
-                return first.new_empty((*(args[2].shape if in_parts else ()), first.shape[0], args[1].shape[-1]))
-            if name == "index":  # by a mask: one place in each row
-                masks = [mask if mask is None or mask.dtype != torch.bool else mask.shape for mask in args[1]]
-                places = [
-                    [first.new_empty(part[:1], dtype=torch.long)] * len(part) if isinstance(part, torch.Size) else [part]
-                    for part in masks
-                ]
-                return func(first, [place for part in places for place in part])
-            if name == "_to_copy" and torch.device((kwargs or {}).get("device") or "meta").type != "meta":
-                return torch.ones(first.shape, dtype=kwargs.get("dtype") or first.dtype)
-        return func(*args, **(kwargs or {}))
+        answer = _ANSWERS.get(func.overloadpacket.__name__)
+        if answer is None or args[0].device.type != "meta":
+            return func(*args, **(kwargs or {}))
+        return answer(func, *args, **(kwargs or {}))
+
+
+def _number(_: Any, tensor: Tensor) -> bool | int | float:
+    return True if tensor.dtype == torch.bool else 1.0 if tensor.is_floating_point() else 1
+
+
+def _places(_: Any, tensor: Tensor) -> Tensor:
+    """One place in each row."""
+    return tensor.new_empty((max(1, len(tensor)), tensor.dim()), dtype=torch.long)
+
+
+def _distinct(_: Any, tensor: Tensor, **__: Any) -> tuple[Tensor, ...]:
+    """One value, and no counts."""
+    return tensor.new_empty((1,)), *(2 * [tensor.new_empty((0,), dtype=torch.long)])
+
+
+def _grouped(_: Any, left: Tensor, right: Tensor, offsets: Tensor, *__: Any, **___: Any) -> Tensor:
+    """(M, K) rows in G groups · (G, K, N); going back (M, K) · (K, N) in G parts of K, (G, M, N)."""
+    groups = offsets.shape if right.dim() == 2 else ()
+    return left.new_empty((*groups, left.shape[0], right.shape[-1]))
+
+
+def _at(func: Any, tensor: Tensor, places: Sequence[Tensor | None]) -> Any:
+    """What lies at places; a mask has one in each row."""
+    chosen: list[Tensor | None] = []
+    for place in places:
+        is_mask = place is not None and place.dtype == torch.bool
+        chosen += (
+            [tensor.new_empty(place.shape[:1], dtype=torch.long)] * place.dim() if place is not None and is_mask else [place]
+        )
+    return func(tensor, chosen)
+
+
+def _copied(func: Any, tensor: Tensor, **kwargs: Any) -> Any:
+    """A tensor that a device with numbers gets is all ones."""
+    if torch.device(kwargs.get("device") or "meta").type == "meta":
+        return func(tensor, **kwargs)
+    return torch.ones(tensor.shape, dtype=kwargs.get("dtype") or tensor.dtype)
+
+
+_ANSWERS: Mapping[str, Callable[..., Any]] = {
+    "_local_scalar_dense": _number,
+    "nonzero": _places,
+    "unique_consecutive": _distinct,
+    "_grouped_mm": _grouped,
+    "index": _at,
+    "_to_copy": _copied,
+}
+"""What an operation of torch's that has no answer without numbers gives, by its name."""
 
 
 def _without_weights(config: Mapping[str, Any], classes: int) -> Any:

@@ -27,6 +27,8 @@ from rankwise.inference.baselines import Fitted as FittedBaselines
 from rankwise.inference.baselines import baselines, fitted_baselines
 from rankwise.inference.decision import energy
 from rankwise.inference.evaluation import Evaluation, evaluated
+from rankwise.inference.padding import change_by_padding
+from rankwise.inference.torch_scorer import TorchScorer
 from rankwise.planning.deployment import deployable
 from rankwise.planning.forecast import counting_seconds, steps_in
 from rankwise.planning.plan import Plan, plan, settled
@@ -185,7 +187,7 @@ def _train_into(
         events.emit(RunScored.of(test.scores))
 
     if accelerator.is_main_process:
-        found = (job.forecast.more_epochs, str(fitted.collapsed or ""), RECOMPUTED * fitted.recomputes)
+        found = (job.forecast.more_epochs, str(fitted.collapsed or ""), RECOMPUTED * fitted.recomputes, _about_padding(job))
         notes = [*job.data.notes, *warnings, *filter(None, (told, *found))]
         facts = facts_of(job, fitted, folder, seconds=time.monotonic() - started, notes=notes)
         if ladder is not None:
@@ -198,6 +200,20 @@ def _train_into(
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return Run.load(folder)
+
+
+def _about_padding(job: Job) -> str:
+    """A line where an encoder that no test here has seen answers for a text by what it is padded with; empty elsewhere."""
+    encoder = job.plan.encoder
+    if job.words is not None or encoder.traits.padding_side is None:
+        return ""
+    change = change_by_padding(TorchScorer(job.classifier), job.data.test.tokens, job.padding)
+    return (
+        f"{encoder.name} ({encoder.family}) sees what texts are padded with: a logit changes by up to {change:.2g} beside a "
+        "longer text; one text at a time is answered the same each time: --batch-size 1"
+        if change
+        else ""
+    )
 
 
 def _beside(data: Prepared, events: Events, *, whole: bool) -> FittedBaselines:
