@@ -44,7 +44,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=None)
     parser.add_argument("--test-rows", type=int, default=None)
     parser.add_argument("--base", default="minilm")
-    parser.add_argument("--recipes", nargs="*", default=[name for name in builtin_recipes() if name != "quickstart"])
+    parser.add_argument(
+        "--recipes", nargs="*", default=[name for name in builtin_recipes() if name not in ("quickstart", "kaggle-decoder")]
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key in every recipe")
     options = parser.parse_args()
     for name in options.recipes:
