@@ -16,9 +16,10 @@ from pathlib import Path
 from results_file import write
 
 from rankwise import Run
+from rankwise.recipe.methods import METHODS
 
 RESULTS = Path(__file__).parent / "results" / "methods.csv"
-ORDER = ("lora", "adalora", "vera", "ia3", "prefix", "bias", "head", "full")
+ORDER = tuple(METHODS)
 
 
 def main() -> None:

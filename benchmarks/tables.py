@@ -12,6 +12,7 @@ from pathlib import Path
 
 import accuracy
 import allocation
+import board
 import decide
 import few_rows
 import front
@@ -52,6 +53,7 @@ def main() -> None:
         "memory": memory_table(),
         "minutes": "\n".join(minutes.table()) + "\n",
         "allocation": "\n".join(allocation.table()) + "\n",
+        "board": "\n".join(board.table()) + "\n",
         "accuracy": "\n".join(accuracy.table()) + "\n",
         "suspects": suspects_table(),
         "suspects_several": suspects_several_table(),

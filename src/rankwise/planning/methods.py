@@ -7,7 +7,7 @@ A method is an object that never changes, a row of METHODS at the end; a recipe'
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from rankwise.encoders.describe import Encoder, Part, Site
 from rankwise.encoders.families import FAMILIES
@@ -459,8 +459,18 @@ METHODS: dict[MethodName, Method] = {
     "bias": Bias(),
 }
 
-UNDER_SMALL_CAPS: Mapping[MethodName, float | None] = {"lora": 1e-3, "beft": 3e-3, "head": None}
-"""What to train where LoRA does not fit everywhere, the best known first, with the rate at which it did best: board.csv."""
+
+class Way(NamedTuple):
+    """A method with the learning rate at which it did best under small caps, the recipe's where that is None."""
+
+    method: MethodName
+    rate: float | None
+    least: float = 0.0
+    """The share of layers that it must fit in to be taken."""
+
+
+UNDER_SMALL_CAPS = (Way("lora", 1e-3, least=0.5), Way("beft", 3e-3), Way("lora", 1e-3), Way("head", None))
+"""What to train where LoRA does not fit everywhere, the best known first: benchmarks/results/board.csv."""
 
 
 def method_of(adapter: AdapterSpec) -> Method:

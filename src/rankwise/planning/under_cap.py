@@ -21,10 +21,10 @@ def under_cap(recipe: Recipe, encoder: Encoder) -> Recipe:
     draft = Draft(encoder, recipe.adapter, recipe.head, recipe.budget.parameters)
     if not recipe.budget.shrink or recipe.adapter.rank != "max" or draft.cap is None or draft.ledger.fits:
         return recipe
-    for method, best_rate in UNDER_SMALL_CAPS.items():
-        found = largest(draft.adapted(method=method, bias="none", quantize="none", dropout=0.0))
-        if found is not None:
-            rate = {} if best_rate is None else {"learning_rate": best_rate}
+    for way in UNDER_SMALL_CAPS:
+        found = largest(draft.adapted(method=way.method, bias="none", quantize="none", dropout=0.0))
+        if found is not None and _layers(found) >= way.least * encoder.layers:
+            rate = {} if way.rate is None else {"learning_rate": way.rate}
             changed = {"adapter": found.adapter, "train": recipe.train.model_copy(update=rate)}
             return recipe.model_copy(update=changed)
     return recipe
@@ -51,6 +51,12 @@ def _smaller(draft: Draft) -> Iterator[Draft]:
         yield from (
             draft.adapted(allocate=LastK(policy="last-k", k=1), targets=kinds[:n]) for n in range(len(kinds) - 1, 0, -1)
         )
+
+
+def _layers(draft: Draft) -> int:
+    """In how many layers a draft of `largest` trains."""
+    policy = draft.adapter.allocate
+    return policy.k if isinstance(policy, LastK) and isinstance(policy.k, int) else draft.encoder.layers
 
 
 def _fits(draft: Draft) -> bool:

@@ -248,7 +248,8 @@ class Delora(SavedLowRank):
     renamed = (".delora_w_norm.default", ".delora_w_norm")
 
     def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
-        return {"peft_type": "DELORA", **ranks_config(plan)}
+        strength = 1  # where it starts; peft's 15 moves a small encoder's weights so far at once that it learns nothing
+        return {"peft_type": "DELORA", "delora_lambda": strength, **ranks_config(plan)}
 
     def live(self, module: Any) -> LowRankUpdate:
         (name,) = module.active_adapters
