@@ -482,6 +482,8 @@ def test_rungs_that_would_be_the_same_are_tried_once(climbing, changes, climbed)
     [
         (["rungs=[all,top]"], "in the order tfidf, features, top, all"),
         (["head.start=identity"], "rungs start from a fitted head"),
+        (["adapter.method=head", "rungs=[all]"], "are the same as features; type --rung features"),
+        (["adapter.method=ia3", "rungs=[top]"], "are the same as all; type --rung all"),
     ],
 )
 def test_rungs_that_can_not_be_climbed_are_refused(climbing, changes, message):

@@ -15,7 +15,7 @@ from rankwise.errors import OverTime
 from rankwise.planning.deployment import Deployment, answering_gflops, deployment, rows_line
 from rankwise.planning.memory import GB, fit_batches, of_baselines, peak_bytes
 from rankwise.planning.operations import Operations, cache_bytes, operations
-from rankwise.planning.plan import Plan
+from rankwise.planning.plan import Plan, rungs_of
 from rankwise.planning.plan import plan as make_plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe
@@ -184,7 +184,7 @@ def forecast(
         rung: (1 + work.folds) * counting_seconds(work, plan.encoder.classes)
         if rung == COUNTED_WORDS
         else _rung_seconds(recipe.rung(rung, few=work.folds > 0), plan.encoder.classes, work, pace)
-        for rung in recipe.climbed(few=work.folds > 0)
+        for rung in rungs_of(recipe, classes=plan.encoder.classes, few=work.folds > 0)
     }
     seconds = durations.whole(steps, passes)
     if rungs and minutes is not None and recipe.starts_at_once and measured is None:  # later there soon is something

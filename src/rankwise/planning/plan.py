@@ -12,7 +12,8 @@ from rankwise.planning.policies import depth_group, targeted_sites
 from rankwise.planning.ranks import Draft
 from rankwise.planning.under_cap import under_cap
 from rankwise.planning.ways_to_fit import over_budget
-from rankwise.recipe import AdapterSpec, ByImportance, HeadSpec, Recipe, TrainSpec
+from rankwise.recipe import AdapterSpec, ByImportance, HeadSpec, Recipe, Rung, TrainSpec
+from rankwise.recipe.adapter import LastK
 from rankwise.recipe.methods import HEAD_ALONE
 from rankwise.recipe.recipe import COUNTED_WORDS
 from rankwise.system import html
@@ -192,6 +193,15 @@ def trained(recipe: Recipe, *, classes: int) -> Recipe:
     return under_cap(recipe, _pooled(recipe, encoder) if recipe.head.kind == "pooled" else encoder)
 
 
+def rungs_of(recipe: Recipe, *, classes: int, few: bool) -> tuple[Rung, ...]:
+    """The rungs that are tried, of `few` rows or more.
+
+    Under a cap so small that it shrinks what adapts, that is in upper layers as it is, so both are not tried.
+    """
+    shrinks = recipe.budget.shrink and trained(recipe, classes=classes).adapter != recipe.adapter
+    return recipe.climbed(few=few or shrinks)
+
+
 def settled(recipe: Recipe, encoder: Encoder | None = None) -> Recipe:
     """The recipe with the kind of head that `auto` comes to; the encoder is its base's, where that is known already."""
     if recipe.head.kind != "auto":
@@ -274,8 +284,11 @@ def _notes(recipe: Recipe, draft: Draft) -> Iterator[str]:
 def _shrunk(asked: Recipe, recipe: Recipe) -> Iterator[str]:
     if recipe.adapter != asked.adapter:
         what = method_of(recipe.adapter).words if recipe.adapter.method == HEAD_ALONE else recipe.adapter.method
-        cap = recipe.budget.parameters
-        yield f"{asked.adapter.method} does not fit the cap of {cap:,}, so the best known way that does: {what}"
+        allocate = recipe.adapter.allocate
+        if isinstance(allocate, LastK) and allocate != asked.adapter.allocate:
+            what = f"{what} in the last layer" if allocate.k == 1 else f"{what} in the last {allocate.k} layers"
+        too_large = f"{asked.adapter.method} on every layer does not fit the cap of {recipe.budget.parameters:,}"
+        yield f"{too_large}, so the best known way that does: {what}"
 
 
 def _idle_tiers(tiers: Sequence[float], draft: Draft) -> Iterator[str]:

@@ -88,6 +88,10 @@ class Recipe(Spec):
                 f"rungs start from a fitted head, and head.start is '{self.head.start}'; type --set head.kind=pooled "
                 "--set head.start=fitted, or take the recipe auto"
             )
+        if self.rungs and not self.climbed():
+            other = FITTED_HEAD if self.adapter.method == HEAD_ALONE else "all"
+            same = f"which for adapter.method '{self.adapter.method}' are the same as {other}"
+            raise ValueError(f"rungs are {', '.join(self.rungs)}, {same}; type --rung {other}")
         return self
 
     def climbed(self, *, few: bool = False) -> tuple[Rung, ...]:

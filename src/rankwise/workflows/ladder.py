@@ -23,6 +23,7 @@ from rankwise.data.tasks import Labels, Task
 from rankwise.errors import OverTime
 from rankwise.inference.words import Words, held_out_words
 from rankwise.model.text_states import TextStates
+from rankwise.planning.plan import rungs_of
 from rankwise.recipe import Recipe, Rung
 from rankwise.recipe.recipe import AT_ONCE, COUNTED_WORDS, FITTED_HEAD
 from rankwise.run.format import LadderFacts, RungFacts
@@ -101,7 +102,7 @@ class Ladder:
         best: Reached | None = None
         rung, ended, interrupted = self.recipe.rungs[0], "", False
         try:
-            for rung in self.recipe.climbed(few=self.folds > 0):
+            for rung in rungs_of(self.recipe, classes=len(self.labelled.classes), few=self.folds > 0):
                 found = self._try(rung, best)
                 if found is None:
                     ended = f"there was no time for the rung {rung}"
