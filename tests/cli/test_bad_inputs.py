@@ -71,10 +71,13 @@ def folder(path: Path) -> None:
     path.mkdir()
 
 
+ENDS = ("pad_token", "eos_token", "sep_token")
+
+
 def without_padding(path: Path) -> None:
     save_tiny("bert", path)
     settings = json.loads((path / "tokenizer_config.json").read_text())
-    (path / "tokenizer_config.json").write_text(json.dumps({key: settings[key] for key in settings if key != "pad_token"}))
+    (path / "tokenizer_config.json").write_text(json.dumps({key: settings[key] for key in settings if key not in ENDS}))
 
 
 def zipped(path: Path) -> None:
@@ -256,16 +259,16 @@ TABLE = [
     error(
         38,
         None,
-        r"tokens: its tokenizer has no padding token; expected an encoder's tokenizer",
+        r"tokens: its tokenizer has no padding token, and none that ends a text",
         "data t.csv --base tokens",
         **{"t.csv": GOOD, "tokens": without_padding},
     ),
     error(
         39,
         None,
-        r"decoder: model type 'gpt2' is no encoder that rankwise knows; expected one of .*bert",
-        "plan auto --set base=decoder",
-        **{"decoder/config.json": config(model_type="gpt2")},
+        r"hears: transformers has no class of it that classifies texts \(model type 'whisper'\); take a base that has one",
+        "plan auto --set base=hears",
+        **{"hears/config.json": config(model_type="whisper")},
     ),
     error(
         40,

@@ -67,7 +67,7 @@ def test_a_script_that_none_of_its_languages_is_written_in_rules_a_base_out(text
 
 
 def test_caps_are_kept_and_the_limit_that_is_too_low_is_named():
-    found = suggested(ENGLISH, "budget.parameters=45000", "budget.memory_gb=1.5")
+    found = suggested(ENGLISH, "budget.parameters=45000", "budget.shrink=false", "budget.memory_gb=1.5")
     assert fit_of(found, "roberta-large").over == "parameters"
     assert fit_of(found, "multilingual-minilm").over == "parameters"
     assert fit_of(found, "minilm").over is None

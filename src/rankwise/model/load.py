@@ -35,7 +35,8 @@ def load_tokenizer(base: Base) -> Any:
     _check_vocabulary(base, tokenizer)
     if tokenizer.pad_token_id is None:
         if tokenizer.eos_token_id is None:
-            raise ModelError(f"{base.name}: its tokenizer has no padding token, and none that ends a text")
+            none = f"{base.name}: its tokenizer has no padding token, and none that ends a text"
+            raise ModelError(f"{none}; name one in its tokenizer_config.json: pad_token")
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 

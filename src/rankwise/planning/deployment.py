@@ -16,7 +16,6 @@ from rankwise.planning.workload import Work
 from rankwise.recipe import BudgetSpec, Recipe
 from rankwise.recipe.adapter import WORD_BYTES
 from rankwise.recipe.recipe import COUNTED_WORDS
-from rankwise.stats.noninferiority import accuracy_rows_needed
 from rankwise.system.cores import default_threads, usable_cores
 from rankwise.system.speed import fastest_threads
 
@@ -76,6 +75,8 @@ class Deployment:
 
 def rows_line(rows: int, max_loss: float) -> str:
     """What to type where so many validation rows will hardly show that 8 bits lose at most `max_loss` points; else empty."""
+    from rankwise.stats.noninferiority import accuracy_rows_needed  # brings scipy, which nothing else here needs
+
     needed = accuracy_rows_needed(ALONE_RIGHT, 0.0, max_loss / 100)
     if needed is None or rows >= needed:
         return ""
