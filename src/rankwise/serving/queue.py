@@ -29,7 +29,7 @@ from rankwise.serving.states import Question, Text
 from rankwise.system.memory import return_freed_memory
 
 MOST_TEXTS = 512
-MOST_SECONDS = 1.0  # of work that may wait, so that no more is left once an overload ends
+MOST_SECONDS = 1.0  # of work that may be before one's own, so that an overload is over within a second of its end
 TOKENS = 8_192  # of a batch; what is longer is a batch of its own
 TIMEOUT = 30.0  # seconds
 TRIM_EVERY = 64  # texts: a second's work, of which giving memory back takes a hundredth
@@ -141,6 +141,7 @@ class Queue:
         """Whether what is new is refused, while what waits is answered."""
         self._entries = deque[_Entry]()
         self._waiting = 0
+        self._computing = 0
         self._changed = Condition()
         self._closed = False
         self._seconds_a_text = 0.01
@@ -180,8 +181,8 @@ class Queue:
         """Raises Refused where nothing more is taken, so that a body need not be read first."""
         if self.draining:
             raise Refused("the server is shutting down; ask again", "draining", status=503, headers={"retry-after": "1"})
-        seconds = self._waiting * self._seconds_a_text
-        if self._waiting >= self.most or seconds > self.most_seconds:
+        seconds = (self._waiting + self._computing) * self._seconds_a_text
+        if self._waiting >= self.most or (self._waiting and seconds > self.most_seconds):
             after = max(0.05, seconds)
             headers = {"retry-after": str(max(1, ceil(after))), "retry-after-ms": str(ceil(1000 * after))}
             raise Refused(f"{self._waiting} texts wait already; ask again", "overloaded", status=429, headers=headers)
@@ -203,8 +204,10 @@ class Queue:
         """Compute batches until the queue is closed, and give back what they freed, which lies in pieces of every size."""
         texts = 0
         while batch := self._taken():
+            self._computing = sum(len(entry.questions) for entry in batch)
             self._compute(batch)
-            texts += sum(len(entry.questions) for entry in batch)
+            texts += self._computing
+            self._computing = 0
             if texts >= TRIM_EVERY:
                 return_freed_memory()
                 texts = 0
