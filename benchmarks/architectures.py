@@ -35,8 +35,9 @@ from rankwise.data.batches import Padding, collate  # noqa: E402
 from rankwise.data.tokens import tokenize  # noqa: E402
 from rankwise.encoders import architecture  # noqa: E402
 from rankwise.encoders.base import Base, locate  # noqa: E402
-from rankwise.encoders.describe import Encoder, find  # noqa: E402
+from rankwise.encoders.encoder import Encoder  # noqa: E402
 from rankwise.encoders.families import FAMILIES  # noqa: E402
+from rankwise.encoders.finding import find  # noqa: E402
 from rankwise.errors import Defect, RankwiseError  # noqa: E402
 from rankwise.model import adapters, reading  # noqa: E402
 from rankwise.model.classifier import Classifier, in_eval_mode, to_tensors  # noqa: E402

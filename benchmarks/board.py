@@ -134,7 +134,7 @@ def measure(job: Job) -> dict[str, object]:
 def _filling(recipe: Recipe, folder: Path) -> Recipe:
     """The recipe with its way as large as its cap holds. Raises PlanError where nothing of it fits."""
     from rankwise.data.labelled import read_labelled
-    from rankwise.encoders.describe import find
+    from rankwise.encoders.finding import find
     from rankwise.errors import PlanError
     from rankwise.planning.ranks import Draft
     from rankwise.planning.under_cap import largest

@@ -17,8 +17,9 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from rankwise.encoders import architecture
-from rankwise.encoders.describe import describe, find
+from rankwise.encoders.describe import describe
 from rankwise.encoders.families import FAMILIES
+from rankwise.encoders.finding import find
 from rankwise.errors import MissingExtra, ModelError
 from rankwise.model.reading import read
 from rankwise.recipe.adapter import Kind
@@ -187,7 +188,7 @@ def test_a_process_of_its_own_reads_what_this_one_reads_within_seconds(tmp_path)
     (tmp_path / "base").mkdir()
     (tmp_path / "base/config.json").write_text(json.dumps(config), "utf-8")
     program = (
-        "import sys; from rankwise.encoders.describe import find\n"
+        "import sys; from rankwise.encoders.finding import find\n"
         "print(find(sys.argv[1], classes=5).total_parameters, 'torch' in sys.modules)"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "base")]

@@ -24,8 +24,10 @@ from weight_forms import pickle_weights, shard, without_pooler
 
 from conftest import save_tiny
 from rankwise.encoders.base import KNOWN, MINILM_PACKAGE, locate
-from rankwise.encoders.describe import Encoder, describe, find, stated_pooling
+from rankwise.encoders.describe import describe
+from rankwise.encoders.encoder import Encoder
 from rankwise.encoders.families import FAMILIES
+from rankwise.encoders.finding import find, stated_pooling
 from rankwise.encoders.languages import LANGUAGES, MANY
 from rankwise.encoders.weights import named_tensors
 from rankwise.errors import ModelError

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
 
-from rankwise.encoders.describe import Encoder
+from rankwise.encoders.encoder import Encoder
 from rankwise.model.adapters import adapt
 from rankwise.model.load import quiet
 from rankwise.model.methods import live_method

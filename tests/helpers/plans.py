@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from conftest import FAMILIES
 from rankwise.encoders.base import KNOWN
-from rankwise.encoders.describe import describe, find
+from rankwise.encoders.describe import describe
+from rankwise.encoders.finding import find
 from rankwise.errors import OverBudget
 from rankwise.planning.plan import Plan, plan
 from rankwise.recipe import Recipe

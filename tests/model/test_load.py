@@ -14,7 +14,7 @@ from transformers import AutoConfig, AutoTokenizer
 
 from conftest import CLASSES, FAMILIES, LONGEST, save_tiny, tiny_tokenizer
 from rankwise.encoders.base import Base, locate
-from rankwise.encoders.describe import find
+from rankwise.encoders.finding import find
 from rankwise.errors import ModelError
 from rankwise.model.load import check_match, load_encoder, load_tokenizer, longest_text
 

@@ -14,7 +14,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from conftest import CLASSES
 from rankwise.encoders.base import Base
-from rankwise.encoders.describe import stated_pooling
+from rankwise.encoders.finding import stated_pooling
 from rankwise.errors import ModelError, PlanError, RecipeError
 from rankwise.model.adapters import load, merged, save
 from rankwise.model.pooled import HEAD_FILE, pooled

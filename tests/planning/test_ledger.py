@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankwise.encoders.describe import Site
+from rankwise.encoders.encoder import Site
 from rankwise.planning.ledger import Entry, Ledger
 
 SIZES = st.integers(1, 5000)

@@ -7,7 +7,7 @@ from live import count_live
 from plans import SMALL, applied, encoder, planned, refusal, small_plan
 
 from conftest import FAMILIES
-from rankwise.encoders.describe import Site
+from rankwise.encoders.encoder import Site
 from rankwise.encoders.families import FAMILIES as families
 from rankwise.errors import PlanError, RecipeError
 from rankwise.planning.methods import road_group

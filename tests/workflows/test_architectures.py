@@ -12,7 +12,8 @@ from conftest import CLASSES, VOCABULARY
 from rankwise.data.batches import Padding, collate
 from rankwise.data.labelled import read_labelled
 from rankwise.data.tokens import tokenize
-from rankwise.encoders.describe import describe, find
+from rankwise.encoders.describe import describe
+from rankwise.encoders.finding import find
 from rankwise.errors import PlanError, RecipeError
 from rankwise.model.adapters import merged
 from rankwise.model.classifier import in_eval_mode, to_tensors

@@ -69,7 +69,7 @@ class Module:
 
 @dataclass(frozen=True)
 class Architecture:
-    """What transformers' class says of itself; `encoders.describe.Encoder` explains the fields that it has too."""
+    """What transformers' class says of itself; `encoders.encoder.Encoder` explains the fields that it has too."""
 
     traits: Traits
     layers: tuple[str, ...]

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from rankwise.data.batches import Padding, padded_batches, scoring_batches
 from rankwise.data.tokens import Tokens, text_means, tokenize_to_disk
 from rankwise.encoders.base import locate
-from rankwise.encoders.describe import find
+from rankwise.encoders.finding import find
 from rankwise.inference.scorer import gathered
 from rankwise.model.classifier import Classifier, in_eval_mode, to_array, to_tensors
 from rankwise.model.forward import Forward

@@ -20,7 +20,7 @@ from safetensors import safe_open
 from torch import nn
 
 from rankwise.encoders.base import Base
-from rankwise.encoders.describe import Encoder
+from rankwise.encoders.encoder import Encoder
 from rankwise.errors import BudgetMismatch, ModelError, PlanError
 from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, Classifier, base_name, check_finite, wrapper_of
 from rankwise.model.load import ONE_LABEL, load_encoder, quiet

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rankwise.encoders.describe import POOLED_HEAD, Encoder
+from rankwise.encoders.encoder import POOLED_HEAD, Encoder
 from rankwise.encoders.family import FastPath
 from rankwise.model.dropout import dropout
 from rankwise.model.folding import LinearLayers

@@ -16,7 +16,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from transformers.utils import logging as transformers_logging
 
 from rankwise.encoders.base import Base
-from rankwise.encoders.describe import Encoder, describe
+from rankwise.encoders.describe import describe
+from rankwise.encoders.encoder import Encoder
 from rankwise.encoders.family import Config
 from rankwise.errors import ModelError, require
 from rankwise.model.classifier import check_finite, copy_misaligned

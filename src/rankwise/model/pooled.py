@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from rankwise.encoders.describe import POOLED_HEAD, Encoder
+from rankwise.encoders.encoder import POOLED_HEAD, Encoder
 from rankwise.errors import ModelError
 
 HEAD_FILE = "2_Dense/model.safetensors"

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rankwise.encoders.base import Base
-from rankwise.encoders.describe import POOLED_HEAD, Encoder
+from rankwise.encoders.encoder import POOLED_HEAD, Encoder
 from rankwise.model.classifier import to_tensors
 from rankwise.model.forward import READ_APART, Forward, additive_mask
 from rankwise.model.methods import LowRankUpdate

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from rankwise.encoders.base import Base
-from rankwise.encoders.describe import Encoder, Part
+from rankwise.encoders.encoder import Encoder, Part
 from rankwise.model.classifier import ADAPTER_FILE, MODEL_FILE, Classifier, check_finite, copy_misaligned
 from rankwise.model.methods import LiveAdapter, LowRankUpdate, SavedLowRank, live_method
 from rankwise.model.pooled import read_head

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import reduce
 from typing import ClassVar, NamedTuple
 
-from rankwise.encoders.describe import Encoder, Part, Site
+from rankwise.encoders.encoder import Encoder, Part, Site
 from rankwise.encoders.families import FAMILIES
 from rankwise.errors import PlanError
 from rankwise.planning.ledger import Entry

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
-from rankwise.encoders.describe import Encoder
+from rankwise.encoders.encoder import Encoder
 from rankwise.planning.plan import Plan
 from rankwise.planning.workload import Work
 from rankwise.recipe import Recipe, TrainSpec

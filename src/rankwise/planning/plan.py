@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rankwise.encoders.describe import Encoder, Site, find, stated_pooling
+from rankwise.encoders.encoder import Encoder, Site
+from rankwise.encoders.finding import find, stated_pooling
 from rankwise.errors import PlanError
 from rankwise.planning.ledger import WORDS, Entry, Ledger
 from rankwise.planning.methods import Method, method_of

@@ -2,7 +2,7 @@
 
 from fnmatch import fnmatchcase
 
-from rankwise.encoders.describe import Encoder, Site
+from rankwise.encoders.encoder import Encoder, Site
 from rankwise.errors import PlanError, as_set, nearest
 from rankwise.recipe.adapter import AdapterSpec, ByDepth, Explicit, Fibonacci, FirstAndLast, LastK
 

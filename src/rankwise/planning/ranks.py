@@ -7,7 +7,7 @@ from functools import cached_property
 from heapq import merge
 from typing import Any, Self
 
-from rankwise.encoders.describe import Encoder, Site
+from rankwise.encoders.encoder import Encoder, Site
 from rankwise.errors import PlanError
 from rankwise.planning.ledger import ADDED, Entry, Ledger
 from rankwise.planning.methods import LowRank, method_of

@@ -5,7 +5,7 @@ Which way is best under which cap was measured (benchmarks/board.py); each comes
 
 from collections.abc import Iterator
 
-from rankwise.encoders.describe import Encoder
+from rankwise.encoders.encoder import Encoder
 from rankwise.errors import PlanError
 from rankwise.planning.methods import UNDER_SMALL_CAPS, method_of
 from rankwise.planning.ranks import Draft

@@ -16,7 +16,8 @@ import torch
 from rankwise.data.clean import Preprocessing
 from rankwise.data.lengths import lengths_of
 from rankwise.encoders.base import Base, locate, short_name
-from rankwise.encoders.describe import Encoder, find
+from rankwise.encoders.encoder import Encoder
+from rankwise.encoders.finding import find
 from rankwise.errors import ModelError, ReloadMismatch, RunError, as_typed
 from rankwise.model import adapters
 from rankwise.model.classifier import ADAPTER_FILE, Classifier, in_eval_mode, to_tensors

@@ -231,7 +231,7 @@ class Run:
 
     def plan(self) -> Plan:
         """The plan, made again from the recipe."""
-        from rankwise.encoders.describe import find
+        from rankwise.encoders.finding import find
         from rankwise.planning.plan import plan
 
         # the config.json of a whole model describes the encoder, wherever the base is now

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rankwise.encoders.describe import Encoder
+from rankwise.encoders.encoder import Encoder
 from rankwise.model.classifier import Classifier
 from rankwise.model.methods import factor_of
 from rankwise.planning.policies import depth_group

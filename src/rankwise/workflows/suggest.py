@@ -18,7 +18,7 @@ from rankwise.data.labelled import Volume, read_splits, volume_of
 from rankwise.data.pairs import joined
 from rankwise.data.scripts import script_counts, script_of
 from rankwise.encoders.base import KNOWN, folder_of, short_name
-from rankwise.encoders.describe import find
+from rankwise.encoders.finding import find
 from rankwise.encoders.languages import MANY, knows, unread
 from rankwise.errors import ModelError, OverBudget, OverDeployment, OverMemory, OverTime, PlanError
 from rankwise.planning.plan import plan

@@ -21,7 +21,7 @@ from rankwise.data.labels import in_figures
 from rankwise.data.lengths import Lengths
 from rankwise.data.tokens import tokenize_to_disk
 from rankwise.encoders.base import locate
-from rankwise.encoders.describe import find
+from rankwise.encoders.finding import find
 from rankwise.errors import DataError
 from rankwise.planning.workload import windows_of
 from rankwise.recipe import Recipe

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rankwise.encoders.describe import Site
+from rankwise.encoders.encoder import Site
 from rankwise.planning.plan import Plan
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
-from rankwise.encoders.describe import Site
+from rankwise.encoders.encoder import Site
 from rankwise.model.methods.base import LiveAdapter, linear, saved_path, targets
 from rankwise.planning.plan import Plan
 
