@@ -28,6 +28,7 @@ from rankwise.system.device import Device, stays_on_cpu
 from rankwise.system.memory import bound_kernel_cache
 from rankwise.system.torch_speed import Speed, measure_speed
 from rankwise.training.job import Job, cost_of
+from rankwise.workflows.forecasting import work_of
 
 KEPT = 4  # data sets that a process keeps at hand in the tokens of an encoder
 
@@ -137,7 +138,7 @@ def _read_in_time(recipe: Recipe, planned: Plan, labelled: Labelled) -> Recipe:
     spec = recipe.data
     if recipe.budget.latency_ms is None or planned.counts_words:
         return recipe
-    work = labelled.volume.work(spec, encoder_longest=planned.encoder.longest)
+    work = work_of(recipe, planned, labelled.volume)
     speed = answering_gflops()
     read = deployment(planned, recipe.budget, window=work.longest, windows=work.windows, gflops=speed)
     cut = {"max_length": float(read.window), "windows": read.windows}

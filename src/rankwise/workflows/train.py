@@ -51,6 +51,7 @@ from rankwise.workflows.assemble import assemble, machine_speed, shared_cache, t
 from rankwise.workflows.by_importance import with_scores
 from rankwise.workflows.deploy import deploy
 from rankwise.workflows.events import AlreadyComplete, DataPrepared, MachineMeasured, PlanMade, RunScored
+from rankwise.workflows.forecasting import work_of
 from rankwise.workflows.ladder import Ladder
 from rankwise.workflows.suggest import LEAST_SHARE
 from rankwise.workflows.telling import told
@@ -119,9 +120,10 @@ def train_on(
     recipe = settled(with_scores(recipe.dearest, labelled, device))  # what is planned and promised is what is trained
     planned = plan(recipe, classes=len(labelled.classes))
     if recipe.budget.deploys:
-        require("onnxscript", extra="export")
-        recipe = deployable(recipe, planned, labelled.volume.work(recipe.data, encoder_longest=planned.encoder.longest))
+        recipe = deployable(recipe, planned, work_of(recipe, planned, labelled.volume))
         planned = plan(recipe, classes=len(labelled.classes))
+        if not planned.counts_words:
+            require("onnxscript", extra="export")
     device.resolve_precision(recipe.train.precision)
     for tracker in recipe.train.trackers:
         require(tracker, extra=tracker)  # the last of what can be refused before a folder is made

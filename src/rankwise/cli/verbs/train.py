@@ -154,8 +154,6 @@ def _check(recipe: Recipe, out: Path | None, existing: Existing) -> None:
     for tracker in recipe.train.trackers:
         check_installed(tracker, extra=tracker)
     check_installed("torch", extra="train")
-    if recipe.budget.deploys:
-        check_installed("onnxscript", extra="export")
     if out is not None:
         check_free(out, existing)
 
