@@ -6,9 +6,10 @@
 
 Each way is `auto`'s rung `all` with another method, as large as the cap holds, on 2,000 rows of the training file: its head
 starts fitted, epochs and schedule are `auto`'s. 1,000 other rows choose the epoch and the learning rate, by log-loss, and
-2,000 more are scored; no test file is opened. The CSV has which of those were told right, a bit each, so that ways are
-compared row by row. What is in the CSV is not run again, so the same command goes on where it stopped; --table prints what
-there is.
+2,000 more are scored; no test file is opened. The first seed tries every learning rate of a way, the others the one that it
+chose; a way that is no larger under a larger cap is not fitted again. The CSV has which of those were told right, a bit each,
+so that ways are compared row by row. What is in the CSV is not run again, so the same command goes on where it stopped;
+--table prints what there is.
 """
 
 from __future__ import annotations
@@ -70,22 +71,36 @@ def main() -> None:
     parser.add_argument("--rates", type=float, nargs="*", help="only these of a way's learning rates")
     add_options(parser)
     options = parser.parse_args()
-    if not options.table:
+    first, *others = options.seeds
+    ends = time.monotonic() + 60 * (options.minutes or 1e6)
+    for seeds in [] if options.table else [[first], others]:
         jobs: list[Job] = [
             {"data": name, "cap": cap, "way": way, "rate": rate, "seed": seed}
-            for seed in options.seeds
+            for seed in seeds
             for name in options.names
             for cap in options.caps
             for way in options.ways
-            for rate in WAYS[way][1]
-            if not options.rates or rate in options.rates or len(WAYS[way][1]) == 1
+            for rate in (rates_of(way, options.rates) if seed == first else chosen_rate(name, cap, way, first))
         ]
         jobs = [{**job, "folder": str(options.data / str(job["data"]))} for job in missing(RESULTS, jobs)]
-        for job, found in finished(jobs, measure, processes=options.processes, minutes=options.minutes):
+        for job, found in finished(jobs, measure, processes=options.processes, minutes=(ends - time.monotonic()) / 60):
             named = {key: value for key, value in job.items() if key != "folder"}
             append(RESULTS, COLUMNS, {**named, **found})
             print(*named.values(), *(found[key] for key in COLUMNS[5:-1]), flush=True)
     print("\n".join(table()))
+
+
+def rates_of(way: str, only: Sequence[float] | None) -> list[float]:
+    """The learning rates to try a way at: all of its own, or those of them named."""
+    own = WAYS[way][1]
+    return [rate for rate in own if not only or rate in only or len(own) == 1]
+
+
+def chosen_rate(name: str, cap: int, way: str, seed: int) -> list[float]:
+    """The learning rate that did best with this seed on the choosing rows; none where the way did not fit the cap."""
+    of_job = {"data": name, "cap": str(cap), "way": way, "seed": str(seed)}
+    rows = [row for row in lines_of(RESULTS) if row["accuracy"] and all(row[key] == value for key, value in of_job.items())]
+    return [float(chosen_of(rows)[0]["rate"])] if rows else []
 
 
 def measure(job: Job) -> dict[str, object]:
@@ -113,10 +128,14 @@ def measure(job: Job) -> dict[str, object]:
     )
     with tempfile.TemporaryDirectory() as scratch:
         try:
-            recipe = _filling(recipe, folder)
-            run = train(recipe, Path(scratch) / "run")
+            recipe, parameters = _filling(recipe, folder)
         except PlanError:
             return dict.fromkeys(COLUMNS[5:], "")
+        same = {**{key: str(job[key]) for key in ("data", "way", "rate", "seed")}, "trained_parameters": str(parameters)}
+        for row in lines_of(RESULTS):
+            if all(row[key] == value for key, value in same.items()):
+                return {key: row[key] for key in COLUMNS[5:]}
+        run = train(recipe, Path(scratch) / "run")
         scored, trained = run.scored_rows(), run.plan_facts.trainable_parameters
         test, choosing = run.scores.test, run.scores.validation
     right = scored.probabilities.argmax(axis=1) == scored.truth
@@ -131,8 +150,8 @@ def measure(job: Job) -> dict[str, object]:
     }
 
 
-def _filling(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe with its way as large as its cap holds. Raises PlanError where nothing of it fits."""
+def _filling(recipe: Recipe, folder: Path) -> tuple[Recipe, int]:
+    """The recipe with its way as large as its cap holds, and what that trains. Raises PlanError where nothing of it fits."""
     from rankwise.data.labelled import read_labelled
     from rankwise.encoders.finding import find
     from rankwise.errors import PlanError
@@ -144,7 +163,7 @@ def _filling(recipe: Recipe, folder: Path) -> Recipe:
     found = largest(Draft(encoder, recipe.adapter, recipe.head, recipe.budget.parameters))
     if found is None:
         raise PlanError(f"{folder.name}: the way does not fit the cap")
-    return recipe.model_copy(update={"adapter": found.adapter})
+    return recipe.model_copy(update={"adapter": found.adapter}), found.ledger.trainable_parameters
 
 
 def table() -> list[str]:
@@ -173,14 +192,10 @@ def table() -> list[str]:
 
 
 def chosen_of(rows: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """The fits at the learning rate whose log-loss on the choosing rows is lowest, a seed each."""
-    rates = {row["rate"] for row in rows}
-
-    def choosing(rate: str) -> float:
-        return statistics.mean(float(row["choosing_log_loss"]) for row in rows if row["rate"] == rate)
-
-    best = min(rates, key=choosing)
-    return [row for row in rows if row["rate"] == best]
+    """The fits at the learning rate whose log-loss on the choosing rows was lowest with the first seed, a seed each."""
+    first = min(int(row["seed"]) for row in rows)
+    best = min((row for row in rows if int(row["seed"]) == first), key=lambda row: float(row["choosing_log_loss"]))
+    return [row for row in rows if row["rate"] == best["rate"]]
 
 
 def against(rows: Sequence[dict[str, str]], others: Sequence[dict[str, str]]) -> str:

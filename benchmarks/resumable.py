@@ -45,7 +45,7 @@ def finished(
     jobs: Sequence[Job], work: Callable[[Job], Result], *, processes: int = 1, minutes: float | None = None
 ) -> Iterator[tuple[Job, Result]]:
     """Each job with its result, as it is done; none is begun after `minutes`. A process computes on one thread."""
-    ends = time.monotonic() + 60 * minutes if minutes else float("inf")
+    ends = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     waiting = list(jobs)
     with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
         running: dict[Future[Result], Job] = {}
