@@ -5,8 +5,8 @@
 WORK is one of
 
 - `many`: so many copies of the runs behind one server, beside one of them alone, whose adapter is folded into the weights;
-- `peer`: one run beside a FastAPI server of it, merged (`--model`, a folder of `rankwise merge`): texts a second of 16
-  clients, and then what both take at 0.7 of the slower one's rate, requests coming at random;
+- `peer`: one run on each of `--engines` beside a FastAPI server of it, merged (`--model`, a folder of `rankwise merge`): 16
+  clients as fast as they get answers, and then all at 0.7 of what the slowest one takes, requests coming at random;
 - `alone`: one text, one client, beside `Run.predict` in this process, in turns;
 - `overload`: ten times the capacity for `--seconds`, `--max-queue` texts waiting at most.
 
@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--texts", type=Path, required=True, help="a CSV with a column `text`")
     parser.add_argument("--longest", type=int, default=10_000, help="characters of a text")
     parser.add_argument("--model", help="what the peer serves")
+    parser.add_argument("--engines", nargs="+", default=["torch"], help="what computes the run beside the peer")
     parser.add_argument("--copies", type=int, default=50)
     parser.add_argument("--clients", type=int, default=16)
     parser.add_argument("--max-queue", type=int, default=512)
@@ -128,7 +129,7 @@ def many(options: argparse.Namespace, texts: list[str]) -> Iterator[dict[str, An
 def peer(options: argparse.Namespace, texts: list[str]) -> Iterator[dict[str, Any]]:
     """One run beside a server of pipeline(), as fast as they can and at an equal load."""
     commands = {
-        "rankwise": _command(options.runs[0]),
+        **{_named(engine): _command(options.runs[0], more=["--engine", engine]) for engine in options.engines},
         "FastAPI + pipeline()": [sys.executable, str(Path(__file__).with_name("serving_peers.py")), options.model],
     }
     rows = []
@@ -255,6 +256,11 @@ def _side(
 
 def _parameters(run: Path) -> int:
     return Run.load(run).facts.trained_parameters.counted
+
+
+def _named(engine: str) -> str:
+    """A side of ours in the table: torch, which is the default, has no name."""
+    return "rankwise" if engine == "torch" else f"rankwise, {engine}"
 
 
 def _command(*given: Path, more: list[str] | None = None) -> list[str]:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from math import ceil
+from statistics import median
 from threading import Condition, Thread
 from typing import Protocol
 
@@ -30,6 +31,8 @@ from rankwise.system.memory import return_freed_memory
 
 MOST_TEXTS = 512
 MOST_SECONDS = 1.0  # of work that may be before one's own, so that an overload is over within a second of its end
+FEW = 16  # texts that may wait whatever they take, so that long texts of a few clients are not taken for an overload
+PACES = 5  # batches, of whose seconds a text the median is the pace: the first text after a start takes longer than others
 TOKENS = 8_192  # of a batch; what is longer is a batch of its own
 TIMEOUT = 30.0  # seconds
 TRIM_EVERY = 64  # texts: a second's work, of which giving memory back takes a hundredth
@@ -144,7 +147,7 @@ class Queue:
         self._computing = 0
         self._changed = Condition()
         self._closed = False
-        self._seconds_a_text = 0.01
+        self._paces = deque([0.01] * PACES, maxlen=PACES)
         self._thread = Thread(target=self._work, name="rankwise-engine", daemon=True)
         self._thread.start()
 
@@ -181,8 +184,8 @@ class Queue:
         """Raises Refused where nothing more is taken, so that a body need not be read first."""
         if self.draining:
             raise Refused("the server is shutting down; ask again", "draining", status=503, headers={"retry-after": "1"})
-        seconds = (self._waiting + self._computing) * self._seconds_a_text
-        if self._waiting >= self.most or (self._waiting and seconds > self.most_seconds):
+        seconds = (self._waiting + self._computing) * median(self._paces)
+        if self._waiting >= self.most or (self._waiting >= FEW and seconds > self.most_seconds):
             after = max(0.05, seconds)
             headers = {"retry-after": str(max(1, ceil(after))), "retry-after-ms": str(ceil(1000 * after))}
             raise Refused(f"{self._waiting} texts wait already; ask again", "overloaded", status=429, headers=headers)
@@ -276,7 +279,7 @@ class Queue:
             return
         texts = sum(len(entry.questions) for entry in batch)
         spent = sum(entry.tokenized for entry in batch) + inferred
-        self._seconds_a_text += 0.2 * (spent / texts - self._seconds_a_text)
+        self._paces.append(spent / texts)
         for entry, answered in zip(batch, told, strict=True):
             entry.answers.set_result(answered)
             if self.watch is not None:

@@ -27,7 +27,7 @@ class ServeOptions:
     engine: EngineOption = "torch"
     base: BaseOption = None
     max_queue: Annotated[int, Option(min=1, help="Texts that may wait; what comes then gets 429.")] = 512
-    max_wait: Annotated[float, Option(min=0.01, help="Seconds of work before one's own; what comes then gets 429.")] = 1.0
+    max_wait: Annotated[float, Option(min=0.01, help="Seconds of work before one's own, 16 texts aside; then 429.")] = 1.0
     queue_timeout: Annotated[float, Option(min=0.01, help="Seconds after which who waits gets 503.")] = 30.0
     batch_tokens: Annotated[int, Option(min=1, help="Tokens that are computed together.")] = 8_192
     no_truncate: Annotated[bool, Option("--no-truncate", help="Refuse a text that is longer than its run reads.")] = False
