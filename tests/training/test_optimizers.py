@@ -56,8 +56,9 @@ def test_few_rows_lower_every_rate_in_proportion(fit_for):
 
 @pytest.mark.parametrize(("rows", "share"), [(0, 1 / 192), (16, 1 / 12), (96, 0.5), (192, 1.0), (5_000, 1.0)])
 def test_the_share_of_the_rate_is_that_of_the_rows(rows, share):
-    assert TrainSpec(full_rate_rows=192).rate_share(rows) == pytest.approx(share)
-    assert TrainSpec().rate_share(rows) == 1.0
+    assert TrainSpec(full_rate_rows=192).rate_factor(rows) == pytest.approx(share)
+    assert TrainSpec(full_rate_rows=192, columns_rate=3).rate_factor(rows, columns=2) == pytest.approx(3 * share)
+    assert TrainSpec(columns_rate=3).rate_factor(rows) == TrainSpec().rate_factor(rows, columns=2) == 1.0
 
 
 # --------------------------------------------------------------------------------------------------------------- groups

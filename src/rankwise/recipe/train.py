@@ -80,6 +80,8 @@ class TrainSpec(Spec):
     """Training rows from which on the learning rates are as given; fewer lower them all in proportion, for what few rows
     teach is soon learnt, and then known by heart.
     """
+    columns_rate: Positive = 1.0
+    """What every learning rate is multiplied by where texts have several label columns, as each update serves them all."""
     rates: RatesSpec = RatesSpec()
     optimizer: Annotated[OptimizerSpec, BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)] = OptimizerSpec()
     schedule: Literal["linear", "cosine", "polynomial", "constant", "reduce-on-plateau"] = "linear"
@@ -141,9 +143,10 @@ class TrainSpec(Spec):
         """Whether `learning_rate` moves nothing, as rates of tiers and head set every one."""
         return bool(self.rates.tiers) and self.rates.head is not None
 
-    def rate_share(self, rows: int) -> float:
-        """What the learning rates are multiplied by for so many training rows, in (0, 1]."""
-        return 1.0 if self.full_rate_rows is None else min(1.0, max(1, rows) / self.full_rate_rows)
+    def rate_factor(self, rows: int, columns: int = 1) -> float:
+        """What the learning rates are multiplied by for so many training rows and label columns."""
+        full = 1.0 if columns == 1 else self.columns_rate
+        return full if self.full_rate_rows is None else full * min(1.0, max(1, rows) / self.full_rate_rows)
 
     def steps_per_epoch(self, rows: int) -> int:
         """Updates in which each of so many training rows comes once."""

@@ -121,8 +121,8 @@ def fit(
         before = checkpoints.newest() if resume else None
         frozen = frozen_layers(job, cache, events, as_before=before.recomputes if before else None)
         pace = _pace(job, accelerator, ends_at)
-        share = spec.rate_share(len(data.train))
-        optimizers = Optimizers(classifier, spec, precision=job.precision, rate_share=share)
+        factor = spec.rate_factor(len(data.train), len(data.preprocessing.columns or [()]))
+        optimizers = Optimizers(classifier, spec, precision=job.precision, rate_factor=factor)
         parts = Parts(*_chosen_parts(job, frozen.train, pace, accelerator, events))
         validation = Validation(
             classifier, job.padding, job.forecast.evaluation_batch_size, job.precision, accelerator, job.data.task

@@ -89,9 +89,9 @@ def build_optimizers(classifier: Classifier, spec: TrainSpec) -> list[torch.opti
 class Optimizers:
     """The optimisers of a training, taken as one, and fp16's loss scale, which does nothing in other precisions."""
 
-    def __init__(self, classifier: Classifier, spec: TrainSpec, *, precision: str = "fp32", rate_share: float = 1.0) -> None:
-        """`rate_share` is what every rate is multiplied by, all the time."""
-        self.spec, self.rate_share = spec, rate_share
+    def __init__(self, classifier: Classifier, spec: TrainSpec, *, precision: str = "fp32", rate_factor: float = 1.0) -> None:
+        """`rate_factor` is what every rate is multiplied by, all the time."""
+        self.spec, self.rate_factor = spec, rate_factor
         self.trained = list(classifier.trainable().values())
         self.optimizers = build_optimizers(classifier, spec)
         self.scaler = torch.amp.GradScaler(classifier.device.type, enabled=precision == "fp16")
@@ -102,12 +102,12 @@ class Optimizers:
         return float(self.optimizers[0].param_groups[0]["lr"])
 
     def set_rates(self, step: float, *, total: int, stalls: int = 0) -> None:
-        """Every group's rate := its peak times `rate_share` and the schedule's factor for update `step` (from 0) of `total`.
+        """Every group's rate := its peak times `rate_factor` and the schedule's factor for update `step` (from 0) of `total`.
 
         On a plateau, halved by each of `stalls` evaluations that were no better than the best before them.
         """
         halved = 0.5**stalls if self.spec.schedule == "reduce-on-plateau" else 1.0
-        factor = self.rate_share * halved * schedule_factor(step, total=total, spec=self.spec)
+        factor = self.rate_factor * halved * schedule_factor(step, total=total, spec=self.spec)
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak_lr"] * factor
