@@ -112,6 +112,13 @@ def test_weight_decay_falls_on_matrices_only(built_for):
     assert found["bert.embeddings.LayerNorm.weight"] == found["classifier.bias"] == 0.0
 
 
+@pytest.mark.parametrize(("method", "vectors"), [("ia3", "ia3_l"), ("beft", "beft_bias"), ("dora", "magnitude")])
+def test_weight_decay_leaves_an_adapters_vectors_alone_however_peft_stores_them(built_for, method, vectors):
+    found = decays(built_for("bert", f"adapter.method={method}", "train.optimizer.weight_decay=0.1"))
+    assert {decay for name, decay in found.items() if vectors in name} == {0.0}
+    assert found["base_model.model.classifier.modules_to_save.default.weight"] == 0.1
+
+
 def test_muon_owns_exactly_the_two_dimensional_adapter_matrices(family, built_for):
     built = built_for(family, "adapter.method=dora", "adapter.bias=lora_only", "train.optimizer=muon")
     for name, optimizer in owners(built).items():

@@ -23,12 +23,18 @@ class LiveMethod:
     """What only the names of tensors and modules that it adds contain; empty where it adds none."""
     unmergeable: str = ""
     """Why what it trains can't become part of the encoder's weights, a sentence; empty where it can."""
+    column_vectors: bool = False
+    """Whether what it adds are vectors, which peft stores as matrices of one column."""
     renamed: ClassVar[tuple[str, str]] = ("", "")
     """A part of a live parameter's name that peft calls otherwise in the saved file, and how."""
 
     def saved_name(self, name: str) -> str:
         """A live parameter's name → its name in the saved file."""
         return name.replace(*self.renamed).replace(".modules_to_save.default", "").replace(".default", "")
+
+    def is_matrix(self, name: str, weight: Tensor) -> bool:
+        """Whether a trained parameter is a matrix (or of more dimensions), on which weight decay falls, and no vector."""
+        return weight.ndim >= 2 and not (self.column_vectors and self.marker in name)
 
     def saved_parameters(self, plan: Plan) -> int:
         """How many numbers of a saved file are what trained, or were made of it."""

@@ -43,6 +43,7 @@ class Ia3(LiveAdapter):
     """IA3 (arXiv 2205.05638): keys and values scaled after their linear layer, inner activations before theirs."""
 
     marker = "ia3_"
+    column_vectors = True
 
     def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
         inner = [site.name for site in plan.sites if site.kind == "ffn_out"]
@@ -59,6 +60,7 @@ class Beft(LiveAdapter):
     """BEFT (arXiv 2509.15974): what is added to the bias of each value."""
 
     marker = "beft_"
+    column_vectors = True
 
     def config(self, plan: Plan, *, seed: int) -> dict[str, Any]:
         return {"peft_type": "BEFT", "target_modules": targets(plan)}
