@@ -70,7 +70,8 @@ def test_any_config_of_a_family_describes_the_live_model_name_by_name_and_shape_
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_a_config_leaves_out_is_what_transformers_takes(family):
-    known = {**dict(FAMILIES[family].sizes.values()), **FAMILIES[family].dropouts}
+    told = {**dict(FAMILIES[family].sizes.values()), **FAMILIES[family].dropouts}
+    known = {key: value for key, value in told.items() if value is not None}  # else another size says it
     live = AutoConfig.for_model(family).to_dict()
     assert known == {key: live.get(key, 0) for key in known}
 
