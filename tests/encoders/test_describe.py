@@ -187,6 +187,9 @@ PUBLISHED = {
     "bert-base-multilingual-cased": 177_853_440,
     "distilbert-multilingual": 134_734_080,
     "bert-base-chinese": 102_267_648,
+    "qwen3-0.6b": 596_049_920,
+    "qwen3-embedding-0.6b": 595_776_512,  # MTEB's
+    "embeddinggemma-300m": 307_581_696 - 2 * 768 * 3072,  # less the two layers that sentence-transformers puts behind it
 }
 # Round numbers of MTEB's models, the repositories of Ettin and mmBERT, and model cards.
 MILLIONS = {
@@ -208,6 +211,10 @@ MILLIONS = {
     "camembert-base": 110,
     "beto-cased": 110,
     "bertimbau-base": 110,
+    "smollm2-135m": 135,
+    "smollm2-360m": 360,
+    "llama-3.2-1b": 1_230,
+    "smollm3-3b": 3_080,
 }
 
 
