@@ -32,7 +32,6 @@ import windows
 
 import serving
 from rankwise import Recipe, builtin_recipes, plan
-from rankwise.encoders.base import KNOWN
 from rankwise.errors import OverBudget
 
 ROOT = Path(__file__).parents[1]
@@ -116,8 +115,7 @@ def recipes_table() -> str:
     lines = ["| recipe | on | trains | the report prints | what it is |", "|---|---|---:|---:|---|"]
     for name in builtin_recipes():
         recipe = Recipe.load(name)
-        known = recipe.base in KNOWN  # else its config.json would be fetched
-        trained = f"{plan(recipe, classes=4).ledger.trainable_parameters:,}" if known else "as it plans"
+        trained = f"{plan(recipe, classes=4).ledger.trainable_parameters:,}"
         published = recipe.published
         counted = published.trainable_parameters if published else None
         printed = f"{counted:,}" if counted else ("not given" if published else "")

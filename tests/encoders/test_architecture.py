@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+from dataclasses import fields, replace
 from functools import cache
 
 import pytest
@@ -19,14 +20,18 @@ from transformers.pytorch_utils import Conv1D
 from rankwise.encoders import architecture
 from rankwise.encoders.describe import describe
 from rankwise.encoders.families import FAMILIES
+from rankwise.encoders.family import Traits
 from rankwise.encoders.finding import find
 from rankwise.errors import MissingExtra, ModelError
 from rankwise.model.reading import read
+from rankwise.planning.plan import plan
+from rankwise.recipe import Recipe
 from rankwise.recipe.adapter import Kind
 
 NEEDS_MORE = {"layoutlmv2"}  # detectron2, which is no package of an index
 READ = [name for name in ARCHITECTURES if name not in NEEDS_MORE | FAMILIES.keys()]
 CLASSES = 5
+READ_APART = architecture._read_apart  # before a fixture lets this process read
 
 
 @cache
@@ -68,6 +73,23 @@ def test_what_is_read_of_a_family_is_what_its_own_file_says(family):
     if family != "xlnet":  # whose forward pass needs numbers
         kinds = {part.path: part.linear.kind for part in own.body if part.linear}
         assert {site.name: site.kind for site in by_hand.sites}.items() <= kinds.items()
+
+
+@pytest.mark.parametrize("changes", [{}, {"attention_bias": True, "mlp_bias": True, "attention_dropout": 0.1}])
+@pytest.mark.parametrize("model_type", sorted(name for name, family in FAMILIES.items() if family.causal))
+def test_a_decoder_of_a_family_is_planned_to_the_number_as_it_is_read(model_type, changes):
+    config = {**tiny_config(model_type), **changes}
+    by_hand = describe(config, name="tiny", classes=CLASSES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(FAMILIES, model_type)
+        as_read = describe(config, name="tiny", classes=CLASSES)
+    assert replace(by_hand, traits=as_read.traits) == as_read
+    assert {field.name: getattr(by_hand.traits, field.name) for field in fields(Traits)} == vars(as_read.traits)
+    for overrides in (["head.kind=slim"], ["adapter.targets=all", "adapter.rank=3"], ["adapter.method=ln-tuning"]):
+        recipe = Recipe(name="tiny").with_overrides([*overrides, "budget.parameters=null", "data.max_length=24"])
+        by_lines, by_class = (plan(recipe, classes=CLASSES, encoder=encoder) for encoder in (by_hand, as_read))
+        assert by_lines.ledger == by_class.ledger
+        assert by_lines.ranks == by_class.ranks
 
 
 # ------------------------------------------------------------------------------------------------- what stands apart
@@ -183,7 +205,7 @@ def test_gpt2_stores_its_weights_the_other_way_round():
 
 
 def test_a_process_of_its_own_reads_what_this_one_reads_within_seconds(tmp_path):
-    config = {**tiny_config("qwen3")}
+    config = {**tiny_config("olmo")}
     environment = {**os.environ, "RANKWISE_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     (tmp_path / "base").mkdir()
     (tmp_path / "base/config.json").write_text(json.dumps(config), "utf-8")
@@ -195,13 +217,48 @@ def test_a_process_of_its_own_reads_what_this_one_reads_within_seconds(tmp_path)
     first, second = (
         subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout for _ in range(2)
     )
-    assert first == second == f"{described('qwen3').total_parameters} False\n"
+    assert first == second == f"{described('olmo').total_parameters} False\n"
     assert len(list((tmp_path / "architectures").glob("*/entry.json"))) == 1
+
+
+APART = """
+import json, sys
+from rankwise.model.reading_apart import leave_out
+leave_out()
+from rankwise.model.reading import read
+facts = {name: read(config) for name, config in json.load(sys.stdin).items()}
+left_out = {"torch._dynamo.convert_frame", "scipy.optimize", "torch.distributed.tensor"}
+print(json.dumps([facts, sorted(left_out & set(sys.modules))]))
+"""
+
+
+@pytest.mark.parametrize(
+    "names", [("olmo", "bart", "qwen2_moe"), pytest.param(READ, marks=pytest.mark.slow)], ids=["some", "all"]
+)
+def test_what_is_left_out_of_the_process_that_reads_changes_no_fact(names):
+    configs = {name: {**tiny_config(name)} for name in names}
+    command = [sys.executable, "-c", APART]
+    text = subprocess.run(command, input=json.dumps(configs), capture_output=True, text=True, check=True).stdout
+    facts, imported = json.loads(text.splitlines()[-1])
+    assert facts == {name: json.loads(json.dumps(read(config))) for name, config in configs.items()}
+    assert imported == []
+
+
+def test_what_the_quicker_process_refuses_is_asked_of_the_other(monkeypatch, tmp_path):
+    for name, facts in (("quick", {"refused": "no scipy"}), ("whole", {"root": "model"})):
+        (tmp_path / f"{name}.py").write_text(f"print({json.dumps(facts)!r})", "utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for readers, answer in ((("quick", "whole"), {"root": "model"}), (("absent", "quick"), {"refused": "no scipy"})):
+        monkeypatch.setattr(architecture, "READERS", readers)
+        assert READ_APART("{}") == answer
+    monkeypatch.setattr(architecture, "READERS", ("quick", "absent"))
+    with pytest.raises(ModelError, match=r"model type 'odd': its class can't be read: .*No module named absent"):
+        READ_APART('{"model_type": "odd"}')
 
 
 def test_a_config_that_makes_no_model_is_refused_with_transformers_reason():
     with pytest.raises(ModelError, match=r"tiny: transformers makes no model of its config\.json: .*; take a base"):
-        describe({**tiny_config("qwen3"), "num_hidden_layers": "many"}, name="tiny", classes=2)
+        describe({**tiny_config("olmo"), "num_hidden_layers": "many"}, name="tiny", classes=2)
 
 
 def test_without_transformers_the_answer_says_what_to_install(monkeypatch):
@@ -216,18 +273,18 @@ def _raise(error):
 
 def test_a_quantized_checkpoint_is_refused_whatever_its_architecture():
     with pytest.raises(ModelError, match=r"config\.json has quantization_config"):
-        describe({**tiny_config("qwen3"), "quantization_config": {"bits": 4}}, name="tiny", classes=2)
+        describe({**tiny_config("olmo"), "quantization_config": {"bits": 4}}, name="tiny", classes=2)
 
 
 def test_a_folder_of_any_architecture_is_found(tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps({**tiny_config("smollm3")}), "utf-8")
+    (tmp_path / "config.json").write_text(json.dumps({**tiny_config("starcoder2")}), "utf-8")
     encoder = find(str(tmp_path), classes=4)
-    assert (encoder.family, encoder.classes, encoder.name) == ("smollm3", 4, tmp_path.name)
+    assert (encoder.family, encoder.classes, encoder.name) == ("starcoder2", 4, tmp_path.name)
     assert encoder.total_parameters == sum(math.prod(shape) for shape in encoder.tensors().values())
 
 
 def test_reading_leaves_torchs_generator_and_settings_alone():
     state, kind = torch.random.get_rng_state(), torch.get_default_dtype()
-    read(tiny_config("llama"))
+    read(tiny_config("gemma2"))
     assert torch.equal(torch.random.get_rng_state(), state)
     assert torch.get_default_dtype() == kind

@@ -135,6 +135,17 @@ def _like_bert(**changes: st.SearchStrategy[Any]) -> Configs:
     return st.fixed_dictionaries({**_SPECIAL, **keys, **changes})
 
 
+def _like_llama(head_dim: Sequence[int | None] = (None, 4, 6)) -> Configs:
+    """Flags stand in any config, also where a model type does not read them."""
+    sizes = {"num_key_value_heads": st.sampled_from([1, 2, 4]), "head_dim": st.sampled_from(head_dim)}
+    flags = {"attention_bias": FLAG, "mlp_bias": FLAG}
+    return st.builds(
+        lambda usual, more: {**usual, **more},
+        _like_bert(hidden_size=st.sampled_from([8, 16, 24])),
+        st.fixed_dictionaries(flags, optional=sizes),
+    )
+
+
 _ROBERTA = TinyFamily({**_SHIFTED, "type_vocab_size": 1}, _like_bert(), ROBERTA_MARKS)
 
 FAMILIES: dict[str, TinyFamily] = {
@@ -239,6 +250,28 @@ FAMILIES: dict[str, TinyFamily] = {
         dropping={"attention_dropout": 0.1},
         head_drops=False,
     ),
+    "qwen3": TinyFamily(
+        {
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "head_dim": 12,
+            "max_position_embeddings": LONGEST,
+        },
+        _like_llama(head_dim=(4, 6)),
+        fails_beyond=False,
+        drops=False,
+        dropping={"attention_dropout": 0.1},
+        head_drops=False,
+        slim=False,
+    ),
 }
-MODEL_TYPES = {**FAMILIES, **dict.fromkeys(("xlm-roberta", "camembert"), replace(_ROBERTA))}
+MODEL_TYPES = {
+    **FAMILIES,
+    **dict.fromkeys(("xlm-roberta", "camembert"), replace(_ROBERTA)),
+    **dict.fromkeys(("llama", "mistral"), replace(FAMILIES["qwen3"], configs=_like_llama())),
+    **dict.fromkeys(("qwen2", "smollm3", "olmo2", "gemma3_text"), replace(FAMILIES["qwen3"])),
+}
 """Every model type that rankwise knows, with the row of its family."""

@@ -28,7 +28,7 @@ def describe(config: Config, *, name: str, classes: int) -> Encoder:
     model_type = str(config.get("model_type"))
     family = FAMILIES.get(model_type)
     for key, meaning in REFUSED_KEYS.items():
-        if config.get(key) and (family is not None or key == QUANTIZED):
+        if config.get(key) and (key == QUANTIZED or (family is not None and not family.causal)):
             raise ModelError(f"{name}: config.json has {key}, so {meaning}")
     if family is None:
         return _read(config, name, classes)
@@ -96,10 +96,12 @@ def _dimensions(family: Family, config: Config, name: str, classes: int) -> dict
     dims = {"C": classes}
     for letter, (key, default) in family.sizes.items():
         size = config.get(key, default)
+        if size is None and letter in family.derived:
+            continue
         if not isinstance(size, int) or size < 0:
             raise ModelError(f"{name}: config.json has no usable '{key}' (found {size!r})")
         dims[letter] = size
-    return dims | {letter: compute(config, dims) for letter, compute in family.derived.items()}
+    return dims | {letter: compute(config, dims) for letter, compute in family.derived.items() if letter not in dims}
 
 
 def _parts(

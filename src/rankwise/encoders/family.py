@@ -74,8 +74,8 @@ class Family(Traits):
 
     model_types: tuple[str, ...]
     """What `model_type` says in the config.json of its encoders."""
-    sizes: Mapping[str, tuple[str, int]]
-    """Letter → the config key of a dimension, and what transformers takes where a config leaves it out."""
+    sizes: Mapping[str, tuple[str, int | None]]
+    """Letter → the config key of a dimension, and what transformers takes where a config leaves it out; None: `derived`."""
     dropouts: Mapping[str, float]
     """The config keys of the encoder's dropout, and what transformers takes for those that are left out."""
     before: str
@@ -90,6 +90,6 @@ class Family(Traits):
     reads: Callable[[Config], str] = lambda _: "first"
     """Which token's last hidden state the head reads: the first, the last, or the mean of all."""
     derived: Mapping[str, Callable[[Config, Mapping[str, int]], int]] = field(default_factory=dict)
-    """Letter → what no single key gives, from (config, `sizes` by letter); L layers, H hidden, N heads are here or there."""
+    """Letter → what its key leaves open or no key says, from (config, `sizes` by letter); L, H and N are here or there."""
     tests: Mapping[str, Callable[[Config, int], bool]] = field(default_factory=dict)
     """(config, layer) → whether a line marked `if=TEST` is there."""

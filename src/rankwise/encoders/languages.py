@@ -20,6 +20,7 @@ LANGUAGES = {
     "pl": ("Polish", ("Latin",)),
     "pt": ("Portuguese", ("Latin",)),
     "ru": ("Russian", ("Cyrillic",)),
+    "th": ("Thai", ("Thai",)),
     "tr": ("Turkish", ("Latin",)),
     "vi": ("Vietnamese", ("Latin",)),
     "zh": ("Chinese", ("Han",)),

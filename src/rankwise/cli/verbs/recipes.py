@@ -9,7 +9,6 @@ from typer import Option
 from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, RecipeArg, SetOption, print_json
 from rankwise.cli.options import classes_of
-from rankwise.encoders.base import KNOWN
 from rankwise.planning.plan import plan as make_plan
 from rankwise.recipe.keys import page
 from rankwise.recipe.recipe import Recipe, builtin_recipes
@@ -28,16 +27,15 @@ def list_recipes(context: typer.Context, as_json: JsonOption = False) -> None:
     rows: list[dict[str, Any]] = []
     for name in builtin_recipes():
         recipe = Recipe.load(name)
-        known = recipe.base in KNOWN  # else its config.json would be fetched
-        ledger = make_plan(recipe, classes=classes_of(recipe)).ledger if known else None
+        ledger = make_plan(recipe, classes=classes_of(recipe)).ledger
         rows.append(
             {
                 "name": name,
                 "summary": recipe.summary,
                 "base": recipe.base,
                 "published": recipe.published.model_dump() if recipe.published else None,
-                "trainable_parameters": ledger.trainable_parameters if ledger else None,
-                "total_parameters": ledger.total_parameters if ledger else None,
+                "trainable_parameters": ledger.trainable_parameters,
+                "total_parameters": ledger.total_parameters,
             }
         )
     if as_json:
@@ -45,8 +43,7 @@ def list_recipes(context: typer.Context, as_json: JsonOption = False) -> None:
         return
     console.out.print(f"[dim]{'recipe':<20}{'trains':>12}  on[/]")
     for row in rows:  # two lines a recipe, so that 80 columns hold them
-        trained = f"{row['trainable_parameters']:,}" if row["trainable_parameters"] else "as it plans"
-        console.out.print(f"[bold]{row['name']:<20}[/]{trained:>12}  {row['base']}")
+        console.out.print(f"[bold]{row['name']:<20}[/]{row['trainable_parameters']:>12,}  {row['base']}")
         report = f" (report {row['published']['report'][:3]})" if row["published"] else ""
         console.hanging(" ", f"[dim]{escape(row['summary'])}{report}[/]")
     console.out.print("\nrankwise recipes show NAME prints one; rankwise train NAME runs it.")

@@ -7,7 +7,8 @@ ALBERT = Family(
     model_types=("albert",),
     root="albert",
     sizes={
-        **bert.BERT.sizes,
+        **{letter: bert.BERT.sizes[letter] for letter in ("P", "S")},
+        "depth": ("num_hidden_layers", 12),
         "H": ("hidden_size", 4096),
         "N": ("num_attention_heads", 64),
         "I": ("intermediate_size", 16384),
@@ -18,7 +19,7 @@ ALBERT = Family(
     },
     derived={
         "L": lambda _, sizes: sizes["groups"] * sizes["inner"],
-        "runs": lambda _, sizes: max(1, sizes["L"] // sizes["groups"]),
+        "runs": lambda _, sizes: max(1, sizes["depth"] // sizes["groups"]),
     },
     dropouts={"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0},
     before="""

@@ -9,10 +9,11 @@ XLNET = Family(
         "L": ("n_layer", 24),
         "H": ("d_model", 1024),
         "N": ("n_head", 16),
+        "D": ("d_head", None),
         "I": ("d_inner", 4096),
         "V": ("vocab_size", 32000),
     },
-    derived={"D": lambda config, sizes: config.get("d_head") or sizes["H"] // sizes["N"]},
+    derived={"D": lambda _, sizes: sizes["H"] // sizes["N"]},
     dropouts={"dropout": 0.1},
     before="""
         mask_emb                        free    1 1 H
