@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,6 +44,8 @@ class Trained:
     seconds: float
     cpu_seconds: float
     test_accuracy: float | None
+    losses: tuple[float, ...]
+    """Of each update, where they were asked for."""
 
 
 class _Stop(TrainerCallback):
@@ -67,8 +69,14 @@ def trainer_peft(
     test: tuple[Sequence[str], Sequence[int]] | None = None,
     stop_after: int | None = None,
     bf16: bool = False,
+    start: Mapping[str, torch.Tensor] | None = None,
+    in_order: bool = False,
+    every_loss: bool = False,
 ) -> Trained:
-    """Train the recipe's plan with Trainer + peft; `validation` is scored each epoch, `test` once at the end."""
+    """Train the recipe's plan with Trainer + peft; `validation` is scored each epoch, `test` once at the end.
+
+    `start` are trained parameters to begin from, by name; rows come at random, or `in_order`.
+    """
     quiet()
     torch.manual_seed(seed)
     location = locate(recipe.base).location
@@ -85,7 +93,10 @@ def trainer_peft(
 
     model = AutoModelForSequenceClassification.from_pretrained(location, num_labels=len(classes))
     model = get_peft_model(model, lora_config(recipe, len(classes)))
-    spec = recipe.train
+    with torch.no_grad():
+        for name, tensor in (start or {}).items():
+            model.get_parameter(name).copy_(tensor)
+    spec, losses = recipe.train, list[float]()
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder,
@@ -99,7 +110,8 @@ def trainer_peft(
             max_grad_norm=spec.clip_norm or 0.0,
             eval_strategy="epoch" if validation else "no",
             save_strategy="no",
-            logging_steps=10,
+            logging_steps=1 if every_loss else 10,
+            train_sampling_strategy="sequential" if in_order else "random",
             disable_tqdm=True,
             report_to="none",
             seed=seed,
@@ -114,7 +126,7 @@ def trainer_peft(
             compute_metrics=lambda found: {"accuracy": float((found.predictions.argmax(-1) == found.label_ids).mean())},
             callbacks=[_Stop(stop_after)] if stop_after else [],
         )
-        trainer.log = lambda *_, **__: None
+        trainer.log = lambda logs, *_, **__: losses.extend(logs[key] for key in ("loss",) if key in logs)
         wall, cpu = time.monotonic(), time.process_time()
         trainer.train()
         wall, cpu = time.monotonic() - wall, time.process_time() - cpu
@@ -122,7 +134,7 @@ def trainer_peft(
         if test:
             found = trainer.predict(dataset(*test))
             accuracy = float((np.asarray(found.predictions).argmax(-1) == np.asarray(test[1])).mean())
-    return Trained(model, tokenizer, wall, cpu, accuracy)
+    return Trained(model, tokenizer, wall, cpu, accuracy, tuple(losses))
 
 
 def pipeline_predict(trained: Trained, texts: Sequence[str], *, batch_size: int) -> tuple[list[str], float, float]:
@@ -142,15 +154,13 @@ def lora_config(recipe: Recipe, classes: int) -> LoraConfig:
     planned = plan(recipe, classes=classes)
     (rank,) = set(planned.ranks.values())
     (alpha,) = set(planned.alphas.values())
-    layers = sorted({site.layer for site in planned.sites})
     return LoraConfig(
         task_type=TaskType.SEQ_CLS,
         r=rank,
         lora_alpha=int(alpha),
         lora_dropout=recipe.adapter.dropout,
-        target_modules=sorted({site.kind for site in planned.sites}),
-        layers_to_transform=layers if len(layers) < planned.encoder.layers else None,
-        layers_pattern="layer" if len(layers) < planned.encoder.layers else None,
+        target_modules=[site.name for site in planned.sites],
+        modules_to_save=list(planned.encoder.head_modules),
         bias=recipe.adapter.bias,
     )
 

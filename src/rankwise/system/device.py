@@ -45,8 +45,13 @@ class Device:
 
     @property
     def runs_cuda(self) -> bool:
-        """Whether work can be recorded once and replayed, and torch's optimisers update all tensors in one kernel."""
+        """Whether work can be recorded once and replayed."""
         return self.kind == "cuda"
+
+    @property
+    def fuses_optimizers(self) -> bool:
+        """Whether torch's optimisers update each tensor in one kernel, or all of them."""
+        return self.is_cpu or self.runs_cuda
 
     @property
     def for_doubles(self) -> torch.device:

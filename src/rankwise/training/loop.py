@@ -20,7 +20,9 @@ from rankwise.data.prepare import Split
 from rankwise.errors import NonFiniteLoss
 from rankwise.model.classifier import quiet_dropout
 from rankwise.model.dropout import cut_dropout_from_words
+from rankwise.model.folding import adapt_in_one_step
 from rankwise.model.hidden_cache import HiddenStates, HiddenStatesCache
+from rankwise.model.methods import LowRank
 from rankwise.model.text_states import TextStates
 from rankwise.recipe import TrainSpec
 from rankwise.system.events import Event, Events
@@ -236,12 +238,14 @@ def _seed(spec: TrainSpec, accelerator: Accelerator, *, resumed_at: int = 0) -> 
 
 
 def ready(job: Job) -> None:
-    """Put the classifier on its device, with the dropout that the recipe asks for."""
+    """Put the classifier on its device, with the dropout and the linear layers that the recipe asks for."""
     classifier, spec = job.classifier, job.recipe.train
     if spec.encoder_dropout != "keep":
         quiet_dropout(classifier, below=job.plan.lowest_layer if spec.encoder_dropout == "adapted" else None)
     if spec.speed.random_words:
         cut_dropout_from_words(classifier.model)
+    if spec.speed.fold and classifier.forward is None and isinstance(classifier.method, LowRank):
+        adapt_in_one_step(classifier.model, classifier.method)
     classifier.to(job.device.torch_device)
 
 

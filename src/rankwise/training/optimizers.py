@@ -162,5 +162,5 @@ def _optimizer(groups: list[Group], spec: OptimizerSpec) -> torch.optim.Optimize
     if spec.name == "sgd":
         return torch.optim.SGD(groups, momentum=spec.momentum)
     kind = torch.optim.Adam if spec.name == "adam" else torch.optim.AdamW
-    fused = all(Device(weight.device).runs_cuda for group in groups for weight in group["params"])
+    fused = all(Device(weight.device).fuses_optimizers for group in groups for weight in group["params"])
     return kind(groups, betas=spec.betas, eps=spec.eps, fused=fused or None)  # one kernel for all tensors

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils import parametrize
 
 from rankwise.encoders.encoder import Site
-from rankwise.model.methods.base import LiveAdapter, linear, saved_path, targets
+from rankwise.model.methods.base import LiveAdapter, saved_path, targets
+from rankwise.model.methods.one_step import LowRankProduct
 from rankwise.planning.plan import Plan
 
 NO_DROPOUT = nn.Identity()
@@ -39,12 +39,18 @@ class LowRank(LiveAdapter):
     def dropout(self, module: Any) -> Any:
         return getattr(module, f"{self.marker}dropout")[module.active_adapters[0]]
 
+    def drops(self, module: Any) -> bool:
+        """Whether a layer's adapter reads what dropout leaves of its input now."""
+        dropout = self.dropout(module)
+        return bool(dropout.training and getattr(dropout, "p", 0.0) > 0)
+
     def apply(self, module: Any, x: Tensor) -> Tensor:
-        update = self.live(module)
-        y = linear(module.base_layer, x)
-        down = F.linear(self.dropout(module)(x), update.a.to(x.dtype))  # (B, T, R)
-        rows = torch.addmm(y.flatten(0, -2), down.flatten(0, -2), update.b.to(x.dtype).T, alpha=update.scale)
-        return rows.view(y.shape)
+        base, update = module.base_layer, self.live(module)
+        rows = x.reshape(-1, x.shape[-1])  # (B·T, d_in)
+        dropped = self.dropout(module)(rows) if self.drops(module) else None
+        weight, bias = base.weight.to(x.dtype), None if base.bias is None else base.bias.to(x.dtype)
+        y = LowRankProduct.apply(rows, dropped, weight, bias, update.a, update.b, update.scale)  # type: ignore
+        return torch.as_tensor(y).view(*x.shape[:-1], base.out_features)
 
 
 class SavedLowRank(LowRank):
