@@ -46,6 +46,7 @@ def test_the_rate_is_that_at_which_the_way_did_best():
     notes = plan(recipe, classes=4).notes
     told = "lora on every layer does not fit the cap of 10,000, so the best known way that does: "
     assert any(note.startswith(told + found.adapter.method) for note in notes)
+    assert not any("learns slowly" in note for note in notes), "its own rate is not advised against"
 
 
 def test_of_ways_that_a_small_cap_makes_the_same_one_is_tried():

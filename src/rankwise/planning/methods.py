@@ -450,7 +450,7 @@ METHODS: dict[MethodName, Method] = {
         usual_rate=1e-2,
     ),
     "road": Road(_outputs, "rotations", usual_rate=1e-2),
-    "beft": Beft(_outputs, "biases", kinds=("value",), needed="which beft adds to", usual_rate=1e-2),
+    "beft": Beft(_outputs, "biases", kinds=("value",), needed="which beft adds to", usual_rate=5e-3),  # board.csv
     "ln-tuning": LnTuning(),
     "prefix": Prefix(),
     "prompt": Prompt(),
