@@ -71,7 +71,7 @@ OTHERS = {
 NAMES = ["bert", "roberta", "distilbert", "electra"]
 PLACES = [(name, variant) for name in NAMES for variant in BESIDE_LORA if name != "distilbert" or "prefix" not in variant]
 PLACES += [(name, "vera") for name in FAMILIES if name not in NAMES]
-WITHOUT = {"beft": ("xlnet", "modernbert", "eurobert")}
+WITHOUT = {"beft": ("xlnet", "modernbert", "eurobert", "qwen3")}
 EVERYWHERE = [(name, variant) for variant in OTHERS for name in FAMILIES if name not in WITHOUT.get(variant, ())]
 QUICK = [*(("bert", variant) for variant in OTHERS), *zip([*FAMILIES][3:] * 2, OTHERS, strict=False)]
 """Every method on BERT, and each on one more family; on the others when there is time."""
