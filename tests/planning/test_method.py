@@ -31,6 +31,7 @@ WITHOUT_VALUES = {
     "xlnet": "no linear layers of its own",
     "modernbert": "no linear layers of its own",
     "eurobert": "have no bias",
+    "qwen3": "have no bias",
 }
 PLACES = [(family, name) for family in SMALL for name in OTHERS if name != "beft" or family not in WITHOUT_VALUES]
 
