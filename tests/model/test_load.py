@@ -10,7 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from tiny_families import MODEL_TYPES
-from transformers import AutoConfig, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from conftest import CLASSES, FAMILIES, LONGEST, save_tiny, tiny_tokenizer
 from rankwise.encoders.base import Base, locate
@@ -109,7 +109,6 @@ def test_loading_leaves_torchs_generator_as_it_was_and_draws_the_head_from_the_s
 
 
 def test_half_precision_weights_are_loaded_in_fp32(tiny, tmp_path):
-    from transformers import AutoModel
 
     AutoModel.from_pretrained(tiny("bert"), dtype=torch.float16).save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text("utf-8"))["dtype"] == "float16"
@@ -206,3 +205,18 @@ def test_the_head_reads_the_tokens_that_the_family_says(family, tiny):
     last = len(read) - 1
     expected = {"first": [0], "last": [last], "mean": list(range(len(read)))}
     assert [index for index, is_read in enumerate(read) if is_read] == expected[encoder.reads]
+
+
+def test_a_long_text_is_answered_the_same_before_and_after_a_short_one(tmp_path):
+    sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 16, "vocab_size": 300}
+    config = AutoConfig.for_model("big_bird", **sizes, block_size=4, num_random_blocks=1, max_position_embeddings=128)
+    config.initializer_range = 1.0
+    AutoModel.from_config(config).save_pretrained(tmp_path)
+    tiny_tokenizer("bert").save_pretrained(tmp_path)
+    model, _ = load_encoder(locate(str(tmp_path)), CLASSES, seed=0)
+    model.eval()
+    text, short = (torch.arange(5, 5 + length)[None] for length in (100, 8))
+    with torch.no_grad():
+        before = model(text).logits
+        model(short)
+        assert torch.equal(model(text).logits, before)

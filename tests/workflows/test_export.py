@@ -94,7 +94,8 @@ def test_8_bits_answer_through_their_engine_as_by_hand_in_onnx_runtime(run, labe
         (logits,) = session.run(["logits"], fed)
         assert names[str(int(logits[0].argmax()))] == found.label
         shares = np.exp(logits[0]) / np.exp(logits[0]).sum()
-        assert list(found.probabilities.values()) == pytest.approx(shares.tolist(), abs=0.02)
+        assert list(found.probabilities.values()) == pytest.approx(shares.tolist(), abs=1e-6)
+        assert run.predict([text], engine="onnx-int8") == [found], "whatever is asked beside it"
 
 
 def test_8_bits_leave_one_bit_to_processors_that_add_in_16(run, labelled):

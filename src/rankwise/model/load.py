@@ -87,6 +87,7 @@ def load_encoder(
     config = config or {**model.config.to_dict(), "quantization_config": None}  # which is ours
     encoder = describe(config, name=base.name, classes=len(classes))
     _read_whole_texts(model, encoder, base)
+    _attend_in_full(model)
     _check_tensors(encoder, info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"])
     check_finite(model.named_parameters(), base.name)
     copy_misaligned((*model.parameters(), *model.buffers()))
@@ -104,6 +105,17 @@ def _read_whole_texts(model: Any, encoder: Encoder, base: Base) -> None:
         model.config.use_cache = text.use_cache = False
     if encoder.traits.causal:
         model.config.pad_token_id = text.pad_token_id = load_tokenizer(base).pad_token_id
+
+
+def _attend_in_full(model: Any) -> None:
+    """Let attention that is sparse for long texts alone be full for all.
+
+    With transformers 5.23 a BigBird is sparse until it has read a short text, and full from then on: what it says of a long
+    one would depend on what came before.
+    """
+    for module in model.modules():
+        if hasattr(module, "set_attention_type"):
+            module.set_attention_type("original_full")
 
 
 def check_match(tokenizer: Any, model: Any, name: str) -> None:
