@@ -84,8 +84,9 @@ def load_onnx(path: Path, classes: Sequence[str], *, threads: int | None = None,
     """The classifier in an exported file, on as many threads as the process may use when none are given.
 
     Products of weights in 8 bits are fused with their scales. Activations have one scale a batch, by which a text's answer
-    would depend on what else is asked, so each text is computed alone, which takes no longer in ONNX Runtime 1.31. Those of fp32 are left as they are: SkipLayerNormalization and
-    BiasGelu take longer than what they stand for, 10 to 15 % of a pass in ONNX Runtime 1.31 with AVX2.
+    would depend on what else is asked, so each text is computed alone, which takes no longer in ONNX Runtime 1.31. Products
+    of fp32 are left as they are: SkipLayerNormalization and BiasGelu take longer than what they stand for, 10 to 15 % of a
+    pass in that version with AVX2.
 
     Raises MissingExtra without ONNX Runtime, ModelError for a file that it can't load, or that is not as `sealed` made it.
     """
