@@ -44,21 +44,27 @@ def test_a_factor_scales_every_groups_own_peak(built_for):
         assert found == pytest.approx({"encoder A": 0.1 * factor, "encoder B": 0.1 * factor, "head": 0.2 * factor})
 
 
-def test_few_rows_lower_every_rate_in_proportion(fit_for):
+def test_few_rows_and_wide_encoders_lower_every_rate_in_proportion(fit_for):
     shown = [*("train.learning_rate=0.01", "train.rates.head=0.02", "train.schedule=constant", "train.log_every=1")]
-    whole, few, many = (
+    whole, few, many, wide = (
         {step.rate for step in fit_for(*shown, *more, "train.epochs=1").heard("step")}
-        for more in ([], ["train.full_rate_rows=144"], ["train.full_rate_rows=36"])  # of 36 rows
-    )
+        for more in ([], ["train.full_rate_rows=144"], ["train.full_rate_rows=36"], ["train.full_rate_width=16"])
+    )  # of 36 rows, and a width of 32
     assert whole == many == {0.01}
     assert sorted(few) == pytest.approx([0.0025])
+    assert sorted(wide) == pytest.approx([0.005])
 
 
 @pytest.mark.parametrize(("rows", "share"), [(0, 1 / 192), (16, 1 / 12), (96, 0.5), (192, 1.0), (5_000, 1.0)])
 def test_the_share_of_the_rate_is_that_of_the_rows(rows, share):
-    assert TrainSpec(full_rate_rows=192).rate_factor(rows) == pytest.approx(share)
-    assert TrainSpec(full_rate_rows=192, columns_rate=3).rate_factor(rows, columns=2) == pytest.approx(3 * share)
-    assert TrainSpec(columns_rate=3).rate_factor(rows) == TrainSpec().rate_factor(rows, columns=2) == 1.0
+    assert TrainSpec(full_rate_rows=192).rate_factor(rows, 768) == pytest.approx(share)
+    assert TrainSpec().rate_factor(rows, 768) == 1.0
+
+
+@pytest.mark.parametrize(("width", "share"), [(32, 1.0), (384, 1.0), (768, 0.5), (1024, 0.375)])
+def test_the_share_of_the_rate_is_that_of_the_width(width, share):
+    assert TrainSpec(full_rate_width=384).rate_factor(5_000, width) == pytest.approx(share)
+    assert TrainSpec(full_rate_width=384, full_rate_rows=192).rate_factor(96, width) == pytest.approx(share / 2)
 
 
 # --------------------------------------------------------------------------------------------------------------- groups

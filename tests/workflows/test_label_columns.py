@@ -53,11 +53,7 @@ def tickets_recipe(recipe_for, tmp_path):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_planned_is_live_is_saved_and_reloads_to_the_bit(tickets_recipe, tmp_path, family):
-    more = ["train.log_every=1", "train.schedule=constant", "train.learning_rate=1e-3", "train.columns_rate=3"]
-    run = train(tickets_recipe(family, "train.epochs=1", "evaluate.baselines=false", *more), tmp_path / "run")
-    events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text("utf-8").splitlines()]
-    rates = {event["rate"] for event in events if event["event"] == "step"}
-    assert list(rates) == [pytest.approx(3e-3)], "each update serves both columns"
+    run = train(tickets_recipe(family, "train.epochs=1", "evaluate.baselines=false"), tmp_path / "run")
     trained = run.facts.trained_parameters
     assert trained.planned == trained.counted == run.plan_facts.trainable_parameters
     assert run.preprocessing.columns == {"topic": 3, "size": 2}

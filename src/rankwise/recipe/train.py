@@ -80,8 +80,10 @@ class TrainSpec(Spec):
     """Training rows from which on the learning rates are as given; fewer lower them all in proportion, for what few rows
     teach is soon learnt, and then known by heart.
     """
-    columns_rate: Positive = 1.0
-    """What every learning rate is multiplied by where texts have several label columns, as each update serves them all."""
+    full_rate_width: Count | None = None
+    """Width of the encoder's hidden states up to which the learning rates are as given; wider encoders lower them all in
+    proportion, as their outputs move further for the same step (arXiv 2203.03466).
+    """
     rates: RatesSpec = RatesSpec()
     optimizer: Annotated[OptimizerSpec, BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)] = OptimizerSpec()
     schedule: Literal["linear", "cosine", "polynomial", "constant", "reduce-on-plateau"] = "linear"
@@ -143,10 +145,11 @@ class TrainSpec(Spec):
         """Whether `learning_rate` moves nothing, as rates of tiers and head set every one."""
         return bool(self.rates.tiers) and self.rates.head is not None
 
-    def rate_factor(self, rows: int, columns: int = 1) -> float:
-        """What the learning rates are multiplied by for so many training rows and label columns."""
-        full = 1.0 if columns == 1 else self.columns_rate
-        return full if self.full_rate_rows is None else full * min(1.0, max(1, rows) / self.full_rate_rows)
+    def rate_factor(self, rows: int, width: int) -> float:
+        """What the learning rates are multiplied by for so many training rows and an encoder of this width, in (0, 1]."""
+        by_rows = 1.0 if self.full_rate_rows is None else min(1.0, max(1, rows) / self.full_rate_rows)
+        by_width = 1.0 if self.full_rate_width is None else min(1.0, self.full_rate_width / width)
+        return by_rows * by_width
 
     def steps_per_epoch(self, rows: int) -> int:
         """Updates in which each of so many training rows comes once."""
