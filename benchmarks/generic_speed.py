@@ -5,7 +5,8 @@
 Random encoders of 12 layers, 384 wide (ModernBERT, EuroBERT and a small Qwen3), LoRA of rank 8 on every linear layer, fp32 on
 both sides, from the same weights. Trainer runs as it does when nothing is said (dynamic padding, rows at random), and once
 more on rankwise's own batches: there both make the same updates, and the largest difference of two losses is told. Ratios are
-of medians, of the process's CPU seconds and of wall seconds. Writes results/generic_speed.csv.
+of medians, of the process's CPU seconds and of wall seconds. `frozen_products` is the share of rankwise's CPU time, by
+torch's profiler, in the products with frozen weights, which both sides must make. Writes results/generic_speed.csv.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ COLUMNS = (
     "times_cpu",
     "times_wall",
     "loss_difference",
+    "frozen_products",
     "processor",
 )
 
@@ -129,12 +131,13 @@ class Pair:
         sides: Mapping[str, Callable[[], Took]] = {TRAINER: self.theirs, IN_ORDER: partial(self.theirs, in_order=True)}
         sides = {**sides, OURS: self.ours}
         took: dict[str, list[Took]] = {side: [] for side in sides}
-        difference = self.loss_difference()
+        difference, share = self.loss_difference(), self.frozen_products()
         for repeat in range(self.options.repeats):
             for side, once in sides.items():
                 took[side].append(once())
                 last = took[side][-1]
-                print(f"  {self.name} · {self.source.name} · {side}: {last.cpu:.1f} CPU s, {last.wall:.1f} s ({repeat + 1})")
+                told = f"{last.cpu:.1f} CPU s, {last.wall:.1f} s ({repeat + 1} of {self.options.repeats})"
+                print(f"  {self.name} · {self.source.name} · {side}: {told}", flush=True)
         cpu = {side: statistics.median(one.cpu for one in all_) for side, all_ in took.items()}
         wall = {side: statistics.median(one.wall for one in all_) for side, all_ in took.items()}
         return [
@@ -152,6 +155,7 @@ class Pair:
                 "times_cpu": "" if side == OURS else round(cpu[side] / cpu[OURS], 2),
                 "times_wall": "" if side == OURS else round(wall[side] / wall[OURS], 2),
                 "loss_difference": f"{difference:.1e}" if side == IN_ORDER else "",
+                "frozen_products": round(share, 2) if side == OURS else "",
                 "processor": processor(),
             }
             for side in sides
@@ -190,6 +194,15 @@ class Pair:
     def theirs(self, *, in_order: bool = False) -> Took:
         trained = self.peer(in_order=in_order)
         return Took(trained.cpu_seconds, trained.seconds)
+
+    def frozen_products(self) -> float:
+        """The share of the CPU time of rankwise's updates that products with frozen weights take."""
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True) as profiler:
+            self.ours()
+        matrices = {frozenset((site.d_in, site.d_out)) for site in self.job().plan.sites}
+        events = profiler.key_averages(group_by_input_shape=True)
+        products = [event for event in events if event.key == "aten::mm" and frozenset(event.input_shapes[1]) in matrices]
+        return sum(event.self_cpu_time_total for event in products) / sum(event.self_cpu_time_total for event in events)
 
     def loss_difference(self) -> float:
         """The largest difference of an update's loss, on the same batches from the same weights."""

@@ -46,6 +46,7 @@ def main() -> None:
         "heads": heads_table(),
         "speed": speed_table(),
         "levers": levers_table(),
+        "generic_speed": generic_speed_table(),
         "parity": parity_table(),
         "scale": scale_table(),
         "warm": warm_table(),
@@ -175,6 +176,20 @@ def levers_table() -> str:
     """Each lever off in turn, as benchmarks/speed.py wrote them."""
     lines = ["| `--fast`, but | seconds, times those of all on |", "|---|---:|"]
     lines += [f"| {row['lever']} | {row['gain']} |" for row in rows_of("levers.csv")]
+    return "\n".join(lines) + "\n"
+
+
+def generic_speed_table() -> str:
+    """Encoders without a fast path beside Trainer + peft, as benchmarks/generic_speed.py wrote them."""
+    lines = [
+        "| encoder | data | tokens | side | CPU seconds | rankwise is faster, CPU time | by the clock | losses differ by "
+        "| in products with frozen weights |",
+        "|---|---|---:|---|---:|---:|---:|---:|---:|",
+    ]
+    for row in rows_of("generic_speed.csv"):
+        share = f"{100 * float(row['frozen_products']):.0f} %" if row["frozen_products"] else ""
+        shown = ("encoder", "data", "tokens", "side", "cpu_seconds", "times_cpu", "times_wall", "loss_difference")
+        lines.append(f"| {' | '.join(row[column] for column in shown)} | {share} |")
     return "\n".join(lines) + "\n"
 
 

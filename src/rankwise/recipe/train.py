@@ -50,7 +50,9 @@ class SpeedSpec(Spec):
     """What makes a step cheaper and leaves its mathematics alone; all on, and each can be turned off to see what it gives."""
 
     fold: bool = True
-    """Adapters folded into the frozen weights under them; query, key and value as one product."""
+    """Adapters folded into the frozen weights under them; query, key and value as one product. In encoders without a fast
+    path, each adapter in one step with its linear layer.
+    """
     first_token: bool = True
     """The last layer for the first token only, where the head reads nothing else."""
     random_words: bool = True
