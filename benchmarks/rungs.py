@@ -96,7 +96,12 @@ def measure(job: Job, *, python: str) -> dict[str, object]:
         few_rows.write_rows(
             Path(str(job["data"])), int(str(job["rows_a_class"])), int(str(job["seed"])), folder, scored=1_000
         )
-        last = ["train.evaluate_every=end", "train.early_stop=null", "train.threads=1"]
+        then = [
+            "train.learning_rate=3e-4",
+            "train.rates.head=3e-4",
+            "train.full_rate_rows=192",
+        ]  # auto's when this was measured
+        last = [*then, "train.evaluate_every=end", "train.early_stop=null", "train.threads=1"]
         recipe = Recipe.load("auto", [f"data.source={folder}", f"train.seed={job['seed']}", *last])
         recipe = recipe.rung(rung).with_overrides(changes)  # type: ignore[arg-type]
         training = assemble(recipe, read_labelled(recipe.data).whole(), training_device())

@@ -76,6 +76,12 @@ def test_a_way_that_an_encoder_has_no_place_for_is_passed_over(family):
     assert UNDER_SMALL_CAPS[-1].method == HEAD_ALONE, "which every encoder has"
 
 
-def test_lora_is_taken_where_it_fits_in_half_of_the_layers_and_biases_of_values_under_that():
-    methods = {cap: plan(auto("minilm", cap), classes=4).adapter.method for cap in CAPS}
-    assert methods == {5_000: "beft", 10_000: "beft", 25_000: "lora", 50_000: "lora", 100_000: "lora"}
+@pytest.mark.parametrize(
+    ("base", "taken"),
+    [
+        ("minilm", {5_000: "beft", 10_000: "ln-tuning", 25_000: "ln-tuning", 50_000: "lora", 100_000: "lora"}),
+        ("roberta-base", {10_000: "beft", 25_000: "beft", 50_000: "ln-tuning", 100_000: "ln-tuning"}),
+    ],
+)
+def test_norms_are_taken_where_all_of_them_fit_then_lora_in_half_of_the_layers_then_biases_of_values(base, taken):
+    assert {cap: plan(auto(base, cap, "head.kind=pooled"), classes=4).adapter.method for cap in taken} == taken
