@@ -90,7 +90,8 @@ def without_rankwise(built: Job, folder: Path) -> torch.Tensor:
             mask = inputs["attention_mask"][:, :, None]
             read = (hidden * mask).sum(1) / mask.sum(1)
         else:
-            read = hidden[:, 0] if mode["pooling_mode_cls_token"] else hidden[:, -1]
+            last = inputs["attention_mask"].shape[1] - 1 - inputs["attention_mask"].flip(1).argmax(1)  # before any padding
+            read = hidden[:, 0] if mode["pooling_mode_cls_token"] else hidden[torch.arange(len(hidden)), last]
         return nn.functional.linear(read, head["linear.weight"], head["linear.bias"])
 
 

@@ -66,7 +66,7 @@ def values(run, texts):
     return [one.label for one in run.predict(texts)]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "qwen3"])  # whose head has no bias
 def test_planned_is_live_is_saved_and_reloads_to_the_bit(measured_recipe, tmp_path, family):
     run = train(measured_recipe(family, "train.epochs=1", "evaluate.baselines=false"), tmp_path / "run")
     trained = run.facts.trained_parameters

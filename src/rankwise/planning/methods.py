@@ -469,13 +469,7 @@ class Way(NamedTuple):
     """The share of layers that it must fit in to be taken."""
 
 
-UNDER_SMALL_CAPS = (
-    Way("ln-tuning", 1e-2, least=1.0),
-    Way("lora", 1e-3, least=0.5),
-    Way("beft", 3e-3),
-    Way("lora", 1e-3),
-    Way("head", None),
-)
+UNDER_SMALL_CAPS = (Way("ln-tuning", 1e-2, least=0.5), Way("beft", 3e-3), Way("lora", 1e-3), Way("head", None))
 """What to train where LoRA does not fit everywhere, the best known first: benchmarks/results/board.csv."""
 
 
