@@ -109,7 +109,6 @@ def test_loading_leaves_torchs_generator_as_it_was_and_draws_the_head_from_the_s
 
 
 def test_half_precision_weights_are_loaded_in_fp32(tiny, tmp_path):
-
     AutoModel.from_pretrained(tiny("bert"), dtype=torch.float16).save_pretrained(tmp_path)
     assert json.loads((tmp_path / "config.json").read_text("utf-8"))["dtype"] == "float16"
     model, _ = load_encoder(Base("half", None, str(tmp_path), None, None), CLASSES, seed=0)

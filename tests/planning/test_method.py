@@ -10,7 +10,7 @@ from conftest import FAMILIES
 from rankwise.encoders.encoder import Site
 from rankwise.encoders.families import FAMILIES as families
 from rankwise.errors import PlanError, RecipeError
-from rankwise.planning.methods import road_group
+from rankwise.planning.methods.vectors import road_group
 from rankwise.recipe.methods import METHODS
 
 IA3_FAMILIES = [name for name, row in FAMILIES.items() if row.own_keys]

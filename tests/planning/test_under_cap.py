@@ -6,7 +6,7 @@ import pytest
 from plans import applied, encoder
 
 from rankwise.errors import OverBudget
-from rankwise.planning.methods import UNDER_SMALL_CAPS
+from rankwise.planning.methods.small_caps import UNDER_SMALL_CAPS
 from rankwise.planning.plan import plan, rungs_of, trained
 from rankwise.recipe import Recipe
 from rankwise.recipe.methods import HEAD_ALONE

@@ -15,13 +15,12 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Self
 
-from rankwise.encoders.family import Config, Traits
+from rankwise.encoders.family import ROTARY_OPSET, Config, Traits
 from rankwise.errors import MissingExtra, ModelError, install
 from rankwise.system.cache import Cache, cache_folder
 
 FORMAT = 1  # of the facts: raise it where `model/reading.py` tells other ones
 READERS = ("rankwise.model.reading_apart", "rankwise.model.reading")  # by name, for they load torch; the quicker one first
-OPSET = 20  # of ONNX: 23's RotaryEmbedding gets a table of one row, which ONNX Runtime 1.31 refuses
 CACHE_BYTES = 50_000_000  # some hundred kilobytes each
 IDLE_KEYS = {
     "_name_or_path",
@@ -89,7 +88,11 @@ class Architecture:
     def of(cls, facts: Mapping[str, Any]) -> Self:
         return cls(
             traits=Traits(
-                root=facts["root"], causal=facts["causal"], pools=facts["pools"], padding_side="right", onnx_opset=OPSET
+                root=facts["root"],
+                causal=facts["causal"],
+                pools=facts["pools"],
+                padding_side="right",
+                onnx_opset=ROTARY_OPSET,
             ),
             layers=tuple(facts["layers"]),
             hidden=facts["hidden"],

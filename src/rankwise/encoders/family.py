@@ -20,6 +20,8 @@ from typing import Any
 Config = Mapping[str, Any]
 """A config.json's content."""
 
+ROTARY_OPSET = 20  # of ONNX: 23's RotaryEmbedding gets a table of one row, which ONNX Runtime 1.31 refuses
+
 
 @dataclass(frozen=True)
 class FastPath:

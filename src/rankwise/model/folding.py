@@ -2,7 +2,7 @@
 
 A low-rank adapter is folded into the frozen weight under it, W' = W + s·B·A, until it changes, so that it costs nothing going
 forward; going back, only what A and B need is computed. Adapters that can't be folded are applied one by one. What an adapter
-is made of, its method says (methods.py). Shapes: B rows, T tokens, R rank.
+is made of, its method says (methods/). Shapes: B rows, T tokens, R rank.
 """
 
 from collections.abc import Callable, Sequence

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from rankwise.encoders.encoder import Encoder
 from rankwise.errors import PlanError
-from rankwise.planning.methods import UNDER_SMALL_CAPS, method_of
+from rankwise.planning.methods import method_of
+from rankwise.planning.methods.small_caps import UNDER_SMALL_CAPS
 from rankwise.planning.ranks import Draft
 from rankwise.recipe import Recipe
 from rankwise.recipe.adapter import LastK

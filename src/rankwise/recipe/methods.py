@@ -1,6 +1,6 @@
 """What a recipe may say of each PEFT method, one row a method: allowed values and the texts of refusals follow from here.
 
-What a method trains and costs is in `planning/methods.py`, how it computes and is saved in `model/methods/`.
+What a method trains and costs is in `planning/methods/`, how it computes and is saved in `model/methods/`.
 """
 
 from collections.abc import Mapping

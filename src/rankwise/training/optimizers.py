@@ -15,7 +15,7 @@ from torch import nn
 
 from rankwise.encoders.encoder import Encoder
 from rankwise.model.classifier import Classifier
-from rankwise.model.methods import factor_of, live_method
+from rankwise.model.methods import factor_of
 from rankwise.planning.policies import depth_group
 from rankwise.recipe import OptimizerSpec, TrainSpec
 from rankwise.system.device import Device
@@ -26,11 +26,10 @@ Group = dict[str, Any]
 def parameter_groups(classifier: Classifier, spec: TrainSpec) -> list[Group]:
     """Groups of trained parameters with `name`, `params`, `lr` (the peak rate) and `weight_decay`."""
     encoder = classifier.plan.encoder
-    method = live_method(classifier.plan)
     groups: dict[tuple[str, float, float], list[nn.Parameter]] = defaultdict(list)
     for name, weight in classifier.trainable().items():
         label, rate = learning_rate(name, encoder, spec, factor=factor_of(name))
-        decay = spec.optimizer.weight_decay if method.is_matrix(name, weight) else 0.0
+        decay = spec.optimizer.weight_decay if classifier.method.is_matrix(name, weight) else 0.0
         groups[label, rate, decay].append(weight)
     return [
         {"name": label, "params": weights, "lr": rate, "peak_lr": rate, "weight_decay": decay}

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from rankwise.encoders.family import Family
+from rankwise.encoders.family import ROTARY_OPSET, Family
 
 NORMS = ("input_layernorm", "post_attention_layernorm")
 QK_NORMS = ("D", "D")  # of queries and keys, a head at a time
@@ -56,7 +56,7 @@ LLAMA = Family(
     after="norm norm H bias=no",
     head="score linear H C bias=no",
     reads=lambda _: "last",
-    onnx_opset=20,  # 23's RotaryEmbedding gets a table of one row, which ONNX Runtime 1.31 refuses
+    onnx_opset=ROTARY_OPSET,
 )
 MISTRAL = replace(
     LLAMA,

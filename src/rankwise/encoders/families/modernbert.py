@@ -1,6 +1,6 @@
 """ModernBERT (arXiv 2412.13663): rotary positions, gated feed-forward layers, no dropout."""
 
-from rankwise.encoders.family import Family
+from rankwise.encoders.family import ROTARY_OPSET, Family
 
 MODERNBERT = Family(
     model_types=("modernbert",),
@@ -33,6 +33,6 @@ MODERNBERT = Family(
         classifier                      linear  H C
     """,
     reads=lambda config: "mean" if config.get("classifier_pooling") == "mean" else "first",
-    onnx_opset=20,  # 23's RotaryEmbedding gets a table of one row, which ONNX Runtime 1.31 refuses
+    onnx_opset=ROTARY_OPSET,
     tests={"not-first": lambda _, layer: layer > 0},
 )

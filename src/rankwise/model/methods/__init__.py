@@ -1,6 +1,6 @@
 """What a live model asks of a PEFT method: how peft configures and saves its tensors, and how they change a layer.
 
-A method is an object that never changes, a row of METHODS; `planning/methods.py` has what it trains and costs.
+A method is an object that never changes, a row of METHODS; `planning/methods/` has what it trains and costs.
 """
 
 from collections.abc import Mapping

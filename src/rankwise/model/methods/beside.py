@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from rankwise.model.methods.base import LiveAdapter, linear, targets
 from rankwise.model.methods.low_rank import lora_config
-from rankwise.planning.methods import embedding_width, road_group
+from rankwise.planning.methods.vectors import road_group
+from rankwise.planning.methods.virtual_tokens import embedding_width
 from rankwise.planning.plan import Plan
 
 Config = Callable[[Plan], dict[str, Any]]
