@@ -163,6 +163,6 @@ def test_a_run_under_a_small_cap_has_the_recipe_that_was_trained(run_for):
     run = run_for(
         "bert", "adapter.rank=max", "adapter.targets=all", "budget={parameters: 400, shrink: true}", "train.max_steps=2"
     )
-    assert run.recipe.adapter.method == run.plan_facts.method == "beft"
+    assert run.recipe.adapter.method == run.plan_facts.method == "ln-tuning"
     assert run.facts.trained_parameters.counted < 400
     assert Run.load(run.folder).predict(TEXTS) == run.predict(TEXTS)
