@@ -4,9 +4,9 @@
     python benchmarks/pairs.py --table
 
 Entailment as published: all 4,500 training rows, the 500 trial rows choose the checkpoint, 4,927 test rows are scored once a
-run. Two segments and joined text are `auto`'s dearest rung at its own settings, which were chosen on other data, at the same
-cap and the same updates; only `data.text` differs. Joined texts stand with the recipe's ` . ` between them. Pairs read apart
-are the rung `features`: a head on the frozen encoder, and no update. What is in the CSV is not run again.
+run. `auto` is the whole climb. The others are a rung of it at its own settings, which were chosen on other data: adapters in
+every layer at the same cap and the same updates, of which only what reads the pair differs, or a head on the frozen encoder,
+and no update. Joined texts stand with the recipe's ` . ` between them. What is in the CSV is not run again.
 """
 
 from __future__ import annotations
@@ -21,18 +21,27 @@ from accuracy import RESAMPLES, packed, unpacked
 from results_file import append
 from resumable import Job, add_options, finished, lines_of, missing
 
+from rankwise.recipe import Rung
 from rankwise.stats.seeds import Sample, difference, resampled_scores
 
 RESULTS = Path(__file__).parent / "results" / "pairs.csv"
 KEY = ("read", "rows", "seed")
 COLUMNS = (*KEY, "trained_parameters", "updates", "validation_accuracy", "accuracy", "tfidf_accuracy", "right")
 FILES = {"train": "SICK_train.txt", "validation": "SICK_trial.txt", "test": "SICK_test_annotated.txt"}
-READ = {
-    "pair": ("all", []),
-    "joined": ("all", ["data.text=[sentence_A, sentence_B]"]),
+READ: dict[str, tuple[Rung | None, list[str]]] = {
+    "auto": (None, []),
     "apart": ("features", ["head.pooling=apart"]),
+    "adapted": ("all", ["head.pooling=apart"]),
+    "pair": ("all", ["head.pooling=mean"]),
+    "joined": ("all", ["data.text=[sentence_A, sentence_B]"]),
 }
-NAMES = {"apart": "apart, encoder frozen", "pair": "two segments", "joined": "joined text"}
+NAMES = {
+    "auto": "`auto`",
+    "apart": "apart, encoder frozen",
+    "adapted": "apart, adapters",
+    "pair": "two segments, adapters",
+    "joined": "joined text, adapters",
+}
 
 
 def main() -> None:
@@ -59,7 +68,8 @@ def measure(job: Job) -> dict[str, object]:
     files = [f"data.{role}={Path(str(job['folder'])) / name}" for role, name in FILES.items()]
     changes = [*files, "data.source=null", f"data.rows={job['rows']}", f"train.seed={job['seed']}"]
     rung, how = READ[str(job["read"])]
-    recipe = Recipe.load("auto", [*changes, "evaluate.resamples=20", *how]).rung(rung)
+    recipe = Recipe.load("auto", [*changes, "evaluate.resamples=20", *how])
+    recipe = recipe.rung(rung) if rung else recipe
     with tempfile.TemporaryDirectory() as folder:
         run = train(recipe, Path(folder) / "run", progress=False)
         rows, scores, trained = run.scored_rows(), run.scores, run.plan_facts.trainable_parameters

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -13,13 +14,18 @@ from transformers import AutoModel, AutoTokenizer, BertTokenizerFast
 
 from conftest import separable
 from rankwise.data.batches import collate
+from rankwise.data.labelled import read_labelled
 from rankwise.encoders.base import locate
 from rankwise.errors import PlanError, RecipeError
 from rankwise.inference.gradients import CLOSE, CLOSE_SHARE
 from rankwise.model.classifier import in_eval_mode, to_tensors
 from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import load_tokenizer, reading_apart
+from rankwise.planning.plan import settled
+from rankwise.recipe import Recipe
 from rankwise.run.folder import Run
+from rankwise.system.device import Device
+from rankwise.workflows.assemble import assemble
 from rankwise.workflows.train import train
 
 PAIRS = [
@@ -151,6 +157,36 @@ def test_a_saved_tokenizer_gives_both_texts_their_own_special_tokens_and_is_read
         assert encoded["token_type_ids"] == [0] * len(alone[0]) + [1] * len(alone[1])
         assert one("the apple")["input_ids"] == alone[0]
     assert not issubclass(type(tokenizer), BertTokenizerFast)
+
+
+@pytest.mark.parametrize(
+    ("base", "pairs", "expected"),
+    [
+        ("minilm", 2_000, "apart"),
+        ("minilm", 2_001, "auto"),
+        ("minilm", 0, "auto"),
+        ("bert-base-uncased", 100, "auto"),  # no sentence encoder
+        ("all-mpnet-base-v2", 100, "auto"),  # which tells no segments
+    ],
+)
+def test_a_sentence_encoder_reads_few_pairs_apart_where_nothing_is_said(base, pairs, expected):
+    recipe = Recipe.load("auto", [f"base={base}"])
+    assert settled(recipe, pairs=pairs).head.pooling == expected
+    assert settled(recipe.with_overrides(["head.pooling=mean"]), pairs=pairs).head.pooling == "mean"
+
+
+def test_what_reads_few_pairs_is_settled_once_for_the_plan_the_rungs_and_the_run(tiny, pair_file, tmp_path):
+    base = tmp_path / "base"
+    shutil.copytree(tiny("bert"), base)
+    (base / "1_Pooling").mkdir()
+    (base / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}', "utf-8")
+    changes = [f"base={base}", f"data.source={pair_file}", "data.max_length=16", "train.max_steps=2", "rungs=[features, all]"]
+    recipe = Recipe.load("auto", changes)
+    run = train(recipe, tmp_path / "run", progress=False)
+    assert run.recipe.head.pooling == "apart"
+    labelled = read_labelled(recipe.data, by_folds=True)
+    assert assemble(recipe, labelled, Device.cpu()).plan.encoder.reads == "apart"
+    np.testing.assert_allclose(told(Run.load(run.folder)), told(run))
 
 
 @pytest.mark.parametrize("family", ["roberta", "distilbert", "albert"])

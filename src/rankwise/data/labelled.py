@@ -85,6 +85,11 @@ class Labelled:
         return _fold_count(len(self.train.texts) + len(self.validation.texts), set_aside=self.set_aside)
 
     @property
+    def pairs(self) -> int:
+        """How many rows that train are pairs of texts."""
+        return len(self.train.texts) if self.train.layout.text_pair else 0
+
+    @property
     def volume(self) -> "Volume":
         """How much there is of them."""
         rows = (len(self.train.texts), len(self.validation.texts), len(self.test.texts))
@@ -126,6 +131,11 @@ class Volume:
     warnings: tuple[str, ...] = ()
     """What a person should know of what was read: rows that were dropped, files that were left out."""
 
+    @property
+    def pairs(self) -> int:
+        """How many rows that train are pairs of texts."""
+        return self.rows[0] if self.layouts[0].text_pair else 0
+
     def work(self, spec: DataSpec, *, encoder_longest: int | None) -> Work:
         """The rows and estimated tokens of a run, with long texts cut."""
         work = Work.of_characters(
@@ -133,7 +143,7 @@ class Volume:
             self.rows,
             max_length=spec.max_length,
             encoder_longest=encoder_longest,
-            windows=1 if self.layouts[0].text_pair else spec.windows,  # a pair is read in one
+            windows=1 if self.pairs else spec.windows,  # a pair is read in one
         )
         return replace(work, folds=self.folds)
 

@@ -20,6 +20,10 @@ from rankwise.recipe.recipe import COUNTED_WORDS
 from rankwise.system import html
 from rankwise.system.files import Stored
 
+FEW_PAIRS = 2_000
+"""Up to so many pairs a sentence encoder reads each text alone: ahead of both together at 500 and 1,000 rows of SICK, as good
+at 3,000 (benchmarks/README.md); of large data sets both together are known to teach more (Sentence-BERT, arXiv 1908.10084).
+"""
 SLIM_HEAD_RATE = 10  # times the learning rate, at which a head with frozen layers learns: benchmarks/head_start.py
 
 
@@ -185,9 +189,9 @@ def plan(recipe: Recipe | str | Path, *, classes: int | None = None, encoder: En
     return planned
 
 
-def trained(recipe: Recipe, *, classes: int) -> Recipe:
-    """The recipe with what is left open: its kind of head, and how it adapts under a cap that is small."""
-    recipe = settled(recipe)
+def trained(recipe: Recipe, *, classes: int, pairs: int = 0) -> Recipe:
+    """The recipe with what is left open: its head, as `settled` has it, and how it adapts under a cap that is small."""
+    recipe = settled(recipe, pairs=pairs)
     if not recipe.budget.shrink:
         return recipe
     encoder = find(recipe.base, classes=classes, revision=recipe.revision)
@@ -203,19 +207,27 @@ def rungs_of(recipe: Recipe, *, classes: int, few: bool) -> tuple[Rung, ...]:
     return recipe.climbed(few=few or shrinks)
 
 
-def settled(recipe: Recipe, encoder: Encoder | None = None) -> Recipe:
-    """The recipe with the kind of head that `auto` comes to; the encoder is its base's, where that is known already."""
+def settled(recipe: Recipe, encoder: Encoder | None = None, *, pairs: int = 0) -> Recipe:
+    """The recipe with the head that `auto` comes to, where so many rows that train are `pairs` of texts.
+
+    The encoder is its base's, where that is known already.
+    """
     if recipe.head.kind != "auto":
         return recipe
     method, says = method_of(recipe.adapter), recipe.head.pooling != "auto"
-    slim = method.stock_head
+    slim, changes = method.stock_head, dict[str, str]()
     if not slim and not says:
         encoder = encoder or find(recipe.base, classes=2, revision=recipe.revision)
-        slim = not encoder.traits.pools
-        if method.trains_weights and not slim:
-            slim = stated_pooling(recipe.base, encoder.config, revision=recipe.revision) is None
-    head = recipe.head.model_copy(update={"kind": "slim" if slim else "pooled"})
+        stated = stated_pooling(recipe.base, encoder.config, revision=recipe.revision)
+        slim = not encoder.traits.pools or (method.trains_weights and stated is None)
+        if not slim and stated == "mean" and 0 < pairs <= FEW_PAIRS and _can_read_apart(encoder):
+            changes["pooling"] = "apart"
+    head = recipe.head.model_copy(update={"kind": "slim" if slim else "pooled", **changes})
     return recipe.model_copy(update={"head": head})
+
+
+def _can_read_apart(encoder: Encoder) -> bool:
+    return encoder.traits.fast_path is not None and encoder.segments >= 2
 
 
 def _pooled(recipe: Recipe, encoder: Encoder) -> Encoder:
@@ -235,7 +247,7 @@ def _pooled(recipe: Recipe, encoder: Encoder) -> Encoder:
         )
     pooling: str = recipe.head.pooling
     if pooling == "apart":
-        if encoder.traits.fast_path is None or encoder.segments < 2:
+        if not _can_read_apart(encoder):
             raise PlanError(
                 f"head.pooling is apart, and {encoder.name} does not tell the two texts of a pair by segment ids, as BERT "
                 "and ELECTRA do; leave head.pooling out, or take base: minilm"

@@ -177,7 +177,7 @@ class HeadSpec(Spec):
     """stock: the architecture's own, all of it trained. slim: the same, only its last projection trained. pooled: one linear
     layer on the encoder's last hidden states, pooled, such as sentence encoders are made for; it belongs to no stock class.
     auto: slim under a prefix, and where the whole encoder trains and its base does not say how it is pooled, so that a stock
-    class loads what is saved; else pooled.
+    class loads what is saved; else pooled, and of up to 2,000 pairs of texts apart, on a sentence encoder that can.
     """
     pooling: Literal["auto", "mean", "token", "apart"] = "auto"
     """What a pooled head reads: the mean of all tokens, or the token that a stock head reads. apart: of a pair of texts, each

@@ -80,7 +80,7 @@ def assemble(
     OverTime, OverMemory and OverDeployment.
     """
     labelled.task.check(recipe)
-    recipe = trained(recipe, classes=len(labelled.classes))
+    recipe = trained(recipe, classes=len(labelled.classes), pairs=labelled.pairs)
     planned = plan(recipe, classes=len(labelled.classes))
     precision = device.resolve_precision(recipe.train.precision)
     if speed is None:

@@ -141,7 +141,7 @@ def fit_in_memory(
         device = training_device()
         device.forget_peak()
         labelled.task.check(recipe)
-        recipe = settled(with_scores(recipe.dearest, labelled, device))
+        recipe = settled(with_scores(recipe.dearest, labelled, device), pairs=labelled.pairs)
         plan(recipe, classes=len(labelled.classes))
         speed = keep(common.speeds, recipe.train.threads, lambda: machine_speed(recipe, device))
         memos: dict[int, Memo] = keep(common.memos, labelled.sha256, dict, most=KEPT)

@@ -21,7 +21,7 @@ from rankwise.encoders.base import KNOWN, folder_of, short_name
 from rankwise.encoders.finding import find
 from rankwise.encoders.languages import MANY, knows, unread
 from rankwise.errors import ModelError, OverBudget, OverDeployment, OverMemory, OverTime, PlanError
-from rankwise.planning.plan import plan
+from rankwise.planning.plan import plan, settled
 from rankwise.planning.workload import CHARACTERS_PER_TOKEN, SPECIAL_TOKENS
 from rankwise.recipe import Recipe
 from rankwise.recipe.recipe import Overrides
@@ -199,6 +199,7 @@ def _fit(
         longer = None if context is None else float((tokens > context).mean())
         facts |= {"parameters": encoder.total_parameters, "context": context, "longer": longer}
         on_it = recipe if own else recipe.with_overrides([f"base={name}", "revision=null"])
+        on_it = settled(on_it, encoder, pairs=known.pairs)
         planned = plan(on_it, classes=len(known.classes))
         cost = forecast_of(on_it, planned, known, machine)
     except (PlanError, ModelError) as problem:

@@ -117,7 +117,8 @@ def train_on(
     device = training_device()
     device.forget_peak()
     labelled.task.check(recipe)
-    recipe = settled(with_scores(recipe.dearest, labelled, device))  # what is planned and promised is what is trained
+    recipe = with_scores(recipe.dearest, labelled, device)
+    recipe = settled(recipe, pairs=labelled.pairs)  # what is planned and promised is what is trained
     planned = plan(recipe, classes=len(labelled.classes))
     if recipe.budget.deploys:
         recipe = deployable(recipe, planned, work_of(recipe, planned, labelled.volume))

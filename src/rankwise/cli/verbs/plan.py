@@ -13,7 +13,7 @@ from rankwise.data.labelled import read_volume
 from rankwise.encoders.base import KNOWN
 from rankwise.errors import DataError, RecipeError, as_typed
 from rankwise.planning.forecast import Forecast
-from rankwise.planning.plan import Plan
+from rankwise.planning.plan import Plan, settled
 from rankwise.planning.plan import plan as make_plan
 from rankwise.recipe import Recipe
 from rankwise.recipe.adapter import SHORT_KINDS
@@ -51,6 +51,7 @@ def plan(options: PlanOptions) -> None:
         return
     loaded = scored(loaded.dearest)
     known = read_volume(loaded.data) if is_local(loaded) else None
+    loaded = settled(loaded, pairs=known.pairs if known else 0)
     classes = options.classes or len(loaded.data.classes) or (len(known.classes) if known else None)
     planned = make_plan(loaded, classes=classes or 2)  # for data that is not on this machine
     loaded, planned = deployed(loaded, planned, known)

@@ -18,6 +18,7 @@ from rankwise.data.labelled import read_labelled
 from rankwise.data.pairs import sides
 from rankwise.errors import as_typed, check_installed
 from rankwise.planning.plan import plan as make_plan
+from rankwise.planning.plan import settled
 from rankwise.recipe import Recipe
 from rankwise.run.opening import Existing, check_free
 from rankwise.run.verdict import verdict
@@ -59,7 +60,7 @@ def train(options: TrainOptions) -> None:
     with console.working("reading the data"):
         labelled = read_labelled(loaded.data, by_folds=bool(loaded.rungs))
     quiet = options.as_json or not speaks
-    loaded = loaded if quiet else scored(loaded, labelled)
+    loaded = settled(loaded if quiet else scored(loaded, labelled), pairs=labelled.pairs)
     planned = None if loaded.adapter.unscored else make_plan(loaded, classes=len(labelled.classes))
     if planned is not None and not quiet:  # known in milliseconds; the libraries that train take seconds to import
         known = labelled.volume
