@@ -364,7 +364,7 @@ def test_a_text_predicted_from_the_shell_imports_what_that_takes_and_no_more(run
     run = run_for("bert", "train.epochs=1")
     run.predict(["apple"], engine="onnx")
     unwanted = "torch transformers peft accelerate sklearn scipy pandas pyarrow safetensors datasets optuna matplotlib "
-    unwanted += "rich ruamel.yaml filelock rankwise.recipe rankwise.encoders rankwise.planning rankwise.run.format "
+    unwanted += "rich yaml filelock rankwise.recipe rankwise.encoders rankwise.planning rankwise.run.format "
     unwanted += "rankwise.system.events rankwise.workflows rankwise.cli.console rankwise.cli.options rankwise.cli.verbs.train"
     program = f"import os; os.environ['RANKWISE_CACHE'] = {os.environ['RANKWISE_CACHE']!r}\n{TYPED}"
     label, loaded = fresh(program, unwanted, "predict", str(run.folder), "--text", "apple", "--engine", "onnx").splitlines()

@@ -67,6 +67,12 @@ def test_the_share_of_the_rate_is_that_of_the_width(width, share):
     assert TrainSpec(full_rate_width=384, full_rate_rows=192).rate_factor(96, width) == pytest.approx(share / 2)
 
 
+@pytest.mark.parametrize(("columns", "times"), [(1, 1.0), (2, 1.5), (3, 2.0), (9, 2.0)])
+def test_each_label_column_after_the_first_raises_the_rate_up_to_twice(columns, times):
+    assert TrainSpec(rate_a_column=0.5).rate_factor(5_000, 384, columns) == pytest.approx(times)
+    assert TrainSpec().rate_factor(5_000, 384, columns) == 1.0
+
+
 # --------------------------------------------------------------------------------------------------------------- groups
 
 

@@ -18,6 +18,7 @@ from rankwise.recipe import DataSpec
 from rankwise.report.blocks import Quotes
 from rankwise.report.runs import report_of
 from rankwise.run.folder import Run
+from rankwise.training.events import UpdateLogged
 from rankwise.workflows.train import train
 
 pytestmark = pytest.mark.long
@@ -59,6 +60,18 @@ def test_planned_is_live_is_saved_and_reloads_to_the_bit(tickets_recipe, tmp_pat
     assert run.preprocessing.columns == {"topic": 3, "size": 2}
     again = Run.load(run.folder).predict(["apple pear plenty"])[0]
     assert again == run.predict(["apple pear plenty"])[0]
+
+
+def test_two_columns_train_at_half_as_much_again_where_the_recipe_says_so(tickets_recipe, tmp_path):
+    rates = []
+    for share in (0, 0.5):
+        asked = tickets_recipe(
+            "bert", "train.max_steps=1", "train.log_every=1", "train.warmup=0", f"train.rate_a_column={share}"
+        )
+        told = []
+        train(asked, tmp_path / f"run{share}", listeners=[told.append], progress=False)
+        rates.append(max(event.rate for event in told if isinstance(event, UpdateLogged)))
+    assert rates[1] == pytest.approx(1.5 * rates[0])
 
 
 def test_it_learns_each_column_and_answers_with_both(tickets_recipe, tmp_path, typed, copy_of):

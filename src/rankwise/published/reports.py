@@ -9,12 +9,12 @@ from importlib import resources
 from typing import Literal
 
 from pydantic import Field
-from ruamel.yaml import YAML
 
 from rankwise.errors import RecipeError, nearest
 from rankwise.planning.plan import plan
 from rankwise.recipe import Recipe
 from rankwise.recipe.values import Count, Spec
+from rankwise.recipe.yaml import parse
 from rankwise.system.events import Event
 
 DataName = Literal["ag_news", "imdb"]
@@ -95,8 +95,7 @@ def reports() -> list[Report]:
     """Read all reports, ordered by number."""
     folder = resources.files("rankwise.published")
     files = sorted((entry for entry in folder.iterdir() if entry.name.endswith(".yaml")), key=lambda entry: entry.name)
-    reader = YAML(typ="safe", pure=True)
-    return [Report.model_validate(reader.load(file.read_text("utf-8"))) for file in files]
+    return [Report.model_validate(parse(file.name, file.read_text("utf-8"))[0]) for file in files]
 
 
 def find_report(name: str) -> Report:

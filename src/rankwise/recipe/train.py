@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from rankwise.recipe.data import ShiftKind
 from rankwise.recipe.values import Count, Positive, Rate, Seed, Share, ShareOrCount, Spec, one_or_many, share_or_count
 
+MOST_BY_COLUMNS = 2.0  # times a learning rate, at three label columns; at three times as much training fails now and then
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -86,6 +87,10 @@ class TrainSpec(Spec):
     """Width of the encoder's hidden states up to which the learning rates are as given; wider encoders lower them all in
     proportion, as their outputs move further for the same step (arXiv 2203.03466).
     """
+    rate_a_column: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """By what share each label column after the first raises the learning rates, to twice as much at most: an update that
+    serves several columns moves each of them less.
+    """
     rates: RatesSpec = RatesSpec()
     optimizer: Annotated[OptimizerSpec, BeforeValidator(lambda v: {"name": v} if isinstance(v, str) else v)] = OptimizerSpec()
     schedule: Literal["linear", "cosine", "polynomial", "constant", "reduce-on-plateau"] = "linear"
@@ -147,11 +152,12 @@ class TrainSpec(Spec):
         """Whether `learning_rate` moves nothing, as rates of tiers and head set every one."""
         return bool(self.rates.tiers) and self.rates.head is not None
 
-    def rate_factor(self, rows: int, width: int) -> float:
-        """What the learning rates are multiplied by for so many training rows and an encoder of this width, in (0, 1]."""
+    def rate_factor(self, rows: int, width: int, columns: int = 1) -> float:
+        """What the learning rates are multiplied by for so many training rows, label columns, and an encoder this wide."""
         by_rows = 1.0 if self.full_rate_rows is None else min(1.0, max(1, rows) / self.full_rate_rows)
         by_width = 1.0 if self.full_rate_width is None else min(1.0, self.full_rate_width / width)
-        return by_rows * by_width
+        by_columns = min(MOST_BY_COLUMNS, 1.0 + self.rate_a_column * (columns - 1))
+        return by_rows * by_width * by_columns
 
     def steps_per_epoch(self, rows: int) -> int:
         """Updates in which each of so many training rows comes once."""

@@ -3,16 +3,13 @@
 `1e-4` is a number, `no` is a string. Only plain values pass: mappings, lists, strings, numbers, true, false and null.
 """
 
-import io
 import re
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+import yaml
+from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from rankwise.errors import RecipeError, nearest
 
@@ -25,7 +22,21 @@ MOST_VALUES = 200_000  # once anchors are expanded; scores of each rank of each 
 MOST_CHARACTERS = 4 * MAX_BYTES  # likewise
 DEEPEST = 50  # values in each other, of which a recipe has five
 WIDEST_INDENT = 200  # columns before a line's first word, of which each may open one more
-NOT_YAML = (YAMLError, ValueError, TypeError, RecursionError)  # what ruamel raises, for a broken number, tag or nesting too
+NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)  # what PyYAML raises, for characters that are none and nesting too
+LINE_BREAKS = set("\x85\u2028\u2029")
+CORE = "tag:yaml.org,2002:"
+PLAIN_WORDS = {  # YAML 1.2's: PyYAML's own are those of 1.1, in which `no` is false and `1e-4` a string
+    f"{CORE}null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    f"{CORE}bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    f"{CORE}int": (r"[-+]?[0-9][0-9_]*|0o[0-7_]+|0x[0-9a-fA-F_]+|0b[01_]+", list("-+0123456789")),
+    f"{CORE}float": (
+        r"[-+]?(?:[0-9][0-9_]*\.[0-9_]*|\.[0-9][0-9_]*)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*[eE][-+]?[0-9]+"
+        r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)",
+        list("-+0123456789."),
+    ),
+    f"{CORE}timestamp": (r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt \t][0-9:. \tZ+-]*)?", list("0123456789")),
+    f"{CORE}merge": (r"<<", ["<"]),
+}
 SHIPPED = {"recipe": "recipe/builtin", "space": "sweep/spaces"}  # folders of the package that hold what ships
 ORDER = (resources.files("rankwise") / "recipe/builtin/order.txt").read_text("utf-8").split()  # that of their reports
 
@@ -57,41 +68,35 @@ def read_text(name_or_path: str | Path, kind: str) -> tuple[str, str]:
 
 def parse(origin: str, text: str, *, example: str = "base: minilm") -> tuple[dict[str, Any], Lines]:
     """(plain values, the line of each key) of a YAML mapping. Raises RecipeError, which begins with `origin`."""
-    lines: Lines = {}
-    _check_depth(origin, text)
+    plain = _Plain(origin)
     try:
-        loaded = YAML(typ="rt").load(text)
-    except MarkedYAMLError as error:
+        loaded = plain.of(_composed(origin, text), ())
+    except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         raise RecipeError(f"{origin}{line}: {(error.problem or 'not YAML').splitlines()[0]}") from error
     except NOT_YAML as error:
-        raise RecipeError(f"{origin}: {error}") from error
+        raise RecipeError(f"{origin}: {str(error).splitlines()[0]}") from error
     if not isinstance(loaded, dict):
         kind = "a list" if isinstance(loaded, list) else quote(loaded)
         raise RecipeError(f"{origin}: expected a mapping such as '{example}', found {kind}")
-    return _Plain(origin, lines).of(loaded, ()), lines
+    return loaded, plain.lines
 
 
 def parse_value(origin: str, text: str) -> Any:
     """A single plain value, as one types it after `--set key=`; nothing is an empty string. Raises RecipeError."""
-    _check_depth(origin, text)
     try:
-        return _Plain(origin, {}).of(YAML(typ="rt").load(text) if text.strip() else "", ())
-    except MarkedYAMLError as error:
+        return _Plain(origin).of(_composed(origin, text), ()) if text.strip() else ""
+    except yaml.MarkedYAMLError as error:
         raise RecipeError(f"{origin}: the value is not YAML ({error.problem})") from error
     except NOT_YAML as error:
-        raise RecipeError(f"{origin}: {error}") from error
+        raise RecipeError(f"{origin}: {str(error).splitlines()[0]}") from error
 
 
-def dump(values: dict[str, Any]) -> str:
-    """The YAML text of plain values, which reads back as the same values."""
-    stream = io.StringIO()
-    writer = YAML()
-    writer.width = 110
-    writer.default_flow_style = None
-    writer.dump(_with_quotes(values), stream)
-    return stream.getvalue()
+def dump(values: dict[str, Any], *, wide: bool = True) -> str:
+    """The YAML text of plain values, which reads back as the same values; `wide`: lists and short mappings in a line each."""
+    flow = None if wide else False
+    return str(yaml.dump(values, Dumper=_Dumper, default_flow_style=flow, width=110, allow_unicode=True, sort_keys=False))
 
 
 def line_of(path: KeyPath, lines: Lines, origin: str) -> str:
@@ -137,51 +142,108 @@ def _check_depth(origin: str, text: str) -> None:
         raise RecipeError(f"{origin}: values are nested more than {DEEPEST} deep, which no recipe's are")
 
 
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Text as nodes, scalars tagged as YAML 1.2 has them."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Plain values as text, with quotes around strings that YAML 1.2 or 1.1 would read as something else."""
+
+    def ignore_aliases(self, _: Any) -> bool:
+        """Write values out that stand in several places."""
+        return True
+
+    def represent_str(self, data: str) -> ScalarNode:
+        """Of the line breaks that other alphabets have, which PyYAML would fold, escapes."""
+        return self.represent_scalar(f"{CORE}str", data, style='"' if LINE_BREAKS & set(data) else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+for _tag, (_pattern, _first) in PLAIN_WORDS.items():
+    for _kind in (_Loader, _Dumper):
+        _kind.add_implicit_resolver(_tag, re.compile(rf"(?:{_pattern})\Z"), _first)
+
+
+def _composed(origin: str, text: str) -> Node | None:
+    _check_depth(origin, text)
+    return yaml.compose(text, Loader=_Loader)
+
+
 class _Plain:
-    """ruamel's nodes as plain values; the lines of their keys are added to `lines`."""
+    """Nodes as plain values; `lines` has where their keys stand."""
 
-    def __init__(self, origin: str, lines: Lines) -> None:
-        self.origin, self.lines = origin, lines
+    def __init__(self, origin: str) -> None:
+        self.origin = origin
+        self.lines: Lines = {}
         self.values = self.characters = 0
+        self._known: dict[int, dict[str, tuple[int, Node]]] = {}
 
-    def of(self, node: Any, path: KeyPath) -> Any:
+    def of(self, node: Node | None, path: KeyPath) -> Any:
         """A node as plain values. Raises RecipeError for what is none, and for more than a recipe holds."""
-        tag = getattr(getattr(node, "tag", None), "value", None)
-        if (tag and not str(tag).startswith("tag:yaml.org,2002:")) or "python/" in str(tag or ""):
-            raise RecipeError(f"{self.origin}: the tag {tag} is not allowed; a recipe holds plain values")
+        if node is None:
+            return None
         self._count(node, path)
-        if isinstance(node, dict):
+        if isinstance(node, SequenceNode) and node.tag == f"{CORE}seq":
+            return [self.of(value, (*path, index)) for index, value in enumerate(node.value)]
+        if isinstance(node, MappingNode) and node.tag == f"{CORE}map":
             plain = {}
-            for key, value in node.items():
-                if isinstance(node, CommentedMap) and (mark := (node.lc.data or {}).get(key)):  # merged keys have no mark
-                    self.lines[(*path, str(key))] = f"{self.origin}:{mark[0] + 1}"
-                plain[str(key)] = self.of(value, (*path, str(key)))
+            for name, (line, value) in self._pairs(node).items():
+                self.lines[(*path, name)] = f"{self.origin}:{line}"
+                plain[name] = self.of(value, (*path, name))
             return plain
-        if isinstance(node, list):
-            return [self.of(value, (*path, index)) for index, value in enumerate(node)]
-        if isinstance(node, bool) or node is None:
-            return node
-        for kind in (int, float, str):
-            if isinstance(node, kind):
-                return kind(node)
-        what = f"{node!r} ({type(node).__name__})"
-        raise RecipeError(f"{self.origin}: {what} is not a value that a recipe holds; quote it")
+        return self._scalar(node)
 
-    def _count(self, node: Any, path: KeyPath) -> None:
+    def _scalar(self, node: Node) -> Any:
+        kind, written = node.tag.removeprefix(CORE), str(node.value)
+        number = written.replace("_", "")
+        match kind:
+            case "str":
+                return written
+            case "null":
+                return None
+            case "bool":
+                return written.lower() == "true"
+            case "int":
+                return int(number, 0) if number[:2] in ("0o", "0x", "0b") else int(number)
+            case "float":
+                return float(re.sub(r"\.(inf|nan)", r"\1", number, flags=re.IGNORECASE))
+            case "timestamp":
+                raise RecipeError(f"{self.origin}: {written} (a date) is not a value that a recipe holds; quote it")
+        raise RecipeError(f"{self.origin}: the tag {node.tag} is not allowed; a recipe holds plain values")
+
+    def _pairs(self, node: MappingNode) -> dict[str, tuple[int, Node]]:
+        """The line and value of each key, of what is merged into a mapping too, where its own keys do not say otherwise.
+
+        Raises RecipeError for a key that stands twice, and for what can be neither a key nor merged.
+        """
+        if (known := self._known.get(id(node))) is not None:
+            return known
+        own, merged = dict[str, tuple[int, Node]](), dict[str, tuple[int, Node]]()
+        self._known[id(node)] = {}  # of a mapping that is merged into itself
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.tag == f"{CORE}merge":
+                several = value.value if isinstance(value, SequenceNode) else [value]
+                if not all(isinstance(one, MappingNode) for one in several):
+                    raise RecipeError(f"{self.origin}:{line}: expected a mapping to merge after '<<', or a list of them")
+                for one in several:
+                    merged = {**self._pairs(one), **merged}
+                continue
+            if not isinstance(key, ScalarNode):
+                raise RecipeError(f"{self.origin}:{line}: a key is {key.id}; expected a word")
+            name = str(self._scalar(key))
+            if name in own:
+                raise RecipeError(f"{self.origin}:{line}: found duplicate key '{name}'; the first is in line {own[name][0]}")
+            own[name] = (line, value)
+        self._known[id(node)] = {**merged, **own}
+        return self._known[id(node)]
+
+    def _count(self, node: Node, path: KeyPath) -> None:
         """Raise RecipeError where anchors expand to more than a recipe holds, or a value holds itself."""
         self.values += 1
         self.characters += len(str(path[-1])) if path else 0
-        self.characters += len(node) if isinstance(node, str) else 0
+        self.characters += len(node.value) if isinstance(node, ScalarNode) else 0
         if self.values > MOST_VALUES or self.characters > MOST_CHARACTERS or len(path) > DEEPEST:
             raise RecipeError(f"{self.origin}: its anchors expand to more than a recipe holds; write the values out")
-
-
-def _with_quotes(node: Any) -> Any:
-    """Plain values, with quotes around strings that ruamel would write bare and read back as another value: `[?]`, `[:)]`."""
-    if isinstance(node, dict):
-        return {_with_quotes(key): _with_quotes(value) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_with_quotes(value) for value in node]
-    if isinstance(node, str) and (node.startswith(("?", ":")) or "\x85" in node):
-        return DoubleQuotedScalarString(node)
-    return node

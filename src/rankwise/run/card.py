@@ -3,16 +3,14 @@
 YAML front matter follows the Hugging Face hub's model card metadata (base_model, library_name, pipeline_tag, model-index).
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-
-from ruamel.yaml import YAML
 
 from rankwise.data.tasks import LABEL_COLUMNS, MULTI_LABEL, ONE_LABEL, ORDERED, REGRESSION, SINGLE_LABEL, task_called
 from rankwise.encoders.base import Base
 from rankwise.planning.plan import Plan
 from rankwise.recipe import Recipe
+from rankwise.recipe.yaml import dump
 from rankwise.run.format import LadderFacts, RunScores
 from rankwise.run.verdict import verdict
 from rankwise.stats.score_names import called
@@ -282,9 +280,7 @@ def _front_matter(recipe: Recipe, plan: Plan, base: Base, scores: RunScores) -> 
         "tags": ["rankwise", plan.facts().method, "text-classification"],
         "model-index": [{"name": recipe.name, "results": [result]}],
     }
-    stream = io.StringIO()
-    YAML().dump(matter, stream)
-    return stream.getvalue().strip()
+    return dump(matter, wide=False).strip()
 
 
 def _library(plan: Plan) -> str:

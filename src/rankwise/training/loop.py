@@ -123,7 +123,7 @@ def fit(
         before = checkpoints.newest() if resume else None
         frozen = frozen_layers(job, cache, events, as_before=before.recomputes if before else None)
         pace = _pace(job, accelerator, ends_at)
-        factor = spec.rate_factor(len(data.train), job.plan.encoder.hidden)
+        factor = spec.rate_factor(len(data.train), job.plan.encoder.hidden, data.task.column_count)
         optimizers = Optimizers(classifier, spec, precision=job.precision, rate_factor=factor)
         parts = Parts(*_chosen_parts(job, frozen.train, pace, accelerator, events))
         validation = Validation(

@@ -37,6 +37,10 @@ class LabelColumns(MultiLabel):
     is_tuned = False
 
     @property
+    def column_count(self) -> int:
+        return len(self.columns)
+
+    @property
     def blocks(self) -> dict[str, slice]:
         """Where each column's classes stand."""
         ends = np.cumsum([size for _, size in self.columns]).tolist()

@@ -156,6 +156,11 @@ class Task(ABC):
         if not self.has_classes:
             raise DataError(f"{what} for classes, and here a number is estimated ({self.name}); {instead}")
 
+    @property
+    def column_count(self) -> int:
+        """How many label columns are told at once."""
+        return 1
+
     def suited(self, recipe: Recipe) -> Recipe:
         """A recipe without what it adds by itself and the task does not have."""
         return recipe

@@ -19,13 +19,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager
 from matplotlib.textpath import text_to_path
-from ruamel.yaml import YAML
+
+from rankwise.recipe.yaml import parse
 
 WIDTH = 380  # of every figure: a phone shows it at about natural size, a desktop column at 1.2 times
 POINTS = 72  # to the inch
 P = ParamSpec("P")
 
-_STYLE: Mapping[str, Any] = YAML(typ="safe", pure=True).load((resources.files(__package__) / "style.yaml").read_text("utf-8"))
+_STYLE: Mapping[str, Any] = parse("style.yaml", (resources.files(__package__) / "style.yaml").read_text("utf-8"))[0]
 LIGHT: Mapping[str, str] = {role: light for role, (light, _) in _STYLE["palette"].items()}
 DARK: Mapping[str, str] = {role: dark for role, (_, dark) in _STYLE["palette"].items()}
 SERIES = 6
