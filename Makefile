@@ -17,6 +17,9 @@ DATA ?= ../shared/data/ag_news
 
 install: .venv/installed-dev
 
+# a worker has a core: numpy on two threads in each of two workers takes longer than on one
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
+
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "rankwise needs Python 3.11 or newer; type: make PYTHON=python3.12 install")'
 	$(PYTHON) -m venv .venv
@@ -33,13 +36,13 @@ quickstart: .venv/installed-run
 	$(BIN)/rankwise train quickstart
 
 test: install lint
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(PYTEST)
 
 quick: install
-	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow and not long'
+	$(PYTEST) -m 'not slow and not long'
 
 slow: install
-	$(BIN)/python -m pytest $(PARALLEL) -m slow
+	$(PYTEST) -m slow
 
 bench: install
 	$(BIN)/python benchmarks/speed.py --data $(DATA)

@@ -61,10 +61,10 @@ def test_no_other_temperature_and_biases_have_a_lower_loss():
     assert np.abs(approx_fprime(ours, loss, 1e-6)).max() < 0.05
 
 
-@pytest.mark.parametrize("rows", [30, 100, 300])
+@pytest.mark.parametrize("rows", [30, 300])
 def test_few_rows_cost_fresh_ones_hardly_any_log_loss_and_gain_where_they_may(rows):
     honest, overconfident = [], []
-    for seed in range(20):
+    for seed in range(12):
         for temperature, gains in ((1.0, honest), (2.0, overconfident)):
             logits, truth = drawn(rows, 4, temperature=temperature, seed=seed)
             fresh, labels = drawn(1000, 4, temperature=temperature, seed=1000 + seed)
