@@ -184,6 +184,7 @@ def test_what_reads_few_pairs_is_settled_once_for_the_plan_the_rungs_and_the_run
     recipe = Recipe.load("auto", changes)
     run = train(recipe, tmp_path / "run", progress=False)
     assert run.recipe.head.pooling == "apart"
+    assert any("each text of a pair is read on its own" in note for note in run.plan().notes)
     labelled = read_labelled(recipe.data, by_folds=True)
     assert assemble(recipe, labelled, Device.cpu()).plan.encoder.reads == "apart"
     np.testing.assert_allclose(told(Run.load(run.folder)), told(run))

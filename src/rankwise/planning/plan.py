@@ -276,6 +276,8 @@ def _notes(recipe: Recipe, draft: Draft) -> Iterator[str]:
     if encoder.has_new_pooler:
         how = "frozen at the identity" if recipe.head.kind == "slim" else "trained"
         yield f"the checkpoint of {encoder.name} has no pooler, so a new one is {how} and saved as a part of the head"
+    if encoder.reads == "apart":
+        yield "each text of a pair is read on its own; to read both together, type --set head.pooling=mean"
     yield from method.notes(encoder, adapter)
     if method.usual_rate is not None and rate < 0.5 * method.usual_rate:
         yield f"{adapter.method} learns slowly at a rate of {rate:g}; try --set train.learning_rate={method.usual_rate:g}"
