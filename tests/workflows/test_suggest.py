@@ -126,3 +126,13 @@ def test_a_base_is_nowhere_where_its_package_is_not(monkeypatch):
 def test_texts_without_two_classes_are_refused_as_in_a_plan():
     with pytest.raises(DataError, match="every row is 'a'"):
         suggest("auto", texts=ENGLISH, labels=["a", "a"])
+
+
+def test_a_base_whose_weights_the_hub_does_not_hand_to_everybody_stands_behind_the_others(monkeypatch):
+    monkeypatch.setattr(module, "KNOWN", {name: KNOWN[name] for name in ("embeddinggemma-300m", "bge-m3")})
+    found = suggested(SPANISH, "base=bge-m3", "budget.parameters=2000000")
+    gated = fit_of(found, "embeddinggemma-300m")
+    assert gated.gated
+    assert not fit_of(found, "bge-m3").gated
+    assert gated.seconds < fit_of(found, "bge-m3").seconds
+    assert found.recommended == "bge-m3"

@@ -34,6 +34,8 @@ class Known:
     config: Config
     pooling: str | None = None
     """What a head reads of it, where its sentence-transformers configuration says so: "mean" or "token"."""
+    gated: bool = False
+    """Whether the hub gives its weights to those alone who are logged in and have accepted its terms."""
     languages: tuple[str, ...] = ("en",)
     """What it was published for, in codes that `encoders.languages` knows."""
     source: str | None = None

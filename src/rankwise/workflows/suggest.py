@@ -68,6 +68,8 @@ class BaseFit:
     """Its Hugging Face id, where it has one."""
     here: bool
     """Whether its files are on this machine."""
+    gated: bool
+    """Whether the hub asks to log in and accept its terms first."""
     languages: tuple[str, ...]
     """What it was published for, in ISO 639 codes; empty where nobody knows."""
     parameters: int | None = None
@@ -150,9 +152,9 @@ def suggest(
 def _recommending(found: Suggestions, own: str) -> Suggestions:
     """The suggestions in order, and with one of them recommended: the recipe's `own` base where it fits and is here."""
 
-    def order(fit: BaseFit) -> tuple[bool, bool, bool, float]:
+    def order(fit: BaseFit) -> tuple[bool, bool, bool, bool, float]:
         one_of_others = len(fit.languages) == 1 and fit.languages not in (ENGLISH, (MANY,))  # which, letters don't tell
-        return not found.fits(fit) or fit.over is not None, not fit.here, one_of_others, fit.seconds or 0.0
+        return not found.fits(fit) or fit.over is not None, not fit.here, fit.gated, one_of_others, fit.seconds or 0.0
 
     bases = tuple(sorted(found.bases, key=order))
     able = [fit for fit in bases if found.fits(fit) and fit.over is None]
@@ -187,6 +189,7 @@ def _fit(
         "base": name,
         "hub": about.hub if about else None if folder and Path(name).expanduser().is_dir() else name,
         "here": folder is not None,
+        "gated": about.gated if about else False,
         "languages": languages,
         "unread": unread(languages, scripts) if languages else {},
     }

@@ -69,13 +69,14 @@ def _show_table(fits: Iterable[BaseFit], recommended: str | None) -> None:
             *([] if not long else ["" if fit.longer is None else f"{fit.longer:.1%}"]),
             duration(fit.seconds or 0.0),
             gigabytes(fit.peak_bytes or 0),
-            "yes" if fit.here else "",
+            "yes" if fit.here else "gated" if fit.gated else "",
         )
     console.out.print(table)
     about = ["size: parameters", "context: tokens read at once", *(["longer: texts of more than those"] if long else [])]
-    if more := [fit.base for fit in fits[MOST_SHOWN:]]:
+    if more := [f"{fit.base}{' (gated)' * fit.gated}" for fit in fits[MOST_SHOWN:]]:
         console.hanging(" ", f"[dim]others that fit, which --json tells of: {escape(', '.join(more))}[/]")
-    console.dim("; ".join((*about, "time, memory: predicted for the run", "here: on this machine")))
+    gated = "; gated: the hub asks to log in and accept its terms" if any(fit.gated for fit in fits) else ""
+    console.dim("; ".join((*about, "time, memory: predicted for the run", f"here: on this machine{gated}")))
 
 
 def _left_out(found: Suggestions) -> Iterator[str]:
