@@ -208,7 +208,7 @@ def test_anchors_that_merge_each_other_are_read_in_no_time(refused):
     ("text", "expected"),
     [
         ("train:\n  <<: [1]\n", "r.yaml:2: expected a mapping to merge after '<<', or a list of them"),
-        ("? [a, b]\n: 1\n", "r.yaml:1: a key is sequence; expected a word"),
+        ("? [a, b]\n: 1\n", "r.yaml:1: a key is a sequence; expected a word"),
         ("name: 2020-01-01\n", "r.yaml: 2020-01-01 (a date) is not a value that a recipe holds; quote it"),
     ],
 )

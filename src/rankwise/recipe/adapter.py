@@ -177,12 +177,13 @@ class HeadSpec(Spec):
     """stock: the architecture's own, all of it trained. slim: the same, only its last projection trained. pooled: one linear
     layer on the encoder's last hidden states, pooled, such as sentence encoders are made for; it belongs to no stock class.
     auto: slim under a prefix, and where the whole encoder trains and its base does not say how it is pooled, so that a stock
-    class loads what is saved; else pooled, and of up to 2,000 pairs of texts apart, on a sentence encoder that can.
+    class loads what is saved; else pooled.
     """
     pooling: Literal["auto", "mean", "token", "apart"] = "auto"
     """What a pooled head reads: the mean of all tokens, or the token that a stock head reads. apart: of a pair of texts, each
     read on its own, how far their means u and v are from each other, |u - v|, and what they share, u * v. auto: what the base
-    says it was trained with (`1_Pooling/config.json`, `classifier_pooling`), else the mean.
+    says it was trained with (`1_Pooling/config.json`, `classifier_pooling`), else the mean; where `kind` is auto, too, a base
+    that says the mean and can reads up to 2,000 pairs of texts apart.
     """
     start: Literal["identity", "orthogonal", "random", "fitted"] = "identity"
     """Where a slim head's frozen layer stands. fitted: identity, and the last projection starts as a logistic regression on

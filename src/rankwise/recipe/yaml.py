@@ -232,7 +232,7 @@ class _Plain:
                     merged = {**self._pairs(one), **merged}
                 continue
             if not isinstance(key, ScalarNode):
-                raise RecipeError(f"{self.origin}:{line}: a key is {key.id}; expected a word")
+                raise RecipeError(f"{self.origin}:{line}: a key is a {key.id}; expected a word")
             name = str(self._scalar(key))
             if name in own:
                 raise RecipeError(f"{self.origin}:{line}: found duplicate key '{name}'; the first is in line {own[name][0]}")
