@@ -216,8 +216,7 @@ def test_what_is_for_classes_is_refused_in_one_line(measured_recipe, tmp_path, t
     run = train(recipe, tmp_path / "run").folder
     other = train(measured_recipe("bert", "train.epochs=1", "train.seed=5"), tmp_path / "other").folder
     for words, hint in (
-        (("decide", run), "rankwise evaluate"),
-        (("decide", run, "--max-error", "2%"), "rankwise evaluate"),
+        (("decide", run, "--max-error", "2%"), "--sets 90%"),
         (("gate", run, "--against", other, "--score", "accuracy"), "leave it out"),
         (("predict", run, "--text", "apple", "--numbers"), "leave it out"),
         (("evaluate", run, recipe.data.source, "--label-column", "score", "--shift"), "leave --shift out"),

@@ -18,6 +18,8 @@ UNLIKE = "unlike the training texts"
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Labels = NDArray[np.int64]
+Bounds = tuple[float, float] | None
+"""The lowest and the highest number that there may be; None where any may be."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,13 @@ class Rule:
     least_in_set: float | None = None
     """From which scaled probability on a class is in a text's set."""
     costs: Costs | None = None
+    reach: float | None = None
+    """By how far the range of an estimated number reaches to each side of it, in its unit; None of classes."""
+
+    @property
+    def gives_sets(self) -> bool:
+        """Whether a text gets a set of classes, or a number a range."""
+        return self.least_in_set is not None or self.reach is not None
 
     def decide(
         self, probabilities: Floats, energies: NDArray[np.floating[Any]] | None = None, *, answers: Labels | None = None
@@ -106,3 +115,14 @@ def in_sets(probabilities: Floats, least: float) -> Bools:
     chosen = probabilities >= least
     chosen[np.arange(len(probabilities)), probabilities.argmax(axis=1)] = True
     return np.asarray(chosen)
+
+
+def ranges(estimates: Floats, reach: float, bounds: Bounds) -> Floats:
+    """The lower and the upper end (N, 2) of the ranges around estimated numbers (N,), which reach so far to each side."""
+    estimates = within(bounds, estimates)
+    return np.stack([within(bounds, estimates - reach), within(bounds, estimates + reach)], axis=1)
+
+
+def within(bounds: Bounds, numbers: Floats) -> Floats:
+    """Numbers (N,), each moved to the bound that it is beyond."""
+    return numbers if bounds is None else np.asarray(np.clip(numbers, *bounds))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ from rankwise.data.pairs import BETWEEN
 from rankwise.data.tasks import Probabilities, task_called
 from rankwise.data.tokens import Tokens, tokenize
 from rankwise.errors import DataError, ModelError
-from rankwise.inference.decision import Rule, energy
+from rankwise.inference.decision import Rule, energy, ranges
 from rankwise.inference.scorer import Scorer, logits
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class Prediction:
     """Why."""
     labels: tuple[Label, ...] = ()
     """The set that holds the true class as often as was asked for, the likeliest first; empty where nobody asked."""
+    range: tuple[float, float] | None = None
+    """Between which ends an estimated number's true one is, as often as was asked for; None where nobody asked."""
 
     @property
     def scores(self) -> float | tuple[float, ...] | dict[str, float]:
@@ -217,6 +219,12 @@ class Predictor(ABC):
         """The predictions of logits (N, C), decided where there is a rule."""
         if self.rule is None or not decide:
             return map(self.prediction, self.task.probabilities(logits))
+        if self.rule.reach is not None:
+            estimates = self.task.probabilities(logits)
+            ends = ranges(estimates[:, 0], self.rule.reach, self.preprocessing.bounds).tolist()
+            return (
+                replace(self.prediction(row), range=(low, high)) for row, (low, high) in zip(estimates, ends, strict=True)
+            )
         probabilities = self.rule.scaling.probabilities(logits)
         decided = self.rule.decide(probabilities, energy(logits), answers=self.task.decide(probabilities))
         return map(self._decided, probabilities, *decided.by_text())

@@ -83,6 +83,7 @@ class Predictions:
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> Any:
         """A row for each of the input: `label` and `score`, each class's probability, `unsure` where a decision was made.
 
+        An estimated number has no score, and the `low` and `high` end of its range where a decision was made.
         The input is a frame with the columns that training read as text, or with one column, or texts. Raises DataError.
         """
         del params
@@ -93,7 +94,9 @@ class Predictions:
         rows = {"label": [one.label for one in said], "score": [one.score for one in said]}
         if self.run.preprocessing.task == REGRESSION:
             del rows["score"]
-        if self.run.decision is not None:
+            if ranges := [one.range for one in said if one.range is not None]:
+                rows |= {"low": [low for low, _ in ranges], "high": [high for _, high in ranges]}
+        elif self.run.decision is not None:
             rows |= {"unsure": [one.unsure for one in said], "reason": [one.reason for one in said]}
         for label in self.run.preprocessing.labels if said and said[0].probabilities else ():
             rows[f"probability_{label}"] = [one.probabilities[label] for one in said]

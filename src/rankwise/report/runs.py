@@ -10,7 +10,7 @@ from rankwise.report.columns import TEXT, column_of
 from rankwise.report.groups import Group, group_by_recipe
 from rankwise.report.sections.budget import budget_section
 from rankwise.report.sections.compared import compared_sections
-from rankwise.report.sections.decision import decision_section
+from rankwise.report.sections.decision import decision_section, ranges_section
 from rankwise.report.sections.mistakes import mistakes_section
 from rankwise.report.sections.numbers import numbers_section
 from rankwise.report.sections.scores import baselines, scores_section, shift_section
@@ -26,10 +26,10 @@ SECTIONS = (
 
 
 def _sections_of(group: Group) -> list[Callable[[Group], Section]]:
-    """The sections about a group; when to answer is decided where there is one label a text, not of numbers."""
+    """The sections about a group; when to answer is decided where there is one label a text."""
     if not group.first.task.has_classes:
-        kept = [section for section in SECTIONS if section not in (decision_section, shift_section)]
-        return [numbers_section if section is mistakes_section else section for section in kept]
+        of_numbers = {mistakes_section: numbers_section, decision_section: ranges_section}
+        return [of_numbers.get(section, section) for section in SECTIONS if section is not shift_section]
     decides = group.first.task.name in ONE_LABEL
     return [section for section in SECTIONS if decides or section is not decision_section]
 

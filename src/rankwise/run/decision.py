@@ -34,7 +34,7 @@ class Answers:
     rows: int
     answered: int
     wrong: int
-    """Of those that are answered."""
+    """Of those that are answered; a number that its range does not hold."""
     coverage: Interval
     """Share of rows that are answered; exact binomial."""
     error: Interval
@@ -46,9 +46,9 @@ class Answers:
     cost_without: float | None = None
     """What it would be if the likeliest class were always answered."""
     holds: Interval | None = None
-    """Share of rows whose set holds the true class; exact binomial."""
+    """Share of rows whose set holds the true class, or whose range holds the true number; exact binomial."""
     set_size: float | None = None
-    """Mean number of classes in a set."""
+    """Mean number of classes in a set, or how wide a range is on the average."""
     unlike: int = 0
     """Rows that are unlike the training texts."""
 
@@ -73,14 +73,15 @@ class Decision(Stored):
     """On the rows that chose."""
     verified: Answers
     """On the test rows."""
-    calibration: Measured
+    calibration: Measured | None
+    """None of numbers."""
     looks: int
     """How many decisions were verified on these test rows, this one included."""
     verdict: str
     max_error: float | None = None
     """Share of the answers that may be wrong, where that was asked for,"""
     sets: float | None = None
-    """and probability with which a set is to hold the true label."""
+    """and probability with which a set or a range is to hold the true one."""
 
 
 def read_decision(folder: Path, classes: tuple[str, ...]) -> Decision | None:
@@ -91,11 +92,13 @@ def read_decision(folder: Path, classes: tuple[str, ...]) -> Decision | None:
     decision, count, again = read_sealed(path, Decision), len(classes), f"make it again: rankwise decide {as_typed(folder)}"
     if decision.classes != classes or decision.run != sha256(folder / SCORES):
         raise RunError(f"{path} is of another run; {again}, or delete it")
-    scaling, costs = decision.rule.scaling, decision.rule.costs
+    scaling, costs, reach = decision.rule.scaling, decision.rule.costs, decision.rule.reach
     if len(scaling.bias) not in (0, count) or scaling.temperature <= 0:
         raise RunError(f"{path}: its scaling is of no {count} classes; {again}")
     if costs is not None and [len(row) for row in costs.of_answers] != [count] * count:
         raise RunError(f"{path}: its costs are of no {count} classes; {again}")
+    if reach is not None and not 0 <= reach < float("inf"):
+        raise RunError(f"{path}: its ranges reach {reach:g}; {again}")
     return decision
 
 

@@ -22,7 +22,8 @@ from rankwise.run.format import ScoredRows
 from rankwise.run.manifest import SCORES
 from rankwise.stats.calibration import Calibrated, calibrate
 from rankwise.stats.conformal import fewest_rows, set_threshold
-from rankwise.stats.intervals import percentile_interval
+from rankwise.stats.intervals import Interval, percentile_interval
+from rankwise.stats.scaling import Scaling
 from rankwise.stats.scores import score
 from rankwise.stats.selective import (
     RISK,
@@ -35,6 +36,7 @@ from rankwise.stats.selective import (
 )
 from rankwise.system.events import Events
 from rankwise.system.files import sha256
+from rankwise.workflows.ranges import SHARES, Reach, answers_within, reach_for
 from rankwise.workflows.score_files import logits_of_file
 
 ERRORS = (0.01, 0.02, 0.05, 0.1)  # for which it is told what can be promised
@@ -56,7 +58,7 @@ class Wish:
     """Share of the texts that are to be answered."""
     costs: Costs | None = None
     sets: float | None = None
-    """Probability with which a text's set of labels holds the true one."""
+    """Probability with which a text's set of labels, or the range of its number, holds the true one."""
     unlike: float = UNLIKE_SHARE
     """Share of texts like those of training that may go to a person as unlike them; 0 lets none go for that."""
 
@@ -120,9 +122,11 @@ def decide(run: Run, wish: Wish, *, rows: ScoredRows | None = None) -> Decision:
     """Make a decision, verify it on the run's test rows and keep it in the run's folder.
 
     `rows` are others to choose by than those that the run held out. Raises RunError for a run without any, and where no
-    threshold can promise what is asked for.
+    threshold can promise what is asked for. Of a run that estimates numbers `sets` alone can be asked for.
     """
     check_wish(wish)
+    if not run.task.has_classes:
+        return _decide_range(run, wish, rows)
     if UNSURE in run.preprocessing.classes:
         raise RunError(
             f"{run.folder}: a class is called '{UNSURE}', which is what texts for a person get; train under another"
@@ -167,23 +171,31 @@ def chances(run: Run, *, rows: ScoredRows | None = None, unlike: float = UNLIKE_
 def held_out(run: Run, *, unlike: float = UNLIKE_SHARE, rows: ScoredRows | None = None) -> Held:
     """Rows that may choose, calibrated. Raises RunError for a run that has none, or without one label a text."""
     _check_task(run)
-    ladder = run.facts.ladder
-    folds = ladder.folds if ladder is not None and rows is None else 0
-    where = f"{'labelled' if rows is not None else 'validation'} rows"
-    found = run.held_out_rows() if rows is None else rows
-    if found is None or not len(found.truth):
-        raise RunError(
-            f"{run.folder} kept nothing of rows that it did not train on; give labelled rows that it has not seen: "
-            f"rankwise decide {as_typed(run.folder)} --data FILE, or train again with data.split.validation"
-        )
+    found, where, folds = choosing_rows(run, rows)
     count = len(found.truth)
-    where = f"{count:,} rows in {folds} folds" if folds else f"{count:,} {where}"
     known = found.energy if run.scored_rows().energy is not None else None
     most = None
     if known is not None and unlike and count >= 1 / unlike - 1:
         most = float(np.sort(known)[min(count, int(np.ceil((count + 1) * (1 - unlike)))) - 1])
     calibrated = calibrate(found.logits, found.truth)
     return Held(found, calibrated, run.task.decide(calibrated.probabilities), most, where, folds)
+
+
+def choosing_rows(run: Run, rows: ScoredRows | None) -> tuple[ScoredRows, str, int]:
+    """Rows that may choose, the run's own where none are given; `374 validation rows`; and how many folds told of them.
+
+    Raises RunError for a run that has none.
+    """
+    ladder = run.facts.ladder
+    folds = ladder.folds if ladder is not None and rows is None else 0
+    found = run.held_out_rows() if rows is None else rows
+    if found is None or not len(found.truth):
+        raise RunError(
+            f"{run.folder} kept nothing of rows that it did not train on; give labelled rows that it has not seen: "
+            f"rankwise decide {as_typed(run.folder)} --data FILE, or train again with data.split.validation"
+        )
+    kind = f"rows in {folds} folds" if folds else "labelled rows" if rows is not None else "validation rows"
+    return found, f"{len(found.truth):,} {kind}", folds
 
 
 def rows_of_file(
@@ -198,7 +210,8 @@ def rows_of_file(
     """Labelled rows of a file as they were read, and what the run says of them. Raises DataError."""
     table, split, values = logits_of_file(run, source, spec, numbering=numbering, engine=engine, events=events)
     probabilities = run.task.probabilities(values).astype(np.float32)
-    return table, ScoredRows(split.rows, split.labels, probabilities, None if run.counts_words else energy(values))
+    known = not run.counts_words and run.task.has_classes
+    return table, ScoredRows(split.rows, split.labels, probabilities, energy(values) if known else None)
 
 
 def answers_of(rule: Rule, probabilities: Floats, scored: ScoredRows, task: Task) -> Answers:
@@ -244,10 +257,14 @@ def verdict(wish: Wish, verified: Answers) -> str:
         else:
             told.append(f"not contradicted: the test rows are too few to show {wanted} by themselves")
     if wish.sets is not None and verified.holds is not None:
-        low, high = verified.holds.low or 0.0, verified.holds.high or 0.0
-        borne = "borne out" if low >= wish.sets else "not contradicted" if high >= wish.sets else "not borne out"
+        borne = _borne_out(wish.sets, verified.holds)
         told.append(f"sets {borne}: {share(verified.holds.value or 0)} of the test rows' sets hold the true label")
     return "; ".join(told)
+
+
+def _borne_out(wanted: float, holds: Interval) -> str:
+    low, high = holds.low or 0.0, holds.high or 0.0
+    return "borne out" if low >= wanted else "not contradicted" if high >= wanted else "not borne out"
 
 
 def share(value: float) -> str:
@@ -272,8 +289,7 @@ def check_wish(wish: Wish) -> None:
 
 
 def _check_task(run: Run) -> None:
-    """Raise RunError for a run whose texts have several labels, with what to type for one of them, or an error of numbers."""
-    run.task.needs_classes("decisions are", "rankwise evaluate says how far off numbers are")
+    """Raise RunError for a run whose texts have several labels, with what to type for one of them."""
     if run.task.name in ONE_LABEL:
         return
     column = next(iter(run.preprocessing.columns or {}), None)
@@ -286,6 +302,55 @@ def _check_task(run: Run) -> None:
         f"{run.folder}: its task is {run.task.name}, and decisions are made for one label a text; {one}: "
         f"{as_set('data.label', column or 'COLUMN')} --set data.task=single-label"
     )
+
+
+def _decide_range(run: Run, wish: Wish, rows: ScoredRows | None) -> Decision:
+    """How far ranges around estimated numbers reach, as `decide` makes a decision. Raises DataError for other wishes."""
+    others = {"--max-error": wish.max_error, "--coverage": wish.coverage, "--costs": wish.costs}
+    asked = next((name for name, value in others.items() if value is not None), None)
+    if asked is not None or wish.sets is None:
+        raise DataError(
+            f"{asked or 'nothing'} was asked for, and {run.folder} estimates a number, around which a range can hold the "
+            f"true one: rankwise decide {as_typed(run.folder)} --sets 90%"
+        )
+    chosen, where, folds = choosing_rows(run, rows)
+    bounds, test, wanted = run.preprocessing.bounds, run.scored_rows(), share(wish.sets)
+    found = reach_for(chosen, bounds, wish.sets)
+    if found.reach is None:
+        why = (
+            f"are too few for ranges that hold the true number of {wanted} of the texts; {found.more_rows:,} more would do: "
+            "give them all with --data FILE, or ask for less"
+            if found.more_rows
+            else f"have more numbers beyond the bounds that the run keeps to (data.bounds) than {wanted} lets; ask for less"
+        )
+        raise RunError(f"{run.folder}: {where} {why}")
+    verified = answers_within(found.reach, test, bounds)
+    decision = Decision(
+        classes=run.preprocessing.classes,
+        run=sha256(run.folder / SCORES),
+        asked=f"ranges that hold the true number of {wanted} of the texts",
+        wanted=wish.sets,
+        chosen_on=where,
+        folds=folds,
+        rule=Rule(scaling=Scaling(), reach=found.reach),
+        promised=answers_within(found.reach, chosen, bounds),
+        verified=verified,
+        calibration=None,
+        looks=1 + _looks(run),
+        verdict="",
+        sets=wish.sets,
+    )
+    if verified.holds is not None and verified.rows:
+        held = f"{share(verified.holds.value or 0)} of the test rows' ranges hold the true number"
+        decision = replace(decision, verdict=f"{_borne_out(wish.sets, verified.holds)}: {held}")
+    run.keep_decision(decision)
+    return decision
+
+
+def reaches(run: Run, *, rows: ScoredRows | None = None) -> tuple[str, list[Reach]]:
+    """How far ranges reach for several shares of texts, by the rows that the run held out, and which rows these are."""
+    chosen, where, _ = choosing_rows(run, rows)
+    return where, [reach_for(chosen, run.preprocessing.bounds, wanted) for wanted in SHARES]
 
 
 def _rule(run: Run, held: Held, wish: Wish) -> Rule:

@@ -1,8 +1,8 @@
 """What a run's decision promises, held against labelled rows: it holds, it is broken, or there are not enough rows to tell.
 
 A promise is a share of rows that may fail: of the answers those that are wrong, of all rows those whose set of labels lacks
-the true one. It holds where the exact binomial upper bound of the share that fails, 95 % one-sided, is no more than that, and
-is broken where the lower bound is more.
+the true one, or whose range the true number. It holds where the exact binomial upper bound of the share that fails, 95 %
+one-sided, is no more than that, and is broken where the lower bound is more.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from rankwise.stats.intervals import Interval
 from rankwise.stats.noninferiority import CONFIDENCE, share_rows_needed
 from rankwise.stats.selective import exact_interval
 from rankwise.workflows.decide import about, answers_of, share
+from rankwise.workflows.ranges import answers_within
 
 PromiseOutcome = Literal["holds", "broken", "not enough rows"]
 
@@ -56,6 +57,9 @@ def decision_holds(run: Run, scored: ScoredRows) -> tuple[Promise, ...]:
     decision = run.decision
     if decision is None:
         return ()
+    if decision.rule.reach is not None and decision.sets is not None:
+        ranged = answers_within(decision.rule.reach, scored, run.preprocessing.bounds)
+        return (_promise("of the ranges without the true number", 1 - decision.sets, ranged.wrong, ranged.rows),)
     found = answers_of(decision.rule, decision.rule.scaling.probabilities(scored.logits), scored, run.task)
     promises = []
     if decision.max_error is not None:

@@ -57,7 +57,7 @@ class Form:
     decided: bool = False
     """`unsure` instead of a label where a person should look, and the reason."""
     sets: bool = False
-    """The set of labels that holds the true one as often as was asked for, with | between them."""
+    """The set of labels that holds the true one as often as was asked for, with | between them, or a number's range."""
     several: bool = False
     """Several labels of a text, or one for each column: the probability of each, and the one that words are told of."""
     number: bool = False
@@ -72,7 +72,7 @@ class Form:
         names = ["label", "score", *(["scores"] if self.several else [])]
         names += [*(["reason"] if self.decided else []), *(["labels"] if self.sets else [])]
         names += [f"p_{name}" for name in classes] if self.probabilities else []
-        names = ["estimated"] if self.number else names
+        names = ["estimated", *(["low", "high"] if self.sets else [])] if self.number else names
         names += [*(["explained"] if self.several else []), "words"] if self.words else []
         taken = set(own)
         return [next(free for free in _names_like(name) if free not in taken) for name in names]
@@ -265,8 +265,11 @@ def written_rows(
             continue
         values: list[Any] = [_label(prediction, form, classes), *([] if form.number else [round(prediction.score, 6)])]
         values += [_scores(prediction, form)] if form.several else []
-        values += [prediction.reason] if form.decided else []
-        values += ["|".join(map(name_of, prediction.labels))] if form.sets else []
+        if form.number:
+            values += [round(end, 6) for end in prediction.range or ()]
+        else:
+            values += [prediction.reason] if form.decided else []
+            values += ["|".join(map(name_of, prediction.labels))] if form.sets else []
         if form.probabilities:
             values += [round(probability, 6) for probability in prediction.probabilities.values()]
         if isinstance(prediction, Explanation):

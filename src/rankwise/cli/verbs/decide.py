@@ -16,10 +16,12 @@ from rankwise.run.manifest import check_run
 from rankwise.system.events import Events
 
 if TYPE_CHECKING:
-    from rankwise.run.decision import Answers, Decision
+    from rankwise.run.decision import Answers, Decision, Measured
     from rankwise.run.folder import Run
     from rankwise.run.format import ScoredRows
+    from rankwise.stats.scaling import Scaling
     from rankwise.workflows.decide import Chance, Held
+    from rankwise.workflows.ranges import Reach
 
 FOLDS = "by classifiers that other folds trained, so what they promise is of those; the test rows tell of the one handed over"
 
@@ -33,7 +35,7 @@ class DecideOptions:
     coverage: Annotated[str | None, Option(metavar="SHARE", help="Answer so many of the texts, such as 90%.")] = None
     costs: Annotated[Path | None, Option(metavar="FILE", help="Decide by costs: YAML with unsure, wrong, pairs.")] = None
     sets: Annotated[
-        str | None, Option(metavar="SHARE", help="Also give each text a set that holds the true label so often.")
+        str | None, Option(metavar="SHARE", help="Give each text a set that holds the true label so often, a number a range.")
     ] = None
     unlike: Annotated[
         str, Option(metavar="SHARE", help="Of texts like those of training, how many may be called unlike; 0: none.")
@@ -50,7 +52,10 @@ class DecideOptions:
 
 @arguments.takes_options
 def decide(options: DecideOptions) -> None:
-    """Decide when a run answers, verify that on its test rows, and keep it for predict. Alone: what can be promised."""
+    """Decide when a run answers, verify that on its test rows, and keep it for predict. Alone: what can be promised.
+
+    Of a run that estimates numbers: how far the true one may be from the estimate.
+    """
     check_run(options.run)
     asked = [name for name in ("max_error", "coverage", "costs") if getattr(options, name) is not None]
     if len(asked) > 1:
@@ -61,7 +66,7 @@ def decide(options: DecideOptions) -> None:
         check_data(options.data)
     from rankwise.run.folder import Run
     from rankwise.workflows.costs import read_costs
-    from rankwise.workflows.decide import Wish, chances, check_wish
+    from rankwise.workflows.decide import Wish, chances, check_wish, reaches
     from rankwise.workflows.decide import decide as make
 
     run = Run.load(options.run, base=options.base)
@@ -70,6 +75,13 @@ def decide(options: DecideOptions) -> None:
     wish = Wish(costs=costs, **given)
     check_wish(wish)
     rows = None if options.data is None else _rows(run, options)
+    if not wish.words and not run.task.has_classes:
+        where, reached = reaches(run, rows=rows)
+        if options.as_json:
+            arguments.print_json({"chosen_on": where, "can_promise": [vars(one) for one in reached]})
+        else:
+            _show_reaches(options.run, where, reached)
+        return
     if not wish.words:
         held, found = chances(run, rows=rows, unlike=wish.unlike)
         if options.as_json:
@@ -127,7 +139,12 @@ def _show(folder: Path, decision: "Decision", *, replaced: bool) -> None:
     console.dim(f"{decision.chosen_on} chose; {verified.rows:,} test rows verified, which had no say")
     if decision.folds:
         console.note(f"{decision.chosen_on}, {FOLDS}")
-    _show_calibration(decision)
+    if decision.rule.reach is not None:
+        _show_range(decision, decision.rule.reach)
+        _show_notes(folder, decision, replaced=replaced)
+        return
+    if decision.calibration is not None:
+        _show_calibration(decision.rule.scaling, decision.calibration)
     console.out.print()
     answers = f"answers [bold]{share(verified.answered / verified.rows)}[/] of the texts"
     if decision.rule.costs is not None and verified.cost is not None:
@@ -160,8 +177,35 @@ def _both(promised: "Answers", verified: "Answers") -> list[tuple[str, ...]]:
     return rows
 
 
-def _show_calibration(decision: "Decision") -> None:
-    scaling, measured = decision.rule.scaling, decision.calibration
+def _show_range(decision: "Decision", reach: float) -> None:
+    """How far ranges reach, and how often they hold the true number."""
+    console.out.print(f"\nthe true number is at most [bold]{reach:.3g}[/] from the estimate")
+    both = (decision.promised, decision.verified)
+    rows = [
+        ("rows", *(f"{answers.rows:,}" for answers in both)),
+        ("ranges that hold it %", *(console.percent(answers.holds or answers.error) for answers in both)),
+        ("mean width", *(f"{answers.set_size:.3g}" for answers in both)),
+    ]
+    console.out.print(console.plain_table("", "rows that chose", "test rows", rows=rows))
+    if decision.verdict:
+        console.out.print(f"[bold]{decision.verdict}[/]")
+
+
+def _show_reaches(folder: Path, where: str, reached: "list[Reach]") -> None:
+    """How far ranges reach that hold the true number so often, and how to ask for them."""
+    console.out.print(f"What {where} can promise of the true number, true in 19 of 20 such choices:")
+    rows = []
+    for one in reached:
+        asked, why = f"--sets {100 * one.sets:g}%", f"{one.more_rows:,} more rows would do"
+        if one.reach is None:
+            rows.append((f"{100 * one.sets:g}", "none", why if one.more_rows else "too many are beyond the bounds"))
+        else:
+            rows.append((f"{100 * one.sets:g}", f"{one.reach:.3g}", asked))
+    console.out.print(console.plain_table("of the texts, %", "from the estimate at most", "", rows=rows, right=(0, 1)))
+    console.out.print(f"\nnext: [bold]rankwise decide {console.shell(folder)} --sets 90%[/]", soft_wrap=True)
+
+
+def _show_calibration(scaling: "Scaling", measured: "Measured") -> None:
     how = f"temperature {scaling.temperature:.2f}{' and a bias for each class' if scaling.bias else ''}"
     if scaling.temperature == 1 and not scaling.bias:
         how = "no temperature: none lowers the log-loss"

@@ -195,7 +195,7 @@ def _write_rows(options: PredictOptions) -> None:
         words=options.explain,
         nested=printed or (options.out is not None and options.out.suffix == NESTS),
         decided=decided,
-        sets=decided and loaded.decision is not None and loaded.decision.rule.least_in_set is not None,
+        sets=decided and loaded.decision is not None and loaded.decision.rule.gives_sets,
         several=loaded.task.has_classes and loaded.task.name not in ONE_LABEL,
         number=not loaded.task.has_classes,
     )
@@ -358,7 +358,8 @@ def show_predictions(texts: Sequence[str], predictions: Sequence[Any], *, all_cl
         label = _label_in_words(prediction)
         shown = typer.style(one_line(text, SHOWN), dim=True)
         if not prediction.probabilities:  # a number
-            typer.echo(f"{typer.style(in_figures(prediction.label), bold=True)}  {shown}")
+            ends = "" if prediction.range is None else f"  {' to '.join(map(in_figures, prediction.range))}"
+            typer.echo(f"{typer.style(in_figures(prediction.label), bold=True)}{ends}  {shown}")
             continue
         why = f" ({label}? {prediction.reason})" if prediction.unsure else ""
         given = UNSURE if prediction.unsure else label

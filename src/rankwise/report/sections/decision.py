@@ -9,7 +9,7 @@ from rankwise.report.figures import charts
 from rankwise.report.figures.composed import mean_curve
 from rankwise.report.groups import Group
 from rankwise.report.words import Value, in_words, percent, run_name
-from rankwise.run.decision import Decision
+from rankwise.run.decision import Decision, Measured
 from rankwise.run.folder import Run
 from rankwise.run.manifest import SCORED_ROWS
 from rankwise.stats.intervals import Interval, wilson
@@ -33,10 +33,37 @@ def decision_section(group: Group) -> Section:
         lead = "Nothing is decided: every text is answered. A threshold with a bound on the mistakes, this finds:"
         return Section(name, title, [Code("\n".join(commands)), *blocks], lead=lead)
     blocks.append(_decisions(decided))
-    blocks += [_calibrated(run, decision, group.confidence) for run, decision in decided[:1] if run in kept]
+    run, decision = decided[0]
+    if run in kept and decision.calibration is not None:
+        blocks.append(_calibrated(run, decision.rule.scaling, decision.calibration, group.confidence))
     lead = " ".join(f"{_told(run, decision)}." for run, decision in decided)
     note = "Exact binomial intervals; upper bounds are one-sided. They hold for texts from where these rows came from."
     return Section(name, title, blocks, lead=lead, note=note)
+
+
+def ranges_section(group: Group) -> Section:
+    """How far from the estimates the true numbers are."""
+    title, name = "How near the true number is", "decision-section"
+    decided = [(run, run.decision) for run in group.runs if run.decision is not None and run.decision.rule.reach is not None]
+    if not decided:
+        commands = (f"rankwise decide {as_typed(run_name(run.folder))} --sets 90%" for run in group.runs)
+        lead = "Nothing is decided: a number stands alone. A range that holds the true one so often, this finds:"
+        return Section(name, title, [Code("\n".join(commands))], lead=lead)
+    width, holds = Column("width", "mean width", "number"), Column("holds", "ranges that hold it, %", "share")
+    columns = (RUN, Column("rows", "rows"), Column("count", "rows", "count"), holds, width)
+    rows: list[tuple[Value, ...]] = []
+    for run, decision in decided:
+        for which, answers in ((decision.chosen_on, decision.promised), ("test rows", decision.verified)):
+            rows.append((run_name(run.folder), which, answers.rows, answers.holds, answers.set_size))
+    lead = " ".join(
+        f"Asked of {run_name(run.folder)}: {decision.asked}; they reach {decision.rule.reach:.3g} to each side; "
+        f"{decision.verdict}."
+        for run, decision in decided
+    )
+    note = (
+        "Exact binomial intervals. Ranges hold for texts from where these rows came from, within the bounds of the numbers."
+    )
+    return Section(name, title, [Table("decisions", "What was decided", columns, rows)], lead=lead, note=note)
 
 
 def _told(run: Run, decision: Decision) -> str:
@@ -84,17 +111,17 @@ def _decisions(decided: list[tuple[Run, Decision]]) -> Table:
     return Table("decisions", "What was decided", columns, rows)
 
 
-def _calibrated(run: Run, decision: Decision, level: float) -> Figure:
+def _calibrated(run: Run, scaling: Scaling, measured: Measured, level: float) -> Figure:
     """Reliability with the decision's scaling, to be held beside that without."""
     rows = run.scored_rows()
-    found = TopLabel.of(decision.rule.scaling.probabilities(rows.logits), rows.truth, BINS).reliability()
+    found = TopLabel.of(scaling.probabilities(rows.logits), rows.truth, BINS).reliability()
     bins, cells = [], []
     for one in found:
         if one.rows and one.confidence is not None and one.accuracy is not None:
             accuracy = wilson(one.accuracy, one.rows, level)
             bins.append((one.rows, one.confidence, accuracy))
             cells.append((one.low, one.high, one.rows, one.confidence, accuracy))
-    before, after = decision.calibration.calibration_error, decision.calibration.calibration_error_calibrated
+    before, after = measured.calibration_error, measured.calibration_error_calibrated
     words = f"Calibration error {in_words(before, 'number')} before, {in_words(after, 'number')} after"
     ends = (Column("above", "confidence above, %", "share"), Column("up_to", "up to, %", "share"))
     confidence, count = Column("confidence", "mean confidence, %", "share"), Column("rows", "rows", "count")

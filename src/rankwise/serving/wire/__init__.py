@@ -108,7 +108,9 @@ def checked(model: type[T], body: Any) -> T:
 def decided(answer: Answer, has_rule: bool) -> dict[str, Any]:
     """What a run's decision rule says, where it has one, and whether a text was cut off."""
     extra: dict[str, Any] = {}
-    if has_rule:
+    if answer.prediction.range is not None:
+        extra["x_range"] = list(answer.prediction.range)
+    elif has_rule:
         extra["x_unsure"] = answer.prediction.unsure
         if answer.prediction.unsure:
             extra["x_reason"] = answer.prediction.reason
