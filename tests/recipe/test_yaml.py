@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 
@@ -253,6 +254,12 @@ WORDS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) |
 def test_what_is_written_reads_back_and_no_other_reader_takes_a_string_for_anything_else(value):
     assert parse("x", dump({"a": value, "b": {"c": value}}))[0] == {"a": value, "b": {"c": value}}
     assert not isinstance(value, str) or yaml.safe_load(dump({"a": value})) == {"a": value}
+
+
+@pytest.mark.parametrize("name", ["😀.csv", "𒀀𒀀", "\\ud83d", "a\\\\ud83d\\ude00"])
+def test_what_json_says_of_a_name_is_read_as_that_name(read, name):
+    assert Recipe.load("quickstart", [f"data.source={json.dumps(name)}"]).data.source == name
+    assert read(f"base: {json.dumps(name)}\n").base == name
 
 
 def test_an_override_is_bounded_too():

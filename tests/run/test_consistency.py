@@ -28,7 +28,9 @@ def changed(run_for, copy_of):
         elif path.suffix == ".safetensors":
             save_file(edit(load_file(path)), path, metadata={"format": "pt"})
         else:
-            path.write_text(edit(path.read_text("utf-8")), "utf-8")
+            before = path.read_text("utf-8")
+            path.write_text(after := edit(before), "utf-8")
+            assert after != before
         write_manifest(folder)
         return folder
 
@@ -85,7 +87,7 @@ CONTRADICTIONS = {
     "one more class": ("preprocessing.json", replaced("classes", to=["fruit", "metal", "river", "x"]), "plan.json"),
     "texts longer than the encoder": ("preprocessing.json", replaced("max_length", to=5_000), "texts of 5,000 tokens"),
     "another rank in the recipe": ("recipe.yaml", lambda text: text.replace("rank: 2", "rank: 4"), "plan.json"),
-    "another alpha in the recipe": ("recipe.yaml", lambda text: text.replace("  alpha:\n", "  alpha: 9\n"), "plan.json"),
+    "another alpha in the recipe": ("recipe.yaml", lambda text: text.replace("  alpha: null\n", "  alpha: 9\n"), "plan.json"),
     "another method in the plan": ("plan.json", replaced("method", to="ia3"), "method is not what recipe.yaml gives"),
     "another sum in the plan": ("plan.json", replaced("trainable_parameters", to=7), "trainable_parameters is not what"),
     "no ranks in the plan": ("plan.json", replaced("ranks", to={}), "ranks is not what recipe.yaml gives"),

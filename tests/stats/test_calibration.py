@@ -73,7 +73,7 @@ def test_few_rows_cost_fresh_ones_hardly_any_log_loss_and_gain_where_they_may(ro
             gains.append(log_losses(scaled, labels).mean() / before)
     assert np.mean(honest) < 1.01
     assert max(honest) < 1.05
-    assert np.mean(overconfident) < 0.9
+    assert np.mean(overconfident) < 0.92
 
 
 def test_a_hundred_rows_that_are_all_right_by_chance_do_not_make_it_far_too_sure():

@@ -18,6 +18,7 @@ from rankwise.model.classifier import quiet_dropout
 from rankwise.model.hidden_cache import HiddenStatesCache
 from rankwise.model.load import load_tokenizer
 from rankwise.planning.operations import cached_layers
+from rankwise.system.cores import has_bf16
 from rankwise.system.events import Events, WorkDone
 from rankwise.system.sealed import SEAL, sealed_folder
 from rankwise.training.events import HiddenStatesCached
@@ -94,6 +95,8 @@ def test_a_cache_without_room_is_told_where_memory_has_none_either_and_nothing_i
 
 @pytest.mark.parametrize("changes", [TOP, (*TOP, "train.precision=bf16"), (*TOP, "adapter.method=head", "head.start=fitted")])
 def test_a_seed_gives_the_same_bytes_with_and_without_room_on_disk(fit_for, tmp_path, changes):
+    if "train.precision=bf16" in changes and not has_bf16():
+        pytest.skip("this machine has no instructions for bf16")
     with_room = fit_for(*changes, folder="room", cache=HiddenStatesCache(tmp_path / "cache", limit_bytes=10**8))
     without = fit_for(*changes, folder="none", cache=HiddenStatesCache(tmp_path / "full", limit_bytes=0))
     assert [event.where for event in (*with_room.heard("prefix"), *without.heard("prefix"))] == [

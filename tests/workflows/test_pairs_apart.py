@@ -175,6 +175,12 @@ def test_a_sentence_encoder_reads_few_pairs_apart_where_nothing_is_said(base, pa
     assert settled(recipe.with_overrides(["head.pooling=mean"]), pairs=pairs).head.pooling == "mean"
 
 
+def test_a_frozen_sentence_encoder_reads_any_number_of_pairs_apart():
+    recipe = Recipe.load("auto").rung("features")
+    assert settled(recipe, pairs=100_000).head.pooling == "apart"
+    assert settled(recipe).head.pooling == "auto"
+
+
 def test_what_reads_few_pairs_is_settled_once_for_the_plan_the_rungs_and_the_run(tiny, pair_file, tmp_path):
     base = tmp_path / "base"
     shutil.copytree(tiny("bert"), base)

@@ -21,8 +21,9 @@ from rankwise.system import html
 from rankwise.system.files import Stored
 
 FEW_PAIRS = 2_000
-"""Up to so many pairs a sentence encoder reads each text alone: ahead of both together at 500 and 1,000 rows of SICK, as good
-at 3,000 (benchmarks/README.md); of large data sets both together are known to teach more (Sentence-BERT, arXiv 1908.10084).
+"""Up to so many pairs a sentence encoder that adapts reads each text alone: ahead of both together at 500 and 1,000 rows of
+SICK, as good at 3,000; a frozen one does at any number (benchmarks/README.md). Of large data sets both together are known to
+teach more (Sentence-BERT, arXiv 1908.10084).
 """
 SLIM_HEAD_RATE = 10  # times the learning rate, at which a head with frozen layers learns: benchmarks/head_start.py
 
@@ -220,7 +221,8 @@ def settled(recipe: Recipe, encoder: Encoder | None = None, *, pairs: int = 0) -
         encoder = encoder or find(recipe.base, classes=2, revision=recipe.revision)
         stated = stated_pooling(recipe.base, encoder.config, revision=recipe.revision)
         slim = not encoder.traits.pools or (method.trains_weights and stated is None)
-        if not slim and stated == "mean" and 0 < pairs <= FEW_PAIRS and _can_read_apart(encoder):
+        frozen = recipe.adapter.method == HEAD_ALONE
+        if not slim and stated == "mean" and pairs and (frozen or pairs <= FEW_PAIRS) and _can_read_apart(encoder):
             changes["pooling"] = "apart"
     head = recipe.head.model_copy(update={"kind": "slim" if slim else "pooled", **changes})
     return recipe.model_copy(update={"head": head})

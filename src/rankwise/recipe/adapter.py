@@ -183,7 +183,7 @@ class HeadSpec(Spec):
     """What a pooled head reads: the mean of all tokens, or the token that a stock head reads. apart: of a pair of texts, each
     read on its own, how far their means u and v are from each other, |u - v|, and what they share, u * v. auto: what the base
     says it was trained with (`1_Pooling/config.json`, `classifier_pooling`), else the mean; where `kind` is auto, too, a base
-    that says the mean and can reads up to 2,000 pairs of texts apart.
+    that says the mean and can reads up to 2,000 pairs of texts apart, and any number where it is frozen.
     """
     start: Literal["identity", "orthogonal", "random", "fitted"] = "identity"
     """Where a slim head's frozen layer stands. fitted: identity, and the last projection starts as a logistic regression on

@@ -3,6 +3,7 @@
 `1e-4` is a number, `no` is a string. Only plain values pass: mappings, lists, strings, numbers, true, false and null.
 """
 
+import json
 import re
 from importlib import resources
 from pathlib import Path
@@ -23,6 +24,8 @@ MOST_CHARACTERS = 4 * MAX_BYTES  # likewise
 DEEPEST = 50  # values in each other, of which a recipe has five
 WIDEST_INDENT = 200  # columns before a line's first word, of which each may open one more
 NOT_YAML = (yaml.YAMLError, ValueError, RecursionError)  # what PyYAML raises, for characters that are none and nesting too
+HALVES = re.compile(r"(?<!\\)(?:\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})+")
+"""Escapes that JSON has for one character and libyaml for none, though YAML takes JSON."""
 LINE_BREAKS = set("\x85\u2028\u2029")
 CORE = "tag:yaml.org,2002:"
 PLAIN_WORDS = {  # YAML 1.2's: PyYAML's own are those of 1.1, in which `no` is false and `1e-4` a string
@@ -168,6 +171,8 @@ for _tag, (_pattern, _first) in PLAIN_WORDS.items():
 
 def _composed(origin: str, text: str) -> Node | None:
     _check_depth(origin, text)
+    if "\\" in text:
+        text = HALVES.sub(lambda found: json.loads(f'"{found[0]}"'), text)
     return yaml.compose(text, Loader=_Loader)
 
 
