@@ -181,11 +181,39 @@ def test_a_frozen_sentence_encoder_reads_any_number_of_pairs_apart():
     assert settled(recipe).head.pooling == "auto"
 
 
-def test_what_reads_few_pairs_is_settled_once_for_the_plan_the_rungs_and_the_run(tiny, pair_file, tmp_path):
+@pytest.fixture
+def sentence_base(tiny, tmp_path):
+    """A base that says that it was trained with the mean."""
     base = tmp_path / "base"
     shutil.copytree(tiny("bert"), base)
     (base / "1_Pooling").mkdir()
     (base / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}', "utf-8")
+    return base
+
+
+def test_of_many_pairs_the_frozen_encoder_reads_each_text_and_what_adapts_both(
+    sentence_base, pair_file, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("rankwise.planning.plan.FEW_PAIRS", 10)
+    changes = [f"base={sentence_base}", f"data.source={pair_file}", "data.max_length=16", "train.max_steps=2"]
+    names, *rows = pair_file.read_text("utf-8").splitlines()
+    held = tmp_path / "held.csv"  # in place of folds, in which every number of rows is small
+    held.write_text("\n".join([names, *(row.replace(" ", " some ", 1) for row in rows[:30])]), "utf-8")
+    changes += [f"data.validation={held}", "evaluate.baselines=false"]
+    recipe = Recipe.load("auto", [*changes, "rungs=[features, top, all]"])
+    run = train(recipe, tmp_path / "run", progress=False)
+    assert [(one.rung, one.trained_parameters) for one in run.facts.ladder.rungs] == [
+        ("features", 2 * 32 * 3 + 3),  # |u - v| and u * v
+        ("all", run.facts.ladder.rungs[1].trained_parameters),
+    ]
+    alone = train(Recipe.load("auto", [*changes, "rungs=[all]"]), tmp_path / "alone", progress=False)
+    assert alone.plan().encoder.reads == "mean"
+    assert alone.facts.trained_parameters.counted == run.facts.ladder.rungs[1].trained_parameters
+    assert train(recipe.rung("features"), tmp_path / "frozen", progress=False).plan().encoder.reads == "apart"
+
+
+def test_what_reads_few_pairs_is_settled_once_for_the_plan_the_rungs_and_the_run(sentence_base, pair_file, tmp_path):
+    base = sentence_base
     changes = [f"base={base}", f"data.source={pair_file}", "data.max_length=16", "train.max_steps=2", "rungs=[features, all]"]
     recipe = Recipe.load("auto", changes)
     run = train(recipe, tmp_path / "run", progress=False)

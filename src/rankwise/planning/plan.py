@@ -213,18 +213,22 @@ def settled(recipe: Recipe, encoder: Encoder | None = None, *, pairs: int = 0) -
 
     The encoder is its base's, where that is known already.
     """
-    if recipe.head.kind != "auto":
-        return recipe
-    method, says = method_of(recipe.adapter), recipe.head.pooling != "auto"
-    slim, changes = method.stock_head, dict[str, str]()
-    if not slim and not says:
+    method, kind, pooling = method_of(recipe.adapter), recipe.head.kind, recipe.head.pooling
+    if kind == "auto" and method.stock_head:
+        kind = "slim"
+    if pooling == "auto" and (kind == "auto" or (kind == "pooled" and pairs)):
         encoder = encoder or find(recipe.base, classes=2, revision=recipe.revision)
         stated = stated_pooling(recipe.base, encoder.config, revision=recipe.revision)
-        slim = not encoder.traits.pools or (method.trains_weights and stated is None)
-        frozen = recipe.adapter.method == HEAD_ALONE
-        if not slim and stated == "mean" and pairs and (frozen or pairs <= FEW_PAIRS) and _can_read_apart(encoder):
-            changes["pooling"] = "apart"
-    head = recipe.head.model_copy(update={"kind": "slim" if slim else "pooled", **changes})
+        if kind == "auto" and (not encoder.traits.pools or (method.trains_weights and stated is None)):
+            kind = "slim"
+        elif (
+            stated == "mean"
+            and pairs
+            and (pairs <= FEW_PAIRS or recipe.adapter.method == HEAD_ALONE)
+            and _can_read_apart(encoder)
+        ):
+            pooling = "apart"
+    head = recipe.head.model_copy(update={"kind": "pooled" if kind == "auto" else kind, "pooling": pooling})
     return recipe.model_copy(update={"head": head})
 
 

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from rankwise.data.tasks import Labels, Task
 from rankwise.errors import OverTime
 from rankwise.inference.words import Words, held_out_words
 from rankwise.model.text_states import TextStates
-from rankwise.planning.plan import rungs_of
+from rankwise.planning.plan import rungs_of, settled
 from rankwise.recipe import Recipe, Rung
 from rankwise.recipe.recipe import AT_ONCE, COUNTED_WORDS, FITTED_HEAD
 from rankwise.run.format import LadderFacts, RungFacts
@@ -47,6 +48,7 @@ GAINS: Mapping[str, tuple[float, float]] = {"tfidf": (8.0, 10.0), "features": (1
 """Points of accuracy that a rung gains over the best below where nothing is known of the data: mean and deviation."""
 WORTH = 0.5  # points that a climb must have gained for the next to be tried, and more than its standard deviation
 LEAST_SHARE = 1 / 3  # of a rung's updates that there must be time for
+HEAD_START = f"{FITTED_HEAD}-start"  # the folder of a head that rungs start from and that is no rung
 HELD_OUT = "held_out"  # a sealed folder beside a rung's checkpoints, once it is known: what it tells of the rows held out
 SPENT = "spent"  # likewise: seconds
 VALUE = "value.json"  # in these
@@ -102,7 +104,8 @@ class Ladder:
         best: Reached | None = None
         rung, ended, interrupted = self.recipe.rungs[0], "", False
         try:
-            for rung in rungs_of(self.recipe, classes=len(self.labelled.classes), few=self.folds > 0):
+            few = self.folds > 0 or self.reads_in_two_ways
+            for rung in rungs_of(self.recipe, classes=len(self.labelled.classes), few=few):
                 found = self._try(rung, best)
                 if found is None:
                     ended = f"there was no time for the rung {rung}"
@@ -131,6 +134,16 @@ class Ladder:
     def folds(self) -> int:
         """How many folds choose; 0 where validation rows do."""
         return self.labelled.fold_count
+
+    @cached_property
+    def reads_in_two_ways(self) -> bool:
+        """Whether the frozen encoder reads each text of a pair alone, and what adapts reads both together.
+
+        Of both the first is the better start, so a rung that adapts a part would seem not to pay.
+        """
+        both = (self.recipe.rung(FITTED_HEAD), self.recipe)
+        frozen, adapted = (settled(one, pairs=self.labelled.pairs).head for one in both)
+        return frozen.pooling != adapted.pooling
 
     def _try(self, rung: Rung, best: Reached | None) -> Reached | None:
         """A rung, held against the best one below; None where there is too little time."""
@@ -175,7 +188,7 @@ class Ladder:
             fitted = self.fit(job, folder)
         if not facts.pays:
             fitted = None
-        if rung == FITTED_HEAD:
+        if rung == FITTED_HEAD and not self.reads_in_two_ways:
             self._keep_head(job)
         if best is not None:
             (job if fitted is None else best.job).release_classifier()
@@ -245,8 +258,11 @@ class Ladder:
                 return None
         if rung != FITTED_HEAD:
             if self.head is None:  # a rung alone starts where it would in a climb
-                first = self._assemble(self._recipe(FITTED_HEAD), train, FOLDS)
-                self.fit(first, self.folder / FITTED_HEAD)
+                start = self._recipe(FITTED_HEAD)
+                if self.reads_in_two_ways:  # the rungs that adapt read both texts together
+                    start = start.with_overrides(["head.pooling=mean"])
+                first = self._assemble(start, train, FOLDS)
+                self.fit(first, self.folder / HEAD_START)
                 self._keep_head(first)
             job = replace(job, head=self.head)
         return job
