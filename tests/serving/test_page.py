@@ -21,9 +21,11 @@ from servers import eventually, live, stub
 
 from conftest import separable
 from rankwise.data.files.output import write_rows
+from rankwise.run.folder import Run
 from rankwise.serving.catalogue import Catalogue, Shelf
 from rankwise.serving.service import Service, Settings
 from rankwise.serving.words import Explaining
+from rankwise.workflows.decide import Wish, decide
 
 TEXT = "apple and zinc near the rhine"
 HOSTILE = ("<script>document.title='broken'</script>", "<img src=x onerror=\"document.title='broken'\">")
@@ -165,16 +167,21 @@ def test_what_can_not_be_answered_is_refused_with_the_reason(server, change, sta
 
 
 @pytest.fixture(scope="module")
-def estimates(run_for, tmp_path_factory):
-    """A server of a run that estimates a number."""
+def numbers_file(tmp_path_factory):
+    """The overrides of a recipe that estimates a number."""
     path = tmp_path_factory.mktemp("numbers") / "rows.csv"
     rows = separable(60, seed=4)
     numbers = [{"fruit": 1.5, "metal": 3.0, "river": 4.5}[label] for label in rows.labels]
     write_rows(
         path, ["text", "rating"], [{"text": text, "rating": number} for text, number in zip(rows.texts, numbers, strict=True)]
     )
-    given = ("train.epochs=2", f"data.source={path}", "data.text=text", "data.label=rating", "data.task=regression")
-    with live(Service(catalogue=Shelf((f"ratings={run_for('bert', *given).folder}",)).load())) as running:
+    return ("train.epochs=2", f"data.source={path}", "data.text=text", "data.label=rating", "data.task=regression")
+
+
+@pytest.fixture(scope="module")
+def estimates(run_for, numbers_file):
+    """A server of a run that estimates a number."""
+    with live(Service(catalogue=Shelf((f"ratings={run_for('bert', *numbers_file).folder}",)).load())) as running:
         yield running
 
 
@@ -185,7 +192,40 @@ def test_a_number_is_told_as_one_and_not_counted_by_what_it_is(estimates):
     assert estimates.post("/predict", {"inputs": TEXT}).json() == [{"score": pytest.approx(number), "label": "rating"}]
     row = estimates.post("/classify", {"input": TEXT}).json()["data"][0]
     assert (float(row["label"]), row["probs"]) == (pytest.approx(number), [pytest.approx(number)])
-    assert 'rankwise_predictions_total{label="rating",model="ratings"} 3.0' in estimates.get("/metrics").text
+    (record,) = estimates.post("/invocations", {"inputs": [TEXT]}).json()["predictions"]
+    assert record == {"label": pytest.approx(number)}
+    infer = {"inputs": [{"name": "text", "shape": [1], "datatype": "BYTES", "data": [TEXT]}]}
+    outputs = estimates.post("/v2/models/ratings/infer", infer).json()["outputs"]
+    assert [float(one["data"][0]) for one in outputs] == pytest.approx([number, number])
+    (told,) = estimates.post("/v1/models/ratings:predict", {"instances": [TEXT]}).json()["predictions"]
+    assert told == {"rating": pytest.approx(number)}
+    assert 'rankwise_predictions_total{label="rating",model="ratings"} 6.0' in estimates.get("/metrics").text
+
+
+def test_a_number_is_no_label_that_could_be_asked_for(estimates):
+    for question in (
+        {"type": "noul", "criteria": {"true": "rating"}},
+        {"type": "choice", "criteria": {"rating": None, "other": None}},
+    ):
+        for model in ({"model": "ratings"}, {}):
+            refused = estimates.post("/v1/systemone", {**model, "state": TEXT, "questions": {"a": question}})
+            assert refused.status_code == 422, refused.text
+        assert (
+            "estimates a number and knows no labels; ask POST /predict"
+            in estimates.post("/v1/systemone", {"model": "ratings", "state": TEXT, "questions": {"a": question}}).text
+        )
+
+
+def test_a_numbers_range_travels_with_it(run_for, copy_of, numbers_file):
+    folder = copy_of(run_for("bert", *numbers_file))
+    run = Run.load(folder)
+    decide(run, Wish(sets=0.7))
+    (one,) = run.predict([TEXT])
+    with live(Service(catalogue=Shelf((f"ratings={folder}",)).load())) as running:
+        (told,) = running.post("/page/answers", {"text": TEXT, "models": ["ratings"]}).json()["answers"]
+        assert told["x_range"] == pytest.approx(one.range)
+        assert running.post("/predict", {"inputs": TEXT}).json()[0]["x_range"] == pytest.approx(one.range)
+        assert "x_unsure" not in told
 
 
 # ----------------------------------------------------------------------------------------------------------- the words

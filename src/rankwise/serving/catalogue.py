@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
-from rankwise.data.tasks import LABEL_COLUMNS, MULTI_LABEL
+from rankwise.data.tasks import LABEL_COLUMNS, MULTI_LABEL, REGRESSION
 from rankwise.errors import RunError, as_typed
 from rankwise.inference.predict import Predictor
 from rankwise.run.decision import DECISION
@@ -63,11 +63,16 @@ class Served:
         """The classes in the order of their numbers."""
         return self.run.preprocessing.classes
 
+    @property
+    def estimates(self) -> bool:
+        """Whether it estimates a number, which is no label."""
+        return self.run.preprocessing.task == REGRESSION
+
     @cached_property
     def label_sets(self) -> tuple[LabelSet, ...]:
-        """One, or one for each label column; none where a text may have any number of labels."""
+        """One, or one for each label column; none where a text may have any number of labels, or a number is estimated."""
         about, numbers = self.run.preprocessing, {name: number for number, name in enumerate(self.labels)}
-        if about.task == MULTI_LABEL:
+        if about.task == MULTI_LABEL or self.estimates:
             return ()
         if about.task != LABEL_COLUMNS:
             return (LabelSet(MappingProxyType(numbers)),)
@@ -85,7 +90,7 @@ class Served:
 
     def number_of(self, label: str) -> int | None:
         """The class that a label names; None where none does, or several do."""
-        if label in self.labels:
+        if label in self.labels and not self.estimates:
             return self.labels.index(label)
         found = [known.numbers[label] for known in self.label_sets if label in known.numbers]
         return found[0] if len(found) == 1 else None
@@ -183,7 +188,7 @@ class Shelf:
             adapter=f"sha256:{written[trained]}",
             base=run.facts.base.name,
             made=int((folder / MANIFEST).stat().st_mtime),
-            about=f"{len(run.preprocessing.classes)} labels, {how}",
+            about=f"{f'{len(run.preprocessing.classes)} labels' if run.task.has_classes else 'estimates a number'}, {how}",
             engine=self.engine,
         )
 

@@ -37,6 +37,7 @@ class Labels:
         if run is None:
             fitting = {one.name: one for one in self.catalogue.runs.values() if one.set_with(options)}
             run = _only(fitting, f"all of the labels {listed(options)}", self.catalogue, places[0][:-1])
+        _check_classes(run, places[0][:-1])
         if not run.label_sets:
             raise Refused(
                 f"the model '{run.name}' gives a text any number of its labels, and a choice is exactly one; ask a yes-or-no "
@@ -69,6 +70,7 @@ class Labels:
                 asked = f"the label {listed(candidates)}" if candidates else "a label, and none was asked for"
                 told = f"none of {listed(self.catalogue.runs)} has {asked}"
                 raise Refused(f"{told}; name a model, and spell one of its labels", "unknown_label", place=place)
+        _check_classes(run, place)
         for label in candidates:
             number = run.number_of(label)
             if number is not None:
@@ -94,6 +96,13 @@ def on_scale(runs: Runs, model: str | None, levels: Sequence[str], places: Seque
             place=places[0][:-1],
         )
     return run, known
+
+
+def _check_classes(run: Served, place: Place) -> None:
+    """Raise Refused for a run that estimates a number, which is no label."""
+    if run.estimates:
+        told = f"the model '{run.name}' estimates a number and knows no labels; ask POST /predict or /classify for it"
+        raise Refused(told, "unknown_label", place=place)
 
 
 def _only(fitting: dict[str, Served], what: str, catalogue: Catalogue, place: Place) -> Served:

@@ -71,6 +71,9 @@ def _rows(given: Request, form: str) -> list[Any]:
 
 
 def _record(run: Served, answer: Answer) -> dict[str, Any]:
+    """A text's label with its probabilities; of a number that alone."""
+    if run.estimates:
+        return {"label": answer.prediction.label} | decided(answer, run.predictor.rule is not None)
     probabilities = dict(zip(run.labels, answer.probabilities, strict=True))
     record = {"label": label_of(answer), "score": answer.prediction.score, "probabilities": probabilities}
     return record | decided(answer, run.predictor.rule is not None)
