@@ -37,7 +37,7 @@ def rankwise(command: str) -> list[str]:
     return [str(Path(sys.executable).with_name("rankwise")), *shlex.split(command)[1:]]
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_the_tables_are_what_their_command_prints() -> None:
     done = run([sys.executable, str(ROOT / "benchmarks" / "tables.py"), "--check"], ROOT)
     assert done.returncode == 0, done.stderr

@@ -524,7 +524,7 @@ except RankwiseError as error:
 """
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_base_of_the_hub_has_a_digest_and_one_that_was_replaced_or_damaged_is_refused(recipe_for, tmp_path):
     """In a cache as the hub's own client lays one out; the client is told of it when its process starts."""
     model = tmp_path / "hub" / "models--someone--tiny-bert"

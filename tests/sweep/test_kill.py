@@ -164,6 +164,7 @@ def test_one_driver_finishes_what_another_was_killed_at(drivers):
     drivers.check()
 
 
+@pytest.mark.slow
 def test_drivers_share_a_study_in_postgresql_one_of_them_killed(space_file, tmp_path, postgres):
     drivers = Drivers(space_file(GRID), tmp_path, storage=postgres)
     (tmp_path / "elsewhere").mkdir()

@@ -243,7 +243,7 @@ def test_what_training_goes_on_from_is_read_once_before_it_does(fit_for, monkeyp
 # ---------------------------------------------------------------------------------------------------------------- kills
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_training_killed_and_resumed_writes_the_same_adapter_as_one_left_alone(recipe_for, tmp_path):
     recipe = recipe_for(
         "bert",

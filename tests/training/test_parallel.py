@@ -113,6 +113,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_of_two_processes_the_main_one_says_what_there_is_time_and_room_for(recipe_for, tmp_path, monkeypatch):
     monkeypatch.setenv("RANKWISE_CACHE_GB", "0")
     monkeypatch.setenv("LOG", str(tmp_path / "recomputed"))
@@ -127,6 +128,7 @@ def test_of_two_processes_the_main_one_says_what_there_is_time_and_room_for(reci
     assert "True" not in main
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_gradients_of_one(recipe_for, tmp_path):
     """One step of plain SGD at rate 1 moves each weight by its gradient; shares of 7 and 6 rows."""
     base = save_tiny("bert", tmp_path / "quiet", hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)

@@ -44,6 +44,7 @@ def killed(recipe_for, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_a_save_that_is_killed_before_a_write_is_no_run_and_ends_in_the_same_bytes(killed):
     assert killed("save", 14) >= 4
 

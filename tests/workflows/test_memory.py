@@ -57,7 +57,7 @@ def test_a_tiny_encoder_takes_what_was_predicted(recipe_for, tmp_path, changes):
     assert HEADROOM < predicted / taken < SELDOM_OVER
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the constants are those of glibc")
 @pytest.mark.parametrize("changes", [[], ["adapter.method=full"]], ids=["adapters", "everything"])
 def test_the_embedded_encoder_takes_what_was_predicted(recipe_for, tmp_path, changes):

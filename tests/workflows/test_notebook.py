@@ -44,7 +44,7 @@ class Balanced(HTMLParser):
         assert self.open.pop() == tag
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_a_notebook_shows_recipe_plan_progress_run_and_prediction(recipe_for, tmp_path):
     nbformat = pytest.importorskip("nbformat", reason="no Jupyter here: pip install nbclient ipykernel")
     nbclient = pytest.importorskip("nbclient", reason="no Jupyter here: pip install nbclient ipykernel")

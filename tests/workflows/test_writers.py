@@ -89,6 +89,7 @@ def test_a_merge_for_which_there_is_no_room_is_a_line_and_no_folder(run, tmp_pat
         assert named(disk) == []
 
 
+@pytest.mark.slow
 def test_an_export_for_which_there_is_no_room_is_a_line_and_no_file_and_with_room_it_is_made(run, tmp_path):
     with small_disk(tmp_path / "disk", 20_000) as disk:
         fill(disk, but=200)
@@ -103,6 +104,7 @@ def test_an_export_for_which_there_is_no_room_is_a_line_and_no_file_and_with_roo
         assert len(list(disk.rglob("*.onnx"))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kilobytes", [60, 400])
 def test_a_sweep_for_which_there_is_no_room_is_a_line_and_with_room_it_goes_on(recipe_for, tmp_path, kilobytes):
     space = sweep_of(recipe_for, tmp_path)

@@ -73,6 +73,7 @@ def scores_of(study):
     return {tuple(trial.params.items()): (trial.state, trial.scores) for trial in study.trials}
 
 
+@pytest.mark.slow
 def test_a_sweep_in_postgresql_stops_after_some_trials_goes_on_and_ends_as_in_a_file(swept, postgres, tmp_path):
     folder, words, _, _ = swept
     words = [*words[:2], "--out", str(tmp_path / "out"), *words[4:], "--storage", postgres]
