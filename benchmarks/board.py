@@ -5,11 +5,12 @@
     python benchmarks/board.py --table
 
 Each way is `auto`'s rung `all` with another method, as large as the cap holds, on 2,000 rows of the training file: its head
-starts fitted, epochs and schedule are `auto`'s. The way `auto` is the recipe as it is, which chooses its own way under the cap. 1,000 other rows choose the epoch and the learning rate, by log-loss, and
-2,000 more are scored, which leaves 257 of tweet_emotion to train on; no test file is opened. The first seed tries every
-learning rate of a way, the others the one that it chose; a way that is no larger under a larger cap is not fitted again. The
-CSV has which of those were told right, a bit each, so that ways are compared row by row. What is in the CSV is not run again,
-so the same command goes on where it stopped; --table prints what there is.
+starts fitted, epochs and schedule are `auto`'s. The way `auto` is the recipe as it is, which chooses its own way under the
+cap. 1,000 other rows choose the epoch and the learning rate, by log-loss, and 2,000 more are scored, which leaves 257 of
+tweet_emotion to train on; no test file is opened. The first seed tries every learning rate of a way, the others the one
+that it chose; a way that is no larger under a larger cap is not fitted again. The CSV has which of those were told right, a
+bit each, so that ways are compared row by row. What is in the CSV is not run again, so the same command goes on where it
+stopped; --table prints what there is.
 """
 
 from __future__ import annotations
