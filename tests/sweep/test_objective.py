@@ -14,7 +14,7 @@ from conftest import separable
 from rankwise.errors import DataError, OverBudget
 from rankwise.run.folder import Run
 from rankwise.sweep.objective import TrialObjective, whole_run
-from rankwise.sweep.results import SCORES, Stop
+from rankwise.sweep.results import OF_CLASSES, Stop
 from rankwise.system.memory import KERNEL_CACHES
 from rankwise.workflows.train import train
 
@@ -41,7 +41,7 @@ def test_it_scores_as_a_whole_run_with_the_same_seed(objective, quick, tmp_path,
     recipe = quick("train.seed=3", *changes).without_climb
     found = objective(recipe, unheard)
     run = train(recipe, tmp_path / "run")
-    assert {name: getattr(run.scores.validation, name) for name in SCORES} == found.scores
+    assert {name: getattr(run.scores.validation, name) for name in OF_CLASSES} == found.scores
     assert [entry["step"] for entry in found.history] == [entry.step for entry in run.scores.history]
     assert found.trained_parameters == run.facts.trained_parameters.counted
     assert found.data_sha256 == run.facts.data_sha256
@@ -166,7 +166,7 @@ def test_the_frozen_layers_cache_is_shared_between_trials(objective, quick, tmp_
 
 def test_a_finalist_that_the_worst_shift_chose_has_that_score_too(quick, tmp_path):
     found = whole_run(quick("train.max_steps=2", "train.select_by=worst_shift"), str(tmp_path / "run"))
-    assert found.scores.keys() == {*SCORES, "worst_shift"}
+    assert found.scores.keys() == {*OF_CLASSES, "worst_shift"}
     assert found.scores["worst_shift"] <= found.scores["accuracy"]
 
 
@@ -176,7 +176,7 @@ def test_a_finalist_is_a_whole_run_and_is_made_once(quick, tmp_path):
     first = whole_run(recipe, str(folder))
     run = Run.load(folder)
     assert first.test["accuracy"] == run.scores.test.accuracy.value
-    assert first.scores == {name: getattr(run.scores.validation, name) for name in SCORES}
+    assert first.scores == {name: getattr(run.scores.validation, name) for name in OF_CLASSES}
     written = {path: path.stat().st_mtime_ns for path in Path(folder).iterdir()}
     assert whole_run(recipe, str(folder)) == first
     assert {path: path.stat().st_mtime_ns for path in Path(folder).iterdir()} == written

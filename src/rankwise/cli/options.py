@@ -14,6 +14,7 @@ from rankwise.cli import console
 from rankwise.cli.arguments import RecipeOptions
 from rankwise.data.files.reading import checked_path, is_readable
 from rankwise.data.labelled import Labelled, Volume, read_labelled, read_training
+from rankwise.data.tasks import Task, task_called
 from rankwise.errors import DataError, RecipeError, as_typed
 from rankwise.planning.deployment import deployable
 from rankwise.planning.plan import Plan
@@ -119,6 +120,12 @@ def classes_of(recipe: Recipe) -> int:
     if recipe.data.classes:
         return len(recipe.data.classes)
     return len(read_training(recipe.data)[2]) if is_local(recipe) else 2
+
+
+def task_of(recipe: Recipe) -> Task:
+    """The task that a recipe's local training rows are of."""
+    _, table, classes = read_training(recipe.data)
+    return task_called(table.task, classes)
 
 
 def is_local(recipe: Recipe) -> bool:

@@ -13,11 +13,12 @@ from typing import Any, get_args
 from rankwise.errors import as_typed
 from rankwise.recipe.differences import short_keys, typed
 from rankwise.report.blocks import Block, Code, Column, Figure, Report, Section, Stat, Table
-from rankwise.report.columns import ACCURACY, EPOCH, SCORES, SECONDS, SEED, TRAINED_PARAMETERS
+from rankwise.report.columns import EPOCH, SCORES, SECONDS, SEED, TRAINED_PARAMETERS, column_of
 from rankwise.report.figures import charts, maps
 from rankwise.report.figures.composed import lines_figure, mean_curve, trade_off_figure
 from rankwise.report.words import Kind, Value, in_words, listed, percent, run_name, shown
 from rankwise.stats.intervals import Interval
+from rankwise.stats.score_names import OF_NUMBERS
 from rankwise.sweep.domains import is_drawn_as
 from rankwise.sweep.results import COSTS, OBJECTIVES, State, Trial
 from rankwise.sweep.study import Study
@@ -25,8 +26,13 @@ from rankwise.sweep.study import Study
 TRIAL = Column("trial", "trial", "count")
 SPREAD = Column("accuracy_sd", "its sd over seeds, points", "share")
 WORST_SHIFT = Column("worst_shift", "accuracy under the worst shift, %", "share")
-COLUMNS = SCORES | {column.name: column for column in (SPREAD, WORST_SHIFT, TRAINED_PARAMETERS, SECONDS)}
-LISTED = ("accuracy", "accuracy_sd", "macro_f1", "mcc", "worst_shift", "log_loss")  # in this order, where trials have them
+COLUMNS = {
+    **SCORES,
+    **{name: column_of(name) for name in OF_NUMBERS},
+    **{column.name: column for column in (SPREAD, WORST_SHIFT, TRAINED_PARAMETERS, SECONDS)},
+}
+LISTED = ("accuracy", "accuracy_sd", "macro_f1", "mcc", "worst_shift", "log_loss", *OF_NUMBERS)  # where trials have them
+FINAL = ("accuracy", "macro_f1", "log_loss", "pearson", "mean_absolute_error", "root_mean_squared_error")  # on test rows
 SHOWN = 10  # trials that are seen at once
 FEW = 7  # distinct values of a setting up to which they stand side by side on its rail
 LONG = 6  # characters of a number: one with more was drawn from a range, and belongs on an axis
@@ -154,7 +160,7 @@ def _setting_rail(key: str, values: Sequence[Any]) -> maps.Rail:
 
 def _trade_offs(study: Study) -> Section:
     first = study.objectives[0]
-    score = COLUMNS[first if first not in COSTS else "accuracy"]
+    score = COLUMNS[first if first not in COSTS else study.headline]
     sign = 1 if OBJECTIVES[score.name] == "maximize" else -1
     trials = [trial for trial in study.finished if trial.scores.get(score.name)]
     figures = []
@@ -186,32 +192,33 @@ def _progress(study: Study) -> Section:
 
 
 def _learning(study: Study) -> list[Figure]:
-    """Validation accuracy of the best trials over epochs."""
+    """The best trials' validation accuracy, or R², over epochs."""
     curves = []
     for index, trial in enumerate(trial for trial in study.finished[:TOP] if any(trial.history)):
-        lines = [[(entry["epoch"], entry["accuracy"]) for entry in seed] for seed in trial.history]
+        lines = [[(entry["epoch"], entry[study.headline]) for entry in seed] for seed in trial.history]
         curves.append(mean_curve(f"trial {trial.number}", lines, index))
-    accuracy = replace(ACCURACY, label="validation accuracy, %")
-    return [lines_figure("How the best ones learned", "learning", curves, EPOCH, accuracy)] if curves else []
+    told = COLUMNS[study.headline]
+    told = replace(told, label=f"validation {told.label}")
+    return [lines_figure("How the best ones learned", "learning", curves, EPOCH, told)] if curves else []
 
 
 def _finals(study: Study) -> Section:
+    tested = [COLUMNS[name] for name in FINAL if any(name in final.test for final in study.finals)]
+    headline = COLUMNS[study.headline]
     columns = (
         TRIAL,
         SEED,
         Column("folder", "run"),
-        Column("validation_accuracy", "validation accuracy, %", "share"),
-        Column("test_accuracy", "test accuracy, %", "share"),
-        Column("test_macro_f1", "test macro-F1, %", "share"),
-        Column("test_log_loss", "test log-loss", "number"),
+        replace(headline, name=f"validation_{headline.name}", label=f"validation {headline.label}"),
+        *(replace(column, name=f"test_{column.name}", label=f"test {column.label}") for column in tested),
         Column("seconds", "time in all", "seconds"),
         *([Column("reason", "why it failed")] if any(final.reason for final in study.finals) else []),
     )
     rows, folders = [], []
     for final in study.finals:
         folder = run_name(Path(final.folder))
-        test = [final.test.get(key) for key in ("accuracy", "macro_f1", "log_loss")]
-        row = (final.trial, final.seed, folder, final.validation.get("accuracy"), *test, final.seconds, final.reason)
+        test = [final.test.get(column.name) for column in tested]
+        row = (final.trial, final.seed, folder, final.validation.get(headline.name), *test, final.seconds, final.reason)
         rows.append(row[: len(columns)])
         folders += [] if final.reason else [folder]
     blocks: list[Block] = [Table("finalists", "Finalists", columns, rows)] if rows else []

@@ -49,7 +49,6 @@ class TrialObjective:
         started = time.monotonic()
         device = training_device()
         labelled = keep(self._tables, recipe.data.model_dump_json(), partial(read_labelled, recipe.data))
-        labelled.task.needs_classes("a sweep's objectives are", "train each recipe, and type rankwise compare RUN RUN")
         recipe = with_scores(recipe, labelled, device)
         one_row = labelled.validation.take(np.zeros(1, dtype=np.int64))
         job = assemble(recipe, replace(labelled, test=one_row), device, memo=self.memo)  # without the test rows
@@ -93,12 +92,13 @@ objective = TrialObjective()  # this process's
 def whole_run(recipe: Recipe, folder: str) -> Result:
     """A finalist's run folder, with its test rows scored once; goes on from a checkpoint, and leaves a finished run alone."""
     run = train(recipe, folder, existing="resume", progress=False)
+    test = run.scores.test
     return Result(
         scores=_scores(run.scores.validation),
         trained_parameters=run.facts.trained_parameters.counted,
         seconds=run.facts.seconds.all,
         data_sha256=run.facts.data_sha256,
-        test={name: getattr(run.scores.test, name).value for name in SCORES},
+        test={name: value for name in test.names if name in SCORES and (value := test.named(name).value) is not None},
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from rankwise.errors import OverBudget, PlanError, RecipeError, TrainingError
 from rankwise.recipe import Recipe
+from rankwise.stats.score_names import OF_NUMBERS
 from rankwise.system.events import Event
 
 State = Literal["finished", "pruned", "rejected", "failed", "running", "waiting"]
@@ -19,11 +20,17 @@ OBJECTIVES: Mapping[str, Direction] = {
     "mcc": "maximize",
     "worst_shift": "maximize",
     "log_loss": "minimize",
+    "r2": "maximize",
+    "pearson": "maximize",
+    "spearman": "maximize",
+    "root_mean_squared_error": "minimize",
+    "mean_absolute_error": "minimize",
     "trained_parameters": "minimize",
     "seconds": "minimize",
 }
 COSTS = ("trained_parameters", "seconds")  # the objectives that are no scores
-SCORES = ("accuracy", "macro_f1", "mcc", "log_loss")  # of every evaluation; worst_shift only where it chose the checkpoint
+OF_CLASSES = ("accuracy", "macro_f1", "mcc", "log_loss")
+SCORES = (*OF_CLASSES, *OF_NUMBERS)  # an evaluation has the first or the last; worst_shift only where it chose the checkpoint
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Result:
     """What training one recipe with one seed gave."""
 
     scores: Mapping[str, float]
-    """accuracy, macro_f1, mcc and log_loss on the validation rows, of the best evaluation."""
+    """accuracy, macro_f1, mcc and log_loss on the validation rows, or those of a number, of the best evaluation."""
     trained_parameters: int
     seconds: float
     """Spent in training and its evaluations; in everything, of a whole run."""
@@ -126,7 +133,7 @@ class Trial:
     values: Mapping[str, float] = field(default_factory=dict)
     """Each objective's mean over the seeds; empty unless finished."""
     scores: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    """accuracy, macro_f1, mcc and log_loss on the validation rows, one number for each seed."""
+    """accuracy, macro_f1, mcc and log_loss on the validation rows, or those of a number; one for each seed."""
     seeds: Sequence[int] = ()
     seconds: float | None = None
     """Training and its evaluations, mean over the seeds; until it was pruned, where it was."""

@@ -111,6 +111,8 @@ class Search(Stage):
         scores = {name: [result.scores[name] for result in by_seed] for name in by_seed[0].scores}
         values = scores | {name: [getattr(result, name) for result in by_seed] for name in COSTS}
         first = self.sweep.base.train.seed
+        if strange := next((name for name in self.sweep.space.objectives if name not in values), None):
+            raise RecipeError(f"the objective {strange} is not of this data; expected some of {', '.join(values)}")
         return {
             "state": "finished",
             "objectives": [fmean(values[name]) for name in self.sweep.space.objectives],

@@ -29,8 +29,9 @@ from rankwise.recipe.problems import expectation, known_keys
 from rankwise.recipe.recipe import DATA_PATHS, Recipe, override
 from rankwise.recipe.values import Count, Spec, one_or_many
 from rankwise.recipe.yaml import KeyPath, Lines, line_of, parse, quote, read_text
+from rankwise.stats.score_names import OF_NUMBERS
 from rankwise.sweep.domains import MOST_LISTED, Domain, Groups, Range, Scalar, Values, keys_of, listed, plain, why_no_grid
-from rankwise.sweep.results import OBJECTIVES
+from rankwise.sweep.results import COSTS, OBJECTIVES, OF_CLASSES
 
 ELSEWHERE = {"acc": "accuracy", "f1": "macro_f1", "f1_macro": "macro_f1", "loss": "log_loss"}  # what other tools call one
 TRIALS = 20  # where nothing says how many
@@ -166,6 +167,19 @@ class Space(SpaceFile):
             raise RecipeError(train.IDLE_RATE)
         if "worst_shift" in self.objectives and (train.select_by != "worst_shift" or "train.select_by" in self.keys):
             raise RecipeError("the objective worst_shift needs --set train.select_by=worst_shift")
+
+    def suited(self, *, has_classes: bool) -> Self:
+        """The space for such a task: where numbers are estimated, accuracy alone stands for the root mean squared error.
+
+        Raises RecipeError for an objective that the task does not have.
+        """
+        if self.objectives == ("accuracy",) and not has_classes:
+            return self.model_copy(update={"objectives": ("root_mean_squared_error",)})
+        own = (*((*OF_CLASSES, "worst_shift") if has_classes else OF_NUMBERS), *COSTS)
+        if strange := next((name for name in self.objectives if name not in own), None):
+            there = "has classes" if has_classes else "has numbers to estimate"
+            raise RecipeError(f"{strange} is no objective of data that {there}; expected some of {', '.join(own)}")
+        return self
 
     @property
     def keys(self) -> tuple[str, ...]:

@@ -90,6 +90,11 @@ class Study:
         finalists = {final.trial for final in self.finals}
         return max((trial for trial in finished if trial.number in finalists), key=on_fresh_seeds)
 
+    @property
+    def headline(self) -> str:
+        """The score that is told where the first objective is a cost, and while trials learn."""
+        return "r2" if any("r2" in trial.scores for trial in self.trials) else "accuracy"
+
     def front(self) -> tuple[Trial, ...]:
         """The finished trials that no other beats in one objective without losing in another, in the leaderboard's order."""
         finished = self.finished

@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from conftest import separable
 from rankwise.cli.app import app
 from rankwise.cli.console import out
 from rankwise.cli.verbs.study import SweepProgress, changes_of, show_study, shown_scores
 from rankwise.cli.verbs.sweep import fitting_jobs
+from rankwise.data.files.output import write_rows
 from rankwise.recipe import Recipe
+from rankwise.report.blocks import Table
+from rankwise.report.study import report_of_study
 from rankwise.run.folder import Run
 from rankwise.sweep.results import Final, SearchStarted, Standing, Trial, TrialEnded
 from rankwise.sweep.space import Space
@@ -84,6 +88,60 @@ def test_a_sweep_in_postgresql_stops_after_some_trials_goes_on_and_ends_as_in_a_
     assert CliRunner().invoke(app, words, catch_exceptions=False).exit_code == 0
     assert not (tmp_path / "out" / "study.db").exists()
     assert scores_of(Study.load(f"{postgres}#out")) == scores_of(Study.load(folder))
+
+
+@pytest.fixture(scope="module")
+def numbers(recipe_for, tmp_path_factory):
+    """A sweep of a base that estimates numbers, of what a space says beside its base, with more words to type."""
+    folder = tmp_path_factory.mktemp("numbers")
+    rows = separable(60, seed=4)
+    rated = [{"fruit": 1.25, "metal": 3.0, "river": 4.5}[label] for label in rows.labels]
+    listed = [{"text": text, "rating": number} for text, number in zip(rows.texts, rated, strict=True)]
+    write_rows(folder / "rows.csv", ["text", "rating"], listed)
+    told = (f"data.source={folder / 'rows.csv'}", "data.label=rating", "data.task=regression", "train.max_steps=4")
+    (folder / "base.yaml").write_text(recipe_for("bert", *told).to_yaml(), "utf-8")
+
+    def swept(says, out, *words):
+        (folder / "space.yaml").write_text(SPACE.format(base=folder / "base.yaml") + says, "utf-8")
+        typed = ["sweep", str(folder / "space.yaml"), "--out", str(out), "--jobs", "1", "--fast", *words]
+        return CliRunner().invoke(app, typed, catch_exceptions=False)
+
+    return swept
+
+
+def test_numbers_are_swept_by_their_own_scores(numbers, tmp_path):
+    done = numbers("objectives: [r2, trained_parameters]\n", tmp_path / "out")
+    assert done.exit_code == 0, done.output
+    study = Study.load(tmp_path / "out")
+    assert study.objectives == ("r2", "trained_parameters")
+    assert study.finished[0].values["r2"] == max(trial.mean("r2") for trial in study.finished)
+    (final,) = study.finals
+    assert set(final.test) == {"pearson", "spearman", "mean_absolute_error", "root_mean_squared_error", "r2"}
+    assert "test Pearson " in done.stderr
+    assert " R² " in done.stdout
+    report = report_of_study(study, tmp_path / "out")
+    tables = {table.name: table for section in report.sections for table in section.blocks if isinstance(table, Table)}
+    assert [column.name for column in tables["finalists"].columns][3:5] == ["validation_r2", "test_pearson"]
+    assert [column.name for column in tables["trials"].columns][1:3] == ["pearson", "spearman"]
+
+
+def test_what_says_nothing_of_numbers_compares_them_by_the_root_mean_squared_error(numbers, tmp_path):
+    done = numbers("", tmp_path / "out", "--trials", "2")
+    assert done.exit_code == 0, done.output
+    assert "trials are compared by root mean squared error" in " ".join(done.output.split())
+    values = [trial.values["root_mean_squared_error"] for trial in Study.load(tmp_path / "out").finished]
+    assert values == sorted(values)
+
+
+def test_an_objective_of_another_task_is_refused_before_anything_is_trained(numbers, recipe_for, tmp_path):
+    done = numbers("objectives: [macro_f1]\n", tmp_path / "out")
+    assert done.exit_code == 2
+    assert "macro_f1 is no objective of data that has numbers to estimate; expected some of pearson" in done.stderr
+    (tmp_path / "base.yaml").write_text(recipe_for("bert").to_yaml(), "utf-8")
+    (tmp_path / "space.yaml").write_text(SPACE.format(base=tmp_path / "base.yaml") + "objectives: [r2]\n", "utf-8")
+    told = refused(["sweep", str(tmp_path / "space.yaml"), "--out", str(tmp_path / "out")])
+    assert "r2 is no objective of data that has classes; expected some of accuracy" in told
+    assert not (tmp_path / "out").exists()
 
 
 def test_json_has_every_trial_and_nothing_else_is_printed(swept):

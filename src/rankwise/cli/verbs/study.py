@@ -14,6 +14,7 @@ from rich.progress import TextColumn, TimeElapsedColumn
 from rankwise.cli import console
 from rankwise.cli.progress import Bar
 from rankwise.recipe.differences import short_keys
+from rankwise.stats.score_names import OF_NUMBERS, called
 from rankwise.sweep import results
 from rankwise.sweep.results import Standing, Trial
 from rankwise.system.events import Event
@@ -31,6 +32,9 @@ NAMES = {
     "worst_shift": "worst shift %",
     "mcc": "MCC",
     "log_loss": "log-loss",
+    **{name: called(name) for name in OF_NUMBERS},
+    "root_mean_squared_error": "RMSE",
+    "mean_absolute_error": "MAE",
 }
 VALUES = dict.fromkeys(SHARES, ".1%") | {"trained_parameters": ",.0f"}  # formats of objectives in one line; others: ,.4g
 
@@ -91,7 +95,8 @@ def _show_leaderboard(study: "Study", finished: Sequence[Trial]) -> None:
 
 def _show_finals(study: "Study") -> None:
     done = [final for final in study.finals if not final.reason]
-    score = next((name for name in study.objectives if name in SHARES and done and name in done[0].test), "accuracy")
+    told = (*SHARES, *OF_NUMBERS)
+    score = next((name for name in study.objectives if name in told and done and name in done[0].test), study.headline)
     table = console.plain_table("finalist", "runs", f"validation {NAMES[score]}", f"test {NAMES[score]}", "")
     best = study.best
     for number in dict.fromkeys(final.trial for final in study.finals):
@@ -115,6 +120,11 @@ def shown_scores(name: str, values: Sequence[float]) -> str:
     scale, digits = (100, 1) if name in SHARES else (1, 3)
     around = f" ± {scale * stdev(values):.{digits}f}" if len(values) > 1 else ""
     return f"{scale * fmean(values):.{digits}f}{around}"
+
+
+def _tested(scores: Mapping[str, float]) -> str:
+    """`test accuracy 89.1%`, of numbers `test Pearson 0.87`."""
+    return f"test accuracy {scores['accuracy']:.1%}" if "accuracy" in scores else f"test Pearson {scores['pearson']:.3f}"
 
 
 def _shown(name: str, value: float) -> str:
@@ -174,7 +184,7 @@ class SweepProgress(Bar):
                 self._say(f"finalists: {which} {', '.join(map(str, event.trials))}; {runs}")
             case results.Final() as final:
                 self.advance(self.task)
-                outcome = escape(final.reason) or f"test accuracy {final.test['accuracy']:.1%}"
+                outcome = escape(final.reason) or _tested(final.test)
                 self._say(f"finalist trial {final.trial}, seed {final.seed}: {outcome}")
 
     def _trial(self, trial: Trial, standing: Standing) -> None:

@@ -12,7 +12,7 @@ from typer import Argument, Option
 
 from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, RecipeOptions, print_json, takes_options
-from rankwise.cli.options import classes_of, recipe_of
+from rankwise.cli.options import classes_of, is_local, recipe_of, task_of
 from rankwise.cli.stopping import exit_code
 from rankwise.cli.verbs.study import SweepProgress, show_study
 from rankwise.errors import PlanError, require
@@ -87,6 +87,7 @@ def sweep(options: SweepOptions) -> None:
 
         show_space(loaded, base, as_json=options.as_json)
         return
+    loaded = _suited(loaded, base, quiet=options.as_json)
     loaded.check(base)
     from rankwise.sweep.driver import sweep as search
     from rankwise.sweep.results import Imported, TrialWork
@@ -128,6 +129,16 @@ def sweep(options: SweepOptions) -> None:
     if over and len(over) == len(study.trials):
         least = min(over)
         raise PlanError(f"nothing in this space fits the cap; the smallest would train {least:,}; type --budget {least + 1}")
+
+
+def _suited(space: "Space", base: Recipe, *, quiet: bool) -> "Space":
+    """The space with objectives of the base's data, where that is here. Raises RecipeError for those of another task."""
+    if not is_local(base):
+        return space
+    suited = space.suited(has_classes=task_of(base).has_classes)
+    if suited is not space and not quiet:
+        console.note(f"a number is estimated, so trials are compared by {suited.objectives[0].replace('_', ' ')}")
+    return suited
 
 
 def _engine(options: SweepOptions, space: "Space", base: Recipe) -> "Callable[[Work], Engine]":
