@@ -90,6 +90,31 @@ def test_95_percent_intervals_hold_the_truth_nearly_as_often_with_few_seeds_as_t
     assert min(held.values()) >= 0.9 * cases, held
 
 
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_of_numbers_it_is_r2_whose_intervals_hold_as_often(seeds):
+    law, sizes, cases, rows = PowerLaw(0.2, 6.0, 0.5), [100, 200, 400, 800], 60, 400
+    held = {"gain": 0, "r2": 0}
+    for case in range(cases):
+        rng = np.random.default_rng(case)
+        noise = rng.normal(size=rows)  # which every training meets: an error has a square of 1 on the average
+        points = [
+            Point.of(
+                size,
+                seed,
+                1 - law.error(size) * (0.8 * noise + 0.6 * rng.normal(size=rows)) ** 2,
+                seconds=1.0,
+                fingerprint="f",
+            )
+            for size in sizes
+            for seed in range(seeds)
+        ]
+        found = curve_of(points, "r", resamples=200)
+        held["gain"] += found.gains[0].accuracy.low <= law.error(800) - law.error(1600) <= found.gains[0].accuracy.high
+        held["r2"] += found.sizes[-1].accuracy.low <= 1 - law.error(800) <= found.sizes[-1].accuracy.high
+    assert (found.score, found.law.b > 0) == ("r2", True)
+    assert min(held.values()) >= 0.85 * cases, held
+
+
 def test_a_flat_curve_gains_nothing():
     found = curve_of(drawn_points(PowerLaw(0.3, 0.0, 1.0), [100, 200, 400]), "r")
     assert found.gains[0].accuracy.value == pytest.approx(0, abs=0.01)

@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification
 
 from conftest import CLASSES, WORDS
 from rankwise.data.files.output import write_rows
-from rankwise.errors import DataError, RecipeError
+from rankwise.errors import RecipeError
 from rankwise.report.blocks import Figure, Table
 from rankwise.report.runs import report_of
 from rankwise.run.folder import Run
@@ -209,8 +209,6 @@ def test_what_is_for_classes_is_refused_in_one_line(measured_recipe, tmp_path, t
             train(measured_recipe("bert", change), tmp_path / "refused")
     assert not (tmp_path / "refused").exists()
     recipe = measured_recipe("bert", "train.epochs=1", "evaluate.baselines=false")
-    with pytest.raises(DataError, match="rankwise compare RUN RUN"):
-        learning_curve(recipe, tmp_path / "curve")
     run = train(recipe, tmp_path / "run").folder
     other = train(measured_recipe("bert", "train.epochs=1", "train.seed=5"), tmp_path / "other").folder
     for words, hint in (
@@ -222,6 +220,22 @@ def test_what_is_for_classes_is_refused_in_one_line(measured_recipe, tmp_path, t
     ):
         code, _, told = typed(*words)
         assert (code, told.count("\n"), hint in told) == (2, 1, True), told
+
+
+def test_a_learning_curve_of_numbers_is_of_their_r2(measured_recipe, tmp_path, typed):
+    recipe = measured_recipe("bert", "train.epochs=8", "evaluate.baselines=false")
+    found = learning_curve(recipe, tmp_path / "curve", rows=[30, 60, 100])
+    assert found.score == "r2"
+    few, _, many = (size.accuracy.value for size in found.sizes)
+    assert few < many < 1
+    header, *lines = (tmp_path / "curve" / "curve.csv").read_text("utf-8").splitlines()
+    assert header.split(",")[:3] == ["rows", "seeds", "r2"]
+    assert float(lines[-1].split(",")[2]) == pytest.approx(many, abs=1e-6)
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml(), "utf-8")
+    code, told, _ = typed("learn-curve", tmp_path / "recipe.yaml", "--rows", "30,60,100", "--out", tmp_path / "curve")
+    assert code == 0
+    assert "R² %" in told
+    assert "1 - R² = " in told
 
 
 def test_a_gate_holds_numbers_by_their_r2(measured_recipe, tmp_path, typed):

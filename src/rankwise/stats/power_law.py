@@ -29,7 +29,7 @@ class PowerLaw:
 
 @dataclass(frozen=True)
 class MeasuredErrors:
-    """Shares of wrong validation rows at growing numbers of training rows."""
+    """Shares of wrong validation rows, or of a number's variance, at growing numbers of training rows."""
 
     rows: Floats
     """(S,) numbers of training rows, rising."""
@@ -38,6 +38,8 @@ class MeasuredErrors:
     resampled: Floats
     """(R, S, K): the same, on validation rows drawn with replacement; a resample is the same draw for all S and K."""
     validation_rows: int
+    are_shares: bool = True
+    """Of rows that are wrong; else of a number's variance, which may be more than all of it."""
 
     @property
     def mean(self) -> Floats:
@@ -47,8 +49,8 @@ class MeasuredErrors:
 
     @property
     def weights(self) -> Floats:
-        """The weights of a least-squares fit, (S,): a share e varies as e·(1 - e)."""
-        return 1 / np.maximum(self.mean * (1 - self.mean), 1e-4)
+        """The weights of a least-squares fit, (S,): a share e of rows varies as e·(1 - e), a mean of squares e as e²."""
+        return 1 / np.maximum(self.mean * (1 - self.mean if self.are_shares else self.mean), 1e-4)
 
 
 @dataclass(frozen=True)
@@ -66,20 +68,25 @@ class PowerLawFit:
         return percentile_interval(self.law.error(rows) - self.law.error(times * rows), draws, confidence)
 
 
-def measured_errors(rows: Floats, right: Floats, *, resamples: int, rng: np.random.Generator) -> MeasuredErrors:
-    """The errors of S·K trainings that got the validation rows right that `right` (S, K, V) says, 1 or 0."""
+def measured_errors(
+    rows: Floats, right: Floats, *, resamples: int, rng: np.random.Generator, are_shares: bool = True
+) -> MeasuredErrors:
+    """The errors of S·K trainings that got the validation rows right that `right` (S, K, V) says, 1 or 0.
+
+    Where numbers are estimated, a row is as right as 1 minus its squared error over the variance, and errors are no shares.
+    """
     sizes, seeds, answers = right.shape
     flat = right.reshape(sizes * seeds, answers)
     resampled = np.empty((resamples, sizes * seeds))
     for draw in range(resamples):
         resampled[draw] = 1 - flat @ rng.multinomial(answers, np.full(answers, 1 / answers)) / answers
-    return MeasuredErrors(rows, 1 - right.mean(axis=2), resampled.reshape(resamples, sizes, seeds), answers)
+    return MeasuredErrors(rows, 1 - right.mean(axis=2), resampled.reshape(resamples, sizes, seeds), answers, are_shares)
 
 
 def fit_power_law(errors: MeasuredErrors, rng: np.random.Generator) -> PowerLawFit:
     """The law of the mean errors, and one for each resample."""
     law = PowerLaw(*(float(value[0]) for value in least_squares(errors.rows, errors.mean[None], errors.weights)))
-    moved = _moved_by_seeds(errors.resampled.mean(axis=2), errors.by_seed, rng)
+    moved = _moved_by_seeds(errors.resampled.mean(axis=2), errors.by_seed, rng).clip(0.0, 1.0 if errors.are_shares else None)
     return PowerLawFit(law, least_squares(errors.rows, moved, errors.weights))
 
 
@@ -89,7 +96,7 @@ def deviations(law: PowerLaw, errors: MeasuredErrors) -> Floats:
     of_seeds = errors.by_seed.var(axis=1, ddof=1) / seeds if seeds > 1 else 0.0
     spread = np.sqrt(errors.resampled.mean(axis=2).var(axis=0) + of_seeds)  # (S,), 0 where no row was ever wrong
     at_least = (errors.mean * errors.validation_rows + 0.5) / (errors.validation_rows + 1)
-    spread = np.where(spread > 0, spread, np.sqrt(at_least * (1 - at_least) / errors.validation_rows))
+    spread = np.where(spread > 0, spread, np.sqrt(np.abs(at_least * (1 - at_least)) / errors.validation_rows))
     distances: Floats = np.abs(errors.mean - [law.error(rows) for rows in errors.rows]) / spread
     return distances
 
@@ -131,4 +138,4 @@ def _moved_by_seeds(resampled: Floats, by_seed: Floats, rng: np.random.Generator
         rng.chisquare(seeds - 1, size=(len(resampled), 1)) / (seeds - 1)
     )
     moved: Floats = resampled + t_draws @ apart.T / np.sqrt(seeds * (seeds - 1))
-    return moved.clip(0.0, 1.0)
+    return moved

@@ -1,8 +1,9 @@
-"""A recipe trained on growing parts of its training rows → accuracy against rows, and what more rows would bring.
+"""A recipe trained on growing parts of its training rows → accuracy or R² against rows, and what more rows would bring.
 
 The parts are nested and stratified, drawn anew for each seed; the validation rows, the same for every point, are scored, and
 the test rows are never looked at. Error is taken to fall as a power law of the rows (`stats.power_law`), an accuracy has the
-interval of a mean over seeds (`stats.seeds`), and a test holds how often both intervals hold the truth.
+interval of a mean over seeds (`stats.seeds`), and a test holds how often both intervals hold the truth. Where a number is
+estimated, R² stands in the place of accuracy, and 1 - R² in that of error.
 
 What the intervals don't promise: that the law holds beyond the rows there are, or that a choice of checkpoint made on the
 same validation rows flatters no score. A finished point is one JSON file in `OUT/points`, so a second call goes on.
@@ -41,9 +42,10 @@ LEAST_SIZES = 3  # as many as the law has numbers
 WIDE, ENOUGH_SEEDS = 0.2, 5  # an interval of more gets a word about the seeds, where they are fewer
 FAR = 3.0  # standard errors of a point from the law that say it does not hold
 
-CURVE = ("rows", "seeds", "accuracy", "low", "high", "fitted", "seconds")  # columns of curve.csv
+CURVE = ("rows", "seeds", "accuracy", "low", "high", "fitted", "seconds")  # columns of curve.csv; of numbers r2 is the third
 
 Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -57,18 +59,25 @@ class Point(Stored):
     seconds: float
     """Of training."""
     accuracy: float
+    """Or R²."""
     right: str = field(repr=False)
     """A digit for each validation row: 1 for a right answer."""
+    credit: tuple[float, ...] | None = field(default=None, repr=False)
+    """Where a number is estimated, how right it is for each validation row, whose mean is R²."""
 
     @classmethod
-    def of(cls, rows: int, seed: int, right: Bools, *, seconds: float, fingerprint: str) -> Self:
-        """The point of a training that got some validation rows right (V,)."""
-        digits = "".join("01"[hit] for hit in right.astype(int))
-        return cls(fingerprint, rows, seed, seconds, float(right.mean()), digits)
+    def of(cls, rows: int, seed: int, right: Bools | Floats, *, seconds: float, fingerprint: str) -> Self:
+        """The point of a training that got some validation rows right (V,), or is so right about each of them."""
+        if right.dtype == np.bool_:
+            digits, credit = "".join("01"[hit] for hit in right.astype(int)), None
+        else:
+            digits, credit = "", tuple(right.round(6).tolist())
+        return cls(fingerprint, rows, seed, seconds, float(right.mean()), digits, credit)
 
-    def hits(self) -> Bools:
-        """Which validation rows are right (V,)."""
-        return np.array([digit == "1" for digit in self.right], dtype=np.bool_)
+    def hits(self) -> Floats:
+        """How right each validation row is (V,): 1 or 0, or its credit."""
+        known = self.credit if self.credit is not None else [digit == "1" for digit in self.right]
+        return np.array(known, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,7 @@ class Gain:
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """Accuracy on the validation rows against training rows."""
+    """Accuracy, or R², on the validation rows against training rows."""
 
     recipe: str
     validation_rows: int
@@ -105,6 +114,8 @@ class LearningCurve:
     """None for fewer than LEAST_SIZES sizes."""
     gains: tuple[Gain, ...]
     notes: tuple[str, ...] = ()
+    score: str = "accuracy"
+    """Or r2."""
 
 
 def learning_curve(
@@ -123,9 +134,6 @@ def learning_curve(
     with points of another recipe or of other data.
     """
     labelled = labelled or read_labelled(recipe.data)
-    labelled.task.needs_classes(
-        "a learning curve is", "train on a part, --set data.rows=N, and type rankwise compare RUN RUN"
-    )
     sizes = _sizes(rows, len(labelled.train.texts), len(labelled.classes))
     # In these runs the test rows are the validation rows, scored in full precision and kept row by row; the true ones stay
     # untouched, and so that no ladder trains on the validation rows, they count as given. Nobody sees the runs: their folders
@@ -153,10 +161,11 @@ def learning_curve(
     curve = replace(curve, notes=(*curve.notes, *notes))
     write_json(folder / "curve.json", curve)
     lines: list[OutputRow] = []
+    columns = [curve.score if column == "accuracy" else column for column in CURVE]
     for one in curve.sizes:
         shares = ["" if number is None else f"{number:.6f}" for number in (*astuple(one.accuracy), one.fitted)]
-        lines.append(dict(zip(CURVE, (one.rows, curve.seeds, *shares, f"{one.seconds:.2f}"), strict=True)))
-    write_rows(folder / "curve.csv", CURVE, lines)
+        lines.append(dict(zip(columns, (one.rows, curve.seeds, *shares, f"{one.seconds:.2f}"), strict=True)))
+    write_rows(folder / "curve.csv", columns, lines)
     return curve
 
 
@@ -181,8 +190,9 @@ def curve_of(
     seeds = sorted({point.seed for point in points})
     right = {(point.rows, point.seed): point.hits() for point in points}
     cube = np.array([[right[rows, number] for number in seeds] for rows in sizes], dtype=np.float64)  # (S, K, V)
-    rng = np.random.default_rng(seed)
-    errors = measured_errors(np.array(sizes, dtype=np.float64), cube, resamples=resamples, rng=rng)
+    rng, are_shares = np.random.default_rng(seed), points[0].credit is None
+    errors = measured_errors(np.array(sizes, dtype=np.float64), cube, resamples=resamples, rng=rng, are_shares=are_shares)
+    name_of_score, least = ("accuracy", 0.0) if are_shares else ("R²", -np.inf)
 
     law, gains, notes = None, [], []
     if len(sizes) >= LEAST_SIZES:
@@ -192,22 +202,22 @@ def curve_of(
         off = deviations(law, errors)
         if off.max() > FAR:
             notes.append(
-                f"the accuracy at {sizes[int(off.argmax())]:,} rows is {off.max():.0f} standard errors from the law, so it "
-                "may not hold; leave the smallest sizes out: --rows"
+                f"the {name_of_score} at {sizes[int(off.argmax())]:,} rows is {off.max():.0f} standard errors from the law, "
+                "so it may not hold; leave the smallest sizes out: --rows"
             )
     else:
         notes.append(f"{len(sizes)} size(s) say nothing of more rows; type three or more: --rows 100,200,400")
     if len(seeds) == 1:
         notes.append("one seed: the intervals know of validation rows only, not of chance in training; type --seeds 3")
     accuracies = [
-        mean_score(Sample(1 - errors.by_seed[index], 1 - errors.resampled[:, index]), confidence=confidence)
+        mean_score(Sample(1 - errors.by_seed[index], 1 - errors.resampled[:, index]), least=least, confidence=confidence)
         for index in range(len(sizes))
     ]
     widest = max(accuracy.width for accuracy in accuracies)
     if 1 < len(seeds) < ENOUGH_SEEDS and widest > WIDE:
         notes.append(
-            f"{len(seeds)} seeds leave an accuracy uncertain by {100 * widest:.0f} points; more narrow it: type --seeds "
-            f"{ENOUGH_SEEDS}"
+            f"{len(seeds)} seeds leave an {name_of_score} uncertain by {100 * widest:.0f} points; more narrow it: type "
+            f"--seeds {ENOUGH_SEEDS}"
         )
     seconds = {rows: float(np.mean([point.seconds for point in points if point.rows == rows])) for rows in sizes}
     return LearningCurve(
@@ -222,6 +232,7 @@ def curve_of(
         law=law,
         gains=tuple(gains),
         notes=tuple(notes),
+        score="accuracy" if are_shares else "r2",
     )
 
 
@@ -250,5 +261,9 @@ def _trained(recipe: Recipe, labelled: Labelled, rows: int, seed: int, folder: P
         if run.facts.ladder is not None and run.facts.ladder.interrupted:  # it hands over a rung, which is no point of ours
             raise KeyboardInterrupt
         scored = run.scored_rows()
-        right = run.task.right(scored.probabilities.astype(np.float64), scored.truth)
+        told, truth = scored.probabilities.astype(np.float64), scored.truth
+        right: Bools | Floats = run.task.right(told, truth)
+        if not run.task.has_classes:
+            known = ~np.isnan(truth)
+            right = run.task.credit(told[known], truth[known])
         return Point.of(rows, seed, right, seconds=run.facts.seconds.training, fingerprint=fingerprint)

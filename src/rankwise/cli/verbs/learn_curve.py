@@ -1,4 +1,4 @@
-"""`rankwise learn-curve`: accuracy against training rows, and what more rows would bring."""
+"""`rankwise learn-curve`: accuracy, or a number's R², against training rows, and what more rows would bring."""
 
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -10,6 +10,7 @@ from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, RecipeArg, RecipeOptions, print_json, takes_options
 from rankwise.cli.options import recipe_of
 from rankwise.errors import DataError
+from rankwise.stats.score_names import called
 from rankwise.system.storage import told_refusals
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class LearnCurveOptions(RecipeOptions):
 
 @takes_options
 def learn_curve(options: LearnCurveOptions) -> None:
-    """Accuracy on the validation rows against training rows, and what more rows would bring. Leaves the test rows alone."""
+    """Accuracy, or a number's R², on validation rows against training rows, and what more would bring."""
     try:
         sizes = [] if options.rows is None else [int(number) for number in options.rows.split(",")]
     except ValueError:
@@ -59,10 +60,11 @@ def show_curve(curve: "LearningCurve") -> None:
     """Sizes with their bars, the law, what more rows would bring, notes."""
     lowest = min(size.accuracy.value or 0.0 for size in curve.sizes)
     scale = max(0.0, lowest - 0.05)  # the bars' left end, so that differences show
-    table = console.plain_table("training rows", "accuracy %", "by the law", "seconds", "", right=(1, 2, 3))
+    heading = f"{called(curve.score)} %"
+    table = console.plain_table("training rows", heading, "by the law", "seconds", "", right=(1, 2, 3))
     for size in curve.sizes:
         fitted = "" if size.fitted is None else f"{100 * size.fitted:.1f}"
-        share = ((size.accuracy.value or 0.0) - scale) / (1 - scale)
+        share = max(0.0, (size.accuracy.value or 0.0) - scale) / (1 - scale)
         bar = f"[cyan]{'█' * round(BAR * share)}[/]"
         table.add_row(f"{size.rows:,}", console.percent(size.accuracy), fitted, f"{size.seconds:.0f}", bar)
     console.out.print(table)
@@ -72,7 +74,8 @@ def show_curve(curve: "LearningCurve") -> None:
         f"in brackets. Bars start at {scale:.0%}.[/]\n"
     )
     if law := curve.law:
-        console.out.print(f"error = {law.a:.3f} + {law.b:.3g} · rows^-{law.c:.2f}  [dim](a power law, fitted)[/]")
+        error = "error" if curve.score == "accuracy" else f"1 - {called(curve.score)}"
+        console.out.print(f"{error} = {law.a:.3f} + {law.b:.3g} · rows^-{law.c:.2f}  [dim](a power law, fitted)[/]")
     for gain in curve.gains:
         value, low, high = (100 * (number or 0.0) for number in astuple(gain.accuracy))
         console.out.print(f"[bold]{gain.times}x the rows[/] ({gain.rows:,}): {value:+.1f} points ({low:.1f} to {high:.1f})")
