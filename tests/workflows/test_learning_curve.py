@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -97,17 +98,10 @@ def test_of_numbers_it_is_r2_whose_intervals_hold_as_often(seeds):
     for case in range(cases):
         rng = np.random.default_rng(case)
         noise = rng.normal(size=rows)  # which every training meets: an error has a square of 1 on the average
-        points = [
-            Point.of(
-                size,
-                seed,
-                1 - law.error(size) * (0.8 * noise + 0.6 * rng.normal(size=rows)) ** 2,
-                seconds=1.0,
-                fingerprint="f",
-            )
-            for size in sizes
-            for seed in range(seeds)
-        ]
+        points = []
+        for size, seed in product(sizes, range(seeds)):
+            credit = 1 - law.error(size) * (0.8 * noise + 0.6 * rng.normal(size=rows)) ** 2
+            points.append(Point.of(size, seed, credit, seconds=1.0, fingerprint="f"))
         found = curve_of(points, "r", resamples=200)
         held["gain"] += found.gains[0].accuracy.low <= law.error(800) - law.error(1600) <= found.gains[0].accuracy.high
         held["r2"] += found.sizes[-1].accuracy.low <= 1 - law.error(800) <= found.sizes[-1].accuracy.high
