@@ -210,6 +210,8 @@ def test_of_many_pairs_the_frozen_encoder_reads_each_text_and_what_adapts_both(
     assert alone.plan().encoder.reads == "mean"
     assert alone.facts.trained_parameters.counted == run.facts.ladder.rungs[1].trained_parameters
     assert train(recipe.rung("features"), tmp_path / "frozen", progress=False).plan().encoder.reads == "apart"
+    forecast = assemble(recipe, read_labelled(recipe.data), Device.cpu()).forecast
+    assert list(forecast.rungs) == ["features", "all"]
 
 
 def test_what_reads_few_pairs_is_settled_once_for_the_plan_the_rungs_and_the_run(sentence_base, pair_file, tmp_path):

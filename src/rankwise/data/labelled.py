@@ -145,7 +145,7 @@ class Volume:
             encoder_longest=encoder_longest,
             windows=1 if self.pairs else spec.windows,  # a pair is read in one
         )
-        return replace(work, folds=self.folds)
+        return replace(work, folds=self.folds, pairs=self.pairs)
 
 
 def read_labelled(spec: DataSpec, *, by_folds: bool = False) -> Labelled:

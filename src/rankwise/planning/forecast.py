@@ -184,7 +184,7 @@ def forecast(
         rung: (1 + work.folds) * counting_seconds(work, plan.encoder.classes)
         if rung == COUNTED_WORDS
         else _rung_seconds(recipe.rung(rung, few=work.folds > 0), plan.encoder.classes, work, pace)
-        for rung in rungs_of(recipe, classes=plan.encoder.classes, few=work.folds > 0)
+        for rung in rungs_of(recipe, classes=plan.encoder.classes, few=work.folds > 0, pairs=work.pairs)
     }
     seconds = durations.whole(steps, passes)
     if rungs and minutes is not None and recipe.starts_at_once and measured is None:  # later there soon is something

@@ -16,7 +16,7 @@ from rankwise.planning.ways_to_fit import over_budget
 from rankwise.recipe import AdapterSpec, ByImportance, HeadSpec, Recipe, Rung, TrainSpec
 from rankwise.recipe.adapter import LastK
 from rankwise.recipe.methods import HEAD_ALONE
-from rankwise.recipe.recipe import COUNTED_WORDS
+from rankwise.recipe.recipe import COUNTED_WORDS, FITTED_HEAD
 from rankwise.system import html
 from rankwise.system.files import Stored
 
@@ -199,13 +199,20 @@ def trained(recipe: Recipe, *, classes: int, pairs: int = 0) -> Recipe:
     return under_cap(recipe, _pooled(recipe, encoder) if recipe.head.kind == "pooled" else encoder)
 
 
-def rungs_of(recipe: Recipe, *, classes: int, few: bool) -> tuple[Rung, ...]:
-    """The rungs that are tried, of `few` rows or more.
+def rungs_of(recipe: Recipe, *, classes: int, few: bool, pairs: int = 0) -> tuple[Rung, ...]:
+    """The rungs that are tried, of `few` rows or more, so many of them `pairs` of texts.
 
-    Under a cap so small that it shrinks what adapts, that is in upper layers as it is, so both are not tried.
+    Under a cap so small that it shrinks what adapts, that is in upper layers as it is, so both are not tried; nor where pairs
+    are read in two ways, for adapters in a part of the layers then seem not to pay.
     """
     shrinks = recipe.budget.shrink and trained(recipe, classes=classes).adapter != recipe.adapter
-    return recipe.climbed(few=few or shrinks)
+    return recipe.climbed(few=few or shrinks or reads_in_two_ways(recipe, pairs))
+
+
+def reads_in_two_ways(recipe: Recipe, pairs: int) -> bool:
+    """Whether of so many pairs the frozen encoder reads each text alone, and what adapts both together."""
+    both = (settled(one, pairs=pairs) for one in (recipe.rung(FITTED_HEAD), recipe)) if pairs and recipe.rungs else ()
+    return len({one.head.pooling for one in both}) > 1
 
 
 def settled(recipe: Recipe, encoder: Encoder | None = None, *, pairs: int = 0) -> Recipe:

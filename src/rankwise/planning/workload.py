@@ -54,6 +54,8 @@ class Work:
     """How many folds hold the rungs of a ladder against each other; 0 where the validation rows do."""
     windows: int = 1
     """The most windows that a text is read in, which are computed at a time."""
+    pairs: int = 0
+    """How many rows that train are pairs of texts."""
 
     @classmethod
     def of_tokens(cls, train: ArrayLike, validation: ArrayLike, test: ArrayLike) -> Self:

@@ -107,7 +107,7 @@ def assemble(
     kinds = recipe.evaluate.shifts if recipe.train.select_by == "worst_shift" else ()
     shifted = shifted_tokens(labelled.validation.texts, data.validation.tokens, kinds, tokenizer, data.preprocessing)
 
-    work = replace(_work(data), folds=labelled.fold_count)
+    work = replace(_work(data), folds=labelled.fold_count, pairs=labelled.pairs)
     return Job(
         recipe=recipe,
         labelled=labelled,

@@ -24,7 +24,7 @@ from rankwise.data.tasks import Labels, Task
 from rankwise.errors import OverTime
 from rankwise.inference.words import Words, held_out_words
 from rankwise.model.text_states import TextStates
-from rankwise.planning.plan import rungs_of, settled
+from rankwise.planning.plan import reads_in_two_ways, rungs_of
 from rankwise.recipe import Recipe, Rung
 from rankwise.recipe.recipe import AT_ONCE, COUNTED_WORDS, FITTED_HEAD
 from rankwise.run.format import LadderFacts, RungFacts
@@ -104,8 +104,8 @@ class Ladder:
         best: Reached | None = None
         rung, ended, interrupted = self.recipe.rungs[0], "", False
         try:
-            few = self.folds > 0 or self.reads_in_two_ways
-            for rung in rungs_of(self.recipe, classes=len(self.labelled.classes), few=few):
+            classes, pairs = len(self.labelled.classes), self.labelled.pairs
+            for rung in rungs_of(self.recipe, classes=classes, few=self.folds > 0, pairs=pairs):
                 found = self._try(rung, best)
                 if found is None:
                     ended = f"there was no time for the rung {rung}"
@@ -137,13 +137,8 @@ class Ladder:
 
     @cached_property
     def reads_in_two_ways(self) -> bool:
-        """Whether the frozen encoder reads each text of a pair alone, and what adapts reads both together.
-
-        Of both the first is the better start, so a rung that adapts a part would seem not to pay.
-        """
-        both = (self.recipe.rung(FITTED_HEAD), self.recipe)
-        frozen, adapted = (settled(one, pairs=self.labelled.pairs).head for one in both)
-        return frozen.pooling != adapted.pooling
+        """Whether the rungs that adapt read pairs otherwise than the frozen encoder, and start from a head of their own."""
+        return reads_in_two_ways(self.recipe, self.labelled.pairs)
 
     def _try(self, rung: Rung, best: Reached | None) -> Reached | None:
         """A rung, held against the best one below; None where there is too little time."""
