@@ -18,6 +18,8 @@ from rankwise.errors import RecipeError
 from rankwise.report.blocks import Figure, Table
 from rankwise.report.runs import report_of
 from rankwise.run.folder import Run
+from rankwise.run.format import ShiftReport
+from rankwise.system.sealed import read_sealed
 from rankwise.workflows.compare import compare
 from rankwise.workflows.export import export
 from rankwise.workflows.gate import gate, kept_by_both
@@ -215,7 +217,6 @@ def test_what_is_for_classes_is_refused_in_one_line(measured_recipe, tmp_path, t
         (("decide", run, "--max-error", "2%"), "--sets 90%"),
         (("gate", run, "--against", other, "--score", "accuracy"), "leave it out"),
         (("predict", run, "--text", "apple", "--numbers"), "leave it out"),
-        (("evaluate", run, recipe.data.source, "--label-column", "score", "--shift"), "leave --shift out"),
         (("data", recipe.data.source, "--label-column", "score", "--suspects"), "rankwise evaluate"),
     ):
         code, _, told = typed(*words)
@@ -236,6 +237,23 @@ def test_a_learning_curve_of_numbers_is_of_their_r2(measured_recipe, tmp_path, t
     assert code == 0
     assert "R² %" in told
     assert "1 - R² = " in told
+
+
+def test_numbers_under_shift_are_scored_by_their_r2(measured_recipe, measured_file, tmp_path, typed):
+    run = train(measured_recipe("bert", "evaluate.shifts=[typos, upper]", "evaluate.baselines=false"), tmp_path / "run")
+    code, told, _ = typed("evaluate", run.folder, measured_file, "--label-column", "score", "--shift")
+    assert code == 0
+    assert "R² %" in told
+    report = read_sealed(run.folder / "shift.json", ShiftReport)
+    assert report.of_numbers
+    original, typos, _ = report.kinds
+    assert typos.kind == "typos"
+    assert typos.drop.value == pytest.approx(original.r2.value - typos.r2.value, abs=1e-6)
+    assert typos.pearson.value < original.pearson.value
+    assert report.worst is typos
+    section = next(one for one in report_of([Run.load(run.folder)]).sections if one.name == "shift-section")
+    assert "points of R²" in section.lead
+    assert [column.name for column in section.blocks[-1].columns][2:4] == ["r2", "pearson"]
 
 
 def test_a_gate_holds_numbers_by_their_r2(measured_recipe, tmp_path, typed):

@@ -29,7 +29,7 @@ def _sections_of(group: Group) -> list[Callable[[Group], Section]]:
     """The sections about a group; when to answer is decided where there is one label a text."""
     if not group.first.task.has_classes:
         of_numbers = {mistakes_section: numbers_section, decision_section: ranges_section}
-        return [of_numbers.get(section, section) for section in SECTIONS if section is not shift_section]
+        return [of_numbers.get(section, section) for section in SECTIONS]
     decides = group.first.task.name in ONE_LABEL
     return [section for section in SECTIONS if decides or section is not decision_section]
 

@@ -380,9 +380,13 @@ class KindScores:
     accuracy: Interval
     macro_f1: Interval
     drop: Interval
-    """Accuracy on the rows as they are minus accuracy under the shift, paired."""
+    """Accuracy, or R², on the rows as they are minus that under the shift, paired."""
     example: str
     """What it makes of the report's text; empty where texts are not kept."""
+    r2: Interval | None = None
+    """Of a number, which has no accuracy,"""
+    pearson: Interval | None = None
+    """nor macro-F1."""
 
 
 @dataclass(frozen=True)
@@ -398,6 +402,11 @@ class ShiftReport(Stored):
     kinds: tuple[KindScores, ...]
 
     @property
+    def of_numbers(self) -> bool:
+        """Whether a number is estimated."""
+        return self.kinds[0].r2 is not None
+
+    @property
     def worst(self) -> KindScores:
-        """The kind that costs most accuracy; the first of equals."""
+        """The kind that costs most accuracy, or R²; the first of equals."""
         return max(self.kinds[1:], key=lambda kind: kind.drop.value or 0.0)

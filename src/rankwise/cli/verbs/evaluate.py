@@ -155,8 +155,9 @@ def _show_mistakes(mistakes: Sequence[Mistake]) -> None:
 
 
 def show_shift(report: "ShiftReport") -> None:
-    """Accuracy and drop of each kind with intervals, the worst marked, an example under each."""
-    console.out.print(f"\n[dim]{'under shift':<20}{'accuracy %':<20}{'drop, points':<22}inputs changed[/]")
+    """Accuracy, or R², and drop of each kind with intervals, the worst marked, an example under each."""
+    score = "R² %" if report.of_numbers else "accuracy %"
+    console.out.print(f"\n[dim]{'under shift':<20}{score:<20}{'drop, points':<22}inputs changed[/]")
     worst = report.worst
     for kind in report.kinds:
         name = f"{kind.kind.replace('_', ' '):<20}"
@@ -164,7 +165,7 @@ def show_shift(report: "ShiftReport") -> None:
         drop = "" if original else console.points(kind.drop)
         changed = "" if original else f"{kind.changed / kind.rows:.0%}"
         mark = "  [bold red]worst[/]" if kind is worst and (kind.drop.value or 0.0) > 0 else ""
-        console.out.print(f"[bold]{name}[/]{console.percent(kind.accuracy):<20}{drop:<22}{changed}{mark}")
+        console.out.print(f"[bold]{name}[/]{console.percent(kind.r2 or kind.accuracy):<20}{drop:<22}{changed}{mark}")
         if kind.example:
             console.out.print(f"  [dim]{escape(excerpt(report.text, kind.example))}[/]", soft_wrap=True)
     console.out.print(

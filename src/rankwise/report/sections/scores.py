@@ -5,13 +5,13 @@ from dataclasses import replace
 
 from rankwise.errors import as_typed
 from rankwise.report.blocks import Block, Code, Column, Figure, Section, Table
-from rankwise.report.columns import ACCURACY, BEST_UPDATE, MACRO_F1, RUN, SECONDS, SEED, TEXT, column_of, columns_of
+from rankwise.report.columns import ACCURACY, BEST_UPDATE, RUN, SECONDS, SEED, TEXT, column_of, columns_of
 from rankwise.report.figures import charts
 from rankwise.report.groups import Group
 from rankwise.report.words import Value, in_words, listed, percent, run_name, shown, with_capital
 from rankwise.run.format import SHIFT, KindScores, ShiftReport
 from rankwise.stats.intervals import Interval
-from rankwise.stats.score_names import MINIMISED
+from rankwise.stats.score_names import MINIMISED, called
 from rankwise.system.sealed import read_sealed
 
 NONE = Interval(None, None, None)
@@ -95,21 +95,22 @@ def shift_section(group: Group) -> Section:
         return Section(name, title, [Code("\n".join(commands))], lead=lead)
     first = reports[0]
     alike = [report for report in reports if _measured(report) == _measured(first)]
-    rows = [_pooled_row(group, same) for same in zip(*(report.kinds for report in alike), strict=True)]
+    keys = ("r2", "pearson") if first.of_numbers else ("accuracy", "macro_f1")
+    rows = [_pooled_row(group, same, keys) for same in zip(*(report.kinds for report in alike), strict=True)]
     kind, drop = Column("kind", "what is changed"), Column("drop", "drop, points", "share")
     changed, example = Column("changed", "inputs changed, %", "share"), Column("example", TEXT)
-    table = Table("shift", "Scores under shift", (kind, changed, ACCURACY, MACRO_F1, drop, example), rows)
+    table = Table("shift", "Scores under shift", (kind, changed, *map(column_of, keys), drop, example), rows)
     drops = [(str(row[0]), row[4]) for row in rows if isinstance(row[4], Interval)]
     runs = f" by {len(alike)} of {len(group.runs)} runs" if len(alike) < len(group.runs) else ""
     lead = f"{first.rows:,} rows of {first.source}, scored{runs} as they are and changed in {len(drops)} ways."
     if not drops:
         return Section(name, title, [table], lead=lead)
     worst, most = max(drops, key=lambda named: named[1].value or 0)
-    lead += f" Of these, {worst} costs most: {shown(most, 'share')} points of accuracy."
+    lead += f" Of these, {worst} costs most: {shown(most, 'share')} points of {called(keys[0])}."
     summary = "; ".join(f"{what} {in_words(points, 'signed')}" for what, points in drops)
-    axis = replace(drop, label="drop in accuracy, points")
+    axis = replace(drop, label=f"drop in {called(keys[0])}, points")
     picture = charts.estimates([charts.Row(*named) for named in drops], axis, zero=True)
-    alone = Table("shift-drop", "Drop in accuracy", (kind, drop), drops)
+    alone = Table("shift-drop", f"Drop in {called(keys[0])}", (kind, drop), drops)
     return Section(name, title, [Figure("What each shift costs", summary, picture, alone), table], lead=lead)
 
 
@@ -118,10 +119,10 @@ def _measured(report: ShiftReport) -> tuple[str, int, list[str]]:
     return report.source, report.rows, [scores.kind for scores in report.kinds]
 
 
-def _pooled_row(group: Group, of_runs: Sequence[KindScores]) -> tuple[Value, ...]:
-    """A row of the table: name, share of rows changed, accuracy, macro-F1, drop, example."""
+def _pooled_row(group: Group, of_runs: Sequence[KindScores], keys: tuple[str, str]) -> tuple[Value, ...]:
+    """A row of the table: name, share of rows changed, two scores, drop, example."""
     first = of_runs[0]
-    accuracy, macro_f1, drop = (group.pooled(of_runs, key) for key in ("accuracy", "macro_f1", "drop"))
+    one, other, drop = (group.pooled(of_runs, key) for key in (*keys, "drop"))
     if first.kind == "original":
-        return "nothing", None, accuracy, macro_f1, None, first.example
-    return first.kind.replace("_", " "), first.changed / first.rows, accuracy, macro_f1, drop, first.example
+        return "nothing", None, one, other, None, first.example
+    return first.kind.replace("_", " "), first.changed / first.rows, one, other, drop, first.example
