@@ -62,3 +62,14 @@ def test_a_column_that_a_message_names_is_typed_as_it_was(shown):
         f"text,{LABEL},other\n" + "".join(f"order {n} went,{'ab'[n % 2]},{'xy'[n // 2 % 2]}\n" for n in range(24)), "utf-8"
     )
     assert as_set("data.label", LABEL).replace("\u202e", "\\u202e") in shown("data", FILE, "--no-tokens")
+
+
+def test_a_file_whose_name_is_no_utf_8_is_refused_by_name(typed, tmp_path):
+    path = tmp_path / "x\udcff.csv"
+    try:
+        path.write_text("text,label\na,b\n", "utf-8")
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes names that are UTF-8 alone")
+    for words in (("data", path), ("train", "quickstart", "--data", path), ("plan", "quickstart", "--data", path)):
+        code, _, told = typed(*words)
+        assert (code, r"x\udcff.csv': its name is no UTF-8" in told) == (2, True), told

@@ -12,6 +12,7 @@ from typer import Option
 
 from rankwise.cli import console
 from rankwise.cli.arguments import RecipeOptions
+from rankwise.data.clean import has_surrogate
 from rankwise.data.files.reading import checked_path, is_readable
 from rankwise.data.labelled import Labelled, Volume, read_labelled, read_training
 from rankwise.data.tasks import Task, task_called
@@ -49,10 +50,10 @@ def recipe_of(
     changes = list(FAST) if options.fast else []
     if data is not None:
         check_data(data)
-        changes.append(f"data.source={json.dumps(data)}")
+        changes.append(path_change("data.source", data))
         changes += ["data.train=null", "data.validation=null", "data.test=null", "data.classes=[]"]
         if Path(data).is_file() and any(change.startswith("data.train.") for change in overrides):
-            changes.append(f"data.train.path={json.dumps(data)}")  # how it is read, such as data.train.encoding
+            changes.append(path_change("data.train.path", data))  # how it is read, such as data.train.encoding
     if options.budget is not None:
         changes.append(f"budget.parameters={_parameters(options.budget)}")
     changes += [f"budget.minutes={minutes}"] if minutes is not None else []
@@ -78,7 +79,7 @@ def spec_for(recipe: Recipe, source: str, overrides: list[str] | None) -> DataSp
     found_out = ["data.quoting=auto", "data.delimiter=null"]
     changes = reading(overrides, also={"data.unseen_labels"})
     settings = [
-        f"data.source={json.dumps(source)}",
+        path_change("data.source", source),
         *other,
         "data.classes=[]",
         "data.header=null",
@@ -120,6 +121,13 @@ def classes_of(recipe: Recipe) -> int:
     if recipe.data.classes:
         return len(recipe.data.classes)
     return len(read_training(recipe.data)[2]) if is_local(recipe) else 2
+
+
+def path_change(key: str, path: str) -> str:
+    """`data.source="rows.csv"`. Raises DataError for a name that a recipe can't hold."""
+    if has_surrogate(path):
+        raise DataError(f"{path!a}: its name is no UTF-8, which a recipe is written in; rename it")
+    return f"{key}={json.dumps(path)}"
 
 
 def task_of(recipe: Recipe) -> Task:

@@ -1,6 +1,5 @@
 """`rankwise data`: what to know of a data set before training on it."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -14,7 +13,7 @@ from typer import Argument, Option
 
 from rankwise.cli import console
 from rankwise.cli.arguments import JsonOption, LabelColumn, SetOption, TextColumn, TextPairColumn, print_json, takes_options
-from rankwise.cli.options import reading, with_columns
+from rankwise.cli.options import path_change, reading, with_columns
 from rankwise.data.audit import Audit, audit
 from rankwise.data.labelled import losses, read_splits
 from rankwise.data.labels import in_figures
@@ -56,9 +55,9 @@ class DataOptions:
 @takes_options
 def data(options: DataOptions) -> None:
     """What to know before training: rows, balance, lengths, duplicates, conflicts, leakage; or wrong labels."""
-    changes = [f"data.source={json.dumps(options.source)}", *reading(options.overrides)]
+    changes = [path_change("data.source", options.source), *reading(options.overrides)]
     if options.test is not None:
-        changes.append(f"data.test={json.dumps(str(options.test))}")
+        changes.append(path_change("data.test", str(options.test)))
     columns = (options.text_column, options.label_column, options.text_pair_column)
     spec = with_columns(Recipe().with_overrides(changes).data, *columns)
     if options.suspects:

@@ -179,7 +179,10 @@ def _both(promised: "Answers", verified: "Answers") -> list[tuple[str, ...]]:
 
 def _show_range(decision: "Decision", reach: float) -> None:
     """How far ranges reach, and how often they hold the true number."""
-    console.out.print(f"\nthe true number is at most [bold]{reach:.3g}[/] from the estimate")
+    from rankwise.workflows.decide import share
+
+    texts = "" if decision.sets is None else f"of {share(decision.sets)} of the texts "
+    console.out.print(f"\n{texts}the true number is at most [bold]{reach:.3g}[/] from the estimate")
     both = (decision.promised, decision.verified)
     rows = [
         ("rows", *(f"{answers.rows:,}" for answers in both)),
